@@ -1,0 +1,54 @@
+# Every verb but help and clean makes .venv first, and again when the requirements change.
+# SIMULATE=1 runs and demo without Docker; STAGE=prod packages and deploys production;
+# ARGS="…" is handed on to what a verb starts: make test ARGS="-k rollback".
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test check package deploy lock clean
+.SILENT:
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .venv/bin/python
+READY := .venv/ready
+STAGE ?= dev
+SIMULATE ?=
+SIMULATION := $(if $(filter-out 0 false no,$(SIMULATE)),--simulate)
+
+help: ## show these verbs
+	sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+	while IFS='|' read -r verb meaning; do printf '%-16s%s\n' "$$verb" "$$meaning"; done
+
+setup: $(READY) ## make .venv with everything a clone needs
+
+$(READY): requirements.txt requirements-dev.txt constraints.txt infra/setup.sh
+	infra/setup.sh
+
+run: $(READY) ## start Slipway and its embedded cloud on this machine
+	exec $(PYTHON) -m infra.local serve --pretty $(SIMULATION) $(ARGS)
+
+demo: $(READY) ## play a push, a deployment and a rollback from end to end
+	exec $(PYTHON) -m infra.local.demo $(SIMULATION) $(ARGS)
+
+test: $(READY) ## run the tests
+	$(PYTHON) -m pytest $(ARGS)
+
+check: $(READY) ## format, lint, types, templates, tests: all that must hold
+	$(PYTHON) -m ruff format --check --quiet . || \
+	{ echo "Not formatted as agreed. Mend it with: .venv/bin/ruff format ." >&2; exit 1; }
+	$(PYTHON) -m ruff check --quiet .
+	$(PYTHON) -m mypy
+	.venv/bin/cfn-lint infra/stack.yaml
+	$(PYTHON) -m pytest $(ARGS)
+
+package: $(READY) ## package stack and application for one stage, without AWS
+	$(PYTHON) -m infra.package --stage $(STAGE) $(ARGS)
+
+deploy: $(READY) ## deploy one stage: make deploy STAGE=dev [ARGS="JobWorkers=4"]
+	$(PYTHON) -m infra.deploy $(STAGE) $(ARGS)
+
+lock: $(READY) ## pin all packages anew in constraints.txt (needs uv)
+	: > constraints.txt
+	uv pip compile --quiet --universal --python-version 3.11 --no-annotate \
+	    --custom-compile-command "make lock" --output-file constraints.txt requirements-dev.txt
+
+clean: ## remove .venv, build and caches
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .chalice/deployments

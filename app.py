@@ -1,0 +1,23 @@
+"""Slipway's Lambda functions: the HTTP API, and what wakes the pipeline."""
+
+from chalice.app import Chalice
+
+from chalicelib.api import about, builds, deployments, jobs, logs, projects, services, webhooks
+from chalicelib.api.routing import finish
+from chalicelib.triggers import events, schedule, wakeups
+
+app = Chalice(app_name="slipway", configure_logs=False)
+app.register_middleware(finish, "http")
+
+app.register_blueprint(about.routes)
+app.register_blueprint(projects.routes)
+app.register_blueprint(services.routes)
+app.register_blueprint(builds.routes)
+app.register_blueprint(logs.routes)
+app.register_blueprint(deployments.routes)
+app.register_blueprint(jobs.routes)
+app.register_blueprint(webhooks.routes)
+
+app.register_blueprint(wakeups.blueprint)
+app.register_blueprint(events.blueprint)
+app.register_blueprint(schedule.blueprint)

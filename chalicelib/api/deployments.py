@@ -1,0 +1,123 @@
+"""Deployments and rollbacks."""
+
+from typing import Annotated, cast
+
+import msgspec
+from msgspec import Meta
+
+from chalicelib.access import Principal, Role, load_deployment, load_service
+from chalicelib.api import views
+from chalicelib.api.parameters import CURSOR, DEPLOYMENT_STATUS, LIMIT
+from chalicelib.api.routing import Reply, Routes
+from chalicelib.domain.images import parse_image_reference
+from chalicelib.pipeline.deployments import request_deployment
+from chalicelib.pipeline.rollbacks import preview, request_rollback
+from chalicelib.store import models
+from chalicelib.store.jobs import list_jobs
+
+routes = Routes(__name__)
+
+Reason = Annotated[str, Meta(max_length=500)]
+
+
+class NewDeployment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """An image to be deployed: `repository:tag` of a build, or `repository@sha256:…`."""
+
+    image_tag: str
+    reason: Reason | None = None
+
+
+class NewRollback(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A rollback; without `deployment_id`, to the release before."""
+
+    deployment_id: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    reason: Reason | None = None
+
+
+class RollbackPreview(msgspec.Struct, kw_only=True):
+    """Which release a rollback would bring back now; without one, `reason` says why."""
+
+    possible: bool
+    target: views.Deployment | None
+    reason: str | None
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/cicd/services/{service_id}/deploy",
+    role=Role.DEPLOYER,
+    body=NewDeployment,
+    status=202,
+    answer=views.AcceptedDeployment,
+)
+def deploy(caller: Principal, service_id: int, body: NewDeployment) -> Reply:
+    """Deploy an image."""
+    service = load_service(caller, service_id)
+    image = parse_image_reference(body.image_tag)
+    return _accepted(
+        request_deployment(service, actor=caller.actor, image=image, reason=body.reason)
+    )
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/cicd/services/{service_id}/rollback",
+    role=Role.DEPLOYER,
+    body=NewRollback,
+    body_is_optional=True,
+    status=202,
+    answer=views.AcceptedDeployment,
+)
+def roll_back(caller: Principal, service_id: int, body: NewRollback) -> Reply:
+    """Bring back an earlier release."""
+    service = load_service(caller, service_id)
+    return _accepted(
+        request_rollback(
+            service, actor=caller.actor, deployment_id=body.deployment_id, reason=body.reason
+        )
+    )
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/cicd/services/{service_id}/rollback",
+    role=Role.VIEWER,
+    answer=RollbackPreview,
+)
+def preview_rollback(caller: Principal, service_id: int) -> RollbackPreview:
+    """Show what a rollback would do now, without doing it."""
+    found = preview(load_service(caller, service_id))
+    target = None if found.target is None else views.deployment(found.target)
+    return RollbackPreview(possible=target is not None, target=target, reason=found.reason or None)
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/cicd/services/{service_id}/deployments",
+    role=Role.VIEWER,
+    query=(LIMIT, CURSOR, DEPLOYMENT_STATUS),
+    answer=views.Page[views.Deployment],
+)
+def list_deployments(
+    caller: Principal, service_id: int, limit: int, cursor: int | None, status: str | None
+) -> views.Page[views.Deployment]:
+    """List a service's deployments, newest first."""
+    service = load_service(caller, service_id)
+    found = list_jobs("deploy", service.id, limit=limit, before=cursor)
+    rows = [cast(models.Deployment, row) for row in found.rows if status in {None, row.status}]
+    return views.page(rows, found.before, views.deployment)
+
+
+@routes.endpoint(
+    "GET", "/v1/cicd/deployments/{deployment_id}", role=Role.VIEWER, answer=views.Deployment
+)
+def get_deployment(caller: Principal, deployment_id: int) -> views.Deployment:
+    """Show a deployment."""
+    return views.deployment(load_deployment(caller, deployment_id))
+
+
+def _accepted(deployment: models.Deployment) -> Reply:
+    return Reply(
+        views.accepted_deployment(deployment),
+        location=f"/v1/cicd/deployments/{deployment.number}",
+    )

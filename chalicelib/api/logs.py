@@ -1,0 +1,75 @@
+"""A build's output, read a page at a time: a Lambda that waited for more would cost money."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from chalicelib.access import Principal, Role, load_build
+from chalicelib.api.logtext import clean
+from chalicelib.api.parameters import LOG_CURSOR, LOG_FORMAT, LOG_LIMIT
+from chalicelib.api.routing import Reply, Routes
+from chalicelib.aws import logs
+from chalicelib.domain.statuses import has_ended
+from chalicelib.store import models
+
+routes = Routes(__name__)
+
+POLL_SECONDS = "2"
+
+
+class LogLine(msgspec.Struct, kw_only=True):
+    """One line of a build's output."""
+
+    timestamp: str
+    message: str
+
+
+class Log(msgspec.Struct, kw_only=True):
+    """Some lines; once `complete`, there is nothing more to ask for with `next_cursor`."""
+
+    lines: list[LogLine]
+    next_cursor: str | None
+    complete: bool
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/cicd/builds/{build_id}/logs",
+    role=Role.VIEWER,
+    query=(LOG_LIMIT, LOG_CURSOR, LOG_FORMAT),
+    answer=Log,
+)
+def get_build_logs(
+    caller: Principal,
+    build_id: int,
+    limit: int,
+    cursor: str | None,
+    format: str,  # noqa: A002
+) -> Reply:
+    """Read a build's output, oldest line first; ask again with next_cursor until it is complete."""
+    build = load_build(caller, build_id)
+    log = _read(build, limit=limit, cursor=cursor)
+    headers = [] if has_ended(build.status) else [("Retry-After", POLL_SECONDS)]
+    if format == "json":
+        return Reply(log, headers=tuple(headers))
+    if log.next_cursor:
+        headers.append(("X-Next-Cursor", log.next_cursor))
+    text = "".join(f"{line.message}\n" for line in log.lines)
+    return Reply(text, headers=tuple(headers))
+
+
+def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:
+    """A page of the log. CloudWatch answers with the cursor it was given where nothing is new."""
+    if build.log_path is None:
+        return Log(lines=[], next_cursor=None, complete=has_ended(build.status))
+    page = logs.read(build.log_path, cursor=cursor, limit=limit)
+    return Log(
+        lines=[_line(line) for line in page.lines],
+        next_cursor=page.cursor,
+        complete=has_ended(build.status) and page.cursor == cursor,
+    )
+
+
+def _line(line: logs.LogLine) -> LogLine:
+    at = datetime.fromtimestamp(line.at / 1000, UTC).isoformat(timespec="milliseconds")
+    return LogLine(timestamp=at.replace("+00:00", "Z"), message=clean(line.message))

@@ -1,0 +1,135 @@
+"""What a request says outside its body: ids in the path, and parameters of the query."""
+
+import base64
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chalice.app import Request
+
+from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
+from chalicelib.errors import InvalidInput, NotFound
+
+MAX_ID = 2**53  # beyond it, JavaScript's numbers are no longer exact
+
+_DIGITS = re.compile(r"[0-9]+", re.ASCII)
+_EARLIER = "the next_cursor of an earlier answer"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the query; `parse` raises ValueError saying what it must be."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    schema: Mapping[str, Any]
+    meaning: str
+
+
+def parse_id(text: str) -> int:
+    """Read an id out of a path.
+
+    Raises InvalidInput (invalid_id) for what is no number at all, and NotFound for a number that
+    nothing can have.
+    """
+    if not _DIGITS.fullmatch(text):
+        raise InvalidInput("an id is a whole number", code="invalid_id")
+    if len(text) > len(str(MAX_ID)) or not 0 < int(text) <= MAX_ID:
+        raise NotFound("nothing has this id")
+    return int(text)
+
+
+def parse_query(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
+    """Read the query, each parameter at most once and no other; raises InvalidInput."""
+    unknown = set(request.query_params or {}) - {parameter.name for parameter in parameters}
+    if unknown:
+        raise InvalidInput(
+            "there is no such parameter here", code="unknown_parameter", field=min(unknown)
+        )
+    return {parameter.name: _parse(request, parameter) for parameter in parameters}
+
+
+def encode_cursor(before: int | None) -> str | None:
+    """The cursor that asks for what comes after number `before` in a list that counts down."""
+    if before is None:
+        return None
+    return base64.urlsafe_b64encode(str(before).encode()).rstrip(b"=").decode()
+
+
+def _parse(request: Request, parameter: Parameter) -> Any:
+    if request.query_params is None or parameter.name not in request.query_params:
+        return parameter.default
+    values = request.query_params.getlist(parameter.name)
+    try:
+        if len(values) > 1:
+            raise ValueError("given once")
+        return parameter.parse(values[0])
+    except ValueError as error:
+        raise InvalidInput(
+            f"{parameter.name} must be {error}",
+            code=f"invalid_{parameter.name}",
+            field=parameter.name,
+        ) from error
+
+
+def _number_up_to(most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not _DIGITS.fullmatch(text) or len(text) > 9 or not 1 <= int(text) <= most:
+            raise ValueError(f"a whole number from 1 to {most}")
+        return int(text)
+
+    return parse
+
+
+def _decode_cursor(text: str) -> int:
+    """Only what `encode_cursor` would have made."""
+    try:
+        digits = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+        before = parse_id(digits)
+    except (ValueError, InvalidInput, NotFound) as error:
+        raise ValueError(_EARLIER) from error
+    if encode_cursor(before) != text:
+        raise ValueError(_EARLIER)
+    return before
+
+
+def _log_token(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9/+=_-]{1,200}", text, re.ASCII):
+        raise ValueError(_EARLIER)
+    return text
+
+
+def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+def _limit(default: int, most: int) -> Parameter:
+    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    return Parameter("limit", _number_up_to(most), default, schema, "How many at most.")
+
+
+def _words(name: str, words: Sequence[str], default: str | None, meaning: str) -> Parameter:
+    schema = {"type": "string", "enum": list(words)}
+    return Parameter(name, _one_of(words), default, schema, meaning)
+
+
+_TEXT = {"type": "string"}
+_CURSOR_MEANING = "The next_cursor of the answer before."
+
+LIMIT = _limit(20, 100)
+CURSOR = Parameter("cursor", _decode_cursor, None, _TEXT, _CURSOR_MEANING)
+BUILD_STATUS = _words("status", list(BuildStatus), None, "Only those of this status on the page.")
+DEPLOYMENT_STATUS = _words(
+    "status", list(DeploymentStatus), None, "Only those of this status on the page."
+)
+# GetLogEvents in the CloudWatch Logs API reference: at most 10,000 events a call.
+LOG_LIMIT = _limit(1000, 10_000)
+LOG_CURSOR = Parameter("cursor", _log_token, None, _TEXT, _CURSOR_MEANING)
+LOG_FORMAT = _words("format", ["json", "text"], "json", "How the lines are sent.")

@@ -1,0 +1,121 @@
+"""Errors as problem documents (RFC 9457): one shape for every answer that is not a success."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+from chalice.app import Response
+
+from chalicelib.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    Lost,
+    NotFound,
+    Rejected,
+    SlipwayError,
+    Unauthorized,
+    Unavailable,
+)
+
+# The most specific class along an error's ancestry decides.
+STATUSES: Mapping[type[SlipwayError], HTTPStatus] = {
+    InvalidInput: HTTPStatus.BAD_REQUEST,
+    Unauthorized: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    # AWS knows what was asked for and does not have it, or does not allow it: a state of things.
+    Rejected: HTTPStatus.CONFLICT,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    # Two requests met; nothing is broken and nothing was done, so it is not a 5xx.
+    Lost: HTTPStatus.CONFLICT,
+}
+# Two ways for a request to be invalid have a status of their own.
+_BY_CODE: Mapping[str, HTTPStatus] = {
+    "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+}
+_HEADERS: Mapping[type[SlipwayError], Mapping[str, str]] = {
+    Unauthorized: {"WWW-Authenticate": "Bearer"},
+    Unavailable: {"Retry-After": "5"},
+    Lost: {"Retry-After": "1"},
+}
+_MAX_TEXT_LENGTH = 500
+
+_T = TypeVar("_T")
+
+
+class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What went wrong: `code` for programs, `detail` for people, `field` where it is about one."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str
+    field: str = ""
+
+
+def problem(error: SlipwayError, *, request_id: str) -> Response:
+    """The answer to a request that ended in `error`."""
+    return _document(
+        status_of(error),
+        code=error.code,
+        detail=error.detail,
+        field=error.field,
+        request_id=request_id,
+        headers=_lookup(_HEADERS, error) or {},
+    )
+
+
+def plain_problem(status: int, *, detail: str, request_id: str) -> Response:
+    """The answer where no error of ours is at hand: a bug, or a refusal of the framework."""
+    known = HTTPStatus(status)
+    return _document(known, code=known.name.lower(), detail=detail, request_id=request_id)
+
+
+def status_of(error: SlipwayError) -> HTTPStatus:
+    """The HTTP status for `error`; raises KeyError for a class that was never given one."""
+    if isinstance(error, InvalidInput) and error.code in _BY_CODE:
+        return _BY_CODE[error.code]
+    status = _lookup(STATUSES, error)
+    if status is None:
+        raise KeyError(type(error).__name__)
+    return status
+
+
+def _lookup(table: Mapping[type[SlipwayError], _T], error: SlipwayError) -> _T | None:
+    return next((table[kind] for kind in type(error).__mro__ if kind in table), None)
+
+
+def _document(
+    status: HTTPStatus,
+    *,
+    code: str,
+    detail: str,
+    request_id: str,
+    field: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    document = Problem(
+        type="about:blank",
+        title=status.phrase,
+        status=status,
+        detail=_presentable(detail),
+        code=code,
+        field=_presentable(field),
+        instance=request_id,
+    )
+    return Response(
+        msgspec.json.encode(document).decode(),
+        headers={"Content-Type": "application/problem+json", **(headers or {})},
+        status_code=status,
+    )
+
+
+def _presentable(text: str) -> str:
+    """Text may quote the request: keep it short, and free of what cannot be encoded."""
+    return text[:_MAX_TEXT_LENGTH].encode(errors="replace").decode()

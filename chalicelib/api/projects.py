@@ -1,0 +1,54 @@
+"""Projects: groups of services."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from chalicelib import access
+from chalicelib.access import Principal, Role, load_project
+from chalicelib.api import views
+from chalicelib.api.parameters import CURSOR, LIMIT
+from chalicelib.api.routing import Reply, Routes
+from chalicelib.pipeline import services
+
+routes = Routes(__name__)
+
+# `$` alone would let a final line break through.
+ProjectName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?$(?!\n)", max_length=63)
+]
+
+
+class NewProject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A project to be created."""
+
+    name: ProjectName
+
+
+@routes.endpoint(
+    "POST", "/v1/projects", role=Role.ADMIN, body=NewProject, status=201, answer=views.Project
+)
+def create_project(caller: Principal, body: NewProject) -> Reply:
+    """Create a project."""
+    project = services.create_project(body.name, actor=caller.actor)
+    return Reply(views.project(project), location=f"/v1/projects/{project.id}")
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/projects",
+    role=Role.VIEWER,
+    query=(LIMIT, CURSOR),
+    answer=views.Page[views.Project],
+)
+def list_projects(caller: Principal, limit: int, cursor: int | None) -> views.Page[views.Project]:
+    """List projects, newest first."""
+    found = access.list_projects(caller, limit=limit, before=cursor)
+    return views.page(found.rows, found.before, views.project)
+
+
+@routes.endpoint("GET", "/v1/projects/{project_id}", role=Role.VIEWER, answer=views.Project)
+def get_project(caller: Principal, project_id: int) -> views.Project:
+    """Show a project."""
+    return views.project(load_project(caller, project_id))

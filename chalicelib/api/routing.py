@@ -1,0 +1,189 @@
+"""The frame around every view: who asks, what was sent, and one shape for whatever goes wrong.
+
+A view is declared with all that the frame does for it (role, body, query, answer), and the same
+declaration is what the OpenAPI document is made from. Chalice would turn an exception in a view
+into its own answer before any middleware sees it, so the frame is around the view itself.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import msgspec
+from chalice.app import Blueprint, Request, Response
+
+from chalicelib import access
+from chalicelib.api.bodies import read_body
+from chalicelib.api.parameters import Parameter, parse_id, parse_query
+from chalicelib.api.problems import plain_problem, problem
+from chalicelib.errors import SlipwayError
+
+logger = logging.getLogger("slipway")
+
+View = Callable[..., Any]
+
+# Ids of these names are numbers; what a job is called is for the one who looks it up to judge.
+NUMBERED = frozenset({"project_id", "service_id", "build_id", "deployment_id"})
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One declared route; `role` None means that everybody may ask."""
+
+    method: str
+    path: str
+    view: str
+    summary: str
+    role: access.Role | None
+    body: type[msgspec.Struct] | None
+    body_is_optional: bool
+    query: Sequence[Parameter]
+    status: int
+    answer: Any
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A view's answer where there is more to say than its body.
+
+    `location` is a path below this API's root. A body that is a str is sent as plain text.
+    """
+
+    body: Any
+    status: int | None = None
+    location: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+ENDPOINTS: list[Endpoint] = []
+
+
+class Routes(Blueprint):
+    """A blueprint whose views run inside the frame."""
+
+    def endpoint(
+        self,
+        method: str,
+        path: str,
+        *,
+        role: access.Role | None,
+        body: type[msgspec.Struct] | None = None,
+        body_is_optional: bool = False,
+        query: Sequence[Parameter] = (),
+        status: int = 200,
+        answer: Any = None,
+    ) -> Callable[[View], View]:
+        """Declare a view.
+
+        With a role it is called with the Principal, without one with the Request; then by name
+        with the path's ids, the query's parameters and, where a `body` is declared, the `body`.
+        """
+
+        def declare(view: View) -> View:
+            summary = (view.__doc__ or "").strip().partition("\n")[0]
+            endpoint = Endpoint(
+                method,
+                path,
+                view.__name__,
+                summary,
+                role,
+                body,
+                body_is_optional,
+                tuple(query),
+                status,
+                answer,
+            )
+            ENDPOINTS.append(endpoint)
+            # Media types are checked where a body is read; Chalice would want one of a GET, too.
+            register = self.route(path, methods=[method], content_types=[])
+            register(self._framed(endpoint, view))
+            return view
+
+        return declare
+
+    def _framed(self, endpoint: Endpoint, view: View) -> View:
+        @wraps(view)
+        def run(**ids: str) -> Response:
+            request = self.current_request
+            try:
+                return _respond(endpoint, request, _call(endpoint, view, request, ids))
+            except SlipwayError as error:
+                return problem(error, request_id=request_id(request))
+            except Exception:
+                name = request_id(request)
+                logger.exception("%s failed, request %s", endpoint.view, name)
+                return plain_problem(500, detail="this is a bug in Slipway", request_id=name)
+
+        return run
+
+
+def finish(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    """HTTP middleware: headers of every answer, and Chalice's own refusals in our shape."""
+    response = get_response(request)
+    name = request_id(request)
+    if response.status_code >= 400 and not isinstance(response.body, str):
+        refusal = plain_problem(
+            response.status_code, detail=str(response.body.get("Message", "")), request_id=name
+        )
+        refusal.headers.update(response.headers)
+        refusal.headers["Content-Type"] = "application/problem+json"
+        response = refusal
+    response.headers["X-Request-Id"] = name
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def request_id(request: Request) -> str:
+    """The caller's own name for the request if it is a harmless one, else Lambda's."""
+    sent = request.headers.get("x-request-id", "")
+    if _REQUEST_ID.fullmatch(sent):
+        return str(sent)
+    context: Any = request.lambda_context
+    return str(context.aws_request_id)
+
+
+def _call(endpoint: Endpoint, view: View, request: Request, ids: dict[str, str]) -> Any:
+    if endpoint.role is None:
+        return view(request, **ids)
+    caller = access.principal(request.headers.get("authorization"))
+    access.require(caller, endpoint.role)
+    sent: dict[str, Any] = {name: _id(name, text) for name, text in ids.items()}
+    sent |= parse_query(request, endpoint.query)
+    if endpoint.body is not None:
+        sent["body"] = read_body(request, endpoint.body, optional=endpoint.body_is_optional)
+    return view(caller, **sent)
+
+
+def _id(name: str, text: str) -> int | str:
+    return parse_id(text) if name in NUMBERED else text
+
+
+def _respond(endpoint: Endpoint, request: Request, answer: Any) -> Response:
+    reply = answer if isinstance(answer, Reply) else Reply(answer)
+    headers: dict[str, str | list[str]] = {**dict(reply.headers)}
+    if reply.location:
+        headers["Location"] = _root(request) + reply.location
+    body = _encoded(reply.body, headers)
+    return Response(body, headers=headers, status_code=reply.status or endpoint.status)
+
+
+def _encoded(body: Any, headers: dict[str, str | list[str]]) -> str:
+    if body is None:
+        return ""
+    if isinstance(body, str):
+        headers["Content-Type"] = "text/plain; charset=utf-8"
+        return body
+    headers["Content-Type"] = "application/json"
+    return msgspec.json.encode(body).decode()
+
+
+def _root(request: Request) -> str:
+    """What precedes our paths: API Gateway puts the stage's name there, custom domains may not."""
+    path = str(request.context.get("path", request.path)).rstrip("/")
+    return "/".join(path.split("/")[: -request.path.count("/")])

@@ -1,0 +1,156 @@
+"""Services: what is deployed, from which repository, to which ECS service."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from chalicelib.access import Principal, Role, load_project, load_service
+from chalicelib.api import views
+from chalicelib.api.parameters import CURSOR, LIMIT
+from chalicelib.api.routing import Reply, Routes
+from chalicelib.domain.build_args import parse_build_args
+from chalicelib.domain.images import parse_platforms, parse_repository_name
+from chalicelib.domain.paths import parse_context_path, parse_dockerfile_path
+from chalicelib.domain.refs import parse_branch
+from chalicelib.domain.repositories import Repository, parse_git_url
+from chalicelib.pipeline import services
+from chalicelib.settings import settings
+from chalicelib.store.models import Service
+from chalicelib.store.reads import page
+
+routes = Routes(__name__)
+
+# `$` alone would let a final line break through.
+ServiceName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}$(?!\n)")]
+# The ECS API reference: CreateCluster, CreateService, ContainerDefinition.
+EcsName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,255}$(?!\n)")]
+Minutes = Annotated[int, Meta(ge=1, le=480)]
+# CodeBuild takes no time-out of less than five minutes (StartBuild: timeoutInMinutesOverride).
+BuildMinutes = Annotated[int, Meta(ge=5, le=480)]
+
+
+class NewService(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A service to be created; the three names of its ECS target come together or not at all."""
+
+    name: ServiceName
+    git_url: str
+    image_repository: str
+    branch: str = "main"
+    context_path: str = "."
+    dockerfile: str = "Dockerfile"
+    platforms: list[str] = msgspec.field(default_factory=lambda: ["linux/amd64"])
+    build_args: dict[str, str] = msgspec.field(default_factory=dict)
+    ecs_cluster: EcsName | None = None
+    ecs_service: EcsName | None = None
+    container: EcsName | None = None
+    auto_deploy: bool = False
+    queued_minutes: Minutes = 60
+    build_minutes: BuildMinutes = 30
+    deploy_minutes: Minutes = 20
+
+
+# What may be changed is what may be set, so it is not written down twice.
+ServiceChanges = msgspec.defstruct(
+    "ServiceChanges",
+    [
+        (setting.name, setting.type | UnsetType, UNSET)
+        for setting in msgspec.structs.fields(NewService)
+    ],
+    kw_only=True,
+    forbid_unknown_fields=True,
+    namespace={"__doc__": "Settings to change; what is not named stays as it is."},
+)
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/projects/{project_id}/services",
+    role=Role.ADMIN,
+    body=NewService,
+    status=201,
+    answer=views.Service,
+)
+def create_service(caller: Principal, project_id: int, body: NewService) -> Reply:
+    """Create a service in a project."""
+    project = load_project(caller, project_id)
+    service = services.create_service(project, read_settings(body), actor=caller.actor)
+    return Reply(views.service(service), location=f"/v1/services/{service.id}")
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/projects/{project_id}/services",
+    role=Role.VIEWER,
+    query=(LIMIT, CURSOR),
+    answer=views.Page[views.Service],
+)
+def list_services(
+    caller: Principal, project_id: int, limit: int, cursor: int | None
+) -> views.Page[views.Service]:
+    """List a project's services, newest first."""
+    project = load_project(caller, project_id)
+    found = page(Service.project_index, project.id, Service.id, limit=limit, before=cursor)
+    living = [service for service in found.rows if service.deleted_at is None]
+    return views.page(living, found.before, views.service)
+
+
+@routes.endpoint("GET", "/v1/services/{service_id}", role=Role.VIEWER, answer=views.Service)
+def get_service(caller: Principal, service_id: int) -> views.Service:
+    """Show a service."""
+    return views.service(load_service(caller, service_id))
+
+
+@routes.endpoint(
+    "PATCH",
+    "/v1/services/{service_id}",
+    role=Role.ADMIN,
+    body=ServiceChanges,
+    answer=views.Service,
+)
+def update_service(caller: Principal, service_id: int, body: msgspec.Struct) -> views.Service:
+    """Change a service's settings; work under way keeps those it began with."""
+    service = load_service(caller, service_id)
+    changes = read_settings(body)
+    return views.service(services.update_service(service, changes, actor=caller.actor))
+
+
+@routes.endpoint("DELETE", "/v1/services/{service_id}", role=Role.ADMIN, status=204)
+def delete_service(caller: Principal, service_id: int) -> None:
+    """Delete a service; what runs on ECS keeps running, and its history stays readable."""
+    services.delete_service(load_service(caller, service_id), actor=caller.actor)
+
+
+def read_settings(body: msgspec.Struct) -> dict[str, Any]:
+    """The columns of a service that a body sets, each read by its own grammar.
+
+    Raises InvalidInput with the field that is wrong.
+    """
+    sent = {
+        name: value
+        for name in body.__struct_fields__
+        if (value := getattr(body, name)) is not UNSET
+    }
+    values = {
+        name: _PARSERS[name](value) if name in _PARSERS else value for name, value in sent.items()
+    }
+    repository = values.pop("git_url", None)
+    if isinstance(repository, Repository):
+        values |= {"git_url": repository.url, "repository": repository.key}
+    return values
+
+
+def _parse_git_url(value: str) -> Repository:
+    return parse_git_url(value, hosts=settings().git_hosts)
+
+
+_PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    "git_url": _parse_git_url,
+    "branch": parse_branch,
+    "context_path": parse_context_path,
+    "dockerfile": parse_dockerfile_path,
+    "platforms": parse_platforms,
+    "build_args": parse_build_args,
+    "image_repository": parse_repository_name,
+}

@@ -1,0 +1,230 @@
+"""Rows as the API shows them. The classes are the shapes, and the OpenAPI document's schemas."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from chalicelib.api.parameters import encode_cursor
+from chalicelib.clock import rfc3339
+from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
+from chalicelib.settings import settings
+from chalicelib.store import models
+
+_T = TypeVar("_T")
+Row = TypeVar("Row")
+
+
+class Page(msgspec.Struct, Generic[_T]):
+    """One page of a list, newest first; `next_cursor` null: this was the last."""
+
+    items: list[_T]
+    next_cursor: str | None
+
+
+class Project(msgspec.Struct, kw_only=True):
+    """A group of services."""
+
+    id: int
+    name: str
+    created_at: str | None
+
+
+class Service(msgspec.Struct, kw_only=True):
+    """What is deployed: settings, and which deployments are current, under way and waiting."""
+
+    id: int
+    project_id: int
+    name: str
+    git_url: str
+    branch: str
+    context_path: str
+    dockerfile: str
+    platforms: list[str]
+    build_args: dict[str, str]
+    image_repository: str
+    ecs_cluster: str | None
+    ecs_service: str | None
+    container: str | None
+    auto_deploy: bool
+    auto_deploy_paused: str | None
+    queued_minutes: int
+    build_minutes: int
+    deploy_minutes: int
+    current_deployment_id: int | None
+    deploying_deployment_id: int | None
+    waiting_deployment_id: int | None
+    drift: str | None
+    created_at: str | None
+    updated_at: str | None
+    simulated: bool
+
+
+class Build(msgspec.Struct, kw_only=True):
+    """One commit becoming one image."""
+
+    id: int
+    project_id: int
+    service_id: int
+    job_id: str
+    status: BuildStatus
+    progress: int
+    error: str | None
+    trigger: str
+    requested_by: str
+    git_url: str
+    git_ref: str
+    commit_sha: str | None
+    commit_message: str | None
+    author: str | None
+    context_path: str
+    dockerfile: str
+    platforms: list[str]
+    build_args: dict[str, str]
+    image_tag: str
+    image_digest: str | None
+    codebuild_id: str | None
+    log_path: str | None
+    deployment_id: int | None
+    not_deployed: str | None
+    created_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    simulated: bool
+
+
+class Deployment(msgspec.Struct, kw_only=True):
+    """One entry of a service's release ledger."""
+
+    id: int
+    project_id: int
+    service_id: int
+    job_id: str
+    status: DeploymentStatus
+    progress: int
+    error: str | None
+    reason: str | None
+    trigger: str
+    requested_by: str
+    image_tag: str
+    image_digest: str | None
+    task_definition: str | None
+    build_id: int | None
+    commit_sha: str | None
+    replaced: int | None
+    rollback_to: int | None
+    rollback_of: int | None
+    restores: int | None
+    created_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    simulated: bool
+
+
+class Job(msgspec.Struct, kw_only=True):
+    """The work behind a build or a deployment."""
+
+    id: str
+    type: str
+    status: JobStatus
+    progress: int
+    error: str | None
+    project_id: int
+    service_id: int
+    build_id: int | None
+    deployment_id: int | None
+    created_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    simulated: bool
+
+
+class AcceptedBuild(msgspec.Struct, kw_only=True):
+    """A build that was accepted; follow it by either id."""
+
+    build_id: int
+    job_id: str
+    status: BuildStatus
+
+
+class AcceptedDeployment(msgspec.Struct, kw_only=True):
+    """A deployment that was accepted; follow it by either id."""
+
+    deployment_id: int
+    job_id: str
+    status: DeploymentStatus
+
+
+def project(row: models.Project) -> Project:
+    """A project."""
+    return Project(id=row.id, name=row.name, created_at=rfc3339(row.created_at))
+
+
+def service(row: models.Service) -> Service:
+    """A service."""
+    return _shown(
+        Service,
+        row,
+        current_deployment_id=row.current,
+        deploying_deployment_id=row.deploying,
+        waiting_deployment_id=row.waiting,
+    )
+
+
+def build(row: models.Build) -> Build:
+    """A build."""
+    return _shown(Build, row, id=row.number, job_id=row.id, image_tag=_image(row))
+
+
+def deployment(row: models.Deployment) -> Deployment:
+    """A deployment."""
+    return _shown(Deployment, row, id=row.number, job_id=row.id, image_tag=_image(row))
+
+
+def job(row: models.Job) -> Job:
+    """The job that a build or a deployment is."""
+    is_build = isinstance(row, models.Build)
+    return _shown(
+        Job,
+        row,
+        type="build" if is_build else "deploy",
+        status=job_status(row.status, row.progress),
+        build_id=row.number if is_build else None,
+        deployment_id=None if is_build else row.number,
+    )
+
+
+def accepted_build(row: models.Build) -> AcceptedBuild:
+    """The answer to whoever asked for a build."""
+    return AcceptedBuild(build_id=row.number, job_id=row.id, status=BuildStatus(row.status))
+
+
+def accepted_deployment(row: models.Deployment) -> AcceptedDeployment:
+    """The answer to whoever asked for a deployment or a rollback."""
+    return AcceptedDeployment(
+        deployment_id=row.number, job_id=row.id, status=DeploymentStatus(row.status)
+    )
+
+
+def page(rows: Iterable[Row], before: int | None, show: Callable[[Row], _T]) -> Page[_T]:
+    """A page of rows, each shown by `show`."""
+    return Page([show(row) for row in rows], encode_cursor(before))
+
+
+def _shown(shape: type[_T], row: models.Project | models.Service | models.Job, **own: Any) -> _T:
+    """`shape` filled from the row's attributes of the same names, except for those in `own`."""
+    values = {"simulated": settings().simulated, **own}
+    for name in msgspec.structs.fields(shape):  # type: ignore[arg-type]
+        if name.encode_name not in values:
+            values[name.encode_name] = _plain(name.encode_name, getattr(row, name.encode_name))
+    return msgspec.convert(values, shape)
+
+
+def _plain(name: str, value: Any) -> Any:
+    return rfc3339(value) if name.endswith("_at") else value
+
+
+def _image(row: models.Build | models.Deployment) -> str:
+    """As a caller would name it: by its tag, or by its digest where it was deployed by that."""
+    mark = f":{row.image_tag}" if row.image_tag else f"@{row.image_digest}"
+    return f"{row.image_repository}{mark}"

@@ -1,0 +1,106 @@
+"""GitHub's webhook: a signature stands where other routes have a token.
+
+Facts about deliveries are from GitHub's "Validating webhook deliveries" and "Webhook events and
+payloads".
+"""
+
+import hashlib
+import hmac
+import re
+
+import msgspec
+from chalice.app import Request
+
+from chalicelib.api.bodies import check_media_type, decode_json, raw_body
+from chalicelib.api.routing import Reply, Routes
+from chalicelib.domain.pushes import parse_push
+from chalicelib.domain.statuses import job_id
+from chalicelib.errors import InvalidInput, Unauthorized
+from chalicelib.pipeline.pushes import Decision, receive_push
+from chalicelib.settings import settings
+
+routes = Routes(__name__)
+
+# API Gateway takes 10 MB, Lambda 6; the payload of a push with thousands of commits is below this.
+MAX_BYTES = 5 * 1024 * 1024
+
+_HEADER = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
+
+
+class StartedBuild(msgspec.Struct, kw_only=True):
+    """A build that a push started, and the service that it is for."""
+
+    service_id: int
+    build_id: int
+    job_id: str
+    status: str | None = None
+
+
+class Received(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What came of a delivery: builds, or builds it had started before, or the reason for none."""
+
+    delivery: str
+    builds: list[StartedBuild] = []
+    duplicate: bool = False
+    ignored: str | None = None
+
+
+@routes.endpoint("POST", "/v1/webhooks/github", role=None, status=202, answer=Received)
+def receive_github(request: Request) -> Reply:
+    """Receive a delivery of GitHub's webhook."""
+    body = raw_body(request, limit=MAX_BYTES)
+    verify_signature(body, request.headers.get("x-hub-signature-256"))
+    check_media_type(request)
+    event, delivery = _header(request, "X-GitHub-Event"), _header(request, "X-GitHub-Delivery")
+    payload = decode_json(body)
+    if event != "push":
+        return _ignored(delivery, f"nothing is done for the event {event}")
+    return _decided(receive_push(delivery, parse_push(payload)))
+
+
+def verify_signature(body: bytes, signature: str | None) -> None:
+    """Raise Unauthorized unless `signature` is that of `body` under the configured secret.
+
+    Without a secret everything is refused: an installation must not build for strangers because a
+    variable was forgotten.
+    """
+    secret = settings().webhook_secret
+    if not secret:
+        raise Unauthorized(
+            "no webhook secret is configured here", code="webhook_secret_not_configured"
+        )
+    expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    # Bytes, because compare_digest raises on text that is not ASCII.
+    if not hmac.compare_digest((signature or "").encode(errors="replace"), expected.encode()):
+        raise Unauthorized("X-Hub-Signature-256 does not fit the body", code="bad_signature")
+
+
+def _header(request: Request, name: str) -> str:
+    value = request.headers.get(name)
+    if not value:
+        raise InvalidInput(f"the header {name} is missing", code="missing_header", field=name)
+    if not _HEADER.fullmatch(value):
+        raise InvalidInput(f"the header {name} is malformed", code="invalid_header", field=name)
+    return str(value)
+
+
+def _ignored(delivery: str, reason: str) -> Reply:
+    return Reply(Received(delivery=delivery, ignored=reason), status=200)
+
+
+def _decided(decision: Decision) -> Reply:
+    if decision.started:
+        builds = [
+            _started(build.service_id, build.number, build.status) for build in decision.started
+        ]
+        return Reply(Received(delivery=decision.delivery, builds=builds))
+    if decision.duplicates:
+        known = [_started(service, build) for service, build in decision.duplicates]
+        return Reply(Received(delivery=decision.delivery, duplicate=True, builds=known), status=200)
+    return _ignored(decision.delivery, decision.reason)
+
+
+def _started(service_id: int, number: int, status: str | None = None) -> StartedBuild:
+    return StartedBuild(
+        service_id=service_id, build_id=number, job_id=job_id("build", number), status=status
+    )

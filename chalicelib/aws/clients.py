@@ -1,0 +1,60 @@
+"""boto3 clients, made when first needed, and SDK errors in our own words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.errors import Rejected, SlipwayError, Unavailable
+
+# Codes that say "not now" with a status of 400; everything of 500 and above says so too.
+_WAIT = frozenset(
+    {
+        "AccountLimitExceededException",
+        "LimitExceededException",
+        "OperationAbortedException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "ServerException",
+        "ServiceUnavailableException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "UpdateInProgressException",
+    }
+)
+
+
+@cache
+def client(service: str) -> Any:
+    """The boto3 client of `service`, one for each process."""
+    retries: Any = {"total_max_attempts": 2, "mode": "standard"}
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        config=Config(connect_timeout=1, read_timeout=5, retries=retries),
+    )
+
+
+@contextmanager
+def calling(what: str) -> Iterator[None]:
+    """Turn the SDK's failures in the block into Rejected (for good) or Unavailable (not now)."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise _ours(what, error) from error
+
+
+def _ours(what: str, error: BotoCoreError | ClientError) -> SlipwayError:
+    if not isinstance(error, ClientError):
+        return Unavailable(f"{what}: {error}")
+    code = error.response.get("Error", {}).get("Code", "")
+    message = error.response.get("Error", {}).get("Message", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    kind = Unavailable if code in _WAIT or status >= 500 else Rejected
+    return kind(f"{what}: {message or code}", code=code)

@@ -1,0 +1,83 @@
+"""Builds in CodeBuild: started, looked up, stopped."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib.aws.clients import calling, client
+from chalicelib.domain.builds import BuildReport
+
+_PAGES = 5  # of a hundred builds each: more than any project starts between two looks
+
+
+def start(request: Mapping[str, Any]) -> BuildReport:
+    """StartBuild; the same request again within five minutes answers with the same build.
+
+    Raises Unavailable when throttled or at the concurrent build limit, Rejected for good reasons.
+    """
+    with calling("CodeBuild StartBuild"):
+        return _report(client("codebuild").start_build(**request)["build"])
+
+
+def describe(codebuild_id: str) -> BuildReport | None:
+    """The build as it is now, or None when CodeBuild does not know it."""
+    with calling("CodeBuild BatchGetBuilds"):
+        builds = client("codebuild").batch_get_builds(ids=[codebuild_id])["builds"]
+    return _report(builds[0]) if builds else None
+
+
+def find(project: str, job: str, *, since: int) -> BuildReport | None:
+    """The build whose JOB_ID is `job`, among those started at `since` or later."""
+    token: dict[str, str] = {}
+    for _ in range(_PAGES):
+        with calling("CodeBuild ListBuildsForProject"):
+            listed = client("codebuild").list_builds_for_project(
+                projectName=project, sortOrder="DESCENDING", **token
+            )
+        if not listed["ids"]:
+            return None
+        with calling("CodeBuild BatchGetBuilds"):
+            builds = client("codebuild").batch_get_builds(ids=listed["ids"])["builds"]
+        for build in builds:
+            if {"name": "JOB_ID", "value": job, "type": "PLAINTEXT"} in _variables(build):
+                return _report(build)
+        oldest = min((build["startTime"].timestamp() for build in builds), default=0)
+        if oldest < since or "nextToken" not in listed:
+            return None
+        token = {"nextToken": listed["nextToken"]}
+    return None
+
+
+def stop(codebuild_id: str) -> None:
+    """StopBuild; stopping what has ended changes nothing."""
+    with calling("CodeBuild StopBuild"):
+        client("codebuild").stop_build(id=codebuild_id)
+
+
+def _variables(build: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [
+        {"type": "PLAINTEXT", **variable}
+        for variable in build["environment"].get("environmentVariables", [])
+    ]
+
+
+def _report(build: Mapping[str, Any]) -> BuildReport:
+    logs = build.get("logs", {})
+    path = f"{logs['groupName']}/{logs['streamName']}" if logs.get("streamName") else None
+    exported = build.get("exportedEnvironmentVariables", [])
+    return BuildReport(
+        id=build["id"],
+        status=build["buildStatus"],
+        phase=build.get("currentPhase", ""),
+        log_path=path,
+        reason=_reason(build),
+        exported={variable["name"]: variable["value"] for variable in exported},
+    )
+
+
+def _reason(build: Mapping[str, Any]) -> str:
+    """The phase that did not succeed, and what CodeBuild said of it."""
+    for phase in build.get("phases", []):
+        if phase.get("phaseStatus", "SUCCEEDED") not in {"SUCCEEDED", "IN_PROGRESS"}:
+            said = "; ".join(c["message"] for c in phase.get("contexts", []) if c.get("message"))
+            return f"{phase['phaseType']} {phase['phaseStatus']}" + (f": {said}" if said else "")
+    return ""

@@ -1,0 +1,28 @@
+"""Images in ECR: found by tag, or known by digest."""
+
+from chalicelib.aws.clients import calling, client
+from chalicelib.errors import Rejected
+
+_GONE = {"ImageNotFoundException", "RepositoryNotFoundException"}
+
+
+def digest_of(repository: str, tag: str) -> str | None:
+    """The digest that `tag` points at, or None when there is no such image."""
+    return _digest(repository, {"imageTag": tag})
+
+
+def exists(repository: str, digest: str) -> bool:
+    """Whether the repository still holds the image of this digest."""
+    return _digest(repository, {"imageDigest": digest}) is not None
+
+
+def _digest(repository: str, image: dict[str, str]) -> str | None:
+    try:
+        with calling("ECR DescribeImages"):
+            answer = client("ecr").describe_images(repositoryName=repository, imageIds=[image])
+    except Rejected as error:
+        if error.code in _GONE:
+            return None
+        raise
+    digest: str = answer["imageDetails"][0]["imageDigest"]
+    return digest

@@ -1,0 +1,70 @@
+"""Task definitions: the next revision is the described one with another image, and nothing else."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from chalicelib.errors import Rejected
+
+# In DescribeTaskDefinition's answer but not among RegisterTaskDefinition's parameters. A list of
+# what to drop, not of what to keep: a parameter that AWS adds later must not be lost silently.
+_READ_ONLY = frozenset(
+    {
+        "taskDefinitionArn",
+        "revision",
+        "status",
+        "requiresAttributes",
+        "compatibilities",
+        "registeredAt",
+        "registeredBy",
+        "deregisteredAt",
+        "deleteRequestedAt",
+    }
+)
+
+
+def next_task_definition(
+    current: Mapping[str, Any],
+    *,
+    container: str,
+    image: str,
+    tags: Iterable[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """RegisterTaskDefinition's parameters for `current` with `image` in `container`.
+
+    `current` and `tags` are DescribeTaskDefinition's. Values that mean "not set" are left out: ECS
+    refuses an empty list of tags. So are tags that only AWS may write (`aws:`), such as
+    CloudFormation's. Raises Rejected (container_not_found).
+    """
+    containers = current["containerDefinitions"]
+    _require_container(current, container)
+    request = {key: value for key, value in current.items() if key not in _READ_ONLY}
+    request["containerDefinitions"] = [
+        {**each, "image": image} if each["name"] == container else dict(each) for each in containers
+    ]
+    request["tags"] = [dict(tag) for tag in tags if not tag["key"].lower().startswith("aws:")]
+    return {key: value for key, value in request.items() if value not in (None, "", [], {})}
+
+
+def fingerprint(request: Mapping[str, Any]) -> str:
+    """SHA-256 of what a register request makes run; its tags do not count."""
+    settings = {key: value for key, value in request.items() if key != "tags"}
+    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def image_of(definition: Mapping[str, Any], container: str) -> str | None:
+    """The image that a container of a definition runs; None without such a container."""
+    images = {each["name"]: each.get("image") for each in definition["containerDefinitions"]}
+    return images.get(container)
+
+
+def _require_container(definition: Mapping[str, Any], container: str) -> None:
+    names = [each["name"] for each in definition["containerDefinitions"]]
+    if container not in names:
+        raise Rejected(
+            f"the task definition {definition['family']} has no container {container}; "
+            f"it has: {', '.join(names)}",
+            code="container_not_found",
+        )

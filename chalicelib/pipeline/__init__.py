@@ -1,0 +1,1 @@
+"""What moves builds and deployments: requests, and the loop that reconciles them with AWS."""

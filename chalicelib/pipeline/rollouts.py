@@ -1,0 +1,231 @@
+"""Services: making ECS run what each should, one step at a time.
+
+What is wanted is the definition of the deployment that holds the slot, else that of the current
+release. Cancel, failure, pre-emption and rollback only change the slot; this loop does the rest.
+"""
+
+import random
+
+from chalicelib import clock
+from chalicelib.aws import ecr, ecs, queue
+from chalicelib.domain.definitions import fingerprint, next_task_definition
+from chalicelib.domain.progress import deploy_progress
+from chalicelib.domain.releases import rollback_target
+from chalicelib.domain.requests import update_service_request
+from chalicelib.domain.rollouts import Rollout, Step, decide_deploying, decide_idle
+from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.errors import Rejected, Unavailable
+from chalicelib.store.claims import owner_of, take
+from chalicelib.store.due import look_again, rest
+from chalicelib.store.jobs import become, end, find_deployments
+from chalicelib.store.models import Deployment, Service
+from chalicelib.store.moves import Move, change, commit
+from chalicelib.store.services import find_service, hand_over
+
+PERIOD = 60  # seconds between two looks at a rollout that goes on
+
+
+def reconcile_service(number: int) -> None:
+    """Take the next step of a service, whatever happened before.
+
+    Safe at any time, any number of times, by several workers at once. Raises Lost when
+    somebody else moved a row meanwhile.
+    """
+    service = find_service(number)
+    if service is None or service.ecs_cluster is None or service.ecs_service is None:
+        return
+    rows = find_deployments(service.deploying, service.current)
+    holder, current = rows.get(service.deploying), rows.get(service.current)
+    if holder is None and current is None and service.baseline is None:
+        return commit(change(service, *rest()))
+    try:
+        if holder is not None:
+            _deploy(service, holder, current)
+        else:
+            _keep(service, current)
+    except Unavailable as trouble:
+        _wait(service, holder, trouble.detail)
+
+
+def _deploy(service: Service, holder: Deployment, current: Deployment | None) -> None:
+    """One step for the deployment that holds the slot."""
+    try:
+        rollout = _observe(service, wanted=holder.task_definition)
+        step = decide_deploying(
+            wanted=holder.task_definition,
+            rollout=rollout,
+            now=clock.now(),
+            deadline_at=holder.deadline_at,
+        )
+        if step is Step.BEGIN:
+            _begin(service, holder, rollout)
+        elif step is Step.UPDATE:
+            _update(service, rollout, holder.task_definition or "")
+        elif step is Step.SUCCEED:
+            _succeed(service, holder, current)
+        elif step is Step.FAIL:
+            _fail(service, holder, _why_failed(holder, rollout))
+        else:
+            _note_progress(service, holder, rollout)
+    except Rejected as refusal:
+        _fail(service, holder, refusal.detail)
+
+
+def _keep(service: Service, current: Deployment | None) -> None:
+    """One step while nothing is under way: ECS should run the current release."""
+    try:
+        rollout = _observe(service, wanted=None)
+    except Rejected as refusal:
+        return commit(change(service, Service.drift.set(refusal.detail), *rest()))
+    wanted = current.task_definition if current else service.baseline
+    now = clock.now()
+    step = decide_idle(
+        wanted=wanted,
+        rollout=rollout,
+        ours=rollout.task_definition == wanted or _is_ours(rollout.task_definition),
+        now=now,
+        claimed_at=service.claimed_at,
+    )
+    if step is Step.UPDATE:
+        _update(service, rollout, wanted or "")
+    elif step is Step.DRIFT:
+        drift = f"ECS runs {rollout.task_definition}, which was not deployed by Slipway"
+        commit(change(service, Service.drift.set(drift), *rest()))
+    elif step is Step.REST:
+        commit(change(service, Service.drift.remove(), *rest()))
+    elif (service.due_at or 0) <= now:
+        commit(change(service, *look_again(now + PERIOD)))
+
+
+def _begin(service: Service, holder: Deployment, rollout: Rollout) -> None:
+    """Give the deployment a task definition of its own, record it, and only then roll it out."""
+    if not ecr.exists(holder.image_repository, holder.image_digest or ""):
+        raise Rejected(f"the image {holder.image} is gone")
+    base = rollout.task_definition
+    if holder.restores is not None:
+        base = find_deployments(holder.restores)[holder.restores].task_definition or base
+    definition = ecs.describe_task_definition(base)
+    request = next_task_definition(
+        definition,
+        container=service.container or "",
+        image=holder.image,
+        tags=definition["tags"],
+    )
+    arn = ecs.register_task_definition(request)
+    now = clock.now()
+    claim = [Service.claimed_at.set(now), *look_again(now + PERIOD)]
+    if service.current is None and service.baseline is None:
+        # Should the first deployment fail, this is what ECS goes back to.
+        claim.append(Service.baseline.set(rollout.task_definition))
+    commit(
+        become(
+            holder,
+            DeploymentStatus.DEPLOYING,
+            Deployment.task_definition.set(arn),
+            Deployment.fingerprint.set(fingerprint(request)),
+            Deployment.started_at.set(now),
+            Deployment.deadline_at.set(now + service.deploy_minutes * 60),
+            Deployment.progress.set(deploy_progress(0, 1, holder.progress)),
+            Deployment.error.remove(),
+        ),
+        change(service, *claim),
+        take(_claim_name(arn), holder.id),
+    )
+    _call_update(service, rollout, arn)
+
+
+def _update(service: Service, rollout: Rollout, task_definition: str) -> None:
+    now = clock.now()
+    commit(change(service, Service.claimed_at.set(now), *look_again(now + PERIOD)))
+    _call_update(service, rollout, task_definition)
+
+
+def _call_update(service: Service, rollout: Rollout, task_definition: str) -> None:
+    ecs.update_service(
+        update_service_request(
+            cluster=service.ecs_cluster or "",
+            service=service.ecs_service or "",
+            task_definition=task_definition,
+            deployment_configuration=rollout.configuration,
+        )
+    )
+
+
+def _succeed(service: Service, holder: Deployment, current: Deployment | None) -> None:
+    """The deployment's end, the slot, the current release and the mark on the one left: at once."""
+    now = clock.now()
+    restored = find_deployments(holder.restores).get(holder.restores)
+    back_to = rollback_target(holder, replaced=current, restored=restored)
+    done = [] if back_to is None else [Deployment.rollback_to.set(back_to)]
+    if current is not None:
+        done.append(Deployment.replaced.set(current.number))
+    release = [Service.current.set(holder.number), Service.drift.remove()]
+    if holder.trigger == "manual":
+        release.append(Service.auto_deploy_paused.remove())
+    commit(
+        end(holder, DeploymentStatus.SUCCESS, Deployment.error.remove(), *done, at=now),
+        hand_over(service, at=now),
+        change(service, *release),
+        *_left(holder, current),
+    )
+    queue.wake(f"service-{service.id}")
+
+
+def _left(holder: Deployment, current: Deployment | None) -> list[Move]:
+    """A rollback that ended well marks the release that it left."""
+    if current is None or holder.rollback_of != current.number:
+        return []
+    if current.status != DeploymentStatus.SUCCESS:
+        return []
+    return [become(current, DeploymentStatus.ROLLED_BACK)]
+
+
+def _fail(service: Service, holder: Deployment, reason: str) -> None:
+    now = clock.now()
+    commit(end(holder, DeploymentStatus.FAILED, at=now, error=reason), hand_over(service, at=now))
+    queue.wake(f"service-{service.id}")
+
+
+def _why_failed(holder: Deployment, rollout: Rollout) -> str:
+    task_definition = holder.task_definition or ""
+    if task_definition in rollout.failed:
+        return rollout.failed[task_definition]
+    if rollout.task_definition == task_definition and rollout.state == "FAILED":
+        return rollout.reason
+    seconds = holder.deadline_at - (holder.started_at or holder.created_at)
+    return f"not healthy after {seconds // 60} minutes: {holder.error or rollout.reason}"
+
+
+def _note_progress(service: Service, holder: Deployment, rollout: Rollout) -> None:
+    now = clock.now()
+    progress = deploy_progress(rollout.running, rollout.desired, holder.progress)
+    moves = []
+    if progress != holder.progress:
+        moves.append(change(holder, Deployment.progress.set(progress)))
+    if (service.due_at or 0) <= now:
+        moves.append(change(service, *look_again(now + PERIOD)))
+    if moves:
+        commit(*moves)
+
+
+def _wait(service: Service, holder: Deployment | None, reason: str) -> None:
+    """AWS said "not now": try again, each time a little later; the deployment says why it waits."""
+    if holder is None:
+        return commit(change(service, *look_again(clock.now() + PERIOD)))
+    delay = min(PERIOD, 10 * 2 ** min(holder.waits, 5)) * random.uniform(0.8, 1.2)
+    commit(
+        change(holder, Deployment.waits.set(holder.waits + 1), Deployment.error.set(reason[:1000])),
+        change(service, *look_again(clock.now() + round(delay))),
+    )
+
+
+def _observe(service: Service, *, wanted: str | None) -> Rollout:
+    return ecs.observe(service.ecs_cluster or "", service.ecs_service or "", wanted=wanted)
+
+
+def _is_ours(task_definition: str) -> bool:
+    return owner_of(_claim_name(task_definition)) is not None
+
+
+def _claim_name(task_definition: str) -> str:
+    return f"task-definition:{task_definition}"

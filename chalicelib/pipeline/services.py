@@ -1,0 +1,273 @@
+"""Projects and services: creating, changing and deleting them, each in one transaction.
+
+Names and ECS targets are claims, so two requests at once cannot both get one. Who follows which
+repository is kept beside the services, so that a push finds them all in one read.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pynamodb.expressions.update import Action
+
+from chalicelib import clock
+from chalicelib.errors import Conflict, InvalidInput, NotFound, Unavailable
+from chalicelib.store.claims import followers, next_number, set_followers, take
+from chalicelib.store.history import record
+from chalicelib.store.models import Claim, Project, Service
+from chalicelib.store.moves import ConditionFailed, Move, change, commit, create, remove
+from chalicelib.store.reads import find
+from chalicelib.store.services import get_service
+
+MAX_FOLLOWERS = 30  # of one branch of one repository: a push is one transaction
+
+_TRIES = 4
+_TARGET = ("ecs_cluster", "ecs_service", "container")
+_NOT_WHILE_BUSY = frozenset({*_TARGET, "image_repository"})
+
+
+def create_project(name: str, *, actor: str) -> Project:
+    """Create a project; raises Conflict (name_taken), whatever the case of the letters."""
+    now = clock.now()
+    project = Project(next_number("projects"), name=name, created_at=now)
+    subject = f"project-{project.id}"
+    try:
+        commit(
+            create(project),
+            take(f"project:{name.lower()}", subject),
+            record(
+                subject, "project.created", at=now, actor=actor, project_id=project.id, name=name
+            ),
+        )
+    except ConditionFailed as lost:
+        _refuse_if_taken(lost)
+        raise
+    return project
+
+
+def create_service(project: Project, values: Mapping[str, Any], *, actor: str) -> Service:
+    """Create a service with these columns.
+
+    Raises InvalidInput (incomplete_ecs_target) and Conflict (name_taken, ecs_service_taken,
+    too_many_services).
+    """
+    _require_whole_target(values)
+    now = clock.now()
+    service = Service(
+        next_number("services"),
+        project_id=project.id,
+        created_at=now,
+        updated_at=now,
+        **{name: value for name, value in values.items() if value is not None},
+    )
+
+    def write() -> None:
+        commit(
+            create(service),
+            *_exchange(service, set(), _claims(service, values)),
+            *_follow(service, None, _followed(values)),
+            _recorded(service, "service.created", actor, _audited(values)),
+        )
+
+    _again_if_lost(write)
+    return service
+
+
+def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) -> Service:
+    """Change columns of a service, and answer with the service as it is then.
+
+    Switching auto-deploy on also ends its pause. Another ECS service has no release of ours yet, so
+    moving the target forgets which one is current. Raises what `create_service` raises, and
+    Conflict (service_busy).
+    """
+
+    def write() -> None:
+        fresh = _living(service.id)
+        before = {name: getattr(fresh, name) for name in _COLUMNS}
+        news = {name: value for name, value in changes.items() if before[name] != value}
+        resumes = changes.get("auto_deploy") is True and fresh.auto_deploy_paused is not None
+        if not news and not resumes:
+            return
+        after = {**before, **news}
+        _require_whole_target(after)
+        if news.keys() & _NOT_WHILE_BUSY:
+            _require_idle(fresh)
+        commit(
+            change(fresh, *_updates(news, resumes=resumes)),
+            *_exchange(fresh, _claims(fresh, before), _claims(fresh, after)),
+            *_follow(fresh, _followed(before), _followed(after)),
+            _recorded(
+                fresh,
+                "service.updated",
+                actor,
+                {
+                    "before": _audited({name: before[name] for name in news}),
+                    "after": _audited(news),
+                    **({"resumed": fresh.auto_deploy_paused} if resumes else {}),
+                },
+            ),
+        )
+
+    _again_if_lost(write)
+    return get_service(service.id)
+
+
+def delete_service(service: Service, *, actor: str) -> None:
+    """Delete a service and free its claims; its row and history stay.
+
+    Raises Conflict (service_busy).
+    """
+
+    def write() -> None:
+        fresh = _living(service.id)
+        _require_idle(fresh)
+        values = {name: getattr(fresh, name) for name in _COLUMNS}
+        commit(
+            change(fresh, Service.deleted_at.set(clock.now())),
+            *_exchange(fresh, _claims(fresh, values), set()),
+            *_follow(fresh, _followed(values), None),
+            _recorded(fresh, "service.deleted", actor, {"name": fresh.name}),
+        )
+
+    _again_if_lost(write)
+
+
+_COLUMNS = (
+    "name",
+    "git_url",
+    "repository",
+    "branch",
+    "context_path",
+    "dockerfile",
+    "platforms",
+    "build_args",
+    "image_repository",
+    *_TARGET,
+    "auto_deploy",
+    "queued_minutes",
+    "build_minutes",
+    "deploy_minutes",
+)
+
+
+def _again_if_lost(write: Callable[[], None]) -> None:
+    """Run `write`, which reads before it writes, again whenever somebody else was faster."""
+    for _ in range(_TRIES):
+        try:
+            return write()
+        except ConditionFailed as lost:
+            _refuse_if_taken(lost)
+    raise Unavailable("others change the same things all the time; try again")
+
+
+def _refuse_if_taken(lost: ConditionFailed) -> None:
+    """A claim that could not be taken is held by somebody: trying again cannot help."""
+    names = {row.id for row in lost.rows if isinstance(row, Claim)}
+    if any(name.startswith("ecs:") for name in names):
+        raise Conflict(
+            "this ECS service belongs to another service already",
+            code="ecs_service_taken",
+            field="ecs_service",
+        ) from lost
+    if any(name.startswith(("project:", "service:")) for name in names):
+        raise Conflict("this name is taken", code="name_taken", field="name") from lost
+
+
+def _living(number: int) -> Service:
+    service = get_service(number)
+    if service.deleted_at is not None:
+        raise NotFound(f"there is no service {number}")
+    return service
+
+
+def _require_whole_target(values: Mapping[str, Any]) -> None:
+    missing = [name for name in _TARGET if values.get(name) is None]
+    if missing and len(missing) < len(_TARGET):
+        raise InvalidInput(
+            f"{', '.join(_TARGET)} are given together or not at all",
+            code="incomplete_ecs_target",
+            field=missing[0],
+        )
+
+
+def _require_idle(service: Service) -> None:
+    if service.deploying is None and service.waiting is None and not service.open_builds:
+        return
+    raise Conflict(
+        f"service {service.id} has builds or deployments under way; wait for them, or cancel them",
+        code="service_busy",
+    )
+
+
+def _updates(news: Mapping[str, Any], *, resumes: bool) -> list[Action]:
+    actions: list[Action] = [Service.updated_at.set(clock.now())]
+    for name, value in news.items():
+        column = getattr(Service, name)
+        actions.append(column.remove() if value is None else column.set(value))
+    if resumes:
+        actions.append(Service.auto_deploy_paused.remove())
+    if news.keys() & {"ecs_cluster", "ecs_service"}:
+        actions += [Service.current.remove(), Service.drift.remove()]
+    return actions
+
+
+def _claims(service: Service, values: Mapping[str, Any]) -> set[str]:
+    claims = {f"service:{service.project_id}/{values['name']}"}
+    if values.get("ecs_service") is not None:
+        claims.add(f"ecs:{values['ecs_cluster']}/{values['ecs_service']}")
+    return claims
+
+
+def _exchange(service: Service, before: set[str], after: set[str]) -> list[Move]:
+    """Take the claims that are new, and free those that are not needed any more."""
+    taken = [take(name, f"service-{service.id}") for name in sorted(after - before)]
+    held = [find(Claim, name) for name in sorted(before - after)]
+    return [*taken, *(remove(claim) for claim in held if claim is not None)]
+
+
+def _followed(values: Mapping[str, Any]) -> tuple[str, str]:
+    return values["repository"], values["branch"]
+
+
+def _follow(
+    service: Service, before: tuple[str, str] | None, after: tuple[str, str] | None
+) -> list[Move]:
+    """Follow a branch of a repository instead of another."""
+    if before == after:
+        return []
+    moves = []
+    if before is not None and (after is None or before[0] != after[0]):
+        claim, branches = followers(before[0])
+        rest = {other: its for other, its in branches.items() if other != service.id}
+        moves.append(set_followers(claim, before[0], rest))
+    if after is not None:
+        repository, branch = after
+        claim, branches = followers(repository)
+        branches = {**branches, service.id: branch}
+        if list(branches.values()).count(branch) > MAX_FOLLOWERS:
+            raise Conflict(
+                f"{MAX_FOLLOWERS} services follow {branch} of {repository} already",
+                code="too_many_services",
+                field="branch",
+            )
+        moves.append(set_followers(claim, repository, branches))
+    return moves
+
+
+def _audited(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings for the audit trail; of build arguments the names alone: values may be secret."""
+    shown = {**values}
+    if "build_args" in shown:
+        shown["build_args"] = sorted(shown["build_args"])
+    return shown
+
+
+def _recorded(service: Service, action: str, actor: str, details: dict[str, Any]) -> Move:
+    return record(
+        f"service-{service.id}",
+        action,
+        at=clock.now(),
+        actor=actor,
+        project_id=service.project_id,
+        service_id=service.id,
+        **details,
+    )

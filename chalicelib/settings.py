@@ -1,0 +1,140 @@
+"""Every environment variable, typed, validated and read once.
+
+All that is wrong is named in one error, so that a deployment is mended in one go.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+
+class SettingsError(Exception):
+    """One line for each variable that is missing or malformed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The configuration of one installation: a field for each environment variable.
+
+    `webhook_secret` is empty where none is configured; every delivery is then refused.
+    """
+
+    webhook_secret: str = field(repr=False)
+    job_workers: int
+    build_log_dir: str
+    table_prefix: str
+    queue_url: str
+    codebuild_project: str
+    registry: str
+    git_hosts: frozenset[str]
+    simulated: bool
+
+    @property
+    def log_group(self) -> str:
+        """The CloudWatch log group that holds every build's log."""
+        return f"{self.build_log_dir.rstrip('/')}/builds"
+
+    @property
+    def queue_name(self) -> str:
+        """SQS forms a queue's URL with its name as the last part."""
+        return self.queue_url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """How one environment variable is read; `default` None means that it must be set."""
+
+    parse: Callable[[str], Any]
+    default: str | None
+    meaning: str
+
+
+def _matching(pattern: str, wanted: str) -> Callable[[str], str]:
+    compiled = re.compile(pattern, re.ASCII)
+
+    def parse(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(f"must be {wanted}")
+        return text
+
+    return parse
+
+
+def _workers(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", text, re.ASCII):
+        raise ValueError("must be a whole number from 1 to 999")
+    return int(text)
+
+
+def _hosts(text: str) -> frozenset[str]:
+    parse = _matching(_HOST, "host names separated by commas")
+    return frozenset(parse(host.strip().lower()) for host in text.split(","))
+
+
+def _flag(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+_HOST = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
+_NAME = _matching(r"[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, - or _")
+
+VARIABLES: Mapping[str, Variable] = {
+    "WEBHOOK_SECRET": Variable(
+        str, "", "Secret of the GitHub webhook. Without one every delivery is refused."
+    ),
+    "JOB_WORKERS": Variable(
+        _workers,
+        "2",
+        "How many builds run at once: the CodeBuild project's concurrent build limit.",
+    ),
+    "BUILD_LOG_DIR": Variable(
+        _matching(r"[A-Za-z0-9_/.#-]{1,200}", "a log group prefix such as /slipway"),
+        "/slipway",
+        "Where build logs go: the prefix of the log group, which is `<BUILD_LOG_DIR>/builds`.",
+    ),
+    "TABLE_PREFIX": Variable(_NAME, "slipway", "First part of every DynamoDB table's name."),
+    "QUEUE_URL": Variable(
+        _matching(r"https?://[!-~]+/[A-Za-z0-9_-]{1,80}", "the URL of an SQS queue"),
+        None,
+        "The SQS queue that wakes the pipeline.",
+    ),
+    "CODEBUILD_PROJECT": Variable(_NAME, "slipway-builds", "The CodeBuild project that builds."),
+    "REGISTRY": Variable(
+        _matching(_HOST, "a registry's host name"), None, "Host of the registry that holds images."
+    ),
+    "GIT_HOSTS": Variable(
+        _hosts, "github.com", "Hosts that builds may fetch from, separated by commas."
+    ),
+    "SIMULATED": Variable(
+        _flag, "false", "`true` where builds and containers are simulated; answers then say so."
+    ),
+}
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Parse `environ`; raises SettingsError naming every variable that is wrong."""
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, variable in VARIABLES.items():
+        text = environ.get(name, variable.default)
+        if text is None:
+            problems.append(f"{name} is not set: {variable.meaning}")
+            continue
+        try:
+            values[name.lower()] = variable.parse(text)
+        except ValueError as error:
+            problems.append(f"{name} {error}")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Settings(**values)
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process; `settings.cache_clear()` makes the next call read again."""
+    return read_settings(os.environ)

@@ -1,0 +1,1 @@
+"""The only importer of pynamodb: tables, reads, and moves that are committed together."""

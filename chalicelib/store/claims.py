@@ -1,0 +1,44 @@
+"""Strings that one owner holds, counters, and who follows which repository."""
+
+from pynamodb.exceptions import UpdateError
+
+from chalicelib.store.models import Claim
+from chalicelib.store.moves import Move, change, create
+from chalicelib.store.reads import find, unavailable
+
+
+def next_number(counter: str, amount: int = 1) -> int:
+    """The first of `amount` new numbers; a lost answer leaves a gap, never a number used twice."""
+    claim = Claim(f"counter:{counter}")
+    try:
+        claim.update(actions=[Claim.value.add(amount)], add_version_condition=False)
+    except UpdateError as error:
+        raise unavailable(error) from error
+    return int(claim.value or 0) - amount + 1
+
+
+def take(name: str, owner: str) -> Move:
+    """Hold `name`; committing fails when somebody holds it already."""
+    return create(Claim(name, owner=owner))
+
+
+def owner_of(name: str) -> str | None:
+    """Who holds `name` now."""
+    claim = find(Claim, name)
+    return claim.owner if claim else None
+
+
+def followers(repository: str) -> tuple[Claim | None, dict[int, str]]:
+    """Services that follow a repository, each with its branch, and the row that says so."""
+    claim = find(Claim, f"repository:{repository}")
+    if claim is None:
+        return None, {}
+    return claim, {int(service): branch for service, branch in (claim.followers or {}).items()}
+
+
+def set_followers(claim: Claim | None, repository: str, branches: dict[int, str]) -> Move:
+    """Write who follows `repository`, provided nobody else changed it since it was read."""
+    plain = {str(service): branch for service, branch in branches.items()}
+    if claim is None:
+        return create(Claim(f"repository:{repository}", followers=plain))
+    return change(claim, Claim.followers.set(plain))

@@ -1,0 +1,83 @@
+"""Reading rows: consistent by key, one page at a time by index, and failures in our own words."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pynamodb.attributes import Attribute
+from pynamodb.exceptions import DoesNotExist, PynamoDBException
+from pynamodb.indexes import Index
+from pynamodb.models import Model
+
+from chalicelib.errors import NotFound, Unavailable
+
+_M = TypeVar("_M", bound=Model)
+
+
+@dataclass(frozen=True)
+class Page(Generic[_M]):
+    """Rows newest first; `before` asks for the next page (None: this was the last)."""
+
+    rows: list[_M]
+    before: int | None
+
+
+def unavailable(error: PynamoDBException) -> Unavailable:
+    """DynamoDB did not do what was asked, and asking again may help."""
+    return Unavailable(f"the database did not answer ({error.cause_response_code or 'no answer'})")
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turn PynamoDB's failures inside the block into Unavailable."""
+    try:
+        yield
+    except DoesNotExist:
+        raise
+    except PynamoDBException as error:
+        raise unavailable(error) from error
+
+
+def get(model: type[_M], key: int | str, *, missing: str) -> _M:
+    """The row as it is now (a consistent read); raises NotFound saying `missing`."""
+    found = find(model, key)
+    if found is None:
+        raise NotFound(missing)
+    return found
+
+
+def find(model: type[_M], key: int | str) -> _M | None:
+    """The row as it is now, or None."""
+    with reading():
+        try:
+            return model.get(key, consistent_read=True)
+        except DoesNotExist:
+            return None
+
+
+def find_all(model: type[_M], keys: Iterable[int | str]) -> dict[int | str, _M]:
+    """The rows of these keys as they are now, by key; one call for up to a hundred."""
+    wanted = set(keys)
+    if not wanted:
+        return {}
+    with reading():
+        rows = model.batch_get(wanted, consistent_read=True)
+        return {row.attribute_values["id"]: row for row in rows}
+
+
+def page(
+    index: Index[_M],
+    key: int | str,
+    number: Attribute[int],
+    *,
+    limit: int,
+    before: int | None,
+) -> Page[_M]:
+    """One page of `index` under `key`, newest first: rows whose `number` is less than `before`."""
+    condition = None if before is None else number < before
+    with reading():
+        found = index.query(key, condition, limit=limit, page_size=limit, scan_index_forward=False)
+        rows = list(found)
+    more = found.last_evaluated_key is not None
+    return Page(rows, getattr(rows[-1], number.attr_name) if rows and more else None)

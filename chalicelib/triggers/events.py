@@ -1,0 +1,60 @@
+"""EventBridge: CodeBuild and ECS say that something moved. Only a hint: the row is looked up."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from chalice.app import Blueprint, CloudWatchEvent
+
+from chalicelib.pipeline.reconcile import reconcile
+from chalicelib.settings import settings
+from chalicelib.store.claims import owner_of
+
+PATTERN = {
+    "source": ["aws.codebuild", "aws.ecs"],
+    "detail-type": [
+        "CodeBuild Build State Change",
+        "CodeBuild Build Phase Change",
+        "ECS Deployment State Change",
+    ],
+}
+_STREAM = re.compile(r"(build-[0-9]{1,15})/.+", re.ASCII)
+_ECS_SERVICE = re.compile(r"arn:[a-z-]+:ecs:[^:]+:[0-9]+:service/([^/]+)/([^/]+)", re.ASCII)
+
+blueprint = Blueprint(__name__)
+
+
+@blueprint.on_cw_event(PATTERN)
+def on_cloud_event(event: CloudWatchEvent) -> None:
+    """Reconcile whatever the event is about; events about others' builds and services are none."""
+    key = key_of(event.to_dict())
+    if key is not None:
+        reconcile(key)
+
+
+def key_of(event: Mapping[str, Any]) -> str | None:
+    """ "build-123" or "service-7", or None when the event is not about one of ours."""
+    detail = event.get("detail")
+    if not isinstance(detail, dict):
+        return None
+    if event.get("source") == "aws.codebuild":
+        return _build_key(detail)
+    if event.get("source") == "aws.ecs":
+        return _service_key(event.get("resources"))
+    return None
+
+
+def _build_key(detail: Mapping[str, Any]) -> str | None:
+    """The log stream begins with the job's id: `build-123/<CodeBuild's own id>`."""
+    information = detail.get("additional-information")
+    logs = information.get("logs") if isinstance(information, dict) else None
+    stream = logs.get("stream-name") if isinstance(logs, dict) else None
+    match = _STREAM.fullmatch(stream) if isinstance(stream, str) else None
+    ours = detail.get("project-name") == settings().codebuild_project
+    return match[1] if match and ours else None
+
+
+def _service_key(resources: Any) -> str | None:
+    first = resources[0] if isinstance(resources, list) and resources else None
+    match = _ECS_SERVICE.fullmatch(first) if isinstance(first, str) else None
+    return owner_of(f"ecs:{match[1]}/{match[2]}") if match else None

@@ -1,0 +1,1 @@
+"""What runs Slipway: the AWS stack, the build, and an embedded cloud."""

@@ -1,0 +1,1 @@
+"""The embedded cloud: AWS's part in Slipway, on one machine and loopback only."""

@@ -1,0 +1,132 @@
+"""`python -m infra.local serve`: the embedded cloud and the API, in the foreground.
+
+Prints one line of JSON on stdout once everything answers; logs go to stderr. SIGINT and SIGTERM
+end it and remove what it started.
+"""
+
+import argparse
+import json
+import logging
+import secrets
+import signal
+import sys
+import threading
+from typing import Any, NoReturn
+
+from infra.local import cloud
+
+CURL = """curl -s -X POST {api}/v1/projects \\
+  -H 'Authorization: Bearer {token}' \\
+  -H 'Content-Type: application/json' -d '{{"name": "demo"}}'"""
+
+
+class StartFailed(Exception):
+    """Why it cannot start, and what to do: one line each."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    for noisy in ("botocore", "werkzeug", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        serve(options)
+    except KeyboardInterrupt:
+        pass
+    except StartFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    return 0
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Run until a signal comes."""
+    secret = options.webhook_secret or secrets.token_urlsafe(24)
+    session = secrets.token_hex(4)
+    with cloud.running(simulate=options.simulate, webhook_secret=secret, session=session) as local:
+        server = _api_server(local.app, options.port)
+        ready = {
+            "ready": True,
+            "api": f"http://127.0.0.1:{server.server_port}",
+            "aws": local.aws,
+            "token": _admin_token(options.token),
+            "webhook_secret": secret,
+            "docker": local.docker,
+            "data": str(local.data),
+            "sample": str(local.sample.path),
+        }
+        thread = threading.Thread(target=server.serve_forever, name="api", daemon=True)
+        thread.start()
+        try:
+            print(_essentials(ready) if options.pretty else json.dumps(ready), flush=True)
+            threading.Event().wait()
+        finally:
+            server.shutdown()
+            server.server_close()
+
+
+def _api_server(app: Any, port: int) -> Any:
+    from chalice.config import Config
+    from chalice.local import create_local_server
+
+    try:
+        return create_local_server(app, Config(), "127.0.0.1", port).server
+    except (OSError, OverflowError) as error:
+        raise StartFailed(
+            f"Port {port} cannot be used: {getattr(error, 'strerror', None) or error}.\n"
+            'Choose another, or let one be chosen: make run ARGS="--port 0"'
+        ) from error
+
+
+def _admin_token(wanted: str | None) -> str:
+    from chalicelib.access import Role, create_token
+    from chalicelib.errors import InvalidInput
+
+    try:
+        return create_token("local admin", Role.ADMIN, token=wanted)
+    except InvalidInput as error:
+        raise StartFailed(f"--token: {error.detail}.\nLeave it out to have one made.") from error
+
+
+def _essentials(ready: dict[str, Any]) -> str:
+    real = (
+        "Docker is real: builds and containers run on this machine"
+        if ready["docker"]
+        else "SIMULATED: no Docker with buildx is used, so images and containers are stand-ins"
+    )
+    return "\n".join(
+        [
+            f"Slipway, with an embedded AWS. {real}.",
+            f"  API             {ready['api']}/v1",
+            f"  Token           {ready['token']}",
+            f"  Webhook secret  {ready['webhook_secret']}",
+            f"  Containers      {ready['aws']}{cloud.SERVICE_URLS} lists where they answer",
+            f"  AWS endpoint    {ready['aws']}  (region {cloud.REGION}, any credentials)",
+            f"  Data            in memory and {ready['data']}, gone at Ctrl-C",
+            f"  Sample          {ready['sample']}, fetched as https://github.com/example/app.git",
+            "Try, in another terminal (the README goes on from here):",
+            CURL.format(**ready),
+        ]
+    )
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m infra.local")
+    commands = parser.add_subparsers(required=True, metavar="serve")
+    command = commands.add_parser("serve", help="run the embedded cloud and the API")
+    command.add_argument("--port", type=int, default=8080, help="port of the API; 0 picks one")
+    command.add_argument("--token", help="admin token to accept instead of a new one")
+    command.add_argument("--webhook-secret", help="webhook secret instead of a new one")
+    command.add_argument("--simulate", action="store_true", help="use no Docker, though it is here")
+    command.add_argument("--pretty", action="store_true", help="print for people, not JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""The embedded cloud: moto for AWS's control planes, two agents for what really runs.
+
+Everything listens on loopback only, and real AWS credentials in the environment are replaced
+before anything could use them.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.local.queues import create_queues
+
+REGION = "eu-west-1"
+ACCOUNT = "123456789012"
+BUILDSPEC = Path(__file__).parents[1] / "buildspec.yml"
+STAND_IN = Path(__file__).parent / "simulated_docker"
+SERVICE_URLS = "/moto-api/slipway/services"
+STEP_INTERVAL = 0.2
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A running embedded cloud. `docker` is False where builds and containers are simulated."""
+
+    aws: str
+    data: Path
+    docker: bool
+    app: Any
+    agent: Any
+    sample: Any
+
+
+def docker_works() -> bool:
+    """Whether a Docker daemon with buildx answers here."""
+    for command in (["docker", "info"], ["docker", "buildx", "version"]):
+        try:
+            subprocess.run(command, capture_output=True, check=True, timeout=20)
+        except (OSError, subprocess.SubprocessError):
+            return False
+    return True
+
+
+@contextmanager
+def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cloud]:
+    """Start everything but the HTTP API; leaving ends it and leaves nothing behind."""
+    docker = not simulate and docker_works()
+    with ExitStack() as stack:
+        data = Path(stack.enter_context(_scratch_directory()))
+        isolate_environment()
+        aws = stack.enter_context(_moto())
+        os.environ["AWS_ENDPOINT_URL"] = aws
+        registry = stack.enter_context(_registry(data))
+        os.environ |= {
+            "QUEUE_URL": create_queues(),
+            "REGISTRY": registry,
+            "WEBHOOK_SECRET": webhook_secret,
+            "SIMULATED": "false" if docker else "true",
+        }
+        # Only now may the product be imported: it reads its settings then.
+        from app import app
+        from chalicelib.settings import settings
+        from infra.local.codebuild_agent import BuildAgent
+        from infra.local.ecs_agent import ServiceAgent
+        from infra.local.pump import Pump
+        from infra.local.resources import create_resources
+        from infra.local.sample import create_sample, create_target, git_configuration
+
+        create_resources(BUILDSPEC.read_text())
+        sample = create_sample(data / "git")
+        create_target("web", registry)
+        path = os.environ["PATH"]
+        if not docker:
+            path = f"{STAND_IN}{os.pathsep}{path}"
+            os.environ["SIMULATED_DOCKER_STATE"] = str(data / "docker")
+            (data / "docker").mkdir()
+        environment = {"PATH": path, **git_configuration(sample)}
+        if not docker:
+            environment["SIMULATED_DOCKER_STATE"] = os.environ["SIMULATED_DOCKER_STATE"]
+        builds = BuildAgent(environment=environment, max_builds=settings().job_workers)
+        services = ServiceAgent(path=path, session=session)
+        for agent in (builds, services):
+            agent.start()
+            stack.callback(agent.stop)
+        _agents.append(services)
+        stack.callback(_agents.clear)
+        stack.enter_context(_pumping(Pump(app)))
+        yield Cloud(aws, data, docker, app, services, sample)
+
+
+def isolate_environment() -> None:
+    """Forget every AWS setting of this machine, so that no call can reach a real account."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # An endpoint with the account in its host name does not exist here.
+        "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
+    }
+
+
+@contextmanager
+def _scratch_directory() -> Iterator[str]:
+    directory = tempfile.mkdtemp(prefix="slipway-")
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _moto() -> Iterator[str]:
+    from moto.moto_api._internal import urls
+    from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+
+    from infra.local import fidelity
+
+    fidelity.install()
+    # Where ECS services answer is no AWS concept, so it has an address of its own.
+    urls.url_paths[f"{{0}}{SERVICE_URLS}$"] = _service_urls
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def _service_urls(*_: Any) -> tuple[int, dict[str, str], str]:
+    """Answers `{"<cluster>/<service>": "http://127.0.0.1:…"}`."""
+    urls = {key: url for agent in _agents for key, url in agent.urls().items()}
+    return 200, {"Content-Type": "application/json"}, json.dumps(urls)
+
+
+_agents: list[Any] = []
+
+
+@contextmanager
+def _registry(data: Path) -> Iterator[str]:
+    from infra.local.registry import Registry
+
+    registry = Registry(data / "registry")
+    registry.start()
+    try:
+        yield registry.host
+    finally:
+        registry.stop()
+
+
+@contextmanager
+def _pumping(pump: Any) -> Iterator[None]:
+    """Step in a thread of its own until the end."""
+    ending = threading.Event()
+
+    def loop() -> None:
+        while not ending.is_set():
+            if not pump.step():
+                ending.wait(STEP_INTERVAL)
+
+    thread = threading.Thread(target=loop, name="pump", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join(timeout=30)

@@ -1,0 +1,285 @@
+"""Amazon ECS services for the embedded cloud.
+
+moto accepts services but never moves a rollout, so `install` puts an engine behind the service
+actions; clusters and task definitions stay moto's. Nothing here moves by itself: a data plane (the
+agent, or a test) reports what it observed, and the rules of `ecs_rollouts` draw the conclusions.
+"""
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+from moto.core.common_types import TYPE_RESPONSE
+from moto.core.responses import ActionResult
+from moto.ecs.exceptions import (
+    EcsClientException,
+    ECSException,
+    InvalidParameterException,
+    ServiceNotFoundException,
+    TaskDefinitionNotFoundException,
+)
+from moto.ecs.models import ecs_backends
+from moto.ecs.responses import EC2ContainerServiceResponse
+
+from infra.local.ecs_rollouts import Json, Record, Service
+
+PAGE_SIZE = 20
+DEFAULT_CONFIGURATION: Json = {
+    "deploymentCircuitBreaker": {"enable": False, "rollback": False},
+    "maximumPercent": 200,
+    "minimumHealthyPercent": 100,
+}
+
+
+class ServiceNotActive(ECSException):
+    """An update of a service that was deleted."""
+
+    def __init__(self) -> None:
+        super().__init__("ServiceNotActiveException", "Service was not ACTIVE.")
+
+
+def install() -> None:
+    """Put the engine behind moto's ECS service actions. Doing it again changes nothing."""
+    for action in (
+        Engine.create_service,
+        Engine.update_service,
+        Engine.delete_service,
+        Engine.describe_services,
+        Engine.list_services,
+        Engine.list_service_deployments,
+        Engine.describe_service_deployments,
+        Engine.describe_service_revisions,
+    ):
+        setattr(EC2ContainerServiceResponse, action.__name__, _responder(action))
+
+
+def engine(region: str = "eu-west-1", account: str = "123456789012") -> "Engine":
+    """The engine of one account and region; it lives on moto's backend, so resets clear it."""
+    backend = ecs_backends[account][region]
+    return cast(Engine, vars(backend).setdefault("service_engine", Engine(backend)))
+
+
+def _responder(
+    action: Callable[["Engine", Json], Json],
+) -> Callable[[EC2ContainerServiceResponse], TYPE_RESPONSE]:
+    def respond(response: EC2ContainerServiceResponse) -> TYPE_RESPONSE:
+        current = engine(response.region, response.current_account)
+        with current.lock:  # until it is serialised: the agent moves rollouts meanwhile
+            return response.serialized(ActionResult(action(current, response._get_params())))
+
+    return respond
+
+
+class Engine:
+    """All services of one account and region."""
+
+    def __init__(self, backend: Any) -> None:
+        self.lock = threading.RLock()
+        self._backend = backend
+        self._services: dict[tuple[str, str], Service] = {}
+        self._events: list[Json] = []
+
+    # What a data plane sees and says.
+
+    def services(self) -> list[Service]:
+        """The active services, copied: what a data plane has to run."""
+        with self.lock:
+            keys = [key for key, each in self._services.items() if each.status == "ACTIVE"]
+            return [self.service(*key) for key in keys]
+
+    def service(self, cluster: str, service: str) -> Service:
+        """One service, copied. Raises KeyError where there is none."""
+        with self.lock:
+            found = self._services[cluster, service]
+            copies = [dataclasses.replace(each) for each in found.deployments]
+            return dataclasses.replace(found, deployments=copies)
+
+    def containers(self, task_definition: str) -> list[Json]:
+        """The container definitions of a task definition."""
+        found = self._backend.describe_task_definition(task_definition)
+        return cast(list[Json], found.container_definitions)
+
+    def report(
+        self,
+        cluster: str,
+        service: str,
+        deployment_id: str,
+        *,
+        running: int,
+        failed: int = 0,
+        reason: str = "Essential container in task exited",
+    ) -> None:
+        """A deployment's healthy tasks now, its failed ones since the last report, and why.
+
+        A report about a deployment that is no longer there came too late and changes nothing.
+        """
+        with self.lock:
+            found = self._services.get((cluster, service))
+            for deployment in found.deployments if found else []:
+                if found and deployment.id == deployment_id:
+                    found.observe(deployment, running, failed, reason)
+                    return
+
+    def complete(self, cluster: str, service: str) -> None:
+        """Report that every task of the newest deployment is healthy."""
+        primary = self.service(cluster, service).deployments[0]
+        self.report(cluster, service, primary.id, running=primary.desired_count)
+
+    def fail(self, cluster: str, service: str, reason: str = "task failed to start") -> None:
+        """Report as many failed tasks of the newest deployment as trip the circuit breaker.
+
+        Raises ValueError when it is off: ECS would start tasks for ever.
+        """
+        found = self.service(cluster, service)
+        if not found.breaker["enable"]:
+            raise ValueError(f"service {service} has no deployment circuit breaker to trip")
+        primary, failed = found.deployments[0].id, found.threshold
+        self.report(cluster, service, primary, running=0, failed=failed, reason=reason)
+
+    def drain_events(self) -> list[Json]:
+        """The EventBridge events since the last call, oldest first."""
+        with self.lock:
+            drained, self._events = self._events, []
+            return drained
+
+    # The API: a request's JSON to what moto serialises.
+
+    def create_service(self, request: Json) -> Json:
+        """CreateService."""
+        cluster, name = self._cluster(request), request["serviceName"]
+        existing = self._services.get((cluster.name, name))
+        if existing and existing.status == "ACTIVE":
+            raise InvalidParameterException("Creation of service was not idempotent.")
+        service = Service(
+            cluster=cluster.name,
+            name=name,
+            arn=self._arn(cluster.name, name),
+            cluster_arn=cluster.arn,
+            desired_count=request.get("desiredCount", 0),
+            deployment_configuration=_configuration(request),
+            publish=lambda event: self._events.append(event),
+            launch_type=request.get("launchType"),
+            network_configuration=request.get("networkConfiguration"),
+        )
+        service.roll_out(self._task_definition(request["taskDefinition"]))
+        self._services[cluster.name, name] = service
+        return {"service": service}
+
+    def update_service(self, request: Json) -> Json:
+        """UpdateService: a new deployment only for another task definition, or when forced."""
+        service = self._active(request)
+        current = service.deployments[0].task_definition
+        asked = request.get("taskDefinition")
+        wanted = self._task_definition(asked) if asked else current
+        if "deploymentConfiguration" in request:
+            service.deployment_configuration = _configuration(request)
+        if "desiredCount" in request:
+            service.scale(request["desiredCount"])
+        if wanted != current or request.get("forceNewDeployment"):
+            service.roll_out(wanted)
+        return {"service": service}
+
+    def delete_service(self, request: Json) -> Json:
+        """DeleteService: INACTIVE at once, without the time AWS takes to drain the tasks."""
+        service = self._active(request)
+        if service.desired_count > 0 and not request.get("force"):
+            message = "The service cannot be stopped while it is scaled above 0."
+            raise InvalidParameterException(message)
+        service.supersede("The service was deleted.")
+        service.status, service.desired_count, service.deployments = "INACTIVE", 0, []
+        return {"service": service}
+
+    def describe_services(self, request: Json) -> Json:
+        """DescribeServices; deleted ones are INACTIVE."""
+        cluster = self._cluster(request).name
+        keys = [(cluster, asked.split("/")[-1]) for asked in request["services"]]
+        return {
+            "services": [self._services[key] for key in keys if key in self._services],
+            "failures": [_missing(self._arn(*key)) for key in keys if key not in self._services],
+        }
+
+    def list_services(self, request: Json) -> Json:
+        """ListServices of a cluster."""
+        cluster = self._cluster(request).name
+        return {"serviceArns": [each.arn for each in self.services() if each.cluster == cluster]}
+
+    def list_service_deployments(self, request: Json) -> Json:
+        """ListServiceDeployments: newest first, by status and time of creation."""
+        matching = [each for each in self._find(request).records if _matches(each, request)]
+        arns = [each.service_deployment_arn for each in matching]
+        token = request.get("nextToken")
+        if token and token not in arns:
+            raise InvalidParameterException("Invalid token")
+        start = arns.index(token) + 1 if token else 0
+        end = start + request.get("maxResults", PAGE_SIZE)
+        after = arns[end - 1] if end < len(arns) else None
+        return {"serviceDeployments": matching[start:end], "nextToken": after}
+
+    def describe_service_deployments(self, request: Json) -> Json:
+        """DescribeServiceDeployments."""
+        services = self._services.values()
+        known = {each.service_deployment_arn: each for one in services for each in one.records}
+        asked = request["serviceDeploymentArns"]
+        return {"serviceDeployments": _known(asked, known), "failures": _unknown(asked, known)}
+
+    def describe_service_revisions(self, request: Json) -> Json:
+        """DescribeServiceRevisions."""
+        services = self._services.values()
+        known = {each.service_revision_arn: each for one in services for each in one.revisions}
+        asked = request["serviceRevisionArns"]
+        return {"serviceRevisions": _known(asked, known), "failures": _unknown(asked, known)}
+
+    def _cluster(self, request: Json) -> Any:
+        return self._backend._get_cluster(request.get("cluster", "default"))
+
+    def _find(self, request: Json) -> Service:
+        key = self._cluster(request).name, request["service"].split("/")[-1]
+        if key not in self._services:
+            raise ServiceNotFoundException
+        return self._services[key]
+
+    def _active(self, request: Json) -> Service:
+        service = self._find(request)
+        if service.status != "ACTIVE":
+            raise ServiceNotActive
+        return service
+
+    def _task_definition(self, asked: str) -> str:
+        try:
+            found = self._backend.describe_task_definition(asked)
+        except TaskDefinitionNotFoundException:
+            raise EcsClientException("TaskDefinition not found.") from None
+        if found.status != "ACTIVE":
+            raise EcsClientException("TaskDefinition is inactive")
+        return cast(str, found.arn)
+
+    def _arn(self, cluster: str, service: str) -> str:
+        region, account = self._backend.region_name, self._backend.account_id
+        return f"arn:aws:ecs:{region}:{account}:service/{cluster}/{service}"
+
+
+def _configuration(request: Json) -> Json:
+    # What a caller leaves out is reset to AWS's default, so one that wants to keep it says it.
+    asked: Json = request.get("deploymentConfiguration", {})
+    return DEFAULT_CONFIGURATION | asked
+
+
+def _matches(record: Record, request: Json) -> bool:
+    created = record.created_at.replace(tzinfo=None)  # moto reads times as UTC without saying so
+    asked = request.get("createdAt", {})
+    return record.status in request.get("status", [record.status]) and asked.get(
+        "after", created
+    ) <= created <= asked.get("before", created)
+
+
+def _known(asked: list[str], known: dict[str, Any]) -> list[Any]:
+    return [known[arn] for arn in asked if arn in known]
+
+
+def _unknown(asked: list[str], known: dict[str, Any]) -> list[Json]:
+    return [_missing(arn) for arn in asked if arn not in known]
+
+
+def _missing(arn: str) -> Json:
+    return {"arn": arn, "reason": "MISSING"}

@@ -1,0 +1,273 @@
+"""Runs the tasks of the embedded ECS's services as containers, and tells the engine what it sees.
+
+A task is the first essential container of its task definition: image, command, environment, TCP
+ports and health check; entry points, secrets and volumes are left out. As on AWS the image is
+always pulled, only the task definition's health check counts, never the image's own, and the old
+tasks stay until the new ones are healthy. Time is shortened: a check runs at every step.
+"""
+
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from infra.local.containers import CommandFailed, Docker
+from infra.local.ecs import engine
+from infra.local.ecs_rollouts import Deployment, Json, Service
+from infra.local.forwarder import Address, Forwarder
+
+DEFAULT_RETRIES = 3
+DEFAULT_TIMEOUT = 5
+LONGEST_BACKOFF = 30
+LABEL = "slipway.local"
+
+
+class ServiceAgent:
+    """All services' tasks. `session` labels the containers, so that `stop` finds every one."""
+
+    def __init__(self, *, path: str, session: str, interval: float = 1.0) -> None:
+        self._docker = Docker(path)
+        self._session = session
+        self._interval = interval
+        self._services: dict[str, _Tasks] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Step every `interval` seconds until `stop`."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Remove all containers of this session and free the services' addresses."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for tasks in self._services.values():
+            tasks.close()
+        self._services.clear()
+        self._docker.remove(self._docker.names(f"{LABEL}={self._session}"))
+
+    def urls(self) -> dict[str, str]:
+        """The address of each "cluster/service" that has a port."""
+        known = dict(self._services)
+        return {key: url for key, tasks in known.items() if (url := tasks.url)}
+
+    def step(self) -> None:
+        """Look at every task once and start, remove and report what follows from it."""
+        for key, tasks in self._services.items():
+            with _told_failures(key):
+                tasks.check()
+        wanted = {_key(service): service for service in engine().services()}
+        for key, service in wanted.items():
+            if key not in self._services:
+                self._services[key] = _Tasks(service, self._docker, self._session, self._interval)
+            with _told_failures(key):
+                self._services[key].run(service)
+        for key in self._services.keys() - wanted.keys():
+            with _told_failures(key):
+                self._services[key].close()
+                self._services[key].remove_all()
+                del self._services[key]
+        for service in engine().services():  # again: a report may have ended a rollout
+            if _key(service) in self._services:
+                self._services[_key(service)].serve(service)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self.step()
+            self._stopping.wait(self._interval)
+
+
+@dataclass
+class _Task:
+    name: str
+    deployment: str
+    container: Json
+    started: float
+    healthy: bool = False
+    misses: int = 0
+    address: Address | None = None
+
+
+class _Tasks:
+    """The containers of one service."""
+
+    def __init__(self, service: Service, docker: Docker, session: str, interval: float) -> None:
+        self._cluster = service.cluster
+        self._name = service.name
+        self._docker = docker
+        self._session = session
+        self._interval = interval
+        self._tasks: list[_Task] = []
+        self._failures = 0  # in a row, of `_failing`
+        self._failing = ""
+        self._pause_until = 0.0
+        self._forwarder: Forwarder | None = None
+
+    @property
+    def url(self) -> str | None:
+        return self._forwarder.url if self._forwarder else None
+
+    def close(self) -> None:
+        if self._forwarder:
+            self._forwarder.stop()
+            self._forwarder = None
+
+    def remove_all(self) -> None:
+        self._remove(list(self._tasks))
+
+    def check(self) -> None:
+        """Look at every task; what failed is removed and reported."""
+        for task in list(self._tasks):
+            if reason := self._find_fault(task):
+                self._fail(task, reason)
+
+    def run(self, service: Service) -> None:
+        """Remove the tasks that are not wanted, start those that are missing, report the rest."""
+        self._remove(self._surplus(service))
+        primary = service.deployments[0]
+        container = _essential(engine().containers(primary.task_definition))
+        if _ports(container) and self._forwarder is None:
+            self._forwarder = Forwarder()
+        self._start_missing(primary, container)
+        for deployment in service.deployments:
+            self._report(deployment.id)
+
+    def serve(self, service: Service) -> None:
+        """Point the service's address at a healthy task of the newest completed deployment."""
+        if self._forwarder is None:
+            return
+        completed = [each.id for each in service.deployments if each.rollout_state == "COMPLETED"]
+        healthy = [each for each in self._tasks if each.healthy and each.deployment in completed]
+        if not healthy:
+            self._forwarder.target = f"service {self._name} has no healthy task"
+        else:
+            simulated = f"{healthy[0].name} is simulated: nothing listens in it"
+            self._forwarder.target = healthy[0].address or simulated
+
+    def _find_fault(self, task: _Task) -> str | None:
+        if not self._docker.is_running(task.name):
+            return "Essential container in task exited"
+        check = task.container.get("healthCheck", {"command": ["NONE"]})
+        command = _health_command(check["command"])
+        if command and not self._docker.passes(
+            task.name, command, check.get("timeout", DEFAULT_TIMEOUT)
+        ):
+            # Failures during the start period do not count ("HealthCheck" in the API reference).
+            if task.healthy or time.monotonic() - task.started >= check.get("startPeriod", 0):
+                task.misses += 1
+            unhealthy = task.misses >= check.get("retries", DEFAULT_RETRIES)
+            return "Task failed container health checks" if unhealthy else None
+        if not task.healthy:
+            self._become_healthy(task)
+        task.misses = 0
+        return None
+
+    def _become_healthy(self, task: _Task) -> None:
+        ports = _ports(task.container)
+        task.address = self._docker.address(task.name, ports[0]) if ports else None
+        task.healthy = True
+        if task.deployment == self._failing:
+            self._failures = 0
+
+    def _surplus(self, service: Service) -> list[_Task]:
+        """Tasks beyond what each deployment wants, unhealthy ones first."""
+        wanted = {each.id: each.desired_count for each in service.deployments}
+        surplus = []
+        for task in sorted(self._tasks, key=lambda each: not each.healthy):
+            wanted[task.deployment] = wanted.get(task.deployment, 0) - 1
+            if wanted[task.deployment] < 0:
+                surplus.append(task)
+        return surplus
+
+    def _start_missing(self, primary: Deployment, container: Json) -> None:
+        present = sum(task.deployment == primary.id for task in self._tasks)
+        paused = primary.id == self._failing and time.monotonic() < self._pause_until
+        if present >= primary.desired_count or paused:
+            return
+        try:
+            self._docker.pull(container["image"])
+        except CommandFailed as failure:
+            self._count_failure(primary.id, f"CannotPullContainerError: {failure}")
+            return
+        for _ in range(primary.desired_count - present):
+            self._start(primary, container)
+
+    def _start(self, primary: Deployment, container: Json) -> None:
+        name = f"slipway-{self._name}-{uuid.uuid4().hex[:12]}"
+        task = _Task(name, primary.id, container, time.monotonic())
+        self._tasks.append(task)  # first: a container that docker is slow to start is removed too
+        try:
+            self._docker.start(
+                name,
+                container["image"],
+                labels={LABEL: self._session, "slipway.service": f"{self._cluster}/{self._name}"},
+                ports=_ports(container),
+                environment={each["name"]: each["value"] for each in container["environment"]},
+                command=container.get("command", []),
+            )
+        except CommandFailed as failure:
+            self._fail(task, f"CannotStartContainerError: {failure}")
+
+    def _fail(self, task: _Task, reason: str) -> None:
+        self._remove([task])
+        self._count_failure(task.deployment, reason)
+
+    def _count_failure(self, deployment: str, reason: str) -> None:
+        # ECS throttles tasks that keep failing; a new deployment starts at once.
+        self._failures = self._failures + 1 if deployment == self._failing else 1
+        self._failing = deployment
+        steps = min(LONGEST_BACKOFF, 2 ** (self._failures - 1))
+        self._pause_until = time.monotonic() + self._interval * steps
+        self._report(deployment, failed=1, reason=reason)
+        _say(f"service {self._name}: {reason}")
+
+    def _report(self, deployment: str, *, failed: int = 0, reason: str = "") -> None:
+        healthy = sum(each.healthy and each.deployment == deployment for each in self._tasks)
+        engine().report(
+            self._cluster, self._name, deployment, running=healthy, failed=failed, reason=reason
+        )
+
+    def _remove(self, tasks: list[_Task]) -> None:
+        self._docker.remove([task.name for task in tasks])
+        self._tasks = [task for task in self._tasks if task not in tasks]
+
+
+@contextmanager
+def _told_failures(key: str) -> Iterator[None]:
+    """A docker that refuses or hangs is told of; the next step looks at everything again."""
+    try:
+        yield
+    except CommandFailed as failure:
+        _say(f"service {key}: {failure}")
+
+
+def _say(text: str) -> None:
+    print(f"ecs: {text}", file=sys.stderr, flush=True)
+
+
+def _key(service: Service) -> str:
+    return f"{service.cluster}/{service.name}"
+
+
+def _essential(containers: list[Json]) -> Json:
+    return max(containers, key=lambda each: bool(each["essential"]))  # the first of equals
+
+
+def _ports(container: Json) -> list[int]:
+    return [
+        mapping["containerPort"]
+        for mapping in container["portMappings"]
+        if mapping.get("protocol", "tcp") == "tcp"
+    ]
+
+
+def _health_command(command: list[str]) -> list[str]:
+    """A health check's command as arguments; none for ["NONE"]."""
+    kind, *arguments = command
+    if kind == "CMD-SHELL":
+        return ["/bin/sh", "-c", *arguments]
+    return arguments if kind == "CMD" else []

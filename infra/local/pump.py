@@ -1,0 +1,113 @@
+"""Stands where Lambda's event sources are: feeds the app's own handlers from queue, events, clock.
+
+Nothing happens by itself: `step` does what is to be done now, and who calls it decides when.
+"""
+
+import logging
+from typing import Any
+
+import boto3
+from chalice.app import Chalice
+from chalice.local import LambdaContext
+
+from chalicelib.settings import settings
+from infra.local import clock, codebuild, ecs
+
+logger = logging.getLogger("slipway.local")
+PERIOD = 60.0
+TIMEOUTS_MS = {"on_wakeup": 30_000, "on_cloud_event": 30_000, "on_schedule": 55_000}
+
+
+class Pump:
+    """Delivers messages, EventBridge events and the schedule to one app's handlers."""
+
+    def __init__(self, app: Chalice) -> None:
+        self._app = app
+        self._sqs = boto3.client("sqs")
+        self._ticked_at = clock.now()
+
+    def step(self) -> int:
+        """Deliver what waits now; returns how many deliveries were made."""
+        return self.deliver_messages() + self.deliver_events() + self._tick_when_due()
+
+    def settle(self, rounds: int = 50) -> None:
+        """Step until nothing waits any more."""
+        for _ in range(rounds):
+            if not self.step():
+                return
+        raise RuntimeError(f"still busy after {rounds} steps")
+
+    def tick(self) -> None:
+        """The schedule fires."""
+        self._ticked_at = clock.now()
+        self._invoke("on_schedule", _scheduled_event())
+
+    def deliver_messages(self) -> int:
+        """Hand each message over alone; one that raises stays until its visibility runs out."""
+        url = settings().queue_url
+        received = self._sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            WaitTimeSeconds=0,
+            AttributeNames=["All"],
+        )
+        messages = received.get("Messages", [])
+        for message in messages:
+            if self._invoke("on_wakeup", _sqs_event(message)):
+                self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return len(messages)
+
+    def deliver_events(self) -> int:
+        """Hand over what CodeBuild and ECS have said since the last time."""
+        events = [*codebuild.engine().drain_events(), *ecs.engine().drain_events()]
+        for event in events:
+            self._invoke("on_cloud_event", event)
+        return len(events)
+
+    def _tick_when_due(self) -> int:
+        if clock.now() - self._ticked_at < PERIOD:
+            return 0
+        self.tick()
+        return 1
+
+    def _invoke(self, function: str, event: dict[str, Any]) -> bool:
+        context = LambdaContext(function, memory_size=512, max_runtime_ms=TIMEOUTS_MS[function])
+        try:
+            self._app.handler_map[function](event, context)
+        except Exception:
+            logger.exception("%s failed; it will be delivered again where AWS would", function)
+            return False
+        return True
+
+
+def _sqs_event(message: Any) -> dict[str, Any]:
+    """One record, as Lambda's event source mapping passes it on."""
+    return {
+        "Records": [
+            {
+                "messageId": message["MessageId"],
+                "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"],
+                "attributes": message.get("Attributes", {}),
+                "messageAttributes": {},
+                "md5OfBody": message["MD5OfBody"],
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:" + settings().queue_name,
+                "awsRegion": "eu-west-1",
+            }
+        ]
+    }
+
+
+def _scheduled_event() -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "123456789012",
+        "time": "2026-01-01T00:00:00Z",
+        "region": "eu-west-1",
+        "resources": ["arn:aws:events:eu-west-1:123456789012:rule/slipway-on-schedule"],
+        "detail": {},
+    }

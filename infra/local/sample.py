@@ -1,0 +1,169 @@
+"""A small application to try Slipway with: a git repository, and the AWS things it runs on.
+
+It answers `/` with its version, `/health` while it is well, and `/cgi-bin/greeting` with a setting
+of its task definition. A static busybox on this machine goes into the repository, so that the
+image needs no registry on the internet; without one the image starts from Docker Hub's.
+"""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+GIT_URL = "https://github.com/example/app.git"
+BRANCH = "main"
+IMAGE_REPOSITORY = "myapp"
+CLUSTER = "default"
+CONTAINER = "web"
+PORT = 8080
+_AUTHOR = {
+    "GIT_AUTHOR_NAME": "Ada Example",
+    "GIT_AUTHOR_EMAIL": "ada@example.com",
+    "GIT_COMMITTER_NAME": "Ada Example",
+    "GIT_COMMITTER_EMAIL": "ada@example.com",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sample's repository on this machine."""
+
+    path: Path
+
+    def commit(self, version: str, *, healthy: bool = True) -> str:
+        """Commit a version and return its SHA; an unhealthy one lacks what its check asks for."""
+        site = self.path / "site"
+        (site / "cgi-bin").mkdir(parents=True, exist_ok=True)
+        (site / "index.html").write_text(f"version {version}\n")
+        greeting = site / "cgi-bin" / "greeting"
+        greeting.write_text(
+            '#!/bin/busybox sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n%s\\n" "$GREETING"\n'
+        )
+        greeting.chmod(0o755)
+        health = site / "health"
+        health.unlink(missing_ok=True)
+        if healthy:
+            health.write_text("ok\n")
+        (self.path / "Dockerfile").write_text(_dockerfile(self.path, healthy=healthy))
+        _git(self.path, "add", "--all")
+        _git(self.path, "commit", "--quiet", "--message", f"Version {version}")
+        return self.head()
+
+    def head(self) -> str:
+        """The SHA of the newest commit."""
+        return _git(self.path, "rev-parse", "HEAD")
+
+
+def create_sample(directory: Path) -> Sample:
+    """Make the repository, with a first commit on its branch."""
+    path = directory / "example" / "app"
+    path.mkdir(parents=True)
+    _git(path, "init", "--quiet", "--initial-branch", BRANCH)
+    # GitHub serves any commit that a branch holds, not branch tips alone.
+    _git(path, "config", "uploadpack.allowReachableSHA1InWant", "true")
+    busybox = _static_busybox()
+    if busybox:
+        shutil.copy(busybox, path / "busybox")
+    sample = Sample(path)
+    sample.commit("1")
+    return sample
+
+
+def git_configuration(sample: Sample) -> dict[str, str]:
+    """Environment that has git fetch the sample's GitHub URL from this machine."""
+    count = int(os.environ.get("GIT_CONFIG_COUNT", "0"))
+    return {
+        "GIT_CONFIG_COUNT": str(count + 1),
+        f"GIT_CONFIG_KEY_{count}": f"url.{sample.path}.insteadOf",
+        f"GIT_CONFIG_VALUE_{count}": GIT_URL,
+        "GIT_ALLOW_PROTOCOL": "https:file",
+    }
+
+
+def create_target(service: str, registry: str) -> None:
+    """Make the ECR repository (if missing), the cluster and an ECS service for a sample to run on.
+
+    As with a new service on AWS, its first task definition names an image that is not there yet.
+    """
+    ecr, ecs = boto3.client("ecr"), boto3.client("ecs")
+    if not ecr.describe_repositories()["repositories"]:
+        ecr.create_repository(repositoryName=IMAGE_REPOSITORY)
+    ecs.create_cluster(clusterName=CLUSTER)
+    definition = register_definition(service, f"{registry}/{IMAGE_REPOSITORY}:none", "hello")
+    ecs.create_service(
+        cluster=CLUSTER,
+        serviceName=service,
+        taskDefinition=definition,
+        desiredCount=1,
+        deploymentConfiguration={"maximumPercent": 200, "minimumHealthyPercent": 100},
+    )
+
+
+def register_definition(family: str, image: str, greeting: str) -> str:
+    """Register a task definition that runs `image` and says `greeting`; returns its ARN."""
+    container: Any = {
+        "name": CONTAINER,
+        "image": image,
+        "memory": 64,
+        "essential": True,
+        "portMappings": [{"containerPort": PORT, "protocol": "tcp"}],
+        "environment": [{"name": "GREETING", "value": greeting}],
+        "healthCheck": {
+            "command": [
+                "CMD",
+                "/bin/busybox",
+                "wget",
+                "-q",
+                "-O",
+                "/dev/null",
+                f"http://127.0.0.1:{PORT}/health",
+            ],
+            "interval": 5,
+            "timeout": 5,
+            "retries": 3,
+        },
+    }
+    answer = boto3.client("ecs").register_task_definition(
+        family=family, containerDefinitions=[container]
+    )
+    return answer["taskDefinition"]["taskDefinitionArn"]
+
+
+def _dockerfile(path: Path, *, healthy: bool) -> str:
+    base = (
+        "FROM scratch\nCOPY busybox /bin/busybox"
+        if (path / "busybox").exists()
+        else "FROM busybox:stable-musl"
+    )
+    # The stand-in for docker starts nothing, so there the label says how the check would end.
+    label = "" if healthy else "LABEL slipway.simulated.health=unhealthy\n"
+    return (
+        f"{base}\nCOPY site /site\n{label}"
+        f'ENTRYPOINT ["/bin/busybox", "httpd", "-f", "-p", "{PORT}", "-h", "/site"]\n'
+    )
+
+
+def _static_busybox() -> str | None:
+    found = shutil.which("busybox")
+    if found is None or shutil.which("ldd") is None:
+        return None
+    linked = subprocess.run(["ldd", found], capture_output=True, check=False, timeout=10)
+    return found if linked.returncode else None  # ldd fails for what is not dynamic
+
+
+def _git(path: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(path), *arguments],
+        env=os.environ | _AUTHOR,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout.strip()

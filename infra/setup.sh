@@ -1,0 +1,48 @@
+#!/bin/sh
+# Makes .venv with everything a clone needs; `make` runs it when the requirements have changed.
+# uv is used when it is there (seconds), else python3's own venv and pip (under a minute).
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() {
+    printf '%s\n%s\n' "$1" "$2" >&2
+    exit 1
+}
+
+# A command may be there and not work (pyenv's shims), so each is run before it is believed.
+find_python() {
+    for candidate in python3 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+python=$(find_python) || fail \
+    "Slipway needs Python 3.11 or newer; found: $(python3 --version 2>&1 | head -n 1)." \
+    "Install one (Debian 12: apt-get install python3 python3-venv) and run this again."
+
+started=$(date +%s)
+rm -rf .venv
+if command -v uv >/dev/null 2>&1; then
+    with=uv
+    { uv venv --quiet --python "$python" .venv &&
+        uv pip install --quiet --python .venv/bin/python -r requirements-dev.txt; } ||
+        fail "uv could not install the requirements: its message is above." \
+            "Check the network or the package index (UV_INDEX_URL) and run this again."
+else
+    with=pip
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || fail \
+        "$("$python" --version) has no venv module." \
+        "Install it (Debian: apt-get install python3-venv), or install uv, and run this again."
+    "$python" -m venv .venv
+    # Compiling ahead takes as long as the rest; Python compiles what is used when it is used.
+    PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
+        .venv/bin/pip install -qq --no-compile -r requirements-dev.txt ||
+        fail "pip could not install the requirements: its message is above." \
+            "Check the network or the package index (PIP_INDEX_URL) and run this again."
+fi
+touch .venv/ready
+echo ".venv is ready: $("$python" --version), installed by $with in $(($(date +%s) - started)) s." >&2

@@ -1,0 +1,104 @@
+"""What GitHub, API Gateway and SQS would send."""
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+SHA = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
+
+
+def push_payload(**changes: Any) -> dict[str, Any]:
+    """The parts of GitHub's push event that matter, and some that must not."""
+    return {
+        "ref": "refs/heads/master",
+        "before": "0" * 40,
+        "after": SHA,
+        "created": False,
+        "deleted": False,
+        "forced": False,
+        "repository": {
+            "id": 186853002,
+            "full_name": "Codertocat/Hello-World",
+            "html_url": "https://github.com/Codertocat/Hello-World",
+            "clone_url": "https://github.com/Codertocat/Hello-World.git",
+            "pushed_at": 1557933657,
+        },
+        "sender": {"login": "Codertocat"},
+        "head_commit": {
+            "id": SHA,
+            "message": "Say hello\n\nand more",
+            "author": {"name": "Codertocat"},
+        },
+        "commits": [],
+        **changes,
+    }
+
+
+def signature(body: bytes, secret: str) -> str:
+    """GitHub's X-Hub-Signature-256."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def delivery_headers(
+    body: bytes, secret: str, *, event: str = "push", delivery: str = "72d3162e-cc78-11e3-81ab"
+) -> dict[str, str | None]:
+    """The headers of a delivery; no token, for GitHub has none."""
+    return {
+        "Authorization": None,
+        "Content-Type": "application/json",
+        "User-Agent": "GitHub-Hookshot/044aadd",
+        "X-GitHub-Event": event,
+        "X-GitHub-Delivery": delivery,
+        "X-Hub-Signature-256": signature(body, secret),
+    }
+
+
+def sqs_event(*bodies: str) -> dict[str, Any]:
+    """A Lambda invocation by SQS (AWS Lambda developer guide: "Using Lambda with Amazon SQS")."""
+    return {
+        "Records": [
+            {
+                "messageId": f"059f36b4-87a3-44ab-83d2-{number:012d}",
+                "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": "1"},
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:slipway-wakeups",
+                "awsRegion": "eu-west-1",
+            }
+            for number, body in enumerate(bodies)
+        ]
+    }
+
+
+def wakeup_event(key: str) -> dict[str, Any]:
+    """SQS bringing one of our own wake-ups."""
+    return sqs_event(json.dumps({"v": 1, "reconcile": key}))
+
+
+def gateway_event(
+    method: str, resource: str, *, stage: str = "api", body: str | None = None, **ids: str
+) -> dict[str, Any]:
+    """A Lambda invocation by API Gateway's proxy integration, in whose path the stage stands."""
+    return {
+        "resource": resource,
+        "path": resource.format(**ids),
+        "httpMethod": method,
+        "headers": {"content-type": "application/json"},
+        "multiValueHeaders": {"content-type": ["application/json"]},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": ids or None,
+        "stageVariables": None,
+        "requestContext": {
+            "httpMethod": method,
+            "resourcePath": resource,
+            "path": f"/{stage}{resource.format(**ids)}",
+            "requestId": "deef4878-7910-11e6-8f14-25afc3e9ae33",
+            "identity": {"sourceIp": "192.0.2.1"},
+        },
+        "body": body,
+        "isBase64Encoded": False,
+    }

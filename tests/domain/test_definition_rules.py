@@ -1,0 +1,165 @@
+"""The next task definition is the described one with another image."""
+
+import copy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.model import StructureShape
+from botocore.session import get_session
+from botocore.validate import ParamValidator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.domain.definitions import fingerprint, image_of, next_task_definition
+from chalicelib.errors import Rejected
+
+IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/hello@sha256:" + "b" * 64
+
+READ_ONLY: dict[str, Any] = {
+    "taskDefinitionArn": "arn:aws:ecs:eu-west-1:123456789012:task-definition/hello:7",
+    "revision": 7,
+    "status": "ACTIVE",
+    "requiresAttributes": [{"name": "ecs.capability.task-eni"}],
+    "compatibilities": ["EC2", "FARGATE"],
+    "registeredAt": datetime(2026, 11, 22, tzinfo=UTC),
+    "registeredBy": "arn:aws:iam::123456789012:user/ops",
+    "deregisteredAt": datetime(2026, 11, 22, tzinfo=UTC),
+    "deleteRequestedAt": datetime(2026, 11, 22, tzinfo=UTC),
+}
+
+APP: dict[str, Any] = {
+    "name": "app",
+    "image": "hello:1",
+    "cpu": 0,
+    "essential": True,
+    "portMappings": [{"containerPort": 8080, "protocol": "tcp"}],
+    "environment": [],
+    "secrets": [{"name": "TOKEN", "valueFrom": "arn:aws:ssm:eu-west-1:123456789012:parameter/t"}],
+}
+SIDECAR: dict[str, Any] = {"name": "sidecar", "image": "proxy:1", "essential": False}
+
+CURRENT: dict[str, Any] = {
+    **READ_ONLY,
+    "family": "hello",
+    "taskRoleArn": "arn:aws:iam::123456789012:role/hello",
+    "networkMode": "awsvpc",
+    "containerDefinitions": [APP, SIDECAR],
+    "volumes": [],
+    "placementConstraints": [],
+    "requiresCompatibilities": ["FARGATE"],
+    "cpu": "256",
+    "memory": "512",
+    "runtimePlatform": {"cpuArchitecture": "X86_64"},
+    "enableFaultInjection": False,
+}
+
+NAMES = st.text("abc", min_size=1, max_size=3)
+JSON = st.recursive(
+    st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=5,
+)
+CONTAINERS = st.lists(
+    st.fixed_dictionaries({"name": NAMES, "image": st.text()}, optional={"other": JSON}),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda container: str(container["name"]),
+)
+
+
+def ecs_structure(name: str) -> StructureShape:
+    shape = get_session().get_service_model("ecs").shape_for(name)
+    assert isinstance(shape, StructureShape)
+    return shape
+
+
+def test_the_next_definition_is_what_can_be_registered_with_the_new_image() -> None:
+    assert next_task_definition(CURRENT, container="app", image=IMAGE) == {
+        "family": "hello",
+        "taskRoleArn": "arn:aws:iam::123456789012:role/hello",
+        "networkMode": "awsvpc",
+        "containerDefinitions": [{**APP, "image": IMAGE}, SIDECAR],
+        "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256",
+        "memory": "512",
+        "runtimePlatform": {"cpuArchitecture": "X86_64"},
+        "enableFaultInjection": False,
+    }
+
+
+def test_what_is_dropped_is_exactly_what_the_sdk_cannot_send_back() -> None:
+    described = ecs_structure("TaskDefinition")
+    registered = ecs_structure("RegisterTaskDefinitionRequest")
+    assert READ_ONLY.keys() == described.members.keys() - registered.members.keys()
+    request = next_task_definition(
+        CURRENT, container="app", image=IMAGE, tags=[{"key": "team", "value": "a"}]
+    )
+    assert ParamValidator().validate(request, registered).generate_report() == ""
+
+
+def test_tags_are_kept_except_those_that_only_aws_may_write() -> None:
+    request = next_task_definition(
+        CURRENT,
+        container="app",
+        image=IMAGE,
+        tags=[
+            {"key": "team", "value": "a"},
+            {"key": "aws:cloudformation:stack-name", "value": "b"},
+            {"key": "empty", "value": ""},
+        ],
+    )
+    assert request["tags"] == [{"key": "team", "value": "a"}, {"key": "empty", "value": ""}]
+
+
+def test_no_tags_are_sent_where_none_are_left() -> None:
+    tags = [{"key": "AWS:x", "value": "b"}]
+    assert "tags" not in next_task_definition(CURRENT, container="app", image=IMAGE, tags=tags)
+
+
+def test_an_unknown_container_is_named_with_those_there_are() -> None:
+    with pytest.raises(Rejected, match="hello has no container web; it has: app, sidecar") as error:
+        next_task_definition(CURRENT, container="web", image=IMAGE)
+    assert error.value.code == "container_not_found"
+
+
+@given(containers=CONTAINERS, extra=st.dictionaries(NAMES, JSON, max_size=3), data=st.data())
+def test_everything_but_the_image_of_the_one_container_is_kept(
+    containers: list[dict[str, Any]], extra: dict[str, Any], data: st.DataObject
+) -> None:
+    chosen = data.draw(st.sampled_from([each["name"] for each in containers]))
+    current = {**READ_ONLY, **extra, "family": "hello", "containerDefinitions": containers}
+    before = copy.deepcopy(current)
+    request = next_task_definition(current, container=chosen, image=IMAGE)
+    assert current == before
+    assert image_of(request, chosen) == IMAGE
+    assert not READ_ONLY.keys() & request.keys()
+    for old, new in zip(containers, request["containerDefinitions"], strict=True):
+        assert new == (old if old["name"] != chosen else {**old, "image": IMAGE})
+    for key, value in extra.items():
+        assert request.get(key, value) == value
+        assert key in request or value in ("", [], {})
+
+
+def test_the_image_of_a_container_is_found_by_its_name() -> None:
+    assert image_of(CURRENT, "sidecar") == "proxy:1"
+    assert image_of(CURRENT, "web") is None
+
+
+def test_a_fingerprint_does_not_depend_on_tags_or_the_order_of_keys() -> None:
+    plain = next_task_definition(CURRENT, container="app", image=IMAGE)
+    tagged = {"tags": [{"key": "team", "value": "a"}], **dict(reversed(plain.items()))}
+    assert fingerprint(tagged) == fingerprint(plain)
+
+
+def test_a_fingerprint_changes_with_the_image() -> None:
+    one = next_task_definition(CURRENT, container="app", image=IMAGE)
+    other = next_task_definition(CURRENT, container="app", image="hello:1")
+    assert fingerprint(one) != fingerprint(other)
+
+
+def test_a_definition_that_is_described_again_has_the_same_fingerprint() -> None:
+    request = next_task_definition(CURRENT, container="app", image=IMAGE)
+    described = {**READ_ONLY, **request, "revision": 8, "volumes": [], "placementConstraints": []}
+    again = next_task_definition(described, container="app", image=IMAGE)
+    assert fingerprint(again) == fingerprint(request)

@@ -1,0 +1,83 @@
+"""Which paths a build context and a Dockerfile may have."""
+
+import os.path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.domain.paths import (
+    parse_context_path,
+    parse_dockerfile_path,
+    parse_repository_path,
+)
+from chalicelib.errors import InvalidInput
+
+REFUSED = [
+    pytest.param("", id="empty"),
+    pytest.param(5, id="not a string"),
+    pytest.param({"x": 1}, id="an object"),
+    pytest.param(None, id="null"),
+    pytest.param("../", id="traversal"),
+    pytest.param("..", id="parent"),
+    pytest.param("a/../b", id="traversal inside"),
+    pytest.param("a/..", id="traversal at the end"),
+    pytest.param("./a", id="dot segment"),
+    pytest.param("/etc", id="absolute"),
+    pytest.param("/dev/stdin", id="device"),
+    pytest.param("/proc/self/environ", id="environment"),
+    pytest.param("C:\\x", id="backslash"),
+    pytest.param("-", id="standard input"),
+    pytest.param("--build-arg=A=b", id="option"),
+    pytest.param("--output=type=local,dest=/", id="another option"),
+    pytest.param("a/-b", id="option inside"),
+    pytest.param("https://evil.example/ctx.tar.gz", id="remote context"),
+    pytest.param("https://evil.example/Dockerfile", id="remote Dockerfile"),
+    pytest.param("git@github.com:a/b", id="remote repository"),
+    pytest.param("a\0b", id="NUL"),
+    pytest.param("a\nb", id="line break"),
+    pytest.param("a\n", id="trailing line break"),
+    pytest.param("a;id", id="shell"),
+    pytest.param("$(id)", id="substitution"),
+    pytest.param("~/x", id="home"),
+    pytest.param("a//b", id="empty segment"),
+    pytest.param("a/", id="trailing slash"),
+    pytest.param("Dockerfile ", id="trailing space"),
+    pytest.param("caf\xe9", id="not ASCII"),
+    pytest.param("a" * 201, id="too long"),
+]
+
+
+@pytest.mark.parametrize("value", REFUSED)
+def test_a_context_that_could_lead_out_of_the_repository_is_refused(value: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_context_path(value)
+    assert (refused.value.code, refused.value.field) == ("invalid_path", "context_path")
+
+
+@pytest.mark.parametrize("value", [*REFUSED, pytest.param(".", id="a directory")])
+def test_a_dockerfile_that_could_be_anything_else_is_refused(value: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_dockerfile_path(value)
+    assert (refused.value.code, refused.value.field) == ("invalid_path", "dockerfile")
+
+
+@pytest.mark.parametrize("value", [".", "services/api", ".docker", "a...b", "a-b_c.d/e", "a" * 200])
+def test_a_context_is_kept_as_it_is(value: str) -> None:
+    assert parse_context_path(value) == value
+
+
+@pytest.mark.parametrize("value", ["Dockerfile", "docker/Dockerfile.prod", ".docker/Dockerfile"])
+def test_a_dockerfile_is_kept_as_it_is(value: str) -> None:
+    assert parse_dockerfile_path(value) == value
+
+
+@given(st.text() | st.from_regex(r"[A-Za-z0-9._/-]+", fullmatch=True))
+def test_an_accepted_path_is_normal_and_stays_inside(value: str) -> None:
+    try:
+        path = parse_repository_path(value, field="path")
+    except InvalidInput:
+        return
+    joined = os.path.normpath(os.path.join("/checkout", path))
+    assert joined == f"/checkout/{path}"
+    assert not any(segment.startswith("-") for segment in path.split("/"))

@@ -1,0 +1,231 @@
+"""What is believed of a push, and which push is the later one."""
+
+import copy
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.domain.pushes import Push, ignored_reason, later, parse_push
+from chalicelib.domain.refs import NULL_SHA
+from chalicelib.errors import InvalidInput
+
+SHA = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
+
+PAYLOAD: dict[str, Any] = {
+    "ref": "refs/heads/master",
+    "before": NULL_SHA,
+    "after": SHA,
+    "deleted": False,
+    "repository": {
+        "id": 186853002,
+        "full_name": "Codertocat/Hello-World",
+        "html_url": "https://github.com/Codertocat/Hello-World",
+        "clone_url": "https://github.com/Codertocat/Hello-World.git",
+        "pushed_at": 1557933657,
+    },
+    "sender": {"login": "octocat"},
+    "commits": [],
+    "head_commit": {
+        "id": SHA,
+        "message": "Initial commit\n\nWith more to say.",
+        "author": {"name": "Coder To Cat", "username": "Codertocat"},
+    },
+}
+
+PAIRS = st.tuples(st.integers(0, 3), st.integers(0, 3))
+
+
+def payload(**changes: Any) -> dict[str, Any]:
+    """PAYLOAD with values replaced; `repository__pushed_at` means the one inside `repository`."""
+    changed = copy.deepcopy(PAYLOAD)
+    for path, value in changes.items():
+        *parents, key = path.split("__")
+        place = changed
+        for parent in parents:
+            place = place[parent]
+        place[key] = value
+    return changed
+
+
+def without(*path: str) -> dict[str, Any]:
+    changed = copy.deepcopy(PAYLOAD)
+    place = changed
+    for parent in path[:-1]:
+        place = place[parent]
+    del place[path[-1]]
+    return changed
+
+
+def test_a_push_is_read_from_the_payload() -> None:
+    assert parse_push(PAYLOAD) == Push(
+        repository="github.com/codertocat/hello-world",
+        ref="refs/heads/master",
+        branch="master",
+        sha=SHA,
+        deleted=False,
+        pushed_at=1557933657,
+        message="Initial commit",
+        author="Coder To Cat",
+        sender="octocat",
+    )
+
+
+def test_a_repository_is_matched_without_regard_to_case() -> None:
+    push = parse_push(payload(repository__full_name="CODERTOCAT/hello-world"))
+    assert push.repository == "github.com/codertocat/hello-world"
+
+
+def test_a_repository_of_github_enterprise_is_known_by_its_host() -> None:
+    push = parse_push(payload(repository__html_url="https://git.acme.example/codertocat/x"))
+    assert push.repository == "git.acme.example/codertocat/hello-world"
+
+
+def test_a_repository_without_a_page_is_one_of_github() -> None:
+    assert parse_push(without("repository", "html_url")) == parse_push(PAYLOAD)
+
+
+def test_the_clone_url_is_not_believed() -> None:
+    push = parse_push(payload(repository__clone_url="https://github.com/evil/other.git"))
+    assert push == parse_push(PAYLOAD)
+
+
+def test_a_push_without_commits_is_built_by_what_the_ref_points_to() -> None:
+    push = parse_push(payload(commits=[], head_commit=None))
+    assert (push.sha, push.message, push.author) == (SHA, "", "")
+
+
+def test_the_head_commit_does_not_decide_what_is_built() -> None:
+    assert parse_push(payload(head_commit__id="f" * 40)).sha == SHA
+
+
+def test_a_branch_may_have_any_name_that_git_allows() -> None:
+    assert parse_push(payload(ref="refs/heads/$(id)")).branch == "$(id)"
+
+
+def test_unknown_fields_are_tolerated() -> None:
+    assert parse_push(payload(installation={"id": 1}, sparkle=[1])) == parse_push(PAYLOAD)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1557933657, 1557933657),
+        ("2019-05-15T15:20:57Z", 1557933657),
+        ("2019-05-15T17:20:57+02:00", 1557933657),
+        (0, 0),
+    ],
+)
+def test_the_time_of_a_push_is_a_number_or_a_time(value: object, expected: int) -> None:
+    assert parse_push(payload(repository__pushed_at=value)).pushed_at == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("\n\n  Fix it \n more", "Fix it "),
+        ("x" * 300, "x" * 200),
+        ("a\ud800b", "a\ufffdb"),
+        ("a\x1b[2Jb", "a\ufffd[2Jb"),
+        ("a\u202eb", "a\ufffdb"),
+        ("\U0001f469\u200d\U0001f4bb ships", "\U0001f469\u200d\U0001f4bb ships"),
+        ("  \n ", ""),
+        (7, ""),
+        (None, ""),
+    ],
+)
+def test_a_message_is_its_first_line_made_safe_to_show(message: object, expected: str) -> None:
+    assert parse_push(payload(head_commit__message=message)).message == expected
+
+
+@pytest.mark.parametrize(
+    ("broken", "field"),
+    [
+        (None, ""),
+        ([], ""),
+        ("push", ""),
+        (without("ref"), "ref"),
+        (payload(ref=None), "ref"),
+        (payload(ref="master"), "ref"),
+        (payload(ref="refs/heads/a..b"), "ref"),
+        (without("after"), "after"),
+        (payload(after=SHA[:7]), "after"),
+        (payload(after=SHA + "\n"), "after"),
+        (payload(after=5), "after"),
+        (without("repository"), "repository"),
+        (payload(repository=[]), "repository"),
+        (without("repository", "full_name"), "repository.full_name"),
+        (payload(repository__full_name="a/b/c"), "repository.full_name"),
+        (payload(repository__full_name="a b/c"), "repository.full_name"),
+        (payload(repository__full_name=5), "repository.full_name"),
+        (payload(repository__html_url="http://github.com/a/b"), "repository.html_url"),
+        (payload(repository__html_url="https://u:p@github.com/a/b"), "repository.html_url"),
+        (payload(repository__html_url=5), "repository.html_url"),
+        (without("repository", "pushed_at"), "repository.pushed_at"),
+        (payload(repository__pushed_at=None), "repository.pushed_at"),
+        (payload(repository__pushed_at=True), "repository.pushed_at"),
+        (payload(repository__pushed_at=-1), "repository.pushed_at"),
+        (payload(repository__pushed_at=1e9), "repository.pushed_at"),
+        (payload(repository__pushed_at=10**40), "repository.pushed_at"),
+        (payload(repository__pushed_at="yesterday"), "repository.pushed_at"),
+        (payload(repository__pushed_at="2019-05-15T15:20:57"), "repository.pushed_at"),
+        (payload(repository__pushed_at="2019-13-15T15:20:57Z"), "repository.pushed_at"),
+        (payload(repository__pushed_at="0001-01-01T00:00:00+23:59"), "repository.pushed_at"),
+        (payload(head_commit=5), "head_commit"),
+        (payload(head_commit__author="me"), "head_commit.author"),
+        (payload(sender=[]), "sender"),
+    ],
+)
+def test_a_payload_that_is_not_a_push_is_refused_with_the_path(broken: object, field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_push(broken)
+    assert (refused.value.code, refused.value.field) == ("invalid_payload", field)
+
+
+@pytest.mark.parametrize("key", sorted(PAYLOAD))
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+        max_leaves=4,
+    )
+)
+def test_any_payload_is_a_push_or_refused(key: str, value: object) -> None:
+    try:
+        push = parse_push({**PAYLOAD, key: value})
+    except InvalidInput:
+        return
+    assert len(push.sha) == 40
+    assert "".join([push.ref, push.message, push.author, push.sender]).encode()
+
+
+def test_a_push_to_a_branch_is_not_ignored() -> None:
+    assert ignored_reason(parse_push(PAYLOAD)) is None
+
+
+def test_a_deleted_branch_is_ignored() -> None:
+    push = parse_push(payload(deleted=True, after=NULL_SHA, head_commit=None))
+    assert ignored_reason(push) == "branch master was deleted"
+
+
+def test_a_push_of_the_null_sha_is_a_deletion_whatever_it_says() -> None:
+    assert parse_push(payload(after=NULL_SHA)).deleted
+
+
+def test_a_tag_is_ignored() -> None:
+    assert ignored_reason(parse_push(payload(ref="refs/tags/v1"))) == "refs/tags/v1 is not a branch"
+
+
+def test_of_two_pushes_in_one_second_the_one_accepted_later_is_later() -> None:
+    assert later((5, 2), (5, 1))
+    assert later((6, 1), (5, 9))
+
+
+@given(st.lists(PAIRS, min_size=3, max_size=3))
+def test_later_is_a_strict_total_order(pushes: list[tuple[int, int]]) -> None:
+    for a, b in itertools.product(pushes, repeat=2):
+        assert [later(a, b), later(b, a), a == b].count(True) == 1
+    a, b, c = pushes
+    assert later(a, c) or not (later(a, b) and later(b, c))

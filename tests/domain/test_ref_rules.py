@@ -1,0 +1,227 @@
+"""Which refs may be asked for, which may be pushed, and how they look in a tag."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.domain.refs import (
+    NULL_SHA,
+    branch_of,
+    is_commit_sha,
+    parse_branch,
+    parse_commit_sha,
+    parse_git_ref,
+    parse_pushed_ref,
+    slug,
+)
+from chalicelib.errors import InvalidInput
+
+SHA = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
+
+# What git itself refuses (git-check-ref-format(1)).
+ILLEGAL = [
+    "",
+    " ",
+    "a b",
+    "a..b",
+    "a~1",
+    "a^",
+    "a:b",
+    "a?b",
+    "a*b",
+    "a[b",
+    "a\\b",
+    "a.lock",
+    "a.lock/b",
+    ".a",
+    "a/.b",
+    "a.",
+    "/a",
+    "a/",
+    "a//b",
+    "a@{1}",
+    "a\0b",
+    "a\nb",
+    "a\x7fb",
+    "a\ud800b",
+]
+
+# No program can be handed a NUL or a lone surrogate.
+CAN_BE_ASKED_OF_GIT = [name for name in ILLEGAL if not {"\0", "\ud800"} & set(name)]
+
+# What git allows, and nobody may ask for.
+LEGAL_BUT_NOT_ASKED_FOR = [
+    "`id`",
+    "$(id)",
+    "a;id",
+    "a|b",
+    "a&b",
+    "a'b",
+    'a"b',
+    "a\u202eb",
+    "caf\xe9",
+]
+
+ASKED = [
+    "main",
+    "v1.2.3",
+    "feature/login-form",
+    "release_2026.11",
+    "v1.2.3+build.5",
+    "dependabot/npm/@types/node-1.2",
+    "a" * 200,
+]
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_the_name_of_a_branch_or_tag_is_kept_as_it_is(name: str) -> None:
+    assert parse_git_ref(name) == name
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *ILLEGAL,
+        *LEGAL_BUT_NOT_ASKED_FOR,
+        7,
+        True,
+        None,
+        "-main",
+        "--upload-pack=id",
+        "@",
+        "HEAD",
+        "main\n",
+        "refs/pull/42/head",
+        "refs/tags/v1",
+        "refs/heads/",
+        "refs/heads/-main",
+        "refs/heads/refs/heads/main",
+        f"refs/heads/{SHA}",
+        NULL_SHA,
+        "a" * 201,
+    ],
+)
+def test_a_ref_that_could_mean_anything_else_is_refused(value: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_git_ref(value)
+    assert (refused.value.code, refused.value.field) == ("invalid_git_ref", "git_ref")
+
+
+def test_a_full_branch_ref_is_read_as_the_branch() -> None:
+    assert parse_git_ref("refs/heads/feature/x") == "feature/x"
+
+
+def test_a_commit_may_be_asked_for_in_either_case() -> None:
+    assert parse_git_ref(SHA.upper()) == SHA
+
+
+@pytest.mark.parametrize("value", [SHA[:39], SHA + "0", "g" * 40, SHA + "\n", NULL_SHA, 7, None])
+def test_a_commit_is_named_by_its_full_sha(value: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_commit_sha(value)
+    assert (refused.value.code, refused.value.field) == ("invalid_git_ref", "git_sha")
+
+
+def test_full_width_digits_are_not_a_sha() -> None:
+    assert not is_commit_sha("\uff11" * 40)
+
+
+@pytest.mark.parametrize("name", [*ASKED, *LEGAL_BUT_NOT_ASKED_FOR])
+def test_any_branch_that_git_allows_may_be_watched(name: str) -> None:
+    assert parse_branch(name) == name
+
+
+@pytest.mark.parametrize(
+    "value", [*ILLEGAL, "-main", "HEAD", "@", SHA, NULL_SHA, 7, None, "a" * 201]
+)
+def test_a_branch_that_git_does_not_allow_cannot_be_watched(value: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_branch(value)
+    assert (refused.value.code, refused.value.field) == ("invalid_git_ref", "branch")
+
+
+@pytest.mark.parametrize("name", [*ASKED, *LEGAL_BUT_NOT_ASKED_FOR, "-main"])
+def test_any_ref_that_git_allows_may_be_pushed(name: str) -> None:
+    assert branch_of(parse_pushed_ref(f"refs/heads/{name}")) == name
+
+
+@pytest.mark.parametrize(
+    "name", [None, 7, "main", "refs/", *[f"refs/heads/{bad}" for bad in ILLEGAL]]
+)
+def test_a_pushed_ref_is_a_full_and_legal_one(name: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_pushed_ref(name)
+    assert (refused.value.code, refused.value.field) == ("invalid_payload", "ref")
+
+
+@pytest.mark.parametrize("ref", ["refs/tags/v1", "refs/pull/1/head", "refs/notes/heads/x"])
+def test_only_refs_under_heads_are_branches(ref: str) -> None:
+    assert branch_of(ref) is None
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@pytest.mark.parametrize(
+    "name", [*ASKED, *LEGAL_BUT_NOT_ASKED_FOR, *CAN_BE_ASKED_OF_GIT, "-main", "HEAD"]
+)
+def test_git_agrees_on_what_a_legal_branch_is(name: str) -> None:
+    git = subprocess.run(["git", "check-ref-format", "--branch", name], capture_output=True)
+    assert (git.returncode == 0) is _is_branch(name)
+
+
+@pytest.mark.parametrize(
+    ("ref", "expected"),
+    [
+        ("main", "main"),
+        ("Feature/Login Form", "feature-login-form"),
+        ("$(id)", "id"),
+        ("-.main", "main"),
+        ("v1.2_3", "v1.2_3"),
+        ("\u4f60\u597d", "ref"),
+        ("", "ref"),
+        ("a" * 59 + "/b", "a" * 59),
+    ],
+)
+def test_a_slug_keeps_what_can_be_read(ref: str, expected: str) -> None:
+    assert slug(ref) == expected
+
+
+@given(st.text())
+def test_a_slug_is_always_the_start_of_a_legal_tag(ref: str) -> None:
+    assert re.fullmatch(r"[a-z0-9_][a-z0-9._-]{0,59}", slug(ref))
+
+
+@given(st.text())
+def test_a_slug_of_a_slug_is_the_slug(ref: str) -> None:
+    assert slug(slug(ref)) == slug(ref)
+
+
+@given(st.text() | st.from_regex(r"[A-Za-z0-9._/+@-]+", fullmatch=True))
+def test_an_accepted_ref_is_never_an_option_and_reads_back_as_itself(value: str) -> None:
+    try:
+        ref = parse_git_ref(value)
+    except InvalidInput:
+        return
+    assert not ref.startswith("-")
+    assert ".." not in ref
+    assert parse_git_ref(ref) == ref
+
+
+@given(st.from_regex(r"[A-Za-z0-9._/+@-]+", fullmatch=True))
+def test_whatever_may_be_asked_for_by_name_may_be_watched(value: str) -> None:
+    try:
+        ref = parse_git_ref(value)
+    except InvalidInput:
+        return
+    assert is_commit_sha(ref) or parse_branch(ref) == ref
+
+
+def _is_branch(name: str) -> bool:
+    try:
+        parse_branch(name)
+    except InvalidInput:
+        return False
+    return True

@@ -1,0 +1,123 @@
+"""Requests to AWS, compared whole."""
+
+from typing import Any
+
+import pytest
+from botocore.session import get_session
+from botocore.validate import ParamValidator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.domain.requests import start_build_request, update_service_request
+
+BUILD: dict[str, Any] = {
+    "project": "slipway-builds",
+    "token": "build-123-1",
+    "job_id": "build-123",
+    "git_url": "https://github.com/acme/app.git",
+    "git_ref": "main",
+    "git_sha": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+    "context_path": "services/api",
+    "dockerfile": "Dockerfile",
+    "platforms": ["linux/amd64", "linux/arm64"],
+    "build_args": {"VERSION": "1", "MESSAGE": 'it\'s "$(id)"\n\u20ac'},
+    "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app",
+    "image_tag": "main-6113728f27ae-123",
+    "log_group": "/slipway/builds",
+    "timeout_minutes": 30,
+}
+
+
+def test_a_build_is_started_with_variables_only() -> None:
+    variables = {
+        "JOB_ID": "build-123",
+        "GIT_URL": "https://github.com/acme/app.git",
+        "GIT_REF": "main",
+        "GIT_SHA": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+        "CONTEXT_PATH": "services/api",
+        "DOCKERFILE": "Dockerfile",
+        "PLATFORMS": "linux/amd64,linux/arm64",
+        "BUILD_ARGS": r'{"MESSAGE":"it' + r"'" + r's \"$(id)\"\n\u20ac","VERSION":"1"}',
+        "IMAGE": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app",
+        "IMAGE_TAG": "main-6113728f27ae-123",
+    }
+    assert start_build_request(**BUILD) == {
+        "projectName": "slipway-builds",
+        "idempotencyToken": "build-123-1",
+        "timeoutInMinutesOverride": 30,
+        "environmentVariablesOverride": [
+            {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in variables.items()
+        ],
+        "logsConfigOverride": {
+            "cloudWatchLogs": {
+                "status": "ENABLED",
+                "groupName": "/slipway/builds",
+                "streamName": "build-123",
+            }
+        },
+    }
+
+
+def test_the_sdk_takes_the_start_of_a_build() -> None:
+    shape = get_session().get_service_model("codebuild").shape_for("StartBuildInput")
+    assert ParamValidator().validate(start_build_request(**BUILD), shape).generate_report() == ""
+
+
+@given(st.permutations(["A", "B", "C", "D"]))
+def test_the_order_of_build_args_does_not_change_the_request(names: list[str]) -> None:
+    one = start_build_request(**{**BUILD, "build_args": dict.fromkeys(names, "x")})
+    other = start_build_request(**{**BUILD, "build_args": dict.fromkeys("ABCD", "x")})
+    assert one == other
+
+
+def test_a_service_is_updated_with_its_whole_configuration_and_the_circuit_breaker() -> None:
+    described = {
+        "maximumPercent": 200,
+        "minimumHealthyPercent": 50,
+        "bakeTimeInMinutes": 3,
+        "alarms": {"alarmNames": ["errors"], "enable": True, "rollback": False},
+        "deploymentCircuitBreaker": {
+            "enable": False,
+            "rollback": False,
+            "resetOnHealthyTask": True,
+        },
+    }
+    request = update_service_request(
+        cluster="main",
+        service="hello",
+        task_definition="arn:aws:ecs:eu-west-1:123456789012:task-definition/hello:7",
+        deployment_configuration=described,
+    )
+    assert request == {
+        "cluster": "main",
+        "service": "hello",
+        "taskDefinition": "arn:aws:ecs:eu-west-1:123456789012:task-definition/hello:7",
+        "deploymentConfiguration": {
+            **described,
+            "deploymentCircuitBreaker": {
+                "enable": True,
+                "rollback": True,
+                "resetOnHealthyTask": True,
+            },
+        },
+    }
+    assert described["deploymentCircuitBreaker"] == {
+        "enable": False,
+        "rollback": False,
+        "resetOnHealthyTask": True,
+    }
+
+
+@pytest.mark.parametrize("described", [{}, {"maximumPercent": 200}])
+def test_a_service_without_a_circuit_breaker_gets_one(described: dict[str, Any]) -> None:
+    request = update_service_request(
+        cluster="main",
+        service="hello",
+        task_definition="hello:7",
+        deployment_configuration=described,
+    )
+    assert request["deploymentConfiguration"] == {
+        **described,
+        "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+    }
+    assert "forceNewDeployment" not in request

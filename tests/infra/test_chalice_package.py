@@ -1,0 +1,124 @@
+"""What Chalice makes of the application: functions, limits, roles and triggers, without AWS."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.api import ManualArgs, lint
+
+from infra.package import EXAMPLE, ROOT, package_application, write_application
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of the dev stage, without the libraries: a test downloads nothing."""
+    directory = tmp_path_factory.mktemp("package")
+    application = directory / "application"
+    write_application(application, EXAMPLE, {})
+    (application / "requirements.txt").write_text("")
+    package_application(application, directory, stage="dev", region=EXAMPLE.region)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def resources(package: Path) -> dict[str, Any]:
+    template = json.loads((package / "sam.json").read_text())
+    found: dict[str, Any] = template["Resources"]
+    return found
+
+
+def _functions(resources: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The properties of each function, by the name of its handler in app.py."""
+    config = json.loads((ROOT / ".chalice/config.json").read_text())
+    names = {name.replace("_", "").lower(): name for name in config["lambda_functions"]}
+    return {
+        names.get(logical_id.lower(), logical_id): resource["Properties"]
+        for logical_id, resource in resources.items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+
+
+def _events(function: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(function.get("Events", {}).values())
+
+
+def test_cfn_lint_finds_no_error_in_what_chalice_packages(package: Path) -> None:
+    # Chalice writes what cfn-lint warns of (a DependsOn too many); errors would stop a deploy.
+    matches = lint((package / "sam.json").read_text(), config=ManualArgs(regions=[EXAMPLE.region]))
+    assert [str(match) for match in matches if match.rule.id.startswith("E")] == []
+
+
+def test_the_functions_are_those_that_have_limits_and_a_policy(
+    resources: dict[str, Any],
+) -> None:
+    config = json.loads((ROOT / ".chalice/config.json").read_text())["lambda_functions"]
+    functions = _functions(resources)
+    assert set(functions) == set(config)
+    for name, function in functions.items():
+        assert function["Timeout"] == config[name]["lambda_timeout"]
+        assert function["MemorySize"] == config[name]["lambda_memory_size"]
+        assert function["Architectures"] == ["arm64"]
+
+
+def test_each_function_has_the_role_of_its_own_policy(resources: dict[str, Any]) -> None:
+    config = json.loads((ROOT / ".chalice/config.json").read_text())["lambda_functions"]
+    for name, function in _functions(resources).items():
+        role = resources[function["Role"]["Fn::GetAtt"][0]]["Properties"]
+        policy = json.loads((ROOT / ".chalice" / config[name]["iam_policy_file"]).read_text())
+        assert [p["PolicyDocument"] for p in role["Policies"]] == [policy]
+
+
+def test_each_function_s_logs_are_kept_for_a_month(resources: dict[str, Any]) -> None:
+    functions = {k for k, v in resources.items() if v["Type"] == "AWS::Serverless::Function"}
+    groups = [v["Properties"] for v in resources.values() if v["Type"] == "AWS::Logs::LogGroup"]
+    assert {g["LogGroupName"]["Fn::Sub"]: g["RetentionInDays"] for g in groups} == {
+        f"/aws/lambda/${{{function}}}": 30 for function in functions
+    }
+
+
+def test_wake_ups_come_one_by_one_from_the_queue(resources: dict[str, Any]) -> None:
+    (event,) = _events(_functions(resources)["on_wakeup"])
+    assert event["Type"] == "SQS"
+    assert event["Properties"]["Queue"]["Fn::Sub"].endswith(":slipway-wakeups")
+    assert event["Properties"]["BatchSize"] == 1
+    # AWS takes 2 to 1000 and Chalice does not check it.
+    concurrency = event["Properties"].get("ScalingConfig", {}).get("MaximumConcurrency", 2)
+    assert 2 <= concurrency <= 1000
+
+
+def test_one_rule_brings_the_events_of_codebuild_and_ecs(resources: dict[str, Any]) -> None:
+    events = _events(_functions(resources)["on_cloud_event"])
+    assert [(event["Type"], event["Properties"]["Pattern"]) for event in events] == [
+        (
+            "CloudWatchEvent",
+            {
+                "source": ["aws.codebuild", "aws.ecs"],
+                "detail-type": [
+                    "CodeBuild Build State Change",
+                    "CodeBuild Build Phase Change",
+                    "ECS Deployment State Change",
+                ],
+            },
+        )
+    ]
+
+
+def test_the_clock_ticks_every_minute(resources: dict[str, Any]) -> None:
+    (event,) = _events(_functions(resources)["on_schedule"])
+    assert event["Type"] == "Schedule"
+    assert event["Properties"]["Schedule"] == "rate(1 minute)"
+
+
+def test_every_route_ends_in_the_api_function(resources: dict[str, Any]) -> None:
+    paths = resources["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
+    assert "/v1/health" in paths
+    assert "/v1/webhooks/github" in paths
+    assert resources["RestAPI"]["Properties"]["EndpointConfiguration"] == "REGIONAL"
+
+
+def test_only_the_application_is_shipped(package: Path) -> None:
+    with zipfile.ZipFile(package / "deployment.zip") as archive:
+        tops = {Path(name).parts[0] for name in archive.namelist()}
+    assert tops == {"app.py", "chalice", "chalicelib"}

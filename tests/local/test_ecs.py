@@ -1,0 +1,523 @@
+"""The embedded ECS seen through boto3: each test states AWS's behaviour and where it is written."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, WaiterError
+from moto import mock_aws
+from moto.server import ThreadedMotoServer
+
+from infra.local import clock, ecs
+from infra.local.ecs_rollouts import state_change
+
+BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+HERE = {"cluster": "main", "service": "hello"}
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    ecs.install()
+    with mock_aws():
+        made = boto3.client(
+            "ecs", "eu-west-1", aws_access_key_id="test", aws_secret_access_key="test"
+        )
+        made.create_cluster(clusterName="main")
+        for tag in ("v1", "v2", "v3"):
+            register(made, tag)
+        yield made
+
+
+def register(client: Any, tag: str) -> None:
+    client.register_task_definition(
+        family="hello", containerDefinitions=[{"name": "web", "image": f"hello:{tag}", "memory": 8}]
+    )
+
+
+def create(client: Any, desired: int = 2, **more: Any) -> Any:
+    request = {"deploymentConfiguration": BREAKER} | more
+    return client.create_service(
+        cluster="main",
+        serviceName="hello",
+        taskDefinition="hello:1",
+        desiredCount=desired,
+        **request,
+    )["service"]
+
+
+def create_completed(client: Any, **more: Any) -> None:
+    create(client, **more)
+    ecs.engine().complete("main", "hello")
+
+
+def update(client: Any, **change: Any) -> Any:
+    return client.update_service(**HERE, **change)["service"]
+
+
+def describe(client: Any) -> Any:
+    return client.describe_services(cluster="main", services=["hello"])["services"][0]
+
+
+def rollouts(client: Any, **asked: Any) -> Any:
+    return client.list_service_deployments(**HERE, **asked)["serviceDeployments"]
+
+
+def newest_rollout(client: Any) -> Any:
+    arn = rollouts(client)[0]["serviceDeploymentArn"]
+    found = client.describe_service_deployments(serviceDeploymentArns=[arn])
+    return found["serviceDeployments"][0]
+
+
+def target_definition(client: Any, rollout: Any) -> str:
+    arn = rollout["targetServiceRevisionArn"]
+    found = client.describe_service_revisions(serviceRevisionArns=[arn])["serviceRevisions"]
+    definition: str = found[0]["taskDefinition"]
+    return definition
+
+
+def states(service: Any) -> list[tuple[str, str, str]]:
+    return [
+        (each["status"], each["rolloutState"], each["taskDefinition"].split("/")[1])
+        for each in service["deployments"]
+    ]
+
+
+def test_a_new_service_is_in_progress_until_its_tasks_run(client: Any) -> None:
+    """API reference, Deployment.rolloutState: IN_PROGRESS until the service is steady."""
+    create(client)
+    primary = describe(client)["deployments"][0]
+    assert (primary["pendingCount"], primary["rolloutState"]) == (2, "IN_PROGRESS")
+    ecs.engine().report("main", "hello", primary["id"], running=1)
+    assert states(describe(client)) == [("PRIMARY", "IN_PROGRESS", "hello:1")]
+    ecs.engine().report("main", "hello", primary["id"], running=2)
+    service = describe(client)
+    assert states(service) == [("PRIMARY", "COMPLETED", "hello:1")]
+    assert (service["runningCount"], service["pendingCount"]) == (2, 0)
+    assert service["events"][0]["message"] == "(service hello) has reached a steady state."
+
+
+def test_the_stable_waiter_waits_for_running_tasks(client: Any) -> None:
+    """Waiter ServicesStable: one deployment, and as many tasks running as desired."""
+    create(client)
+    waiter = client.get_waiter("services_stable")
+    once = {"Delay": 0, "MaxAttempts": 1}
+    with pytest.raises(WaiterError):
+        waiter.wait(cluster="main", services=["hello"], WaiterConfig=once)
+    ecs.engine().complete("main", "hello")
+    waiter.wait(cluster="main", services=["hello"], WaiterConfig=once)
+
+
+def test_another_task_definition_starts_a_deployment_beside_the_old_one(client: Any) -> None:
+    """API reference, Deployment.status: the newest is PRIMARY, one being replaced is ACTIVE."""
+    create_completed(client)
+    updated = update(client, taskDefinition="hello:2")
+    assert updated["taskDefinition"].endswith(":task-definition/hello:2")
+    assert states(updated) == [
+        ("PRIMARY", "IN_PROGRESS", "hello:2"),
+        ("ACTIVE", "COMPLETED", "hello:1"),
+    ]
+    assert updated["runningCount"] == 2
+    ecs.engine().complete("main", "hello")
+    assert states(describe(client)) == [("PRIMARY", "COMPLETED", "hello:2")]
+
+
+@pytest.mark.parametrize("name", ["hello", "hello:3"])
+def test_a_task_definition_is_named_by_family_revision_or_arn(client: Any, name: str) -> None:
+    """API reference, UpdateService.taskDefinition: without a revision, the latest ACTIVE one."""
+    create_completed(client)
+    arn = update(client, taskDefinition=name)["taskDefinition"]
+    assert arn.endswith("/hello:3")
+    assert len(update(client, taskDefinition=arn)["deployments"]) == 2
+
+
+def test_the_same_task_definition_starts_nothing_unless_forced(client: Any) -> None:
+    """API reference, UpdateService.forceNewDeployment: starts one with no other change."""
+    create_completed(client)
+    update(client, taskDefinition="hello:1", desiredCount=2)
+    assert len(rollouts(client)) == 1
+    update(client, forceNewDeployment=True)
+    assert len(rollouts(client)) == 2
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "message"),
+    [
+        ({**HERE, "taskDefinition": "hello:9"}, "ClientException", "TaskDefinition not found."),
+        ({**HERE, "taskDefinition": "other"}, "ClientException", "TaskDefinition not found."),
+        ({**HERE, "service": "none"}, "ServiceNotFoundException", "Service not found."),
+        ({**HERE, "cluster": "none"}, "ClusterNotFoundException", "Cluster not found."),
+    ],
+)
+def test_an_update_of_what_does_not_exist_is_refused(
+    client: Any, request_: Any, code: str, message: str
+) -> None:
+    """API reference, UpdateService, Errors."""
+    create(client)
+    with pytest.raises(ClientError) as caught:
+        client.update_service(**request_)
+    assert caught.value.response["Error"] == {"Code": code, "Message": message}
+
+
+def test_a_deregistered_task_definition_cannot_be_rolled_out(client: Any) -> None:
+    """Developer guide, "Deregistering a task definition": INACTIVE ones start nothing new."""
+    create(client)
+    client.deregister_task_definition(taskDefinition="hello:2")
+    with pytest.raises(client.exceptions.ClientException, match="inactive"):
+        update(client, taskDefinition="hello:2")
+
+
+def test_a_service_is_created_once(client: Any) -> None:
+    """API reference, CreateService: a second one of that name is not idempotent."""
+    create(client)
+    with pytest.raises(client.exceptions.InvalidParameterException, match="not idempotent"):
+        create(client)
+
+
+def test_a_deleted_service_is_inactive_and_may_be_created_again(client: Any) -> None:
+    """API reference, DeleteService and ServiceNotActiveException."""
+    create_completed(client)
+    with pytest.raises(client.exceptions.InvalidParameterException, match="scaled above 0"):
+        client.delete_service(**HERE)
+    client.delete_service(**HERE, force=True)
+    assert describe(client)["status"] == "INACTIVE"
+    assert client.list_services(cluster="main")["serviceArns"] == []
+    with pytest.raises(client.exceptions.ServiceNotActiveException):
+        update(client, desiredCount=1)
+    assert create(client)["status"] == "ACTIVE"
+
+
+def test_a_missing_service_is_a_failure_of_describe(client: Any) -> None:
+    """API reference, DescribeServices: `failures` with reason MISSING, not an error."""
+    found = client.describe_services(cluster="main", services=["none"])
+    arn = "arn:aws:ecs:eu-west-1:123456789012:service/main/none"
+    assert (found["services"], found["failures"]) == ([], [{"arn": arn, "reason": "MISSING"}])
+
+
+def test_a_deployment_configuration_comes_back_whole(client: Any) -> None:
+    """API reference, DeploymentConfiguration: 200 and 100 percent, and no breaker, by default."""
+    default = client.create_service(
+        cluster="main", serviceName="plain", taskDefinition="hello:1", desiredCount=0
+    )["service"]["deploymentConfiguration"]
+    assert default == {
+        "deploymentCircuitBreaker": {"enable": False, "rollback": False},
+        "maximumPercent": 200,
+        "minimumHealthyPercent": 100,
+    }
+    mine = BREAKER | {"maximumPercent": 150, "minimumHealthyPercent": 50}
+    create(client, deploymentConfiguration=mine)
+    assert describe(client)["deploymentConfiguration"] == mine
+
+
+@pytest.mark.parametrize(("desired", "threshold"), [(1, 3), (6, 3), (7, 4), (1000, 200)])
+def test_the_breaker_trips_at_half_the_desired_tasks(
+    client: Any, desired: int, threshold: int
+) -> None:
+    """ "Deployment circuit breaker": 3 <= 0.5 * desired count, rounded up <= 200."""
+    create(client, desired=desired)
+    primary = describe(client)["deployments"][0]["id"]
+    ecs.engine().report("main", "hello", primary, running=0, failed=threshold - 1)
+    assert states(describe(client))[0][1] == "IN_PROGRESS"
+    assert newest_rollout(client)["deploymentCircuitBreaker"] == {
+        "status": "MONITORING",
+        "failureCount": threshold - 1,
+        "threshold": threshold,
+    }
+    ecs.engine().report("main", "hello", primary, running=0, failed=1)
+    assert states(describe(client))[0][1] == "FAILED"
+
+
+def test_a_healthy_task_starts_the_failure_count_again(client: Any) -> None:
+    """API reference, DeploymentCircuitBreaker.resetOnHealthyTask: true by default."""
+    create(client, desired=2)
+    primary = describe(client)["deployments"][0]["id"]
+    ecs.engine().report("main", "hello", primary, running=0, failed=2)
+    ecs.engine().report("main", "hello", primary, running=1)
+    assert describe(client)["deployments"][0]["failedTasks"] == 0
+
+
+def test_a_failed_rollout_is_rolled_back_by_a_new_deployment(client: Any) -> None:
+    """ "Deployment circuit breaker": rollback starts the last COMPLETED deployment's revision."""
+    create_completed(client)
+    good = describe(client)["deployments"][0]["id"]
+    update(client, taskDefinition="hello:2")
+    ecs.engine().fail("main", "hello", reason="CannotPullContainerError")
+    service = describe(client)
+    assert service["taskDefinition"].endswith("/hello:1")
+    assert states(service) == [
+        ("PRIMARY", "IN_PROGRESS", "hello:1"),
+        ("ACTIVE", "FAILED", "hello:2"),
+        ("ACTIVE", "COMPLETED", "hello:1"),
+    ]
+    back, failed, _ = service["deployments"]
+    assert back["rolloutStateReason"] == (
+        f"ECS deployment circuit breaker: rolling back to deploymentId {good}."
+    )
+    assert failed["rolloutStateReason"] == (
+        "ECS deployment circuit breaker: tasks failed to start."
+    )
+    assert (failed["runningCount"], failed["pendingCount"], failed["failedTasks"]) == (0, 0, 3)
+    assert any("CannotPullContainerError" in each["message"] for each in service["events"])
+    ecs.engine().complete("main", "hello")
+    assert states(describe(client)) == [("PRIMARY", "COMPLETED", "hello:1")]
+
+
+def test_a_rollback_stays_in_the_record_of_the_failed_rollout(client: Any) -> None:
+    """API reference, ServiceDeployment: status and `rollback` of one service deployment."""
+    create_completed(client)
+    first = rollouts(client)[0]
+    update(client, taskDefinition="hello:2")
+    ecs.engine().fail("main", "hello")
+    record = newest_rollout(client)
+    assert record["status"] == "ROLLBACK_IN_PROGRESS"
+    assert record["rollback"]["serviceRevisionArn"] == first["targetServiceRevisionArn"]
+    assert record["deploymentCircuitBreaker"]["status"] == "TRIGGERED"
+    ecs.engine().complete("main", "hello")
+    assert [each["status"] for each in rollouts(client)] == ["ROLLBACK_SUCCESSFUL", "SUCCESSFUL"]
+    assert target_definition(client, rollouts(client)[0]).endswith("/hello:2")
+
+
+def test_a_rollback_that_fails_is_not_rolled_back_again(client: Any) -> None:
+    """ "Deployment circuit breaker": a deployment being rolled back to is no COMPLETED one."""
+    create_completed(client)
+    update(client, taskDefinition="hello:2")
+    ecs.engine().fail("main", "hello")
+    ecs.engine().fail("main", "hello")
+    assert states(describe(client))[0] == ("PRIMARY", "FAILED", "hello:1")
+    assert rollouts(client)[0]["status"] == "ROLLBACK_FAILED"
+
+
+@pytest.mark.parametrize("completed_before", [False, True])
+def test_a_failure_without_rollback_stays_primary(client: Any, completed_before: bool) -> None:
+    """ "Deployment circuit breaker": with nothing to return to, or told not to, it stalls."""
+    keep = {"deploymentCircuitBreaker": {"enable": True, "rollback": not completed_before}}
+    create(client, deploymentConfiguration=keep)
+    if completed_before:
+        ecs.engine().complete("main", "hello")
+        update(client, taskDefinition="hello:2")
+    ecs.engine().fail("main", "hello")
+    assert states(describe(client))[0][:2] == ("PRIMARY", "FAILED")
+    assert rollouts(client)[0]["status"] == "STOPPED"
+    assert describe(client)["runningCount"] == (2 if completed_before else 0)
+
+
+def test_without_a_breaker_a_rollout_never_ends_in_failure(client: Any) -> None:
+    """API reference, rolloutState: FAILED only where the circuit breaker is turned on."""
+    create(client, deploymentConfiguration={})
+    primary = describe(client)["deployments"][0]["id"]
+    ecs.engine().report("main", "hello", primary, running=0, failed=500)
+    assert states(describe(client))[0][1] == "IN_PROGRESS"
+    with pytest.raises(ValueError, match="no deployment circuit breaker"):
+        ecs.engine().fail("main", "hello")
+
+
+def test_a_superseded_rollout_is_stopped(client: Any) -> None:
+    """ "Service deployments": one that a newer one replaces before it ended is STOPPED."""
+    create_completed(client)
+    update(client, taskDefinition="hello:2")
+    update(client, taskDefinition="hello:3")
+    assert [each[:1] + each[2:] for each in states(describe(client))] == [
+        ("PRIMARY", "hello:3"),
+        ("ACTIVE", "hello:2"),
+        ("ACTIVE", "hello:1"),
+    ]
+    assert [each["status"] for each in rollouts(client)] == ["PENDING", "STOPPED", "SUCCESSFUL"]
+
+
+def test_a_report_about_a_drained_deployment_changes_nothing(client: Any) -> None:
+    """An agent looks at tasks while the API moves on: what it saw may come too late."""
+    create_completed(client)
+    old = describe(client)["deployments"][0]["id"]
+    update(client, taskDefinition="hello:2")
+    ecs.engine().complete("main", "hello")
+    before = describe(client)
+    ecs.engine().report("main", "hello", old, running=0, failed=3)
+    ecs.engine().report("main", "gone", old, running=0, failed=3)
+    assert describe(client) == before
+
+
+def test_a_service_scaled_to_zero_completes_at_the_next_report(client: Any) -> None:
+    """A rollout without desired tasks is steady as it is."""
+    create(client, desired=0)
+    primary = describe(client)["deployments"][0]["id"]
+    ecs.engine().report("main", "hello", primary, running=0)
+    assert states(describe(client)) == [("PRIMARY", "COMPLETED", "hello:1")]
+
+
+def test_scaling_starts_no_deployment(client: Any) -> None:
+    """API reference, UpdateService.desiredCount: tasks are added to the present deployment."""
+    create_completed(client)
+    service = update(client, desiredCount=5)
+    assert (service["desiredCount"], service["runningCount"], service["pendingCount"]) == (5, 2, 3)
+    assert len(rollouts(client)) == 1
+
+
+def test_the_ids_of_rollouts_and_revisions_say_nothing_of_each_other(client: Any) -> None:
+    """API reference, ServiceDeployment: its ARN shares no id with the `ecs-svc/` deployment."""
+    create(client)
+    deployment = describe(client)["deployments"][0]["id"].removeprefix("ecs-svc/")
+    record = newest_rollout(client)
+    arn, revision = record["serviceDeploymentArn"], record["targetServiceRevision"]["arn"]
+    assert ":service-deployment/main/hello/" in arn
+    assert ":service-revision/main/hello/" in revision
+    assert deployment not in arn
+    assert deployment not in revision
+    assert arn.split("/")[-1] not in revision
+
+
+def test_a_record_tells_source_target_and_times(client: Any) -> None:
+    """API reference, ServiceDeployment."""
+    create_completed(client)
+    update(client, taskDefinition="hello:2")
+    assert "startedAt" not in rollouts(client)[0]
+    ecs.engine().complete("main", "hello")
+    record = newest_rollout(client)
+    source, target = rollouts(client)[1], rollouts(client)[0]
+    assert [each["arn"] for each in record["sourceServiceRevisions"]] == [
+        source["targetServiceRevisionArn"]
+    ]
+    assert record["targetServiceRevision"]["runningTaskCount"] == 2
+    assert record["createdAt"] <= record["startedAt"] <= record["finishedAt"]
+    assert record["deploymentCircuitBreaker"]["status"] == "MONITORING_COMPLETE"
+    assert target_definition(client, target).endswith("/hello:2")
+
+
+def test_rollouts_are_listed_by_page_status_and_time(client: Any) -> None:
+    """API reference, ListServiceDeployments: up to 20 unless asked, then `nextToken`."""
+    clock.advance(-3600)
+    create(client)
+    clock.reset()
+    for _ in range(22):
+        update(client, forceNewDeployment=True)
+    pages = [client.list_service_deployments(**HERE)]
+    pages.append(client.list_service_deployments(**HERE, nextToken=pages[0]["nextToken"]))
+    assert [len(page["serviceDeployments"]) for page in pages] == [20, 3]
+    assert "nextToken" not in pages[1]
+    assert len(rollouts(client, maxResults=5)) == 5
+    assert len(rollouts(client, status=["STOPPED"], maxResults=100)) == 22
+    recent = datetime.now(UTC) - timedelta(minutes=1)
+    assert len(rollouts(client, createdAt={"after": recent}, maxResults=100)) == 22
+    assert len(rollouts(client, createdAt={"before": recent})) == 1
+
+
+def test_unknown_rollouts_and_revisions_are_failures(client: Any) -> None:
+    """API reference, DescribeServiceDeployments and DescribeServiceRevisions: `failures`."""
+    arn = "arn:aws:ecs:eu-west-1:123456789012:service-deployment/main/hello/none"
+    rollout = client.describe_service_deployments(serviceDeploymentArns=[arn])
+    revision = client.describe_service_revisions(serviceRevisionArns=[arn])
+    expected = [{"arn": arn, "reason": "MISSING"}]
+    assert rollout["failures"] == revision["failures"] == expected
+
+
+def test_every_move_is_an_event_bridge_event(client: Any) -> None:
+    """ "Amazon ECS service deployment state change events"."""
+    create_completed(client)
+    update(client, taskDefinition="hello:2")
+    ecs.engine().fail("main", "hello")
+    ecs.engine().complete("main", "hello")
+    events = ecs.engine().drain_events()
+    names = [each["detail"]["eventName"].removeprefix("SERVICE_DEPLOYMENT_") for each in events]
+    assert names == [
+        "IN_PROGRESS",
+        "COMPLETED",
+        "IN_PROGRESS",
+        "FAILED",
+        "IN_PROGRESS",
+        "COMPLETED",
+    ]
+    assert events[4]["detail"]["deploymentId"] == describe(client)["deployments"][0]["id"]
+    assert events[3]["detail"]["eventType"] == "ERROR"
+    assert ecs.engine().drain_events() == []
+
+
+def test_an_event_has_the_fields_that_aws_documents() -> None:
+    """ "Amazon ECS service deployment state change events", the example of a completed one."""
+    arn = "arn:aws:ecs:us-west-2:111122223333:service/default/servicetest"
+    event = state_change(arn, "ecs-svc/123", "SERVICE_DEPLOYMENT_COMPLETED", "done")
+    stamp = event["time"]
+    assert datetime.fromisoformat(stamp).tzinfo is not None
+    assert event.pop("id")
+    assert event == {
+        "version": "0",
+        "detail-type": "ECS Deployment State Change",
+        "source": "aws.ecs",
+        "account": "111122223333",
+        "time": stamp,
+        "region": "us-west-2",
+        "resources": [arn],
+        "detail": {
+            "eventType": "INFO",
+            "eventName": "SERVICE_DEPLOYMENT_COMPLETED",
+            "deploymentId": "ecs-svc/123",
+            "updatedAt": stamp,
+            "reason": "done",
+        },
+    }
+
+
+def test_a_task_definition_comes_back_as_it_was_registered(client: Any) -> None:
+    """API reference, DescribeTaskDefinition: every field, and the tags when asked for."""
+    container = {
+        "name": "web",
+        "image": "hello@sha256:" + "0" * 64,
+        "cpu": 10,
+        "memory": 128,
+        "essential": True,
+        "command": ["serve"],
+        "environment": [{"name": "A", "value": "B"}],
+        "secrets": [{"name": "S", "valueFrom": "arn:aws:ssm:eu-west-1:1:parameter/s"}],
+        "portMappings": [{"containerPort": 80, "hostPort": 80, "protocol": "tcp"}],
+        "mountPoints": [{"sourceVolume": "data", "containerPath": "/data"}],
+        "volumesFrom": [],
+        "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "g"}},
+        "healthCheck": {
+            "command": ["CMD", "true"],
+            "interval": 5,
+            "timeout": 2,
+            "retries": 2,
+            "startPeriod": 1,
+        },
+    }
+    asked = {
+        "family": "whole",
+        "networkMode": "awsvpc",
+        "cpu": "256",
+        "memory": "512",
+        "requiresCompatibilities": ["FARGATE"],
+        "executionRoleArn": "arn:aws:iam::123456789012:role/run",
+        "taskRoleArn": "arn:aws:iam::123456789012:role/app",
+        "volumes": [{"name": "data", "host": {}}],
+        "placementConstraints": [{"type": "memberOf", "expression": "attribute:x == y"}],
+        "runtimePlatform": {"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
+        "containerDefinitions": [container],
+    }
+    tags = [{"key": "owner", "value": "team"}]
+    client.register_task_definition(**asked, tags=tags)
+    found = client.describe_task_definition(taskDefinition="whole:1", include=["TAGS"])
+    assert {key: found["taskDefinition"].get(key) for key in asked} == asked
+    assert found["tags"] == tags
+
+
+def test_a_server_and_the_engine_share_one_state_that_a_reset_clears() -> None:
+    ecs.install()
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        remote = boto3.client(
+            "ecs",
+            "eu-west-1",
+            endpoint_url=f"http://{host}:{port}",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        remote.create_cluster(clusterName="main")
+        register(remote, "v1")
+        create_completed(remote)
+        assert states(describe(remote)) == [("PRIMARY", "COMPLETED", "hello:1")]
+        assert rollouts(remote, createdAt={"before": datetime(2020, 1, 1, tzinfo=UTC)}) == []
+    finally:
+        server.stop()
+    with mock_aws():
+        assert ecs.engine().services() == []

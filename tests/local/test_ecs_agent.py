@@ -1,0 +1,486 @@
+"""The ECS agent: tasks become containers, and what happens to them moves the rollout.
+
+The agent is stepped by hand against a scripted `docker`, against the simulated one, and, where a
+daemon answers, run for real.
+"""
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from infra.local import containers, fidelity
+from infra.local.containers import CommandFailed, Docker
+from infra.local.ecs import engine
+from infra.local.ecs_agent import ServiceAgent
+from infra.local.registry import Registry
+
+# The words in an image's name say what becomes of it. A container is a file that holds its image.
+SCRIPTED_DOCKER = """#!/bin/sh
+cd "$SIMULATED_DOCKER_STATE/containers" || exit 1
+echo "$*" >> ../calls
+case "$1" in
+pull) case "$2" in *missing*) echo "manifest unknown" >&2; exit 1;; *slow*) exec sleep 60;; esac;;
+run)
+  name=$4; shift 4
+  while case "$1" in -*) true;; *) false;; esac; do shift 2; done
+  echo "$1" > "$name"
+  case "$1" in *broken*) echo "exec format error" >&2; exit 1;; esac;;
+inspect)
+  [ -f "$2" ] || { echo "Error: No such object: $2" >&2; exit 1; }
+  case "$(cat "$2")" in *crashing*) running=false;; *) running=true;; esac
+  echo "[{\\"State\\": {\\"Running\\": $running, \\"ExitCode\\": 0}}]";;
+exec) case "$(cat "$2")" in *unhealthy*) exit 1;; esac;;
+rm) shift 2; rm -f "$@";;
+ps) ls;;
+port) cat ../address;;
+esac
+"""
+CHECK: dict[str, Any] = {"healthCheck": {"command": ["CMD", "/probe"]}}
+PORT: dict[str, Any] = {"portMappings": [{"containerPort": 80}]}
+
+
+@dataclass
+class World:
+    """A cluster with one service, `hello`, and an agent that runs it."""
+
+    ecs: Any
+    agent: ServiceAgent
+    state: Path
+    definitions: list[str] = field(default_factory=list)
+
+    def deploy(self, image: str, desired: int = 1, **container: Any) -> None:
+        definition = {"name": "web", "image": image, "memory": 8, **container}
+        made = self.ecs.register_task_definition(family="hello", containerDefinitions=[definition])
+        arn = made["taskDefinition"]["taskDefinitionArn"]
+        if self.ecs.list_services(cluster="main")["serviceArns"]:
+            self.ecs.update_service(cluster="main", service="hello", taskDefinition=arn)
+            return
+        breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+        self.ecs.create_service(
+            cluster="main",
+            serviceName="hello",
+            taskDefinition=arn,
+            desiredCount=desired,
+            deploymentConfiguration=breaker,
+        )
+
+    def service(self) -> Any:
+        return self.ecs.describe_services(cluster="main", services=["hello"])["services"][0]
+
+    def rollout(self) -> str:
+        state: str = self.service()["deployments"][0]["rolloutState"]
+        return state
+
+    def images(self) -> list[str]:
+        """The images of the scripted docker's containers."""
+        return sorted(path.read_text().strip() for path in (self.state / "containers").iterdir())
+
+    def calls(self) -> list[str]:
+        return (self.state / "calls").read_text().splitlines()
+
+    def step_until(self, reached: Callable[[], bool]) -> None:
+        def step() -> bool:
+            self.agent.step()
+            return reached()
+
+        until(step)
+
+
+def until(reached: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "not reached in time"
+        time.sleep(0.01)
+
+
+def get(url: str) -> tuple[int, str]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=10) as response:
+            return response.status, response.read().decode().strip()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode().strip()
+
+
+@pytest.fixture
+def ecs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    fidelity.install()
+    with mock_aws():
+        client = boto3.client("ecs")
+        client.create_cluster(clusterName="main")
+        yield client
+
+
+@pytest.fixture
+def world(ecs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    command = tmp_path / "bin" / "docker"
+    command.parent.mkdir()
+    command.write_text(SCRIPTED_DOCKER)
+    command.chmod(0o755)
+    (tmp_path / "containers").mkdir()
+    monkeypatch.setenv("SIMULATED_DOCKER_STATE", str(tmp_path))
+    path = f"{command.parent}:{os.environ['PATH']}"
+    agent = ServiceAgent(path=path, session="test", interval=0.01)
+    yield World(ecs, agent, tmp_path)
+    agent.stop()
+
+
+@pytest.fixture
+def backend() -> Iterator[str]:
+    """What a container would serve: an HTTP server's address."""
+
+    class Hello(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"hello")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hello)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_desired_tasks_are_started_and_complete_the_rollout(world: World) -> None:
+    world.deploy("v1", desired=2, **CHECK)
+    world.agent.step()
+    assert world.images() == ["v1", "v1"]
+    assert world.rollout() == "IN_PROGRESS"
+    world.agent.step()
+    assert world.rollout() == "COMPLETED"
+    assert world.service()["runningCount"] == 2
+
+
+def test_a_container_is_started_with_what_its_definition_says(world: World) -> None:
+    world.deploy(
+        "v1",
+        command=["serve", "--all"],
+        environment=[{"name": "GREETING", "value": "a b"}],
+        **PORT,
+    )
+    world.agent.step()
+    pulled, started, *_ = world.calls()
+    assert pulled == "pull v1"
+    assert started.startswith("run -d --name slipway-hello-")
+    assert started.endswith(
+        " --label slipway.local=test --label slipway.service=main/hello"
+        " -p 127.0.0.1::80 -e GREETING=a b v1 serve --all"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "executed"),
+    [
+        (["CMD", "/probe", "-q"], "/probe -q"),
+        (["CMD-SHELL", "probe || exit 1"], "/bin/sh -c probe || exit 1"),
+    ],
+)
+def test_the_task_definitions_health_check_is_run_in_the_container(
+    world: World, command: list[str], executed: str
+) -> None:
+    """API reference, HealthCheck.command; the image's own HEALTHCHECK is not consulted."""
+    world.deploy("v1", healthCheck={"command": command})
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    asked = [call for call in world.calls() if call.startswith("exec ")]
+    assert asked[0].split(" ", 2)[2] == executed
+
+
+def test_old_tasks_stay_until_the_new_ones_are_healthy(world: World) -> None:
+    world.deploy("v1")
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    world.deploy("v2")
+    world.agent.step()
+    assert world.images() == ["v1", "v2"]
+    world.step_until(lambda: world.images() == ["v2"])
+    assert world.rollout() == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        ("missing", "CannotPullContainerError: manifest unknown"),
+        ("broken", "CannotStartContainerError: exec format error"),
+        ("crashing", "Essential container in task exited"),
+        ("unhealthy", "Task failed container health checks"),
+    ],
+)
+def test_an_image_that_cannot_run_is_rolled_back(world: World, image: str, reason: str) -> None:
+    world.deploy("v1", **CHECK)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    world.deploy(image, **CHECK)
+    world.step_until(
+        lambda: any("rolling back" in each["message"] for each in world.service()["events"])
+    )
+    assert "v1" in world.images()
+    world.step_until(lambda: world.rollout() == "COMPLETED" and world.images() == ["v1"])
+    assert any(reason in each["message"] for each in world.service()["events"])
+
+
+def test_failures_in_the_start_period_do_not_count(world: World) -> None:
+    """API reference, HealthCheck.startPeriod: a grace period to bootstrap."""
+    check = {"command": ["CMD", "/probe"], "startPeriod": 300, "retries": 1}
+    world.deploy("unhealthy", healthCheck=check)
+    for _ in range(5):
+        world.agent.step()
+    assert (world.rollout(), world.images()) == ("IN_PROGRESS", ["unhealthy"])
+
+
+def test_a_task_that_keeps_failing_is_started_less_and_less_often(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    world.deploy("missing")
+    starts = []
+    for tick in range(8):
+        now = 1000 + tick * 0.01
+        before = len(world.calls()) if (world.state / "calls").exists() else 0
+        world.agent.step()
+        if len(world.calls()) > before:
+            starts.append(tick)
+    assert starts == [0, 1, 3]  # then the breaker has tripped
+
+
+def test_a_dead_container_of_a_steady_service_is_replaced(world: World) -> None:
+    world.deploy("v1")
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    (dead,) = (world.state / "containers").iterdir()
+    dead.write_text("crashing")
+    world.step_until(lambda: world.images() == ["v1"])
+    world.step_until(lambda: world.service()["runningCount"] == 1)
+    assert world.rollout() == "COMPLETED"
+
+
+def test_containers_go_when_fewer_are_desired_or_the_service_is_deleted(world: World) -> None:
+    world.deploy("v1", desired=3)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    world.ecs.update_service(cluster="main", service="hello", desiredCount=1)
+    world.agent.step()
+    assert world.images() == ["v1"]
+    world.ecs.delete_service(cluster="main", service="hello", force=True)
+    world.agent.step()
+    assert world.images() == []
+
+
+def test_a_hung_docker_is_told_of_and_looked_at_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(containers, "PULL_SECONDS", 0.05)
+    world.deploy("slow")
+    world.agent.step()
+    assert "docker pull did not answer in 0.05 s" in capsys.readouterr().err
+    world.deploy("v1")
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+
+
+def test_a_docker_that_answers_nonsense_fails_no_task(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.deploy("v1")
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    command = world.state / "bin" / "docker"
+    command.write_text("#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2; exit 1\n")
+    world.agent.step()
+    assert "Cannot connect to the Docker daemon" in capsys.readouterr().err
+    assert world.service()["deployments"][0]["failedTasks"] == 0
+    command.write_text(SCRIPTED_DOCKER)
+    world.agent.step()
+    assert world.service()["runningCount"] == 1
+
+
+def test_removing_a_container_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    command = tmp_path / "docker"
+    command.write_text('#!/bin/sh\necho "Error: No such container: $3" >&2; exit 1\n')
+    command.chmod(0o755)
+    docker = Docker(f"{tmp_path}:{os.environ['PATH']}")
+    docker.remove(["gone"])
+    with pytest.raises(CommandFailed, match="No such container"):
+        docker.start("new", "image", labels={}, ports=[], environment={}, command=[])
+
+
+def test_no_docker_on_the_path_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no docker command"):
+        ServiceAgent(path=str(tmp_path), session="test")
+
+
+def test_a_services_address_stays_and_follows_its_healthy_tasks(world: World, backend: str) -> None:
+    (world.state / "address").write_text(backend)
+    world.deploy("v1", **PORT)
+    world.agent.step()
+    url = world.agent.urls()["main/hello"]
+    assert get(url) == (503, "service hello has no healthy task")
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    assert get(url) == (200, "hello")
+    world.deploy("crashing", **PORT)
+    world.agent.step()
+    assert get(url) == (200, "hello")
+    assert world.agent.urls() == {"main/hello": url}
+
+
+def test_an_address_behind_which_nothing_answers_says_so(world: World) -> None:
+    (world.state / "address").write_text("127.0.0.1:1")
+    world.deploy("v1", **PORT)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    status, reason = get(world.agent.urls()["main/hello"])
+    assert status == 503
+    assert reason.startswith("the task does not answer")
+
+
+def test_a_service_without_a_port_has_no_address(world: World) -> None:
+    world.deploy("v1")
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    assert world.agent.urls() == {}
+
+
+def test_a_started_agent_works_alone_and_stops_leaving_nothing(world: World) -> None:
+    world.deploy("v1", **PORT)
+    world.agent.start()
+    until(lambda: world.rollout() == "COMPLETED")
+    url = world.agent.urls()["main/hello"]
+    world.agent.stop()
+    assert world.images() == []
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        get(url)
+
+
+@pytest.fixture
+def registry(ecs: Any, tmp_path: Path) -> Iterator[Registry]:
+    boto3.client("ecr").create_repository(repositoryName="hello")
+    served = Registry(tmp_path / "registry")
+    served.start()
+    yield served
+    served.stop()
+
+
+def build(docker: str, directory: Path, reference: str, *lines: str) -> None:
+    """Build and push an image of one file, and busybox to serve it."""
+    context = directory / uuid.uuid4().hex
+    context.mkdir()
+    shutil.copy("/usr/bin/busybox", context)
+    (context / "index.html").write_text(reference.rpartition(":")[2])
+    dockerfile = ["FROM scratch", "COPY busybox /bin/", "COPY index.html /www/", *lines]
+    (context / "Dockerfile").write_text("\n".join(dockerfile))
+    command = [docker, "buildx", "build", "--push", "--tag", reference, str(context)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+
+
+def test_simulated_containers_roll_out_fail_and_say_that_they_are_simulated(
+    ecs: Any, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = Path("infra/local/simulated_docker").absolute()
+    monkeypatch.setenv("SIMULATED_DOCKER_STATE", str(tmp_path / "simulated"))
+    image = f"{registry.host}/hello"
+    build(str(directory / "docker"), tmp_path, f"{image}:v1")
+    check = {"healthCheck": CHECK["healthCheck"] | {"retries": 1}}
+    unhealthy = "LABEL slipway.simulated.health=unhealthy"
+    build(str(directory / "docker"), tmp_path, f"{image}:v2", unhealthy)
+    agent = ServiceAgent(path=f"{directory}:{os.environ['PATH']}", session="test", interval=0.01)
+    world = World(ecs, agent, tmp_path)
+    try:
+        world.deploy(f"{image}:v1", **check, **PORT)
+        world.step_until(lambda: world.rollout() == "COMPLETED")
+        status, reason = get(agent.urls()["main/hello"])
+        assert (status, "is simulated" in reason) == (503, True)
+        world.deploy(f"{image}:v2", **check, **PORT)
+        assert world.rollout() == "IN_PROGRESS"
+        world.step_until(lambda: world.rollout() == "COMPLETED")
+        assert world.service()["taskDefinition"].endswith("/hello:1")
+    finally:
+        agent.stop()
+    assert not list((tmp_path / "simulated" / "containers").iterdir())
+
+
+def missing_for_real_containers() -> str:
+    """Why real containers cannot be run here; empty where they can."""
+    if shutil.which("docker") is None or not Path("/usr/bin/busybox").exists():
+        return "needs the docker command and /usr/bin/busybox"
+    for command in (["docker", "info"], ["docker", "buildx", "version"]):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode != 0:
+            return f"{' '.join(command)}: {done.stderr.strip()}"
+    return ""
+
+
+@dataclass
+class Visitor:
+    """Asks an address for its page all the time and keeps what came back, in order of change."""
+
+    url: str
+    answers: list[tuple[int, str]] = field(default_factory=list)
+    asked: int = 0
+    leaving: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self.leaving.is_set():
+            answer = get(self.url)
+            self.asked += 1
+            if self.answers[-1:] != [answer]:
+                self.answers.append(answer)
+
+
+@pytest.mark.docker
+def test_real_containers_are_replaced_without_a_failing_request(
+    ecs: Any, registry: Registry, tmp_path: Path
+) -> None:
+    if reason := missing_for_real_containers():
+        pytest.skip(reason)
+    session = f"test-{uuid.uuid4().hex[:8]}"
+    images = [f"{registry.host}/hello:{tag}" for tag in ("v1", "v2", "v3")]
+    for image in images:
+        build("docker", tmp_path, image)
+    serve = ["/bin/busybox", "httpd", "-f", "-p", "80", "-h", "/www"]
+    wget = ["CMD", "/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1/"]
+    good: dict[str, Any] = {**PORT, "command": serve, "healthCheck": {"command": wget}}
+    bad = good | {"healthCheck": {"command": ["CMD", "/bin/busybox", "false"], "retries": 1}}
+    agent = ServiceAgent(path=os.environ["PATH"], session=session, interval=0.2)
+    world = World(ecs, agent, tmp_path)
+    try:
+        world.deploy(images[0], **good)
+        agent.start()
+        until(lambda: world.rollout() == "COMPLETED", seconds=60)
+        visitor = Visitor(agent.urls()["main/hello"])
+        until(lambda: get(visitor.url) == (200, "v1"))
+        visiting = threading.Thread(target=visitor.run)
+        visiting.start()
+        world.deploy(images[1], **good)
+        until(lambda: (200, "v2") in visitor.answers, seconds=60)
+        world.deploy(images[2], **bad)
+        until(lambda: world.service()["deployments"][0]["taskDefinition"].endswith(":2"), 60)
+        until(lambda: world.rollout() == "COMPLETED", seconds=60)
+        visitor.leaving.set()
+        visiting.join()
+        assert visitor.answers == [(200, "v1"), (200, "v2")]
+        assert visitor.asked > 10
+    finally:
+        agent.stop()
+        subprocess.run(
+            ["docker", "rmi", "-f", *images], capture_output=True, timeout=60, check=False
+        )
+    assert Docker(os.environ["PATH"]).names(f"slipway.local={session}") == []
+    moves = [event["detail"]["eventName"] for event in engine().drain_events()]
+    assert moves.count("SERVICE_DEPLOYMENT_COMPLETED") == 3
+    assert moves.count("SERVICE_DEPLOYMENT_FAILED") == 1

@@ -1,0 +1,271 @@
+"""Each gap of moto that the embedded cloud closes, with what AWS does and where AWS says so."""
+
+import hashlib
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+from moto.server import ThreadedMotoServer
+from types_boto3_dynamodb import DynamoDBClient
+from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+from types_boto3_ecr import ECRClient
+
+from infra.local import clock, fidelity
+
+REGION = "eu-west-1"
+
+
+@pytest.fixture(params=["in process", "over HTTP"])
+def endpoint(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str | None]:
+    fidelity.install()
+    clock.reset()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    if request.param == "in process":
+        with mock_aws():
+            yield None
+        return
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+    clock.reset()
+
+
+@pytest.fixture
+def dynamodb(endpoint: str | None) -> DynamoDBClient:
+    client = boto3.client("dynamodb", region_name=REGION, endpoint_url=endpoint)
+    client.create_table(
+        TableName=(name := f"rows-{uuid.uuid4()}"),
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    client.meta.events.register(
+        "before-parameter-build.dynamodb", lambda params, **_: _name_table(params, name)
+    )
+    return client
+
+
+def _name_table(params: dict[str, Any], name: str) -> None:
+    """The tests write "rows": the server outlives a test, its tables must not meet."""
+    for request in [
+        params,
+        *(r for item in params.get("TransactItems", []) for r in item.values()),
+    ]:
+        if "TableName" in request:
+            request["TableName"] = name
+
+
+@pytest.fixture
+def ecr(endpoint: str | None) -> ECRClient:
+    return boto3.client("ecr", region_name=REGION, endpoint_url=endpoint)
+
+
+def item(row: str) -> dict[str, Any]:
+    return {"id": {"S": row}, "n": {"N": "1"}}
+
+
+def put(row: str) -> TransactWriteItemTypeDef:
+    return {"Put": {"TableName": "rows", "Item": item(row)}}
+
+
+def put_new(row: str) -> TransactWriteItemTypeDef:
+    condition = "attribute_not_exists(id)"
+    return {"Put": {"TableName": "rows", "Item": item(row), "ConditionExpression": condition}}
+
+
+def check(row: str) -> TransactWriteItemTypeDef:
+    key, condition = {"id": {"S": row}}, "attribute_exists(id)"
+    return {"ConditionCheck": {"TableName": "rows", "Key": key, "ConditionExpression": condition}}
+
+
+def increment(row: str) -> TransactWriteItemTypeDef:
+    return {
+        "Update": {
+            "TableName": "rows",
+            "Key": {"id": {"S": row}},
+            "UpdateExpression": "ADD n :one",
+            "ExpressionAttributeValues": {":one": {"N": "1"}},
+        }
+    }
+
+
+def rows(client: DynamoDBClient) -> dict[str, str]:
+    items = client.scan(TableName="rows")["Items"]
+    return {item["id"]["S"]: item["n"]["N"] for item in items}
+
+
+def together(count: int, action: Callable[[int], object]) -> list[object]:
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> object:
+        barrier.wait()
+        return action(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def code_of(error: pytest.ExceptionInfo[ClientError]) -> str:
+    return error.value.response["Error"]["Code"]
+
+
+def test_of_many_conditional_writes_one_wins_and_no_count_is_lost(
+    dynamodb: DynamoDBClient,
+) -> None:
+    """DynamoDB Developer Guide, "DynamoDB read consistency" and "Condition expressions": each
+    condition is decided against the newest item, writes of one item are serialized."""
+
+    def take(number: int) -> bool:
+        dynamodb.transact_write_items(TransactItems=[increment("count")])
+        try:
+            dynamodb.transact_write_items(TransactItems=[put_new("lock"), put(f"winner-{number}")])
+        except dynamodb.exceptions.TransactionCanceledException:
+            return False
+        return True
+
+    assert sum(map(bool, together(12, take))) == 1
+    assert rows(dynamodb)["count"] == "12"
+    assert sum(row.startswith("winner") for row in rows(dynamodb)) == 1
+
+
+def test_a_failed_transaction_undoes_itself_and_nobody_else(dynamodb: DynamoDBClient) -> None:
+    """DynamoDB Developer Guide, "Amazon DynamoDB Transactions: How it works": all or nothing."""
+    dynamodb.put_item(TableName="rows", Item=item("kept"))
+
+    def write(number: int) -> None:
+        if number % 2:
+            dynamodb.put_item(TableName="rows", Item=item(f"mine-{number}"))
+            return
+        with pytest.raises(dynamodb.exceptions.TransactionCanceledException) as error:
+            dynamodb.transact_write_items(
+                TransactItems=[increment("kept"), put(f"undone-{number}"), check("none")]
+            )
+        reasons = [reason["Code"] for reason in error.value.response["CancellationReasons"]]
+        assert reasons == ["None", "None", "ConditionalCheckFailed"]
+
+    together(12, write)
+    assert rows(dynamodb) == {"kept": "1"} | {f"mine-{number}": "1" for number in range(1, 12, 2)}
+
+
+def test_a_transaction_repeated_under_its_token_is_done_once(dynamodb: DynamoDBClient) -> None:
+    """API reference TransactWriteItems, ClientRequestToken: idempotent for 10 minutes; another
+    request under the same token is an IdempotentParameterMismatch."""
+    for _ in range(2):
+        dynamodb.transact_write_items(TransactItems=[increment("n")], ClientRequestToken="token")
+    assert rows(dynamodb) == {"n": "1"}
+    with pytest.raises(ClientError) as error:
+        dynamodb.transact_write_items(TransactItems=[put("other")], ClientRequestToken="token")
+    assert code_of(error) == "IdempotentParameterMismatchException"
+    clock.advance(601)
+    dynamodb.transact_write_items(TransactItems=[increment("n")], ClientRequestToken="token")
+    assert rows(dynamodb) == {"n": "2"}
+
+
+def test_a_failed_transaction_does_not_use_up_its_token(dynamodb: DynamoDBClient) -> None:
+    """API reference TransactWriteItems, ClientRequestToken: only a request that completed
+    successfully is answered from its token."""
+    request: list[Any] = [put("a"), check("b")]
+    with pytest.raises(dynamodb.exceptions.TransactionCanceledException):
+        dynamodb.transact_write_items(TransactItems=request, ClientRequestToken="failed")
+    dynamodb.put_item(TableName="rows", Item=item("b"))
+    dynamodb.transact_write_items(TransactItems=request, ClientRequestToken="failed")
+    assert rows(dynamodb) == {"a": "1", "b": "1"}
+
+
+def test_a_long_poll_holds_up_nobody(endpoint: str | None) -> None:
+    """SQS Developer Guide, "Amazon SQS short and long polling": a waiting ReceiveMessage returns as
+    soon as a message arrives, and other requests go on meanwhile."""
+    sqs = boto3.client("sqs", region_name=REGION, endpoint_url=endpoint)
+    url = sqs.create_queue(QueueName=f"queue-{uuid.uuid4()}")["QueueUrl"]
+    received: list[str] = []
+
+    def poll() -> None:
+        answer = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)
+        received.extend(message["Body"] for message in answer["Messages"])
+
+    started = time.monotonic()
+    poller = threading.Thread(target=poll)
+    poller.start()
+    for _ in range(5):
+        sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    sqs.send_message(QueueUrl=url, MessageBody="wake up")
+    poller.join(10)
+    assert received == ["wake up"]
+    assert time.monotonic() - started < 10
+
+
+def manifest(layer: str) -> str:
+    media_type = "application/vnd.oci.image.manifest.v1+json"
+    value = {"schemaVersion": 2, "mediaType": media_type, "annotations": {"layer": layer}}
+    return json.dumps(value | {"config": {"digest": "sha256:same"}, "layers": []})
+
+
+def digest(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def test_an_image_has_the_digest_of_its_manifest(ecr: ECRClient) -> None:
+    """ECR User Guide, "Amazon ECR concepts": the digest is the SHA-256 of the image manifest; API
+    reference PutImage: ImageDigestDoesNotMatchException."""
+    name = f"repository-{uuid.uuid4()}"
+    ecr.create_repository(repositoryName=name)
+    for text in (manifest("one"), manifest("two")):
+        image = ecr.put_image(repositoryName=name, imageManifest=text, imageTag=digest(text)[7:20])
+        assert image["image"]["imageId"]["imageDigest"] == digest(text)
+    with pytest.raises(ClientError) as error:
+        ecr.put_image(
+            repositoryName=name, imageManifest=manifest("x"), imageDigest=digest(manifest("y"))
+        )
+    assert code_of(error) == "ImageDigestDoesNotMatchException"
+
+
+def test_a_moved_tag_leaves_the_old_image_to_be_found_by_its_digest(ecr: ECRClient) -> None:
+    """ECR User Guide, "Image tag mutability": a pushed tag moves to the new image, the old one
+    stays untagged; API reference DescribeImages: ImageNotFoundException."""
+    name = f"repository-{uuid.uuid4()}"
+    ecr.create_repository(repositoryName=name)
+    old, new = manifest("old"), manifest("new")
+    for text in (old, new):
+        ecr.put_image(repositoryName=name, imageManifest=text, imageTag="main")
+
+    by_tag = ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": "main"}])
+    assert by_tag["imageDetails"][0]["imageDigest"] == digest(new)
+    by_digest = ecr.describe_images(repositoryName=name, imageIds=[{"imageDigest": digest(old)}])
+    assert "imageTags" not in by_digest["imageDetails"][0]
+    with pytest.raises(ClientError) as error:
+        ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": "none"}])
+    assert code_of(error) == "ImageNotFoundException"
+
+
+def test_a_tag_of_an_immutable_repository_stays_where_it_is(ecr: ECRClient) -> None:
+    """ECR User Guide, "Preventing image tags from being overwritten in Amazon ECR":
+    ImageTagAlreadyExistsException."""
+    name = f"repository-{uuid.uuid4()}"
+    ecr.create_repository(repositoryName=name, imageTagMutability="IMMUTABLE")
+    ecr.put_image(repositoryName=name, imageManifest=manifest("old"), imageTag="main")
+    with pytest.raises(ClientError) as error:
+        ecr.put_image(repositoryName=name, imageManifest=manifest("new"), imageTag="main")
+    assert code_of(error) == "ImageTagAlreadyExistsException"
+    found = ecr.describe_images(repositoryName=name)["imageDetails"]
+    assert [image["imageDigest"] for image in found] == [digest(manifest("old"))]
+
+
+def test_what_is_not_emulated_is_refused_at_once(endpoint: str | None) -> None:
+    """Not of AWS: an action nobody wrote is a 501, which SDKs give up on; a 500 they repeat."""
+    codebuild = boto3.client("codebuild", region_name=REGION, endpoint_url=endpoint)
+    with pytest.raises(ClientError, match="list_builds") as error:
+        codebuild.list_builds()
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+    assert error.value.response["ResponseMetadata"]["RetryAttempts"] == 0
