@@ -5,6 +5,7 @@ import hmac
 import json
 from typing import Any
 
+WEBHOOK_SECRET = "It's a Secret to Everybody"  # the one in GitHub's documentation
 SHA = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
 
 
@@ -41,7 +42,11 @@ def signature(body: bytes, secret: str) -> str:
 
 
 def delivery_headers(
-    body: bytes, secret: str, *, event: str = "push", delivery: str = "72d3162e-cc78-11e3-81ab"
+    body: bytes,
+    *,
+    secret: str = WEBHOOK_SECRET,
+    event: str = "push",
+    delivery: str = "72d3162e-cc78-11e3-81ab",
 ) -> dict[str, str | None]:
     """The headers of a delivery; no token, for GitHub has none."""
     return {

@@ -1,13 +1,14 @@
 """What tests stand on: an AWS in this process, its tables and queue, and a client of the API."""
 
-import json
+# ruff: noqa: E402  # settings are read when the models are imported
+
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-SECRET = "It's a Secret to Everybody"  # the one in GitHub's documentation
+from tests.builders import WEBHOOK_SECRET
+
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 QUEUE = "slipway-wakeups"
@@ -20,7 +21,7 @@ os.environ.update(
     AWS_DEFAULT_REGION=REGION,
     AWS_REGION=REGION,
     AWS_ACCOUNT_ID_ENDPOINT_MODE="disabled",
-    WEBHOOK_SECRET=SECRET,
+    WEBHOOK_SECRET=WEBHOOK_SECRET,
     QUEUE_URL=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{QUEUE}",
     REGISTRY=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com",
 )
@@ -32,9 +33,9 @@ from hypothesis import HealthCheck, settings
 from moto import mock_aws
 
 from chalicelib.access import Role, create_token
-from chalicelib.store.models import MODELS
 from chalicelib.store.tables import create_tables
 from infra.local import fidelity
+from tests.client import Api
 
 settings.register_profile(
     "default", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -43,67 +44,6 @@ settings.register_profile("ci", max_examples=3000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 fidelity.install()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer: its body parsed where it is JSON."""
-
-    status: int
-    headers: dict[str, str]
-    text: str
-
-    @property
-    def body(self) -> Any:
-        return json.loads(self.text)
-
-
-class Api:
-    """Speaks to the app as a caller with one token does."""
-
-    def __init__(self, client: Client, token: str) -> None:
-        self._client = client
-        self.token = token
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Any = None,
-        raw: bytes | None = None,
-        headers: dict[str, str | None] | None = None,
-    ) -> Answer:
-        """Send `body` as JSON, or `raw` as it is; a header that is None is left out."""
-        sent: dict[str, str | None] = {
-            "Authorization": f"Bearer {self.token}",
-            "Content-Type": "application/json",
-            **(headers or {}),
-        }
-        data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
-        answer = self._client.http.request(
-            method,
-            path,
-            headers={name: value for name, value in sent.items() if value is not None},
-            body=data,
-        )
-        return Answer(
-            answer.status_code,
-            {name.lower(): value for name, value in answer.headers.items()},
-            answer.body.decode(),
-        )
-
-    def get(self, path: str, **more: Any) -> Answer:
-        return self.request("GET", path, **more)
-
-    def post(self, path: str, body: Any = None, **more: Any) -> Answer:
-        return self.request("POST", path, body=body, **more)
-
-    def patch(self, path: str, body: Any, **more: Any) -> Answer:
-        return self.request("PATCH", path, body=body, **more)
-
-    def delete(self, path: str, **more: Any) -> Answer:
-        return self.request("DELETE", path, **more)
 
 
 @pytest.fixture
@@ -138,32 +78,22 @@ def project(api: Api) -> int:
 
 
 @pytest.fixture
-def service(api: Api, project: int) -> int:
-    """A service's id; it has an ECS target that does not exist."""
-    answer = api.post(f"/v1/projects/{project}/services", NEW_SERVICE)
+def new_service() -> dict[str, Any]:
+    """The body that creates a service; its ECS target does not exist."""
+    return {
+        "name": "hello",
+        "git_url": "https://github.com/Codertocat/Hello-World.git",
+        "branch": "master",
+        "image_repository": "myapp",
+        "ecs_cluster": "main",
+        "ecs_service": "hello",
+        "container": "app",
+    }
+
+
+@pytest.fixture
+def service(api: Api, project: int, new_service: dict[str, Any]) -> int:
+    """A service's id."""
+    answer = api.post(f"/v1/projects/{project}/services", new_service)
     assert answer.status == HTTPStatus.CREATED, answer.text
     return int(answer.body["id"])
-
-
-NEW_SERVICE = {
-    "name": "hello",
-    "git_url": "https://github.com/Codertocat/Hello-World.git",
-    "branch": "master",
-    "image_repository": "myapp",
-    "ecs_cluster": "main",
-    "ecs_service": "hello",
-    "container": "app",
-}
-
-
-def everything_written() -> dict[str, list[Any]]:
-    """All rows of all tables, and how many messages wait: what a refused request must not change."""
-    rows: dict[str, list[Any]] = {
-        model.Meta.table_name: sorted(json.dumps(row.serialize(), sort_keys=True) for row in model.scan())
-        for model in MODELS
-    }
-    sqs = boto3.client("sqs", region_name=REGION)
-    attributes = sqs.get_queue_attributes(
-        QueueUrl=os.environ["QUEUE_URL"], AttributeNames=["ApproximateNumberOfMessages"]
-    )
-    return rows | {"messages": [attributes["Attributes"]["ApproximateNumberOfMessages"]]}

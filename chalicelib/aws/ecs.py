@@ -32,6 +32,12 @@ def observe(cluster: str, service: str, *, wanted: str | None) -> Rollout:
             code="ecs_service_missing",
         )
     row = found[0]
+    if row.get("deploymentController", {}).get("type", "ECS") != "ECS":
+        raise Rejected(
+            f"the ECS service {service} is deployed by {row['deploymentController']['type']}; "
+            "Slipway needs the ECS deployment controller",
+            code="ecs_controller_unsupported",
+        )
     primary = next(d for d in row["deployments"] if d["status"] == "PRIMARY")
     failed = {
         d["taskDefinition"]: d.get("rolloutStateReason", "the rollout failed")

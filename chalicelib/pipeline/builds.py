@@ -243,10 +243,15 @@ def _follow(build: Build, report: BuildReport | None) -> None:
 def _note_progress(build: Build, report: BuildReport | None, now: int) -> None:
     progress = build_progress(report.phase, build.progress) if report else build.progress
     log_path = report.log_path if report else None
-    news = progress != build.progress or (log_path is not None and log_path != build.log_path)
+    news = progress != build.progress or log_path not in {None, build.log_path} or build.error
     if not news and (build.due_at or 0) > now:
         return
-    actions = [Build.progress.set(progress), Build.waits.set(0), *look_again(now + PERIOD)]
+    actions = [
+        Build.progress.set(progress),
+        Build.waits.set(0),
+        Build.error.remove(),
+        *look_again(now + PERIOD),
+    ]
     if log_path:
         actions.append(Build.log_path.set(log_path))
     commit(change(build, *actions))

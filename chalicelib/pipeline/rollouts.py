@@ -32,8 +32,10 @@ def reconcile_service(number: int) -> None:
     somebody else moved a row meanwhile.
     """
     service = find_service(number)
-    if service is None or service.ecs_cluster is None or service.ecs_service is None:
+    if service is None:
         return
+    if service.deleted_at is not None or service.ecs_service is None:
+        return commit(change(service, *rest()))
     rows = find_deployments(service.deploying, service.current)
     holder, current = rows.get(service.deploying), rows.get(service.current)
     if holder is None and current is None and service.baseline is None:
@@ -200,8 +202,8 @@ def _note_progress(service: Service, holder: Deployment, rollout: Rollout) -> No
     now = clock.now()
     progress = deploy_progress(rollout.running, rollout.desired, holder.progress)
     moves = []
-    if progress != holder.progress:
-        moves.append(change(holder, Deployment.progress.set(progress)))
+    if progress != holder.progress or holder.error:
+        moves.append(change(holder, Deployment.progress.set(progress), Deployment.error.remove()))
     if (service.due_at or 0) <= now:
         moves.append(change(service, *look_again(now + PERIOD)))
     if moves:

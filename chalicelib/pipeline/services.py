@@ -206,7 +206,7 @@ def _updates(news: Mapping[str, Any], *, resumes: bool) -> list[Action]:
     if resumes:
         actions.append(Service.auto_deploy_paused.remove())
     if news.keys() & {"ecs_cluster", "ecs_service"}:
-        actions += [Service.current.remove(), Service.drift.remove()]
+        actions += [Service.current.remove(), Service.baseline.remove(), Service.drift.remove()]
     return actions
 
 

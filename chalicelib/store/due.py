@@ -5,6 +5,7 @@ is reminded reads the row.
 """
 
 from collections.abc import Iterator
+from heapq import merge
 
 from pynamodb.expressions.update import Action
 
@@ -24,12 +25,16 @@ def rest() -> tuple[Action, ...]:
 
 
 def due_keys(now: int) -> Iterator[str]:
-    """ "build-123" and "service-7" keys that are due, the longest due of each kind first."""
+    """The keys ("build-123", "service-7") that are due, the longest due first."""
     with reading():
-        for job in Job.due_index.query(DUE, Job.due_at <= now, page_size=50):
-            yield job.id
-        for service in Service.due_index.query(DUE, Service.due_at <= now, page_size=50):
-            yield f"service-{service.id}"
+        builds = Job.due_index.query(DUE, Job.due_at <= now, page_size=50)
+        services = Service.due_index.query(DUE, Service.due_at <= now, page_size=50)
+        named = (
+            ((job.due_at, job.id) for job in builds),
+            ((service.due_at, f"service-{service.id}") for service in services),
+        )
+        for _, key in merge(*named):
+            yield key
 
 
 def oldest_queued_build() -> str | None:

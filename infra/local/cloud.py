@@ -130,7 +130,8 @@ def _moto() -> Iterator[str]:
 
     fidelity.install()
     # Where ECS services answer is no AWS concept, so it has an address of its own.
-    urls.url_paths[f"{{0}}{SERVICE_URLS}$"] = _service_urls
+    paths: dict[str, Any] = urls.url_paths
+    paths[f"{{0}}{SERVICE_URLS}$"] = _service_urls
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -4,17 +4,18 @@ Apart from the other resources because the product's settings need the queue's U
 """
 
 import json
+from typing import Any
 
 import boto3
 
 QUEUE = "slipway-wakeups"
 DEAD_LETTERS = "slipway-wakeups-dead"
-QUEUE_ATTRIBUTES = {
+QUEUE_ATTRIBUTES: dict[str, Any] = {
     "VisibilityTimeout": "180",
     "MessageRetentionPeriod": "345600",
     "ReceiveMessageWaitTimeSeconds": "20",
 }
-DEAD_LETTER_ATTRIBUTES = {
+DEAD_LETTER_ATTRIBUTES: dict[str, Any] = {
     "VisibilityTimeout": "180",
     "MessageRetentionPeriod": "1209600",
     "ReceiveMessageWaitTimeSeconds": "20",

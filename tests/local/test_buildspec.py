@@ -288,6 +288,15 @@ def test_only_an_allowed_protocol_is_spoken(cloud: Cloud, tmp_path: Path, url: s
     assert not touched.exists()
 
 
+def test_only_https_is_spoken_unless_the_machine_allows_more(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GIT_ALLOW_PROTOCOL")
+    done = cloud.build()
+    assert done.status == "FAILED"
+    assert "transport 'file' not allowed" in done.log
+
+
 def test_build_arguments_arrive_as_they_are(cloud: Cloud, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     values = {

@@ -1,0 +1,70 @@
+"""Every error of ours has a status, and every answer that is not a success has one shape."""
+
+import json
+
+import pytest
+
+from chalicelib import errors
+from chalicelib.api.problems import problem, status_of
+from chalicelib.errors import InvalidInput, SlipwayError
+from chalicelib.pipeline import builds  # noqa: F401  # loads every module that defines errors
+
+
+def leaves(kind: type[SlipwayError] = SlipwayError) -> list[type[SlipwayError]]:
+    below = kind.__subclasses__()
+    return [leaf for child in below for leaf in leaves(child)] if below else [kind]
+
+
+STATUSES = {
+    "InvalidInput": 400,
+    "Unauthorized": 401,
+    "Forbidden": 403,
+    "NotFound": 404,
+    "Conflict": 409,
+    "Rejected": 409,
+    "Lost": 409,
+    "Unavailable": 503,
+}
+
+
+@pytest.mark.parametrize("kind", leaves(), ids=lambda kind: kind.__name__)
+def test_every_kind_of_error_has_a_status_of_its_own_choice(kind: type[SlipwayError]) -> None:
+    wanted = next(STATUSES[base.__name__] for base in kind.__mro__ if base.__name__ in STATUSES)
+    error = kind.__new__(kind)
+    SlipwayError.__init__(error, "why")
+    assert status_of(error) == wanted
+
+
+def test_the_statuses_name_every_error_in_the_tree() -> None:
+    drawn = {line.split()[1] for line in (errors.__doc__ or "").splitlines() if "──" in line}
+    assert drawn == set(STATUSES)
+
+
+def test_an_error_that_nobody_mapped_is_a_bug() -> None:
+    with pytest.raises(KeyError):
+        status_of(SlipwayError("what?"))
+
+
+def test_a_body_that_is_too_large_or_of_another_type_has_the_status_for_that() -> None:
+    assert status_of(InvalidInput("", code="body_too_large")) == 413
+    assert status_of(InvalidInput("", code="unsupported_media_type")) == 415
+
+
+def test_headers_say_what_to_do_next() -> None:
+    assert problem(errors.Unauthorized(""), request_id="r").headers["WWW-Authenticate"] == "Bearer"
+    assert problem(errors.Unavailable(""), request_id="r").headers["Retry-After"] == "5"
+    assert problem(errors.Lost(""), request_id="r").headers["Retry-After"] == "1"
+
+
+def test_a_problem_can_quote_anything() -> None:
+    error = InvalidInput("\ud800" * 9999, code="invalid_body", field="\udfff")
+    document = json.loads(problem(error, request_id="r").body)
+    assert document == {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "?" * 500,
+        "code": "invalid_body",
+        "field": "?",
+        "instance": "r",
+    }

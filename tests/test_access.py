@@ -1,0 +1,131 @@
+"""Tokens: who gets in, and what they may do."""
+
+import pytest
+from chalice.test import Client
+
+from chalicelib import clock
+from chalicelib.access import Principal, Role, create_token, principal, require
+from chalicelib.errors import Forbidden, Unauthorized
+from chalicelib.store.models import Token
+from tests.client import Api
+from tests.written import everything_written
+
+PUBLIC = {
+    ("GET", "/v1/health"),
+    ("GET", "/v1/openapi.json"),
+    ("POST", "/v1/webhooks/github"),
+}
+
+
+def protected_routes() -> list[tuple[str, str]]:
+    from app import app
+
+    known = [(method, path) for path, methods in app.routes.items() for method in methods]
+    return [route for route in known if route not in PUBLIC]
+
+
+def anywhere(path: str) -> str:
+    for name in ("project_id", "service_id", "build_id", "deployment_id"):
+        path = path.replace(f"{{{name}}}", "1")
+    return path.replace("{job_id}", "build-1")
+
+
+@pytest.mark.parametrize(("method", "path"), protected_routes())
+def test_every_route_but_the_public_ones_wants_a_token(
+    api: Api, service: int, method: str, path: str
+) -> None:
+    before = everything_written()
+    answer = api.request(method, anywhere(path), body={}, headers={"Authorization": None})
+    assert (answer.status, answer.body["code"]) == (401, "unauthorized")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert everything_written() == before
+
+
+WRITES = {
+    "viewer": set[str](),
+    "deployer": {"build", "deploy", "rollback"},
+}
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.DEPLOYER])
+def test_a_role_that_is_too_low_is_forbidden_and_changes_nothing(
+    client: Client, service: int, role: Role
+) -> None:
+    caller = Api(client, create_token("low", role))
+    before = everything_written()
+    for method, path in protected_routes():
+        if method == "GET" or path.rpartition("/")[2] in WRITES[role]:
+            continue
+        answer = caller.request(method, anywhere(path), body={})
+        assert (answer.status, answer.body["code"]) == (403, "forbidden"), (method, path)
+    assert everything_written() == before
+
+
+def test_a_deployer_may_build_and_a_viewer_may_look(client: Client, service: int) -> None:
+    deployer = Api(client, create_token("ci", Role.DEPLOYER))
+    assert deployer.post(f"/v1/cicd/services/{service}/build", {}).status == 202
+    viewer = Api(client, create_token("screen", Role.VIEWER))
+    assert viewer.get("/v1/cicd/builds/1").body["requested_by"] == "token:ci"
+
+
+def test_a_token_is_known_by_its_hash_alone(aws: None) -> None:
+    token = create_token("ci", Role.DEPLOYER)
+    assert len(token) == 4 + 43 + 6
+    assert token not in str(everything_written())
+    assert principal(f"Bearer {token}").actor == "token:ci"
+    assert principal(f"bearer {token}").role is Role.DEPLOYER
+
+
+def test_what_is_not_one_whole_token_is_refused_without_a_read(aws: None) -> None:
+    token = create_token("ci", Role.ADMIN)
+    for row in Token.scan():
+        row.delete()  # a read would now say "unknown" instead
+    for header in [
+        None,
+        "",
+        "Bearer ",
+        "Bearer slw_",
+        "Basic dXNlcjpwdw==",
+        token,
+        f"Bearer {token[:-1]}",
+        f"Bearer {token}x",
+        f"Bearer {token}, Bearer {token}",
+        f"Bearer {token}\t{token}",
+        f"Bearer {token}\n",
+        f"Bearer {token[:10]}{'a' if token[10] != 'a' else 'b'}{token[11:]}",
+        f"Bearer {token[:-1]}{'0' if token[-1] != '0' else '1'}",
+        "Bearer slw_" + "é" * 49,
+    ]:
+        with pytest.raises(Unauthorized, match="send a token"):
+            principal(header)
+    with pytest.raises(Unauthorized, match="unknown"):
+        principal(f"Bearer {token}")
+
+
+def test_a_revoked_token_and_an_expired_one_are_refused_at_once(aws: None) -> None:
+    token = create_token("ci", Role.ADMIN)
+    row = next(iter(Token.scan()))
+    row.update(actions=[Token.expires_at.set(clock.now() + 60)])
+    assert principal(f"Bearer {token}").token_id == row.id
+    row.update(actions=[Token.expires_at.set(clock.now())])
+    with pytest.raises(Unauthorized):
+        principal(f"Bearer {token}")
+    row.delete()
+    with pytest.raises(Unauthorized):
+        principal(f"Bearer {token}")
+
+
+def test_a_token_in_the_query_is_no_token(api: Api) -> None:
+    answer = api.get(f"/v1/projects?token={api.token}", headers={"Authorization": None})
+    assert answer.status == 401
+
+
+def test_each_role_may_do_what_those_before_it_may() -> None:
+    order = list(Role)
+    for index, role in enumerate(order):
+        caller = Principal("id", role, "token:x")
+        for needed in order[: index + 1]:
+            require(caller, needed)
+        for needed in order[index + 1 :]:
+            with pytest.raises(Forbidden):
+                require(caller, needed)
