@@ -26,13 +26,13 @@ os.environ.update(
     REGISTRY=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com",
 )
 
-import boto3
 import pytest
 from chalice.test import Client
 from hypothesis import HealthCheck, settings
 from moto import mock_aws
 
 from chalicelib.access import Role, create_token
+from chalicelib.aws import clients
 from chalicelib.store.tables import create_tables
 from infra.local import fidelity
 from tests.client import Api
@@ -51,7 +51,7 @@ def aws() -> Iterator[None]:
     """AWS with Slipway's tables and queue, and nothing in them."""
     with mock_aws():
         create_tables()
-        boto3.client("sqs", region_name=REGION).create_queue(QueueName=QUEUE)
+        clients.client("sqs").create_queue(QueueName=QUEUE)
         yield
 
 

@@ -2,10 +2,11 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import boto3
-
+from chalicelib.aws.clients import client
 from chalicelib.store.models import MODELS
 
 
@@ -17,8 +18,15 @@ def everything_written() -> dict[str, list[Any]]:
         )
         for model in MODELS
     }
-    sqs = boto3.client("sqs")
-    attributes = sqs.get_queue_attributes(
+    attributes = client("sqs").get_queue_attributes(
         QueueUrl=os.environ["QUEUE_URL"], AttributeNames=["ApproximateNumberOfMessages"]
     )
     return rows | {"messages": [attributes["Attributes"]["ApproximateNumberOfMessages"]]}
+
+
+@contextmanager
+def nothing_is_written() -> Iterator[None]:
+    """Fail if rows or messages changed inside the block."""
+    before = everything_written()
+    yield
+    assert everything_written() == before

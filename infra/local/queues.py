@@ -10,12 +10,12 @@ import boto3
 
 QUEUE = "slipway-wakeups"
 DEAD_LETTERS = "slipway-wakeups-dead"
-QUEUE_ATTRIBUTES: dict[str, Any] = {
+QUEUE_ATTRIBUTES: Any = {
     "VisibilityTimeout": "180",
     "MessageRetentionPeriod": "345600",
     "ReceiveMessageWaitTimeSeconds": "20",
 }
-DEAD_LETTER_ATTRIBUTES: dict[str, Any] = {
+DEAD_LETTER_ATTRIBUTES: Any = {
     "VisibilityTimeout": "180",
     "MessageRetentionPeriod": "1209600",
     "ReceiveMessageWaitTimeSeconds": "20",

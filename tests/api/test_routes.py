@@ -1,0 +1,154 @@
+"""The route table: framed, described, and as API Gateway wants it."""
+
+import logging
+from typing import Any
+
+import pytest
+from chalice.app import Chalice
+from chalice.test import Client
+
+from app import app
+from chalicelib.api.routing import ENDPOINTS, Routes, finish
+from chalicelib.errors import Rejected
+from tests.builders import gateway_event
+from tests.client import Api
+
+
+def served() -> set[tuple[str, str]]:
+    return {(method, path) for path, methods in app.routes.items() for method in methods}
+
+
+def test_every_route_is_framed() -> None:
+    assert served() == {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
+    assert len(ENDPOINTS) == len(served())
+
+
+def test_one_position_in_a_path_has_one_variable_name() -> None:
+    names: dict[str, str] = {}
+    for _, path in served():
+        parts = path.split("/")
+        for index, part in enumerate(parts):
+            if part.startswith("{"):
+                assert names.setdefault("/".join(parts[:index]), part) == part, path
+
+
+def test_the_openapi_document_describes_every_route_and_no_other(api: Api) -> None:
+    document = api.get("/v1/openapi.json", headers={"Authorization": None}).body
+    described = {
+        (method.upper(), path)
+        for path, operations in document["paths"].items()
+        for method in operations
+    }
+    assert described == served()
+    assert document["openapi"] == "3.1.0"
+
+
+def references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"]] if "$ref" in value else []
+        return own + [ref for part in value.values() for ref in references(part)]
+    return [ref for part in value for ref in references(part)] if isinstance(value, list) else []
+
+
+def test_the_openapi_document_refers_only_to_schemas_it_holds(api: Api) -> None:
+    document = api.get("/v1/openapi.json").body
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert references(document)
+    assert set(references(document)) <= known
+
+
+def test_the_openapi_document_says_which_routes_need_a_token_and_which_fields_are_required(
+    api: Api,
+) -> None:
+    document = api.get("/v1/openapi.json").body
+    public = [
+        path
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        if operation.get("security") == []
+    ]
+    assert public == ["/v1/health", "/v1/openapi.json", "/v1/webhooks/github"]
+    assert document["components"]["schemas"]["NewService"]["required"] == [
+        "name",
+        "git_url",
+        "image_repository",
+    ]
+    operation = document["paths"]["/v1/cicd/services/{service_id}/builds"]["get"]
+    assert [parameter["name"] for parameter in operation["parameters"]] == [
+        "service_id",
+        "limit",
+        "cursor",
+        "status",
+    ]
+
+
+def test_health_is_public_and_touches_nothing(client: Client) -> None:
+    answer = Api(client, "none").get("/v1/health", headers={"Authorization": None})
+    assert answer.status == 200
+    assert answer.body == {"status": "ok", "version": answer.body["version"], "simulated": False}
+
+
+def test_a_method_that_a_path_does_not_have_is_a_problem_too(api: Api) -> None:
+    answer = api.request("PUT", "/v1/health")
+    assert (answer.status, answer.body["code"]) == (405, "method_not_allowed")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["allow"] == "GET"
+
+
+def test_every_answer_names_its_request_and_is_not_sniffed_or_stored(api: Api) -> None:
+    for path in ("/v1/health", "/v1/projects", "/v1/projects/0"):
+        answer = api.get(path, headers={"X-Request-Id": "mine-1"})
+        assert answer.headers["x-request-id"] == "mine-1"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+    assert answer.body["instance"] == "mine-1"
+
+
+@pytest.mark.parametrize("sent", ["", "a b", "x" * 65, "<script>", "é"])
+def test_a_request_id_that_is_not_harmless_is_replaced(api: Api, sent: str) -> None:
+    answer = api.get("/v1/health", headers={"X-Request-Id": sent})
+    assert answer.headers["x-request-id"] not in {"", sent}
+
+
+def test_a_location_leads_back_through_the_gateways_stage(api: Api) -> None:
+    class Context:
+        aws_request_id = "r-1"
+
+    event = gateway_event("POST", "/v1/projects", body='{"name": "shop"}')
+    event["headers"]["authorization"] = f"Bearer {api.token}"
+    assert app(event, Context())["headers"]["Location"] == "/api/v1/projects/1"
+
+
+def broken_app() -> Chalice:
+    broken = Chalice(app_name="broken", configure_logs=False)
+    broken.register_middleware(finish, "http")
+    routes = Routes(__name__)
+    declared = len(ENDPOINTS)
+
+    @routes.endpoint("GET", "/bug", role=None)
+    def bug(request: Any) -> None:
+        raise RuntimeError("secret detail")
+
+    @routes.endpoint("GET", "/rejected", role=None)
+    def rejected(request: Any) -> None:
+        raise Rejected("ECS says no")
+
+    del ENDPOINTS[declared:]
+    broken.register_blueprint(routes)
+    return broken
+
+
+def test_a_bug_is_a_problem_that_tells_the_log_everything_and_the_caller_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.ERROR, logger="slipway"):
+        answer = Api(Client(broken_app()), "").get("/bug")
+    assert (answer.status, answer.body["code"]) == (500, "internal_server_error")
+    assert "secret detail" not in answer.text
+    assert answer.headers["x-request-id"] in caplog.text
+    assert "RuntimeError: secret detail" in caplog.text
+
+
+def test_an_error_of_ours_is_answered_wherever_it_comes_from() -> None:
+    answer = Api(Client(broken_app()), "").get("/rejected")
+    assert (answer.status, answer.body["detail"]) == (409, "ECS says no")

@@ -1,0 +1,91 @@
+"""The README is compared with the code, and its session is run as it is written."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from chalicelib.settings import VARIABLES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_route_table_lists_exactly_the_routes_of_the_app() -> None:
+    from app import app
+
+    routes = {f"{method} {path}" for path, methods in app.routes.items() for method in methods}
+    assert set(re.findall(r"^\| `([A-Z]+ /v1/\S+)` \|", _after("routes"), re.M)) == routes
+
+
+def test_the_configuration_table_lists_every_variable_with_its_default_and_meaning() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", _after("settings"), re.M)
+    expected = [
+        (name, _shown(variable.default), variable.meaning) for name, variable in VARIABLES.items()
+    ]
+    assert [(name, default.strip(), meaning) for name, default, meaning in rows] == expected
+
+
+def test_every_make_verb_that_the_documents_name_exists() -> None:
+    verbs = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    for document in [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), ROOT / "tests/README.md"]:
+        named = set(re.findall(r"`make ([a-z]+)|^make ([a-z]+)", document.read_text(), re.M))
+        assert {word for pair in named for word in pair if word} <= verbs, document
+
+
+def test_the_session_works_as_written() -> None:
+    session = re.search(r"```bash\n(.*?)```", _after("session"), re.S)
+    assert session is not None
+    with _serving() as ready:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", session[1]],
+            env=os.environ | {"API": ready["api"], "TOKEN": ready["token"]},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"current_deployment_id":1' in done.stdout
+    assert '"possible":false' in done.stdout
+
+
+def _after(mark: str) -> str:
+    """The part of the README that follows `<!-- mark -->`, up to the next heading."""
+    part = README.partition(f"<!-- {mark} -->\n")[2]
+    assert part, f"the README has no mark {mark}"
+    return part.partition("\n## ")[0]
+
+
+def _shown(default: str | None) -> str:
+    if default is None:
+        return "required"
+    return f"`{default}`" if default else "none"
+
+
+@contextmanager
+def _serving() -> Iterator[dict[str, Any]]:
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "WEBHOOK_SECRET", "QUEUE_URL", "REGISTRY"))
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "infra.local", "serve", "--port", "0", "--simulate"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
