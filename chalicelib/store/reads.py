@@ -25,7 +25,10 @@ class Page(Generic[_M]):
 
 def unavailable(error: PynamoDBException) -> Unavailable:
     """DynamoDB did not do what was asked, and asking again may help."""
-    return Unavailable(f"the database did not answer ({error.cause_response_code or 'no answer'})")
+    # Not PynamoDB's `cause_response_code`, which breaks on a time-out: its `response` is None.
+    response = getattr(error.cause, "response", None) or {}
+    code = response.get("Error", {}).get("Code", "no answer")
+    return Unavailable(f"the database did not answer ({code})")
 
 
 @contextmanager

@@ -81,6 +81,8 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
             path = f"{STAND_IN}{os.pathsep}{path}"
             os.environ["SIMULATED_DOCKER_STATE"] = str(data / "docker")
             (data / "docker").mkdir()
+        else:
+            stack.callback(_remove_images, registry)
         environment = {"PATH": path, **git_configuration(sample)}
         if not docker:
             environment["SIMULATED_DOCKER_STATE"] = os.environ["SIMULATED_DOCKER_STATE"]
@@ -139,6 +141,24 @@ def _moto() -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+def _remove_images(registry: str) -> None:
+    """Remove what this registry's images left in the Docker daemon; nobody can pull them again."""
+    listed = subprocess.run(
+        ["docker", "images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    images = {
+        line.split()[1] for line in listed.stdout.splitlines() if line.startswith(f"{registry}/")
+    }
+    if images:
+        subprocess.run(
+            ["docker", "rmi", "--force", *images], capture_output=True, check=False, timeout=120
+        )
 
 
 def _service_urls(*_: Any) -> tuple[int, dict[str, str], str]:

@@ -6,8 +6,6 @@ asserted through what ECS was told to run.
 """
 
 import argparse
-import hashlib
-import hmac
 import json
 import signal
 import subprocess
@@ -26,6 +24,7 @@ import boto3
 
 from infra.local import sample
 from infra.local.cloud import SERVICE_URLS
+from infra.local.github import push_event, signature
 
 PATIENCE = 120.0
 _T = TypeVar("_T")
@@ -54,13 +53,12 @@ class Client:
     def deliver(self, event: str, payload: Any, *, expect: int, sign: bool = True) -> Any:
         """One GitHub delivery, signed over its bytes as GitHub signs."""
         body = _json(payload)
-        secret = self.ready["webhook_secret"].encode() if sign else b"somebody else's"
-        signature = hmac.new(secret, body, hashlib.sha256).hexdigest()
+        secret = self.ready["webhook_secret"] if sign else "somebody else's"
         headers = {
             "User-Agent": "GitHub-Hookshot/044aadd",
             "X-GitHub-Event": event,
             "X-GitHub-Delivery": str(uuid.uuid4()),
-            "X-Hub-Signature-256": f"sha256={signature}",
+            "X-Hub-Signature-256": signature(body, secret),
         }
         return self._send("POST", "/v1/webhooks/github", headers, body, expect)
 
@@ -177,16 +175,16 @@ class Story:
     def refuse_and_ignore(self) -> None:
         say("2", "Deliveries that start nothing")
         sha = "1" * 40
-        main = push(sha, self.pushed_at)
+        main = self._payload(sha)
         self.client.deliver("push", main, expect=401, sign=False)
         saw("wrongly signed: 401")
-        other_repository = main | {"repository": main["repository"] | _named("stranger/thing")}
+        stranger = push_event("stranger/thing", "main", sha, pushed_at=self.pushed_at)
         for what, event, payload in (
             ("ping", "ping", {"zen": "Keep it logically awesome.", "hook_id": 1}),
             ("another event", "issues", {"action": "opened"}),
             ("another branch", "push", main | {"ref": "refs/heads/wip"}),
             ("a deleted branch", "push", main | {"deleted": True, "after": "0" * 40}),
-            ("an unknown repository", "push", other_repository),
+            ("an unknown repository", "push", stranger),
         ):
             answer = self.client.deliver(event, payload, expect=200)
             saw(f"{what}: 200, {answer['ignored']}")
@@ -268,8 +266,14 @@ class Story:
     def _deliver(self, sha: str) -> dict[int, int]:
         """A real push payload; the builds it started, by service."""
         self.pushed_at += 1
-        answer = self.client.deliver("push", push(sha, self.pushed_at), expect=202)
+        answer = self.client.deliver("push", self._payload(sha), expect=202)
         return {build["service_id"]: build["build_id"] for build in answer["builds"]}
+
+    def _payload(self, sha: str) -> dict[str, Any]:
+        message = f"Version of {sha[:7]}\n\nWith a body."
+        return push_event(
+            "example/app", sample.BRANCH, sha, pushed_at=self.pushed_at, message=message
+        )
 
     def _follow_build(self, number: int) -> dict[str, Any]:
         """Watch a build and its log to the end; it must succeed, its progress must only rise."""
@@ -373,44 +377,6 @@ class Story:
 
     def _cicd(self, what: str) -> str:
         return f"/v1/cicd/services/{self.service}/{what}"
-
-
-def push(sha: str, pushed_at: int) -> dict[str, Any]:
-    """A push payload with the fields that GitHub sends (docs.github.com, webhook events)."""
-    return {
-        "ref": f"refs/heads/{sample.BRANCH}",
-        "before": "0" * 39 + "1",
-        "after": sha,
-        "created": False,
-        "deleted": False,
-        "forced": False,
-        "base_ref": None,
-        "compare": "https://github.com/example/app/compare/one...two",
-        "repository": {
-            "id": 186853002,
-            **_named("example/app"),
-            "private": False,
-            "clone_url": sample.GIT_URL,
-            "default_branch": sample.BRANCH,
-            "pushed_at": pushed_at,
-        },
-        "pusher": {"name": "ada", "email": "ada@example.com"},
-        "sender": {"login": "ada", "id": 21031067, "type": "User"},
-        "commits": [],
-        "head_commit": {
-            "id": sha,
-            "message": f"Version of {sha[:7]}\n\nWith a body.",
-            "author": {"name": "Ada Example", "email": "ada@example.com", "username": "ada"},
-        },
-    }
-
-
-def _named(full_name: str) -> dict[str, Any]:
-    return {
-        "name": full_name.split("/")[1],
-        "full_name": full_name,
-        "html_url": f"https://github.com/{full_name}",
-    }
 
 
 def _environment(definition: dict[str, Any]) -> dict[str, str]:

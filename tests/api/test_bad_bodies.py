@@ -1,12 +1,13 @@
 """Bodies that must not get in: each is refused with its code and field, and nothing is written."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from chalicelib.api.bodies import MAX_BYTES
 from tests.client import Api
-from tests.written import everything_written
+from tests.written import nothing_is_written
 
 SHA256 = "sha256:" + "a" * 64
 
@@ -127,16 +128,20 @@ RAW: list[tuple[str, bytes, int, str]] = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_written(service: int) -> Iterator[None]:
+    with nothing_is_written():
+        yield
+
+
 def check_refused(
     api: Api, method: str, path: str, wanted: tuple[int, str], **request: Any
 ) -> dict[str, Any]:
-    before = everything_written()
     answer = api.request(method, path, **request)
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     assert (answer.status, answer.body["code"]) == wanted, answer.text
     assert answer.body["status"] == answer.status
     assert answer.body["instance"] == answer.headers["x-request-id"]
-    assert everything_written() == before
     return dict(answer.body)
 
 
@@ -188,13 +193,10 @@ def test_a_bad_name_of_a_project_is_refused(api: Api) -> None:
     check_refused(api, "POST", "/v1/projects", (400, "missing_field"), body={})
 
 
-@pytest.mark.parametrize(
-    ("raw", "status", "code"), [row[1:] for row in RAW], ids=[r[0] for r in RAW]
-)
-def test_a_body_that_is_no_json_object_is_refused(
-    api: Api, service: int, raw: bytes, status: int, code: str
-) -> None:
-    check_refused(api, "POST", f"/v1/cicd/services/{service}/build", (status, code), raw=raw)
+def test_a_body_that_is_no_json_object_is_refused(api: Api, service: int) -> None:
+    for what, raw, status, code in RAW:
+        path = f"/v1/cicd/services/{service}/build"
+        assert check_refused(api, "POST", path, (status, code), raw=raw), what
 
 
 def test_a_body_of_another_media_type_is_refused(api: Api, service: int) -> None:
@@ -207,9 +209,3 @@ def test_a_body_of_another_media_type_is_refused(api: Api, service: int) -> None
             body={},
             headers={"Content-Type": sent},
         )
-
-
-def test_a_media_type_with_a_charset_or_none_is_read_as_json(api: Api, service: int) -> None:
-    path = f"/v1/cicd/services/{service}/build"
-    for sent in ("application/json; charset=utf-8", "Application/JSON", None):
-        assert api.post(path, {}, headers={"Content-Type": sent}).status == 202

@@ -1,0 +1,365 @@
+"""The resources over HTTP: created, listed, shown, changed, deleted."""
+
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+
+from chalicelib import clock
+from chalicelib.aws.clients import client as aws_client
+from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
+from chalicelib.store.jobs import end, get_build, service_key
+from chalicelib.store.models import Build, Deployment, Service
+from chalicelib.store.moves import change, commit, create
+from tests.builders import SHA
+from tests.client import Api
+
+DIGEST = "sha256:" + "a" * 64
+
+
+def a_deployment(service: int, number: int, **columns: Any) -> Deployment:
+    standard = {
+        "status": DeploymentStatus.QUEUED,
+        "image_tag": f"main-{number}",
+        "image_digest": DIGEST,
+    }
+    row = Deployment(
+        f"deploy-{number}",
+        number=number,
+        project_id=1,
+        service_id=service,
+        service_key=service_key(service, "deploy"),
+        requested_by="token:ci",
+        trigger="manual",
+        image_repository="myapp",
+        image=f"registry/myapp@{DIGEST}",
+        created_at=1_800_000_000,
+        deadline_at=1_800_000_100,
+        **{**standard, **columns},
+    )
+    commit(create(row))
+    return row
+
+
+def a_built_build(api: Api, service: int) -> Build:
+    """A build that succeeded, as the pipeline leaves it."""
+    number = api.post(f"/v1/cicd/services/{service}/build", {}).body["build_id"]
+    commit(change(get_build(number), Build.status.set(BuildStatus.BUILDING)))
+    build = get_build(number)
+    commit(
+        end(build, BuildStatus.SUCCESS, Build.image_digest.set(DIGEST), at=clock.now()),
+        change(Service.get(service), Service.open_builds.delete({number})),
+    )
+    return get_build(number)
+
+
+def a_pushed_image(tag: str) -> str:
+    """An image in ECR, as a build would have pushed it; its digest."""
+    ecr = aws_client("ecr")
+    ecr.create_repository(repositoryName="myapp")
+    answer = ecr.put_image(
+        repositoryName="myapp",
+        imageManifest='{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}',
+        imageManifestMediaType="application/vnd.oci.image.manifest.v1+json",
+        imageTag=tag,
+    )
+    return str(answer["image"]["imageId"]["imageDigest"])
+
+
+def test_a_project_is_created_shown_and_listed(api: Api) -> None:
+    created = api.post("/v1/projects", {"name": "shop"})
+    assert created.status == HTTPStatus.CREATED
+    assert created.headers["location"] == "/v1/projects/1"
+    assert created.body["name"] == "shop"
+    assert created.body["created_at"].endswith("Z")
+    assert api.get("/v1/projects/1").body == created.body
+    assert api.get("/v1/projects").body == {"items": [created.body], "next_cursor": None}
+    again = api.post("/v1/projects", {"name": "SHOP"})
+    assert (again.status, again.body["code"]) == (409, "name_taken")
+
+
+def test_a_list_is_walked_newest_first_to_its_end(api: Api) -> None:
+    for number in range(5):
+        api.post("/v1/projects", {"name": f"p{number}"})
+    seen, path = [], "/v1/projects?limit=2"
+    while path:
+        page = api.get(path).body
+        seen += [project["id"] for project in page["items"]]
+        cursor = page["next_cursor"]
+        path = cursor and f"/v1/projects?limit=2&cursor={cursor}"
+    assert seen == [5, 4, 3, 2, 1]
+
+
+def test_a_service_starts_with_sensible_settings(api: Api, project: int) -> None:
+    body = {
+        "name": "web",
+        "git_url": "https://github.com/Codertocat/Hello-World",
+        "image_repository": "team/web",
+    }
+    created = api.post(f"/v1/projects/{project}/services", body)
+    assert created.status == HTTPStatus.CREATED
+    assert created.headers["location"] == "/v1/services/1"
+    assert api.get("/v1/services/1").body == created.body
+    shown = {name: value for name, value in created.body.items() if not name.endswith("_at")}
+    assert shown == {
+        "id": 1,
+        "project_id": project,
+        "name": "web",
+        "git_url": "https://github.com/Codertocat/Hello-World.git",
+        "branch": "main",
+        "context_path": ".",
+        "dockerfile": "Dockerfile",
+        "platforms": ["linux/amd64"],
+        "build_args": {},
+        "image_repository": "team/web",
+        "ecs_cluster": None,
+        "ecs_service": None,
+        "container": None,
+        "auto_deploy": False,
+        "auto_deploy_paused": None,
+        "queued_minutes": 60,
+        "build_minutes": 30,
+        "deploy_minutes": 20,
+        "current_deployment_id": None,
+        "deploying_deployment_id": None,
+        "waiting_deployment_id": None,
+        "drift": None,
+        "simulated": False,
+    }
+
+
+def test_a_service_of_no_project_is_404(api: Api, new_service: dict[str, Any]) -> None:
+    assert api.post("/v1/projects/9/services", new_service).status == 404
+
+
+def test_a_service_is_changed_in_what_is_named_alone(api: Api, service: int) -> None:
+    before = api.get(f"/v1/services/{service}").body
+    changed = api.patch(f"/v1/services/{service}", {"branch": "next", "auto_deploy": True})
+    assert changed.status == 200
+    times = {"updated_at": changed.body["updated_at"]}
+    assert changed.body == {**before, **times, "branch": "next", "auto_deploy": True}
+    gone = api.patch(
+        f"/v1/services/{service}", {"ecs_cluster": None, "ecs_service": None, "container": None}
+    )
+    assert gone.body["ecs_service"] is None
+
+
+def test_a_deleted_service_is_404_and_its_history_stays_readable(
+    api: Api, project: int, service: int
+) -> None:
+    a_built_build(api, service)
+    a_deployment(service, 1)
+    assert api.delete(f"/v1/services/{service}").status == 204
+    for path in (f"/v1/services/{service}", f"/v1/cicd/services/{service}/builds"):
+        assert api.get(path).status == 404
+    assert api.post(f"/v1/cicd/services/{service}/build", {}).status == 404
+    assert api.delete(f"/v1/services/{service}").status == 404
+    assert api.get(f"/v1/projects/{project}/services").body["items"] == []
+    for path in ("builds/1", "builds/1/logs", "deployments/1", "jobs/build-1", "jobs/deploy-1"):
+        assert api.get(f"/v1/cicd/{path}").status == 200
+
+
+def test_a_build_is_accepted_as_the_service_says(api: Api, service: int) -> None:
+    answer = api.post(f"/v1/cicd/services/{service}/build", {})
+    assert answer.status == HTTPStatus.ACCEPTED
+    assert answer.body == {"build_id": 1, "job_id": "build-1", "status": "queued"}
+    build = api.get(answer.headers["location"]).body
+    expected = {
+        "id": 1,
+        "project_id": 1,
+        "service_id": service,
+        "git_url": "https://github.com/Codertocat/Hello-World.git",
+        "git_ref": "master",
+        "context_path": ".",
+        "dockerfile": "Dockerfile",
+        "image_tag": "myapp:master-1",
+        "status": "queued",
+        "log_path": None,
+        "started_at": None,
+        "finished_at": None,
+        "trigger": "manual",
+        "requested_by": "token:tests",
+    }
+    assert {name: build[name] for name in expected} == expected
+    queue = aws_client("sqs").receive_message(
+        QueueUrl=aws_client("sqs").get_queue_url(QueueName="slipway-wakeups")["QueueUrl"]
+    )
+    assert queue["Messages"][0]["Body"] == '{"v": 1, "reconcile": "build-1"}'
+
+
+def test_a_build_may_differ_from_its_service(api: Api, service: int) -> None:
+    body = {
+        "git_url": "https://github.com/codertocat/hello-world",
+        "git_ref": SHA.upper(),
+        "context_path": "services/api",
+        "dockerfile": "docker/Dockerfile",
+        "platforms": ["linux/arm64"],
+        "build_args": {"MODE": "a 'quoted' $(value)\n"},
+    }
+    assert api.post(f"/v1/cicd/services/{service}/build", body).status == 202
+    build = api.get("/v1/cicd/builds/1").body
+    assert build["commit_sha"] == build["git_ref"] == SHA
+    assert {name: build[name] for name in body if name not in {"git_url", "git_ref"}} == {
+        name: value for name, value in body.items() if name not in {"git_url", "git_ref"}
+    }
+
+
+def test_builds_are_listed_by_status(api: Api, service: int) -> None:
+    a_built_build(api, service)
+    api.post(f"/v1/cicd/services/{service}/build", {})
+
+    def ids(query: str) -> list[int]:
+        page = api.get(f"/v1/cicd/services/{service}/builds{query}").body
+        return [build["id"] for build in page["items"]]
+
+    assert ids("") == [2, 1]
+    assert ids("?status=success") == [1]
+    assert ids("?status=failed") == []
+
+
+def test_a_job_is_its_build_or_deployment_in_other_words(api: Api, service: int) -> None:
+    a_built_build(api, service)
+    job = api.get("/v1/cicd/jobs/build-1").body
+    assert (job["id"], job["type"], job["status"], job["progress"]) == (
+        "build-1",
+        "build",
+        "success",
+        100,
+    )
+    assert (job["build_id"], job["deployment_id"], job["service_id"]) == (1, None, service)
+    a_deployment(service, 7, status=DeploymentStatus.SUPERSEDED)
+    job = api.get("/v1/cicd/jobs/deploy-7").body
+    assert (job["type"], job["status"], job["deployment_id"]) == ("deploy", "cancelled", 7)
+
+
+def test_a_build_of_the_service_is_deployed_by_its_tag(api: Api, service: int) -> None:
+    build = a_built_build(api, service)
+    digest = a_pushed_image(build.image_tag)
+    commit(change(build, Build.image_digest.set(digest)))
+    body = {"image_tag": f"myapp:{build.image_tag}", "reason": "<script>alert(1)</script>"}
+    answer = api.post(f"/v1/cicd/services/{service}/deploy", body)
+    assert answer.status == HTTPStatus.ACCEPTED, answer.text
+    assert answer.body == {"deployment_id": 1, "job_id": "deploy-1", "status": "queued"}
+    assert answer.headers["location"] == "/v1/cicd/deployments/1"
+    deployment = api.get("/v1/cicd/deployments/1").body
+    assert deployment["image_tag"] == "myapp:master-1"
+    assert (deployment["image_digest"], deployment["build_id"]) == (digest, 1)
+    assert deployment["reason"] == "<script>alert(1)</script>"
+    assert api.get(f"/v1/services/{service}").body["deploying_deployment_id"] == 1
+    listed = api.get(f"/v1/cicd/services/{service}/deployments").body
+    assert listed == {"items": [deployment], "next_cursor": None}
+
+
+def test_an_image_that_does_not_exist_cannot_be_deployed(api: Api, service: int) -> None:
+    a_pushed_image("other")
+    answer = api.post(f"/v1/cicd/services/{service}/deploy", {"image_tag": "myapp:main-deadbee"})
+    assert (answer.status, answer.body["code"]) == (404, "image_not_found")
+
+
+def test_a_service_without_a_target_cannot_be_deployed(api: Api, service: int) -> None:
+    api.patch(
+        f"/v1/services/{service}", {"ecs_cluster": None, "ecs_service": None, "container": None}
+    )
+    answer = api.post(f"/v1/cicd/services/{service}/deploy", {"image_tag": "myapp:main-1"})
+    assert (answer.status, answer.body["code"]) == (409, "service_not_configured")
+
+
+def test_a_deployment_by_digest_shows_the_digest(api: Api, service: int) -> None:
+    a_deployment(service, 1, image_tag="")
+    assert api.get("/v1/cicd/deployments/1").body["image_tag"] == f"myapp@{DIGEST}"
+
+
+def test_with_nothing_to_go_back_to_a_rollback_says_so_before_and_after(
+    api: Api, service: int
+) -> None:
+    path = f"/v1/cicd/services/{service}/rollback"
+    preview = api.get(path)
+    assert preview.body == {"possible": False, "target": None, "reason": preview.body["reason"]}
+    answer = api.post(path, headers={"Content-Type": None})
+    assert (answer.status, answer.body["code"]) == (409, "nothing_to_roll_back")
+    assert answer.body["detail"] == preview.body["reason"]
+
+
+def test_a_rollback_goes_where_its_preview_said(api: Api, service: int) -> None:
+    digest = a_pushed_image("main-1")
+    done = {"status": DeploymentStatus.SUCCESS, "progress": 100, "task_definition": "arn:1"}
+    a_deployment(service, 101, image_digest=digest, **done)
+    a_deployment(service, 102, image_digest=digest, rollback_to=101, **done)
+    commit(change(Service.get(service), Service.current.set(102)))
+    path = f"/v1/cicd/services/{service}/rollback"
+    assert api.get(path).body["target"]["id"] == 101
+    answer = api.post(path, {"reason": "it is on fire"})
+    assert answer.status == HTTPStatus.ACCEPTED, answer.text
+    rollback = api.get(answer.headers["location"]).body
+    assert (rollback["restores"], rollback["rollback_of"]) == (101, 102)
+    assert rollback["reason"] == "it is on fire"
+    shown = api.get(f"/v1/services/{service}").body
+    assert shown["deploying_deployment_id"] == rollback["id"]
+    assert shown["auto_deploy_paused"]
+
+
+@pytest.fixture
+def log(api: Api, service: int) -> str:
+    """The path of a running build's log of three lines."""
+    api.post(f"/v1/cicd/services/{service}/build", {})
+    logs, stream = (
+        aws_client("logs"),
+        {
+            "logGroupName": "/slipway/builds",
+            "logStreamName": "build-1/0f0f",
+        },
+    )
+    logs.create_log_group(logGroupName="/slipway/builds")
+    logs.create_log_stream(**stream)
+    start = clock.now() * 1000
+    lines = ["#1 load\n", "\x1b[31mred\x1b[0m AKIAIOSFODNN7EXAMPLE\n", "<b>done</b>\n"]
+    logs.put_log_events(
+        **stream,
+        logEvents=[{"timestamp": start + n, "message": line} for n, line in enumerate(lines)],
+    )
+    commit(
+        change(
+            get_build(1),
+            Build.status.set(BuildStatus.BUILDING),
+            Build.log_path.set("/slipway/builds/build-1/0f0f"),
+        )
+    )
+    return "/v1/cicd/builds/1/logs"
+
+
+def finish_build() -> None:
+    commit(end(get_build(1), BuildStatus.FAILED, at=clock.now(), error="no"))
+
+
+def test_a_build_without_output_has_an_empty_log(api: Api, service: int) -> None:
+    api.post(f"/v1/cicd/services/{service}/build", {})
+    answer = api.get("/v1/cicd/builds/1/logs")
+    assert answer.body == {"lines": [], "next_cursor": None, "complete": False}
+    assert answer.headers["retry-after"] == "2"
+
+
+def test_a_running_builds_log_is_followed_by_its_cursor(api: Api, log: str) -> None:
+    first = api.get(f"{log}?limit=2")
+    assert [line["message"] for line in first.body["lines"]] == ["#1 load", "red ***"]
+    assert first.body["lines"][0]["timestamp"].endswith(".000Z")
+    assert first.headers["retry-after"] == "2"
+    second = api.get(f"{log}?cursor={first.body['next_cursor']}").body
+    assert [line["message"] for line in second["lines"]] == ["<b>done</b>"]
+    third = api.get(f"{log}?cursor={second['next_cursor']}").body
+    assert (third["lines"], third["complete"]) == ([], False)
+
+
+def test_an_ended_builds_log_is_complete_once_all_of_it_was_read(api: Api, log: str) -> None:
+    finish_build()
+    first = api.get(log)
+    assert (len(first.body["lines"]), first.body["complete"]) == (3, False)
+    assert "retry-after" not in first.headers
+    last = api.get(f"{log}?cursor={first.body['next_cursor']}").body
+    assert (last["lines"], last["complete"]) == ([], True)
+
+
+def test_a_log_can_be_read_as_plain_text(api: Api, log: str) -> None:
+    answer = api.get(f"{log}?format=text")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text == "#1 load\nred ***\n<b>done</b>\n"
+    assert answer.headers["x-next-cursor"]

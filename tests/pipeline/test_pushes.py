@@ -1,0 +1,104 @@
+"""Which services a push builds, and what a delivery that comes again does."""
+
+from tests.embedded import Cloud, sha
+
+
+def test_every_service_that_follows_the_branch_is_built(cloud: Cloud) -> None:
+    second = cloud.add_service("second")
+    cloud.add_service("elsewhere", branch="develop")
+    answer = cloud.push(sha(1))
+    assert answer.status == 202
+    assert [each["service_id"] for each in answer.body["builds"]] == [cloud.service_id, second]
+    cloud.settle()
+    assert cloud.builds_in_codebuild() == ["build-1", "build-2"]
+
+
+def test_a_redelivery_answers_with_the_builds_of_the_first(cloud: Cloud) -> None:
+    cloud.push(sha(1), delivery="the-one")
+    again = cloud.push(sha(1), delivery="the-one")
+    assert (again.status, again.body["duplicate"]) == (200, True)
+    assert [each["build_id"] for each in again.body["builds"]] == [1]
+    cloud.settle()
+    assert cloud.builds_in_codebuild() == ["build-1"]
+
+
+def test_an_ignored_delivery_is_judged_again(cloud: Cloud) -> None:
+    ignored = cloud.push(sha(1), branch="develop", delivery="the-one")
+    assert ignored.status == 200
+    assert ignored.body["ignored"] == (
+        "no service follows branch develop of github.com/codertocat/hello-world"
+    )
+    late = cloud.add_service("late", branch="develop")
+    answer = cloud.push(sha(1), branch="develop", delivery="the-one")
+    assert answer.status == 202
+    assert [each["service_id"] for each in answer.body["builds"]] == [late]
+
+
+def test_a_redelivery_builds_for_a_service_that_came_later_alone(cloud: Cloud) -> None:
+    cloud.push(sha(1), delivery="the-one")
+    late = cloud.add_service("late")
+    answer = cloud.push(sha(1), delivery="the-one")
+    assert answer.status == 202
+    assert [each["service_id"] for each in answer.body["builds"]] == [late]
+
+
+def test_an_older_push_is_not_deployed_over_a_newer_one(cloud: Cloud) -> None:
+    cloud.push(sha(1), pushed_at=1_000)
+    cloud.push(sha(2), pushed_at=2_000)
+    cloud.settle()
+    cloud.finish_build(2)
+    cloud.finish_build(1)
+    assert cloud.build(2)["deployment_id"] == 1
+    older = cloud.build(1)
+    assert (older["status"], older["deployment_id"]) == ("success", None)
+    assert older["not_deployed"] == "build 2 of a later push was deployed already"
+
+
+def test_a_push_that_was_delivered_late_is_still_the_older_one(cloud: Cloud) -> None:
+    cloud.push(sha(2), pushed_at=2_000)
+    cloud.push(sha(1), pushed_at=1_000)
+    cloud.settle()
+    newer = cloud.finish_build(1)
+    cloud.finish_build(2)
+    assert cloud.build(2)["not_deployed"] == "build 1 of a later push was deployed already"
+    assert cloud.image_on_ecs().endswith(newer)
+
+
+def test_of_two_pushes_in_one_second_the_later_build_is_the_newer_one(cloud: Cloud) -> None:
+    cloud.push(sha(1), pushed_at=1_000)
+    cloud.push(sha(2), pushed_at=1_000)
+    cloud.settle()
+    cloud.finish_build(2)
+    cloud.finish_build(1)
+    assert cloud.build(2)["deployment_id"] == 1
+    assert cloud.build(1)["not_deployed"] == "build 2 of a later push was deployed already"
+
+
+def test_resuming_auto_deploy_lets_the_next_push_through(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    assert cloud.service()["auto_deploy_paused"] is not None
+    cloud.change_service(auto_deploy=True)
+    assert cloud.service()["auto_deploy_paused"] is None
+    cloud.release(3)
+    assert cloud.service()["current_deployment_id"] == 4
+
+
+def test_what_is_not_pushed_to_a_deploying_service_is_not_deployed(cloud: Cloud) -> None:
+    by_hand = cloud.ask_for_build()
+    cloud.settle()
+    cloud.finish_build(by_hand)
+    built = cloud.build(by_hand)
+    assert built["not_deployed"] == "builds asked for by hand are deployed by hand"
+    assert (built["commit_sha"], built["author"]) == (sha(7), "Ada")
+    cloud.change_service(auto_deploy=False)
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.finish_build(2)
+    assert cloud.build(2)["not_deployed"] == "auto_deploy is off"
+    cloud.change_service(auto_deploy=True, branch="develop")
+    assert cloud.push(sha(2)).status == 200
+    assert cloud.rollouts() == 0

@@ -1,0 +1,241 @@
+"""Projects and services: what they claim, whom they follow, and what is written about it."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from chalicelib.errors import Conflict, InvalidInput, NotFound
+from chalicelib.pipeline.services import (
+    MAX_FOLLOWERS,
+    create_project,
+    create_service,
+    delete_service,
+    update_service,
+)
+from chalicelib.store.claims import followers, owner_of
+from chalicelib.store.models import Claim, History, Project, Service
+from chalicelib.store.moves import ConditionFailed, change, commit, create, remove
+from tests.written import nothing_is_written
+
+REPOSITORY = "github.com/codertocat/hello-world"
+
+
+def settings_of(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "git_url": "https://github.com/Codertocat/Hello-World.git",
+        "repository": REPOSITORY,
+        "branch": "main",
+        "context_path": ".",
+        "dockerfile": "Dockerfile",
+        "platforms": ["linux/amd64"],
+        "build_args": {},
+        "image_repository": "myapp",
+        "ecs_cluster": "main",
+        "ecs_service": name,
+        "container": "app",
+        "auto_deploy": False,
+        "queued_minutes": 60,
+        "build_minutes": 30,
+        "deploy_minutes": 20,
+        **changes,
+    }
+
+
+@pytest.fixture
+def shop(aws: None) -> Project:
+    return create_project("shop", actor="ann")
+
+
+@pytest.fixture
+def web(shop: Project) -> Service:
+    return create_service(shop, settings_of("web"), actor="ann")
+
+
+def following() -> dict[int, str]:
+    return followers(REPOSITORY)[1]
+
+
+def history_of(subject: str) -> list[tuple[str, str, Any]]:
+    return [(row.actor, row.action, row.details) for row in History.query(subject)]
+
+
+def refusal(call: Any, *arguments: Any, **named: Any) -> tuple[str, str]:
+    with nothing_is_written(), pytest.raises(Conflict) as refused:
+        call(*arguments, **named)
+    return refused.value.code, refused.value.field
+
+
+def test_a_projects_name_is_taken_whatever_the_case_of_its_letters(shop: Project) -> None:
+    with pytest.raises(Conflict) as refused:
+        create_project("Shop", actor="bob")
+    assert (refused.value.code, refused.value.field) == ("name_taken", "name")
+    assert [row.name for row in Project.scan()] == ["shop"]
+    assert history_of("project-1") == [("ann", "project.created", {"name": "shop"})]
+
+
+def test_a_new_service_holds_its_name_and_target_and_follows_its_branch(web: Service) -> None:
+    assert owner_of("service:1/web") == owner_of("ecs:main/web") == f"service-{web.id}"
+    assert following() == {web.id: "main"}
+    assert [entry[:2] for entry in history_of("service-1")] == [("ann", "service.created")]
+
+
+def test_two_services_of_a_project_cannot_have_one_name_or_one_target(
+    shop: Project, web: Service
+) -> None:
+    with pytest.raises(Conflict, match="name") as refused:
+        create_service(shop, settings_of("web", ecs_service="other"), actor="ann")
+    assert (refused.value.code, refused.value.field) == ("name_taken", "name")
+    with pytest.raises(Conflict) as refused:
+        create_service(shop, settings_of("other", ecs_service="web"), actor="ann")
+    assert (refused.value.code, refused.value.field) == ("ecs_service_taken", "ecs_service")
+    assert len(list(Service.scan())) == 1
+    assert following() == {web.id: "main"}
+
+
+def test_another_project_may_use_the_same_name(web: Service) -> None:
+    other = create_project("other", actor="ann")
+    create_service(other, settings_of("web", ecs_cluster="second"), actor="ann")
+
+
+def test_a_target_is_given_whole_or_not_at_all(shop: Project, web: Service) -> None:
+    with nothing_is_written():
+        with pytest.raises(InvalidInput) as refused:
+            create_service(shop, settings_of("x", container=None), actor="ann")
+        assert (refused.value.code, refused.value.field) == ("incomplete_ecs_target", "container")
+        with pytest.raises(InvalidInput):
+            update_service(web, {"ecs_cluster": None}, actor="ann")
+
+
+def test_a_service_without_a_target_claims_none(shop: Project) -> None:
+    none = settings_of("job", ecs_cluster=None, ecs_service=None, container=None)
+    service = create_service(shop, none, actor="ann")
+    assert not [row.id for row in Claim.scan() if row.id.startswith("ecs:")]
+    update_service(service, {"ecs_cluster": "a", "ecs_service": "b", "container": "c"}, actor="ann")
+    assert owner_of("ecs:a/b") == "service-1"
+
+
+def test_only_so_many_services_follow_one_branch(shop: Project, web: Service) -> None:
+    claim, _ = followers(REPOSITORY)
+    assert claim is not None
+    many = {str(100 + number): "main" for number in range(MAX_FOLLOWERS)}
+    commit(change(claim, Claim.followers.set(many)))
+    with pytest.raises(Conflict) as refused:
+        create_service(shop, settings_of("late"), actor="ann")
+    assert (refused.value.code, refused.value.field) == ("too_many_services", "branch")
+    create_service(shop, settings_of("beside", branch="next"), actor="ann")
+
+
+def test_a_change_is_written_with_what_was_before(web: Service) -> None:
+    changes = {"build_args": {"KEY": "secret"}, "dockerfile": "Dockerfile", "build_minutes": 60}
+    changed = update_service(web, changes, actor="bob")
+    assert (changed.build_args, changed.build_minutes) == ({"KEY": "secret"}, 60)
+    entry = next(entry for entry in history_of("service-1") if entry[1] == "service.updated")
+    assert entry == (
+        "bob",
+        "service.updated",
+        {
+            "before": {"build_args": [], "build_minutes": 30},
+            "after": {"build_args": ["KEY"], "build_minutes": 60},
+        },
+    )
+
+
+def test_a_change_that_changes_nothing_writes_nothing(web: Service) -> None:
+    with nothing_is_written():
+        update_service(web, {"branch": "main", "name": "web"}, actor="bob")
+
+
+def test_another_name_frees_the_one_before(shop: Project, web: Service) -> None:
+    update_service(web, {"name": "site"}, actor="ann")
+    assert owner_of("service:1/web") is None
+    assert owner_of("service:1/site") == "service-1"
+    create_service(shop, settings_of("web", ecs_service="new"), actor="ann")
+    assert refusal(update_service, web, {"name": "web"}, actor="ann") == ("name_taken", "name")
+
+
+def test_following_moves_with_the_branch_and_with_the_repository(web: Service) -> None:
+    update_service(web, {"branch": "next"}, actor="ann")
+    assert following() == {web.id: "next"}
+    elsewhere = {"repository": "github.com/a/b", "git_url": "https://github.com/a/b.git"}
+    update_service(web, elsewhere, actor="ann")
+    assert following() == {}
+    assert followers("github.com/a/b")[1] == {web.id: "next"}
+
+
+def test_another_target_has_no_release_of_ours_yet(web: Service) -> None:
+    commit(change(web, Service.current.set(7), Service.drift.set("x")))
+    moved = update_service(web, {"ecs_service": "new"}, actor="ann")
+    assert moved.current is None
+    assert moved.drift is None
+    assert owner_of("ecs:main/web") is None
+    assert owner_of("ecs:main/new") == "service-1"
+
+
+@pytest.mark.parametrize(
+    "work",
+    [Service.deploying.set(1), Service.waiting.set(1), Service.open_builds.add({1})],
+    ids=["deploying", "waiting", "building"],
+)
+def test_a_busy_service_keeps_its_target_and_its_images_and_is_not_deleted(
+    web: Service, work: Any
+) -> None:
+    commit(change(web, work))
+    for changes in ({"ecs_service": "new"}, {"container": "c"}, {"image_repository": "other"}):
+        assert refusal(update_service, web, changes, actor="ann") == ("service_busy", "")
+    assert refusal(delete_service, web, actor="ann") == ("service_busy", "")
+    assert update_service(web, {"branch": "next"}, actor="ann").branch == "next"
+
+
+def test_switching_auto_deploy_on_ends_its_pause(web: Service) -> None:
+    commit(
+        change(web, Service.auto_deploy.set(True), Service.auto_deploy_paused.set("rolled back"))
+    )
+    update_service(web, {"branch": "next"}, actor="ann")
+    assert update_service(web, {"auto_deploy": False}, actor="ann").auto_deploy_paused
+    resumed = update_service(web, {"auto_deploy": True}, actor="ann")
+    assert resumed.auto_deploy
+    assert resumed.auto_deploy_paused is None
+    details = [entry[2] for entry in history_of("service-1") if "resumed" in entry[2]]
+    assert details[0]["resumed"] == "rolled back"
+
+
+def test_a_deleted_service_frees_all_it_held_and_keeps_its_row(shop: Project, web: Service) -> None:
+    delete_service(web, actor="ann")
+    assert Service.get(web.id).deleted_at
+    assert following() == {}
+    assert owner_of("service:1/web") is owner_of("ecs:main/web") is None
+    with pytest.raises(NotFound):
+        update_service(web, {"branch": "x"}, actor="ann")
+    with pytest.raises(NotFound):
+        delete_service(web, actor="ann")
+    create_service(shop, settings_of("web"), actor="ann")
+
+
+def test_services_that_come_at_once_all_follow_the_repository(shop: Project) -> None:
+    names = ["a", "b", "c"]
+    threads = [
+        threading.Thread(
+            target=create_service, args=(shop, settings_of(name)), kwargs={"actor": name}
+        )
+        for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    created = {row.id for row in Service.scan()}
+    assert len(created) == len(names)
+    assert set(following()) == created
+
+
+def test_a_deletion_that_lost_names_the_row_that_moved(shop: Project, web: Service) -> None:
+    held = Claim.get("ecs:main/web")
+    stale = Claim.get("ecs:main/web")
+    commit(change(held, Claim.owner.set("service-9")))
+    with pytest.raises(ConditionFailed) as lost:
+        commit(create(Claim("free")), remove(stale), change(shop, Project.name.set("x")))
+    assert lost.value.rows == (stale,)
+    with pytest.raises(ValueError, match="exclude each other"):
+        commit(remove(held), change(held, Claim.owner.set("x")))
