@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from chalicelib.errors import Lost, Unavailable
+from chalicelib.errors import Lost, NotFound, Unavailable
 from chalicelib.store.models import Service
 from chalicelib.store.services import get_service
 
@@ -19,4 +19,6 @@ def on_fresh_service(service: Service, accept: Callable[[Service], _T]) -> _T:
         except Lost:
             if attempt < TRIES - 1:
                 service = get_service(service.id)
+                if service.deleted_at is not None:
+                    raise NotFound(f"there is no service {service.id}") from None
     raise Unavailable(f"service {service.id} is changing all the time; try again")

@@ -58,6 +58,7 @@ def request_rollback(
             number,
             actor=actor,
             trigger="rollback",
+            repository=target.image_repository,
             digest=target.image_digest or "",
             tag=target.image_tag,
             reason=reason,

@@ -27,7 +27,7 @@ class StartFailed(Exception):
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    for noisy in ("botocore", "werkzeug", "urllib3"):
+    for noisy in ("botocore", "werkzeug", "urllib3", "pynamodb"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -68,11 +68,10 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def _api_server(app: Any, port: int) -> Any:
-    from chalice.config import Config
-    from chalice.local import create_local_server
+    from infra.local.gateway import create_gateway
 
     try:
-        return create_local_server(app, Config(), "127.0.0.1", port).server
+        return create_gateway(app, port)
     except (OSError, OverflowError) as error:
         raise StartFailed(
             f"Port {port} cannot be used: {getattr(error, 'strerror', None) or error}.\n"

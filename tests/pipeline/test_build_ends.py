@@ -1,0 +1,108 @@
+"""How builds end, and what a user is told of it."""
+
+import pytest
+from moto.codebuild.models import codebuild_backends
+
+from infra.local import codebuild
+from tests.embedded import MINUTE, Cloud, sha
+
+
+def start(cloud: Cloud) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+
+
+def test_a_failed_build_names_the_phase_and_what_codebuild_said(cloud: Cloud) -> None:
+    start(cloud)
+    cloud.end_build(1, "FAILED")
+    build, job = cloud.build(1), cloud.job("build-1")
+    assert (build["status"], job["status"]) == ("failed", "failed")
+    assert build["error"] == (
+        "BUILD FAILED: Error while executing command: false. Reason: exit status 1"
+    )
+    assert 0 < build["progress"] < 100
+    assert build["finished_at"] is not None
+    assert build["deployment_id"] is None
+
+
+def test_a_build_stopped_in_codebuild_is_cancelled(cloud: Cloud) -> None:
+    start(cloud)
+    cloud.end_build(1, "STOPPED")
+    assert (cloud.build(1)["status"], cloud.build(1)["error"]) == (
+        "cancelled",
+        "stopped in CodeBuild",
+    )
+
+
+def test_a_build_that_took_too_long_in_codebuild_fails(cloud: Cloud) -> None:
+    start(cloud)
+    cloud.enter_phase(1, "PROVISIONING")
+    for _ in range(32):
+        cloud.tick()
+    build = cloud.build(1)
+    assert build["status"] == "failed"
+    assert "TIMED_OUT" in build["error"]
+
+
+def test_a_build_that_codebuild_never_begins_is_stopped_and_fails(cloud: Cloud) -> None:
+    cloud.change_service(build_minutes=5)
+    start(cloud)
+    for _ in range(9):
+        cloud.tick()
+    build = cloud.build(1)
+    assert build["status"] == "failed"
+    assert build["error"].startswith("not done after 5 minutes")
+    assert not codebuild.engine().alive(build["codebuild_id"])
+
+
+def test_a_build_without_an_image_fails(cloud: Cloud) -> None:
+    start(cloud)
+    cloud.end_build(1, "SUCCEEDED")
+    build = cloud.build(1)
+    assert build["status"] == "failed"
+    assert build["error"] == f"the build succeeded, but ECR holds no {build['image_tag']}"
+    assert build["deployment_id"] is None
+
+
+def test_a_build_that_codebuild_forgot_fails_after_a_while(cloud: Cloud) -> None:
+    start(cloud)
+    codebuild_backends["123456789012"]["eu-west-1"].reset()
+    cloud.tick()
+    assert cloud.build(1)["status"] == "building"
+    for _ in range(2):
+        cloud.tick()
+    build = cloud.build(1)
+    assert build["status"] == "failed"
+    assert build["error"] == f"CodeBuild does not know {build['codebuild_id']}"
+
+
+def test_a_build_that_codebuild_has_no_room_for_fails_in_the_end(cloud: Cloud) -> None:
+    cloud.change_service(queued_minutes=5)
+    for number in (1, 2, 3):
+        cloud.push(sha(number))
+    cloud.settle()
+    for _ in range(5):
+        cloud.tick()
+    assert cloud.build(3)["status"] == "queued"
+    for _ in range(2):
+        cloud.tick()
+    build = cloud.build(3)
+    assert build["status"] == "failed"
+    assert build["error"].startswith("waited 5 minutes for CodeBuild to take it: ")
+    assert "active builds" in build["error"]
+    assert cloud.builds_in_codebuild() == ["build-1", "build-2"]
+
+
+@pytest.mark.parametrize("status", ["FAILED", "STOPPED", "SUCCEEDED"])
+def test_an_ended_build_stays_as_it_ended(cloud: Cloud, status: str) -> None:
+    start(cloud)
+    cloud.end_build(1, status, settle=False)
+    events = cloud.take_events()
+    for event in events:
+        cloud.hear(event)
+    ended = cloud.build(1)
+    cloud.advance(MINUTE)
+    for event in reversed(events):
+        cloud.hear(event)
+    cloud.tick()
+    assert cloud.build(1) == ended
