@@ -1,119 +1,106 @@
 """`make deploy`: the stack, then the application, both by CloudFormation.
 
-CloudFormation keeps the state, so a deploy may be run from any clone, and one that fails is rolled
-back. `chalice deploy` would keep it in a file of the clone and make a second API when that is lost.
+CloudFormation keeps the state, so a deploy may be run from any clone, and one that failed is run
+again. `chalice deploy` would keep it in a file of the clone and make a second API when that is
+lost.
 """
 
 import argparse
 import hashlib
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from infra.package import ROOT, Installation, stack_template, write_package
+from infra.package import ROOT, Installation, PackagingFailed, stack_template, write_package
+from infra.stacks import Refused, apply_stack, find_stack, open_session
 
-if TYPE_CHECKING:
-    from types_boto3_cloudformation import CloudFormationClient
-    from types_boto3_cloudformation.type_defs import ParameterTypeDef
+_NO_VARIABLES = frozenset({"Packages", "TaskRoles"})
 
 
 def environment_of(outputs: Mapping[str, str]) -> dict[str, str]:
-    """The application's environment: each output of the stack under the variable of its name.
+    """The application's environment: each output of the stack under the variable of its name."""
+    return {
+        re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper(): value
+        for name, value in outputs.items()
+        if name not in _NO_VARIABLES
+    }
 
-    The webhook's secret is a dynamic reference: CloudFormation alone reads what is behind it.
+
+def secret_reference(arn: str, version: str) -> str:
+    """What CloudFormation puts that version of a secret in the place of; it alone reads it.
+
+    Without the version a new secret would be no change, and CloudFormation would leave the old one
+    where it is ("Using dynamic references" in its user guide).
     """
-    values = {name: value for name, value in outputs.items() if name != "Packages"}
-    values["WebhookSecret"] = f"{{{{resolve:secretsmanager:{outputs['WebhookSecret']}}}}}"
-    return {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper(): values[name] for name in values}
+    return f"{{{{resolve:secretsmanager:{arn}:SecretString:::{version}}}}}"
 
 
-def apply_stack(
-    cloudformation: "CloudFormationClient",
-    name: str,
-    template: Mapping[str, str],
-    parameters: Mapping[str, str],
+def application_template(sam: str, *, code: str, environment: Mapping[str, str]) -> str:
+    """Chalice's template with what only a deploy knows; the API alone gets the webhook's secret."""
+    template = json.loads(sam)
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            variables = dict(environment)
+            if name != "APIHandler":
+                variables.pop("WEBHOOK_SECRET")
+            resource["Properties"]["CodeUri"] = code
+            resource["Properties"]["Environment"] = {"Variables": variables}
+    return json.dumps(template)
+
+
+def parameters_for(
+    prefix: str, given: Mapping[str, str], before: Mapping[str, str] | None
 ) -> dict[str, str]:
-    """Create or update the stack `name`, wait for it, and return its outputs.
-
-    `template` is TemplateBody or TemplateURL. Parameters of an existing stack that are not given
-    keep their values. Raises ClientError or WaiterError.
-    """
-    known = _known_parameters(cloudformation, name)
-    given: list[ParameterTypeDef] = [
-        {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
-    ]
-    capabilities = {"Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]}
-    request = {"StackName": name, **template, **capabilities}
-    if known is None:
-        cloudformation.create_stack(**request, Parameters=given)  # type: ignore[arg-type]
-        cloudformation.get_waiter("stack_create_complete").wait(StackName=name)
-    else:
-        kept = [{"ParameterKey": k, "UsePreviousValue": True} for k in known - set(parameters)]
-        if _update(cloudformation, request | {"Parameters": [*given, *kept]}):
-            cloudformation.get_waiter("stack_update_complete").wait(StackName=name)
-    stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    return {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
+    """The parameters to send for a stage; None `before` means that there is no stack yet."""
+    first = {"BuildLogDir": f"/{prefix}"} if before is None else {}
+    return {**first, **given, "ResourcePrefix": prefix}
 
 
-def _known_parameters(cloudformation: "CloudFormationClient", name: str) -> set[str] | None:
-    try:
-        stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    except ClientError as error:
-        if "does not exist" in str(error):
-            return None
-        raise
-    return {parameter["ParameterKey"] for parameter in stack.get("Parameters", [])}
-
-
-def _update(cloudformation: "CloudFormationClient", request: dict[str, object]) -> bool:
-    try:
-        cloudformation.update_stack(**request)  # type: ignore[arg-type]
-    except ClientError as error:
-        if "No updates are to be performed" in str(error):
-            return False
-        raise
-    return True
-
-
-def deploy(stage: str, parameters: Mapping[str, str]) -> str:
-    """Bring one stage to AWS and return the API's URL."""
-    session = boto3.Session()
-    identity = session.client("sts").get_caller_identity()
-    installation = Installation(
-        account=identity["Account"],
-        region=session.client("sts").meta.region_name,
-        partition=identity["Arn"].split(":")[1],
-        prefix=f"slipway-{stage}",
-    )
-    print(f"account {installation.account}, {installation.region}: stack {installation.prefix}")
+def deploy(stage: str, given: Mapping[str, str]) -> None:
+    """Bring one stage to AWS, and say how to use it."""
+    session = open_session()
+    prefix = f"slipway-{stage}"
     cloudformation = session.client("cloudformation")
-    names = {"ResourcePrefix": installation.prefix, "BuildLogDir": f"/{installation.prefix}"}
-    outputs = apply_stack(
-        cloudformation,
-        installation.prefix,
-        {"TemplateBody": stack_template()},
-        {**names, **parameters},
-    )
+    stack = find_stack(cloudformation, prefix)
+    before = stack.parameters if stack else None
+    parameters = parameters_for(prefix, given, before)
+    to = _installation(session, prefix, {**(before or {}), **parameters})
+    print(f"account {to.account}, {to.region}: packaging")
+    # All that can fail here does so before anything is changed there.
     output = ROOT / "build" / stage
-    write_package(output, stage=stage, to=installation, environment=environment_of(outputs))
-    url = _upload(session, outputs["Packages"], output)
-    print(f"stack {installation.prefix}-app")
-    application = apply_stack(
-        cloudformation, f"{installation.prefix}-app", {"TemplateURL": url}, {}
+    write_package(output, stage=stage, to=to)
+    print(f"stack {prefix}")
+    outputs = apply_stack(cloudformation, prefix, {"TemplateBody": stack_template()}, parameters)
+    url = _upload(session, outputs, output)
+    print(f"stack {prefix}-app")
+    api = apply_stack(cloudformation, f"{prefix}-app", {"TemplateURL": url}, {})["EndpointURL"]
+    print(_how_to_use(stage, api.rstrip("/"), f"{prefix}/webhook"))
+
+
+def _installation(
+    session: boto3.Session, prefix: str, parameters: Mapping[str, str]
+) -> Installation:
+    identity = session.client("sts").get_caller_identity()
+    standard = Installation()
+    return Installation(
+        account=identity["Account"],
+        region=session.region_name,
+        partition=identity["Arn"].split(":")[1],
+        prefix=prefix,
+        build_log_dir=parameters["BuildLogDir"],
+        task_roles=parameters.get("TaskRoles", standard.task_roles),
     )
-    return application["EndpointURL"]
 
 
-def _upload(session: boto3.Session, bucket: str, output: Path) -> str:
-    """Put the package into the bucket, named by its contents; returns the template's URL."""
-    s3 = session.client("s3")
+def _upload(session: boto3.Session, outputs: Mapping[str, str], output: Path) -> str:
+    """Put the package into its bucket, named by its contents; returns the template's URL."""
+    bucket, s3 = outputs["Packages"], session.client("s3")
 
     def put(content: bytes, suffix: str) -> str:
         key = hashlib.sha256(content).hexdigest() + suffix
@@ -121,18 +108,41 @@ def _upload(session: boto3.Session, bucket: str, output: Path) -> str:
         return key
 
     code = put((output / "deployment.zip").read_bytes(), ".zip")
-    template = json.loads((output / "sam.json").read_text())
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = f"s3://{bucket}/{code}"
-    key = put(json.dumps(template).encode(), ".json")
-    return f"https://{bucket}.s3.{s3.meta.region_name}.amazonaws.com/{key}"
+    secret = outputs["WebhookSecret"]
+    reference = secret_reference(secret, _current_version(session, secret))
+    template = application_template(
+        (output / "sam.json").read_text(),
+        code=f"s3://{bucket}/{code}",
+        environment=environment_of({**outputs, "WebhookSecret": reference}),
+    )
+    key = put(template.encode(), ".json")
+    return f"https://{bucket}.{urlsplit(s3.meta.endpoint_url).netloc}/{key}"
+
+
+def _current_version(session: boto3.Session, secret: str) -> str:
+    described = session.client("secretsmanager").describe_secret(SecretId=secret)
+    versions = described["VersionIdsToStages"]
+    return next(version for version, stages in versions.items() if "AWSCURRENT" in stages)
+
+
+def _how_to_use(stage: str, api: str, secret: str) -> str:
+    return "\n".join(
+        [
+            f"API      {api}",
+            f"webhook  {api}/v1/webhooks/github, whose secret is read with",
+            f"         aws secretsmanager get-secret-value --secret-id {secret} "
+            "--query SecretString --output text",
+            f"token    make token STAGE={stage} makes one and shows it once",
+        ]
+    )
 
 
 def _assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form Name=value")
+    if name == "ResourcePrefix":
+        raise argparse.ArgumentTypeError("ResourcePrefix is slipway-<stage> and cannot be chosen")
     return name, value
 
 
@@ -143,15 +153,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("parameters", nargs="*", type=_assignment, metavar="Name=value")
     options = parser.parse_args(arguments)
     try:
-        url = deploy(options.stage, dict(options.parameters))
+        deploy(options.stage, dict(options.parameters))
+    except (Refused, PackagingFailed) as refusal:
+        sys.exit(str(refusal))
     except (BotoCoreError, ClientError, WaiterError) as error:
         sys.exit(
-            f"{error}\nCheck credentials and region (`aws sts get-caller-identity`) and the events "
-            "of the stack, then run it again: CloudFormation has rolled back what failed."
+            f"{error}\nMend the cause (the events of the stack name it) and run it again: it goes "
+            "on from where it stopped."
         )
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"chalice package failed ({error.returncode}): its message is above.")
-    print(f"API      {url}\nwebhook  {url.rstrip('/')}/v1/webhooks/github")
 
 
 if __name__ == "__main__":

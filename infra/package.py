@@ -13,22 +13,32 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from infra.gateway_responses import gateway_responses
 
 ROOT = Path(__file__).parent.parent
 BUILDSPEC_LINE = re.compile(r"^( *)BuildSpec: infra/buildspec\.yml$", re.MULTILINE)
+# Chalice takes the runtime from the Python that it runs on, and libraries built for the same.
+LAMBDA_PYTHON = (3, 11)
+
+
+class PackagingFailed(Exception):
+    """Why there is no package, and what to do about it: one line each."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """Where an application runs, and what all of its names begin with."""
+    """Where an application runs, what its names begin with, and what its policies speak of."""
 
     account: str = "123456789012"
     region: str = "eu-west-1"
     partition: str = "aws"
     prefix: str = "slipway"
+    build_log_dir: str = "/slipway"
+    task_roles: str = "*"
 
 
 EXAMPLE = Installation()
@@ -49,59 +59,83 @@ def stack_template() -> str:
     return embedded
 
 
-def move(policy: str, to: Installation) -> str:
-    """A policy of the example installation, with the names of another one."""
-    named = re.sub(rf"(?<=[:/]){EXAMPLE.prefix}(?=[-/])", to.prefix, policy)
-    placed = named.replace(f"arn:{EXAMPLE.partition}:", f"arn:{to.partition}:")
-    return placed.replace(EXAMPLE.region, to.region).replace(EXAMPLE.account, to.account)
+def move(text: str, to: Installation) -> str:
+    """A file of the example installation, with the names of another one."""
+    placed = text.replace(f"arn:{EXAMPLE.partition}:", f"arn:{to.partition}:")
+    owned = placed.replace(EXAMPLE.region, to.region).replace(EXAMPLE.account, to.account)
+    named = re.sub(rf"(?<=[:/]){EXAMPLE.prefix}(?=-)", to.prefix, owned)
+    logs = named.replace(f"log-group:{EXAMPLE.build_log_dir}/", f"log-group:{to.build_log_dir}/")
+    return logs.replace(f":role/{EXAMPLE.task_roles}", f":role/{to.task_roles}")
 
 
-def write_application(directory: Path, to: Installation, environment: Mapping[str, str]) -> None:
-    """Fill the new `directory` with what Chalice packages.
-
-    An empty `environment` keeps the example's.
-    """
+def write_application(directory: Path, to: Installation) -> None:
+    """Fill the new `directory` with what Chalice packages."""
     directory.mkdir(parents=True)
     shutil.copy(ROOT / "app.py", directory)
-    shutil.copy(ROOT / "requirements.txt", directory)
     shutil.copytree(
         ROOT / "chalicelib",
         directory / "chalicelib",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
+    # Lambda runs the versions that the tests ran with.
+    requirements = (ROOT / "requirements.txt").read_text()
+    (directory / "requirements.txt").write_text(f"-c constraints.txt\n{requirements}")
+    shutil.copy(ROOT / "constraints.txt", directory)
     settings = directory / ".chalice"
     settings.mkdir()
-    for policy in (ROOT / ".chalice").glob("policy-*.json"):
-        (settings / policy.name).write_text(move(policy.read_text(), to))
-    config = json.loads((ROOT / ".chalice/config.json").read_text())
-    config["environment_variables"] = dict(environment) or config["environment_variables"]
-    (settings / "config.json").write_text(json.dumps(config, indent=2))
+    for path in (ROOT / ".chalice").glob("*.json"):
+        (settings / path.name).write_text(move(path.read_text(), to))
 
 
 def package_application(application: Path, output: Path, *, stage: str, region: str) -> None:
     """Have Chalice write `sam.json` and `deployment.zip` to `output`.
 
-    Raises CalledProcessError; Chalice has then said on stderr what was wrong.
+    Raises PackagingFailed; Chalice has then said on stderr what was wrong.
     """
     chalice = Path(sys.executable).with_name("chalice")
     # Chalice imports the application, and AWS clients want a region even where none is called.
     environment = os.environ | {"AWS_DEFAULT_REGION": region, "PYTHONDONTWRITEBYTECODE": "1"}
-    # Chalice can keep logs for a time of its own, but names a function wrongly in doing so (1.34).
-    options = ["--stage", stage, "--merge-template", str(ROOT / "infra/log-groups.json")]
-    subprocess.run(
+    additions = application / "additions.json"
+    additions.write_text(json.dumps(_additions()))
+    options = ["--stage", stage, "--merge-template", str(additions)]
+    done = subprocess.run(
         [chalice, "--project-dir", application, "package", *options, output],
         env=environment,
         stdout=subprocess.DEVNULL,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        raise PackagingFailed(
+            f"chalice package failed ({done.returncode}): its message is above.\n"
+            "Where it could not fetch a library, check the network or PIP_INDEX_URL."
+        )
 
 
-def write_package(
-    output: Path, *, stage: str, to: Installation, environment: Mapping[str, str]
-) -> None:
-    """Replace `output` by the package of one stage."""
+def _additions() -> dict[str, Any]:
+    """What the application's template has besides that which Chalice writes."""
+    # Chalice can keep logs for a time of its own, but names a function wrongly in doing so (1.34).
+    template: dict[str, Any] = json.loads((ROOT / "infra/log-groups.json").read_text())
+    # In the definition and not beside it: a response made after the stage would not be in it.
+    definition = {"x-amazon-apigateway-gateway-responses": gateway_responses()}
+    template["Resources"]["RestAPI"] = {"Properties": {"DefinitionBody": definition}}
+    return template
+
+
+def require_lambda_python(version: tuple[int, int]) -> None:
+    """Raise PackagingFailed unless this is the Python that Lambda is to run."""
+    if version != LAMBDA_PYTHON:
+        named = ".".join(map(str, LAMBDA_PYTHON))
+        raise PackagingFailed(
+            f"The package is for Python {named}, and .venv has {'.'.join(map(str, version))}.\n"
+            f"Install Python {named} and make .venv with it: make clean setup"
+        )
+
+
+def write_package(output: Path, *, stage: str, to: Installation) -> None:
+    """Replace `output` by the package of one stage; raises PackagingFailed."""
+    require_lambda_python(sys.version_info[:2])
     shutil.rmtree(output, ignore_errors=True)
-    write_application(output / "application", to, environment)
+    write_application(output / "application", to)
     package_application(output / "application", output, stage=stage, region=to.region)
     shutil.rmtree(output / "application")
 
@@ -114,9 +148,9 @@ def main() -> None:
     arguments = parser.parse_args()
     output: Path = arguments.output / arguments.stage
     try:
-        write_package(output, stage=arguments.stage, to=EXAMPLE, environment={})
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"chalice package failed ({error.returncode}): its message is above.")
+        write_package(output, stage=arguments.stage, to=EXAMPLE)
+    except PackagingFailed as failure:
+        sys.exit(str(failure))
     (output / "stack.yaml").write_text(stack_template())
     for path in sorted(output.iterdir()):
         print(f"{path.stat().st_size / 1_000_000:8.2f} MB  {path}")

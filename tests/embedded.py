@@ -4,7 +4,6 @@ The queue, AWS's events and the schedule reach the app's own handlers through th
 rollouts and time move by the verbs below.
 """
 
-import itertools
 import json
 import logging
 from collections.abc import Iterator
@@ -38,10 +37,8 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
-@cache
-def client(service: str) -> Any:
-    """The tests' own client of a service; making one takes as long as a dozen calls."""
-    return boto3.client(service)  # type: ignore[call-overload]
+# Making a client takes as long as a dozen calls.
+client: Any = cache(boto3.client)
 
 
 def sha(number: int) -> str:
@@ -55,6 +52,7 @@ class Cloud:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from app import app
 
+        monkeypatch.setattr(boto3, "client", client)
         self._now = MIDNIGHT
         monkeypatch.setattr(clock, "now", lambda: self._now)
         monkeypatch.setattr(chalicelib.clock, "now", lambda: int(self._now))
@@ -65,7 +63,7 @@ class Cloud:
         self.handlers_may_fail = False
         self.pump = Pump(app)
         self.api = Api(Client(app), create_token("tests", Role.ADMIN))
-        self._deliveries = itertools.count(1)
+        self._deliveries: dict[str, bytes] = {}
         self.project = int(self._created("/v1/projects", {"name": "shop"})["id"])
         self.service_id = self.add_service("hello")
 
@@ -104,12 +102,13 @@ class Cloud:
         pushed_at: int | None = None,
         delivery: str | None = None,
     ) -> Answer:
-        """GitHub delivers a push."""
+        """GitHub delivers a push; a delivery that it knows already comes as it came before."""
         payload = push_payload(after=commit, ref=f"refs/heads/{branch}")
         at = int(self._now) if pushed_at is None else pushed_at
         payload["repository"] = payload["repository"] | {"pushed_at": at}
-        body = json.dumps(payload).encode()
-        headers = delivery_headers(body, delivery=delivery or f"delivery-{next(self._deliveries)}")
+        name = delivery or f"delivery-{len(self._deliveries)}"
+        body = self._deliveries.setdefault(name, json.dumps(payload).encode())
+        headers = delivery_headers(body, delivery=name)
         return self.api.post("/v1/webhooks/github", raw=body, headers=headers)
 
     # The API.
@@ -302,14 +301,12 @@ def put_image(repository: str, tag: str) -> str:
     answer = client("ecr").put_image(
         repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag
     )
-    return answer["image"]["imageId"]["imageDigest"]
+    return str(answer["image"]["imageId"]["imageDigest"])
 
 
 def remove_image(repository: str, digest: str) -> None:
     """What a lifecycle policy of ECR does."""
-    client("ecr").batch_delete_image(
-        repositoryName=repository, imageIds=[{"imageDigest": digest}]
-    )
+    client("ecr").batch_delete_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])
 
 
 def register(family: str, image: str, **environment: str) -> str:
@@ -328,14 +325,12 @@ def register(family: str, image: str, **environment: str) -> str:
         ],
         tags=[{"key": "team", "value": "shop"}],
     )
-    return answer["taskDefinition"]["taskDefinitionArn"]
+    return str(answer["taskDefinition"]["taskDefinitionArn"])
 
 
 def run_on_ecs(task_definition: str, name: str = "hello") -> None:
     """Somebody, or a late call, tells ECS to run a definition."""
-    client("ecs").update_service(
-        cluster=CLUSTER, service=name, taskDefinition=task_definition
-    )
+    client("ecs").update_service(cluster=CLUSTER, service=name, taskDefinition=task_definition)
 
 
 def ecs_service(name: str = "hello") -> Any:
@@ -354,9 +349,7 @@ def image_of(arn: str) -> str:
 
 
 @pytest.fixture
-def cloud(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> Iterator[Cloud]:
+def cloud(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Cloud]:
     """An embedded cloud in which nothing has happened yet; a handler that raises fails the test."""
     with mock_aws():
         made = Cloud(monkeypatch)

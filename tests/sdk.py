@@ -9,6 +9,7 @@ import botocore.endpoint
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.client import BaseClient
+from botocore.compat import HTTPHeaders
 from botocore.endpoint import Endpoint
 from botocore.exceptions import ReadTimeoutError
 
@@ -38,7 +39,8 @@ class Calls:
 
 def record_calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """Write down every call of any client from now on."""
-    calls, original = Calls(), BaseClient._make_api_call
+    calls = Calls()
+    original: Any = vars(BaseClient)["_make_api_call"]
 
     def make_api_call(self: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
         calls.made.append((f"{self.meta.service_model.service_name}.{operation}", parameters))
@@ -55,7 +57,7 @@ class Trouble:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._plans: dict[str, list[tuple[str, str]]] = {}
-        original = Endpoint._get_response
+        original: Any = vars(Endpoint)["_get_response"]
 
         def get_response(endpoint: Any, request: Any, model: Any, context: Any) -> Any:
             plans = self._plans.get(f"{model.service_model.service_name}.{model.name}")
@@ -96,4 +98,4 @@ def _refusal(url: str, code: str) -> tuple[AWSResponse, dict[str, Any]]:
     status = 400
     metadata = {"HTTPStatusCode": status, "RetryAttempts": 0}
     body = {"Error": {"Code": code, "Message": "refused"}, "ResponseMetadata": metadata}
-    return AWSResponse(url, status, {}, None), body
+    return AWSResponse(url, status, HTTPHeaders(), None), body

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from chalice.app import Blueprint, Request, Response
 
-from chalicelib import access
+from chalicelib import access, budget
 from chalicelib.api.bodies import read_body
 from chalicelib.api.parameters import Parameter, parse_id, parse_query
 from chalicelib.api.problems import plain_problem, problem
@@ -111,7 +111,8 @@ class Routes(Blueprint):
         def run(**ids: str) -> Response:
             request = self.current_request
             try:
-                return _respond(endpoint, request, _call(endpoint, view, request, ids))
+                with budget.within(budget.HTTP_SECONDS):
+                    return _respond(endpoint, request, _call(endpoint, view, request, ids))
             except SlipwayError as error:
                 return problem(error, request_id=request_id(request))
             except Exception:

@@ -9,6 +9,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib import budget
 from chalicelib.errors import Rejected, SlipwayError, Unavailable
 
 # Codes that say "not now" with a status of 400; everything of 500 and above says so too.
@@ -19,6 +20,8 @@ _WAIT = frozenset(
         "OperationAbortedException",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
         "RequestTimeout",
         "ServerException",
         "ServiceUnavailableException",
@@ -26,24 +29,30 @@ _WAIT = frozenset(
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
+        "TransactionInProgressException",
         "UpdateInProgressException",
     }
 )
 
 
-@cache
 def client(service: str) -> Any:
-    """The boto3 client of `service`, one for each process."""
+    """The boto3 client of `service`; one that gives up sooner where somebody waits for it."""
+    return _client(service, 1 if budget.is_limited() else 5)
+
+
+@cache
+def _client(service: str, read_timeout: int) -> Any:
     retries: Any = {"total_max_attempts": 2, "mode": "standard"}
     return boto3.client(
         service,  # type: ignore[call-overload]
-        config=Config(connect_timeout=1, read_timeout=5, retries=retries),
+        config=Config(connect_timeout=1, read_timeout=read_timeout, retries=retries),
     )
 
 
 @contextmanager
 def calling(what: str) -> Iterator[None]:
     """Turn the SDK's failures in the block into Rejected (for good) or Unavailable (not now)."""
+    budget.check()
     try:
         yield
     except (BotoCoreError, ClientError) as error:
@@ -56,5 +65,5 @@ def _ours(what: str, error: BotoCoreError | ClientError) -> SlipwayError:
     code = error.response.get("Error", {}).get("Code", "")
     message = error.response.get("Error", {}).get("Message", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    kind = Unavailable if code in _WAIT or status >= 500 else Rejected
+    kind = Unavailable if code in _WAIT or status >= 500 or status == 429 else Rejected
     return kind(f"{what}: {message or code}", code=code)

@@ -5,23 +5,21 @@ from typing import Any
 
 from chalicelib.aws.clients import calling, client
 from chalicelib.domain.rollouts import Rollout
-from chalicelib.errors import Rejected
+from chalicelib.errors import Rejected, Unavailable
 
-_ROLLED_BACK = {
-    "ROLLBACK_REQUESTED",
-    "ROLLBACK_IN_PROGRESS",
-    "ROLLBACK_SUCCESSFUL",
-    "ROLLBACK_FAILED",
-}
+# ServiceDeployment in the ECS API reference. STOPPED is a rollout that another one took over from.
+_FAILED = {"ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"}
+_MOVING = {"PENDING", "IN_PROGRESS", "STOP_REQUESTED"}
+_REMEMBERED = 20  # DescribeServiceRevisions takes no more at once
 
 
 def observe(cluster: str, service: str, *, wanted: str | None) -> Rollout:
     """The service as it is now.
 
-    When `wanted` is neither PRIMARY nor among the deployments still listed, the service's rollout
-    history is asked whether it was rolled out and failed: after a circuit breaker's rollback
-    PRIMARY is the old definition again (ListServiceDeployments and DescribeServiceRevisions).
-    Raises Rejected when cluster or service are missing or inactive.
+    When `wanted` is neither PRIMARY nor listed as failed, the service's rollout history is asked
+    what became of it: after a circuit breaker's rollback PRIMARY is the old definition again.
+    Raises Rejected when cluster or service are missing or inactive (ecs_service_missing), or not
+    deployed by ECS itself (ecs_controller_unsupported).
     """
     with calling("ECS DescribeServices"):
         answer = client("ecs").describe_services(cluster=cluster, services=[service])
@@ -44,35 +42,53 @@ def observe(cluster: str, service: str, *, wanted: str | None) -> Rollout:
         for d in row["deployments"]
         if d.get("rolloutState") == "FAILED"
     }
+    moving: frozenset[str] = frozenset()
     if wanted and wanted != primary["taskDefinition"] and wanted not in failed:
-        failed |= _failed_in_history(cluster, service)
+        became, reason = _history(cluster, service, wanted)
+        failed |= {wanted: reason} if became in _FAILED else {}
+        moving = frozenset({wanted} if became in _MOVING else ())
     return Rollout(
         task_definition=primary["taskDefinition"],
-        state=primary.get("rolloutState", "COMPLETED"),
+        state=primary.get("rolloutState") or _state(row, primary),
         reason=primary.get("rolloutStateReason", ""),
         desired=primary["desiredCount"],
         running=primary["runningCount"],
         failed=failed,
+        moving=moving,
         configuration=row.get("deploymentConfiguration", {}),
     )
 
 
-def _failed_in_history(cluster: str, service: str) -> dict[str, str]:
+def _state(row: Mapping[str, Any], primary: Mapping[str, Any]) -> str:
+    """ECS gives no rolloutState behind a Classic Load Balancer: judge by what runs."""
+    alone = len(row["deployments"]) == 1
+    return (
+        "COMPLETED"
+        if alone and primary["runningCount"] >= primary["desiredCount"]
+        else ("IN_PROGRESS")
+    )
+
+
+def _history(cluster: str, service: str, task_definition: str) -> tuple[str, str]:
+    """Status and reason of the newest rollout of `task_definition`; empty when there is none."""
     with calling("ECS ListServiceDeployments"):
-        listed = client("ecs").list_service_deployments(cluster=cluster, service=service)
-    reasons = {
-        row["targetServiceRevisionArn"]: row.get("statusReason") or "the rollout was rolled back"
-        for row in listed["serviceDeployments"][:20]
-        if row["status"] in _ROLLED_BACK and "targetServiceRevisionArn" in row
-    }
-    if not reasons:
-        return {}
+        listed = client("ecs").list_service_deployments(
+            cluster=cluster, service=service, maxResults=_REMEMBERED
+        )
+    rows = [row for row in listed["serviceDeployments"] if "targetServiceRevisionArn" in row]
+    if not rows:
+        return "", ""
+    arns = sorted({row["targetServiceRevisionArn"] for row in rows})
     with calling("ECS DescribeServiceRevisions"):
-        described = client("ecs").describe_service_revisions(serviceRevisionArns=list(reasons))
-    return {
-        revision["taskDefinition"]: reasons[revision["serviceRevisionArn"]]
+        described = client("ecs").describe_service_revisions(serviceRevisionArns=arns)
+    definitions = {
+        revision["serviceRevisionArn"]: revision["taskDefinition"]
         for revision in described["serviceRevisions"]
     }
+    for row in rows:  # newest first
+        if definitions.get(row["targetServiceRevisionArn"]) == task_definition:
+            return row["status"], row.get("statusReason") or "ECS rolled it back"
+    return "", ""
 
 
 def describe_task_definition(arn: str) -> dict[str, Any]:
@@ -83,9 +99,17 @@ def describe_task_definition(arn: str) -> dict[str, Any]:
 
 
 def register_task_definition(request: Mapping[str, Any]) -> str:
-    """Register a revision and return its ARN; a lost answer leaves a revision nobody uses."""
-    with calling("ECS RegisterTaskDefinition"):
-        answer = client("ecs").register_task_definition(**request)
+    """Register a revision and return its ARN; a lost answer leaves a revision nobody uses.
+
+    ECS refuses two registrations in one family at once with a plain ClientException.
+    """
+    try:
+        with calling("ECS RegisterTaskDefinition"):
+            answer = client("ecs").register_task_definition(**request)
+    except Rejected as refusal:
+        if "Too many concurrent attempts" in refusal.detail:
+            raise Unavailable(refusal.detail, code=refusal.code) from refusal
+        raise
     arn: str = answer["taskDefinition"]["taskDefinitionArn"]
     return arn
 

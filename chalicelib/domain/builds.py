@@ -4,12 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-# CodeBuild's idempotencyToken lives five minutes (StartBuild in its API reference); we count on
-# four. No worker lives longer than its function's time-out of thirty seconds.
-TOKEN_LIFE = 240
-WORKER_LIFE = 31
-# BatchGetBuilds may not know a build in its first moments.
-UNKNOWN_GRACE = 120
+from chalicelib.domain.timing import TOKEN_LIFE, UNKNOWN_GRACE
 
 
 @dataclass(frozen=True)

@@ -54,12 +54,6 @@ def fingerprint(request: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def image_of(definition: Mapping[str, Any], container: str) -> str | None:
-    """The image that a container of a definition runs; None without such a container."""
-    images = {each["name"]: each.get("image") for each in definition["containerDefinitions"]}
-    return images.get(container)
-
-
 def _require_container(definition: Mapping[str, Any], container: str) -> None:
     names = [each["name"] for each in definition["containerDefinitions"]]
     if container not in names:

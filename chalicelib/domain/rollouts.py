@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-# A call may be in the air as long as the worker that made it lives: its function's time-out.
-WORKER_LIFE = 31
+from chalicelib.domain.timing import WORKER_LIFE
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """An ECS service: its PRIMARY deployment, and the rollouts it remembers as failed.
+    """An ECS service: its PRIMARY deployment, and what it remembers of other rollouts.
 
-    `failed` maps a task definition to why its rollout failed.
+    `failed` maps a task definition to why its rollout failed. `moving` names definitions whose
+    rollout has not ended though they are not PRIMARY: ECS is about to say which way it went.
     """
 
     task_definition: str
@@ -22,6 +22,7 @@ class Rollout:
     desired: int = 0
     running: int = 0
     failed: Mapping[str, str] = field(default_factory=dict)
+    moving: frozenset[str] = frozenset()
     configuration: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -34,20 +35,25 @@ class Step(Enum):
     FAIL = auto()
     WAIT = auto()
     DRIFT = auto()  # something of somebody else runs, and nobody asked us for anything else
+    SHOW = auto()  # the current release does not come up, and repeating it would not help
     REST = auto()
 
 
 def decide_deploying(*, wanted: str | None, rollout: Rollout, now: int, deadline_at: int) -> Step:
-    """The step for a deployment that holds the slot; `wanted` is its definition once it has one."""
+    """The step for a deployment that holds the slot; `wanted` is its definition once it has one.
+
+    What was rolled out and failed is never rolled out again; what somebody displaced is.
+    """
+    runs = rollout.task_definition == wanted
+    if wanted in rollout.failed or (runs and rollout.state == "FAILED"):
+        return Step.FAIL
+    if runs and rollout.state == "COMPLETED":
+        return Step.SUCCEED  # healthy is healthy, though it may be seen after the deadline
     if now > deadline_at:
         return Step.FAIL
     if wanted is None:
         return Step.BEGIN
-    if wanted in rollout.failed:
-        return Step.FAIL
-    if rollout.task_definition != wanted:
-        return Step.UPDATE
-    return {"COMPLETED": Step.SUCCEED, "FAILED": Step.FAIL}.get(rollout.state, Step.WAIT)
+    return Step.WAIT if runs or wanted in rollout.moving else Step.UPDATE
 
 
 def decide_idle(
@@ -56,11 +62,16 @@ def decide_idle(
     """The step for a service whose slot is free.
 
     `wanted` is the definition of the current release; `ours` says whether the one that runs was
-    registered by us. A late call of a paused worker is healed, somebody else's choice is shown.
+    registered by us. A late call of a paused worker is healed, somebody else's choice is shown,
+    and so is a release that ECS cannot run any more.
     """
     settled = claimed_at is None or now - claimed_at > WORKER_LIFE
-    if wanted is not None and rollout.task_definition != wanted:
-        if not ours:
-            return Step.DRIFT if settled else Step.WAIT
-        return Step.WAIT if wanted in rollout.failed else Step.UPDATE
-    return Step.REST if settled and rollout.state != "IN_PROGRESS" else Step.WAIT
+    if wanted is None or rollout.task_definition == wanted:
+        if rollout.state == "FAILED" and wanted is not None:
+            return Step.SHOW
+        return Step.REST if settled and rollout.state != "IN_PROGRESS" else Step.WAIT
+    if not ours:
+        return Step.DRIFT if settled else Step.WAIT
+    if wanted in rollout.failed:
+        return Step.SHOW
+    return Step.WAIT if wanted in rollout.moving else Step.UPDATE

@@ -7,7 +7,6 @@ from pynamodb.expressions.update import Action
 from chalicelib import clock
 from chalicelib.aws import codebuild, ecr, queue
 from chalicelib.domain.builds import (
-    WORKER_LIFE,
     BuildReport,
     Progress,
     Start,
@@ -19,6 +18,7 @@ from chalicelib.domain.progress import build_progress
 from chalicelib.domain.pushes import Push
 from chalicelib.domain.requests import start_build_request
 from chalicelib.domain.statuses import BuildStatus, has_ended, job_id
+from chalicelib.domain.timing import PERIOD, WORKER_LIFE
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.pipeline.deployments import deploy_build
 from chalicelib.settings import settings
@@ -29,9 +29,6 @@ from chalicelib.store.jobs import become, end, find_build, service_key
 from chalicelib.store.models import DUE, Build, Service
 from chalicelib.store.moves import Move, change, commit, create
 from chalicelib.store.services import close_build, get_service, open_build
-
-PERIOD = 60  # seconds between two looks at work that goes well
-LONGEST_WAIT = 300
 
 
 def request_build(
@@ -136,7 +133,8 @@ def reconcile_build(number: int) -> None:
             _start(build)
         else:
             _follow(build, codebuild.describe(build.codebuild_id))
-    except Unavailable as trouble:
+    except (Rejected, Unavailable) as trouble:
+        # Where CodeBuild lets nobody look, a build may be running: it is not ended, and says why.
         _wait(build, trouble.detail)
 
 
@@ -172,11 +170,15 @@ def _call_start_build(build: Build, now: int, *, again: bool) -> None:
     try:
         report = codebuild.start(_request(build, attempt))
     except Rejected as refusal:
-        # The refusal speaks for this call alone: one before it may have started the build.
-        report_before = _find(build) if again else None
-        if report_before is None:
+        if not again:
             return _end(build, BuildStatus.FAILED, refusal.detail)
-        report = report_before
+        # The refusal speaks for this call alone: one before it may have started the build.
+        found = _find(build)
+        if found is None and now - (build.claimed_at or 0) <= WORKER_LIFE:
+            return _wait(build, refusal.detail)
+        if found is None:
+            return _end(build, BuildStatus.FAILED, refusal.detail)
+        report = found
     _adopt(build, report)
 
 
@@ -236,7 +238,7 @@ def _follow(build: Build, report: BuildReport | None) -> None:
     if step is Progress.CANCEL:
         return _end(build, BuildStatus.CANCELLED, "stopped in CodeBuild")
     if step is Progress.FAIL:
-        return _end(build, BuildStatus.FAILED, report.reason or f"CodeBuild: {report.status}")
+        return _end(build, BuildStatus.FAILED, _why_failed(build, report))
     _succeed(build, report)
 
 
@@ -258,7 +260,10 @@ def _note_progress(build: Build, report: BuildReport | None, now: int) -> None:
 
 
 def _succeed(build: Build, report: BuildReport) -> None:
-    digest = ecr.digest_of(build.image_repository, build.image_tag)
+    try:
+        digest = ecr.digest_of(build.image_repository, build.image_tag)
+    except Rejected as refusal:
+        return _end(build, BuildStatus.FAILED, f"the build succeeded, but: {refusal.detail}")
     if digest is None:
         image = f"{build.image_repository}:{build.image_tag}"
         return _end(build, BuildStatus.FAILED, f"the build succeeded, but ECR holds no {image}")
@@ -300,15 +305,25 @@ def _next_in_line() -> list[str]:
 
 def _wait(build: Build, reason: str) -> None:
     """AWS said "not now": try again later, each time a little later, and say why."""
-    delay = min(LONGEST_WAIT, 10 * 2 ** min(build.waits, 5)) * random.uniform(0.8, 1.2)
+    now = clock.now()
+    delay = min(PERIOD, 10 * 2 ** min(build.waits, 5)) * random.uniform(0.8, 1.2)
+    at = now + round(delay)
+    if now <= build.deadline_at:
+        at = min(at, build.deadline_at + 1)  # its time must not be up long before anybody looks
     commit(
         change(
             build,
             Build.waits.set(build.waits + 1),
             Build.error.set(reason[:1000]),
-            *look_again(clock.now() + round(delay)),
+            *look_again(at),
         )
     )
+
+
+def _why_failed(build: Build, report: BuildReport) -> str:
+    if report.status == "STOPPED":
+        return f"not done after {build.build_minutes} minutes, and stopped"
+    return report.reason or f"CodeBuild: {report.status}"
 
 
 def _queued_too_long(build: Build) -> str:

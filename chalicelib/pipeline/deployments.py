@@ -43,6 +43,7 @@ def request_deployment(
     number = next_number("deployments")
 
     def accept(service: Service) -> Deployment:
+        require_target(service)
         deployment = new_deployment(
             service,
             number,

@@ -1,5 +1,6 @@
 """Pushes: every service that follows the repository and branch gets its build, once."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,9 +8,8 @@ from typing import Any
 from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.domain.pushes import Push, ignored_reason
-from chalicelib.errors import Lost, Unavailable
 from chalicelib.pipeline.builds import accept, new_build
-from chalicelib.pipeline.retries import TRIES
+from chalicelib.pipeline.retries import again_if_lost
 from chalicelib.store.claims import followers, next_number
 from chalicelib.store.models import Build, Receipt, Service
 from chalicelib.store.moves import Move, change, commit, create
@@ -30,23 +30,20 @@ class Decision:
 
 
 def receive_push(delivery: str, push: Push) -> Decision:
-    """Start a build for each service that follows what was pushed, unless this delivery did.
+    """Start a build for each service that follows what was pushed, unless that was done before.
 
+    A push is known by what was pushed where and when, not by its delivery: the id of a delivery is
+    not signed, and two webhooks of one repository deliver the same push under two ids.
     Raises Unavailable when rows keep changing under it; nothing has been started then.
     """
     reason = ignored_reason(push)
     if reason:
         return Decision(delivery, reason=reason)
-    for _ in range(TRIES):
-        try:
-            return _receive(delivery, push)
-        except Lost:
-            continue
-    raise Unavailable("services of this repository are changing all the time; deliver it again")
+    return again_if_lost(lambda: _receive(delivery, push))
 
 
 def _receive(delivery: str, push: Push) -> Decision:
-    receipt = find(Receipt, f"delivery:{delivery}")
+    receipt = find(Receipt, _receipt_id(push))
     had = {int(k): int(v) for k, v in receipt.outcome["builds"].items()} if receipt else {}
     services, reason = _followers(push)
     fresh = [service for service in services if service.id not in had]
@@ -67,7 +64,7 @@ def _receive(delivery: str, push: Push) -> Decision:
     ]
     started = {build.service_id: build.number for build in builds}
     moves = [move for pair in zip(fresh, builds, strict=True) for move in accept(*pair)]
-    commit(_receive_once(receipt, delivery, had | started), *moves)
+    commit(_receive_once(receipt, push, delivery, had | started), *moves)
     queue.wake(*(build.id for build in builds))
     return Decision(delivery, tuple(builds), tuple(sorted(had.items())))
 
@@ -85,13 +82,23 @@ def _followers(push: Push) -> tuple[list[Service], str]:
     return sorted(services, key=lambda service: service.id), ""
 
 
-def _receive_once(receipt: Receipt | None, delivery: str, builds: dict[int, int]) -> Move:
-    outcome: dict[str, Any] = {"builds": {str(key): value for key, value in builds.items()}}
+def _receipt_id(push: Push) -> str:
+    told = f"{push.repository} {push.ref} {push.sha} {push.pushed_at}"
+    return f"push:{hashlib.sha256(told.encode()).hexdigest()}"
+
+
+def _receive_once(
+    receipt: Receipt | None, push: Push, delivery: str, builds: dict[int, int]
+) -> Move:
+    outcome: dict[str, Any] = {
+        "delivery": delivery,
+        "builds": {str(key): value for key, value in builds.items()},
+    }
     if receipt is not None:
         return change(receipt, Receipt.outcome.set(outcome))
     return create(
         Receipt(
-            f"delivery:{delivery}",
+            _receipt_id(push),
             created_at=clock.now(),
             expires_at=datetime.now(UTC) + KEEP_DELIVERIES,
             outcome=outcome,

@@ -33,6 +33,7 @@ class Preview:
 def preview(service: Service) -> Preview:
     """What `request_rollback` would do now without a named deployment; changes nothing."""
     try:
+        require_target(service)
         return Preview(_target(service, None), "")
     except Conflict as refusal:
         return Preview(None, refusal.detail)
@@ -46,16 +47,14 @@ def request_rollback(
     Raises Conflict (nothing_to_roll_back, rollback_in_progress, already_running, not_deployable,
     service_not_configured), NotFound for a deployment of another service.
     """
-    require_target(service)
-    _target(service, deployment_id)  # refuse before a number is used up
-    number = next_number("deployments")
 
     def accept(service: Service) -> Deployment:
+        require_target(service)
         target = _target(service, deployment_id)
         leaving = service.deploying if service.deploying is not None else service.current
         deployment = new_deployment(
             service,
-            number,
+            next_number("deployments"),
             actor=actor,
             trigger="rollback",
             repository=target.image_repository,

@@ -14,6 +14,7 @@ from chalicelib.domain.releases import rollback_target
 from chalicelib.domain.requests import update_service_request
 from chalicelib.domain.rollouts import Rollout, Step, decide_deploying, decide_idle
 from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.domain.timing import PERIOD, SILENCE, SLOW
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.store.claims import owner_of, take
 from chalicelib.store.due import look_again, rest
@@ -21,8 +22,6 @@ from chalicelib.store.jobs import become, end, find_deployments
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.moves import Move, change, commit
 from chalicelib.store.services import find_service, hand_over
-
-PERIOD = 60  # seconds between two looks at a rollout that goes on
 
 
 def reconcile_service(number: int) -> None:
@@ -34,11 +33,12 @@ def reconcile_service(number: int) -> None:
     service = find_service(number)
     if service is None:
         return
-    if service.deleted_at is not None or service.ecs_service is None:
-        return commit(change(service, *rest()))
     rows = find_deployments(service.deploying, service.current)
     holder, current = rows.get(service.deploying), rows.get(service.current)
-    if holder is None and current is None and service.baseline is None:
+    if service.ecs_service is None and holder is not None:
+        return _fail(service, holder, "the service has no ECS target any more")
+    idle = holder is None and current is None and service.baseline is None
+    if idle or service.deleted_at is not None or service.ecs_service is None:
         return commit(change(service, *rest()))
     try:
         if holder is not None:
@@ -75,11 +75,18 @@ def _deploy(service: Service, holder: Deployment, current: Deployment | None) ->
 
 def _keep(service: Service, current: Deployment | None) -> None:
     """One step while nothing is under way: ECS should run the current release."""
-    try:
-        rollout = _observe(service, wanted=None)
-    except Rejected as refusal:
-        return commit(change(service, Service.drift.set(refusal.detail), *rest()))
     wanted = current.task_definition if current else service.baseline
+    try:
+        rollout = _observe(service, wanted=wanted)
+        _keep_step(service, wanted, rollout)
+    except Rejected as refusal:
+        # What is gone for good moves nothing; what only may not be seen is looked at again.
+        gone = refusal.code == "ecs_service_missing"
+        later = rest() if gone else look_again(clock.now() + SLOW)
+        commit(change(service, Service.drift.set(refusal.detail), *later))
+
+
+def _keep_step(service: Service, wanted: str | None, rollout: Rollout) -> None:
     now = clock.now()
     step = decide_idle(
         wanted=wanted,
@@ -93,9 +100,13 @@ def _keep(service: Service, current: Deployment | None) -> None:
     elif step is Step.DRIFT:
         drift = f"ECS runs {rollout.task_definition}, which was not deployed by Slipway"
         commit(change(service, Service.drift.set(drift), *rest()))
-    elif step is Step.REST:
+    elif step is Step.SHOW:
+        why = rollout.failed.get(wanted or "") or rollout.reason
+        drift = f"ECS cannot run {wanted} any more: {why}"
+        commit(change(service, Service.drift.set(drift), *look_again(now + SLOW)))
+    elif step is Step.REST and (service.due or service.drift):
         commit(change(service, Service.drift.remove(), *rest()))
-    elif (service.due_at or 0) <= now:
+    elif step is Step.WAIT and (service.due_at or 0) <= now:
         commit(change(service, *look_again(now + PERIOD)))
 
 
@@ -166,7 +177,7 @@ def _succeed(service: Service, holder: Deployment, current: Deployment | None) -
         release.append(Service.auto_deploy_paused.remove())
     commit(
         end(holder, DeploymentStatus.SUCCESS, Deployment.error.remove(), *done, at=now),
-        hand_over(service, at=now),
+        *hand_over(service, _waiting(service), at=now),
         change(service, *release),
         *_left(holder, current),
     )
@@ -175,16 +186,23 @@ def _succeed(service: Service, holder: Deployment, current: Deployment | None) -
 
 def _left(holder: Deployment, current: Deployment | None) -> list[Move]:
     """A rollback that ended well marks the release that it left."""
-    if current is None or holder.rollback_of != current.number:
+    if current is None or holder.restores in {None, current.number}:
         return []
     if current.status != DeploymentStatus.SUCCESS:
         return []
     return [become(current, DeploymentStatus.ROLLED_BACK)]
 
 
+def _waiting(service: Service) -> Deployment | None:
+    return find_deployments(service.waiting).get(service.waiting)
+
+
 def _fail(service: Service, holder: Deployment, reason: str) -> None:
     now = clock.now()
-    commit(end(holder, DeploymentStatus.FAILED, at=now, error=reason), hand_over(service, at=now))
+    commit(
+        end(holder, DeploymentStatus.FAILED, at=now, error=reason),
+        *hand_over(service, _waiting(service), at=now),
+    )
     queue.wake(f"service-{service.id}")
 
 
@@ -193,7 +211,7 @@ def _why_failed(holder: Deployment, rollout: Rollout) -> str:
     if task_definition in rollout.failed:
         return rollout.failed[task_definition]
     if rollout.task_definition == task_definition and rollout.state == "FAILED":
-        return rollout.reason
+        return rollout.reason or "ECS says that the rollout failed"
     seconds = holder.deadline_at - (holder.started_at or holder.created_at)
     return f"not healthy after {seconds // 60} minutes: {holder.error or rollout.reason}"
 
@@ -212,12 +230,15 @@ def _note_progress(service: Service, holder: Deployment, rollout: Rollout) -> No
 
 def _wait(service: Service, holder: Deployment | None, reason: str) -> None:
     """AWS said "not now": try again, each time a little later; the deployment says why it waits."""
+    now = clock.now()
     if holder is None:
-        return commit(change(service, *look_again(clock.now() + PERIOD)))
+        return commit(change(service, *look_again(now + PERIOD)))
+    if now > holder.deadline_at + SILENCE:
+        return _fail(service, holder, f"its time is up, and AWS does not answer: {reason}")
     delay = min(PERIOD, 10 * 2 ** min(holder.waits, 5)) * random.uniform(0.8, 1.2)
     commit(
         change(holder, Deployment.waits.set(holder.waits + 1), Deployment.error.set(reason[:1000])),
-        change(service, *look_again(clock.now() + round(delay))),
+        change(service, *look_again(now + round(delay))),
     )
 
 

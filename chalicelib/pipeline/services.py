@@ -10,7 +10,8 @@ from typing import Any
 from pynamodb.expressions.update import Action
 
 from chalicelib import clock
-from chalicelib.errors import Conflict, InvalidInput, NotFound, Unavailable
+from chalicelib.errors import Conflict, InvalidInput
+from chalicelib.pipeline.retries import again_if_lost, living_service
 from chalicelib.store.claims import followers, next_number, set_followers, take
 from chalicelib.store.history import record
 from chalicelib.store.models import Claim, Project, Service
@@ -20,7 +21,6 @@ from chalicelib.store.services import get_service
 
 MAX_FOLLOWERS = 30  # of one branch of one repository: a push is one transaction
 
-_TRIES = 4
 _TARGET = ("ecs_cluster", "ecs_service", "container")
 _NOT_WHILE_BUSY = frozenset({*_TARGET, "image_repository"})
 
@@ -30,7 +30,8 @@ def create_project(name: str, *, actor: str) -> Project:
     now = clock.now()
     project = Project(next_number("projects"), name=name, created_at=now)
     subject = f"project-{project.id}"
-    try:
+
+    def write() -> None:
         commit(
             create(project),
             take(f"project:{name.lower()}", subject),
@@ -38,9 +39,8 @@ def create_project(name: str, *, actor: str) -> Project:
                 subject, "project.created", at=now, actor=actor, project_id=project.id, name=name
             ),
         )
-    except ConditionFailed as lost:
-        _refuse_if_taken(lost)
-        raise
+
+    again_if_lost(_refusing_what_is_taken(write))
     return project
 
 
@@ -68,7 +68,7 @@ def create_service(project: Project, values: Mapping[str, Any], *, actor: str) -
             _recorded(service, "service.created", actor, _audited(values)),
         )
 
-    _again_if_lost(write)
+    again_if_lost(_refusing_what_is_taken(write))
     return service
 
 
@@ -81,7 +81,7 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
     """
 
     def write() -> None:
-        fresh = _living(service.id)
+        fresh = living_service(service.id)
         before = {name: getattr(fresh, name) for name in _COLUMNS}
         news = {name: value for name, value in changes.items() if before[name] != value}
         resumes = changes.get("auto_deploy") is True and fresh.auto_deploy_paused is not None
@@ -107,7 +107,7 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
             ),
         )
 
-    _again_if_lost(write)
+    again_if_lost(_refusing_what_is_taken(write))
     return get_service(service.id)
 
 
@@ -118,7 +118,7 @@ def delete_service(service: Service, *, actor: str) -> None:
     """
 
     def write() -> None:
-        fresh = _living(service.id)
+        fresh = living_service(service.id)
         _require_idle(fresh)
         values = {name: getattr(fresh, name) for name in _COLUMNS}
         commit(
@@ -128,7 +128,7 @@ def delete_service(service: Service, *, actor: str) -> None:
             _recorded(fresh, "service.deleted", actor, {"name": fresh.name}),
         )
 
-    _again_if_lost(write)
+    again_if_lost(_refusing_what_is_taken(write))
 
 
 _COLUMNS = (
@@ -149,14 +149,15 @@ _COLUMNS = (
 )
 
 
-def _again_if_lost(write: Callable[[], None]) -> None:
-    """Run `write`, which reads before it writes, again whenever somebody else was faster."""
-    for _ in range(_TRIES):
+def _refusing_what_is_taken(write: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
         try:
-            return write()
+            write()
         except ConditionFailed as lost:
             _refuse_if_taken(lost)
-    raise Unavailable("others change the same things all the time; try again")
+            raise
+
+    return run
 
 
 def _refuse_if_taken(lost: ConditionFailed) -> None:
@@ -172,13 +173,6 @@ def _refuse_if_taken(lost: ConditionFailed) -> None:
         raise Conflict("this name is taken", code="name_taken", field="name") from lost
 
 
-def _living(number: int) -> Service:
-    service = get_service(number)
-    if service.deleted_at is not None:
-        raise NotFound(f"there is no service {number}")
-    return service
-
-
 def _require_whole_target(values: Mapping[str, Any]) -> None:
     missing = [name for name in _TARGET if values.get(name) is None]
     if missing and len(missing) < len(_TARGET):
@@ -190,12 +184,18 @@ def _require_whole_target(values: Mapping[str, Any]) -> None:
 
 
 def _require_idle(service: Service) -> None:
-    if service.deploying is None and service.waiting is None and not service.open_builds:
-        return
-    raise Conflict(
-        f"service {service.id} has builds or deployments under way; wait for them, or cancel them",
-        code="service_busy",
-    )
+    if service.deploying is not None or service.waiting is not None or service.open_builds:
+        raise Conflict(
+            f"service {service.id} has builds or deployments under way; wait until they have ended",
+            code="service_busy",
+        )
+    released = service.current is not None or service.baseline is not None
+    if released and service.due is not None and service.drift is None:
+        raise Conflict(
+            f"ECS is still on its way to what service {service.id} should run; "
+            "try again in a minute or two",
+            code="service_busy",
+        )
 
 
 def _updates(news: Mapping[str, Any], *, resumes: bool) -> list[Action]:

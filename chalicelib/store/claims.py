@@ -4,7 +4,7 @@ from pynamodb.exceptions import UpdateError
 
 from chalicelib.store.models import Claim
 from chalicelib.store.moves import Move, change, create
-from chalicelib.store.reads import find, unavailable
+from chalicelib.store.reads import failure, find
 
 
 def next_number(counter: str, amount: int = 1) -> int:
@@ -13,7 +13,7 @@ def next_number(counter: str, amount: int = 1) -> int:
     try:
         claim.update(actions=[Claim.value.add(amount)], add_version_condition=False)
     except UpdateError as error:
-        raise unavailable(error) from error
+        raise failure(error) from error
     return int(claim.value or 0) - amount + 1
 
 

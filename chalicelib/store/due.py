@@ -40,8 +40,7 @@ def due_keys(now: int) -> Iterator[str]:
 def oldest_queued_build() -> str | None:
     """The key of the build that has waited longest, as far as one page of the index tells."""
     with reading():
-        queued = Job.due_index.query(
-            DUE, filter_condition=Job.status == BuildStatus.QUEUED, limit=100, page_size=100
-        )
-        oldest = min(queued, key=lambda row: row.number, default=None)
+        found = Job.due_index.query(DUE, limit=100, page_size=100)
+        queued = (job for job in found if job.status == BuildStatus.QUEUED)
+        oldest = min(queued, key=lambda job: job.number, default=None)
     return oldest.id if oldest else None

@@ -5,6 +5,7 @@ from typing import TypeVar
 from pynamodb.expressions.update import Action
 
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, job_id, may_follow
+from chalicelib.errors import Lost
 from chalicelib.store.due import rest
 from chalicelib.store.models import Build, Deployment, Job
 from chalicelib.store.moves import Move, change
@@ -47,10 +48,14 @@ def service_key(service_id: int, kind: str) -> str:
 
 
 def become(job: _J, status: BuildStatus | DeploymentStatus, *actions: Action) -> Move:
-    """Move a job to another status; a step that its table does not allow is a bug."""
+    """Move a job to another status.
+
+    Raises Lost where its table does not allow the step: the row was read before somebody else
+    moved it on.
+    """
     kind = "build" if isinstance(job, Build) else "deploy"
     if not may_follow(job.status, status, kind=kind):
-        raise ValueError(f"{job.id} cannot go from {job.status} to {status}")
+        raise Lost(f"{job.id} cannot go from {job.status} to {status}")
     return change(job, Job.status.set(status), *actions)
 
 

@@ -26,7 +26,7 @@ from chalicelib.settings import settings
 # Short time-outs, few tries: GitHub hangs up after ten seconds, and so does a person.
 CONNECT_TIMEOUT = 1
 READ_TIMEOUT = 1
-RETRIES: Any = {"total_max_attempts": 2, "mode": "standard"}
+MAX_RETRIES = 1  # PynamoDB reads no retry_configuration from a model, only this
 
 DUE = "y"  # the one value of `due`: an index needs a partition, and a row without it is not in it
 
@@ -52,7 +52,7 @@ def _meta(table: str) -> Any:
             "billing_mode": PAY_PER_REQUEST_BILLING_MODE,
             "connect_timeout_seconds": CONNECT_TIMEOUT,
             "read_timeout_seconds": READ_TIMEOUT,
-            "retry_configuration": RETRIES,
+            "max_retry_attempts": MAX_RETRIES,
         },
     )
 

@@ -19,9 +19,10 @@ from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
+from chalicelib import budget
 from chalicelib.errors import Lost
-from chalicelib.store.models import CONNECT_TIMEOUT, READ_TIMEOUT, RETRIES
-from chalicelib.store.reads import unavailable
+from chalicelib.store.models import CONNECT_TIMEOUT, MAX_RETRIES, READ_TIMEOUT
+from chalicelib.store.reads import failure
 
 CONFLICT_TRIES = 3
 _FAILED = "ConditionalCheckFailed"
@@ -69,9 +70,10 @@ def remove(row: Model) -> Move:
 def commit(*moves: Move) -> None:
     """Write all moves in one transaction.
 
-    Raises ConditionFailed (a Lost) when a row had moved on, Unavailable when DynamoDB does not
-    answer, is throttling, or keeps reporting a conflict with another transaction.
+    Raises ConditionFailed (a Lost) when a row had moved on, Lost when other transactions keep
+    being on the same rows, Unavailable when DynamoDB does not answer or is throttling.
     """
+    budget.check()
     merged = _merge(moves)
     for attempt in range(CONFLICT_TRIES):
         try:
@@ -84,10 +86,11 @@ def commit(*moves: Move) -> None:
                 sent = [move.row for move in _as_sent(merged)]
                 lost = [row for row, code in zip(sent, codes, strict=True) if code == _FAILED]
                 raise ConditionFailed(lost) from error
+            if "TransactionConflict" not in codes:
+                raise failure(error) from error
             # botocore does not repeat these; every other passing trouble it has repeated already.
-            if "TransactionConflict" not in codes or attempt == CONFLICT_TRIES - 1:
-                raise unavailable(error) from error
             time.sleep(random.uniform(0.02, 0.1) * 2**attempt)
+    raise Lost("other changes of the same rows are always under way")
 
 
 def _write(moves: Sequence[Move]) -> None:
@@ -155,5 +158,5 @@ def _connection() -> Connection:
     return Connection(
         connect_timeout_seconds=CONNECT_TIMEOUT,
         read_timeout_seconds=READ_TIMEOUT,
-        retry_configuration=RETRIES,
+        max_retry_attempts=MAX_RETRIES,
     )

@@ -10,7 +10,10 @@ from pynamodb.exceptions import DoesNotExist, PynamoDBException
 from pynamodb.indexes import Index
 from pynamodb.models import Model
 
+from chalicelib import budget
 from chalicelib.errors import NotFound, Unavailable
+
+_FOR_GOOD = {"AccessDeniedException", "ResourceNotFoundException", "ValidationException"}
 
 _M = TypeVar("_M", bound=Model)
 
@@ -23,23 +26,30 @@ class Page(Generic[_M]):
     before: int | None
 
 
-def unavailable(error: PynamoDBException) -> Unavailable:
-    """DynamoDB did not do what was asked, and asking again may help."""
+def failure(error: PynamoDBException) -> Exception:
+    """What to raise for a call that DynamoDB did not do.
+
+    Unavailable, where asking again may help. What it will never do (a wrong request, no
+    permission, no table) is a fault of ours or of the installation, and stays what it is.
+    """
     # Not PynamoDB's `cause_response_code`, which breaks on a time-out: its `response` is None.
     response = getattr(error.cause, "response", None) or {}
     code = response.get("Error", {}).get("Code", "no answer")
+    if code in _FOR_GOOD:
+        return error
     return Unavailable(f"the database did not answer ({code})")
 
 
 @contextmanager
 def reading() -> Iterator[None]:
     """Turn PynamoDB's failures inside the block into Unavailable."""
+    budget.check()
     try:
         yield
     except DoesNotExist:
         raise
     except PynamoDBException as error:
-        raise unavailable(error) from error
+        raise failure(error) from error
 
 
 def get(model: type[_M], key: int | str, *, missing: str) -> _M:

@@ -1,7 +1,7 @@
 """Services: reading them, and the moves on their slot and their open builds."""
 
 from chalicelib.store.due import look_again
-from chalicelib.store.models import Build, Service
+from chalicelib.store.models import Build, Deployment, Service
 from chalicelib.store.moves import Move, change
 from chalicelib.store.reads import find, get
 
@@ -16,13 +16,22 @@ def find_service(number: int) -> Service | None:
     return find(Service, number)
 
 
-def hand_over(service: Service, *, at: int) -> Move:
-    """The slot's holder has ended: the waiting deployment gets the slot, if there is one."""
-    if service.waiting is None:
-        slot = (Service.deploying.remove(),)
-    else:
-        slot = (Service.deploying.set(service.waiting), Service.waiting.remove())
-    return change(service, *slot, *look_again(at))
+def hand_over(service: Service, waiting: Deployment | None, *, at: int) -> tuple[Move, ...]:
+    """The slot's holder has ended: the waiting deployment gets the slot, if there is one.
+
+    Its time begins with the slot: what it waited for others is not counted against it.
+    """
+    if waiting is None:
+        return (change(service, Service.deploying.remove(), *look_again(at)),)
+    return (
+        change(
+            service,
+            Service.deploying.set(waiting.number),
+            Service.waiting.remove(),
+            *look_again(at),
+        ),
+        change(waiting, Deployment.deadline_at.set(at + service.deploy_minutes * 60)),
+    )
 
 
 def open_build(service: Service, number: int) -> Move:

@@ -7,7 +7,7 @@ from chalice.app import Blueprint, CloudWatchEvent, Rate
 from chalicelib.pipeline.reconcile import reconcile_due
 
 # Left for the step under way when the time is up.
-RESERVE_MS = 15_000
+RESERVE_MS = 10_000
 
 blueprint = Blueprint(__name__)
 

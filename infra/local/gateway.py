@@ -23,8 +23,9 @@ MAX_BYTES = 10 * 1024 * 1024
 
 def create_gateway(app: Chalice, port: int) -> HTTPServer:
     """A server of `app` on loopback, listening but not serving yet; raises OSError."""
-    server: Any = create_local_server(app, Config(), "127.0.0.1", port).server
-    server.RequestHandlerClass = partial(_Handler, app_object=app, config=Config())
+    server: HTTPServer = create_local_server(app, Config(), "127.0.0.1", port).server
+    handler: Any = partial(_Handler, app_object=app, config=Config())
+    server.RequestHandlerClass = handler
     return server
 
 

@@ -15,7 +15,7 @@ from infra.local import clock, codebuild, ecs
 
 logger = logging.getLogger("slipway.local")
 PERIOD = 60.0
-TIMEOUTS_MS = {"on_wakeup": 30_000, "on_cloud_event": 30_000, "on_schedule": 55_000}
+TIMEOUTS_MS = {"on_wakeup": 30_000, "on_cloud_event": 30_000, "on_schedule": 30_000}
 
 
 class Pump:

@@ -11,7 +11,7 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.definitions import fingerprint, image_of, next_task_definition
+from chalicelib.domain.definitions import fingerprint, next_task_definition
 from chalicelib.errors import Rejected
 
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/hello@sha256:" + "b" * 64
@@ -132,18 +132,14 @@ def test_everything_but_the_image_of_the_one_container_is_kept(
     before = copy.deepcopy(current)
     request = next_task_definition(current, container=chosen, image=IMAGE)
     assert current == before
-    assert image_of(request, chosen) == IMAGE
+    images = {each["name"]: each["image"] for each in request["containerDefinitions"]}
+    assert images[chosen] == IMAGE
     assert not READ_ONLY.keys() & request.keys()
     for old, new in zip(containers, request["containerDefinitions"], strict=True):
         assert new == (old if old["name"] != chosen else {**old, "image": IMAGE})
     for key, value in extra.items():
         assert request.get(key, value) == value
         assert key in request or value in ("", [], {})
-
-
-def test_the_image_of_a_container_is_found_by_its_name() -> None:
-    assert image_of(CURRENT, "sidecar") == "proxy:1"
-    assert image_of(CURRENT, "web") is None
 
 
 def test_a_fingerprint_does_not_depend_on_tags_or_the_order_of_keys() -> None:

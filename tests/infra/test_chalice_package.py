@@ -16,7 +16,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package of the dev stage, without the libraries: a test downloads nothing."""
     directory = tmp_path_factory.mktemp("package")
     application = directory / "application"
-    write_application(application, EXAMPLE, {})
+    write_application(application, EXAMPLE)
     (application / "requirements.txt").write_text("")
     package_application(application, directory, stage="dev", region=EXAMPLE.region)
     return directory

@@ -3,13 +3,20 @@
 import ast
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import botocore.session
 import pytest
 from botocore import xform_name
+from botocore.client import BaseClient
 
+from infra.local.pump import Pump
 from infra.package import EXAMPLE, ROOT, Installation, move
+from tests.client import Api
+from tests.embedded import Cloud, cloud, sha
+
+__all__ = ["cloud"]
 
 POLICIES = sorted((ROOT / ".chalice").glob("policy-*.json"))
 # The only ones that AWS's service authorization reference gives no resource to.
@@ -28,6 +35,17 @@ def _list(value: str | list[str]) -> list[str]:
 
 def _actions(name: str) -> set[str]:
     return {action for statement in _statements(name) for action in _list(statement["Action"])}
+
+
+def _granted_rows(name: str) -> set[tuple[str, str]]:
+    """(action, table or index) of DynamoDB."""
+    return {
+        (action.removeprefix("dynamodb:"), arn.rpartition("table/")[2])
+        for statement in _statements(name)
+        for action in _list(statement["Action"])
+        for arn in _list(statement["Resource"])
+        if action.startswith("dynamodb:")
+    }
 
 
 def _called() -> set[str]:
@@ -58,7 +76,6 @@ CALLED = (_called() - {"sqs:SendMessageBatch"}) | {
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",
     "sqs:GetQueueAttributes",
-    "logs:CreateLogGroup",
     "logs:CreateLogStream",
     "logs:PutLogEvents",
     "ecs:TagResource",
@@ -124,14 +141,114 @@ def test_what_the_code_calls_is_granted_and_nothing_else() -> None:
     assert ours == CALLED
 
 
+def test_the_api_alone_reads_tokens_projects_and_receipts_and_nobody_writes_tokens() -> None:
+    for name in ALL:
+        for table in ("tokens", "projects", "receipts"):
+            actions = {
+                action for action, place in _granted_rows(name) if place == f"slipway-{table}"
+            }
+            assert bool(actions) is (name == "api"), (name, table)
+            assert table != "tokens" or actions <= {"GetItem"}
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str, str]]:
+    """What the functions do to tables from now on: (policy, action, what of its ARN is ours)."""
+    seen: set[tuple[str, str, str]] = set()
+    running: list[str] = []
+    invoke, request = Pump._invoke, Api.request
+    call: Any = vars(BaseClient)["_make_api_call"]
+
+    def as_function(name: str, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        running.append(name)
+        try:
+            return run(*args, **kwargs)
+        finally:
+            running.pop()
+
+    def recorded(client: Any, operation: str, request: dict[str, Any]) -> Any:
+        if running and client.meta.service_model.service_name == "dynamodb":
+            seen.update((running[-1], *access) for access in _accesses(operation, request))
+        return call(client, operation, request)
+
+    monkeypatch.setattr(
+        Pump,
+        "_invoke",
+        lambda pump, name, event: as_function(POLICY_OF[name], invoke, pump, name, event),
+    )
+    monkeypatch.setattr(Api, "request", lambda *a, **k: as_function("api", request, *a, **k))
+    monkeypatch.setattr(BaseClient, "_make_api_call", recorded)
+    return seen
+
+
+POLICY_OF = {
+    "on_wakeup": "wakeup",
+    "on_cloud_event": "cloud-event",
+    "on_schedule": "schedule",
+}
+
+
+def _accesses(operation: str, request: dict[str, Any]) -> set[tuple[str, str]]:
+    """(action, table or index): a transaction needs the permission of each of its parts."""
+    if operation == "TransactWriteItems":
+        verbs = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
+        return {
+            (verbs[kind], part["TableName"])
+            for item in request["TransactItems"]
+            for kind, part in item.items()
+        }
+    if operation == "BatchGetItem":
+        return {(operation, table) for table in request["RequestItems"]}
+    index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
+    return {(operation, request["TableName"] + index)}
+
+
+def test_a_story_from_push_to_rollback_and_deletion_needs_what_is_granted_and_no_more(
+    cloud: Cloud, calls: set[tuple[str, str, str]]
+) -> None:
+    cloud.api.post("/v1/projects", {"name": "another"})
+    assert cloud.api.get("/v1/projects").status == 200
+    other = cloud.add_service("other", auto_deploy=False)
+    cloud.release(1)
+    cloud.release(2)
+    cloud.push(sha(3))
+    for path in ("builds", "deployments", "rollback"):
+        assert cloud.api.get(f"/v1/cicd/services/{cloud.service_id}/{path}").status == 200
+    assert cloud.api.get(f"/v1/projects/{cloud.project}/services").status == 200
+    cloud.lose_messages()
+    cloud.tick()
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout(settle=False)
+    cloud.tick()
+    cloud.end_build(3, "FAILED")
+    cloud.change_service(branch="other")
+    assert cloud.api.request("DELETE", f"/v1/services/{other}").status in {204, 409}
+
+    granted = {(name, *row) for name in ALL for row in _granted_rows(name)}
+    assert calls <= granted
+    print(sorted(granted - calls))
+    assert 0
+
+
 def test_an_installation_gets_policies_with_its_own_names_alone() -> None:
-    mine = Installation(account="210987654321", region="us-east-2", prefix="slipway-dev")
+    mine = Installation("210987654321", "us-east-2", prefix="slipway-dev", build_log_dir="/dev")
     for path in POLICIES:
         moved = move(path.read_text(), mine)
         assert json.loads(moved)
         assert EXAMPLE.account not in moved
         assert EXAMPLE.region not in moved
         assert not re.search(r"[:/]slipway(?!-dev)", moved)
+
+
+def test_an_installation_s_policies_speak_of_its_own_logs_and_roles() -> None:
+    mine = Installation(
+        prefix="slipway-dev", build_log_dir="/slipway-dev/logs", task_roles="shop/ecs-*"
+    )
+    api = move((ROOT / ".chalice/policy-api.json").read_text(), mine)
+    assert ":log-group:/slipway-dev/logs/builds:log-stream:*" in api
+    wakeup = move((ROOT / ".chalice/policy-wakeup.json").read_text(), mine)
+    assert '"arn:aws:iam::123456789012:role/shop/ecs-*"' in wakeup
 
 
 def test_a_function_writes_to_its_own_logs_after_a_move() -> None:

@@ -71,20 +71,18 @@ def test_a_build_whose_start_was_not_answered_is_started_once(
     assert cloud.build(1)["status"] == "success"
 
 
-@pytest.mark.parametrize(
-    "operation",
-    ["ecs.RegisterTaskDefinition", "ecs.UpdateService", "dynamodb.TransactWriteItems"],
-)
-def test_a_deployment_with_lost_answers_is_rolled_out_once(
-    cloud: Cloud, trouble: Trouble, operation: str
-) -> None:
+def test_a_deployment_with_lost_answers_is_rolled_out_once(cloud: Cloud, trouble: Trouble) -> None:
     cloud.push(sha(1))
     cloud.settle()
     cloud.finish_build(1, settle=False)
     cloud.tick()
-    trouble.lose_answers(operation)
-    cloud.settle()
-    for _ in range(2):
+    for operation in (
+        "ecs.RegisterTaskDefinition",
+        "dynamodb.TransactWriteItems",
+        "ecs.UpdateService",
+    ):
+        trouble.lose_answers(operation)
+    for _ in range(5):
         cloud.tick()
     assert cloud.rollouts() == 1
     assert cloud.deployment(1)["task_definition"] == cloud.definition_on_ecs()
@@ -97,45 +95,37 @@ def test_an_accepted_push_is_built_though_the_process_died_before_it_said_so(
 ) -> None:
     trouble.kill_before("sqs.SendMessageBatch")
     with pytest.raises(Killed):
-        cloud.push(sha(1), delivery="the-one")
+        cloud.push(sha(1), pushed_at=1557933657)
     cloud.tick()
     assert cloud.builds_in_codebuild() == ["build-1"]
-    assert cloud.push(sha(1), delivery="the-one").body["duplicate"] is True
+    assert cloud.push(sha(1), pushed_at=1557933657).body["duplicate"] is True
+
+
+DEADLY = (
+    "codebuild.StartBuild",
+    "codebuild.BatchGetBuilds",
+    "ecs.RegisterTaskDefinition",
+    "ecs.UpdateService",
+    "sqs.SendMessageBatch",
+)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize(
-    "operation",
-    [
-        "codebuild.StartBuild",
-        "codebuild.BatchGetBuilds",
-        "ecs.RegisterTaskDefinition",
-        "ecs.UpdateService",
-        "sqs.SendMessageBatch",
-    ],
-)
-def test_a_worker_that_dies_at_any_call_leaves_nothing_undone(
-    cloud: Cloud, trouble: Trouble, operation: str, when: str
+def test_workers_that_die_at_every_kind_of_call_leave_nothing_undone(
+    cloud: Cloud, trouble: Trouble, when: str
 ) -> None:
     cloud.push(sha(1))
-    kill = trouble.kill_before if when == "before" else trouble.kill_after
-    kill(operation)
-    died = 0
-
-    def minutes(number: int) -> None:
-        nonlocal died
-        for _ in range(number):
+    for operation in DEADLY:
+        (trouble.kill_before if when == "before" else trouble.kill_after)(operation)
+    deaths = 0
+    for act in (lambda: cloud.finish_build(1, settle=False), cloud.finish_rollout, lambda: None):
+        for _ in range(4):
             try:
                 cloud.tick()
             except Killed:
-                died += 1
-
-    minutes(3)
-    cloud.finish_build(1, settle=False)
-    minutes(3)
-    cloud.finish_rollout(settle=False)
-    minutes(3)
-    assert died == 1
+                deaths += 1
+        act()
+    assert deaths == len(DEADLY)
     assert cloud.build(1)["status"] == "success"
     assert cloud.statuses(1) == ["success"]
     assert cloud.service()["current_deployment_id"] == 1
@@ -177,3 +167,13 @@ def test_a_refused_rollout_fails_with_the_reason_and_frees_the_slot(
     assert cloud.deployment(1)["status"] == "failed"
     assert "ECS RegisterTaskDefinition: refused" in cloud.deployment(1)["error"]
     assert cloud.service()["deploying_deployment_id"] is None
+
+
+def test_a_database_that_does_not_answer_twice_is_unavailable(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    for operation in ("GetItem", "UpdateItem", "TransactWriteItems"):
+        trouble.lose_answers(f"dynamodb.{operation}")
+        answer = cloud.api.post(f"/v1/cicd/services/{cloud.service_id}/build", {})
+        assert (answer.status, answer.body["code"]) == (503, "unavailable")
+        assert "the database did not answer" in answer.body["detail"]

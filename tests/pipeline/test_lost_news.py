@@ -65,7 +65,7 @@ def test_with_all_news_lost_everything_ends_within_two_minutes(
     assert ends(cloud) == EXPECTED
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_with_events_tripled_and_shuffled_the_ends_are_the_same(cloud: Cloud, seed: int) -> None:
     chance, heard = random.Random(seed), []
 

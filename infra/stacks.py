@@ -1,0 +1,127 @@
+"""CloudFormation stacks of the account and region that the AWS credentials are for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_cloudformation.type_defs import ParameterTypeDef, StackTypeDef
+
+# AWS: "Stack update behaviors" and "Stack failure options".
+_ONLY_TO_DELETE = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
+_FAILED = frozenset({"CREATE_FAILED", "UPDATE_FAILED"})
+
+
+class Refused(Exception):
+    """Why a command does nothing, and what to do about it: one line each."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack that exists, as CloudFormation describes it."""
+
+    status: str
+    parameters: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+def open_session() -> boto3.Session:
+    """The session that all calls go through; raises Refused without credentials or a region."""
+    session = boto3.Session()
+    if session.get_credentials() is None:
+        raise Refused(
+            "There are no AWS credentials; nothing was done.\n"
+            "Sign in (`aws sso login`, or set AWS_PROFILE or AWS_ACCESS_KEY_ID) and run it again."
+        )
+    if session.region_name is None:
+        raise Refused(
+            "No AWS region is chosen; nothing was done.\n"
+            "Set one, for instance AWS_DEFAULT_REGION=eu-west-1, and run it again."
+        )
+    return session
+
+
+def find_stack(cloudformation: "CloudFormationClient", name: str) -> Stack | None:
+    """The stack of this name, or None.
+
+    Raises Refused for one that CloudFormation lets nobody use or update any more.
+    """
+    try:
+        found = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+    if found["StackStatus"] in _ONLY_TO_DELETE:
+        raise Refused(
+            f"The stack {name} is {found['StackStatus']}: it can only be deleted.\n"
+            f"Run `aws cloudformation delete-stack --stack-name {name}`, remove the tables that it "
+            "left (they keep their names), and run this again."
+        )
+    return _read(found)
+
+
+def apply_stack(
+    cloudformation: "CloudFormationClient",
+    name: str,
+    template: Mapping[str, str],
+    parameters: Mapping[str, str],
+) -> Mapping[str, str]:
+    """Create or update the stack `name`, wait for it, and return its outputs.
+
+    `template` is TemplateBody or TemplateURL. Parameters of an existing stack that are not given
+    keep their values, as far as the template still has them. What fails while it is created stays
+    as it is and the next call goes on with it: undone, it would leave its tables behind, whose
+    names were taken then. Raises Refused, ClientError or WaiterError.
+    """
+    before = find_stack(cloudformation, name)
+    given: list[ParameterTypeDef] = [
+        {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+    ]
+    capabilities = {"Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]}
+    request = {"StackName": name, **template, **capabilities}
+    if before is None:
+        request |= {"Parameters": given, "DisableRollback": True}
+        cloudformation.create_stack(**request)  # type: ignore[arg-type]
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=name)
+    else:
+        kept = before.parameters.keys() & _parameters_of(cloudformation, template)
+        request["Parameters"] = given + [
+            {"ParameterKey": key, "UsePreviousValue": True}
+            for key in sorted(kept - parameters.keys())
+        ]
+        if before.status in _FAILED:
+            # Only so does CloudFormation update a stack from these states.
+            request["DisableRollback"] = True
+        if _update(cloudformation, request):
+            cloudformation.get_waiter("stack_update_complete").wait(StackName=name)
+    return _read(cloudformation.describe_stacks(StackName=name)["Stacks"][0]).outputs
+
+
+def _read(stack: "StackTypeDef") -> Stack:
+    return Stack(
+        status=stack["StackStatus"],
+        parameters={p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", [])},
+        outputs={o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])},
+    )
+
+
+def _parameters_of(
+    cloudformation: "CloudFormationClient", template: Mapping[str, str]
+) -> frozenset[str]:
+    summary = cloudformation.get_template_summary(**template)  # type: ignore[arg-type]
+    return frozenset(parameter["ParameterKey"] for parameter in summary.get("Parameters", []))
+
+
+def _update(cloudformation: "CloudFormationClient", request: Mapping[str, object]) -> bool:
+    try:
+        cloudformation.update_stack(**request)  # type: ignore[arg-type]
+    except ClientError as error:
+        if "No updates are to be performed" in str(error):
+            return False
+        raise
+    return True

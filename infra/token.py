@@ -1,0 +1,60 @@
+"""`make token`: an admin token of a deployed stage, for whoever may write to its tables.
+
+The API has no route for it: the first token has to come from somewhere.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.errors import SlipwayError
+from infra.deploy import environment_of
+from infra.stacks import Refused, find_stack, open_session
+
+
+def stage_outputs(stage: str) -> Mapping[str, str]:
+    """What the stack of a stage puts out; raises Refused where it is not deployed."""
+    session = open_session()
+    stack = find_stack(session.client("cloudformation"), f"slipway-{stage}")
+    if stack is None or not stack.outputs:
+        raise Refused(
+            f"The stage {stage} is not deployed to {session.region_name} in this account.\n"
+            f"Deploy it first: make deploy STAGE={stage}"
+        )
+    return stack.outputs
+
+
+def create_admin_token(outputs: Mapping[str, str], name: str) -> str:
+    """Create a token in the tables that `outputs` name; it can never be read again.
+
+    Raises SlipwayError.
+    """
+    environment = environment_of(outputs)
+    del environment["WEBHOOK_SECRET"]  # its name, which is nothing to verify deliveries with
+    os.environ.update(environment)
+    # Only now: the models read their tables' names when they are imported.
+    from chalicelib.access import Role, create_token
+
+    return create_token(name, Role.ADMIN)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Create an admin token of a deployed stage and print it: nobody can read it again."""
+    parser = argparse.ArgumentParser(prog="make token", description=main.__doc__)
+    parser.add_argument("stage", choices=["dev", "prod"])
+    parser.add_argument("--name", default="operator", help="how the audit trail names its holder")
+    options = parser.parse_args(arguments)
+    try:
+        token = create_admin_token(stage_outputs(options.stage), options.name)
+    except Refused as refusal:
+        sys.exit(str(refusal))
+    except (BotoCoreError, ClientError, SlipwayError) as error:
+        sys.exit(f"{error}\nCheck that these credentials may write to the stage's tables.")
+    print(token)
+
+
+if __name__ == "__main__":
+    main()

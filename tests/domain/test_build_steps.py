@@ -1,0 +1,62 @@
+"""The next step of a build: full tables."""
+
+import pytest
+
+from chalicelib.domain.builds import (
+    BuildReport,
+    Progress,
+    Start,
+    decide_progress,
+    decide_start,
+)
+from chalicelib.domain.timing import TOKEN_LIFE, UNKNOWN_GRACE
+
+NOW, SOON, PAST = 10_000, 10_001, 9_999
+
+
+@pytest.mark.parametrize(
+    ("deadline_at", "attempt_at", "step"),
+    [
+        (SOON, None, Start.BEGIN),
+        (NOW, None, Start.BEGIN),
+        (PAST, None, Start.GIVE_UP),
+        (SOON, NOW, Start.REPEAT),
+        (SOON, NOW - TOKEN_LIFE, Start.REPEAT),
+        (SOON, NOW - TOKEN_LIFE - 1, Start.FIND),
+        (PAST, NOW, Start.FIND),
+        (PAST, NOW - TOKEN_LIFE - 1, Start.FIND),
+    ],
+)
+def test_a_build_is_started_once(deadline_at: int, attempt_at: int | None, step: Start) -> None:
+    assert decide_start(now=NOW, deadline_at=deadline_at, attempt_at=attempt_at) is step
+
+
+@pytest.mark.parametrize(
+    ("status", "in_time", "late"),
+    [
+        ("IN_PROGRESS", Progress.WAIT, Progress.STOP),
+        ("SUCCEEDED", Progress.SUCCEED, Progress.SUCCEED),
+        ("FAILED", Progress.FAIL, Progress.FAIL),
+        ("FAULT", Progress.FAIL, Progress.FAIL),
+        ("TIMED_OUT", Progress.FAIL, Progress.FAIL),
+        ("STOPPED", Progress.CANCEL, Progress.FAIL),
+    ],
+)
+def test_a_build_follows_what_codebuild_says(
+    status: str, in_time: Progress, late: Progress
+) -> None:
+    """StatusType in the CodeBuild API reference has these six values."""
+    report = BuildReport(id="project:1", status=status, phase="BUILD")
+    steps = [
+        decide_progress(report, now=NOW, since=0, deadline_at=deadline) for deadline in (NOW, PAST)
+    ]
+    assert steps == [in_time, late]
+
+
+@pytest.mark.parametrize("deadline_at", [PAST, SOON])
+def test_a_build_that_codebuild_does_not_know_yet_has_a_while(deadline_at: int) -> None:
+    def step(since: int) -> Progress:
+        return decide_progress(None, now=NOW, since=since, deadline_at=deadline_at)
+
+    assert step(NOW - UNKNOWN_GRACE) is Progress.WAIT
+    assert step(NOW - UNKNOWN_GRACE - 1) is Progress.LOSE

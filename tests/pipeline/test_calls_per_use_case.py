@@ -1,0 +1,129 @@
+"""What each use case costs in AWS calls: known numbers, whatever the history.
+
+An HTTP request's numbers include one GetItem for its token, except for the webhook's, which has
+none. `pytest -s` prints the table.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from chalicelib.pipeline.reconcile import reconcile
+from infra.local import codebuild
+from tests.embedded import Cloud, sha
+from tests.sdk import Calls
+
+TABLE = {
+    "receive a push": "GetItem*2 BatchGetItem UpdateItem TransactWriteItems SendMessageBatch",
+    "receive it again": "GetItem*2 BatchGetItem",
+    "start a build": "GetItem TransactWriteItems*2 StartBuild",
+    "see a build's progress": "GetItem BatchGetBuilds TransactWriteItems",
+    "see nothing new of a build": "GetItem BatchGetBuilds",
+    "end a build and deploy it": "GetItem*2 BatchGetBuilds DescribeImages UpdateItem "
+    "TransactWriteItems Query SendMessageBatch",
+    "look at an ended build": "GetItem",
+    "begin a rollout": "GetItem BatchGetItem DescribeServices DescribeImages "
+    "DescribeTaskDefinition RegisterTaskDefinition TransactWriteItems UpdateService",
+    "see nothing new of a rollout": "GetItem BatchGetItem DescribeServices",
+    "end a rollout": "GetItem BatchGetItem DescribeServices TransactWriteItems SendMessageBatch",
+    "look at a service at rest": "GetItem BatchGetItem DescribeServices TransactWriteItems",
+    "ask for a build": "GetItem*2 UpdateItem TransactWriteItems SendMessageBatch",
+    "preview a rollback": "GetItem*2 BatchGetItem*2 DescribeImages",
+    "ask for a rollback": "GetItem*2 BatchGetItem*2 DescribeImages UpdateItem "
+    "TransactWriteItems SendMessageBatch",
+    "begin a rollback": "GetItem BatchGetItem*2 DescribeServices DescribeImages "
+    "DescribeTaskDefinition RegisterTaskDefinition TransactWriteItems UpdateService",
+    "end a rollback": "GetItem BatchGetItem*2 DescribeServices TransactWriteItems SendMessageBatch",
+    "ask for a deployment": "GetItem*3 DescribeImages UpdateItem TransactWriteItems "
+    "SendMessageBatch",
+    "see a rollout fail": "GetItem BatchGetItem DescribeServices TransactWriteItems "
+    "SendMessageBatch",
+    "see a build fail": "GetItem*2 BatchGetBuilds TransactWriteItems Query",
+    "show a build": "GetItem*2",
+    "list builds": "GetItem*2 Query",
+    "show a job": "GetItem*2",
+    "a minute in which nothing is due": "Query*2",
+}
+
+
+class Meter:
+    """Notes which operations a use case calls, in the order in which they first come."""
+
+    def __init__(self, calls: Calls) -> None:
+        self.table: dict[str, str] = {}
+        self._calls = calls
+
+    def __call__(self, use_case: str, act: Callable[[], object]) -> None:
+        self._calls.clear()
+        act()
+        self.table[use_case] = " ".join(
+            name.partition(".")[2] + (f"*{times}" if times > 1 else "")
+            for name, times in self._calls.counted.items()
+        )
+        print(f"{use_case:32} {self.table[use_case]}")
+
+
+def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls) -> None:
+    meter = Meter(calls)
+    service = f"service-{cloud.service_id}"
+    path = f"/v1/cicd/services/{cloud.service_id}"
+    for number in (1, 2):
+        cloud.release(number)
+
+    meter("receive a push", lambda: cloud.push(sha(3), delivery="three"))
+    meter("receive it again", lambda: cloud.push(sha(3), delivery="three"))
+    meter("start a build", lambda: reconcile("build-3"))
+    codebuild.engine().claim()
+    meter("see a build's progress", lambda: reconcile("build-3"))
+    meter("see nothing new of a build", lambda: reconcile("build-3"))
+    cloud.finish_build(3, settle=False)
+    meter("end a build and deploy it", lambda: reconcile("build-3"))
+    meter("look at an ended build", lambda: reconcile("build-3"))
+    meter("begin a rollout", lambda: reconcile(service))
+    meter("see nothing new of a rollout", lambda: reconcile(service))
+    cloud.finish_rollout(settle=False)
+    meter("end a rollout", lambda: reconcile(service))
+    meter("look at a service at rest", lambda: reconcile(service))
+    cloud.settle()
+
+    tag = cloud.build(2)["image_tag"]
+    meter("ask for a build", lambda: cloud.api.post(f"{path}/build", {}))
+    meter("preview a rollback", cloud.preview)
+    meter("ask for a rollback", cloud.roll_back)
+    meter("begin a rollback", lambda: reconcile(service))
+    cloud.finish_rollout(settle=False)
+    meter("end a rollback", lambda: reconcile(service))
+    meter("ask for a deployment", lambda: cloud.deploy(tag))
+    cloud.settle()
+    cloud.fail_rollout(settle=False)
+    meter("see a rollout fail", lambda: reconcile(service))
+    cloud.finish_rollout()
+    cloud.end_build(4, "FAILED", settle=False)
+    meter("see a build fail", lambda: reconcile("build-4"))
+    cloud.settle()
+
+    meter("show a build", lambda: cloud.build(1))
+    meter("list builds", lambda: cloud.api.get(f"{path}/builds"))
+    meter("show a job", lambda: cloud.job("build-1"))
+    for _ in range(2):
+        cloud.tick()
+    meter("a minute in which nothing is due", cloud.tick)
+    assert meter.table == TABLE
+
+
+@pytest.mark.parametrize(("services", "batches"), [(1, 1), (2, 1), (30, 3)])
+def test_a_push_costs_the_same_however_many_services_follow_it(
+    cloud: Cloud, calls: Calls, services: int, batches: int
+) -> None:
+    for number in range(1, services):
+        cloud.add_service(f"service-{number}")
+    calls.clear()
+    answer = cloud.push(sha(1))
+    assert len(answer.body["builds"]) == services
+    assert calls.counted == {
+        "dynamodb.GetItem": 2,
+        "dynamodb.BatchGetItem": 1,
+        "dynamodb.UpdateItem": 1,
+        "dynamodb.TransactWriteItems": 1,
+        "sqs.SendMessageBatch": batches,
+    }

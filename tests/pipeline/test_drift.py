@@ -1,0 +1,81 @@
+"""What others do to an ECS service is shown and not fought; our own late calls are healed."""
+
+from infra.local import ecs
+from tests.embedded import MINUTE, Cloud, register, run_on_ecs, sha, task_definition
+
+
+def test_a_definition_of_somebody_else_is_shown_and_left_alone(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.advance(2 * MINUTE)
+    theirs = register("hello", "hello:by-hand")
+    run_on_ecs(theirs)
+    cloud.finish_rollout()
+    assert cloud.service()["drift"] == f"ECS runs {theirs}, which was not deployed by Slipway"
+    for _ in range(3):
+        cloud.tick()
+    assert cloud.definition_on_ecs() == theirs
+    assert cloud.service()["current_deployment_id"] == 1
+
+
+def test_the_next_deployment_starts_from_what_somebody_else_configured(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.advance(2 * MINUTE)
+    run_on_ecs(register("hello", "hello:by-hand", COLOUR="blue"))
+    cloud.finish_rollout()
+    cloud.release(2)
+    container = task_definition(cloud.definition_on_ecs())["containerDefinitions"][0]
+    assert container["environment"] == [{"name": "COLOUR", "value": "blue"}]
+    assert container["image"].endswith(cloud.deployment(2)["image_digest"])
+    assert cloud.service()["drift"] is None
+
+
+def test_drift_ends_when_the_current_release_runs_again(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.advance(2 * MINUTE)
+    ours = cloud.definition_on_ecs()
+    run_on_ecs(register("hello", "hello:by-hand"))
+    cloud.finish_rollout()
+    assert cloud.service()["drift"] is not None
+    run_on_ecs(ours)
+    cloud.finish_rollout()
+    cloud.tick()
+    assert cloud.service()["drift"] is None
+
+
+def test_a_late_call_of_ours_is_healed(cloud: Cloud) -> None:
+    cloud.release(1)
+    older = cloud.definition_on_ecs()
+    cloud.release(2)
+    newer = cloud.definition_on_ecs()
+    run_on_ecs(older)
+    cloud.settle()
+    assert cloud.definition_on_ecs() == newer
+    cloud.finish_rollout()
+    assert cloud.service()["drift"] is None
+    assert cloud.statuses(1, 2) == ["success", "success"]
+
+
+def test_a_late_call_during_a_rollout_is_healed(cloud: Cloud) -> None:
+    cloud.release(1)
+    older = cloud.definition_on_ecs()
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.finish_build(2)
+    wanted = cloud.deployment(2)["task_definition"]
+    run_on_ecs(older)
+    ecs.engine().drain_events()
+    cloud.tick()
+    assert cloud.definition_on_ecs() == wanted
+    cloud.finish_rollout()
+    assert cloud.statuses(2) == ["success"]
+
+
+def test_an_ecs_service_that_is_gone_fails_the_deployment_with_the_reason(cloud: Cloud) -> None:
+    cloud.change_service(ecs_service="nowhere")
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.finish_build(1)
+    deployment = cloud.deployment(1)
+    assert deployment["status"] == "failed"
+    assert deployment["error"] == "there is no active ECS service nowhere in cluster main"
+    assert cloud.service()["deploying_deployment_id"] is None

@@ -1,0 +1,107 @@
+"""The requests that change AWS, whole, as the SDK receives them."""
+
+from tests.embedded import CLUSTER, CONFIGURATION, REGISTRY, Cloud, sha
+from tests.sdk import Calls
+
+BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+
+
+def test_a_build_is_started_with_everything_that_was_asked_for(cloud: Cloud, calls: Calls) -> None:
+    cloud.change_service(
+        context_path="services/api",
+        dockerfile="docker/Dockerfile.prod",
+        platforms=["linux/amd64", "linux/arm64"],
+        build_args={"VERSION": "1; rm -rf /", "EMPTY": ""},
+        build_minutes=45,
+    )
+    cloud.push(sha(0xABC))
+    cloud.settle()
+    variables = {
+        "JOB_ID": "build-1",
+        "GIT_URL": "https://github.com/Codertocat/Hello-World.git",
+        "GIT_REF": "master",
+        "GIT_SHA": sha(0xABC),
+        "CONTEXT_PATH": "services/api",
+        "DOCKERFILE": "docker/Dockerfile.prod",
+        "PLATFORMS": "linux/amd64,linux/arm64",
+        "BUILD_ARGS": '{"EMPTY":"","VERSION":"1; rm -rf /"}',
+        "IMAGE": f"{REGISTRY}/hello",
+        "IMAGE_TAG": "master-000000000000-1",
+    }
+    assert calls.to("codebuild.StartBuild") == [
+        {
+            "projectName": "slipway-builds",
+            "idempotencyToken": "build-1-1",
+            "timeoutInMinutesOverride": 45,
+            "environmentVariablesOverride": [
+                {"name": name, "value": value, "type": "PLAINTEXT"}
+                for name, value in variables.items()
+            ],
+            "logsConfigOverride": {
+                "cloudWatchLogs": {
+                    "status": "ENABLED",
+                    "groupName": "/slipway/builds",
+                    "streamName": "build-1",
+                }
+            },
+        }
+    ]
+
+
+def test_a_rollout_changes_the_image_and_switches_the_breaker_on(
+    cloud: Cloud, calls: Calls
+) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    calls.clear()
+    digest = cloud.finish_build(1)
+    nothing = {"cpu": 0, "portMappings": [], "essential": True, "environment": []}
+    registered = calls.to("ecs.RegisterTaskDefinition")
+    assert [without_empty(each) for each in registered] == [
+        {
+            "family": "hello",
+            "taskRoleArn": "arn:aws:iam::123456789012:role/hello",
+            "networkMode": "bridge",
+            "containerDefinitions": [
+                without_empty(
+                    {
+                        **nothing,
+                        "name": "app",
+                        "image": f"{REGISTRY}/hello@{digest}",
+                        "memory": 128,
+                    }
+                ),
+                without_empty({**nothing, "name": "sidecar", "image": "proxy:1", "memory": 64}),
+            ],
+            "tags": [{"key": "team", "value": "shop"}],
+        }
+    ]
+    assert calls.to("ecs.UpdateService") == [
+        {
+            "cluster": CLUSTER,
+            "service": "hello",
+            "taskDefinition": cloud.deployment(1)["task_definition"],
+            "deploymentConfiguration": {**CONFIGURATION, **BREAKER},
+        }
+    ]
+    assert calls.to("codebuild.StopBuild") == []
+
+
+def without_empty(value: object) -> object:
+    """The same without what AWS reads as not set, at any depth."""
+    if isinstance(value, dict):
+        inner = {key: without_empty(each) for key, each in value.items()}
+        return {key: each for key, each in inner.items() if each not in ([], {}, None)}
+    return [without_empty(each) for each in value] if isinstance(value, list) else value
+
+
+def test_nothing_is_ever_forced(cloud: Cloud, calls: Calls) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    updates = calls.to("ecs.UpdateService")
+    assert [sorted(each) for each in updates] == [
+        ["cluster", "deploymentConfiguration", "service", "taskDefinition"]
+    ] * 3

@@ -1,0 +1,103 @@
+"""What EventBridge tells, and that only what is about us moves anything."""
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chalicelib.triggers.events import key_of
+from tests.embedded import Cloud, put_image, sha
+from tests.events import codebuild_event, ecs_event
+from tests.sdk import Calls
+
+
+@pytest.mark.parametrize("kind", ["State", "Phase"])
+def test_an_event_of_our_project_names_the_build_by_its_log_stream(kind: str) -> None:
+    assert key_of(codebuild_event(kind, stream="build-42/8745a7a9-c340")) == "build-42"
+
+
+@pytest.mark.parametrize(
+    "stream", [None, "", "8745a7a9", "build-42", "build-/x", "deploy-1/x", "build-1x/x", 7]
+)
+def test_a_log_stream_that_is_not_ours_names_nothing(stream: Any) -> None:
+    assert key_of(codebuild_event("State", stream=stream)) is None
+
+
+def test_another_project_may_name_its_streams_as_it_likes() -> None:
+    assert key_of(codebuild_event("State", project="somebody-elses")) is None
+
+
+def test_a_codebuild_event_moves_the_build(cloud: Cloud) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    build = cloud.build(1)
+    put_image(*build["image_tag"].split(":"))
+    cloud.end_build(1, "SUCCEEDED", settle=False)
+    cloud.lose_events()
+    cloud.hear(codebuild_event("State", stream=build["log_path"].partition("builds/")[2]))
+    assert cloud.build(1)["status"] == "success"
+
+
+def test_an_ecs_event_moves_the_service_it_belongs_to(cloud: Cloud) -> None:
+    cloud.deploy(f"hello@{put_image('hello', 'x')}")
+    cloud.settle()
+    cloud.finish_rollout(settle=False)
+    cloud.lose_events()
+    cloud.hear(ecs_event("somebody-elses"))
+    cloud.hear(ecs_event("hello", cluster="another"))
+    assert cloud.statuses(1) == ["deploying"]
+    cloud.hear(ecs_event("hello"))
+    assert cloud.statuses(1) == ["success"]
+
+
+def test_news_of_others_cost_no_more_than_a_look_at_whose_they_are(
+    cloud: Cloud, calls: Calls
+) -> None:
+    calls.clear()
+    cloud.hear(codebuild_event("State", project="somebody-elses"))
+    assert calls.counted == {}
+    cloud.hear(codebuild_event("State", stream="build-999/8745a7a9"))
+    cloud.hear(ecs_event("somebody-elses"))
+    assert calls.counted == {"dynamodb.GetItem": 2}
+
+
+EVENTS = [codebuild_event("State"), codebuild_event("Phase"), ecs_event("somebody-elses")]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+
+
+@st.composite
+def events_with_a_change(draw: st.DrawFn) -> tuple[dict[str, Any], list[str], Any]:
+    """An event, the path to one of its values, and something else to stand there."""
+    event = copy.deepcopy(draw(st.sampled_from(EVENTS)))
+    path: list[str] = []
+    here: Any = event
+    while isinstance(here, dict) and here and (not path or draw(st.booleans())):
+        path.append(draw(st.sampled_from(sorted(here))))
+        here = here[path[-1]]
+    return event, path, draw(JSON)
+
+
+@given(events_with_a_change())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_shape_of_an_event_breaks_the_handler(
+    cloud: Cloud, changed: tuple[dict[str, Any], list[str], Any]
+) -> None:
+    event, path, value = changed
+    parent: Any = event
+    for name in path[:-1]:
+        parent = parent[name]
+    parent[path[-1]] = value
+    assert key_of(event) in {None, "build-1"}
+
+
+def test_fields_that_aws_adds_later_change_nothing() -> None:
+    event = codebuild_event("State") | {"trace": {"id": 1}}
+    event["detail"] |= {"new": [], "version": "2"}
+    event["detail"]["additional-information"]["logs"]["s3"] = None
+    assert key_of(event) == "build-1"

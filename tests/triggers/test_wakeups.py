@@ -1,0 +1,89 @@
+"""Messages: each wakes one row; what cannot be read goes to the dead letters."""
+
+import json
+import logging
+
+import pytest
+from moto.sqs.models import sqs_backends
+
+from app import app
+from chalicelib.triggers.wakeups import read_message
+from infra.local.queues import DEAD_LETTERS, QUEUE
+from tests.builders import sqs_event
+from tests.embedded import Cloud, client, sha
+
+
+def waiting(queue: str) -> list[str]:
+    """The bodies of the messages of a queue that can be received now."""
+    sqs = client("sqs")
+    url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+    taken = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0)
+    return [message["Body"] for message in taken.get("Messages", [])]
+
+
+def wake_by(body: str) -> None:
+    app.handler_map["on_wakeup"](sqs_event(body), None)
+
+
+def send(body: str) -> None:
+    sqs = client("sqs")
+    sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"], MessageBody=body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "not JSON",
+        "[]",
+        "null",
+        '{"v": 99, "reconcile": "build-1"}',
+        '{"v": 1}',
+        '{"v": 1, "reconcile": 7}',
+        '{"v": 1, "reconcile": "token-1"}',
+        '{"v": 1, "reconcile": "build-x"}',
+        '{"v": 1, "reconcile": "build-\N{ARABIC-INDIC DIGIT ONE}"}',
+        '{"v": 1, "reconcile": "build-9999999999999999"}',
+    ],
+)
+def test_a_message_that_cannot_be_understood_is_raised_and_not_lost(body: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        wake_by(body)
+
+
+def test_fields_of_later_versions_are_passed_over() -> None:
+    assert read_message('{"v": 1, "reconcile": "build-1", "since": 3}') == "build-1"
+
+
+def test_a_row_that_is_not_there_needs_nothing(cloud: Cloud) -> None:
+    for key in ("build-999", "service-999"):
+        wake_by(json.dumps({"v": 1, "reconcile": key}))
+    assert cloud.builds_in_codebuild() == []
+
+
+def test_a_message_that_came_twice_builds_once(cloud: Cloud) -> None:
+    cloud.push(sha(1))
+    for _ in range(3):
+        wake_by('{"v": 1, "reconcile": "build-1"}')
+    assert cloud.builds_in_codebuild() == ["build-1"]
+
+
+def test_a_poison_message_ends_with_the_dead_letters_and_stops_no_other(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud.handlers_may_fail = True
+    caplog.set_level(logging.CRITICAL, logger="slipway.local")
+    send("poison")
+    cloud.push(sha(1))
+    for _ in range(6):
+        cloud.settle()
+        make_visible()
+    assert waiting(QUEUE) == []
+    assert waiting(DEAD_LETTERS) == ["poison"]
+    assert cloud.builds_in_codebuild() == ["build-1"]
+
+
+def make_visible() -> None:
+    """Let the visibility time-out of every message in flight run out."""
+    for message in sqs_backends["123456789012"]["eu-west-1"].queues[QUEUE]._messages:
+        message.visible_at = 0
