@@ -78,9 +78,9 @@ class Trouble:
         """The next calls of a `service.Operation` have their effect, but the answers are lost."""
         self._plan(name, "lost", times=times)
 
-    def refuse(self, name: str, code: str, *, times: int = TRIES) -> None:
+    def refuse(self, name: str, code: str, message: str = "refused", *, times: int = TRIES) -> None:
         """The next calls of a `service.Operation` are answered with an error."""
-        self._plan(name, "refused", code, times=times)
+        self._plan(name, "refused", f"{code}: {message}", times=times)
 
     def kill_before(self, name: str) -> None:
         """The process dies before the next call has its effect."""
@@ -94,8 +94,9 @@ class Trouble:
         self._plans.setdefault(name, []).extend([(kind, code)] * times)
 
 
-def _refusal(url: str, code: str) -> tuple[AWSResponse, dict[str, Any]]:
+def _refusal(url: str, error: str) -> tuple[AWSResponse, dict[str, Any]]:
     status = 400
+    code, _, message = error.partition(": ")
     metadata = {"HTTPStatusCode": status, "RetryAttempts": 0}
-    body = {"Error": {"Code": code, "Message": "refused"}, "ResponseMetadata": metadata}
+    body = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}
     return AWSResponse(url, status, HTTPHeaders(), None), body

@@ -198,4 +198,5 @@ def _pumping(pump: Any) -> Iterator[None]:
         yield
     finally:
         ending.set()
+        pump.end()
         thread.join(timeout=30)

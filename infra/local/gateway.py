@@ -1,9 +1,10 @@
-"""The HTTP API on loopback: Chalice's local gateway, with refusals as they are meant to be on AWS.
+"""The HTTP API on loopback: Chalice's local gateway, refusing as API Gateway does for us on AWS.
 
 Chalice's own answers an unknown route with 403 and repeats the Authorization header in it.
 """
 
 import json
+import uuid
 from functools import partial
 from http import HTTPStatus
 from http.server import HTTPServer
@@ -14,19 +15,27 @@ from chalice.config import Config
 from chalice.local import (
     ChaliceRequestHandler,
     LocalGatewayException,
+    ThreadedHTTPServer,
     create_local_server,
 )
+
+from infra.gateway_responses import HEADERS, refusal
 
 # Amazon API Gateway quotas: the payload of a request.
 MAX_BYTES = 10 * 1024 * 1024
 
 
-def create_gateway(app: Chalice, port: int) -> HTTPServer:
-    """A server of `app` on loopback, listening but not serving yet; raises OSError."""
-    server: HTTPServer = create_local_server(app, Config(), "127.0.0.1", port).server
+def listen(port: int) -> HTTPServer:
+    """A server on loopback that answers nothing yet; raises OSError or OverflowError."""
+    return ThreadedHTTPServer(("127.0.0.1", port), _Handler)
+
+
+def attach(server: HTTPServer, app: Chalice) -> None:
+    """Have `server` answer as `app`, once it serves."""
+    # For what this does to the app: each thread then has a request of its own.
+    create_local_server(app, Config(), "127.0.0.1", 0).server.server_close()
     handler: Any = partial(_Handler, app_object=app, config=Config())
     server.RequestHandlerClass = handler
-    return server
 
 
 class _Handler(ChaliceRequestHandler):
@@ -56,19 +65,20 @@ class _Handler(ChaliceRequestHandler):
         unknown = error.CODE == HTTPStatus.FORBIDDEN
         self._refuse(HTTPStatus.NOT_FOUND if unknown else HTTPStatus(error.CODE))
 
+    def send_error(
+        self, code: int, message: str | None = None, explain: str | None = None
+    ) -> None:
+        """What http.server refuses by itself: a broken request line, headers, unknown methods."""
+        # Before it has read a version it would answer as HTTP/0.9 did, without status and headers.
+        self.request_version = self.protocol_version
+        self.close_connection = True
+        self._refuse(HTTPStatus(code))
+
     def _refuse(self, status: HTTPStatus) -> None:
-        document = {
-            "type": "about:blank",
-            "title": status.phrase,
-            "status": status.value,
-            "detail": "GET /v1/openapi.json lists every route"
-            if status is HTTPStatus.NOT_FOUND
-            else status.description,
-            "code": status.name.lower(),
-            "instance": "",
-        }
-        headers: dict[str, Any] = {"Content-Type": "application/problem+json"}
-        self._send_http_response(status, headers, json.dumps(document))
+        request_id = str(uuid.uuid4())
+        headers: dict[str, Any] = {**HEADERS, "X-Request-Id": request_id}
+        document = json.dumps(refusal(status, request_id=request_id))
+        self._send_http_response(status, headers, document)
 
     def log_message(self, *_: Any) -> None:
         """One line a request would drown what matters."""

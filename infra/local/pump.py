@@ -4,6 +4,7 @@ Nothing happens by itself: `step` does what is to be done now, and who calls it 
 """
 
 import logging
+import threading
 from typing import Any
 
 import boto3
@@ -25,6 +26,11 @@ class Pump:
         self._app = app
         self._sqs = boto3.client("sqs")
         self._ticked_at = clock.now()
+        self._ending = threading.Event()
+
+    def end(self) -> None:
+        """Deliver nothing more, and have a handler under way believe that its time is up."""
+        self._ending.set()
 
     def step(self) -> int:
         """Deliver what waits now; returns how many deliveries were made."""
@@ -53,6 +59,8 @@ class Pump:
         )
         messages = received.get("Messages", [])
         for message in messages:
+            if self._ending.is_set():
+                break
             if self._invoke("on_wakeup", _sqs_event(message)):
                 self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return len(messages)
@@ -61,23 +69,36 @@ class Pump:
         """Hand over what CodeBuild and ECS have said since the last time."""
         events = [*codebuild.engine().drain_events(), *ecs.engine().drain_events()]
         for event in events:
+            if self._ending.is_set():
+                break
             self._invoke("on_cloud_event", event)
         return len(events)
 
     def _tick_when_due(self) -> int:
-        if clock.now() - self._ticked_at < PERIOD:
+        if self._ending.is_set() or clock.now() - self._ticked_at < PERIOD:
             return 0
         self.tick()
         return 1
 
     def _invoke(self, function: str, event: dict[str, Any]) -> bool:
-        context = LambdaContext(function, memory_size=512, max_runtime_ms=TIMEOUTS_MS[function])
+        context = _Context(function, self._ending)
         try:
             self._app.handler_map[function](event, context)
         except Exception:
             logger.exception("%s failed; it will be delivered again where AWS would", function)
             return False
         return True
+
+
+class _Context(LambdaContext):
+    """Lambda's context; no time remains once everything ends."""
+
+    def __init__(self, function: str, ending: threading.Event) -> None:
+        super().__init__(function, memory_size=512, max_runtime_ms=TIMEOUTS_MS[function])
+        self._ending = ending
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 0 if self._ending.is_set() else super().get_remaining_time_in_millis()
 
 
 def _sqs_event(message: Any) -> dict[str, Any]:

@@ -1,108 +1,100 @@
-"""What a deploy asks of CloudFormation. Requests and answers are data here; nothing is deployed."""
+"""What a deploy puts together of the stack's outputs and Chalice's package; nothing is deployed."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import json
+from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
-from botocore.stub import Stubber
+from moto import mock_aws
 
-from infra.deploy import apply_stack, environment_of
+from infra import deploy
+from infra.deploy import application_template, environment_of, main, parameters_for
+from infra.package import Installation, PackagingFailed, require_lambda_python
 
-if TYPE_CHECKING:
-    from types_boto3_cloudformation import CloudFormationClient
-
-TEMPLATE = {"TemplateBody": "{}"}
-COMMON = {
-    "StackName": "slipway-dev",
-    "TemplateBody": "{}",
-    "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-}
+ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway-dev/webhook-AbCdEf"
 
 
-@pytest.fixture
-def cloudformation() -> "CloudFormationClient":
-    return boto3.client(
-        "cloudformation",
-        region_name="eu-west-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
+def _template() -> str:
+    function = {"Type": "AWS::Serverless::Function", "Properties": {"CodeUri": "./deployment.zip"}}
+    resources = {"APIHandler": function, "OnWakeup": function, "RestAPI": {"Type": "other"}}
+    return json.dumps({"Resources": resources})
+
+
+def test_each_output_is_the_variable_of_its_name_but_for_what_only_deploys_need() -> None:
+    outputs = {"WebhookSecret": ARN, "CodebuildProject": "b", "Packages": "p", "TaskRoles": "*"}
+    assert environment_of(outputs) == {"WEBHOOK_SECRET": ARN, "CODEBUILD_PROJECT": "b"}
+
+
+def test_the_api_alone_gets_the_webhook_s_secret() -> None:
+    environment = {"WEBHOOK_SECRET": "s", "QUEUE_URL": "q"}
+    made = json.loads(
+        application_template(_template(), code="s3://b/c.zip", environment=environment)
     )
+    api, wakeup = (made["Resources"][name]["Properties"] for name in ("APIHandler", "OnWakeup"))
+    assert api["Environment"] == {"Variables": environment}
+    assert wakeup["Environment"] == {"Variables": {"QUEUE_URL": "q"}}
+    assert api["CodeUri"] == wakeup["CodeUri"] == "s3://b/c.zip"
+    assert made["Resources"]["RestAPI"] == {"Type": "other"}
 
 
-@pytest.fixture
-def stub(cloudformation: "CloudFormationClient") -> Iterator[Stubber]:
-    """Answers in the order given, and fails on any other request."""
-    with Stubber(cloudformation) as stubber:
-        yield stubber
-        stubber.assert_no_pending_responses()
-
-
-def _described(status: str) -> dict[str, Any]:
-    return {
-        "Stacks": [
-            {
-                "StackName": "slipway-dev",
-                "CreationTime": "2026-11-22T12:00:00Z",
-                "StackStatus": status,
-                "Parameters": [
-                    {"ParameterKey": "ResourcePrefix", "ParameterValue": "slipway-dev"},
-                    {"ParameterKey": "JobWorkers", "ParameterValue": "4"},
-                ],
-                "Outputs": [{"OutputKey": "QueueUrl", "OutputValue": "https://sqs/q"}],
-            }
-        ]
-    }
-
-
-def _no_updates(stub: Stubber) -> None:
-    """AWS: UpdateStack's answer when template and parameters are as they were."""
-    stub.add_client_error(
-        "update_stack", "ValidationError", "No updates are to be performed.", http_status_code=400
+def _upload(tmp_path: Path) -> Any:
+    """The template that an upload leaves behind its URL, with a secret that it must not hold."""
+    session = boto3.Session()
+    url = deploy._upload(
+        session, {"Packages": "packages", "WebhookSecret": "slipway-dev/webhook"}, tmp_path
     )
+    host, _, key = url.removeprefix("https://").partition("/")
+    assert host == "packages.s3.eu-west-1.amazonaws.com"
+    body = session.client("s3").get_object(Bucket="packages", Key=key)["Body"].read().decode()
+    assert "hush" not in body
+    return json.loads(body)["Resources"]["APIHandler"]["Properties"]["Environment"]["Variables"]
 
 
-def test_a_stack_that_is_missing_is_created(
-    cloudformation: "CloudFormationClient", stub: Stubber
+def test_a_new_secret_is_a_change_of_the_template_and_only_cloudformation_reads_it(
+    tmp_path: Path,
 ) -> None:
-    stub.add_client_error(
-        "describe_stacks", "ValidationError", "Stack with id slipway-dev does not exist"
-    )
-    given = [{"ParameterKey": "JobWorkers", "ParameterValue": "4"}]
-    stub.add_response("create_stack", {"StackId": "id"}, {**COMMON, "Parameters": given})
-    stub.add_response("describe_stacks", _described("CREATE_COMPLETE"))
-    stub.add_response("describe_stacks", _described("CREATE_COMPLETE"))
-    outputs = apply_stack(cloudformation, "slipway-dev", TEMPLATE, {"JobWorkers": "4"})
-    assert outputs == {"QueueUrl": "https://sqs/q"}
+    (tmp_path / "deployment.zip").write_bytes(b"zip")
+    (tmp_path / "sam.json").write_text(_template())
+    with mock_aws():
+        location: Any = {"LocationConstraint": "eu-west-1"}
+        boto3.client("s3").create_bucket(Bucket="packages", CreateBucketConfiguration=location)
+        secrets = boto3.client("secretsmanager")
+        first = secrets.create_secret(Name="slipway-dev/webhook", SecretString="hush")["VersionId"]
+        reference = "{{resolve:secretsmanager:slipway-dev/webhook:SecretString:::%s}}"
+        assert _upload(tmp_path)["WEBHOOK_SECRET"] == reference % first
+        second = secrets.put_secret_value(SecretId="slipway-dev/webhook", SecretString="hush-hush")
+        assert _upload(tmp_path)["WEBHOOK_SECRET"] == reference % second["VersionId"]
 
 
-def test_an_update_keeps_the_parameters_that_are_not_given(
-    cloudformation: "CloudFormationClient", stub: Stubber
-) -> None:
-    stub.add_response("describe_stacks", _described("CREATE_COMPLETE"))
-    parameters = [
-        {"ParameterKey": "ResourcePrefix", "ParameterValue": "slipway-dev"},
-        {"ParameterKey": "JobWorkers", "UsePreviousValue": True},
-    ]
-    stub.add_response("update_stack", {"StackId": "id"}, {**COMMON, "Parameters": parameters})
-    stub.add_response("describe_stacks", _described("UPDATE_COMPLETE"))
-    stub.add_response("describe_stacks", _described("UPDATE_COMPLETE"))
-    apply_stack(cloudformation, "slipway-dev", TEMPLATE, {"ResourcePrefix": "slipway-dev"})
+def test_the_log_directory_is_chosen_with_the_stack_and_kept_from_then_on() -> None:
+    prefix = {"ResourcePrefix": "slipway-dev"}
+    assert parameters_for("slipway-dev", {}, None) == {"BuildLogDir": "/slipway-dev", **prefix}
+    assert parameters_for("slipway-dev", {}, {"BuildLogDir": "/builds"}) == prefix
+    given = {"BuildLogDir": "/given"}
+    assert parameters_for("slipway-dev", given, None) == {**given, **prefix}
 
 
-def test_a_stack_that_is_already_right_is_left_alone(
-    cloudformation: "CloudFormationClient", stub: Stubber
-) -> None:
-    stub.add_response("describe_stacks", _described("CREATE_COMPLETE"))
-    _no_updates(stub)
-    stub.add_response("describe_stacks", _described("CREATE_COMPLETE"))
-    assert apply_stack(cloudformation, "slipway-dev", TEMPLATE, {}) == {"QueueUrl": "https://sqs/q"}
+def test_the_names_of_a_stage_cannot_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in ("ResourcePrefix=mine", "JobWorkers", "=4"):
+        with pytest.raises(SystemExit):
+            main(["dev", wrong])
+    assert "ResourcePrefix is slipway-<stage>" in capsys.readouterr().err
 
 
-def test_only_cloudformation_reads_the_webhook_s_secret() -> None:
-    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway-dev/webhook-AbCdEf"
-    outputs = {"WebhookSecret": arn, "CodebuildProject": "slipway-dev-builds", "Packages": "bucket"}
-    assert environment_of(outputs) == {
-        "WEBHOOK_SECRET": f"{{{{resolve:secretsmanager:{arn}}}}}",
-        "CODEBUILD_PROJECT": "slipway-dev-builds",
-    }
+def test_a_failed_package_leaves_aws_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(output: Path, *, stage: str, to: Installation) -> None:
+        assert (to.prefix, to.build_log_dir, to.task_roles) == ("slipway-dev", "/mine", "ecs-*")
+        raise PackagingFailed("chalice package failed\nmend it")
+
+    monkeypatch.setattr(deploy, "find_stack", lambda *_: None)
+    monkeypatch.setattr(deploy, "write_package", fail)
+    monkeypatch.setattr(deploy, "apply_stack", lambda *_: pytest.fail("a stack was touched"))
+    with mock_aws(), pytest.raises(SystemExit, match="chalice package failed\nmend it"):
+        main(["dev", "BuildLogDir=/mine", "TaskRoles=ecs-*"])
+
+
+def test_a_package_is_made_by_the_python_that_lambda_runs() -> None:
+    require_lambda_python((3, 11))
+    with pytest.raises(PackagingFailed, match=r"for Python 3\.11, and \.venv has 3\.13\.\n.*"):
+        require_lambda_python((3, 13))

@@ -22,6 +22,13 @@ def test_a_redelivery_answers_with_the_builds_of_the_first(cloud: Cloud) -> None
     assert cloud.builds_in_codebuild() == ["build-1"]
 
 
+def test_a_push_that_two_webhooks_deliver_is_built_once(cloud: Cloud) -> None:
+    cloud.push(sha(1), delivery="one")
+    again = cloud.push(sha(1), delivery="other")
+    assert (again.status, again.body["duplicate"]) == (200, True)
+    assert [each["build_id"] for each in again.body["builds"]] == [1]
+
+
 def test_an_ignored_delivery_is_judged_again(cloud: Cloud) -> None:
     ignored = cloud.push(sha(1), branch="develop", delivery="the-one")
     assert ignored.status == 200

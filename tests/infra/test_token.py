@@ -1,0 +1,85 @@
+"""The first token: made beside the API, accepted by it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from botocore.exceptions import ClientError
+from chalice.test import Client
+
+from chalicelib.access import Role, principal
+from infra import token
+from infra.package import ROOT
+from infra.stacks import Refused, Stack
+from tests.client import Api
+
+OUTPUTS = {
+    "WebhookSecret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",
+    "TablePrefix": "slipway",
+    "QueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/slipway-wakeups",
+    "Registry": "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+    "JobWorkers": "2",
+    "Packages": "bucket",
+}
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the environment back that a command of its own process may change."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+
+def test_the_token_that_is_printed_is_an_administrator_s(
+    client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = Stack("CREATE_COMPLETE", {}, OUTPUTS)
+    monkeypatch.setattr(token, "find_stack", lambda _, name: stack if "dev" in name else None)
+    token.main(["dev", "--name", "Ada"])
+    made = capsys.readouterr().out.strip()
+    assert principal(f"Bearer {made}").role is Role.ADMIN
+    assert principal(f"Bearer {made}").actor == "token:Ada"
+    assert Api(client, made).post("/v1/projects", {"name": "shop"}).status == 201
+
+
+def test_a_stage_that_is_not_deployed_has_no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    for found in (None, Stack("CREATE_FAILED", {}, {})):
+        monkeypatch.setattr(token, "find_stack", lambda *_, found=found: found)
+        with pytest.raises(Refused, match="make deploy STAGE=prod"):
+            token.stage_outputs("prod")
+
+
+def test_credentials_that_are_refused_end_in_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
+
+    monkeypatch.setattr(token, "find_stack", refuse)
+    with pytest.raises(SystemExit, match=r".*AccessDenied.*\nCheck that these credentials.*"):
+        token.main(["dev"])
+
+
+def test_the_tables_are_those_of_the_stage_whatever_the_shell_says() -> None:
+    """In a process of its own: the names of the tables are read once, at the import."""
+    script = (
+        "from infra.token import create_admin_token\n"
+        "from chalicelib.errors import SlipwayError\n"
+        f"outputs = {OUTPUTS | {'TablePrefix': 'slipway-dev'}!r}\n"
+        "try: create_admin_token(outputs, 'x')\n"
+        "except SlipwayError: pass\n"
+        "from chalicelib.store.models import Token\n"
+        "print(Token.Meta.table_name)\n"
+    )
+    environment = os.environ | {
+        "TABLE_PREFIX": "elsewhere",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == "slipway-dev-tokens"

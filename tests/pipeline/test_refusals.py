@@ -1,0 +1,187 @@
+"""AWS says no: the reason is shown, nothing is stuck, and what may be running is not given up."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chalicelib import budget
+from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.domain.timing import TOKEN_LIFE, WORKER_LIFE
+from chalicelib.errors import Lost
+from chalicelib.store.jobs import become, get_deployment
+from infra.local.pump import TIMEOUTS_MS
+from tests.embedded import CLUSTER, MINUTE, Cloud, client, ecs_service, register, run_on_ecs, sha
+from tests.sdk import Trouble
+
+DENIED = "AccessDeniedException"
+ALWAYS = 1000
+
+
+def test_a_build_whose_image_may_not_be_looked_up_fails_with_the_reason(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    trouble.refuse("ecr.DescribeImages", DENIED)
+    cloud.finish_build(1)
+    build = cloud.build(1)
+    assert build["status"] == "failed"
+    assert "ECR DescribeImages: refused" in build["error"]
+    assert cloud.api.delete(f"/v1/services/{cloud.service_id}").status == 204
+
+
+def test_a_build_that_nobody_may_look_at_is_kept_and_goes_on_once_somebody_may(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.finish_build(1, settle=False)
+    trouble.refuse("codebuild.BatchGetBuilds", DENIED, times=3)
+    cloud.settle()
+    assert cloud.build(1)["status"] == "building"
+    assert "refused" in cloud.build(1)["error"]
+    for _ in range(3):
+        cloud.tick()
+    cloud.settle()
+    assert (cloud.build(1)["status"], cloud.build(1)["error"]) == ("success", None)
+
+
+def test_two_registrations_in_one_family_at_once_do_not_fail_a_deployment(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    message = "Too many concurrent attempts to create a new revision of the specified family."
+    trouble.refuse("ecs.RegisterTaskDefinition", "ClientException", message, times=1)
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.finish_build(1)
+    assert cloud.statuses(1) == ["queued"]
+    assert "Too many concurrent" in cloud.deployment(1)["error"]
+    cloud.tick()
+    cloud.finish_rollout()
+    assert cloud.statuses(1) == ["success"]
+
+
+def test_a_refused_look_at_a_service_at_rest_is_shown_and_repeated(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    first = cloud.release(1)
+    cloud.push(sha(2))
+    cloud.settle()
+    trouble.refuse("ecs.DescribeServices", DENIED, times=2)
+    cloud.finish_build(2)
+    cloud.settle()
+    assert cloud.statuses(first, first + 1) == ["success", "failed"]
+    assert "refused" in cloud.service()["drift"]
+    cloud.advance(10 * MINUTE)
+    cloud.tick()
+    cloud.tick()
+    assert cloud.service()["drift"] is None
+
+
+def test_a_deployment_that_aws_never_answers_for_ends_after_its_deadline(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.release(1)
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.finish_build(2)
+    trouble.refuse("ecs.DescribeServices", "ThrottlingException", times=ALWAYS)
+    for _ in range(35):
+        cloud.tick()
+    assert cloud.statuses(2) == ["failed"]
+    assert "AWS does not answer" in cloud.deployment(2)["error"]
+    assert cloud.service()["deploying_deployment_id"] is None
+
+
+def test_a_rollout_is_not_repeated_while_ecs_is_turning_back(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.finish_build(2)
+    cloud.fail_rollout(settle=False)
+    cloud.lose_events()
+    # The failed rollout has left the service's list, and its history is all that tells of it.
+    ecs = client("ecs")
+    original = ecs.describe_services
+
+    def describe_services(**request: object) -> object:
+        answer = original(**request)
+        for row in answer["services"]:
+            row["deployments"] = [d for d in row["deployments"] if d["rolloutState"] != "FAILED"]
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ecs, "describe_services", describe_services)
+        rollouts = cloud.rollouts()
+        cloud.tick()
+        cloud.tick()
+    assert cloud.rollouts() == rollouts
+    assert cloud.statuses(2) == ["failed"]
+
+
+def test_a_rollback_by_name_during_a_rollout_marks_the_release_that_it_leaves(
+    cloud: Cloud,
+) -> None:
+    first, second = cloud.release(1), cloud.release(2)
+    cloud.push(sha(3))
+    cloud.settle()
+    cloud.finish_build(3)
+    answer = cloud.roll_back(deployment_id=first)
+    cloud.settle()
+    cloud.finish_rollout()
+    assert cloud.statuses(first, second, second + 1) == ["success", "rolled_back", "rolled_back"]
+    assert cloud.statuses(answer.body["deployment_id"]) == ["success"]
+
+
+def test_a_service_is_not_deleted_while_ecs_is_brought_back(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.finish_build(2)
+    cloud.fail_rollout()
+    path = f"/v1/services/{cloud.service_id}"
+    refusal = cloud.api.delete(path)
+    assert (refusal.status, refusal.body["code"]) == (409, "service_busy")
+    cloud.finish_rollout()
+    for _ in range(2):
+        cloud.tick()
+    assert cloud.api.delete(path).status == 204
+
+
+def test_a_current_release_that_ecs_cannot_run_any_more_is_shown(cloud: Cloud) -> None:
+    cloud.release(1)
+    arn = register("hello", "hello:strange")
+    run_on_ecs(arn)
+    ecs = client("ecs")
+    ecs.update_service(
+        cluster=CLUSTER, service="hello", taskDefinition=cloud.deployment(1)["task_definition"]
+    )
+    breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": False}}
+    ecs.update_service(cluster=CLUSTER, service="hello", deploymentConfiguration=breaker)
+    cloud.fail_rollout()
+    assert ecs_service()["deployments"][0]["rolloutState"] == "FAILED"
+    assert "ECS cannot run" in cloud.service()["drift"]
+
+
+def test_a_row_read_before_somebody_moved_it_is_lost_and_not_a_bug(cloud: Cloud) -> None:
+    cloud.release(1)
+    with pytest.raises(Lost):
+        become(get_deployment(1), DeploymentStatus.DEPLOYING)
+
+
+def test_a_caller_is_told_to_try_again_before_anybody_hangs_up(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "HTTP_SECONDS", -1.0)
+    answer = cloud.push(sha(1))
+    assert (answer.status, answer.body["code"]) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "5"
+
+
+def test_no_function_outlives_what_the_rules_count_with() -> None:
+    config = json.loads((Path(__file__).parents[2] / ".chalice/config.json").read_text())
+    timeouts = {name: f["lambda_timeout"] for name, f in config["lambda_functions"].items()}
+    assert max(timeouts.values()) < WORKER_LIFE
+    assert TOKEN_LIFE + WORKER_LIFE < 300
+    assert {name: ms // 1000 for name, ms in TIMEOUTS_MS.items()}.items() <= timeouts.items()
