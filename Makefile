@@ -3,12 +3,14 @@
 # ARGS="…" is handed on to what a verb starts: make test ARGS="-k rollback".
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check package deploy lock clean
+.PHONY: help setup run demo test check package deploy token lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
 PYTHON := .venv/bin/python
 READY := .venv/ready
+# Empty where .venv has a Python that runs: that of the system may have gone since.
+BROKEN := $(shell $(PYTHON) -SIc '' 2>/dev/null || echo broken)
 STAGE ?= dev
 SIMULATE ?=
 SIMULATION := $(if $(filter-out 0 false no,$(SIMULATE)),--simulate)
@@ -19,7 +21,7 @@ help: ## show these verbs
 
 setup: $(READY) ## make .venv with everything a clone needs
 
-$(READY): requirements.txt requirements-dev.txt constraints.txt infra/setup.sh
+$(READY): requirements.txt requirements-dev.txt constraints.txt infra/setup.sh $(BROKEN)
 	infra/setup.sh
 
 run: $(READY) ## start Slipway and its embedded cloud on this machine
@@ -29,7 +31,7 @@ demo: $(READY) ## play a push, a deployment and a rollback from end to end
 	exec $(PYTHON) -m infra.local.demo $(SIMULATION) $(ARGS)
 
 test: $(READY) ## run the tests
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest -n 2 $(ARGS)
 
 check: $(READY) ## format, lint, types, templates, tests: all that must hold
 	$(PYTHON) -m ruff format --check --quiet . || \
@@ -37,13 +39,16 @@ check: $(READY) ## format, lint, types, templates, tests: all that must hold
 	$(PYTHON) -m ruff check --quiet .
 	$(PYTHON) -m mypy
 	.venv/bin/cfn-lint infra/stack.yaml
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest -n 2 $(ARGS)
 
 package: $(READY) ## package stack and application for one stage, without AWS
 	$(PYTHON) -m infra.package --stage $(STAGE) $(ARGS)
 
 deploy: $(READY) ## deploy one stage: make deploy STAGE=dev [ARGS="JobWorkers=4"]
 	$(PYTHON) -m infra.deploy $(STAGE) $(ARGS)
+
+token: $(READY) ## make an admin token of a deployed stage and show it, once
+	$(PYTHON) -m infra.token $(STAGE) $(ARGS)
 
 lock: $(READY) ## pin all packages anew in constraints.txt (needs uv)
 	: > constraints.txt

@@ -1,18 +1,15 @@
 """Who asks, and what they may touch.
 
-A token is `slw_`, 43 characters that carry 256 random bits, and 6 that check them, so that a
-mistyped token costs no read. Only its SHA-256 is kept: nobody guesses 256 bits, so it needs no
-salt. `load_*` loads a row and authorises in one step: a view cannot do the one without the other.
+Of a token only its SHA-256 is kept. `load_*` loads a row and authorises in one step: a view cannot
+do the one without the other.
 """
 
-import hashlib
 import re
-import secrets
-import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
 from chalicelib import clock
+from chalicelib.domain.tokens import digest, is_token, new_token
 from chalicelib.errors import Forbidden, InvalidInput, NotFound, Unauthorized
 from chalicelib.store.jobs import get_build, get_deployment
 from chalicelib.store.models import Build, Deployment, Job, Project, Service, Token
@@ -20,11 +17,8 @@ from chalicelib.store.moves import commit, create
 from chalicelib.store.reads import Page, find, get, page
 from chalicelib.store.services import get_service
 
-_PREFIX = "slw_"
-_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_CHECKSUM_LENGTH = 6
 # RFC 6750, section 2.1; RFC 9110, section 11.1: the scheme is compared without case.
-_BEARER = re.compile(r"(?i:bearer) +(?P<token>slw_[A-Za-z0-9_-]{43}[A-Za-z0-9]{6})", re.ASCII)
+_BEARER = re.compile(r"(?i:bearer) +(?P<token>[A-Za-z0-9_-]+)", re.ASCII)
 _JOB_ID = re.compile(r"(?:build|deploy)-[1-9][0-9]{0,15}", re.ASCII)
 
 
@@ -48,21 +42,15 @@ class Principal:
     actor: str
 
 
-def new_token() -> str:
-    """A token that nobody knows yet."""
-    body = _PREFIX + secrets.token_urlsafe(32)
-    return body + _checksum(body)
-
-
 def create_token(name: str, role: Role, *, token: str | None = None) -> str:
     """Accept `token`, or a new one, from now on; it can never be read again.
 
     Raises InvalidInput for a given token that is not one, checksum included.
     """
     token = token or new_token()
-    if not _BEARER.fullmatch(f"Bearer {token}") or not _is_whole(token):
+    if not is_token(token):
         raise InvalidInput("not a token: slw_, 43 random characters and their checksum")
-    commit(create(Token(_digest(token), name=name, role=role, created_at=clock.now())))
+    commit(create(Token(digest(token), name=name, role=role, created_at=clock.now())))
     return token
 
 
@@ -72,9 +60,9 @@ def principal(authorization: str | None) -> Principal:
     The read is consistent, so a revoked token is refused at once.
     """
     match = _BEARER.fullmatch(authorization or "")
-    if match is None or not _is_whole(match["token"]):
+    if match is None or not is_token(match["token"]):
         raise Unauthorized("send a token of this API: Authorization: Bearer slw_…")
-    row = find(Token, _digest(match["token"]))
+    row = find(Token, digest(match["token"]))
     if row is None or (row.expires_at is not None and row.expires_at <= clock.now()):
         raise Unauthorized("this token is unknown, revoked or expired")
     return Principal(row.id, Role(row.role), f"token:{row.name}")
@@ -98,11 +86,14 @@ def load_project(caller: Principal, number: int) -> Project:
     return get(Project, number, missing=f"there is no project {number}")
 
 
-def load_service(caller: Principal, number: int) -> Service:
-    """The service, for a caller who may read; raises NotFound, also once it was deleted."""
+def load_service(caller: Principal, number: int, *, history: bool = False) -> Service:
+    """The service, for a caller who may read; raises NotFound.
+
+    A deleted service is found for its `history` alone.
+    """
     require(caller, Role.VIEWER)
     service = get_service(number)
-    if service.deleted_at is not None:
+    if service.deleted_at is not None and not history:
         raise NotFound(f"there is no service {number}")
     return service
 
@@ -125,19 +116,3 @@ def load_job(caller: Principal, job_id: str) -> Job:
     if not _JOB_ID.fullmatch(job_id):
         raise NotFound("there is no such job: a job is named build-<number> or deploy-<number>")
     return get(Job, job_id, missing=f"there is no job {job_id}")
-
-
-def _checksum(text: str) -> str:
-    value, digits = zlib.crc32(text.encode()), ""
-    for _ in range(_CHECKSUM_LENGTH):
-        value, digit = divmod(value, len(_DIGITS))
-        digits = _DIGITS[digit] + digits
-    return digits
-
-
-def _is_whole(token: str) -> bool:
-    return _checksum(token[:-_CHECKSUM_LENGTH]) == token[-_CHECKSUM_LENGTH:]
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

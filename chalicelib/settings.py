@@ -63,6 +63,13 @@ def _matching(pattern: str, wanted: str) -> Callable[[str], str]:
     return parse
 
 
+def _secret(text: str) -> str:
+    # One that was pasted with a line break would refuse every delivery, and look the same.
+    if text != text.strip():
+        raise ValueError("must not begin or end with white space")
+    return text
+
+
 def _workers(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,2}", text, re.ASCII):
         raise ValueError("must be a whole number from 1 to 999")
@@ -85,7 +92,7 @@ _NAME = _matching(r"[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, - or _")
 
 VARIABLES: Mapping[str, Variable] = {
     "WEBHOOK_SECRET": Variable(
-        str, "", "Secret of the GitHub webhook. Without one every delivery is refused."
+        _secret, "", "Secret of the GitHub webhook. Without one every delivery is refused."
     ),
     "JOB_WORKERS": Variable(
         _workers,

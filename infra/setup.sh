@@ -11,7 +11,8 @@ fail() {
 
 # A command may be there and not work (pyenv's shims), so each is run before it is believed.
 find_python() {
-    for candidate in python3 python3.13 python3.12 python3.11; do
+    # Lambda's own first: a package for it can be made by no other.
+    for candidate in python3.11 python3 python3.13 python3.12; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$candidate"
             return
@@ -21,7 +22,7 @@ find_python() {
 }
 
 python=$(find_python) || fail \
-    "Slipway needs Python 3.11 or newer; found: $(python3 --version 2>&1 | head -n 1)." \
+    "Slipway needs Python 3.11 or newer; found: $(python3 --version 2>/dev/null || echo none)." \
     "Install one (Debian 12: apt-get install python3 python3-venv) and run this again."
 
 started=$(date +%s)

@@ -83,7 +83,7 @@ def apply_stack(
         {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
     ]
     capabilities = {"Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]}
-    request = {"StackName": name, **template, **capabilities}
+    request: dict[str, object] = {"StackName": name, **template, **capabilities}
     if before is None:
         request |= {"Parameters": given, "DisableRollback": True}
         cloudformation.create_stack(**request)  # type: ignore[arg-type]

@@ -33,24 +33,25 @@ from moto import mock_aws
 
 from chalicelib.access import Role, create_token
 from chalicelib.aws import clients
-from chalicelib.store.tables import create_tables
 from infra.local import fidelity
+from tests import speed
 from tests.client import Api
 
 settings.register_profile(
     "default", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.register_profile("ci", max_examples=3000, deadline=None)
+settings.register_profile("ci", max_examples=300, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 fidelity.install()
+speed.install()
 
 
 @pytest.fixture
 def aws() -> Iterator[None]:
     """AWS with Slipway's tables and queue, and nothing in them."""
     with mock_aws():
-        create_tables()
+        speed.create_tables()
         clients.client("sqs").create_queue(QueueName=QUEUE)
         yield
 

@@ -17,10 +17,10 @@ from moto import mock_aws
 
 import chalicelib.clock
 from chalicelib.access import Role, create_token
-from infra.local import clock, codebuild, ecs
+from infra.local import clock, codebuild, ecs, resources
 from infra.local.pump import Pump
 from infra.local.queues import QUEUE, create_queues
-from infra.local.resources import create_resources
+from tests import speed
 from tests.builders import delivery_headers, push_payload
 from tests.client import Answer, Api
 
@@ -57,7 +57,8 @@ class Cloud:
         monkeypatch.setattr(clock, "now", lambda: self._now)
         monkeypatch.setattr(chalicelib.clock, "now", lambda: int(self._now))
         create_queues()
-        create_resources("version: 0.2\n")
+        monkeypatch.setattr(resources, "create_tables", speed.create_tables)
+        resources.create_resources("version: 0.2\n")
         client("ecs").create_cluster(clusterName=CLUSTER)
         self.app = app
         self.handlers_may_fail = False

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cfnlint.decode import decode
+
 from chalicelib.settings import VARIABLES
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +31,16 @@ def test_the_configuration_table_lists_every_variable_with_its_default_and_meani
         (name, _shown(variable.default), variable.meaning) for name, variable in VARIABLES.items()
     ]
     assert [(name, default.strip(), meaning) for name, default, meaning in rows] == expected
+
+
+def test_the_parameter_table_lists_every_parameter_with_its_default_and_meaning() -> None:
+    template, _ = decode(str(ROOT / "infra/stack.yaml"))
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", _after("parameters"), re.M)
+    assert [tuple(map(str.strip, row)) for row in rows] == [
+        (name, _shown(str(parameter["Default"])), parameter["Description"])
+        for name, parameter in template["Parameters"].items()
+        if name != "ResourcePrefix"  # it follows from the stage
+    ]
 
 
 def test_every_make_verb_that_the_documents_name_exists() -> None:

@@ -2,17 +2,27 @@
 
 import json
 import re
+import typing
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 from chalice.app import Request
+from msgspec import Meta
 
 from chalicelib.errors import InvalidInput
 
 MAX_BYTES = 256 * 1024
 
 _S = TypeVar("_S", bound=msgspec.Struct)
+
+BuildArgs = Annotated[
+    dict[str, str],
+    Meta(
+        description="Build arguments by name. Not for secrets: whoever may read builds or the "
+        "image's history sees them."
+    ),
+]
 
 # The code of a value that is wrong; a field that is not here has one of its own, invalid_<field>.
 FIELD_CODES: Mapping[str, str] = {
@@ -115,10 +125,10 @@ def _convert(value: dict[str, Any], model: type[_S]) -> _S:
     try:
         return msgspec.convert(value, model)
     except msgspec.ValidationError as error:
-        raise _explain(str(error)) from error
+        raise _explain(str(error), model) from error
 
 
-def _explain(message: str) -> InvalidInput:
+def _explain(message: str, model: type[msgspec.Struct]) -> InvalidInput:
     """Our error for msgspec's message."""
     named = _NAMED.match(message)
     if named is not None:
@@ -129,7 +139,19 @@ def _explain(message: str) -> InvalidInput:
     at = _AT.search(message)
     field = at["field"] if at else ""
     code = FIELD_CODES.get(field, f"invalid_{field or 'body'}")
-    return InvalidInput(message.partition(" - at ")[0], code=code, field=field)
+    detail = message.partition(" - at ")[0]
+    if "matching regex" in detail:
+        detail = f"{field} must be {_meaning(model, field)}"
+    return InvalidInput(detail, code=code, field=field)
+
+
+def _meaning(model: type[msgspec.Struct], field: str) -> str:
+    """What a field must be, in the words that its type is described with."""
+    declared = next(each.type for each in msgspec.structs.fields(model) if each.name == field)
+    kinds = (declared, *typing.get_args(declared))
+    metas = [meta for kind in kinds for meta in getattr(kind, "__metadata__", ())]
+    meaning: str = next(meta.description for meta in metas if meta.description)
+    return meaning
 
 
 def _unfit(detail: str) -> InvalidInput:

@@ -6,6 +6,7 @@ import msgspec
 
 from chalicelib.access import Principal, Role, load_build, load_service
 from chalicelib.api import views
+from chalicelib.api.bodies import BuildArgs
 from chalicelib.api.parameters import BUILD_STATUS, CURSOR, LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.domain.build_args import parse_build_args
@@ -30,7 +31,7 @@ class NewBuild(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     context_path: str | None = None
     dockerfile: str | None = None
     platforms: list[str] | None = None
-    build_args: dict[str, str] | None = None
+    build_args: BuildArgs | None = None
 
 
 @routes.endpoint(
@@ -38,6 +39,7 @@ class NewBuild(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     "/v1/cicd/services/{service_id}/build",
     role=Role.DEPLOYER,
     body=NewBuild,
+    body_is_optional=True,
     status=202,
     answer=views.AcceptedBuild,
 )
@@ -70,7 +72,7 @@ def list_builds(
     caller: Principal, service_id: int, limit: int, cursor: int | None, status: str | None
 ) -> views.Page[views.Build]:
     """List a service's builds, newest first."""
-    service = load_service(caller, service_id)
+    service = load_service(caller, service_id, history=True)
     found = list_jobs("build", service.id, limit=limit, before=cursor)
     rows = [cast(models.Build, row) for row in found.rows if status in {None, row.status}]
     return views.page(rows, found.before, views.build)

@@ -102,7 +102,7 @@ def list_deployments(
     caller: Principal, service_id: int, limit: int, cursor: int | None, status: str | None
 ) -> views.Page[views.Deployment]:
     """List a service's deployments, newest first."""
-    service = load_service(caller, service_id)
+    service = load_service(caller, service_id, history=True)
     found = list_jobs("deploy", service.id, limit=limit, before=cursor)
     rows = [cast(models.Deployment, row) for row in found.rows if status in {None, row.status}]
     return views.page(rows, found.before, views.deployment)

@@ -42,7 +42,10 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         "operationId": endpoint.view,
         "summary": endpoint.summary,
         "responses": {
-            str(endpoint.status): _answer(endpoint, schemas),
+            **{
+                str(status): _answer(endpoint, status, schemas)
+                for status in (endpoint.status, *endpoint.other_statuses)
+            },
             "default": {
                 "description": "The request was not done; the problem says why.",
                 "content": {"application/problem+json": {"schema": schemas[repr(Problem)]}},
@@ -61,14 +64,14 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         operation["security"] = []
     else:
         operation["description"] = f"Needs a token of role {endpoint.role} or above."
-    return operation
+    return {**operation, **endpoint.details}
 
 
-def _answer(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
+def _answer(endpoint: Endpoint, status: int, schemas: dict[str, Any]) -> dict[str, Any]:
     if endpoint.answer is None:
         return {"description": "Done."}
     return {
-        "description": "Accepted." if endpoint.status == 202 else "Done.",
+        "description": "Accepted." if status == 202 else "Done.",
         "content": {"application/json": {"schema": schemas[repr(endpoint.answer)]}},
     }
 

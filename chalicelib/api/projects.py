@@ -16,7 +16,11 @@ routes = Routes(__name__)
 
 # `$` alone would let a final line break through.
 ProjectName = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?$(?!\n)", max_length=63)
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?$(?!\n)",
+        description="1 to 63 letters, digits, spaces and . _ -, with a letter or digit at each end",
+    ),
 ]
 
 

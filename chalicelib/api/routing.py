@@ -7,7 +7,7 @@ into its own answer before any middleware sees it, so the frame is around the vi
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -45,6 +45,8 @@ class Endpoint:
     query: Sequence[Parameter]
     status: int
     answer: Any
+    other_statuses: Sequence[int]
+    details: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,15 @@ class Routes(Blueprint):
         query: Sequence[Parameter] = (),
         status: int = 200,
         answer: Any = None,
+        other_statuses: Sequence[int] = (),
+        details: Mapping[str, Any] | None = None,
     ) -> Callable[[View], View]:
         """Declare a view.
 
         With a role it is called with the Principal, without one with the Request; then by name
         with the path's ids, the query's parameters and, where a `body` is declared, the `body`.
+        `other_statuses` come with the same `answer`; `details` are parts of the OpenAPI operation
+        that nothing here can know: what a view reads of the request by itself.
         """
 
         def declare(view: View) -> View:
@@ -97,6 +103,8 @@ class Routes(Blueprint):
                 tuple(query),
                 status,
                 answer,
+                tuple(other_statuses),
+                details or {},
             )
             ENDPOINTS.append(endpoint)
             # Media types are checked where a body is read; Chalice would want one of a GET, too.

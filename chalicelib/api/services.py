@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.access import Principal, Role, load_project, load_service
 from chalicelib.api import views
+from chalicelib.api.bodies import BuildArgs
 from chalicelib.api.parameters import CURSOR, LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.domain.build_args import parse_build_args
@@ -15,6 +16,7 @@ from chalicelib.domain.images import parse_platforms, parse_repository_name
 from chalicelib.domain.paths import parse_context_path, parse_dockerfile_path
 from chalicelib.domain.refs import parse_branch
 from chalicelib.domain.repositories import Repository, parse_git_url
+from chalicelib.errors import InvalidInput
 from chalicelib.pipeline import services
 from chalicelib.settings import settings
 from chalicelib.store.models import Service
@@ -23,9 +25,21 @@ from chalicelib.store.reads import page
 routes = Routes(__name__)
 
 # `$` alone would let a final line break through.
-ServiceName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}$(?!\n)")]
+ServiceName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z][a-z0-9-]{0,62}$(?!\n)",
+        description="a lower-case letter, then at most 62 lower-case letters, digits and -",
+    ),
+]
 # The ECS API reference: CreateCluster, CreateService, ContainerDefinition.
-EcsName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,255}$(?!\n)")]
+EcsName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]{1,255}$(?!\n)",
+        description="a name of 1 to 255 letters, digits, - and _, not an ARN",
+    ),
+]
 Minutes = Annotated[int, Meta(ge=1, le=480)]
 # CodeBuild takes no time-out of less than five minutes (StartBuild: timeoutInMinutesOverride).
 BuildMinutes = Annotated[int, Meta(ge=5, le=480)]
@@ -41,7 +55,7 @@ class NewService(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     context_path: str = "."
     dockerfile: str = "Dockerfile"
     platforms: list[str] = msgspec.field(default_factory=lambda: ["linux/amd64"])
-    build_args: dict[str, str] = msgspec.field(default_factory=dict)
+    build_args: BuildArgs = msgspec.field(default_factory=dict)
     ecs_cluster: EcsName | None = None
     ecs_service: EcsName | None = None
     container: EcsName | None = None
@@ -145,12 +159,33 @@ def _parse_git_url(value: str) -> Repository:
     return parse_git_url(value, hosts=settings().git_hosts)
 
 
+def _parse_branch(value: str) -> str:
+    return parse_branch(value.removeprefix("refs/heads/"))
+
+
+def _parse_image_repository(value: str) -> str:
+    """A name in our registry, also with the registry's host before it.
+
+    As docker reads it: a first part with a dot or colon in it, or localhost, is a registry.
+    """
+    host, slash, name = value.partition("/")
+    if slash and host == settings().registry:
+        return parse_repository_name(name)
+    if slash and (host == "localhost" or set(host) & {".", ":"}):
+        raise InvalidInput(
+            f"images are kept in {settings().registry} alone: leave the registry out",
+            code="invalid_image",
+            field="image_repository",
+        )
+    return parse_repository_name(value)
+
+
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "git_url": _parse_git_url,
-    "branch": parse_branch,
+    "branch": _parse_branch,
     "context_path": parse_context_path,
     "dockerfile": parse_dockerfile_path,
     "platforms": parse_platforms,
     "build_args": parse_build_args,
-    "image_repository": parse_repository_name,
+    "image_repository": _parse_image_repository,
 }

@@ -7,6 +7,8 @@ payloads".
 import hashlib
 import hmac
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from chalice.app import Request
@@ -23,6 +25,31 @@ routes = Routes(__name__)
 
 # API Gateway takes 10 MB, Lambda 6; the payload of a push with thousands of commits is below this.
 MAX_BYTES = 5 * 1024 * 1024
+
+# GitHub: "Webhook events and payloads", delivery headers.
+_HEADERS = {
+    "X-Hub-Signature-256": "`sha256=` and the HMAC of the body under the webhook's secret, in hex.",
+    "X-GitHub-Event": "The kind of event; only `push` has an effect.",
+    "X-GitHub-Delivery": "The delivery's own id, which the answer repeats.",
+}
+DETAILS: Mapping[str, Any] = {
+    "parameters": [
+        {
+            "name": name,
+            "in": "header",
+            "required": True,
+            "description": meaning,
+            "schema": {"type": "string"},
+        }
+        for name, meaning in _HEADERS.items()
+    ],
+    "requestBody": {
+        "required": True,
+        "description": "The event's payload as GitHub sends it, signed byte for byte.",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    },
+    "description": "Answers 202 when builds were started, 200 when there was nothing to start.",
+}
 
 _HEADER = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 
@@ -45,7 +72,15 @@ class Received(msgspec.Struct, kw_only=True, omit_defaults=True):
     ignored: str | None = None
 
 
-@routes.endpoint("POST", "/v1/webhooks/github", role=None, status=202, answer=Received)
+@routes.endpoint(
+    "POST",
+    "/v1/webhooks/github",
+    role=None,
+    status=202,
+    answer=Received,
+    other_statuses=(200,),
+    details=DETAILS,
+)
 def receive_github(request: Request) -> Reply:
     """Receive a delivery of GitHub's webhook."""
     body = raw_body(request, limit=MAX_BYTES)

@@ -2,8 +2,6 @@
 
 import random
 
-from pynamodb.expressions.update import Action
-
 from chalicelib import clock
 from chalicelib.aws import codebuild, ecr, queue
 from chalicelib.domain.builds import (
@@ -27,7 +25,7 @@ from chalicelib.store.due import look_again, oldest_queued_build
 from chalicelib.store.history import record
 from chalicelib.store.jobs import become, end, find_build, service_key
 from chalicelib.store.models import DUE, Build, Service
-from chalicelib.store.moves import Move, change, commit, create
+from chalicelib.store.moves import Action, Move, change, commit, create
 from chalicelib.store.services import close_build, get_service, open_build
 
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pynamodb.expressions.update import Action
-
 from chalicelib import clock
 from chalicelib.aws import ecr, queue
 from chalicelib.domain.images import ImageReference, build_id_of_tag
@@ -18,7 +16,7 @@ from chalicelib.store.due import look_again
 from chalicelib.store.history import record
 from chalicelib.store.jobs import end, find_build, find_deployments, service_key
 from chalicelib.store.models import Build, Deployment, Service
-from chalicelib.store.moves import Move, change, commit, create
+from chalicelib.store.moves import Action, Move, change, commit, create
 
 
 @dataclass(frozen=True)

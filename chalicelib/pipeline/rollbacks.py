@@ -115,7 +115,7 @@ def _target(service: Service, wanted: int | None) -> Deployment:
 
 def _named(service: Service, number: int, target: Deployment | None, *, idle: bool) -> Deployment:
     if target is None or target.service_id != service.id:
-        raise NotFound(f"there is no deployment {number}")
+        raise NotFound(f"there is no deployment {number}", field="deployment_id")
     if idle and number == service.current:
         raise Conflict(f"deployment {number} is what runs", code="already_running")
     if target.progress != 100 or target.task_definition is None:

@@ -7,15 +7,13 @@ repository is kept beside the services, so that a push finds them all in one rea
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pynamodb.expressions.update import Action
-
 from chalicelib import clock
 from chalicelib.errors import Conflict, InvalidInput
 from chalicelib.pipeline.retries import again_if_lost, living_service
 from chalicelib.store.claims import followers, next_number, set_followers, take
 from chalicelib.store.history import record
 from chalicelib.store.models import Claim, Project, Service
-from chalicelib.store.moves import ConditionFailed, Move, change, commit, create, remove
+from chalicelib.store.moves import Action, ConditionFailed, Move, change, commit, create, remove
 from chalicelib.store.reads import find
 from chalicelib.store.services import get_service
 

@@ -15,7 +15,7 @@ from typing import Any
 from pynamodb.connection import Connection
 from pynamodb.exceptions import TransactWriteError
 from pynamodb.expressions.condition import Condition
-from pynamodb.expressions.update import Action
+from pynamodb.expressions.update import Action as Action
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 

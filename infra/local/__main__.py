@@ -1,7 +1,7 @@
 """`python -m infra.local serve`: the embedded cloud and the API, in the foreground.
 
-Prints one line of JSON on stdout once everything answers; logs go to stderr. SIGINT and SIGTERM
-end it and remove what it started.
+Prints one line of JSON on stdout once everything answers; logs go to stderr. SIGINT, SIGTERM and
+SIGHUP end it and remove what it started.
 """
 
 import argparse
@@ -11,9 +11,14 @@ import secrets
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import HTTPServer
 from typing import Any, NoReturn
 
-from infra.local import cloud
+from chalicelib.domain.tokens import is_token
+from chalicelib.settings import SettingsError
+from infra.local import cloud, gateway
 
 CURL = """curl -s -X POST {api}/v1/projects \\
   -H 'Authorization: Bearer {token}' \\
@@ -29,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     for noisy in ("botocore", "werkzeug", "urllib3", "pynamodb"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         serve(options)
@@ -42,11 +47,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Run until a signal comes."""
+    """Run until a signal comes. What can be refused is refused before anything is started."""
+    _check_token(options.token)
     secret = options.webhook_secret or secrets.token_urlsafe(24)
     session = secrets.token_hex(4)
-    with cloud.running(simulate=options.simulate, webhook_secret=secret, session=session) as local:
-        server = _api_server(local.app, options.port)
+    with (
+        _api_server(options.port) as server,
+        _settings_explained(),
+        cloud.running(simulate=options.simulate, webhook_secret=secret, session=session) as local,
+    ):
         ready = {
             "ready": True,
             "api": f"http://127.0.0.1:{server.server_port}",
@@ -57,8 +66,8 @@ def serve(options: argparse.Namespace) -> None:
             "data": str(local.data),
             "sample": str(local.sample.path),
         }
-        thread = threading.Thread(target=server.serve_forever, name="api", daemon=True)
-        thread.start()
+        gateway.attach(server, local.app)
+        threading.Thread(target=server.serve_forever, name="api", daemon=True).start()
         try:
             print(_essentials(ready) if options.pretty else json.dumps(ready), flush=True)
             threading.Event().wait()
@@ -67,11 +76,17 @@ def serve(options: argparse.Namespace) -> None:
             server.server_close()
 
 
-def _api_server(app: Any, port: int) -> Any:
-    from infra.local.gateway import create_gateway
+def _check_token(token: str | None) -> None:
+    if token is not None and not is_token(token):
+        raise StartFailed(
+            "--token is no token: slw_, 43 random characters and their checksum.\n"
+            "Leave it out to have one made."
+        )
 
+
+def _api_server(port: int) -> HTTPServer:
     try:
-        return create_gateway(app, port)
+        return gateway.listen(port)
     except (OSError, OverflowError) as error:
         raise StartFailed(
             f"Port {port} cannot be used: {getattr(error, 'strerror', None) or error}.\n"
@@ -79,14 +94,22 @@ def _api_server(app: Any, port: int) -> Any:
         ) from error
 
 
+@contextmanager
+def _settings_explained() -> Iterator[None]:
+    try:
+        yield
+    except SettingsError as error:
+        problems = str(error).replace("\n", "; ")
+        raise StartFailed(
+            f"The environment does not fit: {problems}.\n"
+            "The README lists every variable; unset one to have its default."
+        ) from error
+
+
 def _admin_token(wanted: str | None) -> str:
     from chalicelib.access import Role, create_token
-    from chalicelib.errors import InvalidInput
 
-    try:
-        return create_token("local admin", Role.ADMIN, token=wanted)
-    except InvalidInput as error:
-        raise StartFailed(f"--token: {error.detail}.\nLeave it out to have one made.") from error
+    return create_token("local admin", Role.ADMIN, token=wanted)
 
 
 def _essentials(ready: dict[str, Any]) -> str:

@@ -50,7 +50,10 @@ def docker_works() -> bool:
 
 @contextmanager
 def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cloud]:
-    """Start everything but the HTTP API; leaving ends it and leaves nothing behind."""
+    """Start everything but the HTTP API; leaving ends it and leaves nothing behind.
+
+    Raises SettingsError for variables that do not fit.
+    """
     docker = not simulate and docker_works()
     with ExitStack() as stack:
         data = Path(stack.enter_context(_scratch_directory()))

@@ -104,6 +104,7 @@ class _Tasks:
         self._tasks: list[_Task] = []
         self._failures = 0  # in a row, of `_failing`
         self._failing = ""
+        self._told = ""  # the reason that was told last
         self._pause_until = 0.0
         self._forwarder: Forwarder | None = None
 
@@ -170,6 +171,7 @@ class _Tasks:
         ports = _ports(task.container)
         task.address = self._docker.address(task.name, ports[0]) if ports else None
         task.healthy = True
+        self._told = ""
         if task.deployment == self._failing:
             self._failures = 0
 
@@ -223,7 +225,9 @@ class _Tasks:
         steps = min(LONGEST_BACKOFF, 2 ** (self._failures - 1))
         self._pause_until = time.monotonic() + self._interval * steps
         self._report(deployment, failed=1, reason=reason)
-        _say(f"service {self._name}: {reason}")
+        if reason != self._told:
+            _say(f"service {self._name}: {reason}")
+        self._told = reason
 
     def _report(self, deployment: str, *, failed: int = 0, reason: str = "") -> None:
         healthy = sum(each.healthy and each.deployment == deployment for each in self._tasks)

@@ -65,9 +65,7 @@ class _Handler(ChaliceRequestHandler):
         unknown = error.CODE == HTTPStatus.FORBIDDEN
         self._refuse(HTTPStatus.NOT_FOUND if unknown else HTTPStatus(error.CODE))
 
-    def send_error(
-        self, code: int, message: str | None = None, explain: str | None = None
-    ) -> None:
+    def send_error(self, code: int, *_: Any, **__: Any) -> None:
         """What http.server refuses by itself: a broken request line, headers, unknown methods."""
         # Before it has read a version it would answer as HTTP/0.9 did, without status and headers.
         self.request_version = self.protocol_version

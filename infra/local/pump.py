@@ -98,7 +98,7 @@ class _Context(LambdaContext):
         self._ending = ending
 
     def get_remaining_time_in_millis(self) -> int:
-        return 0 if self._ending.is_set() else super().get_remaining_time_in_millis()
+        return 0 if self._ending.is_set() else int(super().get_remaining_time_in_millis())
 
 
 def _sqs_event(message: Any) -> dict[str, Any]:

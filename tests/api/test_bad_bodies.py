@@ -9,6 +9,7 @@ from chalicelib.api.bodies import MAX_BYTES
 from tests.client import Api
 from tests.written import nothing_is_written
 
+REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 SHA256 = "sha256:" + "a" * 64
 
 BUILD_FIELDS: list[tuple[str, Any, int, str]] = [
@@ -94,7 +95,15 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
     ("git_url", "http://github.com/a/b", 400, "invalid_git_url"),
     ("branch", "a..b", 400, "invalid_git_ref"),
     ("branch", "HEAD", 400, "invalid_git_ref"),
+    ("branch", "refs/heads/", 400, "invalid_git_ref"),
+    ("branch", "refs/heads/HEAD", 400, "invalid_git_ref"),
     ("image_repository", "My App", 400, "invalid_image"),
+    ("image_repository", "myapp:v1", 400, "invalid_image"),
+    ("image_repository", "ghcr.io/myapp", 400, "invalid_image"),
+    ("image_repository", "localhost/myapp", 400, "invalid_image"),
+    ("image_repository", "127.0.0.1:5000/myapp", 400, "invalid_image"),
+    ("image_repository", f"{REGISTRY}/", 400, "invalid_image"),
+    ("image_repository", f"{REGISTRY}/My App", 400, "invalid_image"),
     ("ecs_cluster", "arn:aws:ecs:x", 400, "invalid_ecs_cluster"),
     ("ecs_service", "a\n", 400, "invalid_ecs_service"),
     ("ecs_service", None, 400, "incomplete_ecs_target"),
@@ -109,7 +118,6 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
 ]
 
 RAW: list[tuple[str, bytes, int, str]] = [
-    ("nothing", b"", 400, "invalid_json"),
     ("half an object", b"{bad", 400, "invalid_json"),
     ("not UTF-8", b'{"git_ref":"\xff"}', 400, "invalid_json"),
     ("null", b"null", 400, "invalid_body"),
@@ -172,7 +180,8 @@ def test_a_bad_field_of_a_rollback_is_refused(api: Api, service: int) -> None:
     for value in (0, -1, "1", True, 1.5, 2**60):
         body = {"deployment_id": value}
         check_refused(api, "POST", path, (400, "invalid_deployment_id"), body=body)
-    check_refused(api, "POST", path, (404, "not_found"), body={"deployment_id": 4711})
+    problem = check_refused(api, "POST", path, (404, "not_found"), body={"deployment_id": 4711})
+    assert problem["field"] == "deployment_id"
 
 
 def test_a_bad_field_of_a_service_is_refused_when_it_is_created_and_changed(
@@ -191,6 +200,21 @@ def test_a_bad_name_of_a_project_is_refused(api: Api) -> None:
     for name in ("", " shop", "shop ", "shop\n", "a/b", "é", "a" * 64, 5, None):
         check_refused(api, "POST", "/v1/projects", (400, "invalid_name"), body={"name": name})
     check_refused(api, "POST", "/v1/projects", (400, "missing_field"), body={})
+
+
+def test_what_a_name_must_be_is_said_in_words(api: Api, service: int) -> None:
+    refused = check_refused(api, "POST", "/v1/projects", (400, "invalid_name"), body={"name": " "})
+    assert refused["detail"].startswith("name must be 1 to 63 letters, digits, spaces")
+    for field in ("name", "ecs_cluster", "ecs_service", "container"):
+        path, wanted = f"/v1/services/{service}", (400, f"invalid_{field}")
+        refused = check_refused(api, "PATCH", path, wanted, body={field: "!"})
+        assert refused["detail"].startswith(f"{field} must be a ")
+        assert "regex" not in refused["detail"]
+
+
+def test_a_body_is_required_where_a_field_is(api: Api, project: int, service: int) -> None:
+    for path in (f"projects/{project}/services", f"cicd/services/{service}/deploy"):
+        check_refused(api, "POST", f"/v1/{path}", (400, "invalid_json"), raw=b"")
 
 
 def test_a_body_that_is_no_json_object_is_refused(api: Api, service: int) -> None:

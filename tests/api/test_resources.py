@@ -144,19 +144,40 @@ def test_a_service_is_changed_in_what_is_named_alone(api: Api, service: int) -> 
     assert gone.body["ecs_service"] is None
 
 
+def test_a_build_without_a_body_is_as_the_service_says(api: Api, service: int) -> None:
+    answer = api.post(f"/v1/cicd/services/{service}/build", raw=b"")
+    assert answer.status == HTTPStatus.ACCEPTED
+    assert api.get("/v1/cicd/builds/1").body["git_ref"] == "master"
+
+
+def test_a_branch_and_an_image_repository_may_be_written_in_full(
+    api: Api, project: int, new_service: dict[str, Any]
+) -> None:
+    registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+    full = {"branch": "refs/heads/feature/x", "image_repository": f"{registry}/team/app"}
+    created = api.post(f"/v1/projects/{project}/services", {**new_service, **full})
+    assert created.status == HTTPStatus.CREATED, created.text
+    assert created.body["branch"] == "feature/x"
+    assert created.body["image_repository"] == "team/app"
+
+
 def test_a_deleted_service_is_404_and_its_history_stays_readable(
     api: Api, project: int, service: int
 ) -> None:
     a_built_build(api, service)
     a_deployment(service, 1)
     assert api.delete(f"/v1/services/{service}").status == 204
-    for path in (f"/v1/services/{service}", f"/v1/cicd/services/{service}/builds"):
-        assert api.get(path).status == 404
-    assert api.post(f"/v1/cicd/services/{service}/build", {}).status == 404
+    assert api.get(f"/v1/services/{service}").status == 404
+    for work in ("build", "deploy", "rollback"):
+        body = {"image_tag": "myapp:main-1"} if work == "deploy" else {}
+        assert api.post(f"/v1/cicd/services/{service}/{work}", body).status == 404
     assert api.delete(f"/v1/services/{service}").status == 404
     assert api.get(f"/v1/projects/{project}/services").body["items"] == []
     for path in ("builds/1", "builds/1/logs", "deployments/1", "jobs/build-1", "jobs/deploy-1"):
         assert api.get(f"/v1/cicd/{path}").status == 200
+    for path in ("builds", "deployments"):
+        listed = api.get(f"/v1/cicd/services/{service}/{path}").body["items"]
+        assert [row["id"] for row in listed] == [1]
 
 
 def test_a_build_is_accepted_as_the_service_says(api: Api, service: int) -> None:

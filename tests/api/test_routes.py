@@ -82,6 +82,23 @@ def test_the_openapi_document_says_which_routes_need_a_token_and_which_fields_ar
     ]
 
 
+def test_the_openapi_document_says_what_github_sends_and_gets(api: Api) -> None:
+    operation = api.get("/v1/openapi.json").body["paths"]["/v1/webhooks/github"]["post"]
+    assert [parameter["name"] for parameter in operation["parameters"]] == [
+        "X-Hub-Signature-256",
+        "X-GitHub-Event",
+        "X-GitHub-Delivery",
+    ]
+    assert operation["requestBody"]["required"] is True
+    assert set(operation["responses"]) == {"202", "200", "default"}
+
+
+def test_the_openapi_document_says_that_build_args_are_not_for_secrets(api: Api) -> None:
+    schemas = api.get("/v1/openapi.json").body["components"]["schemas"]
+    for name in ("NewService", "ServiceChanges", "NewBuild"):
+        assert "Not for secrets" in str(schemas[name]["properties"]["build_args"])
+
+
 def test_health_is_public_and_touches_nothing(client: Client) -> None:
     answer = Api(client, "none").get("/v1/health", headers={"Authorization": None})
     assert answer.status == 200

@@ -5,9 +5,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cfnlint.api import ManualArgs, lint
 
+from chalicelib.api.problems import Problem
 from infra.package import EXAMPLE, ROOT, package_application, write_application
 
 
@@ -116,6 +118,21 @@ def test_every_route_ends_in_the_api_function(resources: dict[str, Any]) -> None
     assert "/v1/health" in paths
     assert "/v1/webhooks/github" in paths
     assert resources["RestAPI"]["Properties"]["EndpointConfiguration"] == "REGIONAL"
+
+
+def test_what_api_gateway_answers_itself_is_a_problem_document(resources: dict[str, Any]) -> None:
+    definition = resources["RestAPI"]["Properties"]["DefinitionBody"]
+    responses = definition["x-amazon-apigateway-gateway-responses"]
+    assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= set(responses)
+    for kind in ("MISSING_AUTHENTICATION_TOKEN", "RESOURCE_NOT_FOUND", "INVALID_SIGNATURE"):
+        assert responses[kind]["statusCode"] == "404"
+    for response in responses.values():
+        headers = response["responseParameters"]
+        assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
+        (template,) = response["responseTemplates"].values()
+        document = msgspec.json.decode(template, type=Problem)
+        assert str(document.status) == response["statusCode"]
+        assert document.instance == "$context.requestId"
 
 
 def test_only_the_application_is_shipped(package: Path) -> None:

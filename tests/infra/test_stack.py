@@ -208,6 +208,44 @@ def test_as_many_builds_run_at_once_as_there_are_job_workers(resources: dict[str
     assert project["ConcurrentBuildLimit"] == {"Ref": "JobWorkers"}
 
 
+def test_the_images_that_run_privileged_are_pinned(
+    stack: dict[str, Any], resources: dict[str, Any]
+) -> None:
+    variables = {
+        variable["Name"]: variable["Value"]
+        for variable in resources["BuildProject"]["Properties"]["Environment"][
+            "EnvironmentVariables"
+        ]
+    }
+    buildspec = (ROOT / "infra/buildspec.yml").read_text()
+    for name in ("BuildkitImage", "BinfmtImage"):
+        image = stack["Parameters"][name]["Default"]
+        assert ":" in image
+        assert not image.endswith(":latest")
+        assert variables[name.replace("Image", "_IMAGE").upper()] == {"Ref": name}
+    assert stack["Parameters"]["BinfmtImage"]["Default"] in buildspec
+
+
+def test_every_alarm_tells_the_topic_when_there_is_one(resources: dict[str, Any]) -> None:
+    alarms = [r for r in resources.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
+    assert len(alarms) == 2
+    for alarm in alarms:
+        condition, told, nobody = alarm["Properties"]["AlarmActions"]["If"]
+        assert (condition, told) == ("HasAlarmTopic", [{"Ref": "AlarmTopic"}])
+        assert nobody == {"Ref": "AWS::NoValue"}
+
+
+def test_a_build_may_log_and_push_and_nothing_else(resources: dict[str, Any]) -> None:
+    (policy,) = resources["BuildRole"]["Properties"]["Policies"]
+    statements = policy["PolicyDocument"]["Statement"]
+    actions = {
+        a
+        for s in statements
+        for a in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])
+    }
+    assert {action.split(":")[0] for action in actions} == {"logs", "ecr"}
+
+
 def test_the_outputs_are_the_environment_that_the_settings_read(stack: dict[str, Any]) -> None:
     outputs = environment_of(dict.fromkeys(stack["Outputs"], "any"))
     required = {name for name, variable in VARIABLES.items() if variable.default is None}

@@ -1,0 +1,98 @@
+"""The gateway on loopback: what it refuses by itself, in the shape that API Gateway has on AWS."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPResponse
+
+import pytest
+
+from infra.gateway_responses import gateway_responses
+from infra.local import gateway
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Of a gateway that serves the app."""
+    from app import app
+
+    kind = app.__class__
+    server = gateway.listen(0)
+    gateway.attach(server, app)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        app.__class__ = kind
+
+
+def sent(port: int, data: bytes) -> tuple[HTTPResponse, bytes]:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(data)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        return answer, answer.read()
+
+
+REFUSED = [
+    (b"GET /v1/nothing HTTP/1.1\r\n\r\n", 404, "not_found"),
+    (b"GET /v1/nothing HTTP/1.1\r\nAuthorization: Bearer x\r\n\r\n", 404, "not_found"),
+    (b"TRACE /v1/health HTTP/1.1\r\n\r\n", 501, "not_implemented"),
+    (b"BREW /v1/health HTTP/1.1\r\n\r\n", 501, "not_implemented"),
+    (b"complete nonsense\r\n\r\n", 400, "bad_request"),
+    (b"GET /v1/health HTTP/9.1\r\n\r\n", 505, "http_version_not_supported"),
+    (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 414, "request_uri_too_long"),
+    (
+        b"GET / HTTP/1.1\r\nA: " + b"a" * 70_000 + b"\r\n\r\n",
+        431,
+        "request_header_fields_too_large",
+    ),
+    (b"POST /v1/projects HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "bad_request"),
+    (
+        b"POST /v1/projects HTTP/1.1\r\nContent-Length: 10485761\r\n\r\n",
+        413,
+        "request_entity_too_large",
+    ),
+    (
+        b"POST /v1/projects HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        411,
+        "length_required",
+    ),
+]
+
+
+@pytest.mark.parametrize(("data", "status", "code"), REFUSED, ids=lambda value: str(value)[:30])
+def test_what_is_refused_gets_a_problem_document(
+    port: int, data: bytes, status: int, code: str
+) -> None:
+    answer, body = sent(port, data)
+    document = json.loads(body)
+    assert (answer.status, document["status"], document["code"]) == (status, status, code)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Request-Id"] == document["instance"] != ""
+    assert b"Bearer" not in body
+
+
+def test_an_unknown_route_is_answered_as_on_aws(port: int) -> None:
+    answer, body = sent(port, b"GET /v1/nothing HTTP/1.1\r\n\r\n")
+    for kind in ("MISSING_AUTHENTICATION_TOKEN", "RESOURCE_NOT_FOUND", "INVALID_SIGNATURE"):
+        there = gateway_responses()[kind]
+        assert int(there["statusCode"]) == answer.status
+        template = json.loads(there["responseTemplates"]["application/json"])
+        assert template == json.loads(body) | {"instance": "$context.requestId"}
+
+
+def test_a_request_after_a_refused_one_is_answered(port: int) -> None:
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/v1/nothing")
+    assert connection.getresponse().read()
+    connection.request("GET", "/v1/health")
+    assert json.loads(connection.getresponse().read())["status"] == "ok"
+    connection.close()

@@ -1,0 +1,44 @@
+"""What feeds the handlers where Lambda's event sources would."""
+
+from typing import Any
+
+import pytest
+
+from tests.embedded import Cloud, cloud, sha
+
+__all__ = ["cloud"]
+
+
+def test_at_the_end_a_schedule_under_way_has_no_time_left_and_nothing_more_is_delivered(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+
+    def on_schedule(_: Any, context: Any) -> None:
+        left.append(context.get_remaining_time_in_millis())
+        cloud.pump.end()
+        left.append(context.get_remaining_time_in_millis())
+
+    monkeypatch.setitem(cloud.app.handler_map, "on_schedule", on_schedule)
+    cloud.push(sha(1))
+    cloud.tick()
+    assert left[0] > 0
+    assert left[1] == 0
+    cloud.settle()
+    assert cloud.build(1)["status"] == "queued"
+
+
+def test_the_message_under_way_is_the_last_one(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def on_wakeup(event: Any, _: Any) -> None:
+        seen.append(event)
+        cloud.pump.end()
+
+    monkeypatch.setitem(cloud.app.handler_map, "on_wakeup", on_wakeup)
+    cloud.push(sha(1))
+    cloud.push(sha(2))
+    cloud.pump.step()
+    assert len(seen) == 1

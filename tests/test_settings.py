@@ -1,0 +1,37 @@
+"""The environment: read once, and all that is wrong with it named at once."""
+
+import pytest
+
+from chalicelib.settings import SettingsError, read_settings
+
+LEAST = {"QUEUE_URL": "https://sqs.example/1/slipway-wakeups", "REGISTRY": "localhost"}
+
+
+def test_everything_that_is_wrong_is_named_in_one_error() -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_settings({"JOB_WORKERS": "0", "SIMULATED": "yes", "REGISTRY": "a b"})
+    lines = str(refused.value).splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "JOB_WORKERS",
+        "QUEUE_URL",
+        "REGISTRY",
+        "SIMULATED",
+    ]
+
+
+@pytest.mark.parametrize("secret", ["hush\n", " hush", "\thush", "hush\r\n"])
+def test_a_secret_pasted_with_white_space_is_refused_and_not_shown(secret: str) -> None:
+    with pytest.raises(SettingsError, match="WEBHOOK_SECRET must not begin or end") as refused:
+        read_settings({**LEAST, "WEBHOOK_SECRET": secret})
+    assert "hush" not in str(refused.value)
+
+
+def test_a_secret_is_not_part_of_what_settings_print() -> None:
+    settings = read_settings({**LEAST, "WEBHOOK_SECRET": "hush hush"})
+    assert settings.webhook_secret == "hush hush"
+    assert "hush" not in repr(settings)
+
+
+def test_the_log_group_is_the_same_with_and_without_a_final_slash() -> None:
+    for directory in ("/builds", "/builds/"):
+        assert read_settings({**LEAST, "BUILD_LOG_DIR": directory}).log_group == "/builds/builds"
