@@ -58,7 +58,7 @@ def started() -> Iterator[tuple[subprocess.Popen[str], dict[str, Any], str]]:
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGHUP])
 def test_a_signal_ends_it_and_nothing_is_left_behind(
     started: tuple[subprocess.Popen[str], dict[str, Any], str], number: signal.Signals
 ) -> None:
