@@ -40,6 +40,10 @@ from chalicelib.aws import clients
 from infra.local import fidelity
 from tests import speed
 from tests.client import Api
+from tests.embedded import cloud
+from tests.sdk import Calls, Trouble, record_calls
+
+__all__ = ["cloud"]
 
 settings.register_profile(
     "default", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -102,3 +106,15 @@ def service(api: Api, project: int, new_service: dict[str, Any]) -> int:
     answer = api.post(f"/v1/projects/{project}/services", new_service)
     assert answer.status == HTTPStatus.CREATED, answer.text
     return int(answer.body["id"])
+
+
+@pytest.fixture
+def trouble(monkeypatch: pytest.MonkeyPatch) -> Trouble:
+    """Calls that fail as a test plans it."""
+    return Trouble(monkeypatch)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Every call of the SDK."""
+    return record_calls(monkeypatch)

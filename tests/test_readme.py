@@ -1,18 +1,14 @@
 """The README is compared with the code, and its session is run as it is written."""
 
-import json
 import os
 import re
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from cfnlint.decode import decode
 
 from chalicelib.settings import VARIABLES
+from tests.serving import serving
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -53,7 +49,7 @@ def test_every_make_verb_that_the_documents_name_exists() -> None:
 def test_the_session_works_as_written() -> None:
     session = re.search(r"```bash\n(.*?)```", _after("session"), re.S)
     assert session is not None
-    with _serving() as ready:
+    with serving() as (_, ready):
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", session[1]],
             env=os.environ | {"API": ready["api"], "TOKEN": ready["token"]},
@@ -78,26 +74,3 @@ def _shown(default: str | None) -> str:
     if default is None:
         return "required"
     return f"`{default}`" if default else "none"
-
-
-@contextmanager
-def _serving() -> Iterator[dict[str, Any]]:
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "WEBHOOK_SECRET", "QUEUE_URL", "REGISTRY"))
-    }
-    with subprocess.Popen(
-        [sys.executable, "-m", "infra.local", "serve", "--port", "0", "--simulate"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield json.loads(process.stdout.readline())
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
