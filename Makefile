@@ -31,7 +31,7 @@ demo: $(READY) ## play a push, a deployment and a rollback from end to end
 	exec $(PYTHON) -m infra.local.demo $(SIMULATION) $(ARGS)
 
 test: $(READY) ## run the tests
-	$(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
+	$(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)
 
 check: $(READY) ## format, lint, types, templates, tests: all that must hold
 	$(PYTHON) -m ruff format --check --quiet . || \
@@ -39,7 +39,7 @@ check: $(READY) ## format, lint, types, templates, tests: all that must hold
 	$(PYTHON) -m ruff check --quiet .
 	$(PYTHON) -m mypy
 	.venv/bin/cfn-lint infra/stack.yaml
-	$(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
+	$(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)
 
 package: $(READY) ## package stack and application for one stage, without AWS
 	$(PYTHON) -m infra.package --stage $(STAGE) $(ARGS)
