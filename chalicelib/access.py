@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from chalicelib import clock
+from chalicelib.domain.statuses import TRANSITIONS
 from chalicelib.domain.tokens import digest, is_token, new_token
 from chalicelib.errors import Forbidden, InvalidInput, NotFound, Unauthorized
 from chalicelib.store.jobs import get_build, get_deployment
@@ -19,7 +20,7 @@ from chalicelib.store.services import get_service
 
 # RFC 6750, section 2.1; RFC 9110, section 11.1: the scheme is compared without case.
 _BEARER = re.compile(r"(?i:bearer) +(?P<token>[A-Za-z0-9_-]+)", re.ASCII)
-_JOB_ID = re.compile(r"(?:build|deploy)-[1-9][0-9]{0,15}", re.ASCII)
+_JOB_ID = re.compile(rf"(?:{'|'.join(TRANSITIONS)})-[1-9][0-9]{{0,15}}", re.ASCII)
 
 
 class Role(StrEnum):

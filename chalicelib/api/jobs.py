@@ -1,8 +1,9 @@
-"""Jobs: one view of whatever work there is."""
+"""Jobs: one view of whatever work there is, and the way to stop it."""
 
 from chalicelib.access import Principal, Role, load_job
 from chalicelib.api import views
-from chalicelib.api.routing import Routes
+from chalicelib.api.routing import Reply, Routes
+from chalicelib.pipeline.jobs import cancel_job
 
 routes = Routes(__name__)
 
@@ -11,3 +12,12 @@ routes = Routes(__name__)
 def get_job(caller: Principal, job_id: str) -> views.Job:
     """Show the status and progress of a build or deployment by its job id."""
     return views.job(load_job(caller, job_id))
+
+
+@routes.endpoint(
+    "POST", "/v1/cicd/jobs/{job_id}/cancel", role=Role.DEPLOYER, status=202, answer=views.Job
+)
+def cancel(caller: Principal, job_id: str) -> Reply:
+    """Cancel a build or a deployment that has not ended."""
+    job = cancel_job(load_job(caller, job_id), actor=caller.actor)
+    return Reply(views.job(job), location=f"/v1/cicd/jobs/{job.id}")

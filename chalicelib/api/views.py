@@ -74,6 +74,7 @@ class Build(msgspec.Struct, kw_only=True):
     requested_by: str
     git_url: str
     git_ref: str
+    cancelled_by: str | None
     commit_sha: str | None
     commit_message: str | None
     author: str | None
@@ -103,6 +104,7 @@ class Deployment(msgspec.Struct, kw_only=True):
     status: DeploymentStatus
     progress: int
     error: str | None
+    cancelled_by: str | None
     reason: str | None
     trigger: str
     requested_by: str
@@ -129,6 +131,7 @@ class Job(msgspec.Struct, kw_only=True):
     status: JobStatus
     progress: int
     error: str | None
+    cancelled_by: str | None
     project_id: int
     service_id: int
     build_id: int | None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 
 class BuildStatus(StrEnum):
@@ -74,6 +75,13 @@ DEPLOYMENT_TRANSITIONS: Mapping[DeploymentStatus, frozenset[DeploymentStatus]] =
     DeploymentStatus.ROLLED_BACK: frozenset(),
 }
 
+# By type of job, as it stands in a job's id.
+TRANSITIONS: Mapping[str, Mapping[Any, frozenset[Any]]] = {
+    "build": BUILD_TRANSITIONS,
+    "deploy": DEPLOYMENT_TRANSITIONS,
+}
+_STATUSES: Mapping[str, type[StrEnum]] = {"build": BuildStatus, "deploy": DeploymentStatus}
+
 _JOB_STATUS: Mapping[str, JobStatus] = {
     "queued": JobStatus.QUEUED,
     "building": JobStatus.RUNNING,
@@ -88,9 +96,8 @@ _JOB_STATUS: Mapping[str, JobStatus] = {
 
 def may_follow(before: str, after: str, *, kind: str) -> bool:
     """Whether a row of `kind` ("build" or "deploy") may go from one status to the other."""
-    if kind == "build":
-        return BuildStatus(after) in BUILD_TRANSITIONS[BuildStatus(before)]
-    return DeploymentStatus(after) in DEPLOYMENT_TRANSITIONS[DeploymentStatus(before)]
+    status = _STATUSES[kind]
+    return status(after) in TRANSITIONS[kind][status(before)]
 
 
 def has_ended(status: str) -> bool:

@@ -17,13 +17,13 @@ from chalicelib.domain.pushes import Push
 from chalicelib.domain.requests import start_build_request
 from chalicelib.domain.statuses import BuildStatus, has_ended, job_id
 from chalicelib.domain.timing import PERIOD, WORKER_LIFE
-from chalicelib.errors import Rejected, Unavailable
+from chalicelib.errors import Conflict, Rejected, Unavailable
 from chalicelib.pipeline.deployments import deploy_build
 from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
 from chalicelib.store.due import look_again, oldest_queued_build
 from chalicelib.store.history import record
-from chalicelib.store.jobs import become, end, find_build, service_key
+from chalicelib.store.jobs import become, end, find_build, get_build, service_key
 from chalicelib.store.models import DUE, Build, Service
 from chalicelib.store.moves import Action, Move, change, commit, create
 from chalicelib.store.services import close_build, get_service, open_build
@@ -117,6 +117,41 @@ def accept(service: Service, build: Build) -> tuple[Move, ...]:
     )
 
 
+def cancel_build(number: int, *, actor: str) -> Build:
+    """Have a build end `cancelled`: at once, or as soon as CodeBuild has stopped it.
+
+    One that is being cancelled already stays so. Raises Conflict (job_ended), Lost.
+    """
+    build = get_build(number)
+    if build.cancelled_by is not None or build.status == BuildStatus.CANCELLED:
+        return build
+    if has_ended(build.status):
+        raise Conflict(f"{build.id} has ended: it is {build.status}", code="job_ended")
+    now = clock.now()
+    asked = Build.cancelled_by.set(actor)
+    if build.attempt_at is None:
+        service = get_service(build.service_id)
+        last = end(build, BuildStatus.CANCELLED, asked, at=now, error=f"cancelled by {actor}")
+        moves = [last, close_build(service, build)]
+    else:
+        moves = [change(build, asked, *look_again(now))]
+    commit(*moves, _cancellation(build, actor))
+    if build.attempt_at is not None:
+        queue.wake(build.id)
+    return get_build(number)
+
+
+def _cancellation(build: Build, actor: str) -> Move:
+    return record(
+        build.id,
+        "build.cancelled",
+        at=clock.now(),
+        actor=actor,
+        project_id=build.project_id,
+        service_id=build.service_id,
+    )
+
+
 def reconcile_build(number: int) -> None:
     """Take the next step of a build, whatever happened before.
 
@@ -138,9 +173,14 @@ def reconcile_build(number: int) -> None:
 
 def _start(build: Build) -> None:
     now = clock.now()
-    step = decide_start(now=now, deadline_at=build.deadline_at, attempt_at=build.attempt_at)
+    step = decide_start(
+        now=now,
+        deadline_at=build.deadline_at,
+        attempt_at=build.attempt_at,
+        cancelled=build.cancelled_by is not None,
+    )
     if step is Start.GIVE_UP:
-        return _end(build, BuildStatus.FAILED, _queued_too_long(build))
+        return _give_up(build)
     if step is Start.FIND:
         return _find_or_start_anew(build, now)
     _call_start_build(build, now, again=step is Start.REPEAT)
@@ -154,8 +194,8 @@ def _find_or_start_anew(build: Build, now: int) -> None:
     last_call = build.claimed_at or 0
     if now - last_call <= WORKER_LIFE:
         return commit(change(build, *look_again(last_call + WORKER_LIFE + 1)))
-    if now > build.deadline_at:
-        return _end(build, BuildStatus.FAILED, _queued_too_long(build))
+    if build.cancelled_by is not None or now > build.deadline_at:
+        return _give_up(build)
     _call_start_build(build, now, again=False)
 
 
@@ -214,27 +254,33 @@ def _adopt(build: Build, report: BuildReport) -> None:
         Build.deadline_at.set(now + build.build_minutes * 60 + PERIOD),
         Build.waits.set(0),
         Build.error.remove(),
-        *look_again(now + PERIOD),
+        *look_again(now if build.cancelled_by else now + PERIOD),
     ]
     if report.log_path:
         actions.append(Build.log_path.set(report.log_path))
     commit(become(build, BuildStatus.BUILDING, *actions))
+    if build.cancelled_by:
+        queue.wake(build.id)
 
 
 def _follow(build: Build, report: BuildReport | None) -> None:
     now = clock.now()
     step = decide_progress(
-        report, now=now, since=build.claimed_at or build.created_at, deadline_at=build.deadline_at
+        report,
+        now=now,
+        since=build.claimed_at or build.created_at,
+        deadline_at=build.deadline_at,
+        cancelled=build.cancelled_by is not None,
     )
     if step is Progress.LOSE:
         return _end(build, BuildStatus.FAILED, f"CodeBuild does not know {build.codebuild_id}")
     if step is Progress.STOP:
         codebuild.stop(build.codebuild_id or "")
         return commit(change(build, *look_again(now + PERIOD)))
+    if step is Progress.CANCEL:
+        return _end(build, BuildStatus.CANCELLED, _why_cancelled(build))
     if report is None or step is Progress.WAIT:
         return _note_progress(build, report, now)
-    if step is Progress.CANCEL:
-        return _end(build, BuildStatus.CANCELLED, "stopped in CodeBuild")
     if step is Progress.FAIL:
         return _end(build, BuildStatus.FAILED, _why_failed(build, report))
     _succeed(build, report)
@@ -324,6 +370,14 @@ def _why_failed(build: Build, report: BuildReport) -> str:
     return report.reason or f"CodeBuild: {report.status}"
 
 
-def _queued_too_long(build: Build) -> str:
+def _give_up(build: Build) -> None:
+    """Nothing of it runs in CodeBuild, and nothing ever will."""
+    if build.cancelled_by is not None:
+        return _end(build, BuildStatus.CANCELLED, _why_cancelled(build))
     minutes = (build.deadline_at - build.created_at) // 60
-    return f"waited {minutes} minutes for CodeBuild to take it: {build.error or 'no answer'}"
+    waited = f"waited {minutes} minutes for CodeBuild to take it: {build.error or 'no answer'}"
+    _end(build, BuildStatus.FAILED, waited)
+
+
+def _why_cancelled(build: Build) -> str:
+    return f"cancelled by {build.cancelled_by}" if build.cancelled_by else "stopped in CodeBuild"

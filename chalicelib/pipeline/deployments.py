@@ -7,16 +7,17 @@ from chalicelib import clock
 from chalicelib.aws import ecr, queue
 from chalicelib.domain.images import ImageReference, build_id_of_tag
 from chalicelib.domain.pushes import later
-from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, job_id
-from chalicelib.errors import Conflict, Forbidden, NotFound
+from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, has_ended, job_id
+from chalicelib.errors import Conflict, Forbidden, Lost, NotFound
 from chalicelib.pipeline.retries import on_fresh_service
 from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
 from chalicelib.store.due import look_again
 from chalicelib.store.history import record
-from chalicelib.store.jobs import end, find_build, find_deployments, service_key
+from chalicelib.store.jobs import end, find_build, find_deployments, get_deployment, service_key
 from chalicelib.store.models import Build, Deployment, Service
 from chalicelib.store.moves import Action, Move, change, commit, create
+from chalicelib.store.services import get_service, hand_over
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,49 @@ def place(service: Service, deployment: Deployment) -> tuple[Move, ...]:
         *([supersede(service.waiting, deployment)] if service.waiting is not None else []),
         requested(deployment),
     )
+
+
+def cancel_deployment(number: int, *, actor: str) -> Deployment:
+    """End a deployment that has not ended; what ran before it runs on, or comes back.
+
+    Whoever waits gets the slot. Raises Conflict (job_ended), Lost.
+    """
+    deployment = get_deployment(number)
+    if deployment.status == DeploymentStatus.CANCELLED:
+        return deployment
+    if has_ended(deployment.status):
+        raise Conflict(f"{deployment.id} has ended: it is {deployment.status}", code="job_ended")
+    service = get_service(deployment.service_id)
+    commit(
+        end(
+            deployment,
+            DeploymentStatus.CANCELLED,
+            Deployment.cancelled_by.set(actor),
+            at=clock.now(),
+            error=f"cancelled by {actor}",
+        ),
+        *_leave_place(service, number),
+        record(
+            deployment.id,
+            "deployment.cancelled",
+            at=clock.now(),
+            actor=actor,
+            project_id=deployment.project_id,
+            service_id=deployment.service_id,
+        ),
+    )
+    queue.wake(f"service-{service.id}")
+    return get_deployment(number)
+
+
+def _leave_place(service: Service, number: int) -> tuple[Move, ...]:
+    """The slot goes to whoever waits, the waiting place to nobody."""
+    if service.waiting == number:
+        return (change(service, Service.waiting.remove()),)
+    if service.deploying == number:
+        waiting = find_deployments(service.waiting).get(service.waiting)
+        return hand_over(service, waiting, at=clock.now())
+    raise Lost(f"deployment {number} moved on before this change was written")
 
 
 def supersede(waiting: int, newer: Deployment) -> Move:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 
 from chalicelib import clock
 from chalicelib.errors import Lost, SlipwayError
-from chalicelib.pipeline.builds import reconcile_build
+from chalicelib.pipeline.jobs import JOB_TYPES
 from chalicelib.pipeline.rollouts import reconcile_service
 from chalicelib.store.due import due_keys
 
 logger = logging.getLogger("slipway")
 
 KINDS: Mapping[str, Callable[[int], None]] = {
-    "build": reconcile_build,
+    **{name: kind.reconcile for name, kind in JOB_TYPES.items()},
     "service": reconcile_service,
 }
 TRIES = 3

@@ -49,6 +49,13 @@ def reconcile_service(number: int) -> None:
         _wait(service, holder, trouble.detail)
 
 
+def reconcile_deployment(number: int) -> None:
+    """Take the next step of the service that a deployment is for."""
+    deployment = find_deployments(number).get(number)
+    if deployment is not None:
+        reconcile_service(deployment.service_id)
+
+
 def _deploy(service: Service, holder: Deployment, current: Deployment | None) -> None:
     """One step for the deployment that holds the slot."""
     try:

@@ -183,6 +183,7 @@ class Job(Model):
     created_at = IntegerAttribute()
     started_at = IntegerAttribute(null=True)
     finished_at = IntegerAttribute(null=True)
+    cancelled_by = UnicodeAttribute(null=True)
     deadline_at = IntegerAttribute()
     due = UnicodeAttribute(null=True)
     due_at = IntegerAttribute(null=True)

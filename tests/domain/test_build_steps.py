@@ -53,6 +53,38 @@ def test_a_build_follows_what_codebuild_says(
     assert steps == [in_time, late]
 
 
+@pytest.mark.parametrize(
+    ("attempt_at", "step"),
+    [(None, Start.GIVE_UP), (NOW, Start.FIND), (NOW - TOKEN_LIFE - 1, Start.FIND)],
+)
+@pytest.mark.parametrize("deadline_at", [PAST, SOON])
+def test_a_cancelled_build_is_not_started(
+    deadline_at: int, attempt_at: int | None, step: Start
+) -> None:
+    assert step is decide_start(
+        now=NOW, deadline_at=deadline_at, attempt_at=attempt_at, cancelled=True
+    )
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "FAULT", "TIMED_OUT", "STOPPED"])
+@pytest.mark.parametrize("deadline_at", [PAST, SOON])
+def test_a_cancelled_build_ends_cancelled_however_it_ended(deadline_at: int, status: str) -> None:
+    def step(status: str) -> Progress:
+        report = BuildReport(id="project:1", status=status, phase="BUILD")
+        return decide_progress(report, now=NOW, since=0, deadline_at=deadline_at, cancelled=True)
+
+    assert step(status) is Progress.CANCEL
+    assert step("IN_PROGRESS") is Progress.STOP
+
+
+def test_a_cancelled_build_that_codebuild_does_not_know_ends_cancelled() -> None:
+    def step(since: int) -> Progress:
+        return decide_progress(None, now=NOW, since=since, deadline_at=SOON, cancelled=True)
+
+    assert step(NOW - UNKNOWN_GRACE) is Progress.WAIT
+    assert step(NOW - UNKNOWN_GRACE - 1) is Progress.CANCEL
+
+
 @pytest.mark.parametrize("deadline_at", [PAST, SOON])
 def test_a_build_that_codebuild_does_not_know_yet_has_a_while(deadline_at: int) -> None:
     def step(since: int) -> Progress:
