@@ -12,7 +12,7 @@ from chalicelib import clock
 from chalicelib.domain.statuses import TRANSITIONS
 from chalicelib.domain.tokens import digest, is_token, new_token
 from chalicelib.errors import Forbidden, InvalidInput, NotFound, Unauthorized
-from chalicelib.store.jobs import get_build, get_deployment
+from chalicelib.store.jobs import get_build, get_deployment, list_all_jobs
 from chalicelib.store.models import Build, Deployment, Job, Project, Service, Token
 from chalicelib.store.moves import commit, create
 from chalicelib.store.reads import Page, find, get, page
@@ -109,6 +109,12 @@ def load_deployment(caller: Principal, number: int) -> Deployment:
     """The deployment, for a caller who may read; it outlives its service. Raises NotFound."""
     require(caller, Role.VIEWER)
     return get_deployment(number)
+
+
+def list_jobs(caller: Principal, *, limit: int, before: int | None) -> Page[Job]:
+    """A page of the jobs that the caller may read, newest first."""
+    require(caller, Role.VIEWER)
+    return list_all_jobs(limit=limit, before=before)
 
 
 def load_job(caller: Principal, job_id: str) -> Job:

@@ -1,11 +1,35 @@
 """Jobs: one view of whatever work there is, and the way to stop it."""
 
-from chalicelib.access import Principal, Role, load_job
+from chalicelib.access import Principal, Role, list_jobs, load_job
 from chalicelib.api import views
+from chalicelib.api.parameters import CURSOR, JOB_STATUS, JOB_TYPE, LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.pipeline.jobs import cancel_job
 
 routes = Routes(__name__)
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/cicd/jobs",
+    role=Role.VIEWER,
+    query=(LIMIT, CURSOR, JOB_TYPE, JOB_STATUS),
+    answer=views.Page[views.Job],
+)
+def list_all(
+    caller: Principal,
+    limit: int,
+    cursor: int | None,
+    type: str | None,  # noqa: A002 - the parameter of the query is called so
+    status: str | None,
+) -> views.Page[views.Job]:
+    """List builds and deployments of all services, newest first."""
+    found = list_jobs(caller, limit=limit, before=cursor)
+    page = views.page(found.rows, found.before, views.job)
+    page.items = [
+        job for job in page.items if type in {None, job.type} and status in {None, job.status}
+    ]
+    return page
 
 
 @routes.endpoint("GET", "/v1/cicd/jobs/{job_id}", role=Role.VIEWER, answer=views.Job)

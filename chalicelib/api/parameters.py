@@ -8,7 +8,7 @@ from typing import Any
 
 from chalice.app import Request
 
-from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
+from chalicelib.domain.statuses import TRANSITIONS, BuildStatus, DeploymentStatus, JobStatus
 from chalicelib.errors import InvalidInput, NotFound
 
 MAX_ID = 2**53  # beyond it, JavaScript's numbers are no longer exact
@@ -129,6 +129,8 @@ BUILD_STATUS = _words("status", list(BuildStatus), None, "Only those of this sta
 DEPLOYMENT_STATUS = _words(
     "status", list(DeploymentStatus), None, "Only those of this status on the page."
 )
+JOB_TYPE = _words("type", list(TRANSITIONS), None, "Only those of this type on the page.")
+JOB_STATUS = _words("status", list(JobStatus), None, "Only those of this status on the page.")
 # GetLogEvents in the CloudWatch Logs API reference: at most 10,000 events a call.
 LOG_LIMIT = _limit(1000, 10_000)
 LOG_CURSOR = Parameter("cursor", _log_token, None, _TEXT, _CURSOR_MEANING)

@@ -23,7 +23,7 @@ from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
 from chalicelib.store.due import look_again, oldest_queued_build
 from chalicelib.store.history import record
-from chalicelib.store.jobs import become, end, find_build, get_build, service_key
+from chalicelib.store.jobs import become, end, find_build, get_build, opened, service_key
 from chalicelib.store.models import DUE, Build, Service
 from chalicelib.store.moves import Action, Move, change, commit, create
 from chalicelib.store.services import close_build, get_service, open_build
@@ -72,6 +72,7 @@ def new_build(
         project_id=service.project_id,
         service_id=service.id,
         service_key=service_key(service.id, "build"),
+        opened=opened("build", number, now),
         status=BuildStatus.QUEUED,
         requested_by=actor,
         trigger="push" if push else "manual",

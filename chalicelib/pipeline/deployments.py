@@ -14,7 +14,14 @@ from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
 from chalicelib.store.due import look_again
 from chalicelib.store.history import record
-from chalicelib.store.jobs import end, find_build, find_deployments, get_deployment, service_key
+from chalicelib.store.jobs import (
+    end,
+    find_build,
+    find_deployments,
+    get_deployment,
+    opened,
+    service_key,
+)
 from chalicelib.store.models import Build, Deployment, Service
 from chalicelib.store.moves import Action, Move, change, commit, create
 from chalicelib.store.services import get_service, hand_over
@@ -115,6 +122,7 @@ def new_deployment(
         project_id=service.project_id,
         service_id=service.id,
         service_key=service_key(service.id, "deploy"),
+        opened=opened("deploy", number, now),
         status=DeploymentStatus.QUEUED,
         requested_by=actor,
         trigger=trigger,

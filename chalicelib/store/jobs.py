@@ -4,7 +4,13 @@ from typing import TypeVar
 
 from pynamodb.expressions.update import Action
 
-from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, job_id, may_follow
+from chalicelib.domain.statuses import (
+    TRANSITIONS,
+    BuildStatus,
+    DeploymentStatus,
+    job_id,
+    may_follow,
+)
 from chalicelib.errors import Lost
 from chalicelib.store.due import rest
 from chalicelib.store.models import Build, Deployment, Job
@@ -40,6 +46,19 @@ def list_jobs(kind: str, service_id: int, *, limit: int, before: int | None) -> 
     return page(
         Job.service_index, service_key(service_id, kind), Job.number, limit=limit, before=before
     )
+
+
+def list_all_jobs(*, limit: int, before: int | None) -> Page[Job]:
+    """A page of all jobs, whatever their type, newest first."""
+    return page(Job.all_index, "y", Job.opened, limit=limit, before=before)
+
+
+def opened(kind: str, number: int, at: int) -> int:
+    """The place of a job among all jobs: by second, then by number; no two have the same.
+
+    Below 2**53 until the year 2255, so that no reader of JSON rounds it.
+    """
+    return at * 1_000_000 + number % 100_000 * 10 + list(TRANSITIONS).index(kind)
 
 
 def service_key(service_id: int, kind: str) -> str:

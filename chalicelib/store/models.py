@@ -155,6 +155,13 @@ class Job(Model):
         service_key = UnicodeAttribute(hash_key=True)
         number = IntegerAttribute(range_key=True)
 
+    class All(GlobalSecondaryIndex["Job"]):
+        """Every job, newest first, whatever its type."""
+
+        Meta = _index_meta("all", AllProjection())
+        listed = UnicodeAttribute(hash_key=True)
+        opened = IntegerAttribute(range_key=True)
+
     class Due(GlobalSecondaryIndex["Job"]):
         """Builds that have to be looked at again, and when."""
 
@@ -163,6 +170,7 @@ class Job(Model):
         due_at = IntegerAttribute(range_key=True)
 
     service_index = ByService()
+    all_index = All()
     due_index = Due()
     id = UnicodeAttribute(hash_key=True)
     kind = DiscriminatorAttribute()
@@ -171,6 +179,8 @@ class Job(Model):
     project_id = IntegerAttribute()
     service_id = IntegerAttribute()
     service_key = UnicodeAttribute()
+    listed = UnicodeAttribute(default="y")
+    opened = IntegerAttribute()
     status = UnicodeAttribute()
     progress = IntegerAttribute(default=0)
     error = UnicodeAttribute(null=True)

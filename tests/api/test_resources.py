@@ -8,7 +8,7 @@ import pytest
 from chalicelib import clock
 from chalicelib.aws.clients import client as aws_client
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
-from chalicelib.store.jobs import end, get_build, service_key
+from chalicelib.store.jobs import end, get_build, opened, service_key
 from chalicelib.store.models import Build, Deployment, Service
 from chalicelib.store.moves import change, commit, create
 from tests.builders import SHA
@@ -29,6 +29,7 @@ def a_deployment(service: int, number: int, **columns: Any) -> Deployment:
         project_id=1,
         service_id=service,
         service_key=service_key(service, "deploy"),
+        opened=opened("deploy", number, 1_800_000_000),
         requested_by="token:ci",
         trigger="manual",
         image_repository="myapp",
