@@ -3,7 +3,7 @@
 # ARGS="…" is handed on to what a verb starts: make test ARGS="-k rollback".
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check package deploy token lock clean broken
+.PHONY: help setup run demo test check package deploy token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -49,6 +49,9 @@ deploy: $(READY) ## deploy one stage: make deploy STAGE=dev [ARGS="JobWorkers=4"
 
 token: $(READY) ## make an admin token of a deployed stage and show it, once
 	$(PYTHON) -m infra.token $(STAGE) $(ARGS)
+
+redrive: $(READY) ## put a deployed stage's dead letters back on its queue
+	$(PYTHON) -m infra.redrive $(STAGE) $(ARGS)
 
 lock: $(READY) ## pin all packages anew in constraints.txt (needs uv)
 	: > constraints.txt

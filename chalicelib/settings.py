@@ -42,6 +42,11 @@ class Settings:
         """SQS forms a queue's URL with its name as the last part."""
         return self.queue_url.rsplit("/", 1)[-1]
 
+    @property
+    def dead_letter_url(self) -> str:
+        """The queue for messages that failed too often is named after the one they came from."""
+        return f"{self.queue_url}-dead"
+
 
 @dataclass(frozen=True)
 class Variable:

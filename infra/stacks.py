@@ -125,3 +125,15 @@ def _update(cloudformation: "CloudFormationClient", request: Mapping[str, object
             return False
         raise
     return True
+
+
+def stage_outputs(stage: str) -> Mapping[str, str]:
+    """What the stack of a stage puts out; raises Refused where it is not deployed."""
+    session = open_session()
+    stack = find_stack(session.client("cloudformation"), f"slipway-{stage}")
+    if stack is None or not stack.outputs:
+        raise Refused(
+            f"The stage {stage} is not deployed to {session.region_name} in this account.\n"
+            f"Deploy it first: make deploy STAGE={stage}"
+        )
+    return stack.outputs

@@ -12,19 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.errors import SlipwayError
 from infra.deploy import environment_of
-from infra.stacks import Refused, find_stack, open_session
-
-
-def stage_outputs(stage: str) -> Mapping[str, str]:
-    """What the stack of a stage puts out; raises Refused where it is not deployed."""
-    session = open_session()
-    stack = find_stack(session.client("cloudformation"), f"slipway-{stage}")
-    if stack is None or not stack.outputs:
-        raise Refused(
-            f"The stage {stage} is not deployed to {session.region_name} in this account.\n"
-            f"Deploy it first: make deploy STAGE={stage}"
-        )
-    return stack.outputs
+from infra.stacks import Refused, stage_outputs
 
 
 def create_admin_token(outputs: Mapping[str, str], name: str) -> str:

@@ -40,7 +40,7 @@ def test_every_route_but_the_public_ones_wants_a_token(api: Api, service: int) -
 
 WRITES = {
     "viewer": set[str](),
-    "deployer": {"build", "deploy", "rollback"},
+    "deployer": {"build", "deploy", "rollback", "cancel"},
 }
 
 

@@ -55,6 +55,7 @@ class Service(msgspec.Struct, kw_only=True):
     deploying_deployment_id: int | None
     waiting_deployment_id: int | None
     drift: str | None
+    attention: str | None
     created_at: str | None
     updated_at: str | None
     simulated: bool
@@ -70,6 +71,7 @@ class Build(msgspec.Struct, kw_only=True):
     status: BuildStatus
     progress: int
     error: str | None
+    attention: str | None
     trigger: str
     requested_by: str
     git_url: str
@@ -131,6 +133,7 @@ class Job(msgspec.Struct, kw_only=True):
     status: JobStatus
     progress: int
     error: str | None
+    attention: str | None
     cancelled_by: str | None
     project_id: int
     service_id: int

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import dataclass
 
 from chalicelib.aws.clients import calling, client
 from chalicelib.errors import SlipwayError
@@ -26,3 +27,25 @@ def wake(*keys: str) -> None:
                 client("sqs").send_message_batch(QueueUrl=settings().queue_url, Entries=entries)
         except SlipwayError as error:
             logger.warning("wake-up not sent, the schedule will find it: %s", error.detail)
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that was received too often; `id` is SQS's, the same each time it is looked at."""
+
+    id: str
+    body: str
+
+
+def dead_letters() -> list[DeadLetter]:
+    """Some of the dead letters, up to ten. They stay, and stay visible: to be looked at again, and
+    to be redriven. Raises Rejected and Unavailable.
+    """
+    with calling("SQS ReceiveMessage"):
+        answer = client("sqs").receive_message(
+            QueueUrl=settings().dead_letter_url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=0,
+            WaitTimeSeconds=0,
+        )
+    return [DeadLetter(each["MessageId"], each["Body"]) for each in answer.get("Messages", [])]

@@ -4,8 +4,10 @@ Level-triggered: each step is computed from what is true now. A key may be given
 number of times, by several workers at once.
 """
 
+import json
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from chalicelib import clock
 from chalicelib.errors import Lost, SlipwayError
@@ -59,3 +61,14 @@ def parse_key(key: str) -> tuple[str, int]:
     if kind not in KINDS or not (number.isascii() and number.isdigit()) or len(number) > 15:
         raise ValueError(f"not a key: {key[:100]!r}")
     return kind, int(number)
+
+
+def read_message(body: str) -> str:
+    """The key in `{"v": 1, "reconcile": "build-123"}`; raises ValueError for anything else."""
+    message: Any = json.loads(body)
+    if not isinstance(message, dict) or message.get("v") != 1:
+        raise ValueError("not a wake-up message of version 1")
+    key = message.get("reconcile")
+    if not isinstance(key, str):
+        raise ValueError("the message does not say what to reconcile")
+    return key

@@ -21,7 +21,7 @@ def look_again(at: int) -> tuple[Action, ...]:
 
 def rest() -> tuple[Action, ...]:
     """Nothing is to be done with a row until somebody asks."""
-    return (Service.due.remove(), Service.due_at.remove())
+    return (Service.due.remove(), Service.due_at.remove(), Service.attention.remove())
 
 
 def due_keys(now: int) -> Iterator[str]:

@@ -137,6 +137,8 @@ class Service(Model):
     drift = UnicodeAttribute(null=True)
     due = UnicodeAttribute(null=True)
     due_at = IntegerAttribute(null=True)
+    attention = UnicodeAttribute(null=True)
+    dead_letter = UnicodeAttribute(null=True)
     claimed_at = IntegerAttribute(null=True)
     created_at = IntegerAttribute()
     updated_at = IntegerAttribute()
@@ -197,6 +199,8 @@ class Job(Model):
     deadline_at = IntegerAttribute()
     due = UnicodeAttribute(null=True)
     due_at = IntegerAttribute(null=True)
+    attention = UnicodeAttribute(null=True)
+    dead_letter = UnicodeAttribute(null=True)
     claimed_at = IntegerAttribute(null=True)
     waits = IntegerAttribute(default=0)
 

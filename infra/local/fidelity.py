@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 import moto
+import moto.sqs.models
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse
@@ -22,6 +23,7 @@ from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
 from moto.ecr.models import ECRBackend, Image
 from moto.sqs.models import Message, SQSBackend
+from moto.sqs.responses import SQSResponse
 
 from infra.local import clock
 
@@ -75,6 +77,8 @@ def install() -> None:
     _undo_only_touched_items()
     _honour_request_tokens()
     _digest_manifests()
+    _tell_sqs_the_time()
+    _move_dead_letters()
     codebuild.install()
     ecs.install()
     _installed = True
@@ -204,6 +208,29 @@ def _digest_manifests() -> None:
 
     ECRBackend.put_image = put_image  # type: ignore[method-assign]
     Image._create_digest = create_digest  # type: ignore[method-assign]
+
+
+def _tell_sqs_the_time() -> None:
+    """Visibility runs by the embedded cloud's clock."""
+    vars(moto.sqs.models).update(
+        unix_time=lambda: clock.now(), unix_time_millis=lambda: clock.now() * 1000
+    )
+
+
+def _move_dead_letters() -> None:
+    """StartMessageMoveTask, which moto does not have: every message back to where it came from."""
+
+    def start_message_move_task(self: SQSResponse) -> ActionResult:
+        arn = self._get_param("SourceArn")
+        backend = self.sqs_backend
+        dead = next(queue for queue in backend.queues.values() if queue.queue_arn == arn)
+        (source,) = (queue for queue in backend.queues.values() if queue.dead_letter_queue is dead)
+        for message in list(dead._messages):
+            backend.send_message(source.name, message.body)
+            dead._messages.remove(message)
+        return ActionResult({"TaskHandle": f"{arn}-task"})
+
+    SQSResponse.start_message_move_task = start_message_move_task  # type: ignore[attr-defined]
 
 
 def _digest(manifest: str) -> str:

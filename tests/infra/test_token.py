@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from chalice.test import Client
 
 from chalicelib.access import Role, principal
-from infra import token
+from infra import stacks, token
 from infra.package import ROOT
 from infra.stacks import Refused, Stack
 from tests.client import Api
@@ -34,7 +34,7 @@ def test_the_token_that_is_printed_is_an_administrator_s(
     client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack = Stack("CREATE_COMPLETE", {}, OUTPUTS)
-    monkeypatch.setattr(token, "find_stack", lambda _, name: stack if "dev" in name else None)
+    monkeypatch.setattr(stacks, "find_stack", lambda _, name: stack if "dev" in name else None)
     token.main(["dev", "--name", "Ada"])
     made = capsys.readouterr().out.strip()
     assert principal(f"Bearer {made}").role is Role.ADMIN
@@ -44,16 +44,16 @@ def test_the_token_that_is_printed_is_an_administrator_s(
 
 def test_a_stage_that_is_not_deployed_has_no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     for found in (None, Stack("CREATE_FAILED", {}, {})):
-        monkeypatch.setattr(token, "find_stack", lambda *_, found=found: found)
+        monkeypatch.setattr(stacks, "find_stack", lambda *_, found=found: found)
         with pytest.raises(Refused, match="make deploy STAGE=prod"):
-            token.stage_outputs("prod")
+            stacks.stage_outputs("prod")
 
 
 def test_credentials_that_are_refused_end_in_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
 
-    monkeypatch.setattr(token, "find_stack", refuse)
+    monkeypatch.setattr(stacks, "find_stack", refuse)
     with pytest.raises(SystemExit, match=r".*AccessDenied.*\nCheck that these credentials.*"):
         token.main(["dev"])
 

@@ -264,6 +264,47 @@ def test_a_tag_of_an_immutable_repository_stays_where_it_is(ecr: ECRClient) -> N
     assert [image["imageDigest"] for image in found] == [digest(manifest("old"))]
 
 
+def test_a_message_that_was_received_comes_back_when_its_visibility_has_run_out(
+    endpoint: str | None,
+) -> None:
+    """SQS Developer Guide, "Amazon SQS visibility timeout"; by the embedded cloud's clock."""
+    sqs = boto3.client("sqs", region_name=REGION, endpoint_url=endpoint)
+    url = sqs.create_queue(QueueName="wakeups", Attributes={"VisibilityTimeout": "180"})["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="hello")
+
+    def received() -> int:
+        return len(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=0).get("Messages", []))
+
+    assert received() == 1
+    clock.advance(179)
+    assert received() == 0
+    clock.advance(2)
+    assert received() == 1
+
+
+def test_dead_letters_are_moved_back_to_the_queue_they_came_from(endpoint: str | None) -> None:
+    """StartMessageMoveTask in the SQS API reference: without a destination, to the source queues.
+    "Using dead-letter queues in Amazon SQS": what was received maxReceiveCount times is moved."""
+    sqs = boto3.client("sqs", region_name=REGION, endpoint_url=endpoint)
+    dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]
+    policy = {"deadLetterTargetArn": arn["QueueArn"], "maxReceiveCount": 1}
+    attributes: Any = {"VisibilityTimeout": "0", "RedrivePolicy": json.dumps(policy)}
+    url = sqs.create_queue(QueueName="live", Attributes=attributes)["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="hello")
+
+    def bodies(queue: str) -> list[str]:
+        answer = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=0, VisibilityTimeout=0)
+        return [message["Body"] for message in answer.get("Messages", [])]
+
+    assert bodies(url) == ["hello"]
+    assert bodies(url) == []
+    assert bodies(dead) == ["hello"]
+    sqs.start_message_move_task(SourceArn=arn["QueueArn"])
+    assert bodies(dead) == []
+    assert bodies(url) == ["hello"]
+
+
 def test_what_is_not_emulated_is_refused_at_once(endpoint: str | None) -> None:
     """Not of AWS: an action nobody wrote is a 501, which SDKs give up on; a 500 they repeat."""
     codebuild = boto3.client("codebuild", region_name=REGION, endpoint_url=endpoint)

@@ -42,7 +42,7 @@ TABLE = {
     "show a build": "GetItem*2",
     "list builds": "GetItem*2 Query",
     "show a job": "GetItem*2",
-    "a minute in which nothing is due": "Query*2",
+    "a minute in which nothing is due": "Query*2 ReceiveMessage",
 }
 
 

@@ -101,4 +101,4 @@ def test_what_is_at_rest_is_not_looked_at_again(cloud: Cloud, calls: Calls) -> N
     cloud.tick()
     calls.clear()
     cloud.tick()
-    assert calls.counted == {"dynamodb.Query": 2}
+    assert calls.counted == {"dynamodb.Query": 2, "sqs.ReceiveMessage": 1}

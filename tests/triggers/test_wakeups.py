@@ -7,7 +7,7 @@ import pytest
 from moto.sqs.models import sqs_backends
 
 from app import app
-from chalicelib.triggers.wakeups import read_message
+from chalicelib.pipeline.reconcile import read_message
 from infra.local.queues import DEAD_LETTERS, QUEUE
 from tests.builders import sqs_event
 from tests.embedded import Cloud, client, sha

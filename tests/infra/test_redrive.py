@@ -1,0 +1,37 @@
+"""`make redrive`, for whoever answers an alarm."""
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra import redrive, stacks
+from infra.local.queues import DEAD_LETTERS
+from infra.stacks import Stack
+from tests.embedded import Cloud, client
+
+OUTPUTS = {"QueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/slipway-wakeups"}
+
+
+def test_it_says_how_many_go_back(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = Stack("CREATE_COMPLETE", {}, OUTPUTS)
+    monkeypatch.setattr(stacks, "find_stack", lambda *_: stack)
+    sqs = client("sqs")
+    dead = sqs.get_queue_url(QueueName=DEAD_LETTERS)["QueueUrl"]
+    for _ in range(2):
+        sqs.send_message(QueueUrl=dead, MessageBody='{"v": 1, "reconcile": "build-1"}')
+    redrive.main(["dev"])
+    redrive.main(["dev"])
+    assert capsys.readouterr().out.splitlines() == [
+        "About 2 dead letters go back to the queue.",
+        "No dead letters.",
+    ]
+
+
+def test_credentials_that_are_refused_end_in_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
+
+    monkeypatch.setattr(stacks, "find_stack", refuse)
+    with pytest.raises(SystemExit, match=r".*AccessDenied.*\nCheck that these credentials.*"):
+        redrive.main(["dev"])
