@@ -11,8 +11,8 @@ from contextvars import ContextVar
 
 from chalicelib.errors import Unavailable
 
-# A call begun at the last moment may take two tries of a second to connect and a second to read.
-HTTP_SECONDS = 7.0
+# A call begun at the last moment may take four more: two tries, a second each to connect and read.
+HTTP_SECONDS = 5.0
 
 _ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
 
