@@ -3,7 +3,7 @@
 # ARGS="…" is handed on to what a verb starts: make test ARGS="-k rollback".
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check package deploy token redrive lock clean broken
+.PHONY: help setup run demo test sweep check package deploy token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -32,6 +32,9 @@ demo: $(READY) ## play a push, a deployment and a rollback from end to end
 
 test: $(READY) ## run the tests
 	$(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)
+
+sweep: $(READY) ## every call failing in every way, and two workers at every call of one
+	$(PYTHON) -m pytest -n 3 --dist worksteal -m sweep tests/faults $(ARGS)
 
 check: $(READY) ## format, lint, types, templates, tests: all that must hold
 	$(PYTHON) -m ruff format --check --quiet . || \

@@ -21,7 +21,7 @@ from infra.local import clock, codebuild, ecs, resources
 from infra.local.pump import Pump
 from infra.local.queues import QUEUE, create_queues
 from tests import speed
-from tests.builders import delivery_headers, push_payload
+from tests.builders import delivery_headers, push_payload, wakeup_event
 from tests.client import Answer, Api
 
 MIDNIGHT = 1_795_305_600.0  # 2026-11-22
@@ -240,6 +240,10 @@ class Cloud:
     def take_events(self) -> list[dict[str, Any]]:
         """What CodeBuild and ECS have said and nobody has heard."""
         return [*codebuild.engine().drain_events(), *ecs.engine().drain_events()]
+
+    def wake(self, key: str) -> None:
+        """SQS delivers a wake-up, whoever sent it."""
+        self.app.handler_map["on_wakeup"](wakeup_event(key), None)
 
     def hear(self, event: dict[str, Any]) -> None:
         """EventBridge delivers an event, whenever it was said."""

@@ -1,5 +1,6 @@
 """Builds: asking for one, and moving it to its end."""
 
+import logging
 import random
 
 from chalicelib import clock
@@ -27,6 +28,8 @@ from chalicelib.store.jobs import become, end, find_build, get_build, opened, se
 from chalicelib.store.models import DUE, Build, Service
 from chalicelib.store.moves import Action, Move, change, commit, create
 from chalicelib.store.services import close_build, get_service, open_build
+
+logger = logging.getLogger("slipway")
 
 
 def request_build(
@@ -343,8 +346,16 @@ def _end(build: Build, status: BuildStatus, error: str) -> None:
 
 
 def _next_in_line() -> list[str]:
-    """CodeBuild has room again: the build that waited longest may try at once."""
-    oldest = oldest_queued_build()
+    """CodeBuild has room again: the build that waited longest may try at once.
+
+    What made room has been written by then, so nothing here may fail it: the schedule will find
+    whoever waits.
+    """
+    try:
+        oldest = oldest_queued_build()
+    except Unavailable as trouble:
+        logger.warning("nobody is woken, the schedule will do it: %s", trouble.detail)
+        return []
     return [oldest] if oldest else []
 
 

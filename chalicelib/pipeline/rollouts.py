@@ -13,9 +13,9 @@ from chalicelib.domain.progress import deploy_progress
 from chalicelib.domain.releases import rollback_target
 from chalicelib.domain.requests import update_service_request
 from chalicelib.domain.rollouts import Rollout, Step, decide_deploying, decide_idle
-from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.domain.statuses import DeploymentStatus, has_ended
 from chalicelib.domain.timing import PERIOD, SILENCE, SLOW
-from chalicelib.errors import Rejected, Unavailable
+from chalicelib.errors import Lost, Rejected, Unavailable
 from chalicelib.store.claims import owner_of, take
 from chalicelib.store.due import look_again, rest
 from chalicelib.store.jobs import become, end, find_deployments
@@ -35,6 +35,8 @@ def reconcile_service(number: int) -> None:
         return
     rows = find_deployments(service.deploying, service.current)
     holder, current = rows.get(service.deploying), rows.get(service.current)
+    if holder is not None and has_ended(holder.status):
+        raise Lost(f"the slot of service {number} has moved on since it was read")
     if service.ecs_service is None and holder is not None:
         return _fail(service, holder, "the service has no ECS target any more")
     idle = holder is None and current is None and service.baseline is None

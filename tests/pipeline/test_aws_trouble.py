@@ -177,3 +177,17 @@ def test_a_database_that_does_not_answer_twice_is_unavailable(
         answer = cloud.api.post(f"/v1/cicd/services/{cloud.service_id}/build", {})
         assert (answer.status, answer.body["code"]) == (503, "unavailable")
         assert "the database did not answer" in answer.body["detail"]
+
+
+def test_a_build_that_has_ended_stays_so_though_nobody_can_be_woken_after_it(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED", settle=False)
+    trouble.lose_answers("dynamodb.Query")
+    cloud.settle()
+    ended = cloud.build(1)
+    assert ended["status"] == "failed"
+    cloud.tick()
+    assert cloud.build(1) == ended

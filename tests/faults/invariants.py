@@ -1,0 +1,187 @@
+"""What must be true whatever goes wrong; read from the tables and from AWS, not from the API."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from chalicelib.domain.statuses import has_ended, may_follow
+from infra.local import codebuild, ecs
+from tests.faults.rows import Row, builds, deployments, rows, services
+
+_OPEN_IN_ECS = {"PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
+_GONE_WRONG = {"ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL"}
+# Once a deployment has them they are what it is.
+_FIXED = ("image_digest", "image", "task_definition", "restores", "rollback_of", "created_at")
+
+
+class Violation(AssertionError):
+    """Something that must never be is."""
+
+
+class Ledger:
+    """Watches the rows of jobs from one write to the next."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Row] = {}
+
+    def observe(self) -> None:
+        """Compare with the last time; raises Violation."""
+        now = rows("jobs")
+        for name, before in self._seen.items():
+            _require(name in now, f"{name} is gone")
+            if now[name] != before:
+                _compare(name, before, now[name])
+        self._seen = now
+
+
+def _compare(name: str, before: Row, after: Row) -> None:
+    old, new, kind = before["status"], after["status"], before["kind"]
+    _require(old == new or may_follow(old, new, kind=kind), f"{name} went from {old} to {new}")
+    _require(after["progress"] >= before["progress"], f"progress of {name} fell")
+    changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    if has_ended(old):
+        _require(old != new, f"{name} had ended {old}, and {sorted(changed)} changed")
+        _require(changed <= {"status", "version"}, f"{name} was {old}; {sorted(changed)} changed")
+    for key in _FIXED:
+        _require(key not in before or key not in changed, f"{key} of {name} changed")
+
+
+def check() -> None:
+    """What is true at any moment; raises Violation."""
+    jobs, all_services = rows("jobs"), services()
+    for service in all_services.values():
+        _check_slot(service, deployments())
+    for name, job in jobs.items():
+        if not has_ended(job["status"]):
+            _check_open(name, job, all_services[job["service_id"]])
+        done = job["status"] in {"success", "rolled_back"} and job["progress"] == 100
+        _require(done or job["progress"] < 100, f"{name} is {job['status']} and at 100 %")
+    for service in all_services.values():
+        for number in service.get("open_builds", ()):
+            known = builds().get(number)
+            open_ = known is not None and not has_ended(known["status"])
+            _require(open_, f"build {number} is counted as open and is not")
+    _check_codebuild(jobs)
+    _check_rollouts()
+    _check_digests()
+
+
+def _check_slot(service: Row, known: dict[int, Row]) -> None:
+    name, slot, waiting = (
+        f"service-{service['id']}",
+        service.get("deploying"),
+        service.get("waiting"),
+    )
+    if slot is not None:
+        holder = known.get(slot)
+        alive = holder is not None and holder["status"] in {"queued", "deploying"}
+        _require(alive, f"the slot of {name} is held by {slot}, which is over")
+        _require("due" in service, f"{name} deploys and is not due")
+    if waiting is not None:
+        _require(slot is not None, f"{waiting} waits at {name} for nobody")
+        _require(known[waiting]["status"] == "queued", f"{waiting} waits and is not queued")
+    current = service.get("current")
+    if current is not None:
+        _require(known[current]["status"] == "success", f"what {name} runs is no success")
+
+
+def _check_open(name: str, job: Row, service: Row) -> None:
+    if job["kind"] == "build":
+        _require(job["number"] in service.get("open_builds", ()), f"{name} is not counted as open")
+        _require("due" in job, f"{name} is open and not due")
+    else:
+        places = {service.get("deploying"), service.get("waiting")}
+        _require(job["number"] in places, f"{name} is open and has no place")
+
+
+def _check_codebuild(jobs: dict[str, Row]) -> None:
+    started = Counter(job_of(build) for build in in_codebuild())
+    for name, times in started.items():
+        _require(times == 1, f"{name} was started {times} times in CodeBuild")
+        _require(name in jobs, f"CodeBuild runs {name}, which nobody asked for")
+
+
+def _check_rollouts() -> None:
+    """What failed is not rolled out again by anybody of ours."""
+    ours = {row["task_definition"] for row in deployments().values() if "task_definition" in row}
+    for service in ecs.engine().services():
+        failed: set[str] = set()
+        for record in reversed(service.records):
+            definition = record.target.task_definition
+            again = definition in failed and definition in ours
+            _require(not again, f"{definition} failed and was rolled out again")
+            if record.status in _GONE_WRONG:
+                failed.add(definition)
+
+
+def _check_digests() -> None:
+    made: dict[int, set[str]] = {}
+    for build in builds().values():
+        if build["status"] == "success":
+            made.setdefault(build["service_id"], set()).add(build["image_digest"])
+    for number, deployment in deployments().items():
+        if deployment["trigger"] == "push":
+            known = deployment["image_digest"] in made.get(deployment["service_id"], ())
+            _require(known, f"deployment {number} is of no build of its service")
+
+
+def check_settled(accepted: set[str]) -> None:
+    """What is true when faults have stopped and everything had its time; raises Violation.
+
+    `accepted` are the jobs that some answer of the API has promised.
+    """
+    check()
+    jobs = rows("jobs")
+    missing = accepted - jobs.keys()
+    _require(not missing, f"accepted and nowhere: {sorted(missing)}")
+    for name, job in jobs.items():
+        _require(has_ended(job["status"]), f"{name} is still {job['status']}: {job.get('error')}")
+    for build in in_codebuild():
+        running = build["buildStatus"] == "IN_PROGRESS"
+        _require(not running, f"CodeBuild still runs {job_of(build)}")
+    for service in services().values():
+        _check_at_rest(service)
+
+
+def _check_at_rest(service: Row) -> None:
+    name = f"service-{service['id']}"
+    _require("deploying" not in service and "waiting" not in service, f"{name} is not at rest")
+    if "ecs_service" not in service or "deleted_at" in service:
+        return
+    if "drift" in service:
+        return
+    _require("due" not in service, f"{name} is at rest and due")
+    wanted = _wanted(service)
+    if wanted is not None:
+        found = ecs.engine().service(service["ecs_cluster"], service["ecs_service"])
+        runs = found.deployments[0].task_definition
+        _require(wanted == runs, f"{name} should run {wanted} and runs {runs}")
+
+
+def _wanted(service: Row) -> str | None:
+    current = service.get("current")
+    if current is None:
+        return service.get("baseline")
+    definition: str = deployments()[current]["task_definition"]
+    return definition
+
+
+def moving(service: Any) -> Iterator[Any]:
+    """The rollouts of an ECS service that have not ended."""
+    return (record for record in service.records if record.status in _OPEN_IN_ECS)
+
+
+def in_codebuild() -> list[Any]:
+    """Every build that CodeBuild ever started."""
+    return list(codebuild.engine()._builds.values())
+
+
+def job_of(build: Any) -> str:
+    """The job that a CodeBuild build was started for."""
+    variables = build["environment"]["environmentVariables"]
+    return str(next(each["value"] for each in variables if each["name"] == "JOB_ID"))
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise Violation(otherwise)

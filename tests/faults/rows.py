@@ -1,0 +1,37 @@
+"""The tables as they are, read past the API: what is asserted must not be what is shown."""
+
+from typing import Any
+
+from moto.dynamodb.models import dynamodb_backends
+
+Row = dict[str, Any]
+
+
+def rows(table: str) -> dict[Any, Row]:
+    """Every row of a table with a simple key, by that key."""
+    items = dynamodb_backends["123456789012"]["eu-west-1"].tables[f"slipway-{table}"].items
+    return {_plain(key): _row(item) for key, item in items.items()}
+
+
+def services() -> dict[int, Row]:
+    return rows("services")
+
+
+def builds() -> dict[int, Row]:
+    return {row["number"]: row for row in rows("jobs").values() if row["kind"] == "build"}
+
+
+def deployments() -> dict[int, Row]:
+    return {row["number"]: row for row in rows("jobs").values() if row["kind"] == "deploy"}
+
+
+def _row(item: Any) -> Row:
+    return {name: _plain(value) for name, value in item.attrs.items()}
+
+
+def _plain(value: Any) -> Any:
+    if value.type == "N":
+        return int(value.value)
+    if value.type == "NS":
+        return {int(number) for number in value.value}
+    return value.value

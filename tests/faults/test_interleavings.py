@@ -1,0 +1,174 @@
+"""Two of us at once: one stops at each call, the other runs to its end, the first goes on."""
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.embedded import Cloud, cloud, sha
+from tests.faults import use_cases
+from tests.faults.injector import Injector
+from tests.faults.invariants import Ledger, check, check_settled
+from tests.faults.trials import forked, recover
+from tests.faults.use_cases import ask, cancel, post
+
+__all__ = ["cloud"]
+
+Step = Callable[[Cloud], Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What was before, and two things that happen at the same time."""
+
+    name: str
+    prepare: Step
+    first: Step
+    second: Step
+
+
+def wake(key: str) -> Step:
+    """A worker reconciles what a message names."""
+    return lambda cloud: cloud.wake(key)
+
+
+def deploy(cloud: Cloud) -> Any:
+    return ask(cloud, "c")
+
+
+def roll_back(cloud: Cloud) -> Any:
+    return post(cloud, "rollback", {}, key="k")
+
+
+def push(cloud: Cloud) -> Any:
+    return cloud.push(sha(9), delivery="the-same-delivery", pushed_at=1_795_305_600)
+
+
+def other_delivery(cloud: Cloud) -> Any:
+    return cloud.push(sha(9), delivery="another-delivery", pushed_at=1_795_305_600)
+
+
+def tick(cloud: Cloud) -> None:
+    cloud.pump.tick()
+
+
+def cancelling(job: str) -> Step:
+    return lambda cloud: cancel(cloud, job)
+
+
+BUILD, SERVICE = wake("build-1"), wake("service-1")
+
+PAIRS = (
+    *(
+        Pair(f"{name}: two workers", prepare, step, step)
+        for name, prepare, step in (
+            ("a build is started", use_cases.pushed, BUILD),
+            ("a build ends", use_cases.built, BUILD),
+            ("a build failed", use_cases.build_failed, BUILD),
+            ("a rollout begins", use_cases.to_be_deployed, SERVICE),
+            ("a rollout ends", use_cases.rolled_out, SERVICE),
+            ("a rollout failed", use_cases.rollout_failed, SERVICE),
+            ("a rollback begins", use_cases.rollback_asked, SERVICE),
+            ("ECS is brought back", use_cases.to_be_brought_back, SERVICE),
+        )
+    ),
+    *(
+        Pair(f"{name}: a worker, and a cancel", prepare, step, cancelling(job))
+        for name, prepare, step, job in (
+            ("a build is started", use_cases.pushed, BUILD, "build-1"),
+            ("a build ends", use_cases.built, BUILD, "build-1"),
+            ("a rollout begins", use_cases.to_be_deployed, SERVICE, "deploy-1"),
+            ("a rollout ends", use_cases.rolled_out, SERVICE, "deploy-1"),
+        )
+    ),
+    *(
+        Pair(f"{name}: a worker, and {what}", prepare, SERVICE, request)
+        for name, prepare in (
+            ("a rollout runs", use_cases.one_deploys_one_waits),
+            ("a rollback begins", use_cases.rollback_asked),
+            ("a rollback ends", use_cases.rollback_rolled_out),
+            ("at rest", use_cases.two_releases),
+        )
+        for what, request in (("a rollback", roll_back), ("a deployment", deploy))
+    ),
+    Pair("a build ends, and a rollback", use_cases.third_built, wake("build-3"), roll_back),
+    Pair("a build ends, and a deployment", use_cases.third_built, wake("build-3"), deploy),
+    Pair("one push, delivered twice", use_cases.nothing, push, push),
+    Pair("one push, by two webhooks", use_cases.nothing, push, other_delivery),
+    Pair("two schedules, builds waiting", use_cases.two_pushed_unheard, tick, tick),
+    Pair("two schedules, a service to heal", use_cases.late_call, tick, tick),
+    Pair("a deployment, and another", use_cases.two_releases, deploy, lambda c: ask(c, "d")),
+    Pair(
+        "a rollback, and another",
+        use_cases.two_releases,
+        roll_back,
+        lambda c: post(c, "rollback", {}, key="other"),
+    ),
+    Pair(
+        "a cancel, and another",
+        use_cases.one_deploys_one_waits,
+        lambda c: cancel(c, "deploy-3"),
+        lambda c: cancel(c, "deploy-3"),
+    ),
+)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+def test_whoever_is_first_the_end_is_right(
+    pair: Pair, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = Injector(monkeypatch)
+    cloud.handlers_may_fail = True
+    pair.prepare(cloud)
+    gc.freeze()
+    orders = {(pair.first, pair.second), (pair.second, pair.first)}
+    problems = [problem for order in orders for problem in sweep(*order, cloud, faults)]
+    assert not problems, "\n".join(problems)
+
+
+def sweep(one: Step, other: Step, cloud: Cloud, faults: Injector) -> list[str]:
+    """What went wrong with `other` cutting in before or after each call of `one`."""
+    calls = forked(lambda: _calls(one, cloud, faults))
+    assert not calls.trouble, calls.trouble
+    problems = []
+    for number, name in enumerate(calls.answer):
+        for when in ("before", "after"):
+            told = forked(partial(_interleave, one, other, cloud, faults, number, when))
+            if told.trouble:
+                problems.append(f"{when} call {number}, {name}\n{told.trouble}")
+    return problems
+
+
+def _calls(step: Step, cloud: Cloud, faults: Injector) -> list[str]:
+    faults.reset()
+    step(cloud)
+    assert faults.names, "nothing to stop at"
+    return faults.names
+
+
+def _interleave(
+    one: Step, other: Step, cloud: Cloud, faults: Injector, number: int, when: str
+) -> None:
+    ledger = Ledger()
+    ledger.observe()
+    faults.observe = ledger.observe
+    faults.reset()
+    answers: list[Any] = []
+
+    def cut_in(call: int, _: str) -> None:
+        if call == number and not answers:
+            answers.append(other(cloud))
+
+    setattr(faults, when, cut_in)
+    answers.append(one(cloud))
+    faults.reset()
+    assert len(answers) == 2
+    for answer in answers:
+        assert answer is None or answer.status < 500, answer.text
+    check()
+    recover(cloud)
+    check_settled(set())
