@@ -16,6 +16,7 @@ from chalicelib.domain.refs import is_commit_sha, parse_git_ref
 from chalicelib.domain.repositories import parse_git_url
 from chalicelib.errors import Forbidden
 from chalicelib.pipeline.builds import request_build
+from chalicelib.pipeline.once import Once
 from chalicelib.settings import settings
 from chalicelib.store import models
 from chalicelib.store.jobs import list_jobs
@@ -34,6 +35,10 @@ class NewBuild(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     build_args: BuildArgs | None = None
 
 
+def _accepted(build: models.Build) -> Reply:
+    return Reply(views.accepted_build(build), location=f"/v1/cicd/builds/{build.number}")
+
+
 @routes.endpoint(
     "POST",
     "/v1/cicd/services/{service_id}/build",
@@ -42,8 +47,9 @@ class NewBuild(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     body_is_optional=True,
     status=202,
     answer=views.AcceptedBuild,
+    repeat=lambda caller, number: _accepted(load_build(caller, number)),
 )
-def start_build(caller: Principal, service_id: int, body: NewBuild) -> Reply:
+def start_build(caller: Principal, service_id: int, body: NewBuild, once: Once | None) -> Reply:
     """Build a branch, a tag or a commit."""
     service = load_service(caller, service_id)
     _require_own_repository(service, body.git_url)
@@ -57,8 +63,9 @@ def start_build(caller: Principal, service_id: int, body: NewBuild) -> Reply:
         dockerfile=None if body.dockerfile is None else parse_dockerfile_path(body.dockerfile),
         platforms=None if body.platforms is None else parse_platforms(body.platforms),
         build_args=None if body.build_args is None else parse_build_args(body.build_args),
+        once=once,
     )
-    return Reply(views.accepted_build(build), location=f"/v1/cicd/builds/{build.number}")
+    return _accepted(build)
 
 
 @routes.endpoint(

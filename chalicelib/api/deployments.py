@@ -11,6 +11,7 @@ from chalicelib.api.parameters import CURSOR, DEPLOYMENT_STATUS, LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.domain.images import parse_image_reference
 from chalicelib.pipeline.deployments import request_deployment
+from chalicelib.pipeline.once import Once
 from chalicelib.pipeline.rollbacks import preview, request_rollback
 from chalicelib.store import models
 from chalicelib.store.jobs import list_jobs
@@ -42,6 +43,17 @@ class RollbackPreview(msgspec.Struct, kw_only=True):
     reason: str | None
 
 
+def _accepted(deployment: models.Deployment) -> Reply:
+    return Reply(
+        views.accepted_deployment(deployment),
+        location=f"/v1/cicd/deployments/{deployment.number}",
+    )
+
+
+def _accepted_before(caller: Principal, number: int) -> Reply:
+    return _accepted(load_deployment(caller, number))
+
+
 @routes.endpoint(
     "POST",
     "/v1/cicd/services/{service_id}/deploy",
@@ -49,13 +61,14 @@ class RollbackPreview(msgspec.Struct, kw_only=True):
     body=NewDeployment,
     status=202,
     answer=views.AcceptedDeployment,
+    repeat=_accepted_before,
 )
-def deploy(caller: Principal, service_id: int, body: NewDeployment) -> Reply:
+def deploy(caller: Principal, service_id: int, body: NewDeployment, once: Once | None) -> Reply:
     """Deploy an image."""
     service = load_service(caller, service_id)
     image = parse_image_reference(body.image_tag)
     return _accepted(
-        request_deployment(service, actor=caller.actor, image=image, reason=body.reason)
+        request_deployment(service, actor=caller.actor, image=image, reason=body.reason, once=once)
     )
 
 
@@ -67,13 +80,18 @@ def deploy(caller: Principal, service_id: int, body: NewDeployment) -> Reply:
     body_is_optional=True,
     status=202,
     answer=views.AcceptedDeployment,
+    repeat=_accepted_before,
 )
-def roll_back(caller: Principal, service_id: int, body: NewRollback) -> Reply:
+def roll_back(caller: Principal, service_id: int, body: NewRollback, once: Once | None) -> Reply:
     """Bring back an earlier release."""
     service = load_service(caller, service_id)
     return _accepted(
         request_rollback(
-            service, actor=caller.actor, deployment_id=body.deployment_id, reason=body.reason
+            service,
+            actor=caller.actor,
+            deployment_id=body.deployment_id,
+            reason=body.reason,
+            once=once,
         )
     )
 
@@ -114,10 +132,3 @@ def list_deployments(
 def get_deployment(caller: Principal, deployment_id: int) -> views.Deployment:
     """Show a deployment."""
     return views.deployment(load_deployment(caller, deployment_id))
-
-
-def _accepted(deployment: models.Deployment) -> Reply:
-    return Reply(
-        views.accepted_deployment(deployment),
-        location=f"/v1/cicd/deployments/{deployment.number}",
-    )

@@ -11,6 +11,8 @@ from chalicelib.api import views
 from chalicelib.api.parameters import CURSOR, LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.pipeline import services
+from chalicelib.pipeline.once import Once
+from chalicelib.store.models import Project
 
 routes = Routes(__name__)
 
@@ -30,13 +32,22 @@ class NewProject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     name: ProjectName
 
 
-@routes.endpoint(
-    "POST", "/v1/projects", role=Role.ADMIN, body=NewProject, status=201, answer=views.Project
-)
-def create_project(caller: Principal, body: NewProject) -> Reply:
-    """Create a project."""
-    project = services.create_project(body.name, actor=caller.actor)
+def _created(project: Project) -> Reply:
     return Reply(views.project(project), location=f"/v1/projects/{project.id}")
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/projects",
+    role=Role.ADMIN,
+    body=NewProject,
+    status=201,
+    answer=views.Project,
+    repeat=lambda caller, number: _created(load_project(caller, number)),
+)
+def create_project(caller: Principal, body: NewProject, once: Once | None) -> Reply:
+    """Create a project."""
+    return _created(services.create_project(body.name, actor=caller.actor, once=once))
 
 
 @routes.endpoint(

@@ -8,18 +8,19 @@ into its own answer before any middleware sees it, so the frame is around the vi
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import wraps
+from dataclasses import dataclass, replace
+from functools import partial, wraps
 from typing import Any
 
 import msgspec
 from chalice.app import Blueprint, Request, Response
 
 from chalicelib import access, budget
-from chalicelib.api.bodies import read_body
+from chalicelib.api.bodies import raw_body, read_body
 from chalicelib.api.parameters import Parameter, parse_id, parse_query
 from chalicelib.api.problems import plain_problem, problem
-from chalicelib.errors import SlipwayError
+from chalicelib.errors import InvalidInput, SlipwayError
+from chalicelib.pipeline.once import Once
 
 logger = logging.getLogger("slipway")
 
@@ -28,7 +29,12 @@ View = Callable[..., Any]
 # Ids of these names are numbers; what a job is called is for the one who looks it up to judge.
 NUMBERED = frozenset({"project_id", "service_id", "build_id", "deployment_id"})
 
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+# Answers again with what a request had made, by its number.
+Repeat = Callable[[access.Principal, int], "Reply"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Endpoint:
     answer: Any
     other_statuses: Sequence[int]
     details: Mapping[str, Any]
+    repeat: Repeat | None
 
 
 @dataclass(frozen=True)
@@ -81,11 +88,13 @@ class Routes(Blueprint):
         answer: Any = None,
         other_statuses: Sequence[int] = (),
         details: Mapping[str, Any] | None = None,
+        repeat: Repeat | None = None,
     ) -> Callable[[View], View]:
         """Declare a view.
 
         With a role it is called with the Principal, without one with the Request; then by name
         with the path's ids, the query's parameters and, where a `body` is declared, the `body`.
+        With `repeat` callers may send an Idempotency-Key, and the view gets `once`.
         `other_statuses` come with the same `answer`; `details` are parts of the OpenAPI operation
         that nothing here can know: what a view reads of the request by itself.
         """
@@ -105,6 +114,7 @@ class Routes(Blueprint):
                 answer,
                 tuple(other_statuses),
                 details or {},
+                repeat,
             )
             ENDPOINTS.append(endpoint)
             # Media types are checked where a body is read; Chalice would want one of a GET, too.
@@ -166,7 +176,38 @@ def _call(endpoint: Endpoint, view: View, request: Request, ids: dict[str, str])
     sent |= parse_query(request, endpoint.query)
     if endpoint.body is not None:
         sent["body"] = read_body(request, endpoint.body, optional=endpoint.body_is_optional)
-    return view(caller, **sent)
+    if endpoint.repeat is None:
+        return view(caller, **sent)
+    return _once(endpoint.repeat, caller, request, partial(view, caller, **sent))
+
+
+def _once(repeat: Repeat, caller: access.Principal, request: Request, run: View) -> Any:
+    """Run a view unless its request was done before; then answer as at that time."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return run(once=None)
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise InvalidInput(
+            "a key has 1 to 255 visible ASCII characters",
+            code="invalid_header",
+            field="Idempotency-Key",
+        )
+    once = Once(
+        token=caller.token_id,
+        request=f"{request.method} {request.path.format(**(request.uri_params or {}))}",
+        key=key,
+        body=raw_body(request),
+    )
+    made = once.recall()
+    if made is None:
+        try:
+            return run(once=once)
+        except SlipwayError:
+            # Another of this key may have been faster, or AWS did it and its answer was lost.
+            made = once.recall()
+            if made is None:
+                raise
+    return replace(repeat(caller, made), headers=(("Idempotency-Replayed", "true"),))
 
 
 def _id(name: str, text: str) -> int | str:

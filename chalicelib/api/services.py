@@ -18,6 +18,7 @@ from chalicelib.domain.refs import parse_branch
 from chalicelib.domain.repositories import Repository, parse_git_url
 from chalicelib.errors import InvalidInput
 from chalicelib.pipeline import services
+from chalicelib.pipeline.once import Once
 from chalicelib.settings import settings
 from chalicelib.store.models import Service
 from chalicelib.store.reads import page
@@ -78,6 +79,10 @@ ServiceChanges = msgspec.defstruct(
 )
 
 
+def _created(service: Service) -> Reply:
+    return Reply(views.service(service), location=f"/v1/services/{service.id}")
+
+
 @routes.endpoint(
     "POST",
     "/v1/projects/{project_id}/services",
@@ -85,12 +90,15 @@ ServiceChanges = msgspec.defstruct(
     body=NewService,
     status=201,
     answer=views.Service,
+    repeat=lambda caller, number: _created(load_service(caller, number)),
 )
-def create_service(caller: Principal, project_id: int, body: NewService) -> Reply:
+def create_service(
+    caller: Principal, project_id: int, body: NewService, once: Once | None
+) -> Reply:
     """Create a service in a project."""
     project = load_project(caller, project_id)
-    service = services.create_service(project, read_settings(body), actor=caller.actor)
-    return Reply(views.service(service), location=f"/v1/services/{service.id}")
+    values = read_settings(body)
+    return _created(services.create_service(project, values, actor=caller.actor, once=once))
 
 
 @routes.endpoint(

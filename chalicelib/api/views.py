@@ -201,14 +201,14 @@ def job(row: models.Job) -> Job:
 
 
 def accepted_build(row: models.Build) -> AcceptedBuild:
-    """The answer to whoever asked for a build."""
-    return AcceptedBuild(build_id=row.number, job_id=row.id, status=BuildStatus(row.status))
+    """The answer to whoever asked for a build; the same again however far it has come since."""
+    return AcceptedBuild(build_id=row.number, job_id=row.id, status=BuildStatus.QUEUED)
 
 
 def accepted_deployment(row: models.Deployment) -> AcceptedDeployment:
-    """The answer to whoever asked for a deployment or a rollback."""
+    """The answer to whoever asked for a deployment or a rollback; the same again later."""
     return AcceptedDeployment(
-        deployment_id=row.number, job_id=row.id, status=DeploymentStatus(row.status)
+        deployment_id=row.number, job_id=row.id, status=DeploymentStatus.QUEUED
     )
 
 

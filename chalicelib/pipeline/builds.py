@@ -20,6 +20,7 @@ from chalicelib.domain.statuses import BuildStatus, has_ended, job_id
 from chalicelib.domain.timing import PERIOD, WORKER_LIFE
 from chalicelib.errors import Conflict, Rejected, Unavailable
 from chalicelib.pipeline.deployments import deploy_build
+from chalicelib.pipeline.once import Once, remembered
 from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
 from chalicelib.store.due import look_again, oldest_queued_build
@@ -42,6 +43,7 @@ def request_build(
     dockerfile: str | None = None,
     platforms: list[str] | None = None,
     build_args: dict[str, str] | None = None,
+    once: Once | None = None,
 ) -> Build:
     """Accept a build of `service`; what is None is the service's own setting.
 
@@ -52,7 +54,7 @@ def request_build(
     build.dockerfile = dockerfile or build.dockerfile
     build.platforms = platforms or build.platforms
     build.build_args = build.build_args if build_args is None else build_args
-    commit(*accept(service, build))
+    commit(*accept(service, build), *remembered(once, build.number))
     queue.wake(build.id)
     return build
 

@@ -9,6 +9,7 @@ from chalicelib.domain.images import ImageReference, build_id_of_tag
 from chalicelib.domain.pushes import later
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, has_ended, job_id
 from chalicelib.errors import Conflict, Forbidden, Lost, NotFound
+from chalicelib.pipeline.once import Once, remembered
 from chalicelib.pipeline.retries import on_fresh_service
 from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
@@ -37,7 +38,12 @@ class Placed:
 
 
 def request_deployment(
-    service: Service, *, actor: str, image: ImageReference, reason: str | None
+    service: Service,
+    *,
+    actor: str,
+    image: ImageReference,
+    reason: str | None,
+    once: Once | None = None,
 ) -> Deployment:
     """Accept the deployment of an image that a build of the service made, or of a digest.
 
@@ -62,7 +68,7 @@ def request_deployment(
             build_id=build.number if build else None,
             commit_sha=build.commit_sha if build else None,
         )
-        commit(*place(service, deployment))
+        commit(*place(service, deployment), *remembered(once, number))
         return deployment
 
     deployment = on_fresh_service(service, accept)

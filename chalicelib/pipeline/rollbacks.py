@@ -12,6 +12,7 @@ from chalicelib.pipeline.deployments import (
     require_target,
     supersede,
 )
+from chalicelib.pipeline.once import Once, remembered
 from chalicelib.pipeline.retries import on_fresh_service
 from chalicelib.store.claims import next_number
 from chalicelib.store.due import look_again
@@ -40,7 +41,12 @@ def preview(service: Service) -> Preview:
 
 
 def request_rollback(
-    service: Service, *, actor: str, deployment_id: int | None, reason: str | None
+    service: Service,
+    *,
+    actor: str,
+    deployment_id: int | None,
+    reason: str | None,
+    once: Once | None = None,
 ) -> Deployment:
     """Accept a return to an earlier release: it takes the slot at once, whoever holds it.
 
@@ -66,7 +72,7 @@ def request_rollback(
             restores=target.number,
             rollback_of=leaving,
         )
-        commit(*_take_slot(service, deployment))
+        commit(*_take_slot(service, deployment), *remembered(once, deployment.number))
         return deployment
 
     deployment = on_fresh_service(service, accept)

@@ -9,6 +9,7 @@ from typing import Any
 
 from chalicelib import clock
 from chalicelib.errors import Conflict, InvalidInput
+from chalicelib.pipeline.once import Once, remembered
 from chalicelib.pipeline.retries import again_if_lost, living_service
 from chalicelib.store.claims import followers, next_number, set_followers, take
 from chalicelib.store.history import record
@@ -23,7 +24,7 @@ _TARGET = ("ecs_cluster", "ecs_service", "container")
 _NOT_WHILE_BUSY = frozenset({*_TARGET, "image_repository"})
 
 
-def create_project(name: str, *, actor: str) -> Project:
+def create_project(name: str, *, actor: str, once: Once | None = None) -> Project:
     """Create a project; raises Conflict (name_taken), whatever the case of the letters."""
     now = clock.now()
     project = Project(next_number("projects"), name=name, created_at=now)
@@ -36,13 +37,16 @@ def create_project(name: str, *, actor: str) -> Project:
             record(
                 subject, "project.created", at=now, actor=actor, project_id=project.id, name=name
             ),
+            *remembered(once, project.id),
         )
 
     again_if_lost(_refusing_what_is_taken(write))
     return project
 
 
-def create_service(project: Project, values: Mapping[str, Any], *, actor: str) -> Service:
+def create_service(
+    project: Project, values: Mapping[str, Any], *, actor: str, once: Once | None = None
+) -> Service:
     """Create a service with these columns.
 
     Raises InvalidInput (incomplete_ecs_target) and Conflict (name_taken, ecs_service_taken,
@@ -64,6 +68,7 @@ def create_service(project: Project, values: Mapping[str, Any], *, actor: str) -
             *_exchange(service, set(), _claims(service, values)),
             *_follow(service, None, _followed(values)),
             _recorded(service, "service.created", actor, _audited(values)),
+            *remembered(once, service.id),
         )
 
     again_if_lost(_refusing_what_is_taken(write))

@@ -125,6 +125,7 @@ def test_a_service_starts_with_sensible_settings(api: Api, project: int) -> None
         "deploying_deployment_id": None,
         "waiting_deployment_id": None,
         "drift": None,
+        "attention": None,
         "simulated": False,
     }
 

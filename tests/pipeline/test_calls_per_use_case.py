@@ -28,6 +28,9 @@ TABLE = {
     "end a rollout": "GetItem BatchGetItem DescribeServices TransactWriteItems SendMessageBatch",
     "look at a service at rest": "GetItem BatchGetItem DescribeServices TransactWriteItems",
     "ask for a build": "GetItem*2 UpdateItem TransactWriteItems SendMessageBatch",
+    "ask for a build by a key": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",
+    "ask for it again": "GetItem*3",
+    "cancel a queued build": "GetItem*5 TransactWriteItems",
     "preview a rollback": "GetItem*2 BatchGetItem*2 DescribeImages",
     "ask for a rollback": "GetItem*2 BatchGetItem*2 DescribeImages UpdateItem "
     "TransactWriteItems SendMessageBatch",
@@ -88,6 +91,10 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
 
     tag = cloud.build(2)["image_tag"]
     meter("ask for a build", lambda: cloud.api.post(f"{path}/build", {}))
+    by_key = {"headers": {"Idempotency-Key": "k"}}
+    meter("ask for a build by a key", lambda: cloud.api.post(f"{path}/build", {}, **by_key))
+    meter("ask for it again", lambda: cloud.api.post(f"{path}/build", {}, **by_key))
+    meter("cancel a queued build", lambda: cloud.api.post("/v1/cicd/jobs/build-5/cancel"))
     meter("preview a rollback", cloud.preview)
     meter("ask for a rollback", cloud.roll_back)
     meter("begin a rollback", lambda: reconcile(service))
