@@ -2,7 +2,17 @@
 
 from chalice.app import Chalice
 
-from chalicelib.api import about, builds, deployments, jobs, logs, projects, services, webhooks
+from chalicelib.api import (
+    about,
+    builds,
+    deliveries,
+    deployments,
+    jobs,
+    logs,
+    projects,
+    services,
+    webhooks,
+)
 from chalicelib.api.routing import finish
 from chalicelib.triggers import events, schedule, wakeups
 
@@ -17,6 +27,7 @@ app.register_blueprint(logs.routes)
 app.register_blueprint(deployments.routes)
 app.register_blueprint(jobs.routes)
 app.register_blueprint(webhooks.routes)
+app.register_blueprint(deliveries.routes)
 
 app.register_blueprint(wakeups.blueprint)
 app.register_blueprint(events.blueprint)

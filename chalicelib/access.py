@@ -12,8 +12,9 @@ from chalicelib import clock
 from chalicelib.domain.statuses import TRANSITIONS
 from chalicelib.domain.tokens import digest, is_token, new_token
 from chalicelib.errors import Forbidden, InvalidInput, NotFound, Unauthorized
+from chalicelib.store import receipts
 from chalicelib.store.jobs import get_build, get_deployment, list_all_jobs
-from chalicelib.store.models import Build, Deployment, Job, Project, Service, Token
+from chalicelib.store.models import Build, Deployment, Job, Project, Receipt, Service, Token
 from chalicelib.store.moves import commit, create
 from chalicelib.store.reads import Page, find, get, page
 from chalicelib.store.services import get_service
@@ -115,6 +116,18 @@ def list_jobs(caller: Principal, *, limit: int, before: int | None) -> Page[Job]
     """A page of the jobs that the caller may read, newest first."""
     require(caller, Role.VIEWER)
     return list_all_jobs(limit=limit, before=before)
+
+
+def list_deliveries(caller: Principal, *, limit: int, before: int | None) -> Page[Receipt]:
+    """A page of the deliveries that the caller may read, newest first."""
+    require(caller, Role.VIEWER)
+    return receipts.list_deliveries(limit=limit, before=before)
+
+
+def load_delivery(caller: Principal, delivery_id: str) -> Receipt:
+    """The delivery of this id, for a caller who may read; raises NotFound."""
+    require(caller, Role.VIEWER)
+    return receipts.get_delivery(delivery_id)
 
 
 def load_job(caller: Principal, job_id: str) -> Job:

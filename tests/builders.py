@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import time
 from typing import Any
 
 WEBHOOK_SECRET = "It's a Secret to Everybody"  # the one in GitHub's documentation
@@ -23,7 +24,7 @@ def push_payload(**changes: Any) -> dict[str, Any]:
             "full_name": "Codertocat/Hello-World",
             "html_url": "https://github.com/Codertocat/Hello-World",
             "clone_url": "https://github.com/Codertocat/Hello-World.git",
-            "pushed_at": 1557933657,
+            "pushed_at": int(time.time()),
         },
         "sender": {"login": "Codertocat"},
         "head_commit": {

@@ -18,7 +18,7 @@ from chalicelib.api.routing import Reply, Routes
 from chalicelib.domain.pushes import parse_push
 from chalicelib.domain.statuses import job_id
 from chalicelib.errors import InvalidInput, Unauthorized
-from chalicelib.pipeline.pushes import Decision, receive_push
+from chalicelib.pipeline.pushes import Decision, receive_other, receive_push
 from chalicelib.settings import settings
 
 routes = Routes(__name__)
@@ -89,7 +89,7 @@ def receive_github(request: Request) -> Reply:
     event, delivery = _header(request, "X-GitHub-Event"), _header(request, "X-GitHub-Delivery")
     payload = decode_json(body)
     if event != "push":
-        return _ignored(delivery, f"nothing is done for the event {event}")
+        return _decided(receive_other(delivery, event))
     return _decided(receive_push(delivery, parse_push(payload)))
 
 
@@ -119,10 +119,6 @@ def _header(request: Request, name: str) -> str:
     return str(value)
 
 
-def _ignored(delivery: str, reason: str) -> Reply:
-    return Reply(Received(delivery=delivery, ignored=reason), status=200)
-
-
 def _decided(decision: Decision) -> Reply:
     if decision.started:
         builds = [
@@ -132,7 +128,7 @@ def _decided(decision: Decision) -> Reply:
     if decision.duplicates:
         known = [_started(service, build) for service, build in decision.duplicates]
         return Reply(Received(delivery=decision.delivery, duplicate=True, builds=known), status=200)
-    return _ignored(decision.delivery, decision.reason)
+    return Reply(Received(delivery=decision.delivery, ignored=decision.reason), status=200)
 
 
 def _started(service_id: int, number: int, status: str | None = None) -> StartedBuild:

@@ -11,6 +11,7 @@ from chalicelib.errors import Conflict
 from chalicelib.store.models import Receipt
 from chalicelib.store.moves import Move, change, create
 from chalicelib.store.reads import find
+from chalicelib.store.receipts import is_over
 
 KEEP_KEYS = timedelta(hours=24)
 
@@ -32,8 +33,7 @@ class Once:
         receipt = find(Receipt, self._id)
         if receipt is None:
             return None
-        # DynamoDB deletes what has expired up to two days late.
-        if receipt.expires_at.timestamp() <= clock.now():
+        if is_over(receipt):
             self._expired = receipt
             return None
         if receipt.outcome["body"] != self._body:

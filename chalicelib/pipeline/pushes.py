@@ -1,8 +1,9 @@
 """Pushes: every service that follows the repository and branch gets its build, once."""
 
 import hashlib
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib import clock
@@ -14,9 +15,16 @@ from chalicelib.store.claims import followers, next_number
 from chalicelib.store.models import Build, Receipt, Service
 from chalicelib.store.moves import Move, change, commit, create
 from chalicelib.store.reads import find, find_all
+from chalicelib.store.receipts import KEEP_DELIVERIES, note_delivery
 
-# GitHub redelivers for three days; longer than that and to spare.
-KEEP_DELIVERIES = timedelta(days=30)
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a delivery meant to one service: the build it started or had started, or why none."""
+
+    service_id: int
+    reason: str
+    build_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -36,21 +44,47 @@ def receive_push(delivery: str, push: Push) -> Decision:
     not signed, and two webhooks of one repository deliver the same push under two ids.
     Raises Unavailable when rows keep changing under it; nothing has been started then.
     """
-    reason = ignored_reason(push)
+    reason = ignored_reason(push) or _too_old(push)
     if reason:
+        commit(_trace(delivery, push, "ignored", reason, ()))
         return Decision(delivery, reason=reason)
     return again_if_lost(lambda: _receive(delivery, push))
+
+
+def receive_other(delivery: str, event: str) -> Decision:
+    """Note an event that nothing is done for."""
+    reason = f"nothing is done for the event {event}"
+    commit(note_delivery(delivery, {"event": event, "outcome": "ignored", "reason": reason}))
+    return Decision(delivery, reason=reason)
 
 
 def _receive(delivery: str, push: Push) -> Decision:
     receipt = find(Receipt, _receipt_id(push))
     had = {int(k): int(v) for k, v in receipt.outcome["builds"].items()} if receipt else {}
-    services, reason = _followers(push)
+    branches, services = _followers(push)
     fresh = [service for service in services if service.id not in had]
+    builds = _new_builds(delivery, push, fresh)
+    started = {build.service_id: build.number for build in builds}
+    verdicts = list(_verdicts(push, branches, started, had))
     if not fresh:
+        reason = "" if had else _why_none(push, branches)
+        outcome = "duplicate" if had else "ignored"
+        commit(_trace(delivery, push, outcome, reason, verdicts))
         return Decision(delivery, duplicates=tuple(sorted(had.items())), reason=reason)
-    first = next_number("builds", len(fresh))
-    builds = [
+    commit(
+        _receive_once(receipt, push, delivery, had | started),
+        _trace(delivery, push, "started", "", verdicts),
+        *(move for pair in zip(fresh, builds, strict=True) for move in accept(*pair)),
+    )
+    queue.wake(*(build.id for build in builds))
+    return Decision(delivery, tuple(builds), tuple(sorted(had.items())))
+
+
+def _new_builds(delivery: str, push: Push, services: list[Service]) -> list[Build]:
+    if not services:
+        return []
+    first = next_number("builds", len(services))
+    return [
         new_build(
             service,
             first + index,
@@ -60,26 +94,63 @@ def _receive(delivery: str, push: Push) -> Decision:
             push=push,
             delivery=delivery,
         )
-        for index, service in enumerate(fresh)
+        for index, service in enumerate(services)
     ]
-    started = {build.service_id: build.number for build in builds}
-    moves = [move for pair in zip(fresh, builds, strict=True) for move in accept(*pair)]
-    commit(_receive_once(receipt, push, delivery, had | started), *moves)
-    queue.wake(*(build.id for build in builds))
-    return Decision(delivery, tuple(builds), tuple(sorted(had.items())))
 
 
-def _followers(push: Push) -> tuple[list[Service], str]:
-    """Services that follow the branch, as they are now, or why there are none."""
+def _followers(push: Push) -> tuple[dict[int, str], list[Service]]:
+    """The branch of each service that follows the repository, and those that follow this one."""
     _, branches = followers(push.repository)
-    if not branches:
-        return [], f"no service builds {push.repository}"
     numbers = [number for number, branch in branches.items() if branch == push.branch]
     rows = find_all(Service, numbers).values()
     services = [row for row in rows if row.deleted_at is None and row.branch == push.branch]
-    if not services:
-        return [], f"no service follows branch {push.branch} of {push.repository}"
-    return sorted(services, key=lambda service: service.id), ""
+    return branches, sorted(services, key=lambda service: service.id)
+
+
+def _verdicts(
+    push: Push, branches: Mapping[int, str], started: Mapping[int, int], had: Mapping[int, int]
+) -> Iterable[Verdict]:
+    for service, branch in sorted(branches.items()):
+        if service in started:
+            yield Verdict(service, "a build was started", started[service])
+        elif service in had:
+            yield Verdict(service, "this push had started its build before", had[service])
+        elif branch != push.branch:
+            yield Verdict(service, f"it follows the branch {branch}")
+        else:
+            yield Verdict(service, "it is being changed or deleted")
+
+
+def _why_none(push: Push, branches: Mapping[int, str]) -> str:
+    if not branches:
+        return f"no service builds {push.repository}"
+    return f"no service follows branch {push.branch} of {push.repository}"
+
+
+def _too_old(push: Push) -> str | None:
+    """Once a push is forgotten it must not be taken for a new one."""
+    if push.pushed_at < clock.now() - KEEP_DELIVERIES.total_seconds():
+        return f"it was pushed more than {KEEP_DELIVERIES.days} days ago; push again"
+    return None
+
+
+def _trace(
+    delivery: str, push: Push, outcome: str, reason: str, verdicts: Iterable[Verdict]
+) -> Move:
+    return note_delivery(
+        delivery,
+        {
+            "event": "push",
+            "outcome": outcome,
+            "reason": reason,
+            "repository": push.repository,
+            "ref": push.ref,
+            "sha": push.sha,
+            "pushed_at": push.pushed_at,
+            "sender": push.sender,
+            "services": [asdict(verdict) for verdict in verdicts],
+        },
+    )
 
 
 def _receipt_id(push: Push) -> str:
@@ -96,11 +167,13 @@ def _receive_once(
     }
     if receipt is not None:
         return change(receipt, Receipt.outcome.set(outcome))
+    now = clock.now()
     return create(
         Receipt(
             _receipt_id(push),
-            created_at=clock.now(),
-            expires_at=datetime.now(UTC) + KEEP_DELIVERIES,
+            created_at=now,
+            # Longer than any delivery of it is listened to.
+            expires_at=datetime.fromtimestamp(now, UTC) + 2 * KEEP_DELIVERIES,
             outcome=outcome,
         )
     )

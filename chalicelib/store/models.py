@@ -277,11 +277,22 @@ class Receipt(Model):
 
     Meta = _meta("receipts")
 
+    class Deliveries(GlobalSecondaryIndex["Receipt"]):
+        """Deliveries of webhooks alone, the one received last first."""
+
+        Meta = _index_meta("deliveries", AllProjection())
+        listed = UnicodeAttribute(hash_key=True)
+        received = IntegerAttribute(range_key=True)
+
+    delivery_index = Deliveries()
     id = UnicodeAttribute(hash_key=True)
     version = VersionAttribute()
     created_at = IntegerAttribute()
     expires_at = TTLAttribute()
     outcome = JSONAttribute()
+    times = IntegerAttribute(null=True)
+    listed = UnicodeAttribute(null=True)
+    received = IntegerAttribute(null=True)
 
 
 class History(Model):

@@ -27,7 +27,7 @@ MAX_BYTES = 10 * 1024 * 1024
 
 def listen(port: int) -> HTTPServer:
     """A server on loopback that answers nothing yet; raises OSError or OverflowError."""
-    return ThreadedHTTPServer(("127.0.0.1", port), _Handler)
+    return _Server(("127.0.0.1", port), _Handler)
 
 
 def attach(server: HTTPServer, app: Chalice) -> None:
@@ -36,6 +36,10 @@ def attach(server: HTTPServer, app: Chalice) -> None:
     create_local_server(app, Config(), "127.0.0.1", 0).server.server_close()
     handler: Any = partial(_Handler, app_object=app, config=Config())
     server.RequestHandlerClass = handler
+
+
+class _Server(ThreadedHTTPServer):
+    request_queue_size = 128  # of five, some of many callers at once would be reset
 
 
 class _Handler(ChaliceRequestHandler):

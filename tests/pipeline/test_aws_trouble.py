@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib.settings import settings
-from tests.embedded import MINUTE, Cloud, sha
+from tests.embedded import MIDNIGHT, MINUTE, Cloud, sha
 from tests.sdk import Killed, Trouble
 
 
@@ -95,10 +95,10 @@ def test_an_accepted_push_is_built_though_the_process_died_before_it_said_so(
 ) -> None:
     trouble.kill_before("sqs.SendMessageBatch")
     with pytest.raises(Killed):
-        cloud.push(sha(1), pushed_at=1557933657)
+        cloud.push(sha(1), pushed_at=int(MIDNIGHT))
     cloud.tick()
     assert cloud.builds_in_codebuild() == ["build-1"]
-    assert cloud.push(sha(1), pushed_at=1557933657).body["duplicate"] is True
+    assert cloud.push(sha(1), pushed_at=int(MIDNIGHT)).body["duplicate"] is True
 
 
 DEADLY = (

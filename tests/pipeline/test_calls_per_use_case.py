@@ -15,7 +15,7 @@ from tests.sdk import Calls
 
 TABLE = {
     "receive a push": "GetItem*2 BatchGetItem UpdateItem TransactWriteItems SendMessageBatch",
-    "receive it again": "GetItem*2 BatchGetItem",
+    "receive it again": "GetItem*2 BatchGetItem TransactWriteItems",
     "start a build": "GetItem TransactWriteItems*2 StartBuild",
     "see a build's progress": "GetItem BatchGetBuilds TransactWriteItems",
     "see nothing new of a build": "GetItem BatchGetBuilds",

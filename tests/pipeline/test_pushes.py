@@ -1,6 +1,8 @@
 """Which services a push builds, and what a delivery that comes again does."""
 
-from tests.embedded import Cloud, sha
+from tests.embedded import MIDNIGHT, Cloud, sha
+
+EARLIER, LATER = int(MIDNIGHT), int(MIDNIGHT) + 1_000
 
 
 def test_every_service_that_follows_the_branch_is_built(cloud: Cloud) -> None:
@@ -50,8 +52,8 @@ def test_a_redelivery_builds_for_a_service_that_came_later_alone(cloud: Cloud) -
 
 
 def test_an_older_push_is_not_deployed_over_a_newer_one(cloud: Cloud) -> None:
-    cloud.push(sha(1), pushed_at=1_000)
-    cloud.push(sha(2), pushed_at=2_000)
+    cloud.push(sha(1), pushed_at=EARLIER)
+    cloud.push(sha(2), pushed_at=LATER)
     cloud.settle()
     cloud.finish_build(2)
     cloud.finish_build(1)
@@ -62,8 +64,8 @@ def test_an_older_push_is_not_deployed_over_a_newer_one(cloud: Cloud) -> None:
 
 
 def test_a_push_that_was_delivered_late_is_still_the_older_one(cloud: Cloud) -> None:
-    cloud.push(sha(2), pushed_at=2_000)
-    cloud.push(sha(1), pushed_at=1_000)
+    cloud.push(sha(2), pushed_at=LATER)
+    cloud.push(sha(1), pushed_at=EARLIER)
     cloud.settle()
     newer = cloud.finish_build(1)
     cloud.finish_build(2)
@@ -72,8 +74,8 @@ def test_a_push_that_was_delivered_late_is_still_the_older_one(cloud: Cloud) -> 
 
 
 def test_of_two_pushes_in_one_second_the_later_build_is_the_newer_one(cloud: Cloud) -> None:
-    cloud.push(sha(1), pushed_at=1_000)
-    cloud.push(sha(2), pushed_at=1_000)
+    cloud.push(sha(1), pushed_at=EARLIER)
+    cloud.push(sha(2), pushed_at=EARLIER)
     cloud.settle()
     cloud.finish_build(2)
     cloud.finish_build(1)

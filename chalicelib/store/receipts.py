@@ -1,0 +1,62 @@
+"""Receipts: what arrived and what came of it, until it expires.
+
+Deliveries of webhooks have a row each, which says what was decided and decides nothing: their ids
+are not signed, so what a push has started is known by a receipt of its own.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib import clock
+from chalicelib.errors import NotFound
+from chalicelib.store.models import Receipt
+from chalicelib.store.moves import Move
+from chalicelib.store.reads import Page, find, page
+
+# GitHub redelivers for three days; longer than that and to spare.
+KEEP_DELIVERIES = timedelta(days=30)
+_LISTED = "delivery"
+
+
+def note_delivery(delivery: str, outcome: Mapping[str, Any]) -> Move:
+    """Write what a delivery led to; one that came before is counted, and shows the newest."""
+    now = clock.now()
+    # Newest first, also within a second.
+    received = now * 1_000_000 + time.time_ns() // 1000 % 1_000_000
+    return Move(
+        Receipt(_row_id(delivery)),
+        (
+            Receipt.times.add(1),
+            Receipt.listed.set(_LISTED),
+            Receipt.received.set(received),
+            Receipt.created_at.set(Receipt.created_at | now),
+            Receipt.expires_at.set(datetime.fromtimestamp(now, UTC) + KEEP_DELIVERIES),
+            Receipt.outcome.set({"delivery": delivery, **outcome}),
+        ),
+        unless_moved=False,
+    )
+
+
+def get_delivery(delivery: str) -> Receipt:
+    """The row of a delivery; raises NotFound."""
+    row = find(Receipt, _row_id(delivery))
+    if row is None or is_over(row):
+        raise NotFound("there is no such delivery, or it came more than 30 days ago")
+    return row
+
+
+def list_deliveries(*, limit: int, before: int | None) -> Page[Receipt]:
+    """A page of deliveries, the one received last first."""
+    found = page(Receipt.delivery_index, _LISTED, Receipt.received, limit=limit, before=before)
+    return Page([row for row in found.rows if not is_over(row)], found.before)
+
+
+def is_over(receipt: Receipt) -> bool:
+    """Whether a receipt has expired: DynamoDB deletes such rows up to two days late."""
+    return bool(receipt.expires_at.timestamp() <= clock.now())
+
+
+def _row_id(delivery: str) -> str:
+    return f"delivery:{delivery}"

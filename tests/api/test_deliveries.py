@@ -1,0 +1,137 @@
+"""The trace of deliveries: what came, which services it meant, and what said no."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.builders import delivery_headers, push_payload
+from tests.client import Answer
+from tests.embedded import MIDNIGHT, MINUTE, REPOSITORY, Cloud, sha
+from tests.faults.rows import rows
+from tests.sdk import Trouble
+
+DAY = 24 * 60 * MINUTE
+PATH = "/v1/webhooks/github/deliveries"
+
+
+def shown(cloud: Cloud, name: str) -> Any:
+    answer = cloud.api.get(f"{PATH}/{name}")
+    assert answer.status == 200, answer.text
+    return answer.body
+
+
+def deliver(cloud: Cloud, payload: dict[str, Any], name: str, **headers: str) -> Answer:
+    body = json.dumps(payload).encode()
+    sent = delivery_headers(body, delivery=name) | headers
+    return cloud.api.post("/v1/webhooks/github", raw=body, headers=sent)
+
+
+def test_a_delivery_says_service_by_service_what_it_led_to(cloud: Cloud) -> None:
+    other = cloud.add_service("other", branch="develop")
+    cloud.push(sha(1), delivery="d-1")
+    assert shown(cloud, "d-1") == {
+        "id": "d-1",
+        "event": "push",
+        "outcome": "started",
+        "reason": None,
+        "repository": f"github.com/{REPOSITORY.lower()}",
+        "ref": "refs/heads/master",
+        "sha": sha(1),
+        "sender": "Codertocat",
+        "services": [
+            {"service_id": cloud.service_id, "build_id": 1, "reason": "a build was started"},
+            {"service_id": other, "build_id": None, "reason": "it follows the branch develop"},
+        ],
+        "times_received": 1,
+        "pushed_at": "2026-11-22T00:00:00Z",
+        "first_received_at": "2026-11-22T00:00:00Z",
+        "last_received_at": "2026-11-22T00:00:00Z",
+    }
+
+
+def test_a_redelivery_is_counted_and_names_the_build_of_the_first(cloud: Cloud) -> None:
+    cloud.push(sha(1), delivery="d-1")
+    cloud.advance(MINUTE)
+    cloud.push(sha(1), delivery="d-1")
+    delivery = shown(cloud, "d-1")
+    assert (delivery["outcome"], delivery["times_received"]) == ("duplicate", 2)
+    assert delivery["services"][0]["build_id"] == 1
+    assert delivery["services"][0]["reason"] == "this push had started its build before"
+    assert delivery["first_received_at"] == "2026-11-22T00:00:00Z"
+    assert delivery["last_received_at"] == "2026-11-22T00:01:00Z"
+
+
+def test_an_ignored_delivery_says_why_and_is_judged_again(cloud: Cloud) -> None:
+    cloud.push(sha(1), branch="develop", delivery="d-1")
+    delivery = shown(cloud, "d-1")
+    assert delivery["outcome"] == "ignored"
+    repository = f"github.com/{REPOSITORY.lower()}"
+    assert delivery["reason"] == f"no service follows branch develop of {repository}"
+    assert delivery["services"][0]["reason"] == "it follows the branch master"
+    cloud.change_service(branch="develop")
+    cloud.push(sha(1), branch="develop", delivery="d-1")
+    assert shown(cloud, "d-1")["outcome"] == "started"
+
+
+def test_other_events_and_other_refs_leave_their_reason(cloud: Cloud) -> None:
+    deliver(cloud, {"zen": "Keep it logically awesome."}, "d-ping", **{"X-GitHub-Event": "ping"})
+    at = {**push_payload()["repository"], "pushed_at": int(MIDNIGHT)}
+    deliver(cloud, push_payload(ref="refs/tags/v1", repository=at), "d-tag")
+    assert shown(cloud, "d-ping")["reason"] == "nothing is done for the event ping"
+    assert shown(cloud, "d-ping")["repository"] is None
+    assert shown(cloud, "d-tag")["reason"] == "refs/tags/v1 is not a branch"
+
+
+def test_what_is_not_signed_or_cannot_be_read_leaves_nothing(cloud: Cloud) -> None:
+    body = json.dumps(push_payload()).encode()
+    unsigned = {**delivery_headers(body, delivery="d-1"), "X-Hub-Signature-256": "sha256=00"}
+    assert cloud.api.post("/v1/webhooks/github", raw=body, headers=unsigned).status == 401
+    assert deliver(cloud, {"ref": 7}, "d-2").status == 400
+    assert rows("receipts") == {}
+    assert cloud.api.get(f"{PATH}/d-1").status == 404
+
+
+def test_deliveries_are_listed_the_last_received_first(cloud: Cloud) -> None:
+    for number in (1, 2, 3):
+        cloud.push(sha(number), delivery=f"d-{number}")
+        cloud.advance(1)
+    cloud.push(sha(1), delivery="d-1")
+    first = cloud.api.get(f"{PATH}?limit=2").body
+    assert [item["id"] for item in first["items"]] == ["d-1", "d-3"]
+    rest = cloud.api.get(f"{PATH}?limit=2&cursor={first['next_cursor']}").body
+    assert [item["id"] for item in rest["items"]] == ["d-2"]
+    assert first["items"][0] == shown(cloud, "d-1")
+
+
+def test_a_delivery_is_forgotten_after_thirty_days_though_its_row_is_still_there(
+    cloud: Cloud,
+) -> None:
+    cloud.push(sha(1), delivery="d-1")
+    cloud.advance(30 * DAY)
+    assert cloud.api.get(f"{PATH}/d-1").status == 404
+    assert cloud.api.get(PATH).body["items"] == []
+    assert "delivery:d-1" in rows("receipts")
+
+
+def test_a_push_that_is_older_than_what_is_remembered_builds_nothing(cloud: Cloud) -> None:
+    cloud.push(sha(1), delivery="d-1")
+    cloud.advance(31 * DAY)
+    answer = cloud.push(sha(1), delivery="d-1")
+    assert answer.status == 200
+    assert answer.body["ignored"] == "it was pushed more than 30 days ago; push again"
+    assert list(rows("jobs")) == ["build-1"]
+
+
+def test_builds_and_their_trace_are_written_together_or_not_at_all(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    trouble.refuse("dynamodb.TransactWriteItems", "ThrottlingException")
+    assert cloud.push(sha(1), delivery="d-1").status == 503
+    assert rows("receipts") == {}
+    assert rows("jobs") == {}
+
+
+@pytest.mark.parametrize("name", ["none", "d-1/x", "%00", "x" * 200])
+def test_a_delivery_that_there_is_not_is_not_found(cloud: Cloud, name: str) -> None:
+    assert cloud.api.get(f"{PATH}/{name}").status in {403, 404}
