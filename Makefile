@@ -3,7 +3,7 @@
 # ARGS="…" is handed on to what a verb starts: make test ARGS="-k rollback".
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test sweep check package deploy token redrive lock clean broken
+.PHONY: help setup run demo test sweep soak check package deploy token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -12,6 +12,7 @@ READY := .venv/ready
 # Empty where .venv has a Python that runs: that of the system may have gone since.
 BROKEN := $(shell $(PYTHON) -SIc '' 2>/dev/null || echo broken)
 STAGE ?= dev
+N ?= 1000
 SIMULATE ?=
 SIMULATION := $(if $(filter-out 0 false no,$(SIMULATE)),--simulate)
 
@@ -35,6 +36,9 @@ test: $(READY) ## run the tests
 
 sweep: $(READY) ## every call failing in every way, and two workers at every call of one
 	$(PYTHON) -m pytest -n 3 --dist worksteal -m sweep tests/faults $(ARGS)
+
+soak: $(READY) ## long random stories with faults: make soak N=1000
+	$(PYTHON) -m tests.faults.soak $(N) $(ARGS)
 
 check: $(READY) ## format, lint, types, templates, tests: all that must hold
 	$(PYTHON) -m ruff format --check --quiet . || \

@@ -63,7 +63,7 @@ class Trouble:
             plans = self._plans.get(f"{model.service_model.service_name}.{model.name}")
             kind, code = plans.pop(0) if plans else ("", "")
             if kind == "refused":
-                return _refusal(request.url, code), None
+                return refusal(request.url, *code.split(": ", 1)), None
             if kind == "killed before":
                 raise Killed
             answer = original(endpoint, request, model, context)
@@ -94,9 +94,15 @@ class Trouble:
         self._plans.setdefault(name, []).extend([(kind, code)] * times)
 
 
-def _refusal(url: str, error: str) -> tuple[AWSResponse, dict[str, Any]]:
-    status = 400
-    code, _, message = error.partition(": ")
+def refusal(
+    url: str, code: str, message: str, *, status: int = 400
+) -> tuple[AWSResponse, dict[str, Any]]:
+    """An error as botocore has parsed it."""
     metadata = {"HTTPStatusCode": status, "RetryAttempts": 0}
-    body = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}
+    body: dict[str, Any] = {
+        "Error": {"Code": code, "Message": message},
+        "ResponseMetadata": metadata,
+    }
+    if code == "TransactionCanceledException":  # TransactWriteItems in the API reference
+        body["CancellationReasons"] = [{"Code": "TransactionConflict"}]
     return AWSResponse(url, status, HTTPHeaders(), None), body

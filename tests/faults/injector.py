@@ -8,14 +8,12 @@ from typing import Any, Protocol
 
 import botocore.endpoint
 import pytest
-from botocore.awsrequest import AWSResponse
 from botocore.client import BaseClient
-from botocore.compat import HTTPHeaders
 from botocore.endpoint import Endpoint
 from botocore.exceptions import ReadTimeoutError
 
 from chalicelib.store.models import CONNECT_TIMEOUT
-from tests.sdk import Killed
+from tests.sdk import Killed, refusal
 
 DIED_BEFORE = "the process died before it"
 DIED_AFTER = "the process died after it"
@@ -118,7 +116,8 @@ class Injector:
             self.fired.append((name, kind))
         self._run(self.before, number, name)
         if kind in _REFUSALS:
-            return _refusal(url, *_REFUSALS[kind]), None
+            status, code = _REFUSALS[kind]
+            return refusal(url, code, "injected", status=status), None
         if kind == DIED_BEFORE:
             raise Killed
         if kind == LOST_BEFORE:
@@ -132,9 +131,3 @@ class Injector:
     def _run(self, hook: Hook | None, number: int, name: str) -> None:
         if hook is not None:
             self.aside(lambda: hook(number, name))
-
-
-def _refusal(url: str, status: int, code: str) -> tuple[AWSResponse, dict[str, Any]]:
-    metadata = {"HTTPStatusCode": status, "RetryAttempts": 0}
-    body = {"Error": {"Code": code, "Message": "injected"}, "ResponseMetadata": metadata}
-    return AWSResponse(url, status, HTTPHeaders(), None), body

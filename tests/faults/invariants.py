@@ -9,7 +9,6 @@ from infra.local import codebuild, ecs
 from tests.faults.rows import Row, builds, deployments, rows, services
 
 _OPEN_IN_ECS = {"PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
-_GONE_WRONG = {"ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL"}
 # Once a deployment has them they are what it is.
 _FIXED = ("image_digest", "image", "task_definition", "restores", "rollback_of", "created_at")
 
@@ -22,16 +21,28 @@ class Ledger:
     """Watches the rows of jobs from one write to the next."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, Row] = {}
+        self._seen: dict[str, Row] = rows("jobs")
+        self._violations: list[Violation] = []
 
     def observe(self) -> None:
-        """Compare with the last time; raises Violation."""
+        """Compare with the last time.
+
+        Nothing is raised here, in the middle of the product, which might take it for a fault.
+        """
         now = rows("jobs")
-        for name, before in self._seen.items():
-            _require(name in now, f"{name} is gone")
-            if now[name] != before:
-                _compare(name, before, now[name])
+        try:
+            for name, before in self._seen.items():
+                _require(name in now, f"{name} is gone")
+                if now[name] != before:
+                    _compare(name, before, now[name])
+        except Violation as violation:
+            self._violations.append(violation)
         self._seen = now
+
+    def verdict(self) -> None:
+        """Raise the first Violation that was observed, if there was one."""
+        if self._violations:
+            raise self._violations[0]
 
 
 def _compare(name: str, before: Row, after: Row) -> None:
@@ -49,8 +60,9 @@ def _compare(name: str, before: Row, after: Row) -> None:
 def check() -> None:
     """What is true at any moment; raises Violation."""
     jobs, all_services = rows("jobs"), services()
+    releases, made = deployments(jobs), builds(jobs)
     for service in all_services.values():
-        _check_slot(service, deployments())
+        _check_slot(service, releases)
     for name, job in jobs.items():
         if not has_ended(job["status"]):
             _check_open(name, job, all_services[job["service_id"]])
@@ -58,12 +70,12 @@ def check() -> None:
         _require(done or job["progress"] < 100, f"{name} is {job['status']} and at 100 %")
     for service in all_services.values():
         for number in service.get("open_builds", ()):
-            known = builds().get(number)
+            known = made.get(number)
             open_ = known is not None and not has_ended(known["status"])
             _require(open_, f"build {number} is counted as open and is not")
     _check_codebuild(jobs)
-    _check_rollouts()
-    _check_digests()
+    _check_rollouts(releases)
+    _check_digests(releases, made)
 
 
 def _check_slot(service: Row, known: dict[int, Row]) -> None:
@@ -101,27 +113,28 @@ def _check_codebuild(jobs: dict[str, Row]) -> None:
         _require(name in jobs, f"CodeBuild runs {name}, which nobody asked for")
 
 
-def _check_rollouts() -> None:
+def _check_rollouts(releases: dict[int, Row]) -> None:
     """What failed is not rolled out again by anybody of ours."""
-    ours = {row["task_definition"] for row in deployments().values() if "task_definition" in row}
+    ours = {row["task_definition"] for row in releases.values() if "task_definition" in row}
     for service in ecs.engine().services():
         failed: set[str] = set()
         for record in reversed(service.records):
             definition = record.target.task_definition
             again = definition in failed and definition in ours
             _require(not again, f"{definition} failed and was rolled out again")
-            if record.status in _GONE_WRONG:
+            if record.target.rollout_state == "FAILED":
                 failed.add(definition)
 
 
-def _check_digests() -> None:
-    made: dict[int, set[str]] = {}
-    for build in builds().values():
+def _check_digests(releases: dict[int, Row], made: dict[int, Row]) -> None:
+    """Whatever was deployed by itself is what a build of the service made."""
+    digests: dict[int, set[str]] = {}
+    for build in made.values():
         if build["status"] == "success":
-            made.setdefault(build["service_id"], set()).add(build["image_digest"])
-    for number, deployment in deployments().items():
+            digests.setdefault(build["service_id"], set()).add(build["image_digest"])
+    for number, deployment in releases.items():
         if deployment["trigger"] == "push":
-            known = deployment["image_digest"] in made.get(deployment["service_id"], ())
+            known = deployment["image_digest"] in digests.get(deployment["service_id"], ())
             _require(known, f"deployment {number} is of no build of its service")
 
 

@@ -17,12 +17,19 @@ def services() -> dict[int, Row]:
     return rows("services")
 
 
-def builds() -> dict[int, Row]:
-    return {row["number"]: row for row in rows("jobs").values() if row["kind"] == "build"}
+def builds(jobs: dict[str, Row] | None = None) -> dict[int, Row]:
+    """By number; of these jobs, or of those that there are."""
+    return _of_kind("build", jobs)
 
 
-def deployments() -> dict[int, Row]:
-    return {row["number"]: row for row in rows("jobs").values() if row["kind"] == "deploy"}
+def deployments(jobs: dict[str, Row] | None = None) -> dict[int, Row]:
+    """By number; of these jobs, or of those that there are."""
+    return _of_kind("deploy", jobs)
+
+
+def _of_kind(kind: str, jobs: dict[str, Row] | None) -> dict[int, Row]:
+    every = rows("jobs") if jobs is None else jobs
+    return {row["number"]: row for row in every.values() if row["kind"] == kind}
 
 
 def _row(item: Any) -> Row:

@@ -60,7 +60,6 @@ def attempt(case: UseCase, cloud: Cloud) -> bool:
 def trial(case: UseCase, cloud: Cloud, faults: Injector, *plan: tuple[int, str]) -> dict[str, Any]:
     """The use case with faults, what follows them, and where it ends."""
     ledger = Ledger()
-    ledger.observe()
     faults.observe = ledger.observe
     faults.reset()
     for number, kind in plan:
@@ -73,6 +72,7 @@ def trial(case: UseCase, cloud: Cloud, faults: Injector, *plan: tuple[int, str])
         again = case.run(cloud)
         assert again is None or _is_settled(again), again.text
     recover(cloud)
+    ledger.verdict()
     check_settled(set())
     return outcome(cloud)
 

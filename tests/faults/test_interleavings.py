@@ -154,7 +154,6 @@ def _interleave(
     one: Step, other: Step, cloud: Cloud, faults: Injector, number: int, when: str
 ) -> None:
     ledger = Ledger()
-    ledger.observe()
     faults.observe = ledger.observe
     faults.reset()
     answers: list[Any] = []
@@ -171,4 +170,5 @@ def _interleave(
         assert answer is None or answer.status < 500, answer.text
     check()
     recover(cloud)
+    ledger.verdict()
     check_settled(set())

@@ -1,8 +1,11 @@
 """Limits, refusals, lost answers and sudden deaths: nothing is done twice, nothing is forgotten."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from chalicelib.settings import settings
+from chalicelib.store import moves
 from tests.embedded import MIDNIGHT, MINUTE, Cloud, sha
 from tests.sdk import Killed, Trouble
 
@@ -191,3 +194,24 @@ def test_a_build_that_has_ended_stays_so_though_nobody_can_be_woken_after_it(
     assert ended["status"] == "failed"
     cloud.tick()
     assert cloud.build(1) == ended
+
+
+def test_transactions_that_meet_are_tried_again(
+    cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(moves, "time", SimpleNamespace(sleep=waits.append))
+    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException")
+    assert cloud.push(sha(1)).status == 202
+    assert len(waits) == 2
+    assert 0 < waits[0] < waits[1] < 0.5
+
+
+def test_a_caller_whose_rows_are_always_being_changed_is_told_to_try_again(
+    cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "time", SimpleNamespace(sleep=lambda _: None))
+    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=12)
+    answer = cloud.push(sha(1))
+    assert (answer.status, answer.body["code"]) == (503, "unavailable")
+    assert cloud.push(sha(1)).status == 202

@@ -1,0 +1,113 @@
+"""`make soak N=…`: long random stories, each in a copy of one prepared world, each of a seed."""
+
+import argparse
+import json
+import logging
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+import tests.conftest  # noqa: F401  # the environment that the product is imported in
+from tests.embedded import Cloud
+from tests.faults.trials import forked
+from tests.faults.world import ACTIONS, World
+
+STEPS = 40
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """A world in which nothing has happened yet."""
+    with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
+        yield World(Cloud(monkeypatch), monkeypatch)
+
+
+def tell(story: World, seed: int) -> dict[str, Any]:
+    """Play the story of a seed to its end."""
+    chance = random.Random(seed)
+    names, weights = list(ACTIONS), list(ACTIONS.values())
+    for _ in range(chance.randrange(10, STEPS)):
+        getattr(story, chance.choices(names, weights)[0])(chance.randrange(10_000))
+    story.settle(deaf=bool(seed % 2))
+    tally = story.tally
+    return {
+        "jobs": tally.jobs,
+        "steps": tally.steps,
+        "repair": tally.repair,
+        "faults": dict(tally.faults),
+    }
+
+
+def run(first: int, jobs: int, until: float) -> dict[str, Any]:
+    """Stories from seed `first` on, until there are as many trials, or the time is up."""
+    logging.disable(logging.CRITICAL)
+    total: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    violations: list[str] = []
+    repair, seed = 0, first
+    with world() as prepared:
+        while total["trials"] < jobs and time.time() < until:
+            told = forked(partial(tell, prepared, seed))
+            if told.trouble:
+                violations.append(f"seed {seed}\n{told.trouble}")
+            else:
+                answer = told.answer
+                total["stories"] += 1
+                total["steps"] += answer["steps"]
+                total["jobs"] += answer["jobs"]
+                # A trial is an accepted job driven to its end under at least one fault.
+                total["trials"] += answer["jobs"] if answer["faults"] else 0
+                faults.update(answer["faults"])
+                repair = max(repair, answer["repair"])
+            seed += 1
+    return {**total, "faults": dict(faults), "repair": repair, "violations": violations}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("trials", type=int, help="how many, in all")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first story")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=600.0, help="stop after these")
+    options = parser.parse_args()
+    until = time.time() + options.minutes * 60
+    share = -(-options.trials // options.workers)
+    with ProcessPoolExecutor(options.workers) as pool:
+        runs = [
+            pool.submit(run, options.seed + worker * 10_000_000, share, until)
+            for worker in range(options.workers)
+        ]
+        results = [each.result() for each in runs]
+    faults: Counter[str] = Counter()
+    for result in results:
+        faults.update(result["faults"])
+    violations = [each for result in results for each in result["violations"]]
+    trials = sum(result.get("trials", 0) for result in results)
+    summary = {
+        "seed": options.seed,
+        "trials": trials,
+        "stories": sum(result.get("stories", 0) for result in results),
+        "steps": sum(result.get("steps", 0) for result in results),
+        "faults": dict(faults.most_common()),
+        "repair_periods": max(result["repair"] for result in results),
+        "violations": len(violations),
+        # The rule of three: with none seen in n trials, fewer than 3/n at 95 %.
+        "bound_95": None if violations or not trials else 3 / trials,
+    }
+    print(json.dumps(summary, indent=1))
+    for violation in violations[:20]:
+        print(violation, file=sys.stderr)
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""docs/reliability.md names tests: they exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs/reliability.md").read_text()
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
+
+
+def test_every_failure_names_what_has_seen_it() -> None:
+    table = PAGE.partition("<!-- failures -->")[2].partition("\n\n")[0].strip().splitlines()[2:]
+    assert len(table) > 30
+    assert all(re.search(r"`tests/[\w/]+\.py::\w+` \|$", line) for line in table)
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED)
+def test_what_is_named_is_there(file: str, name: str) -> None:
+    assert re.search(rf"^(?:def |){name}\b", (ROOT / file).read_text(), re.M)
