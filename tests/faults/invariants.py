@@ -111,6 +111,10 @@ def _check_codebuild(jobs: dict[str, Row]) -> None:
     for name, times in started.items():
         _require(times == 1, f"{name} was started {times} times in CodeBuild")
         _require(name in jobs, f"CodeBuild runs {name}, which nobody asked for")
+    for build in in_codebuild():
+        over = has_ended(jobs[job_of(build)]["status"])
+        alive = build["buildStatus"] == "IN_PROGRESS"
+        _require(not (over and alive), f"{job_of(build)} has ended, and CodeBuild still runs it")
 
 
 def _check_rollouts(releases: dict[int, Row]) -> None:
@@ -149,9 +153,6 @@ def check_settled(accepted: set[str]) -> None:
     _require(not missing, f"accepted and nowhere: {sorted(missing)}")
     for name, job in jobs.items():
         _require(has_ended(job["status"]), f"{name} is still {job['status']}: {job.get('error')}")
-    for build in in_codebuild():
-        running = build["buildStatus"] == "IN_PROGRESS"
-        _require(not running, f"CodeBuild still runs {job_of(build)}")
     for service in services().values():
         _check_at_rest(service)
 

@@ -1,6 +1,7 @@
 """Every call that each use case makes, failing in every way: the end is as it would have been."""
 
 import gc
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,8 @@ from tests.faults.use_cases import USE_CASES, UseCase
 from tests.sdk import Killed
 
 __all__ = ["cloud"]
+
+Record = Callable[[str, Any], None]
 
 ALWAYS = (injector.DIED_AFTER, injector.LOST_AFTER)
 
@@ -82,8 +85,13 @@ def _is_settled(answer: Answer) -> bool:
     return answer.status < 300 or answer.status in {404, 409}
 
 
-def sweep(case: UseCase, cloud: Cloud, faults: Injector, kinds: tuple[str, ...]) -> None:
-    """Each call of the use case with each kind of fault; all that went wrong is told at once."""
+def sweep(
+    case: UseCase, cloud: Cloud, faults: Injector, kinds: tuple[str, ...]
+) -> tuple[str, tuple[int, int]]:
+    """Each call of the use case with each kind of fault; all that went wrong is told at once.
+
+    The answer is how many calls there are, and how many trials there were.
+    """
     cloud.handlers_may_fail = True
     case.prepare(cloud)
     gc.freeze()  # a copy that need not look through the heap need not copy it
@@ -101,6 +109,7 @@ def sweep(case: UseCase, cloud: Cloud, faults: Injector, kinds: tuple[str, ...])
             elif kind != injector.DENIED and told.answer != expected:
                 problems.append(f"{where}\n{told.answer}\ninstead of\n{expected}")
     assert not problems, f"{len(problems)} of {len(calls) * len(kinds)}:\n" + "\n".join(problems)
+    return "fault sweep", (len(calls), len(calls) * len(kinds))
 
 
 def recorded(case: UseCase, cloud: Cloud, faults: Injector) -> tuple[list[str], dict[str, Any]]:
@@ -116,12 +125,15 @@ def recorded(case: UseCase, cloud: Cloud, faults: Injector) -> tuple[list[str], 
 
 @pytest.mark.parametrize("case", USE_CASES, ids=lambda case: case.name)
 def test_a_lost_answer_or_a_death_anywhere_changes_no_end(
-    case: UseCase, cloud: Cloud, faults: Injector
+    case: UseCase, cloud: Cloud, faults: Injector, record_property: Record
 ) -> None:
-    sweep(case, cloud, faults, ALWAYS)
+    record_property(*sweep(case, cloud, faults, ALWAYS))
 
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("case", USE_CASES, ids=lambda case: case.name)
-def test_a_fault_anywhere_changes_no_end(case: UseCase, cloud: Cloud, faults: Injector) -> None:
-    sweep(case, cloud, faults, tuple(kind for kind in injector.KINDS if kind not in ALWAYS))
+def test_a_fault_anywhere_changes_no_end(
+    case: UseCase, cloud: Cloud, faults: Injector, record_property: Record
+) -> None:
+    others = tuple(kind for kind in injector.KINDS if kind not in ALWAYS)
+    record_property(*sweep(case, cloud, faults, others))

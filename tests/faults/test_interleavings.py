@@ -59,6 +59,12 @@ def cancelling(job: str) -> Step:
     return lambda cloud: cancel(cloud, job)
 
 
+def cancel_and_wake(cloud: Cloud) -> Any:
+    answer = cancel(cloud, "build-1")
+    cloud.wake("build-1")
+    return answer
+
+
 BUILD, SERVICE = wake("build-1"), wake("service-1")
 
 PAIRS = (
@@ -83,6 +89,12 @@ PAIRS = (
             ("a rollout begins", use_cases.to_be_deployed, SERVICE, "deploy-1"),
             ("a rollout ends", use_cases.rolled_out, SERVICE, "deploy-1"),
         )
+    ),
+    Pair(
+        "a build is started: a worker, and one that was told of a cancel",
+        use_cases.pushed,
+        BUILD,
+        cancel_and_wake,
     ),
     *(
         Pair(f"{name}: a worker, and {what}", prepare, SERVICE, request)
@@ -119,19 +131,25 @@ PAIRS = (
 @pytest.mark.sweep
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 def test_whoever_is_first_the_end_is_right(
-    pair: Pair, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    pair: Pair,
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, Any], None],
 ) -> None:
     faults = Injector(monkeypatch)
     cloud.handlers_may_fail = True
     pair.prepare(cloud)
     gc.freeze()
     orders = {(pair.first, pair.second), (pair.second, pair.first)}
-    problems = [problem for order in orders for problem in sweep(*order, cloud, faults)]
+    swept = [sweep(*order, cloud, faults) for order in orders]
+    problems = [problem for _, found in swept for problem in found]
     assert not problems, "\n".join(problems)
+    calls = sum(calls for calls, _ in swept)
+    record_property("interleavings", (calls, 2 * calls))
 
 
-def sweep(one: Step, other: Step, cloud: Cloud, faults: Injector) -> list[str]:
-    """What went wrong with `other` cutting in before or after each call of `one`."""
+def sweep(one: Step, other: Step, cloud: Cloud, faults: Injector) -> tuple[int, list[str]]:
+    """How many calls `one` makes, and what went wrong with `other` before or after each of them."""
     calls = forked(lambda: _calls(one, cloud, faults))
     assert not calls.trouble, calls.trouble
     problems = []
@@ -140,7 +158,7 @@ def sweep(one: Step, other: Step, cloud: Cloud, faults: Injector) -> list[str]:
             told = forked(partial(_interleave, one, other, cloud, faults, number, when))
             if told.trouble:
                 problems.append(f"{when} call {number}, {name}\n{told.trouble}")
-    return problems
+    return len(calls.answer), problems
 
 
 def _calls(step: Step, cloud: Cloud, faults: Injector) -> list[str]:

@@ -240,12 +240,15 @@ class World:
         self._run(self.cloud.pump.tick)
 
     def wake_amid(self, choice: int) -> None:
-        """Everything is woken while the schedule is at some call of its own."""
+        """While the schedule is at some call, all is woken, and a job perhaps cancelled."""
         self._note("two at once")
+        self._only_pushes = False
         keys = ["service-1", *sorted(name for name in rows("jobs") if name.startswith("build"))]
         self.cloud.advance(MINUTE)
 
         def wake_all() -> None:
+            if keys[1:] and choice % 2:
+                self.cloud.api.post(f"/v1/cicd/jobs/{keys[-1]}/cancel")
             for key in keys:
                 self.cloud.wake(key)
 

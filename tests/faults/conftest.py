@@ -1,0 +1,20 @@
+"""What the sweeps came to, in a line each at the end of a run."""
+
+from collections import Counter
+from typing import Any
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Add up what the tests have recorded."""
+    swept: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    trials: Counter[str] = Counter()
+    for report in terminalreporter.getreports("passed"):
+        for name, (sites, runs) in getattr(report, "user_properties", ()):
+            swept[name] += 1
+            calls[name] += sites
+            trials[name] += runs
+    for name, count in swept.items():
+        terminalreporter.write_line(
+            f"{name}: {count} tests, {calls[name]} calls, {trials[name]} trials, no violation"
+        )
