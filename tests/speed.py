@@ -9,7 +9,9 @@ import moto.core.responses
 from moto.core.serialize import AttributePicker, AttributePickerContext, BaseJSONSerializer
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.parsing import ast_nodes
 
+from chalicelib.aws import clients
 from chalicelib.store import tables
 
 _made: dict[str, Table] = {}
@@ -20,6 +22,7 @@ def install() -> None:
     _remember(botocore.useragent, "sanitize_user_agent_string_component")
     _remember(moto.core.responses, "method_names_from_class")
     _remember(moto.core.responses, "camelcase_to_underscores")
+    _walk_update_expressions_once_each()
     _send_attribute_values_as_they_are()
     _take_what_is_named_alike()
     # The models of AWS fill the heap: walking it for garbage every few calls is an eighth of a run.
@@ -28,6 +31,39 @@ def install() -> None:
 
 def _remember(module: Any, name: str) -> None:
     setattr(module, name, functools.cache(getattr(module, name)))
+
+
+def _walk_update_expressions_once_each() -> None:
+    """Which nodes a validator changes is asked once for each kind of node, not for each node."""
+    nodes: Any = ast_nodes
+
+    def traverse(self: Any, root: Any) -> Any:
+        wanted = self.nodes_to_be_processed()
+        is_node: Any = functools.cache(lambda kind: issubclass(kind, nodes.Node))
+        is_wanted: Any = functools.cache(lambda kind: issubclass(kind, wanted))
+
+        def walk(node: Any, child_id: int) -> Any:
+            parent = node.parent
+            for index, child in enumerate(node.children or ()):
+                self.pre_processing_of_child(node, index)
+                if is_node(type(child)):
+                    walk(child, index)
+            if is_wanted(type(node)):
+                node = self.process(node)
+                node.parent = parent
+                if parent:
+                    parent.children[child_id] = node
+            return node
+
+        return walk(root, -1)
+
+    nodes.DepthFirstTraverser.traverse = traverse
+
+
+def make_clients() -> None:
+    """The product's clients, so that copies of this process need not make their own."""
+    for service in ("codebuild", "ecr", "ecs", "logs", "sqs"):
+        clients.client(service)
 
 
 def _send_attribute_values_as_they_are() -> None:

@@ -126,7 +126,7 @@ class Deployment(msgspec.Struct, kw_only=True):
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """The work behind a build or a deployment."""
+    """The work behind a build or a deployment; `waits` counts how often AWS said "not now"."""
 
     id: str
     type: str
@@ -134,6 +134,7 @@ class Job(msgspec.Struct, kw_only=True):
     progress: int
     error: str | None
     attention: str | None
+    waits: int
     cancelled_by: str | None
     project_id: int
     service_id: int

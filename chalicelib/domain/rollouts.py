@@ -68,10 +68,10 @@ def decide_idle(
     settled = claimed_at is None or now - claimed_at > WORKER_LIFE
     if wanted is None or rollout.task_definition == wanted:
         if rollout.state == "FAILED" and wanted is not None:
-            return Step.SHOW
+            return Step.SHOW if settled else Step.WAIT
         return Step.REST if settled and rollout.state != "IN_PROGRESS" else Step.WAIT
     if not ours:
         return Step.DRIFT if settled else Step.WAIT
     if wanted in rollout.failed:
-        return Step.SHOW
+        return Step.SHOW if settled else Step.WAIT
     return Step.WAIT if wanted in rollout.moving else Step.UPDATE

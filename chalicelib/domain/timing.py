@@ -4,6 +4,8 @@
 PERIOD = 60
 # Between two looks at what nobody can mend but its owner.
 SLOW = 600
+# Between two looks at a service at rest, should no event say that somebody else changed it.
+WATCH = 3600
 # No worker lives longer: every function's time-out is below this. Until it has passed since the
 # last claim, a call may still be in the air.
 WORKER_LIFE = 31

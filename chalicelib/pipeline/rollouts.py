@@ -14,7 +14,7 @@ from chalicelib.domain.releases import rollback_target
 from chalicelib.domain.requests import update_service_request
 from chalicelib.domain.rollouts import Rollout, Step, decide_deploying, decide_idle
 from chalicelib.domain.statuses import DeploymentStatus, has_ended
-from chalicelib.domain.timing import PERIOD, SILENCE, SLOW
+from chalicelib.domain.timing import PERIOD, SILENCE, SLOW, WATCH
 from chalicelib.errors import Lost, Rejected, Unavailable
 from chalicelib.store.claims import owner_of, take
 from chalicelib.store.due import look_again, rest
@@ -91,8 +91,7 @@ def _keep(service: Service, current: Deployment | None) -> None:
     except Rejected as refusal:
         # What is gone for good moves nothing; what only may not be seen is looked at again.
         gone = refusal.code == "ecs_service_missing"
-        later = rest() if gone else look_again(clock.now() + SLOW)
-        commit(change(service, Service.drift.set(refusal.detail), *later))
+        _watch(service, refusal.detail, every=WATCH if gone else SLOW)
 
 
 def _keep_step(service: Service, wanted: str | None, rollout: Rollout) -> None:
@@ -107,16 +106,24 @@ def _keep_step(service: Service, wanted: str | None, rollout: Rollout) -> None:
     if step is Step.UPDATE:
         _update(service, rollout, wanted or "")
     elif step is Step.DRIFT:
-        drift = f"ECS runs {rollout.task_definition}, which was not deployed by Slipway"
-        commit(change(service, Service.drift.set(drift), *rest()))
+        _watch(service, f"ECS runs {rollout.task_definition}, which was not deployed by Slipway")
     elif step is Step.SHOW:
         why = rollout.failed.get(wanted or "") or rollout.reason
-        drift = f"ECS cannot run {wanted} any more: {why}"
-        commit(change(service, Service.drift.set(drift), *look_again(now + SLOW)))
-    elif step is Step.REST and (service.due or service.drift):
-        commit(change(service, Service.drift.remove(), *rest()))
+        _watch(service, f"ECS cannot run {wanted} any more: {why}", every=SLOW)
+    elif step is Step.REST:
+        _watch(service, None)
     elif step is Step.WAIT and (service.due_at or 0) <= now:
         commit(change(service, *look_again(now + PERIOD)))
+
+
+def _watch(service: Service, drift: str | None, *, every: int = WATCH) -> None:
+    """Nothing is to be done: show what is not as it should be, and look again after a while."""
+    now = clock.now()
+    if service.drift == drift and service.claimed_at is None and (service.due_at or 0) > now:
+        return
+    shown = Service.drift.remove() if drift is None else Service.drift.set(drift)
+    at_rest = (Service.claimed_at.remove(), Service.attention.remove())
+    commit(change(service, shown, *at_rest, *look_again(now + every)))
 
 
 def _begin(service: Service, holder: Deployment, rollout: Rollout) -> None:

@@ -193,7 +193,7 @@ def _require_idle(service: Service) -> None:
             code="service_busy",
         )
     released = service.current is not None or service.baseline is not None
-    if released and service.due is not None and service.drift is None:
+    if released and service.claimed_at is not None and service.drift is None:
         raise Conflict(
             f"ECS is still on its way to what service {service.id} should run; "
             "try again in a minute or two",

@@ -37,6 +37,10 @@ class Hook(Protocol):
     def __call__(self, number: int, name: str) -> None: ...
 
 
+# What may change a row: others are not worth a look.
+_WRITES = {"TransactWriteItems", "UpdateItem", "PutItem", "DeleteItem", "BatchWriteItem"}
+
+
 class Injector:
     """Counts the calls of the SDK, and lets a planned one fail; both tries of it, if there are two.
 
@@ -98,7 +102,7 @@ class Injector:
         def answered(endpoint: Any, request: Any, model: Any, context: Any) -> Any:
             def call() -> Any:
                 answer = get_response(endpoint, request, model, context)
-                if self.observe is not None:
+                if self.observe is not None and model.name in _WRITES:
                     self.observe()
                 return answer
 

@@ -17,6 +17,7 @@ import pytest
 from moto import mock_aws
 
 import tests.conftest  # noqa: F401  # the environment that the product is imported in
+from tests import speed
 from tests.embedded import Cloud
 from tests.faults.trials import forked
 from tests.faults.world import ACTIONS, World
@@ -28,6 +29,7 @@ STEPS = 40
 def world() -> Iterator[World]:
     """A world in which nothing has happened yet."""
     with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
+        speed.make_clients()
         yield World(Cloud(monkeypatch), monkeypatch)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from infra.local import ecs
+from tests import speed
 from tests.client import Answer
 from tests.embedded import Cloud, cloud
 from tests.faults import injector
@@ -94,6 +95,7 @@ def sweep(
     """
     cloud.handlers_may_fail = True
     case.prepare(cloud)
+    speed.make_clients()
     gc.freeze()  # a copy that need not look through the heap need not copy it
     without = forked(lambda: recorded(case, cloud, faults))
     assert not without.trouble, without.trouble

@@ -95,7 +95,9 @@ def test_what_is_wrong_at_any_moment_is_said(
     [
         (building, lambda _: None, "build-1 is still building"),
         (released, lambda _: run_on_ecs("hello:1"), "should run .*:2 and runs .*:1"),
-        (released, service(Service.due.set("y")), "service-1 is at rest and due"),
+        (released, service(Service.due.remove()), "neither at rest nor under way"),
+        (released, service(Service.due_at.set(0)), "neither at rest nor under way"),
+        (released, service(Service.claimed_at.set(1)), "neither at rest nor under way"),
     ],
 )
 def test_what_is_wrong_at_the_end_is_said(

@@ -54,18 +54,18 @@ for action, weight in ACTIONS.items():
         setattr(Pipeline, f"{action}_{copy}", _rule(action))
 
 
-def examples(name: str) -> Any:
-    """Some of the stories, as a test case that can run beside the others."""
+def examples(name: str, count: int) -> Any:
+    """So many stories, as a test case that can run beside the others."""
     case: Any = type(name, (Pipeline,), {}).TestCase  # type: ignore[attr-defined]
     case.settings = settings(
-        max_examples=70,
-        stateful_step_count=15,
+        max_examples=count,
+        stateful_step_count=12,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     return case
 
 
-TestStories = examples("Stories")
-TestMoreStories = examples("MoreStories")
-TestStillMoreStories = examples("StillMoreStories")
+TestStories = examples("Stories", 50)
+TestMoreStories = examples("MoreStories", 50)
+TestManyStories = pytest.mark.sweep(examples("ManyStories", 300))

@@ -10,7 +10,7 @@ from typing import Any
 from chalicelib.domain.statuses import has_ended
 from infra.local import codebuild, ecs
 from tests.embedded import CLUSTER, Cloud, put_image
-from tests.faults.invariants import check, in_codebuild, moving
+from tests.faults.invariants import check, in_codebuild, is_watched, moving
 from tests.faults.rows import rows, services
 
 ROUNDS = 20
@@ -83,4 +83,5 @@ def recover(cloud: Cloud) -> None:
 def is_at_rest() -> bool:
     """Whether nothing is under way."""
     ended = all(has_ended(row["status"]) for row in rows("jobs").values())
-    return ended and not any("due" in row for row in services().values() if "drift" not in row)
+    busy = (row for row in services().values() if "due" in row and "drift" not in row)
+    return ended and all(map(is_watched, busy))

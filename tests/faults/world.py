@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.statuses import has_ended
+from chalicelib.domain.timing import WATCH
 from infra.local import codebuild, ecs
 from infra.local.queues import QUEUE
 from tests.builders import sqs_event
@@ -299,6 +300,16 @@ class World:
                     break
             else:
                 raise Violation(f"{request.name} is never answered")
+        self._come_to_rest(deaf=deaf)
+        # What somebody else did and no event has told is seen by the hourly look.
+        self.cloud.advance(WATCH)
+        self._come_to_rest(deaf=deaf)
+        self._ledger.verdict()
+        check_settled(self._accepted)
+        self._check_newest()
+        self.tally.jobs = len(rows("jobs"))
+
+    def _come_to_rest(self, *, deaf: bool) -> None:
         for _ in range(ROUNDS):
             finish_outside()
             done = self._done_outside()
@@ -315,10 +326,6 @@ class World:
                 raise Violation(f"{late} not ended two periods after their work had")
             if is_at_rest():
                 break
-        self._ledger.verdict()
-        check_settled(self._accepted)
-        self._check_newest()
-        self.tally.jobs = len(rows("jobs"))
 
     def _finish_tally(self) -> None:
         self.tally.faults.update(kind for _, kind in self.injector.fired)

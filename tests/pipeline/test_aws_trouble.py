@@ -158,6 +158,7 @@ def test_throttling_is_waited_out(cloud: Cloud, trouble: Trouble) -> None:
     assert "refused" in cloud.deployment(1)["error"]
     cloud.tick()
     assert (cloud.deployment(1)["status"], cloud.deployment(1)["error"]) == ("deploying", None)
+    assert [cloud.job(name)["waits"] for name in ("build-1", "deploy-1")] == [1, 1]
 
 
 def test_a_refused_rollout_fails_with_the_reason_and_frees_the_slot(
@@ -201,6 +202,7 @@ def test_transactions_that_meet_are_tried_again(
 ) -> None:
     waits: list[float] = []
     monkeypatch.setattr(moves, "time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr(moves, "random", SimpleNamespace(uniform=max))
     trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException")
     assert cloud.push(sha(1)).status == 202
     assert len(waits) == 2

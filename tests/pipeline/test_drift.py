@@ -1,7 +1,16 @@
 """What others do to an ECS service is shown and not fought; our own late calls are healed."""
 
 from infra.local import ecs
-from tests.embedded import MINUTE, Cloud, register, run_on_ecs, sha, task_definition
+from tests.embedded import (
+    CLUSTER,
+    MINUTE,
+    Cloud,
+    client,
+    register,
+    run_on_ecs,
+    sha,
+    task_definition,
+)
 
 
 def test_a_definition_of_somebody_else_is_shown_and_left_alone(cloud: Cloud) -> None:
@@ -79,3 +88,35 @@ def test_an_ecs_service_that_is_gone_fails_the_deployment_with_the_reason(cloud:
     assert deployment["status"] == "failed"
     assert deployment["error"] == "there is no active ECS service nowhere in cluster main"
     assert cloud.service()["deploying_deployment_id"] is None
+
+
+def test_a_change_that_no_event_told_of_is_shown_within_the_hour(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.advance(2 * MINUTE)
+    cloud.tick()
+    run_on_ecs(register("hello", "hello:by-hand"))
+    ecs.engine().drain_events()
+    cloud.advance(30 * MINUTE)
+    cloud.tick()
+    assert cloud.service()["drift"] is None
+    cloud.advance(31 * MINUTE)
+    cloud.tick()
+    assert "not deployed by Slipway" in cloud.service()["drift"]
+
+
+def test_an_ecs_service_that_is_gone_for_a_while_is_seen_to_be_back(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.advance(2 * MINUTE)
+    cloud.tick()
+    ours = cloud.definition_on_ecs()
+    client("ecs").delete_service(cluster=CLUSTER, service="hello", force=True)
+    cloud.advance(61 * MINUTE)
+    cloud.tick()
+    assert "no active ECS service" in cloud.service()["drift"]
+    client("ecs").create_service(
+        cluster=CLUSTER, serviceName="hello", taskDefinition=ours, desiredCount=2
+    )
+    cloud.finish_rollout()
+    cloud.advance(61 * MINUTE)
+    cloud.tick()
+    assert cloud.service()["drift"] is None

@@ -161,6 +161,7 @@ def test_a_current_release_that_ecs_cannot_run_any_more_is_shown(cloud: Cloud) -
     ecs.update_service(cluster=CLUSTER, service="hello", deploymentConfiguration=breaker)
     cloud.fail_rollout()
     assert ecs_service()["deployments"][0]["rolloutState"] == "FAILED"
+    cloud.tick()
     assert "ECS cannot run" in cloud.service()["drift"]
 
 
