@@ -126,7 +126,7 @@ class Deployment(msgspec.Struct, kw_only=True):
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """The work behind a build or a deployment; `waits` counts how often AWS said "not now"."""
+    """The work behind a build or a deployment; `waits` counts AWS's latest "not now"s."""
 
     id: str
     type: str

@@ -156,6 +156,7 @@ def _begin(service: Service, holder: Deployment, rollout: Rollout) -> None:
             Deployment.deadline_at.set(now + service.deploy_minutes * 60),
             Deployment.progress.set(deploy_progress(0, 1, holder.progress)),
             Deployment.error.remove(),
+            Deployment.waits.set(0),
         ),
         change(service, *claim),
         take(_claim_name(arn), holder.id),
@@ -237,7 +238,8 @@ def _note_progress(service: Service, holder: Deployment, rollout: Rollout) -> No
     progress = deploy_progress(rollout.running, rollout.desired, holder.progress)
     moves = []
     if progress != holder.progress or holder.error:
-        moves.append(change(holder, Deployment.progress.set(progress), Deployment.error.remove()))
+        well = (Deployment.error.remove(), Deployment.waits.set(0))
+        moves.append(change(holder, Deployment.progress.set(progress), *well))
     if (service.due_at or 0) <= now:
         moves.append(change(service, *look_again(now + PERIOD)))
     if moves:
