@@ -4,6 +4,7 @@ from chalice.app import Chalice
 
 from chalicelib.api import (
     about,
+    audit,
     builds,
     deliveries,
     deployments,
@@ -11,6 +12,7 @@ from chalicelib.api import (
     logs,
     projects,
     services,
+    tokens,
     webhooks,
 )
 from chalicelib.api.routing import finish
@@ -28,6 +30,8 @@ app.register_blueprint(deployments.routes)
 app.register_blueprint(jobs.routes)
 app.register_blueprint(webhooks.routes)
 app.register_blueprint(deliveries.routes)
+app.register_blueprint(tokens.routes)
+app.register_blueprint(audit.routes)
 
 app.register_blueprint(wakeups.blueprint)
 app.register_blueprint(events.blueprint)

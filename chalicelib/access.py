@@ -1,35 +1,35 @@
 """Who asks, and what they may touch.
 
 Of a token only its SHA-256 is kept. `load_*` loads a row and authorises in one step: a view cannot
-do the one without the other.
+do the one without the other. What a token may not see answers like what is not there.
 """
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Any
 
 from chalicelib import clock
 from chalicelib.domain.statuses import TRANSITIONS
-from chalicelib.domain.tokens import digest, is_token, new_token
-from chalicelib.errors import Forbidden, InvalidInput, NotFound, Unauthorized
-from chalicelib.store import receipts
+from chalicelib.domain.tokens import Role, digest, is_token
+from chalicelib.errors import Forbidden, NotFound, Unauthorized
+from chalicelib.store import history, receipts, tokens
 from chalicelib.store.jobs import get_build, get_deployment, list_all_jobs
-from chalicelib.store.models import Build, Deployment, Job, Project, Receipt, Service, Token
-from chalicelib.store.moves import commit, create
+from chalicelib.store.models import (
+    Build,
+    Deployment,
+    History,
+    Job,
+    Project,
+    Receipt,
+    Service,
+    Token,
+)
 from chalicelib.store.reads import Page, find, get, page
-from chalicelib.store.services import get_service
+from chalicelib.store.services import get_service, services_of_project
 
 # RFC 6750, section 2.1; RFC 9110, section 11.1: the scheme is compared without case.
 _BEARER = re.compile(r"(?i:bearer) +(?P<token>[A-Za-z0-9_-]+)", re.ASCII)
 _JOB_ID = re.compile(rf"(?:{'|'.join(TRANSITIONS)})-[1-9][0-9]{{0,15}}", re.ASCII)
-
-
-class Role(StrEnum):
-    """What a token may do; each may also do what those before it may."""
-
-    VIEWER = "viewer"  # reads
-    DEPLOYER = "deployer"  # builds, deploys, rolls back
-    ADMIN = "admin"  # creates and changes projects and services
 
 
 _RANK = {role: rank for rank, role in enumerate(Role)}
@@ -37,23 +37,31 @@ _RANK = {role: rank for rank, role in enumerate(Role)}
 
 @dataclass(frozen=True)
 class Principal:
-    """Whoever holds a valid token; `actor` is how the audit trail names them."""
+    """Whoever holds a valid token; `actor` is how the audit trail names them.
 
-    token_id: str
+    With `project_id` only that project is there for them; with `service_id` only that service,
+    too.
+    """
+
+    token_id: int
     role: Role
     actor: str
+    project_id: int | None = None
+    service_id: int | None = None
 
+    def sees_project(self, number: int | None) -> bool:
+        """Whether a project is there for them."""
+        return self.project_id in {None, number}
 
-def create_token(name: str, role: Role, *, token: str | None = None) -> str:
-    """Accept `token`, or a new one, from now on; it can never be read again.
+    def sees(self, row: Service | Job | History) -> bool:
+        """Whether a service, or what belongs to one, is there for them."""
+        number = row.id if isinstance(row, Service) else row.service_id
+        return self.sees_project(row.project_id) and self.service_id in {None, number}
 
-    Raises InvalidInput for a given token that is not one, checksum included.
-    """
-    token = token or new_token()
-    if not is_token(token):
-        raise InvalidInput("not a token: slw_, 43 random characters and their checksum")
-    commit(create(Token(digest(token), name=name, role=role, created_at=clock.now())))
-    return token
+    @property
+    def is_restricted(self) -> bool:
+        """Whether there is anything that they do not see."""
+        return self.project_id is not None
 
 
 def principal(authorization: str | None) -> Principal:
@@ -67,7 +75,10 @@ def principal(authorization: str | None) -> Principal:
     row = find(Token, digest(match["token"]))
     if row is None or (row.expires_at is not None and row.expires_at <= clock.now()):
         raise Unauthorized("this token is unknown, revoked or expired")
-    return Principal(row.id, Role(row.role), f"token:{row.name}")
+    tokens.note_use(row)
+    return Principal(
+        row.number, Role(row.role), f"token:{row.name}", row.project_id, row.service_id
+    )
 
 
 def require(caller: Principal, role: Role) -> None:
@@ -76,16 +87,67 @@ def require(caller: Principal, role: Role) -> None:
         raise Forbidden(f"this needs a token of role {role}; yours is of role {caller.role}")
 
 
+def require_all(caller: Principal) -> None:
+    """Raise Forbidden for a caller who is restricted to a project or a service."""
+    if caller.is_restricted:
+        raise Forbidden("this needs a token that is not restricted to a project or a service")
+
+
+def list_tokens(caller: Principal, *, limit: int, before: int | None) -> Page[Token]:
+    """A page of the tokens, newest first; raises Forbidden for all but whoever sees everything."""
+    require(caller, Role.ADMIN)
+    require_all(caller)
+    return tokens.list_tokens(limit=limit, before=before)
+
+
+def load_token(caller: Principal, number: int) -> Token:
+    """The token, for whoever administers everything; raises Forbidden, NotFound."""
+    require(caller, Role.ADMIN)
+    require_all(caller)
+    return tokens.get_token(number)
+
+
 def list_projects(caller: Principal, *, limit: int, before: int | None) -> Page[Project]:
     """A page of the projects that the caller may read, newest first."""
     require(caller, Role.VIEWER)
-    return page(Project.all_index, "y", Project.id, limit=limit, before=before)
+    if caller.project_id is None:
+        return page(Project.all_index, "y", Project.id, limit=limit, before=before)
+    own = find(Project, caller.project_id) if before is None or before > caller.project_id else None
+    return Page([] if own is None else [own], None)
 
 
 def load_project(caller: Principal, number: int) -> Project:
     """The project, for a caller who may read; raises NotFound."""
     require(caller, Role.VIEWER)
-    return get(Project, number, missing=f"there is no project {number}")
+    missing = f"there is no project {number}"
+    project = get(Project, number, missing=missing)
+    if not caller.sees_project(project.id):
+        raise NotFound(missing)
+    return project
+
+
+def load_project_to_fill(caller: Principal, number: int) -> Project:
+    """The project, for a caller who may create services in it; raises NotFound, Forbidden."""
+    require(caller, Role.ADMIN)
+    project = load_project(caller, number)
+    if caller.service_id is not None:
+        raise Forbidden(f"your token is for service {caller.service_id} alone")
+    return project
+
+
+def list_services(
+    caller: Principal, project: Project, *, limit: int, before: int | None
+) -> Page[Service]:
+    """A page of a project's services that the caller may read, newest first."""
+    require(caller, Role.VIEWER)
+    return page(
+        Service.project_index,
+        project.id,
+        Service.id,
+        limit=limit,
+        before=before,
+        keep=lambda service: service.deleted_at is None and caller.sees(service),
+    )
 
 
 def load_service(caller: Principal, number: int, *, history: bool = False) -> Service:
@@ -95,7 +157,7 @@ def load_service(caller: Principal, number: int, *, history: bool = False) -> Se
     """
     require(caller, Role.VIEWER)
     service = get_service(number)
-    if service.deleted_at is not None and not history:
+    if not caller.sees(service) or (service.deleted_at is not None and not history):
         raise NotFound(f"there is no service {number}")
     return service
 
@@ -103,31 +165,26 @@ def load_service(caller: Principal, number: int, *, history: bool = False) -> Se
 def load_build(caller: Principal, number: int) -> Build:
     """The build, for a caller who may read; it outlives its service. Raises NotFound."""
     require(caller, Role.VIEWER)
-    return get_build(number)
+    build = get_build(number)
+    if not caller.sees(build):
+        raise NotFound(f"there is no build {number}")
+    return build
 
 
 def load_deployment(caller: Principal, number: int) -> Deployment:
     """The deployment, for a caller who may read; it outlives its service. Raises NotFound."""
     require(caller, Role.VIEWER)
-    return get_deployment(number)
+    deployment = get_deployment(number)
+    if not caller.sees(deployment):
+        raise NotFound(f"there is no deployment {number}")
+    return deployment
 
 
 def list_jobs(caller: Principal, *, limit: int, before: int | None) -> Page[Job]:
     """A page of the jobs that the caller may read, newest first."""
     require(caller, Role.VIEWER)
-    return list_all_jobs(limit=limit, before=before)
-
-
-def list_deliveries(caller: Principal, *, limit: int, before: int | None) -> Page[Receipt]:
-    """A page of the deliveries that the caller may read, newest first."""
-    require(caller, Role.VIEWER)
-    return receipts.list_deliveries(limit=limit, before=before)
-
-
-def load_delivery(caller: Principal, delivery_id: str) -> Receipt:
-    """The delivery of this id, for a caller who may read; raises NotFound."""
-    require(caller, Role.VIEWER)
-    return receipts.get_delivery(delivery_id)
+    keep = caller.sees if caller.is_restricted else None
+    return list_all_jobs(limit=limit, before=before, keep=keep)
 
 
 def load_job(caller: Principal, job_id: str) -> Job:
@@ -135,4 +192,82 @@ def load_job(caller: Principal, job_id: str) -> Job:
     require(caller, Role.VIEWER)
     if not _JOB_ID.fullmatch(job_id):
         raise NotFound("there is no such job: a job is named build-<number> or deploy-<number>")
-    return get(Job, job_id, missing=f"there is no job {job_id}")
+    missing = f"there is no job {job_id}"
+    job = get(Job, job_id, missing=missing)
+    if not caller.sees(job):
+        raise NotFound(missing)
+    return job
+
+
+def list_deliveries(caller: Principal, *, limit: int, before: int | None) -> Page[Receipt]:
+    """A page of the deliveries that meant a service the caller may read, newest first."""
+    require(caller, Role.VIEWER)
+    if not caller.is_restricted:
+        return receipts.list_deliveries(limit=limit, before=before)
+    mine = _services_of(caller)
+    found = receipts.list_deliveries(
+        limit=limit, before=before, keep=lambda receipt: bool(_verdicts_on(mine, receipt))
+    )
+    return Page([_as_seen_by(mine, receipt) for receipt in found.rows], found.before)
+
+
+def load_delivery(caller: Principal, delivery_id: str) -> Receipt:
+    """The delivery of this id, for a caller who may read; raises NotFound."""
+    require(caller, Role.VIEWER)
+    receipt = receipts.get_delivery(delivery_id)
+    if not caller.is_restricted:
+        return receipt
+    mine = _services_of(caller)
+    if not _verdicts_on(mine, receipt):
+        raise receipts.no_delivery()
+    return _as_seen_by(mine, receipt)
+
+
+def _services_of(caller: Principal) -> set[int]:
+    """The services that a restricted caller may read, deleted ones too."""
+    if caller.service_id is not None:
+        return {caller.service_id}
+    return set(services_of_project(caller.project_id))
+
+
+def _verdicts_on(services: set[int], receipt: Receipt) -> list[Any]:
+    told = receipt.outcome.get("services", [])
+    return [verdict for verdict in told if verdict["service_id"] in services]
+
+
+def _as_seen_by(services: set[int], receipt: Receipt) -> Receipt:
+    """The delivery without what it meant to other services; nothing of this is written."""
+    verdicts = _verdicts_on(services, receipt)
+    told = {**receipt.outcome, "services": verdicts}
+    if not any(verdict["build_id"] for verdict in verdicts):
+        told |= {"outcome": "ignored"}
+    receipt.outcome = told
+    return receipt
+
+
+def list_history(
+    caller: Principal,
+    *,
+    project_id: int | None,
+    service_id: int | None,
+    limit: int,
+    before: int | None,
+) -> Page[History]:
+    """A page of the audit trail, newest first: of a service, of a project, or of everything.
+
+    Raises NotFound for a project or service that the caller may not read, and Forbidden where
+    everything is asked for by anybody but an unrestricted admin.
+    """
+    require(caller, Role.VIEWER)
+    keep = None
+    if service_id is not None:
+        load_service(caller, service_id, history=True)
+    elif project_id is not None:
+        load_project(caller, project_id)
+        keep = caller.sees if caller.service_id is not None else None
+    else:
+        require(caller, Role.ADMIN)
+        require_all(caller)
+    return history.list_history(
+        project_id=project_id, service_id=service_id, limit=limit, before=before, keep=keep
+    )

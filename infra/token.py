@@ -24,9 +24,10 @@ def create_admin_token(outputs: Mapping[str, str], name: str) -> str:
     del environment["WEBHOOK_SECRET"]  # its name, which is nothing to verify deliveries with
     os.environ.update(environment)
     # Only now: the models read their tables' names when they are imported.
-    from chalicelib.access import Role, create_token
+    from chalicelib.domain.tokens import Role
+    from chalicelib.store.tokens import create_token
 
-    return create_token(name, Role.ADMIN)
+    return create_token(name, Role.ADMIN).secret
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -27,6 +27,10 @@ class Api:
         self._client = client
         self.token = token
 
+    def as_holder_of(self, token: str) -> "Api":
+        """The same API, asked with another token."""
+        return Api(self._client, token)
+
     def request(
         self,
         method: str,

@@ -35,8 +35,9 @@ from chalice.test import Client
 from hypothesis import HealthCheck, settings
 from moto import mock_aws
 
-from chalicelib.access import Role, create_token
 from chalicelib.aws import clients
+from chalicelib.domain.tokens import Role
+from chalicelib.store.tokens import create_token
 from infra.local import fidelity
 from tests import speed
 from tests.client import Api
@@ -75,7 +76,7 @@ def client(aws: None) -> Client:
 @pytest.fixture
 def api(client: Client) -> Api:
     """The API, as an administrator sees it."""
-    return Api(client, create_token("tests", Role.ADMIN))
+    return Api(client, create_token("tests", Role.ADMIN).secret)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterator
 from functools import cache
+from itertools import count
 from typing import Any
 
 import boto3
@@ -16,7 +17,8 @@ from chalice.test import Client
 from moto import mock_aws
 
 import chalicelib.clock
-from chalicelib.access import Role, create_token
+from chalicelib.domain.tokens import Role
+from chalicelib.store.tokens import create_token
 from infra.local import clock, codebuild, ecs, resources
 from infra.local.pump import Pump
 from infra.local.queues import QUEUE, create_queues
@@ -56,6 +58,10 @@ class Cloud:
         self._now = MIDNIGHT
         monkeypatch.setattr(clock, "now", lambda: self._now)
         monkeypatch.setattr(chalicelib.clock, "now", lambda: int(self._now))
+        ticks = count()
+        monkeypatch.setattr(
+            chalicelib.clock, "microseconds", lambda: int(self._now) * 1_000_000 + next(ticks)
+        )
         create_queues()
         monkeypatch.setattr(resources, "create_tables", speed.create_tables)
         resources.create_resources("version: 0.2\n")
@@ -63,7 +69,7 @@ class Cloud:
         self.app = app
         self.handlers_may_fail = False
         self.pump = Pump(app)
-        self.api = Api(Client(app), create_token("tests", Role.ADMIN))
+        self.api = Api(Client(app), create_token("tests", Role.ADMIN).secret)
         self._deliveries: dict[str, bytes] = {}
         self.project = int(self._created("/v1/projects", {"name": "shop"})["id"])
         self.service_id = self.add_service("hello")

@@ -4,7 +4,7 @@ from typing import cast
 
 import msgspec
 
-from chalicelib.access import Principal, Role, load_build, load_service
+from chalicelib.access import Principal, load_build, load_service
 from chalicelib.api import views
 from chalicelib.api.bodies import BuildArgs
 from chalicelib.api.parameters import BUILD_STATUS, CURSOR, LIMIT
@@ -14,6 +14,7 @@ from chalicelib.domain.images import parse_platforms
 from chalicelib.domain.paths import parse_context_path, parse_dockerfile_path
 from chalicelib.domain.refs import is_commit_sha, parse_git_ref
 from chalicelib.domain.repositories import parse_git_url
+from chalicelib.domain.tokens import Role
 from chalicelib.errors import Forbidden
 from chalicelib.pipeline.builds import request_build
 from chalicelib.pipeline.once import Once

@@ -2,11 +2,12 @@
 
 import msgspec
 
-from chalicelib.access import Principal, Role, list_deliveries, load_delivery
+from chalicelib.access import Principal, list_deliveries, load_delivery
 from chalicelib.api import views
 from chalicelib.api.parameters import CURSOR, LIMIT
 from chalicelib.api.routing import Routes
 from chalicelib.clock import rfc3339
+from chalicelib.domain.tokens import Role
 from chalicelib.store.models import Receipt
 
 routes = Routes(__name__)

@@ -5,11 +5,12 @@ from typing import Annotated, cast
 import msgspec
 from msgspec import Meta
 
-from chalicelib.access import Principal, Role, load_deployment, load_service
+from chalicelib.access import Principal, load_deployment, load_service
 from chalicelib.api import views
 from chalicelib.api.parameters import CURSOR, DEPLOYMENT_STATUS, LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.domain.images import parse_image_reference
+from chalicelib.domain.tokens import Role
 from chalicelib.pipeline.deployments import request_deployment
 from chalicelib.pipeline.once import Once
 from chalicelib.pipeline.rollbacks import preview, request_rollback

@@ -1,9 +1,10 @@
 """Jobs: one view of whatever work there is, and the way to stop it."""
 
-from chalicelib.access import Principal, Role, list_jobs, load_job
+from chalicelib.access import Principal, list_jobs, load_job
 from chalicelib.api import views
 from chalicelib.api.parameters import CURSOR, JOB_STATUS, JOB_TYPE, LIMIT
 from chalicelib.api.routing import Reply, Routes
+from chalicelib.domain.tokens import Role
 from chalicelib.pipeline.jobs import cancel_job
 
 routes = Routes(__name__)

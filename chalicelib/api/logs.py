@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from chalicelib.access import Principal, Role, load_build
+from chalicelib.access import Principal, load_build
 from chalicelib.api.logtext import clean
 from chalicelib.api.parameters import LOG_CURSOR, LOG_FORMAT, LOG_LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.aws import logs
 from chalicelib.domain.statuses import has_ended
+from chalicelib.domain.tokens import Role
 from chalicelib.store import models
 
 routes = Routes(__name__)

@@ -123,12 +123,27 @@ def _words(name: str, words: Sequence[str], default: str | None, meaning: str) -
 _TEXT = {"type": "string"}
 _CURSOR_MEANING = "The next_cursor of the answer before."
 
+
+def _number(name: str, meaning: str) -> Parameter:
+    schema = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+    return Parameter(name, _parse_number, None, schema, meaning)
+
+
+def _parse_number(text: str) -> int:
+    try:
+        return parse_id(text)
+    except (InvalidInput, NotFound) as error:
+        raise ValueError("the number of one that there is") from error
+
+
 LIMIT = _limit(20, 100)
 CURSOR = Parameter("cursor", _decode_cursor, None, _TEXT, _CURSOR_MEANING)
 BUILD_STATUS = _words("status", list(BuildStatus), None, "Only those of this status on the page.")
 DEPLOYMENT_STATUS = _words(
     "status", list(DeploymentStatus), None, "Only those of this status on the page."
 )
+PROJECT = _number("project_id", "Only what was done to this project and its services.")
+SERVICE = _number("service_id", "Only what was done to this service.")
 JOB_TYPE = _words("type", list(TRANSITIONS), None, "Only those of this type on the page.")
 JOB_STATUS = _words("status", list(JobStatus), None, "Only those of this status on the page.")
 # GetLogEvents in the CloudWatch Logs API reference: at most 10,000 events a call.

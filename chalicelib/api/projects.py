@@ -6,10 +6,11 @@ import msgspec
 from msgspec import Meta
 
 from chalicelib import access
-from chalicelib.access import Principal, Role, load_project
+from chalicelib.access import Principal, load_project, require_all
 from chalicelib.api import views
 from chalicelib.api.parameters import CURSOR, LIMIT
 from chalicelib.api.routing import Reply, Routes
+from chalicelib.domain.tokens import Role
 from chalicelib.pipeline import services
 from chalicelib.pipeline.once import Once
 from chalicelib.store.models import Project
@@ -47,6 +48,7 @@ def _created(project: Project) -> Reply:
 )
 def create_project(caller: Principal, body: NewProject, once: Once | None) -> Reply:
     """Create a project."""
+    require_all(caller)
     return _created(services.create_project(body.name, actor=caller.actor, once=once))
 
 

@@ -19,15 +19,17 @@ from chalicelib import access, budget
 from chalicelib.api.bodies import raw_body, read_body
 from chalicelib.api.parameters import Parameter, parse_id, parse_query
 from chalicelib.api.problems import plain_problem, problem
+from chalicelib.domain.tokens import Role
 from chalicelib.errors import InvalidInput, SlipwayError
 from chalicelib.pipeline.once import Once
+from chalicelib.store.history import Origin, asked_from
 
 logger = logging.getLogger("slipway")
 
 View = Callable[..., Any]
 
 # Ids of these names are numbers; what a job is called is for the one who looks it up to judge.
-NUMBERED = frozenset({"project_id", "service_id", "build_id", "deployment_id"})
+NUMBERED = frozenset({"project_id", "service_id", "build_id", "deployment_id", "token_id"})
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -45,7 +47,7 @@ class Endpoint:
     path: str
     view: str
     summary: str
-    role: access.Role | None
+    role: Role | None
     body: type[msgspec.Struct] | None
     body_is_optional: bool
     query: Sequence[Parameter]
@@ -80,7 +82,7 @@ class Routes(Blueprint):
         method: str,
         path: str,
         *,
-        role: access.Role | None,
+        role: Role | None,
         body: type[msgspec.Struct] | None = None,
         body_is_optional: bool = False,
         query: Sequence[Parameter] = (),
@@ -168,10 +170,19 @@ def request_id(request: Request) -> str:
 
 
 def _call(endpoint: Endpoint, view: View, request: Request, ids: dict[str, str]) -> Any:
+    address = request.context.get("identity", {}).get("sourceIp")
     if endpoint.role is None:
-        return view(request, **ids)
+        with asked_from(Origin(address=address)):
+            return view(request, **ids)
     caller = access.principal(request.headers.get("authorization"))
     access.require(caller, endpoint.role)
+    with asked_from(Origin(token_id=caller.token_id, address=address)):
+        return _call_as(caller, endpoint, view, request, ids)
+
+
+def _call_as(
+    caller: access.Principal, endpoint: Endpoint, view: View, request: Request, ids: dict[str, str]
+) -> Any:
     sent: dict[str, Any] = {name: _id(name, text) for name, text in ids.items()}
     sent |= parse_query(request, endpoint.query)
     if endpoint.body is not None:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from chalicelib.access import Principal, Role, load_project, load_service
+from chalicelib import access
+from chalicelib.access import Principal, load_project, load_project_to_fill, load_service
 from chalicelib.api import views
 from chalicelib.api.bodies import BuildArgs
 from chalicelib.api.parameters import CURSOR, LIMIT
@@ -16,12 +17,12 @@ from chalicelib.domain.images import parse_platforms, parse_repository_name
 from chalicelib.domain.paths import parse_context_path, parse_dockerfile_path
 from chalicelib.domain.refs import parse_branch
 from chalicelib.domain.repositories import Repository, parse_git_url
+from chalicelib.domain.tokens import Role
 from chalicelib.errors import InvalidInput
 from chalicelib.pipeline import services
 from chalicelib.pipeline.once import Once
 from chalicelib.settings import settings
 from chalicelib.store.models import Service
-from chalicelib.store.reads import page
 
 routes = Routes(__name__)
 
@@ -96,7 +97,7 @@ def create_service(
     caller: Principal, project_id: int, body: NewService, once: Once | None
 ) -> Reply:
     """Create a service in a project."""
-    project = load_project(caller, project_id)
+    project = load_project_to_fill(caller, project_id)
     values = read_settings(body)
     return _created(services.create_service(project, values, actor=caller.actor, once=once))
 
@@ -113,9 +114,8 @@ def list_services(
 ) -> views.Page[views.Service]:
     """List a project's services, newest first."""
     project = load_project(caller, project_id)
-    found = page(Service.project_index, project.id, Service.id, limit=limit, before=cursor)
-    living = [service for service in found.rows if service.deleted_at is None]
-    return views.page(living, found.before, views.service)
+    found = access.list_services(caller, project, limit=limit, before=cursor)
+    return views.page(found.rows, found.before, views.service)
 
 
 @routes.endpoint("GET", "/v1/services/{service_id}", role=Role.VIEWER, answer=views.Service)

@@ -6,11 +6,20 @@ import hashlib
 import re
 import secrets
 import zlib
+from enum import StrEnum
 
 _PREFIX = "slw_"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECKSUM_LENGTH = 6
 _TOKEN = re.compile(r"slw_[A-Za-z0-9_-]{43}[A-Za-z0-9]{6}", re.ASCII)
+
+
+class Role(StrEnum):
+    """What a token may do; each may also do what those before it may."""
+
+    VIEWER = "viewer"  # reads
+    DEPLOYER = "deployer"  # builds, deploys, rolls back, cancels
+    ADMIN = "admin"  # creates and changes projects, services and tokens
 
 
 def new_token() -> str:

@@ -19,7 +19,7 @@ KEEP_KEYS = timedelta(hours=24)
 class Once:
     """One use of `key` by the holder of a token, for `request` ("POST /v1/projects") and a body."""
 
-    def __init__(self, *, token: str, request: str, key: str, body: bytes) -> None:
+    def __init__(self, *, token: int, request: str, key: str, body: bytes) -> None:
         used = f"{token} {request} {key}"
         self._id = f"key:{hashlib.sha256(used.encode()).hexdigest()}"
         self._body = hashlib.sha256(body).hexdigest()

@@ -1,10 +1,39 @@
 """The audit trail: a row for each change, written in the transaction that makes the change."""
 
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
+from pynamodb.indexes import Index
+
+from chalicelib import clock
 from chalicelib.store.models import History
 from chalicelib.store.moves import Move, create
+from chalicelib.store.reads import Page, page
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a request came from: the number of its token, and the address of its sender."""
+
+    token_id: int | None = None
+    address: str | None = None
+
+
+_origin: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B039 - it is frozen
+
+
+@contextmanager
+def asked_from(origin: Origin) -> Iterator[None]:
+    """Whatever is recorded in the block was asked for from there."""
+    before = _origin.set(origin)
+    try:
+        yield
+    finally:
+        _origin.reset(before)
 
 
 def record(
@@ -13,20 +42,43 @@ def record(
     *,
     at: int,
     actor: str,
-    project_id: int,
+    project_id: int | None = None,
     service_id: int | None = None,
     **details: Any,
 ) -> Move:
     """Who did what to `subject` ("service-7", "build-12"); `details` must hold no secret."""
+    origin = _origin.get()
+    sequence = clock.microseconds()
     return create(
         History(
             subject,
-            f"{at:011d}#{secrets.token_hex(4)}",
+            f"{sequence:017d}#{secrets.token_hex(4)}",
+            sequence=sequence,
             at=at,
             actor=actor,
+            token_id=origin.token_id,
+            address=origin.address,
             action=action,
             project_id=project_id,
             service_id=service_id,
             details=details,
         )
     )
+
+
+def list_history(
+    *,
+    project_id: int | None,
+    service_id: int | None,
+    limit: int,
+    before: int | None,
+    keep: Callable[[History], bool] | None = None,
+) -> Page[History]:
+    """A page of what was done to a service, to a project with its services, or at all."""
+    index: Index[History] = History.all_index
+    key: int | str = "y"
+    if service_id is not None:
+        index, key = History.service_index, service_id
+    elif project_id is not None:
+        index, key = History.project_index, project_id
+    return page(index, key, History.sequence, limit=limit, before=before, keep=keep)

@@ -1,5 +1,6 @@
 """Builds and deployments: reading them, and the moves that change them."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from pynamodb.expressions.update import Action
@@ -48,9 +49,11 @@ def list_jobs(kind: str, service_id: int, *, limit: int, before: int | None) -> 
     )
 
 
-def list_all_jobs(*, limit: int, before: int | None) -> Page[Job]:
+def list_all_jobs(
+    *, limit: int, before: int | None, keep: Callable[[Job], bool] | None = None
+) -> Page[Job]:
     """A page of all jobs, whatever their type, newest first."""
-    return page(Job.all_index, "y", Job.opened, limit=limit, before=before)
+    return page(Job.all_index, "y", Job.opened, limit=limit, before=before, keep=keep)
 
 
 def opened(kind: str, number: int, at: int) -> int:

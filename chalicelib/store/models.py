@@ -264,12 +264,26 @@ class Token(Model):
 
     Meta = _meta("tokens")
 
+    class All(GlobalSecondaryIndex["Token"]):
+        """Every token, newest first."""
+
+        Meta = _index_meta("all", AllProjection())
+        listed = UnicodeAttribute(hash_key=True)
+        number = IntegerAttribute(range_key=True)
+
+    all_index = All()
     id = UnicodeAttribute(hash_key=True)
     version = VersionAttribute()
+    listed = UnicodeAttribute(default="y")
+    number = IntegerAttribute()
     name = UnicodeAttribute()
     role = UnicodeAttribute()
+    project_id = IntegerAttribute(null=True)
+    service_id = IntegerAttribute(null=True)
+    created_by = UnicodeAttribute()
     created_at = IntegerAttribute()
     expires_at = IntegerAttribute(null=True)
+    last_used_at = IntegerAttribute(null=True)
 
 
 class Receipt(Model):
@@ -300,12 +314,40 @@ class History(Model):
 
     Meta = _meta("history")
 
+    class All(GlobalSecondaryIndex["History"]):
+        """Everything, newest first."""
+
+        Meta = _index_meta("all", AllProjection())
+        listed = UnicodeAttribute(hash_key=True)
+        sequence = IntegerAttribute(range_key=True)
+
+    class ByProject(GlobalSecondaryIndex["History"]):
+        """What was done to a project and its services, newest first."""
+
+        Meta = _index_meta("project", AllProjection())
+        project_id = IntegerAttribute(hash_key=True)
+        sequence = IntegerAttribute(range_key=True)
+
+    class ByService(GlobalSecondaryIndex["History"]):
+        """What was done to a service, newest first."""
+
+        Meta = _index_meta("service", AllProjection())
+        service_id = IntegerAttribute(hash_key=True)
+        sequence = IntegerAttribute(range_key=True)
+
+    all_index = All()
+    project_index = ByProject()
+    service_index = ByService()
     subject = UnicodeAttribute(hash_key=True)
     key = UnicodeAttribute(range_key=True)
+    listed = UnicodeAttribute(default="y")
+    sequence = IntegerAttribute()
     at = IntegerAttribute()
     actor = UnicodeAttribute()
+    token_id = IntegerAttribute(null=True)
+    address = UnicodeAttribute(null=True)
     action = UnicodeAttribute()
-    project_id = IntegerAttribute()
+    project_id = IntegerAttribute(null=True)
     service_id = IntegerAttribute(null=True)
     details = JSONAttribute()
 

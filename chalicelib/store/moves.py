@@ -62,9 +62,9 @@ def change(row: Model, *actions: Action) -> Move:
     return Move(row, actions)
 
 
-def remove(row: Model) -> Move:
-    """Delete a row, provided nobody changed it since it was read."""
-    return Move(row, gone=True)
+def remove(row: Model, *, unless_moved: bool = True) -> Move:
+    """Delete a row, provided nobody changed it since it was read, or else whatever became of it."""
+    return Move(row, gone=True, unless_moved=unless_moved)
 
 
 def commit(*moves: Move) -> None:
@@ -96,7 +96,7 @@ def commit(*moves: Move) -> None:
 def _write(moves: Sequence[Move]) -> None:
     with TransactWrite(connection=_connection()) as transaction:
         for move in _deletes(moves):
-            transaction.delete(move.row)
+            transaction.delete(move.row, add_version_condition=move.unless_moved)
         for move in _puts(moves):
             transaction.save(
                 move.row, condition=type(move.row)._hash_key_attribute().does_not_exist()

@@ -1,6 +1,6 @@
 """Reading rows: consistent by key, one page at a time by index, and failures in our own words."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -86,11 +86,31 @@ def page(
     *,
     limit: int,
     before: int | None,
+    keep: Callable[[_M], bool] | None = None,
 ) -> Page[_M]:
-    """One page of `index` under `key`, newest first: rows whose `number` is less than `before`."""
+    """One page of `index` under `key`, newest first: rows whose `number` is less than `before`.
+
+    Rows that `keep` refuses leave no trace: no page is shorter for them, and none follows.
+    """
     condition = None if before is None else number < before
+    if keep is not None:
+        return _kept(index.query(key, condition, scan_index_forward=False), number, limit, keep)
     with reading():
         found = index.query(key, condition, limit=limit, page_size=limit, scan_index_forward=False)
         rows = list(found)
     more = found.last_evaluated_key is not None
     return Page(rows, getattr(rows[-1], number.attr_name) if rows and more else None)
+
+
+def _kept(
+    found: Iterable[_M], number: Attribute[int], limit: int, keep: Callable[[_M], bool]
+) -> Page[_M]:
+    rows: list[_M] = []
+    with reading():
+        for row in found:
+            budget.check()
+            if keep(row):
+                if len(rows) == limit:
+                    return Page(rows, getattr(rows[-1], number.attr_name))
+                rows.append(row)
+    return Page(rows, None)

@@ -4,8 +4,7 @@ Deliveries of webhooks have a row each, which says what was decided and decides 
 are not signed, so what a push has started is known by a receipt of its own.
 """
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,14 +22,12 @@ _LISTED = "delivery"
 def note_delivery(delivery: str, outcome: Mapping[str, Any]) -> Move:
     """Write what a delivery led to; one that came before is counted, and shows the newest."""
     now = clock.now()
-    # Newest first, also within a second.
-    received = now * 1_000_000 + time.time_ns() // 1000 % 1_000_000
     return Move(
         Receipt(_row_id(delivery)),
         (
             Receipt.times.add(1),
             Receipt.listed.set(_LISTED),
-            Receipt.received.set(received),
+            Receipt.received.set(clock.microseconds()),
             Receipt.created_at.set(Receipt.created_at | now),
             Receipt.expires_at.set(datetime.fromtimestamp(now, UTC) + KEEP_DELIVERIES),
             Receipt.outcome.set({"delivery": delivery, **outcome}),
@@ -43,13 +40,22 @@ def get_delivery(delivery: str) -> Receipt:
     """The row of a delivery; raises NotFound."""
     row = find(Receipt, _row_id(delivery))
     if row is None or is_over(row):
-        raise NotFound("there is no such delivery, or it came more than 30 days ago")
+        raise no_delivery()
     return row
 
 
-def list_deliveries(*, limit: int, before: int | None) -> Page[Receipt]:
+def no_delivery() -> NotFound:
+    """What to raise for a delivery that is not there."""
+    return NotFound("there is no such delivery, or it came more than 30 days ago")
+
+
+def list_deliveries(
+    *, limit: int, before: int | None, keep: Callable[[Receipt], bool] | None = None
+) -> Page[Receipt]:
     """A page of deliveries, the one received last first."""
-    found = page(Receipt.delivery_index, _LISTED, Receipt.received, limit=limit, before=before)
+    found = page(
+        Receipt.delivery_index, _LISTED, Receipt.received, limit=limit, before=before, keep=keep
+    )
     return Page([row for row in found.rows if not is_over(row)], found.before)
 
 

@@ -107,9 +107,10 @@ def _settings_explained() -> Iterator[None]:
 
 
 def _admin_token(wanted: str | None) -> str:
-    from chalicelib.access import Role, create_token
+    from chalicelib.domain.tokens import Role
+    from chalicelib.store.tokens import create_token
 
-    return create_token("local admin", Role.ADMIN, token=wanted)
+    return create_token("local admin", Role.ADMIN, token=wanted).secret
 
 
 def _essentials(ready: dict[str, Any]) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from chalice.test import Client
 
-from chalicelib.access import Role, create_token
+from chalicelib.domain.tokens import Role
+from chalicelib.store.tokens import create_token
 from tests.client import Answer, Api
 from tests.embedded import Cloud, put_image
 from tests.faults.rows import rows
@@ -74,7 +75,7 @@ def test_another_body_under_one_key_is_refused_and_does_nothing(cloud: Cloud) ->
 
 
 def test_a_key_is_its_callers_and_its_routes_own(cloud: Cloud) -> None:
-    other = Api(cloud.api._client, create_token("other", Role.ADMIN))
+    other = Api(cloud.api._client, create_token("other", Role.ADMIN).secret)
     second = cloud.add_service("second")
     asked = [
         ask(cloud.api, f"/v1/cicd/services/{cloud.service_id}/build", {}),
@@ -113,7 +114,7 @@ def test_a_malformed_key_is_refused(cloud: Cloud, key: str) -> None:
 def test_a_role_that_is_too_low_is_told_nothing_of_what_a_key_did(cloud: Cloud) -> None:
     path = f"/v1/cicd/services/{cloud.service_id}/build"
     ask(cloud.api, path, {})
-    viewer = Api(cloud.api._client, create_token("viewer", Role.VIEWER))
+    viewer = Api(cloud.api._client, create_token("viewer", Role.VIEWER).secret)
     assert ask(viewer, path, {}).status == 403
 
 

@@ -142,14 +142,13 @@ def test_what_the_code_calls_is_granted_and_nothing_else() -> None:
     assert ours == CALLED
 
 
-def test_the_api_alone_reads_tokens_projects_and_receipts_and_nobody_writes_tokens() -> None:
+def test_the_api_alone_touches_tokens_projects_and_receipts() -> None:
     for name in ALL:
         for table in ("tokens", "projects", "receipts"):
             actions = {
                 action for action, place in _granted_rows(name) if place == f"slipway-{table}"
             }
             assert bool(actions) is (name == "api"), (name, table)
-            assert table != "tokens" or actions <= {"GetItem"}
 
 
 @pytest.fixture

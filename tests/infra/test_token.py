@@ -8,7 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 from chalice.test import Client
 
-from chalicelib.access import Role, principal
+from chalicelib.access import principal
+from chalicelib.domain.tokens import Role
 from infra import stacks, token
 from infra.package import ROOT
 from infra.stacks import Refused, Stack

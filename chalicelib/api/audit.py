@@ -1,0 +1,69 @@
+"""The audit trail: who did what, from where, and what was changed."""
+
+from typing import Any
+
+import msgspec
+
+from chalicelib.access import Principal, list_history
+from chalicelib.api import views
+from chalicelib.api.parameters import CURSOR, LIMIT, PROJECT, SERVICE
+from chalicelib.api.routing import Routes
+from chalicelib.clock import rfc3339
+from chalicelib.domain.tokens import Role
+from chalicelib.errors import InvalidInput
+from chalicelib.store.models import History
+
+routes = Routes(__name__)
+
+
+class Entry(msgspec.Struct, kw_only=True):
+    """One change. `token_id` and `address` are null for what Slipway did by itself."""
+
+    at: str | None
+    actor: str
+    token_id: int | None
+    address: str | None
+    action: str
+    subject: str
+    project_id: int | None
+    service_id: int | None
+    details: dict[str, Any]
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/audit",
+    role=Role.VIEWER,
+    query=(PROJECT, SERVICE, LIMIT, CURSOR),
+    answer=views.Page[Entry],
+)
+def list_all(
+    caller: Principal,
+    project_id: int | None,
+    service_id: int | None,
+    limit: int,
+    cursor: int | None,
+) -> views.Page[Entry]:
+    """List what was done to a project or a service, newest first; without either, everything."""
+    if project_id is not None and service_id is not None:
+        raise InvalidInput(
+            "give project_id or service_id", code="invalid_service_id", field="service_id"
+        )
+    found = list_history(
+        caller, project_id=project_id, service_id=service_id, limit=limit, before=cursor
+    )
+    return views.page(found.rows, found.before, _shown)
+
+
+def _shown(row: History) -> Entry:
+    return Entry(
+        at=rfc3339(row.at),
+        actor=row.actor,
+        token_id=row.token_id,
+        address=row.address,
+        action=row.action,
+        subject=row.subject,
+        project_id=row.project_id,
+        service_id=row.service_id,
+        details=row.details,
+    )

@@ -1,0 +1,130 @@
+"""API tokens: who else may ask, for what, and for how long."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from chalicelib import access, clock
+from chalicelib.access import Principal, load_project, load_service, load_token, require_all
+from chalicelib.api import views
+from chalicelib.api.parameters import CURSOR, LIMIT
+from chalicelib.api.routing import Reply, Routes
+from chalicelib.clock import rfc3339
+from chalicelib.domain.tokens import Role
+from chalicelib.errors import InvalidInput
+from chalicelib.store import models, tokens
+
+routes = Routes(__name__)
+
+DAY = 24 * 3600
+
+# `$` alone would let a final line break through.
+TokenName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?$(?!\n)",
+        description="1 to 63 letters, digits, spaces and . _ -, with a letter or digit at each end",
+    ),
+]
+
+
+class NewToken(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A token to be created; without `project_id` and `service_id` it is good for everything."""
+
+    name: TokenName
+    role: Role
+    project_id: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    service_id: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    expires_in_days: Annotated[int, Meta(ge=1, le=3650)] | None = None
+
+
+class Token(msgspec.Struct, kw_only=True):
+    """A token, by everything but its secret; `last_used_at` is true to the hour."""
+
+    id: int
+    name: str
+    role: Role
+    project_id: int | None
+    service_id: int | None
+    created_by: str
+    created_at: str | None
+    expires_at: str | None
+    last_used_at: str | None
+
+
+class CreatedToken(Token, kw_only=True):
+    """A token and its secret, which is shown this once and kept nowhere."""
+
+    token: str
+
+
+@routes.endpoint(
+    "POST", "/v1/tokens", role=Role.ADMIN, body=NewToken, status=201, answer=CreatedToken
+)
+def create_token(caller: Principal, body: NewToken) -> Reply:
+    """Create a token; its secret is in this answer and never again."""
+    require_all(caller)
+    project_id, service_id = _restriction(caller, body)
+    days = body.expires_in_days
+    row, secret = tokens.create_token(
+        body.name,
+        body.role,
+        created_by=caller.actor,
+        project_id=project_id,
+        service_id=service_id,
+        expires_at=None if days is None else clock.now() + days * DAY,
+    )
+    created = CreatedToken(token=secret, **msgspec.structs.asdict(_shown(row)))
+    return Reply(created, location=f"/v1/tokens/{row.number}")
+
+
+@routes.endpoint(
+    "GET", "/v1/tokens", role=Role.ADMIN, query=(LIMIT, CURSOR), answer=views.Page[Token]
+)
+def list_tokens(caller: Principal, limit: int, cursor: int | None) -> views.Page[Token]:
+    """List tokens, newest first, expired ones too."""
+    found = access.list_tokens(caller, limit=limit, before=cursor)
+    return views.page(found.rows, found.before, _shown)
+
+
+@routes.endpoint("GET", "/v1/tokens/{token_id}", role=Role.ADMIN, answer=Token)
+def get_token(caller: Principal, token_id: int) -> Token:
+    """Show a token."""
+    return _shown(load_token(caller, token_id))
+
+
+@routes.endpoint("DELETE", "/v1/tokens/{token_id}", role=Role.ADMIN, status=204)
+def revoke_token(caller: Principal, token_id: int) -> None:
+    """Revoke a token; the next request with it is refused."""
+    tokens.revoke_token(load_token(caller, token_id), actor=caller.actor)
+
+
+def _restriction(caller: Principal, body: NewToken) -> tuple[int | None, int | None]:
+    """The project and service that a token is for: a service is of one project."""
+    if body.service_id is not None:
+        service = load_service(caller, body.service_id)
+        if body.project_id not in {None, service.project_id}:
+            raise InvalidInput(
+                f"service {service.id} is not of project {body.project_id}",
+                code="invalid_restriction",
+                field="service_id",
+            )
+        return service.project_id, service.id
+    if body.project_id is not None:
+        return load_project(caller, body.project_id).id, None
+    return None, None
+
+
+def _shown(row: models.Token) -> Token:
+    return Token(
+        id=row.number,
+        name=row.name,
+        role=Role(row.role),
+        project_id=row.project_id,
+        service_id=row.service_id,
+        created_by=row.created_by,
+        created_at=rfc3339(row.created_at),
+        expires_at=rfc3339(row.expires_at),
+        last_used_at=rfc3339(row.last_used_at),
+    )

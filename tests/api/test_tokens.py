@@ -1,0 +1,188 @@
+"""Tokens through the front door: made, shown once, listed, restricted, expiring, revoked."""
+
+import logging
+
+import pytest
+
+from chalicelib.domain.tokens import Role, is_token
+from tests.client import Answer, Api
+from tests.embedded import MINUTE, Cloud
+from tests.sdk import Calls, Trouble
+from tests.written import everything_written, nothing_is_written
+
+DAY = 24 * 60 * MINUTE
+
+
+def create(cloud: Cloud, **body: object) -> Answer:
+    return cloud.api.post("/v1/tokens", {"name": "ci", "role": "deployer", **body})
+
+
+def holder(cloud: Cloud, **body: object) -> Api:
+    return cloud.api.as_holder_of(create(cloud, **body).body["token"])
+
+
+def test_a_token_is_shown_once_and_works(cloud: Cloud) -> None:
+    answer = create(cloud, expires_in_days=30)
+    assert answer.status == 201
+    secret = answer.body["token"]
+    assert is_token(secret)
+    token = answer.body
+    token.pop("token")
+    assert token == {
+        "id": 2,
+        "name": "ci",
+        "role": "deployer",
+        "project_id": None,
+        "service_id": None,
+        "created_by": "token:tests",
+        "created_at": "2026-11-22T00:00:00Z",
+        "expires_at": "2026-12-22T00:00:00Z",
+        "last_used_at": None,
+    }
+    assert answer.headers["location"] == "/v1/tokens/2"
+    assert cloud.api.get("/v1/tokens/2").body == token
+    assert cloud.api.get("/v1/tokens").body["items"][0] == token
+    assert secret not in str(everything_written())
+    assert cloud.api.as_holder_of(secret).get("/v1/projects").status == 200
+
+
+def test_a_revoked_token_is_refused_from_the_next_request_on(cloud: Cloud) -> None:
+    caller = holder(cloud)
+    assert caller.get("/v1/projects").status == 200
+    assert cloud.api.request("DELETE", "/v1/tokens/2").status == 204
+    assert caller.get("/v1/projects").status == 401
+    for answer in (cloud.api.get("/v1/tokens/2"), cloud.api.request("DELETE", "/v1/tokens/2")):
+        assert (answer.status, answer.body["detail"]) == (404, "there is no token 2")
+
+
+def test_a_token_expires(cloud: Cloud) -> None:
+    caller = holder(cloud, expires_in_days=1)
+    cloud.advance(DAY - 1)
+    assert caller.get("/v1/projects").status == 200
+    cloud.advance(1)
+    answer = caller.get("/v1/projects")
+    assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert cloud.api.get("/v1/tokens/2").body["expires_at"] == "2026-11-23T00:00:00Z"
+
+
+def test_the_last_use_is_known_to_the_hour_and_is_not_a_write_a_request(
+    cloud: Cloud, calls: Calls
+) -> None:
+    caller = holder(cloud)
+    calls.clear()
+    for _ in range(3):
+        caller.get("/v1/projects")
+        cloud.advance(10 * MINUTE)
+    assert calls.counted["dynamodb.UpdateItem"] == 1
+    assert cloud.api.get("/v1/tokens/2").body["last_used_at"] == "2026-11-22T00:00:00Z"
+    cloud.advance(40 * MINUTE)
+    caller.get("/v1/projects")
+    assert cloud.api.get("/v1/tokens/2").body["last_used_at"] == "2026-11-22T01:10:00Z"
+
+
+def test_a_use_that_cannot_be_noted_stops_nobody(
+    cloud: Cloud, trouble: Trouble, caplog: pytest.LogCaptureFixture
+) -> None:
+    caller = holder(cloud)
+    trouble.refuse("dynamodb.UpdateItem", "ThrottlingException", times=2)
+    with caplog.at_level(logging.WARNING):
+        assert caller.get("/v1/projects").status == 200
+    assert "the use of token 2 was not noted" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"role": "owner"}, "role"),
+        ({"role": None}, "role"),
+        ({"project_id": 0}, "project_id"),
+        ({"project_id": "1"}, "project_id"),
+        ({"service_id": 1.5}, "service_id"),
+        ({"service_id": True}, "service_id"),
+        ({"expires_in_days": 0}, "expires_in_days"),
+        ({"expires_in_days": 10**9}, "expires_in_days"),
+        ({"token": "slw_x"}, "token"),
+    ],
+)
+def test_a_token_of_bad_settings_is_refused(
+    cloud: Cloud, body: dict[str, object], field: str
+) -> None:
+    with nothing_is_written():
+        answer = create(cloud, **body)
+    assert (answer.status, answer.body["field"]) == (400, field)
+
+
+def test_a_restriction_to_what_is_not_there_is_refused(cloud: Cloud) -> None:
+    with nothing_is_written():
+        assert create(cloud, project_id=99).status == 404
+        assert create(cloud, service_id=99).status == 404
+        answer = create(cloud, project_id=99, service_id=cloud.service_id)
+        assert (answer.status, answer.body["code"]) == (400, "invalid_restriction")
+
+
+def test_a_token_for_a_service_is_one_for_its_project_too(cloud: Cloud) -> None:
+    token = create(cloud, service_id=cloud.service_id).body
+    assert (token["project_id"], token["service_id"]) == (cloud.project, cloud.service_id)
+
+
+def test_whoever_is_restricted_makes_no_tokens_and_no_projects(cloud: Cloud) -> None:
+    caller = holder(cloud, role="admin", project_id=cloud.project)
+    caller.get("/v1/projects")
+    with nothing_is_written():
+        for answer in (
+            caller.post("/v1/tokens", {"name": "mine", "role": "admin"}),
+            caller.post("/v1/projects", {"name": "mine"}),
+            caller.get("/v1/tokens"),
+            caller.get("/v1/tokens/1"),
+            caller.get("/v1/audit"),
+            caller.request("DELETE", "/v1/tokens/1"),
+        ):
+            assert (answer.status, answer.body["code"]) == (403, "forbidden")
+
+
+def test_an_admin_of_one_service_changes_it_and_creates_no_other(cloud: Cloud) -> None:
+    caller = holder(cloud, role="admin", service_id=cloud.service_id)
+    answer = caller.request("PATCH", f"/v1/services/{cloud.service_id}", body={"branch": "main"})
+    assert (answer.status, answer.body["branch"]) == (200, "main")
+    body = {"name": "more", "git_url": "https://github.com/a/b.git", "image_repository": "hello"}
+    answer = caller.post(f"/v1/projects/{cloud.project}/services", body)
+    assert (answer.status, answer.body["code"]) == (403, "forbidden")
+
+
+def test_lists_hold_what_a_token_may_see_and_no_trace_of_the_rest(cloud: Cloud) -> None:
+    other = cloud.add_service("other", branch="develop")
+    cloud.api.post("/v1/projects", {"name": "theirs"})
+    mine, theirs = cloud.service_id, other
+    for service in (mine, theirs, theirs, mine, theirs, theirs):
+        assert cloud.api.post(f"/v1/cicd/services/{service}/build", {}).status == 202
+    caller = holder(cloud, role="viewer", service_id=mine)
+    page = caller.get("/v1/cicd/jobs?limit=1").body
+    assert [job["id"] for job in page["items"]] == ["build-4"]
+    page = caller.get(f"/v1/cicd/jobs?limit=1&cursor={page['next_cursor']}").body
+    assert [job["id"] for job in page["items"]] == ["build-1"]
+    assert page["next_cursor"] is None
+    services = caller.get(f"/v1/projects/{cloud.project}/services").body
+    assert [service["id"] for service in services["items"]] == [mine]
+    assert [project["id"] for project in caller.get("/v1/projects").body["items"]] == [1]
+
+
+def test_a_delivery_is_seen_by_those_whose_services_it_meant_and_says_nothing_of_others(
+    cloud: Cloud,
+) -> None:
+    other = cloud.add_service("other", branch="develop")
+    cloud.push("a" * 40, delivery="d-1")
+    caller = holder(cloud, role="viewer", service_id=other)
+    delivery = caller.get("/v1/webhooks/github/deliveries/d-1").body
+    assert [verdict["service_id"] for verdict in delivery["services"]] == [other]
+    assert delivery["outcome"] == "ignored"
+    assert caller.get("/v1/webhooks/github/deliveries").body["items"] == [delivery]
+    whole = holder(cloud, role="viewer", project_id=cloud.project)
+    delivery = whole.get("/v1/webhooks/github/deliveries/d-1").body
+    assert (len(delivery["services"]), delivery["outcome"]) == (2, "started")
+
+
+def test_every_role_is_made_by_its_name(cloud: Cloud) -> None:
+    for role in Role:
+        assert create(cloud, role=role).body["role"] == role
