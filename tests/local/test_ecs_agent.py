@@ -49,6 +49,7 @@ ps) ls;;
 port) cat ../address;;
 esac
 """
+BUSYBOX = "/usr/bin/busybox"
 CHECK: dict[str, Any] = {"healthCheck": {"command": ["CMD", "/probe"]}}
 PORT: dict[str, Any] = {"portMappings": [{"containerPort": 80}]}
 
@@ -376,13 +377,15 @@ def registry(ecs: Any, tmp_path: Path) -> Iterator[Registry]:
     served.stop()
 
 
-def build(docker: str, directory: Path, reference: str, *lines: str) -> None:
-    """Build and push an image of one file, and busybox to serve it."""
+def build(docker: str, directory: Path, reference: str, *lines: str, server: str = "") -> None:
+    """Build and push an image of one file, and of a program to serve it if one is named."""
     context = directory / uuid.uuid4().hex
     context.mkdir()
-    shutil.copy("/usr/bin/busybox", context)
     (context / "index.html").write_text(reference.rpartition(":")[2])
-    dockerfile = ["FROM scratch", "COPY busybox /bin/", "COPY index.html /www/", *lines]
+    dockerfile = ["FROM scratch", "COPY index.html /www/", *lines]
+    if server:
+        shutil.copy(server, context)
+        dockerfile.append(f"COPY {Path(server).name} /bin/")
     (context / "Dockerfile").write_text("\n".join(dockerfile))
     command = [docker, "buildx", "build", "--push", "--tag", reference, str(context)]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
@@ -416,8 +419,8 @@ def test_simulated_containers_roll_out_fail_and_say_that_they_are_simulated(
 
 def missing_for_real_containers() -> str:
     """Why real containers cannot be run here; empty where they can."""
-    if shutil.which("docker") is None or not Path("/usr/bin/busybox").exists():
-        return "needs the docker command and /usr/bin/busybox"
+    if shutil.which("docker") is None or not Path(BUSYBOX).exists():
+        return f"needs the docker command and {BUSYBOX}"
     for command in (["docker", "info"], ["docker", "buildx", "version"]):
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         if done.returncode != 0:
@@ -451,7 +454,7 @@ def test_real_containers_are_replaced_without_a_failing_request(
     session = f"test-{uuid.uuid4().hex[:8]}"
     images = [f"{registry.host}/hello:{tag}" for tag in ("v1", "v2", "v3")]
     for image in images:
-        build("docker", tmp_path, image)
+        build("docker", tmp_path, image, server=BUSYBOX)
     serve = ["/bin/busybox", "httpd", "-f", "-p", "80", "-h", "/www"]
     wget = ["CMD", "/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1/"]
     good: dict[str, Any] = {**PORT, "command": serve, "healthCheck": {"command": wget}}
