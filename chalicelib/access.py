@@ -127,11 +127,13 @@ def load_project(caller: Principal, number: int) -> Project:
 
 
 def load_project_to_fill(caller: Principal, number: int) -> Project:
-    """The project, for a caller who may create services in it; raises NotFound, Forbidden."""
+    """The project, for a caller who may create services in it; raises NotFound, Forbidden.
+
+    A service names what it builds, pushes to and deploys to, and none of these is of a project.
+    """
     require(caller, Role.ADMIN)
     project = load_project(caller, number)
-    if caller.service_id is not None:
-        raise Forbidden(f"your token is for service {caller.service_id} alone")
+    require_all(caller)
     return project
 
 

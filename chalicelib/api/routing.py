@@ -189,10 +189,11 @@ def _call_as(
         sent["body"] = read_body(request, endpoint.body, optional=endpoint.body_is_optional)
     if endpoint.repeat is None:
         return view(caller, **sent)
-    return _once(endpoint.repeat, caller, request, partial(view, caller, **sent))
+    path = endpoint.path.format(**{name: sent[name] for name in ids})
+    return _once(endpoint.repeat, caller, request, path, partial(view, caller, **sent))
 
 
-def _once(repeat: Repeat, caller: access.Principal, request: Request, run: View) -> Any:
+def _once(repeat: Repeat, caller: access.Principal, request: Request, path: str, run: View) -> Any:
     """Run a view unless its request was done before; then answer as at that time."""
     key = request.headers.get("idempotency-key")
     if key is None:
@@ -205,7 +206,7 @@ def _once(repeat: Repeat, caller: access.Principal, request: Request, run: View)
         )
     once = Once(
         token=caller.token_id,
-        request=f"{request.method} {request.path.format(**(request.uri_params or {}))}",
+        request=f"{request.method} {path}",
         key=key,
         body=raw_body(request),
     )

@@ -7,7 +7,13 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib import access
-from chalicelib.access import Principal, load_project, load_project_to_fill, load_service
+from chalicelib.access import (
+    Principal,
+    load_project,
+    load_project_to_fill,
+    load_service,
+    require_all,
+)
 from chalicelib.api import views
 from chalicelib.api.bodies import BuildArgs
 from chalicelib.api.parameters import CURSOR, LIMIT
@@ -80,6 +86,11 @@ ServiceChanges = msgspec.defstruct(
 )
 
 
+# What a service builds, pushes to and deploys to: whoever sees one project alone could otherwise
+# lead it to what belongs to another.
+_BINDINGS = frozenset({"git_url", "image_repository", "ecs_cluster", "ecs_service", "container"})
+
+
 def _created(service: Service) -> Reply:
     return Reply(views.service(service), location=f"/v1/services/{service.id}")
 
@@ -135,6 +146,8 @@ def update_service(caller: Principal, service_id: int, body: msgspec.Struct) -> 
     """Change a service's settings; work under way keeps those it began with."""
     service = load_service(caller, service_id)
     changes = read_settings(body)
+    if changes.keys() & _BINDINGS:
+        require_all(caller)
     return views.service(services.update_service(service, changes, actor=caller.actor))
 
 

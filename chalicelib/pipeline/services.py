@@ -5,9 +5,10 @@ repository is kept beside the services, so that a push finds them all in one rea
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from chalicelib import clock
+from chalicelib.domain.timing import SILENCE
 from chalicelib.errors import Conflict, InvalidInput
 from chalicelib.pipeline.once import Once, remembered
 from chalicelib.pipeline.retries import again_if_lost, living_service
@@ -16,7 +17,8 @@ from chalicelib.store.history import record
 from chalicelib.store.models import Claim, Project, Service
 from chalicelib.store.moves import Action, ConditionFailed, Move, change, commit, create, remove
 from chalicelib.store.reads import find
-from chalicelib.store.services import get_service
+
+_T = TypeVar("_T")
 
 MAX_FOLLOWERS = 30  # of one branch of one repository: a push is one transaction
 
@@ -83,13 +85,13 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
     Conflict (service_busy).
     """
 
-    def write() -> None:
+    def write() -> Service:
         fresh = living_service(service.id)
         before = {name: getattr(fresh, name) for name in _COLUMNS}
         news = {name: value for name, value in changes.items() if before[name] != value}
         resumes = changes.get("auto_deploy") is True and fresh.auto_deploy_paused is not None
         if not news and not resumes:
-            return
+            return fresh
         after = {**before, **news}
         _require_whole_target(after)
         if news.keys() & _NOT_WHILE_BUSY:
@@ -109,9 +111,12 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
                 },
             ),
         )
+        # What was written is known: reading it again could only fail what is done.
+        for name, value in _written(news, resumes=resumes).items():
+            setattr(fresh, name, value)
+        return fresh
 
-    again_if_lost(_refusing_what_is_taken(write))
-    return get_service(service.id)
+    return again_if_lost(_refusing_what_is_taken(write))
 
 
 def delete_service(service: Service, *, actor: str) -> None:
@@ -152,10 +157,10 @@ _COLUMNS = (
 )
 
 
-def _refusing_what_is_taken(write: Callable[[], None]) -> Callable[[], None]:
-    def run() -> None:
+def _refusing_what_is_taken(write: Callable[[], _T]) -> Callable[[], _T]:
+    def run() -> _T:
         try:
-            write()
+            return write()
         except ConditionFailed as lost:
             _refuse_if_taken(lost)
             raise
@@ -193,7 +198,7 @@ def _require_idle(service: Service) -> None:
             code="service_busy",
         )
     released = service.current is not None or service.baseline is not None
-    if released and service.claimed_at is not None and service.drift is None:
+    if released and _may_be_rolling(service):
         raise Conflict(
             f"ECS is still on its way to what service {service.id} should run; "
             "try again in a minute or two",
@@ -201,16 +206,29 @@ def _require_idle(service: Service) -> None:
         )
 
 
+def _may_be_rolling(service: Service) -> bool:
+    """Whether a rollout of ours may be under way; where nobody may look, for a while only."""
+    claimed_at = service.claimed_at
+    shown = service.drift is not None
+    return claimed_at is not None and not (shown and clock.now() - claimed_at > SILENCE)
+
+
 def _updates(news: Mapping[str, Any], *, resumes: bool) -> list[Action]:
-    actions: list[Action] = [Service.updated_at.set(clock.now())]
-    for name, value in news.items():
-        column = getattr(Service, name)
-        actions.append(column.remove() if value is None else column.set(value))
+    columns = _written(news, resumes=resumes).items()
+    return [
+        getattr(Service, name).remove() if value is None else getattr(Service, name).set(value)
+        for name, value in columns
+    ]
+
+
+def _written(news: Mapping[str, Any], *, resumes: bool) -> dict[str, Any]:
+    """Every column that a change writes; None removes one."""
+    written = {**news, "updated_at": clock.now()}
     if resumes:
-        actions.append(Service.auto_deploy_paused.remove())
+        written["auto_deploy_paused"] = None
     if news.keys() & {"ecs_cluster", "ecs_service"}:
-        actions += [Service.current.remove(), Service.baseline.remove(), Service.drift.remove()]
-    return actions
+        written |= {"current": None, "baseline": None, "drift": None}
+    return written
 
 
 def _claims(service: Service, values: Mapping[str, Any]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from pynamodb.exceptions import UpdateError
 
+from chalicelib import budget
 from chalicelib.store.models import Claim
 from chalicelib.store.moves import Move, change, create
 from chalicelib.store.reads import failure, find
@@ -9,6 +10,7 @@ from chalicelib.store.reads import failure, find
 
 def next_number(counter: str, amount: int = 1) -> int:
     """The first of `amount` new numbers; a lost answer leaves a gap, never a number used twice."""
+    budget.check()
     claim = Claim(f"counter:{counter}")
     try:
         claim.update(actions=[Claim.value.add(amount)], add_version_condition=False)

@@ -15,6 +15,7 @@ from pynamodb.attributes import (
     NumberSetAttribute,
     TTLAttribute,
     UnicodeAttribute,
+    UnicodeSetAttribute,
     VersionAttribute,
 )
 from pynamodb.constants import NUMBER, PAY_PER_REQUEST_BILLING_MODE
@@ -126,6 +127,8 @@ class Service(Model):
     # The newest push that was deployed by itself: repository.pushed_at, then build number.
     last_pushed_at = IntegerAttribute(default=0)
     last_pushed_build = IntegerAttribute(default=0)
+    # Builds up to this number were under way when somebody deployed an image by hand.
+    overruled_until = IntegerAttribute(null=True)
     queued_minutes = IntegerAttribute()
     build_minutes = IntegerAttribute()
     deploy_minutes = IntegerAttribute()
@@ -138,7 +141,7 @@ class Service(Model):
     due = UnicodeAttribute(null=True)
     due_at = IntegerAttribute(null=True)
     attention = UnicodeAttribute(null=True)
-    dead_letter = UnicodeAttribute(null=True)
+    dead_letters = UnicodeSetAttribute(null=True)
     claimed_at = IntegerAttribute(null=True)
     created_at = IntegerAttribute()
     updated_at = IntegerAttribute()
@@ -200,7 +203,7 @@ class Job(Model):
     due = UnicodeAttribute(null=True)
     due_at = IntegerAttribute(null=True)
     attention = UnicodeAttribute(null=True)
-    dead_letter = UnicodeAttribute(null=True)
+    dead_letters = UnicodeSetAttribute(null=True)
     claimed_at = IntegerAttribute(null=True)
     waits = IntegerAttribute(default=0)
 

@@ -152,3 +152,12 @@ def test_of_many_at_once_one_does_the_work_and_all_answer_alike(cloud: Cloud, wh
     assert [answer.headers.get("idempotency-replayed") for answer in answers].count(None) == 1
     assert len(rows("jobs")) == (1 if what == "build" else 0)
     assert len(rows("projects")) == (1 if what == "build" else 2)
+
+
+def test_a_key_is_known_however_the_path_is_spelt(cloud: Cloud) -> None:
+    headers: dict[str, str | None] = {"Idempotency-Key": "k"}
+    answers = [
+        cloud.api.post(f"/v1/cicd/services/{spelt}/build", {}, headers=headers).body["build_id"]
+        for spelt in ("1", "01")
+    ]
+    assert answers == [1, 1]
