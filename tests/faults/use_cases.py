@@ -189,6 +189,15 @@ def second_service(cloud: Cloud) -> None:
     cloud.add_service("other")
 
 
+def own_secret(cloud: Cloud) -> None:
+    client("secretsmanager").create_secret(Name="slipway/hello", SecretString="of-its-own")
+    cloud.change_service(webhook_secret="secretsmanager:slipway/hello")
+
+
+def _push_with_it(cloud: Cloud) -> Answer:
+    return cloud.push(sha(9), delivery="d", pushed_at=1_795_305_600, secret="of-its-own")
+
+
 def _create_service(cloud: Cloud) -> Answer:
     path = f"/v1/projects/{cloud.project}/services"
     return cloud.api.post(path, _settings("new"), headers=KEY)
@@ -201,6 +210,7 @@ def _path(cloud: Cloud) -> str:
 USE_CASES = (
     UseCase("a push arrives", nothing, _push),
     UseCase("a push arrives for two services", second_service, _push),
+    UseCase("a push arrives that a service's own secret signed", own_secret, _push_with_it),
     UseCase("a build is started", pushed, _deliver_messages),
     UseCase("a build makes progress", in_a_phase, _deliver_events),
     UseCase("a build ends well", built, _deliver_events),
