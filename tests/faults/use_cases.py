@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tests.client import Answer
 from tests.embedded import MINUTE, Cloud, client, put_image, register, run_on_ecs, sha
 
+OWN_SECRET = "of-its-own"
 KEY: dict[str, str | None] = {"Idempotency-Key": "the-same-request"}
 
 
@@ -190,12 +191,12 @@ def second_service(cloud: Cloud) -> None:
 
 
 def own_secret(cloud: Cloud) -> None:
-    client("secretsmanager").create_secret(Name="slipway/hello", SecretString="of-its-own")
+    client("secretsmanager").create_secret(Name="slipway/hello", SecretString=OWN_SECRET)
     cloud.change_service(webhook_secret="secretsmanager:slipway/hello")
 
 
 def _push_with_it(cloud: Cloud) -> Answer:
-    return cloud.push(sha(9), delivery="d", pushed_at=1_795_305_600, secret="of-its-own")
+    return cloud.push(sha(9), delivery="d", pushed_at=1_795_305_600, secret=OWN_SECRET)
 
 
 def _create_service(cloud: Cloud) -> Answer:
