@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "budget": {"errors"},
     "clock": set(),
     "errors": set(),
-    "settings": set(),
+    "settings": {"domain"},
 }
 ONLY_IN = {"pynamodb": {"store"}, "boto3": {"aws"}, "botocore": {"aws"}, "moto": set()}
 

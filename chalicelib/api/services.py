@@ -24,6 +24,7 @@ from chalicelib.domain.paths import parse_context_path, parse_dockerfile_path
 from chalicelib.domain.refs import parse_branch
 from chalicelib.domain.repositories import Repository, parse_git_url
 from chalicelib.domain.tokens import Role
+from chalicelib.domain.webhook_secrets import parse_own_reference
 from chalicelib.errors import InvalidInput
 from chalicelib.pipeline import services
 from chalicelib.pipeline.once import Once
@@ -48,6 +49,14 @@ EcsName = Annotated[
         description="a name of 1 to 255 letters, digits, - and _, not an ARN",
     ),
 ]
+WebhookSecret = Annotated[
+    str,
+    Meta(
+        description="Where a webhook secret of the service's own is kept, ssm:/slipway/… or "
+        "secretsmanager:slipway/…, never the secret: then only deliveries signed with it start "
+        "its builds. The names begin with the installation's TABLE_PREFIX."
+    ),
+]
 Minutes = Annotated[int, Meta(ge=1, le=480)]
 # CodeBuild takes no time-out of less than five minutes (StartBuild: timeoutInMinutesOverride).
 BuildMinutes = Annotated[int, Meta(ge=5, le=480)]
@@ -67,6 +76,7 @@ class NewService(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ecs_cluster: EcsName | None = None
     ecs_service: EcsName | None = None
     container: EcsName | None = None
+    webhook_secret: WebhookSecret | None = None
     auto_deploy: bool = False
     queued_minutes: Minutes = 60
     build_minutes: BuildMinutes = 30
@@ -201,6 +211,10 @@ def _parse_image_repository(value: str) -> str:
     return parse_repository_name(value)
 
 
+def _parse_webhook_secret(value: str | None) -> str | None:
+    return None if value is None else parse_own_reference(value, prefix=settings().table_prefix)
+
+
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "git_url": _parse_git_url,
     "branch": _parse_branch,
@@ -209,4 +223,5 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "platforms": parse_platforms,
     "build_args": parse_build_args,
     "image_repository": _parse_image_repository,
+    "webhook_secret": _parse_webhook_secret,
 }

@@ -70,6 +70,16 @@ def parse_push(payload: object) -> Push:
     )
 
 
+def claimed_repository(payload: object) -> str:
+    """The key of the repository that any event's payload says it is about.
+
+    Raises InvalidInput (invalid_payload).
+    """
+    if not isinstance(payload, Mapping):
+        raise _refuse("the payload is not an object", "")
+    return _parse_repository(_object(payload, "repository"))
+
+
 def ignored_reason(push: Push) -> str | None:
     """Why no service could build this push; None if one could."""
     if push.branch is None:

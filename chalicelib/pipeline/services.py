@@ -4,7 +4,7 @@ Names and ECS targets are claims, so two requests at once cannot both get one. W
 repository is kept beside the services, so that a push finds them all in one read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from chalicelib import clock
@@ -12,7 +12,7 @@ from chalicelib.domain.timing import SILENCE
 from chalicelib.errors import Conflict, InvalidInput
 from chalicelib.pipeline.once import Once, remembered
 from chalicelib.pipeline.retries import again_if_lost, living_service
-from chalicelib.store.claims import followers, next_number, set_followers, take
+from chalicelib.store.claims import Follower, followers, next_number, set_followers, take
 from chalicelib.store.history import record
 from chalicelib.store.models import Claim, Project, Service
 from chalicelib.store.moves import Action, ConditionFailed, Move, change, commit, create, remove
@@ -21,6 +21,7 @@ from chalicelib.store.reads import find
 _T = TypeVar("_T")
 
 MAX_FOLLOWERS = 30  # of one branch of one repository: a push is one transaction
+MAX_SECRETS = 20  # of one repository, each of which a delivery may have to be tried with
 
 _TARGET = ("ecs_cluster", "ecs_service", "container")
 _NOT_WHILE_BUSY = frozenset({*_TARGET, "image_repository"})
@@ -52,7 +53,7 @@ def create_service(
     """Create a service with these columns.
 
     Raises InvalidInput (incomplete_ecs_target) and Conflict (name_taken, ecs_service_taken,
-    too_many_services).
+    too_many_services, too_many_webhook_secrets).
     """
     _require_whole_target(values)
     now = clock.now()
@@ -150,6 +151,7 @@ _COLUMNS = (
     "build_args",
     "image_repository",
     *_TARGET,
+    "webhook_secret",
     "auto_deploy",
     "queued_minutes",
     "build_minutes",
@@ -245,33 +247,49 @@ def _exchange(service: Service, before: set[str], after: set[str]) -> list[Move]
     return [*taken, *(remove(claim) for claim in held if claim is not None)]
 
 
-def _followed(values: Mapping[str, Any]) -> tuple[str, str]:
-    return values["repository"], values["branch"]
+def _followed(values: Mapping[str, Any]) -> tuple[str, Follower]:
+    return values["repository"], Follower(values["branch"], values.get("webhook_secret"))
 
 
 def _follow(
-    service: Service, before: tuple[str, str] | None, after: tuple[str, str] | None
+    service: Service, before: tuple[str, Follower] | None, after: tuple[str, Follower] | None
 ) -> list[Move]:
     """Follow a branch of a repository instead of another."""
     if before == after:
         return []
     moves = []
     if before is not None and (after is None or before[0] != after[0]):
-        claim, branches = followers(before[0])
-        rest = {other: its for other, its in branches.items() if other != service.id}
+        claim, others = followers(before[0])
+        rest = {other: its for other, its in others.items() if other != service.id}
         moves.append(set_followers(claim, before[0], rest))
     if after is not None:
-        repository, branch = after
-        claim, branches = followers(repository)
-        branches = {**branches, service.id: branch}
-        if list(branches.values()).count(branch) > MAX_FOLLOWERS:
-            raise Conflict(
-                f"{MAX_FOLLOWERS} services follow {branch} of {repository} already",
-                code="too_many_services",
-                field="branch",
-            )
-        moves.append(set_followers(claim, repository, branches))
+        repository, follower = after
+        claim, others = followers(repository)
+        everybody = {**others, service.id: follower}
+        _require_room(repository, follower, everybody.values())
+        moves.append(set_followers(claim, repository, everybody))
     return moves
+
+
+def _require_room(repository: str, new: Follower, everybody: Collection[Follower]) -> None:
+    branches = [each.branch for each in everybody]
+    if branches.count(new.branch) > MAX_FOLLOWERS:
+        raise Conflict(
+            f"{MAX_FOLLOWERS} services follow {new.branch} of {repository} already",
+            code="too_many_services",
+            field="branch",
+        )
+    # GitHub has room for as many webhooks of one repository ("Types of webhooks").
+    if (
+        new.webhook_secret
+        and len({each.webhook_secret for each in everybody} - {None}) > MAX_SECRETS
+    ):
+        raise Conflict(
+            f"services that follow {repository} have {MAX_SECRETS} webhook secrets of their own "
+            "already; let some share one",
+            code="too_many_webhook_secrets",
+            field="webhook_secret",
+        )
 
 
 def _audited(values: Mapping[str, Any]) -> dict[str, Any]:

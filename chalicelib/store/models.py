@@ -122,6 +122,7 @@ class Service(Model):
     ecs_cluster = UnicodeAttribute(null=True)
     ecs_service = UnicodeAttribute(null=True)
     container = UnicodeAttribute(null=True)
+    webhook_secret = UnicodeAttribute(null=True)  # where it is kept, never the secret
     auto_deploy = BooleanAttribute(default=False)
     auto_deploy_paused = UnicodeAttribute(null=True)
     # The newest push that was deployed by itself: repository.pushed_at, then build number.
@@ -260,6 +261,7 @@ class Claim(Model):
     owner = UnicodeAttribute(null=True)
     value = IntegerAttribute(null=True)
     followers = JSONAttribute(null=True)
+    webhook_secrets = JSONAttribute(null=True)
 
 
 class Token(Model):

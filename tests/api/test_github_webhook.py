@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.api.webhooks import MAX_BYTES, verify_signature
-from chalicelib.errors import Unauthorized
+from chalicelib.api.webhooks import MAX_BYTES
 from chalicelib.settings import settings
 from tests.builders import SHA, WEBHOOK_SECRET, delivery_headers, push_payload, signature
 from tests.client import Answer, Api
@@ -22,27 +21,6 @@ def deliver(
     body = raw if raw is not None else json.dumps(payload or push_payload()).encode()
     changed = {name.replace("_", "-"): value for name, value in headers.items()}
     return api.request("POST", PATH, raw=body, headers={**delivery_headers(body), **changed})
-
-
-def test_the_signature_of_githubs_own_example_is_valid() -> None:
-    digest = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
-    verify_signature(b"Hello, World!", f"sha256={digest}")
-    for wrong in [
-        None,
-        "",
-        "sha1=01dc10d0c83e72ed246219cdd91669667fe2ca59",
-        f"sha256={digest.upper()}",
-        digest,
-        "sha256=01dc10d0c83e72ed246219cdd91669667fe2ca59",
-        "sha256=757107ea0eb2509f",
-        f"sha256=é{digest[1:]}",
-        "sha256=\ud800",
-        "sha256=",
-        f"sha256={digest}, sha256=00",
-    ]:
-        with pytest.raises(Unauthorized) as refusal:
-            verify_signature(b"Hello, World!", wrong)
-        assert refusal.value.code == "bad_signature"
 
 
 def test_a_delivery_without_a_valid_signature_is_refused(api: Api, service: int) -> None:

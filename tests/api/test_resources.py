@@ -116,6 +116,7 @@ def test_a_service_starts_with_sensible_settings(api: Api, project: int) -> None
         "ecs_cluster": None,
         "ecs_service": None,
         "container": None,
+        "webhook_secret": None,
         "auto_deploy": False,
         "auto_deploy_paused": None,
         "queued_minutes": 60,

@@ -20,6 +20,7 @@ from tests.embedded import MINUTE, Cloud, client, put_image, register, run_on_ec
 from tests.faults.rows import builds
 from tests.sdk import Killed, Trouble
 
+OWN_SECRET = "of-its-own"
 KEY: dict[str, str | None] = {"Idempotency-Key": "the-same-request"}
 
 
@@ -309,6 +310,15 @@ def _revoke_token(cloud: Cloud) -> Answer:
     return cloud.api.delete("/v1/tokens/2")
 
 
+def own_secret(cloud: Cloud) -> None:
+    client("secretsmanager").create_secret(Name="slipway/hello", SecretString=OWN_SECRET)
+    cloud.change_service(webhook_secret="secretsmanager:slipway/hello")
+
+
+def _push_with_it(cloud: Cloud) -> Answer:
+    return cloud.push(sha(9), delivery="d", pushed_at=1_795_305_600, secret=OWN_SECRET)
+
+
 def _create_service(cloud: Cloud) -> Answer:
     path = f"/v1/projects/{cloud.project}/services"
     return cloud.api.post(path, _settings("new"), headers=KEY)
@@ -321,6 +331,7 @@ def _path(cloud: Cloud) -> str:
 USE_CASES = (
     UseCase("a push arrives", nothing, _push),
     UseCase("a push arrives for two services", second_service, _push),
+    UseCase("a push arrives that a service's own secret signed", own_secret, _push_with_it),
     UseCase("a build is started", pushed, _deliver_messages),
     UseCase("a build makes progress", in_a_phase, _deliver_events),
     UseCase("a build ends well", built, _deliver_events),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from cfnlint.api import ManualArgs, lint
 from moto import mock_aws
 
+from chalicelib.domain.webhook_secrets import is_reference
 from chalicelib.settings import VARIABLES, read_settings
 from chalicelib.store.tables import create_tables
 from infra.deploy import environment_of
@@ -250,6 +252,25 @@ def test_the_outputs_are_the_environment_that_the_settings_read(stack: dict[str,
     outputs = environment_of(dict.fromkeys(stack["Outputs"], "any"))
     required = {name for name, variable in VARIABLES.items() if variable.default is None}
     assert required <= set(outputs) <= set(VARIABLES)
+
+
+def test_a_rotated_secret_needs_no_deploy_since_the_api_reads_it_where_the_stack_keeps_it(
+    stack: dict[str, Any], resources: dict[str, Any]
+) -> None:
+    name = resources["WebhookSecret"]["Properties"]["Name"]["Sub"]
+    assert stack["Outputs"]["WebhookSecret"]["Value"] == {"Sub": "secretsmanager:${WebhookSecret}"}
+    api = json.loads((ROOT / ".chalice/policy-api.json").read_text())
+    granted = {
+        each["Resource"]
+        for each in api["Statement"]
+        if each["Action"] == "secretsmanager:GetSecretValue"
+    }
+    (pattern,) = granted
+    arn = pattern.removesuffix("slipway/*") + name.replace("${ResourcePrefix}", "slipway") + "-AbCd"
+    assert fnmatchcase(arn, pattern)
+    environment = {"WEBHOOK_SECRET": f"secretsmanager:{arn}", "QUEUE_URL": "https://q/a"}
+    read = read_settings(environment | {"REGISTRY": "localhost"})
+    assert is_reference(read.webhook_secret)
 
 
 def test_the_defaults_of_stack_and_settings_agree(stack: dict[str, Any]) -> None:
