@@ -108,7 +108,10 @@ def test_a_reference_is_read_as_docker_reads_it(text: str, expected: ImageRefere
         "@" + DIGEST,
         f"myapp:v1@{DIGEST}@{DIGEST}",
         f"myapp@{DIGEST}:v1",
-        "a" * 501 + ":v1",
+        "a" * 256 + ":v1",
+        "-evil.example/myapp:v1",
+        "evil-.example/myapp:v1",
+        f"{ECR}/" + "a" * 500 + ":v1",
     ],
 )
 def test_what_is_not_an_image_is_refused(value: object) -> None:
@@ -149,7 +152,7 @@ def test_any_text_is_an_image_or_refused(value: str) -> None:
     assert reference.tag or reference.digest
 
 
-@pytest.mark.parametrize("name", ["ab", "team/app", "a.b_c-d/e__f--g", "a" * 256])
+@pytest.mark.parametrize("name", ["ab", "team/app", "a.b_c-d/e__f--g", "a" * 255])
 def test_a_repository_name_is_kept_as_it_is(name: str) -> None:
     assert parse_repository_name(name) == name
 
@@ -171,7 +174,7 @@ def test_a_repository_name_is_kept_as_it_is(name: str) -> None:
         "ab\n",
         5,
         None,
-        "a" * 257,
+        "a" * 256,
     ],
 )
 def test_a_repository_name_that_ecr_would_refuse_is_refused(value: object) -> None:
