@@ -20,7 +20,7 @@ PLATFORMS = frozenset(
 )
 
 _MAX_PLATFORMS = 8
-_MAX_REFERENCE_LENGTH = 500
+_MAX_REFERENCE_LENGTH = 750  # a host, a name, a tag and a digest, all as long as they get
 _MAX_NAME_LENGTH = 255  # docker's; ECR would take one more
 _SHORT_SHA_LENGTH = 12
 
@@ -30,9 +30,10 @@ _PATH = rf"{_COMPONENT}(?:/{_COMPONENT})*"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _PORT = r":[0-9]{1,5}"
 _REPOSITORY_NAME = re.compile(_PATH, re.ASCII)
-# As docker reads it: the first part is a registry only if it looks like a host.
+# As docker reads it: the first part is a registry if it looks like a host, and only then.
+_HOST = rf"localhost(?:{_PORT})?|{_LABEL}(?:\.{_LABEL})+(?:{_PORT})?|{_LABEL}{_PORT}"
 _REFERENCE = re.compile(
-    rf"(?:(?P<registry>localhost(?:{_PORT})?|{_LABEL}(?:\.{_LABEL})+(?:{_PORT})?|{_LABEL}{_PORT})/)?"
+    rf"(?:(?P<registry>{_HOST})/|(?![^/]*\.[^/]*/))"
     rf"(?P<repository>{_PATH})"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?",

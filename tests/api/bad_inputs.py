@@ -508,7 +508,7 @@ _BODIES = [
     ),
     *(
         Refused("no body", "POST", path, 400, "invalid_json", raw=b"")
-        for path in (_DEPLOY, _SERVICES, "/v1/projects", "/v1/tokens")
+        for path in (_BUILD, _DEPLOY, _SERVICES, "/v1/projects", "/v1/tokens")
     ),
     Refused("no name", "POST", "/v1/projects", 400, "missing_field", "name", body={}),
     Refused("no image", "POST", _DEPLOY, 400, "missing_field", "image_tag", body={"reason": "x"}),
