@@ -279,6 +279,22 @@ def test_an_image_is_named_by_the_tag_of_a_build_or_by_a_digest_that_exists(worl
     in_a_copy(check)
 
 
+def test_a_repository_may_be_called_like_a_registry(world: World) -> None:
+    def check() -> None:
+        client("ecr").create_repository(repositoryName="my.team/app")
+        digest = put_image("my.team/app", "x")
+        service = world.cloud.add_service("team", image_repository=f"{REGISTRY}/my.team/app")
+        path = f"/v1/cicd/services/{service}/deploy"
+        for name in ("my.team/app", f"{REGISTRY}/my.team/app"):
+            answer = world.cloud.api.post(path, {"image_tag": f"{name}@{digest}"})
+            assert answer.status == 202, answer.text
+        for name in ("app", f"{REGISTRY}/app", "your.team/app"):
+            answer = world.cloud.api.post(path, {"image_tag": f"{name}@{digest}"})
+            assert (answer.status, answer.body["code"]) == (403, "image_not_allowed")
+
+    in_a_copy(check)
+
+
 def test_of_deployments_that_wait_the_newest_waits_on(world: World) -> None:
     def check() -> None:
         running, waiting, newest = (
