@@ -229,6 +229,8 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
 
 PROJECT_NAMES = ["", " ", " shop", "shop ", "shop\n", "a/b", "\xe9", "a" * 64, 5, None]
 
+_NOT_A_REF = (400, "invalid_git_ref", "git_ref")
+
 # Bodies as bytes: (what, bytes, status, code, field).
 BODIES: list[tuple[str, bytes, int, str, str]] = [
     ("half an object", b"{bad", 400, "invalid_json", ""),
@@ -245,6 +247,7 @@ BODIES: list[tuple[str, bytes, int, str, str]] = [
     ("a name twice", b'{"git_ref":"main","git_ref":"evil"}', 400, "duplicate_key", "git_ref"),
     ("half a character twice", b'{"\\ud800":1,"\\ud800":2}', 400, "duplicate_key", "?"),
     ("a well of brackets", b"[" * 100_000, 400, "invalid_json", ""),
+    ("a field that is deep", b'{"git_ref":%s1%s}' % (b"[" * 800, b"]" * 800), *_NOT_A_REF),
     ("as much as is read", b" " * MAX_BYTES, 400, "invalid_json", ""),
     ("a byte more", b" " * (MAX_BYTES + 1), 413, "body_too_large", ""),
     ("much more", b'{"git_ref":"' + b"a" * 300_000 + b'"}', 413, "body_too_large", ""),

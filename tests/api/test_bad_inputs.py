@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
+from chalicelib import clock
 from chalicelib.domain.tokens import Role, new_token
 from chalicelib.store.tokens import create_token
 from tests.api.bad_inputs import (
@@ -133,7 +134,6 @@ class World:
         return answer.body
 
     def _make_tokens(self) -> dict[str, str]:
-        now = int(self.cloud._now)
         revoked = self._made("/v1/tokens", {"name": "revoked", "role": "admin"})
         assert self.cloud.api.delete(f"/v1/tokens/{revoked['id']}").status == 204
         made = {
@@ -141,7 +141,7 @@ class World:
             "neighbours": create_token(
                 "neighbours", Role.DEPLOYER, project_id=1, service_id=NEIGHBOUR
             ),
-            "expired": create_token("expired", Role.ADMIN, expires_at=now + MINUTE),
+            "expired": create_token("expired", Role.ADMIN, expires_at=clock.now() + MINUTE),
         }
         tokens = {name: token.secret for name, token in made.items()}
         for token in tokens.values():
@@ -159,7 +159,7 @@ class World:
         place = {"logGroupName": f"{group}/builds", "logStreamName": stream}
         logs = client("logs")
         logs.create_log_stream(**place)
-        at = int(self.cloud._now) * 1000
+        at = clock.now() * 1000
         events = [{"timestamp": at, "message": f"{line}\n"} for line, _ in LOG_LINES]
         logs.put_log_events(**place, logEvents=events)
 

@@ -182,15 +182,17 @@ def test_nobody_outside_the_account_can_send_a_wake_up(resources: dict[str, Any]
     }
 
 
-@pytest.mark.parametrize("hosts", ["github.com", "github.com, Git.acme-corp.example"])
+@pytest.mark.parametrize("hosts", ["github.com", "github.com,git.acme-corp.example"])
 def test_what_the_stack_takes_for_git_hosts_the_settings_take_too(
     stack: dict[str, Any], hosts: str
 ) -> None:
-    assert re.fullmatch(stack["Parameters"]["GitHosts"]["AllowedPattern"], hosts)
-    required = {name: "any" for name, each in VARIABLES.items() if each.default is None}
-    urls = {"QUEUE_URL": "https://sqs.example/1/q"}
-    read = read_settings({**required, **urls, "GIT_HOSTS": hosts}).git_hosts
-    assert read == set(hosts.lower().split(", "))
+    pattern = stack["Parameters"]["GitHosts"]["AllowedPattern"]
+    assert re.fullmatch(pattern, hosts)
+    for wrong in ("", "github.com,", "a,,b", "git.acme.example:8443", "https://a", "-a", "a."):
+        assert not re.fullmatch(pattern, wrong)
+    required = {"QUEUE_URL": "https://sqs.example/1/q", "REGISTRY": "localhost"}
+    read = read_settings({**required, "GIT_HOSTS": hosts}).git_hosts
+    assert read == set(hosts.split(","))
 
 
 @pytest.mark.usefixtures("aws")
