@@ -93,7 +93,8 @@ def _workers(text: str) -> int:
 
 
 def _hosts(text: str) -> frozenset[str]:
-    parse = _matching(_HOST, "host names separated by commas")
+    # A repository's URL names no port, so one with a port here could never be fetched from.
+    parse = _matching(_NAME_OF_HOST, "host names without a port, separated by commas")
     return frozenset(parse(host.strip().lower()) for host in text.split(","))
 
 
@@ -103,7 +104,8 @@ def _flag(text: str) -> bool:
     return text == "true"
 
 
-_HOST = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
+_NAME_OF_HOST = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
+_HOST = rf"{_NAME_OF_HOST}(:[0-9]{{1,5}})?"
 _NAME = _matching(r"[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, - or _")
 
 VARIABLES: Mapping[str, Variable] = {

@@ -52,6 +52,14 @@ def test_what_is_nearly_a_reference_is_refused_and_not_shown(secret: str) -> Non
     assert "hush" not in str(refused.value)
 
 
+def test_git_hosts_are_names_without_ports() -> None:
+    hosts = read_settings({**LEAST, "GIT_HOSTS": "GitHub.com, git.acme.example"}).git_hosts
+    assert hosts == {"github.com", "git.acme.example"}
+    for wrong in ("", "github.com,", "git.acme.example:8443", "https://github.com", "a b", "[::1]"):
+        with pytest.raises(SettingsError, match="GIT_HOSTS must be host names without a port"):
+            read_settings({**LEAST, "GIT_HOSTS": wrong})
+
+
 def test_the_log_group_is_the_same_with_and_without_a_final_slash() -> None:
     for directory in ("/builds", "/builds/"):
         assert read_settings({**LEAST, "BUILD_LOG_DIR": directory}).log_group == "/builds/builds"

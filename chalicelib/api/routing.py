@@ -201,7 +201,7 @@ def _once(repeat: Repeat, caller: access.Principal, request: Request, path: str,
     if not _IDEMPOTENCY_KEY.fullmatch(key):
         raise InvalidInput(
             "a key has 1 to 255 visible ASCII characters",
-            code="invalid_header",
+            code="invalid_idempotency_key",
             field="Idempotency-Key",
         )
     once = Once(

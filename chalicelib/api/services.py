@@ -200,7 +200,7 @@ def _parse_image_repository(value: str) -> str:
     As docker reads it: a first part with a dot or colon in it, or localhost, is a registry.
     """
     host, slash, name = value.partition("/")
-    if slash and host == settings().registry:
+    if slash and host.lower() == settings().registry:
         return parse_repository_name(name)
     if slash and (host == "localhost" or set(host) & {".", ":"}):
         raise InvalidInput(

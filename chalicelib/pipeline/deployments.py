@@ -283,7 +283,9 @@ def _resolve(service: Service, image: ImageReference) -> tuple[str, Build | None
 
 
 def _require_own_repository(service: Service, image: ImageReference) -> None:
-    if image.registry in {"", settings().registry} and image.repository == service.image_repository:
+    # ECR allows `my.team/app`, whose first part reads as a registry where ours is left out.
+    name = f"{image.registry}/{image.repository}".lstrip("/")
+    if name in {service.image_repository, f"{settings().registry}/{service.image_repository}"}:
         return
     raise Forbidden(
         f"service {service.id} deploys images of {service.image_repository} alone",

@@ -1,6 +1,7 @@
 """`infra/stack.yaml` against what uses it: the models, the settings, Chalice, the buildspec."""
 
 import json
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -163,6 +164,37 @@ def test_a_wake_up_stays_hidden_six_times_as_long_as_its_consumer_may_run(
     config = json.loads((ROOT / ".chalice/config.json").read_text())
     timeout = config["lambda_functions"]["on_wakeup"]["lambda_timeout"]
     assert resources["WakeupQueue"]["Properties"]["VisibilityTimeout"] == 6 * timeout
+
+
+def test_nobody_outside_the_account_can_send_a_wake_up(resources: dict[str, Any]) -> None:
+    """IAM User Guide, "AWS global condition context keys": aws:PrincipalAccount is in every
+    request; where a key is missing, StringNotEquals is true ("String condition operators").
+    """
+    policies = [r for r in resources.values() if r["Type"] == "AWS::SQS::QueuePolicy"]
+    (policy,) = (policy["Properties"] for policy in policies)
+    assert policy["Queues"] == [{"Ref": "WakeupQueue"}]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement.pop("Sid")
+    assert statement == {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sqs:SendMessage",
+        "Resource": {"GetAtt": "WakeupQueue.Arn"},
+        "Condition": {"StringNotEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}},
+    }
+
+
+@pytest.mark.parametrize("hosts", ["github.com", "github.com,git.acme-corp.example"])
+def test_what_the_stack_takes_for_git_hosts_the_settings_take_too(
+    stack: dict[str, Any], hosts: str
+) -> None:
+    pattern = stack["Parameters"]["GitHosts"]["AllowedPattern"]
+    assert re.fullmatch(pattern, hosts)
+    for wrong in ("", "github.com,", "a,,b", "git.acme.example:8443", "https://a", "-a", "a."):
+        assert not re.fullmatch(pattern, wrong)
+    required = {"QUEUE_URL": "https://sqs.example/1/q", "REGISTRY": "localhost"}
+    read = read_settings({**required, "GIT_HOSTS": hosts}).git_hosts
+    assert read == set(hosts.split(","))
 
 
 @pytest.mark.usefixtures("aws")
