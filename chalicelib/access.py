@@ -185,8 +185,8 @@ def load_deployment(caller: Principal, number: int) -> Deployment:
 def list_jobs(caller: Principal, *, limit: int, before: int | None) -> Page[Job]:
     """A page of the jobs that the caller may read, newest first."""
     require(caller, Role.VIEWER)
-    keep = caller.sees if caller.is_restricted else None
-    return list_all_jobs(limit=limit, before=before, keep=keep)
+    keep = caller.sees if caller.service_id is not None else None
+    return list_all_jobs(project_id=caller.project_id, limit=limit, before=before, keep=keep)
 
 
 def load_job(caller: Principal, job_id: str) -> Job:
@@ -261,15 +261,14 @@ def list_history(
     everything is asked for by anybody but an unrestricted admin.
     """
     require(caller, Role.VIEWER)
-    keep = None
     if service_id is not None:
         load_service(caller, service_id, history=True)
     elif project_id is not None:
         load_project(caller, project_id)
-        keep = caller.sees if caller.service_id is not None else None
+        service_id = caller.service_id
     else:
         require(caller, Role.ADMIN)
         require_all(caller)
     return history.list_history(
-        project_id=project_id, service_id=service_id, limit=limit, before=before, keep=keep
+        project_id=project_id, service_id=service_id, limit=limit, before=before
     )

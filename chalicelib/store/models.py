@@ -168,6 +168,13 @@ class Job(Model):
         listed = UnicodeAttribute(hash_key=True)
         opened = IntegerAttribute(range_key=True)
 
+    class ByProject(GlobalSecondaryIndex["Job"]):
+        """Every job of a project, newest first, whatever its type."""
+
+        Meta = _index_meta("project", AllProjection())
+        project_id = IntegerAttribute(hash_key=True)
+        opened = IntegerAttribute(range_key=True)
+
     class Due(GlobalSecondaryIndex["Job"]):
         """Builds that have to be looked at again, and when."""
 
@@ -177,6 +184,7 @@ class Job(Model):
 
     service_index = ByService()
     all_index = All()
+    project_index = ByProject()
     due_index = Due()
     id = UnicodeAttribute(hash_key=True)
     kind = DiscriminatorAttribute()

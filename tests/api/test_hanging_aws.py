@@ -1,4 +1,4 @@
-"""AWS that takes a connection and never says a word: the caller hears it before hanging up."""
+"""AWS that is slow, or never says a word: the caller hears it before hanging up."""
 
 import json
 import os
@@ -6,9 +6,18 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import botocore.endpoint
+import pytest
+from botocore.endpoint import Endpoint
+from botocore.exceptions import ReadTimeoutError
+
+from chalicelib import budget
 from tests.builders import delivery_headers, push_payload
+from tests.conftest import HTTP_SECONDS
+from tests.embedded import Cloud, sha
 
 ASK = """
 import json, sys, time
@@ -56,3 +65,54 @@ def deliver(**environment: str) -> tuple[int, float, Any]:
         )
     status, seconds, answer = json.loads(done.stdout)
     return status, seconds, answer
+
+
+class SlowAws:
+    """AWS in seconds that pass only here: a call's first try is lost, its second answers late."""
+
+    LOST, PAUSE, LATE = 1.0, 1.0, 0.9
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        self.hanging: set[str] = set()
+        self._tried: set[int] = set()
+        original: Any = vars(Endpoint)["_get_response"]
+
+        def get_response(endpoint: Any, request: Any, model: Any, context: Any) -> Any:
+            if id(context) not in self._tried or model.name in self.hanging:
+                self._tried.add(id(context))
+                self.seconds += self.LOST
+                return None, ReadTimeoutError(endpoint_url=request.url)
+            self.seconds += self.LATE
+            return original(endpoint, request, model, context)
+
+        def pause(_: float) -> None:
+            self.seconds += self.PAUSE
+
+        monkeypatch.setattr(Endpoint, "_get_response", get_response)
+        monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=pause))
+        monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: self.seconds))
+        monkeypatch.setattr(budget, "HTTP_SECONDS", HTTP_SECONDS)
+
+
+@pytest.mark.parametrize("hanging", [set(), {"UpdateItem"}, {"TransactWriteItems"}], ids=str)
+@pytest.mark.parametrize("what", ["push", "build", "deploy", "cancel"])
+def test_whatever_is_slow_there_is_an_answer_within_nine_seconds(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, what: str, hanging: set[str]
+) -> None:
+    cloud.release(1)
+    image = cloud.build(1)["image_tag"]
+    cloud.ask_for_build()
+    cloud.advance(2 * 3600)  # that a token is used is noted once an hour
+    path = f"/v1/cicd/services/{cloud.service_id}"
+    ask = {
+        "push": lambda: cloud.push(sha(2)),
+        "build": lambda: cloud.api.post(f"{path}/build", {}),
+        "deploy": lambda: cloud.api.post(f"{path}/deploy", {"image_tag": image}),
+        "cancel": lambda: cloud.api.post("/v1/cicd/jobs/build-2/cancel"),
+    }
+    slow = SlowAws(monkeypatch)
+    slow.hanging = hanging
+    answer = ask[what]()
+    assert slow.seconds <= 9, answer.text
+    assert answer.status in {202, 503}
