@@ -27,6 +27,7 @@ class Project(msgspec.Struct, kw_only=True):
 
     id: int
     name: str
+    git_credential: str | None
     created_at: str | None
 
 
@@ -38,6 +39,7 @@ class Service(msgspec.Struct, kw_only=True):
     name: str
     git_url: str
     branch: str
+    submodules: bool
     context_path: str
     dockerfile: str
     platforms: list[str]
@@ -76,6 +78,7 @@ class Build(msgspec.Struct, kw_only=True):
     requested_by: str
     git_url: str
     git_ref: str
+    submodules: bool
     cancelled_by: str | None
     commit_sha: str | None
     commit_message: str | None
@@ -164,7 +167,7 @@ class AcceptedDeployment(msgspec.Struct, kw_only=True):
 
 def project(row: models.Project) -> Project:
     """A project."""
-    return Project(id=row.id, name=row.name, created_at=rfc3339(row.created_at))
+    return _shown(Project, row)
 
 
 def service(row: models.Service) -> Service:

@@ -15,6 +15,7 @@ from chalicelib.store.claims import followers, next_number, set_followers, take
 from chalicelib.store.history import record
 from chalicelib.store.models import Claim, Project, Service
 from chalicelib.store.moves import Action, ConditionFailed, Move, change, commit, create, remove
+from chalicelib.store.projects import get_project
 from chalicelib.store.reads import find
 from chalicelib.store.services import get_service
 
@@ -24,24 +25,58 @@ _TARGET = ("ecs_cluster", "ecs_service", "container")
 _NOT_WHILE_BUSY = frozenset({*_TARGET, "image_repository"})
 
 
-def create_project(name: str, *, actor: str, once: Once | None = None) -> Project:
+def create_project(
+    name: str, *, actor: str, git_credential: str | None = None, once: Once | None = None
+) -> Project:
     """Create a project; raises Conflict (name_taken), whatever the case of the letters."""
     now = clock.now()
-    project = Project(next_number("projects"), name=name, created_at=now)
-    subject = f"project-{project.id}"
+    project = Project(
+        next_number("projects"), name=name, git_credential=git_credential, created_at=now
+    )
+    shown = {"git_credential": git_credential} if git_credential else {}
 
     def write() -> None:
         commit(
             create(project),
-            take(f"project:{name.lower()}", subject),
-            record(
-                subject, "project.created", at=now, actor=actor, project_id=project.id, name=name
-            ),
+            take(f"project:{name.lower()}", _subject(project)),
+            _recorded_project(project, "project.created", actor, {"name": name, **shown}),
             *remembered(once, project.id),
         )
 
     again_if_lost(_refusing_what_is_taken(write))
     return project
+
+
+def update_project(project: Project, changes: Mapping[str, Any], *, actor: str) -> Project:
+    """Change a project's columns, and answer with the project as it is then.
+
+    A build that CodeBuild was asked for already keeps its git credential. Raises Conflict
+    (name_taken).
+    """
+
+    def write() -> None:
+        fresh = get_project(project.id)
+        before = {name: getattr(fresh, name) for name in changes}
+        news = {name: value for name, value in changes.items() if before[name] != value}
+        if not news:
+            return
+        commit(
+            change(fresh, *_set(Project, news)),
+            *_exchange(
+                _subject(fresh),
+                {f"project:{fresh.name.lower()}"},
+                {f"project:{news.get('name', fresh.name).lower()}"},
+            ),
+            _recorded_project(
+                fresh,
+                "project.updated",
+                actor,
+                {"before": {name: before[name] for name in news}, "after": news},
+            ),
+        )
+
+    again_if_lost(_refusing_what_is_taken(write))
+    return get_project(project.id)
 
 
 def create_service(
@@ -65,7 +100,7 @@ def create_service(
     def write() -> None:
         commit(
             create(service),
-            *_exchange(service, set(), _claims(service, values)),
+            *_exchange(_subject(service), set(), _claims(service, values)),
             *_follow(service, None, _followed(values)),
             _recorded(service, "service.created", actor, _audited(values)),
             *remembered(once, service.id),
@@ -96,7 +131,7 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
             _require_idle(fresh)
         commit(
             change(fresh, *_updates(news, resumes=resumes)),
-            *_exchange(fresh, _claims(fresh, before), _claims(fresh, after)),
+            *_exchange(_subject(fresh), _claims(fresh, before), _claims(fresh, after)),
             *_follow(fresh, _followed(before), _followed(after)),
             _recorded(
                 fresh,
@@ -126,7 +161,7 @@ def delete_service(service: Service, *, actor: str) -> None:
         values = {name: getattr(fresh, name) for name in _COLUMNS}
         commit(
             change(fresh, Service.deleted_at.set(clock.now())),
-            *_exchange(fresh, _claims(fresh, values), set()),
+            *_exchange(_subject(fresh), _claims(fresh, values), set()),
             *_follow(fresh, _followed(values), None),
             _recorded(fresh, "service.deleted", actor, {"name": fresh.name}),
         )
@@ -139,6 +174,7 @@ _COLUMNS = (
     "git_url",
     "repository",
     "branch",
+    "submodules",
     "context_path",
     "dockerfile",
     "platforms",
@@ -202,15 +238,20 @@ def _require_idle(service: Service) -> None:
 
 
 def _updates(news: Mapping[str, Any], *, resumes: bool) -> list[Action]:
-    actions: list[Action] = [Service.updated_at.set(clock.now())]
-    for name, value in news.items():
-        column = getattr(Service, name)
-        actions.append(column.remove() if value is None else column.set(value))
+    actions = [Service.updated_at.set(clock.now()), *_set(Service, news)]
     if resumes:
         actions.append(Service.auto_deploy_paused.remove())
     if news.keys() & {"ecs_cluster", "ecs_service"}:
         actions += [Service.current.remove(), Service.baseline.remove(), Service.drift.remove()]
     return actions
+
+
+def _set(model: type[Project | Service], news: Mapping[str, Any]) -> list[Action]:
+    columns = {name: getattr(model, name) for name in news}
+    return [
+        columns[name].remove() if value is None else columns[name].set(value)
+        for name, value in news.items()
+    ]
 
 
 def _claims(service: Service, values: Mapping[str, Any]) -> set[str]:
@@ -220,9 +261,9 @@ def _claims(service: Service, values: Mapping[str, Any]) -> set[str]:
     return claims
 
 
-def _exchange(service: Service, before: set[str], after: set[str]) -> list[Move]:
+def _exchange(owner: str, before: set[str], after: set[str]) -> list[Move]:
     """Take the claims that are new, and free those that are not needed any more."""
-    taken = [take(name, f"service-{service.id}") for name in sorted(after - before)]
+    taken = [take(name, owner) for name in sorted(after - before)]
     held = [find(Claim, name) for name in sorted(before - after)]
     return [*taken, *(remove(claim) for claim in held if claim is not None)]
 
@@ -264,9 +305,25 @@ def _audited(values: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
+def _subject(row: Project | Service) -> str:
+    """How claims and the audit trail name a row."""
+    return f"{'project' if isinstance(row, Project) else 'service'}-{row.id}"
+
+
+def _recorded_project(project: Project, action: str, actor: str, details: dict[str, Any]) -> Move:
+    return record(
+        _subject(project),
+        action,
+        at=clock.now(),
+        actor=actor,
+        project_id=project.id,
+        **details,
+    )
+
+
 def _recorded(service: Service, action: str, actor: str, details: dict[str, Any]) -> Move:
     return record(
-        f"service-{service.id}",
+        _subject(service),
         action,
         at=clock.now(),
         actor=actor,

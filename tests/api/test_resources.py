@@ -108,6 +108,7 @@ def test_a_service_starts_with_sensible_settings(api: Api, project: int) -> None
         "name": "web",
         "git_url": "https://github.com/Codertocat/Hello-World.git",
         "branch": "main",
+        "submodules": False,
         "context_path": ".",
         "dockerfile": "Dockerfile",
         "platforms": ["linux/amd64"],
