@@ -5,11 +5,15 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from chalicelib.api.logtext import clean_text
 from chalicelib.api.parameters import encode_cursor
 from chalicelib.clock import rfc3339
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
 from chalicelib.settings import settings
 from chalicelib.store import models
+
+# What commits, builds and AWS say goes through the same cleaning as a build's output.
+_FROM_OUTSIDE = frozenset({"error", "drift", "commit_message", "author"})
 
 _T = TypeVar("_T")
 Row = TypeVar("Row")
@@ -231,6 +235,8 @@ def _shown(shape: type[_T], row: models.Project | models.Service | models.Job, *
 
 
 def _plain(name: str, value: Any) -> Any:
+    if name in _FROM_OUTSIDE and value is not None:
+        return clean_text(value)
     return rfc3339(value) if name.endswith("_at") else value
 
 
