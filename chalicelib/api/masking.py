@@ -24,7 +24,8 @@ _DECODED = re.compile(
     rf"{_BREAK}|%{_BREAK}?(?:([0-9A-Fa-f]){_BREAK}?([0-9A-Fa-f])|[0-9A-Fa-f]?{_BREAK}?\Z)"
 )
 # As much of such an escape as may be where a text begins.
-_RESTS = tuple(re.compile(rf"{_BREAK}?[0-9A-Fa-f]{{{size}}}") for size in (1, 2))
+_DIGIT = rf"{_BREAK}?[0-9A-Fa-f]"
+_RESTS = tuple(re.compile(_DIGIT * size) for size in (1, 2))
 
 
 def mask_known(lines: Sequence[str], secrets: Sequence[str], mask: str) -> list[str]:
