@@ -24,6 +24,7 @@ from chalicelib.store.models import (
     Service,
     Token,
 )
+from chalicelib.store.projects import get_project
 from chalicelib.store.reads import Page, find, get, page
 from chalicelib.store.services import get_service, services_of_project
 
@@ -119,10 +120,9 @@ def list_projects(caller: Principal, *, limit: int, before: int | None) -> Page[
 def load_project(caller: Principal, number: int) -> Project:
     """The project, for a caller who may read; raises NotFound."""
     require(caller, Role.VIEWER)
-    missing = f"there is no project {number}"
-    project = get(Project, number, missing=missing)
+    project = get_project(number)
     if not caller.sees_project(project.id):
-        raise NotFound(missing)
+        raise NotFound(f"there is no project {number}")
     return project
 
 

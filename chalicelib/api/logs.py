@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from chalicelib.access import Principal, load_build
-from chalicelib.api.logtext import clean
+from chalicelib.api.logtext import clean_lines
 from chalicelib.api.parameters import LOG_CURSOR, LOG_FORMAT, LOG_LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.aws import logs
@@ -64,13 +64,17 @@ def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:
     if build.log_path is None:
         return Log(lines=[], next_cursor=None, complete=has_ended(build.status))
     page = logs.read(build.log_path, cursor=cursor, limit=limit)
+    messages = clean_lines(line.message for line in page.lines)
     return Log(
-        lines=[_line(line) for line in page.lines],
+        lines=[
+            LogLine(timestamp=_time(line), message=message)
+            for line, message in zip(page.lines, messages, strict=True)
+        ],
         next_cursor=page.cursor,
         complete=has_ended(build.status) and page.cursor == cursor,
     )
 
 
-def _line(line: logs.LogLine) -> LogLine:
+def _time(line: logs.LogLine) -> str:
     at = datetime.fromtimestamp(line.at / 1000, UTC).isoformat(timespec="milliseconds")
-    return LogLine(timestamp=at.replace("+00:00", "Z"), message=clean(line.message))
+    return at.replace("+00:00", "Z")

@@ -69,6 +69,7 @@ class NewService(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     git_url: str
     image_repository: str
     branch: str = "main"
+    submodules: bool = False
     context_path: str = "."
     dockerfile: str = "Dockerfile"
     platforms: list[str] = msgspec.field(default_factory=lambda: ["linux/amd64"])

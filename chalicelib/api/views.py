@@ -5,11 +5,15 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from chalicelib.api.logtext import clean_text
 from chalicelib.api.parameters import encode_cursor
 from chalicelib.clock import rfc3339
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
 from chalicelib.settings import settings
 from chalicelib.store import models
+
+# What commits, builds and AWS say goes through the same cleaning as a build's output.
+_FROM_OUTSIDE = frozenset({"error", "drift", "commit_message", "author"})
 
 _T = TypeVar("_T")
 Row = TypeVar("Row")
@@ -27,6 +31,7 @@ class Project(msgspec.Struct, kw_only=True):
 
     id: int
     name: str
+    git_credential: str | None
     created_at: str | None
 
 
@@ -38,6 +43,7 @@ class Service(msgspec.Struct, kw_only=True):
     name: str
     git_url: str
     branch: str
+    submodules: bool
     context_path: str
     dockerfile: str
     platforms: list[str]
@@ -77,6 +83,7 @@ class Build(msgspec.Struct, kw_only=True):
     requested_by: str
     git_url: str
     git_ref: str
+    submodules: bool
     cancelled_by: str | None
     commit_sha: str | None
     commit_message: str | None
@@ -165,7 +172,7 @@ class AcceptedDeployment(msgspec.Struct, kw_only=True):
 
 def project(row: models.Project) -> Project:
     """A project."""
-    return Project(id=row.id, name=row.name, created_at=rfc3339(row.created_at))
+    return _shown(Project, row)
 
 
 def service(row: models.Service) -> Service:
@@ -229,6 +236,8 @@ def _shown(shape: type[_T], row: models.Project | models.Service | models.Job, *
 
 
 def _plain(name: str, value: Any) -> Any:
+    if name in _FROM_OUTSIDE and value is not None:
+        return clean_text(value)
     return rfc3339(value) if name.endswith("_at") else value
 
 

@@ -1,7 +1,7 @@
 """Webhook secrets that Parameter Store or Secrets Manager keep, read and remembered for a while."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from chalicelib import clock
@@ -36,6 +36,11 @@ def read(reference: str, *, max_age: int = KEEP_SECONDS) -> tuple[str, ...]:
         known = _Known(read_at=clock.now(), secrets=_read(reference))
         _remember(reference, known)
     return known.secrets
+
+
+def remembered() -> Iterator[str]:
+    """Every secret that was read and is not forgotten yet."""
+    return (secret for known in list(_known.values()) for secret in known.secrets)
 
 
 def _read(reference: str) -> tuple[str, ...]:

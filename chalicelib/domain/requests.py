@@ -13,6 +13,8 @@ def start_build_request(
     git_url: str,
     git_ref: str,
     git_sha: str,
+    git_credential: str | None,
+    submodules: bool,
     context_path: str,
     dockerfile: str,
     platforms: Sequence[str],
@@ -24,6 +26,9 @@ def start_build_request(
 ) -> dict[str, Any]:
     """StartBuild's parameters. What the request asks for reaches the buildspec as variables only.
 
+    The one that is not plain text is the project's own git credential: CodeBuild puts the secret in
+    the place of its ARN (API reference: EnvironmentVariable).
+
     Equal arguments give equal requests, byte for byte: CodeBuild refuses a repeated token with
     other parameters. CodeBuild appends its own build id to the log stream's name.
     """
@@ -32,6 +37,7 @@ def start_build_request(
         "GIT_URL": git_url,
         "GIT_REF": git_ref,
         "GIT_SHA": git_sha,
+        "SUBMODULES": "true" if submodules else "false",
         "CONTEXT_PATH": context_path,
         "DOCKERFILE": dockerfile,
         "PLATFORMS": ",".join(platforms),
@@ -39,12 +45,15 @@ def start_build_request(
         "IMAGE": image,
         "IMAGE_TAG": image_tag,
     }
+    secrets = {"GIT_CREDENTIAL": git_credential} if git_credential else {}
     return {
         "projectName": project,
         "idempotencyToken": token,
         "timeoutInMinutesOverride": timeout_minutes,
         "environmentVariablesOverride": [
-            {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in variables.items()
+            {"name": name, "value": value, "type": kind}
+            for kind, values in (("PLAINTEXT", variables), ("SECRETS_MANAGER", secrets))
+            for name, value in values.items()
         ],
         "logsConfigOverride": {
             "cloudWatchLogs": {"status": "ENABLED", "groupName": log_group, "streamName": job_id}

@@ -28,6 +28,7 @@ from chalicelib.store.history import record
 from chalicelib.store.jobs import become, end, find_build, get_build, opened, service_key
 from chalicelib.store.models import DUE, Build, Service
 from chalicelib.store.moves import Action, Move, change, commit, create
+from chalicelib.store.projects import get_project
 from chalicelib.store.services import close_build, get_service, open_build
 
 logger = logging.getLogger("slipway")
@@ -83,6 +84,7 @@ def new_build(
         trigger="push" if push else "manual",
         git_url=service.git_url,
         git_ref=git_ref,
+        submodules=service.submodules,
         context_path=service.context_path,
         dockerfile=service.dockerfile,
         platforms=service.platforms,
@@ -211,7 +213,7 @@ def _call_start_build(build: Build, now: int, *, again: bool) -> None:
     attempt = build.attempt if again else build.attempt + 1
     claim = [Build.claimed_at.set(now), *look_again(now + PERIOD)]
     if not again:
-        claim += [Build.attempt.set(attempt), Build.attempt_at.set(now)]
+        claim += [Build.attempt.set(attempt), Build.attempt_at.set(now), _freeze_credential(build)]
     commit(change(build, *claim))
     try:
         report = codebuild.start(_request(build, attempt))
@@ -228,6 +230,15 @@ def _call_start_build(build: Build, now: int, *, again: bool) -> None:
     _adopt(build, report)
 
 
+def _freeze_credential(build: Build) -> Action:
+    """The project's git credential goes onto the row."""
+    credential = get_project(build.project_id).git_credential
+    build.git_credential = credential
+    if credential is None:
+        return Build.git_credential.remove()
+    return Build.git_credential.set(credential)
+
+
 def _request(build: Build, attempt: int) -> dict[str, object]:
     """Every part of it stands on the row, so that a repeated call is the same call."""
     return start_build_request(
@@ -237,6 +248,8 @@ def _request(build: Build, attempt: int) -> dict[str, object]:
         git_url=build.git_url,
         git_ref=build.git_ref,
         git_sha=build.commit_sha or "",
+        git_credential=build.git_credential,
+        submodules=build.submodules,
         context_path=build.context_path,
         dockerfile=build.dockerfile,
         platforms=build.platforms,
@@ -385,6 +398,12 @@ def _wait(build: Build, reason: str) -> None:
 def _why_failed(build: Build, report: BuildReport) -> str:
     if report.status == "STOPPED":
         return f"not done after {build.build_minutes} minutes, and stopped"
+    if build.git_credential and report.reason.startswith("DOWNLOAD_SOURCE "):
+        # There is no source to download in this phase, only the secret to read.
+        return (
+            "CodeBuild could not read the project's git_credential; check that the secret exists "
+            f"in this region and account: {report.reason}"
+        )
     return report.reason or f"CodeBuild: {report.status}"
 
 

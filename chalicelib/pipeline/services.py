@@ -16,6 +16,7 @@ from chalicelib.store.claims import Follower, followers, next_number, set_follow
 from chalicelib.store.history import record
 from chalicelib.store.models import Claim, Project, Service
 from chalicelib.store.moves import Action, ConditionFailed, Move, change, commit, create, remove
+from chalicelib.store.projects import get_project
 from chalicelib.store.reads import find
 
 _T = TypeVar("_T")
@@ -27,24 +28,62 @@ _TARGET = ("ecs_cluster", "ecs_service", "container")
 _NOT_WHILE_BUSY = frozenset({*_TARGET, "image_repository"})
 
 
-def create_project(name: str, *, actor: str, once: Once | None = None) -> Project:
+def create_project(
+    name: str, *, actor: str, git_credential: str | None = None, once: Once | None = None
+) -> Project:
     """Create a project; raises Conflict (name_taken), whatever the case of the letters."""
     now = clock.now()
-    project = Project(next_number("projects"), name=name, created_at=now)
-    subject = f"project-{project.id}"
+    project = Project(
+        next_number("projects"), name=name, git_credential=git_credential, created_at=now
+    )
+    shown = {"git_credential": git_credential} if git_credential else {}
 
     def write() -> None:
         commit(
             create(project),
-            take(f"project:{name.lower()}", subject),
-            record(
-                subject, "project.created", at=now, actor=actor, project_id=project.id, name=name
-            ),
+            take(f"project:{name.lower()}", _subject(project)),
+            _recorded_project(project, "project.created", actor, {"name": name, **shown}),
             *remembered(once, project.id),
         )
 
     again_if_lost(_refusing_what_is_taken(write))
     return project
+
+
+def update_project(project: Project, changes: Mapping[str, Any], *, actor: str) -> Project:
+    """Change a project's columns, and answer with the project as it is then.
+
+    A build that CodeBuild was asked for already keeps its git credential. Raises Conflict
+    (name_taken).
+    """
+
+    def write() -> Project:
+        fresh = get_project(project.id)
+        before = {name: getattr(fresh, name) for name in changes}
+        news = {name: value for name, value in changes.items() if before[name] != value}
+        if not news:
+            return fresh
+        commit(
+            change(fresh, *_set(Project, news)),
+            *_exchange(
+                _subject(fresh),
+                {f"project:{fresh.name.lower()}"},
+                {f"project:{news.get('name', fresh.name).lower()}"},
+            ),
+            _recorded_project(
+                fresh,
+                "project.updated",
+                actor,
+                {"before": {name: before[name] for name in news}, "after": news},
+            ),
+        )
+
+        # What was written is known: reading it again could only fail what is done.
+        for name, value in news.items():
+            setattr(fresh, name, value)
+        return fresh
+
+    return again_if_lost(_refusing_what_is_taken(write))
 
 
 def create_service(
@@ -68,7 +107,7 @@ def create_service(
     def write() -> None:
         commit(
             create(service),
-            *_exchange(service, set(), _claims(service, values)),
+            *_exchange(_subject(service), set(), _claims(service, values)),
             *_follow(service, None, _followed(values)),
             _recorded(service, "service.created", actor, _audited(values)),
             *remembered(once, service.id),
@@ -99,7 +138,7 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
             _require_idle(fresh)
         commit(
             change(fresh, *_updates(news, resumes=resumes)),
-            *_exchange(fresh, _claims(fresh, before), _claims(fresh, after)),
+            *_exchange(_subject(fresh), _claims(fresh, before), _claims(fresh, after)),
             *_follow(fresh, _followed(before), _followed(after)),
             _recorded(
                 fresh,
@@ -132,7 +171,7 @@ def delete_service(service: Service, *, actor: str) -> None:
         values = {name: getattr(fresh, name) for name in _COLUMNS}
         commit(
             change(fresh, Service.deleted_at.set(clock.now())),
-            *_exchange(fresh, _claims(fresh, values), set()),
+            *_exchange(_subject(fresh), _claims(fresh, values), set()),
             *_follow(fresh, _followed(values), None),
             _recorded(fresh, "service.deleted", actor, {"name": fresh.name}),
         )
@@ -145,6 +184,7 @@ _COLUMNS = (
     "git_url",
     "repository",
     "branch",
+    "submodules",
     "context_path",
     "dockerfile",
     "platforms",
@@ -216,11 +256,7 @@ def _may_be_rolling(service: Service) -> bool:
 
 
 def _updates(news: Mapping[str, Any], *, resumes: bool) -> list[Action]:
-    columns = _written(news, resumes=resumes).items()
-    return [
-        getattr(Service, name).remove() if value is None else getattr(Service, name).set(value)
-        for name, value in columns
-    ]
+    return _set(Service, _written(news, resumes=resumes))
 
 
 def _written(news: Mapping[str, Any], *, resumes: bool) -> dict[str, Any]:
@@ -233,6 +269,14 @@ def _written(news: Mapping[str, Any], *, resumes: bool) -> dict[str, Any]:
     return written
 
 
+def _set(model: type[Project | Service], news: Mapping[str, Any]) -> list[Action]:
+    columns = {name: getattr(model, name) for name in news}
+    return [
+        columns[name].remove() if value is None else columns[name].set(value)
+        for name, value in news.items()
+    ]
+
+
 def _claims(service: Service, values: Mapping[str, Any]) -> set[str]:
     claims = {f"service:{service.project_id}/{values['name']}"}
     if values.get("ecs_service") is not None:
@@ -240,9 +284,9 @@ def _claims(service: Service, values: Mapping[str, Any]) -> set[str]:
     return claims
 
 
-def _exchange(service: Service, before: set[str], after: set[str]) -> list[Move]:
+def _exchange(owner: str, before: set[str], after: set[str]) -> list[Move]:
     """Take the claims that are new, and free those that are not needed any more."""
-    taken = [take(name, f"service-{service.id}") for name in sorted(after - before)]
+    taken = [take(name, owner) for name in sorted(after - before)]
     held = [find(Claim, name) for name in sorted(before - after)]
     return [*taken, *(remove(claim) for claim in held if claim is not None)]
 
@@ -300,9 +344,25 @@ def _audited(values: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
+def _subject(row: Project | Service) -> str:
+    """How claims and the audit trail name a row."""
+    return f"{'project' if isinstance(row, Project) else 'service'}-{row.id}"
+
+
+def _recorded_project(project: Project, action: str, actor: str, details: dict[str, Any]) -> Move:
+    return record(
+        _subject(project),
+        action,
+        at=clock.now(),
+        actor=actor,
+        project_id=project.id,
+        **details,
+    )
+
+
 def _recorded(service: Service, action: str, actor: str, details: dict[str, Any]) -> Move:
     return record(
-        f"service-{service.id}",
+        _subject(service),
         action,
         at=clock.now(),
         actor=actor,

@@ -48,6 +48,23 @@ def verify(body: bytes, signature: str, *, repository: Callable[[], str | None])
     raise Unauthorized("X-Hub-Signature-256 does not fit the body", code="bad_signature")
 
 
+def known_secrets() -> tuple[str, ...]:
+    """The secrets that this process knows, so that nothing it shows gives them away.
+
+    What cannot be read now is left out: nobody has to wait for it.
+    """
+    text = settings().webhook_secret
+    try:
+        installations = secrets.read(text) if is_reference(text) else _parsed(text)
+    except Unavailable:
+        installations = ()
+    return tuple(sorted({*installations, *secrets.remembered()}))
+
+
+def _parsed(text: str) -> tuple[str, ...]:
+    return parse_secrets(text) if text else ()
+
+
 def _known(secret: str) -> Iterator[tuple[str, ...]]:
     """What a setting holds: as it was known, and if that does not fit, as it is now."""
     if is_reference(secret):

@@ -79,6 +79,7 @@ class Project(Model):
     version = VersionAttribute()
     listed = UnicodeAttribute(default="y")
     name = UnicodeAttribute()
+    git_credential = UnicodeAttribute(null=True)
     created_at = IntegerAttribute()
 
 
@@ -114,6 +115,7 @@ class Service(Model):
     git_url = UnicodeAttribute()
     repository = UnicodeAttribute()
     branch = UnicodeAttribute()
+    submodules = BooleanAttribute(default=False)
     context_path = UnicodeAttribute()
     dockerfile = UnicodeAttribute()
     platforms = JSONAttribute()
@@ -222,6 +224,7 @@ class Build(Job, discriminator="build"):
 
     git_url = UnicodeAttribute()
     git_ref = UnicodeAttribute()
+    submodules = BooleanAttribute(default=False)
     context_path = UnicodeAttribute()
     dockerfile = UnicodeAttribute()
     platforms = JSONAttribute()
@@ -236,6 +239,8 @@ class Build(Job, discriminator="build"):
     pushed_at = IntegerAttribute(null=True)
     delivery = UnicodeAttribute(null=True)
     codebuild_id = UnicodeAttribute(null=True)
+    # As the project has it when an attempt begins: asking CodeBuild again must be the same request.
+    git_credential = UnicodeAttribute(null=True)
     attempt = IntegerAttribute(default=0)
     attempt_at = IntegerAttribute(null=True)
     deployment_id = IntegerAttribute(null=True)

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 import boto3
 import yaml
+from botocore.exceptions import ClientError
 
 from infra.local.codebuild import Engine, engine
 from infra.local.codebuild_events import Build
@@ -106,6 +107,7 @@ class _BuildRun:
         self._work = Path(tempfile.mkdtemp(prefix="slipway-build-"))
         self._source = self._work / "src"
         self._source.mkdir()
+        self._region = region
         self._variables = _environment(build, environment, self._source, region)
 
     def run(self) -> None:
@@ -119,6 +121,13 @@ class _BuildRun:
 
     def _run_buildspec(self) -> None:
         self._engine.phase(self._id, "DOWNLOAD_SOURCE")
+        try:
+            self._variables |= _read_secrets(self._build, self._region)
+        except ClientError as error:
+            said = error.response["Error"]
+            message = f"Secrets Manager Error: {said['Code']}: {said['Message']}"
+            self._engine.finish(self._id, "FAILED", message=message)
+            return
         try:
             spec = yaml.safe_load(self._build["source"]["buildspec"])
             sections = {name: spec["phases"].get(name, {}) for name in SECTIONS}
@@ -269,7 +278,7 @@ def _environment(
         for name, value in os.environ.items()
         if name in INHERITED or name.startswith(INHERITED_PREFIXES)
     }
-    requested = build["environment"]["environmentVariables"]
+    requested = _of_type(build, "PLAINTEXT")
     return {
         **inherited,
         # Never this machine's own credentials.
@@ -283,7 +292,27 @@ def _environment(
         "CODEBUILD_BUILD_NUMBER": str(build["buildNumber"]),
         "CODEBUILD_SRC_DIR": str(source),
         **added,
-        **{variable["name"]: variable["value"] for variable in requested},
+        **requested,
+    }
+
+
+def _read_secrets(build: Build, region: str) -> dict[str, str]:
+    """The variables whose values are in Secrets Manager; unlike AWS's, the log does not hide them.
+
+    So a test sees whether the buildspec itself lets one out.
+    """
+    client = boto3.client("secretsmanager", region_name=region)
+    return {
+        name: client.get_secret_value(SecretId=secret)["SecretString"]
+        for name, secret in _of_type(build, "SECRETS_MANAGER").items()
+    }
+
+
+def _of_type(build: Build, kind: str) -> dict[str, str]:
+    return {
+        variable["name"]: variable["value"]
+        for variable in build["environment"]["environmentVariables"]
+        if variable.get("type", "PLAINTEXT") == kind
     }
 
 

@@ -28,10 +28,18 @@ PUBLIC = {
 }
 PROTECTED = [endpoint for endpoint in ENDPOINTS if endpoint.role is not None]
 # Routes that are about everything, so that a restricted token has no business there.
-FOR_ALL = {"create_project", "create_token", "list_tokens", "get_token", "revoke_token"}
+FOR_ALL = {
+    "create_project",
+    "update_project",
+    "create_token",
+    "list_tokens",
+    "get_token",
+    "revoke_token",
+}
 # What a good request sends; by view.
 BODIES: Mapping[str, Any] = {
     "create_project": {"name": "new"},
+    "update_project": {"name": "other"},
     "create_service": {
         "name": "new",
         "git_url": "https://github.com/Codertocat/Hello-World.git",

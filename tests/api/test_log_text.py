@@ -1,10 +1,23 @@
 """What a reader of a build's output is spared."""
 
+import base64
+import re
+import time
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.api.logtext import clean
+from chalicelib.api import logtext
+from chalicelib.api.logtext import MASK, clean_lines, clean_text
+from chalicelib.api.masking import PART, SHORTEST, mask_known
+
+
+def clean(line: str) -> str:
+    (shown,) = clean_lines([line])
+    return shown
 
 
 @pytest.mark.parametrize(
@@ -20,11 +33,44 @@ from chalicelib.api.logtext import clean
         ("10%\r50%\r100%\n", "100%"),
         ("tab\tstays, bell\a goes", "tab\tstays, bell goes"),
         ("if a\u202eb", "if ab"),
+        ("\u200fa\u200eb\u061cc\u2066d", "abcd"),
+        ("one\u2028two\u2029three", "onetwothree"),
+        ("half \ud800 a character", "half  a character"),
+        ("join\u200der stays, accents\u0301 too", "join\u200der stays, accents\u0301 too"),
         ("<script>alert(1)</script>", "<script>alert(1)</script>"),
         ("key AKIAIOSFODNN7EXAMPLE.", "key ***."),
         ("token ghp_" + "a" * 36, "token ***"),
         ("token github_pat_" + "a" * 30, "token ***"),
         ("slw_" + "a" * 43 + "0Ab12z", "***"),
+        ("key ASIAIOSFODNN7EXAMPLE", "key ***"),
+        (
+            "export AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPx",
+            "export AWS_SECRET_ACCESS_KEY=***",
+        ),
+        ('"SecretAccessKey": "wJalr"', '"SecretAccessKey": "wJalr"'),
+        ('"aws_session_token": "IQoJb3Jp", 1', '"aws_session_token": "***", 1'),
+        ("glpat-" + "a" * 20 + ".01.1a2b3c4d5", "***"),
+        ("token=glrt-t1_" + "A-b_c" * 5, "token=***"),
+        ("xoxb-123456789012-abcdefABCDEF", "***"),
+        ("xapp-1-A012-345-abcdef", "***"),
+        ("https://hooks.slack.com/services/T0/B0/abcdef", "https://hooks.slack.com/services/***"),
+        ("npm_" + "a1B2" * 9, "***"),
+        ("//registry.npmjs.org/:_authToken=abc-def", "//registry.npmjs.org/:_authToken=***"),
+        ("pypi-AgEIcHlwaS5vcmc" + "x" * 40, "***"),
+        ("dckr_pat_" + "a-B_" * 6, "***"),
+        ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig-na_ture!", "jwt ***!"),
+        ("> Authorization: Basic dXNlcjpwYXNz", "> Authorization: Basic ***"),
+        ("'authorization': 'Bearer abc'", "'authorization': 'Bearer ***'"),
+        ("Authorization: " + "k" * 20, "Authorization: ***"),
+        ("authorization: none needed", "authorization: none needed"),
+        ("PRIVATE-TOKEN: abcdef", "PRIVATE-TOKEN: ***"),
+        ("sent bearer " + "x" * 16, "sent bearer ***"),
+        ("a bearer of news", "a bearer of news"),
+        ("k=-----BEGIN RSA PRIVATE KEY-----\\nMII\\n-----END RSA PRIVATE KEY-----;", "k=***;"),
+        ("-----BEGIN PRIVATE KEY-----\\nMIIE", "***"),
+        ("-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----"),
+        ("eyJust a word.eyJ", "eyJust a word.eyJ"),
+        ("sha256:" + "0a" * 32, "sha256:" + "0a" * 32),
         ("https://user:hunter2@github.com/a", "https://***@github.com/a"),
         ("https://github.com/a:b@c", "https://github.com/a:b@c"),
     ],
@@ -36,3 +82,182 @@ def test_a_line_is_shown_without_control_sequences_and_secrets(line: str, shown:
 @given(st.text(alphabet=st.sampled_from("\x1b[]0;mHx\x07\\\r\n\x9b ")))
 def test_no_escape_is_left_of_any_line(line: str) -> None:
     assert not set(clean(line)) & {"\x1b", "\x9b", "\r", "\n", "\x07"}
+
+
+# Known secrets, in every form and however they are split.
+
+SECRETS = [
+    "q8Zr0TnW4xKe7LhB2sVd9GpY",
+    "It's a Secret/to+Everybody?",
+    "p\u00e4ssw\u00f6rd-mit-\u20ac",
+    "hunter2!",
+]
+
+
+def escaped(text: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in text.encode())
+
+
+def b64(before: int, encode: Callable[[bytes], bytes]) -> Callable[[str], str]:
+    return lambda secret: encode(b"x" * before + secret.encode() + b"tail").decode()
+
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "percent": lambda secret: quote(secret, safe=""),
+    "percent, slashes kept": quote,
+    "percent, in small letters": lambda secret: re.sub(
+        "%..", lambda escape: escape[0].lower(), quote(secret, safe="")
+    ),
+    "a web form": quote_plus,
+    "every byte escaped": escaped,
+    **{f"base64 after {n}": b64(n, base64.b64encode) for n in range(3)},
+    **{f"base64url after {n}": b64(n, base64.urlsafe_b64encode) for n in range(3)},
+    "base64 escaped": lambda secret: quote(base64.b64encode(secret.encode()).decode(), safe=""),
+}
+
+
+def core(form: str, secret: str, text: str) -> str:
+    """The part of `text` that the secret alone decides; around it stands what may be shown."""
+    if not form.startswith("base64"):
+        return text
+    before = int(form[-1]) if form[-1].isdigit() else 0
+    start = (before * 8 + 5) // 6
+    return text[start : (before + len(secret.encode())) * 8 // 6]
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logtext, "known_secrets", lambda: tuple(SECRETS))
+
+
+def pieces(text: str) -> set[str]:
+    """What would give a text away."""
+    return {text[at : at + PART] for at in range(len(text) - PART + 1)}
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_known_secret_is_hidden_in_every_form(form: str, secret: str) -> None:
+    text = FORMS[form](secret)
+    inner = core(form, secret, text)
+    shown = clean(f"before {text} after")
+    assert MASK in shown
+    assert inner not in shown
+    assert not pieces(inner) & pieces(shown)
+    assert shown.startswith("before ")
+    assert shown.endswith(" after")
+
+
+@given(
+    secret=st.sampled_from(SECRETS),
+    form=st.sampled_from(sorted(FORMS)),
+    cuts=st.sets(st.integers(0, 100), max_size=6),
+    pages=st.sets(st.integers(0, 8), max_size=4),
+    numbered=st.booleans(),
+)
+def test_no_split_over_lines_and_pages_gives_a_known_secret_away(
+    secret: str, form: str, cuts: set[int], pages: set[int], numbered: bool
+) -> None:
+    text = FORMS[form](secret)
+    inner = core(form, secret, text)
+    whole = f"before {text} after"
+    begins = whole.index(inner)
+    at = sorted({begins + cut % (len(inner) + 1) for cut in cuts})
+    bounds = list(zip([0, *at], [*at, len(whole)], strict=True))
+    ends = sorted({page for page in pages if 0 < page < len(bounds)})
+    for first, last in zip([0, *ends], [*ends, len(bounds)], strict=True):
+        lines = [
+            f"#7 0.{number} {whole[a:b]}" if numbered and number else whole[a:b]
+            for number, (a, b) in enumerate(bounds[first:last], first)
+        ]
+        shown = clean_lines(lines)
+        assert len(shown) == len(lines)
+        start, end = bounds[first][0], bounds[last - 1][1]
+        here = whole[max(start, begins) : min(end, begins + len(inner))]
+        # Fewer characters than can be told from other text are shown. An escape is one, and of two
+        # more there may be two digits each at the page's ends.
+        if len(here) >= (3 * PART + 4 if "%" in text else PART):
+            lined = "".join(re.sub(r"^#7 0\.\d ", "", line) for line in shown)
+            assert not pieces(here) & pieces(lined), (lines, shown)
+
+
+@given(
+    st.lists(st.text(alphabet="abcdefgh XYZ.:-_0123/=<>()\u00fc\u65e5", max_size=80), max_size=20)
+)
+def test_a_text_without_secrets_is_not_changed(lines: list[str]) -> None:
+    shown = mask_known(lines, ["~q8Zr0TnW4xKe7LhB2sVd9GpY~"], MASK)
+    assert shown == lines
+
+
+@given(st.lists(st.text(max_size=40), max_size=10))
+def test_as_many_lines_come_out_as_went_in(lines: list[str]) -> None:
+    assert len(clean_lines(lines)) == len(lines)
+
+
+def test_a_short_secret_cannot_be_told_from_other_text() -> None:
+    assert mask_known(["the cat sat"], ["cat"], MASK) == ["the cat sat"]
+    assert len("cat") < SHORTEST
+
+
+def test_two_secrets_that_overlap_are_both_hidden() -> None:
+    assert mask_known(["x abcdefghij y"], ["abcdefg", "defghij"], MASK) == ["x *** y"]
+
+
+# Keys of several lines.
+
+BODY = base64.b64encode(bytes(range(256)) * 3).decode()
+KEY = [
+    "-----BEGIN RSA PRIVATE KEY-----",
+    *(BODY[at : at + 64] for at in range(0, 300, 64)),
+    "c2hvcnQ=",
+    "-----END RSA PRIVATE KEY-----",
+]
+
+
+@pytest.mark.parametrize("prefix", ["", "#12 0.345 ", "   "])
+@pytest.mark.parametrize("cut", range(len(KEY) - 1))
+def test_a_private_key_is_hidden_wherever_its_lines_are_cut_into_pages(
+    cut: int, prefix: str
+) -> None:
+    lines = ["before", *(prefix + line for line in KEY), "after"]
+    shown = clean_lines(lines[:cut]) + clean_lines(lines[cut:])
+    assert len(shown) == len(lines)
+    assert not [line for line in shown if any(part in line for part in KEY[1:-2])]
+    assert (shown[0], shown[-1]) == ("before", "after")
+
+
+def test_lines_of_other_steps_between_those_of_a_key_are_shown() -> None:
+    lines = [KEY[0], KEY[1], "#5 building the rest", KEY[2], KEY[-1], "done"]
+    shown = clean_lines(lines)
+    assert shown[1:] == ["***", "#5 building the rest", "***", KEY[-1], "done"]
+
+
+def test_digests_are_no_keys() -> None:
+    digests = ["0123456789abcdef" * 4, "ABCDEF0123456789" * 4]
+    assert clean_lines(digests) == digests
+
+
+def test_a_text_of_lines_becomes_one_line_without_secrets() -> None:
+    text = f"Error:\r\n  no {SECRETS[0]}\n\x1b[31mred"
+    assert clean_text(text) == "Error:   no *** red"
+    assert clean_text("") == ""
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "\x1b]", "\x1b[0;", "\x1b", "\r", "://a:", "eyJ", "eyJ-", "eyJaaaaaaaa.", ".glpat-",
+        "xoxb-", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "authorization: ", "bearer ",
+        "ghp_", "_auth=", "AKIA", "slw_", "%", "%4", "%41", "a", "A1", "= ", "_password ",
+        "#1 0.1 ", "q8Zr", SECRETS[0], SECRETS[0][:-1], SECRETS[1][:9],
+    ],
+)  # fmt: skip
+def test_no_text_takes_long(piece: str) -> None:
+    """CloudWatch's pages are of 1 MB at most; a quarter of it in one line, and in many."""
+    size = 256 * 1024
+    long = piece * (size // len(piece))
+    for lines in ([long], [piece] * (size // 32)):
+        began = time.process_time()
+        clean_lines(lines)
+        assert time.process_time() - began < 2

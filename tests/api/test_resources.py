@@ -11,7 +11,7 @@ from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
 from chalicelib.store.jobs import end, get_build, opened, service_key
 from chalicelib.store.models import Build, Deployment, Service
 from chalicelib.store.moves import change, commit, create
-from tests.builders import SHA
+from tests.builders import SHA, WEBHOOK_SECRET
 from tests.client import Api
 
 DIGEST = "sha256:" + "a" * 64
@@ -108,6 +108,7 @@ def test_a_service_starts_with_sensible_settings(api: Api, project: int) -> None
         "name": "web",
         "git_url": "https://github.com/Codertocat/Hello-World.git",
         "branch": "main",
+        "submodules": False,
         "context_path": ".",
         "dockerfile": "Dockerfile",
         "platforms": ["linux/amd64"],
@@ -387,3 +388,37 @@ def test_a_log_can_be_read_as_plain_text(api: Api, log: str) -> None:
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.text == "#1 load\nred ***\n<b>done</b>\n"
     assert answer.headers["x-next-cursor"]
+
+
+def test_the_webhooks_secret_is_in_no_page_of_a_log(api: Api, log: str) -> None:
+    logs = aws_client("logs")
+    stream = {"logGroupName": "/slipway/builds", "logStreamName": "build-1/0f0f"}
+    later = clock.now() * 1000 + 10
+    for number, line in enumerate([f"< {WEBHOOK_SECRET[:9]}", f"{WEBHOOK_SECRET[9:]} >"]):
+        logs.put_log_events(**stream, logEvents=[{"timestamp": later + number, "message": line}])
+    together = [line["message"] for line in api.get(log).body["lines"]]
+    assert together[3:] == ["< ***", "*** >"]
+    shown, cursor = [], ""
+    for _ in range(5):
+        page = api.get(f"{log}?limit=1{cursor}").body
+        shown += [line["message"] for line in page["lines"]]
+        cursor = f"&cursor={page['next_cursor']}"
+    assert shown == together
+
+
+def test_what_a_build_says_of_its_commit_and_its_end_is_cleaned(api: Api, service: int) -> None:
+    api.post(f"/v1/cicd/services/{service}/build", {})
+    commit(
+        end(
+            get_build(1),
+            BuildStatus.FAILED,
+            Build.commit_message.set(f"\x1b[31mUse {WEBHOOK_SECRET}\u202e"),
+            Build.author.set("Ada\u200f ghp_" + "a" * 36),
+            at=clock.now(),
+            error="BUILD FAILED:\nfatal: https://me:hunter2@github.com/x refused\r\n",
+        )
+    )
+    build = api.get("/v1/cicd/builds/1").body
+    assert (build["commit_message"], build["author"]) == ("Use ***", "Ada ***")
+    assert build["error"] == "BUILD FAILED: fatal: https://***@github.com/x refused"
+    assert api.get("/v1/cicd/jobs/build-1").body["error"] == build["error"]

@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
+from chalicelib.api.logtext import clean_lines
 from chalicelib.aws import clients
 from chalicelib.settings import settings
 from tests.builders import WEBHOOK_SECRET, delivery_headers
@@ -499,3 +500,9 @@ def test_no_secret_is_ever_in_an_answer_a_log_a_row_or_a_repr(
     texts += [f"{answer.headers} {answer.text}" for answer in answers]
     assert "slipway/hook" in caplog.text
     assert not [(canary, text) for canary in canaries for text in texts if canary in text]
+
+
+def test_both_secrets_are_hidden_in_what_a_build_prints(cloud: Cloud, configure: Configure) -> None:
+    configure(keep_secret("the-new-hush the-old-hush"))
+    shown = clean_lines(["echo the-new-hush", "and the-old-hush, too"])
+    assert "hush" not in " ".join(shown)

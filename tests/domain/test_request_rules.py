@@ -17,6 +17,8 @@ BUILD: dict[str, Any] = {
     "git_url": "https://github.com/acme/app.git",
     "git_ref": "main",
     "git_sha": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+    "git_credential": None,
+    "submodules": False,
     "context_path": "services/api",
     "dockerfile": "Dockerfile",
     "platforms": ["linux/amd64", "linux/arm64"],
@@ -28,12 +30,38 @@ BUILD: dict[str, Any] = {
 }
 
 
+CREDENTIAL = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/shop-a1B2c3"
+
+
+@given(st.fixed_dictionaries({name: st.text() for name, v in BUILD.items() if type(v) is str}))
+def test_nothing_that_is_asked_for_is_more_than_plain_text_in_one_of_our_variables(
+    asked: dict[str, str],
+) -> None:
+    """Not GIT_TRACE, which would tell the log what git sends, and no second secret."""
+    names = {
+        variable["name"]: variable["type"]
+        for variable in start_build_request(**{**BUILD, **asked})["environmentVariablesOverride"]
+    }
+    assert set(names.values()) == {"PLAINTEXT"}
+    assert {name for name in names if name.startswith("GIT_")} == {"GIT_URL", "GIT_REF", "GIT_SHA"}
+
+
+def test_the_one_secret_is_the_project_s_git_credential() -> None:
+    variables = start_build_request(**{**BUILD, "git_credential": CREDENTIAL})[
+        "environmentVariablesOverride"
+    ]
+    assert [variable for variable in variables if variable["type"] != "PLAINTEXT"] == [
+        {"name": "GIT_CREDENTIAL", "value": CREDENTIAL, "type": "SECRETS_MANAGER"}
+    ]
+
+
 def test_a_build_is_started_with_variables_only() -> None:
     variables = {
         "JOB_ID": "build-123",
         "GIT_URL": "https://github.com/acme/app.git",
         "GIT_REF": "main",
         "GIT_SHA": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+        "SUBMODULES": "false",
         "CONTEXT_PATH": "services/api",
         "DOCKERFILE": "Dockerfile",
         "PLATFORMS": "linux/amd64,linux/arm64",

@@ -142,9 +142,11 @@ def test_what_the_code_calls_is_granted_and_nothing_else() -> None:
     assert ours == CALLED
 
 
-def test_the_api_alone_touches_tokens_projects_and_receipts() -> None:
+def test_the_api_alone_touches_tokens_and_receipts_and_changes_projects() -> None:
     for name in ALL:
-        for table in ("tokens", "projects", "receipts"):
+        projects = {row for row in _granted_rows(name) if row[1].startswith("slipway-projects")}
+        assert name == "api" or projects == {("GetItem", "slipway-projects")}
+        for table in ("tokens", "receipts"):
             actions = {
                 action for action, place in _granted_rows(name) if place == f"slipway-{table}"
             }

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
+from fnmatch import fnmatch, fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -269,15 +269,34 @@ def test_every_alarm_tells_the_topic_when_there_is_one(resources: dict[str, Any]
         assert nobody == {"Ref": "AWS::NoValue"}
 
 
-def test_a_build_may_log_and_push_and_nothing_else(resources: dict[str, Any]) -> None:
+def _build_role(resources: dict[str, Any]) -> list[dict[str, Any]]:
     (policy,) = resources["BuildRole"]["Properties"]["Policies"]
-    statements = policy["PolicyDocument"]["Statement"]
+    statements: list[dict[str, Any]] = policy["PolicyDocument"]["Statement"]
+    return statements
+
+
+def test_a_build_may_log_push_and_read_git_credentials_and_nothing_else(
+    resources: dict[str, Any],
+) -> None:
     actions = {
         a
-        for s in statements
+        for s in _build_role(resources)
         for a in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])
     }
-    assert {action.split(":")[0] for action in actions} == {"logs", "ecr"}
+    assert {action.split(":")[0] for action in actions} == {"logs", "ecr", "secretsmanager"}
+
+
+def test_a_build_may_read_secrets_below_slipway_but_no_webhook_secret(
+    resources: dict[str, Any],
+) -> None:
+    found = {
+        statement["Effect"]: statement["Resource"]["Sub"].rpartition(":secret:")[2]
+        for statement in _build_role(resources)
+        if statement["Action"] == "secretsmanager:GetSecretValue"
+    }
+    assert found == {"Allow": "slipway/*", "Deny": "${ResourcePrefix}/webhook*"}
+    webhook = resources["WebhookSecret"]["Properties"]["Name"]["Sub"]
+    assert fnmatch(webhook, found["Deny"].replace("$", "[$]"))
 
 
 def test_the_outputs_are_the_environment_that_the_settings_read(stack: dict[str, Any]) -> None:

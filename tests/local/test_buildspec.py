@@ -5,158 +5,13 @@ import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import pytest
-from moto import mock_aws
-from types_boto3_codebuild.type_defs import BuildTypeDef
 
-from infra.local import clock, fidelity
-from infra.local.codebuild_agent import BuildAgent
-from infra.local.registry import Registry
+from tests.building import SIMULATED_DOCKER, Cloud, cloud, git, image, repository
 
-ROOT = Path(__file__).parents[2]
-BUILDSPEC = (ROOT / "infra" / "buildspec.yml").read_text()
-SIMULATED_DOCKER = ROOT / "infra" / "local" / "simulated_docker"
-GIT_URL = "https://github.com/team/app.git"
-
-
-def git(directory: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=Ada Lovelace", "-c", "user.email=ada@example.com"]
-    command = ["git", *identity, "-C", str(directory), *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=20, check=True
-    ).stdout.strip()
-
-
-@dataclass
-class Repository:
-    path: Path
-
-    def commit(self, message: str = "Say hello", **files: str) -> str:
-        """Commit files (`a__b` is a/b; a value "-> x" is a link to x) and return the commit."""
-        for name, text in files.items():
-            path = self.path / name.replace("__", "/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if text.startswith("-> "):
-                path.symlink_to(text.removeprefix("-> "))
-            else:
-                path.write_text(text)
-        git(self.path, "add", "--all")
-        git(self.path, "commit", "--quiet", "--allow-empty", "--message", message)
-        return git(self.path, "rev-parse", "HEAD")
-
-
-@dataclass
-class Outcome:
-    build: BuildTypeDef
-    log: str
-
-    @property
-    def status(self) -> str:
-        return self.build["buildStatus"]
-
-    @property
-    def exported(self) -> dict[str, str]:
-        return {v["name"]: v["value"] for v in self.build["exportedEnvironmentVariables"]}
-
-
-class Cloud:
-    """What one build needs: a project, a registry, an agent whose git reads `repository`."""
-
-    def __init__(self, registry: Registry, repository: Repository) -> None:
-        self.registry = registry
-        self.repository = repository
-        self._codebuild = boto3.client("codebuild")
-        self._codebuild.create_project(
-            name="slipway-builds",
-            source={"type": "NO_SOURCE", "buildspec": BUILDSPEC},
-            artifacts={"type": "NO_ARTIFACTS"},
-            environment={
-                "type": "LINUX_CONTAINER",
-                "image": "aws/codebuild/standard:7.0",
-                "computeType": "BUILD_GENERAL1_SMALL",
-            },
-            serviceRole="arn:aws:iam::123456789012:role/builds",
-        )
-
-    def build(self, environment: dict[str, str] | None = None, /, **variables: str) -> Outcome:
-        request = {
-            "JOB_ID": "build-1",
-            "GIT_URL": GIT_URL,
-            "GIT_REF": "main",
-            "GIT_SHA": "",
-            "CONTEXT_PATH": ".",
-            "DOCKERFILE": "Dockerfile",
-            "PLATFORMS": "linux/amd64",
-            "BUILD_ARGS": "{}",
-            "IMAGE": f"{self.registry.host}/team/app",
-            "IMAGE_TAG": f"main-{uuid.uuid4()}",
-            **variables,
-        }
-        started = self._codebuild.start_build(
-            projectName="slipway-builds",
-            environmentVariablesOverride=[
-                {"name": name, "value": value, "type": "PLAINTEXT"}
-                for name, value in request.items()
-            ],
-        )["build"]
-        BuildAgent(environment=environment or {}, max_builds=1).run_one()
-        build = self._codebuild.batch_get_builds(ids=[started["id"]])["builds"][0]
-        events = boto3.client("logs").get_log_events(
-            logGroupName=build["logs"]["groupName"],
-            logStreamName=build["logs"]["streamName"],
-            startFromHead=True,
-        )["events"]
-        return Outcome(build, "".join(event["message"] for event in events))
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    path = tmp_path / "repository"
-    path.mkdir()
-    git(path, "init", "--quiet", "--initial-branch", "main")
-    made = Repository(path)
-    made.commit(Dockerfile='FROM scratch\nLABEL one=1 two="a b"\nCOPY . /\n')
-    return made
-
-
-@pytest.fixture
-def cloud(
-    tmp_path: Path, repository: Repository, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Cloud]:
-    fidelity.install()
-    clock.reset()
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    # git rewrites the only address there is to the repository made here.
-    rewritten = f"url.file://{repository.path}.insteadOf"
-    environment = {
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "PATH": f"{SIMULATED_DOCKER}:{os.environ['PATH']}",
-        "GIT_ALLOW_PROTOCOL": "file",
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": rewritten,
-        "GIT_CONFIG_VALUE_0": GIT_URL,
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    with mock_aws():
-        boto3.client("ecr").create_repository(repositoryName="team/app")
-        registry = Registry(tmp_path / "registry")
-        registry.start()
-        yield Cloud(registry, repository)
-        registry.stop()
-
-
-def image(tag: str) -> str:
-    """The digest that ECR has for a tag."""
-    found = boto3.client("ecr").describe_images(
-        repositoryName="team/app", imageIds=[{"imageTag": tag}]
-    )
-    return found["imageDetails"][0]["imageDigest"]
+__all__ = ["cloud", "repository"]
 
 
 def test_a_branch_becomes_an_image(cloud: Cloud) -> None:
@@ -362,7 +217,7 @@ with open(os.environ["RECORD"], "a") as file:
 if "--password-stdin" in sys.argv and sys.stdin.read() != "password\\n":
     sys.exit("wrong password")
 if sys.argv[1:3] == ["buildx", "inspect"]:
-    name = sys.argv[3]
+    name = sys.argv[-1]
     print("Name:   " + name)
     print("Driver: " + ("docker" if name == "default" else "docker-container"))
     print("Platforms: linux/amd64*, linux/386")
@@ -394,9 +249,9 @@ def test_on_aws_buildx_runs_in_a_container_of_its_own(cloud: Cloud, tmp_path: Pa
     )
     assert done.status == "SUCCEEDED", done.log
     calls = [json.loads(line)[1:] for line in record.read_text().splitlines()]
-    assert ["login", "--username", "AWS", "--password-stdin", registry] in calls
+    assert ["login", "--username", "AWS", "--password-stdin", "--", registry] in calls
     binfmt = "tonistiigi/binfmt:qemu-v9.2.2"
-    assert ["run", "--privileged", "--rm", binfmt, "--install", "all"] in calls
+    assert ["run", "--privileged", "--rm", "--", binfmt, "--install", "all"] in calls
     create = next(call for call in calls if call[:2] == ["buildx", "create"])
     assert create[-2:] == ["--driver-opt", "image=moby/buildkit:v0.13.1"]
     build = calls[-1]

@@ -8,6 +8,7 @@ BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 
 def test_a_build_is_started_with_everything_that_was_asked_for(cloud: Cloud, calls: Calls) -> None:
     cloud.change_service(
+        submodules=True,
         context_path="services/api",
         dockerfile="docker/Dockerfile.prod",
         platforms=["linux/amd64", "linux/arm64"],
@@ -21,6 +22,7 @@ def test_a_build_is_started_with_everything_that_was_asked_for(cloud: Cloud, cal
         "GIT_URL": "https://github.com/Codertocat/Hello-World.git",
         "GIT_REF": "master",
         "GIT_SHA": sha(0xABC),
+        "SUBMODULES": "true",
         "CONTEXT_PATH": "services/api",
         "DOCKERFILE": "docker/Dockerfile.prod",
         "PLATFORMS": "linux/amd64,linux/arm64",

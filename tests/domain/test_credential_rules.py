@@ -1,0 +1,68 @@
+"""Which secrets a project may name as its git credential."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.domain.credentials import parse_git_credential
+from chalicelib.errors import InvalidInput
+
+ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/shop-a1B2c3"
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        ARN,
+        "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:slipway/git/shop-a1B2c3",
+        "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:slipway/a_b+c=d.e@f-a1B2c3",
+    ],
+)
+def test_a_secret_below_slipway_is_a_git_credential(arn: str) -> None:
+    assert parse_git_credential(arn) == arn
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        7,
+        "",
+        "ghp_0123456789abcdefghijklmnopqrstuvwxyz",
+        "slipway/shop",
+        ARN.replace("slipway/shop", "slipway"),
+        ARN.replace("slipway/shop", "other/shop"),
+        ARN.replace("slipway/shop-a1B2c3", "slipway/"),
+        ARN.replace("slipway/", "slipway-dev/"),
+        f"{ARN}:password",
+        f"{ARN}::AWSPREVIOUS:",
+        f"{ARN}*",
+        f"{ARN}?",
+        f"{ARN}\n",
+        f" {ARN}",
+        ARN + "x" * 512,
+        ARN.replace("secretsmanager", "ssm"),
+        ARN.replace("123456789012", "12345678901"),
+        ARN.replace("123456789012", "\N{FULLWIDTH DIGIT ONE}" * 12),
+        ARN.replace("eu-west-1", "*"),
+        ARN.replace("eu-west-1", ""),
+        ARN.replace("shop", "$(id)"),
+    ],
+)
+def test_nothing_else_is(value: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_git_credential(value)
+    assert (refused.value.code, refused.value.field) == ("invalid_git_credential", "git_credential")
+    assert not isinstance(value, str) or len(value) < 8 or value not in refused.value.detail
+
+
+@given(st.text())
+def test_whatever_follows_is_part_of_the_name_or_refused(text: str) -> None:
+    try:
+        parsed = parse_git_credential(ARN + text)
+    except InvalidInput:
+        return
+    assert parsed == ARN + text
+    assert parsed.count(":") == ARN.count(":")
+    assert parsed.isascii()
+    assert not set(parsed) & set("*?$ \n\"'")

@@ -1,0 +1,93 @@
+"""The text of the buildspec: what is hostile stands in quotes, and no value can be an option."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+import yaml
+
+from infra.package import ROOT
+
+SPEC = yaml.safe_load((ROOT / "infra/buildspec.yml").read_text())
+COMMANDS = {
+    command.strip().splitlines()[0]: command
+    for phase in SPEC["phases"].values()
+    for command in phase["commands"]
+}
+# Lists of whole options, made by the buildspec itself.
+OPTIONS = {"${options[@]}", "${build_args[@]}"}
+# Options whose value is the next word.
+TAKES_VALUE = {
+    "-C", "--builder", "--driver", "--driver-opt", "--file", "--label", "--name", "--platform",
+    "--progress", "--tag", "--username",
+}  # fmt: skip
+
+
+def calls(command: str) -> Iterator[list[str]]:
+    """The words of each call of git and docker, without their quotes; expansions stay."""
+    text = re.sub(r"\\\n", " ", command)
+    for match in re.finditer(r"(?m)(?:^ *|[({!|&;] *)(?=(?:git|docker) )", text):
+        yield list(words(text[match.end() :]))
+
+
+def words(text: str) -> Iterator[str]:
+    """The words of the simple command that `text` begins with."""
+    word, quoted, depth = "", False, 0
+    for last, char in pairwise(f" {text}"):
+        if depth or (char == "(" and last == "$"):
+            depth += {"(": 1, ")": -1}.get(char, 0)
+            word += char
+        elif char == '"':
+            quoted = not quoted
+        elif quoted or char not in " \n;|&)":
+            word += char
+        else:
+            yield from [word] if word else []
+            word = ""
+            if char != " ":
+                return
+
+
+def test_the_buildspec_takes_its_values_from_the_request_and_nowhere_else() -> None:
+    assert set(SPEC["env"]) == {"shell", "exported-variables"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_shellcheck_has_nothing_to_say(name: str) -> None:
+    """It finds what is not quoted. SC2153 and SC2154: variables come from the request."""
+    checked = subprocess.run(
+        ["shellcheck", "--shell", "bash", "--exclude", "SC2153,SC2154", "-"],
+        input=COMMANDS[name],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_call_of_git_and_docker_ends_its_options_before_a_value(name: str) -> None:
+    for words in calls(COMMANDS[name]):
+        before = words[: words.index("--")] if "--" in words else words
+        for last, word in pairwise(before):
+            could_be_an_option = word.startswith("$") and word not in OPTIONS
+            assert not could_be_an_option or last in TAKES_VALUE, words
+
+
+def test_the_check_sees_the_calls_that_matter() -> None:
+    seen = [" ".join(words) for command in COMMANDS.values() for words in calls(command)]
+    assert "git -C $checkout config -- remote.origin.url $GIT_URL" in seen
+    for part in ("fetch --quiet", "submodule --quiet update", "buildx build", "git init", "login"):
+        assert [call for call in seen if part in call], (part, seen)
+
+
+def test_nothing_but_the_first_command_knows_the_credential() -> None:
+    first, *others = COMMANDS.values()
+    assert "GIT_CREDENTIAL" in first
+    for command in others:
+        assert command.count("GIT_CREDENTIAL") == 1
+        assert "\nunset GIT_CREDENTIAL\n" in command
+    assert "set -x" not in "".join(COMMANDS.values())

@@ -1,0 +1,292 @@
+"""Private repositories and submodules, over real https: who gets the credential, who does not."""
+
+import base64
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import pytest
+
+from tests.building import (
+    Cloud,
+    Outcome,
+    Repository,
+    Witness,
+    cloud,
+    git,
+    repository,
+    witness,
+)
+from tests.githost import GitHost, make_certificate
+
+__all__ = ["cloud", "repository", "witness"]
+
+TOKEN = "t0k3n-of/the+project=Zz~"
+
+
+@dataclass
+class Hosts:
+    """Two git hosts that share their repositories; `mine` is the one that builds fetch from."""
+
+    mine: GitHost
+    other: GitHost
+    cloud: Cloud
+    witness: Witness
+
+    def add(self, name: str) -> Repository:
+        """A new repository `team/<name>.git` on both hosts, with one commit."""
+        path = self.mine.root / "team" / f"{name}.git"
+        path.mkdir(parents=True)
+        git(path, "init", "--quiet", "--initial-branch", "main")
+        made = Repository(path)
+        made.commit(Dockerfile="FROM scratch\n", **{f"{name}.txt": name})
+        return made
+
+    def secret(self, value: str) -> str:
+        """The ARN of a new secret."""
+        secrets = boto3.client("secretsmanager", region_name="eu-west-1")
+        return secrets.create_secret(Name="slipway/shop", SecretString=value)["ARN"]
+
+    def build(self, *, secret: str | None = None, **variables: str) -> Outcome:
+        environment = {
+            **self.witness.environment,
+            "GIT_ALLOW_PROTOCOL": "https",
+            "GIT_SSL_CAINFO": str(self.mine.certificate),
+            # Somebody looks closely.
+            "GIT_TRACE": "1",
+            "GIT_TRACE_CURL": "1",
+            "GIT_TRACE_REDACT": "0",
+            "GIT_CURL_VERBOSE": "1",
+        }
+        url = f"{self.mine.url}/team/app.git"
+        return self.cloud.build(environment, secret=secret, **{"GIT_URL": url, **variables})
+
+
+@pytest.fixture
+def hosts(cloud: Cloud, witness: Witness, tmp_path: Path) -> Iterator[Hosts]:
+    certificate = make_certificate(tmp_path)
+    root = tmp_path / "hosted"
+    with ExitStack() as stack:
+        mine, other = (GitHost(root, name, certificate) for name in ("localhost", "127.0.0.1"))
+        for host in (mine, other):
+            stack.enter_context(host.serving())
+        yield Hosts(mine, other, cloud, witness)
+
+
+def is_unseen(secret: str, text: str) -> bool:
+    """Whether neither a secret nor what HTTP makes of it is anywhere in a text."""
+    user = secret if ":" in secret else f"x-access-token:{secret}"
+    forms = {secret, user, secret.rpartition(":")[2], base64.b64encode(user.encode()).decode()}
+    return not [form for form in forms if form in text]
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"), [(TOKEN, f"x-access-token:{TOKEN}"), (f"ci.bot:{TOKEN}", f"ci.bot:{TOKEN}")]
+)
+def test_a_private_repository_is_fetched_with_the_project_s_credential(
+    hosts: Hosts, value: str, sent: str
+) -> None:
+    sha = hosts.add("app").commit("Private")
+    hosts.mine.private["team/app"] = sent
+    done = hosts.build(secret=hosts.secret(value), GIT_SHA=sha)
+    assert done.status == "SUCCEEDED", done.log
+    assert done.exported["COMMIT_SHA"] == sha
+    assert hosts.mine.secrets_seen == {sent}
+
+
+def test_nothing_of_the_credential_is_left_when_docker_builds(hosts: Hosts) -> None:
+    hosts.add("app")
+    hosts.mine.private["team/app"] = f"x-access-token:{TOKEN}"
+    done = hosts.build(secret=hosts.secret(TOKEN))
+    assert done.status == "SUCCEEDED", done.log
+    seen = hosts.witness.build
+    assert ".git/config" in seen["files"]
+    assert "private/config" in seen["beside"]
+    assert "private/askpass" not in seen["beside"]
+    names = [name for name in seen["environment"] if "CREDENTIAL" in name or "ASKPASS" in name]
+    assert names == []
+    assert is_unseen(TOKEN, hosts.witness.text + done.log + str(done.build))
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_without_a_credential_what_is_public_is_built_and_what_is_not_fails(
+    hosts: Hosts, private: bool
+) -> None:
+    hosts.add("app")
+    if private:
+        hosts.mine.private["team/app"] = f"x-access-token:{TOKEN}"
+    done = hosts.build()
+    assert done.status == ("FAILED" if private else "SUCCEEDED"), done.log
+    assert ("a private repository needs its project's git_credential" in done.log) is private
+    assert hosts.mine.secrets_seen == set()
+
+
+def test_a_public_repository_is_told_no_secret(hosts: Hosts) -> None:
+    hosts.add("app")
+    assert hosts.build(secret=hosts.secret(TOKEN)).status == "SUCCEEDED"
+    assert hosts.mine.secrets_seen == set()
+
+
+def test_a_credential_that_is_wrong_fails_the_build_and_stays_secret(hosts: Hosts) -> None:
+    hosts.add("app")
+    hosts.mine.private["team/app"] = "x-access-token:another"
+    done = hosts.build(secret=hosts.secret(TOKEN))
+    assert done.status == "FAILED"
+    assert "Authentication failed" in done.log
+    assert is_unseen(TOKEN, done.log + str(done.build))
+
+
+def test_a_repository_that_was_renamed_on_its_host_is_found(hosts: Hosts) -> None:
+    sha = hosts.add("app").commit()
+    hosts.mine.moved["team/old"] = f"{hosts.mine.url}/team/app"
+    hosts.mine.private["team/app"] = f"x-access-token:{TOKEN}"
+    old = f"{hosts.mine.url}/team/old.git"
+    done = hosts.build(secret=hosts.secret(TOKEN), GIT_URL=old, GIT_SHA=sha)
+    assert done.status == "SUCCEEDED", done.log
+    assert done.exported["COMMIT_SHA"] == sha
+
+
+def test_another_host_gets_nothing_wherever_a_redirect_leads(hosts: Hosts) -> None:
+    hosts.add("app")
+    hosts.mine.moved["team/app"] = f"{hosts.other.url}/team/app"
+    hosts.other.private["team/app"] = f"x-access-token:{TOKEN}"
+    done = hosts.build(secret=hosts.secret(TOKEN))
+    assert done.status == "FAILED"
+    assert hosts.other.repositories_seen() == {"team/app"}
+    assert hosts.other.secrets_seen == hosts.mine.secrets_seen == set()
+    assert is_unseen(TOKEN, done.log)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["with space", "two\nlines", '{"token": "abc"}', ":empty", "us er:token", "$(id)`id`:x"],
+)
+def test_a_secret_that_is_no_credential_fails_the_build_and_is_not_shown(
+    hosts: Hosts, value: str
+) -> None:
+    hosts.add("app")
+    done = hosts.build(secret=hosts.secret(value))
+    assert done.status == "FAILED"
+    assert "is neither a token nor user:token" in done.log
+    assert value not in done.log
+    assert hosts.mine.seen == []
+
+
+def test_a_secret_that_does_not_exist_fails_the_build_before_anything_runs(hosts: Hosts) -> None:
+    hosts.add("app")
+    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/none-a1B2c3"
+    done = hosts.build(secret=arn)
+    assert done.status == "FAILED"
+    failed = next(phase for phase in done.build["phases"] if phase["phaseStatus"] == "FAILED")
+    assert failed["phaseType"] == "DOWNLOAD_SOURCE"
+    assert "Secrets Manager can't find the specified secret" in failed["contexts"][0]["message"]
+    assert hosts.mine.seen == []
+
+
+# Submodules.
+
+
+def link(repository: Repository, commit: str, *, path: str, url: str, name: str = "lib") -> str:
+    """Commit a submodule as an attacker would, without asking git whether it is one."""
+    modules = f'[submodule "{name}"]\n\tpath = {path}\n\turl = {url}\n'
+    (repository.path / ".gitmodules").write_text(modules)
+    git(repository.path, "update-index", "--add", "--cacheinfo", f"160000,{commit},{path}")
+    git(repository.path, "add", ".gitmodules")
+    git(repository.path, "commit", "--quiet", "--message", "Link")
+    return git(repository.path, "rev-parse", "HEAD")
+
+
+def test_submodules_are_fetched_only_where_the_service_says_so(hosts: Hosts) -> None:
+    library = hosts.add("lib")
+    url = f"{hosts.mine.url}/team/lib.git"
+    sha = link(hosts.add("app"), library.commit(), path="deps/lib", url=url)
+    done = hosts.build(GIT_SHA=sha)
+    assert done.status == "SUCCEEDED", done.log
+    assert hosts.mine.repositories_seen() == {"team/app"}
+    assert "deps/lib/lib.txt" not in hosts.witness.build["files"]
+
+
+def test_a_submodule_is_fetched_at_its_recorded_commit_with_its_own_submodules(
+    hosts: Hosts,
+) -> None:
+    base = hosts.add("base")
+    library = hosts.add("lib")
+    recorded = link(library, base.commit(), path="base", url="../base.git")
+    library.commit("Later", late="later")
+    sha = link(hosts.add("app"), recorded, path="deps/lib", url="../lib.git")
+    for name in ("app", "lib", "base"):
+        hosts.mine.private[f"team/{name}"] = f"x-access-token:{TOKEN}"
+    done = hosts.build(secret=hosts.secret(TOKEN), GIT_SHA=sha, SUBMODULES="true")
+    assert done.status == "SUCCEEDED", done.log
+    files = hosts.witness.build["files"]
+    assert {"deps/lib/lib.txt", "deps/lib/base/base.txt"} <= set(files)
+    assert "deps/lib/late" not in files
+    assert is_unseen(TOKEN, hosts.witness.text + done.log)
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "path"),
+    [
+        ("{other}/team/lib.git", "lib", "lib"),
+        ("ext::sh -c touch% {touched}", "lib", "lib"),
+        ("file://{root}/team/lib.git", "lib", "lib"),
+        ("{root}/team/lib.git", "lib", "lib"),
+        ("../../../../../..{root}/team/lib.git", "lib", "lib"),
+        ("-u./{touched}", "lib", "lib"),
+        ("--upload-pack=touch {touched}", "lib", "lib"),
+        ("ssh://-oProxyCommand=touch%20{touched}/x", "lib", "lib"),
+        ("git@localhost:team/lib.git", "lib", "lib"),
+        ("{mine}/team/lib.git", "../../hooks", "lib"),
+        ("{mine}/team/lib.git", "lib", "-u./x"),
+        ("https://x@{othername}/team/lib.git", "lib", "lib"),
+        ("https:/{othername}/team/lib.git", "lib", "lib"),
+        ("{mine}@{othername}/team/lib.git", "lib", "lib"),
+        ("{mine}%0a.{othername}/team/lib.git", "lib", "lib"),
+    ],
+)
+def test_a_submodule_from_elsewhere_fails_the_build_and_nothing_else_happens(
+    hosts: Hosts, tmp_path: Path, url: str, name: str, path: str
+) -> None:
+    touched = tmp_path / "touched"
+    address = url.format(
+        mine=hosts.mine.url,
+        other=hosts.other.url,
+        othername=hosts.other.url.removeprefix("https://"),
+        root=hosts.mine.root,
+        touched=touched,
+    )
+    commit = hosts.add("lib").commit()
+    sha = link(hosts.add("app"), commit, path=path, url=address, name=name)
+    hosts.other.private["team/lib"] = f"x-access-token:{TOKEN}"
+    done = hosts.build(secret=hosts.secret(TOKEN), GIT_SHA=sha, SUBMODULES="true")
+    assert done.status == "FAILED", done.log
+    assert f"each comes from {hosts.mine.url}/" in done.log
+    assert not touched.exists()
+    assert hosts.other.seen == []
+    assert hosts.witness.text == ""
+    assert is_unseen(TOKEN, done.log)
+
+
+def test_a_submodule_that_is_nowhere_named_fails_the_build(hosts: Hosts) -> None:
+    app = hosts.add("app")
+    git(app.path, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},lib")
+    git(app.path, "commit", "--quiet", "--message", "Link")
+    done = hosts.build(SUBMODULES="true")
+    assert done.status == "FAILED"
+    assert "No url found for submodule path 'lib'" in done.log
+
+
+@pytest.mark.parametrize("update", ["!touch {0}", "rebase", "none"])
+def test_a_submodule_has_no_say_in_how_it_is_updated(
+    hosts: Hosts, tmp_path: Path, update: str
+) -> None:
+    touched = tmp_path / "touched"
+    url = f"{hosts.mine.url}/team/lib.git\n\tupdate = {update.format(touched)}"
+    sha = link(hosts.add("app"), hosts.add("lib").commit(), path="lib", url=url)
+    done = hosts.build(GIT_SHA=sha, SUBMODULES="true")
+    assert not touched.exists()
+    if not update.startswith("!"):
+        assert done.status == "SUCCEEDED", done.log
+        assert "lib/lib.txt" in hosts.witness.build["files"]
