@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.injector import KINDS
+from tests.faults.test_interleavings import PAIRS
+from tests.faults.use_cases import READINGS, USE_CASES
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/reliability.md").read_text()
+WORDS = {7: "seven", 8: "eight", 9: "nine"}
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
 
 
@@ -14,6 +19,12 @@ def test_every_failure_names_what_has_seen_it() -> None:
     table = PAGE.partition("<!-- failures -->")[2].partition("\n\n")[0].strip().splitlines()[2:]
     assert len(table) > 30
     assert all(re.search(r"`tests/[\w/]+\.py::\w+` \|$", line) for line in table)
+
+
+def test_the_proof_is_as_large_as_it_says() -> None:
+    assert f"| {len(USE_CASES) + len(READINGS)} use cases;" in PAGE
+    assert f"| {len(PAIRS)} pairs of things" in PAGE
+    assert f"each of {WORDS[len(KINDS)]} faults" in PAGE
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from infra.local import ecs
 from tests.client import Answer
-from tests.embedded import Cloud, cloud, sha
+from tests.embedded import CLUSTER, Cloud, cloud, sha
 from tests.faults import use_cases
 from tests.faults.injector import Injector
 from tests.faults.invariants import Ledger, check, check_settled
@@ -86,6 +87,20 @@ def cancel_and_wake(cloud: Cloud) -> Any:
     return answer
 
 
+def delete(cloud: Cloud) -> Any:
+    return cloud.api.delete(f"/v1/services/{cloud.service_id}")
+
+
+def fail_meanwhile(cloud: Cloud) -> None:
+    """Half a minute passes; another worker rolls out what is due, and its tasks die."""
+    cloud.advance(30)
+    cloud.wake("service-1")
+    rollout = ecs.engine().service(CLUSTER, "hello").deployments[0].rollout_state
+    if rollout == "IN_PROGRESS":
+        ecs.engine().fail(CLUSTER, "hello")
+    cloud.wake("service-1")
+
+
 BUILD, SERVICE = wake("build-1"), wake("service-1")
 
 PAIRS = (
@@ -100,6 +115,9 @@ PAIRS = (
             ("a rollout failed", use_cases.rollout_failed, SERVICE),
             ("a rollback begins", use_cases.rollback_asked, SERVICE),
             ("ECS is brought back", use_cases.to_be_brought_back, SERVICE),
+            ("a build that was started is found", use_cases.starting, BUILD),
+            ("a build that was not started is started anew", use_cases.not_started, BUILD),
+            ("a change from outside is seen", use_cases.changed_outside, SERVICE),
         )
     ),
     *(
@@ -109,6 +127,10 @@ PAIRS = (
             ("a build ends", use_cases.built, BUILD, "build-1"),
             ("a rollout begins", use_cases.to_be_deployed, SERVICE, "deploy-1"),
             ("a rollout ends", use_cases.rolled_out, SERVICE, "deploy-1"),
+            ("a build that was started is found", use_cases.starting, BUILD, "build-1"),
+            ("a build that was not started", use_cases.not_started, BUILD, "build-1"),
+            ("one ends, one waits", use_cases.rolled_out_and_one_waits, SERVICE, "deploy-4"),
+            ("one fails, one waits", use_cases.failed_and_one_waits, SERVICE, "deploy-4"),
         )
     ),
     Pair(
@@ -124,9 +146,16 @@ PAIRS = (
             ("a rollback begins", use_cases.rollback_asked),
             ("a rollback ends", use_cases.rollback_rolled_out),
             ("at rest", use_cases.two_releases),
+            ("one ends, one waits", use_cases.rolled_out_and_one_waits),
+            ("one fails, one waits", use_cases.failed_and_one_waits),
+            ("a late call is healed", use_cases.late_call),
+            ("changed outside", use_cases.changed_outside),
         )
         for what, request in (("a rollback", roll_back), ("a deployment", deploy))
     ),
+    Pair("a late call is healed, and a deletion", use_cases.late_call, SERVICE, delete),
+    Pair("a rollout is cancelled, and a deletion", use_cases.to_be_brought_back, SERVICE, delete),
+    Pair("a worker is held up", use_cases.to_be_deployed, SERVICE, fail_meanwhile),
     Pair("a build ends, and a rollback", use_cases.third_built, wake("build-3"), roll_back),
     Pair("a build ends, and a deployment", use_cases.third_built, wake("build-3"), deploy),
     Pair("one push, delivered twice", use_cases.nothing, push, push),

@@ -135,6 +135,11 @@ def rolling_out(cloud: Cloud) -> None:
     cloud.settle()
 
 
+def failed_and_one_waits(cloud: Cloud) -> None:
+    one_deploys_one_waits(cloud)
+    cloud.fail_rollout(settle=False)
+
+
 def told_of_its_job(cloud: Cloud) -> None:
     rolled_out(cloud)
     send(QUEUE, "deploy-1")
