@@ -5,17 +5,21 @@ declaration is what the OpenAPI document is made from. Chalice would turn an exc
 into its own answer before any middleware sees it, so the frame is around the view itself.
 """
 
+import base64
+import hashlib
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, wraps
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import msgspec
 from chalice.app import Blueprint, Request, Response
 
 from chalicelib import access, budget
+from chalicelib.api import cursors
 from chalicelib.api.bodies import raw_body, read_body
 from chalicelib.api.parameters import Parameter, parse_id, parse_query
 from chalicelib.api.problems import plain_problem, problem
@@ -33,6 +37,8 @@ NUMBERED = frozenset({"project_id", "service_id", "build_id", "deployment_id", "
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+# RFC 9110, section 8.8.3; weak tags compare equal to strong ones of the same value (13.1.2).
+_ENTITY_TAG = re.compile(r'(?:W/)?("[!#-~\x80-\xff]*")')
 
 
 # Answers again with what a request had made, by its number.
@@ -57,18 +63,28 @@ class Endpoint:
     details: Mapping[str, Any]
     repeat: Repeat | None
 
+    @property
+    def is_tagged(self) -> bool:
+        """Whether callers who have the answer can ask if it is still the same.
+
+        One resource is: lists and logs are mostly asked for once, or change all the time.
+        """
+        return self.method == "GET" and self.path.endswith("}")
+
 
 @dataclass(frozen=True)
 class Reply:
     """A view's answer where there is more to say than its body.
 
-    `location` is a path below this API's root. A body that is a str is sent as plain text.
+    `location` is a path below this API's root. A body that is a str is sent as plain text; where it
+    goes on is then said in `next_place`, and by other bodies in their `next_cursor`.
     """
 
     body: Any
     status: int | None = None
     location: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    next_place: str | None = None
 
 
 ENDPOINTS: list[Endpoint] = []
@@ -156,7 +172,7 @@ def finish(request: Request, get_response: Callable[[Request], Response]) -> Res
         response = refusal
     response.headers["X-Request-Id"] = name
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 
@@ -184,11 +200,13 @@ def _call_as(
     caller: access.Principal, endpoint: Endpoint, view: View, request: Request, ids: dict[str, str]
 ) -> Any:
     sent: dict[str, Any] = {name: _id(name, text) for name, text in ids.items()}
-    sent |= parse_query(request, endpoint.query)
+    path = endpoint.path.format(**sent)
+    query = parse_query(request, endpoint.query, path)
+    sent |= query.values
     if endpoint.body is not None:
         sent["body"] = read_body(request, endpoint.body, optional=endpoint.body_is_optional)
     if endpoint.repeat is None:
-        return view(caller, **sent)
+        return _linked(request, path, query.list_name, view(caller, **sent))
     return _once(endpoint.repeat, caller, request, partial(view, caller, **sent))
 
 
@@ -225,13 +243,48 @@ def _id(name: str, text: str) -> int | str:
     return parse_id(text) if name in NUMBERED else text
 
 
+def _linked(request: Request, path: str, list_name: str, answer: Any) -> Reply:
+    """The answer with a cursor for what follows, also as a link (RFC 8288) to the next page."""
+    reply = _reply(answer)
+    place = reply.next_place or getattr(reply.body, "next_cursor", None)
+    if not place:
+        return reply
+    cursor = cursors.seal(place, list_name)
+    query = urlencode({**(request.query_params or {}), "cursor": cursor})
+    link = ("Link", f'<{_root(request)}{path}?{query}>; rel="next"')
+    if isinstance(reply.body, str):
+        return replace(reply, headers=(*reply.headers, link, ("X-Next-Cursor", cursor)))
+    body = msgspec.structs.replace(reply.body, next_cursor=cursor)
+    return replace(reply, body=body, headers=(*reply.headers, link))
+
+
+def _reply(answer: Any) -> Reply:
+    return answer if isinstance(answer, Reply) else Reply(answer)
+
+
 def _respond(endpoint: Endpoint, request: Request, answer: Any) -> Response:
-    reply = answer if isinstance(answer, Reply) else Reply(answer)
+    reply = _reply(answer)
     headers: dict[str, str | list[str]] = {**dict(reply.headers)}
     if reply.location:
         headers["Location"] = _root(request) + reply.location
     body = _encoded(reply.body, headers)
+    if endpoint.is_tagged:
+        tag = _tag(body)
+        headers |= {"ETag": f"W/{tag}", "Cache-Control": "private, no-cache"}
+        if _is_known(tag, request.headers.get("if-none-match", "")):
+            del headers["Content-Type"]
+            return Response("", headers=headers, status_code=304)
     return Response(body, headers=headers, status_code=reply.status or endpoint.status)
+
+
+def _tag(body: str) -> str:
+    """What stands for this body. It is sent as a weak tag: API Gateway may compress the body."""
+    digest = hashlib.sha256(body.encode()).digest()[:15]
+    return f'"{base64.urlsafe_b64encode(digest).decode()}"'
+
+
+def _is_known(tag: str, if_none_match: str) -> bool:
+    return if_none_match.strip() == "*" or tag in _ENTITY_TAG.findall(if_none_match)
 
 
 def _encoded(body: Any, headers: dict[str, str | list[str]]) -> str:
@@ -247,4 +300,4 @@ def _encoded(body: Any, headers: dict[str, str | list[str]]) -> str:
 def _root(request: Request) -> str:
     """What precedes our paths: API Gateway puts the stage's name there, custom domains may not."""
     path = str(request.context.get("path", request.path)).rstrip("/")
-    return "/".join(path.split("/")[: -request.path.count("/")])
+    return quote("/".join(path.split("/")[: -request.path.count("/")]))

@@ -385,4 +385,5 @@ def test_a_log_can_be_read_as_plain_text(api: Api, log: str) -> None:
     answer = api.get(f"{log}?format=text")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.text == "#1 load\nred ***\n<b>done</b>\n"
-    assert answer.headers["x-next-cursor"]
+    rest = api.get(f"{log}?cursor={answer.headers['x-next-cursor']}").body
+    assert (rest["lines"], rest["next_cursor"]) == ([], answer.headers["x-next-cursor"])
