@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from chalice.app import Blueprint, Request, Response
 
-from chalicelib import access, budget
+from chalicelib import access, budget, correlation
 from chalicelib.api import cursors
 from chalicelib.api.bodies import raw_body, read_body
 from chalicelib.api.parameters import Parameter, parse_id, parse_query
@@ -152,17 +152,20 @@ class Routes(Blueprint):
             except SlipwayError as error:
                 return problem(error, request_id=request_id(request))
             except Exception:
-                name = request_id(request)
-                logger.exception("%s failed, request %s", endpoint.view, name)
-                return plain_problem(500, detail="this is a bug in Slipway", request_id=name)
+                logger.exception("%s failed", endpoint.view)
+                return plain_problem(
+                    500, detail="this is a bug in Slipway", request_id=request_id(request)
+                )
 
         return run
 
 
 def finish(request: Request, get_response: Callable[[Request], Response]) -> Response:
     """HTTP middleware: headers of every answer, and Chalice's own refusals in our shape."""
-    response = get_response(request)
     name = request_id(request)
+    with correlation.working_on(request_id=name):
+        response = get_response(request)
+        _note(request, response.status_code)
     if response.status_code >= 400 and not isinstance(response.body, str):
         refusal = plain_problem(
             response.status_code, detail=str(response.body.get("Message", "")), request_id=name
@@ -174,6 +177,16 @@ def finish(request: Request, get_response: Callable[[Request], Response]) -> Res
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
     return response
+
+
+def _note(request: Request, status: int) -> None:
+    """Log what changed something and what was refused; whoever polls would drown the rest.
+
+    The path is the route's and not the caller's: nothing that was sent gets into the log.
+    """
+    if request.method != "GET" or status >= 400:
+        level = logging.WARNING if status >= 500 else logging.INFO
+        logger.log(level, "%s %s: %d", request.method, request.path, status)
 
 
 def request_id(request: Request) -> str:

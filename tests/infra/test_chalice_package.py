@@ -80,6 +80,13 @@ def test_each_function_s_logs_are_kept_for_a_month(resources: dict[str, Any]) ->
     }
 
 
+def test_each_function_logs_json_with_the_fields_of_its_records(
+    resources: dict[str, Any],
+) -> None:
+    for function in _functions(resources).values():
+        assert function["LoggingConfig"] == {"LogFormat": "JSON", "ApplicationLogLevel": "INFO"}
+
+
 def test_wake_ups_come_one_by_one_from_the_queue(resources: dict[str, Any]) -> None:
     (event,) = _events(_functions(resources)["on_wakeup"])
     assert event["Type"] == "SQS"
