@@ -36,8 +36,9 @@ class Entry(msgspec.Struct, kw_only=True):
     role=Role.VIEWER,
     query=(PROJECT, SERVICE, LIMIT, CURSOR),
     answer=views.Page[Entry],
+    refusals=(403, 404),
 )
-def list_all(
+def list_audit_trail(
     caller: Principal,
     project_id: int | None,
     service_id: int | None,

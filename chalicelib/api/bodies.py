@@ -4,25 +4,16 @@ import json
 import re
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from chalice.app import Request
-from msgspec import Meta
 
 from chalicelib.errors import InvalidInput
 
 MAX_BYTES = 256 * 1024
 
 _S = TypeVar("_S", bound=msgspec.Struct)
-
-BuildArgs = Annotated[
-    dict[str, str],
-    Meta(
-        description="Build arguments by name. Not for secrets: whoever may read builds or the "
-        "image's history sees them."
-    ),
-]
 
 # The code of a value that is wrong; a field that is not here has one of its own, invalid_<field>.
 FIELD_CODES: Mapping[str, str] = {

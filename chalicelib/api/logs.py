@@ -39,6 +39,9 @@ class Log(msgspec.Struct, kw_only=True):
     role=Role.VIEWER,
     query=(LOG_LIMIT, LOG_CURSOR, LOG_FORMAT),
     answer=Log,
+    refusals=(409,),
+    headers=("Retry-After", "X-Next-Cursor"),
+    media_types=("text/plain",),
 )
 def get_build_logs(
     caller: Principal,

@@ -136,8 +136,8 @@ def _words(
     return Parameter(name, _one_of(words), default, schema, meaning, chooses)
 
 
-_TEXT = {"type": "string"}
-_CURSOR_MEANING = "The next_cursor of the answer before."
+_CURSOR = {"type": "string", "format": "cursor", "minLength": 1}
+_CURSOR_MEANING = "The next_cursor of the page before, of this very list."
 
 
 def _number(name: str, meaning: str) -> Parameter:
@@ -153,7 +153,7 @@ def _parse_number(text: str) -> int:
 
 
 LIMIT = _limit(20, 100)
-CURSOR = Parameter(CURSOR_NAME, _place, None, _TEXT, _CURSOR_MEANING)
+CURSOR = Parameter(CURSOR_NAME, _place, None, _CURSOR, _CURSOR_MEANING)
 BUILD_STATUS = _words("status", list(BuildStatus), None, "Only those of this status on the page.")
 DEPLOYMENT_STATUS = _words(
     "status", list(DeploymentStatus), None, "Only those of this status on the page."
@@ -164,5 +164,5 @@ JOB_TYPE = _words("type", list(TRANSITIONS), None, "Only those of this type on t
 JOB_STATUS = _words("status", list(JobStatus), None, "Only those of this status on the page.")
 # GetLogEvents in the CloudWatch Logs API reference: at most 10,000 events a call.
 LOG_LIMIT = _limit(1000, 10_000)
-LOG_CURSOR = Parameter(CURSOR_NAME, _log_token, None, _TEXT, _CURSOR_MEANING)
+LOG_CURSOR = Parameter(CURSOR_NAME, _log_token, None, _CURSOR, _CURSOR_MEANING)
 LOG_FORMAT = _words("format", ["json", "text"], "json", "How the lines are sent.", chooses=False)

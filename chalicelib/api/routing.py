@@ -60,24 +60,28 @@ class Endpoint:
     status: int
     answer: Any
     other_statuses: Sequence[int]
+    refusals: Sequence[int]
+    headers: Sequence[str]
+    media_types: Sequence[str]
     details: Mapping[str, Any]
     repeat: Repeat | None
+    group: str
 
     @property
     def is_tagged(self) -> bool:
         """Whether callers who have the answer can ask if it is still the same.
 
-        One resource is: lists and logs are mostly asked for once, or change all the time.
+        One resource or document is; lists and logs are asked for once, or change all the time.
         """
-        return self.method == "GET" and self.path.endswith("}")
+        return self.method == "GET" and self.path.endswith(("}", ".json", "/docs"))
 
 
 @dataclass(frozen=True)
 class Reply:
     """A view's answer where there is more to say than its body.
 
-    `location` is a path below this API's root. A body that is a str is sent as plain text; where it
-    goes on is then said in `next_place`, and by other bodies in their `next_cursor`.
+    `location` is a path below this API's root. A body that is a str is sent as it is; where it goes
+    on is then said in `next_place`, and by other bodies in their `next_cursor`.
     """
 
     body: Any
@@ -85,6 +89,7 @@ class Reply:
     location: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     next_place: str | None = None
+    media_type: str = "text/plain; charset=utf-8"
 
 
 ENDPOINTS: list[Endpoint] = []
@@ -105,6 +110,9 @@ class Routes(Blueprint):
         status: int = 200,
         answer: Any = None,
         other_statuses: Sequence[int] = (),
+        refusals: Sequence[int] = (),
+        headers: Sequence[str] = (),
+        media_types: Sequence[str] = (),
         details: Mapping[str, Any] | None = None,
         repeat: Repeat | None = None,
     ) -> Callable[[View], View]:
@@ -113,8 +121,10 @@ class Routes(Blueprint):
         With a role it is called with the Principal, without one with the Request; then by name
         with the path's ids, the query's parameters and, where a `body` is declared, the `body`.
         With `repeat` callers may send an Idempotency-Key, and the view gets `once`.
-        `other_statuses` come with the same `answer`; `details` are parts of the OpenAPI operation
-        that nothing here can know: what a view reads of the request by itself.
+        `other_statuses` come with the same `answer`; `refusals` and `headers` are those that do not
+        follow from the rest of the declaration, `media_types` what it answers that is not JSON, and
+        `details` parts of the OpenAPI operation that nothing here can know: what a view reads of
+        the request by itself.
         """
 
         def declare(view: View) -> View:
@@ -131,8 +141,12 @@ class Routes(Blueprint):
                 status,
                 answer,
                 tuple(other_statuses),
+                tuple(refusals),
+                tuple(headers),
+                tuple(media_types),
                 details or {},
                 repeat,
+                view.__module__.rpartition(".")[2],
             )
             ENDPOINTS.append(endpoint)
             # Media types are checked where a body is read; Chalice would want one of a GET, too.
@@ -280,7 +294,7 @@ def _respond(endpoint: Endpoint, request: Request, answer: Any) -> Response:
     headers: dict[str, str | list[str]] = {**dict(reply.headers)}
     if reply.location:
         headers["Location"] = _root(request) + reply.location
-    body = _encoded(reply.body, headers)
+    body = _encoded(reply, headers)
     if endpoint.is_tagged:
         tag = _tag(body)
         headers |= {"ETag": f"W/{tag}", "Cache-Control": "private, no-cache"}
@@ -300,14 +314,14 @@ def _is_known(tag: str, if_none_match: str) -> bool:
     return if_none_match.strip() == "*" or tag in _ENTITY_TAG.findall(if_none_match)
 
 
-def _encoded(body: Any, headers: dict[str, str | list[str]]) -> str:
-    if body is None:
+def _encoded(reply: Reply, headers: dict[str, str | list[str]]) -> str:
+    if reply.body is None:
         return ""
-    if isinstance(body, str):
-        headers["Content-Type"] = "text/plain; charset=utf-8"
-        return body
+    if isinstance(reply.body, str):
+        headers["Content-Type"] = reply.media_type
+        return reply.body
     headers["Content-Type"] = "application/json"
-    return msgspec.json.encode(body).decode()
+    return msgspec.json.encode(reply.body).decode()
 
 
 def _root(request: Request) -> str:

@@ -9,7 +9,15 @@ from msgspec import UNSET, Meta, UnsetType
 from chalicelib import access
 from chalicelib.access import Principal, load_project, load_project_to_fill, load_service
 from chalicelib.api import views
-from chalicelib.api.bodies import BuildArgs
+from chalicelib.api.fields import (
+    Branch,
+    BuildArgs,
+    ContextPath,
+    GitUrl,
+    ImageRepository,
+    Platforms,
+    RepositoryPath,
+)
 from chalicelib.api.parameters import CURSOR, LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.domain.build_args import parse_build_args
@@ -51,12 +59,12 @@ class NewService(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A service to be created; the three names of its ECS target come together or not at all."""
 
     name: ServiceName
-    git_url: str
-    image_repository: str
-    branch: str = "main"
-    context_path: str = "."
-    dockerfile: str = "Dockerfile"
-    platforms: list[str] = msgspec.field(default_factory=lambda: ["linux/amd64"])
+    git_url: GitUrl
+    image_repository: ImageRepository
+    branch: Branch = "main"
+    context_path: ContextPath = "."
+    dockerfile: RepositoryPath = "Dockerfile"
+    platforms: Platforms = msgspec.field(default_factory=lambda: ["linux/amd64"])
     build_args: BuildArgs = msgspec.field(default_factory=dict)
     ecs_cluster: EcsName | None = None
     ecs_service: EcsName | None = None

@@ -60,7 +60,13 @@ class CreatedToken(Token, kw_only=True):
 
 
 @routes.endpoint(
-    "POST", "/v1/tokens", role=Role.ADMIN, body=NewToken, status=201, answer=CreatedToken
+    "POST",
+    "/v1/tokens",
+    role=Role.ADMIN,
+    body=NewToken,
+    status=201,
+    answer=CreatedToken,
+    refusals=(404,),
 )
 def create_token(caller: Principal, body: NewToken) -> Reply:
     """Create a token; its secret is in this answer and never again."""

@@ -54,7 +54,7 @@ class _Handler(ChaliceRequestHandler):
             self._refuse(HTTPStatus.BAD_REQUEST)
 
     do_GET = do_PUT = do_POST = do_DELETE = _generic_handle  # noqa: N815  # http.server's names
-    do_HEAD = do_PATCH = do_OPTIONS = _generic_handle  # noqa: N815
+    do_HEAD = do_PATCH = do_OPTIONS = do_TRACE = _generic_handle  # noqa: N815
 
     def _refusal(self) -> HTTPStatus | None:
         length = self.headers.get("Content-Length", "0")
@@ -81,6 +81,14 @@ class _Handler(ChaliceRequestHandler):
         headers: dict[str, Any] = {**HEADERS, "X-Request-Id": request_id}
         document = json.dumps(refusal(status, request_id=request_id))
         self._send_http_response(status, headers, document)
+
+    def _send_http_response(self, code: int, headers: Any, body: Any) -> None:
+        """Without a body where HTTP has none: to HEAD, with 204 and 304 (RFC 9110, 6.4.1)."""
+        if self.command != "HEAD" and code not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+            super()._send_http_response(code, headers, body)
+            return
+        self.send_response(code)
+        self._send_headers(headers)
 
     def log_message(self, *_: Any) -> None:
         """One line a request would drown what matters."""
