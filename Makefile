@@ -41,7 +41,7 @@ soak: $(READY) ## long random stories with faults: make soak N=1000
 	$(PYTHON) -m tests.faults.soak $(N) $(ARGS)
 
 fuzz: $(READY) ## hold the served API to its OpenAPI document, with schemathesis
-	$(PYTHON) -m pytest -m fuzz tests/fuzz $(ARGS)
+	$(PYTHON) -m pytest -s -m fuzz tests/fuzz $(ARGS)
 
 check: $(READY) ## format, lint, types, templates, tests: all that must hold
 	$(PYTHON) -m ruff format --check --quiet . || \

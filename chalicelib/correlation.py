@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_cause: ContextVar[Mapping[str, str] | None] = ContextVar("cause", default=None)
+_cause: ContextVar[Mapping[str, str | None] | None] = ContextVar("cause", default=None)
 
 
 @contextmanager
-def working_on(**cause: str) -> Iterator[None]:
+def working_on(**cause: str | None) -> Iterator[None]:
     """Name the cause of all that is logged inside the block: `working_on(request_id="r-1")`."""
     token = _cause.set(cause)
     try:

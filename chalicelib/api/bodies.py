@@ -33,8 +33,11 @@ _NAMED = re.compile(
 
 def raw_body(request: Request, *, limit: int = MAX_BYTES) -> bytes:
     """The bytes of the body as they were sent; raises InvalidInput when they are too many."""
-    sent = request.raw_body
-    body = sent.encode() if isinstance(sent, str) else bytes(sent)
+    try:
+        sent = request.raw_body
+        body = sent.encode() if isinstance(sent, str) else bytes(sent)
+    except ValueError as error:
+        raise _unfit("the body is neither UTF-8 nor base64") from error
     if len(body) > limit:
         raise InvalidInput(f"a body has at most {limit // 1024} KiB here", code="body_too_large")
     return body
@@ -97,11 +100,12 @@ def _refuse_constant(text: str) -> NoReturn:
     raise InvalidInput(f"{text} is not JSON", code="invalid_json")
 
 
-def _finite(text: str) -> float:
+def _finite(text: str) -> float | int:
+    """JSON knows numbers and not their types: to JSON Schema, too, 30.0 is the integer 30."""
     number = float(text)
     if number in {float("inf"), float("-inf")}:
         raise _unfit("the body holds a number that is too large")
-    return number
+    return int(number) if number.is_integer() else number
 
 
 def _refuse_lone_surrogates(value: Any) -> None:

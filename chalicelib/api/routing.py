@@ -32,6 +32,9 @@ logger = logging.getLogger("slipway")
 
 View = Callable[..., Any]
 
+# Of every answer that does not say otherwise.
+HEADERS: Mapping[str, str] = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+
 # Ids of these names are numbers; what a job is called is for the one who looks it up to judge.
 NUMBERED = frozenset({"project_id", "service_id", "build_id", "deployment_id", "token_id"})
 
@@ -188,8 +191,7 @@ def finish(request: Request, get_response: Callable[[Request], Response]) -> Res
         refusal.headers["Content-Type"] = "application/problem+json"
         response = refusal
     response.headers["X-Request-Id"] = name
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers = {**HEADERS, **response.headers}
     return response
 
 

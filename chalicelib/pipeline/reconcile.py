@@ -67,8 +67,8 @@ def read_message(body: str) -> str:
     """The key in `{"v": 1, "reconcile": "build-123"}`; raises ValueError for anything else."""
     try:
         message: Any = json.loads(body)
-    except RecursionError as error:
-        raise ValueError("the message is nested too deeply") from error
+    except (RecursionError, TypeError) as error:
+        raise ValueError("the message is not JSON") from error
     if not isinstance(message, dict) or message.get("v") != 1:
         raise ValueError("not a wake-up message of version 1")
     key = message.get("reconcile")

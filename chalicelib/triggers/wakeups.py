@@ -13,5 +13,5 @@ blueprint = Blueprint(__name__)
 def on_wakeup(event: SQSEvent) -> None:
     """Reconcile what the message names; raising makes SQS deliver it again, up to five times."""
     for record in event:
-        with working_on(message_id=record.to_dict()["messageId"]):
+        with working_on(message_id=record.to_dict().get("messageId")):
             reconcile(read_message(record.body))

@@ -54,7 +54,13 @@ class _Handler(ChaliceRequestHandler):
             self._refuse(HTTPStatus.BAD_REQUEST)
 
     do_GET = do_PUT = do_POST = do_DELETE = _generic_handle  # noqa: N815  # http.server's names
-    do_HEAD = do_PATCH = do_OPTIONS = do_TRACE = _generic_handle  # noqa: N815
+    do_HEAD = do_PATCH = do_OPTIONS = _generic_handle  # noqa: N815
+
+    def __getattr__(self, name: str) -> Any:
+        """A method of any other name is one that no route has, and answered as such."""
+        if name.startswith("do_") and name.removeprefix("do_").isalpha():
+            return self._generic_handle
+        raise AttributeError(name)
 
     def _refusal(self) -> HTTPStatus | None:
         length = self.headers.get("Content-Length", "0")

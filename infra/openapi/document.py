@@ -107,7 +107,13 @@ _TOGETHER: Mapping[str, dict[str, Any]] = {
             {"required": [*_TARGET], "properties": {each: {"type": "string"} for each in _TARGET}},
             {"properties": {each: {"type": "null"} for each in _TARGET}},
         ]
-    }
+    },
+    "ServiceChanges": {
+        "anyOf": [
+            {"properties": {each: {"type": "string"} for each in _TARGET}},
+            {"required": [*_TARGET], "properties": {each: {"type": "null"} for each in _TARGET}},
+        ]
+    },
 }
 
 

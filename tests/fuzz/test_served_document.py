@@ -16,7 +16,7 @@ from tests.serving import ROOT, environment, serving
 pytestmark = pytest.mark.fuzz
 
 # Of one operation. Together with the seed it bounds the run to some minutes.
-EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "30")
+EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "20")
 SEED = "20261122"
 
 
@@ -75,7 +75,7 @@ def test_the_api_does_what_its_document_says(tmp_path: Path) -> None:
             ),
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=1200,
             check=False,
         )
     print(done.stdout[done.stdout.find("= SUMMARY") :])
