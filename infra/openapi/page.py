@@ -59,7 +59,7 @@ class _Page:
             name = escape(tag["name"])
             yield f'<li><a href="#{name}">{name.capitalize()}</a>\n<ul>\n'
             for method, _, operation in self._operations(tag["name"]):
-                summary = escape(re.split("[.:;,]", operation["summary"])[0])
+                summary = escape(re.split(r"[.:;,](?:\s|$)", operation["summary"])[0])
                 yield f'<li><a href="#{escape(operation["operationId"])}">'
                 yield f'<span class="m {method}">{method}</span> {summary}</a></li>\n'
             yield "</ul></li>\n"
@@ -108,7 +108,7 @@ class _Page:
         required = schema.get("required", [])
         rows = []
         for name, field in schema.get("properties", {}).items():
-            notes = [_prose(self._meaning(field))]
+            notes = [_sentence(_prose(self._meaning(field)))]
             if "default" in field:
                 notes.append(f"Default <code>{escape(json.dumps(field['default']))}</code>.")
             mark = "" if name in required else ' <span class="optional">optional</span>'
@@ -136,11 +136,11 @@ class _Page:
             if "properties" not in schema:
                 yield f"<p><code>{escape(media_type)}</code></p>\n"
                 continue
-            title = f"{self._kind(each['schema'])} {_prose(schema.get('description', ''))}"
+            title = f"<b>{self._kind(each['schema'])}</b> {_prose(schema.get('description', ''))}"
             yield f"<details><summary>{title}</summary>\n"
             yield from self._fields(schema)
             for item in self._inner(schema):
-                yield f"<p>{self._kind(item)} {_prose(self._meaning(item))}</p>\n"
+                yield f"<p><b>{self._kind(item)}</b> {_prose(self._meaning(item))}</p>\n"
                 yield from self._fields(self._resolved(item))
             yield "</details>\n"
 
@@ -229,7 +229,8 @@ def _curl(method: str, path: str, operation: Mapping[str, Any], body: Any) -> st
         signed = json.dumps(body, separators=(",", ":"))
         return "\n".join(
             [
-                f"body='{signed}'",
+                "# SECRET is that of the webhook.",
+                f"body={_quoted(signed)}",
                 'signature=$(printf %s "$body" | openssl dgst -sha256 -hmac "$SECRET" -r)',
                 f"{lines[0]} \\",
                 "  -H 'Content-Type: application/json' \\",
@@ -243,8 +244,20 @@ def _curl(method: str, path: str, operation: Mapping[str, Any], body: Any) -> st
         lines.append('-H "Authorization: Bearer $TOKEN"')
     if body is not None:
         lines.append("-H 'Content-Type: application/json'")
-        lines.append(f"-d '{json.dumps(body, ensure_ascii=False)}'")
+        text = json.dumps(body, ensure_ascii=False)
+        if len(text) > 60:
+            text = json.dumps(body, ensure_ascii=False, indent=2).replace("\n", "\n  ")
+        lines.append(f"-d {_quoted(text)}")
     return " \\\n  ".join(lines)
+
+
+def _quoted(text: str) -> str:
+    """For a shell; `shlex.quote` would do the same, but with quotes that nobody can read."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _sentence(text: str) -> str:
+    return text if not text or text.endswith((".", "…")) else f"{text}."
 
 
 def _code(text: str) -> str:
