@@ -233,8 +233,3 @@ def test_a_body_of_another_media_type_is_refused(api: Api, service: int) -> None
             body={},
             headers={"Content-Type": sent},
         )
-
-
-def test_a_whole_number_may_be_written_with_a_point(api: Api, service: int) -> None:
-    answer = api.request("PATCH", f"/v1/services/{service}", raw=b'{"build_minutes": 4.5e1}')
-    assert (answer.status, answer.body["build_minutes"]) == (200, 45)

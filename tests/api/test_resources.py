@@ -387,3 +387,8 @@ def test_a_log_can_be_read_as_plain_text(api: Api, log: str) -> None:
     assert answer.text == "#1 load\nred ***\n<b>done</b>\n"
     rest = api.get(f"{log}?cursor={answer.headers['x-next-cursor']}").body
     assert (rest["lines"], rest["next_cursor"]) == ([], answer.headers["x-next-cursor"])
+
+
+def test_a_whole_number_may_be_written_with_a_point(api: Api, service: int) -> None:
+    answer = api.request("PATCH", f"/v1/services/{service}", raw=b'{"build_minutes": 4.5e1}')
+    assert (answer.status, answer.body["build_minutes"]) == (200, 45)

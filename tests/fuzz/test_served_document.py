@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,27 +42,30 @@ class World:
             self.wait_for(f"deploy-{number}")
 
     def send(self, path: str, **body: Any) -> Any:
-        return self._ask(path, json.dumps(body).encode())
+        return self.ask(path, json.dumps(body).encode())
 
     def wait_for(self, job: str) -> None:
         deadline = time.monotonic() + 60
-        while self._ask(f"/v1/cicd/jobs/{job}", None)["status"] != "success":
+        while self.ask(f"/v1/cicd/jobs/{job}")["status"] != "success":
             assert time.monotonic() < deadline, job
             time.sleep(0.2)
 
-    def _ask(self, path: str, body: bytes | None) -> Any:
+    def ask(self, path: str, body: bytes | None = None) -> Any:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, body, headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
 
-def test_the_api_does_what_its_document_says() -> None:
+def test_the_api_does_what_its_document_says(tmp_path: Path) -> None:
     with serving() as (_, ready):
         world = World(ready)
+        # From a file: schemathesis leaves out the operation that it has read a document from.
+        document = tmp_path / "openapi.json"
+        document.write_text(json.dumps(world.ask("/v1/openapi.json")))
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "schemathesis.cli", "run", f"{world.url}/v1/openapi.json"),
+                *(sys.executable, "-m", "schemathesis.cli", "run", str(document)),
                 *("--url", world.url, "--header", f"Authorization: Bearer {world.token}"),
                 *("--checks", "all", "--continue-on-failure", "--no-color"),
                 *("--seed", SEED, "--max-examples", EXAMPLES, "--generation-database", "none"),
