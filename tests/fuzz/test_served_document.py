@@ -70,7 +70,7 @@ def test_the_api_does_what_its_document_says(tmp_path: Path) -> None:
                 *("--checks", "all", "--continue-on-failure", "--no-color"),
                 *("--seed", SEED, "--max-examples", EXAMPLES, "--generation-database", "none"),
             ],
-            cwd=ROOT,
+            cwd=tmp_path,  # where it keeps what it finds
             env=environment(
                 SCHEMATHESIS_HOOKS="tests.fuzz.hooks", PYTHONPATH=str(ROOT), OWN_TOKEN_ID="1"
             ),
