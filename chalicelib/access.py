@@ -127,11 +127,13 @@ def load_project(caller: Principal, number: int) -> Project:
 
 
 def load_project_to_fill(caller: Principal, number: int) -> Project:
-    """The project, for a caller who may create services in it; raises NotFound, Forbidden."""
+    """The project, for a caller who may create services in it; raises NotFound, Forbidden.
+
+    A service names what it builds, pushes to and deploys to, and none of these is of a project.
+    """
     require(caller, Role.ADMIN)
     project = load_project(caller, number)
-    if caller.service_id is not None:
-        raise Forbidden(f"your token is for service {caller.service_id} alone")
+    require_all(caller)
     return project
 
 
@@ -183,8 +185,8 @@ def load_deployment(caller: Principal, number: int) -> Deployment:
 def list_jobs(caller: Principal, *, limit: int, before: int | None) -> Page[Job]:
     """A page of the jobs that the caller may read, newest first."""
     require(caller, Role.VIEWER)
-    keep = caller.sees if caller.is_restricted else None
-    return list_all_jobs(limit=limit, before=before, keep=keep)
+    keep = caller.sees if caller.service_id is not None else None
+    return list_all_jobs(project_id=caller.project_id, limit=limit, before=before, keep=keep)
 
 
 def load_job(caller: Principal, job_id: str) -> Job:
@@ -259,7 +261,6 @@ def list_history(
     project, and Forbidden where everything is asked for by anybody but an unrestricted admin.
     """
     require(caller, Role.VIEWER)
-    keep = None
     if service_id is not None:
         service = load_service(caller, service_id, history=True)
         if project_id not in {None, service.project_id}:
@@ -267,10 +268,10 @@ def list_history(
         project_id = None
     elif project_id is not None:
         load_project(caller, project_id)
-        keep = caller.sees if caller.service_id is not None else None
+        service_id = caller.service_id
     else:
         require(caller, Role.ADMIN)
         require_all(caller)
     return history.list_history(
-        project_id=project_id, service_id=service_id, limit=limit, before=before, keep=keep
+        project_id=project_id, service_id=service_id, limit=limit, before=before
     )

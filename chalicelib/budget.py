@@ -11,8 +11,9 @@ from contextvars import ContextVar
 
 from chalicelib.errors import Unavailable
 
-# A call begun at the last moment may take four more: two tries, a second each to connect and read.
-HTTP_SECONDS = 5.0
+# A call begun at the last moment may take five more: two tries, a second each to connect and read,
+# and up to a second between them.
+HTTP_SECONDS = 4.0
 
 _ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from chalicelib.domain.webhook_secrets import is_reference, parse_secrets
+
 
 class SettingsError(Exception):
     """One line for each variable that is missing or malformed."""
@@ -19,7 +21,7 @@ class SettingsError(Exception):
 class Settings:
     """The configuration of one installation: a field for each environment variable.
 
-    `webhook_secret` is empty where none is configured; every delivery is then refused.
+    `webhook_secret` is what the variable holds, which may be a reference; without one it is empty.
     """
 
     webhook_secret: str = field(repr=False)
@@ -72,6 +74,15 @@ def _secret(text: str) -> str:
     # One that was pasted with a line break would refuse every delivery, and look the same.
     if text != text.strip():
         raise ValueError("must not begin or end with white space")
+    if not text or is_reference(text):
+        return text
+    try:
+        parse_secrets(text)
+    except ValueError as error:
+        raise ValueError(
+            "must be the secret as plain text, or ssm: or secretsmanager: and the name or ARN of "
+            "what holds it"
+        ) from error
     return text
 
 
@@ -82,7 +93,8 @@ def _workers(text: str) -> int:
 
 
 def _hosts(text: str) -> frozenset[str]:
-    parse = _matching(_HOST, "host names separated by commas")
+    # A repository's URL names no port, so one with a port here could never be fetched from.
+    parse = _matching(_NAME_OF_HOST, "host names without a port, separated by commas")
     return frozenset(parse(host.strip().lower()) for host in text.split(","))
 
 
@@ -92,12 +104,17 @@ def _flag(text: str) -> bool:
     return text == "true"
 
 
-_HOST = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
+_NAME_OF_HOST = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
+_HOST = rf"{_NAME_OF_HOST}(:[0-9]{{1,5}})?"
 _NAME = _matching(r"[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, - or _")
 
 VARIABLES: Mapping[str, Variable] = {
     "WEBHOOK_SECRET": Variable(
-        _secret, "", "Secret of the GitHub webhook. Without one every delivery is refused."
+        _secret,
+        "",
+        "Secret of the GitHub webhook, or two with a space between while it is being replaced; or "
+        "`ssm:` or `secretsmanager:` and the name or ARN of what holds it. Without one only "
+        "services with a secret of their own hear of pushes.",
     ),
     "JOB_WORKERS": Variable(
         _workers,

@@ -32,17 +32,8 @@ def environment_of(outputs: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def secret_reference(arn: str, version: str) -> str:
-    """What CloudFormation puts that version of a secret in the place of; it alone reads it.
-
-    Without the version a new secret would be no change, and CloudFormation would leave the old one
-    where it is ("Using dynamic references" in its user guide).
-    """
-    return f"{{{{resolve:secretsmanager:{arn}:SecretString:::{version}}}}}"
-
-
 def application_template(sam: str, *, code: str, environment: Mapping[str, str]) -> str:
-    """Chalice's template with what only a deploy knows; the API alone gets the webhook's secret."""
+    """Chalice's template with what only a deploy knows; the API alone reads webhook secrets."""
     template = json.loads(sam)
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
@@ -108,21 +99,13 @@ def _upload(session: boto3.Session, outputs: Mapping[str, str], output: Path) ->
         return key
 
     code = put((output / "deployment.zip").read_bytes(), ".zip")
-    secret = outputs["WebhookSecret"]
-    reference = secret_reference(secret, _current_version(session, secret))
     template = application_template(
         (output / "sam.json").read_text(),
         code=f"s3://{bucket}/{code}",
-        environment=environment_of({**outputs, "WebhookSecret": reference}),
+        environment=environment_of(outputs),
     )
     key = put(template.encode(), ".json")
     return f"https://{bucket}.{urlsplit(s3.meta.endpoint_url).netloc}/{key}"
-
-
-def _current_version(session: boto3.Session, secret: str) -> str:
-    described = session.client("secretsmanager").describe_secret(SecretId=secret)
-    versions = described["VersionIdsToStages"]
-    return next(version for version, stages in versions.items() if "AWSCURRENT" in stages)
 
 
 def _how_to_use(stage: str, api: str, secret: str) -> str:

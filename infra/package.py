@@ -64,6 +64,8 @@ def move(text: str, to: Installation) -> str:
     placed = text.replace(f"arn:{EXAMPLE.partition}:", f"arn:{to.partition}:")
     owned = placed.replace(EXAMPLE.region, to.region).replace(EXAMPLE.account, to.account)
     named = re.sub(rf"(?<=[:/]){EXAMPLE.prefix}(?=-)", to.prefix, owned)
+    for kind in ("secret:", "parameter/"):
+        named = named.replace(f":{kind}{EXAMPLE.prefix}/", f":{kind}{to.prefix}/")
     logs = named.replace(f"log-group:{EXAMPLE.build_log_dir}/", f"log-group:{to.build_log_dir}/")
     return logs.replace(f":role/{EXAMPLE.task_roles}", f":role/{to.task_roles}")
 

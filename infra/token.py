@@ -20,9 +20,7 @@ def create_admin_token(outputs: Mapping[str, str], name: str) -> str:
 
     Raises SlipwayError.
     """
-    environment = environment_of(outputs)
-    del environment["WEBHOOK_SECRET"]  # its name, which is nothing to verify deliveries with
-    os.environ.update(environment)
+    os.environ.update(environment_of(outputs))
     # Only now: the models read their tables' names when they are imported.
     from chalicelib.domain.tokens import Role
     from chalicelib.store.tokens import create_token

@@ -35,6 +35,7 @@ from chalice.test import Client
 from hypothesis import HealthCheck, settings
 from moto import mock_aws
 
+from chalicelib import budget
 from chalicelib.aws import clients
 from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
@@ -54,6 +55,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 fidelity.install()
 speed.install()
+# A busy machine is no slow AWS: who tests the limit sets it back.
+HTTP_SECONDS = budget.HTTP_SECONDS
+budget.HTTP_SECONDS = 60.0
 
 
 @pytest.fixture

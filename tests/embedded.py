@@ -17,13 +17,14 @@ from chalice.test import Client
 from moto import mock_aws
 
 import chalicelib.clock
+from chalicelib.aws import secrets
 from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
 from infra.local import clock, codebuild, ecs, resources
 from infra.local.pump import Pump
 from infra.local.queues import QUEUE, create_queues
 from tests import speed
-from tests.builders import delivery_headers, push_payload, wakeup_event
+from tests.builders import WEBHOOK_SECRET, delivery_headers, push_payload, wakeup_event
 from tests.client import Answer, Api
 
 MIDNIGHT = 1_795_305_600.0  # 2026-11-22
@@ -62,6 +63,7 @@ class Cloud:
         monkeypatch.setattr(
             chalicelib.clock, "microseconds", lambda: int(self._now) * 1_000_000 + next(ticks)
         )
+        monkeypatch.setattr(secrets, "_known", {})
         create_queues()
         monkeypatch.setattr(resources, "create_tables", speed.create_tables)
         resources.create_resources("version: 0.2\n")
@@ -108,6 +110,7 @@ class Cloud:
         branch: str = "master",
         pushed_at: int | None = None,
         delivery: str | None = None,
+        secret: str = WEBHOOK_SECRET,
     ) -> Answer:
         """GitHub delivers a push; a delivery that it knows already comes as it came before."""
         payload = push_payload(after=commit, ref=f"refs/heads/{branch}")
@@ -115,7 +118,7 @@ class Cloud:
         payload["repository"] = payload["repository"] | {"pushed_at": at}
         name = delivery or f"delivery-{len(self._deliveries)}"
         body = self._deliveries.setdefault(name, json.dumps(payload).encode())
-        headers = delivery_headers(body, delivery=name)
+        headers = delivery_headers(body, delivery=name, secret=secret)
         return self.api.post("/v1/webhooks/github", raw=body, headers=headers)
 
     # The API.

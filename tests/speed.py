@@ -62,7 +62,7 @@ def _walk_update_expressions_once_each() -> None:
 
 def make_clients() -> None:
     """The product's clients, so that copies of this process need not make their own."""
-    for service in ("codebuild", "ecr", "ecs", "logs", "sqs"):
+    for service in ("codebuild", "ecr", "ecs", "logs", "secretsmanager", "sqs"):
         clients.client(service)
 
 

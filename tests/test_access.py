@@ -116,11 +116,6 @@ def test_a_revoked_token_and_an_expired_one_are_refused_at_once(aws: None) -> No
         principal(f"Bearer {token}")
 
 
-def test_a_token_in_the_query_is_no_token(api: Api) -> None:
-    answer = api.get(f"/v1/projects?token={api.token}", headers={"Authorization": None})
-    assert answer.status == 401
-
-
 def test_each_role_may_do_what_those_before_it_may() -> None:
     order = list(Role)
     for index, role in enumerate(order):

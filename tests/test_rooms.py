@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "clock": set(),
     "correlation": set(),
     "errors": set(),
-    "settings": set(),
+    "settings": {"domain"},
 }
 ONLY_IN = {"pynamodb": {"store"}, "boto3": {"aws"}, "botocore": {"aws"}, "moto": set()}
 

@@ -32,6 +32,34 @@ def test_a_secret_is_not_part_of_what_settings_print() -> None:
     assert "hush" not in repr(settings)
 
 
+@pytest.mark.parametrize("secret", ["hush", "new-hush old-hush", "three hush words", "hush\nhush"])
+def test_a_webhook_secret_is_kept_as_it_is_written(secret: str) -> None:
+    assert read_settings({**LEAST, "WEBHOOK_SECRET": secret}).webhook_secret == secret
+
+
+@pytest.mark.parametrize("name", ["ssm:/slipway/webhook", "secretsmanager:slipway/webhook"])
+def test_a_webhook_secret_may_be_where_it_is_kept(name: str) -> None:
+    assert read_settings({**LEAST, "WEBHOOK_SECRET": name}).webhook_secret == name
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["ssm:", "SSM:/hush", "secretsmanager:hush hush", "arn:aws:x:hush", '{"secret": "hush"}'],
+)
+def test_what_is_nearly_a_reference_is_refused_and_not_shown(secret: str) -> None:
+    with pytest.raises(SettingsError, match="WEBHOOK_SECRET must be the secret as") as refused:
+        read_settings({**LEAST, "WEBHOOK_SECRET": secret})
+    assert "hush" not in str(refused.value)
+
+
+def test_git_hosts_are_names_without_ports() -> None:
+    hosts = read_settings({**LEAST, "GIT_HOSTS": "GitHub.com, git.acme.example"}).git_hosts
+    assert hosts == {"github.com", "git.acme.example"}
+    for wrong in ("", "github.com,", "git.acme.example:8443", "https://github.com", "a b", "[::1]"):
+        with pytest.raises(SettingsError, match="GIT_HOSTS must be host names without a port"):
+            read_settings({**LEAST, "GIT_HOSTS": wrong})
+
+
 def test_the_log_group_is_the_same_with_and_without_a_final_slash() -> None:
     for directory in ("/builds", "/builds/"):
         assert read_settings({**LEAST, "BUILD_LOG_DIR": directory}).log_group == "/builds/builds"

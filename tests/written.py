@@ -1,27 +1,26 @@
 """All that has been written: what a refused request must not change."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from moto.dynamodb.models import dynamodb_backends
+from moto.sqs.models import sqs_backends
 
-from chalicelib.aws.clients import client
+from chalicelib.settings import settings
+
+_PLACE = "123456789012", "eu-west-1"
 
 
-def everything_written() -> dict[str, list[Any]]:
-    """All rows of all tables, and how many messages wait; the tables are read past their API."""
-    tables = dynamodb_backends["123456789012"]["eu-west-1"].tables
-    rows: dict[str, list[Any]] = {
+def everything_written() -> dict[str, list[str]]:
+    """All rows of all tables and all messages that wait, read past the API of either."""
+    account, region = _PLACE
+    rows = {
         name: sorted(json.dumps(item.to_json(), sort_keys=True) for item in table.all_items())
-        for name, table in tables.items()
+        for name, table in dynamodb_backends[account][region].tables.items()
     }
-    attributes = client("sqs").get_queue_attributes(
-        QueueUrl=os.environ["QUEUE_URL"], AttributeNames=["ApproximateNumberOfMessages"]
-    )
-    return rows | {"messages": [attributes["Attributes"]["ApproximateNumberOfMessages"]]}
+    queue = sqs_backends[account][region].queues[settings().queue_name]
+    return rows | {"messages": [message.body for message in queue.messages]}
 
 
 @contextmanager

@@ -45,7 +45,6 @@ def _accepted(build: models.Build) -> Reply:
     "/v1/cicd/services/{service_id}/build",
     role=Role.DEPLOYER,
     body=NewBuild,
-    body_is_optional=True,
     status=202,
     answer=views.AcceptedBuild,
     repeat=lambda caller, number: _accepted(load_build(caller, number)),

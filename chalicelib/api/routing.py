@@ -236,10 +236,10 @@ def _call_as(
         sent["body"] = read_body(request, endpoint.body, optional=endpoint.body_is_optional)
     if endpoint.repeat is None:
         return _linked(request, path, query.list_name, view(caller, **sent))
-    return _once(endpoint.repeat, caller, request, partial(view, caller, **sent))
+    return _once(endpoint.repeat, caller, request, path, partial(view, caller, **sent))
 
 
-def _once(repeat: Repeat, caller: access.Principal, request: Request, run: View) -> Any:
+def _once(repeat: Repeat, caller: access.Principal, request: Request, path: str, run: View) -> Any:
     """Run a view unless its request was done before; then answer as at that time."""
     key = request.headers.get("idempotency-key")
     if key is None:
@@ -247,12 +247,12 @@ def _once(repeat: Repeat, caller: access.Principal, request: Request, run: View)
     if not _IDEMPOTENCY_KEY.fullmatch(key):
         raise InvalidInput(
             "a key has 1 to 255 visible ASCII characters",
-            code="invalid_header",
+            code="invalid_idempotency_key",
             field="Idempotency-Key",
         )
     once = Once(
         token=caller.token_id,
-        request=f"{request.method} {request.path.format(**(request.uri_params or {}))}",
+        request=f"{request.method} {path}",
         key=key,
         body=raw_body(request),
     )

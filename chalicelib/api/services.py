@@ -7,7 +7,13 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib import access
-from chalicelib.access import Principal, load_project, load_project_to_fill, load_service
+from chalicelib.access import (
+    Principal,
+    load_project,
+    load_project_to_fill,
+    load_service,
+    require_all,
+)
 from chalicelib.api import views
 from chalicelib.api.fields import (
     Branch,
@@ -26,6 +32,7 @@ from chalicelib.domain.paths import parse_context_path, parse_dockerfile_path
 from chalicelib.domain.refs import parse_branch
 from chalicelib.domain.repositories import Repository, parse_git_url
 from chalicelib.domain.tokens import Role
+from chalicelib.domain.webhook_secrets import parse_own_reference
 from chalicelib.errors import InvalidInput
 from chalicelib.pipeline import services
 from chalicelib.pipeline.once import Once
@@ -50,6 +57,15 @@ EcsName = Annotated[
         description="a name of 1 to 255 letters, digits, - and _, not an ARN",
     ),
 ]
+WebhookSecret = Annotated[
+    str,
+    Meta(
+        description="Where a webhook secret of the service's own is kept, ssm:/slipway/… or "
+        "secretsmanager:slipway/…, never the secret: then only deliveries signed with it start "
+        "its builds. The names begin with the installation's TABLE_PREFIX.",
+        extra_json_schema={"format": "secret-reference"},
+    ),
+]
 Minutes = Annotated[int, Meta(ge=1, le=480)]
 # CodeBuild takes no time-out of less than five minutes (StartBuild: timeoutInMinutesOverride).
 BuildMinutes = Annotated[int, Meta(ge=5, le=480)]
@@ -69,6 +85,7 @@ class NewService(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ecs_cluster: EcsName | None = None
     ecs_service: EcsName | None = None
     container: EcsName | None = None
+    webhook_secret: WebhookSecret | None = None
     auto_deploy: bool = False
     queued_minutes: Minutes = 60
     build_minutes: BuildMinutes = 30
@@ -86,6 +103,11 @@ ServiceChanges = msgspec.defstruct(
     forbid_unknown_fields=True,
     namespace={"__doc__": "Settings to change; what is not named stays as it is."},
 )
+
+
+# What a service builds, pushes to and deploys to: whoever sees one project alone could otherwise
+# lead it to what belongs to another.
+_BINDINGS = frozenset({"git_url", "image_repository", "ecs_cluster", "ecs_service", "container"})
 
 
 def _created(service: Service) -> Reply:
@@ -143,6 +165,8 @@ def update_service(caller: Principal, service_id: int, body: msgspec.Struct) -> 
     """Change a service's settings; work under way keeps those it began with."""
     service = load_service(caller, service_id)
     changes = read_settings(body)
+    if changes.keys() & _BINDINGS:
+        require_all(caller)
     return views.service(services.update_service(service, changes, actor=caller.actor))
 
 
@@ -185,7 +209,7 @@ def _parse_image_repository(value: str) -> str:
     As docker reads it: a first part with a dot or colon in it, or localhost, is a registry.
     """
     host, slash, name = value.partition("/")
-    if slash and host == settings().registry:
+    if slash and host.lower() == settings().registry:
         return parse_repository_name(name)
     if slash and (host == "localhost" or set(host) & {".", ":"}):
         raise InvalidInput(
@@ -196,6 +220,10 @@ def _parse_image_repository(value: str) -> str:
     return parse_repository_name(value)
 
 
+def _parse_webhook_secret(value: str | None) -> str | None:
+    return None if value is None else parse_own_reference(value, prefix=settings().table_prefix)
+
+
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "git_url": _parse_git_url,
     "branch": _parse_branch,
@@ -204,4 +232,5 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "platforms": parse_platforms,
     "build_args": parse_build_args,
     "image_repository": _parse_image_repository,
+    "webhook_secret": _parse_webhook_secret,
 }

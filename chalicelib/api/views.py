@@ -45,6 +45,7 @@ class Service(msgspec.Struct, kw_only=True):
     ecs_cluster: str | None
     ecs_service: str | None
     container: str | None
+    webhook_secret: str | None
     auto_deploy: bool
     auto_deploy_paused: str | None
     queued_minutes: int

@@ -64,6 +64,10 @@ def _ours(what: str, error: BotoCoreError | ClientError) -> SlipwayError:
         return Unavailable(f"{what}: {error}")
     code = error.response.get("Error", {}).get("Code", "")
     message = error.response.get("Error", {}).get("Message", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    kind = Unavailable if code in _WAIT or status >= 500 or status == 429 else Rejected
+    metadata = error.response.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode", 0)
+    # What refuses botocore's second try says nothing of the first, which may have had its effect.
+    unclear = metadata.get("RetryAttempts", 0) > 0
+    wait = unclear or code in _WAIT or status >= 500 or status == 429
+    kind = Unavailable if wait else Rejected
     return kind(f"{what}: {message or code}", code=code)

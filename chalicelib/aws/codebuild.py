@@ -5,8 +5,10 @@ from typing import Any
 
 from chalicelib.aws.clients import calling, client
 from chalicelib.domain.builds import BuildReport
+from chalicelib.errors import Unavailable
 
-_PAGES = 5  # of a hundred builds each: more than any project starts between two looks
+_PAGES = 5  # of a hundred builds each
+_EARLIER = 60  # seconds: CodeBuild's clock is not ours
 
 
 def start(request: Mapping[str, Any]) -> BuildReport:
@@ -26,7 +28,10 @@ def describe(codebuild_id: str) -> BuildReport | None:
 
 
 def find(project: str, job: str, *, since: int) -> BuildReport | None:
-    """The build whose JOB_ID is `job`, among those started at `since` or later."""
+    """The build whose JOB_ID is `job`, among those started at `since` or later.
+
+    Raises Unavailable where too many were started since then to look through.
+    """
     token: dict[str, str] = {}
     for _ in range(_PAGES):
         with calling("CodeBuild ListBuildsForProject"):
@@ -41,10 +46,10 @@ def find(project: str, job: str, *, since: int) -> BuildReport | None:
             if {"name": "JOB_ID", "value": job, "type": "PLAINTEXT"} in _variables(build):
                 return _report(build)
         oldest = min((build["startTime"].timestamp() for build in builds), default=0)
-        if oldest < since or "nextToken" not in listed:
+        if oldest < since - _EARLIER or "nextToken" not in listed:
             return None
         token = {"nextToken": listed["nextToken"]}
-    return None
+    raise Unavailable(f"{job} is not among the newest {100 * _PAGES} builds of {project}")
 
 
 def stop(codebuild_id: str) -> None:
@@ -70,7 +75,7 @@ def _report(build: Mapping[str, Any]) -> BuildReport:
         phase=build.get("currentPhase", ""),
         log_path=path,
         reason=_reason(build),
-        exported={variable["name"]: variable["value"] for variable in exported},
+        exported={variable["name"]: variable.get("value", "") for variable in exported},
     )
 
 

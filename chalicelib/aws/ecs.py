@@ -7,7 +7,8 @@ from chalicelib.aws.clients import calling, client
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.errors import Rejected, Unavailable
 
-# ServiceDeployment in the ECS API reference. STOPPED is a rollout that another one took over from.
+# ServiceDeployment in the ECS API reference. STOPPED is a rollout that another one took over from,
+# or one whose circuit breaker found nothing to go back to.
 _FAILED = {"ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"}
 _MOVING = {"PENDING", "IN_PROGRESS", "STOP_REQUESTED"}
 _REMEMBERED = 20  # DescribeServiceRevisions takes no more at once
@@ -30,12 +31,7 @@ def observe(cluster: str, service: str, *, wanted: str | None) -> Rollout:
             code="ecs_service_missing",
         )
     row = found[0]
-    if row.get("deploymentController", {}).get("type", "ECS") != "ECS":
-        raise Rejected(
-            f"the ECS service {service} is deployed by {row['deploymentController']['type']}; "
-            "Slipway needs the ECS deployment controller",
-            code="ecs_controller_unsupported",
-        )
+    _require_rolling_updates(service, row)
     primary = next(d for d in row["deployments"] if d["status"] == "PRIMARY")
     failed = {
         d["taskDefinition"]: d.get("rolloutStateReason", "the rollout failed")
@@ -59,6 +55,17 @@ def observe(cluster: str, service: str, *, wanted: str | None) -> Rollout:
     )
 
 
+def _require_rolling_updates(service: str, row: Mapping[str, Any]) -> None:
+    controller = row.get("deploymentController", {}).get("type", "ECS")
+    strategy = row.get("deploymentConfiguration", {}).get("strategy", "ROLLING")
+    if (controller, strategy) != ("ECS", "ROLLING"):
+        raise Rejected(
+            f"the ECS service {service} is deployed by {controller}, {strategy}; "
+            "Slipway needs the ECS deployment controller and its rolling update",
+            code="ecs_controller_unsupported",
+        )
+
+
 def _state(row: Mapping[str, Any], primary: Mapping[str, Any]) -> str:
     """ECS gives no rolloutState behind a Classic Load Balancer: judge by what runs."""
     alone = len(row["deployments"]) == 1
@@ -78,6 +85,8 @@ def _history(cluster: str, service: str, task_definition: str) -> tuple[str, str
     rows = [row for row in listed["serviceDeployments"] if "targetServiceRevisionArn" in row]
     if not rows:
         return "", ""
+    # The reference promises no order.
+    rows.sort(key=lambda row: row["createdAt"], reverse=True)
     arns = sorted({row["targetServiceRevisionArn"] for row in rows})
     with calling("ECS DescribeServiceRevisions"):
         described = client("ecs").describe_service_revisions(serviceRevisionArns=arns)
@@ -85,10 +94,21 @@ def _history(cluster: str, service: str, task_definition: str) -> tuple[str, str
         revision["serviceRevisionArn"]: revision["taskDefinition"]
         for revision in described["serviceRevisions"]
     }
-    for row in rows:  # newest first
+    for row in rows:
         if definitions.get(row["targetServiceRevisionArn"]) == task_definition:
-            return row["status"], row.get("statusReason") or "ECS rolled it back"
+            reason = row.get("statusReason") or "ECS rolled it back"
+            if row["status"] == "STOPPED" and _tripped(row["serviceDeploymentArn"]):
+                return "ROLLBACK_FAILED", reason
+            return row["status"], reason
     return "", ""
+
+
+def _tripped(arn: str) -> bool:
+    """Whether the circuit breaker ended a rollout (ServiceDeploymentCircuitBreaker)."""
+    with calling("ECS DescribeServiceDeployments"):
+        answer = client("ecs").describe_service_deployments(serviceDeploymentArns=[arn])
+    found = answer["serviceDeployments"]
+    return bool(found) and found[0].get("deploymentCircuitBreaker", {}).get("status") == "TRIGGERED"
 
 
 def describe_task_definition(arn: str) -> dict[str, Any]:

@@ -20,18 +20,20 @@ PLATFORMS = frozenset(
 )
 
 _MAX_PLATFORMS = 8
-_MAX_REFERENCE_LENGTH = 500
+_MAX_REFERENCE_LENGTH = 750  # a host, a name, a tag and a digest, all as long as they get
+_MAX_NAME_LENGTH = 255  # docker's; ECR would take one more
 _SHORT_SHA_LENGTH = 12
 
 # ECR's CreateRepository: repositoryName. The distribution specification's grammar is the same.
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = rf"{_COMPONENT}(?:/{_COMPONENT})*"
-_LABEL = r"[A-Za-z0-9-]+"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _PORT = r":[0-9]{1,5}"
 _REPOSITORY_NAME = re.compile(_PATH, re.ASCII)
-# As docker reads it: the first part is a registry only if it looks like a host.
+# As docker reads it: the first part is a registry if it looks like a host, and only then.
+_HOST = rf"localhost(?:{_PORT})?|{_LABEL}(?:\.{_LABEL})+(?:{_PORT})?|{_LABEL}{_PORT}"
 _REFERENCE = re.compile(
-    rf"(?:(?P<registry>localhost(?:{_PORT})?|{_LABEL}(?:\.{_LABEL})+(?:{_PORT})?|{_LABEL}{_PORT})/)?"
+    rf"(?:(?P<registry>{_HOST})/|(?![^/]*\.[^/]*/))"
     rf"(?P<repository>{_PATH})"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
@@ -77,7 +79,7 @@ def parse_image_reference(value: object, field: str = "image_tag") -> ImageRefer
     if not isinstance(value, str) or len(value) > _MAX_REFERENCE_LENGTH:
         raise _refuse(f"an image is named in at most {_MAX_REFERENCE_LENGTH} characters", field)
     match = _REFERENCE.fullmatch(value)
-    if match is None:
+    if match is None or len(match["repository"]) > _MAX_NAME_LENGTH:
         raise _refuse("an image is named as repository:tag or repository@sha256:digest", field)
     if not match["tag"] and not match["digest"]:
         raise _refuse(f"name a tag or digest of {match['repository']}", field)
@@ -86,18 +88,18 @@ def parse_image_reference(value: object, field: str = "image_tag") -> ImageRefer
 
 
 def parse_repository_name(value: object, field: str = "image_repository") -> str:
-    """Read the name of an ECR repository: 2 to 256 characters by the rule of CreateRepository.
+    """Read the name of an ECR repository (CreateRepository) that docker can push to.
 
     Raises InvalidInput (invalid_image).
     """
     if (
         not isinstance(value, str)
-        or not 2 <= len(value) <= 256
+        or not 2 <= len(value) <= _MAX_NAME_LENGTH
         or not _REPOSITORY_NAME.fullmatch(value)
     ):
         raise _refuse(
-            "an ECR repository is named in 2 to 256 lower-case letters, digits and single "
-            "separators (. _ - /)",
+            f"an ECR repository is named in 2 to {_MAX_NAME_LENGTH} lower-case letters, digits "
+            "and single separators (. _ - /)",
             field,
         )
     return value

@@ -2,7 +2,7 @@
 
 The source is GitHub's "Webhook events and payloads: push". A valid signature says who sent the
 payload, not that it makes sense: it is read strictly where a decision hangs on it. URLs in it are
-never fetched.
+compared at most, never fetched.
 """
 
 import re
@@ -32,9 +32,13 @@ _DISGUISE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\ud
 
 @dataclass(frozen=True)
 class Push:
-    """One push to one ref; `repository` is a `Repository.key`, `pushed_at` in unix seconds."""
+    """One push to one ref; `repository` is a `Repository.key`, `pushed_at` in unix seconds.
+
+    `contradictory`: the payload would have another repository cloned than the one that it names.
+    """
 
     repository: str
+    contradictory: bool
     ref: str
     branch: str | None
     sha: str
@@ -57,8 +61,10 @@ def parse_push(payload: object) -> Push:
     repository = _object(payload, "repository")
     commit = _object(payload, "head_commit", optional=True)
     author = _object(commit, "author", optional=True, inside="head_commit.")
+    key = _parse_repository(repository)
     return Push(
-        repository=_parse_repository(repository),
+        repository=key,
+        contradictory=not _is_clone_url_of(key, repository.get("clone_url")),
         ref=ref,
         branch=branch_of(ref),
         sha=sha,
@@ -70,8 +76,20 @@ def parse_push(payload: object) -> Push:
     )
 
 
+def claimed_repository(payload: object) -> str:
+    """The key of the repository that any event's payload says it is about.
+
+    Raises InvalidInput (invalid_payload).
+    """
+    if not isinstance(payload, Mapping):
+        raise _refuse("the payload is not an object", "")
+    return _parse_repository(_object(payload, "repository"))
+
+
 def ignored_reason(push: Push) -> str | None:
     """Why no service could build this push; None if one could."""
+    if push.contradictory:
+        return f"its clone_url is not that of {push.repository}"
     if push.branch is None:
         return f"{push.ref} is not a branch"
     if push.deleted:
@@ -101,6 +119,13 @@ def _parse_repository(repository: Mapping[str, Any]) -> str:
     if named is None:
         raise _refuse("this is not owner/name", "repository.full_name")
     return Repository(_parse_host(repository), named["owner"], named["name"]).key
+
+
+def _is_clone_url_of(key: str, url: object) -> bool:
+    """Whether a payload's clone_url, if it has one, says the same as the rest of it."""
+    if url is None:
+        return True
+    return isinstance(url, str) and url.lower().removesuffix(".git") == f"https://{key}"
 
 
 def _parse_host(repository: Mapping[str, Any]) -> str:

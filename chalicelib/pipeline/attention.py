@@ -44,10 +44,10 @@ def _mark(letter: queue.DeadLetter) -> None:
     except ValueError:
         return  # It names nothing; the alarm on the dead letters tells of it.
     row = _ROWS[kind](number) if kind in _ROWS else None
-    if row is None or row.due is None or row.dead_letter == letter.id:
+    if row is None or row.due is None or letter.id in (row.dead_letters or ()):
         return
     logger.error("%s-%s wants attention: %s", kind, number, _WHY)
     try:
-        commit(change(row, Service.attention.set(_WHY), Service.dead_letter.set(letter.id)))
+        commit(change(row, Service.attention.set(_WHY), Service.dead_letters.add({letter.id})))
     except Lost:
         return  # It moves; the letter is still there in a minute.

@@ -137,14 +137,16 @@ def cancel_build(number: int, *, actor: str) -> Build:
     asked = Build.cancelled_by.set(actor)
     if build.attempt_at is None:
         service = get_service(build.service_id)
-        last = end(build, BuildStatus.CANCELLED, asked, at=now, error=f"cancelled by {actor}")
-        moves = [last, close_build(service, build)]
+        why = f"cancelled by {actor}"
+        last = end(build, BuildStatus.CANCELLED, asked, at=now, error=why)
+        commit(last, close_build(service, build), _cancellation(build, actor))
+        # What was written is known: reading it again could only fail what is done.
+        build.status, build.finished_at, build.error = BuildStatus.CANCELLED, now, why
     else:
-        moves = [change(build, asked, *look_again(now))]
-    commit(*moves, _cancellation(build, actor))
-    if build.attempt_at is not None:
+        commit(change(build, asked, *look_again(now)), _cancellation(build, actor))
         queue.wake(build.id)
-    return get_build(number)
+    build.cancelled_by = actor
+    return build
 
 
 def _cancellation(build: Build, actor: str) -> Move:
@@ -247,7 +249,9 @@ def _request(build: Build, attempt: int) -> dict[str, object]:
 
 
 def _find(build: Build) -> BuildReport | None:
-    return codebuild.find(settings().codebuild_project, build.id, since=build.created_at)
+    return codebuild.find(
+        settings().codebuild_project, build.id, since=build.attempt_at or build.created_at
+    )
 
 
 def _adopt(build: Build, report: BuildReport) -> None:

@@ -68,7 +68,7 @@ def request_deployment(
             build_id=build.number if build else None,
             commit_sha=build.commit_sha if build else None,
         )
-        commit(*place(service, deployment), *remembered(once, number))
+        commit(*place(service, deployment), *_overrule(service), *remembered(once, number))
         return deployment
 
     deployment = on_fresh_service(service, accept)
@@ -156,6 +156,13 @@ def place(service: Service, deployment: Deployment) -> tuple[Move, ...]:
     )
 
 
+def _overrule(service: Service) -> tuple[Move, ...]:
+    """Pushes whose builds are under way came before this deployment: they do not replace it."""
+    if not service.open_builds:
+        return ()
+    return (change(service, Service.overruled_until.set(int(max(service.open_builds)))),)
+
+
 def cancel_deployment(number: int, *, actor: str) -> Deployment:
     """End a deployment that has not ended; what ran before it runs on, or comes back.
 
@@ -167,26 +174,25 @@ def cancel_deployment(number: int, *, actor: str) -> Deployment:
     if has_ended(deployment.status):
         raise Conflict(f"{deployment.id} has ended: it is {deployment.status}", code="job_ended")
     service = get_service(deployment.service_id)
+    now, why = clock.now(), f"cancelled by {actor}"
+    asked = Deployment.cancelled_by.set(actor)
     commit(
-        end(
-            deployment,
-            DeploymentStatus.CANCELLED,
-            Deployment.cancelled_by.set(actor),
-            at=clock.now(),
-            error=f"cancelled by {actor}",
-        ),
+        end(deployment, DeploymentStatus.CANCELLED, asked, at=now, error=why),
         *_leave_place(service, number),
         record(
             deployment.id,
             "deployment.cancelled",
-            at=clock.now(),
+            at=now,
             actor=actor,
             project_id=deployment.project_id,
             service_id=deployment.service_id,
         ),
     )
     queue.wake(f"service-{service.id}")
-    return get_deployment(number)
+    # What was written is known: reading it again could only fail what is done.
+    deployment.status, deployment.finished_at = DeploymentStatus.CANCELLED, now
+    deployment.error, deployment.cancelled_by = why, actor
+    return deployment
 
 
 def _leave_place(service: Service, number: int) -> tuple[Move, ...]:
@@ -243,6 +249,8 @@ def _why_not(service: Service, build: Build) -> str | None:
         return "the service has no ECS target"
     if service.branch != build.git_ref:
         return f"the service follows {service.branch} now"
+    if build.number <= (service.overruled_until or 0):
+        return "an image was deployed by hand after this push"
     newest = (service.last_pushed_at, service.last_pushed_build)
     if not later((build.pushed_at or 0, build.number), newest):
         return f"build {service.last_pushed_build} of a later push was deployed already"
@@ -275,7 +283,9 @@ def _resolve(service: Service, image: ImageReference) -> tuple[str, Build | None
 
 
 def _require_own_repository(service: Service, image: ImageReference) -> None:
-    if image.registry in {"", settings().registry} and image.repository == service.image_repository:
+    # ECR allows `my.team/app`, whose first part reads as a registry where ours is left out.
+    name = f"{image.registry}/{image.repository}".lstrip("/")
+    if name in {service.image_repository, f"{settings().registry}/{service.image_repository}"}:
         return
     raise Forbidden(
         f"service {service.id} deploys images of {service.image_repository} alone",

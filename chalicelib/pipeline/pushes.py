@@ -9,6 +9,7 @@ from typing import Any
 from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.domain.pushes import Push, ignored_reason
+from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.pipeline.builds import accept, new_build
 from chalicelib.pipeline.retries import again_if_lost
 from chalicelib.store.claims import followers, next_number
@@ -37,8 +38,11 @@ class Decision:
     reason: str = ""
 
 
-def receive_push(delivery: str, push: Push) -> Decision:
+def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
     """Start a build for each service that follows what was pushed, unless that was done before.
+
+    `signers` may start a service with a webhook secret of its own, or all that have none; the
+    answer says nothing of others.
 
     A push is known by what was pushed where and when, not by its delivery: the id of a delivery is
     not signed, and two webhooks of one repository deliver the same push under two ids.
@@ -48,7 +52,7 @@ def receive_push(delivery: str, push: Push) -> Decision:
     if reason:
         commit(_trace(delivery, push, "ignored", reason, ()))
         return Decision(delivery, reason=reason)
-    return again_if_lost(lambda: _receive(delivery, push))
+    return again_if_lost(lambda: _receive(delivery, push, signers))
 
 
 def receive_other(delivery: str, event: str) -> Decision:
@@ -58,21 +62,23 @@ def receive_other(delivery: str, event: str) -> Decision:
     return Decision(delivery, reason=reason)
 
 
-def _receive(delivery: str, push: Push) -> Decision:
+def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     receipt = find(Receipt, _receipt_id(push))
-    had = {int(k): int(v) for k, v in receipt.outcome["builds"].items()} if receipt else {}
+    known = {int(k): int(v) for k, v in receipt.outcome["builds"].items()} if receipt else {}
     branches, services = _followers(push)
-    fresh = [service for service in services if service.id not in had]
+    refused = _refused(services, signers)
+    had = {service: build for service, build in known.items() if service not in refused}
+    fresh = [each for each in services if each.id not in known and each.id not in refused]
     builds = _new_builds(delivery, push, fresh)
     started = {build.service_id: build.number for build in builds}
-    verdicts = list(_verdicts(push, branches, started, had))
+    verdicts = list(_verdicts(push, branches, started, had, refused))
     if not fresh:
-        reason = "" if had else _why_none(push, branches)
+        reason = "" if had else _why_none(push, branches, refused)
         outcome = "duplicate" if had else "ignored"
         commit(_trace(delivery, push, outcome, reason, verdicts))
         return Decision(delivery, duplicates=tuple(sorted(had.items())), reason=reason)
     commit(
-        _receive_once(receipt, push, delivery, had | started),
+        _receive_once(receipt, push, delivery, known | started),
         _trace(delivery, push, "started", "", verdicts),
         *(move for pair in zip(fresh, builds, strict=True) for move in accept(*pair)),
     )
@@ -100,30 +106,55 @@ def _new_builds(delivery: str, push: Push, services: list[Service]) -> list[Buil
 
 def _followers(push: Push) -> tuple[dict[int, str], list[Service]]:
     """The branch of each service that follows the repository, and those that follow this one."""
-    _, branches = followers(push.repository)
+    _, everybody = followers(push.repository)
+    branches = {number: each.branch for number, each in everybody.items()}
     numbers = [number for number, branch in branches.items() if branch == push.branch]
     rows = find_all(Service, numbers).values()
     services = [row for row in rows if row.deleted_at is None and row.branch == push.branch]
     return branches, sorted(services, key=lambda service: service.id)
 
 
+def _refused(services: Iterable[Service], signers: Signers) -> dict[int, str]:
+    """Those that the delivery may not start, each with the reason."""
+    return {
+        each.id: (
+            "it has a webhook secret of its own, and this delivery was not signed with it"
+            if each.webhook_secret
+            else "this delivery was not signed with the installation's webhook secret"
+        )
+        for each in services
+        if not signers.may_start(each.webhook_secret)
+    }
+
+
 def _verdicts(
-    push: Push, branches: Mapping[int, str], started: Mapping[int, int], had: Mapping[int, int]
+    push: Push,
+    branches: Mapping[int, str],
+    started: Mapping[int, int],
+    had: Mapping[int, int],
+    refused: Mapping[int, str],
 ) -> Iterable[Verdict]:
     for service, branch in sorted(branches.items()):
         if service in started:
             yield Verdict(service, "a build was started", started[service])
         elif service in had:
             yield Verdict(service, "this push had started its build before", had[service])
+        elif service in refused:
+            yield Verdict(service, refused[service])
         elif branch != push.branch:
             yield Verdict(service, f"it follows the branch {branch}")
         else:
             yield Verdict(service, "it is being changed or deleted")
 
 
-def _why_none(push: Push, branches: Mapping[int, str]) -> str:
+def _why_none(push: Push, branches: Mapping[int, str], refused: Mapping[int, str]) -> str:
     if not branches:
         return f"no service builds {push.repository}"
+    if refused:
+        return (
+            f"no service that follows branch {push.branch} of {push.repository} is started by "
+            "what was signed with this secret"
+        )
     return f"no service follows branch {push.branch} of {push.repository}"
 
 

@@ -20,8 +20,14 @@ from chalicelib.store.claims import owner_of, take
 from chalicelib.store.due import look_again, rest
 from chalicelib.store.jobs import become, end, find_deployments
 from chalicelib.store.models import Deployment, Service
-from chalicelib.store.moves import Move, change, commit
+from chalicelib.store.moves import Action, Move, change, commit
 from chalicelib.store.services import find_service, hand_over
+
+# What ECS says where there is nothing that could run anything of ours.
+_NOTHING_RUNS = {"ecs_service_missing", "ecs_controller_unsupported", "ClusterNotFoundException"}
+# Seconds from a claim to its call. A worker that was held up looks again: by now another may have
+# rolled the same out, and seen it fail.
+_PROMPTLY = 5
 
 
 def reconcile_service(number: int) -> None:
@@ -62,14 +68,17 @@ def _deploy(service: Service, holder: Deployment, current: Deployment | None) ->
     """One step for the deployment that holds the slot."""
     try:
         rollout = _observe(service, wanted=holder.task_definition)
-        step = decide_deploying(
-            wanted=holder.task_definition,
-            rollout=rollout,
-            now=clock.now(),
-            deadline_at=holder.deadline_at,
-        )
+    except Rejected as refusal:
+        return _cannot_look(service, holder, refusal)
+    step = decide_deploying(
+        wanted=holder.task_definition,
+        rollout=rollout,
+        now=clock.now(),
+        deadline_at=holder.deadline_at,
+    )
+    try:
         if step is Step.BEGIN:
-            _begin(service, holder, rollout)
+            _begin(service, holder, current, rollout)
         elif step is Step.UPDATE:
             _update(service, rollout, holder.task_definition or "")
         elif step is Step.SUCCEED:
@@ -82,20 +91,34 @@ def _deploy(service: Service, holder: Deployment, current: Deployment | None) ->
         _fail(service, holder, refusal.detail)
 
 
+def _cannot_look(service: Service, holder: Deployment, refusal: Rejected) -> None:
+    """Nothing that is rolling out is ended because nobody may look; what was never begun is."""
+    if holder.task_definition is None or refusal.code in _NOTHING_RUNS:
+        return _fail(service, holder, refusal.detail)
+    _wait(service, holder, refusal.detail)
+
+
 def _keep(service: Service, current: Deployment | None) -> None:
-    """One step while nothing is under way: ECS should run the current release."""
-    wanted = current.task_definition if current else service.baseline
+    """One step while nothing is under way: ECS should run what ran before, or the release."""
+    release = current.task_definition if current else None
     try:
-        rollout = _observe(service, wanted=wanted)
-        _keep_step(service, wanted, rollout)
+        rollout = _observe(service, wanted=service.baseline or release)
+        _keep_step(service, release, rollout)
     except Rejected as refusal:
-        # What is gone for good moves nothing; what only may not be seen is looked at again.
-        gone = refusal.code == "ecs_service_missing"
-        _watch(service, refusal.detail, every=WATCH if gone else SLOW)
+        if service.claimed_at is None or refusal.code in _NOTHING_RUNS:
+            # What is gone for good moves nothing; what only may not be seen is looked at again.
+            gone = refusal.code in _NOTHING_RUNS
+            return _watch(service, refusal.detail, every=WATCH if gone else SLOW)
+        # A rollout of an ended deployment may be under way: it is not forgotten.
+        shown = Service.drift.set(refusal.detail)
+        commit(change(service, shown, *look_again(clock.now() + PERIOD)))
 
 
-def _keep_step(service: Service, wanted: str | None, rollout: Rollout) -> None:
+def _keep_step(service: Service, release: str | None, rollout: Rollout) -> None:
     now = clock.now()
+    # Whoever brought the release back by hand wants it to run.
+    back = release is not None and rollout.task_definition == release
+    wanted = release if back else service.baseline or release
     step = decide_idle(
         wanted=wanted,
         rollout=rollout,
@@ -110,23 +133,36 @@ def _keep_step(service: Service, wanted: str | None, rollout: Rollout) -> None:
     elif step is Step.SHOW:
         why = rollout.failed.get(wanted or "") or rollout.reason
         _watch(service, f"ECS cannot run {wanted} any more: {why}", every=SLOW)
+    elif step is Step.REST and wanted != release and release is not None:
+        _watch(service, f"ECS runs {wanted}, which was not deployed by Slipway")
     elif step is Step.REST:
-        _watch(service, None)
+        _watch(service, None, released=release is not None)
     elif step is Step.WAIT and (service.due_at or 0) <= now:
         commit(change(service, *look_again(now + PERIOD)))
 
 
-def _watch(service: Service, drift: str | None, *, every: int = WATCH) -> None:
-    """Nothing is to be done: show what is not as it should be, and look again after a while."""
+def _watch(
+    service: Service, drift: str | None, *, every: int = WATCH, released: bool = False
+) -> None:
+    """Nothing is to be done: show what is not as it should be, and look again after a while.
+
+    Where the release runs nothing else is to come back any more.
+    """
     now = clock.now()
-    if service.drift == drift and service.claimed_at is None and (service.due_at or 0) > now:
+    forget = released and service.baseline is not None
+    known = service.drift == drift and service.claimed_at is None and not forget
+    if known and (service.due_at or 0) > now:
         return
-    shown = Service.drift.remove() if drift is None else Service.drift.set(drift)
+    shown = [Service.drift.remove() if drift is None else Service.drift.set(drift)]
+    if forget:
+        shown.append(Service.baseline.remove())
     at_rest = (Service.claimed_at.remove(), Service.attention.remove())
-    commit(change(service, shown, *at_rest, *look_again(now + every)))
+    commit(change(service, *shown, *at_rest, *look_again(now + every)))
 
 
-def _begin(service: Service, holder: Deployment, rollout: Rollout) -> None:
+def _begin(
+    service: Service, holder: Deployment, current: Deployment | None, rollout: Rollout
+) -> None:
     """Give the deployment a task definition of its own, record it, and only then roll it out."""
     if not ecr.exists(holder.image_repository, holder.image_digest or ""):
         raise Rejected(f"the image {holder.image} is gone")
@@ -142,10 +178,12 @@ def _begin(service: Service, holder: Deployment, rollout: Rollout) -> None:
     )
     arn = ecs.register_task_definition(request)
     now = clock.now()
-    claim = [Service.claimed_at.set(now), *look_again(now + PERIOD)]
-    if service.current is None and service.baseline is None:
-        # Should the first deployment fail, this is what ECS goes back to.
-        claim.append(Service.baseline.set(rollout.task_definition))
+    claim = [
+        Service.claimed_at.set(now),
+        Service.drift.remove(),
+        *_way_back(service, current, rollout),
+        *look_again(now + PERIOD),
+    ]
     commit(
         become(
             holder,
@@ -161,16 +199,32 @@ def _begin(service: Service, holder: Deployment, rollout: Rollout) -> None:
         change(service, *claim),
         take(_claim_name(arn), holder.id),
     )
-    _call_update(service, rollout, arn)
+    _call_update(service, rollout, arn, claimed_at=now)
+
+
+def _way_back(service: Service, current: Deployment | None, rollout: Rollout) -> list[Action]:
+    """What comes back should the deployment not succeed: what its owner had put there, if it is
+    not the release.
+    """
+    if current is not None and rollout.task_definition == current.task_definition:
+        return [Service.baseline.remove()]
+    first = current is None and service.baseline is None
+    if first or not _is_ours(rollout.task_definition):
+        return [Service.baseline.set(rollout.task_definition)]
+    return []
 
 
 def _update(service: Service, rollout: Rollout, task_definition: str) -> None:
     now = clock.now()
     commit(change(service, Service.claimed_at.set(now), *look_again(now + PERIOD)))
-    _call_update(service, rollout, task_definition)
+    _call_update(service, rollout, task_definition, claimed_at=now)
 
 
-def _call_update(service: Service, rollout: Rollout, task_definition: str) -> None:
+def _call_update(
+    service: Service, rollout: Rollout, task_definition: str, *, claimed_at: int
+) -> None:
+    if clock.now() - claimed_at > _PROMPTLY:
+        raise Lost(f"service {service.id} was not updated at once, and may have moved on")
     ecs.update_service(
         update_service_request(
             cluster=service.ecs_cluster or "",
@@ -189,7 +243,11 @@ def _succeed(service: Service, holder: Deployment, current: Deployment | None) -
     done = [] if back_to is None else [Deployment.rollback_to.set(back_to)]
     if current is not None:
         done.append(Deployment.replaced.set(current.number))
-    release = [Service.current.set(holder.number), Service.drift.remove()]
+    release = [
+        Service.current.set(holder.number),
+        Service.baseline.remove(),
+        Service.drift.remove(),
+    ]
     if holder.trigger == "manual":
         release.append(Service.auto_deploy_paused.remove())
     commit(

@@ -4,21 +4,24 @@ Names and ECS targets are claims, so two requests at once cannot both get one. W
 repository is kept beside the services, so that a push finds them all in one read.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 from chalicelib import clock
+from chalicelib.domain.timing import SILENCE
 from chalicelib.errors import Conflict, InvalidInput
 from chalicelib.pipeline.once import Once, remembered
 from chalicelib.pipeline.retries import again_if_lost, living_service
-from chalicelib.store.claims import followers, next_number, set_followers, take
+from chalicelib.store.claims import Follower, followers, next_number, set_followers, take
 from chalicelib.store.history import record
 from chalicelib.store.models import Claim, Project, Service
 from chalicelib.store.moves import Action, ConditionFailed, Move, change, commit, create, remove
 from chalicelib.store.reads import find
-from chalicelib.store.services import get_service
+
+_T = TypeVar("_T")
 
 MAX_FOLLOWERS = 30  # of one branch of one repository: a push is one transaction
+MAX_SECRETS = 20  # of one repository, each of which a delivery may have to be tried with
 
 _TARGET = ("ecs_cluster", "ecs_service", "container")
 _NOT_WHILE_BUSY = frozenset({*_TARGET, "image_repository"})
@@ -50,7 +53,7 @@ def create_service(
     """Create a service with these columns.
 
     Raises InvalidInput (incomplete_ecs_target) and Conflict (name_taken, ecs_service_taken,
-    too_many_services).
+    too_many_services, too_many_webhook_secrets).
     """
     _require_whole_target(values)
     now = clock.now()
@@ -84,13 +87,13 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
     """
     _require_whole_removal(changes)
 
-    def write() -> None:
+    def write() -> Service:
         fresh = living_service(service.id)
         before = {name: getattr(fresh, name) for name in _COLUMNS}
         news = {name: value for name, value in changes.items() if before[name] != value}
         resumes = changes.get("auto_deploy") is True and fresh.auto_deploy_paused is not None
         if not news and not resumes:
-            return
+            return fresh
         after = {**before, **news}
         _require_rest_of_target(fresh, after)
         if news.keys() & _NOT_WHILE_BUSY:
@@ -110,9 +113,12 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
                 },
             ),
         )
+        # What was written is known: reading it again could only fail what is done.
+        for name, value in _written(news, resumes=resumes).items():
+            setattr(fresh, name, value)
+        return fresh
 
-    again_if_lost(_refusing_what_is_taken(write))
-    return get_service(service.id)
+    return again_if_lost(_refusing_what_is_taken(write))
 
 
 def delete_service(service: Service, *, actor: str) -> None:
@@ -146,6 +152,7 @@ _COLUMNS = (
     "build_args",
     "image_repository",
     *_TARGET,
+    "webhook_secret",
     "auto_deploy",
     "queued_minutes",
     "build_minutes",
@@ -153,10 +160,10 @@ _COLUMNS = (
 )
 
 
-def _refusing_what_is_taken(write: Callable[[], None]) -> Callable[[], None]:
-    def run() -> None:
+def _refusing_what_is_taken(write: Callable[[], _T]) -> Callable[[], _T]:
+    def run() -> _T:
         try:
-            write()
+            return write()
         except ConditionFailed as lost:
             _refuse_if_taken(lost)
             raise
@@ -220,7 +227,7 @@ def _require_idle(service: Service) -> None:
             code="service_busy",
         )
     released = service.current is not None or service.baseline is not None
-    if released and service.claimed_at is not None and service.drift is None:
+    if released and _may_be_rolling(service):
         raise Conflict(
             f"ECS is still on its way to what service {service.id} should run; "
             "try again in a minute or two",
@@ -228,16 +235,29 @@ def _require_idle(service: Service) -> None:
         )
 
 
+def _may_be_rolling(service: Service) -> bool:
+    """Whether a rollout of ours may be under way; where nobody may look, for a while only."""
+    claimed_at = service.claimed_at
+    shown = service.drift is not None
+    return claimed_at is not None and not (shown and clock.now() - claimed_at > SILENCE)
+
+
 def _updates(news: Mapping[str, Any], *, resumes: bool) -> list[Action]:
-    actions: list[Action] = [Service.updated_at.set(clock.now())]
-    for name, value in news.items():
-        column = getattr(Service, name)
-        actions.append(column.remove() if value is None else column.set(value))
+    columns = _written(news, resumes=resumes).items()
+    return [
+        getattr(Service, name).remove() if value is None else getattr(Service, name).set(value)
+        for name, value in columns
+    ]
+
+
+def _written(news: Mapping[str, Any], *, resumes: bool) -> dict[str, Any]:
+    """Every column that a change writes; None removes one."""
+    written = {**news, "updated_at": clock.now()}
     if resumes:
-        actions.append(Service.auto_deploy_paused.remove())
+        written["auto_deploy_paused"] = None
     if news.keys() & {"ecs_cluster", "ecs_service"}:
-        actions += [Service.current.remove(), Service.baseline.remove(), Service.drift.remove()]
-    return actions
+        written |= {"current": None, "baseline": None, "drift": None}
+    return written
 
 
 def _claims(service: Service, values: Mapping[str, Any]) -> set[str]:
@@ -254,33 +274,49 @@ def _exchange(service: Service, before: set[str], after: set[str]) -> list[Move]
     return [*taken, *(remove(claim) for claim in held if claim is not None)]
 
 
-def _followed(values: Mapping[str, Any]) -> tuple[str, str]:
-    return values["repository"], values["branch"]
+def _followed(values: Mapping[str, Any]) -> tuple[str, Follower]:
+    return values["repository"], Follower(values["branch"], values.get("webhook_secret"))
 
 
 def _follow(
-    service: Service, before: tuple[str, str] | None, after: tuple[str, str] | None
+    service: Service, before: tuple[str, Follower] | None, after: tuple[str, Follower] | None
 ) -> list[Move]:
     """Follow a branch of a repository instead of another."""
     if before == after:
         return []
     moves = []
     if before is not None and (after is None or before[0] != after[0]):
-        claim, branches = followers(before[0])
-        rest = {other: its for other, its in branches.items() if other != service.id}
+        claim, others = followers(before[0])
+        rest = {other: its for other, its in others.items() if other != service.id}
         moves.append(set_followers(claim, before[0], rest))
     if after is not None:
-        repository, branch = after
-        claim, branches = followers(repository)
-        branches = {**branches, service.id: branch}
-        if list(branches.values()).count(branch) > MAX_FOLLOWERS:
-            raise Conflict(
-                f"{MAX_FOLLOWERS} services follow {branch} of {repository} already",
-                code="too_many_services",
-                field="branch",
-            )
-        moves.append(set_followers(claim, repository, branches))
+        repository, follower = after
+        claim, others = followers(repository)
+        everybody = {**others, service.id: follower}
+        _require_room(repository, follower, everybody.values())
+        moves.append(set_followers(claim, repository, everybody))
     return moves
+
+
+def _require_room(repository: str, new: Follower, everybody: Collection[Follower]) -> None:
+    branches = [each.branch for each in everybody]
+    if branches.count(new.branch) > MAX_FOLLOWERS:
+        raise Conflict(
+            f"{MAX_FOLLOWERS} services follow {new.branch} of {repository} already",
+            code="too_many_services",
+            field="branch",
+        )
+    # GitHub has room for as many webhooks of one repository ("Types of webhooks").
+    if (
+        new.webhook_secret
+        and len({each.webhook_secret for each in everybody} - {None}) > MAX_SECRETS
+    ):
+        raise Conflict(
+            f"services that follow {repository} have {MAX_SECRETS} webhook secrets of their own "
+            "already; let some share one",
+            code="too_many_webhook_secrets",
+            field="webhook_secret",
+        )
 
 
 def _audited(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The audit trail: a row for each change, written in the transaction that makes the change."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -72,7 +72,6 @@ def list_history(
     service_id: int | None,
     limit: int,
     before: int | None,
-    keep: Callable[[History], bool] | None = None,
 ) -> Page[History]:
     """A page of what was done to a service, to a project with its services, or at all."""
     index: Index[History] = History.all_index
@@ -81,4 +80,4 @@ def list_history(
         index, key = History.service_index, service_id
     elif project_id is not None:
         index, key = History.project_index, project_id
-    return page(index, key, History.sequence, limit=limit, before=before, keep=keep)
+    return page(index, key, History.sequence, limit=limit, before=before)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pynamodb.expressions.update import Action
+from pynamodb.indexes import Index
 
 from chalicelib.domain.statuses import (
     TRANSITIONS,
@@ -50,10 +51,16 @@ def list_jobs(kind: str, service_id: int, *, limit: int, before: int | None) -> 
 
 
 def list_all_jobs(
-    *, limit: int, before: int | None, keep: Callable[[Job], bool] | None = None
+    *,
+    project_id: int | None,
+    limit: int,
+    before: int | None,
+    keep: Callable[[Job], bool] | None = None,
 ) -> Page[Job]:
-    """A page of all jobs, whatever their type, newest first."""
-    return page(Job.all_index, "y", Job.opened, limit=limit, before=before, keep=keep)
+    """A page of the jobs of a project, or of all, whatever their type, newest first."""
+    index: Index[Job] = Job.all_index if project_id is None else Job.project_index
+    key = "y" if project_id is None else project_id
+    return page(index, key, Job.opened, limit=limit, before=before, keep=keep)
 
 
 def opened(kind: str, number: int, at: int) -> int:

@@ -15,6 +15,7 @@ from pynamodb.attributes import (
     NumberSetAttribute,
     TTLAttribute,
     UnicodeAttribute,
+    UnicodeSetAttribute,
     VersionAttribute,
 )
 from pynamodb.constants import NUMBER, PAY_PER_REQUEST_BILLING_MODE
@@ -121,11 +122,14 @@ class Service(Model):
     ecs_cluster = UnicodeAttribute(null=True)
     ecs_service = UnicodeAttribute(null=True)
     container = UnicodeAttribute(null=True)
+    webhook_secret = UnicodeAttribute(null=True)  # where it is kept, never the secret
     auto_deploy = BooleanAttribute(default=False)
     auto_deploy_paused = UnicodeAttribute(null=True)
     # The newest push that was deployed by itself: repository.pushed_at, then build number.
     last_pushed_at = IntegerAttribute(default=0)
     last_pushed_build = IntegerAttribute(default=0)
+    # Builds up to this number were under way when somebody deployed an image by hand.
+    overruled_until = IntegerAttribute(null=True)
     queued_minutes = IntegerAttribute()
     build_minutes = IntegerAttribute()
     deploy_minutes = IntegerAttribute()
@@ -138,7 +142,7 @@ class Service(Model):
     due = UnicodeAttribute(null=True)
     due_at = IntegerAttribute(null=True)
     attention = UnicodeAttribute(null=True)
-    dead_letter = UnicodeAttribute(null=True)
+    dead_letters = UnicodeSetAttribute(null=True)
     claimed_at = IntegerAttribute(null=True)
     created_at = IntegerAttribute()
     updated_at = IntegerAttribute()
@@ -164,6 +168,13 @@ class Job(Model):
         listed = UnicodeAttribute(hash_key=True)
         opened = IntegerAttribute(range_key=True)
 
+    class ByProject(GlobalSecondaryIndex["Job"]):
+        """Every job of a project, newest first, whatever its type."""
+
+        Meta = _index_meta("project", AllProjection())
+        project_id = IntegerAttribute(hash_key=True)
+        opened = IntegerAttribute(range_key=True)
+
     class Due(GlobalSecondaryIndex["Job"]):
         """Builds that have to be looked at again, and when."""
 
@@ -173,6 +184,7 @@ class Job(Model):
 
     service_index = ByService()
     all_index = All()
+    project_index = ByProject()
     due_index = Due()
     id = UnicodeAttribute(hash_key=True)
     kind = DiscriminatorAttribute()
@@ -200,7 +212,7 @@ class Job(Model):
     due = UnicodeAttribute(null=True)
     due_at = IntegerAttribute(null=True)
     attention = UnicodeAttribute(null=True)
-    dead_letter = UnicodeAttribute(null=True)
+    dead_letters = UnicodeSetAttribute(null=True)
     claimed_at = IntegerAttribute(null=True)
     waits = IntegerAttribute(default=0)
 
@@ -257,6 +269,7 @@ class Claim(Model):
     owner = UnicodeAttribute(null=True)
     value = IntegerAttribute(null=True)
     followers = JSONAttribute(null=True)
+    webhook_secrets = JSONAttribute(null=True)
 
 
 class Token(Model):

@@ -73,9 +73,9 @@ def commit(*moves: Move) -> None:
     Raises ConditionFailed (a Lost) when a row had moved on, Lost when other transactions keep
     being on the same rows, Unavailable when DynamoDB does not answer or is throttling.
     """
-    budget.check()
     merged = _merge(moves)
     for attempt in range(CONFLICT_TRIES):
+        budget.check()
         try:
             _write(merged)
             return

@@ -13,6 +13,9 @@ from pynamodb.models import Model
 from chalicelib import budget
 from chalicelib.errors import NotFound, Unavailable
 
+# How many rows one request looks at where it keeps but some of them.
+_AT_ONCE = 100
+_AT_MOST = 1000
 _FOR_GOOD = {"AccessDeniedException", "ResourceNotFoundException", "ValidationException"}
 
 _M = TypeVar("_M", bound=Model)
@@ -90,11 +93,13 @@ def page(
 ) -> Page[_M]:
     """One page of `index` under `key`, newest first: rows whose `number` is less than `before`.
 
-    Rows that `keep` refuses leave no trace: no page is shorter for them, and none follows.
+    Rows that `keep` refuses make no page shorter, unless there are more of them than one request
+    looks at; then `before` leads on.
     """
     condition = None if before is None else number < before
     if keep is not None:
-        return _kept(index.query(key, condition, scan_index_forward=False), number, limit, keep)
+        found = index.query(key, condition, page_size=_AT_ONCE, scan_index_forward=False)
+        return _kept(found, number, limit, keep)
     with reading():
         found = index.query(key, condition, limit=limit, page_size=limit, scan_index_forward=False)
         rows = list(found)
@@ -107,10 +112,12 @@ def _kept(
 ) -> Page[_M]:
     rows: list[_M] = []
     with reading():
-        for row in found:
+        for looked_at, row in enumerate(found, 1):
             budget.check()
             if keep(row):
                 if len(rows) == limit:
                     return Page(rows, getattr(rows[-1], number.attr_name))
                 rows.append(row)
+            if looked_at == _AT_MOST:
+                return Page(rows, getattr(row, number.attr_name))
     return Page(rows, None)

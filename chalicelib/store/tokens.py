@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from pynamodb.exceptions import PynamoDBException
 
-from chalicelib import clock
+from chalicelib import budget, clock
 from chalicelib.domain.tokens import Role, digest, is_token, new_token
-from chalicelib.errors import InvalidInput, NotFound
+from chalicelib.errors import InvalidInput, NotFound, Unavailable
 from chalicelib.store.claims import next_number, owner_of, take
 from chalicelib.store.history import record
 from chalicelib.store.models import Claim, Token
@@ -62,10 +62,10 @@ def create_token(
         "token.created",
         at=now,
         actor=created_by,
-        project_id=project_id,
-        service_id=service_id,
         name=name,
         role=role,
+        for_project=project_id,
+        for_service=service_id,
         expires_at=clock.rfc3339(expires_at),
     )
     commit(create(row), take(subject, row.id), trail)
@@ -97,8 +97,6 @@ def revoke_token(row: Token, *, actor: str) -> None:
         "token.revoked",
         at=clock.now(),
         actor=actor,
-        project_id=row.project_id,
-        service_id=row.service_id,
         name=row.name,
     )
     try:
@@ -117,12 +115,13 @@ def note_use(row: Token) -> None:
     if now - (row.last_used_at or 0) < USED_EVERY:
         return
     try:
+        budget.check()
         row.update(
             actions=[Token.last_used_at.set(now)],
             condition=Token.id.exists(),
             add_version_condition=False,
         )
-    except PynamoDBException as error:
+    except (PynamoDBException, Unavailable) as error:
         logger.warning("the use of token %s was not noted: %s", row.number, error)
 
 

@@ -60,6 +60,8 @@ def test_tokens_and_projects_are_in_the_whole_trail(cloud: Cloud) -> None:
         "name": "ci",
         "role": "viewer",
         "expires_at": "2026-11-23T00:00:00Z",
+        "for_project": None,
+        "for_service": None,
     }
     assert "project.created" in [entry["action"] for entry in trail(cloud.api)]
 
@@ -93,3 +95,11 @@ def test_a_service_is_of_its_project(cloud: Cloud) -> None:
     assert (answer.status, answer.body["code"]) == (404, "not_found")
     answer = cloud.api.get("/v1/audit?service_id=x")
     assert (answer.status, answer.body["code"]) == (400, "invalid_service_id")
+
+
+def test_who_sees_one_service_does_not_see_what_tokens_there_are(cloud: Cloud) -> None:
+    body = {"name": "ci-prod", "role": "admin", "service_id": cloud.service_id}
+    admin = cloud.api.as_holder_of(cloud.api.post("/v1/tokens", body).body["token"])
+    actions = {entry["action"] for entry in trail(admin, f"?service_id={cloud.service_id}")}
+    assert "service.created" in actions
+    assert not {action for action in actions if action.startswith("token.")}

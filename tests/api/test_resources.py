@@ -116,6 +116,7 @@ def test_a_service_starts_with_sensible_settings(api: Api, project: int) -> None
         "ecs_cluster": None,
         "ecs_service": None,
         "container": None,
+        "webhook_secret": None,
         "auto_deploy": False,
         "auto_deploy_paused": None,
         "queued_minutes": 60,
@@ -146,8 +147,8 @@ def test_a_service_is_changed_in_what_is_named_alone(api: Api, service: int) -> 
     assert gone.body["ecs_service"] is None
 
 
-def test_a_build_without_a_body_is_as_the_service_says(api: Api, service: int) -> None:
-    answer = api.post(f"/v1/cicd/services/{service}/build", raw=b"")
+def test_a_build_of_which_nothing_is_said_is_as_the_service_says(api: Api, service: int) -> None:
+    answer = api.post(f"/v1/cicd/services/{service}/build", {})
     assert answer.status == HTTPStatus.ACCEPTED
     assert api.get("/v1/cicd/builds/1").body["git_ref"] == "master"
 

@@ -187,3 +187,27 @@ def test_a_delivery_is_seen_by_those_whose_services_it_meant_and_says_nothing_of
 def test_every_role_is_made_by_its_name(cloud: Cloud) -> None:
     for role in Role:
         assert create(cloud, role=role).body["role"] == role
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"git_url": "https://github.com/other/private.git"},
+        {"image_repository": "another"},
+        {"ecs_service": "another"},
+    ],
+)
+def test_a_projects_admin_does_not_lead_its_services_to_what_others_have(
+    cloud: Cloud, change: dict[str, str]
+) -> None:
+    body = {"name": "x", "role": "admin", "project_id": cloud.project}
+    admin = cloud.api.as_holder_of(cloud.api.post("/v1/tokens", body).body["token"])
+    path = f"/v1/services/{cloud.service_id}"
+    assert admin.patch(path, {"branch": "main"}).status == 200
+    with nothing_is_written():
+        assert admin.patch(path, change).status == 403
+        service = {"name": "y", "git_url": change.get("git_url", "https://github.com/a/b.git")}
+        created = admin.post(
+            f"/v1/projects/{cloud.project}/services", {**service, "image_repository": "hello"}
+        )
+    assert (created.status, created.body["code"]) == (403, "forbidden")

@@ -1,8 +1,11 @@
 """Image tags, references, repositories and platforms."""
 
+import itertools
 import re
 
 import pytest
+from docker_image.digest import InvalidDigest
+from docker_image.reference import InvalidReference, Reference
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,7 +111,11 @@ def test_a_reference_is_read_as_docker_reads_it(text: str, expected: ImageRefere
         "@" + DIGEST,
         f"myapp:v1@{DIGEST}@{DIGEST}",
         f"myapp@{DIGEST}:v1",
-        "a" * 501 + ":v1",
+        "a" * 256 + ":v1",
+        "-evil.example/myapp:v1",
+        "evil-.example/myapp:v1",
+        "evil_.example/myapp:v1",
+        f"{ECR}/" + "a" * 500 + ":v1",
     ],
 )
 def test_what_is_not_an_image_is_refused(value: object) -> None:
@@ -149,7 +156,79 @@ def test_any_text_is_an_image_or_refused(value: str) -> None:
     assert reference.tag or reference.digest
 
 
-@pytest.mark.parametrize("name", ["ab", "team/app", "a.b_c-d/e__f--g", "a" * 256])
+# Parts of references, good and bad ones.
+REGISTRIES = [
+    *("", "localhost/", "localhost:5000/", "registry:5000/", "Registry/", "REGISTRY:5000/"),
+    *(f"{ECR}/", "EVIL.example/", "-a.example/", "a-.example/", "a..example/", ".a/", "a_b.c/"),
+    *("1.2.3.4/", "a.b:/", "a.b:x/", "a.b:123456/", "[::1]/", "[::1]:5000/", "user@a.b/", "/"),
+]
+REPOSITORIES = [
+    *("app", "team/app", "a.b", "a_b", "a__b", "a---b", "a/b/c", "0", "a/" + "a" * 253, "a" * 256),
+    *("", "App", "a___b", "a_-b", "a..b", ".a", "a.", "-a", "a-", "a//b", "a/", "\xe4", "a b"),
+    "f" * 64,
+]
+TAGS = [
+    *("", ":v1", ":V1.0_x-y", ":_", ":" + "a" * 128),
+    *(":", ":-x", ":.x", ":" + "a" * 129, ":v/1", ":v1\n", ":\xe4"),
+]
+DIGESTS = [
+    *("", f"@{DIGEST}", f"@{DIGEST}\n", f"@{DIGEST}@{DIGEST}", f"@{DIGEST}:v1"),
+    *("@sha256:" + "a" * 63, "@sha256:" + "A" * 64, "@sha512:" + "a" * 128),
+]
+PIECES = [*"aB0._-/:@\n", "__", "localhost", "example.com", ":5000", ":v1", f"@{DIGEST}"]
+
+
+def test_every_reference_made_of_such_parts_means_to_docker_what_it_means_to_us() -> None:
+    for parts in itertools.product(REGISTRIES, REPOSITORIES, TAGS, DIGESTS):
+        compare_with_docker("".join(parts))
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
+def test_any_reference_means_to_docker_what_it_means_to_us(text: str) -> None:
+    compare_with_docker(text)
+
+
+def compare_with_docker(text: str) -> None:
+    """Fail where docker reads a reference otherwise, or where it reads one that we should."""
+    ours, dockers = read_by_us(text), read_by_docker(text)
+    if ours is not None:
+        assert ours == dockers, text
+    elif dockers is not None:
+        assert is_more_than_we_take(text, dockers), text
+
+
+def read_by_us(text: str) -> ImageReference | None:
+    try:
+        return parse_image_reference(text)
+    except InvalidInput:
+        return None
+
+
+def read_by_docker(text: str) -> ImageReference | None:
+    """docker's reading without its defaults: no docker.io and library/ that nobody wrote."""
+    try:
+        read = Reference.parse_normalized_named(text)
+    except (InvalidReference, InvalidDigest):
+        return None
+    registry, path = read.domain().lower(), read.path()
+    if registry == "docker.io":
+        registry, path = "", path.removeprefix("library/")
+    return ImageReference(registry, path, read["tag"] or "", read["digest"] or "")
+
+
+def is_more_than_we_take(text: str, read: ImageReference) -> bool:
+    """What docker allows, and we refuse on purpose; the line break is a slip of the library."""
+    return (
+        not (read.tag or read.digest)
+        or (read.digest != "" and not read.digest.startswith("sha256:"))
+        or text.endswith("\n")
+        or read.registry.startswith("[")
+        or re.search(r":[0-9]{6,}$", read.registry) is not None
+        or not set(read.registry) & {".", ":"}  # known as one by its capital letter alone
+    )
+
+
+@pytest.mark.parametrize("name", ["ab", "team/app", "a.b_c-d/e__f--g", "a" * 255])
 def test_a_repository_name_is_kept_as_it_is(name: str) -> None:
     assert parse_repository_name(name) == name
 
@@ -171,7 +250,7 @@ def test_a_repository_name_is_kept_as_it_is(name: str) -> None:
         "ab\n",
         5,
         None,
-        "a" * 257,
+        "a" * 256,
     ],
 )
 def test_a_repository_name_that_ecr_would_refuse_is_refused(value: object) -> None:
@@ -204,3 +283,32 @@ def test_platforms_are_a_short_list_of_known_ones(value: object) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_platforms(value)
     assert (refused.value.code, refused.value.field) == ("invalid_platforms", "platforms")
+
+
+@given(
+    st.lists(
+        st.sampled_from([*sorted(PLATFORMS), "linux/arm/v8", "linux/amd64\n", ""])
+        | st.none()
+        | st.integers()
+        | st.lists(st.sampled_from(sorted(PLATFORMS)), max_size=1),
+        max_size=9,
+    )
+    | st.text()
+)
+def test_anything_is_a_list_of_platforms_or_refused(value: object) -> None:
+    try:
+        platforms = parse_platforms(value)
+    except InvalidInput:
+        return
+    assert platforms == value
+    assert len(set(platforms)) == len(platforms)
+    assert set(platforms) <= PLATFORMS
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
+def test_a_repository_name_is_what_a_reference_to_our_registry_names(name: str) -> None:
+    reference = read_by_us(f"{ECR}/{name}:v1")
+    try:
+        assert reference == ImageReference(ECR, parse_repository_name(name), "v1", "")
+    except InvalidInput:
+        assert reference is None or len(name) < 2  # which docker takes, and ECR does not

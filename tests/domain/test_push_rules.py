@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,6 +63,7 @@ def without(*path: str) -> dict[str, Any]:
 def test_a_push_is_read_from_the_payload() -> None:
     assert parse_push(PAYLOAD) == Push(
         repository="github.com/codertocat/hello-world",
+        contradictory=False,
         ref="refs/heads/master",
         branch="master",
         sha=SHA,
@@ -79,17 +81,38 @@ def test_a_repository_is_matched_without_regard_to_case() -> None:
 
 
 def test_a_repository_of_github_enterprise_is_known_by_its_host() -> None:
-    push = parse_push(payload(repository__html_url="https://git.acme.example/codertocat/x"))
+    page = "https://git.acme.example/codertocat/x"
+    clone = "https://git.acme.example/Codertocat/Hello-World.git"
+    push = parse_push(payload(repository__html_url=page, repository__clone_url=clone))
     assert push.repository == "git.acme.example/codertocat/hello-world"
+    assert ignored_reason(push) is None
 
 
 def test_a_repository_without_a_page_is_one_of_github() -> None:
     assert parse_push(without("repository", "html_url")) == parse_push(PAYLOAD)
 
 
-def test_the_clone_url_is_not_believed() -> None:
-    push = parse_push(payload(repository__clone_url="https://github.com/evil/other.git"))
-    assert push == parse_push(PAYLOAD)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://github.com/evil/other.git",
+        "https://evil.example/Codertocat/Hello-World.git",
+        "http://github.com/Codertocat/Hello-World.git",
+        "https://github.com/Codertocat/Hello-World.git?x",
+        "",
+        5,
+        ["https://github.com/Codertocat/Hello-World.git"],
+    ],
+)
+def test_a_push_whose_clone_url_is_of_another_repository_is_ignored(url: object) -> None:
+    push = parse_push(payload(repository__clone_url=url))
+    assert ignored_reason(push) == "its clone_url is not that of github.com/codertocat/hello-world"
+    assert replace(push, contradictory=False) == parse_push(PAYLOAD)
+
+
+@pytest.mark.parametrize("url", [None, "https://GitHub.com/codertocat/hello-world"])
+def test_a_push_need_not_say_where_it_is_cloned_from(url: str | None) -> None:
+    assert parse_push(payload(repository__clone_url=url)) == parse_push(PAYLOAD)
 
 
 def test_a_push_without_commits_is_built_by_what_the_ref_points_to() -> None:

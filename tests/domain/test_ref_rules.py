@@ -172,6 +172,14 @@ def test_git_agrees_on_what_a_legal_branch_is(name: str) -> None:
     assert (git.returncode == 0) is _is_branch(name)
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@given(st.text(st.sampled_from("aB0./@{}-~^:?*[\\ \x7f\xe9lock"), max_size=12))
+def test_git_agrees_on_any_text(text: str) -> None:
+    git = subprocess.run(["git", "check-ref-format", "--branch", text], capture_output=True)
+    # What is an alias of HEAD is a legal name to this command, and to nothing else.
+    assert (git.returncode == 0) is (_is_branch(text) or text == "@")
+
+
 @pytest.mark.parametrize(
     ("ref", "expected"),
     [

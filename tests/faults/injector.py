@@ -1,5 +1,6 @@
 """Faults at any call of the SDK, below botocore's own retries, which stay as they are."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
@@ -22,7 +23,8 @@ LOST_AFTER = "time-out after it had its effect"
 THROTTLED = "throttled"
 FAILED = "a 500 before it had an effect"
 DENIED = "access denied"
-KINDS = (DIED_BEFORE, DIED_AFTER, LOST_BEFORE, LOST_AFTER, THROTTLED, FAILED, DENIED)
+DENIED_AGAIN = "time-out after it had its effect, and access denied to the second try"
+KINDS = (DIED_BEFORE, DIED_AFTER, LOST_BEFORE, LOST_AFTER, THROTTLED, FAILED, DENIED, DENIED_AGAIN)
 
 _REFUSALS = {
     THROTTLED: (400, "ThrottlingException"),
@@ -55,6 +57,7 @@ class Injector:
         self.after: Hook | None = None
         self.observe: Callable[[], None] | None = None
         self._plan: dict[int, str] = {}
+        self._tries: Counter[int] = Counter()
         self._paused = 0
         self._patch(monkeypatch)
 
@@ -62,6 +65,7 @@ class Injector:
         """Count from nought, with nothing planned."""
         self.names.clear()
         self._plan.clear()
+        self._tries.clear()
         self.before = self.after = None
 
     def fail(self, number: int, kind: str) -> None:
@@ -116,6 +120,9 @@ class Injector:
         number = self.count - 1
         name = self.names[number]
         kind = self._plan.get(number)
+        if kind == DENIED_AGAIN:
+            self._tries[number] += 1
+            kind = LOST_AFTER if self._tries[number] == 1 else DENIED
         if kind is not None:
             self.fired.append((name, kind))
         self._run(self.before, number, name)

@@ -1,8 +1,11 @@
 """What must be true whatever goes wrong; read from the tables and from AWS, not from the API."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+
+from moto.ecr.models import ecr_backends
 
 from chalicelib import clock
 from chalicelib.domain.statuses import has_ended, may_follow
@@ -78,6 +81,7 @@ def check() -> None:
     _check_codebuild(jobs)
     _check_rollouts(releases)
     _check_digests(releases, made)
+    _check_definitions(releases)
 
 
 def _check_slot(service: Row, known: dict[int, Row]) -> None:
@@ -133,15 +137,34 @@ def _check_rollouts(releases: dict[int, Row]) -> None:
 
 
 def _check_digests(releases: dict[int, Row], made: dict[int, Row]) -> None:
-    """Whatever was deployed by itself is what a build of the service made."""
-    digests: dict[int, set[str]] = {}
-    for build in made.values():
-        if build["status"] == "success":
-            digests.setdefault(build["service_id"], set()).add(build["image_digest"])
+    """Whatever was deployed is what its build made for the service, or was named and exists."""
     for number, deployment in releases.items():
-        if deployment["trigger"] == "push":
-            known = deployment["image_digest"] in digests.get(deployment["service_id"], ())
+        digest, build = deployment["image_digest"], made.get(deployment.get("build_id", 0))
+        if build is not None:
+            own = build["service_id"] == deployment["service_id"]
+            known = own and build["status"] == "success" and build["image_digest"] == digest
             _require(known, f"deployment {number} is of no build of its service")
+        else:
+            by_itself = deployment["trigger"] == "push"
+            _require(not by_itself, f"deployment {number} is of no build of its service")
+            held = digest in _digests_in_ecr(deployment["image_repository"])
+            _require(held, f"the image of deployment {number} does not exist")
+
+
+def _digests_in_ecr(repository: str) -> set[str]:
+    images = ecr_backends["123456789012"]["eu-west-1"].repositories[repository].images
+    return {image.get_image_digest() for image in images}
+
+
+def _check_definitions(releases: dict[int, Row]) -> None:
+    """What a deployment rolls out is its image, by digest."""
+    for number, deployment in releases.items():
+        if "task_definition" in deployment:
+            containers = ecs.engine().containers(deployment["task_definition"])
+            image = deployment["image"]
+            _require(image.endswith(f"@{deployment['image_digest']}"), f"{image} is another image")
+            runs = image in {container["image"] for container in containers}
+            _require(runs, f"the definition of deployment {number} does not run {image}")
 
 
 def check_settled(accepted: set[str]) -> None:
@@ -165,13 +188,46 @@ def _check_at_rest(service: Row) -> None:
     if "ecs_service" not in service or "deleted_at" in service:
         return
     if "drift" in service:
+        _check_drift(service)
         return
     wanted = _wanted(service)
     if wanted is not None:
         _require(is_watched(service), f"{name} is neither at rest nor under way")
-        found = ecs.engine().service(service["ecs_cluster"], service["ecs_service"])
-        runs = found.deployments[0].task_definition
+        runs = _primary(service)
         _require(wanted == runs, f"{name} should run {wanted} and runs {runs}")
+
+
+def _check_drift(service: Row) -> None:
+    """What is shown is so, and is looked at again."""
+    name, text = f"service-{service['id']}", service["drift"]
+    _require(is_watched(service), f"{name} shows {text!r} and is not watched")
+    theirs = re.fullmatch(r"ECS runs (\S+), which was not deployed by Slipway", text)
+    if theirs is not None:
+        runs = _primary(service)
+        _require(runs == theirs[1], f"{name} shows {text!r} and runs {runs}")
+        ours = {row.get("task_definition") for row in deployments().values()}
+        _require(runs not in ours, f"{name} shows {text!r}, and it was")
+        return
+    _require(": " in text, f"{name} shows {text!r}, which says nothing")
+
+
+def check_replaced() -> None:
+    """What an ended deployment had rolled out is not what ECS is told to run."""
+    own = {
+        row["task_definition"]: row for row in deployments().values() if "task_definition" in row
+    }
+    for service in services().values():
+        if {"deploying", "drift", "deleted_at"} & service.keys() or "ecs_service" not in service:
+            continue
+        row = own.get(_primary(service))
+        current = row is None or row["number"] == service.get("current")
+        wanted = current or service.get("baseline") == _primary(service)
+        _require(wanted, f"{row and row['id']} is {row and row['status']} and is still rolled out")
+
+
+def _primary(service: Row) -> Any:
+    found = ecs.engine().service(service["ecs_cluster"], service["ecs_service"])
+    return found.deployments[0].task_definition
 
 
 def is_watched(service: Row) -> bool:

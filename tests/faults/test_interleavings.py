@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.client import Answer
 from tests.embedded import Cloud, cloud, sha
 from tests.faults import use_cases
 from tests.faults.injector import Injector
@@ -49,6 +50,26 @@ def push(cloud: Cloud) -> Any:
 
 def other_delivery(cloud: Cloud) -> Any:
     return cloud.push(sha(9), delivery="another-delivery", pushed_at=1_795_305_600)
+
+
+def two_secrets(cloud: Cloud) -> None:
+    use_cases.own_secret(cloud)
+    cloud.add_service("other")
+
+
+def for_hello(cloud: Cloud) -> Any:
+    return _starting(
+        1, cloud.push(sha(9), delivery="a", pushed_at=1_795_305_600, secret=use_cases.OWN_SECRET)
+    )
+
+
+def for_other(cloud: Cloud) -> Any:
+    return _starting(2, cloud.push(sha(9), delivery="b", pushed_at=1_795_305_600))
+
+
+def _starting(service: int, answer: Answer) -> Answer:
+    assert [each["service_id"] for each in answer.body["builds"]] == [service], answer.text
+    return answer
 
 
 def tick(cloud: Cloud) -> None:
@@ -110,6 +131,7 @@ PAIRS = (
     Pair("a build ends, and a deployment", use_cases.third_built, wake("build-3"), deploy),
     Pair("one push, delivered twice", use_cases.nothing, push, push),
     Pair("one push, by two webhooks", use_cases.nothing, push, other_delivery),
+    Pair("one push, by two webhooks with a secret each", two_secrets, for_other, for_hello),
     Pair("two schedules, builds waiting", use_cases.two_pushed_unheard, tick, tick),
     Pair("two schedules, a service to heal", use_cases.late_call, tick, tick),
     Pair("a deployment, and another", use_cases.two_releases, deploy, lambda c: ask(c, "d")),

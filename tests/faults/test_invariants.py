@@ -9,8 +9,8 @@ from chalicelib.store.jobs import find_build, get_deployment
 from chalicelib.store.models import Build, Deployment, Job, Service
 from chalicelib.store.services import get_service
 from infra.local import codebuild, ecs
-from tests.embedded import CLUSTER, Cloud, client, run_on_ecs, sha
-from tests.faults.invariants import Ledger, Violation, check, check_settled
+from tests.embedded import CLUSTER, Cloud, client, put_image, run_on_ecs, sha
+from tests.faults.invariants import Ledger, Violation, check, check_replaced, check_settled
 
 Spoil = Callable[[Cloud], Any]
 
@@ -45,6 +45,10 @@ def deploying(cloud: Cloud) -> None:
     cloud.finish_build(1)
 
 
+def by_digest(cloud: Cloud) -> None:
+    cloud.deploy(f"hello@{put_image('hello', 'by-hand')}")
+
+
 def building(cloud: Cloud) -> None:
     cloud.push(sha(1))
     cloud.settle()
@@ -53,6 +57,13 @@ def building(cloud: Cloud) -> None:
 def released(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.tick()
+
+
+THEIRS = "ECS runs {}, which was not deployed by Slipway"
+
+
+def shows_its_own(cloud: Cloud) -> None:
+    service(Service.drift.set(THEIRS.format(cloud.definition_on_ecs())))(cloud)
 
 
 def roll_out_what_failed(cloud: Cloud) -> None:
@@ -78,6 +89,8 @@ def roll_out_what_failed(cloud: Cloud) -> None:
         (building, end_in_the_row_alone, "build-1 has ended, and CodeBuild still runs it"),
         (deploying, roll_out_what_failed, "failed and was rolled out again"),
         (released, deployment(Deployment.image_digest.set("x")), "of no build of its service"),
+        (by_digest, deployment(Deployment.image_digest.set("x")), "deployment 1 does not exist"),
+        (released, deployment(Deployment.task_definition.set("hello:1")), "does not run .*/hello@"),
     ],
 )
 def test_what_is_wrong_at_any_moment_is_said(
@@ -98,6 +111,9 @@ def test_what_is_wrong_at_any_moment_is_said(
         (released, service(Service.due.remove()), "neither at rest nor under way"),
         (released, service(Service.due_at.set(0)), "neither at rest nor under way"),
         (released, service(Service.claimed_at.set(1)), "neither at rest nor under way"),
+        (released, service(Service.drift.set("a lie")), "'a lie', which says nothing"),
+        (released, service(Service.drift.set(THEIRS.format("hello:1"))), "and runs .*/hello:2"),
+        (released, shows_its_own, "not deployed by Slipway', and it was"),
     ],
 )
 def test_what_is_wrong_at_the_end_is_said(
@@ -107,6 +123,18 @@ def test_what_is_wrong_at_the_end_is_said(
     spoil(cloud)
     with pytest.raises(Violation, match=says):
         check_settled(set())
+
+
+def test_what_was_cancelled_must_not_stay(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.finish_build(2)
+    cloud.api.post("/v1/cicd/jobs/deploy-2/cancel")
+    with pytest.raises(Violation, match="deploy-2 is cancelled and is still rolled out"):
+        check_replaced()
+    cloud.settle()
+    check_replaced()
 
 
 def test_an_accepted_job_that_is_nowhere_is_missed(cloud: Cloud) -> None:

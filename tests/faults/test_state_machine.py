@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from tests.embedded import Cloud
 from tests.faults.invariants import check
-from tests.faults.world import ACTIONS, World
+from tests.faults.world import ACTIONS, CALM_ACTIONS, World
 
 CHOICES = st.integers(min_value=0, max_value=9_999)
 
@@ -20,13 +20,15 @@ CHOICES = st.integers(min_value=0, max_value=9_999)
 class Pipeline(RuleBasedStateMachine):
     """A world of its own, in which what the rules say happens; it settles at the end."""
 
+    calm = False
+
     @initialize()
     def prepare(self) -> None:
         logging.disable(logging.CRITICAL)
         self._monkeypatch = pytest.MonkeyPatch()
         self._aws = mock_aws()
         self._aws.start()
-        self.world = World(Cloud(self._monkeypatch), self._monkeypatch)
+        self.world = World(Cloud(self._monkeypatch), self._monkeypatch, calm=self.calm)
 
     @invariant()
     def nothing_is_wrong(self) -> None:
@@ -49,14 +51,14 @@ def _rule(name: str) -> Callable[..., Any]:
     return rule(choice=CHOICES)(act)
 
 
-for action, weight in ACTIONS.items():
-    for copy in range(-(-weight // 2)):
-        setattr(Pipeline, f"{action}_{copy}", _rule(action))
-
-
-def examples(name: str, count: int) -> Any:
+def examples(name: str, count: int, *, calm: bool = False) -> Any:
     """So many stories, as a test case that can run beside the others."""
-    case: Any = type(name, (Pipeline,), {}).TestCase  # type: ignore[attr-defined]
+    rules = {
+        f"{action}_{copy}": _rule(action)
+        for action, weight in (CALM_ACTIONS if calm else ACTIONS).items()
+        for copy in range(-(-weight // 2))
+    }
+    case: Any = type(name, (Pipeline,), {**rules, "calm": calm}).TestCase  # type: ignore[attr-defined]
     case.settings = settings(
         max_examples=count,
         stateful_step_count=12,
@@ -68,4 +70,5 @@ def examples(name: str, count: int) -> Any:
 
 TestStories = examples("Stories", 50)
 TestMoreStories = examples("MoreStories", 50)
+TestPushesAlone = examples("PushesAlone", 25, calm=True)
 TestManyStories = pytest.mark.sweep(examples("ManyStories", 300))

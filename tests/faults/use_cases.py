@@ -1,11 +1,26 @@
 """Everything the pipeline does, as one step each: what was before, and the step itself."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import pytest
+from moto.ecs.exceptions import ECSException
+
+from chalicelib.domain.timing import TOKEN_LIFE
+from chalicelib.domain.tokens import Role, new_token
+from chalicelib.store.tokens import create_token
+from infra.local import codebuild, ecs
+from infra.local.queues import DEAD_LETTERS, QUEUE
+from tests.builders import delivery_headers
 from tests.client import Answer
 from tests.embedded import MINUTE, Cloud, client, put_image, register, run_on_ecs, sha
+from tests.faults.rows import builds
+from tests.sdk import Killed, Trouble
 
+OWN_SECRET = "of-its-own"
 KEY: dict[str, str | None] = {"Idempotency-Key": "the-same-request"}
 
 
@@ -49,9 +64,49 @@ def building(cloud: Cloud) -> None:
 
 def in_a_phase(cloud: Cloud) -> None:
     building(cloud)
-    from infra.local import codebuild
-
     assert codebuild.engine().claim() is not None
+
+
+@contextmanager
+def _dying() -> Iterator[Trouble]:
+    """The process dies at some call inside."""
+    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Killed):
+        yield Trouble(monkeypatch)
+
+
+def starting(cloud: Cloud) -> None:
+    """The worker died as soon as CodeBuild had begun, longer ago than the token of its call lives.
+
+    Nobody has heard of the build since.
+    """
+    cloud.push(sha(1))
+    with _dying() as trouble:
+        trouble.kill_after("codebuild.StartBuild")
+        cloud.wake("build-1")
+    cloud.lose_messages()
+    cloud.advance(TOKEN_LIFE + MINUTE)
+
+
+def not_started(cloud: Cloud) -> None:
+    """The same, but the call had no effect."""
+    cloud.push(sha(1))
+    with _dying() as trouble:
+        trouble.kill_before("codebuild.StartBuild")
+        cloud.wake("build-1")
+    cloud.lose_messages()
+    cloud.advance(TOKEN_LIFE + MINUTE)
+
+
+def queued_too_long(cloud: Cloud) -> None:
+    not_started(cloud)
+    cloud.advance(90 * MINUTE)
+
+
+def no_room(cloud: Cloud) -> None:
+    for number in (1, 2):
+        cloud.push(sha(number))
+        cloud.settle()
+    cloud.push(sha(3))
 
 
 def built(cloud: Cloud) -> None:
@@ -73,6 +128,33 @@ def rolled_out(cloud: Cloud) -> None:
     built(cloud)
     cloud.settle()
     cloud.finish_rollout(settle=False)
+
+
+def rolling_out(cloud: Cloud) -> None:
+    built(cloud)
+    cloud.settle()
+
+
+def told_of_its_job(cloud: Cloud) -> None:
+    rolled_out(cloud)
+    send(QUEUE, "deploy-1")
+
+
+def rolled_out_and_one_waits(cloud: Cloud) -> None:
+    one_deploys_one_waits(cloud)
+    cloud.finish_rollout(settle=False)
+
+
+def given_up_by_the_queue(cloud: Cloud) -> None:
+    pushed(cloud)
+    cloud.lose_messages()
+    send(DEAD_LETTERS, "build-1")
+
+
+def send(queue: str, key: str) -> None:
+    sqs = client("sqs")
+    url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"v": 1, "reconcile": key}))
 
 
 def rollout_failed(cloud: Cloud) -> None:
@@ -189,6 +271,54 @@ def second_service(cloud: Cloud) -> None:
     cloud.add_service("other")
 
 
+def asked_already(cloud: Cloud) -> None:
+    two_releases(cloud)
+    ask(cloud, "c")
+
+
+def _tick_while_ecs_is_busy(cloud: Cloud) -> None:
+    def busy(*_: Any) -> None:
+        raise ECSException("ServerException", "Service Unavailable. Please try again later.")
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(ecs.Engine, "_cluster", busy)
+        cloud.tick()
+
+
+def _ping(cloud: Cloud) -> Answer:
+    body = json.dumps({"zen": "Keep it logically awesome."}).encode()
+    headers = delivery_headers(body, event="ping", delivery="the-same-ping")
+    return cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
+
+
+def _deploy_by_tag(cloud: Cloud) -> Answer:
+    tag = builds()[1]["image_tag"]
+    return post(cloud, "deploy", {"image_tag": f"hello:{tag}"}, key="k")
+
+
+def _create_token(cloud: Cloud) -> Answer:
+    """For one service, whose project is looked up."""
+    body = {"name": "ci", "role": "deployer", "service_id": cloud.service_id}
+    return cloud.api.post("/v1/tokens", body)
+
+
+def a_token(cloud: Cloud) -> None:
+    _create_token(cloud)
+
+
+def _revoke_token(cloud: Cloud) -> Answer:
+    return cloud.api.delete("/v1/tokens/2")
+
+
+def own_secret(cloud: Cloud) -> None:
+    client("secretsmanager").create_secret(Name="slipway/hello", SecretString=OWN_SECRET)
+    cloud.change_service(webhook_secret="secretsmanager:slipway/hello")
+
+
+def _push_with_it(cloud: Cloud) -> Answer:
+    return cloud.push(sha(9), delivery="d", pushed_at=1_795_305_600, secret=OWN_SECRET)
+
+
 def _create_service(cloud: Cloud) -> Answer:
     path = f"/v1/projects/{cloud.project}/services"
     return cloud.api.post(path, _settings("new"), headers=KEY)
@@ -201,6 +331,7 @@ def _path(cloud: Cloud) -> str:
 USE_CASES = (
     UseCase("a push arrives", nothing, _push),
     UseCase("a push arrives for two services", second_service, _push),
+    UseCase("a push arrives that a service's own secret signed", own_secret, _push_with_it),
     UseCase("a build is started", pushed, _deliver_messages),
     UseCase("a build makes progress", in_a_phase, _deliver_events),
     UseCase("a build ends well", built, _deliver_events),
@@ -239,4 +370,66 @@ USE_CASES = (
     UseCase("a service is created", nothing, _create_service),
     UseCase("a service is changed", nothing, lambda c: c.api.patch(_path(c), {"branch": "dev"})),
     UseCase("a service is deleted", second_service, lambda c: c.api.delete(_path(c))),
+    UseCase("a build that was started is found", starting, _tick),
+    UseCase("a build that was not started is started anew", not_started, _tick),
+    UseCase("a build is given up", queued_too_long, _tick),
+    UseCase("a build waits for room", no_room, _deliver_messages),
+    UseCase("a rollout makes progress", rolling_out, _tick),
+    UseCase("a rollout waits for ECS", rolling_out, _tick_while_ecs_is_busy),
+    UseCase("a rollout is followed by its job", told_of_its_job, _deliver_messages),
+    UseCase("a rollout ends and another begins", rolled_out_and_one_waits, _deliver_events),
+    UseCase("a dead letter is seen", given_up_by_the_queue, _tick),
+    UseCase("a ping arrives", nothing, _ping),
+    UseCase("a build's image is deployed", two_releases, _deploy_by_tag),
+    UseCase("a deployment is asked for again", asked_already, lambda c: ask(c, "c")),
+    UseCase(
+        "a rollback to a release is asked for",
+        two_releases,
+        lambda c: post(c, "rollback", {"deployment_id": 1}, key="k"),
+    ),
+    UseCase("a token is created", nothing, _create_token),
+    UseCase("a token is revoked", a_token, _revoke_token),
 )
+
+
+# What is only read, and what has to be there for it.
+READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
+    ("/v1/projects", nothing),
+    ("/v1/projects/1", nothing),
+    ("/v1/projects/1/services", nothing),
+    ("/v1/services/1", nothing),
+    ("/v1/cicd/services/1/builds", nothing),
+    ("/v1/cicd/services/1/deployments", nothing),
+    ("/v1/cicd/services/1/rollback", two_releases),
+    ("/v1/cicd/jobs", nothing),
+    ("/v1/audit?project_id=1", nothing),
+    ("/v1/tokens", nothing),
+    ("/v1/tokens/1", nothing),
+    ("/v1/webhooks/github/deliveries", nothing),
+    ("/v1/webhooks/github/deliveries/delivery-0", pushed),
+    ("/v1/cicd/jobs/build-1", pushed),
+    ("/v1/cicd/builds/1", pushed),
+    ("/v1/cicd/builds/1/logs", building),
+    ("/v1/cicd/deployments/1", rolling_out),
+)
+
+
+def _read(path: str, prepare: Callable[[Cloud], None]) -> UseCase:
+    """Read by somebody whose token is for one project, and was not used before.
+
+    Tokens are read by an administrator.
+    """
+    token = new_token()
+
+    def prepared(cloud: Cloud) -> None:
+        prepare(cloud)
+        create_token("reader", Role.VIEWER, project_id=cloud.project, token=token)
+
+    def read(cloud: Cloud) -> Answer:
+        everything = path.startswith("/v1/tokens")
+        return (cloud.api if everything else cloud.api.as_holder_of(token)).get(path)
+
+    return UseCase(f"GET {path}", prepared, read)
+
+
+READINGS = tuple(_read(*each) for each in READS)

@@ -20,7 +20,15 @@ from tests.builders import sqs_event
 from tests.client import Answer
 from tests.embedded import CLUSTER, MINUTE, Cloud, client, put_image, register, run_on_ecs, sha
 from tests.faults.injector import DENIED, KINDS, Injector
-from tests.faults.invariants import Ledger, Violation, check, check_settled, in_codebuild, job_of
+from tests.faults.invariants import (
+    Ledger,
+    Violation,
+    check,
+    check_replaced,
+    check_settled,
+    in_codebuild,
+    job_of,
+)
 from tests.faults.rows import builds, deployments, rows
 from tests.faults.trials import finish_outside, is_at_rest, put_image_of, variables
 from tests.sdk import Killed
@@ -36,6 +44,8 @@ class Tally:
     jobs: int = 0
     steps: int = 0
     repair: int = 0
+    # Stories in which nothing but pushes decided what runs, so that it must be the newest.
+    newest: int = 0
     faults: Counter[str] = field(default_factory=Counter)
 
 
@@ -50,7 +60,11 @@ class Request:
 class World:
     """One Slipway, its callers, AWS and the clock, with whatever spoils them."""
 
-    def __init__(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, *, calm: bool = False
+    ) -> None:
+        """In a `calm` world all that is built and rolled out is well, and nothing is denied."""
+        self.calm = calm
         self.cloud = cloud
         self.cloud.handlers_may_fail = True
         self.tally = Tally()
@@ -200,7 +214,8 @@ class World:
         if not running:
             return
         build = running[choice % len(running)]
-        status = ("SUCCEEDED", "SUCCEEDED", "SUCCEEDED", "FAILED", "STOPPED")[choice % 5]
+        ends = ("SUCCEEDED", "SUCCEEDED", "SUCCEEDED", "FAILED", "STOPPED")
+        status = ends[0 if self.calm else choice % len(ends)]
         if status == "SUCCEEDED":
             put_image_of(build)
         else:
@@ -210,7 +225,7 @@ class World:
 
     def rollout_moves(self, choice: int) -> None:
         """The newest ECS deployment gets healthy, or its circuit breaker trips."""
-        if choice % 4:
+        if self.calm or choice % 4:
             ecs.engine().complete(CLUSTER, "hello")
         elif ecs.engine().service(CLUSTER, "hello").breaker["enable"]:
             self._only_pushes = False
@@ -267,7 +282,8 @@ class World:
 
     def spoil(self, choice: int) -> None:
         """One of the next calls of the SDK will fail, in one of the ways there are."""
-        kind = KINDS[choice % len(KINDS)]
+        kinds = [kind for kind in KINDS if not (self.calm and kind == DENIED)]
+        kind = kinds[choice % len(kinds)]
         self.injector.fail(self.injector.count + choice % 7, kind)
 
     def _run(self, step: Callable[[], object]) -> bool:
@@ -313,17 +329,18 @@ class World:
         for _ in range(ROUNDS):
             finish_outside()
             done = self._done_outside()
+            waiting = done
             for period in range(1, PATIENCE + 1):
                 self.cloud.tick()
                 if not deaf:
                     self.cloud.settle()
                 check()
-                if not self._open(done):
-                    self.tally.repair = max(self.tally.repair, period if done else 0)
-                    break
-            late = self._open(done)
-            if late:
-                raise Violation(f"{late} not ended two periods after their work had")
+                if waiting and not self._open(done):
+                    self.tally.repair = max(self.tally.repair, period)
+                waiting = self._open(done)
+            if waiting:
+                raise Violation(f"{waiting} not ended two periods after their work had")
+            check_replaced()
             if is_at_rest():
                 break
 
@@ -362,6 +379,7 @@ class World:
             return
         if any(row["status"] not in {"success", "superseded"} for row in deployments().values()):
             return
+        self.tally.newest += 1
         newest = max(done, key=lambda row: (row["pushed_at"], row["number"]))
         runs = self.cloud.image_on_ecs()
         if not runs.endswith(newest["image_digest"]):
@@ -388,4 +406,11 @@ ACTIONS: dict[str, int] = {
     "two_schedules": 1,
     "wake_amid": 1,
     "spoil": 6,
+}
+# Those that leave it to pushes alone what runs.
+CALM_ACTIONS = {
+    name: weight
+    for name, weight in ACTIONS.items()
+    if name
+    not in {"ask_for_build", "deploy", "roll_back", "cancel", "somebody_else_deploys", "wake_amid"}
 }

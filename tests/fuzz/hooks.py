@@ -16,6 +16,7 @@ from chalicelib.domain.images import parse_image_reference, parse_repository_nam
 from chalicelib.domain.paths import parse_repository_path
 from chalicelib.domain.refs import parse_branch, parse_git_ref
 from chalicelib.domain.repositories import parse_git_url
+from chalicelib.domain.webhook_secrets import parse_own_reference
 from chalicelib.errors import InvalidInput
 
 PLACE = "place-"
@@ -59,6 +60,11 @@ _format(
     "image-reference",
     r"[a-z0-9]{1,9}(/[a-z0-9]{1,9})?(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}|@sha256:[0-9a-f]{64})",
     parse_image_reference,
+)
+_format(
+    "secret-reference",
+    r"(ssm:/slipway/|secretsmanager:slipway/)[a-z0-9-]{1,20}",
+    lambda text: parse_own_reference(text, prefix="slipway"),
 )
 # A cursor is of one list, which is known when the request is.
 schemathesis.openapi.format("cursor", st.integers(1, 2**53).map(lambda number: f"{PLACE}{number}"))

@@ -12,7 +12,9 @@ from infra import deploy
 from infra.deploy import application_template, environment_of, main, parameters_for
 from infra.package import Installation, PackagingFailed, require_lambda_python
 
-ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway-dev/webhook-AbCdEf"
+REFERENCE = (
+    "secretsmanager:arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway-dev/webhook-AbCdEf"
+)
 
 
 def _template() -> str:
@@ -22,8 +24,13 @@ def _template() -> str:
 
 
 def test_each_output_is_the_variable_of_its_name_but_for_what_only_deploys_need() -> None:
-    outputs = {"WebhookSecret": ARN, "CodebuildProject": "b", "Packages": "p", "TaskRoles": "*"}
-    assert environment_of(outputs) == {"WEBHOOK_SECRET": ARN, "CODEBUILD_PROJECT": "b"}
+    outputs = {
+        "WebhookSecret": REFERENCE,
+        "CodebuildProject": "b",
+        "Packages": "p",
+        "TaskRoles": "*",
+    }
+    assert environment_of(outputs) == {"WEBHOOK_SECRET": REFERENCE, "CODEBUILD_PROJECT": "b"}
 
 
 def test_the_api_alone_gets_the_webhook_s_secret() -> None:
@@ -38,33 +45,23 @@ def test_the_api_alone_gets_the_webhook_s_secret() -> None:
     assert made["Resources"]["RestAPI"] == {"Type": "other"}
 
 
-def _upload(tmp_path: Path) -> Any:
-    """The template that an upload leaves behind its URL, with a secret that it must not hold."""
-    session = boto3.Session()
-    url = deploy._upload(
-        session, {"Packages": "packages", "WebhookSecret": "slipway-dev/webhook"}, tmp_path
-    )
-    host, _, key = url.removeprefix("https://").partition("/")
-    assert host == "packages.s3.eu-west-1.amazonaws.com"
-    body = session.client("s3").get_object(Bucket="packages", Key=key)["Body"].read().decode()
-    assert "hush" not in body
-    return json.loads(body)["Resources"]["APIHandler"]["Properties"]["Environment"]["Variables"]
-
-
-def test_a_new_secret_is_a_change_of_the_template_and_only_cloudformation_reads_it(
-    tmp_path: Path,
-) -> None:
+def test_what_is_uploaded_says_where_the_secret_is_and_does_not_hold_it(tmp_path: Path) -> None:
     (tmp_path / "deployment.zip").write_bytes(b"zip")
     (tmp_path / "sam.json").write_text(_template())
     with mock_aws():
         location: Any = {"LocationConstraint": "eu-west-1"}
-        boto3.client("s3").create_bucket(Bucket="packages", CreateBucketConfiguration=location)
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="packages", CreateBucketConfiguration=location)
         secrets = boto3.client("secretsmanager")
-        first = secrets.create_secret(Name="slipway-dev/webhook", SecretString="hush")["VersionId"]
-        reference = "{{resolve:secretsmanager:slipway-dev/webhook:SecretString:::%s}}"
-        assert _upload(tmp_path)["WEBHOOK_SECRET"] == reference % first
-        second = secrets.put_secret_value(SecretId="slipway-dev/webhook", SecretString="hush-hush")
-        assert _upload(tmp_path)["WEBHOOK_SECRET"] == reference % second["VersionId"]
+        arn = secrets.create_secret(Name="slipway-dev/webhook", SecretString="hush")["ARN"]
+        outputs = {"Packages": "packages", "WebhookSecret": f"secretsmanager:{arn}"}
+        url = deploy._upload(boto3.Session(), outputs, tmp_path)
+        host, _, key = url.removeprefix("https://").partition("/")
+        assert host == "packages.s3.eu-west-1.amazonaws.com"
+        template = s3.get_object(Bucket="packages", Key=key)["Body"].read().decode()
+    assert "hush" not in template
+    api = json.loads(template)["Resources"]["APIHandler"]["Properties"]
+    assert api["Environment"]["Variables"]["WEBHOOK_SECRET"] == f"secretsmanager:{arn}"
 
 
 def test_the_log_directory_is_chosen_with_the_stack_and_kept_from_then_on() -> None:

@@ -1,7 +1,9 @@
 """`infra/stack.yaml` against what uses it: the models, the settings, Chalice, the buildspec."""
 
 import json
+import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 from cfnlint.api import ManualArgs, lint
 from moto import mock_aws
 
+from chalicelib.domain.webhook_secrets import is_reference
 from chalicelib.settings import VARIABLES, read_settings
 from chalicelib.store.tables import create_tables
 from infra.deploy import environment_of
@@ -163,6 +166,37 @@ def test_a_wake_up_stays_hidden_six_times_as_long_as_its_consumer_may_run(
     assert resources["WakeupQueue"]["Properties"]["VisibilityTimeout"] == 6 * timeout
 
 
+def test_nobody_outside_the_account_can_send_a_wake_up(resources: dict[str, Any]) -> None:
+    """IAM User Guide, "AWS global condition context keys": aws:PrincipalAccount is in every
+    request; where a key is missing, StringNotEquals is true ("String condition operators").
+    """
+    policies = [r for r in resources.values() if r["Type"] == "AWS::SQS::QueuePolicy"]
+    (policy,) = (policy["Properties"] for policy in policies)
+    assert policy["Queues"] == [{"Ref": "WakeupQueue"}]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement.pop("Sid")
+    assert statement == {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sqs:SendMessage",
+        "Resource": {"GetAtt": "WakeupQueue.Arn"},
+        "Condition": {"StringNotEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}},
+    }
+
+
+@pytest.mark.parametrize("hosts", ["github.com", "github.com,git.acme-corp.example"])
+def test_what_the_stack_takes_for_git_hosts_the_settings_take_too(
+    stack: dict[str, Any], hosts: str
+) -> None:
+    pattern = stack["Parameters"]["GitHosts"]["AllowedPattern"]
+    assert re.fullmatch(pattern, hosts)
+    for wrong in ("", "github.com,", "a,,b", "git.acme.example:8443", "https://a", "-a", "a."):
+        assert not re.fullmatch(pattern, wrong)
+    required = {"QUEUE_URL": "https://sqs.example/1/q", "REGISTRY": "localhost"}
+    read = read_settings({**required, "GIT_HOSTS": hosts}).git_hosts
+    assert read == set(hosts.split(","))
+
+
 @pytest.mark.usefixtures("aws")
 def test_the_embedded_cloud_has_the_same_queues(resources: dict[str, Any]) -> None:
     create_queues()
@@ -250,6 +284,25 @@ def test_the_outputs_are_the_environment_that_the_settings_read(stack: dict[str,
     outputs = environment_of(dict.fromkeys(stack["Outputs"], "any"))
     required = {name for name, variable in VARIABLES.items() if variable.default is None}
     assert required <= set(outputs) <= set(VARIABLES)
+
+
+def test_a_rotated_secret_needs_no_deploy_since_the_api_reads_it_where_the_stack_keeps_it(
+    stack: dict[str, Any], resources: dict[str, Any]
+) -> None:
+    name = resources["WebhookSecret"]["Properties"]["Name"]["Sub"]
+    assert stack["Outputs"]["WebhookSecret"]["Value"] == {"Sub": "secretsmanager:${WebhookSecret}"}
+    api = json.loads((ROOT / ".chalice/policy-api.json").read_text())
+    granted = {
+        each["Resource"]
+        for each in api["Statement"]
+        if each["Action"] == "secretsmanager:GetSecretValue"
+    }
+    (pattern,) = granted
+    arn = pattern.removesuffix("slipway/*") + name.replace("${ResourcePrefix}", "slipway") + "-AbCd"
+    assert fnmatchcase(arn, pattern)
+    environment = {"WEBHOOK_SECRET": f"secretsmanager:{arn}", "QUEUE_URL": "https://q/a"}
+    read = read_settings(environment | {"REGISTRY": "localhost"})
+    assert is_reference(read.webhook_secret)
 
 
 def test_the_defaults_of_stack_and_settings_agree(stack: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from infra.stacks import Refused, Stack
 from tests.client import Api
 
 OUTPUTS = {
-    "WebhookSecret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",
+    "WebhookSecret": "secretsmanager:arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",
     "TablePrefix": "slipway",
     "QueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/slipway-wakeups",
     "Registry": "123456789012.dkr.ecr.eu-west-1.amazonaws.com",

@@ -30,7 +30,7 @@ TABLE = {
     "ask for a build": "GetItem*2 UpdateItem TransactWriteItems SendMessageBatch",
     "ask for a build by a key": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",
     "ask for it again": "GetItem*3",
-    "cancel a queued build": "GetItem*5 TransactWriteItems",
+    "cancel a queued build": "GetItem*4 TransactWriteItems",
     "preview a rollback": "GetItem*2 BatchGetItem*2 DescribeImages",
     "ask for a rollback": "GetItem*2 BatchGetItem*2 DescribeImages UpdateItem "
     "TransactWriteItems SendMessageBatch",

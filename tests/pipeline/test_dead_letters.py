@@ -8,6 +8,7 @@ from infra.local.queues import DEAD_LETTERS, QUEUE
 from infra.redrive import redrive
 from tests.embedded import MINUTE, Cloud, client, sha
 from tests.events import schedule_event
+from tests.faults.rows import services
 from tests.sdk import Trouble
 
 VISIBILITY = 180
@@ -132,3 +133,17 @@ def test_a_queue_that_does_not_answer_stops_no_schedule(
     cloud.pump.tick()
     assert "dead letters not looked at" in caplog.text
     assert cloud.build(1)["status"] == "building"
+
+
+def test_of_two_letters_for_one_row_each_marks_it_once(cloud: Cloud) -> None:
+    cloud.handlers_may_fail = True
+    cloud.release(1)
+    for _ in range(2):
+        client("sqs").send_message(
+            QueueUrl=url(DEAD_LETTERS),
+            MessageBody=json.dumps({"v": 1, "reconcile": "service-1"}),
+        )
+    mark(cloud)
+    version = services()[1]["version"]
+    mark(cloud)
+    assert services()[1]["version"] == version

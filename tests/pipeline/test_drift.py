@@ -120,3 +120,75 @@ def test_an_ecs_service_that_is_gone_for_a_while_is_seen_to_be_back(cloud: Cloud
     cloud.advance(61 * MINUTE)
     cloud.tick()
     assert cloud.service()["drift"] is None
+
+
+def owner_runs(cloud: Cloud, colour: str) -> str:
+    """Somebody gives the service a definition of their own, which gets healthy and is seen."""
+    theirs = register("hello", "hello:by-hand", COLOUR=colour)
+    run_on_ecs(theirs)
+    cloud.finish_rollout()
+    cloud.advance(2 * MINUTE)
+    cloud.tick()
+    return theirs
+
+
+def begin(cloud: Cloud, number: int) -> None:
+    cloud.push(sha(number))
+    cloud.settle()
+    cloud.finish_build(number)
+
+
+def test_a_cancelled_deployment_gives_back_what_its_owner_had_put_there(cloud: Cloud) -> None:
+    cloud.release(1)
+    theirs = owner_runs(cloud, "blue")
+    begin(cloud, 2)
+    assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    cloud.settle()
+    cloud.finish_rollout()
+    for _ in range(3):
+        cloud.tick()
+    assert cloud.definition_on_ecs() == theirs
+    assert cloud.service()["drift"] == f"ECS runs {theirs}, which was not deployed by Slipway"
+    assert cloud.service()["current_deployment_id"] == 1
+
+
+def test_without_a_release_a_failed_deployment_gives_back_what_ran_last(cloud: Cloud) -> None:
+    begin(cloud, 1)
+    cloud.fail_rollout()
+    cloud.finish_rollout()
+    theirs = owner_runs(cloud, "blue")
+    begin(cloud, 2)
+    assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    cloud.settle()
+    assert cloud.definition_on_ecs() == theirs
+
+
+def test_who_brings_the_release_back_by_hand_is_not_overruled(cloud: Cloud) -> None:
+    cloud.release(1)
+    release = cloud.definition_on_ecs()
+    owner_runs(cloud, "blue")
+    begin(cloud, 2)
+    assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    cloud.settle()
+    run_on_ecs(release)
+    cloud.finish_rollout()
+    begin(cloud, 3)
+    assert cloud.api.post("/v1/cicd/jobs/deploy-3/cancel").status == 202
+    cloud.settle()
+    cloud.finish_rollout()
+    for _ in range(2):
+        cloud.tick()
+    assert (cloud.definition_on_ecs(), cloud.service()["drift"]) == (release, None)
+
+
+def test_a_service_in_drift_is_not_deleted_while_a_rollout_of_ours_may_go_on(cloud: Cloud) -> None:
+    cloud.release(1)
+    theirs = owner_runs(cloud, "blue")
+    begin(cloud, 2)
+    assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    cloud.lose_messages()
+    path = f"/v1/services/{cloud.service_id}"
+    assert cloud.api.delete(path).body["code"] == "service_busy"
+    assert cloud.api.patch(path, {"ecs_service": "other"}).body["code"] == "service_busy"
+    cloud.tick()
+    assert cloud.definition_on_ecs() == theirs

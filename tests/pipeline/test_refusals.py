@@ -10,6 +10,7 @@ from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.timing import TOKEN_LIFE, WORKER_LIFE
 from chalicelib.errors import Lost
 from chalicelib.store.jobs import become, get_deployment
+from infra.local import ecs
 from infra.local.pump import TIMEOUTS_MS
 from tests.embedded import CLUSTER, MINUTE, Cloud, client, ecs_service, register, run_on_ecs, sha
 from tests.sdk import Trouble
@@ -186,3 +187,88 @@ def test_no_function_outlives_what_the_rules_count_with() -> None:
     assert max(timeouts.values()) < WORKER_LIFE
     assert TOKEN_LIFE + WORKER_LIFE < 300
     assert {name: ms // 1000 for name, ms in TIMEOUTS_MS.items()}.items() <= timeouts.items()
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_a_healthy_rollout_survives_that_nobody_may_look_at_it(
+    cloud: Cloud, trouble: Trouble, times: int
+) -> None:
+    cloud.release(1)
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.finish_build(2)
+    trouble.refuse("ecs.DescribeServices", DENIED, times=times)
+    for _ in range(times):
+        cloud.tick()
+    assert "DescribeServices: refused" in cloud.deployment(2)["error"]
+    cloud.finish_rollout(settle=False)
+    cloud.lose_events()
+    cloud.tick()
+    cloud.tick()
+    assert (cloud.statuses(1, 2), cloud.deployment(2)["error"]) == (["success"] * 2, None)
+
+
+def test_a_cancelled_rollout_is_replaced_as_soon_as_somebody_may_look_again(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.release(1)
+    release = cloud.definition_on_ecs()
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.finish_build(2)
+    assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    cloud.lose_messages()
+    trouble.refuse("ecs.DescribeServices", DENIED, times=3)
+    for _ in range(3):
+        cloud.tick()
+    assert "DescribeServices: refused" in cloud.service()["drift"]
+    path = f"/v1/services/{cloud.service_id}"
+    assert cloud.api.delete(path).body["code"] == "service_busy"
+    cloud.tick()
+    assert cloud.definition_on_ecs() == release
+    cloud.finish_rollout()
+    cloud.tick()
+    assert cloud.service()["drift"] is None
+
+
+def test_a_refused_second_try_says_nothing_of_the_first(cloud: Cloud, trouble: Trouble) -> None:
+    trouble.lose_answers("codebuild.StartBuild", times=1)
+    trouble.refuse("codebuild.StartBuild", DENIED, times=1)
+    cloud.push(sha(1))
+    cloud.settle()
+    assert cloud.build(1)["status"] == "queued"
+    cloud.tick()
+    assert cloud.build(1)["status"] == "building"
+    assert cloud.builds_in_codebuild() == ["build-1"]
+
+
+def test_a_rollout_that_failed_with_nothing_to_go_back_to_is_not_rolled_out_again(
+    cloud: Cloud,
+) -> None:
+    cloud.release(1)
+    for number in (2, 3):
+        cloud.push(sha(number))
+        cloud.settle()
+        cloud.finish_build(number)
+        cloud.fail_rollout(settle=False)
+        if number == 2:
+            cloud.fail_rollout()  # and so does ECS's own way back
+    failed = cloud.deployment(3)["task_definition"]
+    cloud.lose_events()
+    run_on_ecs(register("hello", "hello:by-hand"))
+    cloud.lose_events()
+    service = ecs.engine().service(CLUSTER, "hello")
+    del service.deployments[1:]  # what has no tasks left leaves the list
+    cloud.tick()
+    assert cloud.statuses(3) == ["failed"]
+    rolled_out = [record.target.task_definition for record in service.records]
+    assert rolled_out.count(failed) == 1
+
+
+def test_a_service_that_ecs_updates_in_another_way_is_refused(cloud: Cloud) -> None:
+    ecs.engine().service(CLUSTER, "hello").deployment_configuration["strategy"] = "BLUE_GREEN"
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.finish_build(1)
+    assert cloud.statuses(1) == ["failed"]
+    assert "needs the ECS deployment controller and its rolling" in cloud.deployment(1)["error"]

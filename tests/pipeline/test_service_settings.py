@@ -13,7 +13,7 @@ from chalicelib.pipeline.services import (
     delete_service,
     update_service,
 )
-from chalicelib.store.claims import followers, owner_of
+from chalicelib.store.claims import Follower, followers, owner_of
 from chalicelib.store.models import Claim, History, Project, Service
 from chalicelib.store.moves import ConditionFailed, change, commit, create, remove
 from tests.written import nothing_is_written
@@ -54,7 +54,7 @@ def web(shop: Project) -> Service:
 
 
 def following() -> dict[int, str]:
-    return followers(REPOSITORY)[1]
+    return {number: each.branch for number, each in followers(REPOSITORY)[1].items()}
 
 
 def history_of(subject: str) -> list[tuple[str, str, Any]]:
@@ -173,7 +173,7 @@ def test_following_moves_with_the_branch_and_with_the_repository(web: Service) -
     elsewhere = {"repository": "github.com/a/b", "git_url": "https://github.com/a/b.git"}
     update_service(web, elsewhere, actor="ann")
     assert following() == {}
-    assert followers("github.com/a/b")[1] == {web.id: "next"}
+    assert followers("github.com/a/b")[1] == {web.id: Follower("next")}
 
 
 def test_another_target_has_no_release_of_ours_yet(web: Service) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from infra.local import ecs
 from tests.embedded import CLUSTER, MINUTE, REGISTRY, Cloud, put_image, sha
+from tests.faults.injector import Injector
 
 
 def ask(cloud: Cloud, name: str) -> int:
@@ -206,3 +207,59 @@ def test_a_push_deploys_after_what_is_under_way(cloud: Cloud) -> None:
     cloud.finish_rollout()
     cloud.finish_rollout()
     assert cloud.statuses(by_hand, by_push) == ["success", "success"]
+
+
+def test_a_push_that_came_before_does_not_replace_what_was_deployed_by_hand(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    cloud.push(sha(3))
+    cloud.settle()
+    by_hand = cloud.deploy_build(1)
+    cloud.settle()
+    cloud.finish_rollout()
+    cloud.finish_build(3)
+    assert cloud.build(3)["not_deployed"] == "an image was deployed by hand after this push"
+    assert cloud.service()["current_deployment_id"] == by_hand
+    cloud.release(4)
+    assert cloud.image_on_ecs().endswith(cloud.build(4)["image_digest"])
+
+
+def test_a_push_that_came_before_does_not_displace_a_deployment_by_hand_that_waits(
+    cloud: Cloud,
+) -> None:
+    cloud.release(1)
+    cloud.deploy_build(1)
+    cloud.settle()
+    cloud.push(sha(2))
+    cloud.settle()
+    answer = cloud.deploy(f"hello@{put_image('hello', 'hotfix')}")
+    assert answer.status == 202
+    cloud.finish_build(2)
+    cloud.finish_rollout()
+    cloud.finish_rollout()
+    assert cloud.service()["current_deployment_id"] == answer.body["deployment_id"]
+
+
+def test_a_worker_that_was_held_up_before_its_call_looks_again(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.release(1)
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.finish_build(2, settle=False)
+    cloud.pump.deliver_events()
+    cloud.lose_messages()
+    held_up: list[str] = []
+
+    def after(number: int, name: str) -> None:
+        if name == "dynamodb.TransactWriteItems" and not held_up:
+            held_up.append(name)
+            cloud.advance(10)
+            cloud.tick()
+            cloud.fail_rollout()
+
+    Injector(monkeypatch).after = after
+    cloud.wake("service-1")
+    assert held_up
+    assert cloud.statuses(2) == ["failed"]
+    assert cloud.rollouts() == 2

@@ -1,0 +1,78 @@
+"""Webhook secrets that Parameter Store or Secrets Manager keep, read and remembered for a while."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from chalicelib import clock
+from chalicelib.aws.clients import calling, client
+from chalicelib.domain.webhook_secrets import parse_secrets
+from chalicelib.errors import Rejected, Unavailable
+
+logger = logging.getLogger("slipway")
+
+KEEP_SECONDS = 300  # so long may a secret that was removed still be accepted
+READ_AGAIN_SECONDS = 30  # so often may signatures that do not fit cost a read
+_MOST = 100
+
+
+@dataclass(frozen=True)
+class _Known:
+    secrets: tuple[str, ...] = field(repr=False)
+    read_at: int
+
+
+_known: dict[str, _Known] = {}
+
+
+def read(reference: str, *, max_age: int = KEEP_SECONDS) -> tuple[str, ...]:
+    """The secrets behind a reference, as they were at most `max_age` seconds ago.
+
+    Raises Unavailable (webhook_secret_unreadable), and the log says why. A failure is not
+    remembered, and what was known before is not a substitute: it may have been withdrawn.
+    """
+    known = _known.get(reference)
+    if known is None or not 0 <= clock.now() - known.read_at < max_age:
+        known = _Known(read_at=clock.now(), secrets=_read(reference))
+        _remember(reference, known)
+    return known.secrets
+
+
+def _read(reference: str) -> tuple[str, ...]:
+    store, _, name = reference.partition(":")
+    try:
+        return parse_secrets(_READERS[store](name))
+    except (Rejected, Unavailable, ValueError) as error:
+        logger.warning("deliveries may be refused: the webhook secret %s %s", reference, error)
+        raise Unavailable(
+            "a webhook secret cannot be read, so nothing is accepted that it may have signed; the "
+            "API's log says why. Deliver it again later",
+            code="webhook_secret_unreadable",
+        ) from error
+
+
+def _read_parameter(name: str) -> str:
+    with calling("cannot be read: SSM GetParameter"):
+        answer = client("ssm").get_parameter(Name=name, WithDecryption=True)
+    value: str = answer["Parameter"]["Value"]
+    return value
+
+
+def _read_secret(name: str) -> str:
+    with calling("cannot be read: Secrets Manager GetSecretValue"):
+        answer = client("secretsmanager").get_secret_value(SecretId=name)
+    value: str = answer.get("SecretString", "")  # one that is kept as bytes has none
+    return value
+
+
+_READERS: Mapping[str, Callable[[str], str]] = {
+    "ssm": _read_parameter,
+    "secretsmanager": _read_secret,
+}
+
+
+def _remember(reference: str, known: _Known) -> None:
+    _known.pop(reference, None)
+    while len(_known) >= _MOST:
+        del _known[next(iter(_known))]  # the one read longest ago
+    _known[reference] = known

@@ -1,0 +1,706 @@
+"""Bad input as data: what is sent where, and how it is refused. `test_bad_inputs` sends it.
+
+Texts in braces name a token of the world that it is sent to.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chalicelib.api.bodies import MAX_BYTES
+from chalicelib.api.parameters import MAX_ID
+from chalicelib.api.webhooks import MAX_BYTES as MAX_DELIVERY_BYTES
+from tests.builders import delivery_headers, push_payload
+from tests.embedded import REGISTRY
+
+# What there is in the world, by number.
+PROJECT = 1
+SERVICE, NEIGHBOUR, UNCONFIGURED = 1, 2, 3
+BUILD, BUILD_UNDER_WAY, NEIGHBOURS_BUILD = 1, 3, 4
+CURRENT, FAILED, NEIGHBOURS_DEPLOYMENT = 1, 2, 3
+
+SHA256 = "sha256:" + "a" * 64
+LOOKS_AT_IMAGES = frozenset({"ecr.DescribeImages"})
+
+Headers = Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A request and its refusal; `looks` are the calls of AWS that it takes to know better."""
+
+    what: str
+    method: str
+    path: str
+    status: int
+    code: str
+    field: str = ""
+    body: Any = None
+    raw: bytes | None = None
+    headers: Headers = dataclasses.field(default_factory=dict)
+    looks: frozenset[str] = frozenset()
+
+
+# Bodies, field by field: (field, value, status, code).
+
+BUILD_FIELDS: list[tuple[str, Any, int, str]] = [
+    *(
+        ("git_url", value, 400, "invalid_git_url")
+        for value in (
+            "",
+            123,
+            "ext::sh -c touch% /tmp/pwn",
+            "EXT::sh -c id",
+            "fd::17/foo",
+            "file:///etc/passwd",
+            "/etc/passwd",
+            "../../other-repo",
+            "git@github.com:a/b.git",
+            "git://github.com/a/b.git",
+            "ftp://github.com/a/b",
+            "http://github.com/a/b.git",
+            "https://user:ghp_x@github.com/a/b.git",
+            "https://evil.example#@github.com/a/b",
+            "https://github.com\\@evil.example/a/b",
+            "https://169.254.169.254/a/b.git",
+            "https://[::ffff:169.254.169.254]/a/b.git",
+            "https://2852039166/a/b.git",
+            "https://localhost/a/b.git",
+            "https://github.com/a/b.git\nhost=evil.example",
+            "https://github.com/a/b.git?ref=pull/42/head",
+            "https://github.com:22/a/b.git",
+            "https://g\u0456thub.com/a/b.git",
+            "https://github.com/a/../c/d.git",
+            "https://github.com/a",
+            "https://github.com/a/b/tree/main",
+            " https://github.com/a/b.git",
+        )
+    ),
+    ("git_url", "https://github.com/other-org/other-repo.git", 403, "repo_not_allowed"),
+    *(
+        ("git_ref", value, 400, "invalid_git_ref")
+        for value in (
+            7,
+            True,
+            "",
+            " ",
+            "-main",
+            "a..b",
+            "a~1",
+            "a^",
+            "a?b",
+            "a*b",
+            "a[b",
+            "a\\b",
+            "a.lock",
+            "a\0b",
+            "@",
+            "`id`",
+            "a;id",
+            "a\u202eb",
+            "0" * 40,
+            "a" * 201,
+        )
+    ),
+    *(
+        ("context_path", value, 400, "invalid_path")
+        for value in (
+            "../",
+            "C:\\x",
+            "-",
+            "--build-arg=A=b",
+            "https://evil.example/ctx.tar.gz",
+            "a\0b",
+            "a;id",
+            "~/x",
+            "a//b",
+            "",
+            5,
+            "a" * 201,
+        )
+    ),
+    *(
+        ("dockerfile", value, 400, "invalid_path")
+        for value in (
+            "",
+            "/dev/stdin",
+            "/proc/self/environ",
+            "--output=type=local,dest=/",
+            "https://evil.example/Dockerfile",
+            "Dockerfile ",
+            {"x": 1},
+        )
+    ),
+    *(
+        ("platforms", value, 400, "invalid_platforms")
+        for value in ([], ["plan9/mips"], "linux/amd64", [1])
+    ),
+    *(
+        ("build_args", value, 400, "invalid_build_args")
+        for value in (
+            {"": "x"},
+            {"PATH": "/x"},
+            {"LD_PRELOAD": "/x.so"},
+            {"AWS_ACCESS_KEY_ID": "x"},
+            {"DOCKER_HOST": "tcp://evil"},
+            {"GIT_SSH_COMMAND": "sh -c id"},
+            {"A": 1},
+            {f"A{number}": "x" for number in range(101)},
+            {"A": "x" * (16 * 1024)},
+            ["A=1"],
+        )
+    ),
+    ("buildspec", "version: 0.2", 400, "unknown_field"),
+    ("service_role", "arn:aws:iam::1:role/admin", 400, "unknown_field"),
+]
+
+DEPLOY_FIELDS: list[tuple[str, Any, int, str]] = [
+    *(
+        ("image_tag", value, 400, "invalid_image")
+        for value in (
+            "",
+            None,
+            "hello",
+            "hello:-x",
+            "hello:.x",
+            "hello:" + "a" * 129,
+            "my//app:v1",
+            "my_-app:v1",
+            "hello:v1 --privileged",
+            "hello:v1\n",
+            f"hello:v1@{SHA256}@{SHA256}",
+        )
+    ),
+    *(
+        ("image_tag", value, 403, "image_not_allowed")
+        for value in (
+            "evil.example/hello:v1",
+            "999999999999.dkr.ecr.us-east-1.amazonaws.com/hello:v1",
+            "neighbour:v1",
+        )
+    ),
+    ("reason", "x" * 501, 400, "invalid_reason"),
+    ("reason", 5, 400, "invalid_reason"),
+    ("force", True, 400, "unknown_field"),
+]
+
+ROLLBACK_FIELDS: list[tuple[str, Any, int, str]] = [
+    *(
+        ("deployment_id", value, 400, "invalid_deployment_id")
+        for value in (0, -1, "1", True, 1.5, 2**60)
+    ),
+    ("deployment_id", 4711, 404, "not_found"),
+    ("deployment_id", NEIGHBOURS_DEPLOYMENT, 404, "not_found"),
+]
+
+# Refused when a service is created, and when it is changed.
+SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
+    *(("name", value, 400, "invalid_name") for value in ("Hello", "hello\n", "a" * 64, None)),
+    ("git_url", "http://github.com/a/b", 400, "invalid_git_url"),
+    *(
+        ("branch", value, 400, "invalid_git_ref")
+        for value in ("a..b", "HEAD", "refs/heads/", "refs/heads/HEAD")
+    ),
+    *(
+        ("image_repository", value, 400, "invalid_image")
+        for value in (
+            "My App",
+            "myapp:v1",
+            "ghcr.io/myapp",
+            "localhost/myapp",
+            "127.0.0.1:5000/myapp",
+            f"{REGISTRY}/",
+            f"{REGISTRY}/My App",
+            "999999999999.dkr.ecr.us-east-1.amazonaws.com/myapp",
+        )
+    ),
+    ("ecs_cluster", "arn:aws:ecs:x", 400, "invalid_ecs_cluster"),
+    ("ecs_service", "a\n", 400, "invalid_ecs_service"),
+    ("ecs_service", None, 400, "incomplete_ecs_target"),
+    *(
+        ("webhook_secret", value, 400, "invalid_webhook_secret")
+        for value in (
+            "hush",
+            "",
+            7,
+            "ssm:/slipway-prod/web",
+            "ssm:/slipway/web\n",
+            "secretsmanager:slipway/../web",
+            "secretsmanager:slipway/webhook",
+        )
+    ),
+    ("container", "", 400, "invalid_container"),
+    ("auto_deploy", "yes", 400, "invalid_auto_deploy"),
+    *(("build_minutes", value, 400, "invalid_build_minutes") for value in (4, 481, True)),
+    ("deploy_minutes", 1.5, 400, "invalid_deploy_minutes"),
+    ("queued_minutes", "60", 400, "invalid_queued_minutes"),
+    ("current", 5, 400, "unknown_field"),
+]
+
+PROJECT_NAMES = ["", " ", " shop", "shop ", "shop\n", "a/b", "\xe9", "a" * 64, 5, None]
+
+_NOT_A_REF = (400, "invalid_git_ref", "git_ref")
+
+# Bodies as bytes: (what, bytes, status, code, field).
+BODIES: list[tuple[str, bytes, int, str, str]] = [
+    ("half an object", b"{bad", 400, "invalid_json", ""),
+    ("not UTF-8", b'{"git_ref":"\xff"}', 400, "invalid_json", ""),
+    ("null", b"null", 400, "invalid_body", ""),
+    ("a list", b"[]", 400, "invalid_body", ""),
+    ("a string", b'"main"', 400, "invalid_body", ""),
+    ("not a number", b'{"git_ref":NaN}', 400, "invalid_json", ""),
+    ("infinity", b'{"git_ref":-Infinity}', 400, "invalid_json", ""),
+    ("a number that becomes infinite", b'{"git_ref":1e400}', 400, "invalid_body", ""),
+    ("an endless number", b'{"git_ref":' + b"9" * 5000 + b"}", 400, "invalid_json", ""),
+    ("half a character", b'{"git_ref":"\\ud800"}', 400, "invalid_body", ""),
+    ("half a character in a name", b'{"\\ud800":"main"}', 400, "invalid_body", ""),
+    ("a name twice", b'{"git_ref":"main","git_ref":"evil"}', 400, "duplicate_key", "git_ref"),
+    ("half a character twice", b'{"\\ud800":1,"\\ud800":2}', 400, "duplicate_key", "?"),
+    ("a well of brackets", b"[" * 100_000, 400, "invalid_json", ""),
+    ("a field that is deep", b'{"git_ref":%s1%s}' % (b"[" * 800, b"]" * 800), *_NOT_A_REF),
+    ("as much as is read", b" " * MAX_BYTES, 400, "invalid_json", ""),
+    ("a byte more", b" " * (MAX_BYTES + 1), 413, "body_too_large", ""),
+    ("much more", b'{"git_ref":"' + b"a" * 300_000 + b'"}', 413, "body_too_large", ""),
+]
+
+MEDIA_TYPES = ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""]
+
+IDEMPOTENCY_KEYS = ["", " ", "two words", "a b\xe9", "k" * 256, "schl\xfcssel", "tab\t"]
+
+# None leaves the header out.
+AUTHORIZATIONS: list[str | None] = [
+    None,
+    "",
+    "Bearer ",
+    "{admin}",
+    "Basic dXNlcjpwdw==",
+    "Bearer {admin}x",
+    "Bearer {unknown}",
+    "Bearer {revoked}",
+    "Bearer {expired}",
+    "Bearer {admin}, Bearer {admin}",
+    "Bearer {admin}\t{admin}",
+    "Bearer slw_" + "\xe9" * 49,
+]
+
+# Ids in paths. What is no number is 400, what nothing has is 404.
+NO_IDS = ["-1", "1e3", "%00", "a%0d%0aSet-Cookie:x", "\uff11", "+1", "1.0", "abc", "%31", "0x1"]
+NOBODYS_IDS = ["0", "00", "99999999999999999999999", str(MAX_ID + 1), "9" * 5000, "4711"]
+NUMBERED_PATHS = [
+    "/v1/projects/{}",
+    "/v1/projects/{}/services",
+    "/v1/services/{}",
+    "/v1/cicd/builds/{}",
+    "/v1/cicd/builds/{}/logs",
+    "/v1/cicd/deployments/{}",
+    "/v1/cicd/services/{}/builds",
+    "/v1/cicd/services/{}/deployments",
+    "/v1/cicd/services/{}/rollback",
+    "/v1/tokens/{}",
+]
+NO_JOBS = ["build-0", "build-4711", "4711", "Build-1", "deploy-1%00", "x", "build-" + "9" * 99]
+
+# Queries of lists of builds and deployments.
+QUERIES: list[tuple[str, str]] = [
+    ("limit=-1", "invalid_limit"),
+    ("limit=0", "invalid_limit"),
+    ("limit=abc", "invalid_limit"),
+    ("limit=", "invalid_limit"),
+    ("limit=101", "invalid_limit"),
+    ("limit=1000000", "invalid_limit"),
+    ("limit=%EF%BC%91", "invalid_limit"),
+    ("limit=10&limit=99999", "invalid_limit"),
+    ("cursor=garbage", "invalid_cursor"),
+    ("cursor=", "invalid_cursor"),
+    ("cursor=MA", "invalid_cursor"),  # 0
+    ("cursor=MDE", "invalid_cursor"),  # 01
+    ("cursor=MQ%3D%3D", "invalid_cursor"),
+    ("cursor=M%20Q", "invalid_cursor"),
+    ("cursor=%F0%9F%92%A9", "invalid_cursor"),
+    ("cursor=" + "M" * 8000, "invalid_cursor"),
+    ("status=bogus", "invalid_status"),
+    ("status=queued&status=queued", "invalid_status"),
+    ("page=2", "unknown_parameter"),
+]
+LOG_QUERIES: list[tuple[str, str]] = [
+    ("limit=10001", "invalid_limit"),
+    ("format=html", "invalid_format"),
+    ("cursor=a%20b", "invalid_cursor"),
+    ("cursor=" + "a" * 201, "invalid_cursor"),
+]
+
+
+def push(**changes: Any) -> bytes:
+    """A delivery's body."""
+    return json.dumps(push_payload(**changes)).encode()
+
+
+def push_of(**changes: Any) -> bytes:
+    """A delivery's body, changed inside `repository`."""
+    return push(repository={**push_payload()["repository"], **changes})
+
+
+_PUSH = push()
+_GOOD = str(delivery_headers(_PUSH)["X-Hub-Signature-256"])
+_FORM = "application/x-www-form-urlencoded"
+
+# Deliveries of the webhook, signed as they should be unless a header says otherwise:
+# (what, bytes, headers, status, code, field).
+DELIVERIES: list[tuple[str, bytes, Headers, int, str, str]] = [
+    *(
+        (what, body, {"X-Hub-Signature-256": sent}, 401, "bad_signature", "")
+        for what, body, sent in (
+            ("no signature", _PUSH, None),
+            ("an empty signature", _PUSH, ""),
+            ("a signature of the older kind", _PUSH, _GOOD.replace("sha256", "sha1")),
+            ("a signature not in ASCII", _PUSH, "sha256=\xe9" + "0" * 63),
+            ("another secret", _PUSH, delivery_headers(_PUSH, secret="x")["X-Hub-Signature-256"]),
+            ("one byte changed", _PUSH.replace(b"Say", b"say"), _GOOD),
+        )
+    ),
+    (
+        "the older signature alone",
+        _PUSH,
+        {"X-Hub-Signature-256": None, "X-Hub-Signature": _GOOD.replace("sha256", "sha1")},
+        401,
+        "bad_signature",
+        "",
+    ),
+    ("no event", _PUSH, {"X-GitHub-Event": None}, 400, "missing_header", "X-GitHub-Event"),
+    ("no id", _PUSH, {"X-GitHub-Delivery": None}, 400, "missing_header", "X-GitHub-Delivery"),
+    *(
+        (what, _PUSH, {"X-GitHub-Delivery": sent}, 400, "invalid_header", "X-GitHub-Delivery")
+        for what, sent in (("an id of two words", "a b"), ("a long id", "d" * 101))
+    ),
+    ("a form", b"payload=%7B%7D", {"Content-Type": _FORM}, 415, "unsupported_media_type", ""),
+    ("no JSON", b"{bad", {}, 400, "invalid_json", ""),
+    ("nothing", b"", {}, 400, "invalid_json", ""),
+    ("a well of brackets", b"[" * 100_000, {}, 400, "invalid_json", ""),
+    ("null", b"null", {}, 400, "invalid_payload", ""),
+    *(
+        (what, body, {}, 400, "invalid_payload", at)
+        for what, body, at in (
+            ("no ref", _PUSH.replace(b'"ref"', b'"fer"'), "ref"),
+            ("a null ref", push(ref=None), "ref"),
+            ("a short ref", push(ref="master"), "ref"),
+            ("no SHA", push(after="x"), "after"),
+            ("no repository", push(repository=None), "repository"),
+            ("a repository of three parts", push_of(full_name="a/../b"), "repository.full_name"),
+        )
+    ),
+    ("as much as is read", b" " * MAX_DELIVERY_BYTES, {}, 400, "invalid_json", ""),
+    ("a byte more", b" " * (MAX_DELIVERY_BYTES + 1), {}, 413, "body_too_large", ""),
+    ("more than API Gateway takes", b" " * (11 * 1024 * 1024), {}, 413, "body_too_large", ""),
+]
+
+# Deliveries that are understood, and that start nothing: (what, bytes, headers, part of reason).
+IGNORED: list[tuple[str, bytes, Headers, str]] = [
+    ("a ping", b'{"zen": "Half measures are as bad"}', {"X-GitHub-Event": "ping"}, "event ping"),
+    ("another event", _PUSH, {"X-GitHub-Event": "issues"}, "event issues"),
+    ("a deletion", push(deleted=True, after="0" * 40), {}, "branch master was deleted"),
+    ("a tag", push(ref="refs/tags/v1"), {}, "refs/tags/v1 is not a branch"),
+    ("another branch", push(ref="refs/heads/other"), {}, "no service follows branch other"),
+    (
+        "a stranger's repository",
+        push_of(full_name="some/else", clone_url="https://github.com/some/else.git"),
+        {},
+        "no service builds github.com/some/else",
+    ),
+    (
+        "a repository under a new name",
+        push_of(full_name="Codertocat/renamed", clone_url=None),
+        {},
+        "no service builds github.com/codertocat/renamed",
+    ),
+    (
+        "another repository to clone",
+        push_of(clone_url="https://github.com/evil/other.git"),
+        {},
+        "clone_url is not that of github.com/codertocat/hello-world",
+    ),
+]
+
+# Deliveries that only look bad, and the branch that is built: (what, bytes, branch).
+BUILT: list[tuple[str, bytes, str]] = [
+    ("a branch like a command", push(ref="refs/heads/$(id)"), "$(id)"),
+    ("no commits", push(commits=[], head_commit=None), "master"),
+    ("a name in other letters", push_of(full_name="CODERTOCAT/hello-WORLD"), "master"),
+    ("half a character", push(head_commit={"message": "half \ud800 of it"}), "master"),
+    ("as large as may be", _PUSH.ljust(MAX_DELIVERY_BYTES), "master"),
+]
+
+# Wake-ups that are raised, so that SQS puts them among the dead letters in the end.
+MESSAGES = [
+    "",
+    "not JSON",
+    "[]",
+    "null",
+    "[" * 100_000,
+    '{"v": 99, "reconcile": "build-1"}',
+    '{"v": 1}',
+    '{"v": 1, "reconcile": 7}',
+    '{"v": 1, "reconcile": "token-1"}',
+    '{"v": 1, "reconcile": "build-x"}',
+    '{"v": 1, "reconcile": "build-\N{ARABIC-INDIC DIGIT ONE}"}',
+    '{"v": 1, "reconcile": "build-9999999999999999"}',
+]
+# Wake-ups that there is nothing to do for, and the calls that show it.
+STALE_MESSAGES: list[tuple[str, frozenset[str]]] = [
+    ('{"v": 1, "reconcile": "build-4711"}', frozenset()),
+    ('{"v": 1, "reconcile": "service-4711"}', frozenset()),
+    (f'{{"v": 1, "reconcile": "build-{BUILD}"}}', frozenset()),
+    # A deployment is moved by its service, which has others.
+    (f'{{"v": 1, "reconcile": "deploy-{FAILED}"}}', frozenset({"ecs.DescribeServices"})),
+]
+
+# A line of a build's output, and all that a reader gets of it.
+LOG_LINES: list[tuple[str, str]] = [
+    ("<script>alert(1)</script>", "<script>alert(1)</script>"),  # as plain text, never as HTML
+    ("\x1b]8;;javascript:alert(1)\x07x\x1b]8;;\x07", "x"),
+    ("\x1b[2J\x1b[1;1Hgone", "gone"),
+    ("AKIAIOSFODNN7EXAMPLE", "***"),
+]
+
+
+def _name(value: object) -> str:
+    return repr(value)[:60]
+
+
+def _fields(
+    method: str, path: str, rows: list[tuple[str, Any, int, str]], **base: Any
+) -> list[Refused]:
+    """One request for each bad field, which stands in an otherwise good body."""
+    return [
+        Refused(
+            f"{name}={_name(value)}",
+            method,
+            path,
+            status,
+            code,
+            name,
+            body={**base, name: value},
+        )
+        for name, value, status, code in rows
+    ]
+
+
+_OF_SERVICE = f"/v1/cicd/services/{SERVICE}"
+_BUILD, _DEPLOY, _ROLLBACK = (f"{_OF_SERVICE}/{verb}" for verb in ("build", "deploy", "rollback"))
+_SERVICES = f"/v1/projects/{PROJECT}/services"
+_HOOK = "/v1/webhooks/github"
+_NEW_SERVICE = {
+    "name": "other",
+    "git_url": "https://github.com/Codertocat/Hello-World.git",
+    "image_repository": "other",
+    "ecs_cluster": "main",
+    "ecs_service": "other",
+    "container": "app",
+}
+
+
+def _conflict(what: str, path: str, code: str, **body: Any) -> Refused:
+    return Refused(what, "POST", path, 409, code, body=body)
+
+
+def _hidden(method: str, path: str) -> Refused:
+    """What is another service's, and so is not there for this token."""
+    headers = {"Authorization": "Bearer {neighbours}"}
+    return Refused("another service's", method, path, 404, "not_found", body={}, headers=headers)
+
+
+_BODIES = [
+    *_fields("POST", _BUILD, BUILD_FIELDS),
+    *_fields("POST", _DEPLOY, DEPLOY_FIELDS, image_tag="hello:master-1"),
+    *_fields("POST", _ROLLBACK, ROLLBACK_FIELDS),
+    *_fields("POST", _SERVICES, SERVICE_FIELDS, **_NEW_SERVICE),
+    *_fields("PATCH", f"/v1/services/{SERVICE}", SERVICE_FIELDS),
+    *_fields("POST", "/v1/projects", [("name", n, 400, "invalid_name") for n in PROJECT_NAMES]),
+    *(
+        Refused(what, "POST", _BUILD, status, code, at, raw=raw)
+        for what, raw, status, code, at in BODIES
+    ),
+    *(
+        Refused("no body", "POST", path, 400, "invalid_json", raw=b"")
+        for path in (_BUILD, _DEPLOY, _SERVICES, "/v1/projects", "/v1/tokens")
+    ),
+    Refused("no name", "POST", "/v1/projects", 400, "missing_field", "name", body={}),
+    Refused("no image", "POST", _DEPLOY, 400, "missing_field", "image_tag", body={"reason": "x"}),
+    # A bad field is named before a missing one.
+    Refused("two faults", "POST", _DEPLOY, 400, "invalid_reason", "reason", body={"reason": 5}),
+]
+
+_HEADERS = [
+    *(
+        Refused(
+            f"Content-Type {sent!r}",
+            "POST",
+            _BUILD,
+            415,
+            "unsupported_media_type",
+            body={},
+            headers={"Content-Type": sent},
+        )
+        for sent in MEDIA_TYPES
+    ),
+    *(
+        Refused(
+            f"Idempotency-Key {_name(sent)}",
+            "POST",
+            _BUILD,
+            400,
+            "invalid_idempotency_key",
+            "Idempotency-Key",
+            body={},
+            headers={"Idempotency-Key": sent},
+        )
+        for sent in IDEMPOTENCY_KEYS
+    ),
+    Refused(
+        "a key that came with another body",
+        "POST",
+        _BUILD,
+        409,
+        "idempotency_key_reused",
+        "Idempotency-Key",
+        body={"git_ref": "other"},
+        headers={"Idempotency-Key": "used"},
+    ),
+]
+
+_CALLERS = [
+    *(
+        Refused(
+            f"Authorization {sent!r}",
+            "POST",
+            _BUILD,
+            401,
+            "unauthorized",
+            body={},
+            headers={"Authorization": sent},
+        )
+        for sent in AUTHORIZATIONS
+    ),
+    Refused(
+        "a token in the query",
+        "GET",
+        "/v1/projects?token={admin}",
+        401,
+        "unauthorized",
+        headers={"Authorization": None},
+    ),
+    Refused(
+        "a viewer who would build",
+        "POST",
+        _BUILD,
+        403,
+        "forbidden",
+        body={},
+        headers={"Authorization": "Bearer {viewer}"},
+    ),
+    _hidden("POST", _BUILD),
+    _hidden("GET", f"/v1/cicd/builds/{BUILD}"),
+    _hidden("GET", f"/v1/cicd/builds/{BUILD}/logs"),
+    _hidden("GET", f"/v1/cicd/deployments/{CURRENT}"),
+]
+
+_PATHS = [
+    *(
+        Refused(f"id {_name(text)}", "GET", path.format(text), 400, "invalid_id")
+        for path in NUMBERED_PATHS
+        for text in NO_IDS
+    ),
+    *(
+        Refused(f"id {_name(text)}", "GET", path.format(text), 404, "not_found")
+        for path in NUMBERED_PATHS
+        for text in NOBODYS_IDS
+    ),
+    *(Refused("no job", "GET", f"/v1/cicd/jobs/{name}", 404, "not_found") for name in NO_JOBS),
+]
+
+
+def _query(path: str, query: str, code: str) -> Refused:
+    name = query.partition("=")[0]
+    return Refused(f"?{query[:60]}", "GET", f"{path}?{query}", 400, code, name)
+
+
+_QUERIES = [
+    *(
+        _query(f"{_OF_SERVICE}/{kind}", query, code)
+        for kind in ("builds", "deployments")
+        for query, code in QUERIES
+    ),
+    *(_query(f"/v1/cicd/builds/{BUILD}/logs", query, code) for query, code in LOG_QUERIES),
+]
+
+_STATES = [
+    Refused(
+        "a tag that no build made",
+        "POST",
+        _DEPLOY,
+        403,
+        "image_not_allowed",
+        "image_tag",
+        body={"image_tag": "hello:latest"},
+        looks=LOOKS_AT_IMAGES,
+    ),
+    Refused(
+        "a tag that is not there",
+        "POST",
+        _DEPLOY,
+        404,
+        "image_not_found",
+        "image_tag",
+        body={"image_tag": "hello:main-deadbee"},
+        looks=LOOKS_AT_IMAGES,
+    ),
+    Refused(
+        "a digest that is not there",
+        "POST",
+        _DEPLOY,
+        404,
+        "image_not_found",
+        "image_tag",
+        body={"image_tag": f"hello@{SHA256}"},
+        looks=LOOKS_AT_IMAGES,
+    ),
+    _conflict(
+        "a service without an ECS target",
+        f"/v1/cicd/services/{UNCONFIGURED}/deploy",
+        "service_not_configured",
+        image_tag=f"bare@{SHA256}",
+    ),
+    _conflict(
+        "no release before", f"/v1/cicd/services/{NEIGHBOUR}/rollback", "nothing_to_roll_back"
+    ),
+    _conflict("a release that failed", _ROLLBACK, "not_deployable", deployment_id=FAILED),
+    _conflict("the release that runs", _ROLLBACK, "already_running", deployment_id=CURRENT),
+]
+
+_DELIVERIES = [
+    Refused(
+        what,
+        "POST",
+        _HOOK,
+        status,
+        code,
+        at,
+        raw=raw,
+        headers={**delivery_headers(raw), **headers},
+    )
+    for what, raw, headers, status, code, at in DELIVERIES
+]
+
+REFUSED: list[Refused] = [
+    replace(row, what=f"{row.method} {row.path[:60]} {row.what}")
+    for row in (
+        *_BODIES,
+        *_HEADERS,
+        *_CALLERS,
+        *_PATHS,
+        *_QUERIES,
+        *_STATES,
+        *_DELIVERIES,
+    )
+]
