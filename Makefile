@@ -3,7 +3,7 @@
 # ARGS="…" is handed on to what a verb starts: make test ARGS="-k rollback".
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test sweep soak check package deploy token redrive lock clean broken
+.PHONY: help setup run demo test sweep soak fuzz check openapi package deploy token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -40,6 +40,9 @@ sweep: $(READY) ## every call failing in every way, and two workers at every cal
 soak: $(READY) ## long random stories with faults: make soak N=1000
 	$(PYTHON) -m tests.faults.soak $(N) $(ARGS)
 
+fuzz: $(READY) ## hold the served API to its OpenAPI document, with schemathesis
+	$(PYTHON) -m pytest -s -m fuzz tests/fuzz $(ARGS)
+
 check: $(READY) ## format, lint, types, templates, tests: all that must hold
 	$(PYTHON) -m ruff format --check --quiet . || \
 	{ echo "Not formatted as agreed. Mend it with: .venv/bin/ruff format ." >&2; exit 1; }
@@ -47,6 +50,9 @@ check: $(READY) ## format, lint, types, templates, tests: all that must hold
 	$(PYTHON) -m mypy
 	.venv/bin/cfn-lint infra/stack.yaml
 	$(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)
+
+openapi: $(READY) ## write the OpenAPI document and the page at /docs anew
+	$(PYTHON) -m infra.openapi
 
 package: $(READY) ## package stack and application for one stage, without AWS
 	$(PYTHON) -m infra.package --stage $(STAGE) $(ARGS)

@@ -1,7 +1,5 @@
 """Slipway's Lambda functions: the HTTP API, and what wakes the pipeline."""
 
-from chalice.app import Chalice
-
 from chalicelib.api import (
     about,
     audit,
@@ -15,10 +13,11 @@ from chalicelib.api import (
     tokens,
     webhooks,
 )
+from chalicelib.api.gateway import GatewayApp
 from chalicelib.api.routing import finish
 from chalicelib.triggers import events, schedule, wakeups
 
-app = Chalice(app_name="slipway", configure_logs=False)
+app = GatewayApp(app_name="slipway", configure_logs=False)
 app.register_middleware(finish, "http")
 
 app.register_blueprint(about.routes)

@@ -257,12 +257,15 @@ def list_history(
 ) -> Page[History]:
     """A page of the audit trail, newest first: of a service, of a project, or of everything.
 
-    Raises NotFound for a project or service that the caller may not read, and Forbidden where
-    everything is asked for by anybody but an unrestricted admin.
+    Raises NotFound for a project or service that the caller may not read or that is not of that
+    project, and Forbidden where everything is asked for by anybody but an unrestricted admin.
     """
     require(caller, Role.VIEWER)
     if service_id is not None:
-        load_service(caller, service_id, history=True)
+        service = load_service(caller, service_id, history=True)
+        if project_id not in {None, service.project_id}:
+            raise NotFound(f"there is no service {service_id} in project {project_id}")
+        project_id = None
     elif project_id is not None:
         load_project(caller, project_id)
         service_id = caller.service_id

@@ -17,6 +17,7 @@ STATUSES: Mapping[str, HTTPStatus] = {
     "REQUEST_TOO_LARGE": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "UNSUPPORTED_MEDIA_TYPE": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "THROTTLED": HTTPStatus.TOO_MANY_REQUESTS,
+    "QUOTA_EXCEEDED": HTTPStatus.TOO_MANY_REQUESTS,
     "INTEGRATION_TIMEOUT": HTTPStatus.GATEWAY_TIMEOUT,
     "DEFAULT_4XX": HTTPStatus.BAD_REQUEST,
     "DEFAULT_5XX": HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -25,6 +26,11 @@ HEADERS: Mapping[str, str] = {
     "Content-Type": "application/problem+json",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
+}
+# Throttling is by the second, quotas by the day.
+_MORE: Mapping[str, Mapping[str, str]] = {
+    "THROTTLED": {"Retry-After": "'1'"},
+    "QUOTA_EXCEEDED": {"Retry-After": "'3600'"},
 }
 
 
@@ -48,7 +54,10 @@ def gateway_responses() -> dict[str, Any]:
     return {
         kind: {
             "statusCode": str(status.value),
-            "responseParameters": {f"gatewayresponse.header.{k}": v for k, v in headers.items()},
+            "responseParameters": {
+                f"gatewayresponse.header.{name}": value
+                for name, value in {**headers, **_MORE.get(kind, {})}.items()
+            },
             # Whatever a caller accepts, this is the template that is used when no other fits.
             "responseTemplates": {
                 "application/json": json.dumps(refusal(status, request_id="$context.requestId"))

@@ -113,12 +113,20 @@ def package_application(application: Path, output: Path, *, stage: str, region: 
         )
 
 
+# Without it lines are plain text without their fields, and those below WARNING are not kept
+# (AWS Lambda: "Log and application log level filtering").
+LOGGING = {"LogFormat": "JSON", "ApplicationLogLevel": "INFO"}
+FUNCTIONS = ("APIHandler", "OnWakeup", "OnCloudEvent", "OnSchedule")
+
+
 def _additions() -> dict[str, Any]:
     """What the application's template has besides that which Chalice writes."""
     # Chalice can keep logs for a time of its own, but names a function wrongly in doing so (1.34).
     template: dict[str, Any] = json.loads((ROOT / "infra/log-groups.json").read_text())
     # In the definition and not beside it: a response made after the stage would not be in it.
     definition = {"x-amazon-apigateway-gateway-responses": gateway_responses()}
+    for function in FUNCTIONS:
+        template["Resources"][function] = {"Properties": {"LoggingConfig": LOGGING}}
     template["Resources"]["RestAPI"] = {"Properties": {"DefinitionBody": definition}}
     return template
 

@@ -15,6 +15,7 @@ from tests.written import everything_written, nothing_is_written
 PUBLIC = {
     ("GET", "/v1/health"),
     ("GET", "/v1/openapi.json"),
+    ("GET", "/docs"),
     ("POST", "/v1/webhooks/github"),
 }
 

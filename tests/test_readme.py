@@ -8,6 +8,7 @@ from pathlib import Path
 from cfnlint.decode import decode
 
 from chalicelib.settings import VARIABLES
+from infra.gateway_responses import STATUSES
 from tests.serving import serving
 
 ROOT = Path(__file__).parents[1]
@@ -18,7 +19,7 @@ def test_the_route_table_lists_exactly_the_routes_of_the_app() -> None:
     from app import app
 
     routes = {f"{method} {path}" for path, methods in app.routes.items() for method in methods}
-    assert set(re.findall(r"^\| `([A-Z]+ /v1/\S+)` \|", _after("routes"), re.M)) == routes
+    assert set(re.findall(r"^\| `([A-Z]+ /\S+)` \|", _after("routes"), re.M)) == routes
 
 
 def test_the_configuration_table_lists_every_variable_with_its_default_and_meaning() -> None:
@@ -37,6 +38,12 @@ def test_the_parameter_table_lists_every_parameter_with_its_default_and_meaning(
         for name, parameter in template["Parameters"].items()
         if name != "ResourcePrefix"  # it follows from the stage
     ]
+
+
+def test_the_page_on_answers_lists_what_api_gateway_answers_itself() -> None:
+    rows = re.findall(r"^\| (`[A-Z].*?) \|.*\| (\d+) `", (ROOT / "docs/api.md").read_text(), re.M)
+    listed = {kind: int(to) for kinds, to in rows for kind in re.findall(r"`(\w+)`", kinds)}
+    assert listed == {kind: status.value for kind, status in STATUSES.items()}
 
 
 def test_every_make_verb_that_the_documents_name_exists() -> None:

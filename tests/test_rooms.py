@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # Small modules at the top of the package that any room but the pure rules may use.
-COMMON = {"budget", "clock", "errors", "settings"}
+COMMON = {"budget", "clock", "correlation", "errors", "settings"}
 MAY_IMPORT = {
     "app": {"api", "triggers"},
     "api": {"access", "pipeline", "store", "aws", "domain", *COMMON},
@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "domain": {"errors"},
     "budget": {"errors"},
     "clock": set(),
+    "correlation": set(),
     "errors": set(),
     "settings": {"domain"},
 }

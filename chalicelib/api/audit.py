@@ -10,7 +10,6 @@ from chalicelib.api.parameters import CURSOR, LIMIT, PROJECT, SERVICE
 from chalicelib.api.routing import Routes
 from chalicelib.clock import rfc3339
 from chalicelib.domain.tokens import Role
-from chalicelib.errors import InvalidInput
 from chalicelib.store.models import History
 
 routes = Routes(__name__)
@@ -36,8 +35,9 @@ class Entry(msgspec.Struct, kw_only=True):
     role=Role.VIEWER,
     query=(PROJECT, SERVICE, LIMIT, CURSOR),
     answer=views.Page[Entry],
+    refusals=(403, 404),
 )
-def list_all(
+def list_audit_trail(
     caller: Principal,
     project_id: int | None,
     service_id: int | None,
@@ -45,10 +45,6 @@ def list_all(
     cursor: int | None,
 ) -> views.Page[Entry]:
     """List what was done to a project or a service, newest first; without either, everything."""
-    if project_id is not None and service_id is not None:
-        raise InvalidInput(
-            "give project_id or service_id", code="invalid_service_id", field="service_id"
-        )
     found = list_history(
         caller, project_id=project_id, service_id=service_id, limit=limit, before=cursor
     )

@@ -4,25 +4,16 @@ import json
 import re
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from chalice.app import Request
-from msgspec import Meta
 
 from chalicelib.errors import InvalidInput
 
 MAX_BYTES = 256 * 1024
 
 _S = TypeVar("_S", bound=msgspec.Struct)
-
-BuildArgs = Annotated[
-    dict[str, str],
-    Meta(
-        description="Build arguments by name. Not for secrets: whoever may read builds or the "
-        "image's history sees them."
-    ),
-]
 
 # The code of a value that is wrong; a field that is not here has one of its own, invalid_<field>.
 FIELD_CODES: Mapping[str, str] = {
@@ -42,8 +33,11 @@ _NAMED = re.compile(
 
 def raw_body(request: Request, *, limit: int = MAX_BYTES) -> bytes:
     """The bytes of the body as they were sent; raises InvalidInput when they are too many."""
-    sent = request.raw_body
-    body = sent.encode() if isinstance(sent, str) else bytes(sent)
+    try:
+        sent = request.raw_body
+        body = sent.encode() if isinstance(sent, str) else bytes(sent)
+    except ValueError as error:
+        raise _unfit("the body is neither UTF-8 nor base64") from error
     if len(body) > limit:
         raise InvalidInput(f"a body has at most {limit // 1024} KiB here", code="body_too_large")
     return body
@@ -106,11 +100,12 @@ def _refuse_constant(text: str) -> NoReturn:
     raise InvalidInput(f"{text} is not JSON", code="invalid_json")
 
 
-def _finite(text: str) -> float:
+def _finite(text: str) -> float | int:
+    """JSON knows numbers and not their types: to JSON Schema, too, 30.0 is the integer 30."""
     number = float(text)
     if number in {float("inf"), float("-inf")}:
         raise _unfit("the body holds a number that is too large")
-    return number
+    return int(number) if number.is_integer() else number
 
 
 def _refuse_lone_surrogates(value: Any) -> None:

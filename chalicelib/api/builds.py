@@ -6,7 +6,7 @@ import msgspec
 
 from chalicelib.access import Principal, load_build, load_service
 from chalicelib.api import views
-from chalicelib.api.bodies import BuildArgs
+from chalicelib.api.fields import BuildArgs, ContextPath, GitRef, GitUrl, Platforms, RepositoryPath
 from chalicelib.api.parameters import BUILD_STATUS, CURSOR, LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.domain.build_args import parse_build_args
@@ -28,11 +28,11 @@ routes = Routes(__name__)
 class NewBuild(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A build to be started; what is not given is as the service says."""
 
-    git_url: str | None = None
-    git_ref: str | None = None
-    context_path: str | None = None
-    dockerfile: str | None = None
-    platforms: list[str] | None = None
+    git_url: GitUrl | None = None
+    git_ref: GitRef | None = None
+    context_path: ContextPath | None = None
+    dockerfile: RepositoryPath | None = None
+    platforms: Platforms | None = None
     build_args: BuildArgs | None = None
 
 

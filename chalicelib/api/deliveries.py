@@ -48,7 +48,7 @@ class Delivery(msgspec.Struct, kw_only=True):
     query=(LIMIT, CURSOR),
     answer=views.Page[Delivery],
 )
-def list_all(caller: Principal, limit: int, cursor: int | None) -> views.Page[Delivery]:
+def list_all_deliveries(caller: Principal, limit: int, cursor: int | None) -> views.Page[Delivery]:
     """List deliveries of the last 30 days, the newest first."""
     found = list_deliveries(caller, limit=limit, before=cursor)
     return views.page(found.rows, found.before, _shown)

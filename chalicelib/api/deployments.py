@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from chalicelib.access import Principal, load_deployment, load_service
 from chalicelib.api import views
+from chalicelib.api.fields import ImageReference
 from chalicelib.api.parameters import CURSOR, DEPLOYMENT_STATUS, LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.domain.images import parse_image_reference
@@ -25,7 +26,7 @@ Reason = Annotated[str, Meta(max_length=500)]
 class NewDeployment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """An image to be deployed: `repository:tag` of a build, or `repository@sha256:…`."""
 
-    image_tag: str
+    image_tag: ImageReference
     reason: Reason | None = None
 
 
@@ -102,6 +103,7 @@ def roll_back(caller: Principal, service_id: int, body: NewRollback, once: Once 
     "/v1/cicd/services/{service_id}/rollback",
     role=Role.VIEWER,
     answer=RollbackPreview,
+    refusals=(409,),
 )
 def preview_rollback(caller: Principal, service_id: int) -> RollbackPreview:
     """Show what a rollback would do now, without doing it."""

@@ -17,7 +17,7 @@ routes = Routes(__name__)
     query=(LIMIT, CURSOR, JOB_TYPE, JOB_STATUS),
     answer=views.Page[views.Job],
 )
-def list_all(
+def list_all_jobs(
     caller: Principal,
     limit: int,
     cursor: int | None,

@@ -39,6 +39,9 @@ class Log(msgspec.Struct, kw_only=True):
     role=Role.VIEWER,
     query=(LOG_LIMIT, LOG_CURSOR, LOG_FORMAT),
     answer=Log,
+    refusals=(409,),
+    headers=("Retry-After", "X-Next-Cursor"),
+    media_types=("text/plain",),
 )
 def get_build_logs(
     caller: Principal,
@@ -50,13 +53,11 @@ def get_build_logs(
     """Read a build's output, oldest line first; ask again with next_cursor until it is complete."""
     build = load_build(caller, build_id)
     log = _read(build, limit=limit, cursor=cursor)
-    headers = [] if has_ended(build.status) else [("Retry-After", POLL_SECONDS)]
+    headers = () if has_ended(build.status) else (("Retry-After", POLL_SECONDS),)
     if format == "json":
-        return Reply(log, headers=tuple(headers))
-    if log.next_cursor:
-        headers.append(("X-Next-Cursor", log.next_cursor))
+        return Reply(log, headers=headers)
     text = "".join(f"{line.message}\n" for line in log.lines)
-    return Reply(text, headers=tuple(headers))
+    return Reply(text, headers=headers, next_place=log.next_cursor)
 
 
 def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:

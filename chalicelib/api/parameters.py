@@ -1,6 +1,5 @@
 """What a request says outside its body: ids in the path, and parameters of the query."""
 
-import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,24 +7,38 @@ from typing import Any
 
 from chalice.app import Request
 
+from chalicelib.api import cursors
 from chalicelib.domain.statuses import TRANSITIONS, BuildStatus, DeploymentStatus, JobStatus
 from chalicelib.errors import InvalidInput, NotFound
 
 MAX_ID = 2**53  # beyond it, JavaScript's numbers are no longer exact
 
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
-_EARLIER = "the next_cursor of an earlier answer"
+CURSOR_NAME = "cursor"
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of the query; `parse` raises ValueError saying what it must be."""
+    """One parameter of the query; `parse` raises ValueError saying what it must be.
+
+    One that `chooses` makes another list of it, which then has cursors of its own; the others only
+    say how much of it is shown, and how.
+    """
 
     name: str
     parse: Callable[[str], Any]
     default: Any
     schema: Mapping[str, Any]
     meaning: str
+    chooses: bool = True
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a query says: values by name, and what the list that they choose is called."""
+
+    values: Mapping[str, Any]
+    list_name: str
 
 
 def parse_id(text: str) -> int:
@@ -41,31 +54,34 @@ def parse_id(text: str) -> int:
     return int(text)
 
 
-def parse_query(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """Read the query, each parameter at most once and no other; raises InvalidInput."""
+def parse_query(request: Request, parameters: Sequence[Parameter], path: str = "") -> Query:
+    """Read the query of a `path`, each parameter at most once and no other; raises InvalidInput."""
     unknown = set(request.query_params or {}) - {parameter.name for parameter in parameters}
     if unknown:
         raise InvalidInput(
             "there is no such parameter here", code="unknown_parameter", field=min(unknown)
         )
-    return {parameter.name: _parse(request, parameter) for parameter in parameters}
+    plain = [parameter for parameter in parameters if parameter.name != CURSOR_NAME]
+    values = {parameter.name: _parse(request, parameter) for parameter in plain}
+    name = cursors.name_of(path, {each.name: values[each.name] for each in plain if each.chooses})
+    for parameter in parameters:
+        if parameter.name == CURSOR_NAME:
+            values[CURSOR_NAME] = _parse(
+                request, parameter, lambda text: cursors.unseal(text, name)
+            )
+    return Query(values, name)
 
 
-def encode_cursor(before: int | None) -> str | None:
-    """The cursor that asks for what comes after number `before` in a list that counts down."""
-    if before is None:
-        return None
-    return base64.urlsafe_b64encode(str(before).encode()).rstrip(b"=").decode()
-
-
-def _parse(request: Request, parameter: Parameter) -> Any:
+def _parse(
+    request: Request, parameter: Parameter, unseal: Callable[[str], str] = lambda text: text
+) -> Any:
     if request.query_params is None or parameter.name not in request.query_params:
         return parameter.default
     values = request.query_params.getlist(parameter.name)
     try:
         if len(values) > 1:
             raise ValueError("given once")
-        return parameter.parse(values[0])
+        return parameter.parse(unseal(values[0]))
     except ValueError as error:
         raise InvalidInput(
             f"{parameter.name} must be {error}",
@@ -83,21 +99,17 @@ def _number_up_to(most: int) -> Callable[[str], int]:
     return parse
 
 
-def _decode_cursor(text: str) -> int:
-    """Only what `encode_cursor` would have made."""
+def _place(text: str) -> int:
+    # Anybody can seal anything: what is unsealed is parsed like all that comes from outside.
     try:
-        digits = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
-        before = parse_id(digits)
-    except (ValueError, InvalidInput, NotFound) as error:
-        raise ValueError(_EARLIER) from error
-    if encode_cursor(before) != text:
-        raise ValueError(_EARLIER)
-    return before
+        return parse_id(text)
+    except (InvalidInput, NotFound) as error:
+        raise ValueError(cursors.EARLIER) from error
 
 
 def _log_token(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9/+=_-]{1,200}", text, re.ASCII):
-        raise ValueError(_EARLIER)
+        raise ValueError(cursors.EARLIER)
     return text
 
 
@@ -112,16 +124,20 @@ def _one_of(words: Sequence[str]) -> Callable[[str], str]:
 
 def _limit(default: int, most: int) -> Parameter:
     schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
-    return Parameter("limit", _number_up_to(most), default, schema, "How many at most.")
+    return Parameter(
+        "limit", _number_up_to(most), default, schema, "How many at most.", chooses=False
+    )
 
 
-def _words(name: str, words: Sequence[str], default: str | None, meaning: str) -> Parameter:
+def _words(
+    name: str, words: Sequence[str], default: str | None, meaning: str, *, chooses: bool = True
+) -> Parameter:
     schema = {"type": "string", "enum": list(words)}
-    return Parameter(name, _one_of(words), default, schema, meaning)
+    return Parameter(name, _one_of(words), default, schema, meaning, chooses)
 
 
-_TEXT = {"type": "string"}
-_CURSOR_MEANING = "The next_cursor of the answer before."
+_CURSOR = {"type": "string", "format": "cursor", "minLength": 1}
+_CURSOR_MEANING = "The next_cursor of the page before, of this very list."
 
 
 def _number(name: str, meaning: str) -> Parameter:
@@ -137,7 +153,7 @@ def _parse_number(text: str) -> int:
 
 
 LIMIT = _limit(20, 100)
-CURSOR = Parameter("cursor", _decode_cursor, None, _TEXT, _CURSOR_MEANING)
+CURSOR = Parameter(CURSOR_NAME, _place, None, _CURSOR, _CURSOR_MEANING)
 BUILD_STATUS = _words("status", list(BuildStatus), None, "Only those of this status on the page.")
 DEPLOYMENT_STATUS = _words(
     "status", list(DeploymentStatus), None, "Only those of this status on the page."
@@ -148,5 +164,5 @@ JOB_TYPE = _words("type", list(TRANSITIONS), None, "Only those of this type on t
 JOB_STATUS = _words("status", list(JobStatus), None, "Only those of this status on the page.")
 # GetLogEvents in the CloudWatch Logs API reference: at most 10,000 events a call.
 LOG_LIMIT = _limit(1000, 10_000)
-LOG_CURSOR = Parameter("cursor", _log_token, None, _TEXT, _CURSOR_MEANING)
-LOG_FORMAT = _words("format", ["json", "text"], "json", "How the lines are sent.")
+LOG_CURSOR = Parameter(CURSOR_NAME, _log_token, None, _CURSOR, _CURSOR_MEANING)
+LOG_FORMAT = _words("format", ["json", "text"], "json", "How the lines are sent.", chooses=False)

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from chalicelib import access
 from chalicelib.access import Principal, load_project, require_all
 from chalicelib.api import views
+from chalicelib.api.fields import GitCredential
 from chalicelib.api.parameters import CURSOR, LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.domain.credentials import parse_git_credential
@@ -32,14 +33,14 @@ class NewProject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A project to be created; builds fetch with the secret whose ARN is its `git_credential`."""
 
     name: ProjectName
-    git_credential: str | None = None
+    git_credential: GitCredential | None = None
 
 
 class ProjectChanges(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What to change; what is not named stays as it is, and a null credential is none."""
 
     name: ProjectName | UnsetType = UNSET
-    git_credential: str | UnsetType | None = UNSET
+    git_credential: GitCredential | UnsetType | None = UNSET
 
 
 def _created(project: Project) -> Reply:

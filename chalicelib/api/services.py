@@ -15,7 +15,15 @@ from chalicelib.access import (
     require_all,
 )
 from chalicelib.api import views
-from chalicelib.api.bodies import BuildArgs
+from chalicelib.api.fields import (
+    Branch,
+    BuildArgs,
+    ContextPath,
+    GitUrl,
+    ImageRepository,
+    Platforms,
+    RepositoryPath,
+)
 from chalicelib.api.parameters import CURSOR, LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.domain.build_args import parse_build_args
@@ -54,7 +62,8 @@ WebhookSecret = Annotated[
     Meta(
         description="Where a webhook secret of the service's own is kept, ssm:/slipway/… or "
         "secretsmanager:slipway/…, never the secret: then only deliveries signed with it start "
-        "its builds. The names begin with the installation's TABLE_PREFIX."
+        "its builds. The names begin with the installation's TABLE_PREFIX.",
+        extra_json_schema={"format": "secret-reference"},
     ),
 ]
 Minutes = Annotated[int, Meta(ge=1, le=480)]
@@ -66,13 +75,13 @@ class NewService(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A service to be created; the three names of its ECS target come together or not at all."""
 
     name: ServiceName
-    git_url: str
-    image_repository: str
-    branch: str = "main"
+    git_url: GitUrl
+    image_repository: ImageRepository
+    branch: Branch = "main"
     submodules: bool = False
-    context_path: str = "."
-    dockerfile: str = "Dockerfile"
-    platforms: list[str] = msgspec.field(default_factory=lambda: ["linux/amd64"])
+    context_path: ContextPath = "."
+    dockerfile: RepositoryPath = "Dockerfile"
+    platforms: Platforms = msgspec.field(default_factory=lambda: ["linux/amd64"])
     build_args: BuildArgs = msgspec.field(default_factory=dict)
     ecs_cluster: EcsName | None = None
     ecs_service: EcsName | None = None

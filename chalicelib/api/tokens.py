@@ -12,7 +12,7 @@ from chalicelib.api.parameters import CURSOR, LIMIT
 from chalicelib.api.routing import Reply, Routes
 from chalicelib.clock import rfc3339
 from chalicelib.domain.tokens import Role
-from chalicelib.errors import InvalidInput
+from chalicelib.errors import NotFound
 from chalicelib.store import models, tokens
 
 routes = Routes(__name__)
@@ -60,7 +60,13 @@ class CreatedToken(Token, kw_only=True):
 
 
 @routes.endpoint(
-    "POST", "/v1/tokens", role=Role.ADMIN, body=NewToken, status=201, answer=CreatedToken
+    "POST",
+    "/v1/tokens",
+    role=Role.ADMIN,
+    body=NewToken,
+    status=201,
+    answer=CreatedToken,
+    refusals=(404,),
 )
 def create_token(caller: Principal, body: NewToken) -> Reply:
     """Create a token; its secret is in this answer and never again."""
@@ -105,10 +111,8 @@ def _restriction(caller: Principal, body: NewToken) -> tuple[int | None, int | N
     if body.service_id is not None:
         service = load_service(caller, body.service_id)
         if body.project_id not in {None, service.project_id}:
-            raise InvalidInput(
-                f"service {service.id} is not of project {body.project_id}",
-                code="invalid_restriction",
-                field="service_id",
+            raise NotFound(
+                f"there is no service {service.id} in project {body.project_id}", field="service_id"
             )
         return service.project_id, service.id
     if body.project_id is not None:

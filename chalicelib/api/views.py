@@ -6,7 +6,6 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from chalicelib.api.logtext import clean_text
-from chalicelib.api.parameters import encode_cursor
 from chalicelib.clock import rfc3339
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
 from chalicelib.settings import settings
@@ -222,8 +221,8 @@ def accepted_deployment(row: models.Deployment) -> AcceptedDeployment:
 
 
 def page(rows: Iterable[Row], before: int | None, show: Callable[[Row], _T]) -> Page[_T]:
-    """A page of rows, each shown by `show`."""
-    return Page([show(row) for row in rows], encode_cursor(before))
+    """A page of rows, each shown by `show`; the frame makes a cursor of where it goes on."""
+    return Page([show(row) for row in rows], None if before is None else str(before))
 
 
 def _shown(shape: type[_T], row: models.Project | models.Service | models.Job, **own: Any) -> _T:

@@ -25,10 +25,14 @@ routes = Routes(__name__)
 MAX_BYTES = 5 * 1024 * 1024
 
 # GitHub: "Webhook events and payloads", delivery headers.
+_WORD = r"[A-Za-z0-9_-]{1,100}"
 _HEADERS = {
-    "X-Hub-Signature-256": "`sha256=` and the HMAC of the body under the webhook's secret, in hex.",
-    "X-GitHub-Event": "The kind of event; only `push` has an effect.",
-    "X-GitHub-Delivery": "The delivery's own id, which the answer repeats.",
+    "X-Hub-Signature-256": (
+        "`sha256=` and the HMAC of the body under the webhook's secret, in hex.",
+        r"sha256=[0-9a-f]{64}",
+    ),
+    "X-GitHub-Event": ("The kind of event; only `push` has an effect.", _WORD),
+    "X-GitHub-Delivery": ("The delivery's own id, which the answer repeats.", _WORD),
 }
 DETAILS: Mapping[str, Any] = {
     "parameters": [
@@ -37,9 +41,9 @@ DETAILS: Mapping[str, Any] = {
             "in": "header",
             "required": True,
             "description": meaning,
-            "schema": {"type": "string"},
+            "schema": {"type": "string", "pattern": f"^{pattern}$"},
         }
-        for name, meaning in _HEADERS.items()
+        for name, (meaning, pattern) in _HEADERS.items()
     ],
     "requestBody": {
         "required": True,
@@ -49,7 +53,7 @@ DETAILS: Mapping[str, Any] = {
     "description": "Answers 202 when builds were started, 200 when there was nothing to start.",
 }
 
-_HEADER = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
+_HEADER = re.compile(_WORD, re.ASCII)
 
 
 class StartedBuild(msgspec.Struct, kw_only=True):
@@ -77,6 +81,7 @@ class Received(msgspec.Struct, kw_only=True, omit_defaults=True):
     status=202,
     answer=Received,
     other_statuses=(200,),
+    refusals=(400, 401, 413, 415, 503),
     details=DETAILS,
 )
 def receive_github(request: Request) -> Reply:

@@ -14,12 +14,12 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 # Names with a meaning of their own to the shell, the dynamic loader, git, docker or AWS.
-_RESERVED_PREFIXES = ("AWS_", "BUILDKIT_", "CODEBUILD_", "DOCKER_", "ECS_", "GIT_", "LD_")
-_RESERVED = frozenset({"BASH_ENV", "ENV", "HOME", "IFS", "PATH", "SHELL"})
+RESERVED_PREFIXES = ("AWS_", "BUILDKIT_", "CODEBUILD_", "DOCKER_", "ECS_", "GIT_", "LD_")
+RESERVED = frozenset({"BASH_ENV", "ENV", "HOME", "IFS", "PATH", "SHELL"})
 
 # BuildKit applies these to every step, declared in the Dockerfile or not: whoever may start a build
 # could lead all its downloads through a host of their own. A proxy belongs to the build project.
-_PROXIES = frozenset({"ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
+PROXIES = frozenset({"ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
 
 
 def parse_build_args(value: object, field: str = "build_args") -> dict[str, str]:
@@ -50,7 +50,7 @@ def _parse_arg(name: object, text: object, field: str) -> tuple[str, str]:
 
 
 def _is_reserved(name: str) -> bool:
-    return name in _RESERVED or name.startswith(_RESERVED_PREFIXES) or name.upper() in _PROXIES
+    return name in RESERVED or name.startswith(RESERVED_PREFIXES) or name.upper() in PROXIES
 
 
 def _refuse(detail: str, field: str) -> InvalidInput:

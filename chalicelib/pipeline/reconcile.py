@@ -65,7 +65,10 @@ def parse_key(key: str) -> tuple[str, int]:
 
 def read_message(body: str) -> str:
     """The key in `{"v": 1, "reconcile": "build-123"}`; raises ValueError for anything else."""
-    message: Any = json.loads(body)
+    try:
+        message: Any = json.loads(body)
+    except (RecursionError, TypeError) as error:
+        raise ValueError("the message is not JSON") from error
     if not isinstance(message, dict) or message.get("v") != 1:
         raise ValueError("not a wake-up message of version 1")
     key = message.get("reconcile")

@@ -122,8 +122,9 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
 
     Switching auto-deploy on also ends its pause. Another ECS service has no release of ours yet, so
     moving the target forgets which one is current. Raises what `create_service` raises, and
-    Conflict (service_busy).
+    Conflict (service_busy, incomplete_ecs_target).
     """
+    _require_whole_removal(changes)
 
     def write() -> Service:
         fresh = living_service(service.id)
@@ -133,7 +134,7 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
         if not news and not resumes:
             return fresh
         after = {**before, **news}
-        _require_whole_target(after)
+        _require_rest_of_target(fresh, after)
         if news.keys() & _NOT_WHILE_BUSY:
             _require_idle(fresh)
         commit(
@@ -224,13 +225,39 @@ def _refuse_if_taken(lost: ConditionFailed) -> None:
 
 
 def _require_whole_target(values: Mapping[str, Any]) -> None:
-    missing = [name for name in _TARGET if values.get(name) is None]
-    if missing and len(missing) < len(_TARGET):
-        raise InvalidInput(
-            f"{', '.join(_TARGET)} are given together or not at all",
+    missing = _missing_of_target(values)
+    if missing:
+        raise _incomplete_target(missing)
+
+
+def _require_whole_removal(changes: Mapping[str, Any]) -> None:
+    removed = [name for name in _TARGET if name in changes and changes[name] is None]
+    if removed and len(removed) < len(_TARGET):
+        raise _incomplete_target(removed)
+
+
+def _require_rest_of_target(service: Service, values: Mapping[str, Any]) -> None:
+    """What a change does not name must be there already."""
+    missing = _missing_of_target(values)
+    if missing:
+        raise Conflict(
+            f"service {service.id} has no ECS target yet: give {', '.join(_TARGET)} together",
             code="incomplete_ecs_target",
             field=missing[0],
         )
+
+
+def _missing_of_target(values: Mapping[str, Any]) -> list[str]:
+    missing = [name for name in _TARGET if values.get(name) is None]
+    return missing if len(missing) < len(_TARGET) else []
+
+
+def _incomplete_target(missing: list[str]) -> InvalidInput:
+    return InvalidInput(
+        f"{', '.join(_TARGET)} are given together or not at all",
+        code="incomplete_ecs_target",
+        field=missing[0],
+    )
 
 
 def _require_idle(service: Service) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from chalice.app import Blueprint, CloudWatchEvent
 
+from chalicelib.correlation import working_on
 from chalicelib.pipeline.reconcile import reconcile
 from chalicelib.settings import settings
 from chalicelib.store.claims import owner_of
@@ -27,9 +28,10 @@ blueprint = Blueprint(__name__)
 @blueprint.on_cw_event(PATTERN)
 def on_cloud_event(event: CloudWatchEvent) -> None:
     """Reconcile whatever the event is about; events about others' builds and services are none."""
-    key = key_of(event.to_dict())
-    if key is not None:
-        reconcile(key)
+    with working_on(event_id=event.event_id):
+        key = key_of(event.to_dict())
+        if key is not None:
+            reconcile(key)
 
 
 def key_of(event: Mapping[str, Any]) -> str | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from chalice.app import Blueprint, CloudWatchEvent, Rate
 
+from chalicelib.correlation import working_on
 from chalicelib.pipeline.attention import mark_dead_letters
 from chalicelib.pipeline.reconcile import reconcile_due
 
@@ -20,5 +21,6 @@ def on_schedule(event: CloudWatchEvent) -> None:
     What could not be reconciled by message is marked.
     """
     context: Any = event.context
-    reconcile_due(until=lambda: context.get_remaining_time_in_millis() < RESERVE_MS)
-    mark_dead_letters()
+    with working_on(event_id=event.event_id):
+        reconcile_due(until=lambda: context.get_remaining_time_in_millis() < RESERVE_MS)
+        mark_dead_letters()

@@ -2,6 +2,7 @@
 
 from chalice.app import Blueprint, SQSEvent
 
+from chalicelib.correlation import working_on
 from chalicelib.pipeline.reconcile import read_message, reconcile
 from chalicelib.settings import settings
 
@@ -12,4 +13,5 @@ blueprint = Blueprint(__name__)
 def on_wakeup(event: SQSEvent) -> None:
     """Reconcile what the message names; raising makes SQS deliver it again, up to five times."""
     for record in event:
-        reconcile(read_message(record.body))
+        with working_on(message_id=record.to_dict().get("messageId")):
+            reconcile(read_message(record.body))

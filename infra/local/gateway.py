@@ -56,6 +56,12 @@ class _Handler(ChaliceRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = _generic_handle  # noqa: N815  # http.server's names
     do_HEAD = do_PATCH = do_OPTIONS = _generic_handle  # noqa: N815
 
+    def __getattr__(self, name: str) -> Any:
+        """A method of any other name is one that no route has, and answered as such."""
+        if name.startswith("do_") and name.removeprefix("do_").isalpha():
+            return self._generic_handle
+        raise AttributeError(name)
+
     def _refusal(self) -> HTTPStatus | None:
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers:
@@ -81,6 +87,14 @@ class _Handler(ChaliceRequestHandler):
         headers: dict[str, Any] = {**HEADERS, "X-Request-Id": request_id}
         document = json.dumps(refusal(status, request_id=request_id))
         self._send_http_response(status, headers, document)
+
+    def _send_http_response(self, code: int, headers: Any, body: Any) -> None:
+        """Without a body where HTTP has none: to HEAD, with 204 and 304 (RFC 9110, 6.4.1)."""
+        if self.command != "HEAD" and code not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+            super()._send_http_response(code, headers, body)
+            return
+        self.send_response(code)
+        self._send_headers(headers)
 
     def log_message(self, *_: Any) -> None:
         """One line a request would drown what matters."""

@@ -89,9 +89,10 @@ def test_whoever_is_restricted_sees_their_own_part(cloud: Cloud) -> None:
     assert caller.get("/v1/audit?service_id=2").body["detail"] == "there is no service 2"
 
 
-def test_one_thing_is_asked_for_at_a_time(cloud: Cloud) -> None:
-    answer = cloud.api.get("/v1/audit?service_id=1&project_id=1")
-    assert (answer.status, answer.body["field"]) == (400, "service_id")
+def test_a_service_is_of_its_project(cloud: Cloud) -> None:
+    assert trail(cloud.api, "?service_id=1&project_id=1") == trail(cloud.api, "?service_id=1")
+    answer = cloud.api.get("/v1/audit?service_id=1&project_id=2")
+    assert (answer.status, answer.body["code"]) == (404, "not_found")
     answer = cloud.api.get("/v1/audit?service_id=x")
     assert (answer.status, answer.body["code"]) == (400, "invalid_service_id")
 

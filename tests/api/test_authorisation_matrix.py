@@ -24,6 +24,7 @@ assert the_app  # its import declares the routes
 PUBLIC = {
     ("GET", "/v1/health"),
     ("GET", "/v1/openapi.json"),
+    ("GET", "/docs"),
     ("POST", "/v1/webhooks/github"),
 }
 PROTECTED = [endpoint for endpoint in ENDPOINTS if endpoint.role is not None]

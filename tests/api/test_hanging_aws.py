@@ -56,11 +56,12 @@ def test_a_secret_that_nobody_hands_out_is_a_refusal_before_github_hangs_up() ->
 def deliver(**environment: str) -> tuple[int, float, Any]:
     """A delivery to a new process whose AWS is silent: status, seconds and body of the answer."""
     body = json.dumps(push_payload()).encode()
+    headers = {name: value for name, value in delivery_headers(body).items() if value is not None}
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         done = subprocess.run(
             [sys.executable, "-c", ASK],
-            input=json.dumps({"headers": delivery_headers(body), "body": body.decode()}),
+            input=json.dumps({"headers": headers, "body": body.decode()}),
             env=os.environ | {"AWS_ENDPOINT_URL": endpoint} | environment,
             cwd=Path(__file__).parents[2],
             capture_output=True,

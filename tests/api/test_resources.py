@@ -387,7 +387,8 @@ def test_a_log_can_be_read_as_plain_text(api: Api, log: str) -> None:
     answer = api.get(f"{log}?format=text")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.text == "#1 load\nred ***\n<b>done</b>\n"
-    assert answer.headers["x-next-cursor"]
+    rest = api.get(f"{log}?cursor={answer.headers['x-next-cursor']}").body
+    assert (rest["lines"], rest["next_cursor"]) == ([], answer.headers["x-next-cursor"])
 
 
 def test_the_webhooks_secret_is_in_no_page_of_a_log(api: Api, log: str) -> None:
@@ -422,3 +423,8 @@ def test_what_a_build_says_of_its_commit_and_its_end_is_cleaned(api: Api, servic
     assert (build["commit_message"], build["author"]) == ("Use ***", "Ada ***")
     assert build["error"] == "BUILD FAILED: fatal: https://***@github.com/x refused"
     assert api.get("/v1/cicd/jobs/build-1").body["error"] == build["error"]
+
+
+def test_a_whole_number_may_be_written_with_a_point(api: Api, service: int) -> None:
+    answer = api.request("PATCH", f"/v1/services/{service}", raw=b'{"build_minutes": 4.5e1}')
+    assert (answer.status, answer.body["build_minutes"]) == (200, 45)

@@ -119,7 +119,8 @@ def test_a_restriction_to_what_is_not_there_is_refused(cloud: Cloud) -> None:
         assert create(cloud, project_id=99).status == 404
         assert create(cloud, service_id=99).status == 404
         answer = create(cloud, project_id=99, service_id=cloud.service_id)
-        assert (answer.status, answer.body["code"]) == (400, "invalid_restriction")
+        assert (answer.status, answer.body["code"]) == (404, "not_found")
+        assert answer.body["field"] == "service_id"
 
 
 def test_a_token_for_a_service_is_one_for_its_project_too(cloud: Cloud) -> None:

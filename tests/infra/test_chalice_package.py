@@ -80,6 +80,13 @@ def test_each_function_s_logs_are_kept_for_a_month(resources: dict[str, Any]) ->
     }
 
 
+def test_each_function_logs_json_with_the_fields_of_its_records(
+    resources: dict[str, Any],
+) -> None:
+    for function in _functions(resources).values():
+        assert function["LoggingConfig"] == {"LogFormat": "JSON", "ApplicationLogLevel": "INFO"}
+
+
 def test_wake_ups_come_one_by_one_from_the_queue(resources: dict[str, Any]) -> None:
     (event,) = _events(_functions(resources)["on_wakeup"])
     assert event["Type"] == "SQS"
@@ -128,6 +135,8 @@ def test_what_api_gateway_answers_itself_is_a_problem_document(resources: dict[s
         assert responses[kind]["statusCode"] == "404"
     for response in responses.values():
         headers = response["responseParameters"]
+        waits = "gatewayresponse.header.Retry-After" in headers
+        assert waits == (response["statusCode"] == "429")
         assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
         (template,) = response["responseTemplates"].values()
         document = msgspec.json.decode(template, type=Problem)
@@ -138,4 +147,6 @@ def test_what_api_gateway_answers_itself_is_a_problem_document(resources: dict[s
 def test_only_the_application_is_shipped(package: Path) -> None:
     with zipfile.ZipFile(package / "deployment.zip") as archive:
         tops = {Path(name).parts[0] for name in archive.namelist()}
+        files = set(archive.namelist())
     assert tops == {"app.py", "chalice", "chalicelib"}
+    assert {"chalicelib/api/openapi.json", "chalicelib/api/docs.html"} <= files

@@ -42,8 +42,9 @@ def sent(port: int, data: bytes) -> tuple[HTTPResponse, bytes]:
 REFUSED = [
     (b"GET /v1/nothing HTTP/1.1\r\n\r\n", 404, "not_found"),
     (b"GET /v1/nothing HTTP/1.1\r\nAuthorization: Bearer x\r\n\r\n", 404, "not_found"),
-    (b"TRACE /v1/health HTTP/1.1\r\n\r\n", 501, "not_implemented"),
-    (b"BREW /v1/health HTTP/1.1\r\n\r\n", 501, "not_implemented"),
+    (b"TRACE /v1/health HTTP/1.1\r\n\r\n", 405, "method_not_allowed"),
+    (b"BREW /v1/health HTTP/1.1\r\n\r\n", 405, "method_not_allowed"),
+    (b"B-W /v1/health HTTP/1.1\r\n\r\n", 501, "not_implemented"),
     (b"complete nonsense\r\n\r\n", 400, "bad_request"),
     (b"GET /v1/health HTTP/9.1\r\n\r\n", 505, "http_version_not_supported"),
     (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 414, "request_uri_too_long"),
@@ -96,3 +97,26 @@ def test_a_request_after_a_refused_one_is_answered(port: int) -> None:
     connection.request("GET", "/v1/health")
     assert json.loads(connection.getresponse().read())["status"] == "ok"
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [(b"HEAD /v1/health", 405), (b"GET /docs", 304), (b"GET /v1/openapi.json", 304)],
+)
+def test_an_answer_that_has_no_body_leaves_none_behind(
+    port: int, request_line: bytes, status: int
+) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request_line + b" HTTP/1.1\r\nIf-None-Match: *\r\n\r\n")
+        connection.sendall(b"GET /v1/health HTTP/1.1\r\nConnection: close\r\n\r\n")
+        text = b"".join(iter(lambda: connection.recv(65536), b""))
+    first, _, rest = text.partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 %d " % status)
+    assert rest.startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("method", [b"PUT", b"TRACE", b"HEAD", b"PATCH"])
+def test_a_method_that_a_route_does_not_have_is_told_which_it_has(port: int, method: bytes) -> None:
+    answer, _ = sent(port, method + b" /v1/projects HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert answer.status == 405
+    assert answer.headers["Allow"] == "POST, GET"

@@ -106,6 +106,18 @@ def test_a_target_is_given_whole_or_not_at_all(shop: Project, web: Service) -> N
         assert (refused.value.code, refused.value.field) == ("incomplete_ecs_target", "container")
         with pytest.raises(InvalidInput):
             update_service(web, {"ecs_cluster": None}, actor="ann")
+        with pytest.raises(InvalidInput):
+            update_service(web, {"ecs_cluster": None, "ecs_service": "x"}, actor="ann")
+
+
+def test_a_service_without_a_target_is_given_a_whole_one(shop: Project) -> None:
+    none = settings_of("job", ecs_cluster=None, ecs_service=None, container=None)
+    job = create_service(shop, none, actor="ann")
+    with nothing_is_written(), pytest.raises(Conflict) as refused:
+        update_service(job, {"ecs_service": "job"}, actor="ann")
+    assert (refused.value.code, refused.value.field) == ("incomplete_ecs_target", "ecs_cluster")
+    whole = {"ecs_cluster": "main", "ecs_service": "job", "container": "app"}
+    assert update_service(job, whole, actor="ann").container == "app"
 
 
 def test_a_service_without_a_target_claims_none(shop: Project) -> None:

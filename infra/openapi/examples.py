@@ -1,0 +1,114 @@
+"""Examples of requests. A test sends each one to the API, so they work as they stand."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Ids in paths: those of what is made first.
+IDS: Mapping[str, int | str] = {
+    "project_id": 1,
+    "service_id": 1,
+    "build_id": 1,
+    "deployment_id": 1,
+    "token_id": 1,
+    "job_id": "build-1",
+    "delivery_id": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+}
+# And of what must be another one, by operation.
+OTHER_IDS: Mapping[tuple[str, str], int | str] = {
+    ("cancel", "job_id"): "build-3",
+    ("delete_service", "service_id"): 2,
+    ("revoke_token", "token_id"): 2,
+}
+
+
+def _example(summary: str, **value: Any) -> dict[str, Any]:
+    return {"summary": summary, "value": value}
+
+
+BODIES: Mapping[str, Mapping[str, Any]] = {
+    "create_project": {"project": _example("A project", name="Web shop")},
+    "create_service": {
+        "deployed": _example(
+            "A service that is deployed to ECS on every push",
+            name="web",
+            git_url="https://github.com/example/app.git",
+            image_repository="team/web",
+            ecs_cluster="default",
+            ecs_service="web",
+            container="web",
+            auto_deploy=True,
+        ),
+        "built": _example(
+            "A service that is only built, for two platforms",
+            name="worker",
+            git_url="https://github.com/example/app.git",
+            branch="release",
+            context_path="worker",
+            dockerfile="worker/Dockerfile",
+            platforms=["linux/amd64", "linux/arm64"],
+            build_args={"PYTHON_VERSION": "3.12"},
+            image_repository="team/worker",
+        ),
+    },
+    "update_project": {
+        "rename": _example("Give it another name", name="storefront"),
+        "private": _example(
+            "Fetch private repositories with a secret",
+            git_credential="arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/shop-a1B2c3",
+        ),
+    },
+    "update_service": {
+        "resume": _example("Deploy on every push, also again after a rollback", auto_deploy=True),
+        "patience": _example(
+            "Let builds and deployments take longer", build_minutes=60, deploy_minutes=45
+        ),
+    },
+    "start_build": {
+        "branch": _example("The newest commit of a branch", git_ref="master"),
+        "commit": _example(
+            "One commit, with a build argument of its own",
+            git_ref="6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+            build_args={"DEBUG": "1"},
+        ),
+        "settings": _example("As the service says"),
+    },
+    "deploy": {
+        "build": _example("What a build made", image_tag="hello:master-1", reason="First release"),
+    },
+    "roll_back": {
+        "before": _example("To the release before", reason="Errors since the last release"),
+        "named": _example("To a release of your choice", deployment_id=1),
+    },
+    "create_token": {
+        "pipeline": _example(
+            "A token that may deploy one service, for 90 days",
+            name="ci of hello",
+            role="deployer",
+            service_id=1,
+            expires_in_days=90,
+        ),
+        "reader": _example("A token that may read everything", name="dashboard", role="viewer"),
+    },
+    "receive_github": {
+        "push": _example(
+            "The parts of a push that Slipway reads",
+            ref="refs/heads/master",
+            after="6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+            created=False,
+            deleted=False,
+            forced=False,
+            repository={
+                "full_name": "Codertocat/Hello-World",
+                "html_url": "https://github.com/Codertocat/Hello-World",
+                "clone_url": "https://github.com/Codertocat/Hello-World.git",
+                "pushed_at": 1795305600,
+            },
+            sender={"login": "Codertocat"},
+            head_commit={
+                "id": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+                "message": "Say hello",
+                "author": {"name": "Codertocat"},
+            },
+        ),
+    },
+}

@@ -1,0 +1,69 @@
+"""Whoever has a resource can ask if it is still the same, and gets it only if it is not."""
+
+import pytest
+
+from tests.client import Api
+from tests.embedded import Cloud, sha
+
+RESOURCES = [
+    "/v1/projects/1",
+    "/v1/services/1",
+    "/v1/cicd/builds/1",
+    "/v1/cicd/deployments/1",
+    "/v1/cicd/jobs/build-1",
+    "/v1/cicd/jobs/deploy-1",
+    "/v1/tokens/1",
+    "/v1/webhooks/github/deliveries/delivery-0",
+]
+
+
+@pytest.fixture
+def released(cloud: Cloud) -> Api:
+    """The API of a cloud in which one push was released."""
+    cloud.release(1)
+    return cloud.api
+
+
+def test_a_resource_that_did_not_change_is_not_sent_again(released: Api) -> None:
+    for path in RESOURCES:
+        first = released.get(path)
+        assert first.status == 200, first.text
+        tag = first.headers["etag"]
+        assert first.headers["cache-control"] == "private, no-cache"
+        for sent in (tag, tag.removeprefix("W/"), "*", f'"x", {tag},"y,z"', f" {tag} "):
+            again = released.get(path, headers={"If-None-Match": sent})
+            assert (again.status, again.text) == (304, ""), (path, sent)
+            assert "content-type" not in again.headers
+            for name in ("etag", "cache-control"):
+                assert again.headers[name] == first.headers[name]
+            assert again.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("sent", ["", '"x"', "W/x", "x", '"', "é", ",,", '""'])
+def test_a_tag_that_is_none_of_its_own_gets_the_resource(released: Api, sent: str) -> None:
+    answer = released.get("/v1/services/1", headers={"If-None-Match": sent})
+    assert (answer.status, answer.body["id"]) == (200, 1)
+
+
+def test_a_change_changes_the_tag(cloud: Cloud) -> None:
+    build = cloud.push(sha(1)).body["builds"][0]["build_id"]
+    path = f"/v1/cicd/builds/{build}"
+    before = cloud.api.get(path).headers["etag"]
+    cloud.settle()
+    after = cloud.api.get(path, headers={"If-None-Match": before})
+    assert (after.status, after.body["status"]) == (200, "building")
+    assert after.headers["etag"] != before
+
+
+def test_lists_and_refusals_are_not_kept(released: Api) -> None:
+    stranger = released.as_holder_of("nobody")
+    for caller, path, status in [
+        (released, "/v1/projects", 200),
+        (released, "/v1/cicd/builds/1/logs", 200),
+        (released, "/v1/projects/4711", 404),
+        (stranger, "/v1/projects/1", 401),
+    ]:
+        answer = caller.get(path, headers={"If-None-Match": "*"})
+        assert answer.status == status
+        assert answer.headers["cache-control"] == "no-store"
+        assert "etag" not in answer.headers

@@ -1,0 +1,129 @@
+"""What is logged names the request, message or event it belongs to, and gives nothing away."""
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from chalice.local import LambdaContext
+
+from chalicelib.store import moves
+from tests.builders import WEBHOOK_SECRET, delivery_headers, wakeup_event
+from tests.client import Api
+from tests.embedded import Cloud, sha
+from tests.events import codebuild_event, schedule_event
+from tests.sdk import Trouble
+
+# What logging itself puts on every record.
+PLAIN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """Our records as Lambda's JSON format shows them."""
+    return [
+        {
+            "level": record.levelname,
+            "message": record.getMessage(),
+            **{name: value for name, value in record.__dict__.items() if name not in PLAIN},
+        }
+        for record in caplog.records
+        if record.name == "slipway"
+    ]
+
+
+@pytest.fixture(autouse=True)
+def level(caplog: pytest.LogCaptureFixture) -> None:
+    """As in Lambda, where INFO is kept."""
+    caplog.set_level(logging.INFO, logger="slipway")
+
+
+def test_a_change_and_a_refusal_are_logged_under_the_request_s_id(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.post("/v1/projects", {"name": "shop"}, headers={"X-Request-Id": "mine-1"})
+    api.get("/v1/projects/1", headers={"X-Request-Id": "mine-2"})
+    unknown = api.get("/v1/projects/4711")
+    assert lines(caplog) == [
+        {"level": "INFO", "message": "POST /v1/projects: 201", "request_id": "mine-1"},
+        {
+            "level": "INFO",
+            "message": "GET /v1/projects/{project_id}: 404",
+            "request_id": unknown.body["instance"],
+        },
+    ]
+
+
+def test_what_is_logged_deep_inside_has_the_request_s_id(
+    cloud: Cloud, trouble: Trouble, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.clear()
+    trouble.refuse("sqs.SendMessageBatch", "ServiceUnavailable")
+    path = f"/v1/cicd/services/{cloud.service_id}/build"
+    assert cloud.api.post(path, {}, headers={"X-Request-Id": "mine-3"}).status == 202
+    assert [(line["level"], line["request_id"]) for line in lines(caplog)] == [
+        ("WARNING", "mine-3"),
+        ("INFO", "mine-3"),
+    ]
+
+
+def test_a_trigger_s_lines_name_its_message_or_event(
+    cloud: Cloud,
+    trouble: Trouble,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(moves, "time", SimpleNamespace(sleep=lambda _: None))
+    cloud.push(sha(1))
+    message, event, minute = wakeup_event("build-1"), codebuild_event("State"), schedule_event()
+    logged = {}
+    for name, sent in [("on_wakeup", message), ("on_cloud_event", event), ("on_schedule", minute)]:
+        trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=9)
+        trouble.refuse("sqs.ReceiveMessage", "ServiceUnavailable")
+        caplog.clear()
+        cloud.app.handler_map[name](sent, LambdaContext(name, 512, 30_000))
+        logged[name] = lines(caplog)
+    assert logged["on_wakeup"][0]["message"].startswith("build-1 is moved by others")
+    assert logged["on_schedule"][-1]["level"] == "WARNING"
+    for name, field, value in [
+        ("on_wakeup", "message_id", message["Records"][0]["messageId"]),
+        ("on_cloud_event", "event_id", event["id"]),
+        ("on_schedule", "event_id", minute["id"]),
+    ]:
+        assert {line[field] for line in logged[name]} == {value}
+
+
+def test_a_bug_s_line_has_the_request_s_id_and_the_traceback(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("chalicelib.api.views.project", None)
+    assert api.post("/v1/projects", {"name": "shop"}).status == 500
+    bug, note = caplog.records[-2:]
+    assert (bug.levelname, note.levelname) == ("ERROR", "WARNING")
+    assert bug.exc_info
+    assert {line["request_id"] for line in lines(caplog)} == {vars(bug)["request_id"]}
+
+
+def test_no_line_gives_away_a_token_a_secret_or_a_body(
+    api: Api, service: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="slipway")
+    marked = {"name": "hidden-body", "hidden-body": 1}
+    made = api.post("/v1/tokens", {"name": "ci", "role": "viewer"}).body["token"]
+    stranger = api.as_holder_of("slw_hidden-token")
+    push = b'{"hidden-body": NaN}'
+    for answer in (
+        stranger.post("/v1/projects", marked),
+        api.as_holder_of(made).post("/v1/projects", marked),
+        api.post("/v1/projects", marked),
+        api.post("/v1/projects", raw=b'{"hidden-body'),
+        api.get("/v1/projects/hidden-body?hidden-body=1"),
+        api.get("/v1/cicd/jobs/hidden-body"),
+        api.post("/v1/webhooks/github", raw=push, headers=delivery_headers(push)),
+        api.post("/v1/webhooks/github", raw=push, headers=delivery_headers(push, secret="hidden")),
+        api.post(f"/v1/cicd/services/{service}/build", {"git_url": "https://u:hidden-token@x/y"}),
+    ):
+        assert 400 <= answer.status < 500, answer.text
+    said = caplog.text + str(lines(caplog))
+    assert len(lines(caplog)) > 9
+    for secret in (api.token, made, WEBHOOK_SECRET, "hidden"):
+        assert secret not in said

@@ -1,0 +1,83 @@
+"""schemathesis reads the served OpenAPI document and holds the API to it, with every check on."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving import ROOT, environment, serving
+
+pytestmark = pytest.mark.fuzz
+
+# Of one operation. Together with the seed it bounds the run to some minutes.
+EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "20")
+SEED = "20261122"
+
+
+class World:
+    """A served Slipway in which something was built and deployed."""
+
+    def __init__(self, ready: dict[str, Any]) -> None:
+        self.url, self.token = ready["api"], ready["token"]
+        self.send("/v1/projects", name="shop")
+        self.send(
+            "/v1/projects/1/services",
+            name="web",
+            git_url="https://github.com/example/app.git",
+            image_repository="myapp",
+            ecs_cluster="default",
+            ecs_service="web",
+            container="web",
+        )
+        self.send("/v1/cicd/services/1/build", git_ref="main")
+        self.wait_for("build-1")
+        for number in (1, 2):
+            self.send("/v1/cicd/services/1/deploy", image_tag="myapp:main-1")
+            self.wait_for(f"deploy-{number}")
+
+    def send(self, path: str, **body: Any) -> Any:
+        return self.ask(path, json.dumps(body).encode())
+
+    def wait_for(self, job: str) -> None:
+        deadline = time.monotonic() + 60
+        while self.ask(f"/v1/cicd/jobs/{job}")["status"] != "success":
+            assert time.monotonic() < deadline, job
+            time.sleep(0.2)
+
+    def ask(self, path: str, body: bytes | None = None) -> Any:
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, body, headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+
+def test_the_api_does_what_its_document_says(tmp_path: Path) -> None:
+    with serving() as (_, ready):
+        world = World(ready)
+        # From a file: schemathesis leaves out the operation that it has read a document from.
+        document = tmp_path / "openapi.json"
+        document.write_text(json.dumps(world.ask("/v1/openapi.json")))
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "schemathesis.cli", "run", str(document)),
+                *("--url", world.url, "--header", f"Authorization: Bearer {world.token}"),
+                *("--checks", "all", "--continue-on-failure", "--no-color"),
+                *("--seed", SEED, "--max-examples", EXAMPLES, "--generation-database", "none"),
+            ],
+            cwd=tmp_path,  # where it keeps what it finds
+            env=environment(
+                SCHEMATHESIS_HOOKS="tests.fuzz.hooks", PYTHONPATH=str(ROOT), OWN_TOKEN_ID="1"
+            ),
+            capture_output=True,
+            text=True,
+            timeout=1200,
+            check=False,
+        )
+    print(done.stdout[done.stdout.find("= SUMMARY") :])
+    assert done.returncode == 0, done.stdout + done.stderr
