@@ -281,13 +281,43 @@ def asked_already(cloud: Cloud) -> None:
     ask(cloud, "c")
 
 
-def _tick_while_ecs_is_busy(cloud: Cloud) -> None:
-    def busy(*_: Any) -> None:
-        raise ECSException("ServerException", "Service Unavailable. Please try again later.")
+def _tick_while_ecs_says(code: str) -> Callable[[Cloud], None]:
+    def refuse(*_: Any) -> None:
+        raise ECSException(code, "not now, or not you")
 
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(ecs.Engine, "_cluster", busy)
-        cloud.tick()
+    def tick(cloud: Cloud) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(ecs.Engine, "_cluster", refuse)
+            cloud.tick()
+
+    return tick
+
+
+def to_be_deployed_over_theirs(cloud: Cloud) -> None:
+    changed_outside(cloud)
+    cloud.tick()
+    cloud.push(sha(3))
+    cloud.settle()
+    cloud.finish_build(3, settle=False)
+    cloud.pump.deliver_events()
+
+
+def failed_with_no_way_back(cloud: Cloud) -> None:
+    """ECS's own way back had failed before, so that the next rollout that fails ends STOPPED.
+
+    Nobody has heard of it when somebody else's definition takes its place.
+    """
+    cloud.release(1)
+    for number in (2, 3):
+        cloud.push(sha(number))
+        cloud.settle()
+        cloud.finish_build(number)
+        cloud.fail_rollout(settle=False)
+        if number == 2:
+            cloud.fail_rollout()
+    run_on_ecs(register("hello", "hello:theirs"))
+    cloud.finish_rollout(settle=False)
+    cloud.lose_events()
 
 
 def _ping(cloud: Cloud) -> Answer:
@@ -315,6 +345,11 @@ def _revoke_token(cloud: Cloud) -> Answer:
     return cloud.api.delete("/v1/tokens/2")
 
 
+def own_parameter(cloud: Cloud) -> None:
+    client("ssm").put_parameter(Name="/slipway/hello", Value=OWN_SECRET, Type="SecureString")
+    cloud.change_service(webhook_secret="ssm:/slipway/hello")
+
+
 def own_secret(cloud: Cloud) -> None:
     client("secretsmanager").create_secret(Name="slipway/hello", SecretString=OWN_SECRET)
     cloud.change_service(webhook_secret="secretsmanager:slipway/hello")
@@ -337,6 +372,7 @@ USE_CASES = (
     UseCase("a push arrives", nothing, _push),
     UseCase("a push arrives for two services", second_service, _push),
     UseCase("a push arrives that a service's own secret signed", own_secret, _push_with_it),
+    UseCase("a push arrives, and its secret is a parameter", own_parameter, _push_with_it),
     UseCase("a build is started", pushed, _deliver_messages),
     UseCase("a build makes progress", in_a_phase, _deliver_events),
     UseCase("a build ends well", built, _deliver_events),
@@ -372,6 +408,11 @@ USE_CASES = (
         nothing,
         lambda c: c.api.post("/v1/projects", {"name": "new"}, headers=KEY),
     ),
+    UseCase(
+        "a project is changed",
+        nothing,
+        lambda c: c.api.patch(f"/v1/projects/{c.project}", {"name": "new"}),
+    ),
     UseCase("a service is created", nothing, _create_service),
     UseCase("a service is changed", nothing, lambda c: c.api.patch(_path(c), {"branch": "dev"})),
     UseCase("a service is deleted", second_service, lambda c: c.api.delete(_path(c))),
@@ -380,7 +421,14 @@ USE_CASES = (
     UseCase("a build is given up", queued_too_long, _tick),
     UseCase("a build waits for room", no_room, _deliver_messages),
     UseCase("a rollout makes progress", rolling_out, _tick),
-    UseCase("a rollout waits for ECS", rolling_out, _tick_while_ecs_is_busy),
+    UseCase("a rollout waits for ECS", rolling_out, _tick_while_ecs_says("ServerException")),
+    UseCase(
+        "a rollout waits for leave to look",
+        rolling_out,
+        _tick_while_ecs_says("AccessDeniedException"),
+    ),
+    UseCase("a rollout begins over theirs", to_be_deployed_over_theirs, _deliver_messages),
+    UseCase("a rollout is known to have failed", failed_with_no_way_back, _tick),
     UseCase("a rollout is followed by its job", told_of_its_job, _deliver_messages),
     UseCase("a rollout ends and another begins", rolled_out_and_one_waits, _deliver_events),
     UseCase("a dead letter is seen", given_up_by_the_queue, _tick),

@@ -12,7 +12,17 @@ from chalicelib.errors import Lost
 from chalicelib.store.jobs import become, get_deployment
 from infra.local import ecs
 from infra.local.pump import TIMEOUTS_MS
-from tests.embedded import CLUSTER, MINUTE, Cloud, client, ecs_service, register, run_on_ecs, sha
+from tests.embedded import (
+    CLUSTER,
+    CONFIGURATION,
+    MINUTE,
+    Cloud,
+    client,
+    ecs_service,
+    register,
+    run_on_ecs,
+    sha,
+)
 from tests.sdk import Trouble
 
 DENIED = "AccessDeniedException"
@@ -198,9 +208,10 @@ def test_a_healthy_rollout_survives_that_nobody_may_look_at_it(
     cloud.settle()
     cloud.finish_build(2)
     trouble.refuse("ecs.DescribeServices", DENIED, times=times)
-    for _ in range(times):
-        cloud.tick()
+    cloud.tick()
     assert "DescribeServices: refused" in cloud.deployment(2)["error"]
+    for _ in range(2 * times):  # each wait is a little longer than a minute at most
+        cloud.tick()
     cloud.finish_rollout(settle=False)
     cloud.lose_events()
     cloud.tick()
@@ -256,17 +267,20 @@ def test_a_rollout_that_failed_with_nothing_to_go_back_to_is_not_rolled_out_agai
     failed = cloud.deployment(3)["task_definition"]
     cloud.lose_events()
     run_on_ecs(register("hello", "hello:by-hand"))
+    cloud.finish_rollout(settle=False)  # what has no tasks left leaves the list
     cloud.lose_events()
-    service = ecs.engine().service(CLUSTER, "hello")
-    del service.deployments[1:]  # what has no tasks left leaves the list
     cloud.tick()
     assert cloud.statuses(3) == ["failed"]
-    rolled_out = [record.target.task_definition for record in service.records]
-    assert rolled_out.count(failed) == 1
+    records = ecs.engine().service(CLUSTER, "hello").records
+    assert [record.target.task_definition for record in records].count(failed) == 1
 
 
 def test_a_service_that_ecs_updates_in_another_way_is_refused(cloud: Cloud) -> None:
-    ecs.engine().service(CLUSTER, "hello").deployment_configuration["strategy"] = "BLUE_GREEN"
+    client("ecs").update_service(
+        cluster=CLUSTER,
+        service="hello",
+        deploymentConfiguration={**CONFIGURATION, "strategy": "BLUE_GREEN"},
+    )
     cloud.push(sha(1))
     cloud.settle()
     cloud.finish_build(1)
