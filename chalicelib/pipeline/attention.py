@@ -20,6 +20,7 @@ _ROWS: Mapping[str, Callable[[int], Build | Service | None]] = {
     "build": find_build,
     "service": find_service,
 }
+_MOST = 100  # letters that one row remembers; the alarm tells of more
 _WHY = (
     "its wake-up failed five times and lies among the dead letters: the log of on_wakeup says why; "
     "the schedule tries on, and `make redrive` brings the wake-up back"
@@ -44,7 +45,10 @@ def _mark(letter: queue.DeadLetter) -> None:
     except ValueError:
         return  # It names nothing; the alarm on the dead letters tells of it.
     row = _ROWS[kind](number) if kind in _ROWS else None
-    if row is None or row.due is None or letter.id in (row.dead_letters or ()):
+    if row is None or row.due is None:
+        return
+    known = row.dead_letters or set()
+    if letter.id in known or len(known) >= _MOST:
         return
     logger.error("%s-%s wants attention: %s", kind, number, _WHY)
     try:
