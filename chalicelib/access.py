@@ -33,6 +33,8 @@ _BEARER = re.compile(r"(?i:bearer) +(?P<token>[A-Za-z0-9_-]+)", re.ASCII)
 _JOB_ID = re.compile(rf"(?:{'|'.join(TRANSITIONS)})-[1-9][0-9]{{0,15}}", re.ASCII)
 
 
+# What the door takes for an X-GitHub-Delivery.
+_DELIVERY_ID = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _RANK = {role: rank for rank, role in enumerate(Role)}
 
 
@@ -216,6 +218,8 @@ def list_deliveries(caller: Principal, *, limit: int, before: int | None) -> Pag
 def load_delivery(caller: Principal, delivery_id: str) -> Receipt:
     """The delivery of this id, for a caller who may read; raises NotFound."""
     require(caller, Role.VIEWER)
+    if not _DELIVERY_ID.fullmatch(delivery_id):
+        raise receipts.no_delivery()
     receipt = receipts.get_delivery(delivery_id)
     if not caller.is_restricted:
         return receipt

@@ -27,7 +27,7 @@ GitUrl = Annotated[
 GitCredential = Annotated[
     str,
     _shown(
-        "The ARN of the Secrets Manager secret, below slipway/, that builds fetch private "
+        "The ARN of the Secrets Manager secret, below slipway/git/, that builds fetch private "
         "repositories with.",
         format="git-credential",
         maxLength=600,

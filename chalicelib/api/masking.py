@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 SHORTEST = 6  # characters of a secret: a shorter one cannot be told from other text
-PART = 4  # characters of a form at an end of the text that give it away
+# Characters of a form at an end of the text that are hidden. So many that nobody guesses them: what
+# is hidden tells whoever prints guesses that one was right.
+PART = 16
 
 # A line break, with the number that buildx may give to the line that follows.
 _NUMBER = r"#[0-9]{1,9} [0-9]{1,9}\.[0-9]{1,9} "

@@ -108,7 +108,9 @@ ServiceChanges = msgspec.defstruct(
 
 # What a service builds, pushes to and deploys to: whoever sees one project alone could otherwise
 # lead it to what belongs to another.
-_BINDINGS = frozenset({"git_url", "image_repository", "ecs_cluster", "ecs_service", "container"})
+_BINDINGS = frozenset(
+    {"git_url", "image_repository", "ecs_cluster", "ecs_service", "container", "webhook_secret"}
+)
 
 
 def _created(service: Service) -> Reply:

@@ -13,6 +13,7 @@ logger = logging.getLogger("slipway")
 
 KEEP_SECONDS = 300  # so long may a secret that was removed still be accepted
 READ_AGAIN_SECONDS = 30  # so often may signatures that do not fit cost a read
+_AGAIN = 10  # so long is a refusal remembered, and a mended one not noticed
 _MOST = 100
 
 
@@ -28,13 +29,18 @@ _known: dict[str, _Known] = {}
 def read(reference: str, *, max_age: int = KEEP_SECONDS) -> tuple[str, ...]:
     """The secrets behind a reference, as they were at most `max_age` seconds ago.
 
-    Raises Unavailable (webhook_secret_unreadable), and the log says why. A failure is not
-    remembered, and what was known before is not a substitute: it may have been withdrawn.
+    Raises Unavailable (webhook_secret_unreadable), and the log says why. What was known before is
+    no substitute for what cannot be read: it may have been withdrawn. A refusal is remembered for a
+    moment, so that junk does not use up what AWS allows in calls.
     """
     known = _known.get(reference)
-    if known is None or not 0 <= clock.now() - known.read_at < max_age:
+    if known is None or not 0 <= clock.now() - known.read_at < (
+        max_age if known.secrets else _AGAIN
+    ):
         known = _Known(read_at=clock.now(), secrets=_read(reference))
         _remember(reference, known)
+    if not known.secrets:
+        raise _unreadable()
     return known.secrets
 
 
@@ -49,11 +55,17 @@ def _read(reference: str) -> tuple[str, ...]:
         return parse_secrets(_READERS[store](name))
     except (Rejected, Unavailable, ValueError) as error:
         logger.warning("deliveries may be refused: the webhook secret %s %s", reference, error)
-        raise Unavailable(
-            "a webhook secret cannot be read, so nothing is accepted that it may have signed; the "
-            "API's log says why. Deliver it again later",
-            code="webhook_secret_unreadable",
-        ) from error
+        if isinstance(error, Unavailable):
+            raise _unreadable() from error
+        return ()
+
+
+def _unreadable() -> Unavailable:
+    return Unavailable(
+        "a webhook secret cannot be read, so nothing is accepted that it may have signed; the "
+        "API's log says why. Deliver it again later",
+        code="webhook_secret_unreadable",
+    )
 
 
 def _read_parameter(name: str) -> str:

@@ -78,6 +78,8 @@ def parse_own_reference(value: object, *, prefix: str, field: str = "webhook_sec
             "the secret",
             field,
         )
+    if name.startswith(f"{prefix}/git/"):
+        raise _refuse(f"what is below {prefix}/git/ is for builds to read", field)
     if name == f"{prefix}/webhook":
         raise _refuse(
             "this is the secret of the whole installation; leave it out for a service that has "

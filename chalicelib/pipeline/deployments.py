@@ -160,7 +160,7 @@ def _overrule(service: Service) -> tuple[Move, ...]:
     """Pushes whose builds are under way came before this deployment: they do not replace it."""
     if not service.open_builds:
         return ()
-    return (change(service, Service.overruled_until.set(int(max(service.open_builds)))),)
+    return (change(service, Service.overruled.set(set(service.open_builds))),)
 
 
 def cancel_deployment(number: int, *, actor: str) -> Deployment:
@@ -249,7 +249,7 @@ def _why_not(service: Service, build: Build) -> str | None:
         return "the service has no ECS target"
     if service.branch != build.git_ref:
         return f"the service follows {service.branch} now"
-    if build.number <= (service.overruled_until or 0):
+    if build.number in (service.overruled or ()):
         return "an image was deployed by hand after this push"
     newest = (service.last_pushed_at, service.last_pushed_build)
     if not later((build.pushed_at or 0, build.number), newest):

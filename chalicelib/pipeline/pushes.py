@@ -50,15 +50,16 @@ def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
     """
     reason = ignored_reason(push) or _too_old(push)
     if reason:
-        commit(_trace(delivery, push, "ignored", reason, ()))
+        commit(_trace(delivery, push, signers, "ignored", reason, ()))
         return Decision(delivery, reason=reason)
     return again_if_lost(lambda: _receive(delivery, push, signers))
 
 
-def receive_other(delivery: str, event: str) -> Decision:
+def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
     """Note an event that nothing is done for."""
     reason = f"nothing is done for the event {event}"
-    commit(note_delivery(delivery, {"event": event, "outcome": "ignored", "reason": reason}))
+    told = {"event": event, "outcome": "ignored", "reason": reason}
+    commit(note_delivery(delivery, told, replace=signers.installation))
     return Decision(delivery, reason=reason)
 
 
@@ -75,11 +76,11 @@ def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     if not fresh:
         reason = "" if had else _why_none(push, branches, refused)
         outcome = "duplicate" if had else "ignored"
-        commit(_trace(delivery, push, outcome, reason, verdicts))
+        commit(_trace(delivery, push, signers, outcome, reason, verdicts))
         return Decision(delivery, duplicates=tuple(sorted(had.items())), reason=reason)
     commit(
         _receive_once(receipt, push, delivery, known | started),
-        _trace(delivery, push, "started", "", verdicts),
+        _trace(delivery, push, signers, "started", "", verdicts),
         *(move for pair in zip(fresh, builds, strict=True) for move in accept(*pair)),
     )
     queue.wake(*(build.id for build in builds))
@@ -166,7 +167,12 @@ def _too_old(push: Push) -> str | None:
 
 
 def _trace(
-    delivery: str, push: Push, outcome: str, reason: str, verdicts: Iterable[Verdict]
+    delivery: str,
+    push: Push,
+    signers: Signers,
+    outcome: str,
+    reason: str,
+    verdicts: Iterable[Verdict],
 ) -> Move:
     return note_delivery(
         delivery,
@@ -181,6 +187,7 @@ def _trace(
             "sender": push.sender,
             "services": [asdict(verdict) for verdict in verdicts],
         },
+        replace=signers.installation,
     )
 
 

@@ -101,17 +101,27 @@ def _cannot_look(service: Service, holder: Deployment, refusal: Rejected) -> Non
 def _keep(service: Service, current: Deployment | None) -> None:
     """One step while nothing is under way: ECS should run what ran before, or the release."""
     release = current.task_definition if current else None
+    claimed_at = service.claimed_at
     try:
         rollout = _observe(service, wanted=service.baseline or release)
         _keep_step(service, release, rollout)
     except Rejected as refusal:
-        if service.claimed_at is None or refusal.code in _NOTHING_RUNS:
-            # What is gone for good moves nothing; what only may not be seen is looked at again.
-            gone = refusal.code in _NOTHING_RUNS
-            return _watch(service, refusal.detail, every=WATCH if gone else SLOW)
-        # A rollout of an ended deployment may be under way: it is not forgotten.
-        shown = Service.drift.set(refusal.detail)
-        commit(change(service, shown, *look_again(clock.now() + PERIOD)))
+        _cannot_keep(service, refusal, claimed_at)
+
+
+def _cannot_keep(service: Service, refusal: Rejected, claimed_at: int | None) -> None:
+    """AWS lets nobody look, or refuses what should run: it is shown, and tried again.
+
+    A rollout of an ended deployment that may be under way since `claimed_at` is not forgotten for a
+    while. The refused call had no effect, so it does not count as a claim.
+    """
+    now = clock.now()
+    if refusal.code in _NOTHING_RUNS:
+        return _watch(service, refusal.detail)
+    if claimed_at is None or now - claimed_at > SILENCE:
+        return _watch(service, refusal.detail, every=SLOW)
+    shown = (Service.drift.set(refusal.detail), Service.claimed_at.set(claimed_at))
+    commit(change(service, *shown, *look_again(now + PERIOD)))
 
 
 def _keep_step(service: Service, release: str | None, rollout: Rollout) -> None:

@@ -51,18 +51,11 @@ def verify(body: bytes, signature: str, *, repository: Callable[[], str | None])
 def known_secrets() -> tuple[str, ...]:
     """The secrets that this process knows, so that nothing it shows gives them away.
 
-    What cannot be read now is left out: nobody has to wait for it.
+    None is read for it: builds hold none of them, and nobody has to wait.
     """
     text = settings().webhook_secret
-    try:
-        installations = secrets.read(text) if is_reference(text) else _parsed(text)
-    except Unavailable:
-        installations = ()
+    installations = parse_secrets(text) if text and not is_reference(text) else ()
     return tuple(sorted({*installations, *secrets.remembered()}))
-
-
-def _parsed(text: str) -> tuple[str, ...]:
-    return parse_secrets(text) if text else ()
 
 
 def _known(secret: str) -> Iterator[tuple[str, ...]]:

@@ -130,8 +130,8 @@ class Service(Model):
     # The newest push that was deployed by itself: repository.pushed_at, then build number.
     last_pushed_at = IntegerAttribute(default=0)
     last_pushed_build = IntegerAttribute(default=0)
-    # Builds up to this number were under way when somebody deployed an image by hand.
-    overruled_until = IntegerAttribute(null=True)
+    # Builds that were under way when somebody deployed an image by hand.
+    overruled = NumberSetAttribute(null=True)
     queued_minutes = IntegerAttribute()
     build_minutes = IntegerAttribute()
     deploy_minutes = IntegerAttribute()

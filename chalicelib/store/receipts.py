@@ -19,9 +19,14 @@ KEEP_DELIVERIES = timedelta(days=30)
 _LISTED = "delivery"
 
 
-def note_delivery(delivery: str, outcome: Mapping[str, Any]) -> Move:
-    """Write what a delivery led to; one that came before is counted, and shows the newest."""
+def note_delivery(delivery: str, outcome: Mapping[str, Any], *, replace: bool) -> Move:
+    """Write what a delivery led to; one that came before is counted.
+
+    It shows the newest if it is to `replace` what was there, otherwise the first: the id of a
+    delivery is not signed.
+    """
     now = clock.now()
+    told = {"delivery": delivery, **outcome}
     return Move(
         Receipt(_row_id(delivery)),
         (
@@ -30,7 +35,7 @@ def note_delivery(delivery: str, outcome: Mapping[str, Any]) -> Move:
             Receipt.received.set(clock.microseconds()),
             Receipt.created_at.set(Receipt.created_at | now),
             Receipt.expires_at.set(datetime.fromtimestamp(now, UTC) + KEEP_DELIVERIES),
-            Receipt.outcome.set({"delivery": delivery, **outcome}),
+            Receipt.outcome.set(told if replace else Receipt.outcome | told),
         ),
         unless_moved=False,
     )

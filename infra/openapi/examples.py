@@ -54,7 +54,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
         "rename": _example("Give it another name", name="storefront"),
         "private": _example(
             "Fetch private repositories with a secret",
-            git_credential="arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/shop-a1B2c3",
+            git_credential="arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3",
         ),
     },
     "update_service": {

@@ -9,7 +9,7 @@ from tests.builders import delivery_headers, push_payload
 from tests.client import Answer
 from tests.embedded import MIDNIGHT, MINUTE, REPOSITORY, Cloud, sha
 from tests.faults.rows import rows
-from tests.sdk import Trouble
+from tests.sdk import Trouble, record_calls
 
 DAY = 24 * 60 * MINUTE
 PATH = "/v1/webhooks/github/deliveries"
@@ -135,3 +135,14 @@ def test_builds_and_their_trace_are_written_together_or_not_at_all(
 @pytest.mark.parametrize("name", ["none", "d-1/x", "%00", "x" * 200])
 def test_a_delivery_that_there_is_not_is_not_found(cloud: Cloud, name: str) -> None:
     assert cloud.api.get(f"{PATH}/{name}").status in {403, 404}
+
+
+def test_an_id_that_no_delivery_can_have_is_not_looked_for(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DynamoDB refuses keys of more than 2,048 bytes ("Constraints in Amazon DynamoDB")."""
+    calls = record_calls(monkeypatch)
+    for name in ("x" * 101, "x" * 3000, "a.b"):
+        answer = cloud.api.get(f"/v1/webhooks/github/deliveries/{name}")
+        assert (answer.status, answer.body["code"]) == (404, "not_found")
+    assert all(read["TableName"] == "slipway-tokens" for read in calls.to("dynamodb.GetItem"))

@@ -261,3 +261,12 @@ def test_no_text_takes_long(piece: str) -> None:
         began = time.process_time()
         clean_lines(lines)
         assert time.process_time() - began < 2
+
+
+def test_what_is_hidden_confirms_no_short_guess() -> None:
+    """Whoever prints guesses, and reads what became of them, learns nothing from few characters."""
+    secret = "k3J9x0QmZ7tB2vLw8RdY5nHc"
+    for size in range(1, 16):
+        for at in range(len(secret) - size + 1):
+            guess = secret[at : at + size]
+            assert mask_known([guess], (secret,), "***") == [guess]

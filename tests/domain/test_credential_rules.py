@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from chalicelib.domain.credentials import parse_git_credential
 from chalicelib.errors import InvalidInput
 
-ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/shop-a1B2c3"
+ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3"
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/shop-a1B2c3"
     [
         ARN,
         "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:slipway/git/shop-a1B2c3",
-        "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:slipway/a_b+c=d.e@f-a1B2c3",
+        "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:slipway/git/a_b+c=d.e@f-a1B2c3",
     ],
 )
 def test_a_secret_below_slipway_is_a_git_credential(arn: str) -> None:
@@ -29,10 +29,10 @@ def test_a_secret_below_slipway_is_a_git_credential(arn: str) -> None:
         7,
         "",
         "ghp_0123456789abcdefghijklmnopqrstuvwxyz",
-        "slipway/shop",
-        ARN.replace("slipway/shop", "slipway"),
-        ARN.replace("slipway/shop", "other/shop"),
-        ARN.replace("slipway/shop-a1B2c3", "slipway/"),
+        "slipway/git/shop",
+        ARN.replace("slipway/git/shop", "slipway/git"),
+        ARN.replace("slipway/git/shop", "slipway/shop"),
+        ARN.replace("shop-a1B2c3", ""),
         ARN.replace("slipway/", "slipway-dev/"),
         f"{ARN}:password",
         f"{ARN}::AWSPREVIOUS:",

@@ -30,7 +30,7 @@ BUILD: dict[str, Any] = {
 }
 
 
-CREDENTIAL = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/shop-a1B2c3"
+CREDENTIAL = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3"
 
 
 @given(st.fixed_dictionaries({name: st.text() for name, v in BUILD.items() if type(v) is str}))

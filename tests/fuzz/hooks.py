@@ -46,7 +46,7 @@ _format(
 )
 _format(
     "git-credential",
-    r"arn:aws:secretsmanager:eu-west-1:[0-9]{12}:secret:slipway/[a-z0-9/-]{1,20}-[A-Za-z0-9]{6}",
+    r"arn:aws:secretsmanager:eu-west-1:[0-9]{12}:secret:slipway/git/[a-z0-9/-]{1,20}-[A-Za-z0-9]{6}",
     parse_git_credential,
 )
 _format("git-ref", r"[A-Za-z0-9][A-Za-z0-9._/+@-]{0,40}|[0-9a-f]{40}", parse_git_ref)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatch, fnmatchcase
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import yaml
 from cfnlint.api import ManualArgs, lint
 from moto import mock_aws
 
-from chalicelib.domain.webhook_secrets import is_reference
+from chalicelib.domain.credentials import parse_git_credential
+from chalicelib.domain.webhook_secrets import is_reference, parse_own_reference
+from chalicelib.errors import InvalidInput
 from chalicelib.settings import VARIABLES, read_settings
 from chalicelib.store.tables import create_tables
 from infra.deploy import environment_of
@@ -286,17 +288,26 @@ def test_a_build_may_log_push_and_read_git_credentials_and_nothing_else(
     assert {action.split(":")[0] for action in actions} == {"logs", "ecr", "secretsmanager"}
 
 
-def test_a_build_may_read_secrets_below_slipway_but_no_webhook_secret(
+def test_a_build_may_read_git_credentials_alone(
     resources: dict[str, Any],
 ) -> None:
-    found = {
-        statement["Effect"]: statement["Resource"]["Sub"].rpartition(":secret:")[2]
+    (found,) = (
+        statement["Resource"]["Sub"].rpartition(":secret:")[2]
         for statement in _build_role(resources)
         if statement["Action"] == "secretsmanager:GetSecretValue"
-    }
-    assert found == {"Allow": "slipway/*", "Deny": "${ResourcePrefix}/webhook*"}
+    )
+    assert found == "slipway/git/*"
+    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/{}-a1B2c3"
+    assert parse_git_credential(arn.format("git/shop"))
     webhook = resources["WebhookSecret"]["Properties"]["Name"]["Sub"]
-    assert fnmatch(webhook, found["Deny"].replace("$", "[$]"))
+    for prefix in ("slipway", "slipway-dev"):
+        own = parse_own_reference(f"secretsmanager:{prefix}/web", prefix=prefix)
+        for name in (own.partition(":")[2], webhook.replace("${ResourcePrefix}", prefix)):
+            assert not fnmatchcase(f"{name}-a1B2c3", found)
+        with pytest.raises(InvalidInput):
+            parse_own_reference(f"secretsmanager:{prefix}/git/shop", prefix=prefix)
+    with pytest.raises(InvalidInput):
+        parse_git_credential(arn.format("shop"))
 
 
 def test_the_outputs_are_the_environment_that_the_settings_read(stack: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from tests.embedded import Cloud, sha
 from tests.sdk import Calls, Trouble
 from tests.written import nothing_is_written
 
-ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/shop-a1B2c3"
+ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3"
 OTHER = ARN.replace("shop", "other")
 
 

@@ -286,3 +286,24 @@ def test_a_service_that_ecs_updates_in_another_way_is_refused(cloud: Cloud) -> N
     cloud.finish_build(1)
     assert cloud.statuses(1) == ["failed"]
     assert "needs the ECS deployment controller and its rolling" in cloud.deployment(1)["error"]
+
+
+def test_a_service_that_aws_will_never_bring_back_can_be_deleted_after_a_while(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.release(1)
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.finish_build(2)
+    assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    cloud.lose_messages()
+    trouble.refuse(
+        "ecs.UpdateService", "ClientException", "TaskDefinition is inactive", times=ALWAYS
+    )
+    path = f"/v1/services/{cloud.service_id}"
+    cloud.tick()
+    assert "TaskDefinition is inactive" in cloud.service()["drift"]
+    assert cloud.api.delete(path).body["code"] == "service_busy"
+    for _ in range(12):
+        cloud.tick()
+    assert cloud.api.delete(path).status == 204
