@@ -26,6 +26,7 @@ __all__ = ["cloud"]
 Record = Callable[[str, Any], None]
 
 CASES = (*USE_CASES, *READINGS)
+AGAIN = 15  # seconds until somebody who got no answer asks again
 ALWAYS = (injector.DIED_AFTER, injector.LOST_AFTER)
 
 
@@ -76,6 +77,7 @@ def trial(case: UseCase, cloud: Cloud, faults: Injector, *plan: tuple[int, str])
     faults.reset()
     check()
     if not answered:
+        cloud.advance(AGAIN)
         again = case.run(cloud)
         assert again is None or _is_settled(again), again.text
     recover(cloud)
