@@ -427,6 +427,11 @@ USE_CASES = (
         rolling_out,
         _tick_while_ecs_says("AccessDeniedException"),
     ),
+    UseCase(
+        "what ran before waits for leave to come back",
+        to_be_brought_back,
+        _tick_while_ecs_says("AccessDeniedException"),
+    ),
     UseCase("a rollout begins over theirs", to_be_deployed_over_theirs, _deliver_messages),
     UseCase("a rollout is known to have failed", failed_with_no_way_back, _tick),
     UseCase("a rollout is followed by its job", told_of_its_job, _deliver_messages),
