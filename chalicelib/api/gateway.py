@@ -55,7 +55,7 @@ class GatewayApp(Chalice):
     def _check(self, event: Any) -> None:
         try:
             read = msgspec.convert(event, _Event)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half a character in a key
             raise InvalidInput(f"this is no event of API Gateway: {error}") from error
         if not isinstance(read.body, str | bytes | None):
             raise InvalidInput("this is no event of API Gateway: its body is no text")

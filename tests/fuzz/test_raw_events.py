@@ -106,7 +106,8 @@ def _deliveries(draw: st.DrawFn) -> dict[str, Any]:
     payload = push_payload()
     for name in draw(st.sets(st.sampled_from(sorted(payload)), max_size=2)):
         payload[name] = draw(anything)
-    if draw(st.booleans()) and isinstance(payload["repository"], dict):
+    inside = payload["repository"]
+    if draw(st.booleans()) and isinstance(inside, dict) and inside:
         name = draw(st.sampled_from(sorted(payload["repository"])))
         payload["repository"] = payload["repository"] | {name: draw(anything)}
     body = json.dumps(payload)
