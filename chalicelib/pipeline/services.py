@@ -42,7 +42,7 @@ def create_project(
         commit(
             create(project),
             take(f"project:{name.lower()}", _subject(project)),
-            _recorded_project(project, "project.created", actor, {"name": name, **shown}),
+            _recorded(project, "project.created", actor, {"name": name, **shown}),
             *remembered(once, project.id),
         )
 
@@ -70,7 +70,7 @@ def update_project(project: Project, changes: Mapping[str, Any], *, actor: str) 
                 {f"project:{fresh.name.lower()}"},
                 {f"project:{news.get('name', fresh.name).lower()}"},
             ),
-            _recorded_project(
+            _recorded(
                 fresh,
                 "project.updated",
                 actor,
@@ -376,24 +376,14 @@ def _subject(row: Project | Service) -> str:
     return f"{'project' if isinstance(row, Project) else 'service'}-{row.id}"
 
 
-def _recorded_project(project: Project, action: str, actor: str, details: dict[str, Any]) -> Move:
+def _recorded(row: Project | Service, action: str, actor: str, details: dict[str, Any]) -> Move:
+    service = row if isinstance(row, Service) else None
     return record(
-        _subject(project),
+        _subject(row),
         action,
         at=clock.now(),
         actor=actor,
-        project_id=project.id,
-        **details,
-    )
-
-
-def _recorded(service: Service, action: str, actor: str, details: dict[str, Any]) -> Move:
-    return record(
-        _subject(service),
-        action,
-        at=clock.now(),
-        actor=actor,
-        project_id=service.project_id,
-        service_id=service.id,
+        project_id=service.project_id if service else row.id,
+        service_id=service.id if service else None,
         **details,
     )

@@ -1,8 +1,7 @@
 """Everything the pipeline does, as one step each: what was before, and the step itself."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,11 +66,14 @@ def in_a_phase(cloud: Cloud) -> None:
     assert codebuild.engine().claim() is not None
 
 
-@contextmanager
-def _dying() -> Iterator[Trouble]:
-    """The process dies at some call inside."""
-    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Killed):
-        yield Trouble(monkeypatch)
+def _die_at_start(cloud: Cloud, kill: Callable[[Trouble, str], None]) -> None:
+    cloud.push(sha(1))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        kill(Trouble(monkeypatch), "codebuild.StartBuild")
+        with pytest.raises(Killed):
+            cloud.wake("build-1")
+    cloud.lose_messages()
+    cloud.advance(TOKEN_LIFE + MINUTE)
 
 
 def starting(cloud: Cloud) -> None:
@@ -79,22 +81,12 @@ def starting(cloud: Cloud) -> None:
 
     Nobody has heard of the build since.
     """
-    cloud.push(sha(1))
-    with _dying() as trouble:
-        trouble.kill_after("codebuild.StartBuild")
-        cloud.wake("build-1")
-    cloud.lose_messages()
-    cloud.advance(TOKEN_LIFE + MINUTE)
+    _die_at_start(cloud, Trouble.kill_after)
 
 
 def not_started(cloud: Cloud) -> None:
     """The same, but the call had no effect."""
-    cloud.push(sha(1))
-    with _dying() as trouble:
-        trouble.kill_before("codebuild.StartBuild")
-        cloud.wake("build-1")
-    cloud.lose_messages()
-    cloud.advance(TOKEN_LIFE + MINUTE)
+    _die_at_start(cloud, Trouble.kill_before)
 
 
 def queued_too_long(cloud: Cloud) -> None:

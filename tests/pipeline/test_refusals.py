@@ -23,6 +23,7 @@ from tests.embedded import (
     run_on_ecs,
     sha,
 )
+from tests.faults.use_cases import failed_with_no_way_back
 from tests.sdk import Trouble
 
 DENIED = "AccessDeniedException"
@@ -256,19 +257,8 @@ def test_a_refused_second_try_says_nothing_of_the_first(cloud: Cloud, trouble: T
 def test_a_rollout_that_failed_with_nothing_to_go_back_to_is_not_rolled_out_again(
     cloud: Cloud,
 ) -> None:
-    cloud.release(1)
-    for number in (2, 3):
-        cloud.push(sha(number))
-        cloud.settle()
-        cloud.finish_build(number)
-        cloud.fail_rollout(settle=False)
-        if number == 2:
-            cloud.fail_rollout()  # and so does ECS's own way back
+    failed_with_no_way_back(cloud)
     failed = cloud.deployment(3)["task_definition"]
-    cloud.lose_events()
-    run_on_ecs(register("hello", "hello:by-hand"))
-    cloud.finish_rollout(settle=False)  # what has no tasks left leaves the list
-    cloud.lose_events()
     cloud.tick()
     assert cloud.statuses(3) == ["failed"]
     records = ecs.engine().service(CLUSTER, "hello").records
