@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib import clock
+from chalicelib.domain.pushes import Outcome
 from chalicelib.domain.statuses import TRANSITIONS
 from chalicelib.domain.tokens import Role, digest, is_token
 from chalicelib.errors import Forbidden, NotFound, Unauthorized
@@ -26,7 +27,7 @@ from chalicelib.store.models import (
 )
 from chalicelib.store.projects import get_project
 from chalicelib.store.reads import Page, find, get, page
-from chalicelib.store.services import get_service, services_of_project
+from chalicelib.store.services import get_service
 
 # RFC 6750, section 2.1; RFC 9110, section 11.1: the scheme is compared without case.
 _BEARER = re.compile(r"(?i:bearer) +(?P<token>[A-Za-z0-9_-]+)", re.ASCII)
@@ -144,14 +145,11 @@ def list_services(
 ) -> Page[Service]:
     """A page of a project's services that the caller may read, newest first."""
     require(caller, Role.VIEWER)
-    return page(
-        Service.project_index,
-        project.id,
-        Service.id,
-        limit=limit,
-        before=before,
-        keep=lambda service: service.deleted_at is None and caller.sees(service),
-    )
+    number = caller.service_id
+    if number is None:
+        return page(Service.project_index, project.id, Service.id, limit=limit, before=before)
+    own = find(Service, number) if before is None or before > number else None
+    return Page([] if own is None or own.deleted_at is not None else [own], None)
 
 
 def load_service(caller: Principal, number: int, *, history: bool = False) -> Service:
@@ -187,8 +185,9 @@ def load_deployment(caller: Principal, number: int) -> Deployment:
 def list_jobs(caller: Principal, *, limit: int, before: int | None) -> Page[Job]:
     """A page of the jobs that the caller may read, newest first."""
     require(caller, Role.VIEWER)
-    keep = caller.sees if caller.service_id is not None else None
-    return list_all_jobs(project_id=caller.project_id, limit=limit, before=before, keep=keep)
+    return list_all_jobs(
+        project_id=caller.project_id, service_id=caller.service_id, limit=limit, before=before
+    )
 
 
 def load_job(caller: Principal, job_id: str) -> Job:
@@ -206,13 +205,9 @@ def load_job(caller: Principal, job_id: str) -> Job:
 def list_deliveries(caller: Principal, *, limit: int, before: int | None) -> Page[Receipt]:
     """A page of the deliveries that meant a service the caller may read, newest first."""
     require(caller, Role.VIEWER)
-    if not caller.is_restricted:
-        return receipts.list_deliveries(limit=limit, before=before)
-    mine = _services_of(caller)
-    found = receipts.list_deliveries(
-        limit=limit, before=before, keep=lambda receipt: bool(_verdicts_on(mine, receipt))
-    )
-    return Page([_as_seen_by(mine, receipt) for receipt in found.rows], found.before)
+    found = receipts.list_deliveries(_audience(caller), limit=limit, before=before)
+    rows = [row for row in found.rows if _meant(caller, row)]
+    return Page([_as_seen_by(caller, row) for row in rows], found.before)
 
 
 def load_delivery(caller: Principal, delivery_id: str) -> Receipt:
@@ -221,33 +216,45 @@ def load_delivery(caller: Principal, delivery_id: str) -> Receipt:
     if not _DELIVERY_ID.fullmatch(delivery_id):
         raise receipts.no_delivery()
     receipt = receipts.get_delivery(delivery_id)
-    if not caller.is_restricted:
-        return receipt
-    mine = _services_of(caller)
-    if not _verdicts_on(mine, receipt):
+    if not _meant(caller, receipt):
         raise receipts.no_delivery()
-    return _as_seen_by(mine, receipt)
+    return _as_seen_by(caller, receipt)
 
 
-def _services_of(caller: Principal) -> set[int]:
-    """The services that a restricted caller may read, deleted ones too."""
+def _audience(caller: Principal) -> str | None:
+    """Whose list of deliveries a caller reads; None: the one of all."""
     if caller.service_id is not None:
-        return {caller.service_id}
-    return set(services_of_project(caller.project_id))
+        return f"service-{caller.service_id}"
+    return None if caller.project_id is None else f"project-{caller.project_id}"
 
 
-def _verdicts_on(services: set[int], receipt: Receipt) -> list[Any]:
-    told = receipt.outcome.get("services", [])
-    return [verdict for verdict in told if verdict["service_id"] in services]
+def _meant(caller: Principal, receipt: Receipt) -> bool:
+    return not caller.is_restricted or bool(_verdicts(caller, receipt))
 
 
-def _as_seen_by(services: set[int], receipt: Receipt) -> Receipt:
-    """The delivery without what it meant to other services; nothing of this is written."""
-    verdicts = _verdicts_on(services, receipt)
-    told = {**receipt.outcome, "services": verdicts}
-    if not any(verdict["build_id"] for verdict in verdicts):
-        told |= {"outcome": "ignored"}
-    receipt.outcome = told
+def _verdicts(caller: Principal, receipt: Receipt) -> list[Any]:
+    return [
+        verdict
+        for verdict in receipt.outcome.get("services", [])
+        if caller.sees_project(verdict["project_id"])
+        and caller.service_id in {None, verdict["service_id"]}
+    ]
+
+
+def _as_seen_by(caller: Principal, receipt: Receipt) -> Receipt:
+    """The delivery without what it meant to services of others; nothing of this is written.
+
+    The outcome is then that of the caller's own services, and each of them has its reason.
+    """
+    if caller.is_restricted:
+        verdicts = _verdicts(caller, receipt)
+        outcomes = {verdict["outcome"] for verdict in verdicts}
+        receipt.outcome = {
+            **receipt.outcome,
+            "services": verdicts,
+            "outcome": next(outcome for outcome in Outcome if outcome in outcomes),
+            "reason": "",
+        }
     return receipt
 
 

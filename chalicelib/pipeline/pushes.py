@@ -1,22 +1,22 @@
 """Pushes: every service that follows the repository and branch gets its build, once."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib import clock
 from chalicelib.aws import queue
-from chalicelib.domain.pushes import Push, ignored_reason
+from chalicelib.domain.pushes import Outcome, Push, ignored_reason
 from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.pipeline.builds import accept, new_build
 from chalicelib.pipeline.retries import again_if_lost
-from chalicelib.store.claims import followers, next_number
+from chalicelib.store.claims import Follower, followers, next_number
 from chalicelib.store.models import Build, Receipt, Service
-from chalicelib.store.moves import Move, change, commit, create
+from chalicelib.store.moves import MAX_MOVES, Move, change, commit, create
 from chalicelib.store.reads import find, find_all
-from chalicelib.store.receipts import KEEP_DELIVERIES, note_delivery
+from chalicelib.store.receipts import KEEP_DELIVERIES, list_delivery, note_delivery
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Verdict:
     """What a delivery meant to one service: the build it started or had started, or why none."""
 
     service_id: int
+    project_id: int
+    outcome: Outcome
     reason: str
     build_id: int | None = None
 
@@ -50,7 +52,7 @@ def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
     """
     reason = ignored_reason(push) or _too_old(push)
     if reason:
-        commit(_trace(delivery, push, signers, "ignored", reason, ()))
+        commit(_trace(delivery, push, signers, Outcome.IGNORED, reason, ()))
         return Decision(delivery, reason=reason)
     return again_if_lost(lambda: _receive(delivery, push, signers))
 
@@ -58,7 +60,7 @@ def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
 def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
     """Note an event that nothing is done for."""
     reason = f"nothing is done for the event {event}"
-    told = {"event": event, "outcome": "ignored", "reason": reason}
+    told = {"event": event, "outcome": Outcome.IGNORED, "reason": reason}
     commit(note_delivery(delivery, told, replace=signers.installation))
     return Decision(delivery, reason=reason)
 
@@ -66,25 +68,46 @@ def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
 def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     receipt = find(Receipt, _receipt_id(push))
     known = {int(k): int(v) for k, v in receipt.outcome["builds"].items()} if receipt else {}
-    branches, services = _followers(push)
+    everybody, services = _followers(push)
     refused = _refused(services, signers)
     had = {service: build for service, build in known.items() if service not in refused}
     fresh = [each for each in services if each.id not in known and each.id not in refused]
     builds = _new_builds(delivery, push, fresh)
     started = {build.service_id: build.number for build in builds}
-    verdicts = list(_verdicts(push, branches, started, had, refused))
+    verdicts = list(_verdicts(push, everybody, started, had, refused))
+    listed = list(list_delivery(delivery, _audiences(verdicts)))
     if not fresh:
-        reason = "" if had else _why_none(push, branches, refused)
-        outcome = "duplicate" if had else "ignored"
-        commit(_trace(delivery, push, signers, outcome, reason, verdicts))
+        reason = "" if had else _why_none(push, everybody, refused)
+        outcome = Outcome.DUPLICATE if had else Outcome.IGNORED
+        _commit(listed, _trace(delivery, push, signers, outcome, reason, verdicts))
         return Decision(delivery, duplicates=tuple(sorted(had.items())), reason=reason)
-    commit(
+    _commit(
+        listed,
         _receive_once(receipt, push, delivery, known | started),
-        _trace(delivery, push, signers, "started", "", verdicts),
+        _trace(delivery, push, signers, Outcome.STARTED, "", verdicts),
         *(move for pair in zip(fresh, builds, strict=True) for move in accept(*pair)),
     )
     queue.wake(*(build.id for build in builds))
     return Decision(delivery, tuple(builds), tuple(sorted(had.items())))
+
+
+def _commit(listed: Sequence[Move], *moves: Move) -> None:
+    """Write a decision and the lists that it is in.
+
+    What the decision's transaction has no room for is listed before, and shown with it.
+    """
+    room = MAX_MOVES - len(moves)
+    for first in range(room, len(listed), MAX_MOVES):
+        commit(*listed[first : first + MAX_MOVES])
+    commit(*moves, *listed[:room])
+
+
+def _audiences(verdicts: Iterable[Verdict]) -> list[str]:
+    """Whose lists of deliveries a delivery is in."""
+    return sorted(
+        {f"project-{verdict.project_id}" for verdict in verdicts}
+        | {f"service-{verdict.service_id}" for verdict in verdicts}
+    )
 
 
 def _new_builds(delivery: str, push: Push, services: list[Service]) -> list[Build]:
@@ -105,14 +128,13 @@ def _new_builds(delivery: str, push: Push, services: list[Service]) -> list[Buil
     ]
 
 
-def _followers(push: Push) -> tuple[dict[int, str], list[Service]]:
-    """The branch of each service that follows the repository, and those that follow this one."""
+def _followers(push: Push) -> tuple[dict[int, Follower], list[Service]]:
+    """Every follower of the repository, and the services that follow this branch of it."""
     _, everybody = followers(push.repository)
-    branches = {number: each.branch for number, each in everybody.items()}
-    numbers = [number for number, branch in branches.items() if branch == push.branch]
+    numbers = [number for number, each in everybody.items() if each.branch == push.branch]
     rows = find_all(Service, numbers).values()
     services = [row for row in rows if row.deleted_at is None and row.branch == push.branch]
-    return branches, sorted(services, key=lambda service: service.id)
+    return everybody, sorted(services, key=lambda service: service.id)
 
 
 def _refused(services: Iterable[Service], signers: Signers) -> dict[int, str]:
@@ -130,26 +152,30 @@ def _refused(services: Iterable[Service], signers: Signers) -> dict[int, str]:
 
 def _verdicts(
     push: Push,
-    branches: Mapping[int, str],
+    everybody: Mapping[int, Follower],
     started: Mapping[int, int],
     had: Mapping[int, int],
     refused: Mapping[int, str],
 ) -> Iterable[Verdict]:
-    for service, branch in sorted(branches.items()):
+    for service, follower in sorted(everybody.items()):
+        outcome, build = Outcome.IGNORED, None
         if service in started:
-            yield Verdict(service, "a build was started", started[service])
+            outcome, build = Outcome.STARTED, started[service]
+            reason = "a build was started"
         elif service in had:
-            yield Verdict(service, "this push had started its build before", had[service])
+            outcome, build = Outcome.DUPLICATE, had[service]
+            reason = "this push had started its build before"
         elif service in refused:
-            yield Verdict(service, refused[service])
-        elif branch != push.branch:
-            yield Verdict(service, f"it follows the branch {branch}")
+            reason = refused[service]
+        elif follower.branch != push.branch:
+            reason = f"it follows the branch {follower.branch}"
         else:
-            yield Verdict(service, "it is being changed or deleted")
+            reason = "it is being changed or deleted"
+        yield Verdict(service, follower.project_id, outcome, reason, build)
 
 
-def _why_none(push: Push, branches: Mapping[int, str], refused: Mapping[int, str]) -> str:
-    if not branches:
+def _why_none(push: Push, everybody: Mapping[int, Follower], refused: Mapping[int, str]) -> str:
+    if not everybody:
         return f"no service builds {push.repository}"
     if refused:
         return (
@@ -170,7 +196,7 @@ def _trace(
     delivery: str,
     push: Push,
     signers: Signers,
-    outcome: str,
+    outcome: Outcome,
     reason: str,
     verdicts: Iterable[Verdict],
 ) -> Move:

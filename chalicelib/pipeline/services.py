@@ -99,6 +99,7 @@ def create_service(
     service = Service(
         next_number("services"),
         project_id=project.id,
+        listed_in=project.id,
         created_at=now,
         updated_at=now,
         **{name: value for name, value in values.items() if value is not None},
@@ -108,7 +109,7 @@ def create_service(
         commit(
             create(service),
             *_exchange(_subject(service), set(), _claims(service, values)),
-            *_follow(service, None, _followed(values)),
+            *_follow(service, None, _followed(service, values)),
             _recorded(service, "service.created", actor, _audited(values)),
             *remembered(once, service.id),
         )
@@ -140,7 +141,7 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
         commit(
             change(fresh, *_updates(news, resumes=resumes)),
             *_exchange(_subject(fresh), _claims(fresh, before), _claims(fresh, after)),
-            *_follow(fresh, _followed(before), _followed(after)),
+            *_follow(fresh, _followed(fresh, before), _followed(fresh, after)),
             _recorded(
                 fresh,
                 "service.updated",
@@ -171,9 +172,9 @@ def delete_service(service: Service, *, actor: str) -> None:
         _require_idle(fresh)
         values = {name: getattr(fresh, name) for name in _COLUMNS}
         commit(
-            change(fresh, Service.deleted_at.set(clock.now())),
+            change(fresh, Service.deleted_at.set(clock.now()), Service.listed_in.remove()),
             *_exchange(_subject(fresh), _claims(fresh, values), set()),
-            *_follow(fresh, _followed(values), None),
+            *_follow(fresh, _followed(fresh, values), None),
             _recorded(fresh, "service.deleted", actor, {"name": fresh.name}),
         )
 
@@ -318,8 +319,9 @@ def _exchange(owner: str, before: set[str], after: set[str]) -> list[Move]:
     return [*taken, *(remove(claim) for claim in held if claim is not None)]
 
 
-def _followed(values: Mapping[str, Any]) -> tuple[str, Follower]:
-    return values["repository"], Follower(values["branch"], values.get("webhook_secret"))
+def _followed(service: Service, values: Mapping[str, Any]) -> tuple[str, Follower]:
+    follower = Follower(service.project_id, values["branch"], values.get("webhook_secret"))
+    return values["repository"], follower
 
 
 def _follow(

@@ -1,6 +1,6 @@
 """Strings that one owner holds, counters, and who follows which repository."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from pynamodb.exceptions import UpdateError
 
@@ -14,6 +14,7 @@ from chalicelib.store.reads import failure, find
 class Follower:
     """What a service follows of a repository, and where a webhook secret of its own is kept."""
 
+    project_id: int
     branch: str
     webhook_secret: str | None = None
 
@@ -43,25 +44,13 @@ def owner_of(name: str) -> str | None:
 def followers(repository: str) -> tuple[Claim | None, dict[int, Follower]]:
     """Services that follow a repository, and the row that says so."""
     claim = find(Claim, f"repository:{repository}")
-    if claim is None:
-        return None, {}
-    own = claim.webhook_secrets or {}
-    return claim, {
-        int(service): Follower(branch, own.get(service))
-        for service, branch in (claim.followers or {}).items()
-    }
+    known = claim.followers if claim else None
+    return claim, {int(service): Follower(**its) for service, its in (known or {}).items()}
 
 
 def set_followers(claim: Claim | None, repository: str, services: dict[int, Follower]) -> Move:
     """Write who follows `repository`, provided nobody else changed it since it was read."""
-    branches = {str(number): each.branch for number, each in services.items()}
-    own = {str(n): each.webhook_secret for n, each in services.items() if each.webhook_secret}
+    told = {str(number): asdict(each) for number, each in services.items()}
     if claim is None:
-        return create(
-            Claim(f"repository:{repository}", followers=branches, webhook_secrets=own or None)
-        )
-    return change(
-        claim,
-        Claim.followers.set(branches),
-        Claim.webhook_secrets.set(own) if own else Claim.webhook_secrets.remove(),
-    )
+        return create(Claim(f"repository:{repository}", followers=told))
+    return change(claim, Claim.followers.set(told))

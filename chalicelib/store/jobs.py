@@ -1,6 +1,6 @@
 """Builds and deployments: reading them, and the moves that change them."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TypeVar
 
 from pynamodb.expressions.update import Action
@@ -46,21 +46,31 @@ def find_deployments(*numbers: int | None) -> dict[int | None, Deployment]:
 def list_jobs(kind: str, service_id: int, *, limit: int, before: int | None) -> Page[Job]:
     """A page of a service's builds ("build") or deployments ("deploy"), newest first."""
     return page(
-        Job.service_index, service_key(service_id, kind), Job.number, limit=limit, before=before
+        Job.service_index, service_key(service_id, kind), Job.opened, limit=limit, before=before
     )
 
 
 def list_all_jobs(
-    *,
-    project_id: int | None,
-    limit: int,
-    before: int | None,
-    keep: Callable[[Job], bool] | None = None,
+    *, project_id: int | None, service_id: int | None, limit: int, before: int | None
 ) -> Page[Job]:
-    """A page of the jobs of a project, or of all, whatever their type, newest first."""
+    """A page of the jobs of a service, a project, or all, whatever their type, newest first."""
+    if service_id is not None:
+        kinds = (list_jobs(kind, service_id, limit=limit, before=before) for kind in TRANSITIONS)
+        return _merged(list(kinds), limit)
     index: Index[Job] = Job.all_index if project_id is None else Job.project_index
     key = "y" if project_id is None else project_id
-    return page(index, key, Job.opened, limit=limit, before=before, keep=keep)
+    return page(index, key, Job.opened, limit=limit, before=before)
+
+
+def _merged(pages: Sequence[Page[Job]], limit: int) -> Page[Job]:
+    rows = sorted((row for page in pages for row in page.rows), key=_opened, reverse=True)
+    more = len(rows) > limit or any(page.before is not None for page in pages)
+    kept = rows[:limit]
+    return Page(kept, kept[-1].opened if more else None)
+
+
+def _opened(job: Job) -> int:
+    return job.opened
 
 
 def opened(kind: str, number: int, at: int) -> int:

@@ -93,10 +93,10 @@ class Service(Model):
     Meta = _meta("services")
 
     class ByProject(GlobalSecondaryIndex["Service"]):
-        """A project's services, newest first."""
+        """A project's services but those deleted, newest first."""
 
         Meta = _index_meta("project", AllProjection())
-        project_id = IntegerAttribute(hash_key=True)
+        listed_in = IntegerAttribute(hash_key=True)
         id = IntegerAttribute(range_key=True)
 
     class Due(GlobalSecondaryIndex["Service"]):
@@ -111,6 +111,7 @@ class Service(Model):
     id = IntegerAttribute(hash_key=True)
     version = VersionAttribute()
     project_id = IntegerAttribute()
+    listed_in = IntegerAttribute(null=True)
     name = UnicodeAttribute()
     git_url = UnicodeAttribute()
     repository = UnicodeAttribute()
@@ -161,7 +162,7 @@ class Job(Model):
 
         Meta = _index_meta("service", AllProjection())
         service_key = UnicodeAttribute(hash_key=True)
-        number = IntegerAttribute(range_key=True)
+        opened = IntegerAttribute(range_key=True)
 
     class All(GlobalSecondaryIndex["Job"]):
         """Every job, newest first, whatever its type."""
@@ -274,7 +275,6 @@ class Claim(Model):
     owner = UnicodeAttribute(null=True)
     value = IntegerAttribute(null=True)
     followers = JSONAttribute(null=True)
-    webhook_secrets = JSONAttribute(null=True)
 
 
 class Token(Model):
@@ -310,7 +310,9 @@ class Receipt(Model):
     Meta = _meta("receipts")
 
     class Deliveries(GlobalSecondaryIndex["Receipt"]):
-        """Deliveries of webhooks alone, the one received last first."""
+        """Deliveries of webhooks: all of them, or what leads to those that meant one project or
+        service; the one received last first.
+        """
 
         Meta = _index_meta("deliveries", AllProjection())
         listed = UnicodeAttribute(hash_key=True)

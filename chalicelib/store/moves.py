@@ -25,6 +25,7 @@ from chalicelib.store.models import CONNECT_TIMEOUT, MAX_RETRIES, READ_TIMEOUT
 from chalicelib.store.reads import failure
 
 CONFLICT_TRIES = 3
+MAX_MOVES = 100  # in one transaction: "Amazon DynamoDB Transactions: How it works"
 _FAILED = "ConditionalCheckFailed"
 
 

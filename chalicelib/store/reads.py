@@ -1,6 +1,6 @@
 """Reading rows: consistent by key, one page at a time by index, and failures in our own words."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -13,9 +13,6 @@ from pynamodb.models import Model
 from chalicelib import budget
 from chalicelib.errors import NotFound, Unavailable
 
-# How many rows one request looks at where it keeps but some of them.
-_AT_ONCE = 100
-_AT_MOST = 1000
 _FOR_GOOD = {"AccessDeniedException", "ResourceNotFoundException", "ValidationException"}
 
 _M = TypeVar("_M", bound=Model)
@@ -89,35 +86,11 @@ def page(
     *,
     limit: int,
     before: int | None,
-    keep: Callable[[_M], bool] | None = None,
 ) -> Page[_M]:
-    """One page of `index` under `key`, newest first: rows whose `number` is less than `before`.
-
-    Rows that `keep` refuses make no page shorter, unless there are more of them than one request
-    looks at; then `before` leads on.
-    """
+    """One page of `index` under `key`, newest first: rows whose `number` is less than `before`."""
     condition = None if before is None else number < before
-    if keep is not None:
-        found = index.query(key, condition, page_size=_AT_ONCE, scan_index_forward=False)
-        return _kept(found, number, limit, keep)
     with reading():
         found = index.query(key, condition, limit=limit, page_size=limit, scan_index_forward=False)
         rows = list(found)
     more = found.last_evaluated_key is not None
     return Page(rows, getattr(rows[-1], number.attr_name) if rows and more else None)
-
-
-def _kept(
-    found: Iterable[_M], number: Attribute[int], limit: int, keep: Callable[[_M], bool]
-) -> Page[_M]:
-    rows: list[_M] = []
-    with reading():
-        for looked_at, row in enumerate(found, 1):
-            budget.check()
-            if keep(row):
-                if len(rows) == limit:
-                    return Page(rows, getattr(rows[-1], number.attr_name))
-                rows.append(row)
-            if looked_at == _AT_MOST:
-                return Page(rows, getattr(row, number.attr_name))
-    return Page(rows, None)

@@ -1,12 +1,9 @@
 """Services: reading them, and the moves on their slot and their open builds."""
 
-from collections.abc import Iterator
-
-from chalicelib import budget
 from chalicelib.store.due import look_again
 from chalicelib.store.models import Build, Deployment, Service
 from chalicelib.store.moves import Move, change
-from chalicelib.store.reads import find, get, reading
+from chalicelib.store.reads import find, get
 
 
 def get_service(number: int) -> Service:
@@ -17,14 +14,6 @@ def get_service(number: int) -> Service:
 def find_service(number: int) -> Service | None:
     """The service of this number, or None."""
     return find(Service, number)
-
-
-def services_of_project(project_id: int | None) -> Iterator[int]:
-    """The numbers of a project's services, deleted ones too."""
-    with reading():
-        for service in Service.project_index.query(project_id):
-            budget.check()
-            yield service.id
 
 
 def hand_over(service: Service, waiting: Deployment | None, *, at: int) -> tuple[Move, ...]:

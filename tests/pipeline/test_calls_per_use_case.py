@@ -118,9 +118,11 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     assert meter.table == TABLE
 
 
-@pytest.mark.parametrize(("services", "batches"), [(1, 1), (2, 1), (30, 3)])
-def test_a_push_costs_the_same_however_many_services_follow_it(
-    cloud: Cloud, calls: Calls, services: int, batches: int
+@pytest.mark.parametrize(
+    ("services", "transactions", "batches"), [(1, 1, 1), (2, 1, 1), (18, 1, 2), (30, 2, 3)]
+)
+def test_a_push_costs_about_the_same_however_many_services_follow_it(
+    cloud: Cloud, calls: Calls, services: int, transactions: int, batches: int
 ) -> None:
     for number in range(1, services):
         cloud.add_service(f"service-{number}")
@@ -131,6 +133,6 @@ def test_a_push_costs_the_same_however_many_services_follow_it(
         "dynamodb.GetItem": 2,
         "dynamodb.BatchGetItem": 1,
         "dynamodb.UpdateItem": 1,
-        "dynamodb.TransactWriteItems": 1,
+        "dynamodb.TransactWriteItems": transactions,
         "sqs.SendMessageBatch": batches,
     }

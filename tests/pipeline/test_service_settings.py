@@ -13,7 +13,7 @@ from chalicelib.pipeline.services import (
     delete_service,
     update_service,
 )
-from chalicelib.store.claims import Follower, followers, owner_of
+from chalicelib.store.claims import Follower, followers, owner_of, set_followers
 from chalicelib.store.models import Claim, History, Project, Service
 from chalicelib.store.moves import ConditionFailed, change, commit, create, remove
 from tests.written import nothing_is_written
@@ -131,8 +131,8 @@ def test_a_service_without_a_target_claims_none(shop: Project) -> None:
 def test_only_so_many_services_follow_one_branch(shop: Project, web: Service) -> None:
     claim, _ = followers(REPOSITORY)
     assert claim is not None
-    many = {str(100 + number): "main" for number in range(MAX_FOLLOWERS)}
-    commit(change(claim, Claim.followers.set(many)))
+    many = {100 + number: Follower(shop.id, "main") for number in range(MAX_FOLLOWERS)}
+    commit(set_followers(claim, REPOSITORY, many))
     with pytest.raises(Conflict) as refused:
         create_service(shop, settings_of("late"), actor="ann")
     assert (refused.value.code, refused.value.field) == ("too_many_services", "branch")
@@ -173,7 +173,7 @@ def test_following_moves_with_the_branch_and_with_the_repository(web: Service) -
     elsewhere = {"repository": "github.com/a/b", "git_url": "https://github.com/a/b.git"}
     update_service(web, elsewhere, actor="ann")
     assert following() == {}
-    assert followers("github.com/a/b")[1] == {web.id: Follower("next")}
+    assert followers("github.com/a/b")[1] == {web.id: Follower(web.project_id, "next")}
 
 
 def test_another_target_has_no_release_of_ours_yet(web: Service) -> None:
