@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from chalice.app import Blueprint, CloudWatchEvent
+from chalice.app import Blueprint
 
 from chalicelib.correlation import working_on
 from chalicelib.pipeline.reconcile import reconcile
 from chalicelib.settings import settings
 from chalicelib.store.claims import owner_of
+from chalicelib.triggers.invocations import Invocation, as_invoked
 
 PATTERN = {
     "source": ["aws.codebuild", "aws.ecs"],
@@ -25,18 +26,19 @@ _ECS_SERVICE = re.compile(r"arn:[a-z-]+:ecs:[^:]+:[0-9]+:service/([^/]+)/([^/]+)
 blueprint = Blueprint(__name__)
 
 
+@as_invoked
 @blueprint.on_cw_event(PATTERN)
-def on_cloud_event(event: CloudWatchEvent) -> None:
+def on_cloud_event(invocation: Invocation) -> None:
     """Reconcile whatever the event is about; events about others' builds and services are none."""
-    with working_on(event_id=event.event_id):
-        key = key_of(event.to_dict())
+    with working_on(event_id=invocation.text("id")):
+        key = key_of(invocation.event)
         if key is not None:
             reconcile(key)
 
 
-def key_of(event: Mapping[str, Any]) -> str | None:
+def key_of(event: Any) -> str | None:
     """ "build-123" or "service-7", or None when the event is not about one of ours."""
-    detail = event.get("detail")
+    detail = event.get("detail") if isinstance(event, dict) else None
     if not isinstance(detail, dict):
         return None
     if event.get("source") == "aws.codebuild":
