@@ -6,6 +6,8 @@ from typing import Any
 
 import botocore.useragent
 import moto.core.responses
+from botocore.auth import SigV4Auth
+from botocore.loaders import JSONFileLoader
 from moto.core.serialize import AttributePicker, AttributePickerContext, BaseJSONSerializer
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.table import Table
@@ -22,6 +24,8 @@ def install() -> None:
     _remember(botocore.useragent, "sanitize_user_agent_string_component")
     _remember(moto.core.responses, "method_names_from_class")
     _remember(moto.core.responses, "camelcase_to_underscores")
+    _read_models_once_each()
+    _name_the_caller_without_a_signature()
     _walk_update_expressions_once_each()
     _send_attribute_values_as_they_are()
     _take_what_is_named_alike()
@@ -33,22 +37,56 @@ def _remember(module: Any, name: str) -> None:
     setattr(module, name, functools.cache(getattr(module, name)))
 
 
+def _read_models_once_each() -> None:
+    """Each session has a loader of its own; PynamoDB makes a session for each of our models."""
+    loader: Any = JSONFileLoader
+    read: Any = loader.load_file
+    known: dict[str, Any] = {}
+
+    def load_file(self: Any, path: str) -> Any:
+        if path not in known:
+            known[path] = read(self, path)
+        return known[path]
+
+    loader.load_file = load_file
+
+
+def _name_the_caller_without_a_signature() -> None:
+    """Nobody here verifies one; of the header, moto reads who calls whom."""
+    signer: Any = SigV4Auth
+    sign: Any = signer.add_auth
+
+    def add_auth(self: Any, request: Any) -> None:
+        if type(self) is not signer:  # that of S3 also says how the body is sent
+            sign(self, request)
+            return
+        scope = f"{self._region_name}/{self._service_name}/aws4_request"
+        caller = f"Credential={self.credentials.access_key}/20260101/{scope}"
+        request.headers["Authorization"] = f"AWS4-HMAC-SHA256 {caller}"
+
+    signer.add_auth = add_auth
+
+
 def _walk_update_expressions_once_each() -> None:
-    """Which nodes a validator changes is asked once for each kind of node, not for each node."""
+    """Which kinds of nodes a validator changes is asked once, not for each node of each tree."""
     nodes: Any = ast_nodes
+    deaf: Any = nodes.DepthFirstTraverser.pre_processing_of_child
+    known: dict[type, dict[type, bool]] = {}
 
     def traverse(self: Any, root: Any) -> Any:
-        wanted = self.nodes_to_be_processed()
-        is_node: Any = functools.cache(lambda kind: issubclass(kind, nodes.Node))
-        is_wanted: Any = functools.cache(lambda kind: issubclass(kind, wanted))
+        wanted = known.setdefault(type(self), {})
+        listens = type(self).pre_processing_of_child is not deaf
 
         def walk(node: Any, child_id: int) -> Any:
-            parent = node.parent
+            parent, kind = node.parent, type(node)
             for index, child in enumerate(node.children or ()):
-                self.pre_processing_of_child(node, index)
-                if is_node(type(child)):
+                if listens:
+                    self.pre_processing_of_child(node, index)
+                if isinstance(child, nodes.Node):
                     walk(child, index)
-            if is_wanted(type(node)):
+            if kind not in wanted:
+                wanted[kind] = issubclass(kind, self.nodes_to_be_processed())
+            if wanted[kind]:
                 node = self.process(node)
                 node.parent = parent
                 if parent:

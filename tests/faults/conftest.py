@@ -1,7 +1,16 @@
-"""What the sweeps came to, in a line each at the end of a run."""
+"""What trials start from, and what the sweeps came to, in a line each at the end of a run."""
 
 from collections import Counter
 from typing import Any
+
+import pytest
+
+from tests.faults.trials import warm_up
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _warm() -> None:
+    warm_up()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

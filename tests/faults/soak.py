@@ -17,9 +17,8 @@ import pytest
 from moto import mock_aws
 
 import tests.conftest  # noqa: F401  # the environment that the product is imported in
-from tests import speed
 from tests.embedded import Cloud
-from tests.faults.trials import forked
+from tests.faults.trials import forked, warm_up
 from tests.faults.world import ACTIONS, CALM_ACTIONS, World
 
 STEPS = 40
@@ -28,8 +27,8 @@ STEPS = 40
 @contextmanager
 def world() -> Iterator[World]:
     """A world in which nothing has happened yet."""
+    warm_up()
     with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
-        speed.make_clients()
         yield World(Cloud(monkeypatch), monkeypatch)
 
 

@@ -9,7 +9,6 @@ import pytest
 from moto import mock_aws
 
 from infra.local import ecs
-from tests import speed
 from tests.client import Answer
 from tests.embedded import Cloud, cloud
 from tests.faults import injector
@@ -100,7 +99,6 @@ def sweep(
     """
     cloud.handlers_may_fail = True
     case.prepare(cloud)
-    speed.make_clients()
     gc.freeze()  # a copy that need not look through the heap need not copy it
     without = forked(lambda: recorded(case, cloud, faults))
     assert not without.trouble, without.trouble

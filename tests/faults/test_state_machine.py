@@ -68,7 +68,7 @@ def examples(name: str, count: int, *, calm: bool = False) -> Any:
     return case
 
 
-TestStories = examples("Stories", 50)
-TestMoreStories = examples("MoreStories", 50)
-TestPushesAlone = examples("PushesAlone", 25, calm=True)
+TestStories = examples("Stories", 100)
+TestMoreStories = examples("MoreStories", 100)
+TestPushesAlone = examples("PushesAlone", 50, calm=True)
 TestManyStories = pytest.mark.sweep(examples("ManyStories", 300))

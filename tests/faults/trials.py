@@ -5,11 +5,16 @@ import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+
+import pytest
+from moto import mock_aws
 
 from chalicelib.domain.statuses import has_ended
 from infra.local import codebuild, ecs
-from tests.embedded import CLUSTER, Cloud, put_image
+from tests import speed
+from tests.embedded import CLUSTER, Cloud, put_image, sha
 from tests.faults.invariants import check, in_codebuild, is_watched, moving
 from tests.faults.rows import rows, services
 
@@ -42,6 +47,23 @@ def forked(trial: Callable[[], Any]) -> Told:
         heard = pipe.read()
     os.waitpid(child, 0)
     return Told(**json.loads(heard or '{"trouble": "the trial died without a word"}'))
+
+
+@cache
+def warm_up() -> None:
+    """Tell a story in a world of its own, so that what is computed once is there in every copy."""
+    with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
+        cloud = Cloud(monkeypatch)
+        speed.make_clients()
+        for number in (1, 2):
+            cloud.release(number)
+        cloud.roll_back()
+        cloud.settle()
+        cloud.fail_rollout()
+        name = cloud.push(sha(3)).body["builds"][0]["job_id"]
+        cloud.api.post(f"/v1/cicd/jobs/{name}/cancel")
+        for _ in range(3):
+            cloud.tick()
 
 
 def finish_outside() -> None:

@@ -33,7 +33,7 @@ from tests.faults.rows import builds, deployments, rows
 from tests.faults.trials import finish_outside, is_at_rest, put_image_of, variables
 from tests.sdk import Killed
 
-ROUNDS = 40
+ROUNDS = 80
 PATIENCE = 2  # schedule periods
 
 
@@ -328,17 +328,18 @@ class World:
     def _come_to_rest(self, *, deaf: bool) -> None:
         for _ in range(ROUNDS):
             finish_outside()
-            done = self._done_outside()
-            waiting = done
+            waiting = self._done_outside()
             for period in range(1, PATIENCE + 1):
                 self.cloud.tick()
                 if not deaf:
                     self.cloud.settle()
                 check()
-                if waiting and not self._open(done):
+                if waiting:
                     self.tally.repair = max(self.tally.repair, period)
-                waiting = self._open(done)
-            if waiting:
+                waiting = self._open(waiting)
+                if not waiting:
+                    break
+            else:
                 raise Violation(f"{waiting} not ended two periods after their work had")
             check_replaced()
             if is_at_rest():
