@@ -97,6 +97,15 @@ def require_all(caller: Principal) -> None:
         raise Forbidden("this needs a token that is not restricted to a project or a service")
 
 
+def require_whole_project(caller: Principal) -> None:
+    """Raise Forbidden for a caller who is restricted to a service.
+
+    A name is refused where another service of the project has it.
+    """
+    if caller.service_id is not None:
+        raise Forbidden("this needs a token that is not restricted to a service")
+
+
 def list_tokens(caller: Principal, *, limit: int, before: int | None) -> Page[Token]:
     """A page of the tokens, newest first; raises Forbidden for all but whoever sees everything."""
     require(caller, Role.ADMIN)
@@ -205,7 +214,9 @@ def load_job(caller: Principal, job_id: str) -> Job:
 def list_deliveries(caller: Principal, *, limit: int, before: int | None) -> Page[Receipt]:
     """A page of the deliveries that meant a service the caller may read, newest first."""
     require(caller, Role.VIEWER)
-    found = receipts.list_deliveries(_audience(caller), limit=limit, before=before)
+    audience = receipts.audience(project_id=caller.project_id, service_id=caller.service_id)
+    found = receipts.list_deliveries(audience, limit=limit, before=before)
+    # One may be listed a moment before it is decided what it means.
     rows = [row for row in found.rows if _meant(caller, row)]
     return Page([_as_seen_by(caller, row) for row in rows], found.before)
 
@@ -219,13 +230,6 @@ def load_delivery(caller: Principal, delivery_id: str) -> Receipt:
     if not _meant(caller, receipt):
         raise receipts.no_delivery()
     return _as_seen_by(caller, receipt)
-
-
-def _audience(caller: Principal) -> str | None:
-    """Whose list of deliveries a caller reads; None: the one of all."""
-    if caller.service_id is not None:
-        return f"service-{caller.service_id}"
-    return None if caller.project_id is None else f"project-{caller.project_id}"
 
 
 def _meant(caller: Principal, receipt: Receipt) -> bool:

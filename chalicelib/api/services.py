@@ -13,6 +13,7 @@ from chalicelib.access import (
     load_project_to_fill,
     load_service,
     require_all,
+    require_whole_project,
 )
 from chalicelib.api import views
 from chalicelib.api.fields import (
@@ -170,6 +171,8 @@ def update_service(caller: Principal, service_id: int, body: msgspec.Struct) -> 
     changes = read_settings(body)
     if changes.keys() & _BINDINGS:
         require_all(caller)
+    if "name" in changes:
+        require_whole_project(caller)
     return views.service(services.update_service(service, changes, actor=caller.actor))
 
 

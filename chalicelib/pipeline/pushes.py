@@ -1,8 +1,8 @@
 """Pushes: every service that follows the repository and branch gets its build, once."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,23 +11,13 @@ from chalicelib.aws import queue
 from chalicelib.domain.pushes import Outcome, Push, ignored_reason
 from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.pipeline.builds import accept, new_build
+from chalicelib.pipeline.deliveries import Verdict, commit_with_trace
 from chalicelib.pipeline.retries import again_if_lost
 from chalicelib.store.claims import Follower, followers, next_number
 from chalicelib.store.models import Build, Receipt, Service
-from chalicelib.store.moves import MAX_MOVES, Move, change, commit, create
+from chalicelib.store.moves import Move, change, create
 from chalicelib.store.reads import find, find_all
-from chalicelib.store.receipts import KEEP_DELIVERIES, list_delivery, note_delivery
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a delivery meant to one service: the build it started or had started, or why none."""
-
-    service_id: int
-    project_id: int
-    outcome: Outcome
-    reason: str
-    build_id: int | None = None
+from chalicelib.store.receipts import KEEP_DELIVERIES
 
 
 @dataclass(frozen=True)
@@ -52,62 +42,45 @@ def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
     """
     reason = ignored_reason(push) or _too_old(push)
     if reason:
-        commit(_trace(delivery, push, signers, Outcome.IGNORED, reason, ()))
+        told = _told(push, Outcome.IGNORED, reason)
+        again_if_lost(lambda: commit_with_trace(delivery, told, ()))
         return Decision(delivery, reason=reason)
     return again_if_lost(lambda: _receive(delivery, push, signers))
 
 
-def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
+def receive_other(delivery: str, event: str) -> Decision:
     """Note an event that nothing is done for."""
     reason = f"nothing is done for the event {event}"
     told = {"event": event, "outcome": Outcome.IGNORED, "reason": reason}
-    commit(note_delivery(delivery, told, replace=signers.installation))
+    again_if_lost(lambda: commit_with_trace(delivery, told, ()))
     return Decision(delivery, reason=reason)
 
 
 def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     receipt = find(Receipt, _receipt_id(push))
     known = {int(k): int(v) for k, v in receipt.outcome["builds"].items()} if receipt else {}
-    everybody, services = _followers(push)
-    refused = _refused(services, signers)
-    had = {service: build for service, build in known.items() if service not in refused}
+    everybody, services = _followers(push, signers)
+    refused = {each.id for each in services if not signers.may_start(each.webhook_secret)}
+    theirs = known.keys() if signers.installation else known.keys() & everybody.keys()
+    had = {service: known[service] for service in theirs - refused}
     fresh = [each for each in services if each.id not in known and each.id not in refused]
     builds = _new_builds(delivery, push, fresh)
     started = {build.service_id: build.number for build in builds}
     verdicts = list(_verdicts(push, everybody, started, had, refused))
-    listed = list(list_delivery(delivery, _audiences(verdicts)))
     if not fresh:
-        reason = "" if had else _why_none(push, everybody, refused)
+        reason = "" if had else _why_none(push, everybody, signers, refused)
         outcome = Outcome.DUPLICATE if had else Outcome.IGNORED
-        _commit(listed, _trace(delivery, push, signers, outcome, reason, verdicts))
+        commit_with_trace(delivery, _told(push, outcome, reason), verdicts)
         return Decision(delivery, duplicates=tuple(sorted(had.items())), reason=reason)
-    _commit(
-        listed,
+    commit_with_trace(
+        delivery,
+        _told(push, Outcome.STARTED, ""),
+        verdicts,
         _receive_once(receipt, push, delivery, known | started),
-        _trace(delivery, push, signers, Outcome.STARTED, "", verdicts),
         *(move for pair in zip(fresh, builds, strict=True) for move in accept(*pair)),
     )
     queue.wake(*(build.id for build in builds))
     return Decision(delivery, tuple(builds), tuple(sorted(had.items())))
-
-
-def _commit(listed: Sequence[Move], *moves: Move) -> None:
-    """Write a decision and the lists that it is in.
-
-    What the decision's transaction has no room for is listed before, and shown with it.
-    """
-    room = MAX_MOVES - len(moves)
-    for first in range(room, len(listed), MAX_MOVES):
-        commit(*listed[first : first + MAX_MOVES])
-    commit(*moves, *listed[:room])
-
-
-def _audiences(verdicts: Iterable[Verdict]) -> list[str]:
-    """Whose lists of deliveries a delivery is in."""
-    return sorted(
-        {f"project-{verdict.project_id}" for verdict in verdicts}
-        | {f"service-{verdict.service_id}" for verdict in verdicts}
-    )
 
 
 def _new_builds(delivery: str, push: Push, services: list[Service]) -> list[Build]:
@@ -128,26 +101,31 @@ def _new_builds(delivery: str, push: Push, services: list[Service]) -> list[Buil
     ]
 
 
-def _followers(push: Push) -> tuple[dict[int, Follower], list[Service]]:
-    """Every follower of the repository, and the services that follow this branch of it."""
+def _followers(push: Push, signers: Signers) -> tuple[dict[int, Follower], list[Service]]:
+    """Followers of the repository, and the services among them that follow this branch of it.
+
+    Whoever signed with a secret of their own is told of nobody who has another.
+    """
     _, everybody = followers(push.repository)
+    if not signers.installation:
+        everybody = {
+            number: each
+            for number, each in everybody.items()
+            if signers.may_start(each.webhook_secret)
+        }
     numbers = [number for number, each in everybody.items() if each.branch == push.branch]
     rows = find_all(Service, numbers).values()
-    services = [row for row in rows if row.deleted_at is None and row.branch == push.branch]
+    services = [row for row in rows if _follows(row, push, everybody[row.id])]
     return everybody, sorted(services, key=lambda service: service.id)
 
 
-def _refused(services: Iterable[Service], signers: Signers) -> dict[int, str]:
-    """Those that the delivery may not start, each with the reason."""
-    return {
-        each.id: (
-            "it has a webhook secret of its own, and this delivery was not signed with it"
-            if each.webhook_secret
-            else "this delivery was not signed with the installation's webhook secret"
-        )
-        for each in services
-        if not signers.may_start(each.webhook_secret)
-    }
+def _follows(service: Service, push: Push, follower: Follower) -> bool:
+    """Whether a service still is what the list of followers says."""
+    return (
+        service.deleted_at is None
+        and service.branch == push.branch
+        and service.webhook_secret == follower.webhook_secret
+    )
 
 
 def _verdicts(
@@ -155,7 +133,7 @@ def _verdicts(
     everybody: Mapping[int, Follower],
     started: Mapping[int, int],
     had: Mapping[int, int],
-    refused: Mapping[int, str],
+    refused: Set[int],
 ) -> Iterable[Verdict]:
     for service, follower in sorted(everybody.items()):
         outcome, build = Outcome.IGNORED, None
@@ -166,7 +144,7 @@ def _verdicts(
             outcome, build = Outcome.DUPLICATE, had[service]
             reason = "this push had started its build before"
         elif service in refused:
-            reason = refused[service]
+            reason = "it has a webhook secret of its own, and this delivery was not signed with it"
         elif follower.branch != push.branch:
             reason = f"it follows the branch {follower.branch}"
         else:
@@ -174,14 +152,16 @@ def _verdicts(
         yield Verdict(service, follower.project_id, outcome, reason, build)
 
 
-def _why_none(push: Push, everybody: Mapping[int, Follower], refused: Mapping[int, str]) -> str:
-    if not everybody:
-        return f"no service builds {push.repository}"
-    if refused:
+def _why_none(
+    push: Push, everybody: Mapping[int, Follower], signers: Signers, refused: Set[int]
+) -> str:
+    if refused or not signers.installation:
         return (
             f"no service that follows branch {push.branch} of {push.repository} is started by "
             "what was signed with this secret"
         )
+    if not everybody:
+        return f"no service builds {push.repository}"
     return f"no service follows branch {push.branch} of {push.repository}"
 
 
@@ -192,29 +172,17 @@ def _too_old(push: Push) -> str | None:
     return None
 
 
-def _trace(
-    delivery: str,
-    push: Push,
-    signers: Signers,
-    outcome: Outcome,
-    reason: str,
-    verdicts: Iterable[Verdict],
-) -> Move:
-    return note_delivery(
-        delivery,
-        {
-            "event": "push",
-            "outcome": outcome,
-            "reason": reason,
-            "repository": push.repository,
-            "ref": push.ref,
-            "sha": push.sha,
-            "pushed_at": push.pushed_at,
-            "sender": push.sender,
-            "services": [asdict(verdict) for verdict in verdicts],
-        },
-        replace=signers.installation,
-    )
+def _told(push: Push, outcome: Outcome, reason: str) -> dict[str, Any]:
+    return {
+        "event": "push",
+        "outcome": outcome,
+        "reason": reason,
+        "repository": push.repository,
+        "ref": push.ref,
+        "sha": push.sha,
+        "pushed_at": push.pushed_at,
+        "sender": push.sender,
+    }
 
 
 def _receipt_id(push: Push) -> str:

@@ -21,7 +21,8 @@ from chalicelib.store.reads import find
 
 _T = TypeVar("_T")
 
-MAX_FOLLOWERS = 30  # of one branch of one repository: a push is one transaction
+MAX_FOLLOWERS = 30  # of one branch of one repository: their builds start in one transaction
+MAX_FOLLOWERS_OF_ALL_BRANCHES = 200  # each of them is told what a push meant to it
 MAX_SECRETS = 20  # of one repository, each of which a delivery may have to be tried with
 
 _TARGET = ("ecs_cluster", "ecs_service", "container")
@@ -351,6 +352,12 @@ def _require_room(repository: str, new: Follower, everybody: Collection[Follower
             f"{MAX_FOLLOWERS} services follow {new.branch} of {repository} already",
             code="too_many_services",
             field="branch",
+        )
+    if len(everybody) > MAX_FOLLOWERS_OF_ALL_BRANCHES:
+        raise Conflict(
+            f"{MAX_FOLLOWERS_OF_ALL_BRANCHES} services build {repository} already",
+            code="too_many_services",
+            field="git_url",
         )
     # GitHub has room for as many webhooks of one repository ("Types of webhooks").
     if (

@@ -21,7 +21,8 @@ PATTERN = {
     ],
 }
 _STREAM = re.compile(r"(build-[0-9]{1,15})/.+", re.ASCII)
-_ECS_SERVICE = re.compile(r"arn:[a-z-]+:ecs:[^:]+:[0-9]+:service/([^/]+)/([^/]+)", re.ASCII)
+_NAME = "[A-Za-z0-9_-]{1,255}"  # of a cluster or service: CreateCluster, CreateService in ECS's API
+_ECS_SERVICE = re.compile(rf"arn:[a-z-]+:ecs:[^:]+:[0-9]+:service/({_NAME})/({_NAME})", re.ASCII)
 
 blueprint = Blueprint(__name__)
 

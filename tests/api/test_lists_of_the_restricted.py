@@ -1,12 +1,17 @@
 """Lists, as whoever may see but a part sees them: whatever others have leaves no trace."""
 
+import json
 from typing import Any
 
 import pytest
 
 from chalicelib.pipeline.services import MAX_FOLLOWERS
+from chalicelib.store.claims import Follower, followers, set_followers
+from chalicelib.store.moves import commit
+from chalicelib.store.receipts import list_deliveries
+from tests.builders import delivery_headers, push_payload
 from tests.client import Api
-from tests.embedded import Cloud, sha
+from tests.embedded import MINUTE, REPOSITORY, Cloud, client, sha
 from tests.faults.rows import rows
 from tests.sdk import Calls, Trouble, record_calls
 
@@ -148,15 +153,109 @@ def test_thirty_services_of_thirty_projects_all_find_a_delivery_in_their_list(
 def test_what_is_listed_before_its_decision_is_not_shown_until_that_is_taken(
     cloud: Cloud, trouble: Trouble
 ) -> None:
+    """Neither where the delivery is not noted yet, nor where it is without the newcomers."""
+    cloud.push(sha(1), delivery="d-1")
     projects = many_followers(cloud)
-    callers = [holder(cloud, project_id=number) for number in projects]
-    trouble.spare("dynamodb.TransactWriteItems")
-    trouble.refuse("dynamodb.TransactWriteItems", "ThrottlingException")
-    assert cloud.push(sha(1), delivery="d-1").status == 503
-    assert [walk(caller, DELIVERIES) for caller in callers] == [[[]]] * len(callers)
-    assert rows("jobs") == {}
-    assert cloud.push(sha(1), delivery="d-1").status == 202
-    assert [walk(caller, DELIVERIES) for caller in callers] == [[["d-1"]]] * len(callers)
+    callers = [holder(cloud, project_id=number) for number in projects[1:]]
+    for delivery, first in (("d-1", sha(1)), ("d-2", sha(2))):
+        seen = [walk(caller, DELIVERIES) for caller in callers]
+        trouble.spare("dynamodb.TransactWriteItems")
+        trouble.refuse("dynamodb.TransactWriteItems", "ThrottlingException")
+        assert cloud.push(first, delivery=delivery).status == 503
+        listed = [name for name in rows("receipts") if name.startswith("listed:project-")]
+        assert any(name.endswith(delivery) for name in listed)
+        assert [walk(caller, DELIVERIES) for caller in callers] == seen
+        assert cloud.push(first, delivery=delivery).status == 202
+        for caller in callers:
+            assert caller.get(DELIVERIES).body["items"][0]["id"] == delivery
+
+
+def test_everybody_who_follows_a_repository_finds_a_delivery_in_their_list(cloud: Cloud) -> None:
+    """However many: a transaction has room for a hundred."""
+    repository = f"github.com/{REPOSITORY.lower()}"
+    claim, known = followers(repository)
+    others = {900 + number: Follower(900 + number, "other") for number in range(120)}
+    commit(set_followers(claim, repository, {**known, **others}))
+    cloud.push(sha(1), delivery="d-1")
+    audiences = [f"service-{number}" for number in (*others, cloud.service_id)]
+    audiences += [f"project-{number}" for number in (*others, cloud.project)]
+    for audience in audiences:
+        (row,) = list_deliveries(audience, limit=10, before=None).rows
+        assert row.outcome["delivery"] == "d-1", audience
+
+
+def test_a_delivery_that_comes_again_keeps_what_it_had_meant(cloud: Cloud) -> None:
+    """To a service that has left since: the build is theirs, and so is where it came from."""
+    mine, first = cloud.project, cloud.service_id
+    cloud.project = theirs = another_project(cloud)
+    cloud.add_service("stays")
+    for number in (1, 2):
+        cloud.push(sha(number), delivery=f"d-{number}")
+    caller = holder(cloud, project_id=mine)
+    before = [caller.get(f"{DELIVERIES}/d-{number}").body for number in (1, 2)]
+    cloud.settle()
+    for number in (1, 3):
+        assert cloud.api.post(f"/v1/cicd/jobs/build-{number}/cancel").status in {200, 202}
+    cloud.settle()
+    cloud.advance(MINUTE)
+    cloud.settle()
+    assert cloud.api.delete(f"/v1/services/{first}").status == 204
+    for number in (1, 2):
+        assert cloud.push(sha(number), delivery=f"d-{number}").status == 200
+    assert walk(caller, DELIVERIES) == [["d-2", "d-1"]]
+    for number, was in zip((1, 2), before, strict=True):
+        now = caller.get(f"{DELIVERIES}/d-{number}").body
+        assert (now["outcome"], now["services"]) == (was["outcome"], was["services"])
+    assert walk(holder(cloud, project_id=theirs), DELIVERIES) == [["d-2", "d-1"]]
+
+
+def test_a_team_with_a_secret_of_its_own_finds_what_that_has_started(cloud: Cloud) -> None:
+    reference = keep_secret("shared")
+    cloud.change_service(webhook_secret=reference)
+    cloud.push(sha(1), delivery="d-1", secret="shared")
+    cloud.project = theirs = another_project(cloud)
+    late = cloud.add_service("late", webhook_secret=reference)
+    answer = cloud.push(sha(1), delivery="d-1", secret="shared")
+    assert [build["service_id"] for build in answer.body["builds"]] == [late]
+    for restriction in ({"project_id": theirs}, {"service_id": late}):
+        caller = holder(cloud, **restriction)
+        assert walk(caller, DELIVERIES) == [["d-1"]]
+        assert caller.get(f"{DELIVERIES}/d-1").body["services"][0]["build_id"] == 2
+
+
+def test_a_secret_of_one_team_tells_nothing_of_others_and_leaves_nothing_with_them(
+    cloud: Cloud,
+) -> None:
+    """Neither by the answer, nor in their records, nor by an id that they know."""
+    reference = keep_secret("shared")
+    mine = cloud.project
+    cloud.push(sha(1), delivery="d-1")
+    cloud.change_service(branch="left")
+    record = cloud.api.get(f"{DELIVERIES}/d-1").body
+    cloud.project = theirs = another_project(cloud)
+    own = cloud.add_service("own", webhook_secret=reference)
+
+    answer = cloud.push(sha(1), delivery="d-2", secret="shared").body
+    assert [build["service_id"] for build in answer["builds"]] == [own]
+    again = cloud.push(sha(1), delivery="d-2", secret="shared").body
+    assert (again["duplicate"], [each["service_id"] for each in again["builds"]]) == (True, [own])
+    told = cloud.push(sha(1), branch="nobodys", delivery="d-3", secret="shared").body["ignored"]
+    assert told == cloud.push(sha(1), branch="left", delivery="d-4", secret="shared").body[
+        "ignored"
+    ].replace("left", "nobodys")
+
+    forged = json.dumps(push_payload(after=sha(5))).encode()
+    headers = delivery_headers(forged, delivery="d-1", secret="shared")
+    assert cloud.api.post("/v1/webhooks/github", raw=forged, headers=headers).status < 300
+    assert cloud.api.get(f"{DELIVERIES}/d-1").body == record
+    assert walk(holder(cloud, project_id=mine), DELIVERIES) == [["d-1"]]
+    assert walk(holder(cloud, project_id=theirs), DELIVERIES) == [["d-4", "d-3"], ["d-2"]]
+
+
+def keep_secret(text: str) -> str:
+    """A webhook secret of some services; where it is kept."""
+    client("secretsmanager").create_secret(Name=f"slipway/{text}", SecretString=text)
+    return f"secretsmanager:slipway/{text}"
 
 
 def many_followers(cloud: Cloud) -> list[int]:

@@ -143,6 +143,17 @@ def test_whoever_is_restricted_makes_no_tokens_and_no_projects(cloud: Cloud) -> 
             assert (answer.status, answer.body["code"]) == (403, "forbidden")
 
 
+def test_an_admin_of_one_service_does_not_try_which_names_others_have(cloud: Cloud) -> None:
+    cloud.add_service("neighbour", branch="develop")
+    path = f"/v1/services/{cloud.service_id}"
+    admin = holder(cloud, role="admin", service_id=cloud.service_id)
+    answers = [admin.patch(path, {"name": name}) for name in ("neighbour", "nobodys")]
+    assert {answer.status for answer in answers} == {403}
+    assert len({answer.body["detail"] for answer in answers}) == 1
+    admin = holder(cloud, role="admin", project_id=cloud.project)
+    assert admin.patch(path, {"name": "nobodys"}).status == 200
+
+
 def test_an_admin_of_one_service_changes_it_and_creates_no_other(cloud: Cloud) -> None:
     caller = holder(cloud, role="admin", service_id=cloud.service_id)
     answer = caller.request("PATCH", f"/v1/services/{cloud.service_id}", body={"branch": "main"})

@@ -8,6 +8,7 @@ import pytest
 from chalicelib.errors import Conflict, InvalidInput, NotFound
 from chalicelib.pipeline.services import (
     MAX_FOLLOWERS,
+    MAX_FOLLOWERS_OF_ALL_BRANCHES,
     create_project,
     create_service,
     delete_service,
@@ -137,6 +138,16 @@ def test_only_so_many_services_follow_one_branch(shop: Project, web: Service) ->
         create_service(shop, settings_of("late"), actor="ann")
     assert (refused.value.code, refused.value.field) == ("too_many_services", "branch")
     create_service(shop, settings_of("beside", branch="next"), actor="ann")
+
+
+def test_only_so_many_services_follow_one_repository(shop: Project, web: Service) -> None:
+    claim, _ = followers(REPOSITORY)
+    several = range(MAX_FOLLOWERS_OF_ALL_BRANCHES)
+    many = {100 + number: Follower(shop.id, f"branch-{number}") for number in several}
+    commit(set_followers(claim, REPOSITORY, many))
+    with pytest.raises(Conflict) as refused:
+        create_service(shop, settings_of("late", branch="another"), actor="ann")
+    assert (refused.value.code, refused.value.field) == ("too_many_services", "git_url")
 
 
 def test_a_change_is_written_with_what_was_before(web: Service) -> None:

@@ -59,6 +59,17 @@ def test_news_of_others_cost_no_more_than_a_look_at_whose_they_are(
     assert calls.counted == {"dynamodb.GetItem": 2}
 
 
+@pytest.mark.parametrize("name", ["x" * 3000, "x" * 256, "a.b", "ä", "\ud800"])
+def test_a_name_that_no_ecs_service_can_have_is_not_looked_for(
+    cloud: Cloud, calls: Calls, name: str
+) -> None:
+    """DynamoDB refuses keys of more than 2,048 bytes ("Constraints in Amazon DynamoDB")."""
+    calls.clear()
+    cloud.hear(ecs_event(name))
+    cloud.hear(ecs_event("hello", cluster=name))
+    assert calls.counted == {}
+
+
 EVENTS = [codebuild_event("State"), codebuild_event("Phase"), ecs_event("somebody-elses")]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
