@@ -1,5 +1,6 @@
 """What must be true whatever goes wrong; read from the tables and from AWS, not from the API."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -180,6 +181,21 @@ def check_settled(accepted: set[str]) -> None:
         _require(has_ended(job["status"]), f"{name} is still {job['status']}: {job.get('error')}")
     for service in services().values():
         _check_at_rest(service)
+    _check_deliveries()
+
+
+def _check_deliveries() -> None:
+    """A delivery that has started a build says so, to all who may see it."""
+    receipts = rows("receipts")
+    for number, build in builds().items():
+        if "delivery" in build:
+            delivery = build["delivery"]
+            noted = receipts.get(f"delivery:{delivery}", {"outcome": '{"services": []}'})
+            said = {verdict["build_id"] for verdict in json.loads(noted["outcome"])["services"]}
+            _require(number in said, f"delivery {delivery} does not say that it started {number}")
+            for each in (f"service-{build['service_id']}", f"project-{build['project_id']}"):
+                listed = f"listed:{each}:{delivery}" in receipts
+                _require(listed, f"delivery {delivery} is not in the list of {each}")
 
 
 def _check_at_rest(service: Row) -> None:

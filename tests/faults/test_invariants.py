@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.store.jobs import find_build, get_deployment
-from chalicelib.store.models import Build, Deployment, Job, Service
+from chalicelib.store.models import Build, Deployment, Job, Receipt, Service
 from chalicelib.store.services import get_service
 from infra.local import codebuild, ecs
 from tests.embedded import CLUSTER, Cloud, client, put_image, run_on_ecs, sha
@@ -37,6 +37,10 @@ def start_twice(_: Cloud) -> None:
 def end_in_the_row_alone(cloud: Cloud) -> None:
     build(Build.status.set("failed"), Job.due.remove())(cloud)
     service(Service.open_builds.remove())(cloud)
+
+
+def forgets(receipt: str) -> Spoil:
+    return lambda _: Receipt.get(receipt).delete()
 
 
 def deploying(cloud: Cloud) -> None:
@@ -114,6 +118,9 @@ def test_what_is_wrong_at_any_moment_is_said(
         (released, service(Service.drift.set("a lie")), "'a lie', which says nothing"),
         (released, service(Service.drift.set(THEIRS.format("hello:1"))), "and runs .*/hello:2"),
         (released, shows_its_own, "not deployed by Slipway', and it was"),
+        (released, forgets("delivery:delivery-0"), "does not say that it started 1"),
+        (released, forgets("listed:service-1:delivery-0"), "not in the list of service-1"),
+        (released, forgets("listed:project-1:delivery-0"), "not in the list of project-1"),
     ],
 )
 def test_what_is_wrong_at_the_end_is_said(

@@ -10,12 +10,23 @@ from moto.ecs.exceptions import ECSException
 
 from chalicelib.domain.timing import TOKEN_LIFE
 from chalicelib.domain.tokens import Role, new_token
+from chalicelib.store.claims import Follower, followers, set_followers
+from chalicelib.store.moves import commit
 from chalicelib.store.tokens import create_token
 from infra.local import codebuild, ecs
 from infra.local.queues import DEAD_LETTERS, QUEUE
 from tests.builders import delivery_headers
 from tests.client import Answer
-from tests.embedded import MINUTE, Cloud, client, put_image, register, run_on_ecs, sha
+from tests.embedded import (
+    MINUTE,
+    REPOSITORY,
+    Cloud,
+    client,
+    put_image,
+    register,
+    run_on_ecs,
+    sha,
+)
 from tests.faults.rows import builds
 from tests.sdk import Killed, Trouble
 
@@ -347,6 +358,14 @@ def own_secret(cloud: Cloud) -> None:
     cloud.change_service(webhook_secret="secretsmanager:slipway/hello")
 
 
+def many_followers(_: Cloud) -> None:
+    """More than one transaction has room to tell of what arrived."""
+    repository = f"github.com/{REPOSITORY.lower()}"
+    claim, known = followers(repository)
+    others = {900 + number: Follower(900 + number, "other") for number in range(60)}
+    commit(set_followers(claim, repository, {**known, **others}))
+
+
 def _push_with_it(cloud: Cloud) -> Answer:
     return cloud.push(sha(9), delivery="d", pushed_at=1_795_305_600, secret=OWN_SECRET)
 
@@ -363,6 +382,7 @@ def _path(cloud: Cloud) -> str:
 USE_CASES = (
     UseCase("a push arrives", nothing, _push),
     UseCase("a push arrives for two services", second_service, _push),
+    UseCase("a push arrives that many are told of", many_followers, _push),
     UseCase("a push arrives that a service's own secret signed", own_secret, _push_with_it),
     UseCase("a push arrives, and its secret is a parameter", own_parameter, _push_with_it),
     UseCase("a build is started", pushed, _deliver_messages),
