@@ -6,10 +6,8 @@ do the one without the other. What a token may not see answers like what is not 
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from chalicelib import clock
-from chalicelib.domain.pushes import Outcome
 from chalicelib.domain.statuses import TRANSITIONS
 from chalicelib.domain.tokens import Role, digest, is_token
 from chalicelib.errors import Forbidden, NotFound, Unauthorized
@@ -214,11 +212,7 @@ def load_job(caller: Principal, job_id: str) -> Job:
 def list_deliveries(caller: Principal, *, limit: int, before: int | None) -> Page[Receipt]:
     """A page of the deliveries that meant a service the caller may read, newest first."""
     require(caller, Role.VIEWER)
-    audience = receipts.audience(project_id=caller.project_id, service_id=caller.service_id)
-    found = receipts.list_deliveries(audience, limit=limit, before=before)
-    # One may be listed a moment before it is decided what it means.
-    rows = [row for row in found.rows if _meant(caller, row)]
-    return Page([_as_seen_by(caller, row) for row in rows], found.before)
+    return receipts.list_deliveries(_audience(caller), limit=limit, before=before)
 
 
 def load_delivery(caller: Principal, delivery_id: str) -> Receipt:
@@ -226,40 +220,11 @@ def load_delivery(caller: Principal, delivery_id: str) -> Receipt:
     require(caller, Role.VIEWER)
     if not _DELIVERY_ID.fullmatch(delivery_id):
         raise receipts.no_delivery()
-    receipt = receipts.get_delivery(delivery_id)
-    if not _meant(caller, receipt):
-        raise receipts.no_delivery()
-    return _as_seen_by(caller, receipt)
+    return receipts.get_delivery(_audience(caller), delivery_id)
 
 
-def _meant(caller: Principal, receipt: Receipt) -> bool:
-    return not caller.is_restricted or bool(_verdicts(caller, receipt))
-
-
-def _verdicts(caller: Principal, receipt: Receipt) -> list[Any]:
-    return [
-        verdict
-        for verdict in receipt.outcome.get("services", [])
-        if caller.sees_project(verdict["project_id"])
-        and caller.service_id in {None, verdict["service_id"]}
-    ]
-
-
-def _as_seen_by(caller: Principal, receipt: Receipt) -> Receipt:
-    """The delivery without what it meant to services of others; nothing of this is written.
-
-    The outcome is then that of the caller's own services, and each of them has its reason.
-    """
-    if caller.is_restricted:
-        verdicts = _verdicts(caller, receipt)
-        outcomes = {verdict["outcome"] for verdict in verdicts}
-        receipt.outcome = {
-            **receipt.outcome,
-            "services": verdicts,
-            "outcome": next(outcome for outcome in Outcome if outcome in outcomes),
-            "reason": "",
-        }
-    return receipt
+def _audience(caller: Principal) -> str:
+    return receipts.audience(project_id=caller.project_id, service_id=caller.service_id)
 
 
 def list_history(

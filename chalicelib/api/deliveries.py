@@ -7,34 +7,37 @@ from chalicelib.api import views
 from chalicelib.api.parameters import CURSOR, LIMIT
 from chalicelib.api.routing import Routes
 from chalicelib.clock import rfc3339
+from chalicelib.domain.deliveries import Outcome, outcome_of
 from chalicelib.domain.tokens import Role
 from chalicelib.store.models import Receipt
+from chalicelib.store.receipts import verdicts_of
 
 routes = Routes(__name__)
 
 
-class Verdict(msgspec.Struct, kw_only=True):
+class ServiceVerdict(msgspec.Struct, kw_only=True):
     """What the delivery meant to one service that follows the repository."""
 
     service_id: int
+    outcome: Outcome
     build_id: int | None
     reason: str
 
 
 class Delivery(msgspec.Struct, kw_only=True):
-    """A correctly signed delivery. `outcome` is "started", "duplicate" or "ignored"; where it came
-    several times, that of the last time.
+    """What came under an X-GitHub-Delivery, however often, and what that led to for the services
+    that the caller sees. `reason` is why it led to nothing at all; each service has its own.
     """
 
     id: str
     event: str
-    outcome: str
+    outcome: Outcome
     reason: str | None
     repository: str | None
     ref: str | None
     sha: str | None
     sender: str | None
-    services: list[Verdict]
+    services: list[ServiceVerdict]
     times_received: int
     pushed_at: str | None
     first_received_at: str | None
@@ -63,19 +66,28 @@ def get_delivery(caller: Principal, delivery_id: str) -> Delivery:
 
 
 def _shown(row: Receipt) -> Delivery:
-    told = row.outcome
+    facts, verdicts = row.outcome, verdicts_of(row)
+    outcome = outcome_of(verdicts)
     return Delivery(
-        id=told["delivery"],
-        event=told["event"],
-        outcome=told["outcome"],
-        reason=told["reason"] or None,
-        repository=told.get("repository"),
-        ref=told.get("ref"),
-        sha=told.get("sha"),
-        sender=told.get("sender"),
-        services=msgspec.convert(told.get("services", []), list[Verdict]),
+        id=facts["delivery"],
+        event=facts["event"],
+        outcome=outcome,
+        reason=facts["reason"] or None if outcome == Outcome.IGNORED else None,
+        repository=facts.get("repository"),
+        ref=facts.get("ref"),
+        sha=facts.get("sha"),
+        sender=facts.get("sender"),
+        services=[
+            ServiceVerdict(
+                service_id=each.service_id,
+                outcome=each.outcome,
+                build_id=each.build_id,
+                reason=each.reason,
+            )
+            for each in verdicts
+        ],
         times_received=row.times or 0,
-        pushed_at=rfc3339(told.get("pushed_at")),
+        pushed_at=rfc3339(facts.get("pushed_at")),
         first_received_at=rfc3339(row.created_at),
         last_received_at=rfc3339((row.received or 0) // 1_000_000),
     )

@@ -93,7 +93,7 @@ def receive_github(request: Request) -> Reply:
     event, delivery = _header(request, "X-GitHub-Event"), _header(request, "X-GitHub-Delivery")
     payload = decode_json(body)
     if event != "push":
-        return _decided(receive_other(delivery, event))
+        return _decided(receive_other(delivery, event, signers))
     return _decided(receive_push(delivery, parse_push(payload), signers))
 
 

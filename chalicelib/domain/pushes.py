@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from chalicelib.domain.refs import NULL_SHA, branch_of, is_commit_sha, parse_pushed_ref
@@ -29,14 +28,6 @@ _TIME = re.compile(
 )
 # Control characters, direction overrides and lone surrogates: they disguise text, or break it.
 _DISGUISE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-class Outcome(StrEnum):
-    """What a delivery led to, for one service or in all: the first of these that is true."""
-
-    STARTED = "started"
-    DUPLICATE = "duplicate"
-    IGNORED = "ignored"
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,21 @@ import hashlib
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from chalicelib import clock
 from chalicelib.aws import queue
-from chalicelib.domain.pushes import Outcome, Push, ignored_reason
+from chalicelib.domain.deliveries import Outcome, Verdict
+from chalicelib.domain.pushes import Push, ignored_reason
 from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.pipeline.builds import accept, new_build
-from chalicelib.pipeline.deliveries import Verdict, commit_with_trace
 from chalicelib.pipeline.retries import again_if_lost
 from chalicelib.store.claims import Follower, followers, next_number
 from chalicelib.store.models import Build, Receipt, Service
-from chalicelib.store.moves import Move, change, create
+from chalicelib.store.moves import MAX_MOVES, Move, change, commit, create
 from chalicelib.store.reads import find, find_all
-from chalicelib.store.receipts import KEEP_DELIVERIES
+from chalicelib.store.receipts import KEEP_DELIVERIES, note_delivery
 
 
 @dataclass(frozen=True)
@@ -37,23 +38,26 @@ def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
     answer says nothing of others.
 
     A push is known by what was pushed where and when, not by its delivery: the id of a delivery is
-    not signed, and two webhooks of one repository deliver the same push under two ids.
-    Raises Unavailable when rows keep changing under it; nothing has been started then.
+    not signed, and several webhooks deliver one push.
+    Raises Unavailable when rows keep changing under it; delivered again it goes on from there.
     """
     reason = ignored_reason(push) or _too_old(push)
     if reason:
-        told = _told(push, Outcome.IGNORED, reason)
-        again_if_lost(lambda: commit_with_trace(delivery, told, ()))
+        _note(delivery, _facts(push, reason), signers)
         return Decision(delivery, reason=reason)
     return again_if_lost(lambda: _receive(delivery, push, signers))
 
 
-def receive_other(delivery: str, event: str) -> Decision:
+def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
     """Note an event that nothing is done for."""
     reason = f"nothing is done for the event {event}"
-    told = {"event": event, "outcome": Outcome.IGNORED, "reason": reason}
-    again_if_lost(lambda: commit_with_trace(delivery, told, ()))
+    _note(delivery, {"event": event, "reason": reason}, signers)
     return Decision(delivery, reason=reason)
+
+
+def _note(delivery: str, facts: Mapping[str, Any], signers: Signers) -> None:
+    (trace,) = note_delivery(delivery, facts, (), replace=signers.installation)
+    again_if_lost(lambda: commit(trace))
 
 
 def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
@@ -66,21 +70,23 @@ def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     fresh = [each for each in services if each.id not in known and each.id not in refused]
     builds = _new_builds(delivery, push, fresh)
     started = {build.service_id: build.number for build in builds}
-    verdicts = list(_verdicts(push, everybody, started, had, refused))
-    if not fresh:
-        reason = "" if had else _why_none(push, everybody, signers, refused)
-        outcome = Outcome.DUPLICATE if had else Outcome.IGNORED
-        commit_with_trace(delivery, _told(push, outcome, reason), verdicts)
-        return Decision(delivery, duplicates=tuple(sorted(had.items())), reason=reason)
-    commit_with_trace(
+    reason = "" if builds or had else _why_none(push, everybody, signers, refused)
+    moves = [move for pair in zip(fresh, builds, strict=True) for move in accept(*pair)]
+    if builds:
+        moves.append(_receive_once(receipt, push, delivery, known | started))
+    trace = note_delivery(
         delivery,
-        _told(push, Outcome.STARTED, ""),
-        verdicts,
-        _receive_once(receipt, push, delivery, known | started),
-        *(move for pair in zip(fresh, builds, strict=True) for move in accept(*pair)),
+        _facts(push, reason),
+        list(_verdicts(push, everybody, started, had, refused)),
+        replace=signers.installation,
     )
+    room = MAX_MOVES - len(moves)
+    commit(*moves, *trace[:room])
     queue.wake(*(build.id for build in builds))
-    return Decision(delivery, tuple(builds), tuple(sorted(had.items())))
+    # Who gets no answer delivers again, and that tells the rest.
+    for first in range(room, len(trace), MAX_MOVES):
+        again_if_lost(partial(commit, *trace[first : first + MAX_MOVES]))
+    return Decision(delivery, tuple(builds), tuple(sorted(had.items())), reason)
 
 
 def _new_builds(delivery: str, push: Push, services: list[Service]) -> list[Build]:
@@ -115,17 +121,8 @@ def _followers(push: Push, signers: Signers) -> tuple[dict[int, Follower], list[
         }
     numbers = [number for number, each in everybody.items() if each.branch == push.branch]
     rows = find_all(Service, numbers).values()
-    services = [row for row in rows if _follows(row, push, everybody[row.id])]
+    services = [row for row in rows if row.deleted_at is None and row.branch == push.branch]
     return everybody, sorted(services, key=lambda service: service.id)
-
-
-def _follows(service: Service, push: Push, follower: Follower) -> bool:
-    """Whether a service still is what the list of followers says."""
-    return (
-        service.deleted_at is None
-        and service.branch == push.branch
-        and service.webhook_secret == follower.webhook_secret
-    )
 
 
 def _verdicts(
@@ -172,10 +169,9 @@ def _too_old(push: Push) -> str | None:
     return None
 
 
-def _told(push: Push, outcome: Outcome, reason: str) -> dict[str, Any]:
+def _facts(push: Push, reason: str) -> dict[str, Any]:
     return {
         "event": "push",
-        "outcome": outcome,
         "reason": reason,
         "repository": push.repository,
         "ref": push.ref,

@@ -22,7 +22,7 @@ from chalicelib.store.reads import find
 _T = TypeVar("_T")
 
 MAX_FOLLOWERS = 30  # of one branch of one repository: their builds start in one transaction
-MAX_FOLLOWERS_OF_ALL_BRANCHES = 200  # each of them is told what a push meant to it
+MAX_FOLLOWERS_OF_ALL_BRANCHES = 100  # of one repository: they are one row, of 400 KB at most
 MAX_SECRETS = 20  # of one repository, each of which a delivery may have to be tried with
 
 _TARGET = ("ecs_cluster", "ecs_service", "container")

@@ -310,9 +310,7 @@ class Receipt(Model):
     Meta = _meta("receipts")
 
     class Deliveries(GlobalSecondaryIndex["Receipt"]):
-        """Deliveries of webhooks: all of them, or what leads to those that meant one project or
-        service; the one received last first.
-        """
+        """Deliveries of webhooks as each audience sees them, the one received last first."""
 
         Meta = _index_meta("deliveries", AllProjection())
         listed = UnicodeAttribute(hash_key=True)
@@ -325,6 +323,7 @@ class Receipt(Model):
     expires_at = TTLAttribute()
     outcome = JSONAttribute()
     times = IntegerAttribute(null=True)
+    verdicts = UnicodeSetAttribute(null=True)
     listed = UnicodeAttribute(null=True)
     received = IntegerAttribute(null=True)
 

@@ -1,74 +1,84 @@
 """Receipts: what arrived and what came of it, until it expires.
 
-Deliveries of webhooks have a row each, which says what was decided and decides nothing: their ids
-are not signed, so what a push has started is known by a receipt of its own. Whoever sees but a part
-has rows that list the deliveries they are shown, so that their list tells nothing of what others
-received, not even that it was passed over.
+What a delivery of the webhook led to is written once for each audience that may see it, with what
+is theirs to see, so that nobody's list or record tells of others. It decides nothing: the id of a
+delivery is not signed, and GitHub gives one id to what it delivers to several webhooks. What a push
+has started is known by a receipt of its own.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib import clock
+from chalicelib.domain.deliveries import Outcome, Verdict, merged
 from chalicelib.errors import NotFound
 from chalicelib.store.models import Receipt
 from chalicelib.store.moves import Action, Move
-from chalicelib.store.reads import Page, find, find_all, page
+from chalicelib.store.reads import Page, find, page
 
 # GitHub redelivers for three days; longer than that and to spare.
 KEEP_DELIVERIES = timedelta(days=30)
-_ALL = "delivery"
 
 
-def audience(*, project_id: int | None, service_id: int | None) -> str:
-    """Whose list of deliveries it is: a service's, a project's, or the one of all."""
+def audience(*, project_id: int | None = None, service_id: int | None = None) -> str:
+    """Who sees a service, a project, or everything."""
     if service_id is not None:
         return f"service-{service_id}"
-    return _ALL if project_id is None else f"project-{project_id}"
+    return "all" if project_id is None else f"project-{project_id}"
 
 
 def note_delivery(
-    delivery: str,
-    outcome: Mapping[str, Any],
-    *,
-    before: Receipt | None,
-    news: bool,
-    audiences: Iterable[str],
+    delivery: str, facts: Mapping[str, Any], verdicts: Collection[Verdict], *, replace: bool
 ) -> list[Move]:
-    """Write what a delivery led to, and count it; list it for each audience.
+    """Write what a delivery led to, for all, and for those who see a part; builds come first.
 
-    `before` is the row that there is of it. With `news` that must still be as it was read; without,
-    whoever is faster does no harm.
+    Nothing hangs on what is there: each time counts, and adds its verdicts. Of its `facts` those
+    for all are the newest if they are to `replace` what was there, and otherwise the first.
     """
     at, now = clock.microseconds(), clock.now()
-    trace = (
-        *_listed(_ALL, at, now),
-        Receipt.times.add(1),
-        Receipt.outcome.set({"delivery": delivery, **outcome}),
-    )
-    row = Receipt(_row_id(delivery)) if before is None else before
+
+    def note(who: str, theirs: Iterable[Verdict], told: Action) -> Move:
+        said = {json.dumps(asdict(each), ensure_ascii=False) for each in theirs}
+        return Move(
+            Receipt(_row_id(who, delivery)),
+            (
+                Receipt.listed.set(who),
+                Receipt.received.set(at),
+                Receipt.created_at.set(Receipt.created_at | now),
+                Receipt.expires_at.set(datetime.fromtimestamp(now, UTC) + KEEP_DELIVERIES),
+                Receipt.times.add(1),
+                told,
+                *([Receipt.verdicts.add(said)] if said else []),
+            ),
+            unless_moved=False,
+        )
+
+    whole = {"delivery": delivery, **facts}
+    part = {**whole, "reason": ""}
+    parts: dict[str, list[Verdict]] = {}
+    for verdict in sorted(verdicts, key=lambda verdict: verdict.build_id is None):
+        for service in (verdict.service_id, None):
+            who = audience(project_id=verdict.project_id, service_id=service)
+            parts.setdefault(who, []).append(verdict)
+    told = Receipt.outcome.set(whole if replace else Receipt.outcome | whole)
     return [
-        Move(row, trace, unless_moved=news),
-        *(
-            Move(
-                Receipt(f"listed:{each}:{delivery}"),
-                (*_listed(each, at, now), Receipt.outcome.set({"delivery": delivery})),
-                unless_moved=False,
-            )
-            for each in audiences
-        ),
+        note(audience(), verdicts, told),
+        *(note(who, theirs, Receipt.outcome.set(part)) for who, theirs in parts.items()),
     ]
 
 
-def find_delivery(delivery: str) -> Receipt | None:
-    """The row of a delivery as it is now, or None."""
-    return find(Receipt, _row_id(delivery))
+def verdicts_of(row: Receipt) -> list[Verdict]:
+    """What a delivery meant to each of the services that the row's audience sees."""
+    said = (json.loads(verdict) for verdict in row.verdicts or ())
+    return merged(Verdict(**{**each, "outcome": Outcome(each["outcome"])}) for each in said)
 
 
-def get_delivery(delivery: str) -> Receipt:
-    """The row of a delivery; raises NotFound."""
-    row = find_delivery(delivery)
+def get_delivery(who: str, delivery: str) -> Receipt:
+    """The row of a delivery as an audience sees it; raises NotFound."""
+    row = find(Receipt, _row_id(who, delivery))
     if row is None or is_over(row):
         raise no_delivery()
     return row
@@ -79,15 +89,10 @@ def no_delivery() -> NotFound:
     return NotFound("there is no such delivery, or it came more than 30 days ago")
 
 
-def list_deliveries(audience: str, *, limit: int, before: int | None) -> Page[Receipt]:
-    """A page of the deliveries that an audience is shown, the one received last first."""
-    found = page(Receipt.delivery_index, audience, Receipt.received, limit=limit, before=before)
-    rows = found.rows
-    if audience != _ALL:
-        keys = [_row_id(row.outcome["delivery"]) for row in rows]
-        noted = find_all(Receipt, keys)
-        rows = [noted[key] for key in keys if key in noted]
-    return Page([row for row in rows if not is_over(row)], found.before)
+def list_deliveries(who: str, *, limit: int, before: int | None) -> Page[Receipt]:
+    """A page of the deliveries that an audience sees, the one received last first."""
+    found = page(Receipt.delivery_index, who, Receipt.received, limit=limit, before=before)
+    return Page([row for row in found.rows if not is_over(row)], found.before)
 
 
 def is_over(receipt: Receipt) -> bool:
@@ -95,14 +100,5 @@ def is_over(receipt: Receipt) -> bool:
     return bool(receipt.expires_at.timestamp() <= clock.now())
 
 
-def _listed(audience: str, at: int, now: int) -> tuple[Action, ...]:
-    return (
-        Receipt.listed.set(audience),
-        Receipt.received.set(at),
-        Receipt.created_at.set(Receipt.created_at | now),
-        Receipt.expires_at.set(datetime.fromtimestamp(now, UTC) + KEEP_DELIVERIES),
-    )
-
-
-def _row_id(delivery: str) -> str:
-    return f"delivery:{delivery}"
+def _row_id(who: str, delivery: str) -> str:
+    return f"delivery:{who}:{delivery}"

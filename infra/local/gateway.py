@@ -14,6 +14,7 @@ from chalice.app import Chalice
 from chalice.config import Config
 from chalice.local import (
     ChaliceRequestHandler,
+    LocalChalice,
     LocalGatewayException,
     ThreadedHTTPServer,
     create_local_server,
@@ -32,8 +33,9 @@ def listen(port: int) -> HTTPServer:
 
 def attach(server: HTTPServer, app: Chalice) -> None:
     """Have `server` answer as `app`, once it serves."""
-    # For what this does to the app: each thread then has a request of its own.
-    create_local_server(app, Config(), "127.0.0.1", 0).server.server_close()
+    # For what this does to the app, once: each thread then has a request of its own.
+    if not isinstance(app, LocalChalice):
+        create_local_server(app, Config(), "127.0.0.1", 0).server.server_close()
     handler: Any = partial(_Handler, app_object=app, config=Config())
     server.RequestHandlerClass = handler
 

@@ -40,8 +40,18 @@ def test_a_delivery_says_service_by_service_what_it_led_to(cloud: Cloud) -> None
         "sha": sha(1),
         "sender": "Codertocat",
         "services": [
-            {"service_id": cloud.service_id, "build_id": 1, "reason": "a build was started"},
-            {"service_id": other, "build_id": None, "reason": "it follows the branch develop"},
+            {
+                "service_id": cloud.service_id,
+                "outcome": "started",
+                "build_id": 1,
+                "reason": "a build was started",
+            },
+            {
+                "service_id": other,
+                "outcome": "ignored",
+                "build_id": None,
+                "reason": "it follows the branch develop",
+            },
         ],
         "times_received": 1,
         "pushed_at": "2026-11-22T00:00:00Z",
@@ -55,11 +65,20 @@ def test_a_redelivery_is_counted_and_names_the_build_of_the_first(cloud: Cloud) 
     cloud.advance(MINUTE)
     cloud.push(sha(1), delivery="d-1")
     delivery = shown(cloud, "d-1")
-    assert (delivery["outcome"], delivery["times_received"]) == ("duplicate", 2)
+    assert (delivery["outcome"], delivery["times_received"]) == ("started", 2)
     assert delivery["services"][0]["build_id"] == 1
-    assert delivery["services"][0]["reason"] == "this push had started its build before"
+    assert delivery["services"][0]["reason"] == "a build was started"
     assert delivery["first_received_at"] == "2026-11-22T00:00:00Z"
     assert delivery["last_received_at"] == "2026-11-22T00:01:00Z"
+
+
+def test_a_copy_under_another_id_names_the_build_of_the_first(cloud: Cloud) -> None:
+    cloud.push(sha(1), delivery="d-1")
+    cloud.push(sha(1), delivery="d-2")
+    delivery = shown(cloud, "d-2")
+    assert (delivery["outcome"], delivery["reason"]) == ("duplicate", None)
+    assert delivery["services"][0]["build_id"] == 1
+    assert delivery["services"][0]["reason"] == "this push had started its build before"
 
 
 def test_an_ignored_delivery_says_why_and_is_judged_again(cloud: Cloud) -> None:
@@ -71,7 +90,18 @@ def test_an_ignored_delivery_says_why_and_is_judged_again(cloud: Cloud) -> None:
     assert delivery["services"][0]["reason"] == "it follows the branch master"
     cloud.change_service(branch="develop")
     cloud.push(sha(1), branch="develop", delivery="d-1")
-    assert shown(cloud, "d-1")["outcome"] == "started"
+    delivery = shown(cloud, "d-1")
+    assert (delivery["outcome"], delivery["reason"]) == ("started", None)
+    assert delivery["services"][0]["reason"] == "a build was started"
+
+
+def test_an_ignored_delivery_that_comes_again_has_every_reason_there_was(cloud: Cloud) -> None:
+    cloud.push(sha(1), branch="other", delivery="d-1")
+    cloud.change_service(branch="develop")
+    cloud.push(sha(1), branch="other", delivery="d-1")
+    assert shown(cloud, "d-1")["services"][0]["reason"] == (
+        "it follows the branch develop; it follows the branch master"
+    )
 
 
 def test_other_events_and_other_refs_leave_their_reason(cloud: Cloud) -> None:
@@ -111,7 +141,7 @@ def test_a_delivery_is_forgotten_after_thirty_days_though_its_row_is_still_there
     cloud.advance(30 * DAY)
     assert cloud.api.get(f"{PATH}/d-1").status == 404
     assert cloud.api.get(PATH).body["items"] == []
-    assert "delivery:d-1" in rows("receipts")
+    assert "delivery:all:d-1" in rows("receipts")
 
 
 def test_a_push_that_is_older_than_what_is_remembered_builds_nothing(cloud: Cloud) -> None:

@@ -189,13 +189,14 @@ def _check_deliveries() -> None:
     receipts = rows("receipts")
     for number, build in builds().items():
         if "delivery" in build:
-            delivery = build["delivery"]
-            noted = receipts.get(f"delivery:{delivery}", {"outcome": '{"services": []}'})
-            said = {verdict["build_id"] for verdict in json.loads(noted["outcome"])["services"]}
-            _require(number in said, f"delivery {delivery} does not say that it started {number}")
-            for each in (f"service-{build['service_id']}", f"project-{build['project_id']}"):
-                listed = f"listed:{each}:{delivery}" in receipts
-                _require(listed, f"delivery {delivery} is not in the list of {each}")
+            delivery, service, project = (
+                build[name] for name in ("delivery", "service_id", "project_id")
+            )
+            for who in ("all", f"service-{service}", f"project-{project}"):
+                noted = receipts.get(f"delivery:{who}:{delivery}", {})
+                said = {json.loads(verdict)["build_id"] for verdict in noted.get("verdicts", ())}
+                told = f"delivery {delivery} does not tell {who} that it started {number}"
+                _require(number in said, told)
 
 
 def _check_at_rest(service: Row) -> None:

@@ -118,9 +118,9 @@ def test_what_is_wrong_at_any_moment_is_said(
         (released, service(Service.drift.set("a lie")), "'a lie', which says nothing"),
         (released, service(Service.drift.set(THEIRS.format("hello:1"))), "and runs .*/hello:2"),
         (released, shows_its_own, "not deployed by Slipway', and it was"),
-        (released, forgets("delivery:delivery-0"), "does not say that it started 1"),
-        (released, forgets("listed:service-1:delivery-0"), "not in the list of service-1"),
-        (released, forgets("listed:project-1:delivery-0"), "not in the list of project-1"),
+        (released, forgets("delivery:all:delivery-0"), "not tell all that it started 1"),
+        (released, forgets("delivery:service-1:delivery-0"), "not tell service-1 that it"),
+        (released, forgets("delivery:project-1:delivery-0"), "not tell project-1 that it"),
     ],
 )
 def test_what_is_wrong_at_the_end_is_said(

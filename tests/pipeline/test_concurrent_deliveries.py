@@ -8,47 +8,90 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
+from chalicelib.pipeline.services import MAX_SECRETS
+from chalicelib.store.receipts import get_delivery, verdicts_of
 from infra.local import gateway
 from tests.builders import delivery_headers, push_payload
-from tests.embedded import MIDNIGHT, Cloud
+from tests.embedded import MIDNIGHT, Cloud, client
 from tests.faults.rows import builds, rows
 
 AT_ONCE = 32
+PATH = "/v1/webhooks/github"
+
+Headers = dict[str, str]
+
+
+def deliver(cloud: Cloud, body: bytes, webhooks: list[Headers]) -> list[tuple[int, Any]]:
+    """One body from all webhooks at once, each with headers of its own; the answers."""
+    server = gateway.listen(0)
+    gateway.attach(server, cloud.app)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    together = threading.Barrier(len(webhooks))
+
+    def send(headers: Headers) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+        together.wait()
+        connection.request("POST", PATH, body=body, headers=headers)
+        answer = connection.getresponse()
+        told = json.loads(answer.read())
+        connection.close()
+        return answer.status, told
+
+    try:
+        with ThreadPoolExecutor(len(webhooks)) as threads:
+            return list(threads.map(send, webhooks))
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def signed(body: bytes, **more: str) -> Headers:
+    headers = delivery_headers(body, delivery="one-event", **more)
+    return {name: value for name, value in headers.items() if value}
+
+
+def pushed() -> bytes:
+    payload = push_payload()
+    payload["repository"] |= {"pushed_at": int(MIDNIGHT)}
+    return json.dumps(payload).encode()
 
 
 def test_of_32_identical_deliveries_one_starts_the_builds(cloud: Cloud) -> None:
     cloud.add_service("second")
-    payload = push_payload()
-    payload["repository"] |= {"pushed_at": int(MIDNIGHT)}
-    body = json.dumps(payload).encode()
-    headers = {name: value for name, value in delivery_headers(body).items() if value}
-    server = gateway.listen(0)
-    gateway.attach(server, cloud.app)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    together = threading.Barrier(AT_ONCE)
-
-    def deliver(_: int) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
-        together.wait()
-        while True:
-            connection.request("POST", "/v1/webhooks/github", body=body, headers=headers)
-            answer = connection.getresponse()
-            told = json.loads(answer.read())
-            # "Try again" is a right answer for some of so many; whoever gets it tries again.
-            if answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
-                connection.close()
-                return answer.status, told
-
-    try:
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            answers = list(threads.map(deliver, range(AT_ONCE)))
-    finally:
-        server.shutdown()
-        server.server_close()
+    body = pushed()
+    answers = deliver(cloud, body, [signed(body)] * AT_ONCE)
+    # "Try again" is a right answer for some of so many; whoever gets it tries again.
+    again = sum(status == HTTPStatus.SERVICE_UNAVAILABLE for status, _ in answers)
+    answers = [each for each in answers if each[0] != HTTPStatus.SERVICE_UNAVAILABLE]
+    answers += [each for _ in range(again) for each in deliver(cloud, body, [signed(body)])]
     statuses = Counter(status for status, _ in answers)
     assert statuses == {202: 1, 200: AT_ONCE - 1}
     assert {build["service_id"] for build in builds().values()} == {1, 2}
     assert len(builds()) == 2
     told = {tuple(each["build_id"] for each in answer["builds"]) for _, answer in answers}
     assert len(told) == 1
-    assert rows("receipts")["delivery:" + headers["X-GitHub-Delivery"]]["times"] == AT_ONCE
+    assert rows("receipts")["delivery:all:one-event"]["times"] == AT_ONCE
+
+
+def test_of_one_event_at_all_webhooks_of_a_repository_each_starts_its_own(cloud: Cloud) -> None:
+    """GitHub gives them one id, and delivers nothing again by itself: all are heard at once."""
+    secrets = {}
+    for number in range(MAX_SECRETS):
+        name, secret = f"slipway/{number}", f"secret-{number}"
+        client("secretsmanager").create_secret(Name=name, SecretString=secret)
+        branch = "master" if number < 2 else "develop"
+        reference = f"secretsmanager:{name}"
+        service = cloud.add_service(f"own-{number}", branch=branch, webhook_secret=reference)
+        secrets[service] = secret
+    body = pushed()
+    webhooks = [signed(body), *(signed(body, secret=secret) for secret in secrets.values())]
+    answers = deliver(cloud, body, webhooks)
+    starters = [cloud.service_id, *list(secrets)[:2]]
+    assert [status for status, _ in answers] == [202] * 3 + [200] * (MAX_SECRETS - 2)
+    assert sorted(build["service_id"] for build in builds().values()) == starters
+    for service in (cloud.service_id, *secrets):
+        (verdict,) = verdicts_of(get_delivery(f"service-{service}", "one-event"))
+        assert (verdict.build_id is not None) == (service in starters)
+    delivery = get_delivery("all", "one-event")
+    assert len(verdicts_of(delivery)) == 1 + MAX_SECRETS
+    assert delivery.times == 1 + MAX_SECRETS
