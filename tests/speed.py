@@ -11,7 +11,7 @@ from botocore.loaders import JSONFileLoader
 from moto.core.serialize import AttributePicker, AttributePickerContext, BaseJSONSerializer
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.table import Table
-from moto.dynamodb.parsing import ast_nodes
+from moto.dynamodb.parsing import ast_nodes, expressions
 
 from chalicelib.aws import clients
 from chalicelib.store import tables
@@ -26,7 +26,9 @@ def install() -> None:
     _remember(moto.core.responses, "camelcase_to_underscores")
     _read_models_once_each()
     _name_the_caller_without_a_signature()
+    _parse_update_expressions_once_each()
     _walk_update_expressions_once_each()
+    _find_clauses_by_kind()
     _send_attribute_values_as_they_are()
     _take_what_is_named_alike()
     # The models of AWS fill the heap: walking it for garbage every few calls is an eighth of a run.
@@ -67,11 +69,19 @@ def _name_the_caller_without_a_signature() -> None:
     signer.add_auth = add_auth
 
 
+def _parse_update_expressions_once_each() -> None:
+    """What validates a tree copies it first, so that the one of an equal expression is as good."""
+    parsers: Any = expressions
+    parser = parsers.UpdateExpressionParser
+    parser.make = functools.cache(parser.make)
+
+
 def _walk_update_expressions_once_each() -> None:
     """Which kinds of nodes a validator changes is asked once, not for each node of each tree."""
     nodes: Any = ast_nodes
     deaf: Any = nodes.DepthFirstTraverser.pre_processing_of_child
     known: dict[type, dict[type, bool]] = {}
+    is_node: Any = functools.cache(lambda kind: issubclass(kind, nodes.Node))
 
     def traverse(self: Any, root: Any) -> Any:
         wanted = known.setdefault(type(self), {})
@@ -82,7 +92,7 @@ def _walk_update_expressions_once_each() -> None:
             for index, child in enumerate(node.children or ()):
                 if listens:
                     self.pre_processing_of_child(node, index)
-                if isinstance(child, nodes.Node):
+                if is_node(type(child)):
                     walk(child, index)
             if kind not in wanted:
                 wanted[kind] = issubclass(kind, self.nodes_to_be_processed())
@@ -96,6 +106,24 @@ def _walk_update_expressions_once_each() -> None:
         return walk(root, -1)
 
     nodes.DepthFirstTraverser.traverse = traverse
+
+
+def _find_clauses_by_kind() -> None:
+    """Which kinds of nodes hold clauses is asked once for each kind."""
+    nodes: Any = ast_nodes
+    holders = nodes.Expression | nodes.UpdateExpressionFunction
+    holds: Any = functools.cache(lambda kind: issubclass(kind, holders))
+
+    def find_clauses(self: Any, wanted: Any) -> list[Any]:
+        found = []
+        for child in self.children or ():
+            if type(child) in wanted:
+                found.append(child)
+            elif holds(type(child)):
+                found += child.find_clauses(wanted)
+        return found
+
+    nodes.Node.find_clauses = find_clauses
 
 
 def make_clients() -> None:
