@@ -45,5 +45,5 @@ def _best(verdicts: list[Verdict]) -> Verdict:
     outcome = outcome_of(verdicts)
     best = [verdict for verdict in verdicts if verdict.outcome == outcome]
     reason = "; ".join(sorted({verdict.reason for verdict in best}))
-    first = best[0]
-    return Verdict(first.service_id, first.project_id, outcome, reason, first.build_id)
+    newest = max(best, key=lambda verdict: verdict.build_id or 0)
+    return Verdict(newest.service_id, newest.project_id, outcome, reason, newest.build_id)

@@ -16,7 +16,7 @@ from chalicelib.domain.repositories import Repository
 from chalicelib.errors import InvalidInput
 
 _MAX_TEXT_LENGTH = 200
-_MAX_TIME = 2**40
+_MAX_TIME = 253_402_300_800  # the year 10000, which no date can show
 _DEFAULT_HOST = "github.com"
 
 _FULL_NAME = re.compile(

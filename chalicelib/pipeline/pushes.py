@@ -1,9 +1,10 @@
 """Pushes: every service that follows the repository and branch gets its build, once."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Set
+import logging
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -14,11 +15,20 @@ from chalicelib.domain.pushes import Push, ignored_reason
 from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.pipeline.builds import accept, new_build
 from chalicelib.pipeline.retries import again_if_lost
+from chalicelib.pipeline.services import MAX_SECRETS
 from chalicelib.store.claims import Follower, followers, next_number
 from chalicelib.store.models import Build, Receipt, Service
-from chalicelib.store.moves import MAX_MOVES, Move, change, commit, create
+from chalicelib.store.moves import MAX_MOVES, ConditionFailed, Move, change, commit, create
 from chalicelib.store.reads import find, find_all
 from chalicelib.store.receipts import KEEP_DELIVERIES, note_delivery
+
+logger = logging.getLogger("slipway")
+
+# All webhooks of a repository are told of a push at once, and each may start builds of its own.
+TRIES = 2 * (MAX_SECRETS + 1)
+# Clocks apart, and to spare: a later push than any other for ever would be the newest for ever.
+_AHEAD = timedelta(days=1)
+_LEFT = "it had started builds of services that do not follow it any more"
 
 
 @dataclass(frozen=True)
@@ -41,11 +51,11 @@ def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
     not signed, and several webhooks deliver one push.
     Raises Unavailable when rows keep changing under it; delivered again it goes on from there.
     """
-    reason = ignored_reason(push) or _too_old(push)
+    reason = ignored_reason(push) or _out_of_time(push)
     if reason:
         _note(delivery, _facts(push, reason), signers)
         return Decision(delivery, reason=reason)
-    return again_if_lost(lambda: _receive(delivery, push, signers))
+    return again_if_lost(lambda: _receive(delivery, push, signers), tries=TRIES)
 
 
 def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
@@ -56,8 +66,22 @@ def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
 
 
 def _note(delivery: str, facts: Mapping[str, Any], signers: Signers) -> None:
-    (trace,) = note_delivery(delivery, facts, (), replace=signers.installation)
-    again_if_lost(lambda: commit(trace))
+    trace = note_delivery(delivery, facts, (), replace=signers.installation)
+    again_if_lost(lambda: _commit([], trace))
+
+
+def _commit(moves: Sequence[Move], trace: Sequence[Move]) -> None:
+    """Write `moves` and the trace; a record that is full takes no more, and stops nothing."""
+    try:
+        commit(*moves, *trace)
+    except ConditionFailed as lost:
+        full = {id(row) for row in lost.rows}
+        rest = [move for move in trace if id(move.row) not in full]
+        if len(rest) + len(full) != len(trace):
+            raise
+        logger.warning("%d records of a delivery are full", len(full))
+        if moves or rest:
+            commit(*moves, *rest)
 
 
 def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
@@ -70,22 +94,25 @@ def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     fresh = [each for each in services if each.id not in known and each.id not in refused]
     builds = _new_builds(delivery, push, fresh)
     started = {build.service_id: build.number for build in builds}
-    reason = "" if builds or had else _why_none(push, everybody, signers, refused)
+    verdicts = list(_verdicts(push, everybody, started, had, refused))
+    reason = ""
+    if not any(verdict.build_id for verdict in verdicts):
+        reason = _LEFT if had else _why_none(push, everybody, signers, refused)
     moves = [move for pair in zip(fresh, builds, strict=True) for move in accept(*pair)]
     if builds:
         moves.append(_receive_once(receipt, push, delivery, known | started))
     trace = note_delivery(
         delivery,
         _facts(push, reason),
-        list(_verdicts(push, everybody, started, had, refused)),
+        verdicts,
         replace=signers.installation,
     )
     room = MAX_MOVES - len(moves)
-    commit(*moves, *trace[:room])
+    _commit(moves, trace[:room])
     queue.wake(*(build.id for build in builds))
     # Who gets no answer delivers again, and that tells the rest.
     for first in range(room, len(trace), MAX_MOVES):
-        again_if_lost(partial(commit, *trace[first : first + MAX_MOVES]))
+        again_if_lost(partial(_commit, [], trace[first : first + MAX_MOVES]))
     return Decision(delivery, tuple(builds), tuple(sorted(had.items())), reason)
 
 
@@ -162,10 +189,12 @@ def _why_none(
     return f"no service follows branch {push.branch} of {push.repository}"
 
 
-def _too_old(push: Push) -> str | None:
+def _out_of_time(push: Push) -> str | None:
     """Once a push is forgotten it must not be taken for a new one."""
     if push.pushed_at < clock.now() - KEEP_DELIVERIES.total_seconds():
         return f"it was pushed more than {KEEP_DELIVERIES.days} days ago; push again"
+    if push.pushed_at > clock.now() + _AHEAD.total_seconds():
+        return "it says that it was pushed in the future; push again"
     return None
 
 

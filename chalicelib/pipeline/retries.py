@@ -1,5 +1,7 @@
 """Trying again where somebody else moved a row first."""
 
+import random
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,13 +13,13 @@ TRIES = 4
 _T = TypeVar("_T")
 
 
-def again_if_lost(step: Callable[[], _T]) -> _T:
+def again_if_lost(step: Callable[[], _T], *, tries: int = TRIES) -> _T:
     """Run `step`, which reads before it writes, until nobody else is faster; raises Unavailable."""
-    for _ in range(TRIES):
+    for _ in range(tries):
         try:
             return step()
         except Lost:
-            continue
+            time.sleep(random.uniform(0, 0.05))
     raise Unavailable("others are changing the same things all the time; try again")
 
 

@@ -12,15 +12,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pynamodb.expressions.condition import size
+
 from chalicelib import clock
 from chalicelib.domain.deliveries import Outcome, Verdict, merged
 from chalicelib.errors import NotFound
 from chalicelib.store.models import Receipt
-from chalicelib.store.moves import Action, Move
+from chalicelib.store.moves import Move
 from chalicelib.store.reads import Page, find, page
 
 # GitHub redelivers for three days; longer than that and to spare.
 KEEP_DELIVERIES = timedelta(days=30)
+# A row has room for 400 KB: for so many verdicts, and as many as may follow a repository.
+MAX_VERDICTS = 200
 
 
 def audience(*, project_id: int | None = None, service_id: int | None = None) -> str:
@@ -35,12 +39,13 @@ def note_delivery(
 ) -> list[Move]:
     """Write what a delivery led to, for all, and for those who see a part; builds come first.
 
-    Nothing hangs on what is there: each time counts, and adds its verdicts. Of its `facts` those
-    for all are the newest if they are to `replace` what was there, and otherwise the first.
+    Each time counts, and adds its verdicts, on the one condition that there is room for them. The
+    `facts` are the newest if they are to `replace` what was there, and otherwise the first; to a
+    service those of whoever may start it.
     """
     at, now = clock.microseconds(), clock.now()
 
-    def note(who: str, theirs: Iterable[Verdict], told: Action) -> Move:
+    def note(who: str, theirs: Iterable[Verdict], told: Mapping[str, Any], *, newest: bool) -> Move:
         said = {json.dumps(asdict(each), ensure_ascii=False) for each in theirs}
         return Move(
             Receipt(_row_id(who, delivery)),
@@ -50,23 +55,24 @@ def note_delivery(
                 Receipt.created_at.set(Receipt.created_at | now),
                 Receipt.expires_at.set(datetime.fromtimestamp(now, UTC) + KEEP_DELIVERIES),
                 Receipt.times.add(1),
-                told,
+                Receipt.outcome.set(told if newest else Receipt.outcome | told),
                 *([Receipt.verdicts.add(said)] if said else []),
             ),
+            condition=Receipt.verdicts.does_not_exist() | (size(Receipt.verdicts) < MAX_VERDICTS),
             unless_moved=False,
         )
 
     whole = {"delivery": delivery, **facts}
     part = {**whole, "reason": ""}
-    parts: dict[str, list[Verdict]] = {}
+    services: dict[str, list[Verdict]] = {}
+    projects: dict[str, list[Verdict]] = {}
     for verdict in sorted(verdicts, key=lambda verdict: verdict.build_id is None):
-        for service in (verdict.service_id, None):
-            who = audience(project_id=verdict.project_id, service_id=service)
-            parts.setdefault(who, []).append(verdict)
-    told = Receipt.outcome.set(whole if replace else Receipt.outcome | whole)
+        services[audience(service_id=verdict.service_id)] = [verdict]
+        projects.setdefault(audience(project_id=verdict.project_id), []).append(verdict)
     return [
-        note(audience(), verdicts, told),
-        *(note(who, theirs, Receipt.outcome.set(part)) for who, theirs in parts.items()),
+        note(audience(), verdicts, whole, newest=replace),
+        *(note(who, theirs, part, newest=replace) for who, theirs in projects.items()),
+        *(note(who, theirs, part, newest=True) for who, theirs in services.items()),
     ]
 
 

@@ -1,10 +1,14 @@
 """The trace of deliveries: what came, which services it meant, and what said no."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from chalicelib.domain.deliveries import Outcome, Verdict
+from chalicelib.store.moves import ConditionFailed, commit
+from chalicelib.store.receipts import MAX_VERDICTS, note_delivery
 from tests.builders import delivery_headers, push_payload
 from tests.client import Answer
 from tests.embedded import MIDNIGHT, MINUTE, REPOSITORY, Cloud, sha
@@ -151,6 +155,47 @@ def test_a_push_that_is_older_than_what_is_remembered_builds_nothing(cloud: Clou
     assert answer.status == 200
     assert answer.body["ignored"] == "it was pushed more than 30 days ago; push again"
     assert list(rows("jobs")) == ["build-1"]
+
+
+@pytest.mark.parametrize("ahead", [DAY + 1, 253_402_300_799 - int(MIDNIGHT)])
+def test_a_push_of_the_future_builds_nothing_and_can_be_shown(cloud: Cloud, ahead: int) -> None:
+    """It would be the newest push for as long."""
+    answer = cloud.push(sha(1), delivery="d-1", pushed_at=int(MIDNIGHT) + ahead)
+    assert answer.body["ignored"] == "it says that it was pushed in the future; push again"
+    assert rows("jobs") == {}
+    assert shown(cloud, "d-1") == cloud.api.get(PATH).body["items"][0]
+
+
+def test_a_time_that_no_date_can_show_is_no_time(cloud: Cloud) -> None:
+    answer = cloud.push(sha(1), pushed_at=253_402_300_800)
+    assert (answer.status, answer.body["field"]) == (400, "repository.pushed_at")
+
+
+def test_a_record_that_is_full_stops_no_build(cloud: Cloud) -> None:
+    """Whoever signs with a secret of their own writes in it too, and may write much."""
+    reason = "x" * 900
+    for first in range(0, MAX_VERDICTS + 99, 99):
+        several = range(first, first + 99)
+        verdicts = [Verdict(1, 1, Outcome.IGNORED, f"{reason}{number}") for number in several]
+        whole = note_delivery("d-1", {"event": "push"}, verdicts, replace=True)[0]
+        with suppress(ConditionFailed):
+            commit(whole)
+    answer = cloud.push(sha(1), delivery="d-1")
+    assert (answer.status, len(answer.body["builds"])) == (202, 1)
+    assert list(rows("jobs")) == ["build-1"]
+    assert len(rows("receipts")["delivery:all:d-1"]["verdicts"]) == 3 * 99
+    (said,) = rows("receipts")[f"delivery:service-{cloud.service_id}:d-1"]["verdicts"]
+    assert json.loads(said)["build_id"] == 1
+
+
+def test_a_copy_of_a_push_that_built_for_who_has_left_says_so(cloud: Cloud) -> None:
+    build = cloud.push(sha(1), delivery="d-1").body["builds"][0]["job_id"]
+    cloud.api.post(f"/v1/cicd/jobs/{build}/cancel")
+    cloud.change_service(git_url="https://github.com/Ada/other.git")
+    assert cloud.push(sha(1), delivery="d-2").body["duplicate"]
+    delivery = shown(cloud, "d-2")
+    assert (delivery["outcome"], delivery["services"]) == ("ignored", [])
+    assert delivery["reason"] == "it had started builds of services that do not follow it any more"
 
 
 def test_builds_and_their_trace_are_written_together_or_not_at_all(

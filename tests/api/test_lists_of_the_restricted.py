@@ -12,7 +12,7 @@ from chalicelib.store.moves import commit
 from chalicelib.store.receipts import list_deliveries
 from tests.builders import delivery_headers, push_payload
 from tests.client import Api
-from tests.embedded import MINUTE, REPOSITORY, Cloud, client, sha
+from tests.embedded import MIDNIGHT, MINUTE, REPOSITORY, Cloud, client, sha
 from tests.sdk import Calls, record_calls
 
 DELIVERIES = "/v1/webhooks/github/deliveries"
@@ -239,7 +239,7 @@ def test_a_secret_of_one_team_tells_nothing_of_others_and_leaves_nothing_with_th
         "ignored"
     ].replace("left", "nobodys")
 
-    forged = json.dumps(push_payload(after=sha(5))).encode()
+    forged = forge(sha(5))
     headers = delivery_headers(forged, delivery="d-1", secret="shared")
     assert cloud.api.post("/v1/webhooks/github", raw=forged, headers=headers).status < 300
     assert neighbour.get(f"{DELIVERIES}/d-1").body == record
@@ -250,10 +250,28 @@ def test_a_secret_of_one_team_tells_nothing_of_others_and_leaves_nothing_with_th
     assert cloud.api.get(f"{DELIVERIES}/d-1").body["sha"] == sha(1)
 
 
+def forge(commit: str) -> bytes:
+    """Another push of the repository."""
+    payload = push_payload(after=commit)
+    payload["repository"] |= {"pushed_at": int(MIDNIGHT)}
+    return json.dumps(payload).encode()
+
+
 def keep_secret(text: str) -> str:
     """A webhook secret of some services; where it is kept."""
     client("secretsmanager").create_secret(Name=f"slipway/{text}", SecretString=text)
     return f"secretsmanager:slipway/{text}"
+
+
+def test_a_secret_of_one_service_rewrites_nothing_of_its_neighbours(cloud: Cloud) -> None:
+    cloud.push(sha(1), delivery="d-1")
+    cloud.add_service("neighbour", branch="develop", webhook_secret=keep_secret("shared"))
+    forged = forge(sha(5))
+    headers = delivery_headers(forged, delivery="d-1", secret="shared")
+    assert cloud.api.post("/v1/webhooks/github", raw=forged, headers=headers).status < 300
+    for restriction in ({}, {"project_id": cloud.project}, {"service_id": cloud.service_id}):
+        record = holder(cloud, **restriction).get(f"{DELIVERIES}/d-1").body
+        assert record["sha"] == sha(1)
 
 
 def many_followers(cloud: Cloud) -> list[int]:

@@ -13,7 +13,9 @@ OTHER_BRANCH = Verdict(1, 1, Outcome.IGNORED, "it follows the branch a")
 REFUSED = Verdict(1, 1, Outcome.IGNORED, "it has a webhook secret of its own")
 NEIGHBOUR = Verdict(2, 1, Outcome.IGNORED, "it follows the branch b")
 
-many = st.lists(st.sampled_from([STARTED, AGAIN, OTHER_BRANCH, REFUSED, NEIGHBOUR]))
+NEWER = Verdict(1, 1, Outcome.STARTED, "a build was started", 8)
+
+many = st.lists(st.sampled_from([STARTED, NEWER, AGAIN, OTHER_BRANCH, REFUSED, NEIGHBOUR]))
 
 
 def test_what_led_furthest_stands() -> None:

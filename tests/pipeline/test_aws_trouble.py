@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from chalicelib.pipeline import pushes, retries
 from chalicelib.settings import settings
 from chalicelib.store import moves
 from tests.embedded import MIDNIGHT, MINUTE, Cloud, sha
@@ -213,8 +214,10 @@ def test_transactions_that_meet_are_tried_again(
 def test_a_caller_whose_rows_are_always_being_changed_is_told_to_try_again(
     cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moves, "time", SimpleNamespace(sleep=lambda _: None))
-    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=12)
+    for module in (moves, retries):
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _: None))
+    times = pushes.TRIES * moves.CONFLICT_TRIES
+    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=times)
     answer = cloud.push(sha(1))
     assert (answer.status, answer.body["code"]) == (503, "unavailable")
     assert cloud.push(sha(1)).status == 202
