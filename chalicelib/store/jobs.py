@@ -63,8 +63,8 @@ def list_all_jobs(
 
 
 def _merged(pages: Sequence[Page[Job]], limit: int) -> Page[Job]:
-    rows = sorted((row for page in pages for row in page.rows), key=_opened, reverse=True)
-    more = len(rows) > limit or any(page.before is not None for page in pages)
+    rows = sorted((row for each in pages for row in each.rows), key=_opened, reverse=True)
+    more = len(rows) > limit or any(each.before is not None for each in pages)
     kept = rows[:limit]
     return Page(kept, kept[-1].opened if more else None)
 
