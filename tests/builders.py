@@ -3,12 +3,12 @@
 import hashlib
 import hmac
 import json
-import time
 from typing import Any
+
+from chalicelib import clock
 
 WEBHOOK_SECRET = "It's a Secret to Everybody"  # the one in GitHub's documentation
 SHA = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
-_PUSHED_AT = int(time.time())
 
 
 def push_payload(**changes: Any) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def push_payload(**changes: Any) -> dict[str, Any]:
             "full_name": "Codertocat/Hello-World",
             "html_url": "https://github.com/Codertocat/Hello-World",
             "clone_url": "https://github.com/Codertocat/Hello-World.git",
-            "pushed_at": _PUSHED_AT,
+            "pushed_at": clock.now(),
         },
         "sender": {"login": "Codertocat"},
         "head_commit": {

@@ -13,7 +13,7 @@ from chalicelib.api.bodies import MAX_BYTES
 from chalicelib.api.parameters import MAX_ID
 from chalicelib.api.webhooks import MAX_BYTES as MAX_DELIVERY_BYTES
 from tests.builders import delivery_headers, push_payload
-from tests.embedded import REGISTRY
+from tests.embedded import MIDNIGHT, REGISTRY
 
 # What there is in the world, by number.
 PROJECT = 1
@@ -332,14 +332,18 @@ LOG_QUERIES: list[tuple[str, str]] = [
 ]
 
 
+def _repository() -> dict[str, Any]:
+    return {**push_payload()["repository"], "pushed_at": int(MIDNIGHT)}
+
+
 def push(**changes: Any) -> bytes:
     """A delivery's body."""
-    return json.dumps(push_payload(**changes)).encode()
+    return json.dumps({**push_payload(), "repository": _repository(), **changes}).encode()
 
 
 def push_of(**changes: Any) -> bytes:
     """A delivery's body, changed inside `repository`."""
-    return push(repository={**push_payload()["repository"], **changes})
+    return push(repository={**_repository(), **changes})
 
 
 _PUSH = push()
