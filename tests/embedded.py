@@ -6,7 +6,7 @@ rollouts and time move by the verbs below.
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import count
 from typing import Any
@@ -19,6 +19,8 @@ from moto import mock_aws
 import chalicelib.clock
 from chalicelib.aws import secrets
 from chalicelib.domain.tokens import Role
+from chalicelib.store.claims import Follower, followers, set_followers
+from chalicelib.store.moves import commit
 from chalicelib.store.tokens import create_token
 from infra.local import clock, codebuild, ecs, resources
 from infra.local.pump import Pump
@@ -211,11 +213,16 @@ class Cloud:
         if settle:
             self.settle()
 
-    def release(self, number: int) -> int:
-        """Push commit `number` and see it through to a healthy service; the deployment's id."""
-        build = self.push(sha(number)).body["builds"][0]["build_id"]
+    def begin_release(self, number: int) -> int:
+        """Push commit `number` and see it built, so that its rollout begins; the build's id."""
+        build = int(self.push(sha(number)).body["builds"][0]["build_id"])
         self.settle()
         self.finish_build(build)
+        return build
+
+    def release(self, number: int) -> int:
+        """Push commit `number` and see it through to a healthy service; the deployment's id."""
+        build = self.begin_release(number)
         self.finish_rollout()
         return int(self.build(build)["deployment_id"])
 
@@ -321,6 +328,24 @@ def put_image(repository: str, tag: str) -> str:
 def remove_image(repository: str, digest: str) -> None:
     """What a lifecycle policy of ECR does."""
     client("ecr").batch_delete_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])
+
+
+def keep_secret(text: str, name: str = "slipway/hook") -> str:
+    """Put text into Secrets Manager; the reference to it."""
+    manager = client("secretsmanager")
+    try:
+        manager.put_secret_value(SecretId=name, SecretString=text)
+    except manager.exceptions.ResourceNotFoundException:
+        manager.create_secret(Name=name, SecretString=text)
+    return f"secretsmanager:{name}"
+
+
+def add_followers(numbers: Iterable[int], branch: str, secret: str | None = None) -> None:
+    """Services, of a project each, that follow a branch; only who is told of a push sees them."""
+    repository = f"github.com/{REPOSITORY.lower()}"
+    claim, known = followers(repository)
+    others = {number: Follower(number, branch, secret) for number in numbers}
+    commit(set_followers(claim, repository, {**known, **others}))
 
 
 def register(family: str, image: str, **environment: str) -> str:

@@ -82,10 +82,6 @@ class Trouble:
         """The next calls of a `service.Operation` are answered with an error."""
         self._plan(name, "refused", f"{code}: {message}", times=times)
 
-    def spare(self, name: str) -> None:
-        """The next call of a `service.Operation` goes well, whatever is planned for later ones."""
-        self._plan(name, "spared")
-
     def kill_before(self, name: str) -> None:
         """The process dies before the next call has its effect."""
         self._plan(name, "killed before")

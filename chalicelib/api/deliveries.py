@@ -77,15 +77,7 @@ def _shown(row: Receipt) -> Delivery:
         ref=facts.get("ref"),
         sha=facts.get("sha"),
         sender=facts.get("sender"),
-        services=[
-            ServiceVerdict(
-                service_id=each.service_id,
-                outcome=each.outcome,
-                build_id=each.build_id,
-                reason=each.reason,
-            )
-            for each in verdicts
-        ],
+        services=msgspec.convert(verdicts, list[ServiceVerdict], from_attributes=True),
         times_received=row.times or 0,
         pushed_at=rfc3339(facts.get("pushed_at")),
         first_received_at=rfc3339(row.created_at),

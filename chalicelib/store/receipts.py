@@ -37,7 +37,7 @@ def audience(*, project_id: int | None = None, service_id: int | None = None) ->
 def note_delivery(
     delivery: str, facts: Mapping[str, Any], verdicts: Collection[Verdict], *, replace: bool
 ) -> list[Move]:
-    """Write what a delivery led to, for all, and for those who see a part; builds come first.
+    """Write what a delivery led to, for all, then projects, then services; builds first.
 
     Each time counts, and adds its verdicts, on the one condition that there is room for them. The
     `facts` are the newest if they are to `replace` what was there, and otherwise the first; to a

@@ -37,7 +37,7 @@ from tests.api.bad_inputs import (
 )
 from tests.builders import SHA, delivery_headers, sqs_event
 from tests.client import Answer
-from tests.embedded import MINUTE, REGISTRY, Cloud, client, put_image, sha
+from tests.embedded import MINUTE, REGISTRY, Cloud, client, put_image
 from tests.events import codebuild_event
 from tests.faults.rows import rows
 from tests.faults.trials import forked
@@ -61,9 +61,7 @@ class World:
     def __init__(self, cloud: Cloud, calls: Calls) -> None:
         self.cloud, self.calls = cloud, calls
         cloud.release(1)
-        cloud.push(sha(2))
-        cloud.settle()
-        cloud.finish_build(2)
+        cloud.begin_release(2)
         cloud.fail_rollout()
         cloud.finish_rollout()  # ECS is back at the first one
         cloud.add_service("neighbour", branch="$(id)")

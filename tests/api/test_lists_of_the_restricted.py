@@ -7,12 +7,10 @@ import pytest
 
 from chalicelib.domain.refs import parse_branch
 from chalicelib.pipeline.services import MAX_FOLLOWERS, MAX_FOLLOWERS_OF_ALL_BRANCHES
-from chalicelib.store.claims import Follower, followers, set_followers
-from chalicelib.store.moves import commit
 from chalicelib.store.receipts import list_deliveries
 from tests.builders import delivery_headers, push_payload
 from tests.client import Api
-from tests.embedded import MIDNIGHT, MINUTE, REPOSITORY, Cloud, client, sha
+from tests.embedded import MINUTE, Cloud, add_followers, keep_secret, sha
 from tests.sdk import Calls, record_calls
 
 DELIVERIES = "/v1/webhooks/github/deliveries"
@@ -152,10 +150,8 @@ def test_thirty_services_of_thirty_projects_all_find_a_delivery_in_their_list(
 
 def test_everybody_who_follows_a_repository_finds_a_delivery_in_their_list(cloud: Cloud) -> None:
     """A transaction has room for a hundred; these are twice as many."""
-    repository = f"github.com/{REPOSITORY.lower()}"
-    claim, known = followers(repository)
-    others = {900 + number: Follower(900 + number, "other") for number in range(99)}
-    commit(set_followers(claim, repository, {**known, **others}))
+    others = range(900, 999)
+    add_followers(others, "other")
     cloud.push(sha(1), delivery="d-1")
     audiences = [f"service-{number}" for number in (*others, cloud.service_id)]
     audiences += [f"project-{number}" for number in (*others, cloud.project)]
@@ -166,13 +162,9 @@ def test_everybody_who_follows_a_repository_finds_a_delivery_in_their_list(cloud
 
 def test_as_many_as_may_follow_a_repository_have_room_in_a_row(cloud: Cloud) -> None:
     """Of 400 KB, whatever their branches are called ("Constraints in Amazon DynamoDB")."""
-    repository = f"github.com/{REPOSITORY.lower()}"
-    claim, known = followers(repository)
     branch, secret = "\N{ROCKET}" * 200, "secretsmanager:slipway/" + "x" * 477
     assert parse_branch(branch, field="branch") == branch
-    several = range(900, 899 + MAX_FOLLOWERS_OF_ALL_BRANCHES)
-    others = {number: Follower(number, branch, secret) for number in several}
-    commit(set_followers(claim, repository, {**known, **others}))
+    add_followers(range(900, 899 + MAX_FOLLOWERS_OF_ALL_BRANCHES), branch, secret)
     assert cloud.push(sha(1), delivery="d-1").status == 202
     services = cloud.api.get(f"{DELIVERIES}/d-1").body["services"]
     assert len(services) == MAX_FOLLOWERS_OF_ALL_BRANCHES
@@ -239,7 +231,7 @@ def test_a_secret_of_one_team_tells_nothing_of_others_and_leaves_nothing_with_th
         "ignored"
     ].replace("left", "nobodys")
 
-    forged = forge(sha(5))
+    forged = json.dumps(push_payload(after=sha(5))).encode()
     headers = delivery_headers(forged, delivery="d-1", secret="shared")
     assert cloud.api.post("/v1/webhooks/github", raw=forged, headers=headers).status < 300
     assert neighbour.get(f"{DELIVERIES}/d-1").body == record
@@ -250,23 +242,10 @@ def test_a_secret_of_one_team_tells_nothing_of_others_and_leaves_nothing_with_th
     assert cloud.api.get(f"{DELIVERIES}/d-1").body["sha"] == sha(1)
 
 
-def forge(commit: str) -> bytes:
-    """Another push of the repository."""
-    payload = push_payload(after=commit)
-    payload["repository"] |= {"pushed_at": int(MIDNIGHT)}
-    return json.dumps(payload).encode()
-
-
-def keep_secret(text: str) -> str:
-    """A webhook secret of some services; where it is kept."""
-    client("secretsmanager").create_secret(Name=f"slipway/{text}", SecretString=text)
-    return f"secretsmanager:slipway/{text}"
-
-
 def test_a_secret_of_one_service_rewrites_nothing_of_its_neighbours(cloud: Cloud) -> None:
     cloud.push(sha(1), delivery="d-1")
     cloud.add_service("neighbour", branch="develop", webhook_secret=keep_secret("shared"))
-    forged = forge(sha(5))
+    forged = json.dumps(push_payload(after=sha(5))).encode()
     headers = delivery_headers(forged, delivery="d-1", secret="shared")
     assert cloud.api.post("/v1/webhooks/github", raw=forged, headers=headers).status < 300
     for restriction in ({}, {"project_id": cloud.project}, {"service_id": cloud.service_id}):

@@ -14,7 +14,7 @@ from chalicelib.aws import clients, secrets
 from chalicelib.settings import settings
 from tests.builders import WEBHOOK_SECRET, delivery_headers
 from tests.client import Answer
-from tests.embedded import MINUTE, Cloud, client, sha
+from tests.embedded import MINUTE, Cloud, client, keep_secret, sha
 from tests.sdk import Calls, Trouble
 from tests.written import everything_written, nothing_is_written
 
@@ -42,16 +42,6 @@ def keep_parameter(text: str, name: str = "/slipway/hook") -> str:
     """Put text into Parameter Store; the reference to it."""
     client("ssm").put_parameter(Name=name, Value=text, Type="SecureString", Overwrite=True)
     return f"ssm:{name}"
-
-
-def keep_secret(text: str, name: str = "slipway/hook") -> str:
-    """Put text into Secrets Manager; the reference to it."""
-    manager = client("secretsmanager")
-    try:
-        manager.put_secret_value(SecretId=name, SecretString=text)
-    except manager.exceptions.ResourceNotFoundException:
-        manager.create_secret(Name=name, SecretString=text)
-    return f"secretsmanager:{name}"
 
 
 _commits = count(1)

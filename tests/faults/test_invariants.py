@@ -44,9 +44,7 @@ def forgets(receipt: str) -> Spoil:
 
 
 def deploying(cloud: Cloud) -> None:
-    cloud.push(sha(1))
-    cloud.settle()
-    cloud.finish_build(1)
+    cloud.begin_release(1)
 
 
 def by_digest(cloud: Cloud) -> None:
@@ -134,9 +132,7 @@ def test_what_is_wrong_at_the_end_is_said(
 
 def test_what_was_cancelled_must_not_stay(cloud: Cloud) -> None:
     cloud.release(1)
-    cloud.push(sha(2))
-    cloud.settle()
-    cloud.finish_build(2)
+    cloud.begin_release(2)
     cloud.api.post("/v1/cicd/jobs/deploy-2/cancel")
     with pytest.raises(Violation, match="deploy-2 is cancelled and is still rolled out"):
         check_replaced()

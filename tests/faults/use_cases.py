@@ -10,8 +10,6 @@ from moto.ecs.exceptions import ECSException
 
 from chalicelib.domain.timing import TOKEN_LIFE
 from chalicelib.domain.tokens import Role, new_token
-from chalicelib.store.claims import Follower, followers, set_followers
-from chalicelib.store.moves import commit
 from chalicelib.store.tokens import create_token
 from infra.local import codebuild, ecs
 from infra.local.queues import DEAD_LETTERS, QUEUE
@@ -19,9 +17,10 @@ from tests.builders import delivery_headers
 from tests.client import Answer
 from tests.embedded import (
     MINUTE,
-    REPOSITORY,
     Cloud,
+    add_followers,
     client,
+    keep_secret,
     put_image,
     register,
     run_on_ecs,
@@ -167,9 +166,7 @@ def send(queue: str, key: str) -> None:
 
 def rollout_failed(cloud: Cloud) -> None:
     cloud.release(1)
-    cloud.push(sha(2))
-    cloud.settle()
-    cloud.finish_build(2)
+    cloud.begin_release(2)
     cloud.fail_rollout(settle=False)
 
 
@@ -312,9 +309,7 @@ def failed_with_no_way_back(cloud: Cloud) -> None:
     """
     cloud.release(1)
     for number in (2, 3):
-        cloud.push(sha(number))
-        cloud.settle()
-        cloud.finish_build(number)
+        cloud.begin_release(number)
         cloud.fail_rollout(settle=False)
         if number == 2:
             cloud.fail_rollout()
@@ -354,16 +349,12 @@ def own_parameter(cloud: Cloud) -> None:
 
 
 def own_secret(cloud: Cloud) -> None:
-    client("secretsmanager").create_secret(Name="slipway/hello", SecretString=OWN_SECRET)
-    cloud.change_service(webhook_secret="secretsmanager:slipway/hello")
+    cloud.change_service(webhook_secret=keep_secret(OWN_SECRET, "slipway/hello"))
 
 
 def many_followers(_: Cloud) -> None:
     """More than one transaction has room to tell of what arrived."""
-    repository = f"github.com/{REPOSITORY.lower()}"
-    claim, known = followers(repository)
-    others = {900 + number: Follower(900 + number, "other") for number in range(60)}
-    commit(set_followers(claim, repository, {**known, **others}))
+    add_followers(range(900, 960), "other")
 
 
 def _push_with_it(cloud: Cloud) -> Answer:

@@ -167,9 +167,7 @@ def test_a_refused_rollout_fails_with_the_reason_and_frees_the_slot(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     trouble.refuse("ecs.RegisterTaskDefinition", "ClientException")
-    cloud.push(sha(1))
-    cloud.settle()
-    cloud.finish_build(1)
+    cloud.begin_release(1)
     assert cloud.deployment(1)["status"] == "failed"
     assert "ECS RegisterTaskDefinition: refused" in cloud.deployment(1)["error"]
     assert cloud.service()["deploying_deployment_id"] is None

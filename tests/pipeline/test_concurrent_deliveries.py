@@ -12,7 +12,7 @@ from chalicelib.pipeline.services import MAX_SECRETS
 from chalicelib.store.receipts import get_delivery, verdicts_of
 from infra.local import gateway
 from tests.builders import delivery_headers, push_payload
-from tests.embedded import MIDNIGHT, Cloud, client
+from tests.embedded import Cloud, keep_secret
 from tests.faults.rows import builds, rows
 
 AT_ONCE = 32
@@ -50,15 +50,9 @@ def signed(body: bytes, **more: str) -> Headers:
     return {name: value for name, value in headers.items() if value}
 
 
-def pushed() -> bytes:
-    payload = push_payload()
-    payload["repository"] |= {"pushed_at": int(MIDNIGHT)}
-    return json.dumps(payload).encode()
-
-
 def test_of_32_identical_deliveries_one_starts_the_builds(cloud: Cloud) -> None:
     cloud.add_service("second")
-    body = pushed()
+    body = json.dumps(push_payload()).encode()
     answers = deliver(cloud, body, [signed(body)] * AT_ONCE)
     # "Try again" is a right answer for some of so many; whoever gets it tries again.
     again = sum(status == HTTPStatus.SERVICE_UNAVAILABLE for status, _ in answers)
@@ -77,12 +71,11 @@ def test_of_one_event_at_all_webhooks_of_a_repository_each_starts_its_own(cloud:
     """GitHub gives them one id, and delivers nothing again by itself: all are heard at once."""
     secrets = {}
     for number in range(MAX_SECRETS):
-        name, secret = f"slipway/{number}", f"secret-{number}"
-        client("secretsmanager").create_secret(Name=name, SecretString=secret)
-        reference = f"secretsmanager:{name}"
+        secret = f"secret-{number}"
+        reference = keep_secret(secret, f"slipway/{number}")
         service = cloud.add_service(f"own-{number}", webhook_secret=reference)
         secrets[service] = secret
-    body = pushed()
+    body = json.dumps(push_payload()).encode()
     webhooks = [signed(body), *(signed(body, secret=secret) for secret in secrets.values())]
     answers = deliver(cloud, body, webhooks)
     assert [status for status, _ in answers] == [202] * (1 + MAX_SECRETS)

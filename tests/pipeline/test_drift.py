@@ -8,7 +8,6 @@ from tests.embedded import (
     client,
     register,
     run_on_ecs,
-    sha,
     task_definition,
 )
 
@@ -67,9 +66,7 @@ def test_a_late_call_of_ours_is_healed(cloud: Cloud) -> None:
 def test_a_late_call_during_a_rollout_is_healed(cloud: Cloud) -> None:
     cloud.release(1)
     older = cloud.definition_on_ecs()
-    cloud.push(sha(2))
-    cloud.settle()
-    cloud.finish_build(2)
+    cloud.begin_release(2)
     wanted = cloud.deployment(2)["task_definition"]
     run_on_ecs(older)
     ecs.engine().drain_events()
@@ -81,9 +78,7 @@ def test_a_late_call_during_a_rollout_is_healed(cloud: Cloud) -> None:
 
 def test_an_ecs_service_that_is_gone_fails_the_deployment_with_the_reason(cloud: Cloud) -> None:
     cloud.change_service(ecs_service="nowhere")
-    cloud.push(sha(1))
-    cloud.settle()
-    cloud.finish_build(1)
+    cloud.begin_release(1)
     deployment = cloud.deployment(1)
     assert deployment["status"] == "failed"
     assert deployment["error"] == "there is no active ECS service nowhere in cluster main"
@@ -133,9 +128,7 @@ def owner_runs(cloud: Cloud, colour: str) -> str:
 
 
 def begin(cloud: Cloud, number: int) -> None:
-    cloud.push(sha(number))
-    cloud.settle()
-    cloud.finish_build(number)
+    cloud.begin_release(number)
 
 
 def test_a_cancelled_deployment_gives_back_what_its_owner_had_put_there(cloud: Cloud) -> None:

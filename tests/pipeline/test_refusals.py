@@ -64,9 +64,7 @@ def test_two_registrations_in_one_family_at_once_do_not_fail_a_deployment(
 ) -> None:
     message = "Too many concurrent attempts to create a new revision of the specified family."
     trouble.refuse("ecs.RegisterTaskDefinition", "ClientException", message, times=1)
-    cloud.push(sha(1))
-    cloud.settle()
-    cloud.finish_build(1)
+    cloud.begin_release(1)
     assert cloud.statuses(1) == ["queued"]
     assert "Too many concurrent" in cloud.deployment(1)["error"]
     cloud.tick()
@@ -95,9 +93,7 @@ def test_a_deployment_that_aws_never_answers_for_ends_after_its_deadline(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     cloud.release(1)
-    cloud.push(sha(2))
-    cloud.settle()
-    cloud.finish_build(2)
+    cloud.begin_release(2)
     trouble.refuse("ecs.DescribeServices", "ThrottlingException", times=ALWAYS)
     for _ in range(35):
         cloud.tick()
@@ -108,9 +104,7 @@ def test_a_deployment_that_aws_never_answers_for_ends_after_its_deadline(
 
 def test_a_rollout_is_not_repeated_while_ecs_is_turning_back(cloud: Cloud) -> None:
     cloud.release(1)
-    cloud.push(sha(2))
-    cloud.settle()
-    cloud.finish_build(2)
+    cloud.begin_release(2)
     cloud.fail_rollout(settle=False)
     cloud.lose_events()
     # The failed rollout has left the service's list, and its history is all that tells of it.
@@ -136,9 +130,7 @@ def test_a_rollback_by_name_during_a_rollout_marks_the_release_that_it_leaves(
     cloud: Cloud,
 ) -> None:
     first, second = cloud.release(1), cloud.release(2)
-    cloud.push(sha(3))
-    cloud.settle()
-    cloud.finish_build(3)
+    cloud.begin_release(3)
     answer = cloud.roll_back(deployment_id=first)
     cloud.settle()
     cloud.finish_rollout()
@@ -148,9 +140,7 @@ def test_a_rollback_by_name_during_a_rollout_marks_the_release_that_it_leaves(
 
 def test_a_service_is_not_deleted_while_ecs_is_brought_back(cloud: Cloud) -> None:
     cloud.release(1)
-    cloud.push(sha(2))
-    cloud.settle()
-    cloud.finish_build(2)
+    cloud.begin_release(2)
     cloud.fail_rollout()
     path = f"/v1/services/{cloud.service_id}"
     refusal = cloud.api.delete(path)
@@ -205,9 +195,7 @@ def test_a_healthy_rollout_survives_that_nobody_may_look_at_it(
     cloud: Cloud, trouble: Trouble, times: int
 ) -> None:
     cloud.release(1)
-    cloud.push(sha(2))
-    cloud.settle()
-    cloud.finish_build(2)
+    cloud.begin_release(2)
     trouble.refuse("ecs.DescribeServices", DENIED, times=times)
     cloud.tick()
     assert "DescribeServices: refused" in cloud.deployment(2)["error"]
@@ -225,9 +213,7 @@ def test_a_cancelled_rollout_is_replaced_as_soon_as_somebody_may_look_again(
 ) -> None:
     cloud.release(1)
     release = cloud.definition_on_ecs()
-    cloud.push(sha(2))
-    cloud.settle()
-    cloud.finish_build(2)
+    cloud.begin_release(2)
     assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
     cloud.lose_messages()
     trouble.refuse("ecs.DescribeServices", DENIED, times=3)
@@ -271,9 +257,7 @@ def test_a_service_that_ecs_updates_in_another_way_is_refused(cloud: Cloud) -> N
         service="hello",
         deploymentConfiguration={**CONFIGURATION, "strategy": "BLUE_GREEN"},
     )
-    cloud.push(sha(1))
-    cloud.settle()
-    cloud.finish_build(1)
+    cloud.begin_release(1)
     assert cloud.statuses(1) == ["failed"]
     assert "needs the ECS deployment controller and its rolling" in cloud.deployment(1)["error"]
 
@@ -282,9 +266,7 @@ def test_a_service_that_aws_will_never_bring_back_can_be_deleted_after_a_while(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     cloud.release(1)
-    cloud.push(sha(2))
-    cloud.settle()
-    cloud.finish_build(2)
+    cloud.begin_release(2)
     assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
     cloud.lose_messages()
     trouble.refuse(

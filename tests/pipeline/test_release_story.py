@@ -51,9 +51,7 @@ def test_a_failed_release_leaves_the_one_before_running(cloud: Cloud) -> None:
     for number in (1, 2, 3):
         cloud.release(number)
     good = cloud.image_on_ecs()
-    cloud.push(sha(4))
-    cloud.settle()
-    cloud.finish_build(4)
+    cloud.begin_release(4)
     cloud.fail_rollout()
     failed = cloud.deployment(4)
     assert failed["status"] == "failed"
@@ -114,9 +112,7 @@ def test_a_rollback_pauses_auto_deploy_until_somebody_deploys_explicitly(cloud: 
     paused = cloud.service()["auto_deploy_paused"]
     assert "deployment 4 rolls back to deployment 2" in paused
 
-    cloud.push(sha(4))
-    cloud.settle()
-    cloud.finish_build(4)
+    cloud.begin_release(4)
     assert cloud.build(4)["deployment_id"] is None
     assert cloud.build(4)["not_deployed"] == f"auto-deploy is paused: {paused}"
 

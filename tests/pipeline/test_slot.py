@@ -199,9 +199,7 @@ def test_progress_follows_the_tasks_that_are_up(cloud: Cloud) -> None:
 
 def test_a_push_deploys_after_what_is_under_way(cloud: Cloud) -> None:
     by_hand = ask(cloud, "a")
-    cloud.push(sha(1))
-    cloud.settle()
-    cloud.finish_build(1)
+    cloud.begin_release(1)
     by_push = cloud.build(1)["deployment_id"]
     assert cloud.statuses(by_hand, by_push) == ["deploying", "queued"]
     cloud.finish_rollout()
