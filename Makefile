@@ -29,7 +29,7 @@ run: $(READY) ## start Slipway and its embedded cloud on this machine
 	exec $(PYTHON) -m infra.local serve --pretty $(SIMULATION) $(ARGS)
 
 demo: $(READY) ## play a push, a deployment and a rollback from end to end
-	exec $(PYTHON) -m infra.local.demo $(SIMULATION) $(ARGS)
+	exec $(PYTHON) -m infra.local.play.demo $(SIMULATION) $(ARGS)
 
 test: $(READY) ## run the tests
 	$(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from tests.builders import WEBHOOK_SECRET
+from tests.support.builders import WEBHOOK_SECRET
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
@@ -39,11 +39,11 @@ from chalicelib import budget
 from chalicelib.aws import clients
 from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
-from infra.local import fidelity
-from tests import speed
-from tests.client import Api
-from tests.embedded import cloud
-from tests.sdk import Calls, Trouble, record_calls
+from infra.local.aws import fidelity
+from tests.support import speed
+from tests.support.client import Api
+from tests.support.embedded import cloud
+from tests.support.sdk import Calls, Trouble, record_calls
 
 __all__ = ["cloud"]
 

@@ -9,8 +9,8 @@ from chalicelib.domain.tokens import Role
 from chalicelib.errors import Forbidden, Unauthorized
 from chalicelib.store.models import Token
 from chalicelib.store.tokens import create_token
-from tests.client import Api
-from tests.written import everything_written, nothing_is_written
+from tests.support.client import Api
+from tests.support.written import everything_written, nothing_is_written
 
 PUBLIC = {
     ("GET", "/v1/health"),

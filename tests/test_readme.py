@@ -9,7 +9,7 @@ from cfnlint.decode import decode
 
 from chalicelib.settings import VARIABLES
 from infra.gateway_responses import STATUSES
-from tests.serving import serving
+from tests.support.serving import serving
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 
 from chalicelib.domain.tokens import is_token
 from chalicelib.settings import SettingsError
-from infra.local import cloud, gateway
+from infra.local import cloud
+from infra.local.machines import gateway
 
 CURL = """curl -s -X POST {api}/v1/projects \\
   -H 'Authorization: Bearer {token}' \\

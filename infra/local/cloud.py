@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.local.queues import create_queues
+from infra.local.aws.queues import create_queues
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 BUILDSPEC = Path(__file__).parents[1] / "buildspec.yml"
-STAND_IN = Path(__file__).parent / "simulated_docker"
+STAND_IN = Path(__file__).parent / "machines" / "simulated_docker"
 SERVICE_URLS = "/moto-api/slipway/services"
 STEP_INTERVAL = 0.2
 
@@ -71,11 +71,11 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
         # Only now may the product be imported: it reads its settings then.
         from app import app
         from chalicelib.settings import settings
-        from infra.local.codebuild_agent import BuildAgent
-        from infra.local.ecs_agent import ServiceAgent
-        from infra.local.pump import Pump
-        from infra.local.resources import create_resources
-        from infra.local.sample import create_sample, create_target, git_configuration
+        from infra.local.aws.pump import Pump
+        from infra.local.aws.resources import create_resources
+        from infra.local.machines.codebuild_agent import BuildAgent
+        from infra.local.machines.ecs_agent import ServiceAgent
+        from infra.local.play.sample import create_sample, create_target, git_configuration
 
         create_resources(BUILDSPEC.read_text())
         sample = create_sample(data / "git")
@@ -133,7 +133,7 @@ def _moto() -> Iterator[str]:
     from moto.moto_api._internal import urls
     from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
-    from infra.local import fidelity
+    from infra.local.aws import fidelity
 
     fidelity.install()
     # Where ECS services answer is no AWS concept, so it has an address of its own.
@@ -177,7 +177,7 @@ _agents: list[Any] = []
 
 @contextmanager
 def _registry(data: Path) -> Iterator[str]:
-    from infra.local.registry import Registry
+    from infra.local.machines.registry import Registry
 
     registry = Registry(data / "registry")
     registry.start()

@@ -12,8 +12,8 @@ from typing import Any
 from chalicelib.api.bodies import MAX_BYTES
 from chalicelib.api.parameters import MAX_ID
 from chalicelib.api.webhooks import MAX_BYTES as MAX_DELIVERY_BYTES
-from tests.builders import delivery_headers, push_payload
-from tests.embedded import MIDNIGHT, REGISTRY
+from tests.support.builders import delivery_headers, push_payload
+from tests.support.embedded import MIDNIGHT, REGISTRY
 
 # What there is in the world, by number.
 PROJECT = 1

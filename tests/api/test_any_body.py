@@ -16,7 +16,7 @@ from chalicelib.api.problems import problem
 from chalicelib.api.projects import NewProject
 from chalicelib.api.services import NewService, ServiceChanges, read_settings
 from chalicelib.errors import InvalidInput
-from tests.builders import gateway_event
+from tests.support.builders import gateway_event
 
 MODELS: list[type[msgspec.Struct]] = [
     NewBuild,

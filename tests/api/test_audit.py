@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.client import Api
-from tests.embedded import Cloud, sha
+from tests.support.client import Api
+from tests.support.embedded import Cloud, sha
 
 
 def trail(api: Api, query: str = "") -> list[Any]:

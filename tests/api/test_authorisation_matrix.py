@@ -14,10 +14,10 @@ from moto import mock_aws
 import app as the_app
 from chalicelib.api.routing import ENDPOINTS, Endpoint
 from chalicelib.domain.tokens import Role, new_token
-from tests.client import Api
-from tests.embedded import Cloud
 from tests.faults.trials import forked
-from tests.written import nothing_is_written
+from tests.support.client import Api
+from tests.support.embedded import Cloud
+from tests.support.written import nothing_is_written
 
 assert the_app  # its import declares the routes
 

@@ -35,14 +35,14 @@ from tests.api.bad_inputs import (
     Refused,
     push,
 )
-from tests.builders import SHA, delivery_headers, sqs_event
-from tests.client import Answer
-from tests.embedded import MINUTE, REGISTRY, Cloud, client, put_image
-from tests.events import codebuild_event
 from tests.faults.rows import rows
 from tests.faults.trials import forked
-from tests.sdk import Calls, record_calls
-from tests.written import everything_written, nothing_is_written
+from tests.support.builders import SHA, delivery_headers, sqs_event
+from tests.support.client import Answer
+from tests.support.embedded import MINUTE, REGISTRY, Cloud, client, put_image
+from tests.support.events import codebuild_event
+from tests.support.sdk import Calls, record_calls
+from tests.support.written import everything_written, nothing_is_written
 
 # What it takes to know who asks, and for what.
 READS = {"dynamodb.GetItem", "dynamodb.BatchGetItem", "dynamodb.Query"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.client import Api
-from tests.embedded import Cloud, sha
+from tests.support.client import Api
+from tests.support.embedded import Cloud, sha
 
 RESOURCES = [
     "/v1/projects/1",

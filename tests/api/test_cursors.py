@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from chalicelib.api import cursors
 from chalicelib.api.parameters import CURSOR, LIMIT, LOG_CURSOR, MAX_ID, parse_query
 from chalicelib.errors import InvalidInput
-from tests.builders import gateway_event
-from tests.client import Answer, Api
+from tests.support.builders import gateway_event
+from tests.support.client import Answer, Api
 
 PROJECTS = cursors.name_of("/v1/projects", {})
 

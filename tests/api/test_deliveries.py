@@ -9,11 +9,11 @@ import pytest
 from chalicelib.domain.deliveries import Outcome, Verdict
 from chalicelib.store.moves import ConditionFailed, commit
 from chalicelib.store.receipts import MAX_VERDICTS, note_delivery
-from tests.builders import delivery_headers, push_payload
-from tests.client import Answer
-from tests.embedded import MIDNIGHT, MINUTE, REPOSITORY, Cloud, sha
 from tests.faults.rows import rows
-from tests.sdk import Trouble, record_calls
+from tests.support.builders import delivery_headers, push_payload
+from tests.support.client import Answer
+from tests.support.embedded import MIDNIGHT, MINUTE, REPOSITORY, Cloud, sha
+from tests.support.sdk import Trouble, record_calls
 
 DAY = 24 * 60 * MINUTE
 PATH = "/v1/webhooks/github/deliveries"

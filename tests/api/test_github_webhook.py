@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from chalicelib.settings import settings
-from tests.builders import SHA, WEBHOOK_SECRET, delivery_headers, push_payload, signature
-from tests.client import Answer, Api
-from tests.written import nothing_is_written
+from tests.support.builders import SHA, WEBHOOK_SECRET, delivery_headers, push_payload, signature
+from tests.support.client import Answer, Api
+from tests.support.written import nothing_is_written
 
 PATH = "/v1/webhooks/github"
 

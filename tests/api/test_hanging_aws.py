@@ -18,11 +18,11 @@ from botocore.exceptions import ReadTimeoutError
 
 from chalicelib import budget
 from chalicelib.store.models import CONNECT_TIMEOUT, READ_TIMEOUT
-from tests.builders import delivery_headers, push_payload
-from tests.client import Answer
 from tests.conftest import HTTP_SECONDS
-from tests.embedded import Cloud, sha
 from tests.faults.trials import forked
+from tests.support.builders import delivery_headers, push_payload
+from tests.support.client import Answer
+from tests.support.embedded import Cloud, sha
 
 ASK = """
 import json, sys, time

@@ -8,10 +8,10 @@ from chalice.test import Client
 
 from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
-from tests.client import Answer, Api
-from tests.embedded import Cloud, put_image
 from tests.faults.rows import rows
-from tests.sdk import Killed, Trouble
+from tests.support.client import Answer, Api
+from tests.support.embedded import Cloud, put_image
+from tests.support.sdk import Killed, Trouble
 
 DAY = 24 * 60 * 60
 

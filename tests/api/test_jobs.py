@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.embedded import Cloud, sha
+from tests.support.embedded import Cloud, sha
 
 
 def names(cloud: Cloud, query: str = "") -> list[str]:

@@ -8,10 +8,10 @@ import pytest
 from chalicelib.domain.refs import parse_branch
 from chalicelib.pipeline.services import MAX_FOLLOWERS, MAX_FOLLOWERS_OF_ALL_BRANCHES
 from chalicelib.store.receipts import list_deliveries
-from tests.builders import delivery_headers, push_payload
-from tests.client import Api
-from tests.embedded import MINUTE, Cloud, add_followers, keep_secret, sha
-from tests.sdk import Calls, record_calls
+from tests.support.builders import delivery_headers, push_payload
+from tests.support.client import Api
+from tests.support.embedded import MINUTE, Cloud, add_followers, keep_secret, sha
+from tests.support.sdk import Calls, record_calls
 
 DELIVERIES = "/v1/webhooks/github/deliveries"
 JOBS = "/v1/cicd/jobs"

@@ -8,11 +8,11 @@ import pytest
 from chalice.local import LambdaContext
 
 from chalicelib.store import moves
-from tests.builders import WEBHOOK_SECRET, delivery_headers, wakeup_event
-from tests.client import Api
-from tests.embedded import Cloud, sha
-from tests.events import codebuild_event, schedule_event
-from tests.sdk import Trouble
+from tests.support.builders import WEBHOOK_SECRET, delivery_headers, wakeup_event
+from tests.support.client import Api
+from tests.support.embedded import Cloud, sha
+from tests.support.events import codebuild_event, schedule_event
+from tests.support.sdk import Trouble
 
 # What logging itself puts on every record.
 PLAIN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}

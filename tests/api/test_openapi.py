@@ -8,9 +8,9 @@ from openapi_spec_validator import validate
 
 from app import app
 from infra.openapi.__main__ import SERVED, rendered
-from tests.builders import delivery_headers
-from tests.client import Answer, Api
-from tests.embedded import Cloud
+from tests.support.builders import delivery_headers
+from tests.support.client import Answer, Api
+from tests.support.embedded import Cloud
 
 DOCUMENT: Any = json.loads((SERVED / "openapi.json").read_text())
 OPERATIONS = {

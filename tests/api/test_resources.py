@@ -11,8 +11,8 @@ from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
 from chalicelib.store.jobs import end, get_build, opened, service_key
 from chalicelib.store.models import Build, Deployment, Service
 from chalicelib.store.moves import change, commit, create
-from tests.builders import SHA, WEBHOOK_SECRET
-from tests.client import Api
+from tests.support.builders import SHA, WEBHOOK_SECRET
+from tests.support.client import Api
 
 DIGEST = "sha256:" + "a" * 64
 

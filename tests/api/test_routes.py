@@ -10,8 +10,8 @@ from chalice.test import Client
 from app import app
 from chalicelib.api.routing import ENDPOINTS, Routes, finish
 from chalicelib.errors import Rejected
-from tests.builders import gateway_event
-from tests.client import Api
+from tests.support.builders import gateway_event
+from tests.support.client import Api
 
 
 def served() -> set[tuple[str, str]]:

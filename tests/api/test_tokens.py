@@ -5,10 +5,10 @@ import logging
 import pytest
 
 from chalicelib.domain.tokens import Role, is_token
-from tests.client import Answer, Api
-from tests.embedded import MINUTE, Cloud
-from tests.sdk import Calls, Trouble
-from tests.written import everything_written, nothing_is_written
+from tests.support.client import Answer, Api
+from tests.support.embedded import MINUTE, Cloud
+from tests.support.sdk import Calls, Trouble
+from tests.support.written import everything_written, nothing_is_written
 
 DAY = 24 * 60 * MINUTE
 

@@ -12,11 +12,11 @@ import pytest
 from chalicelib.api.logtext import clean_lines
 from chalicelib.aws import clients, secrets
 from chalicelib.settings import settings
-from tests.builders import WEBHOOK_SECRET, delivery_headers
-from tests.client import Answer
-from tests.embedded import MINUTE, Cloud, client, keep_secret, sha
-from tests.sdk import Calls, Trouble
-from tests.written import everything_written, nothing_is_written
+from tests.support.builders import WEBHOOK_SECRET, delivery_headers
+from tests.support.client import Answer
+from tests.support.embedded import MINUTE, Cloud, client, keep_secret, sha
+from tests.support.sdk import Calls, Trouble
+from tests.support.written import everything_written, nothing_is_written
 
 Configure = Callable[[str], None]
 

@@ -13,7 +13,7 @@ from chalicelib.domain.webhook_secrets import (
     parse_secrets,
 )
 from chalicelib.errors import InvalidInput
-from tests.builders import signature
+from tests.support.builders import signature
 
 GITHUBS = "It's a Secret to Everybody"
 DIGEST = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"

@@ -14,7 +14,7 @@ from botocore.endpoint import Endpoint
 from botocore.exceptions import ReadTimeoutError
 
 from chalicelib.store.models import CONNECT_TIMEOUT
-from tests.sdk import Killed, refusal
+from tests.support.sdk import Killed, refusal
 
 DIED_BEFORE = "the process died before it"
 DIED_AFTER = "the process died after it"

@@ -11,7 +11,7 @@ from moto.ecr.models import ecr_backends
 from chalicelib import clock
 from chalicelib.domain.statuses import has_ended, may_follow
 from chalicelib.domain.timing import PERIOD, WATCH
-from infra.local import codebuild, ecs
+from infra.local.aws import codebuild, ecs
 from tests.faults.rows import Row, builds, deployments, rows, services
 
 _OPEN_IN_ECS = {"PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}

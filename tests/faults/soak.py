@@ -17,9 +17,9 @@ import pytest
 from moto import mock_aws
 
 import tests.conftest  # noqa: F401  # the environment that the product is imported in
-from tests.embedded import Cloud
 from tests.faults.trials import forked, warm_up
 from tests.faults.world import ACTIONS, CALM_ACTIONS, World
+from tests.support.embedded import Cloud
 
 STEPS = 40
 

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from infra.local import ecs
-from tests.client import Answer
-from tests.embedded import Cloud, cloud
+from infra.local.aws import ecs
 from tests.faults import injector
 from tests.faults.injector import Injector
 from tests.faults.invariants import Ledger, check, check_settled
@@ -18,7 +16,9 @@ from tests.faults.reach import functions_that_call_aws, functions_under_way
 from tests.faults.rows import deployments, rows, services
 from tests.faults.trials import forked, recover
 from tests.faults.use_cases import READINGS, USE_CASES, UseCase
-from tests.sdk import Killed
+from tests.support.client import Answer
+from tests.support.embedded import Cloud, cloud
+from tests.support.sdk import Killed
 
 __all__ = ["cloud"]
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from infra.local import ecs
-from tests.client import Answer
-from tests.embedded import CLUSTER, Cloud, cloud, sha
+from infra.local.aws import ecs
 from tests.faults import use_cases
 from tests.faults.injector import Injector
 from tests.faults.invariants import Ledger, check, check_settled
 from tests.faults.trials import forked, recover
 from tests.faults.use_cases import ask, cancel, post
+from tests.support.client import Answer
+from tests.support.embedded import CLUSTER, Cloud, cloud, sha
 
 __all__ = ["cloud"]
 

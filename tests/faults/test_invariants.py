@@ -8,9 +8,9 @@ import pytest
 from chalicelib.store.jobs import find_build, get_deployment
 from chalicelib.store.models import Build, Deployment, Job, Receipt, Service
 from chalicelib.store.services import get_service
-from infra.local import codebuild, ecs
-from tests.embedded import CLUSTER, Cloud, client, put_image, run_on_ecs, sha
+from infra.local.aws import codebuild, ecs
 from tests.faults.invariants import Ledger, Violation, check, check_replaced, check_settled
+from tests.support.embedded import CLUSTER, Cloud, client, put_image, run_on_ecs, sha
 
 Spoil = Callable[[Cloud], Any]
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from moto import mock_aws
 
-from tests.embedded import Cloud
 from tests.faults.invariants import check
 from tests.faults.world import ACTIONS, CALM_ACTIONS, World
+from tests.support.embedded import Cloud
 
 CHOICES = st.integers(min_value=0, max_value=9_999)
 

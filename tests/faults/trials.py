@@ -12,11 +12,11 @@ import pytest
 from moto import mock_aws
 
 from chalicelib.domain.statuses import has_ended
-from infra.local import codebuild, ecs
-from tests import speed
-from tests.embedded import CLUSTER, Cloud, put_image, sha
+from infra.local.aws import codebuild, ecs
 from tests.faults.invariants import check, in_codebuild, is_watched, moving
 from tests.faults.rows import rows, services
+from tests.support import speed
+from tests.support.embedded import CLUSTER, Cloud, put_image, sha
 
 ROUNDS = 20
 

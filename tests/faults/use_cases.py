@@ -11,11 +11,12 @@ from moto.ecs.exceptions import ECSException
 from chalicelib.domain.timing import TOKEN_LIFE
 from chalicelib.domain.tokens import Role, new_token
 from chalicelib.store.tokens import create_token
-from infra.local import codebuild, ecs
-from infra.local.queues import DEAD_LETTERS, QUEUE
-from tests.builders import delivery_headers
-from tests.client import Answer
-from tests.embedded import (
+from infra.local.aws import codebuild, ecs
+from infra.local.aws.queues import DEAD_LETTERS, QUEUE
+from tests.faults.rows import builds
+from tests.support.builders import delivery_headers
+from tests.support.client import Answer
+from tests.support.embedded import (
     MINUTE,
     Cloud,
     add_followers,
@@ -26,8 +27,7 @@ from tests.embedded import (
     run_on_ecs,
     sha,
 )
-from tests.faults.rows import builds
-from tests.sdk import Killed, Trouble
+from tests.support.sdk import Killed, Trouble
 
 OWN_SECRET = "of-its-own"
 KEY: dict[str, str | None] = {"Idempotency-Key": "the-same-request"}

@@ -14,11 +14,8 @@ import pytest
 
 from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.timing import WATCH
-from infra.local import codebuild, ecs
-from infra.local.queues import QUEUE
-from tests.builders import sqs_event
-from tests.client import Answer
-from tests.embedded import CLUSTER, MINUTE, Cloud, client, put_image, register, run_on_ecs, sha
+from infra.local.aws import codebuild, ecs
+from infra.local.aws.queues import QUEUE
 from tests.faults.injector import DENIED, KINDS, Injector
 from tests.faults.invariants import (
     Ledger,
@@ -31,7 +28,19 @@ from tests.faults.invariants import (
 )
 from tests.faults.rows import builds, deployments, rows
 from tests.faults.trials import finish_outside, is_at_rest, put_image_of, variables
-from tests.sdk import Killed
+from tests.support.builders import sqs_event
+from tests.support.client import Answer
+from tests.support.embedded import (
+    CLUSTER,
+    MINUTE,
+    Cloud,
+    client,
+    put_image,
+    register,
+    run_on_ecs,
+    sha,
+)
+from tests.support.sdk import Killed
 
 ROUNDS = 80
 PATIENCE = 2  # schedule periods

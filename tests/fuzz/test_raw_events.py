@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from app import app as the_app
 from chalicelib.api.routing import ENDPOINTS, Endpoint
-from tests.builders import WEBHOOK_SECRET, gateway_event, push_payload, signature, sqs_event
-from tests.embedded import Cloud
-from tests.events import codebuild_event, ecs_event, schedule_event
+from tests.support.builders import WEBHOOK_SECRET, gateway_event, push_payload, signature, sqs_event
+from tests.support.embedded import Cloud
+from tests.support.events import codebuild_event, ecs_event, schedule_event
 
 assert the_app  # its import declares the routes
 

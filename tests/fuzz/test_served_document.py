@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving import ROOT, environment, serving
+from tests.support.serving import ROOT, environment, serving
 
 pytestmark = pytest.mark.fuzz
 

@@ -11,10 +11,10 @@ import pytest
 from botocore import xform_name
 from botocore.client import BaseClient
 
-from infra.local.pump import Pump
+from infra.local.aws.pump import Pump
 from infra.package import EXAMPLE, ROOT, Installation, move
-from tests.client import Api
-from tests.embedded import Cloud, cloud, sha
+from tests.support.client import Api
+from tests.support.embedded import Cloud, cloud, sha
 
 __all__ = ["cloud"]
 

@@ -4,9 +4,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra import redrive, stacks
-from infra.local.queues import DEAD_LETTERS
+from infra.local.aws.queues import DEAD_LETTERS
 from infra.stacks import Stack
-from tests.embedded import Cloud, client
+from tests.support.embedded import Cloud, client
 
 OUTPUTS = {"QueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/slipway-wakeups"}
 

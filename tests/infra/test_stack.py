@@ -19,8 +19,8 @@ from chalicelib.errors import InvalidInput
 from chalicelib.settings import VARIABLES, read_settings
 from chalicelib.store.tables import create_tables
 from infra.deploy import environment_of
-from infra.local.queues import create_queues
-from infra.local.resources import BUILD_MINUTES, QUEUED_MINUTES
+from infra.local.aws.queues import create_queues
+from infra.local.aws.resources import BUILD_MINUTES, QUEUED_MINUTES
 from infra.package import ROOT, stack_template
 
 REGION = "eu-west-1"

@@ -13,7 +13,7 @@ from chalicelib.domain.tokens import Role
 from infra import stacks, token
 from infra.package import ROOT
 from infra.stacks import Refused, Stack
-from tests.client import Api
+from tests.support.client import Api
 
 OUTPUTS = {
     "WebhookSecret": "secretsmanager:arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",

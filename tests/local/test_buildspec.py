@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.building import SIMULATED_DOCKER, Cloud, cloud, git, image, repository
+from tests.support.building import SIMULATED_DOCKER, Cloud, cloud, git, image, repository
 
 __all__ = ["cloud", "repository"]
 

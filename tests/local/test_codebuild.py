@@ -13,8 +13,8 @@ from moto.codebuild.models import codebuild_backends
 from types_boto3_codebuild import CodeBuildClient
 from types_boto3_codebuild.type_defs import BuildTypeDef
 
-from infra.local import clock, fidelity
-from infra.local.codebuild import PHASES, Engine, engine
+from infra.local.aws import clock, fidelity
+from infra.local.aws.codebuild import PHASES, Engine, engine
 
 BUILDSPEC = "version: 0.2"
 

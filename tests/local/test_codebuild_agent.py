@@ -14,9 +14,9 @@ from moto import mock_aws
 from types_boto3_codebuild import CodeBuildClient
 from types_boto3_codebuild.type_defs import BuildTypeDef
 
-from infra.local import clock, fidelity
-from infra.local.codebuild import engine
-from infra.local.codebuild_agent import BuildAgent
+from infra.local.aws import clock, fidelity
+from infra.local.aws.codebuild import engine
+from infra.local.machines.codebuild_agent import BuildAgent
 
 
 @pytest.fixture

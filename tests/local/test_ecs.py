@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError, WaiterError
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
-from infra.local import clock, ecs
-from infra.local.ecs_rollouts import state_change
+from infra.local.aws import clock, ecs
+from infra.local.aws.ecs_rollouts import state_change
 
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 HERE = {"cluster": "main", "service": "hello"}

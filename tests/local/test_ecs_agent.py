@@ -22,11 +22,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infra.local import containers, fidelity
-from infra.local.containers import CommandFailed, Docker
-from infra.local.ecs import engine
-from infra.local.ecs_agent import ServiceAgent
-from infra.local.registry import Registry
+from infra.local.aws import fidelity
+from infra.local.aws.ecs import engine
+from infra.local.machines import containers
+from infra.local.machines.containers import CommandFailed, Docker
+from infra.local.machines.ecs_agent import ServiceAgent
+from infra.local.machines.registry import Registry
 
 # The words in an image's name say what becomes of it. A container is a file that holds its image.
 SCRIPTED_DOCKER = """#!/bin/sh
@@ -394,7 +395,7 @@ def build(docker: str, directory: Path, reference: str, *lines: str, server: str
 def test_simulated_containers_roll_out_fail_and_say_that_they_are_simulated(
     ecs: Any, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directory = Path("infra/local/simulated_docker").absolute()
+    directory = Path("infra/local/machines/simulated_docker").absolute()
     monkeypatch.setenv("SIMULATED_DOCKER_STATE", str(tmp_path / "simulated"))
     image = f"{registry.host}/hello"
     build(str(directory / "docker"), tmp_path, f"{image}:v1")

@@ -18,7 +18,7 @@ from types_boto3_dynamodb import DynamoDBClient
 from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 from types_boto3_ecr import ECRClient
 
-from infra.local import clock, fidelity
+from infra.local.aws import clock, fidelity
 
 REGION = "eu-west-1"
 

@@ -9,7 +9,7 @@ from http.client import HTTPConnection, HTTPResponse
 import pytest
 
 from infra.gateway_responses import gateway_responses
-from infra.local import gateway
+from infra.local.machines import gateway
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.building import Cloud, Outcome, Witness, cloud, git, repository, witness
+from tests.support.building import Cloud, Outcome, Witness, cloud, git, repository, witness
 
 __all__ = ["cloud", "repository", "witness"]
 

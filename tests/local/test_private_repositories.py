@@ -9,7 +9,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.building import (
+from tests.support.building import (
     Cloud,
     Outcome,
     Repository,
@@ -19,7 +19,7 @@ from tests.building import (
     repository,
     witness,
 )
-from tests.githost import GitHost, make_certificate
+from tests.support.githost import GitHost, make_certificate
 
 __all__ = ["cloud", "repository", "witness"]
 

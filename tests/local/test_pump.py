@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.embedded import Cloud, cloud, sha
+from tests.support.embedded import Cloud, cloud, sha
 
 __all__ = ["cloud"]
 

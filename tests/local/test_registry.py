@@ -15,8 +15,8 @@ import pytest
 from moto import mock_aws
 from types_boto3_ecr import ECRClient
 
-from infra.local import fidelity
-from infra.local.registry import Registry
+from infra.local.aws import fidelity
+from infra.local.machines.registry import Registry
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 

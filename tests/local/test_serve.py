@@ -6,7 +6,7 @@ import socket
 import subprocess
 
 from chalicelib.domain.tokens import new_token
-from tests.serving import ROOT, command, environment, serving
+from tests.support.serving import ROOT, command, environment, serving
 
 
 def _refusal(*arguments: str, **variables: str) -> list[str]:

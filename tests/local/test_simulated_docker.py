@@ -10,10 +10,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infra.local import fidelity
-from infra.local.registry import Registry
+from infra.local.aws import fidelity
+from infra.local.machines.registry import Registry
 
-PROGRAM = Path(__file__).parents[2] / "infra" / "local" / "simulated_docker" / "docker"
+PROGRAM = Path(__file__).parents[2] / "infra" / "local" / "machines" / "simulated_docker" / "docker"
 Docker = Callable[..., subprocess.CompletedProcess[str]]
 
 

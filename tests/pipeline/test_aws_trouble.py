@@ -7,8 +7,8 @@ import pytest
 from chalicelib.pipeline import pushes, retries
 from chalicelib.settings import settings
 from chalicelib.store import moves
-from tests.embedded import MIDNIGHT, MINUTE, Cloud, sha
-from tests.sdk import Killed, Trouble
+from tests.support.embedded import MIDNIGHT, MINUTE, Cloud, sha
+from tests.support.sdk import Killed, Trouble
 
 
 def test_a_third_build_waits_until_one_of_two_has_ended(cloud: Cloud) -> None:

@@ -2,8 +2,8 @@
 
 from moto.codebuild.models import codebuild_backends
 
-from infra.local import codebuild
-from tests.embedded import MINUTE, Cloud, sha
+from infra.local.aws import codebuild
+from tests.support.embedded import MINUTE, Cloud, sha
 
 
 def start(cloud: Cloud) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib.pipeline.reconcile import reconcile
-from infra.local import codebuild
-from tests.embedded import Cloud, sha
-from tests.sdk import Calls
+from infra.local.aws import codebuild
+from tests.support.embedded import Cloud, sha
+from tests.support.sdk import Calls
 
 TABLE = {
     "receive a push": "GetItem*2 BatchGetItem UpdateItem TransactWriteItems SendMessageBatch",

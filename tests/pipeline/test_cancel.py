@@ -3,9 +3,9 @@
 import pytest
 from moto.codebuild.models import codebuild_backends
 
-from tests.client import Answer
-from tests.embedded import MINUTE, REGISTRY, Cloud, client, put_image, sha
-from tests.sdk import Killed, Trouble
+from tests.support.client import Answer
+from tests.support.embedded import MINUTE, REGISTRY, Cloud, client, put_image, sha
+from tests.support.sdk import Killed, Trouble
 
 
 def cancel(cloud: Cloud, job: str) -> Answer:

@@ -10,10 +10,10 @@ from typing import Any
 
 from chalicelib.pipeline.services import MAX_SECRETS
 from chalicelib.store.receipts import get_delivery, verdicts_of
-from infra.local import gateway
-from tests.builders import delivery_headers, push_payload
-from tests.embedded import Cloud, keep_secret
+from infra.local.machines import gateway
 from tests.faults.rows import builds, rows
+from tests.support.builders import delivery_headers, push_payload
+from tests.support.embedded import Cloud, keep_secret
 
 AT_ONCE = 32
 PATH = "/v1/webhooks/github"

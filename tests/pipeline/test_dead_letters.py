@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from infra.local.queues import DEAD_LETTERS, QUEUE
+from infra.local.aws.queues import DEAD_LETTERS, QUEUE
 from infra.redrive import redrive
-from tests.embedded import MINUTE, Cloud, client, sha
-from tests.events import schedule_event
 from tests.faults.rows import services
-from tests.sdk import Trouble
+from tests.support.embedded import MINUTE, Cloud, client, sha
+from tests.support.events import schedule_event
+from tests.support.sdk import Trouble
 
 VISIBILITY = 180
 RECEIVES = 5

@@ -1,7 +1,7 @@
 """What others do to an ECS service is shown and not fought; our own late calls are healed."""
 
-from infra.local import ecs
-from tests.embedded import (
+from infra.local.aws import ecs
+from tests.support.embedded import (
     CLUSTER,
     MINUTE,
     Cloud,

@@ -9,11 +9,11 @@ from chalicelib.pipeline.reconcile import reconcile
 from chalicelib.store.models import History, Project
 from chalicelib.store.moves import change, commit
 from chalicelib.store.projects import get_project
-from infra.local import codebuild
-from tests.client import Api
-from tests.embedded import Cloud, sha
-from tests.sdk import Calls, Trouble
-from tests.written import nothing_is_written
+from infra.local.aws import codebuild
+from tests.support.client import Api
+from tests.support.embedded import Cloud, sha
+from tests.support.sdk import Calls, Trouble
+from tests.support.written import nothing_is_written
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3"
 OTHER = ARN.replace("shop", "other")

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from tests.embedded import Cloud, sha
-from tests.sdk import Calls
+from tests.support.embedded import Cloud, sha
+from tests.support.sdk import Calls
 
 
 def ends(cloud: Cloud) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Which services a push builds, and what a delivery that comes again does."""
 
-from tests.embedded import MIDNIGHT, Cloud, sha
+from tests.support.embedded import MIDNIGHT, Cloud, sha
 
 EARLIER, LATER = int(MIDNIGHT), int(MIDNIGHT) + 1_000
 

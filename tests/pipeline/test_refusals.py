@@ -10,9 +10,10 @@ from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.timing import TOKEN_LIFE, WORKER_LIFE
 from chalicelib.errors import Lost
 from chalicelib.store.jobs import become, get_deployment
-from infra.local import ecs
-from infra.local.pump import TIMEOUTS_MS
-from tests.embedded import (
+from infra.local.aws import ecs
+from infra.local.aws.pump import TIMEOUTS_MS
+from tests.faults.use_cases import failed_with_no_way_back
+from tests.support.embedded import (
     CLUSTER,
     CONFIGURATION,
     MINUTE,
@@ -23,8 +24,7 @@ from tests.embedded import (
     run_on_ecs,
     sha,
 )
-from tests.faults.use_cases import failed_with_no_way_back
-from tests.sdk import Trouble
+from tests.support.sdk import Trouble
 
 DENIED = "AccessDeniedException"
 ALWAYS = 1000

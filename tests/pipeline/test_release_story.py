@@ -1,6 +1,6 @@
 """The story of a service: pushes, a bad release, and the way back."""
 
-from tests.embedded import (
+from tests.support.embedded import (
     REGISTRY,
     Cloud,
     image_of,

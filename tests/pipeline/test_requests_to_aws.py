@@ -1,7 +1,7 @@
 """The requests that change AWS, whole, as the SDK receives them."""
 
-from tests.embedded import CLUSTER, CONFIGURATION, REGISTRY, Cloud, sha
-from tests.sdk import Calls
+from tests.support.embedded import CLUSTER, CONFIGURATION, REGISTRY, Cloud, sha
+from tests.support.sdk import Calls
 
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 

@@ -17,7 +17,7 @@ from chalicelib.pipeline.services import (
 from chalicelib.store.claims import Follower, followers, owner_of, set_followers
 from chalicelib.store.models import Claim, History, Project, Service
 from chalicelib.store.moves import ConditionFailed, change, commit, create, remove
-from tests.written import nothing_is_written
+from tests.support.written import nothing_is_written
 
 REPOSITORY = "github.com/codertocat/hello-world"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from infra.local import ecs
-from tests.embedded import CLUSTER, MINUTE, REGISTRY, Cloud, put_image, sha
+from infra.local.aws import ecs
 from tests.faults.injector import Injector
+from tests.support.embedded import CLUSTER, MINUTE, REGISTRY, Cloud, put_image, sha
 
 
 def ask(cloud: Cloud, name: str) -> int:

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.triggers.events import key_of
-from tests.embedded import Cloud, put_image, sha
-from tests.events import codebuild_event, ecs_event
-from tests.sdk import Calls
+from tests.support.embedded import Cloud, put_image, sha
+from tests.support.events import codebuild_event, ecs_event
+from tests.support.sdk import Calls
 
 
 @pytest.mark.parametrize("kind", ["State", "Phase"])

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.embedded import MINUTE, Cloud, sha
-from tests.events import schedule_event
-from tests.sdk import Trouble
+from tests.support.embedded import MINUTE, Cloud, sha
+from tests.support.events import schedule_event
+from tests.support.sdk import Trouble
 
 
 def run(cloud: Cloud, *milliseconds: int) -> None:

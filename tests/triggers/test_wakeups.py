@@ -7,9 +7,9 @@ from moto.sqs.models import sqs_backends
 
 from app import app
 from chalicelib.pipeline.reconcile import read_message
-from infra.local.queues import DEAD_LETTERS, QUEUE
-from tests.builders import sqs_event
-from tests.embedded import Cloud, client, sha
+from infra.local.aws.queues import DEAD_LETTERS, QUEUE
+from tests.support.builders import sqs_event
+from tests.support.embedded import Cloud, client, sha
 
 
 def waiting(queue: str) -> list[str]:

@@ -24,8 +24,8 @@ import boto3
 import yaml
 from botocore.exceptions import ClientError
 
-from infra.local.codebuild import Engine, engine
-from infra.local.codebuild_events import Build
+from infra.local.aws.codebuild import Engine, engine
+from infra.local.aws.codebuild_events import Build
 
 SECTIONS = {
     "install": "INSTALL",

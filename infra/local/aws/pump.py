@@ -12,7 +12,7 @@ from chalice.app import Chalice
 from chalice.local import LambdaContext
 
 from chalicelib.settings import settings
-from infra.local import clock, codebuild, ecs
+from infra.local.aws import clock, codebuild, ecs
 
 logger = logging.getLogger("slipway.local")
 PERIOD = 60.0

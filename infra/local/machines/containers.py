@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from infra.local.forwarder import Address
+from infra.local.machines.forwarder import Address
 
 COMMAND_SECONDS = 30.0
 PULL_SECONDS = 120.0

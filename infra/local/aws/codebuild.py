@@ -22,8 +22,8 @@ from moto.codebuild.responses import CodeBuildResponse
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
 
-from infra.local import clock
-from infra.local.codebuild_events import Build, phase_change, state_change
+from infra.local.aws import clock
+from infra.local.aws.codebuild_events import Build, phase_change, state_change
 
 PHASES = (
     "SUBMITTED",

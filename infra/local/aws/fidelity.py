@@ -25,7 +25,7 @@ from moto.ecr.models import ECRBackend, Image
 from moto.sqs.models import Message, SQSBackend
 from moto.sqs.responses import SQSResponse
 
-from infra.local import clock
+from infra.local.aws import clock
 
 MOTO_VERSION = "5.2.5"
 STATEFUL = frozenset({"codebuild", "dynamodb", "ecr", "ecs", "events", "logs", "sqs"})
@@ -70,7 +70,7 @@ def install() -> None:
         return
     if moto.__version__ != MOTO_VERSION:
         raise RuntimeError(f"these patches are for moto {MOTO_VERSION}, not {moto.__version__}")
-    from infra.local import codebuild, ecs
+    from infra.local.aws import codebuild, ecs
 
     _take_turns()
     _wait_without_the_turn()

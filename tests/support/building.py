@@ -14,13 +14,13 @@ import pytest
 from moto import mock_aws
 from types_boto3_codebuild.type_defs import BuildTypeDef, EnvironmentVariableTypeDef
 
-from infra.local import clock, fidelity
-from infra.local.codebuild_agent import BuildAgent
-from infra.local.registry import Registry
+from infra.local.aws import clock, fidelity
+from infra.local.machines.codebuild_agent import BuildAgent
+from infra.local.machines.registry import Registry
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BUILDSPEC = (ROOT / "infra" / "buildspec.yml").read_text()
-SIMULATED_DOCKER = ROOT / "infra" / "local" / "simulated_docker"
+SIMULATED_DOCKER = ROOT / "infra" / "local" / "machines" / "simulated_docker"
 GIT_URL = "https://github.com/team/app.git"
 
 

@@ -22,7 +22,7 @@ from moto.ecs.exceptions import (
 from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 
-from infra.local.ecs_rollouts import Json, Record, Service
+from infra.local.aws.ecs_rollouts import Json, Record, Service
 
 PAGE_SIZE = 20
 DEFAULT_CONFIGURATION: Json = {

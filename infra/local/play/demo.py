@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 
 import boto3
 
-from infra.local import sample
 from infra.local.cloud import SERVICE_URLS
-from infra.local.github import push_event, signature
+from infra.local.play import sample
+from infra.local.play.github import push_event, signature
 
 PATIENCE = 120.0
 _T = TypeVar("_T")

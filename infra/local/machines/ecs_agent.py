@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from infra.local.containers import CommandFailed, Docker
-from infra.local.ecs import engine
-from infra.local.ecs_rollouts import Deployment, Json, Service
-from infra.local.forwarder import Address, Forwarder
+from infra.local.aws.ecs import engine
+from infra.local.aws.ecs_rollouts import Deployment, Json, Service
+from infra.local.machines.containers import CommandFailed, Docker
+from infra.local.machines.forwarder import Address, Forwarder
 
 DEFAULT_RETRIES = 3
 DEFAULT_TIMEOUT = 5

@@ -22,12 +22,12 @@ from chalicelib.domain.tokens import Role
 from chalicelib.store.claims import Follower, followers, set_followers
 from chalicelib.store.moves import commit
 from chalicelib.store.tokens import create_token
-from infra.local import clock, codebuild, ecs, resources
-from infra.local.pump import Pump
-from infra.local.queues import QUEUE, create_queues
-from tests import speed
-from tests.builders import WEBHOOK_SECRET, delivery_headers, push_payload, wakeup_event
-from tests.client import Answer, Api
+from infra.local.aws import clock, codebuild, ecs, resources
+from infra.local.aws.pump import Pump
+from infra.local.aws.queues import QUEUE, create_queues
+from tests.support import speed
+from tests.support.builders import WEBHOOK_SECRET, delivery_headers, push_payload, wakeup_event
+from tests.support.client import Answer, Api
 
 MIDNIGHT = 1_795_305_600.0  # 2026-11-22
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"

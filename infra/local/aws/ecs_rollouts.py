@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from infra.local import clock
+from infra.local.aws import clock
 
 Json = dict[str, Any]
 BREAKER_REASON = "ECS deployment circuit breaker: tasks failed to start."

@@ -1,0 +1,1 @@
+"""What really runs: builds, containers, a registry, the HTTP API."""
