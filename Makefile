@@ -1,6 +1,7 @@
 # Every verb but help and clean makes .venv first, and again when the requirements change.
 # SIMULATE=1 runs and demo without Docker; STAGE=prod packages and deploys production;
-# ARGS="…" is handed on to what a verb starts: make test ARGS="-k rollback".
+# ARGS="…" is handed on to what a verb starts: make test ARGS="-k rollback". A test file named there
+# runs in one process, which starts at once.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test sweep soak fuzz check openapi package deploy token redrive lock clean broken
@@ -32,7 +33,7 @@ demo: $(READY) ## play a push, a deployment and a rollback from end to end
 	exec $(PYTHON) -m infra.local.play.demo $(SIMULATION) $(ARGS)
 
 test: $(READY) ## run the tests
-	$(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)
+	$(PYTHON) -m pytest $(if $(findstring .py,$(ARGS)),,-n 3 --dist worksteal) $(ARGS)
 
 sweep: $(READY) ## every call failing in every way, and two workers at every call of one
 	$(PYTHON) -m pytest -n 3 --dist worksteal -m sweep tests/faults $(ARGS)

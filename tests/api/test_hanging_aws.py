@@ -18,11 +18,11 @@ from botocore.exceptions import ReadTimeoutError
 
 from chalicelib import budget
 from chalicelib.store.models import CONNECT_TIMEOUT, READ_TIMEOUT
-from tests.conftest import HTTP_SECONDS
 from tests.faults.trials import forked
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
 from tests.support.embedded import Cloud, sha
+from tests.support.fixtures import HTTP_SECONDS
 
 ASK = """
 import json, sys, time

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.faults.trials import warm_up
+from tests.support.fixtures import *  # noqa: F403
 
 
 @pytest.fixture(autouse=True, scope="session")

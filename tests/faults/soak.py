@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-import tests.conftest  # noqa: F401  # the environment that the product is imported in
+import tests.support.fixtures  # noqa: F401  # first: the environment of the product
 from tests.faults.trials import forked, warm_up
 from tests.faults.world import ACTIONS, CALM_ACTIONS, World
 from tests.support.embedded import Cloud
