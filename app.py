@@ -13,12 +13,12 @@ from chalicelib.api import (
     tokens,
     webhooks,
 )
-from chalicelib.api.gateway import GatewayApp
-from chalicelib.api.routing import finish
+from chalicelib.api.http.gateway import GatewayApp
+from chalicelib.api.http.middleware import complete
 from chalicelib.triggers import events, schedule, wakeups
 
 app = GatewayApp(app_name="slipway", configure_logs=False)
-app.register_middleware(finish, "http")
+app.register_middleware(complete, "http")
 
 app.register_blueprint(about.routes)
 app.register_blueprint(projects.routes)

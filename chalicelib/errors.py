@@ -8,7 +8,7 @@ SlipwayError
 ├── Conflict          right request, wrong moment
 ├── Rejected          AWS, or what was found there, says no for good: trying again cannot help
 ├── Unavailable       AWS says not now: trying again later helps
-└── Lost              somebody else moved the row first; the next trigger goes on from there
+└── Stale             another request changed the row first; read it again and decide again
 """
 
 from typing import ClassVar
@@ -72,7 +72,7 @@ class Unavailable(SlipwayError):
     default_code = "unavailable"
 
 
-class Lost(SlipwayError):
-    """A conditional write found that the row had moved on."""
+class Stale(SlipwayError):
+    """A conditional write failed: the row was changed since it was read."""
 
-    default_code = "lost"
+    default_code = "concurrent_update"

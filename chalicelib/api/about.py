@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from chalice.app import Request
 
-from chalicelib.api.routing import Reply, Routes
+from chalicelib.api.http.answers import Reply
+from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.settings import settings
 
 routes = Routes(__name__)
@@ -41,7 +42,7 @@ def get_openapi(_request: Request) -> Reply:
     return Reply(_file("openapi.json"), media_type="application/json")
 
 
-@routes.endpoint("GET", "/docs", role=None, media_types=("text/html",))
+@routes.endpoint("GET", "/docs", role=None, documented=Documented(media_types=("text/html",)))
 def get_docs(_request: Request) -> Reply:
     """Show the API to people: every route with its parameters, answers and examples."""
     headers = (("Content-Security-Policy", _POLICY), ("Referrer-Policy", "no-referrer"))

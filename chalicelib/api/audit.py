@@ -6,8 +6,8 @@ import msgspec
 
 from chalicelib.access import Principal, list_history
 from chalicelib.api import views
-from chalicelib.api.parameters import CURSOR, LIMIT, PROJECT, SERVICE
-from chalicelib.api.routing import Routes
+from chalicelib.api.http.endpoints import Documented, Routes
+from chalicelib.api.http.parameters import CURSOR, LIMIT, PROJECT, SERVICE
 from chalicelib.clock import rfc3339
 from chalicelib.domain.tokens import Role
 from chalicelib.store.models import History
@@ -35,7 +35,7 @@ class Entry(msgspec.Struct, kw_only=True):
     role=Role.VIEWER,
     query=(PROJECT, SERVICE, LIMIT, CURSOR),
     answer=views.Page[Entry],
-    refusals=(403, 404),
+    documented=Documented(refusals=(403, 404)),
 )
 def list_audit_trail(
     caller: Principal,

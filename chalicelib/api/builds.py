@@ -1,4 +1,4 @@
-"""Builds: starting them, and seeing what became of them."""
+"""Builds: requesting, listing and showing them."""
 
 from typing import cast
 
@@ -6,34 +6,32 @@ import msgspec
 
 from chalicelib.access import Principal, load_build, load_service
 from chalicelib.api import views
-from chalicelib.api.fields import BuildArgs, ContextPath, GitRef, GitUrl, Platforms, RepositoryPath
-from chalicelib.api.parameters import BUILD_STATUS, CURSOR, LIMIT
-from chalicelib.api.routing import Reply, Routes
-from chalicelib.domain.build_args import parse_build_args
-from chalicelib.domain.images import parse_platforms
-from chalicelib.domain.paths import parse_context_path, parse_dockerfile_path
-from chalicelib.domain.refs import is_commit_sha, parse_git_ref
-from chalicelib.domain.repositories import parse_git_url
+from chalicelib.api.http.answers import Reply
+from chalicelib.api.http.endpoints import Routes
+from chalicelib.api.http.parameters import BUILD_STATUS, CURSOR, LIMIT
+from chalicelib.domain.refs import GitRef
+from chalicelib.domain.repositories import GitUrl, repository_of
+from chalicelib.domain.service_settings import BuildOptions
 from chalicelib.domain.tokens import Role
 from chalicelib.errors import Forbidden
-from chalicelib.pipeline.builds import request_build
-from chalicelib.pipeline.once import Once
-from chalicelib.settings import settings
+from chalicelib.pipeline.commands.builds import request_build
 from chalicelib.store import models
+from chalicelib.store.idempotency import IdempotencyKey
 from chalicelib.store.jobs import list_jobs
 
 routes = Routes(__name__)
 
-
-class NewBuild(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A build to be started; what is not given is as the service says."""
-
-    git_url: GitUrl | None = None
-    git_ref: GitRef | None = None
-    context_path: ContextPath | None = None
-    dockerfile: RepositoryPath | None = None
-    platforms: Platforms | None = None
-    build_args: BuildArgs | None = None
+NewBuild = msgspec.defstruct(
+    "NewBuild",
+    [
+        ("git_url", GitUrl | None, None),
+        ("git_ref", GitRef | None, None),
+        *((field.name, field.type | None, None) for field in msgspec.structs.fields(BuildOptions)),
+    ],
+    kw_only=True,
+    forbid_unknown_fields=True,
+    namespace={"__doc__": "A build to be started; the service's settings replace missing fields."},
+)
 
 
 def _accepted(build: models.Build) -> Reply:
@@ -49,21 +47,22 @@ def _accepted(build: models.Build) -> Reply:
     answer=views.AcceptedBuild,
     repeat=lambda caller, number: _accepted(load_build(caller, number)),
 )
-def start_build(caller: Principal, service_id: int, body: NewBuild, once: Once | None) -> Reply:
+def start_build(
+    caller: Principal,
+    service_id: int,
+    body: msgspec.Struct,
+    idempotency_key: IdempotencyKey | None,
+) -> Reply:
     """Build a branch, a tag or a commit."""
     service = load_service(caller, service_id)
-    _require_own_repository(service, body.git_url)
-    ref = service.branch if body.git_ref is None else parse_git_ref(body.git_ref)
+    sent = {name: each for name, each in msgspec.structs.asdict(body).items() if each is not None}
+    _require_own_repository(service, sent.pop("git_url", service.settings.git_url))
     build = request_build(
         service,
         actor=caller.actor,
-        git_ref=ref,
-        git_sha=ref if is_commit_sha(ref) else "",
-        context_path=None if body.context_path is None else parse_context_path(body.context_path),
-        dockerfile=None if body.dockerfile is None else parse_dockerfile_path(body.dockerfile),
-        platforms=None if body.platforms is None else parse_platforms(body.platforms),
-        build_args=None if body.build_args is None else parse_build_args(body.build_args),
-        once=once,
+        git_ref=sent.pop("git_ref", service.settings.branch),
+        options=sent,
+        idempotency_key=idempotency_key,
     )
     return _accepted(build)
 
@@ -91,13 +90,11 @@ def get_build(caller: Principal, build_id: int) -> views.Build:
     return views.build(load_build(caller, build_id))
 
 
-def _require_own_repository(service: models.Service, git_url: str | None) -> None:
-    """A build may name its repository, but only the service's own is ever fetched."""
-    if git_url is None:
-        return
-    if parse_git_url(git_url, hosts=settings().git_hosts).key != service.repository:
+def _require_own_repository(service: models.Service, git_url: str) -> None:
+    """A build fetches from the service's own repository only."""
+    if repository_of(git_url).key != service.settings.repository:
         raise Forbidden(
-            f"service {service.id} builds {service.git_url} alone",
+            f"service {service.id} builds only {service.settings.git_url}",
             code="repo_not_allowed",
             field="git_url",
         )

@@ -4,8 +4,8 @@ import msgspec
 
 from chalicelib.access import Principal, list_deliveries, load_delivery
 from chalicelib.api import views
-from chalicelib.api.parameters import CURSOR, LIMIT
-from chalicelib.api.routing import Routes
+from chalicelib.api.http.endpoints import Routes
+from chalicelib.api.http.parameters import CURSOR, LIMIT
 from chalicelib.clock import rfc3339
 from chalicelib.domain.deliveries import Outcome, outcome_of
 from chalicelib.domain.tokens import Role

@@ -7,15 +7,15 @@ from msgspec import Meta
 
 from chalicelib.access import Principal, load_deployment, load_service
 from chalicelib.api import views
-from chalicelib.api.fields import ImageReference
-from chalicelib.api.parameters import CURSOR, DEPLOYMENT_STATUS, LIMIT
-from chalicelib.api.routing import Reply, Routes
-from chalicelib.domain.images import parse_image_reference
+from chalicelib.api.http.answers import Reply
+from chalicelib.api.http.endpoints import Documented, Routes
+from chalicelib.api.http.parameters import CURSOR, DEPLOYMENT_STATUS, LIMIT
+from chalicelib.domain.images import Image, image_reference
 from chalicelib.domain.tokens import Role
-from chalicelib.pipeline.deployments import request_deployment
-from chalicelib.pipeline.once import Once
-from chalicelib.pipeline.rollbacks import preview, request_rollback
+from chalicelib.pipeline.commands.deployments import request_deployment
+from chalicelib.pipeline.commands.rollbacks import preview, request_rollback
 from chalicelib.store import models
+from chalicelib.store.idempotency import IdempotencyKey
 from chalicelib.store.jobs import list_jobs
 
 routes = Routes(__name__)
@@ -26,7 +26,7 @@ Reason = Annotated[str, Meta(max_length=500)]
 class NewDeployment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """An image to be deployed: `repository:tag` of a build, or `repository@sha256:…`."""
 
-    image_tag: ImageReference
+    image_tag: Image
     reason: Reason | None = None
 
 
@@ -65,12 +65,20 @@ def _accepted_before(caller: Principal, number: int) -> Reply:
     answer=views.AcceptedDeployment,
     repeat=_accepted_before,
 )
-def deploy(caller: Principal, service_id: int, body: NewDeployment, once: Once | None) -> Reply:
+def deploy(
+    caller: Principal, service_id: int, body: NewDeployment, idempotency_key: IdempotencyKey | None
+) -> Reply:
     """Deploy an image."""
     service = load_service(caller, service_id)
-    image = parse_image_reference(body.image_tag)
+    image = image_reference(body.image_tag)
     return _accepted(
-        request_deployment(service, actor=caller.actor, image=image, reason=body.reason, once=once)
+        request_deployment(
+            service,
+            actor=caller.actor,
+            image=image,
+            reason=body.reason,
+            idempotency_key=idempotency_key,
+        )
     )
 
 
@@ -84,7 +92,9 @@ def deploy(caller: Principal, service_id: int, body: NewDeployment, once: Once |
     answer=views.AcceptedDeployment,
     repeat=_accepted_before,
 )
-def roll_back(caller: Principal, service_id: int, body: NewRollback, once: Once | None) -> Reply:
+def roll_back(
+    caller: Principal, service_id: int, body: NewRollback, idempotency_key: IdempotencyKey | None
+) -> Reply:
     """Bring back an earlier release."""
     service = load_service(caller, service_id)
     return _accepted(
@@ -93,7 +103,7 @@ def roll_back(caller: Principal, service_id: int, body: NewRollback, once: Once 
             actor=caller.actor,
             deployment_id=body.deployment_id,
             reason=body.reason,
-            once=once,
+            idempotency_key=idempotency_key,
         )
     )
 
@@ -103,7 +113,7 @@ def roll_back(caller: Principal, service_id: int, body: NewRollback, once: Once 
     "/v1/cicd/services/{service_id}/rollback",
     role=Role.VIEWER,
     answer=RollbackPreview,
-    refusals=(409,),
+    documented=Documented(refusals=(409,)),
 )
 def preview_rollback(caller: Principal, service_id: int) -> RollbackPreview:
     """Show what a rollback would do now, without doing it."""

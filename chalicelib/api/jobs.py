@@ -2,10 +2,11 @@
 
 from chalicelib.access import Principal, list_jobs, load_job
 from chalicelib.api import views
-from chalicelib.api.parameters import CURSOR, JOB_STATUS, JOB_TYPE, LIMIT
-from chalicelib.api.routing import Reply, Routes
+from chalicelib.api.http.answers import Reply
+from chalicelib.api.http.endpoints import Routes
+from chalicelib.api.http.parameters import CURSOR, JOB_STATUS, JOB_TYPE, LIMIT
 from chalicelib.domain.tokens import Role
-from chalicelib.pipeline.jobs import cancel_job
+from chalicelib.pipeline.commands.jobs import cancel_job
 
 routes = Routes(__name__)
 
@@ -45,4 +46,4 @@ def get_job(caller: Principal, job_id: str) -> views.Job:
 def cancel(caller: Principal, job_id: str) -> Reply:
     """Cancel a build or a deployment that has not ended."""
     job = cancel_job(load_job(caller, job_id), actor=caller.actor)
-    return Reply(views.job(job), location=f"/v1/cicd/jobs/{job.id}")
+    return Reply(views.job(job), location=f"/v1/cicd/jobs/{job.job_id}")

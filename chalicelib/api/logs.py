@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 import msgspec
 
 from chalicelib.access import Principal, load_build
-from chalicelib.api.logtext import clean_lines
-from chalicelib.api.parameters import LOG_CURSOR, LOG_FORMAT, LOG_LIMIT
-from chalicelib.api.routing import Reply, Routes
+from chalicelib.api.http.answers import Reply
+from chalicelib.api.http.endpoints import Documented, Routes
+from chalicelib.api.http.parameters import LOG_CURSOR, LOG_FORMAT, LOG_LIMIT
 from chalicelib.aws import logs
+from chalicelib.domain.log_text import clean_lines
 from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.tokens import Role
+from chalicelib.known_secrets import known_secrets
 from chalicelib.store import models
 
 routes = Routes(__name__)
@@ -39,9 +41,9 @@ class Log(msgspec.Struct, kw_only=True):
     role=Role.VIEWER,
     query=(LOG_LIMIT, LOG_CURSOR, LOG_FORMAT),
     answer=Log,
-    refusals=(409,),
-    headers=("Retry-After", "X-Next-Cursor"),
-    media_types=("text/plain",),
+    documented=Documented(
+        refusals=(409,), headers=("Retry-After", "X-Next-Cursor"), media_types=("text/plain",)
+    ),
 )
 def get_build_logs(
     caller: Principal,
@@ -65,7 +67,7 @@ def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:
     if build.log_path is None:
         return Log(lines=[], next_cursor=None, complete=has_ended(build.status))
     page = logs.read(build.log_path, cursor=cursor, limit=limit)
-    messages = clean_lines(line.message for line in page.lines)
+    messages = clean_lines((line.message for line in page.lines), known_secrets())
     return Log(
         lines=[
             LogLine(timestamp=_time(line), message=message)

@@ -1,46 +1,46 @@
 """Projects: groups of services."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
 from chalicelib import access
 from chalicelib.access import Principal, load_project, require_all
 from chalicelib.api import views
-from chalicelib.api.fields import GitCredential
-from chalicelib.api.parameters import CURSOR, LIMIT
-from chalicelib.api.routing import Reply, Routes
-from chalicelib.domain.credentials import parse_git_credential
+from chalicelib.api.http.answers import Reply
+from chalicelib.api.http.endpoints import Routes
+from chalicelib.api.http.parameters import CURSOR, LIMIT
+from chalicelib.domain.credentials import GitCredential
+from chalicelib.domain.fields import END, given, partial
 from chalicelib.domain.tokens import Role
-from chalicelib.pipeline import services
-from chalicelib.pipeline.once import Once
+from chalicelib.pipeline.commands import projects
+from chalicelib.store.idempotency import IdempotencyKey
 from chalicelib.store.models import Project
 
 routes = Routes(__name__)
 
-# `$` alone would let a final line break through.
 ProjectName = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?$(?!\n)",
+        pattern=rf"^[A-Za-z0-9]([A-Za-z0-9 ._-]{{0,61}}[A-Za-z0-9])?{END}",
         description="1 to 63 letters, digits, spaces and . _ -, with a letter or digit at each end",
     ),
 ]
 
 
 class NewProject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A project to be created; builds fetch with the secret whose ARN is its `git_credential`."""
+    """A project to be created. Its builds fetch with the secret that `git_credential` names."""
 
     name: ProjectName
     git_credential: GitCredential | None = None
 
 
-class ProjectChanges(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What to change; what is not named stays as it is, and a null credential is none."""
-
-    name: ProjectName | UnsetType = UNSET
-    git_credential: GitCredential | UnsetType | None = UNSET
+ProjectChanges = partial(
+    "ProjectChanges",
+    NewProject,
+    "Fields to change; the others stay as they are. A null git_credential removes it.",
+)
 
 
 def _created(project: Project) -> Reply:
@@ -56,11 +56,14 @@ def _created(project: Project) -> Reply:
     answer=views.Project,
     repeat=lambda caller, number: _created(load_project(caller, number)),
 )
-def create_project(caller: Principal, body: NewProject, once: Once | None) -> Reply:
+def create_project(
+    caller: Principal, body: NewProject, idempotency_key: IdempotencyKey | None
+) -> Reply:
     """Create a project."""
     require_all(caller)
-    values = _read(body)
-    return _created(services.create_project(**values, actor=caller.actor, once=once))
+    return _created(
+        projects.create_project(**given(body), actor=caller.actor, idempotency_key=idempotency_key)
+    )
 
 
 @routes.endpoint(
@@ -89,17 +92,8 @@ def get_project(caller: Principal, project_id: int) -> views.Project:
     body=ProjectChanges,
     answer=views.Project,
 )
-def update_project(caller: Principal, project_id: int, body: ProjectChanges) -> views.Project:
+def update_project(caller: Principal, project_id: int, body: msgspec.Struct) -> views.Project:
     """Change a project; builds under way keep the git credential that they began with."""
     require_all(caller)
     project = load_project(caller, project_id)
-    return views.project(services.update_project(project, _read(body), actor=caller.actor))
-
-
-def _read(body: NewProject | ProjectChanges) -> dict[str, Any]:
-    """The columns of a project that a body sets; raises InvalidInput with the field."""
-    sent = msgspec.structs.asdict(body)
-    values = {name: value for name, value in sent.items() if value is not UNSET}
-    if values.get("git_credential") is not None:
-        values["git_credential"] = parse_git_credential(values["git_credential"])
-    return values
+    return views.project(projects.update_project(project, given(body), actor=caller.actor))

@@ -8,9 +8,11 @@ from msgspec import Meta
 from chalicelib import access, clock
 from chalicelib.access import Principal, load_project, load_service, load_token, require_all
 from chalicelib.api import views
-from chalicelib.api.parameters import CURSOR, LIMIT
-from chalicelib.api.routing import Reply, Routes
+from chalicelib.api.http.answers import Reply
+from chalicelib.api.http.endpoints import Documented, Routes
+from chalicelib.api.http.parameters import CURSOR, LIMIT
 from chalicelib.clock import rfc3339
+from chalicelib.domain.fields import END
 from chalicelib.domain.tokens import Role
 from chalicelib.errors import NotFound
 from chalicelib.store import models, tokens
@@ -19,11 +21,10 @@ routes = Routes(__name__)
 
 DAY = 24 * 3600
 
-# `$` alone would let a final line break through.
 TokenName = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?$(?!\n)",
+        pattern=rf"^[A-Za-z0-9]([A-Za-z0-9 ._-]{{0,61}}[A-Za-z0-9])?{END}",
         description="1 to 63 letters, digits, spaces and . _ -, with a letter or digit at each end",
     ),
 ]
@@ -66,7 +67,7 @@ class CreatedToken(Token, kw_only=True):
     body=NewToken,
     status=201,
     answer=CreatedToken,
-    refusals=(404,),
+    documented=Documented(refusals=(404,)),
 )
 def create_token(caller: Principal, body: NewToken) -> Reply:
     """Create a token; its secret is in this answer and never again."""

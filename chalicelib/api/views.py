@@ -1,13 +1,15 @@
-"""Rows as the API shows them. The classes are the shapes, and the OpenAPI document's schemas."""
+"""Rows as the API shows them. The classes are the shapes of answers and their OpenAPI schemas."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from chalicelib.api.logtext import clean_text
 from chalicelib.clock import rfc3339
+from chalicelib.domain.log_text import clean_text
+from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
+from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
 from chalicelib.store import models
 
@@ -34,31 +36,14 @@ class Project(msgspec.Struct, kw_only=True):
     created_at: str | None
 
 
-class Service(msgspec.Struct, kw_only=True):
-    """What is deployed: settings, and which deployments are current, under way and waiting."""
+class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A service: its settings, and its current, active and waiting deployments."""
 
     id: int
     project_id: int
-    name: str
-    git_url: str
-    branch: str
-    submodules: bool
-    context_path: str
-    dockerfile: str
-    platforms: list[str]
-    build_args: dict[str, str]
-    image_repository: str
-    ecs_cluster: str | None
-    ecs_service: str | None
-    container: str | None
-    webhook_secret: str | None
-    auto_deploy: bool
     auto_deploy_paused: str | None
-    queued_minutes: int
-    build_minutes: int
-    deploy_minutes: int
     current_deployment_id: int | None
-    deploying_deployment_id: int | None
+    active_deployment_id: int | None
     waiting_deployment_id: int | None
     drift: str | None
     attention: str | None
@@ -67,8 +52,8 @@ class Service(msgspec.Struct, kw_only=True):
     simulated: bool
 
 
-class Build(msgspec.Struct, kw_only=True):
-    """One commit becoming one image."""
+class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """One commit becoming one image, with its own copy of the settings."""
 
     id: int
     project_id: int
@@ -80,17 +65,11 @@ class Build(msgspec.Struct, kw_only=True):
     attention: str | None
     trigger: str
     requested_by: str
-    git_url: str
     git_ref: str
-    submodules: bool
     cancelled_by: str | None
     commit_sha: str | None
     commit_message: str | None
     author: str | None
-    context_path: str
-    dockerfile: str
-    platforms: list[str]
-    build_args: dict[str, str]
     image_tag: str
     image_digest: str | None
     codebuild_id: str | None
@@ -179,20 +158,22 @@ def service(row: models.Service) -> Service:
     return _shown(
         Service,
         row,
+        **msgspec.structs.asdict(row.settings),
         current_deployment_id=row.current,
-        deploying_deployment_id=row.deploying,
+        active_deployment_id=row.active,
         waiting_deployment_id=row.waiting,
     )
 
 
 def build(row: models.Build) -> Build:
     """A build."""
-    return _shown(Build, row, id=row.number, job_id=row.id, image_tag=_image(row))
+    settings = msgspec.structs.asdict(row.settings)
+    return _shown(Build, row, **settings, id=row.number, image_tag=_image(row))
 
 
 def deployment(row: models.Deployment) -> Deployment:
     """A deployment."""
-    return _shown(Deployment, row, id=row.number, job_id=row.id, image_tag=_image(row))
+    return _shown(Deployment, row, id=row.number, image_tag=_image(row))
 
 
 def job(row: models.Job) -> Job:
@@ -201,6 +182,7 @@ def job(row: models.Job) -> Job:
     return _shown(
         Job,
         row,
+        id=row.job_id,
         type="build" if is_build else "deploy",
         status=job_status(row.status, row.progress),
         build_id=row.number if is_build else None,
@@ -210,13 +192,13 @@ def job(row: models.Job) -> Job:
 
 def accepted_build(row: models.Build) -> AcceptedBuild:
     """The answer to whoever asked for a build; the same again however far it has come since."""
-    return AcceptedBuild(build_id=row.number, job_id=row.id, status=BuildStatus.QUEUED)
+    return AcceptedBuild(build_id=row.number, job_id=row.job_id, status=BuildStatus.QUEUED)
 
 
 def accepted_deployment(row: models.Deployment) -> AcceptedDeployment:
     """The answer to whoever asked for a deployment or a rollback; the same again later."""
     return AcceptedDeployment(
-        deployment_id=row.number, job_id=row.id, status=DeploymentStatus.QUEUED
+        deployment_id=row.number, job_id=row.job_id, status=DeploymentStatus.QUEUED
     )
 
 
@@ -228,19 +210,18 @@ def page(rows: Iterable[Row], before: int | None, show: Callable[[Row], _T]) -> 
 def _shown(shape: type[_T], row: models.Project | models.Service | models.Job, **own: Any) -> _T:
     """`shape` filled from the row's attributes of the same names, except for those in `own`."""
     values = {"simulated": settings().simulated, **own}
-    for name in msgspec.structs.fields(shape):  # type: ignore[arg-type]
-        if name.encode_name not in values:
-            values[name.encode_name] = _plain(name.encode_name, getattr(row, name.encode_name))
-    return msgspec.convert(values, shape)
+    names = [field.name for field in msgspec.structs.fields(shape)]  # type: ignore[arg-type]
+    missing = {name: _plain(name, getattr(row, name)) for name in names if name not in values}
+    return shape(**{name: (values | missing)[name] for name in names})
 
 
 def _plain(name: str, value: Any) -> Any:
     if name in _FROM_OUTSIDE and value is not None:
-        return clean_text(value)
+        return clean_text(value, known_secrets())
     return rfc3339(value) if name.endswith("_at") else value
 
 
 def _image(row: models.Build | models.Deployment) -> str:
-    """As a caller would name it: by its tag, or by its digest where it was deployed by that."""
+    """The image as a caller names it: by its tag, or by the digest that was deployed."""
     mark = f":{row.image_tag}" if row.image_tag else f"@{row.image_digest}"
     return f"{row.image_repository}{mark}"

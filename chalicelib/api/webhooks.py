@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 from chalice.app import Request
 
-from chalicelib.api.bodies import check_media_type, decode_json, raw_body
-from chalicelib.api.routing import Reply, Routes
+from chalicelib.api.http.answers import Reply
+from chalicelib.api.http.bodies import check_media_type, decode_json, raw_body
+from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.domain.pushes import claimed_repository, parse_push
 from chalicelib.domain.statuses import job_id
+from chalicelib.domain.webhook_secrets import is_signature
 from chalicelib.errors import InvalidInput
-from chalicelib.pipeline.pushes import Decision, receive_other, receive_push
+from chalicelib.pipeline.commands.pushes import Decision, receive_other, receive_push
 from chalicelib.pipeline.signatures import verify
 
 routes = Routes(__name__)
@@ -80,27 +82,37 @@ class Received(msgspec.Struct, kw_only=True, omit_defaults=True):
     role=None,
     status=202,
     answer=Received,
-    other_statuses=(200,),
-    refusals=(400, 401, 413, 415, 503),
-    details=DETAILS,
+    documented=Documented(
+        other_statuses=(200,), refusals=(400, 401, 413, 415, 503), details=DETAILS
+    ),
 )
 def receive_github(request: Request) -> Reply:
     """Receive a delivery of GitHub's webhook."""
     body = raw_body(request, limit=MAX_BYTES)
     signature = request.headers.get("x-hub-signature-256", "")
-    signers = verify(body, signature, repository=lambda: _claimed_repository(body))
+    payload = _decode(body) if is_signature(signature) else None
+    signers = verify(body, signature, repository=_claimed_repository(payload))
     check_media_type(request)
     event, delivery = _header(request, "X-GitHub-Event"), _header(request, "X-GitHub-Delivery")
-    payload = decode_json(body)
+    if isinstance(payload, InvalidInput):
+        raise payload
     if event != "push":
         return _decided(receive_other(delivery, event, signers))
     return _decided(receive_push(delivery, parse_push(payload), signers))
 
 
-def _claimed_repository(body: bytes) -> str | None:
-    """What a delivery that nobody has vouched for yet says it is about, if it can be read."""
+def _decode(body: bytes) -> Any:
+    """The payload, or why it cannot be read: a wrong signature is reported first."""
     try:
-        return claimed_repository(decode_json(body))
+        return decode_json(body)
+    except InvalidInput as error:
+        return error
+
+
+def _claimed_repository(payload: Any) -> str | None:
+    """The repository that a payload names before its signature is verified."""
+    try:
+        return claimed_repository(payload)
     except InvalidInput:
         return None
 

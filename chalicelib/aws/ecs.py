@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.aws.clients import calling, client
+from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.errors import Rejected, Unavailable
 
@@ -14,7 +15,7 @@ _MOVING = {"PENDING", "IN_PROGRESS", "STOP_REQUESTED"}
 _REMEMBERED = 20  # DescribeServiceRevisions takes no more at once
 
 
-def observe(cluster: str, service: str, *, wanted: str | None) -> Rollout:
+def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
     """The service as it is now.
 
     When `wanted` is neither PRIMARY nor listed as failed, the service's rollout history is asked
@@ -22,6 +23,7 @@ def observe(cluster: str, service: str, *, wanted: str | None) -> Rollout:
     Raises Rejected when cluster or service are missing or inactive (ecs_service_missing), or not
     deployed by ECS itself (ecs_controller_unsupported).
     """
+    cluster, service = target.cluster, target.service
     with calling("ECS DescribeServices"):
         answer = client("ecs").describe_services(cluster=cluster, services=[service])
     found = [row for row in answer["services"] if row["status"] == "ACTIVE"]

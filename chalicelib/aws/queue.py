@@ -1,4 +1,4 @@
-"""The queue that wakes the pipeline: a message says where to look, a lost one costs a minute."""
+"""The queue that wakes the pipeline: a message names a row, and a lost one costs a minute."""
 
 import json
 import logging
@@ -11,16 +11,16 @@ from chalicelib.settings import settings
 logger = logging.getLogger("slipway")
 
 
-def wake(*keys: str) -> None:
-    """Have these ("build-123", "service-7") looked at now.
+def wake(*row_ids: str) -> None:
+    """Have these rows ("build-123", "service-7") reconciled now.
 
-    The rows are due already, so a failure to send is reported and not raised: the schedule finds
-    them within a minute.
+    They are due already, so a failure to send is logged and not raised: the schedule finds them
+    within a minute.
     """
-    for start in range(0, len(keys), 10):
+    for start in range(0, len(row_ids), 10):
         entries = [
-            {"Id": str(index), "MessageBody": json.dumps({"v": 1, "reconcile": key})}
-            for index, key in enumerate(keys[start : start + 10])
+            {"Id": str(index), "MessageBody": json.dumps({"v": 1, "reconcile": row_id})}
+            for index, row_id in enumerate(row_ids[start : start + 10])
         ]
         try:
             with calling("SQS SendMessageBatch"):

@@ -1,29 +1,19 @@
 """Webhook secrets that Parameter Store or Secrets Manager keep, read and remembered for a while."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 
 from chalicelib import clock
 from chalicelib.aws.clients import calling, client
 from chalicelib.domain.webhook_secrets import parse_secrets
 from chalicelib.errors import Rejected, Unavailable
+from chalicelib.known_secrets import Known, recall, remember
 
 logger = logging.getLogger("slipway")
 
 KEEP_SECONDS = 300  # so long may a secret that was removed still be accepted
 READ_AGAIN_SECONDS = 30  # so often may signatures that do not fit cost a read
 _AGAIN = 10  # so long is a refusal remembered, and a mended one not noticed
-_MOST = 100
-
-
-@dataclass(frozen=True)
-class _Known:
-    secrets: tuple[str, ...] = field(repr=False)
-    read_at: int
-
-
-_known: dict[str, _Known] = {}
 
 
 def read(reference: str, *, max_age: int = KEEP_SECONDS) -> tuple[str, ...]:
@@ -33,20 +23,15 @@ def read(reference: str, *, max_age: int = KEEP_SECONDS) -> tuple[str, ...]:
     no substitute for what cannot be read: it may have been withdrawn. A refusal is remembered for a
     moment, so that junk does not use up what AWS allows in calls.
     """
-    known = _known.get(reference)
+    known = recall(reference)
     if known is None or not 0 <= clock.now() - known.read_at < (
         max_age if known.secrets else _AGAIN
     ):
-        known = _Known(read_at=clock.now(), secrets=_read(reference))
-        _remember(reference, known)
+        known = Known(read_at=clock.now(), secrets=_read(reference))
+        remember(reference, known)
     if not known.secrets:
         raise _unreadable()
     return known.secrets
-
-
-def remembered() -> Iterator[str]:
-    """Every secret that was read and is not forgotten yet."""
-    return (secret for known in list(_known.values()) for secret in known.secrets)
 
 
 def _read(reference: str) -> tuple[str, ...]:
@@ -86,10 +71,3 @@ _READERS: Mapping[str, Callable[[str], str]] = {
     "ssm": _read_parameter,
     "secretsmanager": _read_secret,
 }
-
-
-def _remember(reference: str, known: _Known) -> None:
-    _known.pop(reference, None)
-    while len(_known) >= _MOST:
-        del _known[next(iter(_known))]  # the one read longest ago
-    _known[reference] = known

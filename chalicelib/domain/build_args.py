@@ -1,57 +1,65 @@
-"""Build arguments: which names and values a request may hand to `docker buildx build`."""
+"""Build arguments: the names and values that a request may pass to `docker buildx build`."""
 
 import re
-from collections.abc import Mapping
+from typing import Annotated, Any
 
-from chalicelib.errors import InvalidInput
+from msgspec import Meta
+
+from chalicelib.domain.fields import END, Installation, Rule
 
 _MAX_COUNT = 100
 _MAX_BYTES = 16 * 1024
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-
-# Line breaks and tabs are fine in a value (certificates, JSON); what else controls a terminal, or
-# cannot be encoded at all, is not.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 # Names with a meaning of their own to the shell, the dynamic loader, git, docker or AWS.
-RESERVED_PREFIXES = ("AWS_", "BUILDKIT_", "CODEBUILD_", "DOCKER_", "ECS_", "GIT_", "LD_")
-RESERVED = frozenset({"BASH_ENV", "ENV", "HOME", "IFS", "PATH", "SHELL"})
+_RESERVED_PREFIXES = ("AWS_", "BUILDKIT_", "CODEBUILD_", "DOCKER_", "ECS_", "GIT_", "LD_")
+_RESERVED = ("BASH_ENV", "ENV", "HOME", "IFS", "PATH", "SHELL")
+# BuildKit applies these to every step, declared in the Dockerfile or not, so a request could send
+# all downloads of a build through another host. A proxy belongs to the build project.
+_PROXIES = ("ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
-# BuildKit applies these to every step, declared in the Dockerfile or not: whoever may start a build
-# could lead all its downloads through a host of their own. A proxy belongs to the build project.
-PROXIES = frozenset({"ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
+# Patterns of JSON Schema have no flag for upper and lower case.
+_ANY_CASE = ["".join(f"[{c}{c.lower()}]" if c != "_" else c for c in name) for name in _PROXIES]
+_NOT_ALLOWED = "|".join([*_RESERVED_PREFIXES, *(f"{name}$" for name in [*_RESERVED, *_ANY_CASE])])
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_NAME_PATTERN = rf"^(?!{_NOT_ALLOWED}){_NAME}{END}"
+# Line breaks and tabs are allowed in a value (certificates, JSON). Other control characters act on
+# a terminal, and half a character cannot be encoded.
+_VALUE_PATTERN = rf"^[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]*{END}"
 
 
-def parse_build_args(value: object, field: str = "build_args") -> dict[str, str]:
-    """Read build arguments: at most 100, 16 KiB of UTF-8 in all, none with a reserved name.
-
-    Raises InvalidInput (invalid_build_args).
-    """
-    if not isinstance(value, Mapping):
-        raise _refuse("build arguments are an object of strings", field)
-    if len(value) > _MAX_COUNT:
-        raise _refuse(f"at most {_MAX_COUNT} build arguments", field)
-    args = dict(_parse_arg(name, text, field) for name, text in value.items())
+def _within_size(args: dict[str, str], _installation: Installation) -> dict[str, str]:
     if sum(len(name.encode()) + len(text.encode()) for name, text in args.items()) > _MAX_BYTES:
-        raise _refuse(f"build arguments take at most {_MAX_BYTES // 1024} KiB together", field)
+        raise ValueError(f"build arguments take at most {_MAX_BYTES // 1024} KiB together")
     return args
 
 
-def _parse_arg(name: object, text: object, field: str) -> tuple[str, str]:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise _refuse("a build argument is named in letters, digits and _", field)
-    if _is_reserved(name):
-        raise _refuse(f"{name} is reserved and cannot be a build argument", field)
+def _explain(value: Any) -> str:
+    if not isinstance(value, dict):
+        return "build_args must be an object of strings"
+    if len(value) > _MAX_COUNT:
+        return f"build_args must have at most {_MAX_COUNT} members"
+    return next(filter(None, (_explain_one(name, text) for name, text in value.items())))
+
+
+def _explain_one(name: Any, text: Any) -> str:
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
+        return "the name of a build argument must be letters, digits and _"
+    if not re.search(_NAME_PATTERN, name):
+        return f"{name} is reserved and cannot be a build argument"
     if not isinstance(text, str):
-        raise _refuse(f"the value of {name} is not a string", field)
-    if _UNPRINTABLE.search(text):
-        raise _refuse(f"the value of {name} holds a control character", field)
-    return name, text
+        return f"the value of {name} must be a string"
+    return "" if re.search(_VALUE_PATTERN, text) else f"the value of {name} has a control character"
 
 
-def _is_reserved(name: str) -> bool:
-    return name in RESERVED or name.startswith(RESERVED_PREFIXES) or name.upper() in PROXIES
-
-
-def _refuse(detail: str, field: str) -> InvalidInput:
-    return InvalidInput(detail, code="invalid_build_args", field=field)
+BuildArgs = Annotated[
+    dict[Annotated[str, Meta(pattern=_NAME_PATTERN)], Annotated[str, Meta(pattern=_VALUE_PATTERN)]],
+    Meta(
+        max_length=_MAX_COUNT,
+        description=(
+            "build arguments by name, 16 KiB together. Names that the build itself uses are "
+            "reserved. Not for secrets: everybody who may read the build, or the history of the "
+            "image, can read them"
+        ),
+    ),
+    Rule(normal=_within_size, explain=_explain),
+]

@@ -1,29 +1,26 @@
-"""Git credentials: which secret a project's builds may fetch private repositories with."""
+"""Git credentials: the secret that a project's builds use to fetch private repositories."""
 
-import re
+from typing import Annotated
 
-from chalicelib.errors import InvalidInput
+from msgspec import Meta
 
-# Secrets Manager's API reference, CreateSecret: a name has at most 512 of these characters, and an
-# ARN ends in six more. No colon after the name: CodeBuild would read a key of a JSON secret there.
-_ARN = re.compile(
-    r"arn:aws(?:-[a-z]+){0,3}:secretsmanager:[a-z]{2}(?:-[a-z]+){1,3}-[0-9]{1,2}:[0-9]{12}"
-    r":secret:slipway/git/[A-Za-z0-9/_+=.@-]{1,507}",
-    re.ASCII,
-)
+from chalicelib.domain.fields import END
 
-
-def parse_git_credential(value: object, field: str = "git_credential") -> str:
-    """Read the ARN of a Secrets Manager secret whose name begins with `slipway/git/`.
-
-    Builds may read such secrets alone. The value is not repeated in the error, for it may be a
-    token that was sent by mistake. Raises InvalidInput (invalid_git_credential).
-    """
-    if not isinstance(value, str) or not _ARN.fullmatch(value):
-        raise InvalidInput(
-            "a git credential is named by the ARN of a Secrets Manager secret below slipway/git/: "
-            "arn:aws:secretsmanager:<region>:<account>:secret:slipway/git/<name>",
-            code="invalid_git_credential",
-            field=field,
-        )
-    return value
+GitCredential = Annotated[
+    str,
+    Meta(
+        # Secrets Manager's API reference, CreateSecret: a name has at most 512 of these characters,
+        # and an ARN has six more at its end. No colon after the name: CodeBuild would read a key of
+        # a JSON secret there.
+        pattern=(
+            r"^arn:aws(?:-[a-z]+){0,3}:secretsmanager:[a-z]{2}(?:-[a-z]+){1,3}-[0-9]{1,2}"
+            rf":[0-9]{{12}}:secret:slipway/git/[A-Za-z0-9/_+=.@-]{{1,507}}{END}"
+        ),
+        max_length=600,
+        description=(
+            "the ARN of a Secrets Manager secret below slipway/git/: "
+            "arn:aws:secretsmanager:<region>:<account>:secret:slipway/git/<name>"
+        ),
+        extra_json_schema={"format": "git-credential"},
+    ),
+]

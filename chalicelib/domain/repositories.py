@@ -1,17 +1,17 @@
-"""Git repositories: the only kind of URL a build may fetch from."""
+"""Git repositories: the only kind of URL that a build fetches from."""
 
 import re
 from dataclasses import dataclass
+from typing import Annotated
 
-from chalicelib.errors import InvalidInput
+from msgspec import Meta
 
-_MAX_LENGTH = 300
-_URL = re.compile(
-    r"https://(?P<host>[A-Za-z0-9.-]+)"
-    r"/(?P<owner>[A-Za-z0-9][A-Za-z0-9_.-]*)"
-    r"/(?P<name>[A-Za-z0-9_.-]+?)(?:\.git)?",
-    re.ASCII,
-)
+from chalicelib.domain.fields import END, Installation, Rule
+
+# GitHub refuses a name that ends in .git, so one `.git` is the suffix and two are an error.
+_NAME = r"(?!\.{1,2}(?:\.git)?$)[A-Za-z0-9_.-]+?(?<!\.[gG][iI][tT])"
+_HOST, _OWNER = r"[A-Za-z0-9.-]+", r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+_URL = re.compile(rf"https://({_HOST})/({_OWNER})/({_NAME})(?:\.git)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -24,38 +24,46 @@ class Repository:
 
     @property
     def url(self) -> str:
-        """What git fetches; hosts compare without case, paths keep theirs."""
+        """The URL that git fetches: the host in lower case, the path as it was written."""
         return f"https://{self.host.lower()}/{self.owner}/{self.name}.git"
 
     @property
     def key(self) -> str:
-        """What pushes are matched by: GitHub tells repositories apart without regard to case."""
+        """The name that pushes are matched by: GitHub ignores upper and lower case."""
         return f"{self.host}/{self.owner}/{self.name}".lower()
 
 
-def parse_git_url(value: object, *, hosts: frozenset[str], field: str = "git_url") -> Repository:
-    """Read `https://<host>/<owner>/<name>[.git]` of an allowed host, and nothing else.
+def repository_of(url: str) -> Repository:
+    """The repository of a URL that fits `GitUrl`; raises ValueError for any other."""
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise ValueError("a repository is named as https://github.com/owner/name.git")
+    host, owner, name = match.groups()
+    return Repository(host.lower(), owner, name)
 
-    An allow-list of characters leaves no room for what git or another parser might understand
-    differently: no other scheme, user, port, query, fragment, escape or dot segment. The value is
-    not repeated in the error, for it may hold a password. Raises InvalidInput (invalid_git_url).
-    """
-    match = _URL.fullmatch(value) if isinstance(value, str) and len(value) <= _MAX_LENGTH else None
-    if match is None or not _is_name(match["name"]):
-        raise _refuse("a repository is named as https://github.com/owner/name.git", field)
-    host = match["host"].lower()
-    if host not in hosts:
-        allowed = ", ".join(sorted(hosts))
-        raise _refuse(
-            f"repositories of {host} cannot be built here, only those of {allowed}", field
+
+def _of_allowed_host(url: str, installation: Installation) -> str:
+    repository = repository_of(url)
+    if repository.host not in installation.git_hosts:
+        allowed = ", ".join(sorted(installation.git_hosts))
+        raise ValueError(
+            f"repositories of {repository.host} cannot be built here; allowed hosts: {allowed}"
         )
-    return Repository(host, match["owner"], match["name"])
+    return repository.url
 
 
-def _is_name(name: str) -> bool:
-    # GitHub takes no name that ends in .git; one left over here would be ambiguous.
-    return name not in {".", ".."} and not name.lower().endswith(".git")
-
-
-def _refuse(detail: str, field: str) -> InvalidInput:
-    return InvalidInput(detail, code="invalid_git_url", field=field)
+GitUrl = Annotated[
+    str,
+    Meta(
+        # The allowed characters leave no other scheme, user, port, query, fragment, escape or dot
+        # segment that git or another parser could read differently.
+        pattern=rf"^https://{_HOST}/{_OWNER}/{_NAME}(?:\.git)?{END}",
+        max_length=300,
+        description=(
+            "the URL of a repository, https://<host>/<owner>/<name>.git, on a host that builds may "
+            "fetch from"
+        ),
+        extra_json_schema={"format": "git-url"},
+    ),
+    Rule(normal=_of_allowed_host),
+]

@@ -1,83 +1,101 @@
 """Requests to AWS as data: built here, sent by `chalicelib.aws`, compared whole in tests."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.service_settings import BuildSettings
 
 
-def start_build_request(
-    *,
-    project: str,
-    token: str,
-    job_id: str,
-    git_url: str,
-    git_ref: str,
-    git_sha: str,
-    git_credential: str | None,
-    submodules: bool,
-    context_path: str,
-    dockerfile: str,
-    platforms: Sequence[str],
-    build_args: Mapping[str, str],
-    image: str,
-    image_tag: str,
-    log_group: str,
-    timeout_minutes: int,
-) -> dict[str, Any]:
-    """StartBuild's parameters. What the request asks for reaches the buildspec as variables only.
+class BuildToStart(Protocol):
+    """The parts of a build that its StartBuild request is made from."""
 
-    The one that is not plain text is the project's own git credential: CodeBuild puts the secret in
-    the place of its ARN (API reference: EnvironmentVariable).
+    @property
+    def job_id(self) -> str: ...
 
-    Equal arguments give equal requests, byte for byte: CodeBuild refuses a repeated token with
-    other parameters. CodeBuild appends its own build id to the log stream's name.
+    @property
+    def attempt(self) -> int: ...
+
+    @property
+    def settings(self) -> BuildSettings: ...
+
+    @property
+    def git_ref(self) -> str: ...
+
+    @property
+    def commit_sha(self) -> str | None: ...
+
+    @property
+    def git_credential(self) -> str | None: ...
+
+    @property
+    def image(self) -> str: ...
+
+    @property
+    def image_tag(self) -> str: ...
+
+    @property
+    def log_group(self) -> str: ...
+
+
+def start_build_request(build: BuildToStart, *, project: str) -> dict[str, Any]:
+    """StartBuild's parameters for an attempt of a build, in the CodeBuild project `project`.
+
+    All settings reach the buildspec as environment variables. All are plain text, except for the
+    project's git credential: CodeBuild replaces its ARN with the secret (API reference:
+    EnvironmentVariable).
+
+    Equal builds give equal requests, byte for byte: CodeBuild refuses a repeated token with other
+    parameters. CodeBuild appends its own build id to the name of the log stream.
     """
+    settings = build.settings
     variables = {
-        "JOB_ID": job_id,
-        "GIT_URL": git_url,
-        "GIT_REF": git_ref,
-        "GIT_SHA": git_sha,
-        "SUBMODULES": "true" if submodules else "false",
-        "CONTEXT_PATH": context_path,
-        "DOCKERFILE": dockerfile,
-        "PLATFORMS": ",".join(platforms),
-        "BUILD_ARGS": json.dumps(dict(build_args), sort_keys=True, separators=(",", ":")),
-        "IMAGE": image,
-        "IMAGE_TAG": image_tag,
+        "JOB_ID": build.job_id,
+        "GIT_URL": settings.git_url,
+        "GIT_REF": build.git_ref,
+        "GIT_SHA": build.commit_sha or "",
+        "SUBMODULES": "true" if settings.submodules else "false",
+        "CONTEXT_PATH": settings.context_path,
+        "DOCKERFILE": settings.dockerfile,
+        "PLATFORMS": ",".join(settings.platforms),
+        "BUILD_ARGS": json.dumps(settings.build_args, sort_keys=True, separators=(",", ":")),
+        "IMAGE": build.image,
+        "IMAGE_TAG": build.image_tag,
     }
-    secrets = {"GIT_CREDENTIAL": git_credential} if git_credential else {}
+    secrets = {"GIT_CREDENTIAL": build.git_credential} if build.git_credential else {}
     return {
         "projectName": project,
-        "idempotencyToken": token,
-        "timeoutInMinutesOverride": timeout_minutes,
+        "idempotencyToken": f"{build.job_id}-{build.attempt}",
+        "timeoutInMinutesOverride": settings.build_minutes,
         "environmentVariablesOverride": [
             {"name": name, "value": value, "type": kind}
             for kind, values in (("PLAINTEXT", variables), ("SECRETS_MANAGER", secrets))
             for name, value in values.items()
         ],
         "logsConfigOverride": {
-            "cloudWatchLogs": {"status": "ENABLED", "groupName": log_group, "streamName": job_id}
+            "cloudWatchLogs": {
+                "status": "ENABLED",
+                "groupName": build.log_group,
+                "streamName": build.job_id,
+            }
         },
     }
 
 
 def update_service_request(
-    *,
-    cluster: str,
-    service: str,
-    task_definition: str,
-    deployment_configuration: Mapping[str, Any],
+    target: EcsTarget, *, task_definition: str, deployment_configuration: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """UpdateService's parameters that make `task_definition` the service's PRIMARY.
+    """UpdateService's parameters that make `task_definition` the PRIMARY of the target.
 
-    The described configuration is sent back whole, because a part of it would reset the rest, with
-    the circuit breaker switched on. Never forceNewDeployment: repeating the call must change
-    nothing.
+    The request repeats the described configuration whole, because a part of it would reset the
+    rest, and switches the circuit breaker on. It never sets forceNewDeployment: a repeated call
+    must change nothing.
     """
     breaker = deployment_configuration.get("deploymentCircuitBreaker", {})
     return {
-        "cluster": cluster,
-        "service": service,
+        "cluster": target.cluster,
+        "service": target.service,
         "taskDefinition": task_definition,
         "deploymentConfiguration": {
             **deployment_configuration,

@@ -29,20 +29,20 @@ class Rollout:
 class Step(Enum):
     """The next thing to do for a service."""
 
-    BEGIN = auto()  # the slot's holder needs its own task definition
+    BEGIN = auto()  # the active deployment needs its own task definition
     UPDATE = auto()  # tell ECS to run the wanted definition
     SUCCEED = auto()
     FAIL = auto()
     WAIT = auto()
-    DRIFT = auto()  # something of somebody else runs, and nobody asked us for anything else
-    SHOW = auto()  # the current release does not come up, and repeating it would not help
+    DRIFT = auto()  # ECS runs a definition that Slipway did not register
+    SHOW = auto()  # the current release does not become healthy, and a retry would not help
     REST = auto()
 
 
-def decide_deploying(*, wanted: str | None, rollout: Rollout, now: int, deadline_at: int) -> Step:
-    """The step for a deployment that holds the slot; `wanted` is its definition once it has one.
+def decide_active(*, wanted: str | None, rollout: Rollout, now: int, deadline_at: int) -> Step:
+    """The step for the active deployment; `wanted` is its task definition once it has one.
 
-    What was rolled out and failed is never rolled out again; what somebody displaced is.
+    Never retry a failed rollout. Retry a displaced one.
     """
     runs = rollout.task_definition == wanted
     if wanted in rollout.failed or (runs and rollout.state == "FAILED"):
@@ -57,15 +57,15 @@ def decide_deploying(*, wanted: str | None, rollout: Rollout, now: int, deadline
 
 
 def decide_idle(
-    *, wanted: str | None, rollout: Rollout, ours: bool, now: int, claimed_at: int | None
+    *, wanted: str | None, rollout: Rollout, ours: bool, now: int, called_at: int | None
 ) -> Step:
-    """The step for a service whose slot is free.
+    """The step for a service without an active deployment.
 
-    `wanted` is the definition of the current release; `ours` says whether the one that runs was
-    registered by us. A late call of a paused worker is healed, somebody else's choice is shown,
-    and so is a release that ECS cannot run any more.
+    `wanted` is the definition of the current release; `ours` says whether Slipway registered the
+    one that runs. A late call of a paused worker is undone. A choice of somebody else is shown, and
+    so is a release that ECS cannot run any more.
     """
-    settled = claimed_at is None or now - claimed_at > WORKER_LIFE
+    settled = called_at is None or now - called_at > WORKER_LIFE
     if wanted is None or rollout.task_definition == wanted:
         if rollout.state == "FAILED" and wanted is not None:
             return Step.SHOW if settled else Step.WAIT

@@ -10,8 +10,11 @@ import hmac
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
-from chalicelib.errors import InvalidInput
+from msgspec import Meta
+
+from chalicelib.domain.fields import END, Installation, Rule
 
 _MAX_LENGTH = 500
 _PLACE = r"[a-z0-9-]{1,30}:[0-9]{12}"
@@ -21,11 +24,10 @@ _REFERENCE = re.compile(
     rf"|secretsmanager:(?:arn:aws[a-z-]*:secretsmanager:{_PLACE}:secret:)?[A-Za-z0-9/_+=.@-]+",
     re.ASCII,
 )
-# Of a service's own the names alone, and no part that begins with a dot.
-_OWN = re.compile(
-    r"ssm:/(?P<parameter>[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+)"
-    r"|secretsmanager:(?P<secret>[A-Za-z0-9_-]+(?:/[A-Za-z0-9_+=@-][A-Za-z0-9_+=.@-]*)+)",
-    re.ASCII,
+# The place of a service's own secret: no ARN, and no part that begins with a dot.
+_OWN = (
+    r"ssm:/[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+"
+    r"|secretsmanager:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_+=@-][A-Za-z0-9_+=.@-]*)+"
 )
 _ADDRESS = re.compile(r"(?:ssm|secretsmanager|arn):|\{", re.IGNORECASE)
 # GitHub: "Validating webhook deliveries".
@@ -63,32 +65,6 @@ def parse_secrets(text: str) -> tuple[str, ...]:
     return tuple(words) if len(words) == 2 else (text.strip(),)
 
 
-def parse_own_reference(value: object, *, prefix: str, field: str = "webhook_secret") -> str:
-    """Read where a service's own secret is kept: `ssm:/<prefix>/…` or `secretsmanager:<prefix>/…`.
-
-    Below `prefix` because that is all that the API may read; not `<prefix>/webhook`, which is the
-    installation's, and fits first. The value is not repeated in the error, for it may be a secret.
-    Raises InvalidInput (invalid_webhook_secret).
-    """
-    match = _OWN.fullmatch(value) if isinstance(value, str) and len(value) <= _MAX_LENGTH else None
-    name = (match["parameter"] or match["secret"]) if match else ""
-    if match is None or not name.startswith(f"{prefix}/"):
-        raise _refuse(
-            f"say where the secret is kept, ssm:/{prefix}/… or secretsmanager:{prefix}/…, and not "
-            "the secret",
-            field,
-        )
-    if name.startswith(f"{prefix}/git/"):
-        raise _refuse(f"what is below {prefix}/git/ is for builds to read", field)
-    if name == f"{prefix}/webhook":
-        raise _refuse(
-            "this is the secret of the whole installation; leave it out for a service that has "
-            "none of its own",
-            field,
-        )
-    return match[0]
-
-
 def is_signature(text: str) -> bool:
     """Whether `text` could be an X-Hub-Signature-256 at all."""
     return _SIGNATURE.fullmatch(text) is not None
@@ -106,5 +82,36 @@ def _sign(body: bytes, secret: str) -> bytes:
     return b"sha256=" + hmac.new(key, body, hashlib.sha256).hexdigest().encode()
 
 
-def _refuse(detail: str, field: str) -> InvalidInput:
-    return InvalidInput(detail, code="invalid_webhook_secret", field=field)
+def _below_prefix(value: str, installation: Installation) -> str:
+    """The API may read secrets below the prefix only; some of those belong to others."""
+    prefix = installation.table_prefix
+    name = value.partition(":")[2].removeprefix("/")
+    if not name.startswith(f"{prefix}/"):
+        raise ValueError(
+            f"name where the secret is kept, ssm:/{prefix}/… or secretsmanager:{prefix}/…, and not "
+            "the secret"
+        )
+    if name.startswith(f"{prefix}/git/"):
+        raise ValueError(f"secrets below {prefix}/git/ are for builds")
+    if name == f"{prefix}/webhook":
+        raise ValueError(
+            "this is the secret of the whole installation; leave it out for a service that has "
+            "no secret of its own"
+        )
+    return value
+
+
+OwnSecretReference = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(?:{_OWN}){END}",
+        max_length=_MAX_LENGTH,
+        description=(
+            "the place of a webhook secret of the service's own, ssm:/slipway/… or "
+            "secretsmanager:slipway/…, and not the secret; only deliveries signed with it start "
+            "builds of the service. The name begins with the installation's TABLE_PREFIX"
+        ),
+        extra_json_schema={"format": "secret-reference"},
+    ),
+    Rule(normal=_below_prefix),
+]

@@ -1,1 +1,27 @@
-"""What moves builds and deployments: requests, and the loop that reconciles them with AWS."""
+"""What moves builds and deployments: commands record what is asked for, reconcilers do the work.
+
+The life of a push, with the functions that it passes through:
+
+1. `api.webhooks.receive_github` decodes the delivery once, `signatures.verify` finds the secrets
+   that signed it, and `domain.pushes.parse_push` reads the push.
+2. `commands.pushes.receive_push` finds the services that follow the branch. One transaction creates
+   a queued build for each of them (`new_builds.new_build`, `new_builds.accept_build`), the receipt
+   that makes the push known, and the trace of the delivery. `aws.queue.wake` names each build.
+3. `triggers.wakeups.on_wakeup` gets that message, or `triggers.schedule.on_schedule` finds the
+   build in the due index. Both call `reconcilers.loop.reconcile`.
+4. `reconcilers.builds.reconcile_build` decides with `domain.builds.decide_start` and calls
+   StartBuild with `domain.requests.start_build_request`. The row keeps `called_at` before the call.
+5. CodeBuild's events and the schedule call it again. `domain.builds.decide_progress` reads
+   CodeBuild's report. At success the digest comes from ECR.
+6. `auto_deploy.why_not_deployed` decides whether the image is deployed. One transaction ends the
+   build and makes the new deployment active or waiting (`new_deployments.enqueue`).
+7. `reconcilers.services.reconcile_service` observes the ECS service, decides with
+   `domain.rollouts.decide_active`, registers a task definition, and calls UpdateService with
+   `domain.requests.update_service_request`.
+8. ECS's events and the schedule call it again until the rollout has ended. One transaction ends the
+   deployment, makes it `current`, and makes the waiting one active.
+
+Without an active deployment `domain.rollouts.decide_idle` keeps ECS at the current release, or
+shows the drift. Every step may be repeated by any worker at any time: a write is on condition of
+the version that was read, and a lost one raises `Stale`.
+"""

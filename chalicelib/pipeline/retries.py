@@ -1,11 +1,11 @@
-"""Trying again where somebody else moved a row first."""
+"""Trying again after another request changed the same row."""
 
 import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from chalicelib.errors import Lost, NotFound, Unavailable
+from chalicelib.errors import NotFound, Stale, Unavailable
 from chalicelib.store.models import Service
 from chalicelib.store.services import get_service
 
@@ -13,20 +13,20 @@ TRIES = 4
 _T = TypeVar("_T")
 
 
-def again_if_lost(step: Callable[[], _T], *, tries: int = TRIES) -> _T:
-    """Run `step`, which reads before it writes, until nobody else is faster; raises Unavailable."""
+def retry_on_conflict(step: Callable[[], _T], *, tries: int = TRIES) -> _T:
+    """Run `step`, which reads before it writes, until no write is stale; raises Unavailable."""
     for _ in range(tries):
         try:
             return step()
-        except Lost:
+        except Stale:
             time.sleep(random.uniform(0, 0.05))
-    raise Unavailable("others are changing the same things all the time; try again")
+    raise Unavailable("other requests keep changing the same rows; try again")
 
 
-def on_fresh_service(service: Service, accept: Callable[[Service], _T]) -> _T:
-    """`accept(service)`, again with the service as it is now whenever somebody moved it first."""
+def retry_with_fresh_service(service: Service, step: Callable[[Service], _T]) -> _T:
+    """Run `step(service)`; after a stale write, run it with the service as it is then."""
     unused = [service]
-    return again_if_lost(lambda: accept(unused.pop() if unused else living_service(service.id)))
+    return retry_on_conflict(lambda: step(unused.pop() if unused else living_service(service.id)))
 
 
 def living_service(number: int) -> Service:

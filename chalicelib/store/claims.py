@@ -1,4 +1,4 @@
-"""Strings that one owner holds, counters, and who follows which repository."""
+"""Strings that one row owns, counters, and the followers of a repository."""
 
 from dataclasses import asdict, dataclass
 
@@ -6,13 +6,13 @@ from pynamodb.exceptions import UpdateError
 
 from chalicelib import budget
 from chalicelib.store.models import Claim
-from chalicelib.store.moves import Move, change, create
 from chalicelib.store.reads import failure, find
+from chalicelib.store.writes import Write, change, create, remove
 
 
 @dataclass(frozen=True)
 class Follower:
-    """What a service follows of a repository, and where a webhook secret of its own is kept."""
+    """A service that follows a repository: its branch, and where its own webhook secret is kept."""
 
     project_id: int
     branch: str
@@ -20,7 +20,7 @@ class Follower:
 
 
 def next_number(counter: str, amount: int = 1) -> int:
-    """The first of `amount` new numbers; a lost answer leaves a gap, never a number used twice."""
+    """The first of `amount` new numbers; a lost answer leaves a gap and never a double number."""
     budget.check()
     claim = Claim(f"counter:{counter}")
     try:
@@ -30,27 +30,33 @@ def next_number(counter: str, amount: int = 1) -> int:
     return int(claim.value or 0) - amount + 1
 
 
-def take(name: str, owner: str) -> Move:
-    """Hold `name`; committing fails when somebody holds it already."""
+def claim(name: str, owner: str) -> Write:
+    """Own `name`; the commit fails when another row owns it."""
     return create(Claim(name, owner=owner))
 
 
+def release(names: set[str]) -> list[Write]:
+    """Free names that are no longer needed."""
+    rows = [find(Claim, name) for name in sorted(names)]
+    return [remove(row) for row in rows if row is not None]
+
+
 def owner_of(name: str) -> str | None:
-    """Who holds `name` now."""
-    claim = find(Claim, name)
-    return claim.owner if claim else None
+    """The owner of `name` now."""
+    row = find(Claim, name)
+    return row.owner if row else None
 
 
 def followers(repository: str) -> tuple[Claim | None, dict[int, Follower]]:
-    """Services that follow a repository, and the row that says so."""
-    claim = find(Claim, f"repository:{repository}")
-    known = claim.followers if claim else None
-    return claim, {int(service): Follower(**its) for service, its in (known or {}).items()}
+    """The services that follow a repository, by number, and the row that lists them."""
+    row = find(Claim, f"repository:{repository}")
+    stored = row.followers if row else None
+    return row, {int(number): Follower(**each) for number, each in (stored or {}).items()}
 
 
-def set_followers(claim: Claim | None, repository: str, services: dict[int, Follower]) -> Move:
-    """Write who follows `repository`, provided nobody else changed it since it was read."""
-    told = {str(number): asdict(each) for number, each in services.items()}
-    if claim is None:
-        return create(Claim(f"repository:{repository}", followers=told))
-    return change(claim, Claim.followers.set(told))
+def set_followers(row: Claim | None, repository: str, services: dict[int, Follower]) -> Write:
+    """Store the followers of `repository`, provided that the row is as it was read."""
+    stored = {str(number): asdict(each) for number, each in services.items()}
+    if row is None:
+        return create(Claim(f"repository:{repository}", followers=stored))
+    return change(row, followers=stored)

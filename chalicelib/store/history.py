@@ -11,8 +11,8 @@ from pynamodb.indexes import Index
 
 from chalicelib import clock
 from chalicelib.store.models import History
-from chalicelib.store.moves import Move, create
 from chalicelib.store.reads import Page, page
+from chalicelib.store.writes import Write, create
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ _origin: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B0
 
 @contextmanager
 def asked_from(origin: Origin) -> Iterator[None]:
-    """Whatever is recorded in the block was asked for from there."""
+    """Give audit entries that are made inside the block this origin."""
     before = _origin.set(origin)
     try:
         yield
@@ -45,8 +45,8 @@ def record(
     project_id: int | None = None,
     service_id: int | None = None,
     **details: Any,
-) -> Move:
-    """Who did what to `subject` ("service-7", "build-12"); `details` must hold no secret."""
+) -> Write:
+    """An audit entry about `subject` ("service-7", "build-12"); `details` must hold no secret."""
     origin = _origin.get()
     sequence = clock.microseconds()
     return create(
@@ -73,7 +73,7 @@ def list_history(
     limit: int,
     before: int | None,
 ) -> Page[History]:
-    """A page of what was done to a service, to a project with its services, or at all."""
+    """A page of the audit trail of a service, of a project with its services, or of everything."""
     index: Index[History] = History.all_index
     key: int | str = "y"
     if service_id is not None:

@@ -1,9 +1,8 @@
-"""Builds and deployments: reading them, and the moves that change them."""
+"""Builds and deployments: reading them, and the writes that change their status."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pynamodb.expressions.update import Action
 from pynamodb.indexes import Index
 
 from chalicelib.domain.statuses import (
@@ -13,11 +12,11 @@ from chalicelib.domain.statuses import (
     job_id,
     may_follow,
 )
-from chalicelib.errors import Lost
-from chalicelib.store.due import rest
+from chalicelib.errors import Stale
+from chalicelib.store.due import unschedule
 from chalicelib.store.models import Build, Deployment, Job
-from chalicelib.store.moves import Move, change
 from chalicelib.store.reads import Page, find, find_all, get, page
+from chalicelib.store.writes import Write, change
 
 _J = TypeVar("_J", bound=Job)
 
@@ -38,9 +37,9 @@ def get_deployment(number: int) -> Deployment:
 
 
 def find_deployments(*numbers: int | None) -> dict[int | None, Deployment]:
-    """The deployments of these numbers as they are now, in one read; None is passed over."""
-    keys = [job_id("deploy", number) for number in numbers if number is not None]
-    return {row.number: row for row in find_all(Deployment, keys).values()}
+    """The deployments of these numbers as they are now, in one read; None is ignored."""
+    job_ids = [job_id("deploy", number) for number in numbers if number is not None]
+    return {row.number: row for row in find_all(Deployment, job_ids).values()}
 
 
 def list_jobs(kind: str, service_id: int, *, limit: int, before: int | None) -> Page[Job]:
@@ -86,25 +85,24 @@ def service_key(service_id: int, kind: str) -> str:
     return f"{service_id}#{kind}"
 
 
-def become(job: _J, status: BuildStatus | DeploymentStatus, *actions: Action) -> Move:
-    """Move a job to another status.
+def transition(job: _J, status: BuildStatus | DeploymentStatus, **values: Any) -> Write:
+    """Change a job's status, and set attributes with it.
 
-    Raises Lost where its table does not allow the step: the row was read before somebody else
-    moved it on.
+    Raises Stale where the transition table does not allow it: the row was read before another
+    worker changed it.
     """
     kind = "build" if isinstance(job, Build) else "deploy"
     if not may_follow(job.status, status, kind=kind):
-        raise Lost(f"{job.id} cannot go from {job.status} to {status}")
-    return change(job, Job.status.set(status), *actions)
+        raise Stale(f"{job.job_id} cannot go from {job.status} to {status}")
+    return change(job, status=status, **values)
 
 
-def end(
-    job: _J, status: BuildStatus | DeploymentStatus, *actions: Action, at: int, error: str = ""
-) -> Move:
-    """End a job: its last status, when, why if it did not succeed, and nothing due any more."""
-    last: list[Action] = [Job.finished_at.set(at), *rest()]
-    if error:
-        last.append(Job.error.set(error[:1000]))
+def finish(
+    job: _J, status: BuildStatus | DeploymentStatus, *, at: int, error: str = "", **values: Any
+) -> Write:
+    """End a job: its last status, the time, and no more timer. A job that succeeds has no error."""
     if status in {BuildStatus.SUCCESS, DeploymentStatus.SUCCESS}:
-        last.append(Job.progress.set(100))
-    return become(job, status, *last, *actions)
+        values |= {"progress": 100, "error": None}
+    elif error:
+        values["error"] = error[:1000]
+    return transition(job, status, finished_at=at, **unschedule(), **values)

@@ -1,35 +1,44 @@
-"""The tables: what is kept, under which keys, with which indexes.
+"""The tables: their rows, keys and indexes.
 
-Rows are changed by committing moves (`store.moves`), each on condition of the version that was
-read. No decision is taken from an index, which may lag: indexes list and remind. Times are whole
-seconds since 1970.
+Rows are changed by committing writes (`store.writes`), each on condition of the version that was
+read. Indexes may lag, so they only list rows and say which ones to read; no decision is taken from
+them. Times are whole seconds since 1970.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
+import msgspec
 from pynamodb.attributes import (
     Attribute,
-    BooleanAttribute,
     DiscriminatorAttribute,
     JSONAttribute,
+    MapAttribute,
     NumberSetAttribute,
     TTLAttribute,
     UnicodeAttribute,
     UnicodeSetAttribute,
     VersionAttribute,
 )
-from pynamodb.constants import NUMBER, PAY_PER_REQUEST_BILLING_MODE
+from pynamodb.constants import MAP, NUMBER, PAY_PER_REQUEST_BILLING_MODE
+from pynamodb.expressions.operand import Path
+from pynamodb.expressions.update import RemoveAction, SetAction
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
+from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.settings import settings
 
-# Short time-outs, few tries: GitHub hangs up after ten seconds, and so does a person.
+# Short time-outs and few tries: GitHub waits ten seconds for an answer.
 CONNECT_TIMEOUT = 1
 READ_TIMEOUT = 1
 MAX_RETRIES = 1  # PynamoDB reads no retry_configuration from a model, only this
 
-DUE = "y"  # the one value of `due`: an index needs a partition, and a row without it is not in it
+# The only value of `due`: an index needs a partition, and a row without the attribute is not in it.
+DUE = "y"
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+_RAW_MAP: MapAttribute[str, Any] = MapAttribute()
 
 
 class IntegerAttribute(Attribute[int]):
@@ -42,6 +51,43 @@ class IntegerAttribute(Attribute[int]):
 
     def deserialize(self, value: str) -> int:
         return int(value)
+
+
+class StructAttribute(Attribute[_S]):
+    """A struct, stored whole as one DynamoDB map.
+
+    Reading checks no grammar, so a stricter rule of a later version does not make old rows
+    unreadable. Fields that this version does not know are ignored.
+    """
+
+    attr_type = MAP
+
+    def __init__(self, struct: type[_S], **options: Any) -> None:
+        super().__init__(**options)
+        self._struct = struct
+
+    def serialize(self, value: _S) -> Any:
+        fields = msgspec.structs.asdict(value).items()
+        return _RAW_MAP.serialize({name: _thawed(each) for name, each in fields})
+
+    def deserialize(self, value: Any) -> _S:
+        stored = _RAW_MAP.deserialize(value)
+        known = {name: stored[name] for name in self._struct.__struct_fields__ if name in stored}
+        return self._struct(**{name: _frozen(each) for name, each in known.items()})
+
+    def set(self, value: Any) -> SetAction | RemoveAction:
+        # PynamoDB does not call a map attribute's `serialize` for a value that is not a dict.
+        return Path(self).set({MAP: self.serialize(value)})
+
+
+def _thawed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _meta(table: str) -> Any:
@@ -84,23 +130,23 @@ class Project(Model):
 
 
 class Service(Model):
-    """The thing deployed: where its code is, how it is built, which ECS service runs it.
+    """The thing that is deployed: its settings and the state of its releases.
 
-    `deploying` is the slot: the deployment under way. `waiting` gets the slot next; `current` is
-    the release that runs when nothing is under way. The three are numbers of deployments.
+    `active` is the deployment that owns the service now, `waiting` the next one, `current` the
+    release that runs when no deployment is active. All three are numbers of deployments.
     """
 
     Meta = _meta("services")
 
     class ByProject(GlobalSecondaryIndex["Service"]):
-        """A project's services but those deleted, newest first."""
+        """A project's services, newest first, without deleted ones."""
 
         Meta = _index_meta("project", AllProjection())
         listed_in = IntegerAttribute(hash_key=True)
         id = IntegerAttribute(range_key=True)
 
     class Due(GlobalSecondaryIndex["Service"]):
-        """Services that have to be looked at again, and when."""
+        """Services to reconcile, and when."""
 
         Meta = _index_meta("due", IncludeProjection(["version"]))
         due = UnicodeAttribute(hash_key=True)
@@ -112,41 +158,26 @@ class Service(Model):
     version = VersionAttribute()
     project_id = IntegerAttribute()
     listed_in = IntegerAttribute(null=True)
-    name = UnicodeAttribute()
-    git_url = UnicodeAttribute()
-    repository = UnicodeAttribute()
-    branch = UnicodeAttribute()
-    submodules = BooleanAttribute(default=False)
-    context_path = UnicodeAttribute()
-    dockerfile = UnicodeAttribute()
-    platforms = JSONAttribute()
-    build_args = JSONAttribute()
-    image_repository = UnicodeAttribute()
-    ecs_cluster = UnicodeAttribute(null=True)
-    ecs_service = UnicodeAttribute(null=True)
-    container = UnicodeAttribute(null=True)
-    webhook_secret = UnicodeAttribute(null=True)  # where it is kept, never the secret
-    auto_deploy = BooleanAttribute(default=False)
+    settings = StructAttribute(ServiceSettings)
     auto_deploy_paused = UnicodeAttribute(null=True)
-    # The newest push that was deployed by itself: repository.pushed_at, then build number.
+    # The newest push that was deployed automatically: repository.pushed_at, then build number.
     last_pushed_at = IntegerAttribute(default=0)
     last_pushed_build = IntegerAttribute(default=0)
-    # Builds that were under way when somebody deployed an image by hand.
+    # Builds that were open when an image was deployed by hand.
     overruled = NumberSetAttribute(null=True)
-    queued_minutes = IntegerAttribute()
-    build_minutes = IntegerAttribute()
-    deploy_minutes = IntegerAttribute()
     open_builds = NumberSetAttribute(null=True)
-    deploying = IntegerAttribute(null=True)
+    active = IntegerAttribute(null=True)
     waiting = IntegerAttribute(null=True)
     current = IntegerAttribute(null=True)
+    # The task definition to go back to when no release of Slipway is current or the owner of the
+    # ECS service chose another one.
     baseline = UnicodeAttribute(null=True)
     drift = UnicodeAttribute(null=True)
     due = UnicodeAttribute(null=True)
     due_at = IntegerAttribute(null=True)
     attention = UnicodeAttribute(null=True)
     dead_letters = UnicodeSetAttribute(null=True)
-    claimed_at = IntegerAttribute(null=True)
+    called_at = IntegerAttribute(null=True)
     created_at = IntegerAttribute()
     updated_at = IntegerAttribute()
     deleted_at = IntegerAttribute(null=True)
@@ -179,7 +210,7 @@ class Job(Model):
         opened = IntegerAttribute(range_key=True)
 
     class Due(GlobalSecondaryIndex["Job"]):
-        """Builds that have to be looked at again, and when."""
+        """Builds to reconcile, and when."""
 
         Meta = _index_meta("due", IncludeProjection(["kind", "status", "number"]))
         due = UnicodeAttribute(hash_key=True)
@@ -189,7 +220,7 @@ class Job(Model):
     all_index = All()
     project_index = ByProject()
     due_index = Due()
-    id = UnicodeAttribute(hash_key=True)
+    job_id = UnicodeAttribute(hash_key=True, attr_name="id")
     kind = DiscriminatorAttribute()
     version = VersionAttribute()
     number = IntegerAttribute()
@@ -216,31 +247,25 @@ class Job(Model):
     due_at = IntegerAttribute(null=True)
     attention = UnicodeAttribute(null=True)
     dead_letters = UnicodeSetAttribute(null=True)
-    claimed_at = IntegerAttribute(null=True)
+    called_at = IntegerAttribute(null=True)
     waits = IntegerAttribute(default=0)
 
 
 class Build(Job, discriminator="build"):
-    """One commit becoming one image. Its settings are copies: a service may change meanwhile."""
+    """One commit becoming one image. It copies its settings: the service may change meanwhile."""
 
-    git_url = UnicodeAttribute()
+    settings = StructAttribute(BuildSettings)
     git_ref = UnicodeAttribute()
-    submodules = BooleanAttribute(default=False)
-    context_path = UnicodeAttribute()
-    dockerfile = UnicodeAttribute()
-    platforms = JSONAttribute()
-    build_args = JSONAttribute()
     image = UnicodeAttribute()
     log_group = UnicodeAttribute()
     log_path = UnicodeAttribute(null=True)
     commit_message = UnicodeAttribute(null=True)
     author = UnicodeAttribute(null=True)
-    build_minutes = IntegerAttribute()
-    # Set for pushes alone: when GitHub says that it was pushed, and the delivery that told us.
+    # Only for builds that a push started: GitHub's time of the push, and the delivery's id.
     pushed_at = IntegerAttribute(null=True)
     delivery = UnicodeAttribute(null=True)
     codebuild_id = UnicodeAttribute(null=True)
-    # As the project has it when an attempt begins: asking CodeBuild again must be the same request.
+    # The project's credential when the attempt began: a repeated call must be the same request.
     git_credential = UnicodeAttribute(null=True)
     attempt = IntegerAttribute(default=0)
     attempt_at = IntegerAttribute(null=True)
@@ -249,16 +274,16 @@ class Build(Job, discriminator="build"):
 
 
 class Deployment(Job, discriminator="deploy"):
-    """One entry of a service's release ledger; nothing in it is edited but its status."""
+    """One entry of a service's release ledger; only its status changes after the fact."""
 
     image = UnicodeAttribute()
     reason = UnicodeAttribute(null=True)
     build_id = IntegerAttribute(null=True)
     task_definition = UnicodeAttribute(null=True)
     fingerprint = UnicodeAttribute(null=True)
-    # Numbers of deployments. restores: whose image and definition a rollback brings back;
-    # rollback_of: what a rollback leaves; replaced: what ran before; rollback_to: where a
-    # rollback of this release goes.
+    # Numbers of deployments. restores: the release whose image and definition a rollback brings
+    # back; rollback_of: the release that a rollback leaves; replaced: the release that ran before;
+    # rollback_to: the target of a rollback of this release.
     restores = IntegerAttribute(null=True)
     rollback_of = IntegerAttribute(null=True)
     replaced = IntegerAttribute(null=True)
@@ -266,7 +291,7 @@ class Deployment(Job, discriminator="deploy"):
 
 
 class Claim(Model):
-    """A string that one owner holds, or a counter, or who follows a repository."""
+    """A string that one row owns, or a counter, or the followers of a repository."""
 
     Meta = _meta("claims")
 
@@ -278,7 +303,7 @@ class Claim(Model):
 
 
 class Token(Model):
-    """An API token, known by its SHA-256 alone."""
+    """An API token, stored as its SHA-256."""
 
     Meta = _meta("tokens")
 
@@ -305,12 +330,12 @@ class Token(Model):
 
 
 class Receipt(Model):
-    """That something arrived and what came of it, kept until `expires_at`."""
+    """A delivery, a push or an idempotency key and its outcome, kept until `expires_at`."""
 
     Meta = _meta("receipts")
 
     class Deliveries(GlobalSecondaryIndex["Receipt"]):
-        """Deliveries of webhooks as each audience sees them, the one received last first."""
+        """Deliveries of webhooks as each audience sees them, the latest first."""
 
         Meta = _index_meta("deliveries", AllProjection())
         listed = UnicodeAttribute(hash_key=True)
@@ -329,7 +354,7 @@ class Receipt(Model):
 
 
 class History(Model):
-    """Who did what to which subject, when: written in the transaction that did it."""
+    """An audit entry: written in the transaction that makes the change."""
 
     Meta = _meta("history")
 
@@ -341,14 +366,14 @@ class History(Model):
         sequence = IntegerAttribute(range_key=True)
 
     class ByProject(GlobalSecondaryIndex["History"]):
-        """What was done to a project and its services, newest first."""
+        """Changes of a project and its services, newest first."""
 
         Meta = _index_meta("project", AllProjection())
         project_id = IntegerAttribute(hash_key=True)
         sequence = IntegerAttribute(range_key=True)
 
     class ByService(GlobalSecondaryIndex["History"]):
-        """What was done to a service, newest first."""
+        """Changes of a service, newest first."""
 
         Meta = _index_meta("service", AllProjection())
         service_id = IntegerAttribute(hash_key=True)

@@ -76,7 +76,7 @@ def find_all(model: type[_M], keys: Iterable[int | str]) -> dict[int | str, _M]:
         return {}
     with reading():
         rows = model.batch_get(wanted, consistent_read=True)
-        return {row.attribute_values["id"]: row for row in rows}
+        return {getattr(row, str(model._hash_keyname)): row for row in rows}
 
 
 def page(

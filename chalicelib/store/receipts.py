@@ -18,8 +18,8 @@ from chalicelib import clock
 from chalicelib.domain.deliveries import Outcome, Verdict, merged
 from chalicelib.errors import NotFound
 from chalicelib.store.models import Receipt
-from chalicelib.store.moves import Move
 from chalicelib.store.reads import Page, find, page
+from chalicelib.store.writes import Write
 
 # GitHub redelivers for three days; longer than that and to spare.
 KEEP_DELIVERIES = timedelta(days=30)
@@ -36,7 +36,7 @@ def audience(*, project_id: int | None = None, service_id: int | None = None) ->
 
 def note_delivery(
     delivery: str, facts: Mapping[str, Any], verdicts: Collection[Verdict], *, replace: bool
-) -> list[Move]:
+) -> list[Write]:
     """Write what a delivery led to, for all, then projects, then services; builds first.
 
     Each time counts, and adds its verdicts, on the one condition that there is room for them. The
@@ -45,21 +45,21 @@ def note_delivery(
     """
     at, now = clock.microseconds(), clock.now()
 
-    def note(who: str, theirs: Iterable[Verdict], told: Mapping[str, Any], *, newest: bool) -> Move:
-        said = {json.dumps(asdict(each), ensure_ascii=False) for each in theirs}
-        return Move(
+    def note(who: str, seen: Iterable[Verdict], facts: Mapping[str, Any], *, newest: bool) -> Write:
+        added = {json.dumps(asdict(each), ensure_ascii=False) for each in seen}
+        return Write(
             Receipt(_row_id(who, delivery)),
-            (
+            actions=(
                 Receipt.listed.set(who),
                 Receipt.received.set(at),
                 Receipt.created_at.set(Receipt.created_at | now),
                 Receipt.expires_at.set(datetime.fromtimestamp(now, UTC) + KEEP_DELIVERIES),
                 Receipt.times.add(1),
-                Receipt.outcome.set(told if newest else Receipt.outcome | told),
-                *([Receipt.verdicts.add(said)] if said else []),
+                Receipt.outcome.set(facts if newest else Receipt.outcome | facts),
+                *([Receipt.verdicts.add(added)] if added else []),
             ),
             condition=Receipt.verdicts.does_not_exist() | (size(Receipt.verdicts) < MAX_VERDICTS),
-            unless_moved=False,
+            versioned=False,
         )
 
     whole = {"delivery": delivery, **facts}

@@ -1,9 +1,9 @@
-"""Services: reading them, and the moves on their slot and their open builds."""
+"""Services: reading them, and the writes that change what they are busy with."""
 
-from chalicelib.store.due import look_again
+from chalicelib.store.due import schedule_at
 from chalicelib.store.models import Build, Deployment, Service
-from chalicelib.store.moves import Move, change
 from chalicelib.store.reads import find, get
+from chalicelib.store.writes import Write, add, change, discard
 
 
 def get_service(number: int) -> Service:
@@ -16,34 +16,30 @@ def find_service(number: int) -> Service | None:
     return find(Service, number)
 
 
-def hand_over(service: Service, waiting: Deployment | None, *, at: int) -> tuple[Move, ...]:
-    """The slot's holder has ended: the waiting deployment gets the slot, if there is one.
+def activate_waiting(service: Service, waiting: Deployment | None, *, at: int) -> list[Write]:
+    """The active deployment has ended: the waiting one, if any, becomes active.
 
-    Its time begins with the slot: what it waited for others is not counted against it.
+    Its deadline starts now: the time that it waited does not count.
     """
     if waiting is None:
-        return (change(service, Service.deploying.remove(), *look_again(at)),)
-    return (
-        change(
-            service,
-            Service.deploying.set(waiting.number),
-            Service.waiting.remove(),
-            *look_again(at),
-        ),
-        change(waiting, Deployment.deadline_at.set(at + service.deploy_minutes * 60)),
-    )
+        return [change(service, active=None, **schedule_at(at))]
+    deadline_at = at + service.settings.deploy_minutes * 60
+    return [
+        change(service, active=waiting.number, waiting=None, **schedule_at(at)),
+        change(waiting, deadline_at=deadline_at),
+    ]
 
 
-def open_build(service: Service, number: int) -> Move:
-    """Count a new build as open, provided the service was not deleted meanwhile."""
-    return Move(
+def open_build(service: Service, number: int) -> Write:
+    """Add a new build to the open ones, provided that the service was not deleted meanwhile."""
+    return Write(
         service,
-        (Service.open_builds.add({number}),),
+        {"open_builds": add(number)},
         condition=Service.id.exists() & Service.deleted_at.does_not_exist(),
-        unless_moved=False,
+        versioned=False,
     )
 
 
-def close_build(service: Service, build: Build) -> Move:
-    """An ended build is no longer open."""
-    return change(service, Service.open_builds.delete({build.number}))
+def close_build(service: Service, build: Build) -> Write:
+    """Take an ended build out of the open ones."""
+    return change(service, open_builds=discard(build.number))

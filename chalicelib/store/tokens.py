@@ -8,11 +8,11 @@ from pynamodb.exceptions import PynamoDBException
 from chalicelib import budget, clock
 from chalicelib.domain.tokens import Role, digest, is_token, new_token
 from chalicelib.errors import InvalidInput, NotFound, Unavailable
-from chalicelib.store.claims import next_number, owner_of, take
+from chalicelib.store.claims import claim, next_number, owner_of
 from chalicelib.store.history import record
 from chalicelib.store.models import Claim, Token
-from chalicelib.store.moves import ConditionFailed, commit, create, remove
 from chalicelib.store.reads import Page, find, page
+from chalicelib.store.writes import ConditionFailed, commit, create, remove
 
 logger = logging.getLogger("slipway")
 
@@ -68,7 +68,7 @@ def create_token(
         for_service=service_id,
         expires_at=clock.rfc3339(expires_at),
     )
-    commit(create(row), take(subject, row.id), trail)
+    commit(create(row), claim(subject, row.id), trail)
     return NewToken(row, secret)
 
 
@@ -89,8 +89,8 @@ def list_tokens(*, limit: int, before: int | None) -> Page[Token]:
 def revoke_token(row: Token, *, actor: str) -> None:
     """Refuse a token from the next request on; raises NotFound where somebody was faster."""
     subject = _subject(row.number)
-    claim = find(Claim, subject)
-    if claim is None:
+    number = find(Claim, subject)
+    if number is None:
         raise _missing(row.number)
     trail = record(
         subject,
@@ -101,7 +101,7 @@ def revoke_token(row: Token, *, actor: str) -> None:
     )
     try:
         # Being used changes the row; that it is there is what its claim says.
-        commit(remove(row, unless_moved=False), remove(claim), trail)
+        commit(remove(row, versioned=False), remove(number), trail)
     except ConditionFailed as lost:
         raise _missing(row.number) from lost
 

@@ -7,7 +7,7 @@ from typing import Any
 from chalice.app import Blueprint
 
 from chalicelib.correlation import working_on
-from chalicelib.pipeline.reconcile import reconcile
+from chalicelib.pipeline.reconcilers.loop import reconcile
 from chalicelib.settings import settings
 from chalicelib.store.claims import owner_of
 from chalicelib.triggers.invocations import Invocation, as_invoked
@@ -32,24 +32,24 @@ blueprint = Blueprint(__name__)
 def on_cloud_event(invocation: Invocation) -> None:
     """Reconcile whatever the event is about; events about others' builds and services are none."""
     with working_on(event_id=invocation.text("id")):
-        key = key_of(invocation.event)
-        if key is not None:
-            reconcile(key)
+        row_id = row_id_of(invocation.event)
+        if row_id is not None:
+            reconcile(row_id)
 
 
-def key_of(event: Any) -> str | None:
+def row_id_of(event: Any) -> str | None:
     """ "build-123" or "service-7", or None when the event is not about one of ours."""
     detail = event.get("detail") if isinstance(event, dict) else None
     if not isinstance(detail, dict):
         return None
     if event.get("source") == "aws.codebuild":
-        return _build_key(detail)
+        return _build_row(detail)
     if event.get("source") == "aws.ecs":
-        return _service_key(event.get("resources"))
+        return _service_row(event.get("resources"))
     return None
 
 
-def _build_key(detail: Mapping[str, Any]) -> str | None:
+def _build_row(detail: Mapping[str, Any]) -> str | None:
     """The log stream begins with the job's id: `build-123/<CodeBuild's own id>`."""
     information = detail.get("additional-information")
     logs = information.get("logs") if isinstance(information, dict) else None
@@ -59,7 +59,7 @@ def _build_key(detail: Mapping[str, Any]) -> str | None:
     return match[1] if match and ours else None
 
 
-def _service_key(resources: Any) -> str | None:
+def _service_row(resources: Any) -> str | None:
     first = resources[0] if isinstance(resources, list) and resources else None
     match = _ECS_SERVICE.fullmatch(first) if isinstance(first, str) else None
     return owner_of(f"ecs:{match[1]}/{match[2]}") if match else None

@@ -3,8 +3,8 @@
 from chalice.app import Blueprint, Rate
 
 from chalicelib.correlation import working_on
-from chalicelib.pipeline.attention import mark_dead_letters
-from chalicelib.pipeline.reconcile import reconcile_due
+from chalicelib.pipeline.reconcilers.dead_letters import mark_dead_letters
+from chalicelib.pipeline.reconcilers.loop import reconcile_due
 from chalicelib.triggers.invocations import Invocation, as_invoked
 
 # Left for the step under way when the time is up.

@@ -5,7 +5,7 @@ from typing import Any
 from chalice.app import Blueprint
 
 from chalicelib.correlation import working_on
-from chalicelib.pipeline.reconcile import read_message, reconcile
+from chalicelib.pipeline.reconcilers.loop import read_message, reconcile
 from chalicelib.settings import settings
 from chalicelib.triggers.invocations import Invocation, as_invoked
 

@@ -22,7 +22,7 @@ def rendered() -> dict[str, str]:
         os.environ.setdefault(name, value)
     import app  # noqa: F401  # declares every route
     from chalicelib.api.about import VERSION
-    from chalicelib.api.routing import ENDPOINTS
+    from chalicelib.api.http.endpoints import ENDPOINTS
     from infra.openapi.document import document
 
     described = document(ENDPOINTS, version=VERSION)

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.api.problems import Problem
-from chalicelib.api.routing import NUMBERED, Endpoint
+from chalicelib.api import views
+from chalicelib.api.http.endpoints import NUMBERED, Endpoint
+from chalicelib.api.http.problems import Problem
 from chalicelib.domain.statuses import TRANSITIONS
 from chalicelib.domain.tokens import Role
 from infra.openapi.examples import BODIES, IDS, OTHER_IDS
@@ -102,7 +103,7 @@ _HEADERS_OF_REFUSALS: Mapping[int, str] = {
 # What the fields of a type must be together; msgspec knows them one by one.
 _TARGET = ("ecs_cluster", "ecs_service", "container")
 _TOGETHER: Mapping[str, dict[str, Any]] = {
-    "NewService": {
+    "ServiceSettings": {
         "anyOf": [
             {"required": [*_TARGET], "properties": {each: {"type": "string"} for each in _TARGET}},
             {"properties": {each: {"type": "null"} for each in _TARGET}},
@@ -129,6 +130,8 @@ def document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str, Any]:
     schemas, components = _renamed(schemas, components)
     for name, together in _TOGETHER.items():
         components[name] |= together
+    for shape in (views.Build, views.Service):
+        _complete(components[shape.__name__])
     known = {repr(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in listed:
@@ -157,13 +160,20 @@ def document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str, Any]:
     }
 
 
+def _complete(schema: dict[str, Any]) -> None:
+    """An answer always has every setting; only a request may leave some of them out."""
+    schema["required"] = list(schema["properties"])
+    for member in schema["properties"].values():
+        member.pop("default", None)
+
+
 def _renamed(*parts: Any) -> Any:
     text = re.sub(r"\bPage_(\w+?)_(?=\")", r"\1Page", json.dumps(parts))
     return json.loads(re.sub(r"\bPage\[(?:\w+\.)*(\w+)\]", r"\1Page", text))
 
 
 def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
-    successes = (endpoint.status, *endpoint.other_statuses)
+    successes = (endpoint.status, *endpoint.documented.other_statuses)
     operation: dict[str, Any] = {
         "operationId": endpoint.view,
         "summary": endpoint.summary,
@@ -190,7 +200,7 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         operation["security"] = []
     else:
         operation["description"] = f"Needs a token of role {endpoint.role} or above."
-    operation |= copy.deepcopy(dict(endpoint.details))
+    operation |= copy.deepcopy(dict(endpoint.documented.details))
     if "requestBody" in operation:
         operation["requestBody"]["content"]["application/json"]["examples"] = BODIES[endpoint.view]
     return operation
@@ -198,7 +208,7 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def refusals_of(endpoint: Endpoint) -> list[int]:
     """The statuses that an endpoint may refuse with, as its declaration tells."""
-    found = {429, 500, 504, *endpoint.refusals}
+    found = {429, 500, 504, *endpoint.documented.refusals}
     if endpoint.role is not None:
         found |= {400, 401, 503}  # an unknown parameter, no token, no database
         if endpoint.role is not Role.VIEWER:
@@ -238,7 +248,7 @@ def _answer(endpoint: Endpoint, status: int, schemas: dict[str, Any]) -> dict[st
         "description": {201: "Created.", 202: "Accepted.", 204: "Done."}.get(status, "As asked."),
         "headers": _headers(*_headers_of(endpoint, status)),
     }
-    content = {kind: {"schema": {"type": "string"}} for kind in endpoint.media_types}
+    content = {kind: {"schema": {"type": "string"}} for kind in endpoint.documented.media_types}
     if endpoint.answer is not None:
         content = {"application/json": {"schema": schemas[repr(endpoint.answer)]}, **content}
     if content:
@@ -256,7 +266,7 @@ def _headers_of(endpoint: Endpoint, status: int) -> list[str]:
         names.append("ETag")
     if any(parameter.name == "cursor" for parameter in endpoint.query):
         names.append("Link")
-    return [*names, *endpoint.headers]
+    return [*names, *endpoint.documented.headers]
 
 
 def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chalicelib.api.bodies import MAX_BYTES
-from chalicelib.api.parameters import MAX_ID
+from chalicelib.api.http.bodies import MAX_BYTES
+from chalicelib.api.http.parameters import MAX_ID
 from chalicelib.api.webhooks import MAX_BYTES as MAX_DELIVERY_BYTES
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.embedded import MIDNIGHT, REGISTRY

@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 
 import app as the_app
-from chalicelib.api.routing import ENDPOINTS, Endpoint
+from chalicelib.api.http.endpoints import ENDPOINTS, Endpoint
 from chalicelib.domain.tokens import Role, new_token
 from tests.faults.trials import forked
 from tests.support.client import Api

@@ -299,7 +299,7 @@ def test_of_deployments_that_wait_the_newest_waits_on(world: World) -> None:
             int(world.cloud.deploy(f"hello@{world.digest}").body["deployment_id"]) for _ in range(3)
         )
         service = world.cloud.service()
-        assert service["deploying_deployment_id"] == running
+        assert service["active_deployment_id"] == running
         assert service["waiting_deployment_id"] == newest
         assert world.cloud.statuses(waiting) == ["superseded"]
 

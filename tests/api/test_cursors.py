@@ -7,8 +7,8 @@ from chalice.app import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.api import cursors
-from chalicelib.api.parameters import CURSOR, LIMIT, LOG_CURSOR, MAX_ID, parse_query
+from chalicelib.api.http import cursors
+from chalicelib.api.http.parameters import CURSOR, LIMIT, LOG_CURSOR, MAX_ID, parse_query
 from chalicelib.errors import InvalidInput
 from tests.support.builders import gateway_event
 from tests.support.client import Answer, Api

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.deliveries import Outcome, Verdict
-from chalicelib.store.moves import ConditionFailed, commit
 from chalicelib.store.receipts import MAX_VERDICTS, note_delivery
+from chalicelib.store.writes import ConditionFailed, commit
 from tests.faults.rows import rows
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer

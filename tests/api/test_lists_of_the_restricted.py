@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.refs import parse_branch
-from chalicelib.pipeline.services import MAX_FOLLOWERS, MAX_FOLLOWERS_OF_ALL_BRANCHES
+from chalicelib.domain.refs import Branch
+from chalicelib.pipeline.commands.followers import MAX_FOLLOWERS, MAX_FOLLOWERS_OF_ALL_BRANCHES
 from chalicelib.store.receipts import list_deliveries
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Api
 from tests.support.embedded import MINUTE, Cloud, add_followers, keep_secret, sha
+from tests.support.fields import read
 from tests.support.sdk import Calls, record_calls
 
 DELIVERIES = "/v1/webhooks/github/deliveries"
@@ -163,7 +164,7 @@ def test_everybody_who_follows_a_repository_finds_a_delivery_in_their_list(cloud
 def test_as_many_as_may_follow_a_repository_have_room_in_a_row(cloud: Cloud) -> None:
     """Of 400 KB, whatever their branches are called ("Constraints in Amazon DynamoDB")."""
     branch, secret = "\N{ROCKET}" * 200, "secretsmanager:slipway/" + "x" * 477
-    assert parse_branch(branch, field="branch") == branch
+    assert read(Branch, branch, "branch") == branch
     add_followers(range(900, 899 + MAX_FOLLOWERS_OF_ALL_BRANCHES), branch, secret)
     assert cloud.push(sha(1), delivery="d-1").status == 202
     services = cloud.api.get(f"{DELIVERIES}/d-1").body["services"]

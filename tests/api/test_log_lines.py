@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from chalice.local import LambdaContext
 
-from chalicelib.store import moves
+from chalicelib.store import writes
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers, wakeup_event
 from tests.support.client import Api
 from tests.support.embedded import Cloud, sha
@@ -72,7 +72,7 @@ def test_a_trigger_s_lines_name_its_message_or_event(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(moves, "time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr(writes, "time", SimpleNamespace(sleep=lambda _: None))
     cloud.push(sha(1))
     message, event, minute = wakeup_event("build-1"), codebuild_event("State"), schedule_event()
     logged = {}
@@ -82,7 +82,7 @@ def test_a_trigger_s_lines_name_its_message_or_event(
         caplog.clear()
         cloud.app.handler_map[name](sent, LambdaContext(name, 512, 30_000))
         logged[name] = lines(caplog)
-    assert logged["on_wakeup"][0]["message"].startswith("build-1 is moved by others")
+    assert logged["on_wakeup"][0]["message"].startswith("other workers keep changing build-1")
     assert logged["on_schedule"][-1]["level"] == "WARNING"
     for name, field, value in [
         ("on_wakeup", "message_id", message["Records"][0]["messageId"]),

@@ -43,11 +43,8 @@ def test_it_describes_every_route_and_no_other() -> None:
 def test_it_says_which_routes_need_no_token_and_which_fields_are_required() -> None:
     public = {name for name, (_, _, each) in OPERATIONS.items() if each.get("security") == []}
     assert public == {"get_health", "get_openapi", "get_docs", "receive_github"}
-    assert DOCUMENT["components"]["schemas"]["NewService"]["required"] == [
-        "name",
-        "git_url",
-        "image_repository",
-    ]
+    schemas = DOCUMENT["components"]["schemas"]
+    assert set(schemas["ServiceSettings"]["required"]) == {"name", "git_url", "image_repository"}
     assert [each["name"] for each in OPERATIONS["list_builds"][2]["parameters"]] == [
         "service_id",
         "limit",
@@ -68,7 +65,7 @@ def test_it_says_what_github_sends_and_gets() -> None:
 
 
 def test_it_says_that_build_args_are_not_for_secrets() -> None:
-    for name in ("NewService", "ServiceChanges", "NewBuild"):
+    for name in ("ServiceSettings", "ServiceChanges", "NewBuild"):
         schema = DOCUMENT["components"]["schemas"][name]
         assert "Not for secrets" in str(schema["properties"]["build_args"])
 

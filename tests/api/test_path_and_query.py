@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.api.parameters import MAX_ID, parse_id
+from chalicelib.api.http.parameters import MAX_ID, parse_id
 from chalicelib.errors import InvalidInput, NotFound
 
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from chalicelib import errors
-from chalicelib.api.problems import problem, status_of
+from chalicelib.api.http.problems import problem, status_of
 from chalicelib.errors import InvalidInput, SlipwayError
-from chalicelib.pipeline import builds  # noqa: F401  # loads every module that defines errors
+from chalicelib.pipeline.reconcilers import builds  # noqa: F401  # loads every module that defines errors
 
 
 def leaves(kind: type[SlipwayError] = SlipwayError) -> list[type[SlipwayError]]:
@@ -22,7 +22,7 @@ STATUSES = {
     "NotFound": 404,
     "Conflict": 409,
     "Rejected": 409,
-    "Lost": 409,
+    "Stale": 409,
     "Unavailable": 503,
 }
 
@@ -53,7 +53,7 @@ def test_a_body_that_is_too_large_or_of_another_type_has_the_status_for_that() -
 def test_headers_say_what_to_do_next() -> None:
     assert problem(errors.Unauthorized(""), request_id="r").headers["WWW-Authenticate"] == "Bearer"
     assert problem(errors.Unavailable(""), request_id="r").headers["Retry-After"] == "5"
-    assert problem(errors.Lost(""), request_id="r").headers["Retry-After"] == "1"
+    assert problem(errors.Stale(""), request_id="r").headers["Retry-After"] == "1"
 
 
 def test_a_problem_can_quote_anything() -> None:

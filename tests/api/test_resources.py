@@ -8,9 +8,9 @@ import pytest
 from chalicelib import clock
 from chalicelib.aws.clients import client as aws_client
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
-from chalicelib.store.jobs import end, get_build, opened, service_key
+from chalicelib.store.jobs import finish, get_build, opened, service_key
 from chalicelib.store.models import Build, Deployment, Service
-from chalicelib.store.moves import change, commit, create
+from chalicelib.store.writes import change, commit, create, discard
 from tests.support.builders import SHA, WEBHOOK_SECRET
 from tests.support.client import Api
 
@@ -45,11 +45,11 @@ def a_deployment(service: int, number: int, **columns: Any) -> Deployment:
 def a_built_build(api: Api, service: int) -> Build:
     """A build that succeeded, as the pipeline leaves it."""
     number = api.post(f"/v1/cicd/services/{service}/build", {}).body["build_id"]
-    commit(change(get_build(number), Build.status.set(BuildStatus.BUILDING)))
+    commit(change(get_build(number), status=BuildStatus.BUILDING))
     build = get_build(number)
     commit(
-        end(build, BuildStatus.SUCCESS, Build.image_digest.set(DIGEST), at=clock.now()),
-        change(Service.get(service), Service.open_builds.delete({number})),
+        finish(build, BuildStatus.SUCCESS, at=clock.now(), image_digest=DIGEST),
+        change(Service.get(service), open_builds=discard(number)),
     )
     return get_build(number)
 
@@ -124,7 +124,7 @@ def test_a_service_starts_with_sensible_settings(api: Api, project: int) -> None
         "build_minutes": 30,
         "deploy_minutes": 20,
         "current_deployment_id": None,
-        "deploying_deployment_id": None,
+        "active_deployment_id": None,
         "waiting_deployment_id": None,
         "drift": None,
         "attention": None,
@@ -260,7 +260,7 @@ def test_a_job_is_its_build_or_deployment_in_other_words(api: Api, service: int)
 def test_a_build_of_the_service_is_deployed_by_its_tag(api: Api, service: int) -> None:
     build = a_built_build(api, service)
     digest = a_pushed_image(build.image_tag)
-    commit(change(build, Build.image_digest.set(digest)))
+    commit(change(build, image_digest=digest))
     body = {"image_tag": f"myapp:{build.image_tag}", "reason": "<script>alert(1)</script>"}
     answer = api.post(f"/v1/cicd/services/{service}/deploy", body)
     assert answer.status == HTTPStatus.ACCEPTED, answer.text
@@ -270,7 +270,7 @@ def test_a_build_of_the_service_is_deployed_by_its_tag(api: Api, service: int) -
     assert deployment["image_tag"] == "myapp:master-1"
     assert (deployment["image_digest"], deployment["build_id"]) == (digest, 1)
     assert deployment["reason"] == "<script>alert(1)</script>"
-    assert api.get(f"/v1/services/{service}").body["deploying_deployment_id"] == 1
+    assert api.get(f"/v1/services/{service}").body["active_deployment_id"] == 1
     listed = api.get(f"/v1/cicd/services/{service}/deployments").body
     assert listed == {"items": [deployment], "next_cursor": None}
 
@@ -310,7 +310,7 @@ def test_a_rollback_goes_where_its_preview_said(api: Api, service: int) -> None:
     done = {"status": DeploymentStatus.SUCCESS, "progress": 100, "task_definition": "arn:1"}
     a_deployment(service, 101, image_digest=digest, **done)
     a_deployment(service, 102, image_digest=digest, rollback_to=101, **done)
-    commit(change(Service.get(service), Service.current.set(102)))
+    commit(change(Service.get(service), current=102))
     path = f"/v1/cicd/services/{service}/rollback"
     assert api.get(path).body["target"]["id"] == 101
     answer = api.post(path, {"reason": "it is on fire"})
@@ -319,7 +319,7 @@ def test_a_rollback_goes_where_its_preview_said(api: Api, service: int) -> None:
     assert (rollback["restores"], rollback["rollback_of"]) == (101, 102)
     assert rollback["reason"] == "it is on fire"
     shown = api.get(f"/v1/services/{service}").body
-    assert shown["deploying_deployment_id"] == rollback["id"]
+    assert shown["active_deployment_id"] == rollback["id"]
     assert shown["auto_deploy_paused"]
 
 
@@ -345,15 +345,15 @@ def log(api: Api, service: int) -> str:
     commit(
         change(
             get_build(1),
-            Build.status.set(BuildStatus.BUILDING),
-            Build.log_path.set("/slipway/builds/build-1/0f0f"),
+            status=BuildStatus.BUILDING,
+            log_path="/slipway/builds/build-1/0f0f",
         )
     )
     return "/v1/cicd/builds/1/logs"
 
 
 def finish_build() -> None:
-    commit(end(get_build(1), BuildStatus.FAILED, at=clock.now(), error="no"))
+    commit(finish(get_build(1), BuildStatus.FAILED, at=clock.now(), error="no"))
 
 
 def test_a_build_without_output_has_an_empty_log(api: Api, service: int) -> None:
@@ -411,13 +411,13 @@ def test_the_webhooks_secret_is_in_no_page_of_a_log(api: Api, log: str) -> None:
 def test_what_a_build_says_of_its_commit_and_its_end_is_cleaned(api: Api, service: int) -> None:
     api.post(f"/v1/cicd/services/{service}/build", {})
     commit(
-        end(
+        finish(
             get_build(1),
             BuildStatus.FAILED,
-            Build.commit_message.set(f"\x1b[31mUse {WEBHOOK_SECRET}\u202e"),
-            Build.author.set("Ada\u200f ghp_" + "a" * 36),
             at=clock.now(),
             error="BUILD FAILED:\nfatal: https://me:hunter2@github.com/x refused\r\n",
+            commit_message=f"\x1b[31mUse {WEBHOOK_SECRET}\u202e",
+            author="Ada\u200f ghp_" + "a" * 36,
         )
     )
     build = api.get("/v1/cicd/builds/1").body

@@ -8,7 +8,8 @@ from chalice.app import Chalice
 from chalice.test import Client
 
 from app import app
-from chalicelib.api.routing import ENDPOINTS, Routes, finish
+from chalicelib.api.http.endpoints import ENDPOINTS, Routes
+from chalicelib.api.http.middleware import complete
 from chalicelib.errors import Rejected
 from tests.support.builders import gateway_event
 from tests.support.client import Api
@@ -71,7 +72,7 @@ def test_a_location_leads_back_through_the_gateways_stage(api: Api) -> None:
 
 def broken_app() -> Chalice:
     broken = Chalice(app_name="broken", configure_logs=False)
-    broken.register_middleware(finish, "http")
+    broken.register_middleware(complete, "http")
     routes = Routes(__name__)
     declared = len(ENDPOINTS)
 

@@ -9,8 +9,9 @@ from typing import Any
 import boto3
 import pytest
 
-from chalicelib.api.logtext import clean_lines
+from chalicelib import known_secrets
 from chalicelib.aws import clients, secrets
+from chalicelib.domain.log_text import clean_lines
 from chalicelib.settings import settings
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers
 from tests.support.client import Answer
@@ -145,7 +146,7 @@ def test_a_secret_is_read_once_in_five_minutes_and_for_junk_once_in_thirty_secon
 def test_only_so_many_references_are_remembered(cloud: Cloud, calls: Calls) -> None:
     for number in range(101):
         secrets.read(keep_parameter("hush", f"/slipway/{number}"))
-    assert len(secrets._known) == 100
+    assert len(known_secrets._known) == 100
     calls.clear()
     secrets.read("ssm:/slipway/100")
     assert calls.counted == {}
@@ -295,8 +296,8 @@ def test_a_push_that_only_others_may_start_is_ignored_with_the_reason(cloud: Clo
     answer = cloud.push(sha(1), delivery="d-1")
     assert answer.status == 200
     assert answer.body["ignored"] == (
-        "no service that follows branch master of github.com/codertocat/hello-world is started by "
-        "what was signed with this secret"
+        "this delivery's secret starts no service that follows branch master of "
+        "github.com/codertocat/hello-world"
     )
     assert reasons(cloud, "d-1") == {cloud.service_id: OWN}
     assert cloud.push(sha(1), secret="of-own", delivery="d-2").status == 202
@@ -479,7 +480,7 @@ def test_no_secret_is_ever_in_an_answer_a_log_a_row_or_a_repr(
         "/v1/openapi.json",
     ):
         assert said(cloud.api.get(shown)) == 200
-    texts += [repr(secrets._known), caplog.text, json.dumps(everything_written())]
+    texts += [repr(known_secrets._known), caplog.text, json.dumps(everything_written())]
     texts += [f"{answer.headers} {answer.text}" for answer in answers]
     assert "slipway/hook" in caplog.text
     assert not [(canary, text) for canary in canaries for text in texts if canary in text]
@@ -489,7 +490,9 @@ def test_both_secrets_are_hidden_in_what_a_build_prints(cloud: Cloud, configure:
     reference = keep_secret("the-new-hush the-old-hush")
     configure(reference)
     secrets.read(reference)
-    shown = clean_lines(["echo the-new-hush", "and the-old-hush, too"])
+    shown = clean_lines(
+        ["echo the-new-hush", "and the-old-hush, too"], known_secrets.known_secrets()
+    )
     assert "hush" not in " ".join(shown)
 
 

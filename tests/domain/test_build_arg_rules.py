@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.build_args import parse_build_args
+from chalicelib.domain.build_args import BuildArgs
 from chalicelib.errors import InvalidInput
+from tests.support.fields import read
+
+
+def parse_build_args(value: object) -> dict[str, str]:
+    return dict(read(BuildArgs, value, "build_args"))
+
 
 REFUSED = [
     pytest.param(None, id="null"),

@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.credentials import parse_git_credential
+from chalicelib.domain.credentials import GitCredential
 from chalicelib.errors import InvalidInput
+from tests.support.fields import read
+
+
+def parse_git_credential(value: object) -> str:
+    return str(read(GitCredential, value, "git_credential"))
+
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3"
 

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from typing import get_args
 
 import pytest
 from docker_image.digest import InvalidDigest
@@ -10,19 +11,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.images import (
-    PLATFORMS,
+    Image,
     ImageReference,
+    ImageRepository,
+    Platform,
+    Platforms,
     build_id_of_tag,
+    image_reference,
     image_tag,
-    parse_image_reference,
-    parse_platforms,
-    parse_repository_name,
 )
 from chalicelib.errors import InvalidInput
+from tests.support.fields import read
 
 SHA = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
 DIGEST = "sha256:" + "a" * 64
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+
+PLATFORMS = set(get_args(Platform))
+
+
+def parse_image_reference(value: object) -> ImageReference:
+    return image_reference(read(Image, value, "image_tag"))
+
+
+def parse_repository_name(value: object) -> str:
+    """With the registry before it: docker reads a first part with a dot in it as a registry."""
+    sent = f"{ECR}/{value}" if isinstance(value, str) else value
+    return str(read(ImageRepository, sent, "image_repository"))
+
+
+def parse_platforms(value: object) -> list[str]:
+    return list(read(Platforms, value, "platforms"))
+
 
 BUILD_IDS = st.integers(min_value=1, max_value=10**18 - 1)
 SHAS = st.just("") | st.from_regex(r"[0-9a-f]{40}", fullmatch=True)

@@ -6,12 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.paths import (
-    parse_context_path,
-    parse_dockerfile_path,
-    parse_repository_path,
-)
+from chalicelib.domain.paths import ContextPath, RepositoryPath
 from chalicelib.errors import InvalidInput
+from tests.support.fields import read
+
+
+def parse_context_path(value: object) -> str:
+    return str(read(ContextPath, value, "context_path"))
+
+
+def parse_dockerfile_path(value: object) -> str:
+    return str(read(RepositoryPath, value, "dockerfile"))
+
 
 REFUSED = [
     pytest.param("", id="empty"),
@@ -75,7 +81,7 @@ def test_a_dockerfile_is_kept_as_it_is(value: str) -> None:
 @given(st.text() | st.from_regex(r"[A-Za-z0-9._/-]+", fullmatch=True))
 def test_an_accepted_path_is_normal_and_stays_inside(value: str) -> None:
     try:
-        path = parse_repository_path(value, field="path")
+        path = parse_dockerfile_path(value)
     except InvalidInput:
         return
     joined = os.path.normpath(os.path.join("/checkout", path))

@@ -4,10 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.repositories import Repository, parse_git_url
+from chalicelib.domain.repositories import GitUrl, Repository, repository_of
 from chalicelib.errors import InvalidInput
+from tests.support.fields import read
 
 HOSTS = frozenset({"github.com"})
+
+
+def parse_git_url(value: object, field: str = "git_url") -> Repository:
+    return repository_of(read(GitUrl, value, field, git_hosts=HOSTS))
+
 
 REFUSED = [
     pytest.param("", id="empty"),
@@ -64,13 +70,13 @@ REFUSED = [
 @pytest.mark.parametrize("value", REFUSED)
 def test_a_url_that_is_not_a_repository_of_an_allowed_host_is_refused(value: object) -> None:
     with pytest.raises(InvalidInput) as refused:
-        parse_git_url(value, hosts=HOSTS)
+        parse_git_url(value)
     assert (refused.value.code, refused.value.field) == ("invalid_git_url", "git_url")
 
 
 def test_a_password_in_a_url_is_not_repeated_in_the_error() -> None:
     with pytest.raises(InvalidInput) as refused:
-        parse_git_url("https://user:hunter2@github.com/a/b", hosts=HOSTS)
+        parse_git_url("https://user:hunter2@github.com/a/b")
     assert "hunter2" not in refused.value.detail
 
 
@@ -86,18 +92,18 @@ def test_a_password_in_a_url_is_not_repeated_in_the_error() -> None:
     ],
 )
 def test_a_repository_is_read_with_or_without_its_suffix(value: str, name: str) -> None:
-    assert parse_git_url(value, hosts=HOSTS) == Repository("github.com", "acme", name)
+    assert parse_git_url(value) == Repository("github.com", "acme", name)
 
 
 def test_the_url_keeps_the_case_of_the_path_and_the_key_does_not() -> None:
-    repository = parse_git_url("https://GITHUB.com/Acme/App", hosts=HOSTS)
+    repository = parse_git_url("https://GITHUB.com/Acme/App")
     assert repository.url == "https://github.com/Acme/App.git"
     assert repository.key == "github.com/acme/app"
 
 
 def test_the_error_names_the_field_that_was_asked_for() -> None:
     with pytest.raises(InvalidInput) as refused:
-        parse_git_url("no", hosts=HOSTS, field="repository")
+        parse_git_url("no", field="repository")
     assert refused.value.field == "repository"
 
 
@@ -107,13 +113,13 @@ def test_the_error_names_the_field_that_was_asked_for() -> None:
 )
 def test_the_url_of_a_repository_reads_back_as_the_repository(owner: str, name: str) -> None:
     repository = Repository("github.com", owner, name)
-    assert parse_git_url(repository.url, hosts=HOSTS) == repository
+    assert parse_git_url(repository.url) == repository
 
 
 @given(st.text() | st.text().map(lambda text: f"https://github.com/{text}"))
 def test_whatever_is_accepted_stays_on_its_host_and_in_its_place(value: str) -> None:
     try:
-        repository = parse_git_url(value, hosts=HOSTS)
+        repository = parse_git_url(value)
     except InvalidInput:
         return
     assert repository.url.removesuffix(".git") == value.removesuffix(".git")

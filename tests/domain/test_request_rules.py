@@ -1,5 +1,6 @@
 """Requests to AWS, compared whole."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -7,47 +8,61 @@ from botocore.session import get_session
 from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.requests import start_build_request, update_service_request
+from chalicelib.domain.service_settings import BuildSettings
 
-BUILD: dict[str, Any] = {
-    "project": "slipway-builds",
-    "token": "build-123-1",
-    "job_id": "build-123",
-    "git_url": "https://github.com/acme/app.git",
-    "git_ref": "main",
-    "git_sha": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
-    "git_credential": None,
-    "submodules": False,
-    "context_path": "services/api",
-    "dockerfile": "Dockerfile",
-    "platforms": ["linux/amd64", "linux/arm64"],
-    "build_args": {"VERSION": "1", "MESSAGE": 'it\'s "$(id)"\n\u20ac'},
-    "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app",
-    "image_tag": "main-6113728f27ae-123",
-    "log_group": "/slipway/builds",
-    "timeout_minutes": 30,
-}
+
+@dataclass(frozen=True)
+class ABuild:
+    """A build as its row describes it."""
+
+    settings: BuildSettings
+    job_id: str = "build-123"
+    attempt: int = 1
+    git_ref: str = "main"
+    commit_sha: str | None = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
+    git_credential: str | None = None
+    image: str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app"
+    image_tag: str = "main-6113728f27ae-123"
+    log_group: str = "/slipway/builds"
+
+
+SETTINGS = BuildSettings(
+    git_url="https://github.com/acme/app.git",
+    context_path="services/api",
+    platforms=("linux/amd64", "linux/arm64"),
+    build_args={"VERSION": "1", "MESSAGE": 'it\'s "$(id)"\n\u20ac'},
+)
+BUILD = ABuild(SETTINGS)
+TARGET = EcsTarget(cluster="main", service="hello", container="app")
+
+
+def request_for(build: ABuild) -> dict[str, Any]:
+    return start_build_request(build, project="slipway-builds")
 
 
 CREDENTIAL = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3"
 
 
-@given(st.fixed_dictionaries({name: st.text() for name, v in BUILD.items() if type(v) is str}))
-def test_nothing_that_is_asked_for_is_more_than_plain_text_in_one_of_our_variables(
-    asked: dict[str, str],
+@given(text=st.text(), setting=st.sampled_from(["git_url", "context_path", "dockerfile"]))
+def test_no_setting_is_more_than_plain_text_in_one_of_our_variables(
+    text: str, setting: str
 ) -> None:
-    """Not GIT_TRACE, which would tell the log what git sends, and no second secret."""
+    """Not GIT_TRACE, which would print what git sends into the log, and no second secret."""
+    build = ABuild(replace(SETTINGS, **{setting: text}), git_ref=text, commit_sha=text)
     names = {
         variable["name"]: variable["type"]
-        for variable in start_build_request(**{**BUILD, **asked})["environmentVariablesOverride"]
+        for variable in request_for(build)["environmentVariablesOverride"]
     }
     assert set(names.values()) == {"PLAINTEXT"}
     assert {name for name in names if name.startswith("GIT_")} == {"GIT_URL", "GIT_REF", "GIT_SHA"}
 
 
 def test_the_one_secret_is_the_project_s_git_credential() -> None:
-    variables = start_build_request(**{**BUILD, "git_credential": CREDENTIAL})[
+    variables = request_for(ABuild(SETTINGS, git_credential=CREDENTIAL))[
         "environmentVariablesOverride"
     ]
     assert [variable for variable in variables if variable["type"] != "PLAINTEXT"] == [
@@ -69,7 +84,7 @@ def test_a_build_is_started_with_variables_only() -> None:
         "IMAGE": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app",
         "IMAGE_TAG": "main-6113728f27ae-123",
     }
-    assert start_build_request(**BUILD) == {
+    assert request_for(BUILD) == {
         "projectName": "slipway-builds",
         "idempotencyToken": "build-123-1",
         "timeoutInMinutesOverride": 30,
@@ -88,13 +103,13 @@ def test_a_build_is_started_with_variables_only() -> None:
 
 def test_the_sdk_takes_the_start_of_a_build() -> None:
     shape = get_session().get_service_model("codebuild").shape_for("StartBuildInput")
-    assert ParamValidator().validate(start_build_request(**BUILD), shape).generate_report() == ""
+    assert ParamValidator().validate(request_for(BUILD), shape).generate_report() == ""
 
 
 @given(st.permutations(["A", "B", "C", "D"]))
 def test_the_order_of_build_args_does_not_change_the_request(names: list[str]) -> None:
-    one = start_build_request(**{**BUILD, "build_args": dict.fromkeys(names, "x")})
-    other = start_build_request(**{**BUILD, "build_args": dict.fromkeys("ABCD", "x")})
+    one = request_for(ABuild(replace(SETTINGS, build_args=dict.fromkeys(names, "x"))))
+    other = request_for(ABuild(replace(SETTINGS, build_args=dict.fromkeys("ABCD", "x"))))
     assert one == other
 
 
@@ -111,8 +126,7 @@ def test_a_service_is_updated_with_its_whole_configuration_and_the_circuit_break
         },
     }
     request = update_service_request(
-        cluster="main",
-        service="hello",
+        TARGET,
         task_definition="arn:aws:ecs:eu-west-1:123456789012:task-definition/hello:7",
         deployment_configuration=described,
     )
@@ -139,8 +153,7 @@ def test_a_service_is_updated_with_its_whole_configuration_and_the_circuit_break
 @pytest.mark.parametrize("described", [{}, {"maximumPercent": 200}])
 def test_a_service_without_a_circuit_breaker_gets_one(described: dict[str, Any]) -> None:
     request = update_service_request(
-        cluster="main",
-        service="hello",
+        TARGET,
         task_definition="hello:7",
         deployment_configuration=described,
     )

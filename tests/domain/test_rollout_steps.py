@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from chalicelib.domain.rollouts import Rollout, Step, decide_deploying, decide_idle
+from chalicelib.domain.rollouts import Rollout, Step, decide_active, decide_idle
 from chalicelib.domain.timing import WORKER_LIFE
 
 NOW, SOON, PAST = 10_000, 10_001, 9_999
@@ -37,7 +37,7 @@ def test_a_deployment_with_its_definition_is_rolled_out_once(
 ) -> None:
     seen = rollout(definition, state, *failed)
     steps = [
-        decide_deploying(wanted=WANTED, rollout=seen, now=NOW, deadline_at=deadline)
+        decide_active(wanted=WANTED, rollout=seen, now=NOW, deadline_at=deadline)
         for deadline in (NOW, PAST)
     ]
     assert steps == [in_time, late]
@@ -46,7 +46,7 @@ def test_a_deployment_with_its_definition_is_rolled_out_once(
 def test_a_rollout_that_ecs_has_not_judged_yet_is_not_repeated() -> None:
     seen = rollout(OTHER, "IN_PROGRESS", moving=WANTED)
     steps = [
-        decide_deploying(wanted=WANTED, rollout=seen, now=NOW, deadline_at=deadline)
+        decide_active(wanted=WANTED, rollout=seen, now=NOW, deadline_at=deadline)
         for deadline in (NOW, PAST)
     ]
     assert steps == [Step.WAIT, Step.FAIL]
@@ -56,7 +56,7 @@ def test_a_rollout_that_ecs_has_not_judged_yet_is_not_repeated() -> None:
 def test_a_deployment_without_a_definition_begins_unless_its_time_is_up(state: str) -> None:
     seen = rollout(OTHER, state, OTHER)
     steps = [
-        decide_deploying(wanted=None, rollout=seen, now=NOW, deadline_at=deadline)
+        decide_active(wanted=None, rollout=seen, now=NOW, deadline_at=deadline)
         for deadline in (SOON, PAST)
     ]
     assert steps == [Step.BEGIN, Step.FAIL]
@@ -66,30 +66,30 @@ def test_a_deployment_without_a_definition_begins_unless_its_time_is_up(state: s
 CLAIMS = {None: True, NOW - WORKER_LIFE - 1: True, NOW - WORKER_LIFE: False, NOW: False}
 
 
-@pytest.mark.parametrize(("claimed_at", "settled"), CLAIMS.items())
+@pytest.mark.parametrize(("called_at", "settled"), CLAIMS.items())
 @pytest.mark.parametrize("state", ["IN_PROGRESS", "COMPLETED"])
 def test_a_free_service_that_runs_what_it_should_rests_once_all_is_still(
-    state: str, claimed_at: int | None, settled: bool
+    state: str, called_at: int | None, settled: bool
 ) -> None:
     for wanted in (OTHER, None):
         step = decide_idle(
-            wanted=wanted, rollout=rollout(OTHER, state), ours=True, now=NOW, claimed_at=claimed_at
+            wanted=wanted, rollout=rollout(OTHER, state), ours=True, now=NOW, called_at=called_at
         )
         assert step is (Step.REST if settled and state == "COMPLETED" else Step.WAIT)
 
 
-@pytest.mark.parametrize(("claimed_at", "settled"), CLAIMS.items())
+@pytest.mark.parametrize(("called_at", "settled"), CLAIMS.items())
 def test_a_current_release_that_does_not_come_up_is_shown_once_all_is_still(
-    claimed_at: int | None, settled: bool
+    called_at: int | None, settled: bool
 ) -> None:
     failed = rollout(OTHER, "FAILED")
-    step = decide_idle(wanted=OTHER, rollout=failed, ours=True, now=NOW, claimed_at=claimed_at)
+    step = decide_idle(wanted=OTHER, rollout=failed, ours=True, now=NOW, called_at=called_at)
     assert step is (Step.SHOW if settled else Step.WAIT)
 
 
-@pytest.mark.parametrize(("claimed_at", "settled"), CLAIMS.items())
+@pytest.mark.parametrize(("called_at", "settled"), CLAIMS.items())
 def test_a_choice_of_somebody_else_is_shown_once_no_call_of_ours_is_in_the_air(
-    claimed_at: int | None, settled: bool
+    called_at: int | None, settled: bool
 ) -> None:
     for state, failed in product(STATES, ((), (WANTED,))):
         step = decide_idle(
@@ -97,12 +97,12 @@ def test_a_choice_of_somebody_else_is_shown_once_no_call_of_ours_is_in_the_air(
             rollout=rollout(OTHER, state, *failed),
             ours=False,
             now=NOW,
-            claimed_at=claimed_at,
+            called_at=called_at,
         )
         assert step is (Step.DRIFT if settled else Step.WAIT)
 
 
-@pytest.mark.parametrize(("claimed_at", "settled"), CLAIMS.items())
+@pytest.mark.parametrize(("called_at", "settled"), CLAIMS.items())
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize(
     ("failed", "moving", "expected"),
@@ -110,12 +110,12 @@ def test_a_choice_of_somebody_else_is_shown_once_no_call_of_ours_is_in_the_air(
 )
 def test_a_late_call_of_ours_is_healed_at_once_unless_that_is_known_not_to_help(
     state: str,
-    claimed_at: int | None,
+    called_at: int | None,
     settled: bool,
     failed: tuple[str, ...],
     moving: str,
     expected: Step,
 ) -> None:
     seen = rollout(OTHER, state, *failed, moving=moving)
-    step = decide_idle(wanted=WANTED, rollout=seen, ours=True, now=NOW, claimed_at=claimed_at)
+    step = decide_idle(wanted=WANTED, rollout=seen, ours=True, now=NOW, called_at=called_at)
     assert step is (Step.WAIT if expected is Step.SHOW and not settled else expected)

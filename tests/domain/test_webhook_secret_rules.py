@@ -5,15 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.webhook_secrets import (
+    OwnSecretReference,
     Signers,
     is_reference,
     is_signature,
     is_signed,
-    parse_own_reference,
     parse_secrets,
 )
 from chalicelib.errors import InvalidInput
 from tests.support.builders import signature
+from tests.support.fields import read
+
+
+def own_reference(value: object, *, prefix: str) -> str:
+    return str(read(OwnSecretReference, value, "webhook_secret", table_prefix=prefix))
+
 
 GITHUBS = "It's a Secret to Everybody"
 DIGEST = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
@@ -166,16 +172,16 @@ def test_what_has_three_words_is_one_secret_and_what_has_none_is_refused() -> No
 
 @pytest.mark.parametrize("name", OWN)
 def test_a_services_own_secret_is_named_below_the_installations_prefix(name: str) -> None:
-    assert parse_own_reference(name, prefix="slipway") == name
+    assert own_reference(name, prefix="slipway") == name
     assert is_reference(name)
     with pytest.raises(InvalidInput):
-        parse_own_reference(name, prefix="slipway-dev")
+        own_reference(name, prefix="slipway-dev")
 
 
 @pytest.mark.parametrize("value", NOT_OWN, ids=ascii)
 def test_anything_else_is_refused_and_not_repeated(value: object) -> None:
     with pytest.raises(InvalidInput) as refused:
-        parse_own_reference(value, prefix="slipway")
+        own_reference(value, prefix="slipway")
     assert (refused.value.code, refused.value.field) == ("invalid_webhook_secret", "webhook_secret")
     assert "hush" not in refused.value.detail
 
@@ -183,7 +189,7 @@ def test_anything_else_is_refused_and_not_repeated(value: object) -> None:
 @given(st.text() | st.from_regex(r"(ssm:/|secretsmanager:)slipway/[ -~]{0,20}", fullmatch=True))
 def test_what_is_accepted_stays_below_the_prefix_and_is_plain(value: str) -> None:
     try:
-        name = parse_own_reference(value, prefix="slipway")
+        name = own_reference(value, prefix="slipway")
     except InvalidInput:
         return
     assert name == value

@@ -68,7 +68,7 @@ def check() -> None:
     jobs, all_services = rows("jobs"), services()
     releases, made = deployments(jobs), builds(jobs)
     for service in all_services.values():
-        _check_slot(service, releases)
+        _check_active(service, releases)
     for name, job in jobs.items():
         if not has_ended(job["status"]):
             _check_open(name, job, all_services[job["service_id"]])
@@ -85,19 +85,19 @@ def check() -> None:
     _check_definitions(releases)
 
 
-def _check_slot(service: Row, known: dict[int, Row]) -> None:
-    name, slot, waiting = (
+def _check_active(service: Row, known: dict[int, Row]) -> None:
+    name, number, waiting = (
         f"service-{service['id']}",
-        service.get("deploying"),
+        service.get("active"),
         service.get("waiting"),
     )
-    if slot is not None:
-        holder = known.get(slot)
-        alive = holder is not None and holder["status"] in {"queued", "deploying"}
-        _require(alive, f"the slot of {name} is held by {slot}, which is over")
+    if number is not None:
+        active = known.get(number)
+        is_open = active is not None and active["status"] in {"queued", "deploying"}
+        _require(is_open, f"deployment {number} is active at {name}, and has ended")
         _require("due" in service, f"{name} deploys and is not due")
     if waiting is not None:
-        _require(slot is not None, f"{waiting} waits at {name} for nobody")
+        _require(number is not None, f"{waiting} waits at {name} for nobody")
         _require(known[waiting]["status"] == "queued", f"{waiting} waits and is not queued")
     current = service.get("current")
     if current is not None:
@@ -109,8 +109,8 @@ def _check_open(name: str, job: Row, service: Row) -> None:
         _require(job["number"] in service.get("open_builds", ()), f"{name} is not counted as open")
         _require("due" in job, f"{name} is open and not due")
     else:
-        places = {service.get("deploying"), service.get("waiting")}
-        _require(job["number"] in places, f"{name} is open and has no place")
+        known = {service.get("active"), service.get("waiting")}
+        _require(job["number"] in known, f"{name} is open, and neither active nor waiting")
 
 
 def _check_codebuild(jobs: dict[str, Row]) -> None:
@@ -201,8 +201,8 @@ def _check_deliveries() -> None:
 
 def _check_at_rest(service: Row) -> None:
     name = f"service-{service['id']}"
-    _require("deploying" not in service and "waiting" not in service, f"{name} is not at rest")
-    if "ecs_service" not in service or "deleted_at" in service:
+    _require("active" not in service and "waiting" not in service, f"{name} is not at rest")
+    if service["settings"]["ecs_service"] is None or "deleted_at" in service:
         return
     if "drift" in service:
         _check_drift(service)
@@ -234,7 +234,9 @@ def check_replaced() -> None:
         row["task_definition"]: row for row in deployments().values() if "task_definition" in row
     }
     for service in services().values():
-        if {"deploying", "drift", "deleted_at"} & service.keys() or "ecs_service" not in service:
+        if {"active", "drift", "deleted_at"} & service.keys():
+            continue
+        if service["settings"]["ecs_service"] is None:
             continue
         row = own.get(_primary(service))
         current = row is None or row["number"] == service.get("current")
@@ -243,14 +245,15 @@ def check_replaced() -> None:
 
 
 def _primary(service: Row) -> Any:
-    found = ecs.engine().service(service["ecs_cluster"], service["ecs_service"])
+    settings = service["settings"]
+    found = ecs.engine().service(settings["ecs_cluster"], settings["ecs_service"])
     return found.deployments[0].task_definition
 
 
 def is_watched(service: Row) -> bool:
     """Whether nothing is to be done but to see now and then that nobody else changed it."""
     again = service.get("due_at", 0) - clock.now()
-    return "due" in service and "claimed_at" not in service and 2 * PERIOD < again <= WATCH
+    return "due" in service and "called_at" not in service and 2 * PERIOD < again <= WATCH
 
 
 def _wanted(service: Row) -> str | None:

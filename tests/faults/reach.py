@@ -15,7 +15,7 @@ _PYNAMODB = {"batch_write", "query", "refresh", "save", "scan", "update"}
 
 
 def functions_that_call_aws() -> set[str]:
-    """`chalicelib.pipeline.builds:_start` for each function that calls AWS, however far below."""
+    """`chalicelib.aws.queue:wake` for each function that calls AWS, directly or not."""
     uses: dict[str, set[str]] = {}
     calling: set[str] = set()
     for path in sorted((ROOT / "chalicelib").rglob("*.py")):

@@ -77,8 +77,12 @@ def roll_out_what_failed(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("before", "spoil", "says"),
     [
-        (deploying, service(Service.deploying.remove()), "is open and has no place"),
-        (released, service(Service.deploying.set(1)), "is held by 1, which is over"),
+        (deploying, service(Service.active.remove()), "is open, and neither active nor waiting"),
+        (
+            released,
+            service(Service.active.set(1)),
+            "1 is active at service-1, and has ended",
+        ),
         (released, service(Service.waiting.set(1)), "1 waits at service-1 for nobody"),
         (deploying, service(Service.due.remove()), "deploys and is not due"),
         (deploying, service(Service.current.set(1)), "what service-1 runs is no success"),
@@ -112,7 +116,7 @@ def test_what_is_wrong_at_any_moment_is_said(
         (released, lambda _: run_on_ecs("hello:1"), "should run .*:2 and runs .*:1"),
         (released, service(Service.due.remove()), "neither at rest nor under way"),
         (released, service(Service.due_at.set(0)), "neither at rest nor under way"),
-        (released, service(Service.claimed_at.set(1)), "neither at rest nor under way"),
+        (released, service(Service.called_at.set(1)), "neither at rest nor under way"),
         (released, service(Service.drift.set("a lie")), "'a lie', which says nothing"),
         (released, service(Service.drift.set(THEIRS.format("hello:1"))), "and runs .*/hello:2"),
         (released, shows_its_own, "not deployed by Slipway', and it was"),

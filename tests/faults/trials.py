@@ -109,6 +109,6 @@ def is_at_rest() -> bool:
     busy = (
         row
         for row in services().values()
-        if "due" in row and ("drift" not in row or "claimed_at" in row)
+        if "due" in row and ("drift" not in row or "called_at" in row)
     )
     return ended and all(map(is_watched, busy))

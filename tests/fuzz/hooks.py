@@ -1,7 +1,6 @@
 """What schemathesis cannot read out of the document: values of our formats, and what not to do.
 
-A format's values are made by a simple grammar and kept where the product's own parser takes them,
-so that data which fits the document must be accepted.
+A format's values come from a simple grammar, filtered by the field's own type.
 """
 
 import os
@@ -11,66 +10,57 @@ from typing import Any
 import schemathesis
 from hypothesis import strategies as st
 
-from chalicelib.api import cursors
-from chalicelib.domain.credentials import parse_git_credential
-from chalicelib.domain.images import parse_image_reference, parse_repository_name
-from chalicelib.domain.paths import parse_repository_path
-from chalicelib.domain.refs import parse_branch, parse_git_ref
-from chalicelib.domain.repositories import parse_git_url
-from chalicelib.domain.webhook_secrets import parse_own_reference
+from chalicelib.api.http import cursors
+from chalicelib.domain.credentials import GitCredential
+from chalicelib.domain.images import Image, ImageRepository
+from chalicelib.domain.paths import RepositoryPath
+from chalicelib.domain.refs import Branch, GitRef
+from chalicelib.domain.repositories import GitUrl
+from chalicelib.domain.webhook_secrets import OwnSecretReference
 from chalicelib.errors import InvalidInput
+from tests.support.fields import read
 
 PLACE = "place-"
 
 
-def _taken_by(parse: Callable[[str], object]) -> Callable[[str], bool]:
-    def is_taken(text: str) -> bool:
+def _is_accepted(kind: Any) -> Callable[[str], bool]:
+    def accepts(text: str) -> bool:
         try:
-            parse(text)
+            read(kind, text, "field")
         except InvalidInput:
             return False
         return True
 
-    return is_taken
+    return accepts
 
 
-def _format(name: str, pattern: str, parse: Callable[[str], object]) -> None:
-    values = st.from_regex(pattern, fullmatch=True).filter(_taken_by(parse))
+def _format(name: str, pattern: str, kind: Any) -> None:
+    values = st.from_regex(pattern, fullmatch=True).filter(_is_accepted(kind))
     schemathesis.openapi.format(name, values)
 
 
-_format(
-    "git-url",
-    r"https://github\.com/[a-z][a-z0-9-]{0,20}/[a-z0-9_.-]{1,30}(\.git)?",
-    lambda text: parse_git_url(text, hosts=frozenset({"github.com"})),
-)
+_format("git-url", r"https://github\.com/[a-z][a-z0-9-]{0,20}/[a-z0-9_.-]{1,30}(\.git)?", GitUrl)
 _format(
     "git-credential",
     r"arn:aws:secretsmanager:eu-west-1:[0-9]{12}:secret:slipway/git/[a-z0-9/-]{1,20}-[A-Za-z0-9]{6}",
-    parse_git_credential,
+    GitCredential,
 )
-_format("git-ref", r"[A-Za-z0-9][A-Za-z0-9._/+@-]{0,40}|[0-9a-f]{40}", parse_git_ref)
-_format("git-branch", r"[^\x00-\x20~^:?*\[\\\x7f]{1,40}", parse_branch)
+_format("git-ref", r"[A-Za-z0-9][A-Za-z0-9._/+@-]{0,40}|[0-9a-f]{40}", GitRef)
+_format("git-branch", r"[^\x00-\x20~^:?*\[\\\x7f]{1,40}", Branch)
+_format("repository-path", r"[A-Za-z0-9._][A-Za-z0-9._/-]{0,40}", RepositoryPath)
+# docker reads a first part with a dot in it as another registry's host.
 _format(
-    "repository-path",
-    r"[A-Za-z0-9._][A-Za-z0-9._/-]{0,40}",
-    lambda text: parse_repository_path(text, field="path"),
-)
-# A first part with a dot in it would be another registry's host.
-_format(
-    "image-repository",
-    r"[a-z0-9]{2,9}([_-][a-z0-9]{1,9}){0,3}(/[a-z0-9]{1,9})?",
-    parse_repository_name,
+    "image-repository", r"[a-z0-9]{2,9}([_-][a-z0-9]{1,9}){0,3}(/[a-z0-9]{1,9})?", ImageRepository
 )
 _format(
     "image-reference",
     r"[a-z0-9]{1,9}(/[a-z0-9]{1,9})?(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}|@sha256:[0-9a-f]{64})",
-    parse_image_reference,
+    Image,
 )
 _format(
     "secret-reference",
     r"(ssm:/slipway/|secretsmanager:slipway/)[a-z0-9-]{1,20}",
-    lambda text: parse_own_reference(text, prefix="slipway"),
+    OwnSecretReference,
 )
 # A cursor is of one list, which is known when the request is.
 schemathesis.openapi.format("cursor", st.integers(1, 2**53).map(lambda number: f"{PLACE}{number}"))

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from app import app as the_app
-from chalicelib.api.routing import ENDPOINTS, Endpoint
+from chalicelib.api.http.endpoints import ENDPOINTS, Endpoint
 from tests.support.builders import WEBHOOK_SECRET, gateway_event, push_payload, signature, sqs_event
 from tests.support.embedded import Cloud
 from tests.support.events import codebuild_event, ecs_event, schedule_event

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from cfnlint.api import ManualArgs, lint
 
-from chalicelib.api.problems import Problem
+from chalicelib.api.http.problems import Problem
 from infra.package import EXAMPLE, ROOT, package_application, write_application
 
 

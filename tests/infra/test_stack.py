@@ -13,8 +13,8 @@ import yaml
 from cfnlint.api import ManualArgs, lint
 from moto import mock_aws
 
-from chalicelib.domain.credentials import parse_git_credential
-from chalicelib.domain.webhook_secrets import is_reference, parse_own_reference
+from chalicelib.domain.credentials import GitCredential
+from chalicelib.domain.webhook_secrets import OwnSecretReference, is_reference
 from chalicelib.errors import InvalidInput
 from chalicelib.settings import VARIABLES, read_settings
 from chalicelib.store.tables import create_tables
@@ -22,6 +22,7 @@ from infra.deploy import environment_of
 from infra.local.aws.queues import create_queues
 from infra.local.aws.resources import BUILD_MINUTES, QUEUED_MINUTES
 from infra.package import ROOT, stack_template
+from tests.support.fields import read
 
 REGION = "eu-west-1"
 
@@ -298,16 +299,17 @@ def test_a_build_may_read_git_credentials_alone(
     )
     assert found == "slipway/git/*"
     arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/{}-a1B2c3"
-    assert parse_git_credential(arn.format("git/shop"))
+    assert read(GitCredential, arn.format("git/shop"), "git_credential")
     webhook = resources["WebhookSecret"]["Properties"]["Name"]["Sub"]
     for prefix in ("slipway", "slipway-dev"):
-        own = parse_own_reference(f"secretsmanager:{prefix}/web", prefix=prefix)
+        place = f"secretsmanager:{prefix}/{{}}"
+        own = read(OwnSecretReference, place.format("web"), "secret", table_prefix=prefix)
         for name in (own.partition(":")[2], webhook.replace("${ResourcePrefix}", prefix)):
             assert not fnmatchcase(f"{name}-a1B2c3", found)
         with pytest.raises(InvalidInput):
-            parse_own_reference(f"secretsmanager:{prefix}/git/shop", prefix=prefix)
+            read(OwnSecretReference, place.format("git/shop"), "secret", table_prefix=prefix)
     with pytest.raises(InvalidInput):
-        parse_git_credential(arn.format("shop"))
+        read(GitCredential, arn.format("shop"), "git_credential")
 
 
 def test_the_outputs_are_the_environment_that_the_settings_read(stack: dict[str, Any]) -> None:

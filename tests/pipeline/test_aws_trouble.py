@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from chalicelib.pipeline import pushes, retries
+from chalicelib.pipeline import retries
+from chalicelib.pipeline.commands import pushes
 from chalicelib.settings import settings
-from chalicelib.store import moves
+from chalicelib.store import writes
 from tests.support.embedded import MIDNIGHT, MINUTE, Cloud, sha
 from tests.support.sdk import Killed, Trouble
 
@@ -170,7 +171,7 @@ def test_a_refused_rollout_fails_with_the_reason_and_frees_the_slot(
     cloud.begin_release(1)
     assert cloud.deployment(1)["status"] == "failed"
     assert "ECS RegisterTaskDefinition: refused" in cloud.deployment(1)["error"]
-    assert cloud.service()["deploying_deployment_id"] is None
+    assert cloud.service()["active_deployment_id"] is None
 
 
 def test_a_database_that_does_not_answer_twice_is_unavailable(
@@ -201,8 +202,8 @@ def test_transactions_that_meet_are_tried_again(
     cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(moves, "time", SimpleNamespace(sleep=waits.append))
-    monkeypatch.setattr(moves, "random", SimpleNamespace(uniform=max))
+    monkeypatch.setattr(writes, "time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr(writes, "random", SimpleNamespace(uniform=max))
     trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException")
     assert cloud.push(sha(1)).status == 202
     assert len(waits) == 2
@@ -212,9 +213,9 @@ def test_transactions_that_meet_are_tried_again(
 def test_a_caller_whose_rows_are_always_being_changed_is_told_to_try_again(
     cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (moves, retries):
+    for module in (writes, retries):
         monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _: None))
-    times = pushes.TRIES * moves.CONFLICT_TRIES
+    times = pushes.TRIES * writes.CONFLICT_TRIES
     trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=times)
     answer = cloud.push(sha(1))
     assert (answer.status, answer.body["code"]) == (503, "unavailable")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chalicelib.pipeline.reconcile import reconcile
+from chalicelib.pipeline.reconcilers.loop import reconcile
 from infra.local.aws import codebuild
 from tests.support.embedded import Cloud, sha
 from tests.support.sdk import Calls

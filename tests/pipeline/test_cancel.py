@@ -57,7 +57,7 @@ def test_a_running_build_is_stopped_and_then_ends(cloud: Cloud) -> None:
     cloud.settle()
     assert status_in_codebuild(cloud, number) == "STOPPED"
     assert cloud.build(number)["status"] == "cancelled"
-    assert cloud.service()["deploying_deployment_id"] is None
+    assert cloud.service()["active_deployment_id"] is None
 
 
 def test_a_build_that_is_done_before_it_can_be_stopped_is_not_deployed(cloud: Cloud) -> None:
@@ -68,7 +68,7 @@ def test_a_build_that_is_done_before_it_can_be_stopped_is_not_deployed(cloud: Cl
     cloud.finish_build(number)
     build = cloud.build(number)
     assert (build["status"], build["image_digest"]) == ("cancelled", None)
-    assert cloud.service()["deploying_deployment_id"] is None
+    assert cloud.service()["active_deployment_id"] is None
 
 
 def test_a_cancelled_build_makes_room_for_the_next(cloud: Cloud) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
-from chalicelib.pipeline.services import MAX_SECRETS
+from chalicelib.pipeline.commands.followers import MAX_SECRETS
 from chalicelib.store.receipts import get_delivery, verdicts_of
 from infra.local.machines import gateway
 from tests.faults.rows import builds, rows

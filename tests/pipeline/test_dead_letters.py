@@ -68,7 +68,7 @@ def test_a_dead_letter_marks_its_row_and_does_not_end_it(stuck: Cloud) -> None:
 def test_a_row_is_marked_once_for_a_letter(stuck: Cloud, caplog: pytest.LogCaptureFixture) -> None:
     mark(stuck)
     mark(stuck)
-    assert caplog.text.count("build-1 wants attention") == 1
+    assert caplog.text.count("build-1 needs attention") == 1
 
 
 def test_the_schedule_goes_on_and_the_mark_goes_when_the_work_is_done(stuck: Cloud) -> None:
@@ -131,7 +131,7 @@ def test_a_queue_that_does_not_answer_stops_no_schedule(
     trouble.refuse("sqs.ReceiveMessage", "AccessDenied", times=1)
     cloud.advance(MINUTE)
     cloud.pump.tick()
-    assert "dead letters not looked at" in caplog.text
+    assert "dead letters not read" in caplog.text
     assert cloud.build(1)["status"] == "building"
 
 

@@ -82,7 +82,7 @@ def test_an_ecs_service_that_is_gone_fails_the_deployment_with_the_reason(cloud:
     deployment = cloud.deployment(1)
     assert deployment["status"] == "failed"
     assert deployment["error"] == "there is no active ECS service nowhere in cluster main"
-    assert cloud.service()["deploying_deployment_id"] is None
+    assert cloud.service()["active_deployment_id"] is None
 
 
 def test_a_change_that_no_event_told_of_is_shown_within_the_hour(cloud: Cloud) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.tokens import Role
-from chalicelib.pipeline.reconcile import reconcile
+from chalicelib.pipeline.reconcilers.loop import reconcile
 from chalicelib.store.models import History, Project
-from chalicelib.store.moves import change, commit
 from chalicelib.store.projects import get_project
+from chalicelib.store.writes import change, commit
 from infra.local.aws import codebuild
 from tests.support.client import Api
 from tests.support.embedded import Cloud, sha
@@ -114,10 +114,10 @@ def test_changes_that_come_at_once_are_both_made(
     def overtaken(number: int) -> Project:
         mine = read(number)
         for other in others:
-            commit(change(read(number), Project.git_credential.set(other["git_credential"])))
+            commit(change(read(number), **other))
         return mine
 
-    monkeypatch.setattr("chalicelib.pipeline.services.get_project", overtaken)
+    monkeypatch.setattr("chalicelib.pipeline.commands.projects.get_project", overtaken)
     assert changed(api, name="store")["git_credential"] == ARN
     assert api.get("/v1/projects/1").body["name"] == "store"
 

@@ -16,7 +16,7 @@ def ends(cloud: Cloud) -> dict[str, object]:
     return {
         "builds": [(each["status"], each["deployment_id"]) for each in builds],
         "deployments": [(each["status"], each["replaced"]) for each in deployments],
-        "service": (service["current_deployment_id"], service["deploying_deployment_id"]),
+        "service": (service["current_deployment_id"], service["active_deployment_id"]),
         "on ECS": cloud.image_on_ecs().endswith(deployments[0]["image_digest"]),
         "rollouts": cloud.rollouts(),
         "CodeBuild": cloud.builds_in_codebuild(),

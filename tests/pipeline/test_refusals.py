@@ -8,8 +8,8 @@ import pytest
 from chalicelib import budget
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.timing import TOKEN_LIFE, WORKER_LIFE
-from chalicelib.errors import Lost
-from chalicelib.store.jobs import become, get_deployment
+from chalicelib.errors import Stale
+from chalicelib.store.jobs import get_deployment, transition
 from infra.local.aws import ecs
 from infra.local.aws.pump import TIMEOUTS_MS
 from tests.faults.use_cases import failed_with_no_way_back
@@ -99,7 +99,7 @@ def test_a_deployment_that_aws_never_answers_for_ends_after_its_deadline(
         cloud.tick()
     assert cloud.statuses(2) == ["failed"]
     assert "AWS does not answer" in cloud.deployment(2)["error"]
-    assert cloud.service()["deploying_deployment_id"] is None
+    assert cloud.service()["active_deployment_id"] is None
 
 
 def test_a_rollout_is_not_repeated_while_ecs_is_turning_back(cloud: Cloud) -> None:
@@ -169,8 +169,8 @@ def test_a_current_release_that_ecs_cannot_run_any_more_is_shown(cloud: Cloud) -
 
 def test_a_row_read_before_somebody_moved_it_is_lost_and_not_a_bug(cloud: Cloud) -> None:
     cloud.release(1)
-    with pytest.raises(Lost):
-        become(get_deployment(1), DeploymentStatus.DEPLOYING)
+    with pytest.raises(Stale):
+        transition(get_deployment(1), DeploymentStatus.DEPLOYING)
 
 
 def test_a_caller_is_told_to_try_again_before_anybody_hangs_up(

@@ -44,7 +44,7 @@ def test_a_push_becomes_a_running_service(cloud: Cloud) -> None:
     assert deployment["image_digest"] == digest
     assert deployment["task_definition"] == cloud.definition_on_ecs()
     assert service["current_deployment_id"] == 1
-    assert service["deploying_deployment_id"] is None
+    assert service["active_deployment_id"] is None
 
 
 def test_a_failed_release_leaves_the_one_before_running(cloud: Cloud) -> None:
@@ -61,7 +61,7 @@ def test_a_failed_release_leaves_the_one_before_running(cloud: Cloud) -> None:
     cloud.finish_rollout()
     assert cloud.image_on_ecs() == good
     assert cloud.service()["current_deployment_id"] == 3
-    assert cloud.service()["deploying_deployment_id"] is None
+    assert cloud.service()["active_deployment_id"] is None
     assert cloud.service()["drift"] is None
     assert cloud.statuses(1, 2, 3) == ["success"] * 3
 

@@ -3,45 +3,32 @@
 import threading
 from typing import Any
 
+import msgspec
 import pytest
 
+from chalicelib.domain.service_settings import ServiceSettings
 from chalicelib.errors import Conflict, InvalidInput, NotFound
-from chalicelib.pipeline.services import (
-    MAX_FOLLOWERS,
-    MAX_FOLLOWERS_OF_ALL_BRANCHES,
-    create_project,
-    create_service,
-    delete_service,
-    update_service,
-)
+from chalicelib.pipeline.commands.followers import MAX_FOLLOWERS, MAX_FOLLOWERS_OF_ALL_BRANCHES
+from chalicelib.pipeline.commands.projects import create_project
+from chalicelib.pipeline.commands.services import create_service, delete_service, update_service
 from chalicelib.store.claims import Follower, followers, owner_of, set_followers
 from chalicelib.store.models import Claim, History, Project, Service
-from chalicelib.store.moves import ConditionFailed, change, commit, create, remove
+from chalicelib.store.writes import ConditionFailed, add, change, commit, create, remove
 from tests.support.written import nothing_is_written
 
 REPOSITORY = "github.com/codertocat/hello-world"
 
 
-def settings_of(name: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "git_url": "https://github.com/Codertocat/Hello-World.git",
-        "repository": REPOSITORY,
-        "branch": "main",
-        "context_path": ".",
-        "dockerfile": "Dockerfile",
-        "platforms": ["linux/amd64"],
-        "build_args": {},
-        "image_repository": "myapp",
-        "ecs_cluster": "main",
-        "ecs_service": name,
-        "container": "app",
-        "auto_deploy": False,
-        "queued_minutes": 60,
-        "build_minutes": 30,
-        "deploy_minutes": 20,
-        **changes,
-    }
+def settings_of(name: str, **changes: Any) -> ServiceSettings:
+    settings = ServiceSettings(
+        name=name,
+        git_url="https://github.com/Codertocat/Hello-World.git",
+        image_repository="myapp",
+        ecs_cluster="main",
+        ecs_service=name,
+        container="app",
+    )
+    return msgspec.structs.replace(settings, **changes)
 
 
 @pytest.fixture
@@ -118,7 +105,7 @@ def test_a_service_without_a_target_is_given_a_whole_one(shop: Project) -> None:
         update_service(job, {"ecs_service": "job"}, actor="ann")
     assert (refused.value.code, refused.value.field) == ("incomplete_ecs_target", "ecs_cluster")
     whole = {"ecs_cluster": "main", "ecs_service": "job", "container": "app"}
-    assert update_service(job, whole, actor="ann").container == "app"
+    assert update_service(job, whole, actor="ann").settings.container == "app"
 
 
 def test_a_service_without_a_target_claims_none(shop: Project) -> None:
@@ -153,7 +140,7 @@ def test_only_so_many_services_follow_one_repository(shop: Project, web: Service
 def test_a_change_is_written_with_what_was_before(web: Service) -> None:
     changes = {"build_args": {"KEY": "secret"}, "dockerfile": "Dockerfile", "build_minutes": 60}
     changed = update_service(web, changes, actor="bob")
-    assert (changed.build_args, changed.build_minutes) == ({"KEY": "secret"}, 60)
+    assert (changed.settings.build_args, changed.settings.build_minutes) == ({"KEY": "secret"}, 60)
     entry = next(entry for entry in history_of("service-1") if entry[1] == "service.updated")
     assert entry == (
         "bob",
@@ -181,14 +168,13 @@ def test_another_name_frees_the_one_before(shop: Project, web: Service) -> None:
 def test_following_moves_with_the_branch_and_with_the_repository(web: Service) -> None:
     update_service(web, {"branch": "next"}, actor="ann")
     assert following() == {web.id: "next"}
-    elsewhere = {"repository": "github.com/a/b", "git_url": "https://github.com/a/b.git"}
-    update_service(web, elsewhere, actor="ann")
+    update_service(web, {"git_url": "https://github.com/a/b.git"}, actor="ann")
     assert following() == {}
     assert followers("github.com/a/b")[1] == {web.id: Follower(web.project_id, "next")}
 
 
 def test_another_target_has_no_release_of_ours_yet(web: Service) -> None:
-    commit(change(web, Service.current.set(7), Service.drift.set("x")))
+    commit(change(web, current=7, drift="x"))
     moved = update_service(web, {"ecs_service": "new"}, actor="ann")
     assert moved.current is None
     assert moved.drift is None
@@ -198,27 +184,26 @@ def test_another_target_has_no_release_of_ours_yet(web: Service) -> None:
 
 @pytest.mark.parametrize(
     "work",
-    [Service.deploying.set(1), Service.waiting.set(1), Service.open_builds.add({1})],
+    [{"active": 1}, {"waiting": 1}, {"open_builds": add(1)}],
     ids=["deploying", "waiting", "building"],
 )
 def test_a_busy_service_keeps_its_target_and_its_images_and_is_not_deleted(
     web: Service, work: Any
 ) -> None:
-    commit(change(web, work))
+    commit(change(web, **work))
     for changes in ({"ecs_service": "new"}, {"container": "c"}, {"image_repository": "other"}):
         assert refusal(update_service, web, changes, actor="ann") == ("service_busy", "")
     assert refusal(delete_service, web, actor="ann") == ("service_busy", "")
-    assert update_service(web, {"branch": "next"}, actor="ann").branch == "next"
+    assert update_service(web, {"branch": "next"}, actor="ann").settings.branch == "next"
 
 
 def test_switching_auto_deploy_on_ends_its_pause(web: Service) -> None:
-    commit(
-        change(web, Service.auto_deploy.set(True), Service.auto_deploy_paused.set("rolled back"))
-    )
+    update_service(web, {"auto_deploy": True}, actor="ann")
+    commit(change(Service.get(web.id), auto_deploy_paused="rolled back"))
     update_service(web, {"branch": "next"}, actor="ann")
     assert update_service(web, {"auto_deploy": False}, actor="ann").auto_deploy_paused
     resumed = update_service(web, {"auto_deploy": True}, actor="ann")
-    assert resumed.auto_deploy
+    assert resumed.settings.auto_deploy
     assert resumed.auto_deploy_paused is None
     details = [entry[2] for entry in history_of("service-1") if "resumed" in entry[2]]
     assert details[0]["resumed"] == "rolled back"
@@ -256,9 +241,9 @@ def test_services_that_come_at_once_all_follow_the_repository(shop: Project) -> 
 def test_a_deletion_that_lost_names_the_row_that_moved(shop: Project, web: Service) -> None:
     held = Claim.get("ecs:main/web")
     stale = Claim.get("ecs:main/web")
-    commit(change(held, Claim.owner.set("service-9")))
+    commit(change(held, owner="service-9"))
     with pytest.raises(ConditionFailed) as lost:
-        commit(create(Claim("free")), remove(stale), change(shop, Project.name.set("x")))
+        commit(create(Claim("free")), remove(stale), change(shop, name="x"))
     assert lost.value.rows == (stale,)
     with pytest.raises(ValueError, match="exclude each other"):
-        commit(remove(held), change(held, Claim.owner.set("x")))
+        commit(remove(held), change(held, owner="x"))

@@ -135,7 +135,7 @@ def test_a_rollout_that_never_ends_fails_at_its_deadline_and_ecs_goes_back(cloud
     failed = cloud.deployment(stuck)
     assert failed["status"] == "failed"
     assert failed["error"].startswith("not healthy after 20 minutes")
-    assert cloud.service()["deploying_deployment_id"] is None
+    assert cloud.service()["active_deployment_id"] is None
     cloud.settle()
     assert cloud.image_on_ecs() == image(cloud, good)
     cloud.finish_rollout()

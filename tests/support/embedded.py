@@ -17,11 +17,11 @@ from chalice.test import Client
 from moto import mock_aws
 
 import chalicelib.clock
-from chalicelib.aws import secrets
+from chalicelib import known_secrets
 from chalicelib.domain.tokens import Role
 from chalicelib.store.claims import Follower, followers, set_followers
-from chalicelib.store.moves import commit
 from chalicelib.store.tokens import create_token
+from chalicelib.store.writes import commit
 from infra.local.aws import clock, codebuild, ecs, resources
 from infra.local.aws.pump import Pump
 from infra.local.aws.queues import QUEUE, create_queues
@@ -65,7 +65,7 @@ class Cloud:
         monkeypatch.setattr(
             chalicelib.clock, "microseconds", lambda: int(self._now) * 1_000_000 + next(ticks)
         )
-        monkeypatch.setattr(secrets, "_known", {})
+        monkeypatch.setattr(known_secrets, "_known", {})
         create_queues()
         monkeypatch.setattr(resources, "create_tables", speed.create_tables)
         resources.create_resources("version: 0.2\n")

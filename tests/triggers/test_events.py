@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.triggers.events import key_of
+from chalicelib.triggers.events import row_id_of
 from tests.support.embedded import Cloud, put_image, sha
 from tests.support.events import codebuild_event, ecs_event
 from tests.support.sdk import Calls
@@ -15,14 +15,14 @@ from tests.support.sdk import Calls
 
 @pytest.mark.parametrize("kind", ["State", "Phase"])
 def test_an_event_of_our_project_names_the_build_by_its_log_stream(kind: str) -> None:
-    assert key_of(codebuild_event(kind, stream="build-42/8745a7a9-c340")) == "build-42"
+    assert row_id_of(codebuild_event(kind, stream="build-42/8745a7a9-c340")) == "build-42"
 
 
 @pytest.mark.parametrize(
     "stream", [None, "", "8745a7a9", "build-42", "build-/x", "deploy-1/x", "build-1x/x", 7]
 )
 def test_a_log_stream_that_is_not_ours_names_nothing(stream: Any) -> None:
-    assert key_of(codebuild_event("State", stream=stream)) is None
+    assert row_id_of(codebuild_event("State", stream=stream)) is None
 
 
 def test_a_codebuild_event_moves_the_build(cloud: Cloud) -> None:
@@ -100,4 +100,4 @@ def test_no_shape_of_an_event_breaks_the_handler(
     for name in path[:-1]:
         parent = parent[name]
     parent[path[-1]] = value
-    assert key_of(event) in {None, "build-1"}
+    assert row_id_of(event) in {None, "build-1"}

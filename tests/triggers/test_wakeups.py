@@ -6,7 +6,7 @@ import pytest
 from moto.sqs.models import sqs_backends
 
 from app import app
-from chalicelib.pipeline.reconcile import read_message
+from chalicelib.pipeline.reconcilers.loop import read_message
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
 from tests.support.builders import sqs_event
 from tests.support.embedded import Cloud, client, sha

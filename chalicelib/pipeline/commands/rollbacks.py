@@ -1,4 +1,4 @@
-"""Rollbacks: what one would do, and asking for it."""
+"""Requests for a rollback, and the preview of one."""
 
 from dataclasses import dataclass
 
@@ -6,33 +6,34 @@ from chalicelib import clock
 from chalicelib.aws import ecr, queue
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.errors import Conflict, NotFound
-from chalicelib.pipeline.deployments import (
+from chalicelib.pipeline.commands.deployments import require_target
+from chalicelib.pipeline.new_deployments import (
+    ReleaseImage,
+    audit_request,
     new_deployment,
-    requested,
-    require_target,
-    supersede,
+    supersede_waiting,
 )
-from chalicelib.pipeline.once import Once, remembered
-from chalicelib.pipeline.retries import on_fresh_service
+from chalicelib.pipeline.retries import retry_with_fresh_service
 from chalicelib.store.claims import next_number
-from chalicelib.store.due import look_again
-from chalicelib.store.jobs import end, find_deployments
+from chalicelib.store.due import schedule_at
+from chalicelib.store.idempotency import IdempotencyKey, record_key
+from chalicelib.store.jobs import find_deployments, finish
 from chalicelib.store.models import Deployment, Service
-from chalicelib.store.moves import Move, change, commit, create
+from chalicelib.store.writes import Write, change, commit, create
 
 _LONGEST_WALK = 20
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What a rollback would bring back; without a target, `reason` says why."""
+    """The release that a rollback would restore; without one, `reason` says why."""
 
     target: Deployment | None
     reason: str
 
 
 def preview(service: Service) -> Preview:
-    """What `request_rollback` would do now without a named deployment; changes nothing."""
+    """The effect of `request_rollback` now, without a named deployment; changes nothing."""
     try:
         require_target(service)
         return Preview(_target(service, None), "")
@@ -46,9 +47,9 @@ def request_rollback(
     actor: str,
     deployment_id: int | None,
     reason: str | None,
-    once: Once | None = None,
+    idempotency_key: IdempotencyKey | None = None,
 ) -> Deployment:
-    """Accept a return to an earlier release: it takes the slot at once, whoever holds it.
+    """Accept a return to an earlier release. It becomes active at once and ends the active one.
 
     Raises Conflict (nothing_to_roll_back, rollback_in_progress, already_running, not_deployable,
     service_not_configured), NotFound for a deployment of another service.
@@ -57,76 +58,76 @@ def request_rollback(
     def accept(service: Service) -> Deployment:
         require_target(service)
         target = _target(service, deployment_id)
-        leaving = service.deploying if service.deploying is not None else service.current
+        leaving = service.active if service.active is not None else service.current
         deployment = new_deployment(
             service,
             next_number("deployments"),
+            ReleaseImage(
+                target.image_repository,
+                target.image_digest or "",
+                target.image_tag,
+                build_id=target.build_id,
+                commit_sha=target.commit_sha,
+            ),
             actor=actor,
             trigger="rollback",
-            repository=target.image_repository,
-            digest=target.image_digest or "",
-            tag=target.image_tag,
             reason=reason,
-            build_id=target.build_id,
-            commit_sha=target.commit_sha,
             restores=target.number,
             rollback_of=leaving,
         )
-        commit(*_take_slot(service, deployment), *remembered(once, deployment.number))
+        commit(*_activate(service, deployment), *record_key(idempotency_key, deployment.number))
         return deployment
 
-    deployment = on_fresh_service(service, accept)
+    deployment = retry_with_fresh_service(service, accept)
     queue.wake(f"service-{service.id}")
     return deployment
 
 
-def _take_slot(service: Service, deployment: Deployment) -> list[Move]:
-    """The slot, the end of whoever held it or waited for it, and the pause: all or nothing."""
+def _activate(service: Service, rollback: Deployment) -> list[Write]:
+    """Make the rollback active, end the active and the waiting deployment, pause auto-deploy."""
     pause = (
-        f"deployment {deployment.number} rolls back to deployment {deployment.restores}; "
+        f"deployment {rollback.number} rolls back to deployment {rollback.restores}; "
         'resume with PATCH {"auto_deploy": true} or by deploying an image explicitly'
     )
-    moves = [
-        create(deployment),
+    writes = [
+        create(rollback),
         change(
             service,
-            Service.deploying.set(deployment.number),
-            Service.waiting.remove(),
-            Service.auto_deploy_paused.set(pause),
-            *look_again(clock.now()),
+            active=rollback.number,
+            waiting=None,
+            auto_deploy_paused=pause,
+            **schedule_at(clock.now()),
         ),
-        requested(deployment),
+        audit_request(rollback),
     ]
-    if service.deploying is not None:
-        holder = find_deployments(service.deploying)[service.deploying]
-        error = f"rolled back before it was done, by deployment {deployment.number}"
-        moves.append(end(holder, DeploymentStatus.ROLLED_BACK, at=clock.now(), error=error))
-    if service.waiting is not None:
-        moves.append(supersede(service.waiting, deployment))
-    return moves
+    if service.active is not None:
+        active = find_deployments(service.active)[service.active]
+        error = f"rolled back before it was done, by deployment {rollback.number}"
+        writes.append(finish(active, DeploymentStatus.ROLLED_BACK, at=clock.now(), error=error))
+    return [*writes, *supersede_waiting(service, rollback)]
 
 
 def _target(service: Service, wanted: int | None) -> Deployment:
-    rows = find_deployments(service.deploying, service.current, wanted)
-    holder = rows.get(service.deploying)
-    if holder is not None and holder.restores is not None:
+    rows = find_deployments(service.active, service.current, wanted)
+    active = rows.get(service.active)
+    if active is not None and active.restores is not None:
         raise Conflict(
-            f"deployment {holder.number} is rolling back already", code="rollback_in_progress"
+            f"deployment {active.number} is rolling back already", code="rollback_in_progress"
         )
     if wanted is not None:
-        return _named(service, wanted, rows.get(wanted), idle=holder is None)
+        return _named(service, wanted, rows.get(wanted), idle=active is None)
     current = rows.get(service.current)
-    return _nearest(service, current if holder else _before(current))
+    return _nearest(service, current if active else _before(current))
 
 
 def _named(service: Service, number: int, target: Deployment | None, *, idle: bool) -> Deployment:
     if target is None or target.service_id != service.id:
         raise NotFound(f"there is no deployment {number}", field="deployment_id")
     if idle and number == service.current:
-        raise Conflict(f"deployment {number} is what runs", code="already_running")
+        raise Conflict(f"deployment {number} runs already", code="already_running")
     if target.progress != 100 or target.task_definition is None:
         raise Conflict(
-            f"deployment {number} never ran well: its status is {target.status}",
+            f"deployment {number} was never healthy: its status is {target.status}",
             code="not_deployable",
         )
     if not ecr.exists(target.image_repository, target.image_digest or ""):

@@ -1,8 +1,8 @@
-"""Build output is hostile: what it may do to a terminal is taken out, what it gives away hidden.
+"""Build output is hostile text: control sequences are removed and secrets are hidden.
 
-Three things are hidden: secrets that this process knows, in whatever form and however they are
-split; keys of several lines; and what has the shape of a token. It takes time in proportion to the
-text, whatever the text.
+Three kinds of secrets are hidden: known ones in every encoding and however they are split, private
+keys of several lines, and texts that have the shape of a token. The time it takes is proportional
+to the length of the text.
 
 Control sequences are those of ECMA-48, section 5; the shapes of tokens are from their makers'
 documentation (AWS: "Understanding unique ID prefixes"; GitHub: "About authentication to GitHub";
@@ -13,8 +13,7 @@ RFC 7519 for JSON Web Tokens, RFC 7468 for keys).
 import re
 from collections.abc import Iterable, Sequence
 
-from chalicelib.api.masking import mask_known
-from chalicelib.pipeline.signatures import known_secrets
+from chalicelib.domain.masking import mask_known
 
 MASK = "***"
 
@@ -68,18 +67,19 @@ _FULL_LINE = 64  # RFC 7468, section 2
 _HEX = re.compile(r"[0-9a-fA-F]+")
 
 
-def clean_lines(lines: Iterable[str]) -> list[str]:
-    """Lines that follow each other, without control sequences and without what is secret.
+def clean_lines(lines: Iterable[str], secrets: Sequence[str]) -> list[str]:
+    """Consecutive lines without control sequences and without secrets, one for each line.
 
-    As many as were given. What is split between them and the lines before or after is hidden, too.
+    `secrets` are hidden in every encoding, also where line breaks split them or where they continue
+    beyond the first or the last line.
     """
-    shown = mask_known([_printable(line) for line in lines], known_secrets(), MASK)
+    shown = mask_known([_printable(line) for line in lines], secrets, MASK)
     return [_mask_shapes(line) for line in _mask_keys(shown)]
 
 
-def clean_text(text: str) -> str:
-    """A text of any number of lines as one line, without what `clean_lines` takes out."""
-    return " ".join(clean_lines(text.splitlines()))
+def clean_text(text: str, secrets: Sequence[str]) -> str:
+    """A text as one line, cleaned like `clean_lines`."""
+    return " ".join(clean_lines(text.splitlines(), secrets))
 
 
 def _printable(line: str) -> str:

@@ -1,4 +1,4 @@
-"""Pushes: every service that follows the repository and branch gets its build, once."""
+"""Deliveries of GitHub's webhook: each service that follows the pushed branch gets one build."""
 
 import hashlib
 import logging
@@ -13,27 +13,27 @@ from chalicelib.aws import queue
 from chalicelib.domain.deliveries import Outcome, Verdict
 from chalicelib.domain.pushes import Push, ignored_reason
 from chalicelib.domain.webhook_secrets import Signers
-from chalicelib.pipeline.builds import accept, new_build
-from chalicelib.pipeline.retries import again_if_lost
-from chalicelib.pipeline.services import MAX_SECRETS
+from chalicelib.pipeline.commands.followers import MAX_SECRETS
+from chalicelib.pipeline.new_builds import Commit, accept_build, new_build
+from chalicelib.pipeline.retries import retry_on_conflict
 from chalicelib.store.claims import Follower, followers, next_number
 from chalicelib.store.models import Build, Receipt, Service
-from chalicelib.store.moves import MAX_MOVES, ConditionFailed, Move, change, commit, create
 from chalicelib.store.reads import find, find_all
 from chalicelib.store.receipts import KEEP_DELIVERIES, note_delivery
+from chalicelib.store.writes import MAX_WRITES, ConditionFailed, Write, change, commit, create
 
 logger = logging.getLogger("slipway")
 
-# All webhooks of a repository are told of a push at once, and each may start builds of its own.
+# GitHub delivers a push to all webhooks of a repository at once, and each may start builds.
 TRIES = 2 * (MAX_SECRETS + 1)
-# Clocks apart, and to spare: a later push than any other for ever would be the newest for ever.
+# Far more than clocks differ. A push further ahead would stay the newest for too long.
 _AHEAD = timedelta(days=1)
 _LEFT = "it had started builds of services that do not follow it any more"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a delivery led to: builds started now, builds it had started before, or the reason."""
+    """The result of a delivery: the builds it started now or before, or the reason for none."""
 
     delivery: str
     started: tuple[Build, ...] = ()
@@ -42,24 +42,24 @@ class Decision:
 
 
 def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
-    """Start a build for each service that follows what was pushed, unless that was done before.
+    """Start a build for each service that follows the branch, unless this push started it before.
 
-    `signers` may start a service with a webhook secret of its own, or all that have none; the
-    answer says nothing of others.
+    `signers` may start services with a webhook secret of their own, or all services without one;
+    the result names no other service.
 
-    A push is known by what was pushed where and when, not by its delivery: the id of a delivery is
-    not signed, and several webhooks deliver one push.
-    Raises Unavailable when rows keep changing under it; delivered again it goes on from there.
+    A push is identified by its content and time, not by its delivery: the id of a delivery is not
+    signed, and several webhooks deliver one push. Raises Unavailable when rows keep changing; a
+    redelivery continues from there.
     """
     reason = ignored_reason(push) or _out_of_time(push)
     if reason:
         _note(delivery, _facts(push, reason), signers)
         return Decision(delivery, reason=reason)
-    return again_if_lost(lambda: _receive(delivery, push, signers), tries=TRIES)
+    return retry_on_conflict(lambda: _receive(delivery, push, signers), tries=TRIES)
 
 
 def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
-    """Note an event that nothing is done for."""
+    """Record a delivery of an event that has no effect."""
     reason = f"nothing is done for the event {event}"
     _note(delivery, {"event": event, "reason": reason}, signers)
     return Decision(delivery, reason=reason)
@@ -67,30 +67,30 @@ def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
 
 def _note(delivery: str, facts: Mapping[str, Any], signers: Signers) -> None:
     trace = note_delivery(delivery, facts, (), replace=signers.installation)
-    again_if_lost(lambda: _commit([], trace))
+    retry_on_conflict(lambda: _commit([], trace))
 
 
-def _commit(moves: Sequence[Move], trace: Sequence[Move]) -> None:
-    """Write `moves` and the trace; a record that is full takes no more, and stops nothing."""
+def _commit(writes: Sequence[Write], trace: Sequence[Write]) -> None:
+    """Commit `writes` with the trace of the delivery; leave out trace rows that are full."""
     try:
-        commit(*moves, *trace)
-    except ConditionFailed as lost:
-        full = {id(row) for row in lost.rows}
-        rest = [move for move in trace if id(move.row) not in full]
+        commit(*writes, *trace)
+    except ConditionFailed as failed:
+        full = {id(row) for row in failed.rows}
+        rest = [write for write in trace if id(write.row) not in full]
         if len(rest) + len(full) != len(trace):
             raise
         logger.warning("%d records of a delivery are full", len(full))
-        if moves or rest:
-            commit(*moves, *rest)
+        if writes or rest:
+            commit(*writes, *rest)
 
 
 def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     receipt = find(Receipt, _receipt_id(push))
     known = {int(k): int(v) for k, v in receipt.outcome["builds"].items()} if receipt else {}
     everybody, services = _followers(push, signers)
-    refused = {each.id for each in services if not signers.may_start(each.webhook_secret)}
-    theirs = known.keys() if signers.installation else known.keys() & everybody.keys()
-    had = {service: known[service] for service in theirs - refused}
+    refused = {each.id for each in services if not signers.may_start(each.settings.webhook_secret)}
+    visible = known.keys() if signers.installation else known.keys() & everybody.keys()
+    had = {service: known[service] for service in visible - refused}
     fresh = [each for each in services if each.id not in known and each.id not in refused]
     builds = _new_builds(delivery, push, fresh)
     started = {build.service_id: build.number for build in builds}
@@ -98,21 +98,16 @@ def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     reason = ""
     if not any(verdict.build_id for verdict in verdicts):
         reason = _LEFT if had else _why_none(push, everybody, signers, refused)
-    moves = [move for pair in zip(fresh, builds, strict=True) for move in accept(*pair)]
+    writes = [write for pair in zip(fresh, builds, strict=True) for write in accept_build(*pair)]
     if builds:
-        moves.append(_receive_once(receipt, push, delivery, known | started))
-    trace = note_delivery(
-        delivery,
-        _facts(push, reason),
-        verdicts,
-        replace=signers.installation,
-    )
-    room = MAX_MOVES - len(moves)
-    _commit(moves, trace[:room])
-    queue.wake(*(build.id for build in builds))
-    # Who gets no answer delivers again, and that tells the rest.
-    for first in range(room, len(trace), MAX_MOVES):
-        again_if_lost(partial(_commit, [], trace[first : first + MAX_MOVES]))
+        writes.append(_record_push(receipt, push, delivery, known | started))
+    trace = note_delivery(delivery, _facts(push, reason), verdicts, replace=signers.installation)
+    room = MAX_WRITES - len(writes)
+    _commit(writes, trace[:room])
+    queue.wake(*(build.job_id for build in builds))
+    # If this runs out of time, a redelivery writes the remaining rows.
+    for first in range(room, len(trace), MAX_WRITES):
+        retry_on_conflict(partial(_commit, [], trace[first : first + MAX_WRITES]))
     return Decision(delivery, tuple(builds), tuple(sorted(had.items())), reason)
 
 
@@ -120,24 +115,17 @@ def _new_builds(delivery: str, push: Push, services: list[Service]) -> list[Buil
     if not services:
         return []
     first = next_number("builds", len(services))
+    source = Commit(push.branch or "", push.sha, push, delivery)
     return [
-        new_build(
-            service,
-            first + index,
-            actor=f"github:{push.sender}",
-            git_ref=push.branch or "",
-            git_sha=push.sha,
-            push=push,
-            delivery=delivery,
-        )
-        for index, service in enumerate(services)
+        new_build(service, number, source, service.settings.build, actor=f"github:{push.sender}")
+        for number, service in enumerate(services, start=first)
     ]
 
 
 def _followers(push: Push, signers: Signers) -> tuple[dict[int, Follower], list[Service]]:
-    """Followers of the repository, and the services among them that follow this branch of it.
+    """The followers of the repository, and the services among them that follow this branch.
 
-    Whoever signed with a secret of their own is told of nobody who has another.
+    A delivery signed with a service's own secret sees only services that share it.
     """
     _, everybody = followers(push.repository)
     if not signers.installation:
@@ -148,7 +136,9 @@ def _followers(push: Push, signers: Signers) -> tuple[dict[int, Follower], list[
         }
     numbers = [number for number, each in everybody.items() if each.branch == push.branch]
     rows = find_all(Service, numbers).values()
-    services = [row for row in rows if row.deleted_at is None and row.branch == push.branch]
+    services = [
+        row for row in rows if row.deleted_at is None and row.settings.branch == push.branch
+    ]
     return everybody, sorted(services, key=lambda service: service.id)
 
 
@@ -181,8 +171,8 @@ def _why_none(
 ) -> str:
     if refused or not signers.installation:
         return (
-            f"no service that follows branch {push.branch} of {push.repository} is started by "
-            "what was signed with this secret"
+            f"this delivery's secret starts no service that follows branch {push.branch} of "
+            f"{push.repository}"
         )
     if not everybody:
         return f"no service builds {push.repository}"
@@ -190,7 +180,7 @@ def _why_none(
 
 
 def _out_of_time(push: Push) -> str | None:
-    """Once a push is forgotten it must not be taken for a new one."""
+    """Refuse pushes whose record may have expired: they would look new."""
     if push.pushed_at < clock.now() - KEEP_DELIVERIES.total_seconds():
         return f"it was pushed more than {KEEP_DELIVERIES.days} days ago; push again"
     if push.pushed_at > clock.now() + _AHEAD.total_seconds():
@@ -211,25 +201,25 @@ def _facts(push: Push, reason: str) -> dict[str, Any]:
 
 
 def _receipt_id(push: Push) -> str:
-    told = f"{push.repository} {push.ref} {push.sha} {push.pushed_at}"
-    return f"push:{hashlib.sha256(told.encode()).hexdigest()}"
+    content = f"{push.repository} {push.ref} {push.sha} {push.pushed_at}"
+    return f"push:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
-def _receive_once(
+def _record_push(
     receipt: Receipt | None, push: Push, delivery: str, builds: dict[int, int]
-) -> Move:
+) -> Write:
     outcome: dict[str, Any] = {
         "delivery": delivery,
         "builds": {str(key): value for key, value in builds.items()},
     }
     if receipt is not None:
-        return change(receipt, Receipt.outcome.set(outcome))
+        return change(receipt, outcome=outcome)
     now = clock.now()
     return create(
         Receipt(
             _receipt_id(push),
             created_at=now,
-            # Longer than any delivery of it is listened to.
+            # Twice as long as a delivery of the push is accepted.
             expires_at=datetime.fromtimestamp(now, UTC) + 2 * KEEP_DELIVERIES,
             outcome=outcome,
         )

@@ -11,8 +11,8 @@ import msgspec
 from chalice.app import Chalice
 from msgspec import Meta
 
-from chalicelib.api.problems import problem
-from chalicelib.api.routing import HEADERS
+from chalicelib.api.http.answers import HEADERS
+from chalicelib.api.http.problems import problem
 from chalicelib.errors import InvalidInput, NotFound, SlipwayError
 
 

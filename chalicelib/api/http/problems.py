@@ -11,10 +11,10 @@ from chalicelib.errors import (
     Conflict,
     Forbidden,
     InvalidInput,
-    Lost,
     NotFound,
     Rejected,
     SlipwayError,
+    Stale,
     Unauthorized,
     Unavailable,
 )
@@ -29,8 +29,8 @@ STATUSES: Mapping[type[SlipwayError], HTTPStatus] = {
     # AWS knows what was asked for and does not have it, or does not allow it: a state of things.
     Rejected: HTTPStatus.CONFLICT,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    # Two requests met; nothing is broken and nothing was done, so it is not a 5xx.
-    Lost: HTTPStatus.CONFLICT,
+    # Another request was faster. This one had no effect, so it is not a 5xx.
+    Stale: HTTPStatus.CONFLICT,
 }
 # Two ways for a request to be invalid have a status of their own.
 _BY_CODE: Mapping[str, HTTPStatus] = {
@@ -40,7 +40,7 @@ _BY_CODE: Mapping[str, HTTPStatus] = {
 _HEADERS: Mapping[type[SlipwayError], Mapping[str, str]] = {
     Unauthorized: {"WWW-Authenticate": "Bearer"},
     Unavailable: {"Retry-After": "5"},
-    Lost: {"Retry-After": "1"},
+    Stale: {"Retry-After": "1"},
 }
 _MAX_TEXT_LENGTH = 500
 

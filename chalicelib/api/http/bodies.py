@@ -1,34 +1,21 @@
-"""Request bodies: bytes become a strict typed value once, at the door."""
+"""Request bodies: bytes become a strict typed value, once."""
 
 import json
 import re
-import typing
-from collections.abc import Mapping
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from chalice.app import Request
 
+from chalicelib.domain.fields import decode
 from chalicelib.errors import InvalidInput
+from chalicelib.settings import settings
 
 MAX_BYTES = 256 * 1024
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
-# The code of a value that is wrong; a field that is not here has one of its own, invalid_<field>.
-FIELD_CODES: Mapping[str, str] = {
-    "branch": "invalid_git_ref",
-    "context_path": "invalid_path",
-    "dockerfile": "invalid_path",
-    "image_repository": "invalid_image",
-    "image_tag": "invalid_image",
-}
 _JSON_TYPE = re.compile(r"application/json\s*(?:;.*)?", re.ASCII | re.IGNORECASE)
-# What msgspec says of a value and of a name; its messages are its only interface for this.
-_AT = re.compile(r" - at `\$\.(?P<field>[A-Za-z0-9_]+)")
-_NAMED = re.compile(
-    r"Object (?P<what>missing required|contains unknown) field `(?P<field>.*)`", re.S
-)
 
 
 def raw_body(request: Request, *, limit: int = MAX_BYTES) -> bytes:
@@ -67,7 +54,7 @@ def read_body(request: Request, model: type[_S], *, optional: bool = False) -> _
     if not isinstance(value, dict):
         raise _unfit("the body is not a JSON object")
     _refuse_lone_surrogates(value)
-    return _convert(value, model)
+    return decode(model, value, settings())
 
 
 def decode_json(body: bytes) -> Any:
@@ -114,39 +101,6 @@ def _refuse_lone_surrogates(value: Any) -> None:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise _unfit("the body holds half a character (a lone surrogate)") from error
-
-
-def _convert(value: dict[str, Any], model: type[_S]) -> _S:
-    try:
-        return msgspec.convert(value, model)
-    except msgspec.ValidationError as error:
-        raise _explain(str(error), model) from error
-
-
-def _explain(message: str, model: type[msgspec.Struct]) -> InvalidInput:
-    """Our error for msgspec's message."""
-    named = _NAMED.match(message)
-    if named is not None:
-        missing = named["what"] == "missing required"
-        code = "missing_field" if missing else "unknown_field"
-        detail = "this field is required" if missing else "there is no such field here"
-        return InvalidInput(detail, code=code, field=named["field"])
-    at = _AT.search(message)
-    field = at["field"] if at else ""
-    code = FIELD_CODES.get(field, f"invalid_{field or 'body'}")
-    detail = message.partition(" - at ")[0]
-    if "matching regex" in detail:
-        detail = f"{field} must be {_meaning(model, field)}"
-    return InvalidInput(detail, code=code, field=field)
-
-
-def _meaning(model: type[msgspec.Struct], field: str) -> str:
-    """What a field must be, in the words that its type is described with."""
-    declared = next(each.type for each in msgspec.structs.fields(model) if each.name == field)
-    kinds = (declared, *typing.get_args(declared))
-    metas = [meta for kind in kinds for meta in getattr(kind, "__metadata__", ())]
-    meaning: str = next(meta.description for meta in metas if meta.description)
-    return meaning
 
 
 def _unfit(detail: str) -> InvalidInput:

@@ -1,6 +1,7 @@
-"""Requests that are done once, however often they are sent: a key of the caller's names each.
+"""Idempotency keys: a request that names one is done once, however often it is sent.
 
-What a key led to is written in the transaction that does it, so neither is there without the other.
+The key's outcome is written in the transaction that does the work, so neither exists without the
+other.
 """
 
 import hashlib
@@ -9,15 +10,15 @@ from datetime import UTC, datetime, timedelta
 from chalicelib import clock
 from chalicelib.errors import Conflict
 from chalicelib.store.models import Receipt
-from chalicelib.store.moves import Move, change, create
 from chalicelib.store.reads import find
 from chalicelib.store.receipts import is_over
+from chalicelib.store.writes import Write, change, create
 
 KEEP_KEYS = timedelta(hours=24)
 
 
-class Once:
-    """One use of `key` by the holder of a token, for `request` ("POST /v1/projects") and a body."""
+class IdempotencyKey:
+    """A `key` that the owner of a token sent with a request ("POST /v1/projects") and a body."""
 
     def __init__(self, *, token: int, request: str, key: str, body: bytes) -> None:
         used = f"{token} {request} {key}"
@@ -25,8 +26,8 @@ class Once:
         self._body = hashlib.sha256(body).hexdigest()
         self._expired: Receipt | None = None
 
-    def recall(self) -> int | None:
-        """The number of what this request made before; None where it is new.
+    def find(self) -> int | None:
+        """The number of what an earlier request with this key made; None for a new key.
 
         Raises Conflict (idempotency_key_reused) where the key came with another body.
         """
@@ -38,23 +39,25 @@ class Once:
             return None
         if receipt.outcome["body"] != self._body:
             raise Conflict(
-                "this key came with another body before; a new request needs a new key",
+                "this key came with another body before; send a new key with a new request",
                 code="idempotency_key_reused",
                 field="Idempotency-Key",
             )
         return int(receipt.outcome["made"])
 
-    def remember(self, made: int) -> Move:
-        """Note what the request made; of two that use one key at once, one cannot be committed."""
+    def record(self, made: int) -> Write:
+        """Store the number of what the request made.
+
+        Of two requests with one key at the same time, the second commit fails.
+        """
         outcome = {"body": self._body, "made": made}
         until = datetime.fromtimestamp(clock.now(), UTC) + KEEP_KEYS
         if self._expired is not None:
-            renewed = (Receipt.outcome.set(outcome), Receipt.expires_at.set(until))
-            return change(self._expired, *renewed)
+            return change(self._expired, outcome=outcome, expires_at=until)
         row = Receipt(self._id, created_at=clock.now(), expires_at=until, outcome=outcome)
         return create(row)
 
 
-def remembered(once: Once | None, made: int) -> tuple[Move, ...]:
-    """The move of a request that has a key, and none of one that has not."""
-    return () if once is None else (once.remember(made),)
+def record_key(key: IdempotencyKey | None, made: int) -> tuple[Write, ...]:
+    """The write for a request that sent a key; none for a request without one."""
+    return () if key is None else (key.record(made),)

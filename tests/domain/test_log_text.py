@@ -3,16 +3,20 @@
 import base64
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.api import logtext
-from chalicelib.api.logtext import MASK, clean_lines, clean_text
-from chalicelib.api.masking import PART, SHORTEST, mask_known
+from chalicelib.domain import log_text
+from chalicelib.domain.log_text import MASK
+from chalicelib.domain.masking import PART, SHORTEST, mask_known
+
+
+def clean_lines(lines: Iterable[str]) -> list[str]:
+    return log_text.clean_lines(lines, SECRETS)
 
 
 def clean(line: str) -> str:
@@ -126,11 +130,6 @@ def core(form: str, secret: str, text: str) -> str:
     return text[start : (before + len(secret.encode())) * 8 // 6]
 
 
-@pytest.fixture(autouse=True)
-def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logtext, "known_secrets", lambda: tuple(SECRETS))
-
-
 def pieces(text: str) -> set[str]:
     """What would give a text away."""
     return {text[at : at + PART] for at in range(len(text) - PART + 1)}
@@ -240,8 +239,8 @@ def test_digests_are_no_keys() -> None:
 
 def test_a_text_of_lines_becomes_one_line_without_secrets() -> None:
     text = f"Error:\r\n  no {SECRETS[0]}\n\x1b[31mred"
-    assert clean_text(text) == "Error:   no *** red"
-    assert clean_text("") == ""
+    assert log_text.clean_text(text, SECRETS) == "Error:   no *** red"
+    assert log_text.clean_text("", SECRETS) == ""
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+"""Answers: a view's result as an HTTP response, with its links and its ETag."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from chalice.app import Request, Response
+
+from chalicelib.api.http import cursors
+from chalicelib.api.http.requests import root
+
+# Headers of every answer that does not set them itself.
+HEADERS: Mapping[str, str] = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+
+# RFC 9110, section 8.8.3; weak tags compare equal to strong ones of the same value (13.1.2).
+_ENTITY_TAG = re.compile(r'(?:W/)?("[!#-~\x80-\xff]*")')
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A view's answer when it has more than a body.
+
+    `location` is a path below the root of this API. A body of type str is sent as it is. Its next
+    page is named by `next_place`; other bodies name it in their `next_cursor`.
+    """
+
+    body: Any
+    status: int | None = None
+    location: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    next_place: str | None = None
+    media_type: str = "text/plain; charset=utf-8"
+
+
+def as_reply(answer: Any) -> Reply:
+    """The answer of a view that returned a body only, or a whole Reply."""
+    return answer if isinstance(answer, Reply) else Reply(answer)
+
+
+def link_next(reply: Reply, request: Request, path: str, list_name: str) -> Reply:
+    """Add the cursor of the next page, also as a link (RFC 8288)."""
+    place = reply.next_place or getattr(reply.body, "next_cursor", None)
+    if not place:
+        return reply
+    cursor = cursors.seal(place, list_name)
+    query = urlencode({**(request.query_params or {}), "cursor": cursor})
+    link = ("Link", f'<{root(request)}{path}?{query}>; rel="next"')
+    if isinstance(reply.body, str):
+        return replace(reply, headers=(*reply.headers, link, ("X-Next-Cursor", cursor)))
+    body = msgspec.structs.replace(reply.body, next_cursor=cursor)
+    return replace(reply, body=body, headers=(*reply.headers, link))
+
+
+def respond(reply: Reply, request: Request, *, status: int, is_tagged: bool) -> Response:
+    """The HTTP response; 304 without a body if the caller has this very body already."""
+    headers: dict[str, str | list[str]] = {**dict(reply.headers)}
+    if reply.location:
+        headers["Location"] = root(request) + reply.location
+    body = _encode(reply, headers)
+    if is_tagged:
+        tag = _tag(body)
+        headers |= {"ETag": f"W/{tag}", "Cache-Control": "private, no-cache"}
+        if _matches(tag, request.headers.get("if-none-match", "")):
+            del headers["Content-Type"]
+            return Response("", headers=headers, status_code=304)
+    return Response(body, headers=headers, status_code=reply.status or status)
+
+
+def _encode(reply: Reply, headers: dict[str, str | list[str]]) -> str:
+    if reply.body is None:
+        return ""
+    if isinstance(reply.body, str):
+        headers["Content-Type"] = reply.media_type
+        return reply.body
+    headers["Content-Type"] = "application/json"
+    return msgspec.json.encode(reply.body).decode()
+
+
+def _tag(body: str) -> str:
+    """The entity tag of a body. It is sent as a weak one: API Gateway may compress the body."""
+    digest = hashlib.sha256(body.encode()).digest()[:15]
+    return f'"{base64.urlsafe_b64encode(digest).decode()}"'
+
+
+def _matches(tag: str, if_none_match: str) -> bool:
+    return if_none_match.strip() == "*" or tag in _ENTITY_TAG.findall(if_none_match)

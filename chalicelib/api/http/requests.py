@@ -1,0 +1,30 @@
+"""Facts about a request besides its path, query and body."""
+
+import re
+from typing import Any
+from urllib.parse import quote
+
+from chalice.app import Request
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+def request_id(request: Request) -> str:
+    """The caller's X-Request-Id if it is harmless, else Lambda's id of the request."""
+    sent = request.headers.get("x-request-id", "")
+    if _REQUEST_ID.fullmatch(sent):
+        return str(sent)
+    context: Any = request.lambda_context
+    return str(context.aws_request_id)
+
+
+def source_address(request: Request) -> str | None:
+    """The address that the request came from, as API Gateway saw it."""
+    address: str | None = request.context.get("identity", {}).get("sourceIp")
+    return address
+
+
+def root(request: Request) -> str:
+    """The path in front of ours: API Gateway adds the stage's name, a custom domain may not."""
+    path = str(request.context.get("path", request.path)).rstrip("/")
+    return quote("/".join(path.split("/")[: -request.path.count("/")]))

@@ -1,0 +1,162 @@
+"""Field types, and reading a JSON object into a struct of them.
+
+A field's type carries its grammar, limits and meaning:
+
+    ContextPath = Annotated[str, Meta(pattern=…, max_length=200, description=…), Rule(code=…)]
+
+msgspec checks the `Meta` of a value and writes the JSON schema from the same `Meta`, so that the
+OpenAPI document describes exactly what the API accepts. A `Rule` adds what a schema cannot say.
+"""
+
+import re
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from chalicelib.errors import InvalidInput
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+# Python's `$` also matches before a final line break.
+END = r"$(?!\n)"
+
+# msgspec has no other interface for this than the text of its error.
+_AT_FIELD = re.compile(r"`\$\.(?P<field>[A-Za-z0-9_]+)")
+_FIELD_NAMES = re.compile(
+    r"Object (?P<problem>missing required|contains unknown) field `(?P<field>.*)`", re.S
+)
+_CONSTRAINT = re.compile(r"matching regex|of length|<=|>=")
+
+
+class Installation(Protocol):
+    """The settings of the installation that decide whether it allows a value."""
+
+    @property
+    def git_hosts(self) -> frozenset[str]: ...
+
+    @property
+    def registry(self) -> str: ...
+
+    @property
+    def table_prefix(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The part of a field's type that a JSON schema cannot express.
+
+    `code` is the error code of a refused value; the default is `invalid_<field>`. `normal` turns a
+    value that fits the schema into the form that is stored, and raises ValueError for a value that
+    the installation does not allow. `explain` says why a value does not fit the schema.
+    """
+
+    code: str = ""
+    normal: Callable[[Any, Installation], Any] | None = None
+    explain: Callable[[Any], str] | None = None
+
+
+def decode(model: type[_S], value: Mapping[str, Any], installation: Installation) -> _S:
+    """Read a JSON object as a `model`, each field in its normal form.
+
+    Raises InvalidInput with the field: missing_field, unknown_field, or the code of the field.
+    """
+    try:
+        decoded = msgspec.convert(value, model)
+    except msgspec.ValidationError as error:
+        raise _refusal(str(error), model, value) from error
+    normal = {
+        field.name: _normal(field.type, current, installation, field=field.name)
+        for field in msgspec.structs.fields(model)
+        if (current := getattr(decoded, field.name)) is not None and current is not UNSET
+    }
+    return msgspec.structs.replace(decoded, **normal)
+
+
+def parse(kind: Any, value: object, installation: Installation, *, field: str) -> Any:
+    """Read one value as a field type; raises InvalidInput for `field`."""
+    try:
+        decoded = msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error), kind, value, field) from error
+    return _normal(kind, decoded, installation, field=field)
+
+
+def given(body: msgspec.Struct) -> dict[str, Any]:
+    """The fields that a request has set, by name."""
+    values = ((name, getattr(body, name)) for name in body.__struct_fields__)
+    return {name: value for name, value in values if value is not UNSET}
+
+
+def partial(
+    name: str, model: type[msgspec.Struct], meaning: str, *, only: Iterable[str] = ()
+) -> type[msgspec.Struct]:
+    """A struct like `model` in which no field is required; `only` names the fields to keep."""
+    kept = set(only) or set(model.__struct_fields__)
+    return msgspec.defstruct(
+        name,
+        [
+            (field.name, field.type | UnsetType, UNSET)
+            for field in msgspec.structs.fields(model)
+            if field.name in kept
+        ],
+        kw_only=True,
+        forbid_unknown_fields=True,
+        namespace={"__doc__": meaning},
+    )
+
+
+def _refusal(message: str, model: type[msgspec.Struct], value: Mapping[str, Any]) -> InvalidInput:
+    """The error for a message of msgspec about a whole object."""
+    names = _FIELD_NAMES.match(message)
+    if names is not None:
+        missing = names["problem"] == "missing required"
+        code = "missing_field" if missing else "unknown_field"
+        detail = "this field is required" if missing else "there is no such field here"
+        return InvalidInput(detail, code=code, field=names["field"])
+    at = _AT_FIELD.search(message)
+    if at is None:
+        return InvalidInput(message, code="invalid_body")
+    field = next(each for each in msgspec.structs.fields(model) if each.encode_name == at["field"])
+    return _invalid(message, field.type, value[at["field"]], at["field"])
+
+
+def _invalid(message: str, kind: Any, value: object, field: str) -> InvalidInput:
+    """The error for a value that does not fit the schema of its type."""
+    rule = _rule(kind)
+    detail = message.partition(" - at ")[0]
+    meaning = _meaning(kind)
+    if rule.explain is not None:
+        detail = rule.explain(value)
+    elif meaning and _CONSTRAINT.search(detail):
+        detail = f"{field} must be {meaning}"
+    return InvalidInput(detail, code=rule.code or f"invalid_{field}", field=field)
+
+
+def _normal(kind: Any, value: Any, installation: Installation, *, field: str) -> Any:
+    rule = _rule(kind)
+    if rule.normal is None:
+        return value
+    try:
+        return rule.normal(value, installation)
+    except ValueError as error:
+        code = rule.code or f"invalid_{field}"
+        raise InvalidInput(str(error), code=code, field=field) from error
+
+
+def _rule(kind: Any) -> Rule:
+    return next((part for part in _metadata(kind) if isinstance(part, Rule)), Rule())
+
+
+def _meaning(kind: Any) -> str:
+    found = (part.description for part in _metadata(kind) if isinstance(part, Meta))
+    return next((text for text in found if text), "")
+
+
+def _metadata(kind: Any) -> Iterable[Any]:
+    """The annotations of a type, or of a member of a union."""
+    for each in (kind, *typing.get_args(kind)):
+        yield from getattr(each, "__metadata__", ())

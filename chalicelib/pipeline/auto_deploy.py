@@ -1,0 +1,26 @@
+"""Whether the image of a build is deployed automatically."""
+
+from chalicelib.domain.pushes import later
+from chalicelib.store.models import Build, Service
+
+
+def why_not_deployed(service: Service, build: Build) -> str | None:
+    """The reason why a successful build is not deployed automatically; None if it is."""
+    if service.deleted_at is not None:
+        return "the service was deleted"
+    if build.trigger != "push":
+        return "builds asked for by hand are deployed by hand"
+    if not service.settings.auto_deploy:
+        return "auto_deploy is off"
+    if service.auto_deploy_paused:
+        return f"auto-deploy is paused: {service.auto_deploy_paused}"
+    if service.settings.target is None:
+        return "the service has no ECS target"
+    if service.settings.branch != build.git_ref:
+        return f"the service follows {service.settings.branch} now"
+    if build.number in (service.overruled or ()):
+        return "an image was deployed by hand after this push"
+    newest = (service.last_pushed_at, service.last_pushed_build)
+    if not later((build.pushed_at or 0, build.number), newest):
+        return f"build {service.last_pushed_build} of a later push was deployed already"
+    return None

@@ -1,0 +1,1 @@
+"""What callers and pushes ask for: one verb, one public function, one transaction."""

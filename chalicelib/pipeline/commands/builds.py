@@ -1,0 +1,39 @@
+"""Requests for a build."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from chalicelib.aws import queue
+from chalicelib.domain.refs import is_commit_sha
+from chalicelib.pipeline.new_builds import Commit, accept_build, new_build
+from chalicelib.store.claims import next_number
+from chalicelib.store.idempotency import IdempotencyKey, record_key
+from chalicelib.store.models import Build, Service
+from chalicelib.store.writes import commit
+
+
+def request_build(
+    service: Service,
+    *,
+    actor: str,
+    git_ref: str,
+    options: Mapping[str, Any],
+    idempotency_key: IdempotencyKey | None = None,
+) -> Build:
+    """Accept a build of `git_ref`, a branch, a tag or a commit's SHA.
+
+    `options` are `BuildOptions` by name that replace the service's own. Raises Stale when the
+    service was deleted meanwhile.
+    """
+    build = new_build(
+        service,
+        next_number("builds"),
+        Commit(git_ref, git_ref if is_commit_sha(git_ref) else ""),
+        msgspec.structs.replace(service.settings.build, **options),
+        actor=actor,
+    )
+    commit(*accept_build(service, build), *record_key(idempotency_key, build.number))
+    queue.wake(build.job_id)
+    return build

@@ -1,0 +1,126 @@
+"""Requests for a deployment."""
+
+from chalicelib.aws import ecr, queue
+from chalicelib.domain.images import ImageReference, build_id_of_tag
+from chalicelib.domain.statuses import BuildStatus
+from chalicelib.errors import Conflict, Forbidden, NotFound
+from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, new_deployment
+from chalicelib.pipeline.retries import retry_with_fresh_service
+from chalicelib.settings import settings
+from chalicelib.store.claims import next_number
+from chalicelib.store.idempotency import IdempotencyKey, record_key
+from chalicelib.store.jobs import find_build
+from chalicelib.store.models import Build, Deployment, Service
+from chalicelib.store.writes import Write, change, commit
+
+
+def request_deployment(
+    service: Service,
+    *,
+    actor: str,
+    image: ImageReference,
+    reason: str | None,
+    idempotency_key: IdempotencyKey | None = None,
+) -> Deployment:
+    """Accept the deployment of an image by the tag of a build of the service, or by its digest.
+
+    Raises Conflict (service_not_configured), Forbidden (image_not_allowed), NotFound
+    (image_not_found).
+    """
+    require_target(service)
+    found = _resolve(service, image)
+    number = next_number("deployments")
+
+    def accept(service: Service) -> Deployment:
+        require_target(service)
+        deployment = new_deployment(
+            service, number, found, actor=actor, trigger="manual", reason=reason
+        )
+        commit(
+            *enqueue(service, deployment),
+            *_overrule_open_builds(service),
+            *record_key(idempotency_key, number),
+        )
+        return deployment
+
+    deployment = retry_with_fresh_service(service, accept)
+    queue.wake(f"service-{service.id}")
+    return deployment
+
+
+def require_target(service: Service) -> None:
+    """Raises Conflict (service_not_configured) for a service without an ECS target."""
+    if service.settings.target is None:
+        raise Conflict(
+            f"service {service.id} has no ECS target: set ecs_cluster, ecs_service and container",
+            code="service_not_configured",
+        )
+
+
+def _overrule_open_builds(service: Service) -> list[Write]:
+    """The open builds come from earlier pushes, so they must not replace this deployment."""
+    if not service.open_builds:
+        return []
+    return [change(service, overruled=set(service.open_builds))]
+
+
+def _resolve(service: Service, image: ImageReference) -> ReleaseImage:
+    """The exact image, and its build if a tag names one."""
+    _require_own_repository(service, image)
+    repository = service.settings.image_repository
+    build = _build_of(service, image.tag) if image.tag else None
+    if image.tag and build is None:
+        if ecr.digest_of(repository, image.tag) is None:
+            raise _missing(repository, f":{image.tag}")
+        raise Forbidden(
+            f"the tag {image.tag} does not come from a build of this service; "
+            "name a build's image_tag, or the image by its @sha256: digest",
+            code="image_not_allowed",
+            field="image_tag",
+        )
+    digest = (build.image_digest if build else None) or image.digest
+    if image.digest and image.digest != digest:
+        raise Forbidden(
+            f"build {build.number if build else ''} made {digest}, not {image.digest}",
+            code="image_not_allowed",
+            field="image_tag",
+        )
+    if not ecr.exists(repository, digest):
+        raise _missing(repository, f"@{digest}")
+    return ReleaseImage(
+        repository,
+        digest,
+        image.tag,
+        build_id=build.number if build else None,
+        commit_sha=build.commit_sha if build else None,
+    )
+
+
+def _require_own_repository(service: Service, image: ImageReference) -> None:
+    # ECR allows `my.team/app`; without our registry, its first part is read as a registry.
+    name = f"{image.registry}/{image.repository}".lstrip("/")
+    repository = service.settings.image_repository
+    if name in {repository, f"{settings().registry}/{repository}"}:
+        return
+    raise Forbidden(
+        f"service {service.id} deploys only images of {repository}",
+        code="image_not_allowed",
+        field="image_tag",
+    )
+
+
+def _build_of(service: Service, tag: str) -> Build | None:
+    """The successful build of the service that has this tag, which ends in the build's number."""
+    number = build_id_of_tag(tag)
+    build = find_build(number) if number is not None else None
+    if build is None or build.service_id != service.id or build.image_tag != tag:
+        return None
+    return build if build.status == BuildStatus.SUCCESS else None
+
+
+def _missing(repository: str, mark: str) -> NotFound:
+    return NotFound(
+        f"there is no image {repository}{mark}",
+        code="image_not_found",
+        field="image_tag",
+    )

@@ -1,0 +1,101 @@
+"""Cancelling a job: a build or a deployment."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from chalicelib import clock
+from chalicelib.aws import queue
+from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, has_ended
+from chalicelib.errors import Conflict, Stale
+from chalicelib.pipeline.retries import retry_on_conflict
+from chalicelib.store.due import schedule_at
+from chalicelib.store.history import record
+from chalicelib.store.jobs import find_deployments, finish, get_build, get_deployment
+from chalicelib.store.models import Build, Deployment, Job, Service
+from chalicelib.store.services import activate_waiting, close_build, get_service
+from chalicelib.store.writes import Write, change, commit
+
+
+def cancel_job(job: Job, *, actor: str) -> Job:
+    """Have a job end `cancelled`, and return it as it is then.
+
+    A second cancel changes nothing. Raises Conflict (job_ended) for a job that has ended otherwise,
+    and Unavailable when other requests keep changing it.
+    """
+    cancel = CANCEL[job.job_id.partition("-")[0]]
+    return retry_on_conflict(lambda: cancel(job.number, actor=actor))
+
+
+def _cancel_build(number: int, *, actor: str) -> Build:
+    """End a queued build at once; a running build ends when CodeBuild has stopped it."""
+    build = get_build(number)
+    if build.cancelled_by is not None or build.status == BuildStatus.CANCELLED:
+        return build
+    _require_open(build)
+    now = clock.now()
+    audit = _audit(build, "build.cancelled", actor)
+    if build.attempt_at is None:
+        service = get_service(build.service_id)
+        error = f"cancelled by {actor}"
+        end = finish(build, BuildStatus.CANCELLED, at=now, error=error, cancelled_by=actor)
+        commit(end, close_build(service, build), audit)
+    else:
+        commit(change(build, cancelled_by=actor, **schedule_at(now)), audit)
+        queue.wake(build.job_id)
+    return build
+
+
+def _cancel_deployment(number: int, *, actor: str) -> Deployment:
+    """End a deployment: the release before it keeps running or comes back."""
+    deployment = get_deployment(number)
+    if deployment.status == DeploymentStatus.CANCELLED:
+        return deployment
+    _require_open(deployment)
+    service = get_service(deployment.service_id)
+    commit(
+        finish(
+            deployment,
+            DeploymentStatus.CANCELLED,
+            at=clock.now(),
+            error=f"cancelled by {actor}",
+            cancelled_by=actor,
+        ),
+        *_leave(service, number),
+        _audit(deployment, "deployment.cancelled", actor),
+    )
+    queue.wake(f"service-{service.id}")
+    return deployment
+
+
+def _leave(service: Service, number: int) -> list[Write]:
+    if service.waiting == number:
+        return [change(service, waiting=None)]
+    if service.active == number:
+        waiting = find_deployments(service.waiting).get(service.waiting)
+        return activate_waiting(service, waiting, at=clock.now())
+    raise Stale(f"deployment {number} is neither active nor waiting any more")
+
+
+def _require_open(job: Job) -> None:
+    if has_ended(job.status):
+        raise Conflict(f"{job.job_id} has ended: it is {job.status}", code="job_ended")
+
+
+def _audit(job: Job, action: str, actor: str) -> Write:
+    return record(
+        job.job_id,
+        action,
+        at=clock.now(),
+        actor=actor,
+        project_id=job.project_id,
+        service_id=job.service_id,
+    )
+
+
+class Cancel(Protocol):
+    """Cancels the job of a number; raises Conflict (job_ended) and Stale."""
+
+    def __call__(self, number: int, *, actor: str) -> Job: ...
+
+
+CANCEL: Mapping[str, Cancel] = {"build": _cancel_build, "deploy": _cancel_deployment}

@@ -1,0 +1,92 @@
+"""Creating and changing projects. Names are claims, so two projects never get the same one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib import clock
+from chalicelib.errors import Conflict
+from chalicelib.pipeline.retries import retry_on_conflict
+from chalicelib.store.claims import claim, next_number, release
+from chalicelib.store.history import record
+from chalicelib.store.idempotency import IdempotencyKey, record_key
+from chalicelib.store.models import Claim, Project
+from chalicelib.store.projects import get_project
+from chalicelib.store.writes import ConditionFailed, Write, change, commit, create
+
+
+def create_project(
+    name: str,
+    *,
+    actor: str,
+    git_credential: str | None = None,
+    idempotency_key: IdempotencyKey | None = None,
+) -> Project:
+    """Create a project; raises Conflict (name_taken), ignoring upper and lower case."""
+    project = Project(
+        next_number("projects"),
+        name=name,
+        git_credential=git_credential,
+        created_at=clock.now(),
+    )
+    shown = {"git_credential": git_credential} if git_credential else {}
+
+    def write() -> None:
+        _commit(
+            create(project),
+            claim(_claim_name(name), _subject(project)),
+            _audit(project, "project.created", actor, {"name": name, **shown}),
+            *record_key(idempotency_key, project.id),
+        )
+
+    retry_on_conflict(write)
+    return project
+
+
+def update_project(project: Project, changes: Mapping[str, Any], *, actor: str) -> Project:
+    """Change attributes of a project, and return it as it is then.
+
+    A build that was sent to CodeBuild keeps its git credential. Raises Conflict (name_taken).
+    """
+
+    def write() -> Project:
+        fresh = get_project(project.id)
+        before = {name: getattr(fresh, name) for name in changes}
+        after = {name: value for name, value in changes.items() if before[name] != value}
+        if not after:
+            return fresh
+        details = {"before": {name: before[name] for name in after}, "after": after}
+        _commit(
+            change(fresh, **after),
+            *_rename(fresh, after.get("name", fresh.name)),
+            _audit(fresh, "project.updated", actor, details),
+        )
+        return fresh
+
+    return retry_on_conflict(write)
+
+
+def _rename(project: Project, name: str) -> list[Write]:
+    old, new = _claim_name(project.name), _claim_name(name)
+    return [] if old == new else [claim(new, _subject(project)), *release({old})]
+
+
+def _commit(*writes: Write) -> None:
+    try:
+        commit(*writes)
+    except ConditionFailed as failed:
+        if any(isinstance(row, Claim) for row in failed.rows):
+            raise Conflict("this name is taken", code="name_taken", field="name") from failed
+        raise
+
+
+def _claim_name(name: str) -> str:
+    return f"project:{name.lower()}"
+
+
+def _subject(project: Project) -> str:
+    return f"project-{project.id}"
+
+
+def _audit(project: Project, action: str, actor: str, details: dict[str, Any]) -> Write:
+    subject = _subject(project)
+    return record(subject, action, at=clock.now(), actor=actor, project_id=project.id, **details)

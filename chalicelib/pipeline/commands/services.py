@@ -1,0 +1,240 @@
+"""Creating, changing and deleting services, each in one transaction.
+
+Names and ECS services are claims, so two services never get the same one.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from chalicelib import clock
+from chalicelib.domain.service_settings import TARGET_FIELDS, ServiceSettings
+from chalicelib.domain.timing import SILENCE
+from chalicelib.errors import Conflict, InvalidInput
+from chalicelib.pipeline.commands.followers import follow
+from chalicelib.pipeline.retries import living_service, retry_on_conflict
+from chalicelib.store.claims import claim, next_number, release
+from chalicelib.store.history import record
+from chalicelib.store.idempotency import IdempotencyKey, record_key
+from chalicelib.store.models import Claim, Project, Service
+from chalicelib.store.writes import ConditionFailed, Write, change, commit, create
+
+_NOT_WHILE_BUSY = frozenset({*TARGET_FIELDS, "image_repository"})
+
+
+def create_service(
+    project: Project,
+    settings: ServiceSettings,
+    *,
+    actor: str,
+    idempotency_key: IdempotencyKey | None = None,
+) -> Service:
+    """Create a service.
+
+    Raises InvalidInput (incomplete_ecs_target) and Conflict (name_taken, ecs_service_taken,
+    too_many_services, too_many_webhook_secrets).
+    """
+    missing = _missing_of_target(settings)
+    if missing:
+        raise _incomplete_target(missing)
+    now = clock.now()
+    service = Service(
+        next_number("services"),
+        project_id=project.id,
+        listed_in=project.id,
+        settings=settings,
+        created_at=now,
+        updated_at=now,
+    )
+
+    def write() -> None:
+        _commit(
+            create(service),
+            *_own(service, None, settings),
+            *follow(service, None, settings),
+            _audit(service, "service.created", actor, _audited(msgspec.structs.asdict(settings))),
+            *record_key(idempotency_key, service.id),
+        )
+
+    retry_on_conflict(write)
+    return service
+
+
+def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) -> Service:
+    """Change settings of a service, and return it as it is then.
+
+    Switching auto-deploy on also ends its pause. Moving the service to another ECS service forgets
+    the current release, which does not run there. Raises what `create_service` raises, and Conflict
+    (service_busy, incomplete_ecs_target).
+    """
+    _require_whole_removal(changes)
+
+    def write() -> Service:
+        fresh = living_service(service.id)
+        before = fresh.settings
+        names = [name for name, value in changes.items() if getattr(before, name) != value]
+        resumes = changes.get("auto_deploy") is True and fresh.auto_deploy_paused is not None
+        if not names and not resumes:
+            return fresh
+        after = msgspec.structs.replace(before, **{name: changes[name] for name in names})
+        _require_rest_of_target(fresh, after)
+        if _NOT_WHILE_BUSY & set(names):
+            _require_idle(fresh)
+        resumed = {"resumed": fresh.auto_deploy_paused} if resumes else {}
+        _commit(
+            change(fresh, settings=after, updated_at=clock.now(), **_state(names, resumes)),
+            *_own(fresh, before, after),
+            *follow(fresh, before, after),
+            _audit(
+                fresh,
+                "service.updated",
+                actor,
+                {"before": _picked(before, names), "after": _picked(after, names), **resumed},
+            ),
+        )
+        return fresh
+
+    return retry_on_conflict(write)
+
+
+def delete_service(service: Service, *, actor: str) -> None:
+    """Delete a service and release its claims; its row and history stay.
+
+    Raises Conflict (service_busy).
+    """
+
+    def write() -> None:
+        fresh = living_service(service.id)
+        _require_idle(fresh)
+        _commit(
+            change(fresh, deleted_at=clock.now(), listed_in=None),
+            *_own(fresh, fresh.settings, None),
+            *follow(fresh, fresh.settings, None),
+            _audit(fresh, "service.deleted", actor, {"name": fresh.settings.name}),
+        )
+
+    retry_on_conflict(write)
+
+
+def _state(names: list[str], resumes: bool) -> dict[str, Any]:
+    """The attributes besides the settings that a change of these settings writes."""
+    state: dict[str, Any] = {"auto_deploy_paused": None} if resumes else {}
+    if {"ecs_cluster", "ecs_service"} & set(names):
+        state |= {"current": None, "baseline": None, "drift": None}
+    return state
+
+
+def _commit(*writes: Write) -> None:
+    """Commit; a claim that another service owns is a Conflict, because a retry cannot help."""
+    try:
+        commit(*writes)
+    except ConditionFailed as failed:
+        names = {row.id for row in failed.rows if isinstance(row, Claim)}
+        if any(name.startswith("ecs:") for name in names):
+            raise Conflict(
+                "this ECS service belongs to another service already",
+                code="ecs_service_taken",
+                field="ecs_service",
+            ) from failed
+        if any(name.startswith("service:") for name in names):
+            raise Conflict("this name is taken", code="name_taken", field="name") from failed
+        raise
+
+
+def _own(
+    service: Service, before: ServiceSettings | None, after: ServiceSettings | None
+) -> list[Write]:
+    """Claim the names that `after` needs, and release those that it does not need any more."""
+    old, new = _claim_names(service, before), _claim_names(service, after)
+    claims = [claim(name, _subject(service)) for name in sorted(new - old)]
+    return [*claims, *release(old - new)]
+
+
+def _claim_names(service: Service, settings: ServiceSettings | None) -> set[str]:
+    if settings is None:
+        return set()
+    names = {f"service:{service.project_id}/{settings.name}"}
+    if settings.ecs_service is not None:
+        names.add(f"ecs:{settings.ecs_cluster}/{settings.ecs_service}")
+    return names
+
+
+def _require_whole_removal(changes: Mapping[str, Any]) -> None:
+    removed = [name for name in TARGET_FIELDS if name in changes and changes[name] is None]
+    if removed and len(removed) < len(TARGET_FIELDS):
+        raise _incomplete_target(removed)
+
+
+def _require_rest_of_target(service: Service, settings: ServiceSettings) -> None:
+    """A change may leave out parts of the target only if the service has them already."""
+    missing = _missing_of_target(settings)
+    if missing:
+        raise Conflict(
+            f"service {service.id} has no ECS target yet: give {', '.join(TARGET_FIELDS)} together",
+            code="incomplete_ecs_target",
+            field=missing[0],
+        )
+
+
+def _missing_of_target(settings: ServiceSettings) -> list[str]:
+    missing = [name for name in TARGET_FIELDS if getattr(settings, name) is None]
+    return missing if len(missing) < len(TARGET_FIELDS) else []
+
+
+def _incomplete_target(missing: list[str]) -> InvalidInput:
+    return InvalidInput(
+        f"{', '.join(TARGET_FIELDS)} are given together or not at all",
+        code="incomplete_ecs_target",
+        field=missing[0],
+    )
+
+
+def _require_idle(service: Service) -> None:
+    if service.active is not None or service.waiting is not None or service.open_builds:
+        raise Conflict(
+            f"service {service.id} has builds or deployments under way; wait until they have ended",
+            code="service_busy",
+        )
+    released = service.current is not None or service.baseline is not None
+    if released and _may_be_rolling(service):
+        raise Conflict(
+            f"a rollout of service {service.id} may still be under way in ECS; try again in a "
+            "minute or two",
+            code="service_busy",
+        )
+
+
+def _may_be_rolling(service: Service) -> bool:
+    """Whether a call of Slipway may still move ECS; for a while only where access is denied."""
+    called_at = service.called_at
+    shown = service.drift is not None
+    return called_at is not None and not (shown and clock.now() - called_at > SILENCE)
+
+
+def _picked(settings: ServiceSettings, names: list[str]) -> dict[str, Any]:
+    return _audited({name: getattr(settings, name) for name in names})
+
+
+def _audited(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings for the audit trail; values of build arguments may be secret and are left out."""
+    shown = {**values}
+    if "build_args" in shown:
+        shown["build_args"] = sorted(shown["build_args"])
+    return shown
+
+
+def _subject(service: Service) -> str:
+    return f"service-{service.id}"
+
+
+def _audit(service: Service, action: str, actor: str, details: dict[str, Any]) -> Write:
+    return record(
+        _subject(service),
+        action,
+        at=clock.now(),
+        actor=actor,
+        project_id=service.project_id,
+        service_id=service.id,
+        **details,
+    )

@@ -1,0 +1,100 @@
+"""New deployments: the row, and the writes that make it active or waiting.
+
+Callers request deployments, and so does the success of a build.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib import clock
+from chalicelib.domain.statuses import DeploymentStatus, job_id
+from chalicelib.settings import settings
+from chalicelib.store.due import schedule_at
+from chalicelib.store.history import record
+from chalicelib.store.jobs import find_deployments, finish, opened, service_key
+from chalicelib.store.models import Deployment, Service
+from chalicelib.store.writes import Write, change, create
+
+
+@dataclass(frozen=True)
+class ReleaseImage:
+    """The exact image of a release, and the build and commit it comes from where known."""
+
+    repository: str
+    digest: str
+    tag: str
+    build_id: int | None = None
+    commit_sha: str | None = None
+
+
+def new_deployment(
+    service: Service,
+    number: int,
+    image: ReleaseImage,
+    *,
+    actor: str,
+    trigger: str,
+    reason: str | None,
+    **more: Any,
+) -> Deployment:
+    """The row of a queued deployment; `more` are further attributes of the row."""
+    now = clock.now()
+    return Deployment(
+        job_id("deploy", number),
+        number=number,
+        project_id=service.project_id,
+        service_id=service.id,
+        service_key=service_key(service.id, "deploy"),
+        opened=opened("deploy", number, now),
+        status=DeploymentStatus.QUEUED,
+        requested_by=actor,
+        trigger=trigger,
+        image_repository=image.repository,
+        image_tag=image.tag,
+        image_digest=image.digest,
+        image=f"{settings().registry}/{image.repository}@{image.digest}",
+        reason=reason,
+        build_id=image.build_id,
+        commit_sha=image.commit_sha,
+        created_at=now,
+        deadline_at=now + service.settings.deploy_minutes * 60,
+        **more,
+    )
+
+
+def enqueue(service: Service, deployment: Deployment) -> list[Write]:
+    """Make a deployment active, or waiting while another one is active.
+
+    A deployment that waits already ends `superseded`.
+    """
+    position = "active" if service.active is None else "waiting"
+    return [
+        create(deployment),
+        change(service, **{position: deployment.number}, **schedule_at(clock.now())),
+        *supersede_waiting(service, deployment),
+        audit_request(deployment),
+    ]
+
+
+def supersede_waiting(service: Service, newer: Deployment) -> list[Write]:
+    """End the waiting deployment, if there is one, in favour of a newer request."""
+    if service.waiting is None:
+        return []
+    waiting = find_deployments(service.waiting)[service.waiting]
+    error = f"superseded by deployment {newer.number}"
+    return [finish(waiting, DeploymentStatus.SUPERSEDED, at=clock.now(), error=error)]
+
+
+def audit_request(deployment: Deployment) -> Write:
+    """The audit entry of an accepted deployment."""
+    return record(
+        deployment.job_id,
+        "deployment.requested",
+        at=deployment.created_at,
+        actor=deployment.requested_by,
+        project_id=deployment.project_id,
+        service_id=deployment.service_id,
+        image_digest=deployment.image_digest,
+        trigger=deployment.trigger,
+        reason=deployment.reason,
+    )

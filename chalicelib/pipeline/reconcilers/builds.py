@@ -1,0 +1,274 @@
+"""Builds: from the queue to CodeBuild, and from CodeBuild's end to the deployment."""
+
+import logging
+import random
+from typing import Any
+
+from chalicelib import clock
+from chalicelib.aws import codebuild, ecr, queue
+from chalicelib.domain.builds import (
+    BuildReport,
+    Progress,
+    Start,
+    decide_progress,
+    decide_start,
+)
+from chalicelib.domain.progress import build_progress
+from chalicelib.domain.requests import start_build_request
+from chalicelib.domain.statuses import BuildStatus, has_ended
+from chalicelib.domain.timing import PERIOD, WORKER_LIFE
+from chalicelib.errors import Rejected, Unavailable
+from chalicelib.pipeline.auto_deploy import why_not_deployed
+from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, new_deployment
+from chalicelib.settings import settings
+from chalicelib.store.claims import next_number
+from chalicelib.store.due import oldest_queued_build, schedule_at
+from chalicelib.store.jobs import find_build, finish, transition
+from chalicelib.store.models import Build
+from chalicelib.store.projects import get_project
+from chalicelib.store.services import close_build, get_service
+from chalicelib.store.writes import change, commit
+
+logger = logging.getLogger("slipway")
+
+
+def reconcile_build(number: int) -> None:
+    """Take the next step of a build.
+
+    It may be called at any time, any number of times, by several workers at once. Raises Stale when
+    another worker changed the row meanwhile.
+    """
+    build = find_build(number)
+    if build is None or has_ended(build.status):
+        return
+    try:
+        if build.codebuild_id is None:
+            _start(build)
+        else:
+            _follow(build, codebuild.describe(build.codebuild_id))
+    except (Rejected, Unavailable) as trouble:
+        # A build that cannot be looked up may be running, so it does not end; it shows the reason.
+        _wait(build, trouble.detail)
+
+
+def _start(build: Build) -> None:
+    now = clock.now()
+    step = decide_start(
+        now=now,
+        deadline_at=build.deadline_at,
+        attempt_at=build.attempt_at,
+        cancelled=build.cancelled_by is not None,
+    )
+    if step is Start.GIVE_UP:
+        return _give_up(build)
+    if step is Start.FIND:
+        return _find_or_start_anew(build, now)
+    _call_start_build(build, now, again=step is Start.REPEAT)
+
+
+def _find_or_start_anew(build: Build, now: int) -> None:
+    """The token has expired, or the build should end: an earlier call may have started it."""
+    report = _find(build)
+    if report is not None:
+        return _adopt(build, report)
+    called_at = build.called_at or 0
+    if now - called_at <= WORKER_LIFE:
+        return commit(change(build, **schedule_at(called_at + WORKER_LIFE + 1)))
+    if build.cancelled_by is not None or now > build.deadline_at:
+        return _give_up(build)
+    _call_start_build(build, now, again=False)
+
+
+def _call_start_build(build: Build, now: int, *, again: bool) -> None:
+    called_before = build.called_at or 0
+    attempt = {} if again else _new_attempt(build, now)
+    commit(change(build, called_at=now, **attempt, **schedule_at(now + PERIOD)))
+    try:
+        report = codebuild.start(start_build_request(build, project=settings().codebuild_project))
+    except Rejected as refusal:
+        if not again:
+            return _finish(build, BuildStatus.FAILED, refusal.detail)
+        # Only this call was refused: an earlier one may have started the build.
+        found = _find(build)
+        if found is None and now - called_before <= WORKER_LIFE:
+            return _wait(build, refusal.detail)
+        if found is None:
+            return _finish(build, BuildStatus.FAILED, refusal.detail)
+        report = found
+    _adopt(build, report)
+
+
+def _new_attempt(build: Build, now: int) -> dict[str, Any]:
+    """A repeated call must be the same request, so the row keeps the credential of the attempt."""
+    credential = get_project(build.project_id).git_credential
+    return {"attempt": build.attempt + 1, "attempt_at": now, "git_credential": credential}
+
+
+def _find(build: Build) -> BuildReport | None:
+    project, since = settings().codebuild_project, build.attempt_at or build.created_at
+    return codebuild.find(project, build.job_id, since=since)
+
+
+def _adopt(build: Build, report: BuildReport) -> None:
+    """Record that CodeBuild has the build, and under which id."""
+    now = clock.now()
+    log = {"log_path": report.log_path} if report.log_path else {}
+    commit(
+        transition(
+            build,
+            BuildStatus.BUILDING,
+            codebuild_id=report.id,
+            started_at=now,
+            progress=build_progress(report.phase, build.progress),
+            deadline_at=now + build.settings.build_minutes * 60 + PERIOD,
+            waits=0,
+            error=None,
+            **log,
+            **schedule_at(now if build.cancelled_by else now + PERIOD),
+        )
+    )
+    if build.cancelled_by:
+        queue.wake(build.job_id)
+
+
+def _follow(build: Build, report: BuildReport | None) -> None:
+    now = clock.now()
+    step = decide_progress(
+        report,
+        now=now,
+        since=build.called_at or build.created_at,
+        deadline_at=build.deadline_at,
+        cancelled=build.cancelled_by is not None,
+    )
+    if step is Progress.LOSE:
+        return _finish(build, BuildStatus.FAILED, f"CodeBuild does not know {build.codebuild_id}")
+    if step is Progress.STOP:
+        codebuild.stop(build.codebuild_id or "")
+        return commit(change(build, **schedule_at(now + PERIOD)))
+    if step is Progress.CANCEL:
+        return _finish(build, BuildStatus.CANCELLED, _why_cancelled(build))
+    if report is None or step is Progress.WAIT:
+        return _note_progress(build, report, now)
+    if step is Progress.FAIL:
+        return _finish(build, BuildStatus.FAILED, _why_failed(build, report))
+    _succeed(build, report)
+
+
+def _note_progress(build: Build, report: BuildReport | None, now: int) -> None:
+    progress = build_progress(report.phase, build.progress) if report else build.progress
+    log_path = (report.log_path if report else None) or build.log_path
+    changed = progress != build.progress or log_path != build.log_path or build.error
+    if not changed and (build.due_at or 0) > now:
+        return
+    values = {"progress": progress, "log_path": log_path, "waits": 0, "error": None}
+    commit(change(build, **values, **schedule_at(now + PERIOD)))
+
+
+def _succeed(build: Build, report: BuildReport) -> None:
+    try:
+        digest = ecr.digest_of(build.image_repository, build.image_tag)
+    except Rejected as refusal:
+        return _finish(build, BuildStatus.FAILED, f"the build succeeded, but: {refusal.detail}")
+    if digest is None:
+        image = f"{build.image_repository}:{build.image_tag}"
+        error = f"the build succeeded, but ECR holds no {image}"
+        return _finish(build, BuildStatus.FAILED, error)
+    service = get_service(build.service_id)
+    learned = {"image_digest": digest, **_learned(build, report)}
+    not_deployed = why_not_deployed(service, build)
+    if not_deployed:
+        commit(
+            finish(
+                build, BuildStatus.SUCCESS, at=clock.now(), not_deployed=not_deployed, **learned
+            ),
+            close_build(service, build),
+        )
+        return queue.wake(*_next_queued())
+    number = next_number("deployments")
+    deployment = new_deployment(
+        service,
+        number,
+        ReleaseImage(
+            build.image_repository,
+            digest,
+            build.image_tag,
+            build_id=build.number,
+            commit_sha=learned.get("commit_sha"),
+        ),
+        actor=build.requested_by,
+        trigger="push",
+        reason=build.commit_message,
+    )
+    commit(
+        finish(build, BuildStatus.SUCCESS, at=clock.now(), deployment_id=number, **learned),
+        close_build(service, build),
+        *enqueue(service, deployment),
+        change(service, last_pushed_at=build.pushed_at or 0, last_pushed_build=build.number),
+    )
+    queue.wake(f"service-{service.id}", *_next_queued())
+
+
+def _learned(build: Build, report: BuildReport) -> dict[str, Any]:
+    """What the build has found out about its commit. The message and author of a push stay."""
+    exported = report.exported
+    learned = {
+        "commit_sha": exported.get("COMMIT_SHA") or build.commit_sha,
+        "commit_message": build.commit_message or exported.get("COMMIT_MESSAGE", "")[:200],
+        "author": build.author or exported.get("COMMIT_AUTHOR", "")[:200],
+    }
+    return {name: value for name, value in learned.items() if value}
+
+
+def _finish(build: Build, status: BuildStatus, error: str) -> None:
+    service = get_service(build.service_id)
+    commit(finish(build, status, at=clock.now(), error=error), close_build(service, build))
+    queue.wake(*_next_queued())
+
+
+def _next_queued() -> list[str]:
+    """The job id of the build that waits longest: CodeBuild has room for it now.
+
+    The end of the other build is committed already, so a failure here must not be raised; the
+    schedule finds the waiting build.
+    """
+    try:
+        oldest = oldest_queued_build()
+    except Unavailable as trouble:
+        logger.warning("no build was woken, the schedule will do it: %s", trouble.detail)
+        return []
+    return [oldest] if oldest else []
+
+
+def _wait(build: Build, reason: str) -> None:
+    """Try again later, each time a little later, and show the reason."""
+    now = clock.now()
+    delay = min(PERIOD, 10 * 2 ** min(build.waits, 5)) * random.uniform(0.8, 1.2)
+    at = now + round(delay)
+    if now <= build.deadline_at:
+        at = min(at, build.deadline_at + 1)  # the deadline must be noticed when it passes
+    commit(change(build, waits=build.waits + 1, error=reason[:1000], **schedule_at(at)))
+
+
+def _why_failed(build: Build, report: BuildReport) -> str:
+    if report.status == "STOPPED":
+        return f"not done after {build.settings.build_minutes} minutes, and stopped"
+    if build.git_credential and report.reason.startswith("DOWNLOAD_SOURCE "):
+        # This phase downloads no source; it only reads the secret.
+        return (
+            "CodeBuild could not read the project's git_credential; check that the secret exists "
+            f"in this region and account: {report.reason}"
+        )
+    return report.reason or f"CodeBuild: {report.status}"
+
+
+def _give_up(build: Build) -> None:
+    """End a build that CodeBuild does not run and will never run."""
+    if build.cancelled_by is not None:
+        return _finish(build, BuildStatus.CANCELLED, _why_cancelled(build))
+    minutes = (build.deadline_at - build.created_at) // 60
+    waited = f"waited {minutes} minutes for CodeBuild to take it: {build.error or 'no answer'}"
+    _finish(build, BuildStatus.FAILED, waited)
+
+
+def _why_cancelled(build: Build) -> str:
+    return f"cancelled by {build.cancelled_by}" if build.cancelled_by else "stopped in CodeBuild"

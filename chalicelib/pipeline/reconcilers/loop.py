@@ -1,0 +1,79 @@
+"""The entry of the loop: a row id says what to reconcile, a registry says how.
+
+The loop is level-triggered: each step is computed from the present state. It may be called for a
+row at any time, any number of times, by several workers at once.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chalicelib import clock
+from chalicelib.errors import SlipwayError, Stale
+from chalicelib.pipeline.reconcilers.builds import reconcile_build
+from chalicelib.pipeline.reconcilers.services import reconcile_deployment, reconcile_service
+from chalicelib.store.due import due_row_ids
+
+logger = logging.getLogger("slipway")
+
+RECONCILERS: Mapping[str, Callable[[int], None]] = {
+    "build": reconcile_build,
+    "deploy": reconcile_deployment,
+    "service": reconcile_service,
+}
+TRIES = 3
+
+
+def reconcile(row_id: str) -> None:
+    """Take the next step for "build-123" or "service-7".
+
+    After a stale write the step is computed again; after several, the row is left to its next
+    trigger. Raises ValueError for a text that is not a row id.
+    """
+    kind, number = parse_row_id(row_id)
+    for _ in range(TRIES):
+        try:
+            return RECONCILERS[kind](number)
+        except Stale:
+            continue
+    logger.info("other workers keep changing %s; its next trigger continues", row_id)
+
+
+def reconcile_due(*, until: Callable[[], bool]) -> int:
+    """Take a step for each row that is due until `until()`; a failing row does not stop others."""
+    done = 0
+    for row_id in due_row_ids(clock.now()):
+        if until():
+            break
+        try:
+            reconcile(row_id)
+        except SlipwayError as error:
+            logger.warning("%s: %s", row_id, error.detail)
+        except Exception:
+            logger.exception("%s could not be reconciled", row_id)
+        done += 1
+    return done
+
+
+def parse_row_id(row_id: str) -> tuple[str, int]:
+    """Split "build-123"; raises ValueError for anything else."""
+    kind, _, number = row_id.partition("-")
+    is_number = number.isascii() and number.isdigit() and len(number) <= 15
+    if kind not in RECONCILERS or not is_number:
+        raise ValueError(f"not a row id: {row_id[:100]!r}")
+    return kind, int(number)
+
+
+def read_message(body: str) -> str:
+    """The row id in `{"v": 1, "reconcile": "build-123"}`; raises ValueError for anything else."""
+    try:
+        message: Any = json.loads(body)
+    except (RecursionError, TypeError) as error:
+        raise ValueError("the message is not JSON") from error
+    if not isinstance(message, dict) or message.get("v") != 1:
+        raise ValueError("not a wake-up message of version 1")
+    row_id = message.get("reconcile")
+    if not isinstance(row_id, str):
+        raise ValueError("the message does not name a row to reconcile")
+    return row_id

@@ -1,0 +1,332 @@
+"""Services: making ECS run the right task definition, one step at a time.
+
+ECS should run the definition of the active deployment, else that of the current release. Cancel,
+failure, pre-emption and rollback only change which deployment is active; this loop does the rest.
+"""
+
+import random
+from typing import Any
+
+from chalicelib import clock
+from chalicelib.aws import ecr, ecs, queue
+from chalicelib.domain.definitions import fingerprint, next_task_definition
+from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.progress import deploy_progress
+from chalicelib.domain.releases import rollback_target
+from chalicelib.domain.requests import update_service_request
+from chalicelib.domain.rollouts import Rollout, Step, decide_active, decide_idle
+from chalicelib.domain.statuses import DeploymentStatus, has_ended
+from chalicelib.domain.timing import PERIOD, SILENCE, SLOW, WATCH
+from chalicelib.errors import Rejected, Stale, Unavailable
+from chalicelib.store.claims import claim, owner_of
+from chalicelib.store.due import schedule_at, unschedule
+from chalicelib.store.jobs import find_deployments, finish, transition
+from chalicelib.store.models import Deployment, Service
+from chalicelib.store.services import activate_waiting, find_service
+from chalicelib.store.writes import Write, change, commit
+
+# ECS's answers when nothing of Slipway can be running.
+_NOTHING_RUNS = {"ecs_service_missing", "ecs_controller_unsupported", "ClusterNotFoundException"}
+# Seconds from recording a call to making it. A slower worker decides again: another one may have
+# rolled the same definition out meanwhile, and seen it fail.
+_PROMPTLY = 5
+
+
+def reconcile_service(number: int) -> None:
+    """Take the next step of a service.
+
+    It may be called at any time, any number of times, by several workers at once. Raises Stale when
+    another worker changed a row meanwhile.
+    """
+    service = find_service(number)
+    if service is None:
+        return
+    rows = find_deployments(service.active, service.current)
+    active, current = rows.get(service.active), rows.get(service.current)
+    target = service.settings.target
+    if active is not None and has_ended(active.status):
+        raise Stale(f"service {number} was read before its active deployment ended")
+    if target is None and active is not None:
+        return _fail(service, active, "the service has no ECS target any more")
+    idle = active is None and current is None and service.baseline is None
+    if idle or service.deleted_at is not None or target is None:
+        return commit(change(service, **unschedule()))
+    try:
+        if active is not None:
+            _deploy(service, target, active, current)
+        else:
+            _keep(service, target, current)
+    except Unavailable as trouble:
+        _wait(service, active, trouble.detail)
+
+
+def reconcile_deployment(number: int) -> None:
+    """Take the next step of the service that a deployment belongs to."""
+    deployment = find_deployments(number).get(number)
+    if deployment is not None:
+        reconcile_service(deployment.service_id)
+
+
+def _deploy(
+    service: Service, target: EcsTarget, active: Deployment, current: Deployment | None
+) -> None:
+    """One step of the active deployment."""
+    try:
+        rollout = ecs.observe(target, wanted=active.task_definition)
+    except Rejected as refusal:
+        return _cannot_observe(service, active, refusal)
+    step = decide_active(
+        wanted=active.task_definition,
+        rollout=rollout,
+        now=clock.now(),
+        deadline_at=active.deadline_at,
+    )
+    try:
+        if step is Step.BEGIN:
+            _begin(service, target, active, current, rollout)
+        elif step is Step.UPDATE:
+            _update(service, target, rollout, active.task_definition or "")
+        elif step is Step.SUCCEED:
+            _succeed(service, active, current)
+        elif step is Step.FAIL:
+            _fail(service, active, _why_failed(active, rollout))
+        else:
+            _note_progress(service, active, rollout)
+    except Rejected as refusal:
+        _fail(service, active, refusal.detail)
+
+
+def _cannot_observe(service: Service, active: Deployment, refusal: Rejected) -> None:
+    """Denied access fails a rollout only before it starts."""
+    if active.task_definition is None or refusal.code in _NOTHING_RUNS:
+        return _fail(service, active, refusal.detail)
+    _wait(service, active, refusal.detail)
+
+
+def _keep(service: Service, target: EcsTarget, current: Deployment | None) -> None:
+    """One step without an active deployment: ECS should run the baseline or the release."""
+    release = current.task_definition if current else None
+    called_at = service.called_at
+    try:
+        rollout = ecs.observe(target, wanted=service.baseline or release)
+        _keep_step(service, target, release, rollout)
+    except Rejected as refusal:
+        _cannot_keep(service, refusal, called_at)
+
+
+def _cannot_keep(service: Service, refusal: Rejected, called_at: int | None) -> None:
+    """AWS refuses to show the service or to run the definition: show the reason and try again.
+
+    An ended deployment's rollout may be under way since `called_at`, so that time is kept for a
+    while. The refused call had no effect and does not count.
+    """
+    now = clock.now()
+    if refusal.code in _NOTHING_RUNS:
+        return _watch(service, refusal.detail)
+    if called_at is None or now - called_at > SILENCE:
+        return _watch(service, refusal.detail, every=SLOW)
+    commit(change(service, drift=refusal.detail, called_at=called_at, **schedule_at(now + PERIOD)))
+
+
+def _keep_step(service: Service, target: EcsTarget, release: str | None, rollout: Rollout) -> None:
+    now = clock.now()
+    # Somebody who runs the release again by hand wants it, even if the baseline is another one.
+    back = release is not None and rollout.task_definition == release
+    wanted = release if back else service.baseline or release
+    step = decide_idle(
+        wanted=wanted,
+        rollout=rollout,
+        ours=rollout.task_definition == wanted or _is_ours(rollout.task_definition),
+        now=now,
+        called_at=service.called_at,
+    )
+    if step is Step.UPDATE:
+        _update(service, target, rollout, wanted or "")
+    elif step is Step.DRIFT:
+        _watch(service, f"ECS runs {rollout.task_definition}, which was not deployed by Slipway")
+    elif step is Step.SHOW:
+        why = rollout.failed.get(wanted or "") or rollout.reason
+        _watch(service, f"ECS cannot run {wanted} any more: {why}", every=SLOW)
+    elif step is Step.REST and wanted != release and release is not None:
+        _watch(service, f"ECS runs {wanted}, which was not deployed by Slipway")
+    elif step is Step.REST:
+        _watch(service, None, released=release is not None)
+    elif step is Step.WAIT and (service.due_at or 0) <= now:
+        commit(change(service, **schedule_at(now + PERIOD)))
+
+
+def _watch(
+    service: Service, drift: str | None, *, every: int = WATCH, released: bool = False
+) -> None:
+    """Nothing to do: show the drift, if any, and look again later.
+
+    Forget the baseline once the release runs.
+    """
+    now = clock.now()
+    forget = released and service.baseline is not None
+    known = service.drift == drift and service.called_at is None and not forget
+    if known and (service.due_at or 0) > now:
+        return
+    baseline: dict[str, Any] = {"baseline": None} if forget else {}
+    state = {"drift": drift, "called_at": None, "attention": None, **baseline}
+    commit(change(service, **state, **schedule_at(now + every)))
+
+
+def _begin(
+    service: Service,
+    target: EcsTarget,
+    active: Deployment,
+    current: Deployment | None,
+    rollout: Rollout,
+) -> None:
+    """Register a task definition for the deployment, record it, and only then roll it out."""
+    if not ecr.exists(active.image_repository, active.image_digest or ""):
+        raise Rejected(f"the image {active.image} is gone")
+    base = rollout.task_definition
+    if active.restores is not None:
+        base = find_deployments(active.restores)[active.restores].task_definition or base
+    definition = ecs.describe_task_definition(base)
+    request = next_task_definition(
+        definition, container=target.container, image=active.image, tags=definition["tags"]
+    )
+    arn = ecs.register_task_definition(request)
+    now = clock.now()
+    commit(
+        transition(
+            active,
+            DeploymentStatus.DEPLOYING,
+            task_definition=arn,
+            fingerprint=fingerprint(request),
+            started_at=now,
+            deadline_at=now + service.settings.deploy_minutes * 60,
+            progress=deploy_progress(0, 1, active.progress),
+            error=None,
+            waits=0,
+        ),
+        change(
+            service,
+            called_at=now,
+            drift=None,
+            **_way_back(service, current, rollout),
+            **schedule_at(now + PERIOD),
+        ),
+        claim(_claim_name(arn), active.job_id),
+    )
+    _call_update(service, target, rollout, arn, called_at=now)
+
+
+def _way_back(
+    service: Service, current: Deployment | None, rollout: Rollout
+) -> dict[str, str | None]:
+    """The baseline to restore if the deployment fails: the owner's definition, unless it is the
+    current release.
+    """
+    if current is not None and rollout.task_definition == current.task_definition:
+        return {"baseline": None}
+    first = current is None and service.baseline is None
+    if first or not _is_ours(rollout.task_definition):
+        return {"baseline": rollout.task_definition}
+    return {}
+
+
+def _update(service: Service, target: EcsTarget, rollout: Rollout, task_definition: str) -> None:
+    now = clock.now()
+    commit(change(service, called_at=now, **schedule_at(now + PERIOD)))
+    _call_update(service, target, rollout, task_definition, called_at=now)
+
+
+def _call_update(
+    service: Service, target: EcsTarget, rollout: Rollout, task_definition: str, *, called_at: int
+) -> None:
+    if clock.now() - called_at > _PROMPTLY:
+        raise Stale(f"service {service.id} was not updated at once, and may have changed")
+    ecs.update_service(
+        update_service_request(
+            target,
+            task_definition=task_definition,
+            deployment_configuration=rollout.configuration,
+        )
+    )
+
+
+def _succeed(service: Service, active: Deployment, current: Deployment | None) -> None:
+    """End the deployment, make it current, activate the waiting one: in one transaction."""
+    now = clock.now()
+    restored = find_deployments(active.restores).get(active.restores)
+    back_to = rollback_target(active, replaced=current, restored=restored)
+    replaced = current.number if current is not None else None
+    resumed: dict[str, Any] = {"auto_deploy_paused": None} if active.trigger == "manual" else {}
+    commit(
+        finish(active, DeploymentStatus.SUCCESS, at=now, rollback_to=back_to, replaced=replaced),
+        *activate_waiting(service, _waiting(service), at=now),
+        change(service, current=active.number, baseline=None, drift=None, **resumed),
+        *_mark_left(active, current),
+    )
+    queue.wake(f"service-{service.id}")
+
+
+def _mark_left(active: Deployment, current: Deployment | None) -> list[Write]:
+    """A successful rollback marks the release that it left."""
+    if current is None or active.restores in {None, current.number}:
+        return []
+    if current.status != DeploymentStatus.SUCCESS:
+        return []
+    return [transition(current, DeploymentStatus.ROLLED_BACK)]
+
+
+def _waiting(service: Service) -> Deployment | None:
+    return find_deployments(service.waiting).get(service.waiting)
+
+
+def _fail(service: Service, active: Deployment, reason: str) -> None:
+    now = clock.now()
+    commit(
+        finish(active, DeploymentStatus.FAILED, at=now, error=reason),
+        *activate_waiting(service, _waiting(service), at=now),
+    )
+    queue.wake(f"service-{service.id}")
+
+
+def _why_failed(active: Deployment, rollout: Rollout) -> str:
+    task_definition = active.task_definition or ""
+    if task_definition in rollout.failed:
+        return rollout.failed[task_definition]
+    if rollout.task_definition == task_definition and rollout.state == "FAILED":
+        return rollout.reason or "ECS says that the rollout failed"
+    seconds = active.deadline_at - (active.started_at or active.created_at)
+    return f"not healthy after {seconds // 60} minutes: {active.error or rollout.reason}"
+
+
+def _note_progress(service: Service, active: Deployment, rollout: Rollout) -> None:
+    now = clock.now()
+    progress = deploy_progress(rollout.running, rollout.desired, active.progress)
+    writes = []
+    if progress != active.progress or active.error:
+        writes.append(change(active, progress=progress, error=None, waits=0))
+    if (service.due_at or 0) <= now:
+        writes.append(change(service, **schedule_at(now + PERIOD)))
+    if writes:
+        commit(*writes)
+
+
+def _wait(service: Service, active: Deployment | None, reason: str) -> None:
+    """Try again later, each time a little later; the deployment shows the reason."""
+    now = clock.now()
+    if active is None:
+        return commit(change(service, **schedule_at(now + PERIOD)))
+    if now > active.deadline_at + SILENCE:
+        error = f"the deadline has passed, and AWS does not answer: {reason}"
+        return _fail(service, active, error)
+    delay = min(PERIOD, 10 * 2 ** min(active.waits, 5)) * random.uniform(0.8, 1.2)
+    commit(
+        change(active, waits=active.waits + 1, error=reason[:1000]),
+        change(service, **schedule_at(now + round(delay))),
+    )
+
+
+def _is_ours(task_definition: str) -> bool:
+    return owner_of(_claim_name(task_definition)) is not None
+
+
+def _claim_name(task_definition: str) -> str:
+    return f"task-definition:{task_definition}"

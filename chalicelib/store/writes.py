@@ -1,0 +1,221 @@
+"""Writes are values; `commit` merges those on one row and applies all of them, or none.
+
+A write says what changes on a row that was read. A commit is one TransactWriteItems, on condition
+of the version of each row. botocore repeats it under one ClientRequestToken, so a lost answer does
+not apply it twice. After a commit the rows in memory are as the table has them.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from pynamodb.connection import Connection
+from pynamodb.exceptions import TransactWriteError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action as Action
+from pynamodb.models import Model
+from pynamodb.transactions import TransactWrite
+
+from chalicelib import budget
+from chalicelib.errors import Stale
+from chalicelib.store.models import CONNECT_TIMEOUT, MAX_RETRIES, READ_TIMEOUT
+from chalicelib.store.reads import failure
+
+CONFLICT_TRIES = 3
+MAX_WRITES = 100  # in one transaction: "Amazon DynamoDB Transactions: How it works"
+_FAILED = "ConditionalCheckFailed"
+
+
+@dataclass(frozen=True)
+class Add:
+    """Members to add to a set attribute."""
+
+    members: frozenset[Any]
+
+
+@dataclass(frozen=True)
+class Discard:
+    """Members to take out of a set attribute."""
+
+    members: frozenset[Any]
+
+
+@dataclass(frozen=True)
+class Write:
+    """One conditional change of one row.
+
+    `values` maps attributes to their new values; None removes the attribute, `Add` and `Discard`
+    change a set. `actions` are update actions that depend on the stored row; they do not change the
+    row in memory. A `new` row must not exist yet; a `gone` row is deleted. With `versioned` the row
+    must still have the version that was read, otherwise only `condition` must hold.
+    """
+
+    row: Model
+    values: dict[str, Any] = field(default_factory=dict)
+    actions: tuple[Action, ...] = ()
+    new: bool = False
+    gone: bool = False
+    condition: Condition | None = None
+    versioned: bool = True
+
+
+class ConditionFailed(Stale):
+    """Some rows were not as the writes required; `rows` are those rows."""
+
+    def __init__(self, rows: Sequence[Model]) -> None:
+        super().__init__("another request changed the same rows; try again")
+        self.rows = tuple(rows)
+
+
+def create(row: Model) -> Write:
+    """Write a row that must not exist yet."""
+    return Write(row, new=True)
+
+
+def change(row: Model, **values: Any) -> Write:
+    """Set attributes of a row, provided that nobody changed it since it was read."""
+    return Write(row, values)
+
+
+def remove(row: Model, *, versioned: bool = True) -> Write:
+    """Delete a row, provided that nobody changed it since it was read, or in any version."""
+    return Write(row, gone=True, versioned=versioned)
+
+
+def add(*members: Any) -> Add:
+    """A value for `change` that adds members to a set attribute."""
+    return Add(frozenset(members))
+
+
+def discard(*members: Any) -> Discard:
+    """A value for `change` that takes members out of a set attribute."""
+    return Discard(frozenset(members))
+
+
+def commit(*writes: Write) -> None:
+    """Apply all writes in one transaction, and then to the rows in memory.
+
+    Raises ConditionFailed (a Stale) when a row was changed since it was read, Stale when other
+    transactions keep changing the same rows, Unavailable when DynamoDB does not answer or
+    throttles.
+    """
+    merged = _merge(writes)
+    for attempt in range(CONFLICT_TRIES):
+        budget.check()
+        try:
+            _send(merged)
+        except TransactWriteError as error:
+            codes = [reason.code if reason else "" for reason in error.cancellation_reasons]
+            if _FAILED in codes:
+                # DynamoDB lists the reasons in the order in which PynamoDB sends the writes.
+                sent = [write.row for write in _as_sent(merged)]
+                failed = [row for row, code in zip(sent, codes, strict=True) if code == _FAILED]
+                raise ConditionFailed(failed) from error
+            if "TransactionConflict" not in codes:
+                raise failure(error) from error
+            # botocore has retried every other passing trouble already, but not this one.
+            time.sleep(random.uniform(0.02, 0.1) * 2**attempt)
+        else:
+            for write in merged:
+                _apply(write)
+            return
+    raise Stale("other requests keep changing the same rows; try again")
+
+
+def _send(writes: Sequence[Write]) -> None:
+    with TransactWrite(connection=_connection()) as transaction:
+        for write in _deletes(writes):
+            transaction.delete(write.row, add_version_condition=write.versioned)
+        for write in _puts(writes):
+            transaction.save(
+                write.row, condition=type(write.row)._hash_key_attribute().does_not_exist()
+            )
+        for write in _updates(writes):
+            transaction.update(
+                write.row,
+                actions=[*_actions(write), *write.actions],
+                condition=write.condition,
+                add_version_condition=write.versioned,
+            )
+
+
+def _actions(write: Write) -> Iterator[Action]:
+    for name, value in write.values.items():
+        attribute = getattr(type(write.row), name)
+        if value is None:
+            yield attribute.remove()
+        elif isinstance(value, Add):
+            yield attribute.add(set(value.members))
+        elif isinstance(value, Discard):
+            yield attribute.delete(set(value.members))
+        else:
+            yield attribute.set(value)
+
+
+def _apply(write: Write) -> None:
+    """Change the row in memory as the table has changed; PynamoDB has counted its version up."""
+    for name, value in write.values.items():
+        before = getattr(write.row, name)
+        if isinstance(value, Add):
+            value = (before or set()) | value.members
+        elif isinstance(value, Discard):
+            value = (before or set()) - value.members or None
+        setattr(write.row, name, value)
+
+
+def _as_sent(writes: Sequence[Write]) -> Iterator[Write]:
+    """PynamoDB's order, in whatever order it was called: deletes, puts, updates."""
+    yield from _deletes(writes)
+    yield from _puts(writes)
+    yield from _updates(writes)
+
+
+def _deletes(writes: Sequence[Write]) -> Iterator[Write]:
+    return (write for write in writes if write.gone)
+
+
+def _puts(writes: Sequence[Write]) -> Iterator[Write]:
+    return (write for write in writes if write.new)
+
+
+def _updates(writes: Sequence[Write]) -> Iterator[Write]:
+    return (write for write in writes if not write.new and not write.gone)
+
+
+def _merge(writes: Sequence[Write]) -> list[Write]:
+    """One write for each row: a transaction may name an item only once."""
+    rows: dict[tuple[Any, ...], Write] = {}
+    for write in writes:
+        key = (write.row.Meta.table_name, *write.row._get_hash_range_key_serialized_values())
+        before = rows.get(key)
+        rows[key] = write if before is None else _both(before, write, key)
+    return list(rows.values())
+
+
+def _both(first: Write, second: Write, key: tuple[Any, ...]) -> Write:
+    whole = first.new or first.gone or second.new or second.gone
+    if whole or first.versioned != second.versioned:
+        raise ValueError(f"writes on {key} exclude each other")
+    if first.condition is not None and second.condition is not None:
+        raise ValueError(f"two conditions on {key}")
+    twice = first.values.keys() & second.values.keys()
+    if any(first.values[name] != second.values[name] for name in twice):
+        raise ValueError(f"two values for {', '.join(sorted(twice))} of {key}")
+    return replace(
+        first,
+        values=first.values | second.values,
+        actions=first.actions + second.actions,
+        condition=second.condition if first.condition is None else first.condition,
+    )
+
+
+@cache
+def _connection() -> Connection:
+    return Connection(
+        connect_timeout_seconds=CONNECT_TIMEOUT,
+        read_timeout_seconds=READ_TIMEOUT,
+        max_retry_attempts=MAX_RETRIES,
+    )

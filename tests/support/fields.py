@@ -1,0 +1,18 @@
+"""Reading one value as a field type, in an installation like that of the other tests."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.domain.fields import parse
+
+
+@dataclass(frozen=True)
+class AnInstallation:
+    git_hosts: frozenset[str] = frozenset({"github.com"})
+    registry: str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+    table_prefix: str = "slipway"
+
+
+def read(kind: Any, value: object, field: str, **installation: Any) -> Any:
+    """The value in its normal form; raises InvalidInput for `field`."""
+    return parse(kind, value, AnInstallation(**installation), field=field)
