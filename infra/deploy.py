@@ -115,7 +115,7 @@ def _how_to_use(stage: str, api: str, secret: str) -> str:
     return "\n".join(
         [
             f"API      {api}",
-            f"webhook  {api}/v1/webhooks/github, read its secret with",
+            f"webhook  {api}/v1/webhooks/github. This prints its secret:",
             f"         aws secretsmanager get-secret-value --secret-id {secret} "
             "--query SecretString --output text",
             f"token    make token STAGE={stage} creates one and prints it once",
