@@ -195,7 +195,7 @@ class Service:
             each.desired_count = min(each.desired_count, desired_count)
 
     def supersede(self, reason: str) -> None:
-        """End the record of a rollout in progress that is replaced."""
+        """End the record of a replaced rollout, if it is still in progress."""
         for record in self.records[:1]:
             if record.status in ("PENDING", "IN_PROGRESS"):
                 record.end("STOPPED", reason)

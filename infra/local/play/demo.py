@@ -36,7 +36,7 @@ class NotSeen(Exception):
 
 @dataclass
 class Client:
-    """An outside client: of the API, of AWS, and GitHub as the sender of deliveries."""
+    """The clients of the API and of AWS, and GitHub as the sender of deliveries."""
 
     ready: dict[str, Any]
     started: float = field(default_factory=time.monotonic)
