@@ -1,1 +1,1 @@
-"""What runs Slipway: the AWS stack, the build, and an embedded cloud."""
+"""Slipway's infrastructure: the AWS stack, the buildspec and the embedded cloud."""

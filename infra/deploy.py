@@ -1,8 +1,8 @@
-"""`make deploy`: the stack, then the application, both by CloudFormation.
+"""`make deploy` deploys the stack and then the application, both with CloudFormation.
 
-CloudFormation keeps the state, so a deploy may be run from any clone, and one that failed is run
-again. `chalice deploy` would keep it in a file of the clone and make a second API when that is
-lost.
+CloudFormation keeps the state, so any clone can deploy, and a failed deploy can be repeated.
+`chalice deploy` would keep the state in a file of the clone. If that file were lost, it would
+create a second API.
 """
 
 import argparse
@@ -24,7 +24,7 @@ _NO_VARIABLES = frozenset({"Packages", "TaskRoles"})
 
 
 def environment_of(outputs: Mapping[str, str]) -> dict[str, str]:
-    """The application's environment: each output of the stack under the variable of its name."""
+    """The application's environment from the stack's outputs: QueueUrl becomes QUEUE_URL."""
     return {
         re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper(): value
         for name, value in outputs.items()
@@ -33,7 +33,10 @@ def environment_of(outputs: Mapping[str, str]) -> dict[str, str]:
 
 
 def application_template(sam: str, *, code: str, environment: Mapping[str, str]) -> str:
-    """Chalice's template with what only a deploy knows; the API alone reads webhook secrets."""
+    """Add the code's location and the environment to Chalice's template.
+
+    Only the API function gets WEBHOOK_SECRET: no other function reads webhook secrets.
+    """
     template = json.loads(sam)
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
@@ -48,13 +51,13 @@ def application_template(sam: str, *, code: str, environment: Mapping[str, str])
 def parameters_for(
     prefix: str, given: Mapping[str, str], before: Mapping[str, str] | None
 ) -> dict[str, str]:
-    """The parameters to send for a stage; None `before` means that there is no stack yet."""
+    """The stack parameters to send for a stage. `before` is None if there is no stack yet."""
     first = {"BuildLogDir": f"/{prefix}"} if before is None else {}
     return {**first, **given, "ResourcePrefix": prefix}
 
 
 def deploy(stage: str, given: Mapping[str, str]) -> None:
-    """Bring one stage to AWS, and say how to use it."""
+    """Deploy one stage to AWS and print how to use it."""
     session = open_session()
     prefix = f"slipway-{stage}"
     cloudformation = session.client("cloudformation")
@@ -63,7 +66,7 @@ def deploy(stage: str, given: Mapping[str, str]) -> None:
     parameters = parameters_for(prefix, given, before)
     to = _installation(session, prefix, {**(before or {}), **parameters})
     print(f"account {to.account}, {to.region}: packaging")
-    # All that can fail here does so before anything is changed there.
+    # Package before the first change in AWS: a failure then leaves AWS unchanged.
     output = ROOT / "build" / stage
     write_package(output, stage=stage, to=to)
     print(f"stack {prefix}")
@@ -90,7 +93,7 @@ def _installation(
 
 
 def _upload(session: boto3.Session, outputs: Mapping[str, str], output: Path) -> str:
-    """Put the package into its bucket, named by its contents; returns the template's URL."""
+    """Upload the package under names from hashes of its contents; return the template's URL."""
     bucket, s3 = outputs["Packages"], session.client("s3")
 
     def put(content: bytes, suffix: str) -> str:
@@ -112,10 +115,10 @@ def _how_to_use(stage: str, api: str, secret: str) -> str:
     return "\n".join(
         [
             f"API      {api}",
-            f"webhook  {api}/v1/webhooks/github, whose secret is read with",
+            f"webhook  {api}/v1/webhooks/github. This prints its secret:",
             f"         aws secretsmanager get-secret-value --secret-id {secret} "
             "--query SecretString --output text",
-            f"token    make token STAGE={stage} makes one and shows it once",
+            f"token    make token STAGE={stage} creates one and prints it once",
         ]
     )
 
@@ -130,7 +133,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Deploy one stage to the account and region that the AWS credentials are for."""
+    """Deploy one stage to the account and region of the AWS credentials."""
     parser = argparse.ArgumentParser(prog="make deploy", description=main.__doc__)
     parser.add_argument("stage", choices=["dev", "prod"])
     parser.add_argument("parameters", nargs="*", type=_assignment, metavar="Name=value")
@@ -141,8 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(str(refusal))
     except (BotoCoreError, ClientError, WaiterError) as error:
         sys.exit(
-            f"{error}\nMend the cause (the events of the stack name it) and run it again: it goes "
-            "on from where it stopped."
+            f"{error}\nFix the cause (see the events of the stack) and run this again: it will "
+            "continue where it stopped."
         )
 
 

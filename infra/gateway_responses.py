@@ -1,8 +1,8 @@
-"""What API Gateway itself answers, without the application: problem documents like the API's own.
+"""Problem documents for errors that API Gateway returns itself, in the format of Slipway's errors.
 
-The types and their statuses are from "Gateway response types" in its developer guide. An unknown
-route is one of several there, by what the request carries (MISSING_AUTHENTICATION_TOKEN, or with an
-Authorization header INVALID_SIGNATURE), and none is called 404.
+The types and their statuses are from "Gateway response types" in the developer guide of API
+Gateway. No type is called 404. The type for an unknown route depends on the request:
+MISSING_AUTHENTICATION_TOKEN, or INVALID_SIGNATURE with an Authorization header.
 """
 
 import json
@@ -27,7 +27,7 @@ HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-# Throttling is by the second, quotas by the day.
+# Throttling counts requests per second, a quota per day.
 _MORE: Mapping[str, Mapping[str, str]] = {
     "THROTTLED": {"Retry-After": "'1'"},
     "QUOTA_EXCEEDED": {"Retry-After": "'3600'"},
@@ -35,7 +35,7 @@ _MORE: Mapping[str, Mapping[str, str]] = {
 
 
 def refusal(status: HTTPStatus, *, request_id: str) -> dict[str, Any]:
-    """The problem document of an answer that the application had no part in."""
+    """The problem document of an error that API Gateway returns itself."""
     unknown = status is HTTPStatus.NOT_FOUND
     return {
         "type": "about:blank",
@@ -58,7 +58,7 @@ def gateway_responses() -> dict[str, Any]:
                 f"gatewayresponse.header.{name}": value
                 for name, value in {**headers, **_MORE.get(kind, {})}.items()
             },
-            # Whatever a caller accepts, this is the template that is used when no other fits.
+            # API Gateway falls back to this template for every other Accept header.
             "responseTemplates": {
                 "application/json": json.dumps(refusal(status, request_id="$context.requestId"))
             },

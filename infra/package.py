@@ -1,8 +1,9 @@
-"""What goes to AWS: the stack with its buildspec in it, and the application of one stage.
+"""Packages the stack, with the buildspec embedded, and the application of one stage for AWS.
 
-`.chalice/` describes an example installation exactly, names and all. Here it is moved to another
-one, in a directory of its own: no account's names are committed, and Chalice cannot reuse an older
-package (it compares the contents of files, not their names, and would ship a deleted module).
+`.chalice/` describes an example installation with all its names. `move` replaces these names, so no
+real account's names are committed. The application is copied to a new directory, so Chalice cannot
+reuse an older package: it compares the contents of files, not their names, and would ship a deleted
+module.
 """
 
 import argparse
@@ -21,17 +22,17 @@ from infra.gateway_responses import gateway_responses
 
 ROOT = Path(__file__).parent.parent
 BUILDSPEC_LINE = re.compile(r"^( *)BuildSpec: infra/buildspec\.yml$", re.MULTILINE)
-# Chalice takes the runtime from the Python that it runs on, and libraries built for the same.
+# Chalice takes the Lambda runtime and the built libraries from the Python that runs it.
 LAMBDA_PYTHON = (3, 11)
 
 
 class PackagingFailed(Exception):
-    """Why there is no package, and what to do about it: one line each."""
+    """Packaging failed. The message has two lines: the cause and the fix."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """Where an application runs, what its names begin with, and what its policies speak of."""
+    """An installation: its account and region, its name prefix, and names in its policies."""
 
     account: str = "123456789012"
     region: str = "eu-west-1"
@@ -45,7 +46,7 @@ EXAMPLE = Installation()
 
 
 def stack_template() -> str:
-    """`stack.yaml` with the buildspec in it: without a source CodeBuild takes no file name."""
+    """`stack.yaml` with the buildspec embedded: without a source CodeBuild takes no file name."""
     stack = (ROOT / "infra/stack.yaml").read_text()
     buildspec = (ROOT / "infra/buildspec.yml").read_text()
 
@@ -60,7 +61,7 @@ def stack_template() -> str:
 
 
 def move(text: str, to: Installation) -> str:
-    """A file of the example installation, with the names of another one."""
+    """Replace the example installation's names in `text` with those of `to`."""
     placed = text.replace(f"arn:{EXAMPLE.partition}:", f"arn:{to.partition}:")
     owned = placed.replace(EXAMPLE.region, to.region).replace(EXAMPLE.account, to.account)
     named = re.sub(rf"(?<=[:/]){EXAMPLE.prefix}(?=-)", to.prefix, owned)
@@ -71,7 +72,7 @@ def move(text: str, to: Installation) -> str:
 
 
 def write_application(directory: Path, to: Installation) -> None:
-    """Fill the new `directory` with what Chalice packages."""
+    """Create `directory` with the files that Chalice packages."""
     directory.mkdir(parents=True)
     shutil.copy(ROOT / "app.py", directory)
     shutil.copytree(
@@ -79,7 +80,7 @@ def write_application(directory: Path, to: Installation) -> None:
         directory / "chalicelib",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    # Lambda runs the versions that the tests ran with.
+    # Ship the library versions that the tests use.
     requirements = (ROOT / "requirements.txt").read_text()
     (directory / "requirements.txt").write_text(f"-c constraints.txt\n{requirements}")
     shutil.copy(ROOT / "constraints.txt", directory)
@@ -90,12 +91,12 @@ def write_application(directory: Path, to: Installation) -> None:
 
 
 def package_application(application: Path, output: Path, *, stage: str, region: str) -> None:
-    """Have Chalice write `sam.json` and `deployment.zip` to `output`.
+    """Run Chalice to write `sam.json` and `deployment.zip` to `output`.
 
-    Raises PackagingFailed; Chalice has then said on stderr what was wrong.
+    Raises PackagingFailed. Chalice has then printed the cause on stderr.
     """
     chalice = Path(sys.executable).with_name("chalice")
-    # Chalice imports the application, and AWS clients want a region even where none is called.
+    # Chalice imports the application, and AWS clients need a region even without any call.
     environment = os.environ | {"AWS_DEFAULT_REGION": region, "PYTHONDONTWRITEBYTECODE": "1"}
     additions = application / "additions.json"
     additions.write_text(json.dumps(_additions()))
@@ -109,21 +110,21 @@ def package_application(application: Path, output: Path, *, stage: str, region: 
     if done.returncode:
         raise PackagingFailed(
             f"chalice package failed ({done.returncode}): its message is above.\n"
-            "Where it could not fetch a library, check the network or PIP_INDEX_URL."
+            "If it could not fetch a library, check the network or PIP_INDEX_URL."
         )
 
 
-# Without it lines are plain text without their fields, and those below WARNING are not kept
+# Without this, Lambda logs plain text without fields and drops lines below WARNING
 # (AWS Lambda: "Log and application log level filtering").
 LOGGING = {"LogFormat": "JSON", "ApplicationLogLevel": "INFO"}
 FUNCTIONS = ("APIHandler", "OnWakeup", "OnCloudEvent", "OnSchedule")
 
 
 def _additions() -> dict[str, Any]:
-    """What the application's template has besides that which Chalice writes."""
-    # Chalice can keep logs for a time of its own, but names a function wrongly in doing so (1.34).
+    """The parts of the application's template that Chalice does not write."""
+    # Chalice can set the retention of logs, but then writes a wrong function name (1.34).
     template: dict[str, Any] = json.loads((ROOT / "infra/log-groups.json").read_text())
-    # In the definition and not beside it: a response made after the stage would not be in it.
+    # Part of the API's definition: a response created after the stage would not be in the stage.
     definition = {"x-amazon-apigateway-gateway-responses": gateway_responses()}
     for function in FUNCTIONS:
         template["Resources"][function] = {"Properties": {"LoggingConfig": LOGGING}}
@@ -132,17 +133,17 @@ def _additions() -> dict[str, Any]:
 
 
 def require_lambda_python(version: tuple[int, int]) -> None:
-    """Raise PackagingFailed unless this is the Python that Lambda is to run."""
+    """Raise PackagingFailed unless `version` is the Python version that Lambda runs."""
     if version != LAMBDA_PYTHON:
         named = ".".join(map(str, LAMBDA_PYTHON))
         raise PackagingFailed(
             f"The package is for Python {named}, and .venv has {'.'.join(map(str, version))}.\n"
-            f"Install Python {named} and make .venv with it: make clean setup"
+            f"Install Python {named} and recreate .venv: make clean setup"
         )
 
 
 def write_package(output: Path, *, stage: str, to: Installation) -> None:
-    """Replace `output` by the package of one stage; raises PackagingFailed."""
+    """Replace `output` with the package of one stage. Raises PackagingFailed."""
     require_lambda_python(sys.version_info[:2])
     shutil.rmtree(output, ignore_errors=True)
     write_application(output / "application", to)
@@ -151,7 +152,7 @@ def write_package(output: Path, *, stage: str, to: Installation) -> None:
 
 
 def main() -> None:
-    """Package the example installation: all of it but the calls to AWS."""
+    """Package the example installation, without calls to AWS."""
     parser = argparse.ArgumentParser(prog="make package", description=main.__doc__)
     parser.add_argument("--stage", default="dev", choices=["dev", "prod"])
     parser.add_argument("--output", type=Path, default=ROOT / "build")

@@ -1,7 +1,7 @@
-"""`make redrive`: dead letters go back to the queue, once what they failed of is mended.
+"""`make redrive` moves dead letters back to the queue after their cause is fixed.
 
-Nothing is lost without it, for the schedule goes on trying whatever they name; it empties the queue
-that the alarm watches, and has everything looked at now.
+It is optional: the schedule keeps retrying the rows that the messages name. A redrive retries them
+at once and empties the queue that the alarm watches.
 """
 
 import argparse
@@ -15,9 +15,9 @@ from infra.stacks import Refused, open_session, stage_outputs
 
 
 def redrive(sqs: Any, queue_url: str) -> int:
-    """Move every dead letter of a queue back to it (SQS: StartMessageMoveTask); about how many.
+    """Move all dead letters of a queue back to it (SQS: StartMessageMoveTask).
 
-    Raises botocore's errors.
+    Returns their approximate number. Raises botocore's errors.
     """
     described = sqs.get_queue_attributes(
         QueueUrl=f"{queue_url}-dead", AttributeNames=["QueueArn", "ApproximateNumberOfMessages"]

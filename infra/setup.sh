@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes .venv with everything a clone needs; `make` runs it when the requirements have changed.
-# uv is used when it is there (seconds), else python3's own venv and pip (under a minute).
+# Creates .venv with all requirements. `make` runs this when the requirements change.
+# Uses uv if it is installed (seconds), else python3's venv and pip (under a minute).
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,9 +9,9 @@ fail() {
     exit 1
 }
 
-# A command may be there and not work (pyenv's shims), so each is run before it is believed.
+# Run each candidate: a command may exist and still fail (pyenv's shims).
 find_python() {
-    # Lambda's own first: a package for it can be made by no other.
+    # Lambda's version first: only that version can build the package.
     for candidate in python3.11 python3 python3.13 python3.12; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$candidate"
@@ -39,7 +39,7 @@ else
         "$("$python" --version) has no venv module." \
         "Install it (Debian: apt-get install python3-venv), or install uv, and run this again."
     "$python" -m venv .venv
-    # Compiling ahead takes as long as the rest; Python compiles what is used when it is used.
+    # --no-compile: compiling takes as long as the rest, and Python compiles on first import.
     PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
         .venv/bin/pip install -qq --no-compile -r requirements-dev.txt ||
         fail "pip could not install the requirements: its message is above." \

@@ -1,4 +1,4 @@
-"""CloudFormation stacks of the account and region that the AWS credentials are for."""
+"""CloudFormation stacks in the account and region of the AWS credentials."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _FAILED = frozenset({"CREATE_FAILED", "UPDATE_FAILED"})
 
 
 class Refused(Exception):
-    """Why a command does nothing, and what to do about it: one line each."""
+    """A command cannot run. The message has two lines: the cause and the fix."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,17 @@ class Stack:
 
 
 def open_session() -> boto3.Session:
-    """The session that all calls go through; raises Refused without credentials or a region."""
+    """Open the session for all calls. Raises Refused without credentials or a region."""
     session = boto3.Session()
     if session.get_credentials() is None:
         raise Refused(
-            "There are no AWS credentials; nothing was done.\n"
-            "Sign in (`aws sso login`, or set AWS_PROFILE or AWS_ACCESS_KEY_ID) and run it again."
+            "There are no AWS credentials, so no call was made.\n"
+            "Sign in (`aws sso login`, or set AWS_PROFILE or AWS_ACCESS_KEY_ID) and run this again."
         )
     if session.region_name is None:
         raise Refused(
-            "No AWS region is chosen; nothing was done.\n"
-            "Set one, for instance AWS_DEFAULT_REGION=eu-west-1, and run it again."
+            "No AWS region is set, so no call was made.\n"
+            "Set one, for instance AWS_DEFAULT_REGION=eu-west-1, and run this again."
         )
     return session
 
@@ -48,7 +48,7 @@ def open_session() -> boto3.Session:
 def find_stack(cloudformation: "CloudFormationClient", name: str) -> Stack | None:
     """The stack of this name, or None.
 
-    Raises Refused for one that CloudFormation lets nobody use or update any more.
+    Raises Refused if CloudFormation can only delete the stack.
     """
     try:
         found = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
@@ -59,8 +59,8 @@ def find_stack(cloudformation: "CloudFormationClient", name: str) -> Stack | Non
     if found["StackStatus"] in _ONLY_TO_DELETE:
         raise Refused(
             f"The stack {name} is {found['StackStatus']}: it can only be deleted.\n"
-            f"Run `aws cloudformation delete-stack --stack-name {name}`, remove the tables that it "
-            "left (they keep their names), and run this again."
+            f"Run `aws cloudformation delete-stack --stack-name {name}`, delete the tables that it "
+            "leaves behind (their names are in use), and run this again."
         )
     return _read(found)
 
@@ -73,10 +73,10 @@ def apply_stack(
 ) -> Mapping[str, str]:
     """Create or update the stack `name`, wait for it, and return its outputs.
 
-    `template` is TemplateBody or TemplateURL. Parameters of an existing stack that are not given
-    keep their values, as far as the template still has them. What fails while it is created stays
-    as it is and the next call goes on with it: undone, it would leave its tables behind, whose
-    names were taken then. Raises Refused, ClientError or WaiterError.
+    `template` is TemplateBody or TemplateURL. Parameters that are not given keep the values of the
+    existing stack if the template still has them. A failed creation is not rolled back, and the
+    next call continues it: a rollback would leave tables behind, and their names would then be in
+    use. Raises Refused, ClientError or WaiterError.
     """
     before = find_stack(cloudformation, name)
     given: list[ParameterTypeDef] = [
@@ -95,7 +95,7 @@ def apply_stack(
             for key in sorted(kept - parameters.keys())
         ]
         if before.status in _FAILED:
-            # Only so does CloudFormation update a stack from these states.
+            # CloudFormation updates a stack in these states only with this option.
             request["DisableRollback"] = True
         if _update(cloudformation, request):
             cloudformation.get_waiter("stack_update_complete").wait(StackName=name)
@@ -128,7 +128,7 @@ def _update(cloudformation: "CloudFormationClient", request: Mapping[str, object
 
 
 def stage_outputs(stage: str) -> Mapping[str, str]:
-    """What the stack of a stage puts out; raises Refused where it is not deployed."""
+    """The outputs of a stage's stack. Raises Refused if the stage is not deployed."""
     session = open_session()
     stack = find_stack(session.client("cloudformation"), f"slipway-{stage}")
     if stack is None or not stack.outputs:

@@ -1,6 +1,6 @@
-"""`make token`: an admin token of a deployed stage, for whoever may write to its tables.
+"""`make token` creates an admin token of a deployed stage. It needs write access to the tables.
 
-The API has no route for it: the first token has to come from somewhere.
+The API cannot create the first token, because each call that creates a token needs a token.
 """
 
 import argparse
@@ -16,12 +16,12 @@ from infra.stacks import Refused, stage_outputs
 
 
 def create_admin_token(outputs: Mapping[str, str], name: str) -> str:
-    """Create a token in the tables that `outputs` name; it can never be read again.
+    """Create a token in the tables of `outputs` and return its secret, which is not stored.
 
     Raises SlipwayError.
     """
     os.environ.update(environment_of(outputs))
-    # Only now: the models read their tables' names when they are imported.
+    # Import late: the models read their tables' names at import.
     from chalicelib.domain.tokens import Role
     from chalicelib.store.tokens import create_token
 
@@ -29,10 +29,10 @@ def create_admin_token(outputs: Mapping[str, str], name: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Create an admin token of a deployed stage and print it: nobody can read it again."""
+    """Create an admin token of a deployed stage and print it. It cannot be read again."""
     parser = argparse.ArgumentParser(prog="make token", description=main.__doc__)
     parser.add_argument("stage", choices=["dev", "prod"])
-    parser.add_argument("--name", default="operator", help="how the audit trail names its holder")
+    parser.add_argument("--name", default="operator", help="the token's name in the audit trail")
     options = parser.parse_args(arguments)
     try:
         token = create_admin_token(stage_outputs(options.stage), options.name)

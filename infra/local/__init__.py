@@ -1,1 +1,1 @@
-"""The embedded cloud: AWS's part in Slipway, on one machine and loopback only."""
+"""The embedded cloud: replaces AWS on one machine, on loopback only."""

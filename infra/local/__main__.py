@@ -1,7 +1,7 @@
-"""`python -m infra.local serve`: the embedded cloud and the API, in the foreground.
+"""`python -m infra.local serve` runs the embedded cloud and the API in the foreground.
 
-Prints one line of JSON on stdout once everything answers; logs go to stderr. SIGINT, SIGTERM and
-SIGHUP end it and remove what it started.
+Prints one line of JSON on stdout when everything is ready. Logs go to stderr. SIGINT, SIGTERM and
+SIGHUP stop it and remove everything that it started.
 """
 
 import argparse
@@ -27,7 +27,7 @@ CURL = """curl -s -X POST {api}/v1/projects \\
 
 
 class StartFailed(Exception):
-    """Why it cannot start, and what to do: one line each."""
+    """The start failed. The message has two lines: the cause and the fix."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Run until a signal comes. What can be refused is refused before anything is started."""
+    """Run until a signal arrives. Options are checked before anything is started."""
     _check_token(options.token)
     secret = options.webhook_secret or secrets.token_urlsafe(24)
     session = secrets.token_hex(4)
@@ -80,8 +80,8 @@ def serve(options: argparse.Namespace) -> None:
 def _check_token(token: str | None) -> None:
     if token is not None and not is_token(token):
         raise StartFailed(
-            "--token is no token: slw_, 43 random characters and their checksum.\n"
-            "Leave it out to have one made."
+            "--token is not a token: slw_, 43 random characters and their checksum.\n"
+            "Leave it out to create one."
         )
 
 
@@ -91,7 +91,7 @@ def _api_server(port: int) -> HTTPServer:
     except (OSError, OverflowError) as error:
         raise StartFailed(
             f"Port {port} cannot be used: {getattr(error, 'strerror', None) or error}.\n"
-            'Choose another, or let one be chosen: make run ARGS="--port 0"'
+            'Choose another port, or any free one: make run ARGS="--port 0"'
         ) from error
 
 
@@ -102,8 +102,8 @@ def _settings_explained() -> Iterator[None]:
     except SettingsError as error:
         problems = str(error).replace("\n", "; ")
         raise StartFailed(
-            f"The environment does not fit: {problems}.\n"
-            "The README lists every variable; unset one to have its default."
+            f"Invalid environment variables: {problems}.\n"
+            "The README lists every variable. Unset one to use its default."
         ) from error
 
 
@@ -118,7 +118,7 @@ def _essentials(ready: dict[str, Any]) -> str:
     real = (
         "Docker is real: builds and containers run on this machine"
         if ready["docker"]
-        else "SIMULATED: no Docker with buildx is used, so images and containers are stand-ins"
+        else "SIMULATED: Docker with buildx is not used, so images and containers are only recorded"
     )
     return "\n".join(
         [
@@ -126,11 +126,11 @@ def _essentials(ready: dict[str, Any]) -> str:
             f"  API             {ready['api']}/v1",
             f"  Token           {ready['token']}",
             f"  Webhook secret  {ready['webhook_secret']}",
-            f"  Containers      {ready['aws']}{cloud.SERVICE_URLS} lists where they answer",
+            f"  Containers      {ready['aws']}{cloud.SERVICE_URLS} lists their addresses",
             f"  AWS endpoint    {ready['aws']}  (region {cloud.REGION}, any credentials)",
-            f"  Data            in memory and {ready['data']}, gone at Ctrl-C",
+            f"  Data            in memory and {ready['data']}, removed at Ctrl-C",
             f"  Sample          {ready['sample']}, fetched as https://github.com/example/app.git",
-            "Try, in another terminal (the README goes on from here):",
+            "Try in another terminal (the README shows the next steps):",
             CURL.format(**ready),
         ]
     )
@@ -147,8 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--port", type=int, default=8080, help="port of the API; 0 picks one")
     command.add_argument("--token", help="admin token to accept instead of a new one")
     command.add_argument("--webhook-secret", help="webhook secret instead of a new one")
-    command.add_argument("--simulate", action="store_true", help="use no Docker, though it is here")
-    command.add_argument("--pretty", action="store_true", help="print for people, not JSON")
+    command.add_argument("--simulate", action="store_true", help="never use Docker")
+    command.add_argument("--pretty", action="store_true", help="print text instead of JSON")
     return parser
 
 

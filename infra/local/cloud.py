@@ -1,7 +1,7 @@
-"""The embedded cloud: moto for AWS's control planes, two agents for what really runs.
+"""Starts the embedded cloud: moto for AWS's control planes, two agents for builds and tasks.
 
-Everything listens on loopback only, and real AWS credentials in the environment are replaced
-before anything could use them.
+Everything listens on loopback only. AWS credentials in the environment are replaced before any
+client can use them.
 """
 
 import json
@@ -29,7 +29,7 @@ STEP_INTERVAL = 0.2
 
 @dataclass(frozen=True)
 class Cloud:
-    """A running embedded cloud. `docker` is False where builds and containers are simulated."""
+    """A running embedded cloud. `docker` is False if builds and containers are simulated."""
 
     aws: str
     data: Path
@@ -40,7 +40,7 @@ class Cloud:
 
 
 def docker_works() -> bool:
-    """Whether a Docker daemon with buildx answers here."""
+    """Whether Docker with buildx works on this machine."""
     for command in (["docker", "info"], ["docker", "buildx", "version"]):
         try:
             subprocess.run(command, capture_output=True, check=True, timeout=20)
@@ -51,9 +51,9 @@ def docker_works() -> bool:
 
 @contextmanager
 def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cloud]:
-    """Start everything but the HTTP API; leaving ends it and leaves nothing behind.
+    """Start everything except the HTTP API. On exit, stop and remove all of it.
 
-    Raises SettingsError for variables that do not fit.
+    Raises SettingsError for invalid environment variables.
     """
     docker = not simulate and docker_works()
     with ExitStack() as stack:
@@ -68,7 +68,7 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
             "WEBHOOK_SECRET": webhook_secret,
             "SIMULATED": "false" if docker else "true",
         }
-        # Only now may the product be imported: it reads its settings then.
+        # Import late: Slipway reads its settings at import.
         from app import app
         from chalicelib.settings import settings
         from infra.local.aws.pump import Pump
@@ -80,7 +80,7 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
         create_resources(BUILDSPEC.read_text())
         sample = create_sample(data / "git")
         create_target("web", registry)
-        # The stand-in and the buildspec call python3: this one is here, and starts fast.
+        # The simulated docker and the buildspec call python3. This one exists and starts fast.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         if not docker:
             path = f"{STAND_IN}{os.pathsep}{path}"
@@ -103,7 +103,7 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
 
 
 def isolate_environment() -> None:
-    """Forget every AWS setting of this machine, so that no call can reach a real account."""
+    """Remove the machine's AWS settings, so that no call can reach a real account."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {
@@ -136,7 +136,7 @@ def _moto() -> Iterator[str]:
     from infra.local.aws import fidelity
 
     fidelity.install()
-    # Where ECS services answer is no AWS concept, so it has an address of its own.
+    # AWS has no API for the local addresses of ECS services, so moto gets an extra path.
     paths: dict[str, Any] = urls.url_paths
     paths[f"{{0}}{SERVICE_URLS}$"] = _service_urls
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -149,7 +149,7 @@ def _moto() -> Iterator[str]:
 
 
 def _remove_images(registry: str) -> None:
-    """Remove what this registry's images left in the Docker daemon; nobody can pull them again."""
+    """Remove this registry's images from the Docker daemon: they cannot be pulled again."""
     listed = subprocess.run(
         ["docker", "images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}"],
         capture_output=True,
@@ -167,7 +167,7 @@ def _remove_images(registry: str) -> None:
 
 
 def _service_urls(*_: Any) -> tuple[int, dict[str, str], str]:
-    """Answers `{"<cluster>/<service>": "http://127.0.0.1:…"}`."""
+    """Returns `{"<cluster>/<service>": "http://127.0.0.1:…"}`."""
     urls = {key: url for agent in _agents for key, url in agent.urls().items()}
     return 200, {"Content-Type": "application/json"}, json.dumps(urls)
 
@@ -189,7 +189,7 @@ def _registry(data: Path) -> Iterator[str]:
 
 @contextmanager
 def _pumping(pump: Any) -> Iterator[None]:
-    """Step in a thread of its own until the end."""
+    """Call the pump's `step` in a separate thread."""
     ending = threading.Event()
 
     def loop() -> None:

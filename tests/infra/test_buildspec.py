@@ -1,4 +1,4 @@
-"""The text of the buildspec: what is hostile stands in quotes, and no value can be an option."""
+"""The buildspec's text: hostile values are quoted, and no value can become an option."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ COMMANDS = {
     for phase in SPEC["phases"].values()
     for command in phase["commands"]
 }
-# Lists of whole options, made by the buildspec itself.
+# Lists of complete options that the buildspec builds itself.
 OPTIONS = {"${options[@]}", "${build_args[@]}"}
 # Options whose value is the next word.
 TAKES_VALUE = {
@@ -26,14 +26,14 @@ TAKES_VALUE = {
 
 
 def calls(command: str) -> Iterator[list[str]]:
-    """The words of each call of git and docker, without their quotes; expansions stay."""
+    """The words of each git and docker call, without quotes and with expansions as written."""
     text = re.sub(r"\\\n", " ", command)
     for match in re.finditer(r"(?m)(?:^ *|[({!|&;] *)(?=(?:git|docker) )", text):
         yield list(words(text[match.end() :]))
 
 
 def words(text: str) -> Iterator[str]:
-    """The words of the simple command that `text` begins with."""
+    """The words of the simple command at the start of `text`."""
     word, quoted, depth = "", False, 0
     for last, char in pairwise(f" {text}"):
         if depth or (char == "(" and last == "$"):
@@ -50,13 +50,13 @@ def words(text: str) -> Iterator[str]:
                 return
 
 
-def test_the_buildspec_takes_its_values_from_the_request_and_nowhere_else() -> None:
+def test_the_buildspec_takes_its_values_only_from_the_request() -> None:
     assert set(SPEC["env"]) == {"shell", "exported-variables"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_shellcheck_has_nothing_to_say(name: str) -> None:
-    """It finds what is not quoted. SC2153 and SC2154: variables come from the request."""
+def test_shellcheck_finds_no_problem(name: str) -> None:
+    """It finds missing quotes. SC2153 and SC2154 are off: variables come from the request."""
     checked = subprocess.run(
         ["shellcheck", "--shell", "bash", "--exclude", "SC2153,SC2154", "-"],
         input=COMMANDS[name],
@@ -84,7 +84,7 @@ def test_the_check_sees_the_calls_that_matter() -> None:
         assert [call for call in seen if part in call], (part, seen)
 
 
-def test_nothing_but_the_first_command_knows_the_credential() -> None:
+def test_only_the_first_command_has_the_credential() -> None:
     first, *others = COMMANDS.values()
     assert "GIT_CREDENTIAL" in first
     for command in others:

@@ -1,4 +1,4 @@
-"""What Chalice makes of the application: functions, limits, roles and triggers, without AWS."""
+"""The package that Chalice builds: functions, limits, roles and triggers, without AWS."""
 
 import json
 import zipfile
@@ -15,7 +15,7 @@ from infra.package import EXAMPLE, ROOT, package_application, write_application
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of the dev stage, without the libraries: a test downloads nothing."""
+    """The package of the dev stage, without libraries: a test must not download."""
     directory = tmp_path_factory.mktemp("package")
     application = directory / "application"
     write_application(application, EXAMPLE)
@@ -46,13 +46,13 @@ def _events(function: dict[str, Any]) -> list[dict[str, Any]]:
     return list(function.get("Events", {}).values())
 
 
-def test_cfn_lint_finds_no_error_in_what_chalice_packages(package: Path) -> None:
-    # Chalice writes what cfn-lint warns of (a DependsOn too many); errors would stop a deploy.
+def test_cfn_lint_finds_no_error_in_the_package(package: Path) -> None:
+    # cfn-lint warns of a redundant DependsOn by Chalice. Only errors would stop a deploy.
     matches = lint((package / "sam.json").read_text(), config=ManualArgs(regions=[EXAMPLE.region]))
     assert [str(match) for match in matches if match.rule.id.startswith("E")] == []
 
 
-def test_the_functions_are_those_that_have_limits_and_a_policy(
+def test_the_package_has_the_configured_functions_with_their_limits(
     resources: dict[str, Any],
 ) -> None:
     config = json.loads((ROOT / ".chalice/config.json").read_text())["lambda_functions"]
@@ -72,7 +72,7 @@ def test_each_function_has_the_role_of_its_own_policy(resources: dict[str, Any])
         assert [p["PolicyDocument"] for p in role["Policies"]] == [policy]
 
 
-def test_each_function_s_logs_are_kept_for_a_month(resources: dict[str, Any]) -> None:
+def test_logs_of_functions_are_kept_for_a_month(resources: dict[str, Any]) -> None:
     functions = {k for k, v in resources.items() if v["Type"] == "AWS::Serverless::Function"}
     groups = [v["Properties"] for v in resources.values() if v["Type"] == "AWS::Logs::LogGroup"]
     assert {g["LogGroupName"]["Fn::Sub"]: g["RetentionInDays"] for g in groups} == {
@@ -80,7 +80,7 @@ def test_each_function_s_logs_are_kept_for_a_month(resources: dict[str, Any]) ->
     }
 
 
-def test_each_function_logs_json_with_the_fields_of_its_records(
+def test_each_function_logs_json_from_level_info(
     resources: dict[str, Any],
 ) -> None:
     for function in _functions(resources).values():
@@ -92,12 +92,12 @@ def test_wake_ups_come_one_by_one_from_the_queue(resources: dict[str, Any]) -> N
     assert event["Type"] == "SQS"
     assert event["Properties"]["Queue"]["Fn::Sub"].endswith(":slipway-wakeups")
     assert event["Properties"]["BatchSize"] == 1
-    # AWS takes 2 to 1000 and Chalice does not check it.
+    # AWS accepts 2 to 1000, and Chalice does not check it.
     concurrency = event["Properties"].get("ScalingConfig", {}).get("MaximumConcurrency", 2)
     assert 2 <= concurrency <= 1000
 
 
-def test_one_rule_brings_the_events_of_codebuild_and_ecs(resources: dict[str, Any]) -> None:
+def test_one_rule_delivers_the_events_of_codebuild_and_ecs(resources: dict[str, Any]) -> None:
     events = _events(_functions(resources)["on_cloud_event"])
     assert [(event["Type"], event["Properties"]["Pattern"]) for event in events] == [
         (
@@ -114,20 +114,20 @@ def test_one_rule_brings_the_events_of_codebuild_and_ecs(resources: dict[str, An
     ]
 
 
-def test_the_clock_ticks_every_minute(resources: dict[str, Any]) -> None:
+def test_the_schedule_fires_every_minute(resources: dict[str, Any]) -> None:
     (event,) = _events(_functions(resources)["on_schedule"])
     assert event["Type"] == "Schedule"
     assert event["Properties"]["Schedule"] == "rate(1 minute)"
 
 
-def test_every_route_ends_in_the_api_function(resources: dict[str, Any]) -> None:
+def test_the_regional_api_has_the_routes_of_the_application(resources: dict[str, Any]) -> None:
     paths = resources["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
     assert "/v1/health" in paths
     assert "/v1/webhooks/github" in paths
     assert resources["RestAPI"]["Properties"]["EndpointConfiguration"] == "REGIONAL"
 
 
-def test_what_api_gateway_answers_itself_is_a_problem_document(resources: dict[str, Any]) -> None:
+def test_errors_of_api_gateway_itself_are_problem_documents(resources: dict[str, Any]) -> None:
     definition = resources["RestAPI"]["Properties"]["DefinitionBody"]
     responses = definition["x-amazon-apigateway-gateway-responses"]
     assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= set(responses)

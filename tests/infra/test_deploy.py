@@ -1,4 +1,4 @@
-"""What a deploy puts together of the stack's outputs and Chalice's package; nothing is deployed."""
+"""How a deploy combines the stack's outputs and Chalice's package. No stack is deployed here."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def _template() -> str:
     return json.dumps({"Resources": resources})
 
 
-def test_each_output_is_the_variable_of_its_name_but_for_what_only_deploys_need() -> None:
+def test_each_output_becomes_a_variable_except_those_for_deploys() -> None:
     outputs = {
         "WebhookSecret": REFERENCE,
         "CodebuildProject": "b",
@@ -33,7 +33,7 @@ def test_each_output_is_the_variable_of_its_name_but_for_what_only_deploys_need(
     assert environment_of(outputs) == {"WEBHOOK_SECRET": REFERENCE, "CODEBUILD_PROJECT": "b"}
 
 
-def test_the_api_alone_gets_the_webhook_s_secret() -> None:
+def test_only_the_api_gets_the_webhook_secret() -> None:
     environment = {"WEBHOOK_SECRET": "s", "QUEUE_URL": "q"}
     made = json.loads(
         application_template(_template(), code="s3://b/c.zip", environment=environment)
@@ -45,7 +45,7 @@ def test_the_api_alone_gets_the_webhook_s_secret() -> None:
     assert made["Resources"]["RestAPI"] == {"Type": "other"}
 
 
-def test_what_is_uploaded_says_where_the_secret_is_and_does_not_hold_it(tmp_path: Path) -> None:
+def test_the_uploaded_template_refers_to_the_secret_without_its_value(tmp_path: Path) -> None:
     (tmp_path / "deployment.zip").write_bytes(b"zip")
     (tmp_path / "sam.json").write_text(_template())
     with mock_aws():
@@ -64,7 +64,7 @@ def test_what_is_uploaded_says_where_the_secret_is_and_does_not_hold_it(tmp_path
     assert api["Environment"]["Variables"]["WEBHOOK_SECRET"] == f"secretsmanager:{arn}"
 
 
-def test_the_log_directory_is_chosen_with_the_stack_and_kept_from_then_on() -> None:
+def test_the_log_directory_is_set_with_the_new_stack_and_then_kept() -> None:
     prefix = {"ResourcePrefix": "slipway-dev"}
     assert parameters_for("slipway-dev", {}, None) == {"BuildLogDir": "/slipway-dev", **prefix}
     assert parameters_for("slipway-dev", {}, {"BuildLogDir": "/builds"}) == prefix
@@ -79,19 +79,19 @@ def test_the_names_of_a_stage_cannot_be_chosen(capsys: pytest.CaptureFixture[str
     assert "ResourcePrefix is slipway-<stage>" in capsys.readouterr().err
 
 
-def test_a_failed_package_leaves_aws_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_package_leaves_aws_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(output: Path, *, stage: str, to: Installation) -> None:
         assert (to.prefix, to.build_log_dir, to.task_roles) == ("slipway-dev", "/mine", "ecs-*")
-        raise PackagingFailed("chalice package failed\nmend it")
+        raise PackagingFailed("chalice package failed\nfix it")
 
     monkeypatch.setattr(deploy, "find_stack", lambda *_: None)
     monkeypatch.setattr(deploy, "write_package", fail)
     monkeypatch.setattr(deploy, "apply_stack", lambda *_: pytest.fail("a stack was touched"))
-    with mock_aws(), pytest.raises(SystemExit, match="chalice package failed\nmend it"):
+    with mock_aws(), pytest.raises(SystemExit, match="chalice package failed\nfix it"):
         main(["dev", "BuildLogDir=/mine", "TaskRoles=ecs-*"])
 
 
-def test_a_package_is_made_by_the_python_that_lambda_runs() -> None:
+def test_only_the_python_version_of_lambda_can_package() -> None:
     require_lambda_python((3, 11))
     with pytest.raises(PackagingFailed, match=r"for Python 3\.11, and \.venv has 3\.13\.\n.*"):
         require_lambda_python((3, 13))

@@ -1,4 +1,4 @@
-"""The hand-written IAM policies: each function may do what it does, on what is ours, no more."""
+"""The hand-written IAM policies grant each function only its own actions on Slipway's resources."""
 
 import ast
 import json
@@ -19,7 +19,7 @@ from tests.support.embedded import Cloud, cloud, sha
 __all__ = ["cloud"]
 
 POLICIES = sorted((ROOT / ".chalice").glob("policy-*.json"))
-# The only ones that AWS's service authorization reference gives no resource to.
+# The only actions without a resource type in AWS's service authorization reference.
 WITHOUT_RESOURCE = {"ecs:DescribeTaskDefinition"}
 
 
@@ -49,7 +49,7 @@ def _granted_rows(name: str) -> set[tuple[str, str]]:
 
 
 def _called() -> set[str]:
-    """The actions behind every `client("service").operation(…)` of the product."""
+    """The actions behind every `client("service").operation(…)` in chalicelib."""
     actions = set()
     for path in (ROOT / "chalicelib").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -69,8 +69,8 @@ def _operation(service: str, method: str) -> str:
     return {xform_name(name): name for name in names}[method]
 
 
-# What AWS asks for under another name, or besides: a batch is many sends, Lambda itself reads the
-# queue and writes logs, a definition's tags and roles are registered with it.
+# Some actions differ from the calls: a batch needs the permission of single sends, Lambda itself
+# reads the queue and writes logs, and a task definition is registered with its tags and roles.
 CALLED = (_called() - {"sqs:SendMessageBatch"}) | {
     "sqs:SendMessage",
     "sqs:ReceiveMessage",
@@ -91,7 +91,7 @@ def test_each_policy_belongs_to_one_function() -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_no_action_is_a_pattern(name: str) -> None:
+def test_no_action_has_a_wildcard(name: str) -> None:
     assert not [action for action in _actions(name) if "*" in action]
 
 
@@ -128,34 +128,34 @@ def test_the_api_starts_no_build_and_touches_no_service() -> None:
     assert not {a for a in _actions("api") if a.startswith(("codebuild:", "ecs:", "iam:"))}
 
 
-def test_whatever_triggers_the_pipeline_it_may_do_the_same() -> None:
+def test_all_triggers_of_the_pipeline_have_the_same_permissions() -> None:
     consuming = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
     triggered = [_actions(name) - consuming for name in ("cloud-event", "schedule", "wakeup")]
     assert triggered[0] == triggered[1] == triggered[2]
 
 
-def test_what_the_code_calls_is_granted_and_nothing_else() -> None:
+def test_exactly_the_actions_that_the_code_calls_are_granted() -> None:
     granted = set[str]().union(*map(_actions, ALL))
-    ours = {
+    comparable = {
         action for action in granted if action.split(":")[0] in {a.split(":")[0] for a in CALLED}
     }
-    assert ours == CALLED
+    assert comparable == CALLED
 
 
-def test_the_api_alone_touches_tokens_and_receipts_and_changes_projects() -> None:
+def test_only_the_api_uses_tokens_and_receipts_and_changes_projects() -> None:
     for name in ALL:
         projects = {row for row in _granted_rows(name) if row[1].startswith("slipway-projects")}
         assert name == "api" or projects == {("GetItem", "slipway-projects")}
         for table in ("tokens", "receipts"):
             actions = {
-                action for action, place in _granted_rows(name) if place == f"slipway-{table}"
+                action for action, target in _granted_rows(name) if target == f"slipway-{table}"
             }
             assert bool(actions) is (name == "api"), (name, table)
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str, str]]:
-    """What the functions do to tables from now on: (policy, action, what of its ARN is ours)."""
+    """The functions' table accesses during the test: (policy, action, table or index)."""
     seen: set[tuple[str, str, str]] = set()
     running: list[str] = []
     invoke, request = Pump._invoke, Api.request
@@ -191,7 +191,7 @@ POLICY_OF = {
 
 
 def _accesses(operation: str, request: dict[str, Any]) -> set[tuple[str, str]]:
-    """(action, table or index): a transaction needs the permission of each of its parts."""
+    """(action, table or index). A transaction needs the permission of each of its parts."""
     if operation == "TransactWriteItems":
         verbs = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
         return {
@@ -205,7 +205,7 @@ def _accesses(operation: str, request: dict[str, Any]) -> set[tuple[str, str]]:
     return {(operation, request["TableName"] + index)}
 
 
-def test_the_way_from_push_to_rollback_needs_no_row_that_is_not_granted(
+def test_every_table_access_from_push_to_rollback_is_granted(
     cloud: Cloud, calls: set[tuple[str, str, str]]
 ) -> None:
     cloud.api.post("/v1/projects", {"name": "another"})
@@ -232,7 +232,7 @@ def test_the_way_from_push_to_rollback_needs_no_row_that_is_not_granted(
     assert {name for name, _, _ in calls} == set(ALL)
 
 
-def test_an_installation_gets_policies_with_its_own_names_alone() -> None:
+def test_policies_of_an_installation_contain_only_its_own_names() -> None:
     mine = Installation("210987654321", "us-east-2", prefix="slipway-dev", build_log_dir="/dev")
     for path in POLICIES:
         moved = move(path.read_text(), mine)
@@ -242,7 +242,7 @@ def test_an_installation_gets_policies_with_its_own_names_alone() -> None:
         assert not re.search(r"[:/]slipway(?!-dev)", moved)
 
 
-def test_an_installation_s_policies_speak_of_its_own_logs_and_roles() -> None:
+def test_policies_of_an_installation_name_its_own_logs_and_roles() -> None:
     mine = Installation(
         prefix="slipway-dev", build_log_dir="/slipway-dev/logs", task_roles="shop/ecs-*"
     )
@@ -252,7 +252,7 @@ def test_an_installation_s_policies_speak_of_its_own_logs_and_roles() -> None:
     assert '"arn:aws:iam::123456789012:role/shop/ecs-*"' in wakeup
 
 
-def test_a_function_writes_to_its_own_logs_after_a_move() -> None:
+def test_a_function_of_a_moved_installation_writes_to_its_own_logs() -> None:
     moved = move(
         (ROOT / ".chalice/policy-api.json").read_text(), Installation(prefix="slipway-dev")
     )

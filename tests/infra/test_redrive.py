@@ -1,4 +1,4 @@
-"""`make redrive`, for whoever answers an alarm."""
+"""`make redrive`, the response to the alarm about dead letters."""
 
 import pytest
 from botocore.exceptions import ClientError
@@ -11,7 +11,7 @@ from tests.support.embedded import Cloud, client
 OUTPUTS = {"QueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/slipway-wakeups"}
 
 
-def test_it_says_how_many_go_back(
+def test_it_prints_how_many_messages_go_back(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack = Stack("CREATE_COMPLETE", {}, OUTPUTS)
@@ -28,7 +28,7 @@ def test_it_says_how_many_go_back(
     ]
 
 
-def test_credentials_that_are_refused_end_in_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_credentials_print_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
 

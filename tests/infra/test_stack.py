@@ -1,4 +1,4 @@
-"""`infra/stack.yaml` against what uses it: the models, the settings, Chalice, the buildspec."""
+"""`infra/stack.yaml` agrees with the models, the settings, Chalice and the buildspec."""
 
 import json
 import re
@@ -68,7 +68,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def described_tables(aws: None) -> dict[str, dict[str, Any]]:
-    """What the models make of themselves, as DynamoDB describes it, by table name."""
+    """The tables of the models, as DynamoDB describes them, by name."""
     create_tables()
     client = boto3.client("dynamodb", region_name=REGION)
     return {
@@ -92,7 +92,7 @@ def _tables(resources: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _shape(table: dict[str, Any]) -> dict[str, Any]:
-    """Keys, their types, and indexes; of a template or of a description, in any order."""
+    """Keys, types and indexes of a template or of a description, without their order."""
 
     def keys(schema: list[dict[str, str]]) -> dict[str, str]:
         return {key["KeyType"]: key["AttributeName"] for key in schema}
@@ -110,19 +110,19 @@ def _shape(table: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_the_stack_and_its_buildspec_have_nothing_for_cfn_lint_to_say() -> None:
+def test_cfn_lint_finds_no_problem_in_the_stack_and_its_buildspec() -> None:
     for template in ((ROOT / "infra/stack.yaml").read_text(), stack_template()):
         assert [str(match) for match in lint(template, config=ManualArgs(regions=[REGION]))] == []
 
 
-def test_each_table_is_what_its_model_says(
+def test_each_table_matches_its_model(
     resources: dict[str, Any], described_tables: dict[str, dict[str, Any]]
 ) -> None:
     expected = {name: _shape(table) for name, table in described_tables.items()}
     assert {name: _shape(table) for name, table in _tables(resources).items()} == expected
 
 
-def test_rows_expire_where_the_models_say_and_nowhere_else(
+def test_rows_expire_exactly_as_in_the_models(
     resources: dict[str, Any], described_tables: dict[str, dict[str, Any]]
 ) -> None:
     expected = {
@@ -137,7 +137,7 @@ def test_rows_expire_where_the_models_say_and_nowhere_else(
     assert any(found.values())
 
 
-def test_no_table_is_lost_with_the_stack(resources: dict[str, Any]) -> None:
+def test_tables_survive_the_deletion_of_the_stack(resources: dict[str, Any]) -> None:
     for resource in resources.values():
         if resource["Type"] == "AWS::DynamoDB::Table":
             properties = resource["Properties"]
@@ -169,7 +169,7 @@ def test_a_wake_up_stays_hidden_six_times_as_long_as_its_consumer_may_run(
     assert resources["WakeupQueue"]["Properties"]["VisibilityTimeout"] == 6 * timeout
 
 
-def test_nobody_outside_the_account_can_send_a_wake_up(resources: dict[str, Any]) -> None:
+def test_other_accounts_cannot_send_a_wake_up(resources: dict[str, Any]) -> None:
     """IAM User Guide, "AWS global condition context keys": aws:PrincipalAccount is in every
     request; where a key is missing, StringNotEquals is true ("String condition operators").
     """
@@ -188,7 +188,7 @@ def test_nobody_outside_the_account_can_send_a_wake_up(resources: dict[str, Any]
 
 
 @pytest.mark.parametrize("hosts", ["github.com", "github.com,git.acme-corp.example"])
-def test_what_the_stack_takes_for_git_hosts_the_settings_take_too(
+def test_git_hosts_that_the_stack_accepts_are_valid_settings(
     stack: dict[str, Any], hosts: str
 ) -> None:
     pattern = stack["Parameters"]["GitHosts"]["AllowedPattern"]
@@ -227,13 +227,13 @@ def test_the_embedded_cloud_has_the_same_queues(resources: dict[str, Any]) -> No
     )
 
 
-def test_the_embedded_cloud_gives_builds_the_same_time(resources: dict[str, Any]) -> None:
+def test_the_embedded_cloud_has_the_same_build_timeouts(resources: dict[str, Any]) -> None:
     project = resources["BuildProject"]["Properties"]
     assert project["TimeoutInMinutes"] == BUILD_MINUTES
     assert project["QueuedTimeoutInMinutes"] == QUEUED_MINUTES
 
 
-def test_codebuild_gets_the_buildspec_word_for_word(resources: dict[str, Any]) -> None:
+def test_codebuild_gets_the_buildspec_unchanged(resources: dict[str, Any]) -> None:
     source = resources["BuildProject"]["Properties"]["Source"]
     buildspec = Path(ROOT / "infra/buildspec.yml").read_text()
     assert source == {"Type": "NO_SOURCE", "BuildSpec": buildspec}
@@ -245,9 +245,7 @@ def test_as_many_builds_run_at_once_as_there_are_job_workers(resources: dict[str
     assert project["ConcurrentBuildLimit"] == {"Ref": "JobWorkers"}
 
 
-def test_the_images_that_run_privileged_are_pinned(
-    stack: dict[str, Any], resources: dict[str, Any]
-) -> None:
+def test_privileged_images_are_pinned(stack: dict[str, Any], resources: dict[str, Any]) -> None:
     variables = {
         variable["Name"]: variable["Value"]
         for variable in resources["BuildProject"]["Properties"]["Environment"][
@@ -263,13 +261,13 @@ def test_the_images_that_run_privileged_are_pinned(
     assert stack["Parameters"]["BinfmtImage"]["Default"] in buildspec
 
 
-def test_every_alarm_tells_the_topic_when_there_is_one(resources: dict[str, Any]) -> None:
+def test_every_alarm_notifies_the_topic_if_there_is_one(resources: dict[str, Any]) -> None:
     alarms = [r for r in resources.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
     assert len(alarms) == 2
     for alarm in alarms:
-        condition, told, nobody = alarm["Properties"]["AlarmActions"]["If"]
-        assert (condition, told) == ("HasAlarmTopic", [{"Ref": "AlarmTopic"}])
-        assert nobody == {"Ref": "AWS::NoValue"}
+        condition, topics, otherwise = alarm["Properties"]["AlarmActions"]["If"]
+        assert (condition, topics) == ("HasAlarmTopic", [{"Ref": "AlarmTopic"}])
+        assert otherwise == {"Ref": "AWS::NoValue"}
 
 
 def _build_role(resources: dict[str, Any]) -> list[dict[str, Any]]:
@@ -278,7 +276,7 @@ def _build_role(resources: dict[str, Any]) -> list[dict[str, Any]]:
     return statements
 
 
-def test_a_build_may_log_push_and_read_git_credentials_and_nothing_else(
+def test_a_build_can_only_use_logs_ecr_and_secrets(
     resources: dict[str, Any],
 ) -> None:
     actions = {
@@ -289,7 +287,7 @@ def test_a_build_may_log_push_and_read_git_credentials_and_nothing_else(
     assert {action.split(":")[0] for action in actions} == {"logs", "ecr", "secretsmanager"}
 
 
-def test_a_build_may_read_git_credentials_alone(
+def test_a_build_can_read_no_secrets_except_git_credentials(
     resources: dict[str, Any],
 ) -> None:
     (found,) = (
@@ -312,13 +310,13 @@ def test_a_build_may_read_git_credentials_alone(
         read(GitCredential, arn.format("shop"), "git_credential")
 
 
-def test_the_outputs_are_the_environment_that_the_settings_read(stack: dict[str, Any]) -> None:
+def test_the_outputs_are_the_variables_of_the_settings(stack: dict[str, Any]) -> None:
     outputs = environment_of(dict.fromkeys(stack["Outputs"], "any"))
     required = {name for name, variable in VARIABLES.items() if variable.default is None}
     assert required <= set(outputs) <= set(VARIABLES)
 
 
-def test_a_rotated_secret_needs_no_deploy_since_the_api_reads_it_where_the_stack_keeps_it(
+def test_a_rotated_webhook_secret_needs_no_deploy(
     stack: dict[str, Any], resources: dict[str, Any]
 ) -> None:
     name = resources["WebhookSecret"]["Properties"]["Name"]["Sub"]

@@ -1,4 +1,4 @@
-"""What is asked of CloudFormation. Requests and answers are data here; nothing is deployed."""
+"""The requests to CloudFormation. A stub gives the answers, so no stack is deployed."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -52,7 +52,7 @@ def _described(status: str, *gone: str) -> dict[str, Any]:
 
 
 def _has_summary(stub: Stubber) -> None:
-    """The template's own parameters."""
+    """CloudFormation answers with the template's parameters."""
     keys = ("JobWorkers", "ResourcePrefix", "AlarmTopic")
     summary = {"Parameters": [{"ParameterKey": key} for key in keys]}
     stub.add_response("get_template_summary", summary, TEMPLATE)
@@ -64,7 +64,7 @@ def _is_missing(stub: Stubber) -> None:
     )
 
 
-def test_a_stack_that_is_missing_is_created_and_stays_where_it_fails(
+def test_a_missing_stack_is_created_and_not_rolled_back_on_failure(
     cloudformation: "CloudFormationClient", stub: Stubber
 ) -> None:
     _is_missing(stub)
@@ -80,7 +80,7 @@ def test_a_stack_that_is_missing_is_created_and_stays_where_it_fails(
     assert outputs == {"QueueUrl": "https://sqs/q"}
 
 
-def test_an_update_keeps_what_is_not_given_and_the_template_still_has(
+def test_an_update_keeps_parameters_that_are_not_given(
     cloudformation: "CloudFormationClient", stub: Stubber
 ) -> None:
     stub.add_response("describe_stacks", _described("CREATE_COMPLETE", "FormerParameter"))
@@ -96,10 +96,10 @@ def test_an_update_keeps_what_is_not_given_and_the_template_still_has(
 
 
 @pytest.mark.parametrize("status", ["CREATE_FAILED", "UPDATE_FAILED"])
-def test_a_stack_that_stayed_where_it_failed_is_gone_on_with(
+def test_the_next_deploy_continues_a_failed_stack(
     cloudformation: "CloudFormationClient", stub: Stubber, status: str
 ) -> None:
-    """UpdateStack's own words in these states: "please use the disable-rollback parameter"."""
+    """UpdateStack's error in these states: "please use the disable-rollback parameter"."""
     stub.add_response("describe_stacks", _described(status))
     _has_summary(stub)
     kept = [
@@ -113,7 +113,7 @@ def test_a_stack_that_stayed_where_it_failed_is_gone_on_with(
     apply_stack(cloudformation, "slipway-dev", TEMPLATE, {})
 
 
-def test_a_stack_that_is_already_right_is_left_alone(
+def test_a_stack_without_changes_is_no_error(
     cloudformation: "CloudFormationClient", stub: Stubber
 ) -> None:
     stub.add_response("describe_stacks", _described("CREATE_COMPLETE"))
@@ -135,7 +135,7 @@ def test_a_stack_that_can_only_be_deleted_is_refused_in_two_lines(
     assert "aws cloudformation delete-stack --stack-name slipway-dev" in second
 
 
-def test_without_credentials_or_region_nothing_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_or_region_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     with pytest.raises(Refused, match=r"No AWS region .*\n.*"):

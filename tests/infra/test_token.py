@@ -1,4 +1,4 @@
-"""The first token: made beside the API, accepted by it."""
+"""The first token: created without the API, accepted by it."""
 
 import os
 import subprocess
@@ -27,11 +27,11 @@ OUTPUTS = {
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the environment back that a command of its own process may change."""
+    """Restore the environment, which the command changes: normally it is a separate process."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
 
 
-def test_the_token_that_is_printed_is_an_administrator_s(
+def test_the_printed_token_has_role_admin(
     client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack = Stack("CREATE_COMPLETE", {}, OUTPUTS)
@@ -43,14 +43,14 @@ def test_the_token_that_is_printed_is_an_administrator_s(
     assert Api(client, made).post("/v1/projects", {"name": "shop"}).status == 201
 
 
-def test_a_stage_that_is_not_deployed_has_no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_that_is_not_deployed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for found in (None, Stack("CREATE_FAILED", {}, {})):
         monkeypatch.setattr(stacks, "find_stack", lambda *_, found=found: found)
         with pytest.raises(Refused, match="make deploy STAGE=prod"):
             stacks.stage_outputs("prod")
 
 
-def test_credentials_that_are_refused_end_in_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_credentials_print_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
 
@@ -59,8 +59,8 @@ def test_credentials_that_are_refused_end_in_two_lines(monkeypatch: pytest.Monke
         token.main(["dev"])
 
 
-def test_the_tables_are_those_of_the_stage_whatever_the_shell_says() -> None:
-    """In a process of its own: the names of the tables are read once, at the import."""
+def test_variables_of_the_shell_do_not_change_the_stage_s_tables() -> None:
+    """Runs in a separate process: the names of the tables are read once, at import."""
     script = (
         "from infra.token import create_admin_token\n"
         "from chalicelib.errors import SlipwayError\n"

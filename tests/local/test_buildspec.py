@@ -1,4 +1,4 @@
-"""The buildspec that CodeBuild runs, run by the local agent: real git, a stand-in for docker."""
+"""The buildspec of CodeBuild, run by the local agent with real git and a simulated docker."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def test_a_branch_becomes_an_image(cloud: Cloud) -> None:
     assert "inline cache" in done.log
 
 
-def test_a_commit_is_built_even_when_its_branch_has_moved_on(cloud: Cloud) -> None:
+def test_a_commit_is_built_even_if_its_branch_has_newer_commits(cloud: Cloud) -> None:
     sha = cloud.repository.commit("First")
     cloud.repository.commit("Second")
     done = cloud.build(GIT_SHA=sha)
@@ -50,7 +50,7 @@ def test_equal_content_makes_equal_images(cloud: Cloud) -> None:
     assert image("one") != first
 
 
-def test_a_branch_comes_before_a_tag_of_its_name(cloud: Cloud) -> None:
+def test_a_branch_takes_precedence_over_a_tag_of_the_same_name(cloud: Cloud) -> None:
     tagged = cloud.repository.commit("Tagged")
     git(cloud.repository.path, "tag", "--annotate", "--message", "Release", "release")
     assert cloud.build(GIT_REF="release").exported["COMMIT_SHA"] == tagged
@@ -65,7 +65,7 @@ def test_a_long_message_is_cut_between_characters(cloud: Cloud, message: str) ->
     assert cloud.build().exported["COMMIT_MESSAGE"] == message[:200]
 
 
-def test_a_context_has_its_own_dockerfile(cloud: Cloud) -> None:
+def test_the_dockerfile_is_relative_to_the_context(cloud: Cloud) -> None:
     cloud.repository.commit(services__api__Dockerfile="FROM scratch\n")
     done = cloud.build(CONTEXT_PATH="services/api", DOCKERFILE="Dockerfile")
     assert done.status == "SUCCEEDED", done.log
@@ -86,7 +86,7 @@ def test_a_context_has_its_own_dockerfile(cloud: Cloud) -> None:
         ({"sub__x": ""}, {"DOCKERFILE": "sub"}, "Dockerfile sub is not a file"),
     ],
 )
-def test_what_is_outside_the_repository_is_refused(
+def test_paths_outside_the_repository_are_refused(
     cloud: Cloud, files: dict[str, str], request_: dict[str, str], reason: str
 ) -> None:
     cloud.repository.commit(**files)
@@ -114,7 +114,9 @@ def test_what_is_outside_the_repository_is_refused(
         ("DOCKERFILE", "-"),
     ],
 )
-def test_no_request_is_evaluated(cloud: Cloud, tmp_path: Path, variable: str, text: str) -> None:
+def test_variables_of_a_request_are_not_evaluated(
+    cloud: Cloud, tmp_path: Path, variable: str, text: str
+) -> None:
     touched = tmp_path / "touched"
     done = cloud.build(**{variable: text.format(touched)})
     assert done.status == "FAILED", done.log
@@ -135,7 +137,7 @@ def test_a_strange_but_legal_branch_is_built(cloud: Cloud, name: str) -> None:
 @pytest.mark.parametrize(
     "url", ["ext::sh -c touch% {0}", "--upload-pack=touch {0}", "https://127.0.0.1:1/x.git"]
 )
-def test_only_an_allowed_protocol_is_spoken(cloud: Cloud, tmp_path: Path, url: str) -> None:
+def test_only_allowed_protocols_are_used(cloud: Cloud, tmp_path: Path, url: str) -> None:
     touched = tmp_path / "touched"
     done = cloud.build(GIT_URL=url.format(touched))
     assert done.status == "FAILED"
@@ -143,7 +145,7 @@ def test_only_an_allowed_protocol_is_spoken(cloud: Cloud, tmp_path: Path, url: s
     assert not touched.exists()
 
 
-def test_only_https_is_spoken_unless_the_machine_allows_more(
+def test_only_https_is_used_unless_the_machine_allows_more(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GIT_ALLOW_PROTOCOL")
@@ -152,7 +154,7 @@ def test_only_https_is_spoken_unless_the_machine_allows_more(
     assert "transport 'file' not allowed" in done.log
 
 
-def test_build_arguments_arrive_as_they_are(cloud: Cloud, tmp_path: Path) -> None:
+def test_build_arguments_arrive_unchanged(cloud: Cloud, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     values = {
         "COMMAND": f"$(touch {touched}) `touch {touched}` ; touch {touched}",
@@ -169,7 +171,7 @@ def test_build_arguments_arrive_as_they_are(cloud: Cloud, tmp_path: Path) -> Non
     assert not touched.exists()
 
 
-def test_a_build_argument_cannot_smuggle_in_another(cloud: Cloud) -> None:
+def test_a_build_argument_cannot_add_another(cloud: Cloud) -> None:
     done = cloud.build(BUILD_ARGS=json.dumps({"A": "x\0--output=/tmp"}))
     assert done.status == "FAILED"
     assert "NUL" in done.log
@@ -195,7 +197,7 @@ def test_neither_hooks_nor_lfs_filters_run(cloud: Cloud, tmp_path: Path) -> None
     assert not touched.exists()
 
 
-def test_other_platforms_are_named_and_left_out(cloud: Cloud) -> None:
+def test_unsupported_platforms_are_logged_and_skipped(cloud: Cloud) -> None:
     done = cloud.build(PLATFORMS="linux/arm64,linux/amd64,linux/s390x")
     assert done.status == "SUCCEEDED", done.log
     assert "not built here: linux/arm64,linux/s390x" in done.log
@@ -204,7 +206,7 @@ def test_other_platforms_are_named_and_left_out(cloud: Cloud) -> None:
     assert "none of the platforms can be built here" in done.log
 
 
-def test_a_push_that_is_refused_fails_the_build(cloud: Cloud) -> None:
+def test_a_refused_push_fails_the_build(cloud: Cloud) -> None:
     done = cloud.build(IMAGE=f"{cloud.registry.host}/team/none")
     assert done.status == "FAILED"
     assert "NAME_UNKNOWN" in done.log
@@ -226,8 +228,8 @@ if sys.argv[1:] == ["ecr", "get-login-password", "--region", "eu-west-1"]:
 """
 
 
-def test_on_aws_buildx_runs_in_a_container_of_its_own(cloud: Cloud, tmp_path: Path) -> None:
-    """What a project on AWS gets: a login, every platform, registry cache, provenance, SBOM."""
+def test_on_aws_buildx_uses_the_docker_container_driver(cloud: Cloud, tmp_path: Path) -> None:
+    """A project on AWS gets a login, every platform, registry cache, provenance and SBOM."""
     for name in ("docker", "aws"):
         (tmp_path / name).write_text(RECORDER)
         (tmp_path / name).chmod(0o755)
@@ -267,7 +269,7 @@ def test_on_aws_buildx_runs_in_a_container_of_its_own(cloud: Cloud, tmp_path: Pa
 
 
 @pytest.mark.docker
-def test_docker_really_builds_it(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_docker_builds_the_image(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.environ["PATH"].removeprefix(f"{SIMULATED_DOCKER}:")
     monkeypatch.setenv("PATH", real)
     busybox = shutil.which("busybox")

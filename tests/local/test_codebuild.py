@@ -1,4 +1,4 @@
-"""The CodeBuild engine behaves as the CodeBuild API reference and User Guide say."""
+"""The CodeBuild engine behaves as the CodeBuild API reference and User Guide describe."""
 
 import json
 import threading
@@ -65,7 +65,7 @@ def phases(build: BuildTypeDef) -> dict[str, str]:
     return {phase["phaseType"]: phase.get("phaseStatus", "") for phase in build["phases"]}
 
 
-def test_a_build_stays_queued_until_something_runs_it(codebuild: CodeBuildClient) -> None:
+def test_a_build_stays_queued_until_an_agent_claims_it(codebuild: CodeBuildClient) -> None:
     """API reference Build: buildStatus IN_PROGRESS, currentPhase QUEUED, buildComplete false."""
     build = read(codebuild, start(codebuild)["id"])
     assert (build["buildStatus"], build["currentPhase"]) == ("IN_PROGRESS", "QUEUED")
@@ -93,7 +93,9 @@ def test_a_request_overrides_the_project(codebuild: CodeBuildClient) -> None:
     assert build["logs"]["streamName"] == f"build-1/{build['id'].split(':')[1]}"
 
 
-def test_a_successful_build_passes_every_phase(codebuild: CodeBuildClient, runner: Engine) -> None:
+def test_a_successful_build_goes_through_every_phase(
+    codebuild: CodeBuildClient, runner: Engine
+) -> None:
     """User Guide, "Build phase transitions"; API reference ExportedEnvironmentVariable."""
     build_id = start(codebuild)["id"]
     runner.run_to(build_id, exported={"COMMIT_SHA": "abc"})
@@ -105,7 +107,7 @@ def test_a_successful_build_passes_every_phase(codebuild: CodeBuildClient, runne
     assert build["buildNumber"] == 1
 
 
-def test_a_failed_build_says_in_which_phase_and_why(
+def test_a_failed_build_shows_the_failed_phase_and_the_reason(
     codebuild: CodeBuildClient, runner: Engine
 ) -> None:
     """API reference BuildPhase: phaseStatus, contexts; PhaseContext: COMMAND_EXECUTION_ERROR."""
@@ -136,7 +138,7 @@ def test_a_stopped_build_is_never_claimed(codebuild: CodeBuildClient, runner: En
     assert runner.claim() is None
 
 
-def test_a_build_times_out_after_its_own_time_at_work(
+def test_time_in_the_queue_does_not_count_for_the_timeout_of_a_build(
     codebuild: CodeBuildClient, runner: Engine
 ) -> None:
     """API reference StartBuild: timeoutInMinutesOverride, queuedTimeoutInMinutesOverride."""
@@ -173,7 +175,7 @@ def test_a_project_runs_no_more_builds_than_its_limit(
     codebuild: CodeBuildClient, runner: Engine
 ) -> None:
     """API reference CreateProject, concurrentBuildLimit; StartBuild: AccountLimitExceededException.
-    A repeated request is answered from its token, full or not."""
+    A repeated request is answered from its token, even at the limit."""
     first = start(codebuild, idempotencyToken="first")["id"]
     start(codebuild)
     with pytest.raises(codebuild.exceptions.AccountLimitExceededException):
@@ -183,7 +185,7 @@ def test_a_project_runs_no_more_builds_than_its_limit(
     start(codebuild)
 
 
-def test_what_does_not_exist_is_named(codebuild: CodeBuildClient) -> None:
+def test_missing_builds_and_projects_are_reported(codebuild: CodeBuildClient) -> None:
     """API reference BatchGetBuilds: buildsNotFound; ResourceNotFoundException elsewhere."""
     known = start(codebuild)
     answer = codebuild.batch_get_builds(ids=["images:none", known["arn"]])
@@ -203,7 +205,7 @@ def test_what_does_not_exist_is_named(codebuild: CodeBuildClient) -> None:
         create_project(codebuild)
 
 
-def test_builds_are_listed_newest_first_a_hundred_a_page(
+def test_builds_are_listed_newest_first_with_a_hundred_per_page(
     codebuild: CodeBuildClient, runner: Engine
 ) -> None:
     """API reference ListBuildsForProject: sortOrder DESCENDING by default, 100 ids, nextToken."""
@@ -233,13 +235,13 @@ def test_exactly_one_claimer_gets_a_build(codebuild: CodeBuildClient, runner: En
     assert [claim["id"] for claim in claims] == [build_id]
 
 
-def test_a_reset_forgets_everything(codebuild: CodeBuildClient) -> None:
+def test_a_reset_clears_everything(codebuild: CodeBuildClient) -> None:
     start(codebuild)
     codebuild_backends["123456789012"]["eu-west-1"].reset()
     assert codebuild.batch_get_projects(names=["images"])["projects"] == []
 
 
-def test_events_tell_of_every_phase_and_of_start_and_end(
+def test_events_report_every_phase_and_start_and_end(
     codebuild: CodeBuildClient, runner: Engine
 ) -> None:
     """User Guide, "Build notifications input format reference"."""
@@ -256,7 +258,7 @@ def test_events_tell_of_every_phase_and_of_start_and_end(
     json.dumps(events)
 
 
-def test_the_last_event_has_the_members_of_awss_own(
+def test_the_last_event_has_the_members_that_aws_documents(
     codebuild: CodeBuildClient, runner: Engine
 ) -> None:
     """User Guide, "Build notifications input format reference", the example of a state change."""

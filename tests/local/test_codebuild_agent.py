@@ -1,4 +1,4 @@
-"""The build agent runs a buildspec as CodeBuild does, and really stops what it runs."""
+"""The build agent runs a buildspec as CodeBuild does, and really stops its processes."""
 
 import os
 import threading
@@ -84,12 +84,12 @@ def log_of(build: BuildTypeDef) -> list[str]:
 def wait_for(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 10
     while not condition():
-        assert time.monotonic() < deadline, "it did not come true in 10 seconds"
+        assert time.monotonic() < deadline, "the condition was not met in 10 seconds"
         time.sleep(0.02)
 
 
 def is_running(pid: int) -> bool:
-    """A zombie, which nobody has waited for yet, no longer runs."""
+    """A zombie process does not count as running."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
@@ -97,8 +97,8 @@ def is_running(pid: int) -> bool:
 
 
 def test_a_build_runs_its_phases_and_exports_its_variables(codebuild: CodeBuildClient) -> None:
-    """User Guide, "Build specification reference": exports and the directory last from command to
-    command and phase to phase; exported-variables come back with the build."""
+    """User Guide, "Build specification reference": exports and the directory are kept for later
+    commands and phases; exported-variables are part of the build."""
     build_id = start(
         codebuild,
         env={"variables": {"GREETING": "hello"}, "exported-variables": ["WHO", "MISSING"]},
@@ -124,7 +124,7 @@ def start_with_secret(client: CodeBuildClient, arn: str) -> str:
     )["build"]["id"]
 
 
-def test_a_secret_takes_the_place_of_its_arn_for_the_build_alone(
+def test_only_the_build_process_gets_the_secret_instead_of_its_arn(
     codebuild: CodeBuildClient,
 ) -> None:
     """API reference, EnvironmentVariable: the secret's value is substituted at run time."""
@@ -155,7 +155,7 @@ def test_a_secret_that_cannot_be_read_fails_the_build_before_its_first_command(
     )
 
 
-def test_there_is_nothing_to_run_without_a_build(codebuild: CodeBuildClient) -> None:
+def test_an_empty_queue_runs_no_build(codebuild: CodeBuildClient) -> None:
     assert agent().run_one() is False
 
 
@@ -179,7 +179,7 @@ def test_post_build_runs_after_a_failed_build_phase(codebuild: CodeBuildClient) 
     assert "never" not in log_of(build)
 
 
-def test_nothing_runs_after_a_failed_pre_build_phase(codebuild: CodeBuildClient) -> None:
+def test_no_command_runs_after_a_failed_pre_build_phase(codebuild: CodeBuildClient) -> None:
     """User Guide, "Build phase transitions": PRE_BUILD failed leads to FINALIZING."""
     build_id = start(codebuild, pre_build=["exit 7"], build=["true"], post_build=["true"])
     agent().run_one()
@@ -188,7 +188,7 @@ def test_nothing_runs_after_a_failed_pre_build_phase(codebuild: CodeBuildClient)
     assert list(phases(build))[-3:] == ["PRE_BUILD", "FINALIZING", "COMPLETED"]
 
 
-def test_an_unreadable_buildspec_fails_the_build(codebuild: CodeBuildClient) -> None:
+def test_an_invalid_buildspec_fails_the_build(codebuild: CodeBuildClient) -> None:
     """User Guide, "Troubleshooting": YAML_FILE_ERROR, in DOWNLOAD_SOURCE."""
     build_id = codebuild.start_build(projectName="images", buildspecOverride="phases: [")["build"]
     agent().run_one()
@@ -213,7 +213,7 @@ def test_output_is_readable_while_the_build_runs(
 
 
 @pytest.mark.parametrize("ending", ["StopBuild", "timeout", "agent stopped"])
-def test_whatever_ends_a_build_ends_its_processes(
+def test_the_end_of_a_build_ends_its_processes(
     codebuild: CodeBuildClient, tmp_path: Path, ending: str
 ) -> None:
     """API reference StopBuild; User Guide, "Build phase transitions": TIMED_OUT."""
@@ -239,10 +239,10 @@ def test_whatever_ends_a_build_ends_its_processes(
     assert "never" not in log_of(build)
 
 
-def test_as_many_builds_run_at_once_as_the_agent_may(
+def test_builds_run_at_once_up_to_the_agent_s_limit(
     codebuild: CodeBuildClient, tmp_path: Path
 ) -> None:
-    """Each of two builds waits for the other: neither could end alone."""
+    """Each of two builds waits for the other, so they end only if they run at the same time."""
     meet = "touch {0}/{1}; until [[ -e {0}/{2} ]]; do sleep 0.05; done"
     ids = [
         start(codebuild, build=[meet.format(tmp_path, *order)])
@@ -271,7 +271,7 @@ def test_only_the_allowed_environment_reaches_a_build(
 def test_a_fault_of_the_agent_ends_the_build_and_not_the_agent(
     codebuild: CodeBuildClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """API reference Build: FAULT is a failure of CodeBuild's own."""
+    """API reference Build: FAULT is a failure of CodeBuild itself."""
     build_id = start(codebuild, build=["true"])
     running = agent(NUL="\0")
     assert running.run_one() is True

@@ -1,4 +1,4 @@
-"""The embedded ECS seen through boto3: each test states AWS's behaviour and where it is written."""
+"""The embedded ECS through boto3. Each test states AWS's behaviour and its source."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -99,7 +99,7 @@ def test_a_new_service_is_in_progress_until_its_tasks_run(client: Any) -> None:
 
 
 def test_the_stable_waiter_waits_for_running_tasks(client: Any) -> None:
-    """Waiter ServicesStable: one deployment, and as many tasks running as desired."""
+    """Waiter ServicesStable: one deployment, and as many running tasks as desired."""
     create(client)
     waiter = client.get_waiter("services_stable")
     once = {"Delay": 0, "MaxAttempts": 1}
@@ -132,7 +132,7 @@ def test_a_task_definition_is_named_by_family_revision_or_arn(client: Any, name:
     assert len(update(client, taskDefinition=arn)["deployments"]) == 2
 
 
-def test_the_same_task_definition_starts_nothing_unless_forced(client: Any) -> None:
+def test_the_same_task_definition_starts_no_deployment_unless_forced(client: Any) -> None:
     """API reference, UpdateService.forceNewDeployment: starts one with no other change."""
     create_completed(client)
     update(client, taskDefinition="hello:1", desiredCount=2)
@@ -150,7 +150,7 @@ def test_the_same_task_definition_starts_nothing_unless_forced(client: Any) -> N
         ({**HERE, "cluster": "none"}, "ClusterNotFoundException", "Cluster not found."),
     ],
 )
-def test_an_update_of_what_does_not_exist_is_refused(
+def test_an_update_with_a_missing_resource_is_refused(
     client: Any, request_: Any, code: str, message: str
 ) -> None:
     """API reference, UpdateService, Errors."""
@@ -161,14 +161,14 @@ def test_an_update_of_what_does_not_exist_is_refused(
 
 
 def test_a_deregistered_task_definition_cannot_be_rolled_out(client: Any) -> None:
-    """Developer guide, "Deregistering a task definition": INACTIVE ones start nothing new."""
+    """Developer guide, "Deregistering a task definition": INACTIVE ones start no tasks."""
     create(client)
     client.deregister_task_definition(taskDefinition="hello:2")
     with pytest.raises(client.exceptions.ClientException, match="inactive"):
         update(client, taskDefinition="hello:2")
 
 
-def test_a_service_is_created_once(client: Any) -> None:
+def test_a_second_service_of_the_same_name_is_refused(client: Any) -> None:
     """API reference, CreateService: a second one of that name is not idempotent."""
     create(client)
     with pytest.raises(client.exceptions.InvalidParameterException, match="not idempotent"):
@@ -188,14 +188,14 @@ def test_a_deleted_service_is_inactive_and_may_be_created_again(client: Any) -> 
     assert create(client)["status"] == "ACTIVE"
 
 
-def test_a_missing_service_is_a_failure_of_describe(client: Any) -> None:
+def test_describing_a_missing_service_returns_a_failure(client: Any) -> None:
     """API reference, DescribeServices: `failures` with reason MISSING, not an error."""
     found = client.describe_services(cluster="main", services=["none"])
     arn = "arn:aws:ecs:eu-west-1:123456789012:service/main/none"
     assert (found["services"], found["failures"]) == ([], [{"arn": arn, "reason": "MISSING"}])
 
 
-def test_a_deployment_configuration_comes_back_whole(client: Any) -> None:
+def test_a_deployment_configuration_is_returned_complete(client: Any) -> None:
     """API reference, DeploymentConfiguration: 200 and 100 percent, and no breaker, by default."""
     default = client.create_service(
         cluster="main", serviceName="plain", taskDefinition="hello:1", desiredCount=0
@@ -228,7 +228,7 @@ def test_the_breaker_trips_at_half_the_desired_tasks(
     assert states(describe(client))[0][1] == "FAILED"
 
 
-def test_a_healthy_task_starts_the_failure_count_again(client: Any) -> None:
+def test_a_healthy_task_resets_the_failure_count(client: Any) -> None:
     """API reference, DeploymentCircuitBreaker.resetOnHealthyTask: true by default."""
     create(client, desired=2)
     primary = describe(client)["deployments"][0]["id"]
@@ -279,7 +279,7 @@ def test_a_rollback_stays_in_the_record_of_the_failed_rollout(client: Any) -> No
 
 
 def test_a_rollback_that_fails_is_not_rolled_back_again(client: Any) -> None:
-    """ "Deployment circuit breaker": a deployment being rolled back to is no COMPLETED one."""
+    """ "Deployment circuit breaker": the deployment of a running rollback is not COMPLETED."""
     create_completed(client)
     update(client, taskDefinition="hello:2")
     ecs.engine().fail("main", "hello")
@@ -290,7 +290,7 @@ def test_a_rollback_that_fails_is_not_rolled_back_again(client: Any) -> None:
 
 @pytest.mark.parametrize("completed_before", [False, True])
 def test_a_failure_without_rollback_stays_primary(client: Any, completed_before: bool) -> None:
-    """ "Deployment circuit breaker": with nothing to return to, or told not to, it stalls."""
+    """ "Deployment circuit breaker": without a COMPLETED one, or with rollback off, it stalls."""
     keep = {"deploymentCircuitBreaker": {"enable": True, "rollback": not completed_before}}
     create(client, deploymentConfiguration=keep)
     if completed_before:
@@ -302,8 +302,8 @@ def test_a_failure_without_rollback_stays_primary(client: Any, completed_before:
     assert describe(client)["runningCount"] == (2 if completed_before else 0)
 
 
-def test_without_a_breaker_a_rollout_never_ends_in_failure(client: Any) -> None:
-    """API reference, rolloutState: FAILED only where the circuit breaker is turned on."""
+def test_without_a_breaker_a_rollout_never_fails(client: Any) -> None:
+    """API reference, rolloutState: FAILED only if the circuit breaker is turned on."""
     create(client, deploymentConfiguration={})
     primary = describe(client)["deployments"][0]["id"]
     ecs.engine().report("main", "hello", primary, running=0, failed=500)
@@ -313,7 +313,7 @@ def test_without_a_breaker_a_rollout_never_ends_in_failure(client: Any) -> None:
 
 
 def test_a_superseded_rollout_is_stopped(client: Any) -> None:
-    """ "Service deployments": one that a newer one replaces before it ended is STOPPED."""
+    """ "Service deployments": one that is replaced before its end is STOPPED."""
     create_completed(client)
     update(client, taskDefinition="hello:2")
     update(client, taskDefinition="hello:3")
@@ -325,8 +325,8 @@ def test_a_superseded_rollout_is_stopped(client: Any) -> None:
     assert [each["status"] for each in rollouts(client)] == ["PENDING", "STOPPED", "SUCCESSFUL"]
 
 
-def test_a_report_about_a_drained_deployment_changes_nothing(client: Any) -> None:
-    """An agent looks at tasks while the API moves on: what it saw may come too late."""
+def test_a_report_about_a_drained_deployment_has_no_effect(client: Any) -> None:
+    """The API may change a service while an agent checks its tasks. The report is then late."""
     create_completed(client)
     old = describe(client)["deployments"][0]["id"]
     update(client, taskDefinition="hello:2")
@@ -338,7 +338,7 @@ def test_a_report_about_a_drained_deployment_changes_nothing(client: Any) -> Non
 
 
 def test_a_service_scaled_to_zero_completes_at_the_next_report(client: Any) -> None:
-    """A rollout without desired tasks is steady as it is."""
+    """A rollout without desired tasks is steady at once."""
     create(client, desired=0)
     primary = describe(client)["deployments"][0]["id"]
     ecs.engine().report("main", "hello", primary, running=0)
@@ -346,14 +346,14 @@ def test_a_service_scaled_to_zero_completes_at_the_next_report(client: Any) -> N
 
 
 def test_scaling_starts_no_deployment(client: Any) -> None:
-    """API reference, UpdateService.desiredCount: tasks are added to the present deployment."""
+    """API reference, UpdateService.desiredCount: tasks are added to the current deployment."""
     create_completed(client)
     service = update(client, desiredCount=5)
     assert (service["desiredCount"], service["runningCount"], service["pendingCount"]) == (5, 2, 3)
     assert len(rollouts(client)) == 1
 
 
-def test_the_ids_of_rollouts_and_revisions_say_nothing_of_each_other(client: Any) -> None:
+def test_the_ids_of_rollouts_and_revisions_are_unrelated(client: Any) -> None:
     """API reference, ServiceDeployment: its ARN shares no id with the `ecs-svc/` deployment."""
     create(client)
     deployment = describe(client)["deployments"][0]["id"].removeprefix("ecs-svc/")
@@ -366,7 +366,7 @@ def test_the_ids_of_rollouts_and_revisions_say_nothing_of_each_other(client: Any
     assert arn.split("/")[-1] not in revision
 
 
-def test_a_record_tells_source_target_and_times(client: Any) -> None:
+def test_a_record_has_source_target_and_times(client: Any) -> None:
     """API reference, ServiceDeployment."""
     create_completed(client)
     update(client, taskDefinition="hello:2")
@@ -384,7 +384,7 @@ def test_a_record_tells_source_target_and_times(client: Any) -> None:
 
 
 def test_rollouts_are_listed_by_page_status_and_time(client: Any) -> None:
-    """API reference, ListServiceDeployments: up to 20 unless asked, then `nextToken`."""
+    """API reference, ListServiceDeployments: 20 by default, then `nextToken`."""
     clock.advance(-3600)
     create(client)
     clock.reset()
@@ -410,7 +410,7 @@ def test_unknown_rollouts_and_revisions_are_failures(client: Any) -> None:
     assert rollout["failures"] == revision["failures"] == expected
 
 
-def test_every_move_is_an_event_bridge_event(client: Any) -> None:
+def test_every_change_of_a_rollout_sends_an_event(client: Any) -> None:
     """ "Amazon ECS service deployment state change events"."""
     create_completed(client)
     update(client, taskDefinition="hello:2")
@@ -456,8 +456,8 @@ def test_an_event_has_the_fields_that_aws_documents() -> None:
     }
 
 
-def test_a_task_definition_comes_back_as_it_was_registered(client: Any) -> None:
-    """API reference, DescribeTaskDefinition: every field, and the tags when asked for."""
+def test_a_task_definition_is_returned_as_registered(client: Any) -> None:
+    """API reference, DescribeTaskDefinition: every field, and the tags on request."""
     container = {
         "name": "web",
         "image": "hello@sha256:" + "0" * 64,

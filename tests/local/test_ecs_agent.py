@@ -1,7 +1,7 @@
-"""The ECS agent: tasks become containers, and what happens to them moves the rollout.
+"""The ECS agent runs tasks as containers, and their state advances the rollout.
 
-The agent is stepped by hand against a scripted `docker`, against the simulated one, and, where a
-daemon answers, run for real.
+The tests step the agent with a scripted `docker` and with the simulated one. If a Docker daemon
+answers, they also run it for real.
 """
 
 import os
@@ -29,7 +29,7 @@ from infra.local.machines.containers import CommandFailed, Docker
 from infra.local.machines.ecs_agent import ServiceAgent
 from infra.local.machines.registry import Registry
 
-# The words in an image's name say what becomes of it. A container is a file that holds its image.
+# Words in an image's name decide its behaviour. A container is a file that names its image.
 SCRIPTED_DOCKER = """#!/bin/sh
 cd "$SIMULATED_DOCKER_STATE/containers" || exit 1
 echo "$*" >> ../calls
@@ -147,7 +147,7 @@ def world(ecs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @pytest.fixture
 def backend() -> Iterator[str]:
-    """What a container would serve: an HTTP server's address."""
+    """The address of an HTTP server that replaces a container's."""
 
     class Hello(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -177,7 +177,7 @@ def test_desired_tasks_are_started_and_complete_the_rollout(world: World) -> Non
     assert world.service()["runningCount"] == 2
 
 
-def test_a_container_is_started_with_what_its_definition_says(world: World) -> None:
+def test_a_container_gets_the_settings_of_its_task_definition(world: World) -> None:
     world.deploy(
         "v1",
         command=["serve", "--all"],
@@ -204,7 +204,7 @@ def test_a_container_is_started_with_what_its_definition_says(world: World) -> N
 def test_the_task_definitions_health_check_is_run_in_the_container(
     world: World, command: list[str], executed: str
 ) -> None:
-    """API reference, HealthCheck.command; the image's own HEALTHCHECK is not consulted."""
+    """API reference, HealthCheck.command; the image's own HEALTHCHECK is ignored."""
     world.deploy("v1", healthCheck={"command": command})
     world.step_until(lambda: world.rollout() == "COMPLETED")
     asked = [call for call in world.calls() if call.startswith("exec ")]
@@ -251,7 +251,7 @@ def test_failures_in_the_start_period_do_not_count(world: World) -> None:
     assert (world.rollout(), world.images()) == ("IN_PROGRESS", ["unhealthy"])
 
 
-def test_a_task_that_keeps_failing_is_started_less_and_less_often(
+def test_a_task_that_keeps_failing_is_restarted_less_often(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
@@ -277,7 +277,7 @@ def test_a_dead_container_of_a_steady_service_is_replaced(world: World) -> None:
     assert world.rollout() == "COMPLETED"
 
 
-def test_containers_go_when_fewer_are_desired_or_the_service_is_deleted(world: World) -> None:
+def test_containers_are_removed_after_scaling_down_or_deleting_the_service(world: World) -> None:
     world.deploy("v1", desired=3)
     world.step_until(lambda: world.rollout() == "COMPLETED")
     world.ecs.update_service(cluster="main", service="hello", desiredCount=1)
@@ -288,7 +288,7 @@ def test_containers_go_when_fewer_are_desired_or_the_service_is_deleted(world: W
     assert world.images() == []
 
 
-def test_a_hung_docker_is_told_of_and_looked_at_again(
+def test_a_hung_docker_is_reported_and_retried(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(containers, "PULL_SECONDS", 0.05)
@@ -299,7 +299,7 @@ def test_a_hung_docker_is_told_of_and_looked_at_again(
     world.step_until(lambda: world.rollout() == "COMPLETED")
 
 
-def test_a_docker_that_answers_nonsense_fails_no_task(
+def test_an_unreachable_docker_daemon_fails_no_task(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.deploy("v1")
@@ -324,7 +324,7 @@ def test_removing_a_container_that_is_gone_is_no_error(tmp_path: Path) -> None:
         docker.start("new", "image", labels={}, ports=[], environment={}, command=[])
 
 
-def test_no_docker_on_the_path_is_said_at_once(tmp_path: Path) -> None:
+def test_a_missing_docker_command_is_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no docker command"):
         ServiceAgent(path=str(tmp_path), session="test")
 
@@ -343,7 +343,7 @@ def test_a_services_address_stays_and_follows_its_healthy_tasks(world: World, ba
     assert world.agent.urls() == {"main/hello": url}
 
 
-def test_an_address_behind_which_nothing_answers_says_so(world: World) -> None:
+def test_an_address_without_an_answering_task_returns_503(world: World) -> None:
     (world.state / "address").write_text("127.0.0.1:1")
     world.deploy("v1", **PORT)
     world.step_until(lambda: world.rollout() == "COMPLETED")
@@ -358,7 +358,7 @@ def test_a_service_without_a_port_has_no_address(world: World) -> None:
     assert world.agent.urls() == {}
 
 
-def test_a_started_agent_works_alone_and_stops_leaving_nothing(world: World) -> None:
+def test_a_started_agent_steps_by_itself_and_removes_everything_at_stop(world: World) -> None:
     world.deploy("v1", **PORT)
     world.agent.start()
     until(lambda: world.rollout() == "COMPLETED")
@@ -379,7 +379,7 @@ def registry(ecs: Any, tmp_path: Path) -> Iterator[Registry]:
 
 
 def build(docker: str, directory: Path, reference: str, *lines: str, server: str = "") -> None:
-    """Build and push an image of one file, and of a program to serve it if one is named."""
+    """Build and push an image with one file and, if given, a program that serves it."""
     context = directory / uuid.uuid4().hex
     context.mkdir()
     (context / "index.html").write_text(reference.rpartition(":")[2])
@@ -392,7 +392,7 @@ def build(docker: str, directory: Path, reference: str, *lines: str, server: str
     subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
-def test_simulated_containers_roll_out_fail_and_say_that_they_are_simulated(
+def test_simulated_containers_can_succeed_and_fail_and_are_marked_simulated(
     ecs: Any, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = Path("infra/local/machines/simulated_docker").absolute()
@@ -419,7 +419,7 @@ def test_simulated_containers_roll_out_fail_and_say_that_they_are_simulated(
 
 
 def missing_for_real_containers() -> str:
-    """Why real containers cannot be run here; empty where they can."""
+    """The reason why real containers cannot run here. Empty if they can."""
     if shutil.which("docker") is None or not Path(BUSYBOX).exists():
         return f"needs the docker command and {BUSYBOX}"
     for command in (["docker", "info"], ["docker", "buildx", "version"]):
@@ -431,7 +431,7 @@ def missing_for_real_containers() -> str:
 
 @dataclass
 class Visitor:
-    """Asks an address for its page all the time and keeps what came back, in order of change."""
+    """Requests a page in a loop and keeps each answer that differs from the one before."""
 
     url: str
     answers: list[tuple[int, str]] = field(default_factory=list)

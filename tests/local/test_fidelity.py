@@ -1,4 +1,4 @@
-"""Each gap of moto that the embedded cloud closes, with what AWS does and where AWS says so."""
+"""Each gap of moto that the embedded cloud closes, with AWS's behaviour and its source."""
 
 import hashlib
 import json
@@ -54,13 +54,13 @@ def dynamodb(endpoint: str | None) -> DynamoDBClient:
     client.meta.events.register(
         "before-parameter-build.dynamodb", lambda params, **_: _name_table(params, name)
     )
-    # Made when first asked for: two threads that ask at once would get two different classes.
+    # boto3 creates the class on first use. Two threads at once would get two different classes.
     assert client.exceptions.TransactionCanceledException
     return client
 
 
 def _name_table(params: dict[str, Any], name: str) -> None:
-    """The tests write "rows": the server outlives a test, its tables must not meet."""
+    """Replace the table "rows" by a unique one: the server outlives a test, and so do tables."""
     for request in [
         params,
         *(r for item in params.get("TransactItems", []) for r in item.values()),
@@ -127,7 +127,7 @@ def test_of_many_conditional_writes_one_wins_and_no_count_is_lost(
     dynamodb: DynamoDBClient,
 ) -> None:
     """DynamoDB Developer Guide, "DynamoDB read consistency" and "Condition expressions": each
-    condition is decided against the newest item, writes of one item are serialized."""
+    condition is checked against the newest item, and writes of one item are serialized."""
 
     def take(number: int) -> bool:
         dynamodb.transact_write_items(TransactItems=[increment("count")])
@@ -142,7 +142,7 @@ def test_of_many_conditional_writes_one_wins_and_no_count_is_lost(
     assert sum(row.startswith("winner") for row in rows(dynamodb)) == 1
 
 
-def test_a_failed_transaction_undoes_itself_and_nobody_else(dynamodb: DynamoDBClient) -> None:
+def test_a_failed_transaction_rolls_back_only_its_own_writes(dynamodb: DynamoDBClient) -> None:
     """DynamoDB Developer Guide, "Amazon DynamoDB Transactions: How it works": all or nothing."""
     dynamodb.put_item(TableName="rows", Item=item("kept"))
 
@@ -161,7 +161,7 @@ def test_a_failed_transaction_undoes_itself_and_nobody_else(dynamodb: DynamoDBCl
     assert rows(dynamodb) == {"kept": "1"} | {f"mine-{number}": "1" for number in range(1, 12, 2)}
 
 
-def test_a_transaction_repeated_under_its_token_is_done_once(dynamodb: DynamoDBClient) -> None:
+def test_a_transaction_repeated_with_its_token_is_applied_once(dynamodb: DynamoDBClient) -> None:
     """API reference TransactWriteItems, ClientRequestToken: idempotent for 10 minutes; another
     request under the same token is an IdempotentParameterMismatch."""
     for _ in range(2):
@@ -186,7 +186,7 @@ def test_a_failed_transaction_does_not_use_up_its_token(dynamodb: DynamoDBClient
     assert rows(dynamodb) == {"a": "1", "b": "1"}
 
 
-def test_a_long_poll_holds_up_nobody(endpoint: str | None) -> None:
+def test_a_long_poll_blocks_no_other_request(endpoint: str | None) -> None:
     """SQS Developer Guide, "Amazon SQS short and long polling": a waiting ReceiveMessage returns as
     soon as a message arrives, and other requests go on meanwhile."""
     sqs = boto3.client("sqs", region_name=REGION, endpoint_url=endpoint)
@@ -233,7 +233,7 @@ def test_an_image_has_the_digest_of_its_manifest(ecr: ECRClient) -> None:
     assert code_of(error) == "ImageDigestDoesNotMatchException"
 
 
-def test_a_moved_tag_leaves_the_old_image_to_be_found_by_its_digest(ecr: ECRClient) -> None:
+def test_after_a_tag_moves_the_old_image_is_found_by_its_digest(ecr: ECRClient) -> None:
     """ECR User Guide, "Image tag mutability": a pushed tag moves to the new image, the old one
     stays untagged; API reference DescribeImages: ImageNotFoundException."""
     name = f"repository-{uuid.uuid4()}"
@@ -251,7 +251,7 @@ def test_a_moved_tag_leaves_the_old_image_to_be_found_by_its_digest(ecr: ECRClie
     assert code_of(error) == "ImageNotFoundException"
 
 
-def test_a_tag_of_an_immutable_repository_stays_where_it_is(ecr: ECRClient) -> None:
+def test_a_tag_of_an_immutable_repository_cannot_be_moved(ecr: ECRClient) -> None:
     """ECR User Guide, "Preventing image tags from being overwritten in Amazon ECR":
     ImageTagAlreadyExistsException."""
     name = f"repository-{uuid.uuid4()}"
@@ -264,7 +264,7 @@ def test_a_tag_of_an_immutable_repository_stays_where_it_is(ecr: ECRClient) -> N
     assert [image["imageDigest"] for image in found] == [digest(manifest("old"))]
 
 
-def test_a_message_that_was_received_comes_back_when_its_visibility_has_run_out(
+def test_a_received_message_returns_after_its_visibility_timeout(
     endpoint: str | None,
 ) -> None:
     """SQS Developer Guide, "Amazon SQS visibility timeout"; by the embedded cloud's clock."""
@@ -282,9 +282,9 @@ def test_a_message_that_was_received_comes_back_when_its_visibility_has_run_out(
     assert received() == 1
 
 
-def test_dead_letters_are_moved_back_to_the_queue_they_came_from(endpoint: str | None) -> None:
+def test_dead_letters_are_moved_back_to_their_source_queue(endpoint: str | None) -> None:
     """StartMessageMoveTask in the SQS API reference: without a destination, to the source queues.
-    "Using dead-letter queues in Amazon SQS": what was received maxReceiveCount times is moved."""
+    "Using dead-letter queues in Amazon SQS": messages move after maxReceiveCount receives."""
     sqs = boto3.client("sqs", region_name=REGION, endpoint_url=endpoint)
     dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]
@@ -305,8 +305,8 @@ def test_dead_letters_are_moved_back_to_the_queue_they_came_from(endpoint: str |
     assert bodies(url) == ["hello"]
 
 
-def test_what_is_not_emulated_is_refused_at_once(endpoint: str | None) -> None:
-    """Not of AWS: an action nobody wrote is a 501, which SDKs give up on; a 500 they repeat."""
+def test_an_action_that_is_not_emulated_is_refused_without_retries(endpoint: str | None) -> None:
+    """Not AWS's behaviour: a missing action returns 501. SDKs do not retry it, unlike a 500."""
     codebuild = boto3.client("codebuild", region_name=REGION, endpoint_url=endpoint)
     with pytest.raises(ClientError, match="list_builds") as error:
         codebuild.list_builds()

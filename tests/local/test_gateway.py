@@ -1,4 +1,4 @@
-"""The gateway on loopback: what it refuses by itself, in the shape that API Gateway has on AWS."""
+"""The gateway on loopback refuses requests in the same format as API Gateway on AWS."""
 
 import json
 import socket
@@ -14,7 +14,7 @@ from infra.local.machines import gateway
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """Of a gateway that serves the app."""
+    """The port of a gateway that serves the app."""
     from app import app
 
     kind = app.__class__
@@ -68,7 +68,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("data", "status", "code"), REFUSED, ids=lambda value: str(value)[:30])
-def test_what_is_refused_gets_a_problem_document(
+def test_a_refused_request_gets_a_problem_document(
     port: int, data: bytes, status: int, code: str
 ) -> None:
     answer, body = sent(port, data)
@@ -103,7 +103,7 @@ def test_a_request_after_a_refused_one_is_answered(port: int) -> None:
     ("request_line", "status"),
     [(b"HEAD /v1/health", 405), (b"GET /docs", 304), (b"GET /v1/openapi.json", 304)],
 )
-def test_an_answer_that_has_no_body_leaves_none_behind(
+def test_an_answer_without_a_body_is_followed_directly_by_the_next(
     port: int, request_line: bytes, status: int
 ) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
@@ -116,7 +116,7 @@ def test_an_answer_that_has_no_body_leaves_none_behind(
 
 
 @pytest.mark.parametrize("method", [b"PUT", b"TRACE", b"HEAD", b"PATCH"])
-def test_a_method_that_a_route_does_not_have_is_told_which_it_has(port: int, method: bytes) -> None:
+def test_an_unsupported_method_gets_the_list_of_allowed_methods(port: int, method: bytes) -> None:
     answer, _ = sent(port, method + b" /v1/projects HTTP/1.1\r\nConnection: close\r\n\r\n")
     assert answer.status == 405
     assert answer.headers["Allow"] == "POST, GET"

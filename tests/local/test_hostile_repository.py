@@ -1,7 +1,8 @@
-"""A repository that is an attack from end to end, built by the real buildspec.
+"""A hostile repository, built by the real buildspec.
 
-Every command that it tries to smuggle in would touch a canary; every path that leads out of it ends
-at a file whose text must be nowhere. git is real; in docker's place stands a witness.
+Every injected command would create a canary file. Every path out of the repository leads to a file
+with a text that must not appear anywhere. git is real. A witness, which only records, replaces
+docker.
 """
 
 import json
@@ -18,7 +19,7 @@ OUTSIDE = "the text of a file outside the repository"
 
 
 class Attack:
-    """The repository under attack, the canary, and the file that nobody may read."""
+    """The hostile repository, the canary, and the outside file that a build must not read."""
 
     def __init__(self, cloud: Cloud, witness: Witness, directory: Path) -> None:
         self.cloud = cloud
@@ -34,7 +35,7 @@ class Attack:
         return self.cloud.repository.commit()
 
     def build(self, **variables: str) -> Outcome:
-        """Run a build, and see that nothing came of the attack."""
+        """Run a build and check that the attack had no effect."""
         done = self.cloud.build(self.witness.environment, **variables)
         assert not self.canary.exists(), done.log
         assert OUTSIDE not in done.log + self.witness.text + str(done.build)
@@ -47,7 +48,7 @@ def attack(cloud: Cloud, witness: Witness, tmp_path: Path) -> Attack:
 
 
 def names(canary: Path) -> list[str]:
-    """What a branch or tag can be called by git-check-ref-format(1), at its worst."""
+    """Hostile names for branches and tags. git-check-ref-format(1) allows most of them."""
     touch = f"touch${{IFS}}{canary}"
     return [
         f"$({touch})",
@@ -78,7 +79,7 @@ def names(canary: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["heads", "tags"])
-def test_a_name_of_a_branch_or_tag_is_only_a_name(attack: Attack, kind: str) -> None:
+def test_a_hostile_branch_or_tag_name_is_only_a_name(attack: Attack, kind: str) -> None:
     sha = attack.commit()
     allowed = [
         name for name in names(attack.canary) if is_legal(attack.path, f"refs/{kind}/{name}")
@@ -87,7 +88,7 @@ def test_a_name_of_a_branch_or_tag_is_only_a_name(attack: Attack, kind: str) -> 
     for name in allowed:
         git(attack.path, "update-ref", f"refs/{kind}/{name}", sha)
     attack.commit()
-    # Tags are fetched as branches are, so some will do.
+    # Tags are fetched like branches, so a few are enough.
     for name in allowed if kind == "heads" else allowed[::5]:
         done = attack.build(GIT_REF=name)
         assert done.status == "SUCCEEDED", (name, done.log)
@@ -97,7 +98,7 @@ def test_a_name_of_a_branch_or_tag_is_only_a_name(attack: Attack, kind: str) -> 
 @pytest.mark.parametrize(
     "name", ["a\nb", "a b", "a..b", "a\x1b[31m", "../../x", "a:b", "*", "@{-1}"]
 )
-def test_what_git_takes_for_no_name_is_built_by_none(attack: Attack, name: str) -> None:
+def test_an_invalid_ref_name_is_refused(attack: Attack, name: str) -> None:
     attack.commit()
     done = attack.build(GIT_REF=name)
     assert done.status == "FAILED"
@@ -152,7 +153,7 @@ def hostile_files(canary: Path) -> dict[str, str]:
     }
 
 
-def test_files_are_only_files(attack: Attack) -> None:
+def test_hostile_files_are_only_files(attack: Attack) -> None:
     for name, text in hostile_files(attack.canary).items():
         path = attack.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +167,7 @@ def test_files_are_only_files(attack: Attack) -> None:
     assert done.exported["COMMIT_AUTHOR"] == "Ada Lovelace"
 
 
-def test_a_bare_repository_in_the_repository_is_not_taken_for_it(attack: Attack) -> None:
+def test_a_nested_bare_repository_is_only_files(attack: Attack) -> None:
     inner = attack.path / "inner"
     for name, text in {
         "HEAD": "ref: refs/heads/main\n",
@@ -181,7 +182,7 @@ def test_a_bare_repository_in_the_repository_is_not_taken_for_it(attack: Attack)
     assert attack.build(CONTEXT_PATH="inner").status == "SUCCEEDED"
 
 
-# Each case: the links to make, and what to build of it.
+# Each case: the links to create, and the request.
 LINKS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "the context is /etc": ({"ctx": "/etc"}, {"CONTEXT_PATH": "ctx"}),
     "the context is outside": ({"ctx": "{outside}"}, {"CONTEXT_PATH": "ctx"}),
@@ -201,7 +202,7 @@ LINKS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "the context is beside the checkout": ({"ctx": "../"}, {"CONTEXT_PATH": "ctx"}),
     "the Dockerfile is outside": ({"Evil": "{outside}/Dockerfile"}, {"DOCKERFILE": "Evil"}),
     "the Dockerfile is a file of the machine": ({"Evil": "/etc/passwd"}, {"DOCKERFILE": "Evil"}),
-    "the Dockerfile is a file of ours": ({"Evil": "../context"}, {"DOCKERFILE": "Evil"}),
+    "the Dockerfile is a file of the buildspec": ({"Evil": "../context"}, {"DOCKERFILE": "Evil"}),
     "the Dockerfile is a device": ({"Evil": "/dev/stdin"}, {"DOCKERFILE": "Evil"}),
     "the Dockerfile is the environment": ({"Evil": "/proc/self/environ"}, {"DOCKERFILE": "Evil"}),
     "links run in a circle": ({"a": "b", "b": "a"}, {"CONTEXT_PATH": "a"}),
@@ -222,7 +223,7 @@ LINKS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("case", LINKS)
-def test_no_link_leads_out(attack: Attack, case: str) -> None:
+def test_no_link_leads_out_of_the_repository(attack: Attack, case: str) -> None:
     links, request = LINKS[case]
     for name in ("evil\n", "evil\x1b[2J"):
         inside = attack.path / name
@@ -276,7 +277,7 @@ def test_a_link_that_stays_inside_may_be_the_context(attack: Attack) -> None:
 
 @pytest.mark.parametrize("name", ["-", "-f", "--help", "--file=/etc/passwd", "$(id)", "a b\tc"])
 def test_a_path_like_an_option_is_a_path(attack: Attack, name: str) -> None:
-    """The API refuses such paths; the buildspec does not lean on that."""
+    """The API refuses such paths, but the buildspec does not rely on that."""
     directory = attack.path / "x" / name
     directory.mkdir(parents=True)
     (directory / "Dockerfile").write_text("FROM scratch\n")
@@ -287,8 +288,8 @@ def test_a_path_like_an_option_is_a_path(attack: Attack, name: str) -> None:
         assert attack.witness.build["arguments"][-1].endswith(f"/checkout/x/{name}")
 
 
-# What git itself may not write into a work tree is made below git.
-def test_what_git_must_not_check_out_ends_the_build(attack: Attack) -> None:
+# git add refuses these names, so the test writes the tree objects itself.
+def test_a_tree_that_git_must_not_check_out_fails_the_build(attack: Attack) -> None:
     blob = git(attack.path, "hash-object", "-w", "Dockerfile")
     for name in (".git", "..", ".GIT"):
         tree = mktree(attack.path, f"100644 blob {blob}\t{name}")
@@ -332,7 +333,7 @@ def mktree(directory: Path, entries: str) -> str:
         ("https://github.com/team/lib.git", "a", ".git/hooks"),
     ],
 )
-def test_submodules_that_nobody_asked_for_are_not_looked_at(
+def test_submodules_are_ignored_unless_requested(
     attack: Attack, url: str, name: str, path: str
 ) -> None:
     address = url.format(canary=attack.canary, outside=attack.outside)
@@ -364,7 +365,7 @@ def test_submodules_that_nobody_asked_for_are_not_looked_at(
         "COMMIT_SHA=" + "1" * 40,
     ],
 )
-def test_what_a_commit_says_is_only_text(attack: Attack, text: str) -> None:
+def test_commit_messages_and_authors_are_only_text(attack: Attack, text: str) -> None:
     said = text.format(canary=attack.canary)
     message = f"{said}\nCOMMIT_SHA={'2' * 40}"
     identity = ["-c", f"user.name={said}", "-c", "user.email=$(id)@example.com"]
@@ -377,7 +378,7 @@ def test_what_a_commit_says_is_only_text(attack: Attack, text: str) -> None:
     assert said not in done.log
 
 
-def test_build_arguments_are_arguments_whatever_they_hold(attack: Attack) -> None:
+def test_build_arguments_stay_arguments_with_any_value(attack: Attack) -> None:
     attack.commit()
     touch = f"touch {attack.canary}"
     given = {

@@ -1,4 +1,4 @@
-"""Private repositories and submodules, over real https: who gets the credential, who does not."""
+"""Private repositories and submodules over real HTTPS: only the right host gets a credential."""
 
 import base64
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ TOKEN = "t0k3n-of/the+project=Zz~"
 
 @dataclass
 class Hosts:
-    """Two git hosts that share their repositories; `mine` is the one that builds fetch from."""
+    """Two git hosts with the same repositories. Builds fetch from `mine`."""
 
     mine: GitHost
     other: GitHost
@@ -54,7 +54,7 @@ class Hosts:
             **self.witness.environment,
             "GIT_ALLOW_PROTOCOL": "https",
             "GIT_SSL_CAINFO": str(self.mine.certificate),
-            # Somebody looks closely.
+            # Turn on all traces: they must not show the credential.
             "GIT_TRACE": "1",
             "GIT_TRACE_CURL": "1",
             "GIT_TRACE_REDACT": "0",
@@ -76,7 +76,7 @@ def hosts(cloud: Cloud, witness: Witness, tmp_path: Path) -> Iterator[Hosts]:
 
 
 def is_unseen(secret: str, text: str) -> bool:
-    """Whether neither a secret nor what HTTP makes of it is anywhere in a text."""
+    """Whether a text contains neither the secret nor its forms in HTTP."""
     user = secret if ":" in secret else f"x-access-token:{secret}"
     forms = {secret, user, secret.rpartition(":")[2], base64.b64encode(user.encode()).decode()}
     return not [form for form in forms if form in text]
@@ -96,7 +96,7 @@ def test_a_private_repository_is_fetched_with_the_project_s_credential(
     assert hosts.mine.secrets_seen == {sent}
 
 
-def test_nothing_of_the_credential_is_left_when_docker_builds(hosts: Hosts) -> None:
+def test_the_credential_is_removed_before_docker_builds(hosts: Hosts) -> None:
     hosts.add("app")
     hosts.mine.private["team/app"] = f"x-access-token:{TOKEN}"
     done = hosts.build(secret=hosts.secret(TOKEN))
@@ -111,7 +111,7 @@ def test_nothing_of_the_credential_is_left_when_docker_builds(hosts: Hosts) -> N
 
 
 @pytest.mark.parametrize("private", [False, True])
-def test_without_a_credential_what_is_public_is_built_and_what_is_not_fails(
+def test_without_a_credential_only_a_public_repository_is_built(
     hosts: Hosts, private: bool
 ) -> None:
     hosts.add("app")
@@ -123,13 +123,13 @@ def test_without_a_credential_what_is_public_is_built_and_what_is_not_fails(
     assert hosts.mine.secrets_seen == set()
 
 
-def test_a_public_repository_is_told_no_secret(hosts: Hosts) -> None:
+def test_a_public_repository_gets_no_credential(hosts: Hosts) -> None:
     hosts.add("app")
     assert hosts.build(secret=hosts.secret(TOKEN)).status == "SUCCEEDED"
     assert hosts.mine.secrets_seen == set()
 
 
-def test_a_credential_that_is_wrong_fails_the_build_and_stays_secret(hosts: Hosts) -> None:
+def test_a_wrong_credential_fails_the_build_and_stays_secret(hosts: Hosts) -> None:
     hosts.add("app")
     hosts.mine.private["team/app"] = "x-access-token:another"
     done = hosts.build(secret=hosts.secret(TOKEN))
@@ -138,7 +138,7 @@ def test_a_credential_that_is_wrong_fails_the_build_and_stays_secret(hosts: Host
     assert is_unseen(TOKEN, done.log + str(done.build))
 
 
-def test_a_repository_that_was_renamed_on_its_host_is_found(hosts: Hosts) -> None:
+def test_a_repository_renamed_on_its_host_is_found(hosts: Hosts) -> None:
     sha = hosts.add("app").commit()
     hosts.mine.moved["team/old"] = f"{hosts.mine.url}/team/app"
     hosts.mine.private["team/app"] = f"x-access-token:{TOKEN}"
@@ -148,7 +148,7 @@ def test_a_repository_that_was_renamed_on_its_host_is_found(hosts: Hosts) -> Non
     assert done.exported["COMMIT_SHA"] == sha
 
 
-def test_another_host_gets_nothing_wherever_a_redirect_leads(hosts: Hosts) -> None:
+def test_a_redirect_to_another_host_gets_no_credential(hosts: Hosts) -> None:
     hosts.add("app")
     hosts.mine.moved["team/app"] = f"{hosts.other.url}/team/app"
     hosts.other.private["team/app"] = f"x-access-token:{TOKEN}"
@@ -163,9 +163,7 @@ def test_another_host_gets_nothing_wherever_a_redirect_leads(hosts: Hosts) -> No
     "value",
     ["with space", "two\nlines", '{"token": "abc"}', ":empty", "us er:token", "$(id)`id`:x"],
 )
-def test_a_secret_that_is_no_credential_fails_the_build_and_is_not_shown(
-    hosts: Hosts, value: str
-) -> None:
+def test_a_malformed_credential_fails_the_build_and_is_not_logged(hosts: Hosts, value: str) -> None:
     hosts.add("app")
     done = hosts.build(secret=hosts.secret(value))
     assert done.status == "FAILED"
@@ -174,7 +172,7 @@ def test_a_secret_that_is_no_credential_fails_the_build_and_is_not_shown(
     assert hosts.mine.seen == []
 
 
-def test_a_secret_that_does_not_exist_fails_the_build_before_anything_runs(hosts: Hosts) -> None:
+def test_a_missing_secret_fails_the_build_before_its_first_command(hosts: Hosts) -> None:
     hosts.add("app")
     arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/none-a1B2c3"
     done = hosts.build(secret=arn)
@@ -189,7 +187,7 @@ def test_a_secret_that_does_not_exist_fails_the_build_before_anything_runs(hosts
 
 
 def link(repository: Repository, commit: str, *, path: str, url: str, name: str = "lib") -> str:
-    """Commit a submodule as an attacker would, without asking git whether it is one."""
+    """Commit a submodule as an attacker would, without the checks of `git submodule add`."""
     modules = f'[submodule "{name}"]\n\tpath = {path}\n\turl = {url}\n'
     (repository.path / ".gitmodules").write_text(modules)
     git(repository.path, "update-index", "--add", "--cacheinfo", f"160000,{commit},{path}")
@@ -198,7 +196,7 @@ def link(repository: Repository, commit: str, *, path: str, url: str, name: str 
     return git(repository.path, "rev-parse", "HEAD")
 
 
-def test_submodules_are_fetched_only_where_the_service_says_so(hosts: Hosts) -> None:
+def test_submodules_are_fetched_only_if_the_service_enables_them(hosts: Hosts) -> None:
     library = hosts.add("lib")
     url = f"{hosts.mine.url}/team/lib.git"
     sha = link(hosts.add("app"), library.commit(), path="deps/lib", url=url)
@@ -246,7 +244,7 @@ def test_a_submodule_is_fetched_at_its_recorded_commit_with_its_own_submodules(
         ("{mine}%0a.{othername}/team/lib.git", "lib", "lib"),
     ],
 )
-def test_a_submodule_from_elsewhere_fails_the_build_and_nothing_else_happens(
+def test_a_submodule_with_another_address_fails_the_build_without_side_effects(
     hosts: Hosts, tmp_path: Path, url: str, name: str, path: str
 ) -> None:
     touched = tmp_path / "touched"
@@ -269,7 +267,7 @@ def test_a_submodule_from_elsewhere_fails_the_build_and_nothing_else_happens(
     assert is_unseen(TOKEN, done.log)
 
 
-def test_a_submodule_that_is_nowhere_named_fails_the_build(hosts: Hosts) -> None:
+def test_a_submodule_without_a_url_fails_the_build(hosts: Hosts) -> None:
     app = hosts.add("app")
     git(app.path, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},lib")
     git(app.path, "commit", "--quiet", "--message", "Link")
@@ -279,7 +277,7 @@ def test_a_submodule_that_is_nowhere_named_fails_the_build(hosts: Hosts) -> None
 
 
 @pytest.mark.parametrize("update", ["!touch {0}", "rebase", "none"])
-def test_a_submodule_has_no_say_in_how_it_is_updated(
+def test_a_submodule_cannot_choose_how_it_is_updated(
     hosts: Hosts, tmp_path: Path, update: str
 ) -> None:
     touched = tmp_path / "touched"

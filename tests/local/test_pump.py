@@ -1,4 +1,4 @@
-"""What feeds the handlers where Lambda's event sources would."""
+"""The pump calls the handlers instead of Lambda's event sources."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.support.embedded import Cloud, cloud, sha
 __all__ = ["cloud"]
 
 
-def test_at_the_end_a_schedule_under_way_has_no_time_left_and_nothing_more_is_delivered(
+def test_at_the_end_a_running_handler_has_no_time_left_and_deliveries_stop(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left: list[int] = []
@@ -28,7 +28,7 @@ def test_at_the_end_a_schedule_under_way_has_no_time_left_and_nothing_more_is_de
     assert cloud.build(1)["status"] == "queued"
 
 
-def test_the_message_under_way_is_the_last_one(
+def test_no_message_is_delivered_after_the_end(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []

@@ -1,4 +1,4 @@
-"""The loopback registry speaks the OCI Distribution Specification, with ECR behind it."""
+"""The loopback registry implements the OCI Distribution Specification and stores images in ECR."""
 
 import hashlib
 import http.client
@@ -79,13 +79,13 @@ def code(body: bytes) -> str:
     return found
 
 
-def test_it_says_that_it_speaks_the_protocol(http_client: Client) -> None:
+def test_the_registry_announces_its_protocol(http_client: Client) -> None:
     status, headers, _ = http_client("GET", "")
     assert (status, headers["Docker-Distribution-Api-Version"]) == (200, "registry/2.0")
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-def test_a_blob_comes_back_as_it_was_sent(http_client: Client, *, chunked: bool) -> None:
+def test_a_blob_is_returned_unchanged(http_client: Client, *, chunked: bool) -> None:
     """Specification, "Pushing blobs": POST, then PATCH for each part, then PUT with the digest."""
     first, last = b"first part, " * 1000, b"last part"
     status, headers, _ = http_client("POST", "team/app/blobs/uploads/")
@@ -102,7 +102,7 @@ def test_a_blob_comes_back_as_it_was_sent(http_client: Client, *, chunked: bool)
     assert (status, headers["Content-Length"], body) == (200, str(len(first + last)), b"")
 
 
-def test_a_blob_can_be_sent_at_once_and_mounted_later(http_client: Client) -> None:
+def test_a_blob_can_be_sent_in_one_request_and_mounted_later(http_client: Client) -> None:
     """Specification, "POST then PUT" in one request, and "Mounting a blob from another repo"."""
     name = digest(b"content")
     uploads = "team/app/blobs/uploads/"
@@ -112,7 +112,7 @@ def test_a_blob_can_be_sent_at_once_and_mounted_later(http_client: Client) -> No
     assert http_client("POST", f"{uploads}?mount={unknown}&from=team/other")[0] == 202
 
 
-def test_a_blob_that_is_not_what_its_digest_says_is_refused(http_client: Client) -> None:
+def test_a_blob_with_a_wrong_digest_is_refused(http_client: Client) -> None:
     name = digest(b"promised")
     status, _, body = http_client("POST", f"team/app/blobs/uploads/?digest={name}", b"sent")
     assert (status, code(body)) == (400, "DIGEST_INVALID")
@@ -129,7 +129,7 @@ def test_a_blob_that_is_not_what_its_digest_says_is_refused(http_client: Client)
         "../x",
     ],
 )
-def test_a_path_leads_nowhere_else(http_client: Client, path: str) -> None:
+def test_a_path_cannot_leave_the_registry(http_client: Client, path: str) -> None:
     assert http_client("PUT" if "uploads" in path else "GET", path)[0] in (400, 404)
 
 
@@ -145,7 +145,9 @@ def test_a_pushed_manifest_is_an_image_of_ecr(http_client: Client, ecr: ECRClien
         assert http_client("HEAD", f"team/app/manifests/{reference}")[0] == 200
 
 
-def test_a_manifest_can_be_pushed_by_its_digest_only(http_client: Client, ecr: ECRClient) -> None:
+def test_a_manifest_can_be_pushed_by_digest_without_a_tag(
+    http_client: Client, ecr: ECRClient
+) -> None:
     """Specification, "Pushing manifests": the parts of an index carry no tag."""
     body = manifest("part")
     assert put_manifest(http_client, digest(body), body) == 201
@@ -179,7 +181,7 @@ def docker(*arguments: str) -> str:
 
 @pytest.fixture
 def busybox(tmp_path: Path) -> Path:
-    """A context for a small image that runs, without a download."""
+    """A build context of a small runnable image that needs no download."""
     program = shutil.which("busybox")
     if shutil.which("docker") is None or program is None:
         pytest.skip("docker or a static busybox is not installed")

@@ -1,4 +1,4 @@
-"""`python -m infra.local serve`, from outside: it starts or says why not, and ends when told to."""
+"""`python -m infra.local serve` as a process: it starts or prints why not, and ends on a signal."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from tests.support.serving import ROOT, command, environment, serving
 
 
 def _refusal(*arguments: str, **variables: str) -> list[str]:
-    """The lines of a start that is refused."""
+    """The lines that a failed start prints."""
     done = subprocess.run(
         command(*arguments),
         cwd=ROOT,
@@ -25,7 +25,7 @@ def _refusal(*arguments: str, **variables: str) -> list[str]:
     return done.stderr.splitlines()
 
 
-def test_a_hangup_ends_it_and_nothing_is_left_behind() -> None:
+def test_a_hangup_ends_it_and_removes_its_data() -> None:
     token = new_token()
     with serving("--token", token) as (process, ready):
         assert ready["token"] == token
@@ -34,20 +34,20 @@ def test_a_hangup_ends_it_and_nothing_is_left_behind() -> None:
         assert not os.path.exists(ready["data"])
 
 
-def test_a_token_that_is_none_is_refused_in_two_lines() -> None:
+def test_an_invalid_token_is_refused_in_two_lines() -> None:
     first, second = _refusal("--port", "0", "--token", "slw_nonsense")
-    assert "--token is no token" in first
+    assert "--token is not a token" in first
     assert "Leave it out" in second
 
 
-def test_a_port_that_is_taken_is_refused_in_two_lines() -> None:
+def test_a_port_in_use_is_refused_in_two_lines() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         first, second = _refusal("--port", str(taken.getsockname()[1]))
     assert "Address already in use" in first
     assert "--port 0" in second
 
 
-def test_variables_that_do_not_fit_are_all_named_in_two_lines() -> None:
+def test_all_invalid_variables_are_named_in_two_lines() -> None:
     first, second = _refusal("--port", "0", JOB_WORKERS="many", GIT_HOSTS="git hub.com")
     assert "JOB_WORKERS must be" in first
     assert "GIT_HOSTS must be" in first

@@ -1,4 +1,4 @@
-"""The stand-in for docker keeps the commands' contracts, and says that it is one."""
+"""The simulated docker keeps the commands' contracts and prints that it is simulated."""
 
 import json
 import os
@@ -80,9 +80,7 @@ def test_a_container_runs_until_it_is_removed(
     assert docker(*listing, "label=owner=me").stdout == ""
 
 
-def test_an_image_can_say_that_it_is_unhealthy(
-    docker: Docker, repository: str, tmp_path: Path
-) -> None:
+def test_a_label_makes_an_image_unhealthy(docker: Docker, repository: str, tmp_path: Path) -> None:
     image = f"{repository}:v1"
     dockerfile = 'FROM scratch\nLABEL a="b c" \\\n  slipway.simulated.health=unhealthy\n'
     push(docker, tmp_path / "context", image, dockerfile)
@@ -91,7 +89,7 @@ def test_an_image_can_say_that_it_is_unhealthy(
     assert docker("exec", "one", "true").returncode == 1
 
 
-def test_what_is_not_there_cannot_be_pulled_or_built(
+def test_a_missing_image_or_context_is_an_error(
     docker: Docker, repository: str, tmp_path: Path
 ) -> None:
     assert docker("pull", f"{repository}:none").returncode == 1
@@ -101,7 +99,7 @@ def test_what_is_not_there_cannot_be_pulled_or_built(
     assert "failed to read dockerfile" in docker(*build, str(tmp_path)).stderr
 
 
-def test_it_admits_to_being_a_stand_in(docker: Docker) -> None:
+def test_it_identifies_itself_as_simulated(docker: Docker) -> None:
     assert docker("version").returncode == 0
     assert docker("buildx", "version").returncode == 0
     assert "Driver:    docker" in docker("buildx", "inspect", "default").stdout

@@ -1,1 +1,1 @@
-"""What stands in for AWS: moto, its gaps closed, and the engines of CodeBuild and ECS."""
+"""The emulation of AWS: moto with patches, and engines for CodeBuild and ECS."""

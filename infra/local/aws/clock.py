@@ -1,4 +1,4 @@
-"""The embedded cloud's clock: real time plus an offset, so that no test waits for a deadline."""
+"""The embedded cloud's clock: real time plus an offset. Tests advance it instead of waiting."""
 
 import time
 
@@ -6,7 +6,7 @@ _offset = 0.0
 
 
 def now() -> float:
-    """Seconds since the epoch, as the embedded cloud sees them."""
+    """Seconds since the epoch in the embedded cloud."""
     return time.time() + _offset
 
 
@@ -17,6 +17,6 @@ def advance(seconds: float) -> None:
 
 
 def reset() -> None:
-    """Back to real time."""
+    """Return to real time."""
     global _offset
     _offset = 0.0

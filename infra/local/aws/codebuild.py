@@ -1,8 +1,8 @@
-"""CodeBuild as AWS runs it, in place of moto's, where every build succeeds at the first look.
+"""An engine for CodeBuild. It replaces moto's, in which every build succeeds when it is first read.
 
 An engine keeps projects and builds for one account and region. The API (through boto3) starts,
-reads and stops builds; an agent or a test moves them: `claim`, `phase`, `finish`. Nothing ends by
-itself except by its timeout.
+reads and stops builds. An agent or a test advances them with `claim`, `phase` and `finish`. By
+itself a build ends only at its timeout.
 """
 
 import copy
@@ -61,7 +61,7 @@ class AccountLimitExceeded(JsonRESTError):
 
 
 def install() -> None:
-    """Let moto's CodeBuild answer from the engine; what that lacks is refused, not invented."""
+    """Make moto's CodeBuild use the engine. Actions that the engine lacks are refused."""
     for action in ACTIONS:
         setattr(CodeBuildResponse, action, _handler(action))
     for action in {"list_builds", "list_projects", "delete_project"} & set(vars(CodeBuildResponse)):
@@ -69,7 +69,7 @@ def install() -> None:
 
 
 def engine(region: str = "eu-west-1", account: str = "123456789012") -> "Engine":
-    """The engine of one account and region; moto's reset replaces it by an empty one."""
+    """The engine of one account and region. A reset of moto replaces it with an empty one."""
     backend = codebuild_backends[account][region]
     with _engines:
         found: Engine = backend.__dict__.setdefault("engine", Engine(region, account))
@@ -85,7 +85,7 @@ def _handler(action: str) -> Callable[[CodeBuildResponse], ActionResult]:
 
 
 class Engine:
-    """Projects and builds; every public method is safe to call from any thread."""
+    """Projects and builds. Any thread may call the public methods."""
 
     def __init__(self, region: str, account: str) -> None:
         self.region = region
@@ -97,12 +97,12 @@ class Engine:
         self._tokens: dict[str, tuple[float, dict[str, Any], str]] = {}
 
     def call(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
-        """An API action by its name. The answer is a copy: agents go on changing the build."""
+        """Run an API action by name. The answer is a copy: agents keep changing the build."""
         with self._lock:
             answer: dict[str, Any] = copy.deepcopy(getattr(self, action)(request))
             return answer
 
-    # The API: requests and answers are AWS's.
+    # The API, with AWS's requests and answers.
 
     def create_project(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -164,10 +164,10 @@ class Engine:
             self.finish(build_id, "STOPPED")
             return {"build": self._builds[build_id]}
 
-    # The driving side: what CodeBuild's own machinery does.
+    # The internal side of CodeBuild, driven by an agent or a test.
 
     def claim(self) -> Build | None:
-        """The oldest queued build, to exactly one caller; None when nothing waits."""
+        """Give the oldest queued build to exactly one caller. None if the queue is empty."""
         with self._lock:
             self.expire()
             queued = (build for build in self._builds.values() if build["currentPhase"] == "QUEUED")
@@ -186,7 +186,7 @@ class Engine:
     def phase(
         self, build_id: str, phase: str, *, previous: str = "SUCCEEDED", message: str = ""
     ) -> bool:
-        """Enter a phase, closing the one before; False when the build has ended meanwhile."""
+        """Close the current phase and enter `phase`. False if the build has already ended."""
         with self._lock:
             if not self.alive(build_id):
                 return False
@@ -201,9 +201,9 @@ class Engine:
         message: str = "",
         exported: dict[str, str] | None = None,
     ) -> bool:
-        """End a build; False when it had already ended.
+        """End a build. False if it has already ended.
 
-        The phase under way ends with the build's status, unless an earlier one tells the failure.
+        The current phase gets the build's status, unless an earlier phase already failed.
         """
         with self._lock:
             if not self.alive(build_id):
@@ -220,7 +220,7 @@ class Engine:
         message: str = "Error while executing command: false. Reason: exit status 1",
         exported: dict[str, str] | None = None,
     ) -> None:
-        """Walk a build through its remaining phases to its end; a failure is in `fail_phase`."""
+        """Move a build through its remaining phases to its end. A failure is in `fail_phase`."""
         succeeds = status == "SUCCEEDED"
         end = PHASES.index("COMPLETED") if succeeds else PHASES.index(fail_phase) + 1
         current = PHASES.index(self._builds[build_id]["currentPhase"])
@@ -229,7 +229,7 @@ class Engine:
         self.finish(build_id, status, message="" if succeeds else message, exported=exported)
 
     def expire(self) -> None:
-        """End the builds whose time in the queue or at work is up."""
+        """Time out builds that have been queued or running for too long."""
         with self._lock:
             for build in self._builds.values():
                 if not build["buildComplete"] and clock.now() > _deadline(build):
@@ -308,7 +308,7 @@ class Engine:
         config = request.get("logsConfigOverride", project.get("logsConfig", {}))
         cloudwatch = config.get("cloudWatchLogs", {"status": "ENABLED"})
         group = cloudwatch.get("groupName", f"/aws/codebuild/{project['name']}")
-        # AWS appends the build's uuid to the stream name that was asked for.
+        # AWS appends the build's uuid to the requested stream name.
         prefix = cloudwatch.get("streamName")
         stream = f"{prefix}/{unique}" if prefix else unique
         console = f"https://console.aws.amazon.com/cloudwatch/home?region={self.region}"
@@ -332,8 +332,8 @@ class Engine:
             self._publish_state(build)
 
     def _end(self, build: Build, status: str, message: str, exported: dict[str, str]) -> None:
-        told = any(phase.get("phaseStatus") == "FAILED" for phase in build["phases"])
-        last_status = "SUCCEEDED" if told and status == "FAILED" else status
+        failed_before = any(phase.get("phaseStatus") == "FAILED" for phase in build["phases"])
+        last_status = "SUCCEEDED" if failed_before and status == "FAILED" else status
         build.update(buildStatus=status, buildComplete=True, endTime=clock.now())
         build["exportedEnvironmentVariables"] = [
             {"name": name, "value": value} for name, value in exported.items()
@@ -359,7 +359,7 @@ def _closed(status: str, start: float, end: float, message: str = "") -> dict[st
 
 
 def _deadline(build: Build) -> float:
-    """Time in the queue has its own limit; the build's limit starts when it leaves the queue."""
+    """The queue has its own limit. The build's limit starts when the build leaves the queue."""
     queued = build["currentPhase"] == "QUEUED"
     minutes = build["queuedTimeoutInMinutes" if queued else "timeoutInMinutes"]
     start: float = build["startTime"] if queued else build["phases"][2]["startTime"]

@@ -1,6 +1,6 @@
-"""CodeBuild's EventBridge events, complete as AWS sends them.
+"""CodeBuild's EventBridge events, with all members that AWS sends.
 
-CodeBuild User Guide, "Build notifications input format reference".
+Source: CodeBuild User Guide, "Build notifications input format reference".
 """
 
 import datetime
@@ -103,7 +103,7 @@ def _contexts(phase: dict[str, Any]) -> list[str]:
 
 
 def _time(seconds: float) -> str:
-    """AWS writes "Sep 1, 2017 4:12:29 PM" here, with neither the day nor the hour padded."""
+    """AWS's format in these events: "Sep 1, 2017 4:12:29 PM", without padding of day and hour."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime(
         "%b %-d, %Y %-I:%M:%S %p"
     )

@@ -1,8 +1,8 @@
 """Amazon ECS services for the embedded cloud.
 
-moto accepts services but never moves a rollout, so `install` puts an engine behind the service
-actions; clusters and task definitions stay moto's. Nothing here moves by itself: a data plane (the
-agent, or a test) reports what it observed, and the rules of `ecs_rollouts` draw the conclusions.
+moto accepts services but never advances a rollout, so `install` puts an engine behind the service
+actions. Clusters and task definitions stay in moto. A rollout advances only when a data plane (the
+agent or a test) reports the state of tasks. `ecs_rollouts` holds the rules.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ class ServiceNotActive(ECSException):
 
 
 def install() -> None:
-    """Put the engine behind moto's ECS service actions. Doing it again changes nothing."""
+    """Put the engine behind moto's ECS service actions. Repeated calls are harmless."""
     for action in (
         Engine.create_service,
         Engine.update_service,
@@ -55,7 +55,7 @@ def install() -> None:
 
 
 def engine(region: str = "eu-west-1", account: str = "123456789012") -> "Engine":
-    """The engine of one account and region; it lives on moto's backend, so resets clear it."""
+    """The engine of one account and region. It is stored on moto's backend: resets clear it."""
     backend = ecs_backends[account][region]
     return cast(Engine, vars(backend).setdefault("service_engine", Engine(backend)))
 
@@ -65,7 +65,7 @@ def _responder(
 ) -> Callable[[EC2ContainerServiceResponse], TYPE_RESPONSE]:
     def respond(response: EC2ContainerServiceResponse) -> TYPE_RESPONSE:
         current = engine(response.region, response.current_account)
-        with current.lock:  # until it is serialised: the agent moves rollouts meanwhile
+        with current.lock:  # also while serialising: the agent changes rollouts
             return response.serialized(ActionResult(action(current, response._get_params())))
 
     return respond
@@ -80,16 +80,16 @@ class Engine:
         self._services: dict[tuple[str, str], Service] = {}
         self._events: list[Json] = []
 
-    # What a data plane sees and says.
+    # The side of the data plane.
 
     def services(self) -> list[Service]:
-        """The active services, copied: what a data plane has to run."""
+        """Copies of the active services, which a data plane has to run."""
         with self.lock:
             keys = [key for key, each in self._services.items() if each.status == "ACTIVE"]
             return [self.service(*key) for key in keys]
 
     def service(self, cluster: str, service: str) -> Service:
-        """One service, copied. Raises KeyError where there is none."""
+        """A copy of one service. Raises KeyError if there is none."""
         with self.lock:
             found = self._services[cluster, service]
             copies = [dataclasses.replace(each) for each in found.deployments]
@@ -110,9 +110,9 @@ class Engine:
         failed: int = 0,
         reason: str = "Essential container in task exited",
     ) -> None:
-        """A deployment's healthy tasks now, its failed ones since the last report, and why.
+        """Report a deployment's healthy tasks and its newly failed ones, with the reason.
 
-        A report about a deployment that is no longer there came too late and changes nothing.
+        `failed` counts since the last report. A report about a removed deployment has no effect.
         """
         with self.lock:
             found = self._services.get((cluster, service))
@@ -127,9 +127,9 @@ class Engine:
         self.report(cluster, service, primary.id, running=primary.desired_count)
 
     def fail(self, cluster: str, service: str, reason: str = "task failed to start") -> None:
-        """Report as many failed tasks of the newest deployment as trip the circuit breaker.
+        """Report enough failed tasks of the newest deployment to trip the circuit breaker.
 
-        Raises ValueError when it is off: ECS would start tasks for ever.
+        Raises ValueError if the breaker is off: ECS would then start tasks forever.
         """
         found = self.service(cluster, service)
         if not found.breaker["enable"]:
@@ -143,7 +143,7 @@ class Engine:
             drained, self._events = self._events, []
             return drained
 
-    # The API: a request's JSON to what moto serialises.
+    # The API: from a request's JSON to an answer that moto serialises.
 
     def create_service(self, request: Json) -> Json:
         """CreateService."""
@@ -260,13 +260,13 @@ class Engine:
 
 
 def _configuration(request: Json) -> Json:
-    # What a caller leaves out is reset to AWS's default, so one that wants to keep it says it.
+    # AWS resets omitted members to their defaults, so a caller must send those to keep.
     asked: Json = request.get("deploymentConfiguration", {})
     return DEFAULT_CONFIGURATION | asked
 
 
 def _matches(record: Record, request: Json) -> bool:
-    created = record.created_at.replace(tzinfo=None)  # moto reads times as UTC without saying so
+    created = record.created_at.replace(tzinfo=None)  # moto parses times as naive UTC
     asked = request.get("createdAt", {})
     return record.status in request.get("status", [record.status]) and asked.get(
         "after", created

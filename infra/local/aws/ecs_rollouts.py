@@ -1,7 +1,7 @@
-"""How an Amazon ECS service's rollouts move: deployments, circuit breaker, rollback, history.
+"""The rules of an Amazon ECS service's rollouts: deployments, circuit breaker, rollback, history.
 
-Pure state and rules; attributes are named like the members of the ECS API, in snake case, because
-moto serialises a response from them. Sources: the ECS API reference (Deployment, ServiceDeployment,
+Pure state and rules. moto serialises responses from the attributes, so their names are the members
+of the ECS API in snake case. Sources: the ECS API reference (Deployment, ServiceDeployment,
 DeploymentCircuitBreaker) and "How the Amazon ECS deployment circuit breaker detects failures".
 """
 
@@ -21,13 +21,13 @@ SHOWN_EVENTS = 100
 
 
 def now() -> datetime:
-    """The embedded cloud's time, as the API gives it."""
+    """The embedded cloud's time, in the type that the API uses."""
     return datetime.fromtimestamp(clock.now(), UTC)
 
 
 @dataclass(frozen=True)
 class Revision:
-    """A service revision; its id is its own, unrelated to the task definition's number."""
+    """A service revision. Its id is unrelated to the revision number of the task definition."""
 
     service_revision_arn: str
     service_arn: str
@@ -53,12 +53,12 @@ class Deployment:
 
     @property
     def task_definition(self) -> str:
-        """The ARN its tasks run."""
+        """The ARN of the task definition that its tasks run."""
         return self.revision.task_definition
 
     @property
     def pending_count(self) -> int:
-        """Tasks that are wanted and not healthy yet."""
+        """Desired tasks that are not healthy yet."""
         return max(0, self.desired_count - self.running_count)
 
     @property
@@ -74,7 +74,7 @@ class Deployment:
 
 @dataclass
 class Record:
-    """A service deployment: the lasting record of one rollout, its rollback included."""
+    """A service deployment: the permanent record of one rollout and its rollback."""
 
     service_deployment_arn: str
     service: "Service"
@@ -89,12 +89,12 @@ class Record:
 
     @property
     def service_arn(self) -> str:
-        """Of the service rolled out."""
+        """The service's ARN."""
         return self.service.arn
 
     @property
     def cluster_arn(self) -> str:
-        """Of the cluster it runs in."""
+        """The ARN of the service's cluster."""
         return self.service.cluster_arn
 
     @property
@@ -109,7 +109,7 @@ class Record:
 
     @property
     def deployment_circuit_breaker(self) -> Json:
-        """The breaker's view of the target."""
+        """The breaker's state for the target."""
         monitoring = "MONITORING_COMPLETE" if self.finished_at else "MONITORING"
         status = monitoring if self.service.breaker["enable"] else "DISABLED"
         return {
@@ -125,7 +125,7 @@ class Record:
 
 @dataclass
 class Service:
-    """An ECS service; `deployments`, `records` and `events` are newest first."""
+    """An ECS service. `deployments`, `records` and `events` are ordered newest first."""
 
     cluster: str
     name: str
@@ -146,7 +146,7 @@ class Service:
 
     @property
     def breaker(self) -> Json:
-        """The circuit breaker's settings, complete."""
+        """The circuit breaker's settings, with defaults for missing ones."""
         asked: Json = self.deployment_configuration["deploymentCircuitBreaker"]
         return {"enable": False, "rollback": False} | asked
 
@@ -157,7 +157,7 @@ class Service:
 
     @property
     def task_definition(self) -> str | None:
-        """The PRIMARY's; a deleted service has none."""
+        """The PRIMARY deployment's. None for a deleted service."""
         return self.deployments[0].task_definition if self.deployments else None
 
     @property
@@ -167,11 +167,11 @@ class Service:
 
     @property
     def pending_count(self) -> int:
-        """Tasks still to become healthy."""
+        """Tasks of all deployments that are not healthy yet."""
         return sum(each.pending_count for each in self.deployments)
 
     def roll_out(self, task_definition: str) -> None:
-        """Begin a new PRIMARY deployment; one still under way is superseded."""
+        """Begin a new PRIMARY deployment. It supersedes a rollout in progress."""
         self.supersede("Superseded by a newer service deployment.")
         revision = Revision(
             self._arn("service-revision", f"{secrets.randbelow(10**19):019}"),
@@ -186,7 +186,7 @@ class Service:
         self.records.insert(0, Record(arn, self, primary, sources))
 
     def scale(self, desired_count: int) -> None:
-        """Change how many tasks are wanted; a failed deployment launches none."""
+        """Change the number of desired tasks. A failed deployment starts none."""
         self.desired_count = desired_count
         primary, *older = self.deployments
         if primary.rollout_state != "FAILED":
@@ -195,7 +195,7 @@ class Service:
             each.desired_count = min(each.desired_count, desired_count)
 
     def supersede(self, reason: str) -> None:
-        """End the record of a rollout that something else takes the place of."""
+        """End the record of a replaced rollout, if it is still in progress."""
         for record in self.records[:1]:
             if record.status in ("PENDING", "IN_PROGRESS"):
                 record.end("STOPPED", reason)
@@ -203,10 +203,10 @@ class Service:
                 record.end("ROLLBACK_FAILED", reason)
 
     def observe(self, deployment: Deployment, running: int, failed: int, reason: str) -> None:
-        """Take in how many tasks are healthy now, and how many failed since the last time."""
+        """Apply a report: the healthy tasks now, and the failed ones since the last report."""
         if failed:
             self._log(f"(deployment {deployment.id}) {failed} task(s) failed: {reason}")
-        # The failure count starts again when a task becomes healthy (`resetOnHealthyTask`).
+        # A task that becomes healthy resets the failure count (`resetOnHealthyTask`).
         earlier = 0 if running > deployment.running_count else deployment.failed_tasks
         if failed or running != deployment.running_count:
             deployment.updated_at = now()
@@ -254,8 +254,8 @@ class Service:
             record.end("STOPPED", BREAKER_REASON)
 
     def _roll_back(self, record: Record, good: Deployment) -> None:
-        # While the rollback runs its deployment is not a completed one: should it fail too, there
-        # is nothing to return to.
+        # The rollback's deployment is not completed yet. If it fails too, there is no deployment to
+        # return to.
         self.completed = None
         self._log(f"rolling back to deployment {good.id}.")
         reason = f"ECS deployment circuit breaker: rolling back to deploymentId {good.id}."

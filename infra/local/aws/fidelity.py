@@ -1,8 +1,8 @@
-"""Makes moto 5.2.5 faithful where Slipway depends on it, for tests and the local cloud alike.
+"""Makes moto 5.2.5 behave like AWS where Slipway needs it, for tests and the embedded cloud.
 
-moto is patched by name, so its version is pinned. Each patch closes one gap that a test states with
-AWS's own behaviour: a lock, all-or-nothing transactions, digests that are digests, and a refusal of
-what moto cannot do.
+The patches replace functions of moto by name, so moto's version is pinned. Each patch closes one
+gap, and a test states AWS's behaviour. The gaps: a lock, all-or-nothing transactions, real digests,
+and a clear refusal of actions that moto lacks.
 """
 
 import copy
@@ -32,13 +32,13 @@ STATEFUL = frozenset({"codebuild", "dynamodb", "ecr", "ecs", "events", "logs", "
 TOKEN_LIFETIME = 600
 POLL_INTERVAL = 0.05
 
-# A condition and not a bare lock: a long poll gives it up while it waits.
+# A condition instead of a lock: a long poll releases it while it waits.
 _turn = threading.Condition(threading.RLock())
 _installed = False
 
 
 class IdempotentParameterMismatch(DynamodbException):
-    """A ClientRequestToken came back with another request."""
+    """A ClientRequestToken was reused for another request."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -48,22 +48,22 @@ class IdempotentParameterMismatch(DynamodbException):
 
 
 class ImageDigestDoesNotMatch(ServiceException):
-    """The digest that was sent is not the manifest's."""
+    """The digest of the request is not the manifest's digest."""
 
     code = "ImageDigestDoesNotMatchException"
     message = "The image digest does not match the manifest."
 
 
 class ImageTagAlreadyExists(ServiceException):
-    """A tag of an immutable repository was to be moved."""
+    """The request would move a tag of an immutable repository."""
 
     code = "ImageTagAlreadyExistsException"
 
 
 def install() -> None:
-    """Patch moto, once for the process and before it is used.
+    """Patch moto once per process, before moto is used.
 
-    Raises RuntimeError where another moto than the pinned one is installed.
+    Raises RuntimeError if the installed moto is not the pinned version.
     """
     global _installed
     if _installed:
@@ -85,7 +85,7 @@ def install() -> None:
 
 
 def _take_turns() -> None:
-    """One action at a time: moto has no locks, and DynamoDB decides conditions one by one."""
+    """Run one action at a time: moto has no locks, and DynamoDB checks conditions one by one."""
     original = BaseResponse.call_action
 
     def call_action(self: BaseResponse) -> TYPE_RESPONSE:
@@ -101,7 +101,7 @@ def _take_turns() -> None:
 
 
 def _refusal(reason: str) -> TYPE_RESPONSE:
-    """A 501, which SDKs do not repeat; moto's 500 would be tried again and again."""
+    """A 501, which SDKs do not retry. They would retry moto's 500."""
     body = json.dumps({"__type": "NotImplemented", "message": reason})
     return 501, {"Content-Type": "application/x-amz-json-1.1", "status": "501"}, body
 
@@ -124,7 +124,7 @@ def _wait_without_the_turn() -> None:
 
 
 def _undo_only_touched_items() -> None:
-    """moto undoes a transaction by putting copies of whole tables back, made for every one."""
+    """Restore only the items of a failed transaction. moto copies and restores whole tables."""
     original = DynamoDBBackend.transact_write_items
 
     def transact_write_items(self: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
@@ -164,7 +164,7 @@ def _honour_request_tokens() -> None:
         token = self.body.get("ClientRequestToken")
         if token is None:
             return original(self)
-        # Kept on the backend, so that moto's reset forgets them.
+        # Stored on the backend, so that a reset of moto clears them.
         tokens = self.dynamodb_backend.__dict__.setdefault("request_tokens", {})
         request = json.dumps(self.body["TransactItems"], sort_keys=True)
         used_at, used_for = tokens.get(token, (float("-inf"), None))
@@ -211,14 +211,14 @@ def _digest_manifests() -> None:
 
 
 def _tell_sqs_the_time() -> None:
-    """Visibility runs by the embedded cloud's clock."""
+    """Visibility timeouts follow the embedded cloud's clock."""
     vars(moto.sqs.models).update(
         unix_time=lambda: clock.now(), unix_time_millis=lambda: clock.now() * 1000
     )
 
 
 def _move_dead_letters() -> None:
-    """StartMessageMoveTask, which moto does not have: every message back to where it came from."""
+    """Add StartMessageMoveTask, which moto lacks: move all messages to their source queue."""
 
     def start_message_move_task(self: SQSResponse) -> ActionResult:
         arn = self._get_param("SourceArn")

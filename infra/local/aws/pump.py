@@ -1,6 +1,6 @@
-"""Stands where Lambda's event sources are: feeds the app's own handlers from queue, events, clock.
+"""Replaces Lambda's event sources: calls the app's handlers for messages, events and schedule.
 
-Nothing happens by itself: `step` does what is to be done now, and who calls it decides when.
+It starts no thread: the caller runs `step` to make the deliveries that are due.
 """
 
 import logging
@@ -29,27 +29,27 @@ class Pump:
         self._ending = threading.Event()
 
     def end(self) -> None:
-        """Deliver nothing more, and have a handler under way believe that its time is up."""
+        """Stop deliveries. A running handler then sees no remaining time."""
         self._ending.set()
 
     def step(self) -> int:
-        """Deliver what waits now; returns how many deliveries were made."""
+        """Deliver everything that is due. Returns the number of deliveries."""
         return self.deliver_messages() + self.deliver_events() + self._tick_when_due()
 
     def settle(self, rounds: int = 50) -> None:
-        """Step until nothing waits any more."""
+        """Step until no delivery is due."""
         for _ in range(rounds):
             if not self.step():
                 return
         raise RuntimeError(f"still busy after {rounds} steps")
 
     def tick(self) -> None:
-        """The schedule fires."""
+        """Fire the schedule."""
         self._ticked_at = clock.now()
         self._invoke("on_schedule", _scheduled_event())
 
     def deliver_messages(self) -> int:
-        """Hand each message over alone; one that raises stays until its visibility runs out."""
+        """Deliver messages one by one. A failed one returns after its visibility timeout."""
         url = settings().queue_url
         received = self._sqs.receive_message(
             QueueUrl=url,
@@ -66,7 +66,7 @@ class Pump:
         return len(messages)
 
     def deliver_events(self) -> int:
-        """Hand over what CodeBuild and ECS have said since the last time."""
+        """Deliver the events of CodeBuild and ECS since the last call."""
         events = [*codebuild.engine().drain_events(), *ecs.engine().drain_events()]
         for event in events:
             if self._ending.is_set():
@@ -85,13 +85,13 @@ class Pump:
         try:
             self._app.handler_map[function](event, context)
         except Exception:
-            logger.exception("%s failed; it will be delivered again where AWS would", function)
+            logger.exception("%s failed; it is redelivered if AWS would do so", function)
             return False
         return True
 
 
 class _Context(LambdaContext):
-    """Lambda's context; no time remains once everything ends."""
+    """Lambda's context. No time remains after the pump's end."""
 
     def __init__(self, function: str, ending: threading.Event) -> None:
         super().__init__(function, memory_size=512, max_runtime_ms=TIMEOUTS_MS[function])

@@ -1,6 +1,6 @@
-"""The queue and its dead letters, as `infra/stack.yaml` declares them.
+"""Creates the queue and its dead-letter queue, as `infra/stack.yaml` declares them.
 
-Apart from the other resources because the product's settings need the queue's URL first.
+This is separate from the other resources, because Slipway's settings need the queue's URL first.
 """
 
 import json
@@ -24,7 +24,7 @@ MAX_RECEIVE_COUNT = 5
 
 
 def create_queues() -> str:
-    """Make the queue and its dead-letter queue; returns the queue's URL."""
+    """Create the queue and its dead-letter queue; return the queue's URL."""
     sqs = boto3.client("sqs")
     dead = sqs.create_queue(QueueName=DEAD_LETTERS, Attributes=DEAD_LETTER_ATTRIBUTES)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]

@@ -1,4 +1,4 @@
-"""What `infra/stack.yaml` declares besides the queues, made in the embedded cloud."""
+"""Creates the resources of `infra/stack.yaml` in the embedded cloud, except the queues."""
 
 import boto3
 
@@ -10,7 +10,7 @@ QUEUED_MINUTES = 60
 
 
 def create_resources(buildspec: str) -> None:
-    """Make the tables, the log group and the CodeBuild project that runs `buildspec`."""
+    """Create the tables, the log group and the CodeBuild project that runs `buildspec`."""
     create_tables()
     boto3.client("logs").create_log_group(logGroupName=settings().log_group)
     boto3.client("codebuild").create_project(

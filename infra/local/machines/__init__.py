@@ -1,1 +1,1 @@
-"""What really runs: builds, containers, a registry, the HTTP API."""
+"""The parts that run for real: builds, containers, a registry, the HTTP API."""

@@ -1,8 +1,8 @@
-"""Runs started builds on this machine, as CodeBuild's fleet would: the same buildspec, in bash.
+"""Runs started builds on this machine, with the buildspec that CodeBuild runs, in bash.
 
-Only an allow-list of this process's environment reaches a build. Its output goes to the build's
-CloudWatch log stream, its phases and its end to the engine; a build that was stopped or timed out
-loses its processes.
+A build gets only an allow-list of this process's environment. Its output goes to its CloudWatch log
+stream, its phases and its result go to the engine. The agent kills the processes of a build that is
+stopped or times out.
 """
 
 import os
@@ -42,7 +42,7 @@ GRACE = 2.0
 
 
 class BuildAgent:
-    """Up to `max_builds` builds at a time; `environment` is added to what every build sees."""
+    """Runs up to `max_builds` builds at a time. Every build also gets `environment`."""
 
     def __init__(
         self,
@@ -66,20 +66,20 @@ class BuildAgent:
             thread.start()
 
     def stop(self) -> None:
-        """End every build under way, with its processes, and the threads."""
+        """End all running builds with their processes, and the agent's threads."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
 
     def run_one(self) -> bool:
-        """Run the oldest queued build to its end; False when none waits."""
+        """Run the oldest queued build to its end. False if the queue is empty."""
         runner = engine(self._region, self._account)
         build = runner.claim()
         if build is None:
             return False
         try:
             _BuildRun(runner, build, self._environment, self._region, self._stopping).run()
-        except Exception as error:  # A fault of the agent ends the build, never the agent.
+        except Exception as error:  # The agent's own error ends the build, not the agent.
             traceback.print_exc(file=sys.stderr)
             runner.finish(build["id"], "FAULT", message=f"The build agent failed: {error}")
         return True
@@ -141,14 +141,14 @@ class _BuildRun:
         if self._end_phases(failure, problem):
             names = declared.get("exported-variables", [])
             exported = {name: self._variables[name] for name in names if name in self._variables}
-            # What is written before the end is there for whoever reads the log at the end.
+            # Flush first: a client that sees the build's end then reads the whole log.
             self._log.flush()
             self._engine.finish(self._id, "FAILED" if failure else "SUCCEEDED", exported=exported)
 
     def _run_sections(self, sections: Mapping[str, dict[str, Any]]) -> tuple[str, str]:
-        """The build's failure and the last phase's own ("" for none).
+        """Return the build's failure and the last phase's failure ("" for none).
 
-        As on CodeBuild, post_build runs after a failed build phase, nothing after others.
+        As on CodeBuild, post_build runs after a failed build phase. Any other failure ends the run.
         """
         failure = problem = ""
         for name, phase in SECTIONS.items():
@@ -177,9 +177,9 @@ class _BuildRun:
         return self._enter("FINALIZING", problem)
 
     def _run_commands(self, commands: list[str]) -> str:
-        """Run them in turn, each with the directory and exports that the one before left.
+        """Run the commands in order. Each one gets the directory and exports of the one before.
 
-        The answer is "" or what failed.
+        Returns "" or the failure.
         """
         for command in commands:
             self._log.write(f"[Container] Running command {command.strip().splitlines()[0]}")
@@ -206,7 +206,7 @@ class _BuildRun:
         reader.start()
         status = self._watch(process)
         _kill_group(process.pid, signal.SIGKILL)
-        # A process that left the group may hold the pipe; the build does not wait for it.
+        # A process that left the group may keep the pipe open. The build does not wait for it.
         reader.join(GRACE)
         if process.stdout and not reader.is_alive():
             process.stdout.close()
@@ -215,7 +215,7 @@ class _BuildRun:
         return status
 
     def _watch(self, process: subprocess.Popen[bytes]) -> int:
-        """Wait for the process, or end it when the build is over; its exit status."""
+        """Wait for the process, or kill it when the build is over. Returns its exit status."""
         flushed = time.monotonic()
         while not self._is_over():
             with suppress(subprocess.TimeoutExpired):
@@ -234,7 +234,7 @@ class _BuildRun:
 
 
 class _BuildLog:
-    """One build's CloudWatch log stream; timestamps never go back: they order it."""
+    """One build's CloudWatch log stream. Timestamps never go back, because they order the lines."""
 
     def __init__(self, logs: Mapping[str, Any], region: str) -> None:
         self._client = boto3.client("logs", region_name=region)
@@ -253,7 +253,7 @@ class _BuildLog:
             self._pending.append((self._last, line + "\n"))
 
     def copy(self, output: IO[bytes] | None) -> None:
-        """Write what comes until its end; a line without end is cut."""
+        """Write `output` to the log until its end. Lines over LINE_LIMIT are split."""
         while output and (line := output.readline(LINE_LIMIT)):
             self.write(line.decode(errors="replace").rstrip("\r\n"))
 
@@ -281,7 +281,7 @@ def _environment(
     requested = _of_type(build, "PLAINTEXT")
     return {
         **inherited,
-        # Never this machine's own credentials.
+        # Never pass on this machine's credentials.
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_REGION": region,
@@ -297,9 +297,9 @@ def _environment(
 
 
 def _read_secrets(build: Build, region: str) -> dict[str, str]:
-    """The variables whose values are in Secrets Manager; unlike AWS's, the log does not hide them.
+    """Read the variables of type SECRETS_MANAGER.
 
-    So a test sees whether the buildspec itself lets one out.
+    Unlike on AWS, the log does not mask their values. So a test detects a buildspec that leaks one.
     """
     client = boto3.client("secretsmanager", region_name=region)
     return {

@@ -1,4 +1,4 @@
-"""Containers through the `docker` command: argument lists, no shell, always with a time-out."""
+"""Runs containers with the `docker` command: argument lists, no shell, always with a timeout."""
 
 import json
 import os
@@ -14,11 +14,11 @@ PASSED_ON = ("HOME", "TMPDIR", "DOCKER_", "SIMULATED_DOCKER_")
 
 
 class CommandFailed(Exception):
-    """docker refused, or did not answer in time; says what it printed."""
+    """docker failed or timed out. The message is its output."""
 
 
 class Docker:
-    """The `docker` found on `path`, which may be the stand-in. Raises CommandFailed."""
+    """The `docker` command on `path`, real or simulated. Methods raise CommandFailed."""
 
     def __init__(self, path: str) -> None:
         found = shutil.which("docker", path=path)
@@ -29,7 +29,7 @@ class Docker:
         self._environment = kept | {"PATH": path}
 
     def pull(self, image: str) -> None:
-        """Fetch an image from its registry, present or not."""
+        """Pull an image from its registry, even if it is present."""
         self._run("pull", image, timeout=PULL_SECONDS)
 
     def start(
@@ -42,7 +42,7 @@ class Docker:
         environment: Mapping[str, str],
         command: Sequence[str],
     ) -> None:
-        """Start a container in the background; its ports appear on free ones of loopback."""
+        """Start a container in the background. Its ports are published on free loopback ports."""
         options = ["--name", name]
         for option, values in {
             "--label": [f"{key}={value}" for key, value in labels.items()],
@@ -53,7 +53,7 @@ class Docker:
         self._run("run", "-d", *options, image, *command)
 
     def is_running(self, name: str) -> bool:
-        """False when it exited or is gone."""
+        """Whether the container runs. False if it exited or does not exist."""
         try:
             found = json.loads(self._run("inspect", name))
         except CommandFailed as failure:
@@ -63,7 +63,7 @@ class Docker:
         return bool(found[0]["State"]["Running"])
 
     def passes(self, name: str, command: Sequence[str], timeout: float) -> bool:
-        """Whether a command run inside succeeds, in time."""
+        """Whether a command in the container succeeds within `timeout` seconds."""
         try:
             self._run("exec", name, *command, timeout=timeout)
         except CommandFailed:
@@ -71,7 +71,7 @@ class Docker:
         return True
 
     def address(self, name: str, port: int) -> Address | None:
-        """Where a container's port is published; None where nothing listens, as in a simulation."""
+        """The address of a published port. None if it is not published, as in a simulation."""
         try:
             published = self._run("port", name, f"{port}/tcp").split()[0]
         except CommandFailed:
@@ -80,18 +80,18 @@ class Docker:
         return host, int(number)
 
     def remove(self, names: Sequence[str]) -> None:
-        """Kill and remove containers; those already gone are no error."""
+        """Kill and remove containers. A missing container is no error."""
         if not names:
             return
         try:
             self._run("rm", "-f", *names)
         except CommandFailed as failure:
-            # Newer dockers pass over a missing one by themselves.
+            # Newer versions of docker ignore missing containers.
             if not all("no such container" in line.lower() for line in str(failure).splitlines()):
                 raise
 
     def names(self, label: str) -> list[str]:
-        """The containers, running or not, that carry a label `key=value`."""
+        """The names of containers with a label `key=value`, running or not."""
         return self._run(
             "ps", "-a", "--filter", f"label={label}", "--format", "{{.Names}}"
         ).splitlines()

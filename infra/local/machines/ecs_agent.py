@@ -1,9 +1,9 @@
-"""Runs the tasks of the embedded ECS's services as containers, and tells the engine what it sees.
+"""Runs the tasks of the embedded ECS's services as containers and reports their state.
 
 A task is the first essential container of its task definition: image, command, environment, TCP
-ports and health check; entry points, secrets and volumes are left out. As on AWS the image is
-always pulled, only the task definition's health check counts, never the image's own, and the old
-tasks stay until the new ones are healthy. Time is shortened: a check runs at every step.
+ports and health check. Entry points, secrets and volumes are ignored. As on AWS, an image is
+pulled before each start, its own health check is ignored, and the old tasks stay until the new ones
+are healthy. Health checks run more often than on AWS: at every step.
 """
 
 import sys
@@ -26,7 +26,7 @@ LABEL = "slipway.local"
 
 
 class ServiceAgent:
-    """All services' tasks. `session` labels the containers, so that `stop` finds every one."""
+    """The tasks of all services. `session` labels the containers, so that `stop` finds them."""
 
     def __init__(self, *, path: str, session: str, interval: float = 1.0) -> None:
         self._docker = Docker(path)
@@ -56,18 +56,18 @@ class ServiceAgent:
         return {key: url for key, tasks in known.items() if (url := tasks.url)}
 
     def step(self) -> None:
-        """Look at every task once and start, remove and report what follows from it."""
+        """Check every task once, then start, remove and report tasks as needed."""
         for key, tasks in self._services.items():
-            with _told_failures(key):
+            with _failures_printed(key):
                 tasks.check()
         wanted = {_key(service): service for service in engine().services()}
         for key, service in wanted.items():
             if key not in self._services:
                 self._services[key] = _Tasks(service, self._docker, self._session, self._interval)
-            with _told_failures(key):
+            with _failures_printed(key):
                 self._services[key].run(service)
         for key in self._services.keys() - wanted.keys():
-            with _told_failures(key):
+            with _failures_printed(key):
                 self._services[key].close()
                 self._services[key].remove_all()
                 del self._services[key]
@@ -102,9 +102,9 @@ class _Tasks:
         self._session = session
         self._interval = interval
         self._tasks: list[_Task] = []
-        self._failures = 0  # in a row, of `_failing`
+        self._failures = 0  # consecutive failures of `_failing`
         self._failing = ""
-        self._told = ""  # the reason that was told last
+        self._printed = ""  # the last printed reason
         self._pause_until = 0.0
         self._forwarder: Forwarder | None = None
 
@@ -121,13 +121,13 @@ class _Tasks:
         self._remove(list(self._tasks))
 
     def check(self) -> None:
-        """Look at every task; what failed is removed and reported."""
+        """Check every task. Remove and report failed ones."""
         for task in list(self._tasks):
             if reason := self._find_fault(task):
                 self._fail(task, reason)
 
     def run(self, service: Service) -> None:
-        """Remove the tasks that are not wanted, start those that are missing, report the rest."""
+        """Remove surplus tasks, start missing ones, report the rest."""
         self._remove(self._surplus(service))
         primary = service.deployments[0]
         container = _essential(engine().containers(primary.task_definition))
@@ -146,7 +146,7 @@ class _Tasks:
         if not healthy:
             self._forwarder.target = f"service {self._name} has no healthy task"
         else:
-            simulated = f"{healthy[0].name} is simulated: nothing listens in it"
+            simulated = f"{healthy[0].name} is simulated: no process listens"
             self._forwarder.target = healthy[0].address or simulated
 
     def _find_fault(self, task: _Task) -> str | None:
@@ -171,12 +171,12 @@ class _Tasks:
         ports = _ports(task.container)
         task.address = self._docker.address(task.name, ports[0]) if ports else None
         task.healthy = True
-        self._told = ""
+        self._printed = ""
         if task.deployment == self._failing:
             self._failures = 0
 
     def _surplus(self, service: Service) -> list[_Task]:
-        """Tasks beyond what each deployment wants, unhealthy ones first."""
+        """Tasks beyond each deployment's desired count, unhealthy ones first."""
         wanted = {each.id: each.desired_count for each in service.deployments}
         surplus = []
         for task in sorted(self._tasks, key=lambda each: not each.healthy):
@@ -201,7 +201,7 @@ class _Tasks:
     def _start(self, primary: Deployment, container: Json) -> None:
         name = f"slipway-{self._name}-{uuid.uuid4().hex[:12]}"
         task = _Task(name, primary.id, container, time.monotonic())
-        self._tasks.append(task)  # first: a container that docker is slow to start is removed too
+        self._tasks.append(task)  # first: a container that starts too slowly is removed too
         try:
             self._docker.start(
                 name,
@@ -219,15 +219,15 @@ class _Tasks:
         self._count_failure(task.deployment, reason)
 
     def _count_failure(self, deployment: str, reason: str) -> None:
-        # ECS throttles tasks that keep failing; a new deployment starts at once.
+        # ECS throttles tasks that fail repeatedly. A new deployment starts at once.
         self._failures = self._failures + 1 if deployment == self._failing else 1
         self._failing = deployment
         steps = min(LONGEST_BACKOFF, 2 ** (self._failures - 1))
         self._pause_until = time.monotonic() + self._interval * steps
         self._report(deployment, failed=1, reason=reason)
-        if reason != self._told:
+        if reason != self._printed:
             _say(f"service {self._name}: {reason}")
-        self._told = reason
+        self._printed = reason
 
     def _report(self, deployment: str, *, failed: int = 0, reason: str = "") -> None:
         healthy = sum(each.healthy and each.deployment == deployment for each in self._tasks)
@@ -241,8 +241,8 @@ class _Tasks:
 
 
 @contextmanager
-def _told_failures(key: str) -> Iterator[None]:
-    """A docker that refuses or hangs is told of; the next step looks at everything again."""
+def _failures_printed(key: str) -> Iterator[None]:
+    """Print a failure or timeout of docker. The next step checks everything again."""
     try:
         yield
     except CommandFailed as failure:
@@ -270,7 +270,7 @@ def _ports(container: Json) -> list[int]:
 
 
 def _health_command(command: list[str]) -> list[str]:
-    """A health check's command as arguments; none for ["NONE"]."""
+    """A health check's command as arguments. Empty for ["NONE"]."""
     kind, *arguments = command
     if kind == "CMD-SHELL":
         return ["/bin/sh", "-c", *arguments]

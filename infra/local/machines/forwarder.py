@@ -1,6 +1,6 @@
-"""A fixed loopback address that forwards TCP connections to wherever a service now runs.
+"""A fixed loopback address that forwards TCP connections to a service's current task.
 
-It stands where a load balancer would: the address outlives the tasks behind it.
+It replaces a load balancer: the address stays the same while tasks change.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ CHUNK = 65536
 
 
 class Forwarder:
-    """Forwards to `target`: an address, or the reason why there is none, answered as HTTP 503."""
+    """Forwards to `target`: an address, or the reason for an HTTP 503 if there is no address."""
 
     def __init__(self) -> None:
         self.target: Address | str = "no task has started yet"
@@ -27,11 +27,11 @@ class Forwarder:
 
     @property
     def url(self) -> str:
-        """Where it listens, the same for its whole life."""
+        """The fixed address that it listens on."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def stop(self) -> None:
-        """Accept no more connections; those under way end with their tasks."""
+        """Accept no more connections. Open connections end with their tasks."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -66,7 +66,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # either side may go away at any time
+    with contextlib.suppress(OSError):  # either side may disconnect at any time
         while data := source.recv(CHUNK):
             sink.sendall(data)
     with contextlib.suppress(OSError):
@@ -82,7 +82,7 @@ def _refuse(client: socket.socket, reason: str) -> None:
         "Connection: close\r\n\r\n"
     )
     with contextlib.suppress(OSError):
-        # Closing with a request unread would reset the connection before the answer arrives.
+        # Read the request: closing with unread data resets the connection before the answer.
         client.settimeout(CONNECT_SECONDS)
         client.recv(CHUNK)
         client.sendall(head.encode() + body)

@@ -1,6 +1,6 @@
-"""The HTTP API on loopback: Chalice's local gateway, refusing as API Gateway does for us on AWS.
+"""The HTTP API on loopback: Chalice's local gateway with API Gateway's error answers.
 
-Chalice's own answers an unknown route with 403 and repeats the Authorization header in it.
+Chalice itself answers an unknown route with 403 and repeats the Authorization header in the answer.
 """
 
 import json
@@ -27,13 +27,13 @@ MAX_BYTES = 10 * 1024 * 1024
 
 
 def listen(port: int) -> HTTPServer:
-    """A server on loopback that answers nothing yet; raises OSError or OverflowError."""
+    """A listening server on loopback, without the app. Raises OSError or OverflowError."""
     return _Server(("127.0.0.1", port), _Handler)
 
 
 def attach(server: HTTPServer, app: Chalice) -> None:
-    """Have `server` answer as `app`, once it serves."""
-    # For what this does to the app, once: each thread then has a request of its own.
+    """Make `server` serve `app`."""
+    # Called once for its effect on the app: each thread then has a separate request.
     if not isinstance(app, LocalChalice):
         create_local_server(app, Config(), "127.0.0.1", 0).server.server_close()
     handler: Any = partial(_Handler, app_object=app, config=Config())
@@ -41,7 +41,7 @@ def attach(server: HTTPServer, app: Chalice) -> None:
 
 
 class _Server(ThreadedHTTPServer):
-    request_queue_size = 128  # of five, some of many callers at once would be reset
+    request_queue_size = 128  # the default of 5 resets some of many simultaneous callers
 
 
 class _Handler(ChaliceRequestHandler):
@@ -59,7 +59,7 @@ class _Handler(ChaliceRequestHandler):
     do_HEAD = do_PATCH = do_OPTIONS = _generic_handle  # noqa: N815
 
     def __getattr__(self, name: str) -> Any:
-        """A method of any other name is one that no route has, and answered as such."""
+        """Handle unknown HTTP methods too: they get the answer for a method that no route has."""
         if name.startswith("do_") and name.removeprefix("do_").isalpha():
             return self._generic_handle
         raise AttributeError(name)
@@ -73,13 +73,13 @@ class _Handler(ChaliceRequestHandler):
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if int(length) > MAX_BYTES else None
 
     def _send_error_response(self, error: LocalGatewayException) -> None:
-        """An unknown route, or a method that it does not have."""
+        """Answer an unknown route or a method that the route does not have."""
         unknown = error.CODE == HTTPStatus.FORBIDDEN
         self._refuse(HTTPStatus.NOT_FOUND if unknown else HTTPStatus(error.CODE))
 
     def send_error(self, code: int, *_: Any, **__: Any) -> None:
-        """What http.server refuses by itself: a broken request line, headers, unknown methods."""
-        # Before it has read a version it would answer as HTTP/0.9 did, without status and headers.
+        """Answer errors of http.server: a broken request line, bad headers, unknown methods."""
+        # Until it has read a version, http.server answers as HTTP/0.9: without status and headers.
         self.request_version = self.protocol_version
         self.close_connection = True
         self._refuse(HTTPStatus(code))
@@ -91,7 +91,7 @@ class _Handler(ChaliceRequestHandler):
         self._send_http_response(status, headers, document)
 
     def _send_http_response(self, code: int, headers: Any, body: Any) -> None:
-        """Without a body where HTTP has none: to HEAD, with 204 and 304 (RFC 9110, 6.4.1)."""
+        """Send no body to HEAD and with 204 and 304 (RFC 9110, 6.4.1)."""
         if self.command != "HEAD" and code not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
             super()._send_http_response(code, headers, body)
             return
@@ -99,4 +99,4 @@ class _Handler(ChaliceRequestHandler):
         self._send_headers(headers)
 
     def log_message(self, *_: Any) -> None:
-        """One line a request would drown what matters."""
+        """Log no requests: one line per request would hide the important lines."""

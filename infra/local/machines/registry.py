@@ -1,8 +1,8 @@
-"""A small OCI registry on loopback, standing where Amazon ECR's is: `docker push` and `pull` work.
+"""A small OCI registry on loopback. It replaces Amazon ECR's for `docker push` and `docker pull`.
 
-Blobs are files; manifests live in ECR itself (PutImage, BatchGetImage), so what was pushed is what
-ECR describes, and a repository must exist in ECR first. Implements the OCI Distribution
-Specification as far as docker and buildx use it.
+Blobs are files. Manifests are in ECR itself (PutImage, BatchGetImage), so ECR describes every
+pushed image, and a repository must exist in ECR before a push. Implements the parts of the OCI
+Distribution Specification that docker and buildx use.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ ROUTE = re.compile(
     r"/v2/(?P<repository>[a-z0-9._/-]+)/(?P<kind>blobs/uploads|blobs|manifests)/(?P<name>[^/]*)",
     re.ASCII,
 )
-# ECR's errors in the registry's own words (OCI Distribution Specification, "Error Codes").
+# ECR's errors as registry errors (OCI Distribution Specification, "Error Codes").
 ERRORS = {
     "RepositoryNotFoundException": (404, "NAME_UNKNOWN"),
     "ImageTagAlreadyExistsException": (400, "TAG_INVALID"),
@@ -48,7 +48,7 @@ class RegistryError(Exception):
 
 
 class Registry:
-    """`host` is what image references start with. No TLS: docker asks for none on loopback."""
+    """`host` is the start of image references. No TLS: docker needs none on loopback."""
 
     def __init__(self, directory: Path, port: int = 0) -> None:
         self.blobs = directory / "blobs"
@@ -71,11 +71,11 @@ class Registry:
         self._server.server_close()
 
     def check_repository(self, repository: str) -> None:
-        """Raises ClientError where ECR has no such repository."""
+        """Raises ClientError if ECR has no such repository."""
         self.ecr.describe_repositories(repositoryNames=[repository])
 
     def put_manifest(self, repository: str, reference: str, body: bytes, media_type: str) -> str:
-        """Record a manifest in ECR, under its tag if it has one, and return its digest."""
+        """Store a manifest in ECR, with its tag if it has one, and return its digest."""
         digest = _digest(body)
         if DIGEST.fullmatch(reference) and reference != digest:
             raise RegistryError(400, "DIGEST_INVALID", f"the manifest's digest is {digest}")
@@ -87,13 +87,13 @@ class Registry:
         }
         if reference != digest:
             request["imageTag"] = reference
-        # The same push may come again.
+        # A push may be repeated.
         with suppress(self.ecr.exceptions.ImageAlreadyExistsException):
             self.ecr.put_image(**request)
         return digest
 
     def manifest(self, repository: str, reference: str) -> tuple[bytes, str]:
-        """A manifest by tag or digest, with its media type; RegistryError where there is none."""
+        """A manifest by tag or digest, with its media type. Raises RegistryError if missing."""
         wanted: ImageIdentifierTypeDef = (
             {"imageDigest": reference} if DIGEST.fullmatch(reference) else {"imageTag": reference}
         )
@@ -111,7 +111,7 @@ class Registry:
         return path
 
     def keep(self, upload: Path, digest: str) -> None:
-        """Make a finished upload a blob, if its content has the digest that was promised."""
+        """Turn a finished upload into a blob, if its content has the given digest."""
         with upload.open("rb") as file:
             actual = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
         if actual != _checked(digest):
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer({"blobs/uploads": self._finish_upload, "manifests": self._put_manifest})
 
     def log_message(self, *_: Any) -> None:
-        """Quiet: the build's own log tells what was pushed."""
+        """Log no requests: the build's log shows every push."""
 
     def _answer(self, routes: dict[str, Any]) -> None:
         url = urlsplit(self.path)
@@ -237,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond(201, {"Location": location, "Docker-Content-Digest": digest})
 
     def _body(self) -> Iterator[bytes]:
-        """The request's body; docker sends blobs in chunks, which http.server does not decode."""
+        """The request's body. docker sends blobs in chunks, which http.server does not decode."""
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             while size := int(self.rfile.readline().split(b";")[0], 16):
                 yield from self._read(size)
@@ -256,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
             yield chunk
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        # The body may be unread, and would be taken for the next request.
+        # An unread body would be parsed as the next request.
         self.close_connection = True
         body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
         self._respond(status, {"Content-Type": "application/json", "Connection": "close"}, body)

@@ -1,1 +1,1 @@
-"""What plays on the embedded cloud: the demo, its sample application, GitHub's deliveries."""
+"""Users of the embedded cloud: the demo, its sample application and GitHub's deliveries."""

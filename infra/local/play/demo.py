@@ -1,8 +1,8 @@
-"""`make demo`: plays the whole main job as an outside client would, and believes only what it sees.
+"""`make demo` runs the main scenario as an outside client and checks the result of each step.
 
-Starts `python -m infra.local serve` on free ports, talks HTTP to it, delivers signed GitHub pushes,
-and ends with 0 only if every step was seen to be true. Without Docker the stand-in's part is
-asserted through what ECS was told to run.
+Starts `python -m infra.local serve` on free ports, sends HTTP requests and signed GitHub pushes,
+and exits with 0 only if every check passes. Without Docker no container answers, so it checks the
+task definition that ECS runs.
 """
 
 import argparse
@@ -31,12 +31,12 @@ _T = TypeVar("_T")
 
 
 class NotSeen(Exception):
-    """Something that should have been true was not."""
+    """A check failed."""
 
 
 @dataclass
 class Client:
-    """The outside world: an HTTP client, GitHub, and whoever looks at AWS."""
+    """The clients of the API and of AWS, and GitHub as the sender of deliveries."""
 
     ready: dict[str, Any]
     started: float = field(default_factory=time.monotonic)
@@ -46,12 +46,12 @@ class Client:
         return bool(self.ready["docker"])
 
     def call(self, method: str, path: str, body: Any = None, *, expect: int = 200) -> Any:
-        """One API call with the admin token; the parsed answer."""
+        """Make one API call with the admin token; return the parsed answer."""
         headers = {"Authorization": f"Bearer {self.ready['token']}"}
         return self._send(method, path, headers, None if body is None else _json(body), expect)
 
     def deliver(self, event: str, payload: Any, *, expect: int, sign: bool = True) -> Any:
-        """One GitHub delivery, signed over its bytes as GitHub signs."""
+        """Send one GitHub delivery; the signature covers its bytes, as GitHub's does."""
         body = _json(payload)
         secret = self.ready["webhook_secret"] if sign else "somebody else's"
         headers = {
@@ -88,7 +88,7 @@ class Client:
         )
 
     def page(self, service: str, path: str = "/") -> str:
-        """What the container of an ECS service answers, at the service's fixed local address."""
+        """Get a page of an ECS service's container from the service's fixed local address."""
         urls = _get_json(self.ready["aws"] + SERVICE_URLS)
         url = urls[f"{sample.CLUSTER}/{service}"]
         with urllib.request.urlopen(url + path, timeout=5) as answer:
@@ -96,7 +96,7 @@ class Client:
         return text
 
     def definition(self, service: str) -> dict[str, Any]:
-        """The task definition that ECS was told to run."""
+        """The task definition that the ECS service runs."""
         ecs = self.aws("ecs")
         row = ecs.describe_services(cluster=sample.CLUSTER, services=[service])["services"][0]
         answer = ecs.describe_task_definition(taskDefinition=row["taskDefinition"])
@@ -105,7 +105,7 @@ class Client:
 
 
 def wait_for(what: str, look: Callable[[], _T | None]) -> _T:
-    """Look until something is there; raises NotSeen once patience is at its end."""
+    """Call `look` until it returns a value. Raises NotSeen after PATIENCE seconds."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         found = look()
@@ -122,7 +122,7 @@ def check(what: str, seen: object, wanted: object) -> None:
 
 
 class Story:
-    """The steps, in order; each prints what it saw."""
+    """The steps in order. Each prints its results."""
 
     def __init__(self, client: Client, repository: sample.Sample) -> None:
         self.client = client
@@ -173,11 +173,11 @@ class Story:
         return number
 
     def refuse_and_ignore(self) -> None:
-        say("2", "Deliveries that start nothing")
+        say("2", "Deliveries that start no build")
         sha = "1" * 40
         main = self._payload(sha)
         self.client.deliver("push", main, expect=401, sign=False)
-        saw("wrongly signed: 401")
+        saw("wrong signature: 401")
         stranger = push_event("stranger/thing", "main", sha, pushed_at=self.pushed_at)
         for what, event, payload in (
             ("ping", "ping", {"zen": "Keep it logically awesome.", "hook_id": 1}),
@@ -192,18 +192,18 @@ class Story:
         check("builds so far", listed["items"], [])
 
     def first_push(self) -> None:
-        say("3", "A push builds both services; the log can be followed")
+        say("3", "A push builds both services, with a live log")
         builds = self._push("one")
         check("services built", sorted(builds), sorted([self.service, self.worker]))
         web = self._follow_build(builds[self.service])
         self._follow_build(builds[self.worker])
         overlap = self._ran_together(builds[self.service], builds[self.worker])
         saw(f"builds of the two services {'ran at the same time' if overlap else 'ran in turn'}")
-        say("4", "It is deployed by digest and answers")
+        say("4", "The image is deployed by digest and answers")
         self._deployed("one", web["deployment_id"])
 
     def more_pushes(self) -> None:
-        say("5", "Two more pushes, each seen to answer; a fourth that is not healthy")
+        say("5", "Two more pushes answer, a fourth one is unhealthy")
         for version in ("two", "three"):
             if version == "three":
                 self._change_configuration()
@@ -215,13 +215,13 @@ class Story:
         build = self._follow_build(self._deliver(sha)[self.service])
         row = self._follow_deployment(build["deployment_id"], "failed")
         saw(f"deployment {row['id']} failed: {row['error']}")
-        wait_for("ECS to be back", lambda: self._runs(self.definitions["three"]))
+        wait_for("ECS to return to version three", lambda: self._runs(self.definitions["three"]))
         self._answers("three", again=True)
 
     def roll_back(self) -> None:
-        say("6", "Roll back twice, and once too often")
+        say("6", "Two rollbacks, and a third that is refused")
         preview = self.client.call("GET", self._cicd("rollback"))
-        saw(f"a rollback would bring back deployment {preview['target']['id']}")
+        saw(f"a rollback would return to deployment {preview['target']['id']}")
         builds = len(self._all_builds())
         for version, left in (("two", "three"), ("one", "two")):
             row = self.client.call("POST", self._cicd("rollback"), expect=202)
@@ -230,8 +230,8 @@ class Story:
             check(f"deployment {was['id']}", was["status"], "rolled_back")
             self.deployments[version] = row["deployment_id"]
         greeting = _environment(self.client.definition("web"))["GREETING"]
-        check("the configuration that came back", greeting, "hello")
-        check("builds made by rolling back", len(self._all_builds()) - builds, 0)
+        check("the restored configuration", greeting, "hello")
+        check("builds made by the rollbacks", len(self._all_builds()) - builds, 0)
         refusal = self.client.call("POST", self._cicd("rollback"), expect=409)
         check("third rollback", refusal["code"], "nothing_to_roll_back")
         saw(f"third rollback: 409, {refusal['detail']}")
@@ -257,14 +257,14 @@ class Story:
         check("its fields", sorted(answer), ["build_id", "job_id", "status"])
         check("its status", answer["status"], "queued")
         build = self._follow_build(answer["build_id"])
-        check("what main is now", build["commit_sha"], self.repository.head())
+        check("the commit of main", build["commit_sha"], self.repository.head())
         saw(f"built {build['image_tag']} from {build['commit_sha'][:12]}")
 
     def _push(self, version: str) -> dict[int, int]:
         return self._deliver(self.repository.commit(version))
 
     def _deliver(self, sha: str) -> dict[int, int]:
-        """A real push payload; the builds it started, by service."""
+        """Deliver a push; return the started builds by service."""
         self.pushed_at += 1
         answer = self.client.deliver("push", self._payload(sha), expect=202)
         return {build["service_id"]: build["build_id"] for build in answer["builds"]}
@@ -276,7 +276,7 @@ class Story:
         )
 
     def _follow_build(self, number: int) -> dict[str, Any]:
-        """Watch a build and its log to the end; it must succeed, its progress must only rise."""
+        """Follow a build and its log to the end. It must succeed; progress must not decrease."""
         statuses: list[str] = []
         progress: list[int] = []
         running_lines = 0
@@ -315,7 +315,7 @@ class Story:
 
     def _answers(self, version: str, *, again: bool = False) -> None:
         if not self.client.real:
-            saw("simulated: no container answers; the digest that ECS runs was asserted")
+            saw("simulated: no container answers; only the digest that ECS runs was checked")
             return
 
         def answers() -> str | None:
@@ -345,7 +345,7 @@ class Story:
         return row
 
     def _change_configuration(self) -> None:
-        """Somebody changes a setting in ECS, past Slipway: the next deployment starts from it."""
+        """Change a setting directly in ECS. The next deployment must start from it."""
         ecs = self.client.aws("ecs")
         definition = self.client.definition("web")
         container = definition["containerDefinitions"][0]
@@ -354,7 +354,7 @@ class Story:
             family=definition["family"], containerDefinitions=[container]
         )["taskDefinition"]["taskDefinitionArn"]
         ecs.update_service(cluster=sample.CLUSTER, service="web", taskDefinition=arn)
-        saw("meanwhile somebody changed GREETING in ECS by hand")
+        saw("meanwhile GREETING was changed directly in ECS")
 
     def _runs(self, definition: str) -> bool | None:
         return True if self.client.definition("web")["taskDefinitionArn"] == definition else None
@@ -407,7 +407,7 @@ def saw(what: str) -> None:
 
 @contextmanager
 def serving(*, simulate: bool, log: Path) -> Iterator[dict[str, Any]]:
-    """`serve` on free ports, as any script would start it; its log goes to a file."""
+    """Run `serve` on free ports in a separate process. Its log goes to a file."""
     command = [sys.executable, "-m", "infra.local", "serve", "--port", "0"]
     with log.open("wb") as stderr:
         process = subprocess.Popen(
@@ -419,7 +419,7 @@ def serving(*, simulate: bool, log: Path) -> Iterator[dict[str, Any]]:
         try:
             line = process.stdout.readline() if process.stdout else ""
             if not line:
-                raise NotSeen(f"it did not start:\n{log.read_text()[-2000:]}")
+                raise NotSeen(f"Slipway did not start:\n{log.read_text()[-2000:]}")
             yield json.loads(line)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -428,7 +428,7 @@ def serving(*, simulate: bool, log: Path) -> Iterator[dict[str, Any]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--simulate", action="store_true", help="use no Docker, though it is here")
+    parser.add_argument("--simulate", action="store_true", help="never use Docker")
     options = parser.parse_args()
     log = Path("build/demo.log")
     log.parent.mkdir(exist_ok=True)
@@ -436,18 +436,18 @@ def main() -> int:
     try:
         with serving(simulate=options.simulate, log=log) as ready:
             how = (
-                "Docker is real" if ready["docker"] else "SIMULATED: no Docker with buildx is used"
+                "Docker is real" if ready["docker"] else "SIMULATED: Docker with buildx is not used"
             )
             print(
                 f"Slipway answers at {ready['api']} after {time.monotonic() - started:.1f} s; {how}"
             )
             Story(Client(ready), sample.Sample(Path(ready["sample"]))).play()
             print("\nNot run here: other platforms, registry cache, provenance and SBOM", end=" ")
-            print("(they need buildx's docker-container driver; their requests are tested as data)")
+            print("(they need buildx's docker-container driver; tests check their commands)")
     except NotSeen as failure:
         print(f"\nFAILED: {failure}\nThe log is in {log}", file=sys.stderr)
         return 1
-    print(f"\nEverything was seen to be true, in {time.monotonic() - started:.1f} s")
+    print(f"\nAll checks passed in {time.monotonic() - started:.1f} s")
     return 0
 
 

@@ -1,6 +1,6 @@
-"""What GitHub sends, for whoever plays its part: the demo and the tests.
+"""GitHub's push deliveries, for the demo and the tests.
 
-The fields are those of GitHub's "Webhook events and payloads": push.
+The fields are from GitHub's "Webhook events and payloads": push.
 """
 
 import hashlib

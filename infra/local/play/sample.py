@@ -1,8 +1,8 @@
-"""A small application to try Slipway with: a git repository, and the AWS things it runs on.
+"""A small sample application for Slipway: a git repository and the AWS resources that it needs.
 
-It answers `/` with its version, `/health` while it is well, and `/cgi-bin/greeting` with a setting
-of its task definition. A static busybox on this machine goes into the repository, so that the
-image needs no registry on the internet; without one the image starts from Docker Hub's.
+It answers `/` with its version, `/health` if it is healthy, and `/cgi-bin/greeting` with a setting
+of its task definition. If this machine has a static busybox, the repository contains it, so that
+the image needs no registry on the internet. Otherwise the image is based on Docker Hub's busybox.
 """
 
 import os
@@ -37,7 +37,7 @@ class Sample:
     path: Path
 
     def commit(self, version: str, *, healthy: bool = True) -> str:
-        """Commit a version and return its SHA; an unhealthy one lacks what its check asks for."""
+        """Commit a version and return its SHA. An unhealthy version has no `/health`."""
         site = self.path / "site"
         (site / "cgi-bin").mkdir(parents=True, exist_ok=True)
         (site / "index.html").write_text(f"version {version}\n")
@@ -61,11 +61,11 @@ class Sample:
 
 
 def create_sample(directory: Path) -> Sample:
-    """Make the repository, with a first commit on its branch."""
+    """Create the repository with a first commit on its branch."""
     path = directory / "example" / "app"
     path.mkdir(parents=True)
     _git(path, "init", "--quiet", "--initial-branch", BRANCH)
-    # GitHub serves any commit that a branch holds, not branch tips alone.
+    # Like GitHub, serve every commit of a branch, not only its newest one.
     _git(path, "config", "uploadpack.allowReachableSHA1InWant", "true")
     busybox = _static_busybox()
     if busybox:
@@ -76,7 +76,7 @@ def create_sample(directory: Path) -> Sample:
 
 
 def git_configuration(sample: Sample) -> dict[str, str]:
-    """Environment that has git fetch the sample's GitHub URL from this machine."""
+    """Variables that make git fetch the sample's GitHub URL from this machine."""
     count = int(os.environ.get("GIT_CONFIG_COUNT", "0"))
     return {
         "GIT_CONFIG_COUNT": str(count + 1),
@@ -87,9 +87,9 @@ def git_configuration(sample: Sample) -> dict[str, str]:
 
 
 def create_target(service: str, registry: str) -> None:
-    """Make the ECR repository (if missing), the cluster and an ECS service for a sample to run on.
+    """Create the ECR repository (if missing), the cluster and an ECS service for the sample.
 
-    As with a new service on AWS, its first task definition names an image that is not there yet.
+    As for a new service on AWS, the first task definition names an image that does not exist yet.
     """
     ecr, ecs = boto3.client("ecr"), boto3.client("ecs")
     if not ecr.describe_repositories()["repositories"]:
@@ -106,7 +106,7 @@ def create_target(service: str, registry: str) -> None:
 
 
 def register_definition(family: str, image: str, greeting: str) -> str:
-    """Register a task definition that runs `image` and says `greeting`; returns its ARN."""
+    """Register a task definition with `image` and `greeting`; return its ARN."""
     container: Any = {
         "name": CONTAINER,
         "image": image,
@@ -141,7 +141,7 @@ def _dockerfile(path: Path, *, healthy: bool) -> str:
         if (path / "busybox").exists()
         else "FROM busybox:stable-musl"
     )
-    # The stand-in for docker starts nothing, so there the label says how the check would end.
+    # The simulated docker starts no process: this label sets the result of its health check.
     label = "" if healthy else "LABEL slipway.simulated.health=unhealthy\n"
     return (
         f"{base}\nCOPY site /site\n{label}"
@@ -154,7 +154,7 @@ def _static_busybox() -> str | None:
     if found is None or shutil.which("ldd") is None:
         return None
     linked = subprocess.run(["ldd", found], capture_output=True, check=False, timeout=10)
-    return found if linked.returncode else None  # ldd fails for what is not dynamic
+    return found if linked.returncode else None  # ldd fails for a static program
 
 
 def _git(path: Path, *arguments: str) -> str:
