@@ -44,7 +44,12 @@ def outcome(cloud: Cloud) -> dict[str, Any]:
         "jobs": [[row["kind"], row["status"], "image_digest" in row] for row in jobs],
         "images": [known.get(image, image) for image in images],
         "services": [
-            [row["settings"]["branch"], "deleted_at" in row, "auto_deploy_paused" in row, "drift" in row]
+            [
+                row["settings"]["branch"],
+                "deleted_at" in row,
+                "auto_deploy_paused" in row,
+                "drift" in row,
+            ]
             for row in services().values()
         ],
         "current": [
