@@ -69,9 +69,10 @@ def decode(model: type[_S], value: Mapping[str, Any], installation: Installation
     except msgspec.ValidationError as error:
         raise _refusal(str(error), model, value) from error
     normal = {
-        field.name: _normal(field.type, current, installation, field=field.name)
+        field.name: _normal(
+            field.type, getattr(decoded, field.name), installation, field=field.name
+        )
         for field in msgspec.structs.fields(model)
-        if (current := getattr(decoded, field.name)) is not None and current is not UNSET
     }
     return msgspec.structs.replace(decoded, **normal)
 
@@ -138,7 +139,7 @@ def _invalid(message: str, kind: Any, value: object, field: str) -> InvalidInput
 
 def _normal(kind: Any, value: Any, installation: Installation, *, field: str) -> Any:
     rule = _rule(kind)
-    if rule.normal is None:
+    if rule.normal is None or value is None or value is UNSET:
         return value
     try:
         return rule.normal(value, installation)

@@ -93,7 +93,7 @@ GitRef = Annotated[
 Branch = Annotated[
     str,
     Meta(
-        pattern=rf"^(?:{_BRANCHES}|(?!{_BRANCHES}))(?!-){_NOT_MISLEADING}{_LEGAL}{END}",
+        pattern=rf"^(?:{_BRANCHES})?(?!{_BRANCHES})(?!-){_NOT_MISLEADING}{_LEGAL}{END}",
         min_length=1,
         max_length=_MAX_LENGTH,
         description=(

@@ -1,0 +1,149 @@
+"""The JSON schema and the parser of a field come from one type, so they accept the same values."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from chalicelib.api.builds import NewBuild
+from chalicelib.api.deployments import NewDeployment, NewRollback
+from chalicelib.api.projects import NewProject, ProjectChanges
+from chalicelib.api.services import ServiceChanges
+from chalicelib.api.tokens import NewToken
+from chalicelib.domain.fields import parse
+from chalicelib.domain.images import Image, ImageRepository
+from chalicelib.domain.service_settings import ServiceSettings
+from chalicelib.errors import InvalidInput
+from tests.support.fields import AnInstallation
+
+BODIES: list[type[msgspec.Struct]] = [
+    ServiceSettings,
+    ServiceChanges,
+    NewBuild,
+    NewDeployment,
+    NewRollback,
+    NewProject,
+    ProjectChanges,
+    NewToken,
+]
+REGISTRY = AnInstallation().registry
+DIGEST = "sha256:" + "a" * 64
+# Whole values of every field, and parts that make a value wrong or reach a limit.
+PIECES = [
+    *("main", "refs/heads/", "refs/tags/v1", "HEAD", "@", "@{", "0" * 40, "6" * 40, ".lock"),
+    *("https://github.com/acme/app.git", "https://github.com/acme/app", ".git", ".GIT", ".."),
+    *("services/web", "Dockerfile", ".", "/", "//", "-", "a" * 199, "a" * 200, "a" * 255),
+    *("team/app", f"{REGISTRY}/", "localhost:5000/", "a.b/", ":main-1", f"@{DIGEST}", "_", "A"),
+    *("ssm:/slipway/web", "secretsmanager:slipway/web", "/git/x", "/webhook", "slipway"),
+    "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3",
+    *("linux/amd64", "linux/arm64", "PATH", "LD_PRELOAD", "https_proxy", "VERSION", "1.2"),
+    *("web", "Web shop", "viewer", "admin", "\n", "\0", "\x7f", " ", "é", "日本", "$(id)"),
+]
+texts = st.lists(st.sampled_from(PIECES), max_size=4).map("".join) | st.text(
+    st.characters(exclude_categories=["Cs"]), max_size=12
+)
+values = st.one_of(
+    texts,
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 500),
+    st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: number % 1 != 0),
+    st.lists(texts | st.integers(), max_size=9),
+    st.dictionaries(texts, texts | st.integers(), max_size=3),
+)
+
+
+class EveryHost(frozenset[str]):
+    def __contains__(self, member: object) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a body, and its schema as the OpenAPI document has it."""
+
+    name: str
+    kind: Any
+    schema: Draft202012Validator
+
+    def parse(self, value: object) -> Any:
+        installation = AnInstallation(git_hosts=EveryHost())
+        return msgspec.to_builtins(parse(self.kind, value, installation, field=self.name))
+
+    def fits(self, value: object) -> bool:
+        """Whether the parser accepts the form of a value.
+
+        It may still refuse such a value for this installation, or for the size of all arguments.
+        """
+        try:
+            self.parse(value)
+        except InvalidInput as error:
+            return not isinstance(error.__cause__, msgspec.ValidationError)
+        return True
+
+
+def fields_of(body: type[msgspec.Struct]) -> list[Any]:
+    _, components = msgspec.json.schema_components([body])
+    properties = components[body.__name__]["properties"]
+    return [
+        pytest.param(
+            Field(
+                field.name,
+                field.type,
+                Draft202012Validator({**properties[field.name], "$defs": components}),
+            ),
+            id=f"{body.__name__}.{field.name}",
+        )
+        for field in msgspec.structs.fields(body)
+    ]
+
+
+every_field = pytest.mark.parametrize(
+    "field", [each for body in BODIES for each in fields_of(body)]
+)
+
+
+@every_field
+@given(value=values)
+def test_the_schema_and_the_parser_accept_the_same_values(field: Field, value: object) -> None:
+    assert field.schema.is_valid(value) is field.fits(value)
+
+
+@every_field
+@given(value=values)
+def test_a_value_in_its_normal_form_stays_as_it_is(field: Field, value: object) -> None:
+    try:
+        normal = field.parse(value)
+    except InvalidInput:
+        return
+    sent = list(normal) if isinstance(normal, tuple) else normal
+    assert field.schema.is_valid(sent)
+    assert field.parse(sent) == normal
+
+
+@pytest.mark.parametrize(
+    ("kind", "longest", "longer"),
+    [
+        (Image, f"app:{'b' * 128}", f"app:{'b' * 129}"),
+        (Image, f"{'a' * 255}@{DIGEST}", f"{'a' * 256}@{DIGEST}"),
+        (
+            Image,
+            f"{'h' * 290}:5000/{'a' * 255}:{'b' * 126}@{DIGEST}",
+            f"{'h' * 291}:5000/{'a' * 255}:{'b' * 126}@{DIGEST}",
+        ),
+        (ImageRepository, "a" * 255, "a" * 256),
+        (ImageRepository, f"{REGISTRY}/{'a' * 255}", f"{REGISTRY}/{'a' * 256}"),
+    ],
+)
+def test_the_longest_image_is_accepted_and_one_character_more_is_refused(
+    kind: Any, longest: str, longer: str
+) -> None:
+    field = Field("image", kind, Draft202012Validator(msgspec.json.schema(kind)))
+    assert field.parse(longest) == longest.removeprefix(f"{REGISTRY}/")
+    assert field.schema.is_valid(longest)
+    assert not field.fits(longer)
+    assert not field.schema.is_valid(longer)
