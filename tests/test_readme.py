@@ -13,6 +13,7 @@ from tests.support.serving import serving
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "tests/README.md"]
 
 
 def test_the_route_table_lists_exactly_the_routes_of_the_app() -> None:
@@ -48,9 +49,21 @@ def test_the_page_on_answers_lists_what_api_gateway_answers_itself() -> None:
 
 def test_every_make_verb_that_the_documents_name_exists() -> None:
     verbs = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    for document in [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), ROOT / "tests/README.md"]:
+    for document in DOCUMENTS:
         named = set(re.findall(r"`make ([a-z]+)|^make ([a-z]+)", document.read_text(), re.M))
         assert {word for pair in named for word in pair if word} <= verbs, document
+
+
+def test_every_file_that_the_contributing_guide_names_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`((?:chalicelib|infra|tests|docs|\.chalice)/[\w./-]*)`", text))
+    assert len(named) > 20
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+    code = "".join(
+        path.read_text() for room in ("chalicelib", "tests") for path in (ROOT / room).rglob("*.py")
+    )
+    for name in re.findall(r"`(?:\w+\.)?([A-Z_]{5,}|[a-z_]+_[a-z_]+)`", text):
+        assert re.search(rf"\b{name}\b", code), f"no {name} in the code"
 
 
 def test_the_session_works_as_written() -> None:
