@@ -1,6 +1,6 @@
-"""Bad input as data: what is sent where, and how it is refused. `test_bad_inputs` sends it.
+"""The table of bad input: each request with its expected status and error code.
 
-Texts in braces name a token of the world that it is sent to.
+`test_bad_inputs` sends every row. `{admin}` stands for the token "admin" of its world.
 """
 
 import dataclasses
@@ -15,23 +15,23 @@ from chalicelib.api.webhooks import MAX_BYTES as MAX_DELIVERY_BYTES
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.embedded import MIDNIGHT, REGISTRY
 
-# What there is in the world, by number.
+# The numbers of the objects in the world of `test_bad_inputs`.
 PROJECT = 1
 SERVICE, NEIGHBOUR, UNCONFIGURED = 1, 2, 3
 BUILD, BUILD_UNDER_WAY, NEIGHBOURS_BUILD = 1, 3, 4
 CURRENT, FAILED, NEIGHBOURS_DEPLOYMENT = 1, 2, 3
 
 SHA256 = "sha256:" + "a" * 64
-LOOKS_AT_IMAGES = frozenset({"ecr.DescribeImages"})
+READS_IMAGES = frozenset({"ecr.DescribeImages"})
 
 Headers = Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A request and its refusal; `looks` are the calls of AWS that it takes to know better."""
+    """A request and the expected error; `reads` are the AWS calls that validation may make."""
 
-    what: str
+    case: str
     method: str
     path: str
     status: int
@@ -40,10 +40,10 @@ class Refused:
     body: Any = None
     raw: bytes | None = None
     headers: Headers = dataclasses.field(default_factory=dict)
-    looks: frozenset[str] = frozenset()
+    reads: frozenset[str] = frozenset()
 
 
-# Bodies, field by field: (field, value, status, code).
+# Invalid fields of bodies: (field, value, status, code).
 
 BUILD_FIELDS: list[tuple[str, Any, int, str]] = [
     *(
@@ -195,7 +195,7 @@ ROLLBACK_FIELDS: list[tuple[str, Any, int, str]] = [
     ("deployment_id", NEIGHBOURS_DEPLOYMENT, 404, "not_found"),
 ]
 
-# Refused when a service is created, and when it is changed.
+# Refused for a new service and for a changed one.
 SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
     *(("name", value, 400, "invalid_name") for value in ("Hello", "hello\n", "a" * 64, None)),
     ("git_url", "http://github.com/a/b", 400, "invalid_git_url"),
@@ -243,33 +243,39 @@ PROJECT_NAMES = ["", " ", " shop", "shop ", "shop\n", "a/b", "\xe9", "a" * 64, 5
 
 _NOT_A_REF = (400, "invalid_git_ref", "git_ref")
 
-# Bodies as bytes: (what, bytes, status, code, field).
+# Invalid bodies: (case, bytes, status, code, field).
 BODIES: list[tuple[str, bytes, int, str, str]] = [
     ("half an object", b"{bad", 400, "invalid_json", ""),
     ("not UTF-8", b'{"git_ref":"\xff"}', 400, "invalid_json", ""),
     ("null", b"null", 400, "invalid_body", ""),
     ("a list", b"[]", 400, "invalid_body", ""),
     ("a string", b'"main"', 400, "invalid_body", ""),
-    ("not a number", b'{"git_ref":NaN}', 400, "invalid_json", ""),
+    ("NaN", b'{"git_ref":NaN}', 400, "invalid_json", ""),
     ("infinity", b'{"git_ref":-Infinity}', 400, "invalid_json", ""),
-    ("a number that becomes infinite", b'{"git_ref":1e400}', 400, "invalid_body", ""),
-    ("an endless number", b'{"git_ref":' + b"9" * 5000 + b"}", 400, "invalid_json", ""),
-    ("half a character", b'{"git_ref":"\\ud800"}', 400, "invalid_body", ""),
-    ("half a character in a name", b'{"\\ud800":"main"}', 400, "invalid_body", ""),
-    ("a name twice", b'{"git_ref":"main","git_ref":"evil"}', 400, "duplicate_key", "git_ref"),
-    ("half a character twice", b'{"\\ud800":1,"\\ud800":2}', 400, "duplicate_key", "?"),
-    ("a well of brackets", b"[" * 100_000, 400, "invalid_json", ""),
-    ("a field that is deep", b'{"git_ref":%s1%s}' % (b"[" * 800, b"]" * 800), *_NOT_A_REF),
-    ("as much as is read", b" " * MAX_BYTES, 400, "invalid_json", ""),
-    ("a byte more", b" " * (MAX_BYTES + 1), 413, "body_too_large", ""),
-    ("much more", b'{"git_ref":"' + b"a" * 300_000 + b'"}', 413, "body_too_large", ""),
+    ("a number that overflows", b'{"git_ref":1e400}', 400, "invalid_body", ""),
+    ("a number of 5,000 digits", b'{"git_ref":' + b"9" * 5000 + b"}", 400, "invalid_json", ""),
+    ("a lone surrogate", b'{"git_ref":"\\ud800"}', 400, "invalid_body", ""),
+    ("a lone surrogate in a name", b'{"\\ud800":"main"}', 400, "invalid_body", ""),
+    ("a duplicate name", b'{"git_ref":"main","git_ref":"evil"}', 400, "duplicate_key", "git_ref"),
+    (
+        "a lone surrogate as a duplicate name",
+        b'{"\\ud800":1,"\\ud800":2}',
+        400,
+        "duplicate_key",
+        "?",
+    ),
+    ("100,000 opening brackets", b"[" * 100_000, 400, "invalid_json", ""),
+    ("a deeply nested field", b'{"git_ref":%s1%s}' % (b"[" * 800, b"]" * 800), *_NOT_A_REF),
+    ("the maximum size", b" " * MAX_BYTES, 400, "invalid_json", ""),
+    ("one byte too many", b" " * (MAX_BYTES + 1), 413, "body_too_large", ""),
+    ("far too many bytes", b'{"git_ref":"' + b"a" * 300_000 + b'"}', 413, "body_too_large", ""),
 ]
 
 MEDIA_TYPES = ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""]
 
 IDEMPOTENCY_KEYS = ["", " ", "two words", "a b\xe9", "k" * 256, "schl\xfcssel", "tab\t"]
 
-# None leaves the header out.
+# None sends no header.
 AUTHORIZATIONS: list[str | None] = [
     None,
     "",
@@ -285,9 +291,20 @@ AUTHORIZATIONS: list[str | None] = [
     "Bearer slw_" + "\xe9" * 49,
 ]
 
-# Ids in paths. What is no number is 400, what nothing has is 404.
-NO_IDS = ["-1", "1e3", "%00", "a%0d%0aSet-Cookie:x", "\uff11", "+1", "1.0", "abc", "%31", "0x1"]
-NOBODYS_IDS = ["0", "00", "99999999999999999999999", str(MAX_ID + 1), "9" * 5000, "4711"]
+# Ids in paths: a malformed id is 400, a missing one is 404.
+MALFORMED_IDS = [
+    "-1",
+    "1e3",
+    "%00",
+    "a%0d%0aSet-Cookie:x",
+    "\uff11",
+    "+1",
+    "1.0",
+    "abc",
+    "%31",
+    "0x1",
+]
+MISSING_IDS = ["0", "00", "99999999999999999999999", str(MAX_ID + 1), "9" * 5000, "4711"]
 NUMBERED_PATHS = [
     "/v1/projects/{}",
     "/v1/projects/{}/services",
@@ -300,9 +317,9 @@ NUMBERED_PATHS = [
     "/v1/cicd/services/{}/rollback",
     "/v1/tokens/{}",
 ]
-NO_JOBS = ["build-0", "build-4711", "4711", "Build-1", "deploy-1%00", "x", "build-" + "9" * 99]
+MISSING_JOBS = ["build-0", "build-4711", "4711", "Build-1", "deploy-1%00", "x", "build-" + "9" * 99]
 
-# Queries of lists of builds and deployments.
+# Invalid queries of the lists of builds and deployments.
 QUERIES: list[tuple[str, str]] = [
     ("limit=-1", "invalid_limit"),
     ("limit=0", "invalid_limit"),
@@ -337,12 +354,12 @@ def _repository() -> dict[str, Any]:
 
 
 def push(**changes: Any) -> bytes:
-    """A delivery's body."""
+    """The body of a delivery, with some fields changed."""
     return json.dumps({**push_payload(), "repository": _repository(), **changes}).encode()
 
 
 def push_of(**changes: Any) -> bytes:
-    """A delivery's body, changed inside `repository`."""
+    """The body of a delivery, with some fields of `repository` changed."""
     return push(repository={**_repository(), **changes})
 
 
@@ -350,22 +367,22 @@ _PUSH = push()
 _GOOD = str(delivery_headers(_PUSH)["X-Hub-Signature-256"])
 _FORM = "application/x-www-form-urlencoded"
 
-# Deliveries of the webhook, signed as they should be unless a header says otherwise:
-# (what, bytes, headers, status, code, field).
+# Invalid deliveries, with a valid signature unless `headers` has another:
+# (case, bytes, headers, status, code, field).
 DELIVERIES: list[tuple[str, bytes, Headers, int, str, str]] = [
     *(
-        (what, body, {"X-Hub-Signature-256": sent}, 401, "bad_signature", "")
-        for what, body, sent in (
+        (case, body, {"X-Hub-Signature-256": sent}, 401, "bad_signature", "")
+        for case, body, sent in (
             ("no signature", _PUSH, None),
             ("an empty signature", _PUSH, ""),
-            ("a signature of the older kind", _PUSH, _GOOD.replace("sha256", "sha1")),
-            ("a signature not in ASCII", _PUSH, "sha256=\xe9" + "0" * 63),
+            ("a SHA-1 signature", _PUSH, _GOOD.replace("sha256", "sha1")),
+            ("a non-ASCII signature", _PUSH, "sha256=\xe9" + "0" * 63),
             ("another secret", _PUSH, delivery_headers(_PUSH, secret="x")["X-Hub-Signature-256"]),
             ("one byte changed", _PUSH.replace(b"Say", b"say"), _GOOD),
         )
     ),
     (
-        "the older signature alone",
+        "only the SHA-1 header",
         _PUSH,
         {"X-Hub-Signature-256": None, "X-Hub-Signature": _GOOD.replace("sha256", "sha1")},
         401,
@@ -373,33 +390,43 @@ DELIVERIES: list[tuple[str, bytes, Headers, int, str, str]] = [
         "",
     ),
     ("no event", _PUSH, {"X-GitHub-Event": None}, 400, "missing_header", "X-GitHub-Event"),
-    ("no id", _PUSH, {"X-GitHub-Delivery": None}, 400, "missing_header", "X-GitHub-Delivery"),
+    (
+        "no delivery id",
+        _PUSH,
+        {"X-GitHub-Delivery": None},
+        400,
+        "missing_header",
+        "X-GitHub-Delivery",
+    ),
     *(
-        (what, _PUSH, {"X-GitHub-Delivery": sent}, 400, "invalid_header", "X-GitHub-Delivery")
-        for what, sent in (("an id of two words", "a b"), ("a long id", "d" * 101))
+        (case, _PUSH, {"X-GitHub-Delivery": sent}, 400, "invalid_header", "X-GitHub-Delivery")
+        for case, sent in (
+            ("a delivery id with a space", "a b"),
+            ("a delivery id that is too long", "d" * 101),
+        )
     ),
     ("a form", b"payload=%7B%7D", {"Content-Type": _FORM}, 415, "unsupported_media_type", ""),
-    ("no JSON", b"{bad", {}, 400, "invalid_json", ""),
-    ("nothing", b"", {}, 400, "invalid_json", ""),
-    ("a well of brackets", b"[" * 100_000, {}, 400, "invalid_json", ""),
+    ("malformed JSON", b"{bad", {}, 400, "invalid_json", ""),
+    ("an empty body", b"", {}, 400, "invalid_json", ""),
+    ("100,000 opening brackets", b"[" * 100_000, {}, 400, "invalid_json", ""),
     ("null", b"null", {}, 400, "invalid_payload", ""),
     *(
-        (what, body, {}, 400, "invalid_payload", at)
-        for what, body, at in (
+        (case, body, {}, 400, "invalid_payload", at)
+        for case, body, at in (
             ("no ref", _PUSH.replace(b'"ref"', b'"fer"'), "ref"),
             ("a null ref", push(ref=None), "ref"),
-            ("a short ref", push(ref="master"), "ref"),
-            ("no SHA", push(after="x"), "after"),
+            ("a ref without refs/heads/", push(ref="master"), "ref"),
+            ("an invalid SHA", push(after="x"), "after"),
             ("no repository", push(repository=None), "repository"),
             ("a repository of three parts", push_of(full_name="a/../b"), "repository.full_name"),
         )
     ),
-    ("as much as is read", b" " * MAX_DELIVERY_BYTES, {}, 400, "invalid_json", ""),
-    ("a byte more", b" " * (MAX_DELIVERY_BYTES + 1), {}, 413, "body_too_large", ""),
-    ("more than API Gateway takes", b" " * (11 * 1024 * 1024), {}, 413, "body_too_large", ""),
+    ("the maximum size", b" " * MAX_DELIVERY_BYTES, {}, 400, "invalid_json", ""),
+    ("one byte too many", b" " * (MAX_DELIVERY_BYTES + 1), {}, 413, "body_too_large", ""),
+    ("more than API Gateway accepts", b" " * (11 * 1024 * 1024), {}, 413, "body_too_large", ""),
 ]
 
-# Deliveries that are understood, and that start nothing: (what, bytes, headers, part of reason).
+# Valid deliveries that start no build: (case, bytes, headers, part of the reason).
 IGNORED: list[tuple[str, bytes, Headers, str]] = [
     ("a ping", b'{"zen": "Half measures are as bad"}', {"X-GitHub-Event": "ping"}, "event ping"),
     ("another event", _PUSH, {"X-GitHub-Event": "issues"}, "event issues"),
@@ -407,35 +434,35 @@ IGNORED: list[tuple[str, bytes, Headers, str]] = [
     ("a tag", push(ref="refs/tags/v1"), {}, "refs/tags/v1 is not a branch"),
     ("another branch", push(ref="refs/heads/other"), {}, "no service follows branch other"),
     (
-        "a stranger's repository",
+        "an unknown repository",
         push_of(full_name="some/else", clone_url="https://github.com/some/else.git"),
         {},
         "no service builds github.com/some/else",
     ),
     (
-        "a repository under a new name",
+        "a renamed repository",
         push_of(full_name="Codertocat/renamed", clone_url=None),
         {},
         "no service builds github.com/codertocat/renamed",
     ),
     (
-        "another repository to clone",
+        "a clone_url of another repository",
         push_of(clone_url="https://github.com/evil/other.git"),
         {},
         "clone_url is not that of github.com/codertocat/hello-world",
     ),
 ]
 
-# Deliveries that only look bad, and the branch that is built: (what, bytes, branch).
+# Unusual but valid deliveries: (case, bytes, branch that is built).
 BUILT: list[tuple[str, bytes, str]] = [
-    ("a branch like a command", push(ref="refs/heads/$(id)"), "$(id)"),
+    ("a branch with shell syntax", push(ref="refs/heads/$(id)"), "$(id)"),
     ("no commits", push(commits=[], head_commit=None), "master"),
-    ("a name in other letters", push_of(full_name="CODERTOCAT/hello-WORLD"), "master"),
-    ("half a character", push(head_commit={"message": "half \ud800 of it"}), "master"),
-    ("as large as may be", _PUSH.ljust(MAX_DELIVERY_BYTES), "master"),
+    ("a repository name in another case", push_of(full_name="CODERTOCAT/hello-WORLD"), "master"),
+    ("a lone surrogate", push(head_commit={"message": "half \ud800 of it"}), "master"),
+    ("the maximum size", _PUSH.ljust(MAX_DELIVERY_BYTES), "master"),
 ]
 
-# Wake-ups that are raised, so that SQS puts them among the dead letters in the end.
+# Malformed wake-ups: the handler raises, so SQS moves them to the dead letters in the end.
 MESSAGES = [
     "",
     "not JSON",
@@ -450,16 +477,16 @@ MESSAGES = [
     '{"v": 1, "reconcile": "build-\N{ARABIC-INDIC DIGIT ONE}"}',
     '{"v": 1, "reconcile": "build-9999999999999999"}',
 ]
-# Wake-ups that there is nothing to do for, and the calls that show it.
+# Wake-ups without work to do: (message, AWS calls that may show it).
 STALE_MESSAGES: list[tuple[str, frozenset[str]]] = [
     ('{"v": 1, "reconcile": "build-4711"}', frozenset()),
     ('{"v": 1, "reconcile": "service-4711"}', frozenset()),
     (f'{{"v": 1, "reconcile": "build-{BUILD}"}}', frozenset()),
-    # A deployment is moved by its service, which has others.
+    # A wake-up of a deployment reconciles its service, which has another deployment.
     (f'{{"v": 1, "reconcile": "deploy-{FAILED}"}}', frozenset({"ecs.DescribeServices"})),
 ]
 
-# A line of a build's output, and all that a reader gets of it.
+# Lines of a build's output: (as printed, as shown).
 LOG_LINES: list[tuple[str, str]] = [
     ("<script>alert(1)</script>", "<script>alert(1)</script>"),  # as plain text, never as HTML
     ("\x1b]8;;javascript:alert(1)\x07x\x1b]8;;\x07", "x"),
@@ -475,7 +502,7 @@ def _name(value: object) -> str:
 def _fields(
     method: str, path: str, rows: list[tuple[str, Any, int, str]], **base: Any
 ) -> list[Refused]:
-    """One request for each bad field, which stands in an otherwise good body."""
+    """One request for each invalid field, in a body that is otherwise valid."""
     return [
         Refused(
             f"{name}={_name(value)}",
@@ -504,14 +531,16 @@ _NEW_SERVICE = {
 }
 
 
-def _conflict(what: str, path: str, code: str, **body: Any) -> Refused:
-    return Refused(what, "POST", path, 409, code, body=body)
+def _conflict(case: str, path: str, code: str, **body: Any) -> Refused:
+    return Refused(case, "POST", path, 409, code, body=body)
 
 
 def _hidden(method: str, path: str) -> Refused:
-    """What is another service's, and so is not there for this token."""
+    """A request for an object that the token of another service does not see."""
     headers = {"Authorization": "Bearer {neighbours}"}
-    return Refused("another service's", method, path, 404, "not_found", body={}, headers=headers)
+    return Refused(
+        "the token of another service", method, path, 404, "not_found", body={}, headers=headers
+    )
 
 
 _BODIES = [
@@ -522,8 +551,8 @@ _BODIES = [
     *_fields("PATCH", f"/v1/services/{SERVICE}", SERVICE_FIELDS),
     *_fields("POST", "/v1/projects", [("name", n, 400, "invalid_name") for n in PROJECT_NAMES]),
     *(
-        Refused(what, "POST", _BUILD, status, code, at, raw=raw)
-        for what, raw, status, code, at in BODIES
+        Refused(case, "POST", _BUILD, status, code, at, raw=raw)
+        for case, raw, status, code, at in BODIES
     ),
     *(
         Refused("no body", "POST", path, 400, "invalid_json", raw=b"")
@@ -531,8 +560,16 @@ _BODIES = [
     ),
     Refused("no name", "POST", "/v1/projects", 400, "missing_field", "name", body={}),
     Refused("no image", "POST", _DEPLOY, 400, "missing_field", "image_tag", body={"reason": "x"}),
-    # A bad field is named before a missing one.
-    Refused("two faults", "POST", _DEPLOY, 400, "invalid_reason", "reason", body={"reason": 5}),
+    # An invalid field is reported before a missing one.
+    Refused(
+        "one field invalid, one missing",
+        "POST",
+        _DEPLOY,
+        400,
+        "invalid_reason",
+        "reason",
+        body={"reason": 5},
+    ),
 ]
 
 _HEADERS = [
@@ -562,7 +599,7 @@ _HEADERS = [
         for sent in IDEMPOTENCY_KEYS
     ),
     Refused(
-        "a key that came with another body",
+        "a key used with another body",
         "POST",
         _BUILD,
         409,
@@ -595,7 +632,7 @@ _CALLERS = [
         headers={"Authorization": None},
     ),
     Refused(
-        "a viewer who would build",
+        "a build by a viewer",
         "POST",
         _BUILD,
         403,
@@ -613,14 +650,17 @@ _PATHS = [
     *(
         Refused(f"id {_name(text)}", "GET", path.format(text), 400, "invalid_id")
         for path in NUMBERED_PATHS
-        for text in NO_IDS
+        for text in MALFORMED_IDS
     ),
     *(
         Refused(f"id {_name(text)}", "GET", path.format(text), 404, "not_found")
         for path in NUMBERED_PATHS
-        for text in NOBODYS_IDS
+        for text in MISSING_IDS
     ),
-    *(Refused("no job", "GET", f"/v1/cicd/jobs/{name}", 404, "not_found") for name in NO_JOBS),
+    *(
+        Refused("a missing job", "GET", f"/v1/cicd/jobs/{name}", 404, "not_found")
+        for name in MISSING_JOBS
+    ),
 ]
 
 
@@ -640,34 +680,34 @@ _QUERIES = [
 
 _STATES = [
     Refused(
-        "a tag that no build made",
+        "a tag that was not built by Slipway",
         "POST",
         _DEPLOY,
         403,
         "image_not_allowed",
         "image_tag",
         body={"image_tag": "hello:latest"},
-        looks=LOOKS_AT_IMAGES,
+        reads=READS_IMAGES,
     ),
     Refused(
-        "a tag that is not there",
+        "a missing tag",
         "POST",
         _DEPLOY,
         404,
         "image_not_found",
         "image_tag",
         body={"image_tag": "hello:main-deadbee"},
-        looks=LOOKS_AT_IMAGES,
+        reads=READS_IMAGES,
     ),
     Refused(
-        "a digest that is not there",
+        "a missing digest",
         "POST",
         _DEPLOY,
         404,
         "image_not_found",
         "image_tag",
         body={"image_tag": f"hello@{SHA256}"},
-        looks=LOOKS_AT_IMAGES,
+        reads=READS_IMAGES,
     ),
     _conflict(
         "a service without an ECS target",
@@ -676,15 +716,15 @@ _STATES = [
         image_tag=f"bare@{SHA256}",
     ),
     _conflict(
-        "no release before", f"/v1/cicd/services/{NEIGHBOUR}/rollback", "nothing_to_roll_back"
+        "no earlier release", f"/v1/cicd/services/{NEIGHBOUR}/rollback", "nothing_to_roll_back"
     ),
-    _conflict("a release that failed", _ROLLBACK, "not_deployable", deployment_id=FAILED),
-    _conflict("the release that runs", _ROLLBACK, "already_running", deployment_id=CURRENT),
+    _conflict("a failed deployment", _ROLLBACK, "not_deployable", deployment_id=FAILED),
+    _conflict("the current release", _ROLLBACK, "already_running", deployment_id=CURRENT),
 ]
 
 _DELIVERIES = [
     Refused(
-        what,
+        case,
         "POST",
         _HOOK,
         status,
@@ -693,11 +733,11 @@ _DELIVERIES = [
         raw=raw,
         headers={**delivery_headers(raw), **headers},
     )
-    for what, raw, headers, status, code, at in DELIVERIES
+    for case, raw, headers, status, code, at in DELIVERIES
 ]
 
 REFUSED: list[Refused] = [
-    replace(row, what=f"{row.method} {row.path[:60]} {row.what}")
+    replace(row, case=f"{row.method} {row.path[:60]} {row.case}")
     for row in (
         *_BODIES,
         *_HEADERS,

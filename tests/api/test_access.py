@@ -1,4 +1,4 @@
-"""Tokens: who gets in, and what they may do."""
+"""Tokens: authentication, and the permissions of each role."""
 
 import pytest
 from chalice.test import Client
@@ -27,21 +27,21 @@ def protected_routes() -> list[tuple[str, str]]:
     return [route for route in known if route not in PUBLIC]
 
 
-def anywhere(path: str) -> str:
+def with_ids(path: str) -> str:
     for name in ("project_id", "service_id", "build_id", "deployment_id"):
         path = path.replace(f"{{{name}}}", "1")
     return path.replace("{job_id}", "build-1")
 
 
-def test_every_route_but_the_public_ones_wants_a_token(api: Api, service: int) -> None:
+def test_every_route_but_the_public_ones_requires_a_token(api: Api, service: int) -> None:
     with nothing_is_written():
         for method, path in protected_routes():
-            answer = api.request(method, anywhere(path), body={}, headers={"Authorization": None})
+            answer = api.request(method, with_ids(path), body={}, headers={"Authorization": None})
             assert (answer.status, answer.body["code"]) == (401, "unauthorized"), (method, path)
             assert answer.headers["www-authenticate"] == "Bearer"
 
 
-WRITES = {
+ALLOWED_WRITES = {
     "viewer": set[str](),
     "deployer": {"build", "deploy", "rollback", "cancel"},
 }
@@ -52,23 +52,23 @@ def test_a_role_that_is_too_low_is_forbidden_and_changes_nothing(
     client: Client, service: int, role: Role
 ) -> None:
     caller = Api(client, create_token("low", role).secret)
-    caller.get("/v1/projects")  # notes that the token is used
+    caller.get("/v1/projects")  # records the first use of the token
     with nothing_is_written():
         for method, path in protected_routes():
-            if method == "GET" or path.rpartition("/")[2] in WRITES[role]:
+            if method == "GET" or path.rpartition("/")[2] in ALLOWED_WRITES[role]:
                 continue
-            answer = caller.request(method, anywhere(path), body={})
+            answer = caller.request(method, with_ids(path), body={})
             assert (answer.status, answer.body["code"]) == (403, "forbidden"), (method, path)
 
 
-def test_a_deployer_may_build_and_a_viewer_may_look(client: Client, service: int) -> None:
+def test_a_deployer_may_build_and_a_viewer_may_read(client: Client, service: int) -> None:
     deployer = Api(client, create_token("ci", Role.DEPLOYER).secret)
     assert deployer.post(f"/v1/cicd/services/{service}/build", {}).status == 202
     viewer = Api(client, create_token("screen", Role.VIEWER).secret)
     assert viewer.get("/v1/cicd/builds/1").body["requested_by"] == "token:ci"
 
 
-def test_a_token_is_known_by_its_hash_alone(aws: None) -> None:
+def test_only_the_hash_of_a_token_is_stored(aws: None) -> None:
     token = create_token("ci", Role.DEPLOYER).secret
     assert len(token) == 4 + 43 + 6
     assert token not in str(everything_written())
@@ -76,10 +76,10 @@ def test_a_token_is_known_by_its_hash_alone(aws: None) -> None:
     assert principal(f"bearer {token}").role is Role.DEPLOYER
 
 
-def test_what_is_not_one_whole_token_is_refused_without_a_read(aws: None) -> None:
+def test_a_malformed_token_is_refused_without_a_read(aws: None) -> None:
     token = create_token("ci", Role.ADMIN).secret
     for row in Token.scan():
-        row.delete()  # a read would now say "unknown" instead
+        row.delete()  # with a read the message would be "unknown"
     for header in [
         None,
         "",
@@ -102,7 +102,7 @@ def test_what_is_not_one_whole_token_is_refused_without_a_read(aws: None) -> Non
         principal(f"Bearer {token}")
 
 
-def test_a_revoked_token_and_an_expired_one_are_refused_at_once(aws: None) -> None:
+def test_expired_and_revoked_tokens_are_refused_at_once(aws: None) -> None:
     token = create_token("ci", Role.ADMIN).secret
     row = next(iter(Token.scan()))
     row.update(actions=[Token.expires_at.set(clock.now() + 60)])
@@ -116,7 +116,7 @@ def test_a_revoked_token_and_an_expired_one_are_refused_at_once(aws: None) -> No
         principal(f"Bearer {token}")
 
 
-def test_each_role_may_do_what_those_before_it_may() -> None:
+def test_each_role_includes_the_lower_roles() -> None:
     order = list(Role)
     for index, role in enumerate(order):
         caller = Principal(1, role, "token:x")

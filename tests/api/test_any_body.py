@@ -1,4 +1,4 @@
-"""Whatever is sent as a body is read, or refused with an error of ours."""
+"""Any bytes sent as a body are parsed, or refused with one of Slipway's errors."""
 
 import json
 from typing import Any
@@ -42,7 +42,7 @@ bodies = st.binary(max_size=60) | st.dictionaries(st.sampled_from(NAMES) | text,
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 @given(body=bodies)
-def test_any_body_is_read_or_refused(model: type[msgspec.Struct], body: Any) -> None:
+def test_any_body_is_parsed_or_refused(model: type[msgspec.Struct], body: Any) -> None:
     event = gateway_event("POST", "/v1/projects")
     event["body"] = body
     try:

@@ -1,6 +1,6 @@
-"""Every route, every kind of object, every kind of token: who gets in, made from the app's routes.
+"""Every route with every kind of token: the expected_answer status for each combination.
 
-A route that is added is in the matrix by itself; one that takes a body must be given one here.
+The matrix is built from the app's routes. A new route with a body needs an entry in BODIES.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ PUBLIC = {
     ("POST", "/v1/webhooks/github"),
 }
 PROTECTED = [endpoint for endpoint in ENDPOINTS if endpoint.role is not None]
-# Routes that are about everything, so that a restricted token has no business there.
+# Routes about the whole installation: a restricted token gets 403.
 FOR_ALL = {
     "create_project",
     "update_project",
@@ -37,7 +37,7 @@ FOR_ALL = {
     "get_token",
     "revoke_token",
 }
-# What a good request sends; by view.
+# A valid body for each view that takes one.
 BODIES: Mapping[str, Any] = {
     "create_project": {"name": "new"},
     "update_project": {"name": "other"},
@@ -48,7 +48,7 @@ BODIES: Mapping[str, Any] = {
     },
     "update_service": {"branch": "main"},
     "start_build": {},
-    # What the build of the release made.
+    # The image of build 1.
     "deploy": {"image_tag": "hello:master-111111111111-1"},
     "roll_back": {},
     "create_token": {"name": "new", "role": "viewer"},
@@ -74,33 +74,33 @@ MISSING = {
 
 
 @dataclass(frozen=True)
-class Holder:
-    """Somebody who asks, and what may be seen with their token: all, mine, or others' things."""
+class Caller:
+    """A kind of caller; `scope` is the part of the installation that its token covers."""
 
     name: str
     role: Role | None
-    sees: str = "all"
+    scope: str = "all"
 
 
-HOLDERS = [
-    Holder("no token", None),
-    Holder("a malformed token", None),
-    Holder("an unknown token", None),
-    Holder("an expired token", None),
-    Holder("a revoked token", None),
-    Holder("a viewer", Role.VIEWER),
-    Holder("a deployer", Role.DEPLOYER),
-    Holder("an admin", Role.ADMIN),
-    *(Holder(f"the project's {role}", role, "project") for role in Role),
-    *(Holder(f"the service's {role}", role, "service") for role in Role),
-    *(Holder(f"another project's {role}", role, "another project") for role in Role),
-    *(Holder(f"another service's {role}", role, "another service") for role in Role),
+CALLERS = [
+    Caller("no token", None),
+    Caller("a malformed token", None),
+    Caller("an unknown token", None),
+    Caller("an expired token", None),
+    Caller("a revoked token", None),
+    Caller("a viewer", Role.VIEWER),
+    Caller("a deployer", Role.DEPLOYER),
+    Caller("an admin", Role.ADMIN),
+    *(Caller(f"the project's {role}", role, "project") for role in Role),
+    *(Caller(f"the service's {role}", role, "service") for role in Role),
+    *(Caller(f"another project's {role}", role, "another project") for role in Role),
+    *(Caller(f"another service's {role}", role, "another service") for role in Role),
 ]
 RANKS = list(Role)
 
 
 class World:
-    """A service with a release, a neighbour in its project, and a stranger; tokens for all."""
+    """A service with a release, another in its project, one in another project; all callers."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.api = cloud.api
@@ -109,8 +109,8 @@ class World:
         cloud.finish_build(1)
         cloud.finish_rollout()
         neighbour = cloud.add_service("neighbour", branch="develop")
-        cloud.project = self._made("/v1/projects", {"name": "theirs"})["id"]
-        cloud.add_service("stranger", branch="develop")
+        cloud.project = self._made("/v1/projects", {"name": "other"})["id"]
+        cloud.add_service("unrelated", branch="develop")
         self._restrictions = {
             "all": {},
             "project": {"project_id": 1},
@@ -118,81 +118,81 @@ class World:
             "another project": {"project_id": cloud.project},
             "another service": {"service_id": neighbour},
         }
-        self.callers = {holder.name: self._caller(cloud, holder) for holder in HOLDERS}
-        for caller in self.callers.values():
-            caller.get("/v1/projects")  # that a token is used is noted once an hour
+        self.apis = {caller.name: self._api_for(cloud, caller) for caller in CALLERS}
+        for api in self.apis.values():
+            api.get("/v1/projects")  # records the use of the token, so that later requests do not
 
     def _made(self, path: str, body: dict[str, Any]) -> Any:
         answer = self.api.post(path, body)
         assert answer.status == 201, answer.text
         return answer.body
 
-    def _caller(self, cloud: Cloud, holder: Holder) -> Api:
-        if holder.role is not None:
-            body = {"name": "x", "role": holder.role, **self._restrictions[holder.sees]}
+    def _api_for(self, cloud: Cloud, caller: Caller) -> Api:
+        if caller.role is not None:
+            body = {"name": "x", "role": caller.role, **self._restrictions[caller.scope]}
             return self.api.as_holder_of(self._made("/v1/tokens", body)["token"])
         body = {"name": "x", "role": "admin", "expires_in_days": 1}
         made = self._made("/v1/tokens", body)
-        if holder.name == "an expired token":
-            # The clock goes on for everybody; the others' tokens do not expire.
+        if caller.name == "an expired token":
+            # The time passes for all tokens, but the others do not expire.
             cloud.advance(24 * 3600)
             return self.api.as_holder_of(made["token"])
-        if holder.name == "a revoked token":
+        if caller.name == "a revoked token":
             assert self.api.request("DELETE", f"/v1/tokens/{made['id']}").status == 204
             return self.api.as_holder_of(made["token"])
-        if holder.name == "an unknown token":
+        if caller.name == "an unknown token":
             return self.api.as_holder_of(new_token())
-        return self.api.as_holder_of("" if holder.name == "no token" else f"{made['token']}x")
+        return self.api.as_holder_of("" if caller.name == "no token" else f"{made['token']}x")
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """One for all: who is refused changes nothing, and who is let in is so in a copy."""
+    """One world for all tests: a refused request changes nothing, others run in a forked copy."""
     with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
         yield World(Cloud(monkeypatch))
 
 
-def ask(caller: Api, endpoint: Endpoint, ids: Mapping[str, str] = IDS) -> tuple[int, str]:
+def send(api: Api, endpoint: Endpoint, ids: Mapping[str, str] = IDS) -> tuple[int, str]:
     """The status and the text of the answer."""
     path = endpoint.path.format(**ids)
     body = BODIES[endpoint.view] if endpoint.body is not None else None
     headers: dict[str, str | None] = {"X-Request-Id": "x"}
-    if not caller.token:
+    if not api.token:
         headers["Authorization"] = None
-    answer = caller.request(endpoint.method, path, body=body, headers=headers)
+    answer = api.request(endpoint.method, path, body=body, headers=headers)
     return answer.status, answer.text
 
 
-def is_about_an_object(endpoint: Endpoint) -> bool:
+def names_an_object(endpoint: Endpoint) -> bool:
     return "{" in endpoint.path
 
 
-def is_hidden(endpoint: Endpoint, holder: Holder) -> bool:
-    """Whether what the path names is not there for them; a project is, for its services' tokens."""
+def is_hidden(endpoint: Endpoint, caller: Caller) -> bool:
+    """Whether the object in the path is hidden; the token of a service sees its project."""
     names_project = endpoint.path.startswith("/v1/projects/")
-    return holder.sees == "another project" or (
-        holder.sees == "another service" and not names_project
+    return caller.scope == "another project" or (
+        caller.scope == "another service" and not names_project
     )
 
 
-def expected(endpoint: Endpoint, holder: Holder) -> str:
-    """What the rules say: "401", "403", "missing" or "let in"."""
-    if holder.role is None:
+def expected_answer(endpoint: Endpoint, caller: Caller) -> str:
+    """The answer that the rules demand: "401", "403", "missing" or "allowed"."""
+    if caller.role is None:
         return "401"
     assert endpoint.role is not None
-    if RANKS.index(holder.role) < RANKS.index(endpoint.role):
+    if RANKS.index(caller.role) < RANKS.index(endpoint.role):
         return "403"
-    everything = endpoint.view in FOR_ALL or endpoint.path == "/v1/audit"
-    if everything and (holder.sees != "all" or holder.role is not Role.ADMIN):
+    for_all = endpoint.view in FOR_ALL or endpoint.path == "/v1/audit"
+    if for_all and (caller.scope != "all" or caller.role is not Role.ADMIN):
         return "403"
-    if is_about_an_object(endpoint) and is_hidden(endpoint, holder):
+    if names_an_object(endpoint) and is_hidden(endpoint, caller):
         return "missing"
-    if endpoint.view == "create_service" and holder.sees != "all":
+    if endpoint.view == "create_service" and caller.scope != "all":
         return "403"
-    return "let in"
+    return "allowed"
 
 
-def test_what_needs_no_token_is_known_by_name() -> None:
+def test_only_the_listed_routes_need_no_token() -> None:
     public = {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS if endpoint.role is None}
     assert public == PUBLIC
 
@@ -200,38 +200,38 @@ def test_what_needs_no_token_is_known_by_name() -> None:
 @pytest.mark.parametrize(
     "endpoint", PROTECTED, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}"
 )
-def test_who_gets_in(endpoint: Endpoint, world: World) -> None:
+def test_every_kind_of_caller_gets_the_expected_answer(endpoint: Endpoint, world: World) -> None:
     problems = []
-    missing = ask(world.api, endpoint, MISSING)
-    for holder in HOLDERS:
-        caller = world.callers[holder.name]
-        wanted = expected(endpoint, holder)
-        if wanted == "let in":
-            # In a copy of the world, which may change.
-            trouble = forked(partial(judge, wanted, caller, endpoint, missing)).trouble
-            problems += [f"{holder.name} should be let in:\n{trouble}"] if trouble else []
+    missing = send(world.api, endpoint, MISSING)
+    for caller in CALLERS:
+        api = world.apis[caller.name]
+        expected = expected_answer(endpoint, caller)
+        if expected == "allowed":
+            # The request may change the world, so it runs in a copy.
+            trouble = forked(partial(check_answer, expected, api, endpoint, missing)).trouble
+            problems += [f"{caller.name} should be allowed:\n{trouble}"] if trouble else []
         else:
-            judge(wanted, caller, endpoint, missing)
+            check_answer(expected, api, endpoint, missing)
     assert not problems, "\n".join(problems)
 
 
-def judge(wanted: str, caller: Api, endpoint: Endpoint, missing: tuple[int, str]) -> None:
-    if wanted == "let in":
-        status, text = ask(caller, endpoint)
+def check_answer(expected: str, api: Api, endpoint: Endpoint, missing: tuple[int, str]) -> None:
+    if expected == "allowed":
+        status, text = send(api, endpoint)
         assert status < 500, text
         assert status not in {401, 403, 404}, text
         return
     with nothing_is_written():
-        status, text = ask(caller, endpoint)
-        if wanted != "missing":
-            assert status == int(wanted), text
+        status, text = send(api, endpoint)
+        if expected != "missing":
+            assert status == int(expected), text
             return
         assert missing[0] == 404
         assert (status, _unnumbered(text, IDS)) == (404, _unnumbered(missing[1], MISSING))
 
 
 def _unnumbered(text: str, ids: Mapping[str, str]) -> str:
-    """A problem document without the id that was asked for."""
+    """A problem document with every id replaced by #."""
     for value in sorted(set(ids.values()), key=len, reverse=True):
         text = text.replace(value, "#")
     return text
@@ -240,9 +240,9 @@ def _unnumbered(text: str, ids: Mapping[str, str]) -> str:
 @pytest.mark.parametrize(
     "path", ["/v1/cicd/jobs", "/v1/webhooks/github/deliveries", "/v1/projects/2/services"]
 )
-def test_what_others_have_leaves_no_trace_in_lists(path: str, world: World) -> None:
-    stranger = world.callers["another project's viewer"]
-    answer = stranger.get(f"{path}?limit=1")
+def test_lists_show_no_trace_of_other_projects(path: str, world: World) -> None:
+    api = world.apis["another project's viewer"]
+    answer = api.get(f"{path}?limit=1")
     items = answer.body["items"]
     assert answer.body["next_cursor"] is None
-    assert [item["name"] for item in items] == (["stranger"] if "services" in path else [])
+    assert [item["name"] for item in items] == (["unrelated"] if "services" in path else [])

@@ -1,7 +1,7 @@
-"""Bad input through the front door: refused by name, and nothing is written, sent or called for.
+"""Bad input is refused with an error code, and changes no row, queue or AWS resource.
 
-One world for all of it. What is refused leaves it as it was, and what is accepted happens in a
-copy of it.
+All tests share one world. A refused request leaves it unchanged, and a test with an accepted
+request runs in a forked copy.
 """
 
 import re
@@ -44,7 +44,7 @@ from tests.support.events import codebuild_event
 from tests.support.sdk import Calls, record_calls
 from tests.support.written import everything_written, nothing_is_written
 
-# What it takes to know who asks, and for what.
+# The calls that find the token and the object of a request.
 READS = {"dynamodb.GetItem", "dynamodb.BatchGetItem", "dynamodb.Query"}
 DEPLOY = f"/v1/cicd/services/{SERVICE}/deploy"
 
@@ -54,8 +54,10 @@ def _first(rows: Sequence[tuple[Any, ...]]) -> list[str]:
 
 
 class World:
-    """A service that runs its first release, with one that failed and a build under way beside it;
-    a neighbour that was deployed once; a service without an ECS target; and all kinds of tokens.
+    """Three services, and tokens of all kinds.
+
+    The first service runs its first release, its second deployment failed, and a build is running.
+    The neighbour was deployed once. The third service has no ECS target.
     """
 
     def __init__(self, cloud: Cloud, calls: Calls) -> None:
@@ -63,7 +65,7 @@ class World:
         cloud.release(1)
         cloud.begin_release(2)
         cloud.fail_rollout()
-        cloud.finish_rollout()  # ECS is back at the first one
+        cloud.finish_rollout()  # ECS is back at the first release
         cloud.add_service("neighbour", branch="$(id)")
         self.bare = self._made(
             "/v1/projects/1/services",
@@ -119,12 +121,12 @@ class World:
         self.cloud.app.handler_map["on_wakeup"](sqs_event(message), None)
 
     @contextmanager
-    def untouched(self, *, looks: frozenset[str] = frozenset()) -> Iterator[None]:
-        """Fail if a row or message changed, or if AWS was called but for reads and `looks`."""
+    def untouched(self, *, reads: frozenset[str] = frozenset()) -> Iterator[None]:
+        """Fail if a row or message changes, or on AWS calls other than READS and `reads`."""
         with nothing_is_written():
             self.calls.clear()
             yield
-            assert set(self.calls.counted) <= READS | looks
+            assert set(self.calls.counted) <= READS | reads
 
     def _made(self, path: str, body: dict[str, Any]) -> Any:
         answer = self.cloud.api.post(path, body)
@@ -143,7 +145,7 @@ class World:
         }
         tokens = {name: token.secret for name, token in made.items()}
         for token in tokens.values():
-            # That a token is used is noted once an hour.
+            # This records the use of the token, so that later requests do not.
             assert self.cloud.api.as_holder_of(token).get("/v1/projects").status == 200
         return {
             **tokens,
@@ -154,12 +156,12 @@ class World:
 
     def _write_log(self) -> None:
         group, _, stream = self.cloud.build(BUILD)["log_path"].rpartition("/builds/")
-        place = {"logGroupName": f"{group}/builds", "logStreamName": stream}
+        target = {"logGroupName": f"{group}/builds", "logStreamName": stream}
         logs = client("logs")
-        logs.create_log_stream(**place)
+        logs.create_log_stream(**target)
         at = clock.now() * 1000
         events = [{"timestamp": at, "message": f"{line}\n"} for line, _ in LOG_LINES]
-        logs.put_log_events(**place, logEvents=events)
+        logs.put_log_events(**target, logEvents=events)
 
 
 @pytest.fixture(scope="module")
@@ -168,12 +170,12 @@ def world() -> Iterator[World]:
         yield World(Cloud(monkeypatch), record_calls(monkeypatch))
 
 
-@pytest.mark.parametrize("row", REFUSED, ids=[row.what for row in REFUSED])
-def test_it_is_refused_and_nothing_is_done(world: World, row: Refused) -> None:
-    with world.untouched(looks=row.looks):
+@pytest.mark.parametrize("row", REFUSED, ids=[row.case for row in REFUSED])
+def test_bad_input_is_refused_and_changes_nothing(world: World, row: Refused) -> None:
+    with world.untouched(reads=row.reads):
         answer = world.send(row)
         if row.status in {401, 413}:
-            # Whoever does not get in, or sends too much, costs a look at a token at most.
+            # Without authorisation, or with a body too large, the only read is of a token.
             assert world.calls.counted in ({}, {"dynamodb.GetItem": 1})
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     problem = answer.body
@@ -193,7 +195,7 @@ def test_it_is_refused_and_nothing_is_done(world: World, row: Refused) -> None:
         ),
     ],
 )
-def test_what_a_name_must_be_is_said_in_words(
+def test_the_rule_for_a_name_is_explained_in_words(
     world: World, method: str, path: str, field: str
 ) -> None:
     detail = world.cloud.api.request(method, path, body={field: "!"}).body["detail"]
@@ -202,14 +204,14 @@ def test_what_a_name_must_be_is_said_in_words(
 
 
 def in_a_copy(check: Callable[[], None]) -> None:
-    """Run a check that may change the world in a copy of it."""
+    """Run a check in a forked copy of the world, because it may change the world."""
     trouble = forked(check).trouble
     assert not trouble, trouble
 
 
-@pytest.mark.parametrize(("what", "body", "headers", "reason"), IGNORED, ids=_first(IGNORED))
-def test_a_delivery_that_concerns_nobody_is_noted_with_the_reason(
-    world: World, what: str, body: bytes, headers: Headers, reason: str
+@pytest.mark.parametrize(("case", "body", "headers", "reason"), IGNORED, ids=_first(IGNORED))
+def test_an_ignored_delivery_is_recorded_with_the_reason(
+    world: World, case: str, body: bytes, headers: Headers, reason: str
 ) -> None:
     def check() -> None:
         before = everything_written()
@@ -225,9 +227,9 @@ def test_a_delivery_that_concerns_nobody_is_noted_with_the_reason(
     in_a_copy(check)
 
 
-@pytest.mark.parametrize(("what", "body", "branch"), BUILT, ids=_first(BUILT))
-def test_a_push_that_only_looks_odd_is_built_at_its_commit(
-    world: World, what: str, body: bytes, branch: str
+@pytest.mark.parametrize(("case", "body", "branch"), BUILT, ids=_first(BUILT))
+def test_an_unusual_but_valid_push_is_built_at_its_commit(
+    world: World, case: str, body: bytes, branch: str
 ) -> None:
     def check() -> None:
         answer = world.deliver(body, {"X-GitHub-Delivery": "d" * 100})
@@ -241,7 +243,7 @@ def test_a_push_that_only_looks_odd_is_built_at_its_commit(
     in_a_copy(check)
 
 
-def test_a_delivery_that_came_before_names_the_build_that_it_started(world: World) -> None:
+def test_a_redelivery_names_the_build_of_the_first_delivery(world: World) -> None:
     def check() -> None:
         first, again = (world.deliver(push(), {"X-GitHub-Delivery": "d-1"}) for _ in range(2))
         assert (first.status, again.status) == (202, 200)
@@ -252,7 +254,7 @@ def test_a_delivery_that_came_before_names_the_build_that_it_started(world: Worl
     in_a_copy(check)
 
 
-def test_a_reason_may_be_any_text_and_is_never_html(world: World) -> None:
+def test_a_reason_may_be_any_text_and_is_never_served_as_html(world: World) -> None:
     def check() -> None:
         for reason in ("<script>alert(1)</script>", "x" * 500):
             body = {"image_tag": f"hello@{world.digest}", "reason": reason}
@@ -267,7 +269,7 @@ def test_a_reason_may_be_any_text_and_is_never_html(world: World) -> None:
     in_a_copy(check)
 
 
-def test_an_image_is_named_by_the_tag_of_a_build_or_by_a_digest_that_exists(world: World) -> None:
+def test_an_image_is_deployed_by_the_tag_of_a_build_or_by_digest(world: World) -> None:
     def check() -> None:
         tag = world.cloud.build(BUILD)["image_tag"]
         for image in (tag, f"{REGISTRY}/{tag}", f"hello@{world.digest}"):
@@ -277,7 +279,7 @@ def test_an_image_is_named_by_the_tag_of_a_build_or_by_a_digest_that_exists(worl
     in_a_copy(check)
 
 
-def test_a_repository_may_be_called_like_a_registry(world: World) -> None:
+def test_the_name_of_a_repository_may_look_like_a_host(world: World) -> None:
     def check() -> None:
         client("ecr").create_repository(repositoryName="my.team/app")
         digest = put_image("my.team/app", "x")
@@ -293,7 +295,7 @@ def test_a_repository_may_be_called_like_a_registry(world: World) -> None:
     in_a_copy(check)
 
 
-def test_of_deployments_that_wait_the_newest_waits_on(world: World) -> None:
+def test_a_newer_deployment_replaces_the_waiting_one(world: World) -> None:
     def check() -> None:
         running, waiting, newest = (
             int(world.cloud.deploy(f"hello@{world.digest}").body["deployment_id"]) for _ in range(3)
@@ -318,7 +320,7 @@ def test_of_deployments_that_wait_the_newest_waits_on(world: World) -> None:
     ],
     ids=["ref", "path", "build args", "size of build args", "key", "request id"],
 )
-def test_what_is_as_large_as_may_be_is_accepted(
+def test_input_of_the_maximum_length_is_accepted(
     world: World, body: dict[str, Any], headers: dict[str, str | None]
 ) -> None:
     def check() -> None:
@@ -333,40 +335,38 @@ def test_what_is_as_large_as_may_be_is_accepted(
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message[:40])
-def test_a_message_that_cannot_be_understood_is_raised_and_not_lost(
-    world: World, message: str
-) -> None:
+def test_a_malformed_message_raises_so_that_sqs_keeps_it(world: World, message: str) -> None:
     with world.untouched(), pytest.raises((ValueError, RecursionError)):
         world.wake_by(message)
     assert world.calls.counted == {}
 
 
-@pytest.mark.parametrize(("message", "looks"), STALE_MESSAGES, ids=_first(STALE_MESSAGES))
-def test_a_message_about_what_is_not_there_or_has_ended_is_done_with(
-    world: World, message: str, looks: frozenset[str]
+@pytest.mark.parametrize(("message", "reads"), STALE_MESSAGES, ids=_first(STALE_MESSAGES))
+def test_a_message_about_a_missing_or_ended_job_changes_nothing(
+    world: World, message: str, reads: frozenset[str]
 ) -> None:
-    with world.untouched(looks=looks):
+    with world.untouched(reads=reads):
         world.wake_by(message)
         assert all(read["ConsistentRead"] for read in world.calls.to("dynamodb.GetItem"))
 
 
-def test_a_forged_message_does_no_more_than_look(world: World) -> None:
+def test_a_forged_message_changes_nothing(world: World) -> None:
     def check() -> None:
         before, started = statuses(), world.cloud.builds_in_codebuild()
-        for key in (f"build-{BUILD_UNDER_WAY}", f"service-{SERVICE}", f"deploy-{CURRENT}"):
-            world.cloud.wake(key)
+        for row_id in (f"build-{BUILD_UNDER_WAY}", f"service-{SERVICE}", f"deploy-{CURRENT}"):
+            world.cloud.wake(row_id)
         assert (statuses(), world.cloud.builds_in_codebuild()) == (before, started)
 
     in_a_copy(check)
 
 
-def test_events_of_other_projects_are_not_looked_into(world: World) -> None:
+def test_events_of_other_codebuild_projects_are_ignored(world: World) -> None:
     with world.untouched():
-        world.cloud.hear(codebuild_event("State", project="somebody-elses"))
+        world.cloud.hear(codebuild_event("State", project="other-project"))
         assert world.calls.counted == {}
 
 
-def test_an_event_that_is_played_again_changes_nothing(world: World) -> None:
+def test_a_replayed_event_changes_nothing(world: World) -> None:
     stream = world.cloud.build(BUILD)["log_path"].rpartition("/builds/")[2]
     event = codebuild_event("State", stream=stream)
     event |= {"replay-name": "last-week", "time": "2026-11-15T00:00:00Z"}
@@ -375,7 +375,7 @@ def test_an_event_that_is_played_again_changes_nothing(world: World) -> None:
         assert world.calls.counted == {"dynamodb.GetItem": 1}
 
 
-def test_properties_that_aws_adds_to_events_later_are_passed_over(world: World) -> None:
+def test_unknown_properties_of_an_event_are_ignored(world: World) -> None:
     def check() -> None:
         stream = world.cloud.build(BUILD_UNDER_WAY)["log_path"].rpartition("/builds/")[2]
         event = codebuild_event("State", stream=stream) | {"trace": {"id": 1}}
@@ -389,9 +389,9 @@ def test_properties_that_aws_adds_to_events_later_are_passed_over(world: World) 
     in_a_copy(check)
 
 
-def test_hostile_output_reaches_nobody_as_it_was_printed(world: World) -> None:
+def test_hostile_build_output_is_cleaned_before_it_is_shown(world: World) -> None:
     path, shown = f"/v1/cicd/builds/{BUILD}/logs", [line for _, line in LOG_LINES]
-    with world.untouched(looks=frozenset({"logs.GetLogEvents"})):
+    with world.untouched(reads=frozenset({"logs.GetLogEvents"})):
         answer, text = world.cloud.api.get(path), world.cloud.api.get(f"{path}?format=text")
     assert [line["message"] for line in answer.body["lines"]] == shown
     assert text.text == "".join(f"{line}\n" for line in shown)
@@ -402,5 +402,5 @@ def test_hostile_output_reaches_nobody_as_it_was_printed(world: World) -> None:
 
 
 def statuses() -> dict[str, str]:
-    """Of every job."""
+    """The status of every job, by job id."""
     return {name: row["status"] for name, row in rows("jobs").items()}

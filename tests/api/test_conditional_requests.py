@@ -1,4 +1,4 @@
-"""Whoever has a resource can ask if it is still the same, and gets it only if it is not."""
+"""Conditional requests: If-None-Match gets 304 while the resource is unchanged."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def released(cloud: Cloud) -> Api:
     return cloud.api
 
 
-def test_a_resource_that_did_not_change_is_not_sent_again(released: Api) -> None:
+def test_an_unchanged_resource_is_answered_with_304(released: Api) -> None:
     for path in RESOURCES:
         first = released.get(path)
         assert first.status == 200, first.text
@@ -40,12 +40,12 @@ def test_a_resource_that_did_not_change_is_not_sent_again(released: Api) -> None
 
 
 @pytest.mark.parametrize("sent", ["", '"x"', "W/x", "x", '"', "é", ",,", '""'])
-def test_a_tag_that_is_none_of_its_own_gets_the_resource(released: Api, sent: str) -> None:
+def test_an_unknown_or_malformed_tag_gets_the_resource(released: Api, sent: str) -> None:
     answer = released.get("/v1/services/1", headers={"If-None-Match": sent})
     assert (answer.status, answer.body["id"]) == (200, 1)
 
 
-def test_a_change_changes_the_tag(cloud: Cloud) -> None:
+def test_a_changed_resource_has_a_new_tag(cloud: Cloud) -> None:
     build = cloud.push(sha(1)).body["builds"][0]["build_id"]
     path = f"/v1/cicd/builds/{build}"
     before = cloud.api.get(path).headers["etag"]
@@ -55,13 +55,13 @@ def test_a_change_changes_the_tag(cloud: Cloud) -> None:
     assert after.headers["etag"] != before
 
 
-def test_lists_and_refusals_are_not_kept(released: Api) -> None:
-    stranger = released.as_holder_of("nobody")
+def test_lists_and_errors_have_no_tag_and_are_not_stored(released: Api) -> None:
+    anonymous = released.as_holder_of("unknown")
     for caller, path, status in [
         (released, "/v1/projects", 200),
         (released, "/v1/cicd/builds/1/logs", 200),
         (released, "/v1/projects/4711", 404),
-        (stranger, "/v1/projects/1", 401),
+        (anonymous, "/v1/projects/1", 401),
     ]:
         answer = caller.get(path, headers={"If-None-Match": "*"})
         assert answer.status == status

@@ -1,4 +1,4 @@
-"""A cursor goes on in the list that it came from, and in no other."""
+"""A cursor continues its own list and is refused by every other list."""
 
 import re
 
@@ -23,7 +23,7 @@ def query(**values: str) -> Request:
 
 
 @given(st.integers(1, MAX_ID))
-def test_a_cursor_is_read_as_it_was_written(number: int) -> None:
+def test_a_cursor_is_read_back_by_its_own_list_only(number: int) -> None:
     sent = query(cursor=cursors.seal(str(number), PROJECTS))
     read = parse_query(sent, (LIMIT, CURSOR), "/v1/projects")
     assert read.values == {"limit": 20, "cursor": number}
@@ -32,27 +32,29 @@ def test_a_cursor_is_read_as_it_was_written(number: int) -> None:
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_cursor_of_ours_or_an_error_of_ours(text: str) -> None:
+def test_any_text_that_is_not_a_cursor_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_query(query(cursor=text), (CURSOR,), "/v1/projects")
     assert (refused.value.code, refused.value.field) == ("invalid_cursor", "cursor")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
-def test_any_place_that_somebody_sealed_is_parsed_too(place: str) -> None:
+def test_a_forged_cursor_is_parsed_or_refused(position: str) -> None:
     for parameter in (CURSOR, LOG_CURSOR):
         try:
             read = parse_query(
-                query(cursor=cursors.seal(place, PROJECTS)), (parameter,), "/v1/projects"
+                query(cursor=cursors.seal(position, PROJECTS)), (parameter,), "/v1/projects"
             )
         except InvalidInput:
             continue
-        assert str(read.values["cursor"]) == (place.lstrip("0") if parameter is CURSOR else place)
+        assert str(read.values["cursor"]) == (
+            position.lstrip("0") if parameter is CURSOR else position
+        )
 
 
 @pytest.fixture
-def walks(api: Api, service: int, new_service: dict[str, object]) -> dict[str, str]:
-    """The first page's cursor of every kind of list, by the list's path and query."""
+def next_cursors(api: Api, service: int, new_service: dict[str, object]) -> dict[str, str]:
+    """The cursor after the first row of each kind of list, by the path and query of the list."""
     project = api.post("/v1/projects", {"name": "other"}).body["id"]
     api.post("/v1/projects/1/services", new_service | {"name": "second", "ecs_service": "second"})
     for name in ("third", "fourth"):
@@ -79,27 +81,30 @@ def walks(api: Api, service: int, new_service: dict[str, object]) -> dict[str, s
     return {path: page["next_cursor"] for path, page in pages.items()}
 
 
-def test_a_cursor_of_another_list_is_refused(api: Api, walks: dict[str, str]) -> None:
-    assert all(walks.values())
-    for of, cursor in walks.items():
-        for path in walks:
+def test_a_cursor_of_another_list_is_refused(api: Api, next_cursors: dict[str, str]) -> None:
+    assert all(next_cursors.values())
+    for own_list, cursor in next_cursors.items():
+        for path in next_cursors:
             answer = api.get(f"{path}&limit=2&cursor={cursor}")
-            if path == of:
+            if path == own_list:
                 assert answer.status == 200, path
             else:
-                assert (answer.status, answer.body["code"]) == (400, "invalid_cursor"), (of, path)
+                assert (answer.status, answer.body["code"]) == (400, "invalid_cursor"), (
+                    own_list,
+                    path,
+                )
                 assert answer.body["field"] == "cursor"
 
 
 def next_path(answer: Answer) -> str:
-    """Where the answer's Link leads."""
+    """The target of the answer's Link header."""
     link = re.fullmatch(r'<(\S+)>; rel="next"', answer.headers["link"])
     assert link is not None
     return link[1]
 
 
-def test_the_link_leads_through_the_list_with_the_query_it_came_with(
-    api: Api, walks: dict[str, str]
+def test_links_walk_the_whole_list_with_the_original_query(
+    api: Api, next_cursors: dict[str, str]
 ) -> None:
     answer = api.get("/v1/audit?service_id=1&limit=1")
     seen = answer.body["items"]
@@ -112,7 +117,7 @@ def test_the_link_leads_through_the_list_with_the_query_it_came_with(
     assert seen == api.get("/v1/audit?service_id=1").body["items"]
 
 
-def test_a_link_leads_back_through_the_gateways_stage(api: Api, walks: dict[str, str]) -> None:
+def test_a_link_contains_the_stage_of_the_gateway(api: Api, next_cursors: dict[str, str]) -> None:
     from app import app
 
     event = gateway_event("GET", "/v1/projects/{project_id}/services", project_id="1")
@@ -127,7 +132,7 @@ def test_a_link_leads_back_through_the_gateways_stage(api: Api, walks: dict[str,
     assert link.startswith("</api/v1/projects/1/services?limit=1&cursor=")
 
 
-def test_a_cursor_of_one_builds_log_is_refused_by_anothers(api: Api, service: int) -> None:
+def test_a_log_refuses_the_cursor_of_another_builds_log(api: Api, service: int) -> None:
     api.post(f"/v1/cicd/services/{service}/build", {})
     api.post(f"/v1/cicd/services/{service}/build", {})
     cursor = cursors.seal("f/123/s", cursors.name_of("/v1/cicd/builds/1/logs", {}))

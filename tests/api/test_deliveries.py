@@ -1,4 +1,4 @@
-"""The trace of deliveries: what came, which services it meant, and what said no."""
+"""The record of deliveries: their content, and the outcome and reason for each service."""
 
 import json
 from contextlib import suppress
@@ -31,7 +31,7 @@ def deliver(cloud: Cloud, payload: dict[str, Any], name: str, **headers: str) ->
     return cloud.api.post("/v1/webhooks/github", raw=body, headers=sent)
 
 
-def test_a_delivery_says_service_by_service_what_it_led_to(cloud: Cloud) -> None:
+def test_a_delivery_shows_the_outcome_for_each_service(cloud: Cloud) -> None:
     other = cloud.add_service("other", branch="develop")
     cloud.push(sha(1), delivery="d-1")
     assert shown(cloud, "d-1") == {
@@ -64,7 +64,7 @@ def test_a_delivery_says_service_by_service_what_it_led_to(cloud: Cloud) -> None
     }
 
 
-def test_a_redelivery_is_counted_and_names_the_build_of_the_first(cloud: Cloud) -> None:
+def test_a_redelivery_is_counted_and_names_the_first_build(cloud: Cloud) -> None:
     cloud.push(sha(1), delivery="d-1")
     cloud.advance(MINUTE)
     cloud.push(sha(1), delivery="d-1")
@@ -76,7 +76,7 @@ def test_a_redelivery_is_counted_and_names_the_build_of_the_first(cloud: Cloud) 
     assert delivery["last_received_at"] == "2026-11-22T00:01:00Z"
 
 
-def test_a_copy_under_another_id_names_the_build_of_the_first(cloud: Cloud) -> None:
+def test_the_same_push_under_another_id_names_the_first_build(cloud: Cloud) -> None:
     cloud.push(sha(1), delivery="d-1")
     cloud.push(sha(1), delivery="d-2")
     delivery = shown(cloud, "d-2")
@@ -85,7 +85,7 @@ def test_a_copy_under_another_id_names_the_build_of_the_first(cloud: Cloud) -> N
     assert delivery["services"][0]["reason"] == "this push had started its build before"
 
 
-def test_an_ignored_delivery_says_why_and_is_judged_again(cloud: Cloud) -> None:
+def test_an_ignored_delivery_shows_its_reason_and_can_be_redelivered(cloud: Cloud) -> None:
     cloud.push(sha(1), branch="develop", delivery="d-1")
     delivery = shown(cloud, "d-1")
     assert delivery["outcome"] == "ignored"
@@ -99,7 +99,7 @@ def test_an_ignored_delivery_says_why_and_is_judged_again(cloud: Cloud) -> None:
     assert delivery["services"][0]["reason"] == "a build was started"
 
 
-def test_an_ignored_delivery_that_comes_again_has_every_reason_there_was(cloud: Cloud) -> None:
+def test_redelivery_of_an_ignored_delivery_keeps_its_earlier_reasons(cloud: Cloud) -> None:
     cloud.push(sha(1), branch="other", delivery="d-1")
     cloud.change_service(branch="develop")
     cloud.push(sha(1), branch="other", delivery="d-1")
@@ -108,7 +108,7 @@ def test_an_ignored_delivery_that_comes_again_has_every_reason_there_was(cloud: 
     )
 
 
-def test_other_events_and_other_refs_leave_their_reason(cloud: Cloud) -> None:
+def test_other_events_and_tags_are_recorded_with_a_reason(cloud: Cloud) -> None:
     deliver(cloud, {"zen": "Keep it logically awesome."}, "d-ping", **{"X-GitHub-Event": "ping"})
     deliver(cloud, push_payload(ref="refs/tags/v1"), "d-tag")
     assert shown(cloud, "d-ping")["reason"] == "nothing is done for the event ping"
@@ -116,7 +116,7 @@ def test_other_events_and_other_refs_leave_their_reason(cloud: Cloud) -> None:
     assert shown(cloud, "d-tag")["reason"] == "refs/tags/v1 is not a branch"
 
 
-def test_what_is_not_signed_or_cannot_be_read_leaves_nothing(cloud: Cloud) -> None:
+def test_unsigned_and_unreadable_deliveries_are_not_recorded(cloud: Cloud) -> None:
     body = json.dumps(push_payload()).encode()
     unsigned = {**delivery_headers(body, delivery="d-1"), "X-Hub-Signature-256": "sha256=00"}
     assert cloud.api.post("/v1/webhooks/github", raw=body, headers=unsigned).status == 401
@@ -125,7 +125,7 @@ def test_what_is_not_signed_or_cannot_be_read_leaves_nothing(cloud: Cloud) -> No
     assert cloud.api.get(f"{PATH}/d-1").status == 404
 
 
-def test_deliveries_are_listed_the_last_received_first(cloud: Cloud) -> None:
+def test_the_last_received_delivery_is_listed_first(cloud: Cloud) -> None:
     for number in (1, 2, 3):
         cloud.push(sha(number), delivery=f"d-{number}")
         cloud.advance(1)
@@ -137,9 +137,7 @@ def test_deliveries_are_listed_the_last_received_first(cloud: Cloud) -> None:
     assert first["items"][0] == shown(cloud, "d-1")
 
 
-def test_a_delivery_is_forgotten_after_thirty_days_though_its_row_is_still_there(
-    cloud: Cloud,
-) -> None:
+def test_a_delivery_expires_after_thirty_days_even_if_its_row_still_exists(cloud: Cloud) -> None:
     cloud.push(sha(1), delivery="d-1")
     cloud.advance(30 * DAY)
     assert cloud.api.get(f"{PATH}/d-1").status == 404
@@ -147,7 +145,7 @@ def test_a_delivery_is_forgotten_after_thirty_days_though_its_row_is_still_there
     assert "delivery:all:d-1" in rows("receipts")
 
 
-def test_a_push_that_is_older_than_what_is_remembered_builds_nothing(cloud: Cloud) -> None:
+def test_a_push_older_than_thirty_days_builds_nothing(cloud: Cloud) -> None:
     cloud.push(sha(1), delivery="d-1")
     cloud.advance(31 * DAY)
     answer = cloud.push(sha(1), delivery="d-1")
@@ -157,37 +155,39 @@ def test_a_push_that_is_older_than_what_is_remembered_builds_nothing(cloud: Clou
 
 
 @pytest.mark.parametrize("ahead", [DAY + 1, 253_402_300_799 - int(MIDNIGHT)])
-def test_a_push_of_the_future_builds_nothing_and_can_be_shown(cloud: Cloud, ahead: int) -> None:
-    """It would be the newest push for as long."""
+def test_a_push_dated_in_the_future_builds_nothing_and_can_be_shown(
+    cloud: Cloud, ahead: int
+) -> None:
+    """Otherwise it would stay the newest push of its branch until that time."""
     answer = cloud.push(sha(1), delivery="d-1", pushed_at=int(MIDNIGHT) + ahead)
     assert answer.body["ignored"] == "it says that it was pushed in the future; push again"
     assert rows("jobs") == {}
     assert shown(cloud, "d-1") == cloud.api.get(PATH).body["items"][0]
 
 
-def test_a_time_that_no_date_can_show_is_no_time(cloud: Cloud) -> None:
+def test_a_push_dated_in_the_year_10000_is_refused(cloud: Cloud) -> None:
     answer = cloud.push(sha(1), pushed_at=253_402_300_800)
     assert (answer.status, answer.body["field"]) == (400, "repository.pushed_at")
 
 
-def test_a_record_that_is_full_stops_no_build(cloud: Cloud) -> None:
-    """Whoever signs with a secret of their own writes in it too, and may write much."""
+def test_a_full_delivery_record_does_not_stop_a_build(cloud: Cloud) -> None:
+    """A team with its own webhook secret also writes to this record, and could fill it."""
     reason = "x" * 900
     for first in range(0, MAX_VERDICTS + 99, 99):
         several = range(first, first + 99)
         verdicts = [Verdict(1, 1, Outcome.IGNORED, f"{reason}{number}") for number in several]
-        whole = note_delivery("d-1", {"event": "push"}, verdicts, replace=True)[0]
+        write = note_delivery("d-1", {"event": "push"}, verdicts, replace=True)[0]
         with suppress(ConditionFailed):
-            commit(whole)
+            commit(write)
     answer = cloud.push(sha(1), delivery="d-1")
     assert (answer.status, len(answer.body["builds"])) == (202, 1)
     assert list(rows("jobs")) == ["build-1"]
     assert len(rows("receipts")["delivery:all:d-1"]["verdicts"]) == 3 * 99
-    (said,) = rows("receipts")[f"delivery:service-{cloud.service_id}:d-1"]["verdicts"]
-    assert json.loads(said)["build_id"] == 1
+    (verdict,) = rows("receipts")[f"delivery:service-{cloud.service_id}:d-1"]["verdicts"]
+    assert json.loads(verdict)["build_id"] == 1
 
 
-def test_a_copy_of_a_push_that_built_for_who_has_left_says_so(cloud: Cloud) -> None:
+def test_a_duplicate_push_explains_that_its_services_have_left(cloud: Cloud) -> None:
     build = cloud.push(sha(1), delivery="d-1").body["builds"][0]["job_id"]
     cloud.api.post(f"/v1/cicd/jobs/{build}/cancel")
     cloud.change_service(git_url="https://github.com/Ada/other.git")
@@ -197,7 +197,7 @@ def test_a_copy_of_a_push_that_built_for_who_has_left_says_so(cloud: Cloud) -> N
     assert delivery["reason"] == "it had started builds of services that do not follow it any more"
 
 
-def test_builds_and_their_trace_are_written_together_or_not_at_all(
+def test_builds_and_the_record_of_their_delivery_are_written_together(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     trouble.refuse("dynamodb.TransactWriteItems", "ThrottlingException")
@@ -207,11 +207,11 @@ def test_builds_and_their_trace_are_written_together_or_not_at_all(
 
 
 @pytest.mark.parametrize("name", ["none", "d-1/x", "%00", "x" * 200])
-def test_a_delivery_that_there_is_not_is_not_found(cloud: Cloud, name: str) -> None:
+def test_a_missing_delivery_is_not_found(cloud: Cloud, name: str) -> None:
     assert cloud.api.get(f"{PATH}/{name}").status in {403, 404}
 
 
-def test_an_id_that_no_delivery_can_have_is_not_looked_for(
+def test_an_impossible_delivery_id_is_404_without_a_read(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DynamoDB refuses keys of more than 2,048 bytes ("Constraints in Amazon DynamoDB")."""

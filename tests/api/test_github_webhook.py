@@ -1,4 +1,4 @@
-"""GitHub's deliveries: who is believed, and what each one leads to."""
+"""GitHub's deliveries: signatures, and the build that a push starts."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ PATH = "/v1/webhooks/github"
 def deliver(
     api: Api, payload: Any = None, *, raw: bytes | None = None, **headers: str | None
 ) -> Answer:
-    """Deliver a payload; headers are named with _ for -, and None leaves one out."""
+    """Deliver a payload. Header names have _ for -, and None leaves a header out."""
     body = raw if raw is not None else json.dumps(payload or push_payload()).encode()
     changed = {name.replace("_", "-"): value for name, value in headers.items()}
     return api.request("POST", PATH, raw=body, headers={**delivery_headers(body), **changed})
@@ -39,7 +39,7 @@ def test_a_delivery_without_a_valid_signature_is_refused(api: Api, service: int)
         assert (answer.status, answer.body["code"]) == (401, "bad_signature")
 
 
-def test_without_a_configured_secret_nothing_is_accepted(
+def test_without_a_configured_secret_every_delivery_is_refused(
     api: Api, service: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WEBHOOK_SECRET", "")
@@ -69,7 +69,7 @@ def test_a_push_starts_a_build_of_the_pushed_commit(api: Api, service: int) -> N
     assert build["image_tag"] == f"myapp:master-{SHA[:12]}-1"
 
 
-def test_headers_are_read_whatever_the_case_of_their_names(api: Api, service: int) -> None:
+def test_the_names_of_headers_are_case_insensitive(api: Api, service: int) -> None:
     body = json.dumps(push_payload()).encode()
     lower = {name.lower(): value for name, value in delivery_headers(body).items()}
     headers = {**lower, "Authorization": None, "Content-Type": None}

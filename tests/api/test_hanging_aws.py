@@ -1,4 +1,4 @@
-"""AWS that is slow, or never says a word: the caller hears it before hanging up."""
+"""If AWS is slow or silent, the caller gets an answer before its own timeout."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from tests.support.client import Answer
 from tests.support.embedded import Cloud, sha
 from tests.support.fixtures import HTTP_SECONDS
 
-ASK = """
+DELIVERY_SCRIPT = """
 import json, sys, time
 from chalice.test import Client
 from app import app
@@ -39,7 +39,7 @@ with Client(app) as client:
 """
 
 
-def test_a_delivery_is_answered_long_before_github_hangs_up() -> None:
+def test_a_delivery_is_answered_before_the_timeout_of_github() -> None:
     """GitHub waits ten seconds ("Handling failed webhook deliveries")."""
     status, seconds, answer = deliver()
     assert (status, answer["code"]) == (503, "unavailable")
@@ -47,20 +47,20 @@ def test_a_delivery_is_answered_long_before_github_hangs_up() -> None:
     assert seconds < 8
 
 
-def test_a_secret_that_nobody_hands_out_is_a_refusal_before_github_hangs_up() -> None:
+def test_an_unreadable_secret_is_a_503_before_the_timeout_of_github() -> None:
     status, seconds, answer = deliver(WEBHOOK_SECRET="secretsmanager:slipway/webhook")
     assert (status, answer["code"]) == (503, "unavailable")
     assert seconds < 9
 
 
 def deliver(**environment: str) -> tuple[int, float, Any]:
-    """A delivery to a new process whose AWS is silent: status, seconds and body of the answer."""
+    """Deliver to a new process with a silent AWS; status, seconds and body of the answer."""
     body = json.dumps(push_payload()).encode()
     headers = {name: value for name, value in delivery_headers(body).items() if value is not None}
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         done = subprocess.run(
-            [sys.executable, "-c", ASK],
+            [sys.executable, "-c", DELIVERY_SCRIPT],
             input=json.dumps({"headers": headers, "body": body.decode()}),
             env=os.environ | {"AWS_ENDPOINT_URL": endpoint} | environment,
             cwd=Path(__file__).parents[2],
@@ -74,13 +74,16 @@ def deliver(**environment: str) -> tuple[int, float, Any]:
 
 
 class HangingAws:
-    """AWS that hangs from some call on, begun at the last moment; its seconds pass only here."""
+    """AWS hangs after `hangs_from` calls; each hanging call begins when the budget ends.
+
+    The seconds are simulated: no test waits for them.
+    """
 
     TRY = CONNECT_TIMEOUT + READ_TIMEOUT
-    PAUSE = 1.0  # botocore's longest before a second try (its "Retries" guide, standard mode)
+    PAUSE = 1.0  # botocore's longest before the second try (its "Retries" guide, standard mode)
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, hangs_from: int, late: bool) -> None:
-        """With `late` the first of those calls is answered in the end, by its second try."""
+        """With `late`, the second try of the first hanging call gets an answer."""
         self.seconds = 0.0
         self.calls = 0
         original: Any = vars(Endpoint)["_get_response"]
@@ -107,35 +110,35 @@ class HangingAws:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["never answers", "answers late"])
-@pytest.mark.parametrize("what", ["push", "build", "deploy", "rollback", "cancel", "change"])
-def test_wherever_aws_begins_to_hang_there_is_an_answer_within_nine_seconds(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, what: str, late: bool
+@pytest.mark.parametrize("action", ["push", "build", "deploy", "rollback", "cancel", "change"])
+def test_every_request_is_answered_within_nine_seconds_if_aws_hangs(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, action: str, late: bool
 ) -> None:
     cloud.release(1)
     cloud.release(2)
     image = cloud.build(1)["image_tag"]
     cloud.ask_for_build()
-    cloud.advance(2 * 3600)  # that a token is used is noted once an hour
+    cloud.advance(2 * 3600)  # each request now also records the use of the token
     path = f"/v1/cicd/services/{cloud.service_id}"
-    ask: Callable[[], Answer] = {
+    send: Callable[[], Answer] = {
         "push": lambda: cloud.push(sha(3)),
         "build": lambda: cloud.api.post(f"{path}/build", {}),
         "deploy": lambda: cloud.api.post(f"{path}/deploy", {"image_tag": image}),
         "rollback": lambda: cloud.api.post(f"{path}/rollback", {}),
         "cancel": lambda: cloud.api.post("/v1/cicd/jobs/build-3/cancel"),
         "change": lambda: cloud.api.patch(f"/v1/services/{cloud.service_id}", {"branch": "x"}),
-    }[what]
+    }[action]
 
     def trial(hangs_from: int) -> list[float]:
         aws = HangingAws(monkeypatch, hangs_from=hangs_from, late=late)
-        status = ask().status
+        status = send().status
         assert status in {200, 202} if aws.calls <= hangs_from else status in {200, 202, 503}
         return [aws.calls, aws.seconds]
 
     for hangs_from in range(20):
-        told = forked(partial(trial, hangs_from))
-        assert not told.trouble, told.trouble
-        calls, seconds = told.answer
+        outcome = forked(partial(trial, hangs_from))
+        assert not outcome.trouble, outcome.trouble
+        calls, seconds = outcome.answer
         assert seconds <= 9
         if calls <= hangs_from:
             break

@@ -1,11 +1,11 @@
-"""The list of jobs: what is going on, and what went on, whatever its type."""
+"""The list of jobs: builds and deployments, running and ended."""
 
 from typing import Any
 
 from tests.support.embedded import Cloud, sha
 
 
-def names(cloud: Cloud, query: str = "") -> list[str]:
+def job_ids(cloud: Cloud, query: str = "") -> list[str]:
     return [job["id"] for job in page(cloud, query)["items"]]
 
 
@@ -15,15 +15,15 @@ def page(cloud: Cloud, query: str = "") -> Any:
     return answer.body
 
 
-def test_builds_and_deployments_are_one_history_newest_first(cloud: Cloud) -> None:
+def test_builds_and_deployments_are_listed_together_newest_first(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.advance(1)
     cloud.push(sha(2))
-    assert names(cloud) == ["build-2", "deploy-1", "build-1"]
+    assert job_ids(cloud) == ["build-2", "deploy-1", "build-1"]
     assert page(cloud)["items"][1] == cloud.job("deploy-1")
 
 
-def test_what_was_accepted_within_one_second_is_on_one_page_or_the_next(cloud: Cloud) -> None:
+def test_jobs_of_the_same_second_are_each_on_exactly_one_page(cloud: Cloud) -> None:
     wanted = [f"build-{cloud.ask_for_build()}" for _ in range(5)]
     seen: list[str] = []
     cursor = ""
@@ -39,12 +39,12 @@ def test_what_was_accepted_within_one_second_is_on_one_page_or_the_next(cloud: C
 def test_jobs_are_listed_by_type_and_status(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.push(sha(2))
-    assert names(cloud, "?type=deploy") == ["deploy-1"]
-    assert names(cloud, "?status=queued") == ["build-2"]
-    assert names(cloud, "?type=deploy&status=queued") == []
+    assert job_ids(cloud, "?type=deploy") == ["deploy-1"]
+    assert job_ids(cloud, "?status=queued") == ["build-2"]
+    assert job_ids(cloud, "?type=deploy&status=queued") == []
 
 
-def test_a_type_or_status_that_there_is_not_is_refused(cloud: Cloud) -> None:
+def test_an_unknown_type_or_status_is_refused(cloud: Cloud) -> None:
     for name, word in (("type", "test"), ("status", "building")):
         answer = cloud.api.get(f"/v1/cicd/jobs?{name}={word}")
         assert (answer.status, answer.body["field"]) == (400, name)

@@ -1,4 +1,4 @@
-"""What is logged names the request, message or event it belongs to, and gives nothing away."""
+"""Log lines name their request, message or event, and contain no secrets."""
 
 import logging
 from types import SimpleNamespace
@@ -14,12 +14,12 @@ from tests.support.embedded import Cloud, sha
 from tests.support.events import codebuild_event, schedule_event
 from tests.support.sdk import Trouble
 
-# What logging itself puts on every record.
+# The attributes that the logging module sets on every record.
 PLAIN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """Our records as Lambda's JSON format shows them."""
+    """Slipway's records, with the fields of Lambda's JSON format."""
     return [
         {
             "level": record.levelname,
@@ -33,11 +33,11 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def level(caplog: pytest.LogCaptureFixture) -> None:
-    """As in Lambda, where INFO is kept."""
+    """Keep INFO, as Lambda does."""
     caplog.set_level(logging.INFO, logger="slipway")
 
 
-def test_a_change_and_a_refusal_are_logged_under_the_request_s_id(
+def test_changes_and_errors_are_logged_with_the_request_id(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     api.post("/v1/projects", {"name": "shop"}, headers={"X-Request-Id": "mine-1"})
@@ -53,7 +53,7 @@ def test_a_change_and_a_refusal_are_logged_under_the_request_s_id(
     ]
 
 
-def test_what_is_logged_deep_inside_has_the_request_s_id(
+def test_warnings_inside_a_request_have_its_request_id(
     cloud: Cloud, trouble: Trouble, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.clear()
@@ -66,7 +66,7 @@ def test_what_is_logged_deep_inside_has_the_request_s_id(
     ]
 
 
-def test_a_trigger_s_lines_name_its_message_or_event(
+def test_the_log_lines_of_a_trigger_name_its_message_or_event(
     cloud: Cloud,
     trouble: Trouble,
     monkeypatch: pytest.MonkeyPatch,
@@ -92,7 +92,7 @@ def test_a_trigger_s_lines_name_its_message_or_event(
         assert {line[field] for line in logged[name]} == {value}
 
 
-def test_a_bug_s_line_has_the_request_s_id_and_the_traceback(
+def test_a_bug_is_logged_with_the_request_id_and_the_traceback(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("chalicelib.api.views.project", None)
@@ -103,16 +103,16 @@ def test_a_bug_s_line_has_the_request_s_id_and_the_traceback(
     assert {line["request_id"] for line in lines(caplog)} == {vars(bug)["request_id"]}
 
 
-def test_no_line_gives_away_a_token_a_secret_or_a_body(
+def test_no_log_line_contains_a_token_a_secret_or_a_body(
     api: Api, service: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="slipway")
     marked = {"name": "hidden-body", "hidden-body": 1}
     made = api.post("/v1/tokens", {"name": "ci", "role": "viewer"}).body["token"]
-    stranger = api.as_holder_of("slw_hidden-token")
+    anonymous = api.as_holder_of("slw_hidden-token")
     push = b'{"hidden-body": NaN}'
     for answer in (
-        stranger.post("/v1/projects", marked),
+        anonymous.post("/v1/projects", marked),
         api.as_holder_of(made).post("/v1/projects", marked),
         api.post("/v1/projects", marked),
         api.post("/v1/projects", raw=b'{"hidden-body'),
@@ -123,7 +123,7 @@ def test_no_line_gives_away_a_token_a_secret_or_a_body(
         api.post(f"/v1/cicd/services/{service}/build", {"git_url": "https://u:hidden-token@x/y"}),
     ):
         assert 400 <= answer.status < 500, answer.text
-    said = caplog.text + str(lines(caplog))
+    logged = caplog.text + str(lines(caplog))
     assert len(lines(caplog)) > 9
     for secret in (api.token, made, WEBHOOK_SECRET, "hidden"):
-        assert secret not in said
+        assert secret not in logged

@@ -22,7 +22,7 @@ DELIVERY = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 
 
 @pytest.mark.parametrize("name", ["openapi.json", "docs.html"])
-def test_the_served_files_are_what_the_routes_declare(name: str) -> None:
+def test_the_served_files_match_the_routes(name: str) -> None:
     same = (SERVED / name).read_text() == rendered()[name]
     assert same, f"{name} is stale: run `make openapi` and commit it"
 
@@ -35,12 +35,12 @@ def test_the_document_is_valid_openapi_3_1(api: Api) -> None:
     validate(DOCUMENT)
 
 
-def test_it_describes_every_route_and_no_other() -> None:
+def test_the_document_describes_every_route_and_no_other() -> None:
     described = {(method, path) for method, path, _ in OPERATIONS.values()}
     assert described == {(m, path) for path, methods in app.routes.items() for m in methods}
 
 
-def test_it_says_which_routes_need_no_token_and_which_fields_are_required() -> None:
+def test_the_document_marks_public_routes_and_required_fields() -> None:
     public = {name for name, (_, _, each) in OPERATIONS.items() if each.get("security") == []}
     assert public == {"get_health", "get_openapi", "get_docs", "receive_github"}
     schemas = DOCUMENT["components"]["schemas"]
@@ -53,7 +53,7 @@ def test_it_says_which_routes_need_no_token_and_which_fields_are_required() -> N
     ]
 
 
-def test_it_says_what_github_sends_and_gets() -> None:
+def test_the_document_describes_githubs_request_and_its_answers() -> None:
     operation = OPERATIONS["receive_github"][2]
     assert [each["name"] for each in operation["parameters"]] == [
         "X-Hub-Signature-256",
@@ -64,13 +64,13 @@ def test_it_says_what_github_sends_and_gets() -> None:
     assert {"200", "202", "400", "401", "413", "415", "503"} <= set(operation["responses"])
 
 
-def test_it_says_that_build_args_are_not_for_secrets() -> None:
+def test_the_document_warns_that_build_args_are_not_for_secrets() -> None:
     for name in ("ServiceSettings", "ServiceChanges", "NewBuild"):
         schema = DOCUMENT["components"]["schemas"][name]
         assert "Not for secrets" in str(schema["properties"]["build_args"])
 
 
-def test_it_lists_the_statuses_and_headers_of_an_operation() -> None:
+def test_the_document_lists_the_statuses_and_headers_of_an_operation() -> None:
     def responses(name: str) -> dict[str, set[str]]:
         return {
             status: set(each["headers"]) - {"X-Request-Id"} if "headers" in each else set()
@@ -99,7 +99,7 @@ def _bodies(operation: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def world(cloud: Cloud) -> Cloud:
-    """A cloud in which all that the examples speak of is there."""
+    """A cloud with every object that the examples refer to."""
     for number in (1, 2):
         cloud.ask_for_build(git_ref="master")
         cloud.settle()
@@ -116,8 +116,8 @@ def world(cloud: Cloud) -> Cloud:
     return cloud
 
 
-def test_every_example_works_as_it_stands(world: Cloud) -> None:
-    played = 0
+def test_every_example_works_unchanged(world: Cloud) -> None:
+    sent = 0
     for name, (method, path, operation) in sorted(OPERATIONS.items(), key=lambda each: each[1][0]):
         for parameter in operation.get("parameters", []):
             if parameter.get("in") == "path":
@@ -126,11 +126,11 @@ def test_every_example_works_as_it_stands(world: Cloud) -> None:
             answer = _send(world.api, method, path, example)
             assert answer.status < 300, (name, example, answer.text)
             _check_documented(answer, operation)
-            played += 1
+            sent += 1
             if name in {"deploy", "roll_back"}:
                 world.settle()
                 world.finish_rollout()
-    assert played > len(OPERATIONS)
+    assert sent > len(OPERATIONS)
 
 
 def _send(api: Api, method: str, path: str, example: Any) -> Answer:
@@ -158,7 +158,7 @@ def test_every_body_has_an_example() -> None:
             assert _bodies(operation), name
 
 
-def test_the_page_shows_every_operation_and_loads_nothing(api: Api) -> None:
+def test_the_page_shows_every_operation_and_loads_no_other_file(api: Api) -> None:
     answer = api.get("/docs", headers={"Authorization": None})
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     policy = answer.headers["content-security-policy"]

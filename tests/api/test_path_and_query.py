@@ -1,4 +1,4 @@
-"""Whatever stands in a path is read, or refused with an error of ours."""
+"""Any text in a path is parsed as an id, or refused with one of Slipway's errors."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from chalicelib.errors import InvalidInput, NotFound
 
 
 @given(st.text(max_size=40))
-def test_any_text_in_a_path_is_an_id_or_an_error_of_ours(text: str) -> None:
+def test_any_text_in_a_path_is_an_id_or_is_refused(text: str) -> None:
     try:
         number = parse_id(text)
     except (InvalidInput, NotFound):

@@ -17,7 +17,7 @@ from tests.support.client import Api
 DIGEST = "sha256:" + "a" * 64
 
 
-def a_deployment(service: int, number: int, **columns: Any) -> Deployment:
+def create_deployment(service: int, number: int, **columns: Any) -> Deployment:
     standard = {
         "status": DeploymentStatus.QUEUED,
         "image_tag": f"main-{number}",
@@ -42,8 +42,8 @@ def a_deployment(service: int, number: int, **columns: Any) -> Deployment:
     return row
 
 
-def a_built_build(api: Api, service: int) -> Build:
-    """A build that succeeded, as the pipeline leaves it."""
+def create_successful_build(api: Api, service: int) -> Build:
+    """Create a successful build, with the row that the pipeline would write."""
     number = api.post(f"/v1/cicd/services/{service}/build", {}).body["build_id"]
     commit(change(get_build(number), status=BuildStatus.BUILDING))
     build = get_build(number)
@@ -54,8 +54,8 @@ def a_built_build(api: Api, service: int) -> Build:
     return get_build(number)
 
 
-def a_pushed_image(tag: str) -> str:
-    """An image in ECR, as a build would have pushed it; its digest."""
+def push_image(tag: str) -> str:
+    """Push an image to ECR as a build does; its digest."""
     ecr = aws_client("ecr")
     ecr.create_repository(repositoryName="myapp")
     answer = ecr.put_image(
@@ -79,7 +79,7 @@ def test_a_project_is_created_shown_and_listed(api: Api) -> None:
     assert (again.status, again.body["code"]) == (409, "name_taken")
 
 
-def test_a_list_is_walked_newest_first_to_its_end(api: Api) -> None:
+def test_the_pages_of_a_list_have_every_row_newest_first(api: Api) -> None:
     for number in range(5):
         api.post("/v1/projects", {"name": f"p{number}"})
     seen, path = [], "/v1/projects?limit=2"
@@ -91,7 +91,7 @@ def test_a_list_is_walked_newest_first_to_its_end(api: Api) -> None:
     assert seen == [5, 4, 3, 2, 1]
 
 
-def test_a_service_starts_with_sensible_settings(api: Api, project: int) -> None:
+def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
     body = {
         "name": "web",
         "git_url": "https://github.com/Codertocat/Hello-World",
@@ -132,11 +132,11 @@ def test_a_service_starts_with_sensible_settings(api: Api, project: int) -> None
     }
 
 
-def test_a_service_of_no_project_is_404(api: Api, new_service: dict[str, Any]) -> None:
+def test_a_new_service_in_a_missing_project_is_404(api: Api, new_service: dict[str, Any]) -> None:
     assert api.post("/v1/projects/9/services", new_service).status == 404
 
 
-def test_a_service_is_changed_in_what_is_named_alone(api: Api, service: int) -> None:
+def test_a_patch_of_a_service_changes_only_the_given_fields(api: Api, service: int) -> None:
     before = api.get(f"/v1/services/{service}").body
     changed = api.patch(f"/v1/services/{service}", {"branch": "next", "auto_deploy": True})
     assert changed.status == 200
@@ -148,7 +148,7 @@ def test_a_service_is_changed_in_what_is_named_alone(api: Api, service: int) -> 
     assert gone.body["ecs_service"] is None
 
 
-def test_a_build_of_which_nothing_is_said_is_as_the_service_says(api: Api, service: int) -> None:
+def test_a_build_without_a_ref_builds_the_branch_of_the_service(api: Api, service: int) -> None:
     answer = api.post(f"/v1/cicd/services/{service}/build", {})
     assert answer.status == HTTPStatus.ACCEPTED
     assert api.get("/v1/cicd/builds/1").body["git_ref"] == "master"
@@ -168,8 +168,8 @@ def test_a_branch_and_an_image_repository_may_be_written_in_full(
 def test_a_deleted_service_is_404_and_its_history_stays_readable(
     api: Api, project: int, service: int
 ) -> None:
-    a_built_build(api, service)
-    a_deployment(service, 1)
+    create_successful_build(api, service)
+    create_deployment(service, 1)
     assert api.delete(f"/v1/services/{service}").status == 204
     assert api.get(f"/v1/services/{service}").status == 404
     for work in ("build", "deploy", "rollback"):
@@ -184,7 +184,7 @@ def test_a_deleted_service_is_404_and_its_history_stays_readable(
         assert [row["id"] for row in listed] == [1]
 
 
-def test_a_build_is_accepted_as_the_service_says(api: Api, service: int) -> None:
+def test_a_build_has_the_settings_of_its_service(api: Api, service: int) -> None:
     answer = api.post(f"/v1/cicd/services/{service}/build", {})
     assert answer.status == HTTPStatus.ACCEPTED
     assert answer.body == {"build_id": 1, "job_id": "build-1", "status": "queued"}
@@ -212,7 +212,7 @@ def test_a_build_is_accepted_as_the_service_says(api: Api, service: int) -> None
     assert queue["Messages"][0]["Body"] == '{"v": 1, "reconcile": "build-1"}'
 
 
-def test_a_build_may_differ_from_its_service(api: Api, service: int) -> None:
+def test_a_build_request_may_override_the_settings_of_the_service(api: Api, service: int) -> None:
     body = {
         "git_url": "https://github.com/codertocat/hello-world",
         "git_ref": SHA.upper(),
@@ -230,7 +230,7 @@ def test_a_build_may_differ_from_its_service(api: Api, service: int) -> None:
 
 
 def test_builds_are_listed_by_status(api: Api, service: int) -> None:
-    a_built_build(api, service)
+    create_successful_build(api, service)
     api.post(f"/v1/cicd/services/{service}/build", {})
 
     def ids(query: str) -> list[int]:
@@ -242,8 +242,8 @@ def test_builds_are_listed_by_status(api: Api, service: int) -> None:
     assert ids("?status=failed") == []
 
 
-def test_a_job_is_its_build_or_deployment_in_other_words(api: Api, service: int) -> None:
-    a_built_build(api, service)
+def test_a_job_shows_the_state_of_its_build_or_deployment(api: Api, service: int) -> None:
+    create_successful_build(api, service)
     job = api.get("/v1/cicd/jobs/build-1").body
     assert (job["id"], job["type"], job["status"], job["progress"]) == (
         "build-1",
@@ -252,14 +252,14 @@ def test_a_job_is_its_build_or_deployment_in_other_words(api: Api, service: int)
         100,
     )
     assert (job["build_id"], job["deployment_id"], job["service_id"]) == (1, None, service)
-    a_deployment(service, 7, status=DeploymentStatus.SUPERSEDED)
+    create_deployment(service, 7, status=DeploymentStatus.SUPERSEDED)
     job = api.get("/v1/cicd/jobs/deploy-7").body
     assert (job["type"], job["status"], job["deployment_id"]) == ("deploy", "cancelled", 7)
 
 
 def test_a_build_of_the_service_is_deployed_by_its_tag(api: Api, service: int) -> None:
-    build = a_built_build(api, service)
-    digest = a_pushed_image(build.image_tag)
+    build = create_successful_build(api, service)
+    digest = push_image(build.image_tag)
     commit(change(build, image_digest=digest))
     body = {"image_tag": f"myapp:{build.image_tag}", "reason": "<script>alert(1)</script>"}
     answer = api.post(f"/v1/cicd/services/{service}/deploy", body)
@@ -276,7 +276,7 @@ def test_a_build_of_the_service_is_deployed_by_its_tag(api: Api, service: int) -
 
 
 def test_an_image_that_does_not_exist_cannot_be_deployed(api: Api, service: int) -> None:
-    a_pushed_image("other")
+    push_image("other")
     answer = api.post(f"/v1/cicd/services/{service}/deploy", {"image_tag": "myapp:main-deadbee"})
     assert (answer.status, answer.body["code"]) == (404, "image_not_found")
 
@@ -290,11 +290,11 @@ def test_a_service_without_a_target_cannot_be_deployed(api: Api, service: int) -
 
 
 def test_a_deployment_by_digest_shows_the_digest(api: Api, service: int) -> None:
-    a_deployment(service, 1, image_tag="")
+    create_deployment(service, 1, image_tag="")
     assert api.get("/v1/cicd/deployments/1").body["image_tag"] == f"myapp@{DIGEST}"
 
 
-def test_with_nothing_to_go_back_to_a_rollback_says_so_before_and_after(
+def test_without_an_earlier_release_preview_and_rollback_say_the_same(
     api: Api, service: int
 ) -> None:
     path = f"/v1/cicd/services/{service}/rollback"
@@ -305,11 +305,11 @@ def test_with_nothing_to_go_back_to_a_rollback_says_so_before_and_after(
     assert answer.body["detail"] == preview.body["reason"]
 
 
-def test_a_rollback_goes_where_its_preview_said(api: Api, service: int) -> None:
-    digest = a_pushed_image("main-1")
+def test_a_rollback_restores_the_target_of_its_preview(api: Api, service: int) -> None:
+    digest = push_image("main-1")
     done = {"status": DeploymentStatus.SUCCESS, "progress": 100, "task_definition": "arn:1"}
-    a_deployment(service, 101, image_digest=digest, **done)
-    a_deployment(service, 102, image_digest=digest, rollback_to=101, **done)
+    create_deployment(service, 101, image_digest=digest, **done)
+    create_deployment(service, 102, image_digest=digest, rollback_to=101, **done)
     commit(change(Service.get(service), current=102))
     path = f"/v1/cicd/services/{service}/rollback"
     assert api.get(path).body["target"]["id"] == 101
@@ -325,7 +325,7 @@ def test_a_rollback_goes_where_its_preview_said(api: Api, service: int) -> None:
 
 @pytest.fixture
 def log(api: Api, service: int) -> str:
-    """The path of a running build's log of three lines."""
+    """A running build with three lines of log; the path of the log."""
     api.post(f"/v1/cicd/services/{service}/build", {})
     logs, stream = (
         aws_client("logs"),
@@ -363,7 +363,7 @@ def test_a_build_without_output_has_an_empty_log(api: Api, service: int) -> None
     assert answer.headers["retry-after"] == "2"
 
 
-def test_a_running_builds_log_is_followed_by_its_cursor(api: Api, log: str) -> None:
+def test_the_log_of_a_running_build_is_followed_by_its_cursor(api: Api, log: str) -> None:
     first = api.get(f"{log}?limit=2")
     assert [line["message"] for line in first.body["lines"]] == ["#1 load", "red ***"]
     assert first.body["lines"][0]["timestamp"].endswith(".000Z")
@@ -374,7 +374,7 @@ def test_a_running_builds_log_is_followed_by_its_cursor(api: Api, log: str) -> N
     assert (third["lines"], third["complete"]) == ([], False)
 
 
-def test_an_ended_builds_log_is_complete_once_all_of_it_was_read(api: Api, log: str) -> None:
+def test_the_log_of_an_ended_build_is_complete_after_its_last_line(api: Api, log: str) -> None:
     finish_build()
     first = api.get(log)
     assert (len(first.body["lines"]), first.body["complete"]) == (3, False)
@@ -391,7 +391,7 @@ def test_a_log_can_be_read_as_plain_text(api: Api, log: str) -> None:
     assert (rest["lines"], rest["next_cursor"]) == ([], answer.headers["x-next-cursor"])
 
 
-def test_the_webhooks_secret_is_in_no_page_of_a_log(api: Api, log: str) -> None:
+def test_no_page_of_a_log_contains_the_webhook_secret(api: Api, log: str) -> None:
     logs = aws_client("logs")
     stream = {"logGroupName": "/slipway/builds", "logStreamName": "build-1/0f0f"}
     later = clock.now() * 1000 + 10
@@ -404,11 +404,11 @@ def test_the_webhooks_secret_is_in_no_page_of_a_log(api: Api, log: str) -> None:
         page = api.get(f"{log}?limit=1{cursor}").body
         shown += [line["message"] for line in page["lines"]]
         cursor = f"&cursor={page['next_cursor']}"
-    # So few characters of one tell nothing; were they hidden, they could be guessed.
+    # A part of fewer than 16 characters stays visible: hiding it would confirm a guess.
     assert shown == [*together[:-1], f"{WEBHOOK_SECRET[20:]} >"]
 
 
-def test_what_a_build_says_of_its_commit_and_its_end_is_cleaned(api: Api, service: int) -> None:
+def test_commit_message_author_and_error_of_a_build_are_cleaned(api: Api, service: int) -> None:
     api.post(f"/v1/cicd/services/{service}/build", {})
     commit(
         finish(
@@ -426,6 +426,6 @@ def test_what_a_build_says_of_its_commit_and_its_end_is_cleaned(api: Api, servic
     assert api.get("/v1/cicd/jobs/build-1").body["error"] == build["error"]
 
 
-def test_a_whole_number_may_be_written_with_a_point(api: Api, service: int) -> None:
+def test_a_whole_number_may_be_written_with_a_decimal_point(api: Api, service: int) -> None:
     answer = api.request("PATCH", f"/v1/services/{service}", raw=b'{"build_minutes": 4.5e1}')
     assert (answer.status, answer.body["build_minutes"]) == (200, 45)

@@ -1,4 +1,4 @@
-"""The route table: framed, described, and as API Gateway wants it."""
+"""The route table, and the parts of an answer that all routes have in common."""
 
 import logging
 from typing import Any
@@ -19,7 +19,7 @@ def served() -> set[tuple[str, str]]:
     return {(method, path) for path, methods in app.routes.items() for method in methods}
 
 
-def test_every_route_is_framed() -> None:
+def test_every_route_is_declared_as_an_endpoint() -> None:
     assert served() == {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
     assert len(ENDPOINTS) == len(served())
 
@@ -33,20 +33,20 @@ def test_one_position_in_a_path_has_one_variable_name() -> None:
                 assert names.setdefault("/".join(parts[:index]), part) == part, path
 
 
-def test_health_is_public_and_touches_nothing(client: Client) -> None:
+def test_health_is_public_and_calls_no_aws(client: Client) -> None:
     answer = Api(client, "none").get("/v1/health", headers={"Authorization": None})
     assert answer.status == 200
     assert answer.body == {"status": "ok", "version": answer.body["version"], "simulated": False}
 
 
-def test_a_method_that_a_path_does_not_have_is_a_problem_too(api: Api) -> None:
+def test_an_unsupported_method_is_a_405_problem_document(api: Api) -> None:
     answer = api.request("PUT", "/v1/health")
     assert (answer.status, answer.body["code"]) == (405, "method_not_allowed")
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["allow"] == "GET"
 
 
-def test_every_answer_names_its_request_and_is_not_sniffed_or_stored(api: Api) -> None:
+def test_every_answer_has_a_request_id_and_forbids_sniffing_and_storing(api: Api) -> None:
     for path in ("/v1/health", "/v1/projects", "/v1/projects/0"):
         answer = api.get(path, headers={"X-Request-Id": "mine-1"})
         assert answer.headers["x-request-id"] == "mine-1"
@@ -56,12 +56,12 @@ def test_every_answer_names_its_request_and_is_not_sniffed_or_stored(api: Api) -
 
 
 @pytest.mark.parametrize("sent", ["", "a b", "x" * 65, "<script>", "é"])
-def test_a_request_id_that_is_not_harmless_is_replaced(api: Api, sent: str) -> None:
+def test_an_unsafe_request_id_is_replaced(api: Api, sent: str) -> None:
     answer = api.get("/v1/health", headers={"X-Request-Id": sent})
     assert answer.headers["x-request-id"] not in {"", sent}
 
 
-def test_a_location_leads_back_through_the_gateways_stage(api: Api) -> None:
+def test_a_location_contains_the_stage_of_the_gateway(api: Api) -> None:
     class Context:
         aws_request_id = "r-1"
 
@@ -89,7 +89,7 @@ def broken_app() -> Chalice:
     return broken
 
 
-def test_a_bug_is_a_problem_that_tells_the_log_everything_and_the_caller_nothing(
+def test_a_bug_is_logged_in_full_and_hidden_from_the_caller(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.ERROR, logger="slipway"):
@@ -101,6 +101,6 @@ def test_a_bug_is_a_problem_that_tells_the_log_everything_and_the_caller_nothing
     assert "RuntimeError: secret detail" in caplog.text
 
 
-def test_an_error_of_ours_is_answered_wherever_it_comes_from() -> None:
+def test_an_error_of_any_view_becomes_a_problem_document() -> None:
     answer = Api(Client(broken_app()), "").get("/rejected")
     assert (answer.status, answer.body["detail"]) == (409, "ECS says no")

@@ -1,4 +1,4 @@
-"""Tokens through the front door: made, shown once, listed, restricted, expiring, revoked."""
+"""Tokens over HTTP: created, shown once, listed, restricted, expired, revoked."""
 
 import logging
 
@@ -17,7 +17,7 @@ def create(cloud: Cloud, **body: object) -> Answer:
     return cloud.api.post("/v1/tokens", {"name": "ci", "role": "deployer", **body})
 
 
-def holder(cloud: Cloud, **body: object) -> Api:
+def caller_with(cloud: Cloud, **body: object) -> Api:
     return cloud.api.as_holder_of(create(cloud, **body).body["token"])
 
 
@@ -47,7 +47,7 @@ def test_a_token_is_shown_once_and_works(cloud: Cloud) -> None:
 
 
 def test_a_revoked_token_is_refused_from_the_next_request_on(cloud: Cloud) -> None:
-    caller = holder(cloud)
+    caller = caller_with(cloud)
     assert caller.get("/v1/projects").status == 200
     assert cloud.api.request("DELETE", "/v1/tokens/2").status == 204
     assert caller.get("/v1/projects").status == 401
@@ -56,7 +56,7 @@ def test_a_revoked_token_is_refused_from_the_next_request_on(cloud: Cloud) -> No
 
 
 def test_a_token_expires(cloud: Cloud) -> None:
-    caller = holder(cloud, expires_in_days=1)
+    caller = caller_with(cloud, expires_in_days=1)
     cloud.advance(DAY - 1)
     assert caller.get("/v1/projects").status == 200
     cloud.advance(1)
@@ -65,10 +65,10 @@ def test_a_token_expires(cloud: Cloud) -> None:
     assert cloud.api.get("/v1/tokens/2").body["expires_at"] == "2026-11-23T00:00:00Z"
 
 
-def test_the_last_use_is_known_to_the_hour_and_is_not_a_write_a_request(
+def test_the_last_use_of_a_token_is_recorded_at_most_once_an_hour(
     cloud: Cloud, calls: Calls
 ) -> None:
-    caller = holder(cloud)
+    caller = caller_with(cloud)
     calls.clear()
     for _ in range(3):
         caller.get("/v1/projects")
@@ -80,10 +80,10 @@ def test_the_last_use_is_known_to_the_hour_and_is_not_a_write_a_request(
     assert cloud.api.get("/v1/tokens/2").body["last_used_at"] == "2026-11-22T01:10:00Z"
 
 
-def test_a_use_that_cannot_be_noted_stops_nobody(
+def test_a_request_succeeds_even_if_the_use_cannot_be_recorded(
     cloud: Cloud, trouble: Trouble, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caller = holder(cloud)
+    caller = caller_with(cloud)
     trouble.refuse("dynamodb.UpdateItem", "ThrottlingException", times=2)
     with caplog.at_level(logging.WARNING):
         assert caller.get("/v1/projects").status == 200
@@ -106,7 +106,7 @@ def test_a_use_that_cannot_be_noted_stops_nobody(
         ({"token": "slw_x"}, "token"),
     ],
 )
-def test_a_token_of_bad_settings_is_refused(
+def test_a_token_with_invalid_fields_is_refused(
     cloud: Cloud, body: dict[str, object], field: str
 ) -> None:
     with nothing_is_written():
@@ -114,7 +114,7 @@ def test_a_token_of_bad_settings_is_refused(
     assert (answer.status, answer.body["field"]) == (400, field)
 
 
-def test_a_restriction_to_what_is_not_there_is_refused(cloud: Cloud) -> None:
+def test_a_restriction_to_a_missing_project_or_service_is_refused(cloud: Cloud) -> None:
     with nothing_is_written():
         assert create(cloud, project_id=99).status == 404
         assert create(cloud, service_id=99).status == 404
@@ -123,13 +123,13 @@ def test_a_restriction_to_what_is_not_there_is_refused(cloud: Cloud) -> None:
         assert answer.body["field"] == "service_id"
 
 
-def test_a_token_for_a_service_is_one_for_its_project_too(cloud: Cloud) -> None:
+def test_a_token_for_a_service_also_names_its_project(cloud: Cloud) -> None:
     token = create(cloud, service_id=cloud.service_id).body
     assert (token["project_id"], token["service_id"]) == (cloud.project, cloud.service_id)
 
 
-def test_whoever_is_restricted_makes_no_tokens_and_no_projects(cloud: Cloud) -> None:
-    caller = holder(cloud, role="admin", project_id=cloud.project)
+def test_a_restricted_admin_cannot_manage_tokens_or_projects(cloud: Cloud) -> None:
+    caller = caller_with(cloud, role="admin", project_id=cloud.project)
     caller.get("/v1/projects")
     with nothing_is_written():
         for answer in (
@@ -143,19 +143,19 @@ def test_whoever_is_restricted_makes_no_tokens_and_no_projects(cloud: Cloud) -> 
             assert (answer.status, answer.body["code"]) == (403, "forbidden")
 
 
-def test_an_admin_of_one_service_does_not_try_which_names_others_have(cloud: Cloud) -> None:
+def test_an_admin_of_one_service_cannot_probe_the_names_of_others(cloud: Cloud) -> None:
     cloud.add_service("neighbour", branch="develop")
     path = f"/v1/services/{cloud.service_id}"
-    admin = holder(cloud, role="admin", service_id=cloud.service_id)
-    answers = [admin.patch(path, {"name": name}) for name in ("neighbour", "nobodys")]
+    admin = caller_with(cloud, role="admin", service_id=cloud.service_id)
+    answers = [admin.patch(path, {"name": name}) for name in ("neighbour", "unused")]
     assert {answer.status for answer in answers} == {403}
     assert len({answer.body["detail"] for answer in answers}) == 1
-    admin = holder(cloud, role="admin", project_id=cloud.project)
-    assert admin.patch(path, {"name": "nobodys"}).status == 200
+    admin = caller_with(cloud, role="admin", project_id=cloud.project)
+    assert admin.patch(path, {"name": "unused"}).status == 200
 
 
-def test_an_admin_of_one_service_changes_it_and_creates_no_other(cloud: Cloud) -> None:
-    caller = holder(cloud, role="admin", service_id=cloud.service_id)
+def test_an_admin_of_one_service_can_change_it_but_create_no_other(cloud: Cloud) -> None:
+    caller = caller_with(cloud, role="admin", service_id=cloud.service_id)
     answer = caller.request("PATCH", f"/v1/services/{cloud.service_id}", body={"branch": "main"})
     assert (answer.status, answer.body["branch"]) == (200, "main")
     body = {"name": "more", "git_url": "https://github.com/a/b.git", "image_repository": "hello"}
@@ -163,39 +163,37 @@ def test_an_admin_of_one_service_changes_it_and_creates_no_other(cloud: Cloud) -
     assert (answer.status, answer.body["code"]) == (403, "forbidden")
 
 
-def test_lists_hold_what_a_token_may_see_and_no_trace_of_the_rest(cloud: Cloud) -> None:
+def test_lists_show_only_visible_rows_and_no_trace_of_the_rest(cloud: Cloud) -> None:
     other = cloud.add_service("other", branch="develop")
-    cloud.api.post("/v1/projects", {"name": "theirs"})
-    mine, theirs = cloud.service_id, other
-    for service in (mine, theirs, theirs, mine, theirs, theirs):
+    cloud.api.post("/v1/projects", {"name": "other"})
+    own = cloud.service_id
+    for service in (own, other, other, own, other, other):
         assert cloud.api.post(f"/v1/cicd/services/{service}/build", {}).status == 202
-    caller = holder(cloud, role="viewer", service_id=mine)
+    caller = caller_with(cloud, role="viewer", service_id=own)
     page = caller.get("/v1/cicd/jobs?limit=1").body
     assert [job["id"] for job in page["items"]] == ["build-4"]
     page = caller.get(f"/v1/cicd/jobs?limit=1&cursor={page['next_cursor']}").body
     assert [job["id"] for job in page["items"]] == ["build-1"]
     assert page["next_cursor"] is None
     services = caller.get(f"/v1/projects/{cloud.project}/services").body
-    assert [service["id"] for service in services["items"]] == [mine]
+    assert [service["id"] for service in services["items"]] == [own]
     assert [project["id"] for project in caller.get("/v1/projects").body["items"]] == [1]
 
 
-def test_a_delivery_is_seen_by_those_whose_services_it_meant_and_says_nothing_of_others(
-    cloud: Cloud,
-) -> None:
+def test_a_delivery_shows_a_token_only_the_verdicts_of_its_services(cloud: Cloud) -> None:
     other = cloud.add_service("other", branch="develop")
     cloud.push("a" * 40, delivery="d-1")
-    caller = holder(cloud, role="viewer", service_id=other)
+    caller = caller_with(cloud, role="viewer", service_id=other)
     delivery = caller.get("/v1/webhooks/github/deliveries/d-1").body
     assert [verdict["service_id"] for verdict in delivery["services"]] == [other]
     assert delivery["outcome"] == "ignored"
     assert caller.get("/v1/webhooks/github/deliveries").body["items"] == [delivery]
-    whole = holder(cloud, role="viewer", project_id=cloud.project)
-    delivery = whole.get("/v1/webhooks/github/deliveries/d-1").body
+    project_viewer = caller_with(cloud, role="viewer", project_id=cloud.project)
+    delivery = project_viewer.get("/v1/webhooks/github/deliveries/d-1").body
     assert (len(delivery["services"]), delivery["outcome"]) == (2, "started")
 
 
-def test_every_role_is_made_by_its_name(cloud: Cloud) -> None:
+def test_a_token_can_be_created_with_every_role(cloud: Cloud) -> None:
     for role in Role:
         assert create(cloud, role=role).body["role"] == role
 
@@ -208,7 +206,7 @@ def test_every_role_is_made_by_its_name(cloud: Cloud) -> None:
         {"ecs_service": "another"},
     ],
 )
-def test_a_projects_admin_does_not_lead_its_services_to_what_others_have(
+def test_a_project_admin_cannot_point_a_service_at_other_resources(
     cloud: Cloud, change: dict[str, str]
 ) -> None:
     body = {"name": "x", "role": "admin", "project_id": cloud.project}

@@ -1,4 +1,4 @@
-"""Webhook secrets: rotated, kept elsewhere, of a service's own, and never shown."""
+"""Webhook secrets: rotation, references, a service's own secret, and no leaks."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ OWN = "it has a webhook secret of its own, and this delivery was not signed with
 
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
-    """Sets WEBHOOK_SECRET, as a deploy does."""
+    """Set WEBHOOK_SECRET, as a deployment of Slipway does."""
 
     def set_secret(text: str) -> None:
         monkeypatch.setenv("WEBHOOK_SECRET", text)
@@ -46,15 +46,15 @@ def keep_parameter(text: str, name: str = "/slipway/hook") -> str:
 
 
 _commits = count(1)
-KEEPERS = pytest.mark.parametrize("keep", [keep_parameter, keep_secret])
+IN_EACH_STORE = pytest.mark.parametrize("keep", [keep_parameter, keep_secret])
 
 
 def push(cloud: Cloud, secret: str) -> int:
-    """Push something new; the status of the answer."""
+    """Push a new commit; the status of the answer."""
     return cloud.push(sha(next(_commits)), secret=secret).status
 
 
-def junk(cloud: Cloud, body: bytes = b"{", secret: str = GUESSED) -> Answer:
+def deliver_raw(cloud: Cloud, body: bytes = b"{", secret: str = GUESSED) -> Answer:
     headers = delivery_headers(body, secret=secret)
     return cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
 
@@ -75,7 +75,7 @@ def started(answer: Answer) -> list[int]:
 # Rotation.
 
 
-def test_both_secrets_are_accepted_while_one_is_replaced_and_the_old_one_no_longer_after(
+def test_during_rotation_both_secrets_are_accepted_and_afterwards_only_the_new(
     cloud: Cloud, configure: Configure
 ) -> None:
     configure("the-old")
@@ -87,8 +87,8 @@ def test_both_secrets_are_accepted_while_one_is_replaced_and_the_old_one_no_long
     assert [push(cloud, each) for each in ("the-old", "the-new")] == [401, 202]
 
 
-@KEEPERS
-def test_a_secret_that_is_kept_elsewhere_is_replaced_without_a_deploy(
+@IN_EACH_STORE
+def test_a_referenced_secret_is_replaced_without_a_deploy(
     cloud: Cloud, configure: Configure, keep: Callable[[str], str]
 ) -> None:
     configure(keep("the-old"))
@@ -114,11 +114,11 @@ def test_a_reference_may_be_an_arn(cloud: Cloud, configure: Configure) -> None:
     assert push(cloud, "of-the-secret") == 202
 
 
-# What is remembered.
+# Caching.
 
 
-@KEEPERS
-def test_a_secret_is_read_once_in_five_minutes_and_for_junk_once_in_thirty_seconds(
+@IN_EACH_STORE
+def test_a_secret_is_cached_five_minutes_and_thirty_seconds_for_bad_signatures(
     cloud: Cloud, configure: Configure, calls: Calls, keep: Callable[[str], str]
 ) -> None:
     configure(keep("hush"))
@@ -139,11 +139,11 @@ def test_a_secret_is_read_once_in_five_minutes_and_for_junk_once_in_thirty_secon
     assert reads("hush") == 0
     cloud.advance(1)
     assert reads("hush", "hush") == 1
-    cloud.advance(-MINUTE)  # a clock that was put right
+    cloud.advance(-MINUTE)  # the clock was corrected
     assert reads("hush", "hush") == 1
 
 
-def test_only_so_many_references_are_remembered(cloud: Cloud, calls: Calls) -> None:
+def test_at_most_a_hundred_references_are_cached(cloud: Cloud, calls: Calls) -> None:
     for number in range(101):
         secrets.read(keep_parameter("hush", f"/slipway/{number}"))
     assert len(known_secrets._known) == 100
@@ -155,29 +155,29 @@ def test_only_so_many_references_are_remembered(cloud: Cloud, calls: Calls) -> N
 
 
 @pytest.mark.parametrize("signed_with", [WEBHOOK_SECRET, "guessed"])
-def test_nothing_of_the_kind_is_called_or_made_where_the_variable_holds_the_secret(
+def test_no_secrets_client_is_created_if_the_variable_holds_the_secret(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, signed_with: str
 ) -> None:
     made: set[str] = set()
     make: Any = boto3.client
 
-    def noted(name: str, **more: Any) -> Any:
+    def recording(name: str, **more: Any) -> Any:
         made.add(name)
         return make(name, **more)
 
-    monkeypatch.setattr(boto3, "client", noted)
+    monkeypatch.setattr(boto3, "client", recording)
     clients._client.cache_clear()
     push(cloud, signed_with)
     clients._client.cache_clear()
     assert made == ({"sqs"} if signed_with == WEBHOOK_SECRET else set())
 
 
-# What cannot be read.
+# Unreadable secrets.
 
 
-@KEEPERS
+@IN_EACH_STORE
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
-def test_a_secret_that_cannot_be_read_on_a_cold_start_is_a_503_and_the_next_delivery_works(
+def test_an_unreadable_secret_on_a_cold_start_is_a_503_and_the_next_delivery_works(
     cloud: Cloud,
     configure: Configure,
     trouble: Trouble,
@@ -187,7 +187,7 @@ def test_a_secret_that_cannot_be_read_on_a_cold_start_is_a_503_and_the_next_deli
 ) -> None:
     reference = keep("hush")
     configure(reference)
-    # botocore tries again what may pass.
+    # botocore retries throttling, but not a denied access.
     times = 1 if code == "AccessDeniedException" else Trouble.TRIES
     name = PARAMETER if keep is keep_parameter else SECRET
     trouble.refuse(name, code, "no, not you", times=times)
@@ -199,12 +199,12 @@ def test_a_secret_that_cannot_be_read_on_a_cold_start_is_a_503_and_the_next_deli
     assert f"the webhook secret {reference} cannot be read: " in caplog.text
     assert "no, not you" in caplog.text
     if code == "AccessDeniedException":
-        cloud.advance(10)  # so long is a refusal remembered
+        cloud.advance(10)  # a refusal is cached for 10 seconds
     assert cloud.push(sha(1), secret="hush", delivery="d-1").status == 202
 
 
 @pytest.mark.parametrize("reference", ["ssm:/slipway/none", "secretsmanager:slipway/none"])
-def test_a_secret_that_is_not_there_accepts_nothing(
+def test_with_a_missing_secret_every_delivery_is_refused(
     cloud: Cloud, configure: Configure, caplog: pytest.LogCaptureFixture, reference: str
 ) -> None:
     configure(reference)
@@ -217,7 +217,7 @@ def test_a_secret_that_is_not_there_accepts_nothing(
 @pytest.mark.parametrize(
     "text", ['{"secret": "hush-hush"}', " ", "ssm:/slipway/other", "hush-hush arn:aws:x"]
 )
-def test_a_kept_text_that_is_no_secret_accepts_nothing(
+def test_with_a_malformed_secret_every_delivery_is_refused(
     cloud: Cloud, configure: Configure, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
     configure(keep_secret(text))
@@ -229,13 +229,13 @@ def test_a_kept_text_that_is_no_secret_accepts_nothing(
     assert "hush-hush" not in caplog.text
 
 
-def test_a_secret_that_is_kept_as_bytes_accepts_nothing(cloud: Cloud, configure: Configure) -> None:
+def test_with_a_binary_secret_every_delivery_is_refused(cloud: Cloud, configure: Configure) -> None:
     client("secretsmanager").create_secret(Name="slipway/bytes", SecretBinary=b"hush")
     configure("secretsmanager:slipway/bytes")
     assert refused(cloud.push(sha(1), secret="hush")) == (503, "webhook_secret_unreadable")
 
 
-def test_what_was_known_is_no_substitute_once_it_is_too_old(
+def test_a_cached_secret_is_not_used_after_five_minutes(
     cloud: Cloud, configure: Configure, trouble: Trouble
 ) -> None:
     configure(keep_secret("hush"))
@@ -243,18 +243,18 @@ def test_what_was_known_is_no_substitute_once_it_is_too_old(
     cloud.advance(MINUTE)
     trouble.refuse(SECRET, "ThrottlingException")
     assert push(cloud, "hush") == 202
-    assert push(cloud, "junk") == 503  # it might be the new one
+    assert push(cloud, "junk") == 503  # the signature could be from a newer secret
     cloud.advance(4 * MINUTE)
     trouble.refuse(SECRET, "ThrottlingException")
     assert push(cloud, "hush") == 503
     assert push(cloud, "hush") == 202
 
 
-# A service's own.
+# A service's own secret.
 
 
-def give(cloud: Cloud, service: int, secret: str) -> str:
-    """Give a service a webhook secret of its own; the reference to it."""
+def set_own_secret(cloud: Cloud, service: int, secret: str) -> str:
+    """Give a service its own webhook secret; the reference to it."""
     reference = keep_secret(secret, f"slipway/service-{service}")
     answer = cloud.api.patch(f"/v1/services/{service}", {"webhook_secret": reference})
     assert answer.status == 200, answer.text
@@ -262,12 +262,10 @@ def give(cloud: Cloud, service: int, secret: str) -> str:
     return reference
 
 
-def test_each_secret_starts_its_own_services_and_the_installations_tells_why_not_others(
-    cloud: Cloud,
-) -> None:
+def test_each_secret_starts_only_its_services_and_gives_the_reason_for_others(cloud: Cloud) -> None:
     own, other, none = cloud.service_id, cloud.add_service("other"), cloud.add_service("none")
-    give(cloud, own, "of-own")
-    give(cloud, other, "of-other")
+    set_own_secret(cloud, own, "of-own")
+    set_own_secret(cloud, other, "of-other")
 
     answer = cloud.push(sha(1), secret="of-own", delivery="by-own")
     assert (answer.status, started(answer)) == (202, [own])
@@ -278,7 +276,7 @@ def test_each_secret_starts_its_own_services_and_the_installations_tells_why_not
     answer = cloud.push(sha(1), secret="of-other", delivery="by-other")
     assert (answer.status, started(answer)) == (202, [other])
 
-    # All three were one push: whoever delivers it again hears of their own builds alone.
+    # All three deliver one push. A redelivery names only the builds that its secret started.
     for delivery, secret, service in (
         ("by-own", "of-own", own),
         ("by-installation", WEBHOOK_SECRET, none),
@@ -291,8 +289,8 @@ def test_each_secret_starts_its_own_services_and_the_installations_tells_why_not
     assert len(cloud.api.get("/v1/cicd/jobs").body["items"]) == 3
 
 
-def test_a_push_that_only_others_may_start_is_ignored_with_the_reason(cloud: Cloud) -> None:
-    give(cloud, cloud.service_id, "of-own")
+def test_the_installations_secret_cannot_start_a_service_with_its_own(cloud: Cloud) -> None:
+    set_own_secret(cloud, cloud.service_id, "of-own")
     answer = cloud.push(sha(1), delivery="d-1")
     assert answer.status == 200
     assert answer.body["ignored"] == (
@@ -303,60 +301,60 @@ def test_a_push_that_only_others_may_start_is_ignored_with_the_reason(cloud: Clo
     assert cloud.push(sha(1), secret="of-own", delivery="d-2").status == 202
 
 
-def test_two_services_may_share_a_secret_that_is_not_the_installations(cloud: Cloud) -> None:
-    shared = give(cloud, cloud.service_id, "shared")
+def test_two_services_may_share_their_own_secret(cloud: Cloud) -> None:
+    shared = set_own_secret(cloud, cloud.service_id, "shared")
     second = cloud.add_service("second", webhook_secret=shared)
     assert started(cloud.push(sha(1), secret="shared")) == [cloud.service_id, second]
 
 
-def test_one_secret_under_two_names_starts_the_services_of_both(cloud: Cloud) -> None:
+def test_an_equal_secret_under_two_names_starts_the_services_of_both(cloud: Cloud) -> None:
     second = cloud.add_service("second")
-    give(cloud, cloud.service_id, "same")
-    give(cloud, second, "same")
+    set_own_secret(cloud, cloud.service_id, "same")
+    set_own_secret(cloud, second, "same")
     assert started(cloud.push(sha(1), secret="same")) == [cloud.service_id, second]
 
 
-def test_a_services_own_secret_is_replaced_like_any_other(cloud: Cloud) -> None:
-    give(cloud, cloud.service_id, "the-old")
+def test_a_services_own_secret_can_be_rotated(cloud: Cloud) -> None:
+    set_own_secret(cloud, cloud.service_id, "the-old")
     assert push(cloud, "the-old") == 202
     keep_secret("the-new the-old", f"slipway/service-{cloud.service_id}")
     cloud.advance(30)
     assert [push(cloud, each) for each in ("the-new", "the-old")] == [202, 202]
 
 
-def test_a_service_without_its_secret_is_the_installations_again(cloud: Cloud) -> None:
-    give(cloud, cloud.service_id, "of-own")
+def test_a_service_that_gives_up_its_secret_uses_the_installations(cloud: Cloud) -> None:
+    set_own_secret(cloud, cloud.service_id, "of-own")
     cloud.change_service(webhook_secret=None)
     assert cloud.service()["webhook_secret"] is None
     assert [push(cloud, each) for each in ("of-own", WEBHOOK_SECRET)] == [401, 202]
 
 
-def test_a_service_that_left_the_repository_takes_its_secret_along(cloud: Cloud) -> None:
-    give(cloud, cloud.service_id, "of-own")
+def test_a_repository_refuses_the_secret_of_a_service_that_left_it(cloud: Cloud) -> None:
+    set_own_secret(cloud, cloud.service_id, "of-own")
     cloud.change_service(git_url="https://github.com/a/b.git")
     assert push(cloud, "of-own") == 401
 
 
-def test_what_a_secret_signed_says_nothing_of_another_repository(cloud: Cloud) -> None:
-    theirs = cloud.add_service("theirs", git_url="https://github.com/a/b.git")
-    give(cloud, theirs, "of-theirs")
+def test_a_services_own_secret_is_refused_for_another_repository(cloud: Cloud) -> None:
+    other = cloud.add_service("other", git_url="https://github.com/a/b.git")
+    set_own_secret(cloud, other, "of-other")
     with nothing_is_written():
-        assert refused(cloud.push(sha(1), secret="of-theirs")) == (401, "bad_signature")
+        assert refused(cloud.push(sha(1), secret="of-other")) == (401, "bad_signature")
 
 
-def test_what_no_secret_has_signed_is_refused_the_same_way_whatever_it_is(cloud: Cloud) -> None:
-    give(cloud, cloud.service_id, "of-own")
-    told = {"repository": {"full_name": "Codertocat/Hello-World"}}
+def test_every_unsigned_body_is_refused_in_the_same_way(cloud: Cloud) -> None:
+    set_own_secret(cloud, cloud.service_id, "of-own")
+    named = {"repository": {"full_name": "Codertocat/Hello-World"}}
     bodies: list[Any] = [{}, [], None, "x", {"repository": 7}, {"repository": {"full_name": "a"}}]
-    raw = [json.dumps(body).encode() for body in [*bodies, told]]
+    raw = [json.dumps(body).encode() for body in [*bodies, named]]
     with nothing_is_written():
         for body in [*raw, b"", b"{", b"\xff", b"[" * 100_000, b'{"a":1,"a":2}', b'{"a":NaN}']:
-            assert refused(junk(cloud, body)) == (401, "bad_signature"), body[:20]
-            assert body in raw[-1:] or refused(junk(cloud, body, "of-own"))[0] == 401
+            assert refused(deliver_raw(cloud, body)) == (401, "bad_signature"), body[:20]
+            assert body in raw[-1:] or refused(deliver_raw(cloud, body, "of-own"))[0] == 401
 
 
-def test_a_ping_that_a_services_own_secret_signed_is_answered(cloud: Cloud) -> None:
-    give(cloud, cloud.service_id, "of-own")
+def test_a_ping_signed_with_a_services_own_secret_is_answered(cloud: Cloud) -> None:
+    set_own_secret(cloud, cloud.service_id, "of-own")
     body = json.dumps({"repository": {"full_name": "Codertocat/Hello-World"}}).encode()
     headers = delivery_headers(body, secret="of-own", event="ping")
     answer = cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
@@ -364,11 +362,11 @@ def test_a_ping_that_a_services_own_secret_signed_is_answered(cloud: Cloud) -> N
     assert answer.body["ignored"] == "nothing is done for the event ping"
 
 
-def test_an_installation_without_a_secret_works_for_a_service_that_has_one(
+def test_a_services_own_secret_works_without_an_installation_secret(
     cloud: Cloud, configure: Configure
 ) -> None:
     cloud.add_service("second")
-    give(cloud, cloud.service_id, "of-own")
+    set_own_secret(cloud, cloud.service_id, "of-own")
     configure("")
     assert started(cloud.push(sha(1), secret="of-own", delivery="d-1")) == [cloud.service_id]
     assert reasons(cloud, "d-1") == {cloud.service_id: "a build was started"}
@@ -377,27 +375,27 @@ def test_an_installation_without_a_secret_works_for_a_service_that_has_one(
         assert refused(answer) == (401, "webhook_secret_not_configured")
 
 
-def test_a_secret_that_cannot_be_read_is_no_matter_to_what_another_one_signed(
+def test_an_unreadable_secret_does_not_stop_a_delivery_signed_with_another(
     cloud: Cloud, configure: Configure, caplog: pytest.LogCaptureFixture
 ) -> None:
     second = cloud.add_service("second", webhook_secret="ssm:/slipway/none")
-    give(cloud, cloud.service_id, "of-own")
+    set_own_secret(cloud, cloud.service_id, "of-own")
     assert started(cloud.push(sha(1), secret="of-own")) == [cloud.service_id]
     assert push(cloud, WEBHOOK_SECRET) == 200
     configure("ssm:/slipway/none-either")
     assert started(cloud.push(sha(2), secret="of-own")) == [cloud.service_id]
     with nothing_is_written():
-        assert refused(junk(cloud)) == (503, "webhook_secret_unreadable")
+        assert refused(deliver_raw(cloud)) == (503, "webhook_secret_unreadable")
         answer = cloud.push(sha(3), secret="guessed")
     assert refused(answer) == (503, "webhook_secret_unreadable")
     assert "ssm:/slipway/none cannot be read" in caplog.text
     assert cloud.service(second)["webhook_secret"] == "ssm:/slipway/none"
 
 
-def test_a_push_that_a_services_own_secret_signed_costs_a_known_number_of_calls(
+def test_a_push_with_a_services_own_secret_makes_a_fixed_number_of_calls(
     cloud: Cloud, calls: Calls
 ) -> None:
-    give(cloud, cloud.service_id, "of-own")
+    set_own_secret(cloud, cloud.service_id, "of-own")
     rows = {
         "dynamodb.GetItem": 3,
         "dynamodb.BatchGetItem": 1,
@@ -414,7 +412,8 @@ def test_a_push_that_a_services_own_secret_signed_costs_a_known_number_of_calls(
     assert calls.counted == {"dynamodb.GetItem": 1}
 
 
-def test_a_repository_has_room_for_as_many_secrets_as_github_has_webhooks(cloud: Cloud) -> None:
+def test_a_repository_can_have_at_most_twenty_secrets(cloud: Cloud) -> None:
+    """GitHub allows as many webhooks of one repository ("Types of webhooks")."""
     names = [f"ssm:/slipway/{number}" for number in range(21)]
     for number, name in enumerate(names[:20]):
         cloud.add_service(f"s-{number}", branch=f"b-{number}", webhook_secret=name)
@@ -426,7 +425,7 @@ def test_a_repository_has_room_for_as_many_secrets_as_github_has_webhooks(cloud:
     assert cloud.api.patch(path, {"webhook_secret": names[0]}).status == 200
 
 
-def test_only_an_administrator_sets_it_and_the_audit_trail_says_so(cloud: Cloud) -> None:
+def test_only_an_admin_can_set_a_webhook_secret_and_the_change_is_audited(cloud: Cloud) -> None:
     body = {"name": "ci", "role": "deployer"}
     deployer = cloud.api.as_holder_of(cloud.api.post("/v1/tokens", body).body["token"])
     changes = {"webhook_secret": "ssm:/slipway/web"}
@@ -439,36 +438,36 @@ def test_only_an_administrator_sets_it_and_the_audit_trail_says_so(cloud: Cloud)
     }
 
 
-# Nothing is shown.
+# No leaks.
 
 
-def test_no_secret_is_ever_in_an_answer_a_log_a_row_or_a_repr(
+def test_no_answer_log_row_or_repr_contains_a_secret(
     cloud: Cloud, configure: Configure, caplog: pytest.LogCaptureFixture, trouble: Trouble
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="slipway")
     canaries = ("canary-new", "canary-old", "canary-own", "canary-typed")
     answers: list[Answer] = []
 
-    def said(answer: Answer) -> int:
+    def record(answer: Answer) -> int:
         answers.append(answer)
         return answer.status
 
     configure("canary-new canary-old")
     texts = [repr(settings()), str(settings())]
-    assert said(cloud.push(sha(1), secret="canary-old", delivery="d-1")) == 202
+    assert record(cloud.push(sha(1), secret="canary-old", delivery="d-1")) == 202
     configure(keep_parameter("canary-new canary-old"))
-    give(cloud, cloud.service_id, "canary-own")
+    set_own_secret(cloud, cloud.service_id, "canary-own")
     for secret in canaries[:3]:
-        said(cloud.push(sha(2), secret=secret))
+        record(cloud.push(sha(2), secret=secret))
     keep_parameter('{"secret": "canary-new"}')
     keep_secret('{"secret": "canary-own"}', f"slipway/service-{cloud.service_id}")
     cloud.advance(5 * MINUTE)
-    assert said(cloud.push(sha(3), secret="canary-new")) == 503
+    assert record(cloud.push(sha(3), secret="canary-new")) == 503
     trouble.refuse(PARAMETER, "AccessDeniedException")
-    assert said(cloud.push(sha(3), secret="canary-new")) == 503
+    assert record(cloud.push(sha(3), secret="canary-new")) == 503
     path = f"/v1/services/{cloud.service_id}"
-    assert said(cloud.api.patch(path, {"webhook_secret": "canary-typed"})) == 400
-    assert said(cloud.api.patch(path, {"webhook_secret": "ssm:canary-typed"})) == 400
+    assert record(cloud.api.patch(path, {"webhook_secret": "canary-typed"})) == 400
+    assert record(cloud.api.patch(path, {"webhook_secret": "ssm:canary-typed"})) == 400
     cloud.settle()
     for shown in (
         path,
@@ -479,14 +478,16 @@ def test_no_secret_is_ever_in_an_answer_a_log_a_row_or_a_repr(
         "/v1/health",
         "/v1/openapi.json",
     ):
-        assert said(cloud.api.get(shown)) == 200
+        assert record(cloud.api.get(shown)) == 200
     texts += [repr(known_secrets._known), caplog.text, json.dumps(everything_written())]
     texts += [f"{answer.headers} {answer.text}" for answer in answers]
     assert "slipway/hook" in caplog.text
     assert not [(canary, text) for canary in canaries for text in texts if canary in text]
 
 
-def test_both_secrets_are_hidden_in_what_a_build_prints(cloud: Cloud, configure: Configure) -> None:
+def test_both_secrets_are_hidden_in_the_output_of_a_build(
+    cloud: Cloud, configure: Configure
+) -> None:
     reference = keep_secret("the-new-hush the-old-hush")
     configure(reference)
     secrets.read(reference)
@@ -496,7 +497,7 @@ def test_both_secrets_are_hidden_in_what_a_build_prints(cloud: Cloud, configure:
     assert "hush" not in " ".join(shown)
 
 
-def test_who_holds_one_services_secret_does_not_rewrite_what_others_delivered(
+def test_a_services_secret_cannot_rewrite_the_record_of_another_delivery(
     cloud: Cloud, configure: Configure
 ) -> None:
     keep_secret("own-hush", f"slipway/service-{cloud.service_id}")
@@ -514,9 +515,7 @@ def test_who_holds_one_services_secret_does_not_rewrite_what_others_delivered(
     assert after == before
 
 
-def test_junk_does_not_have_a_secret_that_is_refused_read_each_time(
-    cloud: Cloud, calls: Calls
-) -> None:
+def test_bad_signatures_do_not_read_a_missing_secret_each_time(cloud: Cloud, calls: Calls) -> None:
     cloud.change_service(webhook_secret="ssm:/slipway/none")
     calls.clear()
     answers = [cloud.push(sha(1), delivery="d", secret="junk").status for _ in range(5)]
