@@ -1,7 +1,7 @@
-"""For every test: the environment of the product, and how many examples hypothesis tries.
+"""For every test: the product's environment, and the number of hypothesis examples.
 
-Nothing heavy is imported here, so that a pure test alone takes a second. Rooms whose tests need an
-AWS import `tests.support.fixtures` in their own conftest.
+This file avoids slow imports, so a single pure test takes one second. Directories of tests that
+need AWS import `tests.support.fixtures` in their own conftest.py.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The README is compared with the code, and its session is run as it is written."""
+"""The README agrees with the code, and its example session works."""
 
 import os
 import re
@@ -37,21 +37,21 @@ def test_the_parameter_table_lists_every_parameter_with_its_default_and_meaning(
     assert [tuple(map(str.strip, row)) for row in rows] == [
         (name, _shown(str(parameter["Default"])), parameter["Description"])
         for name, parameter in template["Parameters"].items()
-        if name != "ResourcePrefix"  # it follows from the stage
+        if name != "ResourcePrefix"  # the stage sets it
     ]
 
 
-def test_the_page_on_answers_lists_what_api_gateway_answers_itself() -> None:
+def test_the_api_page_lists_the_responses_of_api_gateway_itself() -> None:
     rows = re.findall(r"^\| (`[A-Z].*?) \|.*\| (\d+) `", (ROOT / "docs/api.md").read_text(), re.M)
     listed = {kind: int(to) for kinds, to in rows for kind in re.findall(r"`(\w+)`", kinds)}
     assert listed == {kind: status.value for kind, status in STATUSES.items()}
 
 
-def test_every_make_verb_that_the_documents_name_exists() -> None:
-    verbs = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+def test_every_make_target_that_the_documents_name_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     for document in DOCUMENTS:
         named = set(re.findall(r"`make ([a-z]+)|^make ([a-z]+)", document.read_text(), re.M))
-        assert {word for pair in named for word in pair if word} <= verbs, document
+        assert {word for pair in named for word in pair if word} <= targets, document
 
 
 def test_every_file_that_the_contributing_guide_names_exists() -> None:

@@ -1,4 +1,4 @@
-"""The rooms of the code: which room may import which, and who may import an SDK."""
+"""Import rules: the other parts and the SDKs that each part of the code may import."""
 
 import ast
 import subprocess
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# Small modules at the top of the package that any room but the pure rules may use.
+# Small modules at the top of the package. Every part except the pure rules may import them.
 COMMON = {"budget", "clock", "correlation", "errors", "known_secrets", "settings"}
 MAY_IMPORT = {
     "app": {"api", "triggers"},
@@ -26,8 +26,8 @@ MAY_IMPORT = {
     "known_secrets": {"domain", "settings"},
     "settings": {"domain"},
 }
-# Parts of a room that must not import other parts of it.
-APART = {
+# A subpackage (key) must not import the other one (value).
+MUST_NOT_IMPORT = {
     "chalicelib.pipeline.commands": "chalicelib.pipeline.reconcilers",
     "chalicelib.pipeline.reconcilers": "chalicelib.pipeline.commands",
     "chalicelib.api.http": "chalicelib.api.views",
@@ -35,27 +35,27 @@ APART = {
 ONLY_IN = {"pynamodb": {"store"}, "boto3": {"aws"}, "botocore": {"aws"}, "moto": set()}
 
 
-def test_rooms_import_only_those_below_them() -> None:
-    for room, imported in _imports().items():
-        ours = {name.split(".")[1] for name in imported if name.startswith("chalicelib.")}
-        assert ours - {room} <= MAY_IMPORT[room], room
+def test_each_part_imports_only_the_parts_that_it_may() -> None:
+    for part, names in _imports().items():
+        parts = {name.split(".")[1] for name in names if name.startswith("chalicelib.")}
+        assert parts - {part} <= MAY_IMPORT[part], part
 
 
-def test_commands_and_reconcilers_do_not_import_each_other() -> None:
-    for part, other in APART.items():
-        for path in (ROOT / part.replace(".", "/")).rglob("*.py"):
+def test_separate_subpackages_do_not_import_each_other() -> None:
+    for subpackage, other in MUST_NOT_IMPORT.items():
+        for path in (ROOT / subpackage.replace(".", "/")).rglob("*.py"):
             found = [name for name in _names(path) if name.startswith(other)]
             assert not found, f"{path} imports {found}"
 
 
-def test_each_sdk_has_one_importer() -> None:
-    for room, imported in _imports().items():
-        for name in imported:
+def test_only_one_part_imports_each_sdk() -> None:
+    for part, names in _imports().items():
+        for name in names:
             package = name.partition(".")[0]
-            assert room in ONLY_IN.get(package, {room}), f"{room} imports {name}"
+            assert part in ONLY_IN.get(package, {part}), f"{part} imports {name}"
 
 
-def test_showing_a_row_loads_neither_the_pipeline_nor_an_aws_client() -> None:
+def test_views_load_neither_the_pipeline_nor_an_aws_client() -> None:
     code = "import sys, chalicelib.api.views; print([m for m in sys.modules if 'chalicelib' in m])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -66,15 +66,17 @@ def test_showing_a_row_loads_neither_the_pipeline_nor_an_aws_client() -> None:
 
 
 def _imports() -> dict[str, set[str]]:
-    rooms: dict[str, set[str]] = defaultdict(set)
+    """The names that each part imports; a part is a package or module of chalicelib, or app."""
+    imported: dict[str, set[str]] = defaultdict(set)
     for path in [ROOT / "app.py", *(ROOT / "chalicelib").rglob("*.py")]:
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        if parts != ("chalicelib", "__init__"):
-            rooms[parts[min(1, len(parts) - 1)]] |= set(_names(path))
-    return rooms
+        segments = path.relative_to(ROOT).with_suffix("").parts
+        if segments != ("chalicelib", "__init__"):
+            imported[segments[min(1, len(segments) - 1)]] |= set(_names(path))
+    return imported
 
 
 def _names(path: Path) -> Iterator[str]:
+    """The full name of each import of a file."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

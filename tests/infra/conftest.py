@@ -1,3 +1,3 @@
-"""These tests use an AWS in this process."""
+"""These tests run against an AWS that moto embeds in the test process."""
 
 from tests.support.fixtures import *  # noqa: F403

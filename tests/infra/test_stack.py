@@ -300,12 +300,12 @@ def test_a_build_can_read_no_secrets_except_git_credentials(
     assert read(GitCredential, arn.format("git/shop"), "git_credential")
     webhook = resources["WebhookSecret"]["Properties"]["Name"]["Sub"]
     for prefix in ("slipway", "slipway-dev"):
-        place = f"secretsmanager:{prefix}/{{}}"
-        own = read(OwnSecretReference, place.format("web"), "secret", table_prefix=prefix)
+        reference = f"secretsmanager:{prefix}/{{}}"
+        own = read(OwnSecretReference, reference.format("web"), "secret", table_prefix=prefix)
         for name in (own.partition(":")[2], webhook.replace("${ResourcePrefix}", prefix)):
             assert not fnmatchcase(f"{name}-a1B2c3", found)
         with pytest.raises(InvalidInput):
-            read(OwnSecretReference, place.format("git/shop"), "secret", table_prefix=prefix)
+            read(OwnSecretReference, reference.format("git/shop"), "secret", table_prefix=prefix)
     with pytest.raises(InvalidInput):
         read(GitCredential, arn.format("shop"), "git_credential")
 

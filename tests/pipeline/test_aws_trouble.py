@@ -1,4 +1,4 @@
-"""Limits, refusals, lost answers and sudden deaths: nothing is done twice, nothing is forgotten."""
+"""Limits, refusals, lost answers and dead processes: no work is done twice and none is lost."""
 
 from types import SimpleNamespace
 
@@ -30,7 +30,7 @@ def test_a_third_build_waits_until_one_of_two_has_ended(cloud: Cloud) -> None:
     assert cloud.builds_in_codebuild() == ["build-1", "build-2", "build-3"]
 
 
-def test_a_build_that_waited_longer_than_its_token_lives_is_started_once(cloud: Cloud) -> None:
+def test_a_build_starts_once_after_its_token_has_expired(cloud: Cloud) -> None:
     for number in (1, 2, 3):
         cloud.push(sha(number))
     cloud.settle()
@@ -48,8 +48,8 @@ def test_a_build_that_codebuild_refuses_fails_at_once_with_the_reason(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.push(sha(1))
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setenv("CODEBUILD_PROJECT", "nowhere")
+    with monkeypatch.context() as patch:
+        patch.setenv("CODEBUILD_PROJECT", "nowhere")
         settings.cache_clear()
         cloud.settle()
     settings.cache_clear()
@@ -60,7 +60,7 @@ def test_a_build_that_codebuild_refuses_fails_at_once_with_the_reason(
 
 
 @pytest.mark.parametrize("later", [MINUTE, 6 * MINUTE], ids=["token alive", "token dead"])
-def test_a_build_whose_start_was_not_answered_is_started_once(
+def test_a_build_starts_once_after_a_lost_answer_to_start_build(
     cloud: Cloud, trouble: Trouble, later: int
 ) -> None:
     trouble.lose_answers("codebuild.StartBuild")
@@ -95,7 +95,7 @@ def test_a_deployment_with_lost_answers_is_rolled_out_once(cloud: Cloud, trouble
     assert cloud.statuses(1) == ["success"]
 
 
-def test_an_accepted_push_is_built_though_the_process_died_before_it_said_so(
+def test_an_accepted_push_is_built_after_the_process_died_before_the_wake_up(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     trouble.kill_before("sqs.SendMessageBatch")
@@ -106,7 +106,7 @@ def test_an_accepted_push_is_built_though_the_process_died_before_it_said_so(
     assert cloud.push(sha(1), pushed_at=int(MIDNIGHT)).body["duplicate"] is True
 
 
-DEADLY = (
+FATAL_CALLS = (
     "codebuild.StartBuild",
     "codebuild.BatchGetBuilds",
     "ecs.RegisterTaskDefinition",
@@ -116,11 +116,11 @@ DEADLY = (
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_workers_that_die_at_every_kind_of_call_leave_nothing_undone(
+def test_workers_that_die_at_each_kind_of_call_leave_no_work_undone(
     cloud: Cloud, trouble: Trouble, when: str
 ) -> None:
     cloud.push(sha(1))
-    for operation in DEADLY:
+    for operation in FATAL_CALLS:
         (trouble.kill_before if when == "before" else trouble.kill_after)(operation)
     deaths = 0
     for act in (lambda: cloud.finish_build(1, settle=False), cloud.finish_rollout, lambda: None):
@@ -130,7 +130,7 @@ def test_workers_that_die_at_every_kind_of_call_leave_nothing_undone(
             except Killed:
                 deaths += 1
         act()
-    assert deaths == len(DEADLY)
+    assert deaths == len(FATAL_CALLS)
     assert cloud.build(1)["status"] == "success"
     assert cloud.statuses(1) == ["success"]
     assert cloud.service()["current_deployment_id"] == 1
@@ -147,7 +147,9 @@ def test_a_push_is_accepted_while_the_queue_is_down(cloud: Cloud, trouble: Troub
     assert cloud.builds_in_codebuild() == ["build-1"]
 
 
-def test_throttling_is_waited_out(cloud: Cloud, trouble: Trouble) -> None:
+def test_a_throttled_build_or_deployment_waits_and_continues(
+    cloud: Cloud, trouble: Trouble
+) -> None:
     trouble.refuse("codebuild.StartBuild", "ThrottlingException")
     cloud.push(sha(1))
     cloud.settle()
@@ -164,7 +166,7 @@ def test_throttling_is_waited_out(cloud: Cloud, trouble: Trouble) -> None:
     assert cloud.job("deploy-1")["waits"] == 0
 
 
-def test_a_refused_rollout_fails_with_the_reason_and_frees_the_slot(
+def test_a_refused_rollout_fails_with_the_reason_and_is_no_longer_active(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     trouble.refuse("ecs.RegisterTaskDefinition", "ClientException")
@@ -174,7 +176,7 @@ def test_a_refused_rollout_fails_with_the_reason_and_frees_the_slot(
     assert cloud.service()["active_deployment_id"] is None
 
 
-def test_a_database_that_does_not_answer_twice_is_unavailable(
+def test_a_request_gets_503_after_two_lost_answers_of_dynamodb(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     for operation in ("GetItem", "UpdateItem", "TransactWriteItems"):
@@ -184,7 +186,7 @@ def test_a_database_that_does_not_answer_twice_is_unavailable(
         assert "the database did not answer" in answer.body["detail"]
 
 
-def test_a_build_that_has_ended_stays_so_though_nobody_can_be_woken_after_it(
+def test_an_ended_build_stays_ended_if_the_next_build_cannot_be_woken(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     cloud.push(sha(1))
@@ -198,7 +200,7 @@ def test_a_build_that_has_ended_stays_so_though_nobody_can_be_woken_after_it(
     assert cloud.build(1) == ended
 
 
-def test_transactions_that_meet_are_tried_again(
+def test_conflicting_transactions_are_tried_again(
     cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
@@ -210,7 +212,7 @@ def test_transactions_that_meet_are_tried_again(
     assert 0 < waits[0] < waits[1] < 0.5
 
 
-def test_a_caller_whose_rows_are_always_being_changed_is_told_to_try_again(
+def test_a_push_gets_503_if_every_transaction_conflicts(
     cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (writes, retries):

@@ -1,4 +1,4 @@
-"""How builds end, and what a user is told of it."""
+"""How builds end, and the status and error that a user sees."""
 
 from moto.codebuild.models import codebuild_backends
 
@@ -6,13 +6,13 @@ from infra.local.aws import codebuild
 from tests.support.embedded import MINUTE, Cloud, sha
 
 
-def start(cloud: Cloud) -> None:
+def start_build(cloud: Cloud) -> None:
     cloud.push(sha(1))
     cloud.settle()
 
 
-def test_a_failed_build_names_the_phase_and_what_codebuild_said(cloud: Cloud) -> None:
-    start(cloud)
+def test_a_failed_build_shows_the_phase_and_the_message_of_codebuild(cloud: Cloud) -> None:
+    start_build(cloud)
     cloud.end_build(1, "FAILED")
     build, job = cloud.build(1), cloud.job("build-1")
     assert (build["status"], job["status"]) == ("failed", "failed")
@@ -25,7 +25,7 @@ def test_a_failed_build_names_the_phase_and_what_codebuild_said(cloud: Cloud) ->
 
 
 def test_a_build_stopped_in_codebuild_is_cancelled(cloud: Cloud) -> None:
-    start(cloud)
+    start_build(cloud)
     cloud.end_build(1, "STOPPED")
     assert (cloud.build(1)["status"], cloud.build(1)["error"]) == (
         "cancelled",
@@ -33,8 +33,8 @@ def test_a_build_stopped_in_codebuild_is_cancelled(cloud: Cloud) -> None:
     )
 
 
-def test_a_build_that_took_too_long_in_codebuild_fails(cloud: Cloud) -> None:
-    start(cloud)
+def test_a_build_that_times_out_in_codebuild_fails(cloud: Cloud) -> None:
+    start_build(cloud)
     cloud.enter_phase(1, "PROVISIONING")
     for _ in range(32):
         cloud.tick()
@@ -45,7 +45,7 @@ def test_a_build_that_took_too_long_in_codebuild_fails(cloud: Cloud) -> None:
 
 def test_a_build_that_codebuild_never_begins_is_stopped_and_fails(cloud: Cloud) -> None:
     cloud.change_service(build_minutes=5)
-    start(cloud)
+    start_build(cloud)
     for _ in range(9):
         cloud.tick()
     build = cloud.build(1)
@@ -55,7 +55,7 @@ def test_a_build_that_codebuild_never_begins_is_stopped_and_fails(cloud: Cloud) 
 
 
 def test_a_build_without_an_image_fails(cloud: Cloud) -> None:
-    start(cloud)
+    start_build(cloud)
     cloud.end_build(1, "SUCCEEDED")
     build = cloud.build(1)
     assert build["status"] == "failed"
@@ -63,8 +63,8 @@ def test_a_build_without_an_image_fails(cloud: Cloud) -> None:
     assert build["deployment_id"] is None
 
 
-def test_a_build_that_codebuild_forgot_fails_after_a_while(cloud: Cloud) -> None:
-    start(cloud)
+def test_a_build_that_codebuild_no_longer_knows_fails_after_a_while(cloud: Cloud) -> None:
+    start_build(cloud)
     codebuild_backends["123456789012"]["eu-west-1"].reset()
     cloud.tick()
     assert cloud.build(1)["status"] == "building"
@@ -75,7 +75,7 @@ def test_a_build_that_codebuild_forgot_fails_after_a_while(cloud: Cloud) -> None
     assert build["error"] == f"CodeBuild does not know {build['codebuild_id']}"
 
 
-def test_a_build_that_codebuild_has_no_room_for_fails_in_the_end(cloud: Cloud) -> None:
+def test_a_build_without_capacity_in_codebuild_fails_after_its_queued_minutes(cloud: Cloud) -> None:
     cloud.change_service(queued_minutes=5)
     for number in (1, 2, 3):
         cloud.push(sha(number))
@@ -92,8 +92,8 @@ def test_a_build_that_codebuild_has_no_room_for_fails_in_the_end(cloud: Cloud) -
     assert cloud.builds_in_codebuild() == ["build-1", "build-2"]
 
 
-def test_an_ended_build_stays_as_it_ended(cloud: Cloud) -> None:
-    start(cloud)
+def test_late_events_do_not_change_an_ended_build(cloud: Cloud) -> None:
+    start_build(cloud)
     cloud.end_build(1, "STOPPED", settle=False)
     events = cloud.take_events()
     for event in events:

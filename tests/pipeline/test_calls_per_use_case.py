@@ -1,7 +1,7 @@
-"""What each use case costs in AWS calls: known numbers, whatever the history.
+"""The number of AWS calls of each use case; it does not grow with the history.
 
-An HTTP request's numbers include one GetItem for its token, except for the webhook's, which has
-none. `pytest -s` prints the table.
+Each HTTP request reads its token with one GetItem. The webhook has no token. `pytest -s` prints
+the table.
 """
 
 from collections.abc import Callable
@@ -18,26 +18,26 @@ TABLE = {
     "receive it again": "GetItem*2 BatchGetItem TransactWriteItems",
     "start a build": "GetItem*2 TransactWriteItems*2 StartBuild",
     "see a build's progress": "GetItem BatchGetBuilds TransactWriteItems",
-    "see nothing new of a build": "GetItem BatchGetBuilds",
+    "reconcile an unchanged build": "GetItem BatchGetBuilds",
     "end a build and deploy it": "GetItem*2 BatchGetBuilds DescribeImages UpdateItem "
     "TransactWriteItems Query SendMessageBatch",
-    "look at an ended build": "GetItem",
+    "reconcile an ended build": "GetItem",
     "begin a rollout": "GetItem BatchGetItem DescribeServices DescribeImages "
     "DescribeTaskDefinition RegisterTaskDefinition TransactWriteItems UpdateService",
-    "see nothing new of a rollout": "GetItem BatchGetItem DescribeServices",
+    "reconcile an unchanged rollout": "GetItem BatchGetItem DescribeServices",
     "end a rollout": "GetItem BatchGetItem DescribeServices TransactWriteItems SendMessageBatch",
-    "look at a service at rest": "GetItem BatchGetItem DescribeServices TransactWriteItems",
-    "ask for a build": "GetItem*2 UpdateItem TransactWriteItems SendMessageBatch",
-    "ask for a build by a key": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",
-    "ask for it again": "GetItem*3",
+    "reconcile an idle service": "GetItem BatchGetItem DescribeServices TransactWriteItems",
+    "request a build": "GetItem*2 UpdateItem TransactWriteItems SendMessageBatch",
+    "request a build with a key": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",
+    "repeat that request": "GetItem*3",
     "cancel a queued build": "GetItem*4 TransactWriteItems",
     "preview a rollback": "GetItem*2 BatchGetItem*2 DescribeImages",
-    "ask for a rollback": "GetItem*2 BatchGetItem*2 DescribeImages UpdateItem "
+    "request a rollback": "GetItem*2 BatchGetItem*2 DescribeImages UpdateItem "
     "TransactWriteItems SendMessageBatch",
     "begin a rollback": "GetItem BatchGetItem*2 DescribeServices DescribeImages "
     "DescribeTaskDefinition RegisterTaskDefinition TransactWriteItems UpdateService",
     "end a rollback": "GetItem BatchGetItem*2 DescribeServices TransactWriteItems SendMessageBatch",
-    "ask for a deployment": "GetItem*3 DescribeImages UpdateItem TransactWriteItems "
+    "request a deployment": "GetItem*3 DescribeImages UpdateItem TransactWriteItems "
     "SendMessageBatch",
     "see a rollout fail": "GetItem BatchGetItem DescribeServices TransactWriteItems "
     "SendMessageBatch",
@@ -45,12 +45,12 @@ TABLE = {
     "show a build": "GetItem*2",
     "list builds": "GetItem*2 Query",
     "show a job": "GetItem*2",
-    "a minute in which nothing is due": "Query*2 ReceiveMessage",
+    "run the schedule, no row is due": "Query*2 ReceiveMessage",
 }
 
 
 class Meter:
-    """Notes which operations a use case calls, in the order in which they first come."""
+    """Records the operations that a use case calls, in the order of their first calls."""
 
     def __init__(self, calls: Calls) -> None:
         self.table: dict[str, str] = {}
@@ -78,29 +78,29 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     meter("start a build", lambda: reconcile("build-3"))
     codebuild.engine().claim()
     meter("see a build's progress", lambda: reconcile("build-3"))
-    meter("see nothing new of a build", lambda: reconcile("build-3"))
+    meter("reconcile an unchanged build", lambda: reconcile("build-3"))
     cloud.finish_build(3, settle=False)
     meter("end a build and deploy it", lambda: reconcile("build-3"))
-    meter("look at an ended build", lambda: reconcile("build-3"))
+    meter("reconcile an ended build", lambda: reconcile("build-3"))
     meter("begin a rollout", lambda: reconcile(service))
-    meter("see nothing new of a rollout", lambda: reconcile(service))
+    meter("reconcile an unchanged rollout", lambda: reconcile(service))
     cloud.finish_rollout(settle=False)
     meter("end a rollout", lambda: reconcile(service))
-    meter("look at a service at rest", lambda: reconcile(service))
+    meter("reconcile an idle service", lambda: reconcile(service))
     cloud.settle()
 
     tag = cloud.build(2)["image_tag"]
-    meter("ask for a build", lambda: cloud.api.post(f"{path}/build", {}))
-    by_key = {"headers": {"Idempotency-Key": "k"}}
-    meter("ask for a build by a key", lambda: cloud.api.post(f"{path}/build", {}, **by_key))
-    meter("ask for it again", lambda: cloud.api.post(f"{path}/build", {}, **by_key))
+    meter("request a build", lambda: cloud.api.post(f"{path}/build", {}))
+    with_key = {"headers": {"Idempotency-Key": "k"}}
+    meter("request a build with a key", lambda: cloud.api.post(f"{path}/build", {}, **with_key))
+    meter("repeat that request", lambda: cloud.api.post(f"{path}/build", {}, **with_key))
     meter("cancel a queued build", lambda: cloud.api.post("/v1/cicd/jobs/build-5/cancel"))
     meter("preview a rollback", cloud.preview)
-    meter("ask for a rollback", cloud.roll_back)
+    meter("request a rollback", cloud.roll_back)
     meter("begin a rollback", lambda: reconcile(service))
     cloud.finish_rollout(settle=False)
     meter("end a rollback", lambda: reconcile(service))
-    meter("ask for a deployment", lambda: cloud.deploy(tag))
+    meter("request a deployment", lambda: cloud.deploy(tag))
     cloud.settle()
     cloud.fail_rollout(settle=False)
     meter("see a rollout fail", lambda: reconcile(service))
@@ -114,14 +114,14 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     meter("show a job", lambda: cloud.job("build-1"))
     for _ in range(2):
         cloud.tick()
-    meter("a minute in which nothing is due", cloud.tick)
+    meter("run the schedule, no row is due", cloud.tick)
     assert meter.table == TABLE
 
 
 @pytest.mark.parametrize(
     ("services", "transactions", "batches"), [(1, 1, 1), (2, 1, 1), (18, 1, 2), (30, 2, 3)]
 )
-def test_a_push_costs_about_the_same_however_many_services_follow_it(
+def test_a_push_for_many_services_costs_few_more_calls(
     cloud: Cloud, calls: Calls, services: int, transactions: int, batches: int
 ) -> None:
     for number in range(1, services):

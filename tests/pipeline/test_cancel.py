@@ -1,4 +1,4 @@
-"""Cancelling: whatever a job is doing, it ends, and nothing of it runs on."""
+"""Cancelling a job in each of its states: it ends, and neither CodeBuild nor ECS continues it."""
 
 import pytest
 from moto.codebuild.models import codebuild_backends
@@ -8,26 +8,26 @@ from tests.support.embedded import MINUTE, REGISTRY, Cloud, client, put_image, s
 from tests.support.sdk import Killed, Trouble
 
 
-def cancel(cloud: Cloud, job: str) -> Answer:
-    return cloud.api.post(f"/v1/cicd/jobs/{job}/cancel")
+def cancel(cloud: Cloud, job_id: str) -> Answer:
+    return cloud.api.post(f"/v1/cicd/jobs/{job_id}/cancel")
 
 
-def ask(cloud: Cloud, name: str) -> int:
-    """Ask for the deployment of a new image; the deployment's id."""
-    return int(cloud.deploy(f"hello@{put_image('hello', name)}").body["deployment_id"])
+def request_deployment(cloud: Cloud, tag: str) -> int:
+    """Request the deployment of a new image; return the deployment's number."""
+    return int(cloud.deploy(f"hello@{put_image('hello', tag)}").body["deployment_id"])
 
 
-def release(cloud: Cloud, name: str) -> int:
-    """A deployment seen through to its success."""
-    number = ask(cloud, name)
+def deploy_image(cloud: Cloud, tag: str) -> int:
+    """Deploy a new image with success; return the deployment's number."""
+    number = request_deployment(cloud, tag)
     cloud.settle()
     cloud.finish_rollout()
     assert cloud.statuses(number) == ["success"]
     return number
 
 
-def image(cloud: Cloud, deployment: int) -> str:
-    return f"{REGISTRY}/hello@{cloud.deployment(deployment)['image_digest']}"
+def image_of_deployment(cloud: Cloud, number: int) -> str:
+    return f"{REGISTRY}/hello@{cloud.deployment(number)['image_digest']}"
 
 
 def status_in_codebuild(cloud: Cloud, number: int) -> str:
@@ -35,7 +35,7 @@ def status_in_codebuild(cloud: Cloud, number: int) -> str:
     return str(found["builds"][0]["buildStatus"])
 
 
-def test_a_queued_build_is_never_started(cloud: Cloud) -> None:
+def test_a_build_cancelled_while_queued_is_never_started(cloud: Cloud) -> None:
     number = cloud.ask_for_build()
     answer = cancel(cloud, f"build-{number}")
     assert answer.status == 202
@@ -48,7 +48,7 @@ def test_a_queued_build_is_never_started(cloud: Cloud) -> None:
     assert cloud.build(number)["cancelled_by"] == "token:tests"
 
 
-def test_a_running_build_is_stopped_and_then_ends(cloud: Cloud) -> None:
+def test_a_cancelled_running_build_is_stopped_in_codebuild(cloud: Cloud) -> None:
     number = cloud.push(sha(1)).body["builds"][0]["build_id"]
     cloud.settle()
     cloud.enter_phase(number, "PROVISIONING")
@@ -60,7 +60,7 @@ def test_a_running_build_is_stopped_and_then_ends(cloud: Cloud) -> None:
     assert cloud.service()["active_deployment_id"] is None
 
 
-def test_a_build_that_is_done_before_it_can_be_stopped_is_not_deployed(cloud: Cloud) -> None:
+def test_a_cancelled_build_that_succeeds_before_its_stop_is_not_deployed(cloud: Cloud) -> None:
     number = cloud.push(sha(1)).body["builds"][0]["build_id"]
     cloud.settle()
     cancel(cloud, f"build-{number}")
@@ -71,7 +71,7 @@ def test_a_build_that_is_done_before_it_can_be_stopped_is_not_deployed(cloud: Cl
     assert cloud.service()["active_deployment_id"] is None
 
 
-def test_a_cancelled_build_makes_room_for_the_next(cloud: Cloud) -> None:
+def test_the_next_build_starts_after_one_is_cancelled(cloud: Cloud) -> None:
     numbers = [cloud.ask_for_build(git_ref=name) for name in ("a", "b", "c")]
     cloud.settle()
     assert cloud.build(numbers[2])["status"] == "queued"
@@ -84,7 +84,7 @@ def test_a_cancelled_build_makes_room_for_the_next(cloud: Cloud) -> None:
     ]
 
 
-def test_a_build_whose_start_was_never_answered_is_found_and_stopped(
+def test_a_cancelled_build_with_a_lost_answer_to_start_build_is_stopped(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     number = cloud.ask_for_build()
@@ -98,7 +98,9 @@ def test_a_build_whose_start_was_never_answered_is_found_and_stopped(
     assert cloud.builds_in_codebuild() == [f"build-{number}"]
 
 
-def test_a_call_that_may_still_be_in_the_air_is_waited_for(cloud: Cloud, trouble: Trouble) -> None:
+def test_a_cancelled_build_stays_queued_while_start_build_may_be_in_flight(
+    cloud: Cloud, trouble: Trouble
+) -> None:
     number = cloud.ask_for_build()
     trouble.kill_before("codebuild.StartBuild")
     with pytest.raises(Killed):
@@ -111,7 +113,7 @@ def test_a_call_that_may_still_be_in_the_air_is_waited_for(cloud: Cloud, trouble
     assert cloud.builds_in_codebuild() == []
 
 
-def test_a_cancelled_build_ends_though_stopbuild_is_throttled_for_a_while(
+def test_a_cancelled_build_ends_after_stop_build_was_throttled(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     number = cloud.ask_for_build()
@@ -125,7 +127,7 @@ def test_a_cancelled_build_ends_though_stopbuild_is_throttled_for_a_while(
     assert cloud.build(number)["status"] == "cancelled"
 
 
-def test_a_cancelled_build_that_codebuild_forgot_ends_cancelled(cloud: Cloud) -> None:
+def test_a_cancelled_build_that_codebuild_no_longer_knows_ends_cancelled(cloud: Cloud) -> None:
     number = cloud.ask_for_build()
     cloud.settle()
     cancel(cloud, f"build-{number}")
@@ -135,18 +137,18 @@ def test_a_cancelled_build_that_codebuild_forgot_ends_cancelled(cloud: Cloud) ->
     assert cloud.build(number)["status"] == "cancelled"
 
 
-def test_a_waiting_deployment_is_cancelled_and_the_one_under_way_goes_on(cloud: Cloud) -> None:
-    first, second = ask(cloud, "a"), ask(cloud, "b")
+def test_the_active_deployment_continues_after_the_waiting_one_is_cancelled(cloud: Cloud) -> None:
+    first, second = request_deployment(cloud, "a"), request_deployment(cloud, "b")
     cloud.settle()
     assert cancel(cloud, f"deploy-{second}").body["status"] == "cancelled"
     assert cloud.service()["waiting_deployment_id"] is None
     cloud.finish_rollout()
     assert cloud.statuses(first, second) == ["success", "cancelled"]
-    assert cloud.image_on_ecs() == image(cloud, first)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, first)
 
 
-def test_a_queued_deployment_is_never_rolled_out(cloud: Cloud) -> None:
-    number = ask(cloud, "a")
+def test_a_deployment_cancelled_while_queued_is_never_rolled_out(cloud: Cloud) -> None:
+    number = request_deployment(cloud, "a")
     cancel(cloud, f"deploy-{number}")
     cloud.settle()
     assert cloud.statuses(number) == ["cancelled"]
@@ -154,71 +156,73 @@ def test_a_queued_deployment_is_never_rolled_out(cloud: Cloud) -> None:
     assert cloud.rollouts() == 0
 
 
-def test_a_rollout_is_cancelled_and_what_ran_before_comes_back(cloud: Cloud) -> None:
-    good, bad = release(cloud, "a"), ask(cloud, "b")
+def test_the_current_release_comes_back_after_a_cancelled_rollout(cloud: Cloud) -> None:
+    good, bad = deploy_image(cloud, "a"), request_deployment(cloud, "b")
     cloud.settle()
-    assert cloud.image_on_ecs() == image(cloud, bad)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, bad)
     cancel(cloud, f"deploy-{bad}")
     cloud.settle()
     cloud.finish_rollout()
     assert cloud.statuses(good, bad) == ["success", "cancelled"]
-    assert cloud.image_on_ecs() == image(cloud, good)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, good)
     assert cloud.service()["current_deployment_id"] == good
 
 
-def test_a_first_rollout_is_cancelled_and_ops_own_definition_comes_back(cloud: Cloud) -> None:
-    number = ask(cloud, "a")
+def test_the_owners_task_definition_comes_back_after_a_cancelled_first_rollout(
+    cloud: Cloud,
+) -> None:
+    number = request_deployment(cloud, "a")
     cloud.settle()
     cancel(cloud, f"deploy-{number}")
     cloud.settle()
     assert cloud.image_on_ecs() == "hello:before"
 
 
-def test_whoever_waits_begins_when_the_one_before_is_cancelled(cloud: Cloud) -> None:
-    first, second = ask(cloud, "a"), ask(cloud, "b")
+def test_the_waiting_deployment_begins_when_the_active_one_is_cancelled(cloud: Cloud) -> None:
+    first, second = request_deployment(cloud, "a"), request_deployment(cloud, "b")
     cloud.settle()
     cancel(cloud, f"deploy-{first}")
     cloud.settle()
     assert cloud.statuses(first, second) == ["cancelled", "deploying"]
     cloud.finish_rollout()
-    assert cloud.image_on_ecs() == image(cloud, second)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, second)
 
 
-def test_a_cancelled_rollback_leaves_what_ran(cloud: Cloud) -> None:
-    release(cloud, "a")
-    newest = release(cloud, "b")
+def test_the_current_release_comes_back_after_a_cancelled_rollback(cloud: Cloud) -> None:
+    deploy_image(cloud, "a")
+    newest = deploy_image(cloud, "b")
     rollback = cloud.roll_back().body["deployment_id"]
     cloud.settle()
     cancel(cloud, f"deploy-{rollback}")
     cloud.settle()
     cloud.finish_rollout()
     assert cloud.statuses(newest, rollback) == ["success", "cancelled"]
-    assert cloud.image_on_ecs() == image(cloud, newest)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, newest)
 
 
-def test_a_worker_that_died_before_updateservice_changes_nothing_after_a_cancel(
+def test_no_rollout_begins_after_a_cancel_if_the_worker_died_before_update_service(
     cloud: Cloud, trouble: Trouble
 ) -> None:
-    good, bad = release(cloud, "a"), ask(cloud, "b")
+    good, bad = deploy_image(cloud, "a"), request_deployment(cloud, "b")
     trouble.kill_before("ecs.UpdateService")
     with pytest.raises(Killed):
         cloud.settle()
     cancel(cloud, f"deploy-{bad}")
     cloud.settle()
     cloud.tick()
-    assert cloud.image_on_ecs() == image(cloud, good)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, good)
     assert cloud.rollouts() == 1
 
 
-@pytest.mark.parametrize("name", ["build", "deploy"])
-def test_cancelling_again_changes_nothing(cloud: Cloud, name: str) -> None:
-    number = cloud.ask_for_build() if name == "build" else ask(cloud, "a")
-    first = cancel(cloud, f"{name}-{number}")
+@pytest.mark.parametrize("kind", ["build", "deploy"])
+def test_a_second_cancel_changes_nothing(cloud: Cloud, kind: str) -> None:
+    number = cloud.ask_for_build() if kind == "build" else request_deployment(cloud, "a")
+    first = cancel(cloud, f"{kind}-{number}")
     cloud.advance(MINUTE)
-    assert cancel(cloud, f"{name}-{number}").body == first.body
+    assert cancel(cloud, f"{kind}-{number}").body == first.body
 
 
-def test_what_has_ended_otherwise_cannot_be_cancelled(cloud: Cloud) -> None:
+def test_a_successful_job_cannot_be_cancelled(cloud: Cloud) -> None:
     number = cloud.release(1)
     for job in ("build-1", f"deploy-{number}"):
         before = cloud.job(job)
@@ -229,13 +233,13 @@ def test_what_has_ended_otherwise_cannot_be_cancelled(cloud: Cloud) -> None:
     assert cloud.definition_on_ecs() == cloud.deployment(number)["task_definition"]
 
 
-def test_a_job_that_does_not_exist_cannot_be_cancelled(cloud: Cloud) -> None:
+def test_cancelling_a_missing_job_is_a_404(cloud: Cloud) -> None:
     assert cancel(cloud, "build-99").status == 404
     assert cancel(cloud, "service-1").status == 404
 
 
-def test_a_lost_answer_to_a_cancel_does_not_cancel_twice(cloud: Cloud, trouble: Trouble) -> None:
-    number = ask(cloud, "a")
+def test_a_cancel_can_be_repeated_after_a_lost_answer(cloud: Cloud, trouble: Trouble) -> None:
+    number = request_deployment(cloud, "a")
     trouble.lose_answers("dynamodb.TransactWriteItems")
     assert cancel(cloud, f"deploy-{number}").status == 503
     assert cancel(cloud, f"deploy-{number}").status == 202

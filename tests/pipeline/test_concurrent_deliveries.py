@@ -1,4 +1,4 @@
-"""GitHub delivers one push many times at once, over HTTP: every service is built once."""
+"""GitHub delivers one push many times at once over HTTP: each service is built once."""
 
 import http.client
 import json
@@ -22,7 +22,7 @@ Headers = dict[str, str]
 
 
 def deliver(cloud: Cloud, body: bytes, webhooks: list[Headers]) -> list[tuple[int, Any]]:
-    """One body from all webhooks at once, each with headers of its own; the answers."""
+    """Send one body with each of the headers at once; return the status and body of each answer."""
     server = gateway.listen(0)
     gateway.attach(server, cloud.app)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -33,9 +33,9 @@ def deliver(cloud: Cloud, body: bytes, webhooks: list[Headers]) -> list[tuple[in
         together.wait()
         connection.request("POST", PATH, body=body, headers=headers)
         answer = connection.getresponse()
-        told = json.loads(answer.read())
+        document = json.loads(answer.read())
         connection.close()
-        return answer.status, told
+        return answer.status, document
 
     try:
         with ThreadPoolExecutor(len(webhooks)) as threads:
@@ -54,21 +54,21 @@ def test_of_32_identical_deliveries_one_starts_the_builds(cloud: Cloud) -> None:
     cloud.add_service("second")
     body = json.dumps(push_payload()).encode()
     answers = deliver(cloud, body, [signed(body)] * AT_ONCE)
-    # "Try again" is a right answer for some of so many; whoever gets it tries again.
-    again = sum(status == HTTPStatus.SERVICE_UNAVAILABLE for status, _ in answers)
+    # 503 is a correct answer under this load. Send each of those deliveries again.
+    unavailable = sum(status == HTTPStatus.SERVICE_UNAVAILABLE for status, _ in answers)
     answers = [each for each in answers if each[0] != HTTPStatus.SERVICE_UNAVAILABLE]
-    answers += [each for _ in range(again) for each in deliver(cloud, body, [signed(body)])]
+    answers += [each for _ in range(unavailable) for each in deliver(cloud, body, [signed(body)])]
     statuses = Counter(status for status, _ in answers)
     assert statuses == {202: 1, 200: AT_ONCE - 1}
     assert {build["service_id"] for build in builds().values()} == {1, 2}
     assert len(builds()) == 2
-    told = {tuple(each["build_id"] for each in answer["builds"]) for _, answer in answers}
-    assert len(told) == 1
+    build_ids = {tuple(each["build_id"] for each in answer["builds"]) for _, answer in answers}
+    assert len(build_ids) == 1
     assert rows("receipts")["delivery:all:one-event"]["times"] == AT_ONCE
 
 
-def test_of_one_event_at_all_webhooks_of_a_repository_each_starts_its_own(cloud: Cloud) -> None:
-    """GitHub gives them one id, and delivers nothing again by itself: all are heard at once."""
+def test_each_webhook_of_one_event_starts_the_build_of_its_service(cloud: Cloud) -> None:
+    """GitHub sends one delivery id to all webhooks of an event, and never redelivers by itself."""
     secrets = {}
     for number in range(MAX_SECRETS):
         secret = f"secret-{number}"

@@ -1,4 +1,7 @@
-"""A wake-up that fails again and again: it ends nothing, somebody is told, and it comes back."""
+"""A wake-up that always fails becomes a dead letter.
+
+Its row shows `attention` and does not end. A redrive delivers the wake-up again.
+"""
 
 import json
 
@@ -11,8 +14,8 @@ from tests.support.embedded import MINUTE, Cloud, client, sha
 from tests.support.events import schedule_event
 from tests.support.sdk import Trouble
 
-VISIBILITY = 180
-RECEIVES = 5
+VISIBILITY_TIMEOUT = 180  # seconds
+MAX_RECEIVES = 5
 
 
 def url(name: str = QUEUE) -> str:
@@ -26,38 +29,38 @@ def count(name: str) -> int:
     return int(attributes["Attributes"]["ApproximateNumberOfMessages"])
 
 
-def exhaust(cloud: Cloud, trouble: Trouble | None = None) -> None:
-    """Every receive fails, and one more puts the message away."""
+def fail_every_receive(cloud: Cloud, trouble: Trouble | None = None) -> None:
+    """Every allowed receive fails; the next one moves the message to the dead letters."""
     cloud.handlers_may_fail = True
-    for received in range(RECEIVES + 1):
-        if trouble and received < RECEIVES:
+    for received in range(MAX_RECEIVES + 1):
+        if trouble and received < MAX_RECEIVES:
             trouble.refuse("dynamodb.GetItem", "AccessDeniedException", times=1)
         cloud.pump.deliver_messages()
-        cloud.advance(VISIBILITY + 1)
+        cloud.advance(VISIBILITY_TIMEOUT + 1)
     assert (count(QUEUE), count(DEAD_LETTERS)) == (0, 1)
 
 
 @pytest.fixture
 def stuck(cloud: Cloud, trouble: Trouble) -> Cloud:
-    """A build whose wake-up is among the dead letters, though what it failed of is mended."""
+    """A queued build with its wake-up among the dead letters. The cause of the failures is gone."""
     cloud.change_service(queued_minutes=60)
     cloud.push(sha(1))
-    exhaust(cloud, trouble)
+    fail_every_receive(cloud, trouble)
     return cloud
 
 
-def mark(cloud: Cloud) -> None:
-    """The schedule comes round and cannot move the build either."""
-    cloud.app.handler_map["on_schedule"](schedule_event(), _NoTime())
+def read_dead_letters(cloud: Cloud) -> None:
+    """Run the schedule: it reads the dead letters and has no time left for due rows."""
+    cloud.app.handler_map["on_schedule"](schedule_event(), _NoTimeLeft())
 
 
-class _NoTime:
+class _NoTimeLeft:
     def get_remaining_time_in_millis(self) -> int:
         return 0
 
 
-def test_a_dead_letter_marks_its_row_and_does_not_end_it(stuck: Cloud) -> None:
-    mark(stuck)
+def test_a_row_with_a_dead_letter_shows_attention_and_does_not_end(stuck: Cloud) -> None:
+    read_dead_letters(stuck)
     build = stuck.build(1)
     assert build["status"] == "queued"
     assert build["attention"].startswith("its wake-up failed five times")
@@ -65,14 +68,16 @@ def test_a_dead_letter_marks_its_row_and_does_not_end_it(stuck: Cloud) -> None:
     assert count(DEAD_LETTERS) == 1
 
 
-def test_a_row_is_marked_once_for_a_letter(stuck: Cloud, caplog: pytest.LogCaptureFixture) -> None:
-    mark(stuck)
-    mark(stuck)
+def test_a_dead_letter_that_is_read_again_is_logged_once(
+    stuck: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    read_dead_letters(stuck)
+    read_dead_letters(stuck)
     assert caplog.text.count("build-1 needs attention") == 1
 
 
-def test_the_schedule_goes_on_and_the_mark_goes_when_the_work_is_done(stuck: Cloud) -> None:
-    mark(stuck)
+def test_attention_goes_when_the_schedule_has_done_the_work(stuck: Cloud) -> None:
+    read_dead_letters(stuck)
     stuck.tick()
     assert stuck.build(1)["status"] == "building"
     stuck.finish_build(1)
@@ -81,8 +86,8 @@ def test_the_schedule_goes_on_and_the_mark_goes_when_the_work_is_done(stuck: Clo
     assert stuck.build(1)["attention"] is None
 
 
-def test_redriving_runs_the_job_once(stuck: Cloud) -> None:
-    mark(stuck)
+def test_a_redrive_runs_the_job_once(stuck: Cloud) -> None:
+    read_dead_letters(stuck)
     assert redrive(client("sqs"), url()) == 1
     assert (count(QUEUE), count(DEAD_LETTERS)) == (1, 0)
     stuck.settle()
@@ -91,14 +96,16 @@ def test_redriving_runs_the_job_once(stuck: Cloud) -> None:
     assert redrive(client("sqs"), url()) == 0
 
 
-def test_a_service_is_marked_until_its_deployment_has_ended(cloud: Cloud, trouble: Trouble) -> None:
+def test_a_service_shows_attention_until_its_deployment_has_ended(
+    cloud: Cloud, trouble: Trouble
+) -> None:
     cloud.push(sha(1))
     cloud.settle()
     cloud.finish_build(1, settle=False)
     cloud.pump.deliver_events()
-    exhaust(cloud, trouble)
+    fail_every_receive(cloud, trouble)
     cloud.handlers_may_fail = True
-    mark(cloud)
+    read_dead_letters(cloud)
     assert cloud.service()["attention"].startswith("its wake-up failed five times")
     cloud.tick()
     cloud.settle()
@@ -109,7 +116,7 @@ def test_a_service_is_marked_until_its_deployment_has_ended(cloud: Cloud, troubl
 
 
 @pytest.mark.parametrize("body", ["not JSON", json.dumps({"v": 1, "reconcile": "build-99"})])
-def test_a_letter_that_names_nothing_stays_for_people_to_read(cloud: Cloud, body: str) -> None:
+def test_a_dead_letter_without_a_row_stays_in_its_queue(cloud: Cloud, body: str) -> None:
     client("sqs").send_message(QueueUrl=url(DEAD_LETTERS), MessageBody=body)
     cloud.push(sha(1))
     cloud.tick()
@@ -117,14 +124,14 @@ def test_a_letter_that_names_nothing_stays_for_people_to_read(cloud: Cloud, body
     assert cloud.build(1)["status"] == "building"
 
 
-def test_poison_stops_nobody(cloud: Cloud) -> None:
+def test_an_unreadable_message_does_not_stop_other_work(cloud: Cloud) -> None:
     client("sqs").send_message(QueueUrl=url(), MessageBody="not JSON")
     cloud.push(sha(1))
-    exhaust(cloud)
+    fail_every_receive(cloud)
     assert cloud.build(1)["status"] == "building"
 
 
-def test_a_queue_that_does_not_answer_stops_no_schedule(
+def test_the_schedule_works_if_the_dead_letters_cannot_be_read(
     cloud: Cloud, trouble: Trouble, caplog: pytest.LogCaptureFixture
 ) -> None:
     cloud.push(sha(1))
@@ -135,7 +142,7 @@ def test_a_queue_that_does_not_answer_stops_no_schedule(
     assert cloud.build(1)["status"] == "building"
 
 
-def test_of_two_letters_for_one_row_each_marks_it_once(cloud: Cloud) -> None:
+def test_two_dead_letters_of_one_row_do_not_change_it_again(cloud: Cloud) -> None:
     cloud.handlers_may_fail = True
     cloud.release(1)
     for _ in range(2):
@@ -143,7 +150,7 @@ def test_of_two_letters_for_one_row_each_marks_it_once(cloud: Cloud) -> None:
             QueueUrl=url(DEAD_LETTERS),
             MessageBody=json.dumps({"v": 1, "reconcile": "service-1"}),
         )
-    mark(cloud)
+    read_dead_letters(cloud)
     version = services()[1]["version"]
-    mark(cloud)
+    read_dead_letters(cloud)
     assert services()[1]["version"] == version

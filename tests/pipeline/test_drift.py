@@ -1,4 +1,7 @@
-"""What others do to an ECS service is shown and not fought; our own late calls are healed."""
+"""Changes of an ECS service by another party show as drift and stay.
+
+Slipway repairs the effect of its own late calls.
+"""
 
 from infra.local.aws import ecs
 from tests.support.embedded import (
@@ -12,20 +15,20 @@ from tests.support.embedded import (
 )
 
 
-def test_a_definition_of_somebody_else_is_shown_and_left_alone(cloud: Cloud) -> None:
+def test_a_task_definition_of_another_party_is_shown_and_kept(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.advance(2 * MINUTE)
-    theirs = register("hello", "hello:by-hand")
-    run_on_ecs(theirs)
+    by_hand = register("hello", "hello:by-hand")
+    run_on_ecs(by_hand)
     cloud.finish_rollout()
-    assert cloud.service()["drift"] == f"ECS runs {theirs}, which was not deployed by Slipway"
+    assert cloud.service()["drift"] == f"ECS runs {by_hand}, which was not deployed by Slipway"
     for _ in range(3):
         cloud.tick()
-    assert cloud.definition_on_ecs() == theirs
+    assert cloud.definition_on_ecs() == by_hand
     assert cloud.service()["current_deployment_id"] == 1
 
 
-def test_the_next_deployment_starts_from_what_somebody_else_configured(cloud: Cloud) -> None:
+def test_the_next_deployment_starts_from_the_configuration_of_another_party(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.advance(2 * MINUTE)
     run_on_ecs(register("hello", "hello:by-hand", COLOUR="blue"))
@@ -40,17 +43,17 @@ def test_the_next_deployment_starts_from_what_somebody_else_configured(cloud: Cl
 def test_drift_ends_when_the_current_release_runs_again(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.advance(2 * MINUTE)
-    ours = cloud.definition_on_ecs()
+    release = cloud.definition_on_ecs()
     run_on_ecs(register("hello", "hello:by-hand"))
     cloud.finish_rollout()
     assert cloud.service()["drift"] is not None
-    run_on_ecs(ours)
+    run_on_ecs(release)
     cloud.finish_rollout()
     cloud.tick()
     assert cloud.service()["drift"] is None
 
 
-def test_a_late_call_of_ours_is_healed(cloud: Cloud) -> None:
+def test_ecs_returns_to_the_current_release_after_a_late_call(cloud: Cloud) -> None:
     cloud.release(1)
     older = cloud.definition_on_ecs()
     cloud.release(2)
@@ -63,7 +66,7 @@ def test_a_late_call_of_ours_is_healed(cloud: Cloud) -> None:
     assert cloud.statuses(1, 2) == ["success", "success"]
 
 
-def test_a_late_call_during_a_rollout_is_healed(cloud: Cloud) -> None:
+def test_a_rollout_is_repeated_after_a_late_call_displaced_it(cloud: Cloud) -> None:
     cloud.release(1)
     older = cloud.definition_on_ecs()
     cloud.begin_release(2)
@@ -76,7 +79,7 @@ def test_a_late_call_during_a_rollout_is_healed(cloud: Cloud) -> None:
     assert cloud.statuses(2) == ["success"]
 
 
-def test_an_ecs_service_that_is_gone_fails_the_deployment_with_the_reason(cloud: Cloud) -> None:
+def test_a_missing_ecs_service_fails_the_deployment_with_the_reason(cloud: Cloud) -> None:
     cloud.change_service(ecs_service="nowhere")
     cloud.begin_release(1)
     deployment = cloud.deployment(1)
@@ -85,7 +88,7 @@ def test_an_ecs_service_that_is_gone_fails_the_deployment_with_the_reason(cloud:
     assert cloud.service()["active_deployment_id"] is None
 
 
-def test_a_change_that_no_event_told_of_is_shown_within_the_hour(cloud: Cloud) -> None:
+def test_a_change_without_an_event_is_shown_after_an_hour(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.advance(2 * MINUTE)
     cloud.tick()
@@ -99,17 +102,17 @@ def test_a_change_that_no_event_told_of_is_shown_within_the_hour(cloud: Cloud) -
     assert "not deployed by Slipway" in cloud.service()["drift"]
 
 
-def test_an_ecs_service_that_is_gone_for_a_while_is_seen_to_be_back(cloud: Cloud) -> None:
+def test_drift_ends_when_a_missing_ecs_service_returns(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.advance(2 * MINUTE)
     cloud.tick()
-    ours = cloud.definition_on_ecs()
+    release = cloud.definition_on_ecs()
     client("ecs").delete_service(cluster=CLUSTER, service="hello", force=True)
     cloud.advance(61 * MINUTE)
     cloud.tick()
     assert "no active ECS service" in cloud.service()["drift"]
     client("ecs").create_service(
-        cluster=CLUSTER, serviceName="hello", taskDefinition=ours, desiredCount=2
+        cluster=CLUSTER, serviceName="hello", taskDefinition=release, desiredCount=2
     )
     cloud.finish_rollout()
     cloud.advance(61 * MINUTE)
@@ -117,55 +120,51 @@ def test_an_ecs_service_that_is_gone_for_a_while_is_seen_to_be_back(cloud: Cloud
     assert cloud.service()["drift"] is None
 
 
-def owner_runs(cloud: Cloud, colour: str) -> str:
-    """Somebody gives the service a definition of their own, which gets healthy and is seen."""
-    theirs = register("hello", "hello:by-hand", COLOUR=colour)
-    run_on_ecs(theirs)
+def run_owners_definition(cloud: Cloud, colour: str) -> str:
+    """The owner runs another task definition until it is healthy and Slipway shows it as drift."""
+    by_hand = register("hello", "hello:by-hand", COLOUR=colour)
+    run_on_ecs(by_hand)
     cloud.finish_rollout()
     cloud.advance(2 * MINUTE)
     cloud.tick()
-    return theirs
+    return by_hand
 
 
-def begin(cloud: Cloud, number: int) -> None:
-    cloud.begin_release(number)
-
-
-def test_a_cancelled_deployment_gives_back_what_its_owner_had_put_there(cloud: Cloud) -> None:
+def test_the_owners_task_definition_comes_back_after_a_cancelled_deployment(cloud: Cloud) -> None:
     cloud.release(1)
-    theirs = owner_runs(cloud, "blue")
-    begin(cloud, 2)
+    by_hand = run_owners_definition(cloud, "blue")
+    cloud.begin_release(2)
     assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
     cloud.settle()
     cloud.finish_rollout()
     for _ in range(3):
         cloud.tick()
-    assert cloud.definition_on_ecs() == theirs
-    assert cloud.service()["drift"] == f"ECS runs {theirs}, which was not deployed by Slipway"
+    assert cloud.definition_on_ecs() == by_hand
+    assert cloud.service()["drift"] == f"ECS runs {by_hand}, which was not deployed by Slipway"
     assert cloud.service()["current_deployment_id"] == 1
 
 
-def test_without_a_release_a_failed_deployment_gives_back_what_ran_last(cloud: Cloud) -> None:
-    begin(cloud, 1)
+def test_without_a_release_the_owners_task_definition_comes_back(cloud: Cloud) -> None:
+    cloud.begin_release(1)
     cloud.fail_rollout()
     cloud.finish_rollout()
-    theirs = owner_runs(cloud, "blue")
-    begin(cloud, 2)
+    by_hand = run_owners_definition(cloud, "blue")
+    cloud.begin_release(2)
     assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
     cloud.settle()
-    assert cloud.definition_on_ecs() == theirs
+    assert cloud.definition_on_ecs() == by_hand
 
 
-def test_who_brings_the_release_back_by_hand_is_not_overruled(cloud: Cloud) -> None:
+def test_a_release_that_the_owner_restored_stays(cloud: Cloud) -> None:
     cloud.release(1)
     release = cloud.definition_on_ecs()
-    owner_runs(cloud, "blue")
-    begin(cloud, 2)
+    run_owners_definition(cloud, "blue")
+    cloud.begin_release(2)
     assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
     cloud.settle()
     run_on_ecs(release)
     cloud.finish_rollout()
-    begin(cloud, 3)
+    cloud.begin_release(3)
     assert cloud.api.post("/v1/cicd/jobs/deploy-3/cancel").status == 202
     cloud.settle()
     cloud.finish_rollout()
@@ -174,14 +173,14 @@ def test_who_brings_the_release_back_by_hand_is_not_overruled(cloud: Cloud) -> N
     assert (cloud.definition_on_ecs(), cloud.service()["drift"]) == (release, None)
 
 
-def test_a_service_in_drift_is_not_deleted_while_a_rollout_of_ours_may_go_on(cloud: Cloud) -> None:
+def test_a_service_in_drift_cannot_be_deleted_while_a_rollout_may_continue(cloud: Cloud) -> None:
     cloud.release(1)
-    theirs = owner_runs(cloud, "blue")
-    begin(cloud, 2)
+    by_hand = run_owners_definition(cloud, "blue")
+    cloud.begin_release(2)
     assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
     cloud.lose_messages()
     path = f"/v1/services/{cloud.service_id}"
     assert cloud.api.delete(path).body["code"] == "service_busy"
     assert cloud.api.patch(path, {"ecs_service": "other"}).body["code"] == "service_busy"
     cloud.tick()
-    assert cloud.definition_on_ecs() == theirs
+    assert cloud.definition_on_ecs() == by_hand

@@ -1,4 +1,7 @@
-"""A project's git credential: set by an admin, frozen on the build, passed as a secret."""
+"""A project's git credential: an admin sets it, and each build keeps the one it starts with.
+
+StartBuild passes its ARN as a variable of type SECRETS_MANAGER.
+"""
 
 from typing import Any
 
@@ -16,17 +19,17 @@ from tests.support.sdk import Calls, Trouble
 from tests.support.written import nothing_is_written
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3"
-OTHER = ARN.replace("shop", "other")
+OTHER_ARN = ARN.replace("shop", "other")
 
 
-def changed(api: Api, **changes: Any) -> Any:
+def change_project(api: Api, **changes: Any) -> Any:
     answer = api.patch("/v1/projects/1", changes)
     assert answer.status == 200, answer.text
     return answer.body
 
 
-def sent(calls: Calls) -> list[dict[str, str]]:
-    """The variables of type SECRETS_MANAGER of each StartBuild."""
+def secrets_sent(calls: Calls) -> list[dict[str, str]]:
+    """The SECRETS_MANAGER variables of each StartBuild, by name."""
     return [
         {v["name"]: v["value"] for v in request["environmentVariablesOverride"] if is_secret(v)}
         for request in calls.to("codebuild.StartBuild")
@@ -37,7 +40,7 @@ def is_secret(variable: dict[str, str]) -> bool:
     return variable["type"] != "PLAINTEXT"
 
 
-def test_a_project_is_created_with_its_credential_and_shows_it(api: Api) -> None:
+def test_a_new_project_shows_its_credential(api: Api) -> None:
     created = api.post("/v1/projects", {"name": "shop", "git_credential": ARN})
     assert created.status == 201, created.text
     assert created.body["git_credential"] == ARN
@@ -45,42 +48,40 @@ def test_a_project_is_created_with_its_credential_and_shows_it(api: Api) -> None
     assert api.post("/v1/projects", {"name": "open"}).body["git_credential"] is None
 
 
-def test_a_project_is_changed_in_what_is_named_alone_and_the_trail_says_how(
+def test_a_change_of_a_project_changes_only_the_named_fields_and_is_audited(
     api: Api, project: int
 ) -> None:
     before = api.get(f"/v1/projects/{project}").body
-    assert changed(api, git_credential=ARN) == {**before, "git_credential": ARN}
-    assert changed(api, name="store") == {**before, "git_credential": ARN, "name": "store"}
-    assert changed(api, git_credential=None) == {**before, "name": "store"}
-    told = [row.details for row in History.query("project-1") if row.action == "project.updated"]
-    assert told == [
+    assert change_project(api, git_credential=ARN) == {**before, "git_credential": ARN}
+    assert change_project(api, name="store") == {**before, "git_credential": ARN, "name": "store"}
+    assert change_project(api, git_credential=None) == {**before, "name": "store"}
+    audited = [row.details for row in History.query("project-1") if row.action == "project.updated"]
+    assert audited == [
         {"before": {"git_credential": None}, "after": {"git_credential": ARN}},
         {"before": {"name": "shop"}, "after": {"name": "store"}},
         {"before": {"git_credential": ARN}, "after": {"git_credential": None}},
     ]
 
 
-def test_a_change_that_changes_nothing_writes_nothing(api: Api, project: int) -> None:
-    changed(api, git_credential=ARN)
+def test_a_change_to_the_same_values_writes_no_row(api: Api, project: int) -> None:
+    change_project(api, git_credential=ARN)
     with nothing_is_written():
-        changed(api, git_credential=ARN, name="shop")
-        changed(api)
+        change_project(api, git_credential=ARN, name="shop")
+        change_project(api)
 
 
-def test_a_name_that_is_free_again_may_be_taken_and_one_that_is_taken_may_not(
-    api: Api, project: int
-) -> None:
+def test_a_project_can_take_only_a_free_name(api: Api, project: int) -> None:
     api.post("/v1/projects", {"name": "other"})
     with nothing_is_written():
         refused = api.patch("/v1/projects/1", {"name": "OTHER"})
     assert (refused.status, refused.body["code"]) == (409, "name_taken")
-    changed(api, name="SHOP")
-    changed(api, name="store")
+    change_project(api, name="SHOP")
+    change_project(api, name="store")
     assert api.post("/v1/projects", {"name": "shop"}).status == 201
 
 
 @pytest.mark.parametrize("body", [{"git_credential": "ghp_x"}, {"git_credential": 7}])
-def test_what_names_no_secret_of_ours_is_refused_before_and_after(
+def test_a_credential_that_is_no_arn_of_a_secret_is_refused(
     api: Api, project: int, body: dict[str, Any]
 ) -> None:
     with nothing_is_written():
@@ -94,9 +95,7 @@ def test_what_names_no_secret_of_ours_is_refused_before_and_after(
             assert "ghp_x" not in answer.text
 
 
-def test_whoever_administers_a_project_alone_cannot_choose_its_secret(
-    api: Api, project: int
-) -> None:
+def test_an_admin_of_one_project_cannot_change_its_credential(api: Api, project: int) -> None:
     body = {"name": "x", "role": Role.ADMIN, "project_id": project}
     restricted = api.as_holder_of(api.post("/v1/tokens", body).body["token"])
     assert restricted.get("/v1/projects/1").status == 200
@@ -105,43 +104,41 @@ def test_whoever_administers_a_project_alone_cannot_choose_its_secret(
         assert restricted.patch("/v1/projects/77", {"git_credential": ARN}).status == 403
 
 
-def test_changes_that_come_at_once_are_both_made(
+def test_two_concurrent_changes_of_a_project_are_both_kept(
     api: Api, project: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = get_project
-    others = iter([{"git_credential": ARN}])
+    concurrent = iter([{"git_credential": ARN}])
 
-    def overtaken(number: int) -> Project:
-        mine = read(number)
-        for other in others:
-            commit(change(read(number), **other))
-        return mine
+    def read_and_change(number: int) -> Project:
+        """Another change is written right after the first read."""
+        project = get_project(number)
+        for changes in concurrent:
+            commit(change(get_project(number), **changes))
+        return project
 
-    monkeypatch.setattr("chalicelib.pipeline.commands.projects.get_project", overtaken)
-    assert changed(api, name="store")["git_credential"] == ARN
+    monkeypatch.setattr("chalicelib.pipeline.commands.projects.get_project", read_and_change)
+    assert change_project(api, name="store")["git_credential"] == ARN
     assert api.get("/v1/projects/1").body["name"] == "store"
 
 
-def test_a_build_is_started_with_its_project_s_credential_and_only_if_there_is_one(
-    cloud: Cloud, calls: Calls
-) -> None:
+def test_a_build_gets_the_credential_that_its_project_has(cloud: Cloud, calls: Calls) -> None:
     cloud.push(sha(1))
     cloud.settle()
-    changed(cloud.api, git_credential=ARN)
+    change_project(cloud.api, git_credential=ARN)
     cloud.push(sha(2))
     cloud.settle()
-    changed(cloud.api, git_credential=None)
-    assert sent(calls) == [{}, {"GIT_CREDENTIAL": ARN}]
+    change_project(cloud.api, git_credential=None)
+    assert secrets_sent(calls) == [{}, {"GIT_CREDENTIAL": ARN}]
 
 
-def test_a_call_that_is_repeated_is_the_same_call_whatever_the_project_says_by_then(
+def test_a_repeated_start_build_keeps_the_first_credential(
     cloud: Cloud, calls: Calls, trouble: Trouble
 ) -> None:
-    changed(cloud.api, git_credential=ARN)
+    change_project(cloud.api, git_credential=ARN)
     cloud.push(sha(1))
     trouble.lose_answers("codebuild.StartBuild")
     reconcile("build-1")
-    changed(cloud.api, git_credential=OTHER)
+    change_project(cloud.api, git_credential=OTHER_ARN)
     cloud.tick()
     first, *again = calls.to("codebuild.StartBuild")
     assert again
@@ -158,10 +155,10 @@ def test_a_call_that_is_repeated_is_the_same_call_whatever_the_project_says_by_t
         f"not authorized to perform: secretsmanager:GetSecretValue on resource: {ARN}",
     ],
 )
-def test_a_secret_that_cannot_be_read_fails_the_build_and_says_which_and_why(
+def test_a_build_with_an_unreadable_credential_fails_with_the_reason(
     cloud: Cloud, reason: str
 ) -> None:
-    changed(cloud.api, git_credential=ARN)
+    change_project(cloud.api, git_credential=ARN)
     cloud.push(sha(1))
     cloud.settle()
     codebuild.engine().run_to(

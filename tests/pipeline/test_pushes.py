@@ -1,4 +1,4 @@
-"""Which services a push builds, and what a delivery that comes again does."""
+"""The services that a push builds and deploys, and the effect of a redelivery."""
 
 from tests.support.embedded import MIDNIGHT, Cloud, sha
 
@@ -15,7 +15,7 @@ def test_every_service_that_follows_the_branch_is_built(cloud: Cloud) -> None:
     assert cloud.builds_in_codebuild() == ["build-1", "build-2"]
 
 
-def test_a_redelivery_answers_with_the_builds_of_the_first(cloud: Cloud) -> None:
+def test_a_redelivery_returns_the_builds_of_the_first_delivery(cloud: Cloud) -> None:
     cloud.push(sha(1), delivery="the-one")
     again = cloud.push(sha(1), delivery="the-one")
     assert (again.status, again.body["duplicate"]) == (200, True)
@@ -31,7 +31,7 @@ def test_a_push_that_two_webhooks_deliver_is_built_once(cloud: Cloud) -> None:
     assert [each["build_id"] for each in again.body["builds"]] == [1]
 
 
-def test_an_ignored_delivery_is_judged_again(cloud: Cloud) -> None:
+def test_a_redelivery_of_an_ignored_push_can_start_builds(cloud: Cloud) -> None:
     ignored = cloud.push(sha(1), branch="develop", delivery="the-one")
     assert ignored.status == 200
     assert ignored.body["ignored"] == (
@@ -43,7 +43,7 @@ def test_an_ignored_delivery_is_judged_again(cloud: Cloud) -> None:
     assert [each["service_id"] for each in answer.body["builds"]] == [late]
 
 
-def test_a_redelivery_builds_for_a_service_that_came_later_alone(cloud: Cloud) -> None:
+def test_a_redelivery_builds_only_services_that_were_added_later(cloud: Cloud) -> None:
     cloud.push(sha(1), delivery="the-one")
     late = cloud.add_service("late")
     answer = cloud.push(sha(1), delivery="the-one")
@@ -63,7 +63,7 @@ def test_an_older_push_is_not_deployed_over_a_newer_one(cloud: Cloud) -> None:
     assert older["not_deployed"] == "build 2 of a later push was deployed already"
 
 
-def test_a_push_that_was_delivered_late_is_still_the_older_one(cloud: Cloud) -> None:
+def test_an_older_push_that_is_delivered_late_is_not_deployed(cloud: Cloud) -> None:
     cloud.push(sha(2), pushed_at=LATER)
     cloud.push(sha(1), pushed_at=EARLIER)
     cloud.settle()
@@ -83,7 +83,7 @@ def test_of_two_pushes_in_one_second_the_later_build_is_the_newer_one(cloud: Clo
     assert cloud.build(1)["not_deployed"] == "build 2 of a later push was deployed already"
 
 
-def test_resuming_auto_deploy_lets_the_next_push_through(cloud: Cloud) -> None:
+def test_the_next_push_is_deployed_after_auto_deploy_is_resumed(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.release(2)
     cloud.roll_back()
@@ -96,7 +96,7 @@ def test_resuming_auto_deploy_lets_the_next_push_through(cloud: Cloud) -> None:
     assert cloud.service()["current_deployment_id"] == 4
 
 
-def test_what_is_not_pushed_to_a_deploying_service_is_not_deployed(cloud: Cloud) -> None:
+def test_only_pushes_to_a_service_with_auto_deploy_are_deployed(cloud: Cloud) -> None:
     by_hand = cloud.ask_for_build()
     cloud.settle()
     cloud.finish_build(by_hand)

@@ -1,4 +1,4 @@
-"""AWS says no: the reason is shown, nothing is stuck, and what may be running is not given up."""
+"""AWS refuses a call: the reason is shown, no job is stuck, and a running rollout is kept."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ DENIED = "AccessDeniedException"
 ALWAYS = 1000
 
 
-def test_a_build_whose_image_may_not_be_looked_up_fails_with_the_reason(
+def test_a_build_fails_with_the_reason_if_reading_its_image_is_denied(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     cloud.push(sha(1))
@@ -43,9 +43,7 @@ def test_a_build_whose_image_may_not_be_looked_up_fails_with_the_reason(
     assert cloud.api.delete(f"/v1/services/{cloud.service_id}").status == 204
 
 
-def test_a_build_that_nobody_may_look_at_is_kept_and_goes_on_once_somebody_may(
-    cloud: Cloud, trouble: Trouble
-) -> None:
+def test_a_build_continues_once_reading_it_is_allowed_again(cloud: Cloud, trouble: Trouble) -> None:
     cloud.push(sha(1))
     cloud.settle()
     cloud.finish_build(1, settle=False)
@@ -59,7 +57,7 @@ def test_a_build_that_nobody_may_look_at_is_kept_and_goes_on_once_somebody_may(
     assert (cloud.build(1)["status"], cloud.build(1)["error"]) == ("success", None)
 
 
-def test_two_registrations_in_one_family_at_once_do_not_fail_a_deployment(
+def test_a_concurrent_registration_in_the_family_does_not_fail_a_deployment(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     message = "Too many concurrent attempts to create a new revision of the specified family."
@@ -72,7 +70,7 @@ def test_two_registrations_in_one_family_at_once_do_not_fail_a_deployment(
     assert cloud.statuses(1) == ["success"]
 
 
-def test_a_refused_look_at_a_service_at_rest_is_shown_and_repeated(
+def test_a_denied_read_of_an_idle_service_is_shown_and_repeated(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     first = cloud.release(1)
@@ -89,7 +87,7 @@ def test_a_refused_look_at_a_service_at_rest_is_shown_and_repeated(
     assert cloud.service()["drift"] is None
 
 
-def test_a_deployment_that_aws_never_answers_for_ends_after_its_deadline(
+def test_a_deployment_fails_after_its_deadline_if_ecs_cannot_be_read(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     cloud.release(1)
@@ -102,12 +100,12 @@ def test_a_deployment_that_aws_never_answers_for_ends_after_its_deadline(
     assert cloud.service()["active_deployment_id"] is None
 
 
-def test_a_rollout_is_not_repeated_while_ecs_is_turning_back(cloud: Cloud) -> None:
+def test_a_failed_rollout_is_not_repeated_while_ecs_rolls_back(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.begin_release(2)
     cloud.fail_rollout(settle=False)
     cloud.lose_events()
-    # The failed rollout has left the service's list, and its history is all that tells of it.
+    # The service's list no longer has the failed rollout; only ECS's history still shows it.
     ecs = client("ecs")
     original = ecs.describe_services
 
@@ -126,7 +124,7 @@ def test_a_rollout_is_not_repeated_while_ecs_is_turning_back(cloud: Cloud) -> No
     assert cloud.statuses(2) == ["failed"]
 
 
-def test_a_rollback_by_name_during_a_rollout_marks_the_release_that_it_leaves(
+def test_a_rollback_during_a_rollout_also_marks_the_current_release_rolled_back(
     cloud: Cloud,
 ) -> None:
     first, second = cloud.release(1), cloud.release(2)
@@ -138,7 +136,7 @@ def test_a_rollback_by_name_during_a_rollout_marks_the_release_that_it_leaves(
     assert cloud.statuses(answer.body["deployment_id"]) == ["success"]
 
 
-def test_a_service_is_not_deleted_while_ecs_is_brought_back(cloud: Cloud) -> None:
+def test_a_service_cannot_be_deleted_while_ecs_returns_to_its_release(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.begin_release(2)
     cloud.fail_rollout()
@@ -151,7 +149,7 @@ def test_a_service_is_not_deleted_while_ecs_is_brought_back(cloud: Cloud) -> Non
     assert cloud.api.delete(path).status == 204
 
 
-def test_a_current_release_that_ecs_cannot_run_any_more_is_shown(cloud: Cloud) -> None:
+def test_drift_shows_that_ecs_can_no_longer_run_the_current_release(cloud: Cloud) -> None:
     cloud.release(1)
     arn = register("hello", "hello:strange")
     run_on_ecs(arn)
@@ -167,13 +165,13 @@ def test_a_current_release_that_ecs_cannot_run_any_more_is_shown(cloud: Cloud) -
     assert "ECS cannot run" in cloud.service()["drift"]
 
 
-def test_a_row_read_before_somebody_moved_it_is_lost_and_not_a_bug(cloud: Cloud) -> None:
+def test_a_transition_from_an_ended_deployment_is_stale(cloud: Cloud) -> None:
     cloud.release(1)
     with pytest.raises(Stale):
         transition(get_deployment(1), DeploymentStatus.DEPLOYING)
 
 
-def test_a_caller_is_told_to_try_again_before_anybody_hangs_up(
+def test_a_push_gets_503_when_the_time_for_its_request_is_used_up(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budget, "HTTP_SECONDS", -1.0)
@@ -182,7 +180,7 @@ def test_a_caller_is_told_to_try_again_before_anybody_hangs_up(
     assert answer.headers["retry-after"] == "5"
 
 
-def test_no_function_outlives_what_the_rules_count_with() -> None:
+def test_no_lambda_function_runs_longer_than_the_rules_assume() -> None:
     config = json.loads((Path(__file__).parents[2] / ".chalice/config.json").read_text())
     timeouts = {name: f["lambda_timeout"] for name, f in config["lambda_functions"].items()}
     assert max(timeouts.values()) < WORKER_LIFE
@@ -191,7 +189,7 @@ def test_no_function_outlives_what_the_rules_count_with() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 5])
-def test_a_healthy_rollout_survives_that_nobody_may_look_at_it(
+def test_a_healthy_rollout_succeeds_after_denied_reads(
     cloud: Cloud, trouble: Trouble, times: int
 ) -> None:
     cloud.release(1)
@@ -199,7 +197,7 @@ def test_a_healthy_rollout_survives_that_nobody_may_look_at_it(
     trouble.refuse("ecs.DescribeServices", DENIED, times=times)
     cloud.tick()
     assert "DescribeServices: refused" in cloud.deployment(2)["error"]
-    for _ in range(2 * times):  # each wait is a little longer than a minute at most
+    for _ in range(2 * times):  # each wait is at most a little longer than a minute
         cloud.tick()
     cloud.finish_rollout(settle=False)
     cloud.lose_events()
@@ -208,7 +206,7 @@ def test_a_healthy_rollout_survives_that_nobody_may_look_at_it(
     assert (cloud.statuses(1, 2), cloud.deployment(2)["error"]) == (["success"] * 2, None)
 
 
-def test_a_cancelled_rollout_is_replaced_as_soon_as_somebody_may_look_again(
+def test_a_cancelled_rollout_is_undone_once_reading_is_allowed_again(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     cloud.release(1)
@@ -229,7 +227,9 @@ def test_a_cancelled_rollout_is_replaced_as_soon_as_somebody_may_look_again(
     assert cloud.service()["drift"] is None
 
 
-def test_a_refused_second_try_says_nothing_of_the_first(cloud: Cloud, trouble: Trouble) -> None:
+def test_a_refused_second_try_of_start_build_does_not_fail_the_build(
+    cloud: Cloud, trouble: Trouble
+) -> None:
     trouble.lose_answers("codebuild.StartBuild", times=1)
     trouble.refuse("codebuild.StartBuild", DENIED, times=1)
     cloud.push(sha(1))
@@ -240,7 +240,7 @@ def test_a_refused_second_try_says_nothing_of_the_first(cloud: Cloud, trouble: T
     assert cloud.builds_in_codebuild() == ["build-1"]
 
 
-def test_a_rollout_that_failed_with_nothing_to_go_back_to_is_not_rolled_out_again(
+def test_a_failed_rollout_without_an_earlier_version_is_not_repeated(
     cloud: Cloud,
 ) -> None:
     failed_with_no_way_back(cloud)
@@ -251,7 +251,7 @@ def test_a_rollout_that_failed_with_nothing_to_go_back_to_is_not_rolled_out_agai
     assert [record.target.task_definition for record in records].count(failed) == 1
 
 
-def test_a_service_that_ecs_updates_in_another_way_is_refused(cloud: Cloud) -> None:
+def test_a_service_with_blue_green_deployments_is_refused(cloud: Cloud) -> None:
     client("ecs").update_service(
         cluster=CLUSTER,
         service="hello",
@@ -262,7 +262,7 @@ def test_a_service_that_ecs_updates_in_another_way_is_refused(cloud: Cloud) -> N
     assert "needs the ECS deployment controller and its rolling" in cloud.deployment(1)["error"]
 
 
-def test_a_service_that_aws_will_never_bring_back_can_be_deleted_after_a_while(
+def test_a_service_can_be_deleted_after_ecs_has_refused_its_release_for_a_while(
     cloud: Cloud, trouble: Trouble
 ) -> None:
     cloud.release(1)

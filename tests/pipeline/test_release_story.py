@@ -1,4 +1,4 @@
-"""The story of a service: pushes, a bad release, and the way back."""
+"""A service from push to rollback: releases, a failed release, and the ways back."""
 
 from tests.support.embedded import (
     REGISTRY,
@@ -47,7 +47,7 @@ def test_a_push_becomes_a_running_service(cloud: Cloud) -> None:
     assert service["active_deployment_id"] is None
 
 
-def test_a_failed_release_leaves_the_one_before_running(cloud: Cloud) -> None:
+def test_a_failed_release_leaves_the_earlier_one_running(cloud: Cloud) -> None:
     for number in (1, 2, 3):
         cloud.release(number)
     good = cloud.image_on_ecs()
@@ -66,7 +66,7 @@ def test_a_failed_release_leaves_the_one_before_running(cloud: Cloud) -> None:
     assert cloud.statuses(1, 2, 3) == ["success"] * 3
 
 
-def test_rollbacks_walk_back_until_there_is_nothing_before(cloud: Cloud) -> None:
+def test_each_rollback_goes_one_release_back_until_the_first_one(cloud: Cloud) -> None:
     first, second, third = (cloud.release(number) for number in (1, 2, 3))
     assert cloud.preview()["target"]["id"] == second
 
@@ -81,7 +81,7 @@ def test_rollbacks_walk_back_until_there_is_nothing_before(cloud: Cloud) -> None
     assert (shown["trigger"], shown["reason"]) == ("rollback", "slow pages")
     assert (shown["restores"], shown["rollback_of"], shown["rollback_to"]) == (second, third, first)
     assert shown["task_definition"] == cloud.definition_on_ecs() != restored["task_definition"]
-    assert image_of(cloud.definition_on_ecs()) == cloud_image(cloud, second)
+    assert image_of(cloud.definition_on_ecs()) == image_of_deployment(cloud, second)
     assert cloud.statuses(third) == ["rolled_back"]
     assert cloud.job(f"deploy-{third}")["status"] == "success"
     assert cloud.builds_in_codebuild() == ["build-1", "build-2", "build-3"]
@@ -90,7 +90,7 @@ def test_rollbacks_walk_back_until_there_is_nothing_before(cloud: Cloud) -> None
     again = cloud.roll_back().body["deployment_id"]
     cloud.settle()
     cloud.finish_rollout()
-    assert image_of(cloud.definition_on_ecs()) == cloud_image(cloud, first)
+    assert image_of(cloud.definition_on_ecs()) == image_of_deployment(cloud, first)
     assert cloud.statuses(first, second, third, back, again) == [
         "success",
         "success",
@@ -103,7 +103,7 @@ def test_rollbacks_walk_back_until_there_is_nothing_before(cloud: Cloud) -> None
     assert (refused.status, refused.body["code"]) == (409, "nothing_to_roll_back")
 
 
-def test_a_rollback_pauses_auto_deploy_until_somebody_deploys_explicitly(cloud: Cloud) -> None:
+def test_a_rollback_pauses_auto_deploy_until_a_manual_deployment(cloud: Cloud) -> None:
     for number in (1, 2, 3):
         cloud.release(number)
     cloud.roll_back()
@@ -121,27 +121,27 @@ def test_a_rollback_pauses_auto_deploy_until_somebody_deploys_explicitly(cloud: 
     cloud.settle()
     cloud.finish_rollout()
     assert cloud.statuses(explicit) == ["success"]
-    assert cloud.image_on_ecs() == cloud_image(cloud, 3)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, 3)
     assert cloud.service()["auto_deploy_paused"] is None
 
 
-def test_configuration_comes_back_with_the_image(cloud: Cloud) -> None:
+def test_a_rollback_restores_the_configuration_with_the_image(cloud: Cloud) -> None:
     cloud.release(1)
     before = task_definition(cloud.definition_on_ecs())
     run_on_ecs(register("hello", cloud.image_on_ecs(), COLOUR="blue"))
     cloud.finish_rollout()
     cloud.release(2)
-    assert environment(cloud) == [{"name": "COLOUR", "value": "blue"}]
+    assert environment_on_ecs(cloud) == [{"name": "COLOUR", "value": "blue"}]
     cloud.roll_back()
     cloud.settle()
     cloud.finish_rollout()
-    assert environment(cloud) == []
+    assert environment_on_ecs(cloud) == []
     after = task_definition(cloud.definition_on_ecs())
     assert after["containerDefinitions"] == before["containerDefinitions"]
     assert after["taskDefinitionArn"] != before["taskDefinitionArn"]
 
 
-def test_a_release_whose_image_is_gone_is_passed_over(cloud: Cloud) -> None:
+def test_a_rollback_skips_a_release_without_an_image(cloud: Cloud) -> None:
     for number in (1, 2, 3):
         cloud.release(number)
     remove_image("hello", cloud.deployment(2)["image_digest"])
@@ -149,10 +149,10 @@ def test_a_release_whose_image_is_gone_is_passed_over(cloud: Cloud) -> None:
     assert cloud.roll_back().status == 202
     cloud.settle()
     cloud.finish_rollout()
-    assert cloud.image_on_ecs() == cloud_image(cloud, 1)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, 1)
 
 
-def test_a_digest_that_nobody_built_here_can_be_deployed(cloud: Cloud) -> None:
+def test_an_image_from_another_builder_can_be_deployed_by_digest(cloud: Cloud) -> None:
     digest = put_image("hello", "from-elsewhere")
     answer = cloud.deploy(f"hello@{digest}")
     assert answer.status == 202
@@ -161,16 +161,16 @@ def test_a_digest_that_nobody_built_here_can_be_deployed(cloud: Cloud) -> None:
     assert cloud.deployment(1)["build_id"] is None
 
 
-def test_only_images_of_the_services_own_builds_go_by_tag(cloud: Cloud) -> None:
+def test_only_images_of_the_services_own_builds_can_be_deployed_by_tag(cloud: Cloud) -> None:
     other = cloud.add_service("other", image_repository="hello", auto_deploy=False)
     put_image("hello", "latest")
     cloud.push(sha(1))
     cloud.settle()
     for build in (1, 2):
         cloud.finish_build(build)
-    theirs = next(cloud.build(n) for n in (1, 2) if cloud.build(n)["service_id"] == other)
+    build_of_other = next(cloud.build(n) for n in (1, 2) if cloud.build(n)["service_id"] == other)
     refusals = {
-        theirs["image_tag"]: (403, "image_not_allowed"),
+        build_of_other["image_tag"]: (403, "image_not_allowed"),
         "hello:latest": (403, "image_not_allowed"),
         "other:latest": (403, "image_not_allowed"),
         "hello:nowhere": (404, "image_not_found"),
@@ -182,13 +182,13 @@ def test_only_images_of_the_services_own_builds_go_by_tag(cloud: Cloud) -> None:
         assert answer.body["field"] == "image_tag"
 
 
-def cloud_image(cloud: Cloud, deployment: int) -> str:
-    """The full image of a deployment."""
-    return f"{REGISTRY}/hello@{cloud.deployment(deployment)['image_digest']}"
+def image_of_deployment(cloud: Cloud, number: int) -> str:
+    """The image of a deployment, with registry and digest."""
+    return f"{REGISTRY}/hello@{cloud.deployment(number)['image_digest']}"
 
 
-def environment(cloud: Cloud) -> list[dict[str, str]]:
-    """What the application on ECS finds in its environment."""
+def environment_on_ecs(cloud: Cloud) -> list[dict[str, str]]:
+    """The environment of the container "app" on ECS."""
     definition = task_definition(cloud.definition_on_ecs())
     found: list[dict[str, str]] = definition["containerDefinitions"][0].get("environment", [])
     return found

@@ -1,4 +1,4 @@
-"""The requests that change AWS, whole, as the SDK receives them."""
+"""The complete requests that change CodeBuild and ECS, as the SDK receives them."""
 
 from tests.support.embedded import CLUSTER, CONFIGURATION, REGISTRY, Cloud, sha
 from tests.support.sdk import Calls
@@ -6,7 +6,7 @@ from tests.support.sdk import Calls
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 
 
-def test_a_build_is_started_with_everything_that_was_asked_for(cloud: Cloud, calls: Calls) -> None:
+def test_start_build_carries_every_setting_of_the_service(cloud: Cloud, calls: Calls) -> None:
     cloud.change_service(
         submodules=True,
         context_path="services/api",
@@ -50,14 +50,14 @@ def test_a_build_is_started_with_everything_that_was_asked_for(cloud: Cloud, cal
     ]
 
 
-def test_a_rollout_changes_the_image_and_switches_the_breaker_on(
+def test_a_rollout_changes_only_the_image_and_the_circuit_breaker(
     cloud: Cloud, calls: Calls
 ) -> None:
     cloud.push(sha(1))
     cloud.settle()
     calls.clear()
     digest = cloud.finish_build(1)
-    nothing = {"cpu": 0, "portMappings": [], "essential": True, "environment": []}
+    defaults = {"cpu": 0, "portMappings": [], "essential": True, "environment": []}
     registered = calls.to("ecs.RegisterTaskDefinition")
     assert [without_empty(each) for each in registered] == [
         {
@@ -67,13 +67,13 @@ def test_a_rollout_changes_the_image_and_switches_the_breaker_on(
             "containerDefinitions": [
                 without_empty(
                     {
-                        **nothing,
+                        **defaults,
                         "name": "app",
                         "image": f"{REGISTRY}/hello@{digest}",
                         "memory": 128,
                     }
                 ),
-                without_empty({**nothing, "name": "sidecar", "image": "proxy:1", "memory": 64}),
+                without_empty({**defaults, "name": "sidecar", "image": "proxy:1", "memory": 64}),
             ],
             "tags": [{"key": "team", "value": "shop"}],
         }
@@ -90,14 +90,14 @@ def test_a_rollout_changes_the_image_and_switches_the_breaker_on(
 
 
 def without_empty(value: object) -> object:
-    """The same without what AWS reads as not set, at any depth."""
+    """The value without empty members at any depth: AWS reads them as not set."""
     if isinstance(value, dict):
         inner = {key: without_empty(each) for key, each in value.items()}
         return {key: each for key, each in inner.items() if each not in ([], {}, None)}
     return [without_empty(each) for each in value] if isinstance(value, list) else value
 
 
-def test_nothing_is_ever_forced(cloud: Cloud, calls: Calls) -> None:
+def test_no_update_forces_a_new_ecs_deployment(cloud: Cloud, calls: Calls) -> None:
     cloud.release(1)
     cloud.release(2)
     cloud.roll_back()

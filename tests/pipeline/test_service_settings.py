@@ -1,4 +1,4 @@
-"""Projects and services: what they claim, whom they follow, and what is written about it."""
+"""Projects and services: their claims, the branches that they follow, and the audit records."""
 
 import threading
 from typing import Any
@@ -41,21 +41,24 @@ def web(shop: Project) -> Service:
     return create_service(shop, settings_of("web"), actor="ann")
 
 
-def following() -> dict[int, str]:
+def followed_branches() -> dict[int, str]:
+    """The branch of REPOSITORY that each service follows."""
     return {number: each.branch for number, each in followers(REPOSITORY)[1].items()}
 
 
-def history_of(subject: str) -> list[tuple[str, str, Any]]:
-    return [(row.actor, row.action, row.details) for row in History.query(subject)]
+def history_of(row_id: str) -> list[tuple[str, str, Any]]:
+    """The actor, action and details of each audit record of a row."""
+    return [(row.actor, row.action, row.details) for row in History.query(row_id)]
 
 
 def refusal(call: Any, *arguments: Any, **named: Any) -> tuple[str, str]:
+    """The code and field of the Conflict that a call raises; it must write no row."""
     with nothing_is_written(), pytest.raises(Conflict) as refused:
         call(*arguments, **named)
     return refused.value.code, refused.value.field
 
 
-def test_a_projects_name_is_taken_whatever_the_case_of_its_letters(shop: Project) -> None:
+def test_a_project_name_is_unique_regardless_of_case(shop: Project) -> None:
     with pytest.raises(Conflict) as refused:
         create_project("Shop", actor="bob")
     assert (refused.value.code, refused.value.field) == ("name_taken", "name")
@@ -63,13 +66,13 @@ def test_a_projects_name_is_taken_whatever_the_case_of_its_letters(shop: Project
     assert history_of("project-1") == [("ann", "project.created", {"name": "shop"})]
 
 
-def test_a_new_service_holds_its_name_and_target_and_follows_its_branch(web: Service) -> None:
+def test_a_new_service_claims_its_name_and_target_and_follows_its_branch(web: Service) -> None:
     assert owner_of("service:1/web") == owner_of("ecs:main/web") == f"service-{web.id}"
-    assert following() == {web.id: "main"}
+    assert followed_branches() == {web.id: "main"}
     assert [entry[:2] for entry in history_of("service-1")] == [("ann", "service.created")]
 
 
-def test_two_services_of_a_project_cannot_have_one_name_or_one_target(
+def test_two_services_of_a_project_cannot_share_a_name_or_a_target(
     shop: Project, web: Service
 ) -> None:
     with pytest.raises(Conflict, match="name") as refused:
@@ -79,7 +82,7 @@ def test_two_services_of_a_project_cannot_have_one_name_or_one_target(
         create_service(shop, settings_of("other", ecs_service="web"), actor="ann")
     assert (refused.value.code, refused.value.field) == ("ecs_service_taken", "ecs_service")
     assert len(list(Service.scan())) == 1
-    assert following() == {web.id: "main"}
+    assert followed_branches() == {web.id: "main"}
 
 
 def test_another_project_may_use_the_same_name(web: Service) -> None:
@@ -87,7 +90,7 @@ def test_another_project_may_use_the_same_name(web: Service) -> None:
     create_service(other, settings_of("web", ecs_cluster="second"), actor="ann")
 
 
-def test_a_target_is_given_whole_or_not_at_all(shop: Project, web: Service) -> None:
+def test_an_incomplete_ecs_target_is_refused(shop: Project, web: Service) -> None:
     with nothing_is_written():
         with pytest.raises(InvalidInput) as refused:
             create_service(shop, settings_of("x", container=None), actor="ann")
@@ -98,25 +101,27 @@ def test_a_target_is_given_whole_or_not_at_all(shop: Project, web: Service) -> N
             update_service(web, {"ecs_cluster": None, "ecs_service": "x"}, actor="ann")
 
 
-def test_a_service_without_a_target_is_given_a_whole_one(shop: Project) -> None:
-    none = settings_of("job", ecs_cluster=None, ecs_service=None, container=None)
-    job = create_service(shop, none, actor="ann")
+def test_a_service_without_a_target_accepts_only_a_complete_one(shop: Project) -> None:
+    settings = settings_of("job", ecs_cluster=None, ecs_service=None, container=None)
+    job = create_service(shop, settings, actor="ann")
     with nothing_is_written(), pytest.raises(Conflict) as refused:
         update_service(job, {"ecs_service": "job"}, actor="ann")
     assert (refused.value.code, refused.value.field) == ("incomplete_ecs_target", "ecs_cluster")
-    whole = {"ecs_cluster": "main", "ecs_service": "job", "container": "app"}
-    assert update_service(job, whole, actor="ann").settings.container == "app"
+    target = {"ecs_cluster": "main", "ecs_service": "job", "container": "app"}
+    assert update_service(job, target, actor="ann").settings.container == "app"
 
 
 def test_a_service_without_a_target_claims_none(shop: Project) -> None:
-    none = settings_of("job", ecs_cluster=None, ecs_service=None, container=None)
-    service = create_service(shop, none, actor="ann")
+    settings = settings_of("job", ecs_cluster=None, ecs_service=None, container=None)
+    service = create_service(shop, settings, actor="ann")
     assert not [row.id for row in Claim.scan() if row.id.startswith("ecs:")]
     update_service(service, {"ecs_cluster": "a", "ecs_service": "b", "container": "c"}, actor="ann")
     assert owner_of("ecs:a/b") == "service-1"
 
 
-def test_only_so_many_services_follow_one_branch(shop: Project, web: Service) -> None:
+def test_the_number_of_services_that_follow_one_branch_is_limited(
+    shop: Project, web: Service
+) -> None:
     claim, _ = followers(REPOSITORY)
     assert claim is not None
     many = {100 + number: Follower(shop.id, "main") for number in range(MAX_FOLLOWERS)}
@@ -127,7 +132,9 @@ def test_only_so_many_services_follow_one_branch(shop: Project, web: Service) ->
     create_service(shop, settings_of("beside", branch="next"), actor="ann")
 
 
-def test_only_so_many_services_follow_one_repository(shop: Project, web: Service) -> None:
+def test_the_number_of_services_that_follow_one_repository_is_limited(
+    shop: Project, web: Service
+) -> None:
     claim, _ = followers(REPOSITORY)
     several = range(MAX_FOLLOWERS_OF_ALL_BRANCHES)
     many = {100 + number: Follower(shop.id, f"branch-{number}") for number in several}
@@ -137,7 +144,7 @@ def test_only_so_many_services_follow_one_repository(shop: Project, web: Service
     assert (refused.value.code, refused.value.field) == ("too_many_services", "git_url")
 
 
-def test_a_change_is_written_with_what_was_before(web: Service) -> None:
+def test_a_change_is_audited_with_the_old_and_the_new_values(web: Service) -> None:
     changes = {"build_args": {"KEY": "secret"}, "dockerfile": "Dockerfile", "build_minutes": 60}
     changed = update_service(web, changes, actor="bob")
     assert (changed.settings.build_args, changed.settings.build_minutes) == ({"KEY": "secret"}, 60)
@@ -152,12 +159,12 @@ def test_a_change_is_written_with_what_was_before(web: Service) -> None:
     )
 
 
-def test_a_change_that_changes_nothing_writes_nothing(web: Service) -> None:
+def test_a_change_to_the_same_values_writes_no_row(web: Service) -> None:
     with nothing_is_written():
         update_service(web, {"branch": "main", "name": "web"}, actor="bob")
 
 
-def test_another_name_frees_the_one_before(shop: Project, web: Service) -> None:
+def test_a_renamed_service_releases_its_old_name(shop: Project, web: Service) -> None:
     update_service(web, {"name": "site"}, actor="ann")
     assert owner_of("service:1/web") is None
     assert owner_of("service:1/site") == "service-1"
@@ -165,15 +172,15 @@ def test_another_name_frees_the_one_before(shop: Project, web: Service) -> None:
     assert refusal(update_service, web, {"name": "web"}, actor="ann") == ("name_taken", "name")
 
 
-def test_following_moves_with_the_branch_and_with_the_repository(web: Service) -> None:
+def test_a_changed_service_follows_its_new_branch_or_repository(web: Service) -> None:
     update_service(web, {"branch": "next"}, actor="ann")
-    assert following() == {web.id: "next"}
+    assert followed_branches() == {web.id: "next"}
     update_service(web, {"git_url": "https://github.com/a/b.git"}, actor="ann")
-    assert following() == {}
+    assert followed_branches() == {}
     assert followers("github.com/a/b")[1] == {web.id: Follower(web.project_id, "next")}
 
 
-def test_another_target_has_no_release_of_ours_yet(web: Service) -> None:
+def test_a_service_with_a_new_target_has_no_current_release(web: Service) -> None:
     commit(change(web, current=7, drift="x"))
     moved = update_service(web, {"ecs_service": "new"}, actor="ann")
     assert moved.current is None
@@ -187,7 +194,7 @@ def test_another_target_has_no_release_of_ours_yet(web: Service) -> None:
     [{"active": 1}, {"waiting": 1}, {"open_builds": add(1)}],
     ids=["deploying", "waiting", "building"],
 )
-def test_a_busy_service_keeps_its_target_and_its_images_and_is_not_deleted(
+def test_a_busy_service_cannot_change_its_target_or_images_or_be_deleted(
     web: Service, work: Any
 ) -> None:
     commit(change(web, **work))
@@ -209,10 +216,12 @@ def test_switching_auto_deploy_on_ends_its_pause(web: Service) -> None:
     assert details[0]["resumed"] == "rolled back"
 
 
-def test_a_deleted_service_frees_all_it_held_and_keeps_its_row(shop: Project, web: Service) -> None:
+def test_a_deleted_service_releases_its_claims_and_keeps_its_row(
+    shop: Project, web: Service
+) -> None:
     delete_service(web, actor="ann")
     assert Service.get(web.id).deleted_at
-    assert following() == {}
+    assert followed_branches() == {}
     assert owner_of("service:1/web") is owner_of("ecs:main/web") is None
     with pytest.raises(NotFound):
         update_service(web, {"branch": "x"}, actor="ann")
@@ -221,7 +230,7 @@ def test_a_deleted_service_frees_all_it_held_and_keeps_its_row(shop: Project, we
     create_service(shop, settings_of("web"), actor="ann")
 
 
-def test_services_that_come_at_once_all_follow_the_repository(shop: Project) -> None:
+def test_services_created_at_once_all_follow_the_repository(shop: Project) -> None:
     names = ["a", "b", "c"]
     threads = [
         threading.Thread(
@@ -235,15 +244,15 @@ def test_services_that_come_at_once_all_follow_the_repository(shop: Project) -> 
         thread.join()
     created = {row.id for row in Service.scan()}
     assert len(created) == len(names)
-    assert set(following()) == created
+    assert set(followed_branches()) == created
 
 
-def test_a_deletion_that_lost_names_the_row_that_moved(shop: Project, web: Service) -> None:
-    held = Claim.get("ecs:main/web")
+def test_a_stale_removal_names_the_changed_row(shop: Project, web: Service) -> None:
+    read = Claim.get("ecs:main/web")
     stale = Claim.get("ecs:main/web")
-    commit(change(held, owner="service-9"))
-    with pytest.raises(ConditionFailed) as lost:
+    commit(change(read, owner="service-9"))
+    with pytest.raises(ConditionFailed) as failed:
         commit(create(Claim("free")), remove(stale), change(shop, name="x"))
-    assert lost.value.rows == (stale,)
+    assert failed.value.rows == (stale,)
     with pytest.raises(ValueError, match="exclude each other"):
-        commit(remove(held), change(held, owner="x"))
+        commit(remove(read), change(read, owner="x"))

@@ -1,4 +1,4 @@
-"""What GitHub, API Gateway and SQS would send."""
+"""Requests and events as GitHub, API Gateway and SQS send them."""
 
 import hashlib
 import hmac
@@ -7,12 +7,12 @@ from typing import Any
 
 from chalicelib import clock
 
-WEBHOOK_SECRET = "It's a Secret to Everybody"  # the one in GitHub's documentation
+WEBHOOK_SECRET = "It's a Secret to Everybody"  # GitHub's documentation uses this one
 SHA = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
 
 
 def push_payload(**changes: Any) -> dict[str, Any]:
-    """The parts of GitHub's push event that matter, and some that must not."""
+    """GitHub's push event: the fields that Slipway reads, and some that it must ignore."""
     return {
         "ref": "refs/heads/master",
         "before": "0" * 40,
@@ -50,7 +50,7 @@ def delivery_headers(
     event: str = "push",
     delivery: str = "72d3162e-cc78-11e3-81ab",
 ) -> dict[str, str | None]:
-    """The headers of a delivery; no token, for GitHub has none."""
+    """The headers of a delivery. GitHub sends no API token."""
     return {
         "Authorization": None,
         "Content-Type": "application/json",
@@ -80,15 +80,15 @@ def sqs_event(*bodies: str) -> dict[str, Any]:
     }
 
 
-def wakeup_event(key: str) -> dict[str, Any]:
-    """SQS bringing one of our own wake-ups."""
-    return sqs_event(json.dumps({"v": 1, "reconcile": key}))
+def wakeup_event(row_id: str) -> dict[str, Any]:
+    """The SQS event that delivers one of Slipway's wake-ups."""
+    return sqs_event(json.dumps({"v": 1, "reconcile": row_id}))
 
 
 def gateway_event(
     method: str, resource: str, *, stage: str = "api", body: str | None = None, **ids: str
 ) -> dict[str, Any]:
-    """A Lambda invocation by API Gateway's proxy integration, in whose path the stage stands."""
+    """A Lambda invocation by API Gateway's proxy integration; its request path has the stage."""
     return {
         "resource": resource,
         "path": resource.format(**ids),

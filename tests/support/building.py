@@ -1,4 +1,4 @@
-"""Builds by the buildspec that CodeBuild runs: the local agent, real git, a stand-in for docker."""
+"""Builds with the real buildspec: the local agent, real git, and a simulated docker."""
 
 import json
 import os
@@ -34,10 +34,12 @@ def git(directory: Path, *arguments: str) -> str:
 
 @dataclass
 class Repository:
+    """A git repository on disk."""
+
     path: Path
 
     def commit(self, message: str = "Say hello", **files: str) -> str:
-        """Commit files (`a__b` is a/b; a value "-> x" is a link to x) and return the commit."""
+        """Commit files and return the SHA. `a__b` names a/b; a value "-> x" makes a link to x."""
         for name, text in files.items():
             path = self.path / name.replace("__", "/")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +54,8 @@ class Repository:
 
 @dataclass
 class Outcome:
+    """A finished build, and its log."""
+
     build: BuildTypeDef
     log: str
 
@@ -65,7 +69,7 @@ class Outcome:
 
 
 class Cloud:
-    """What one build needs: a project, a registry, an agent whose git reads `repository`."""
+    """One build's cloud: a project, a registry, and an agent that clones `repository`."""
 
     def __init__(self, registry: Registry, repository: Repository) -> None:
         self.registry = registry
@@ -91,7 +95,7 @@ class Cloud:
         secret: str | None = None,
         **variables: str,
     ) -> Outcome:
-        """Run one build; `secret` is the ARN of the git credential, as a project has it."""
+        """Run one build. `secret` is the ARN of the project's git credential."""
         request = {
             "JOB_ID": "build-1",
             "GIT_URL": GIT_URL,
@@ -106,13 +110,13 @@ class Cloud:
             "IMAGE_TAG": f"main-{uuid.uuid4()}",
             **variables,
         }
-        given: list[EnvironmentVariableTypeDef] = [
+        overrides: list[EnvironmentVariableTypeDef] = [
             {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in request.items()
         ]
         if secret:
-            given.append({"name": "GIT_CREDENTIAL", "value": secret, "type": "SECRETS_MANAGER"})
+            overrides.append({"name": "GIT_CREDENTIAL", "value": secret, "type": "SECRETS_MANAGER"})
         started = self._codebuild.start_build(
-            projectName="slipway-builds", environmentVariablesOverride=given
+            projectName="slipway-builds", environmentVariablesOverride=overrides
         )["build"]
         BuildAgent(environment=environment or {}, max_builds=1).run_one()
         build = self._codebuild.batch_get_builds(ids=[started["id"]])["builds"][0]
@@ -129,9 +133,9 @@ def repository(tmp_path: Path) -> Repository:
     path = tmp_path / "repository"
     path.mkdir()
     git(path, "init", "--quiet", "--initial-branch", "main")
-    made = Repository(path)
-    made.commit(Dockerfile='FROM scratch\nLABEL one=1 two="a b"\nCOPY . /\n')
-    return made
+    repository = Repository(path)
+    repository.commit(Dockerfile='FROM scratch\nLABEL one=1 two="a b"\nCOPY . /\n')
+    return repository
 
 
 @pytest.fixture
@@ -141,7 +145,7 @@ def cloud(
     fidelity.install()
     clock.reset()
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    # git rewrites the only address there is to the repository made here.
+    # git reads the repository on disk instead of GIT_URL.
     rewritten = f"url.file://{repository.path}.insteadOf"
     environment = {
         "AWS_DEFAULT_REGION": "eu-west-1",
@@ -162,7 +166,7 @@ def cloud(
 
 
 def image(tag: str) -> str:
-    """The digest that ECR has for a tag."""
+    """The digest of a tag in ECR."""
     found = boto3.client("ecr").describe_images(
         repositoryName="team/app", imageIds=[{"imageTag": tag}]
     )
@@ -195,7 +199,7 @@ with open(os.environ["WITNESS"], "a") as file:
 
 
 class Witness:
-    """In docker's place: what it was called with, and what was there for it to read."""
+    """A docker command that records its arguments, its environment and the files it can read."""
 
     def __init__(self, directory: Path) -> None:
         command = directory / "witness" / "docker"
@@ -210,12 +214,12 @@ class Witness:
 
     @property
     def text(self) -> str:
-        """Everything, as it was written down."""
+        """The whole record: one JSON object a line for each call of docker."""
         return self._record.read_text() if self._record.exists() else ""
 
     @property
     def build(self) -> Any:
-        """The call that builds."""
+        """The recorded call of `docker buildx build`."""
         calls = [json.loads(line) for line in self.text.splitlines()]
         (found,) = [call for call in calls if call["arguments"][:2] == ["buildx", "build"]]
         return found

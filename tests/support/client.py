@@ -1,4 +1,4 @@
-"""A caller of the API, as the tests see one."""
+"""A client of the API for tests."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from chalice.test import Client
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer: its body parsed where it is JSON."""
+    """An HTTP response; `body` is its parsed JSON."""
 
     status: int
     headers: dict[str, str]
@@ -21,14 +21,14 @@ class Answer:
 
 
 class Api:
-    """Speaks to the app as a caller with one token does."""
+    """Calls the app with one token."""
 
     def __init__(self, client: Client, token: str) -> None:
         self._client = client
         self.token = token
 
     def as_holder_of(self, token: str) -> "Api":
-        """The same API, asked with another token."""
+        """The same API with another token."""
         return Api(self._client, token)
 
     def request(
@@ -40,7 +40,7 @@ class Api:
         raw: bytes | None = None,
         headers: dict[str, str | None] | None = None,
     ) -> Answer:
-        """Send `body` as JSON, or `raw` as it is; a header that is None is left out."""
+        """Send `body` as JSON, or `raw` unchanged. A header with the value None is not sent."""
         sent: dict[str, str | None] = {
             "Authorization": f"Bearer {self.token}",
             "Content-Type": "application/json",

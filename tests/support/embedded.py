@@ -1,7 +1,7 @@
-"""One Slipway in an embedded cloud where nothing moves unless a test says so.
+"""Slipway in an embedded cloud; only the test moves builds, rollouts and time.
 
-The queue, AWS's events and the schedule reach the app's own handlers through the pump; builds,
-rollouts and time move by the verbs below.
+The pump delivers messages, AWS's events and the schedule to the app's handlers. The methods of
+`Cloud` do the rest.
 """
 
 import json
@@ -34,7 +34,7 @@ REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 REPOSITORY = "Codertocat/Hello-World"
 CLUSTER = "main"
 MINUTE = 60
-# What ops chose for their service; Slipway must hand it back whole.
+# The owner's settings of the ECS service; Slipway must keep all of them.
 CONFIGURATION: dict[str, Any] = {
     "maximumPercent": 150,
     "minimumHealthyPercent": 50,
@@ -42,17 +42,17 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
-# Making a client takes as long as a dozen calls.
+# Creating a client takes as long as a dozen calls.
 client: Any = cache(boto3.client)
 
 
 def sha(number: int) -> str:
-    """A commit's SHA that tells commits apart at a glance."""
+    """The SHA of test commit `number`: the number in hex, with leading zeros."""
     return f"{number:040x}"
 
 
 class Cloud:
-    """Slipway, its cloud, and one service "hello" that follows and deploys `master`."""
+    """Slipway, its cloud, and a service "hello" that builds and deploys branch `master`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from app import app
@@ -78,10 +78,10 @@ class Cloud:
         self.project = int(self._created("/v1/projects", {"name": "shop"})["id"])
         self.service_id = self.add_service("hello")
 
-    # The world: what owners of repositories and services do.
+    # Actions of the owners of repositories and services.
 
     def add_service(self, name: str, *, desired: int = 2, **settings: Any) -> int:
-        """An ECR repository, a healthy ECS service, and the Slipway service that deploys to it."""
+        """Create a service with its ECR repository and a healthy ECS service; return its number."""
         client("ecr").create_repository(repositoryName=name)
         client("ecs").create_service(
             cluster=CLUSTER,
@@ -114,16 +114,16 @@ class Cloud:
         delivery: str | None = None,
         secret: str = WEBHOOK_SECRET,
     ) -> Answer:
-        """GitHub delivers a push; a delivery that it knows already comes as it came before."""
+        """GitHub delivers a push. A known `delivery` is sent again with its first body."""
         payload = push_payload(after=commit, ref=f"refs/heads/{branch}")
         at = int(self._now) if pushed_at is None else pushed_at
         payload["repository"] = payload["repository"] | {"pushed_at": at}
-        name = delivery or f"delivery-{len(self._deliveries)}"
-        body = self._deliveries.setdefault(name, json.dumps(payload).encode())
-        headers = delivery_headers(body, delivery=name, secret=secret)
+        delivery_id = delivery or f"delivery-{len(self._deliveries)}"
+        body = self._deliveries.setdefault(delivery_id, json.dumps(payload).encode())
+        headers = delivery_headers(body, delivery=delivery_id, secret=secret)
         return self.api.post("/v1/webhooks/github", raw=body, headers=headers)
 
-    # The API.
+    # Requests to the API.
 
     def build(self, number: int) -> Any:
         return self._shown(f"/v1/cicd/builds/{number}")
@@ -131,8 +131,8 @@ class Cloud:
     def deployment(self, number: int) -> Any:
         return self._shown(f"/v1/cicd/deployments/{number}")
 
-    def job(self, name: str) -> Any:
-        return self._shown(f"/v1/cicd/jobs/{name}")
+    def job(self, job_id: str) -> Any:
+        return self._shown(f"/v1/cicd/jobs/{job_id}")
 
     def service(self, number: int | None = None) -> Any:
         return self._shown(f"/v1/services/{number or self.service_id}")
@@ -146,7 +146,7 @@ class Cloud:
         return answer.body
 
     def ask_for_build(self, **body: Any) -> int:
-        """Build by hand; the build's id."""
+        """Request a build; return its number."""
         answer = self.api.post(f"/v1/cicd/services/{self.service_id}/build", body)
         assert answer.status == 202, answer.text
         return int(answer.body["build_id"])
@@ -156,7 +156,7 @@ class Cloud:
         return self.api.post(path, {"image_tag": image})
 
     def deploy_build(self, number: int) -> int:
-        """Deploy by hand what a build made; the deployment's id."""
+        """Request the deployment of a build's image; return the deployment's number."""
         answer = self.deploy(self.build(number)["image_tag"])
         assert answer.status == 202, answer.text
         return int(answer.body["deployment_id"])
@@ -165,13 +165,13 @@ class Cloud:
         return self.api.post(f"/v1/cicd/services/{self.service_id}/rollback", body)
 
     def statuses(self, *numbers: int) -> list[str]:
-        """Of deployments."""
+        """The statuses of deployments."""
         return [self.deployment(number)["status"] for number in numbers]
 
-    # AWS's own machinery.
+    # Actions of CodeBuild and ECS.
 
     def enter_phase(self, number: int, phase: str) -> None:
-        """CodeBuild comes to a phase of a build."""
+        """CodeBuild enters a phase of a build."""
         if phase == "PROVISIONING":
             assert codebuild.engine().claim() is not None
         else:
@@ -179,70 +179,70 @@ class Cloud:
         self.settle()
 
     def finish_build(self, number: int, *, settle: bool = True) -> str:
-        """Push the image of a build, and end it well; the image's digest."""
+        """Push a build's image and end the build with success; return the image's digest."""
         build = self.build(number)
         digest = put_image(*build["image_tag"].split(":"))
         self.end_build(number, "SUCCEEDED", settle=settle)
         return digest
 
     def end_build(self, number: int, status: str, *, settle: bool = True) -> None:
-        """End a build in CodeBuild; its image is nowhere."""
+        """End a build in CodeBuild, without an image in ECR."""
         build = self.build(number)
         exported = {
             "COMMIT_SHA": build["commit_sha"] or sha(7),
             "COMMIT_MESSAGE": "seven",
             "COMMIT_AUTHOR": "Ada",
         }
-        engine, name = codebuild.engine(), build["codebuild_id"]
+        engine, codebuild_id = codebuild.engine(), build["codebuild_id"]
         if status == "SUCCEEDED":
-            engine.finish(name, status, exported=exported)
+            engine.finish(codebuild_id, status, exported=exported)
         else:
-            engine.run_to(name, status, exported=exported)
+            engine.run_to(codebuild_id, status, exported=exported)
         if settle:
             self.settle()
 
     def finish_rollout(self, name: str = "hello", *, settle: bool = True) -> None:
-        """Every task of the newest ECS deployment is healthy."""
+        """Every task of the newest ECS deployment becomes healthy."""
         ecs.engine().complete(CLUSTER, name)
         if settle:
             self.settle()
 
     def fail_rollout(self, name: str = "hello", *, settle: bool = True) -> None:
-        """Tasks of the newest ECS deployment keep dying until the circuit breaker trips."""
+        """Tasks of the newest ECS deployment stop until the circuit breaker trips."""
         ecs.engine().fail(CLUSTER, name)
         if settle:
             self.settle()
 
     def begin_release(self, number: int) -> int:
-        """Push commit `number` and see it built, so that its rollout begins; the build's id."""
+        """Push commit `number`, build it and begin its rollout; return the build's number."""
         build = int(self.push(sha(number)).body["builds"][0]["build_id"])
         self.settle()
         self.finish_build(build)
         return build
 
     def release(self, number: int) -> int:
-        """Push commit `number` and see it through to a healthy service; the deployment's id."""
+        """Push commit `number`, build and deploy it; return the deployment's number."""
         build = self.begin_release(number)
         self.finish_rollout()
         return int(self.build(build)["deployment_id"])
 
-    # What carries news, and time.
+    # Messages, events and time.
 
     def settle(self) -> None:
-        """Deliver every message and event that there is."""
+        """Deliver every pending message and event."""
         self.pump.settle()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; nothing is told of it."""
+        """Let time pass without any delivery."""
         self._now += seconds
 
     def tick(self) -> None:
-        """A minute later the schedule fires; messages and events lie where they are."""
+        """One minute passes and the schedule fires; messages and events stay undelivered."""
         self.advance(MINUTE)
         self.pump.tick()
 
     def lose_messages(self) -> None:
-        """Nobody will ever receive what waits in the queue."""
+        """Delete the messages that wait in the queue."""
         sqs = client("sqs")
         url = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
         taken = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0)
@@ -250,37 +250,37 @@ class Cloud:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
     def lose_events(self) -> None:
-        """Nobody will ever hear what CodeBuild and ECS have said."""
+        """Drop the undelivered events of CodeBuild and ECS."""
         self.take_events()
 
     def take_events(self) -> list[dict[str, Any]]:
-        """What CodeBuild and ECS have said and nobody has heard."""
+        """Remove and return the undelivered events of CodeBuild and ECS."""
         return [*codebuild.engine().drain_events(), *ecs.engine().drain_events()]
 
-    def wake(self, key: str) -> None:
-        """SQS delivers a wake-up, whoever sent it."""
-        self.app.handler_map["on_wakeup"](wakeup_event(key), None)
+    def wake(self, row_id: str) -> None:
+        """SQS delivers a wake-up."""
+        self.app.handler_map["on_wakeup"](wakeup_event(row_id), None)
 
     def hear(self, event: dict[str, Any]) -> None:
-        """EventBridge delivers an event, whenever it was said."""
+        """EventBridge delivers an event."""
         self.app.handler_map["on_cloud_event"](event, None)
 
-    # What AWS knows.
+    # The state of AWS.
 
     def image_on_ecs(self, name: str = "hello") -> str:
-        """The image of PRIMARY, the one that ECS was last told to run."""
+        """The image of the PRIMARY deployment, which is the last one that ECS was asked to run."""
         return image_of(self.definition_on_ecs(name))
 
     def definition_on_ecs(self, name: str = "hello") -> str:
         return str(ecs_service(name)["deployments"][0]["taskDefinition"])
 
     def rollouts(self, name: str = "hello") -> int:
-        """How many rollouts ECS has begun, that of the service's creation apart."""
+        """The number of rollouts that ECS has begun after the service's creation."""
         listed = client("ecs").list_service_deployments(cluster=CLUSTER, service=name)
         return len(listed["serviceDeployments"]) - 1
 
     def builds_in_codebuild(self) -> list[str]:
-        """The job of each build that CodeBuild ever started, oldest first."""
+        """The job id of each build that CodeBuild has started, oldest first."""
         codebuild_client = client("codebuild")
         listed = codebuild_client.list_builds_for_project(
             projectName="slipway-builds", sortOrder="ASCENDING"
@@ -307,7 +307,7 @@ class Cloud:
 
 
 def put_image(repository: str, tag: str) -> str:
-    """What `docker push` leaves in ECR; the manifest, and so the digest, is this tag's own."""
+    """Put an image into ECR as `docker push` does; return its digest, which depends on the tag."""
     manifest = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -326,12 +326,12 @@ def put_image(repository: str, tag: str) -> str:
 
 
 def remove_image(repository: str, digest: str) -> None:
-    """What a lifecycle policy of ECR does."""
+    """Delete an image as a lifecycle policy of ECR does."""
     client("ecr").batch_delete_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])
 
 
 def keep_secret(text: str, name: str = "slipway/hook") -> str:
-    """Put text into Secrets Manager; the reference to it."""
+    """Store text in Secrets Manager; return the reference to it."""
     manager = client("secretsmanager")
     try:
         manager.put_secret_value(SecretId=name, SecretString=text)
@@ -341,7 +341,7 @@ def keep_secret(text: str, name: str = "slipway/hook") -> str:
 
 
 def add_followers(numbers: Iterable[int], branch: str, secret: str | None = None) -> None:
-    """Services, of a project each, that follow a branch; only who is told of a push sees them."""
+    """Add followers of a branch, each in its own project, without creating their services."""
     repository = f"github.com/{REPOSITORY.lower()}"
     claim, known = followers(repository)
     others = {number: Follower(number, branch, secret) for number in numbers}
@@ -349,7 +349,7 @@ def add_followers(numbers: Iterable[int], branch: str, secret: str | None = None
 
 
 def register(family: str, image: str, **environment: str) -> str:
-    """A task definition that ops wrote; its ARN."""
+    """Register a task definition as the service's owner does; return its ARN."""
     answer = client("ecs").register_task_definition(
         family=family,
         taskRoleArn="arn:aws:iam::123456789012:role/hello",
@@ -368,30 +368,30 @@ def register(family: str, image: str, **environment: str) -> str:
 
 
 def run_on_ecs(task_definition: str, name: str = "hello") -> None:
-    """Somebody, or a late call, tells ECS to run a definition."""
+    """Another party, or a late call of Slipway, makes ECS run a definition."""
     client("ecs").update_service(cluster=CLUSTER, service=name, taskDefinition=task_definition)
 
 
 def ecs_service(name: str = "hello") -> Any:
-    """An ECS service, as DescribeServices shows it."""
+    """An ECS service in the form of DescribeServices."""
     return client("ecs").describe_services(cluster=CLUSTER, services=[name])["services"][0]
 
 
 def task_definition(arn: str) -> Any:
-    """A task definition, as DescribeTaskDefinition shows it."""
+    """A task definition in the form of DescribeTaskDefinition."""
     return client("ecs").describe_task_definition(taskDefinition=arn)["taskDefinition"]
 
 
 def image_of(arn: str) -> str:
-    """The image that a definition runs in the container "app"."""
+    """The image of the container "app" in a task definition."""
     return str(task_definition(arn)["containerDefinitions"][0]["image"])
 
 
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Cloud]:
-    """An embedded cloud in which nothing has happened yet; a handler that raises fails the test."""
+    """A fresh embedded cloud. The test fails if a handler raises, unless `handlers_may_fail`."""
     with mock_aws():
-        made = Cloud(monkeypatch)
-        yield made
+        cloud = Cloud(monkeypatch)
+        yield cloud
     errors = [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
-    assert made.handlers_may_fail or not errors
+    assert cloud.handlers_may_fail or not errors

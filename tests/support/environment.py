@@ -1,4 +1,4 @@
-"""The environment that the product is imported in: no real account, no real credentials."""
+"""The environment variables of the product: no real account and no real credentials."""
 
 import os
 import sys
@@ -12,10 +12,10 @@ QUEUE = "slipway-wakeups"
 
 
 def prepare() -> None:
-    """Set what the settings are read from; must run before a room of the product is imported."""
+    """Set the variables of the settings. Call it before the first import of the product."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
-    # `python3` is then this one and no version manager's script, which takes eight times as long.
+    # `python3` is then this interpreter. A version manager's script takes eight times as long.
     path = [str(Path(sys.executable).parent), os.environ["PATH"]]
     os.environ.update(
         PATH=os.pathsep.join(path),

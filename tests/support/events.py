@@ -1,4 +1,4 @@
-"""Events as EventBridge and its scheduler hand them to Lambda functions."""
+"""Events as EventBridge and its scheduler pass them to Lambda functions."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def codebuild_event(
 
 
 def ecs_event(service: str, *, cluster: str = "main") -> dict[str, Any]:
-    """A rollout ended ("Amazon ECS service deployment state change events")."""
+    """The end of a rollout ("Amazon ECS service deployment state change events")."""
     arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/{cluster}/{service}"
     detail = {
         "eventType": "INFO",
@@ -58,7 +58,7 @@ def ecs_event(service: str, *, cluster: str = "main") -> dict[str, Any]:
 
 
 def schedule_event() -> dict[str, Any]:
-    """EventBridge User Guide, "Creating a rule that runs on a schedule"."""
+    """The schedule fires (EventBridge User Guide, "Creating a rule that runs on a schedule")."""
     arn = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/slipway-on-schedule"
     return _event("Scheduled Event", "aws.events", arn, {})
 

@@ -1,7 +1,6 @@
-"""What most tests stand on: an AWS in this process, its tables and queue, a client of the API.
+"""Fixtures of most tests: a simulated AWS with tables and queue, and a client of the API.
 
-Importing this costs seconds: the `conftest.py` of each room that needs it does, and pure tests do
-not.
+The import takes seconds, so only the conftest.py of a directory that needs AWS imports it.
 """
 
 # The environment first: settings are read when the product's models are imported.
@@ -30,14 +29,14 @@ __all__ = ["api", "aws", "calls", "client", "cloud", "new_service", "project", "
 
 fidelity.install()
 speed.install()
-# A busy machine is no slow AWS: a test of the limit sets it back.
+# A busy machine must not look like a slow AWS. A test of this limit restores it.
 HTTP_SECONDS = budget.HTTP_SECONDS
 budget.HTTP_SECONDS = 60.0
 
 
 @pytest.fixture
 def aws() -> Iterator[None]:
-    """AWS with Slipway's tables and queue, and nothing in them."""
+    """AWS with Slipway's tables and queue, all empty."""
     with mock_aws():
         speed.create_tables()
         clients.client("sqs").create_queue(QueueName=QUEUE)
@@ -46,7 +45,7 @@ def aws() -> Iterator[None]:
 
 @pytest.fixture
 def client(aws: None) -> Client:
-    """Chalice's own client of the app."""
+    """Chalice's test client of the app."""
     from app import app
 
     return Client(app)
@@ -54,13 +53,13 @@ def client(aws: None) -> Client:
 
 @pytest.fixture
 def api(client: Client) -> Api:
-    """The API, as an administrator sees it."""
+    """The API with a token of role admin."""
     return Api(client, create_token("tests", Role.ADMIN).secret)
 
 
 @pytest.fixture
 def project(api: Api) -> int:
-    """A project's id."""
+    """The number of a project."""
     answer = api.post("/v1/projects", {"name": "shop"})
     assert answer.status == HTTPStatus.CREATED
     return int(answer.body["id"])
@@ -82,7 +81,7 @@ def new_service() -> dict[str, Any]:
 
 @pytest.fixture
 def service(api: Api, project: int, new_service: dict[str, Any]) -> int:
-    """A service's id."""
+    """The number of a service."""
     answer = api.post(f"/v1/projects/{project}/services", new_service)
     assert answer.status == HTTPStatus.CREATED, answer.text
     return int(answer.body["id"])
@@ -90,11 +89,11 @@ def service(api: Api, project: int, new_service: dict[str, Any]) -> int:
 
 @pytest.fixture
 def trouble(monkeypatch: pytest.MonkeyPatch) -> Trouble:
-    """Calls that fail as a test plans it."""
+    """Makes calls to AWS fail as the test plans."""
     return Trouble(monkeypatch)
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """Every call of the SDK."""
+    """Records every call of the SDK."""
     return record_calls(monkeypatch)

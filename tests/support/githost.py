@@ -1,4 +1,4 @@
-"""A git host on loopback that speaks https: real certificates, real passwords, git's own server."""
+"""A git host on loopback over HTTPS: real certificates, real passwords, git's own server."""
 
 import base64
 import datetime
@@ -21,10 +21,10 @@ from cryptography.x509.oid import NameOID
 
 
 class GitHost:
-    """Serves the bare repositories below `root`; those in `private` only to who knows the secret.
+    """Serves the bare repositories below `root`.
 
-    What is in `moved` is redirected to an address (without .git). `seen` are the requests: path
-    and Authorization.
+    `private` maps a repository to the user:password that it requires. `moved` maps a repository to
+    its new address (without .git). `seen` lists the path and Authorization header of each request.
     """
 
     def __init__(self, root: Path, name: str, certificate: Path) -> None:
@@ -53,7 +53,7 @@ class GitHost:
 
     @property
     def secrets_seen(self) -> set[str]:
-        """The user:password pairs that anybody sent."""
+        """Every user:password that a request has sent."""
         return {
             base64.b64decode(sent.removeprefix("Basic ")).decode() for _, sent in self.seen if sent
         }
@@ -63,7 +63,7 @@ class GitHost:
 
 
 def make_certificate(directory: Path) -> Path:
-    """A key and its own certificate for both names of this machine's loopback, in one file."""
+    """A self-signed certificate for localhost and 127.0.0.1, in one file with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
     now = datetime.datetime.now(datetime.UTC)
@@ -106,22 +106,22 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self.rfile.read(int(self.headers["Content-Length"])))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Nobody reads it."""
+        """Log no request."""
 
     def _answer(self, body: bytes) -> None:
         host, sent = self.server.host, self.headers.get("Authorization")
         host.seen.append((self.path, sent))
         name, _, rest = self.path[1:].partition(".git/")
         if name in host.moved:
-            self._say(302, {"Location": f"{host.moved[name]}.git/{rest}"})
+            self._send(302, {"Location": f"{host.moved[name]}.git/{rest}"})
         elif name in host.private and sent != _basic(host.private[name]):
-            self._say(401, {"WWW-Authenticate": 'Basic realm="git"'})
+            self._send(401, {"WWW-Authenticate": 'Basic realm="git"'})
         else:
             self._serve(body)
 
     def _serve(self, body: bytes) -> None:
-        """As git-http-backend(1) wants to be asked."""
-        asked = urlsplit(self.path)
+        """Run git with the CGI variables of git-http-backend(1)."""
+        url = urlsplit(self.path)
         answer = subprocess.run(
             ["git", "http-backend"],
             input=body,
@@ -130,8 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
                 "GIT_PROJECT_ROOT": str(self.server.host.root),
                 "GIT_HTTP_EXPORT_ALL": "1",
                 "REQUEST_METHOD": self.command,
-                "PATH_INFO": asked.path,
-                "QUERY_STRING": asked.query,
+                "PATH_INFO": url.path,
+                "QUERY_STRING": url.query,
                 "CONTENT_TYPE": self.headers.get("Content-Type", ""),
                 "CONTENT_LENGTH": str(len(body)),
                 "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
@@ -143,9 +143,9 @@ class _Handler(BaseHTTPRequestHandler):
         ).stdout
         head, _, content = answer.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
-        self._say(int(headers.pop("Status", "200").split()[0]), headers, content)
+        self._send(int(headers.pop("Status", "200").split()[0]), headers, content)
 
-    def _say(self, status: int, headers: dict[str, str], content: bytes = b"") -> None:
+    def _send(self, status: int, headers: dict[str, str], content: bytes = b"") -> None:
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)

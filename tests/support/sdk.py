@@ -1,4 +1,4 @@
-"""The SDK seen from below: which operations were called with what, and answers that get lost."""
+"""Hooks below boto3: record the calls to AWS, and make them fail."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ from botocore.exceptions import ReadTimeoutError
 
 
 class Killed(BaseException):
-    """The process died: nothing after this line ran, and no handler of errors did."""
+    """The process dies here: neither later code nor an error handler runs."""
 
 
 @dataclass
 class Calls:
-    """What was asked of AWS, in order; one repeated by botocore itself counts once."""
+    """The calls to AWS, in order. A call that botocore repeats counts once."""
 
     made: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -38,7 +38,7 @@ class Calls:
 
 
 def record_calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """Write down every call of any client from now on."""
+    """Record every call of every client from now on."""
     calls = Calls()
     original: Any = vars(BaseClient)["_make_api_call"]
 
@@ -51,9 +51,9 @@ def record_calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 
 class Trouble:
-    """Calls that fail as they do in a cloud. botocore's own second try is made as ever."""
+    """Makes calls fail. botocore still makes its own second try."""
 
-    TRIES = 2  # of every client here
+    TRIES = 2  # each client of Slipway tries a call twice
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._plans: dict[str, list[tuple[str, str]]] = {}
@@ -75,19 +75,19 @@ class Trouble:
         monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _: None))
 
     def lose_answers(self, name: str, *, times: int = TRIES) -> None:
-        """The next calls of a `service.Operation` have their effect, but the answers are lost."""
+        """The next calls of a `service.Operation` take effect, but their responses are lost."""
         self._plan(name, "lost", times=times)
 
     def refuse(self, name: str, code: str, message: str = "refused", *, times: int = TRIES) -> None:
-        """The next calls of a `service.Operation` are answered with an error."""
+        """The next calls of a `service.Operation` get an error response."""
         self._plan(name, "refused", f"{code}: {message}", times=times)
 
     def kill_before(self, name: str) -> None:
-        """The process dies before the next call has its effect."""
+        """The process dies before the next call takes effect."""
         self._plan(name, "killed before")
 
     def kill_after(self, name: str) -> None:
-        """The process dies when the next call has had its effect."""
+        """The process dies after the next call takes effect."""
         self._plan(name, "killed after")
 
     def _plan(self, name: str, kind: str, code: str = "", *, times: int = 1) -> None:
@@ -97,12 +97,12 @@ class Trouble:
 def refusal(
     url: str, code: str, message: str, *, status: int = 400
 ) -> tuple[AWSResponse, dict[str, Any]]:
-    """An error as botocore has parsed it."""
+    """An error response in the form that botocore parses it to."""
     metadata = {"HTTPStatusCode": status, "RetryAttempts": 0}
     body: dict[str, Any] = {
         "Error": {"Code": code, "Message": message},
         "ResponseMetadata": metadata,
     }
-    if code == "TransactionCanceledException":  # TransactWriteItems in the API reference
+    if code == "TransactionCanceledException":  # DynamoDB API Reference, TransactWriteItems
         body["CancellationReasons"] = [{"Code": "TransactionConflict"}]
     return AWSResponse(url, status, HTTPHeaders(), None), body

@@ -1,4 +1,4 @@
-"""`python -m infra.local serve --simulate` in a process of its own, as a script would start it."""
+"""Run `python -m infra.local serve --simulate` in a separate process, as a script would."""
 
 import json
 import os
@@ -13,19 +13,20 @@ ROOT = Path(__file__).parents[2]
 
 
 def command(*arguments: str) -> list[str]:
-    """What starts it."""
+    """The command line."""
     return [sys.executable, "-m", "infra.local", "serve", "--simulate", *arguments]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment without what the tests have put there."""
-    ours = ("AWS_", "WEBHOOK_SECRET", "QUEUE_URL", "REGISTRY")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | more
+    """The environment of this process without the variables that the tests set."""
+    test_only = ("AWS_", "WEBHOOK_SECRET", "QUEUE_URL", "REGISTRY")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(test_only)}
+    return kept | more
 
 
 @contextmanager
 def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """The process on a free port, and the line of JSON that it printed when it was ready."""
+    """Start it on a free port; yield the process and the JSON line that it prints when ready."""
     with subprocess.Popen(
         command("--port", "0", *arguments),
         cwd=ROOT,

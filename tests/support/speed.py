@@ -1,4 +1,7 @@
-"""What makes moto and botocore fast enough for thousands of calls; none of it changes an answer."""
+"""Patches that make moto and botocore fast enough for thousands of calls.
+
+No patch changes a response.
+"""
 
 import functools
 import gc
@@ -16,50 +19,51 @@ from moto.dynamodb.parsing import ast_nodes, expressions
 from chalicelib.aws import clients
 from chalicelib.store import tables
 
-_made: dict[str, Table] = {}
+_tables: dict[str, Table] = {}
 
 
 def install() -> None:
-    """Make what is computed anew in every call, and is always the same, only once."""
-    _remember(botocore.useragent, "sanitize_user_agent_string_component")
-    _remember(moto.core.responses, "method_names_from_class")
-    _remember(moto.core.responses, "camelcase_to_underscores")
-    _read_models_once_each()
-    _name_the_caller_without_a_signature()
-    _parse_update_expressions_once_each()
-    _walk_update_expressions_once_each()
-    _find_clauses_by_kind()
-    _send_attribute_values_as_they_are()
-    _take_what_is_named_alike()
-    # The models of AWS fill the heap: walking it for garbage every few calls is an eighth of a run.
+    """Compute once what moto and botocore compute again in every call."""
+    _cache(botocore.useragent, "sanitize_user_agent_string_component")
+    _cache(moto.core.responses, "method_names_from_class")
+    _cache(moto.core.responses, "camelcase_to_underscores")
+    _cache_service_models()
+    _skip_signatures()
+    _cache_update_expressions()
+    _cache_checks_of_expression_nodes()
+    _cache_checks_of_clauses()
+    _skip_serializing_attribute_values()
+    _pick_members_by_exact_name()
+    # AWS's service models fill the heap. With the default thresholds, garbage collection takes
+    # an eighth of a run.
     gc.set_threshold(100_000, 50, 100)
 
 
-def _remember(module: Any, name: str) -> None:
+def _cache(module: Any, name: str) -> None:
     setattr(module, name, functools.cache(getattr(module, name)))
 
 
-def _read_models_once_each() -> None:
-    """Each session has a loader of its own; PynamoDB makes a session for each of our models."""
+def _cache_service_models() -> None:
+    """PynamoDB makes a session for each of Slipway's models, and each session reads the files."""
     loader: Any = JSONFileLoader
     read: Any = loader.load_file
-    known: dict[str, Any] = {}
+    cache: dict[str, Any] = {}
 
     def load_file(self: Any, path: str) -> Any:
-        if path not in known:
-            known[path] = read(self, path)
-        return known[path]
+        if path not in cache:
+            cache[path] = read(self, path)
+        return cache[path]
 
     loader.load_file = load_file
 
 
-def _name_the_caller_without_a_signature() -> None:
-    """Nobody here verifies one; of the header, moto reads who calls whom."""
+def _skip_signatures() -> None:
+    """moto verifies no signature. It reads the access key, region and service in the header."""
     signer: Any = SigV4Auth
     sign: Any = signer.add_auth
 
     def add_auth(self: Any, request: Any) -> None:
-        if type(self) is not signer:  # that of S3 also says how the body is sent
+        if type(self) is not signer:  # S3's signer also sets how the body is sent
             sign(self, request)
             return
         scope = f"{self._region_name}/{self._service_name}/aws4_request"
@@ -69,34 +73,34 @@ def _name_the_caller_without_a_signature() -> None:
     signer.add_auth = add_auth
 
 
-def _parse_update_expressions_once_each() -> None:
-    """What validates a tree copies it first, so that the one of an equal expression is as good."""
+def _cache_update_expressions() -> None:
+    """Parse each expression once: a validator copies the tree before it changes it."""
     parsers: Any = expressions
     parser = parsers.UpdateExpressionParser
     parser.make = functools.cache(parser.make)
 
 
-def _walk_update_expressions_once_each() -> None:
-    """Which kinds of nodes a validator changes is asked once, not for each node of each tree."""
+def _cache_checks_of_expression_nodes() -> None:
+    """Check once per node type whether a validator processes it, not once per node."""
     nodes: Any = ast_nodes
-    deaf: Any = nodes.DepthFirstTraverser.pre_processing_of_child
-    known: dict[type, dict[type, bool]] = {}
+    no_hook: Any = nodes.DepthFirstTraverser.pre_processing_of_child
+    processed_by: dict[type, dict[type, bool]] = {}
     is_node: Any = functools.cache(lambda kind: issubclass(kind, nodes.Node))
 
     def traverse(self: Any, root: Any) -> Any:
-        wanted = known.setdefault(type(self), {})
-        listens = type(self).pre_processing_of_child is not deaf
+        processed = processed_by.setdefault(type(self), {})
+        has_hook = type(self).pre_processing_of_child is not no_hook
 
         def walk(node: Any, child_id: int) -> Any:
             parent, kind = node.parent, type(node)
             for index, child in enumerate(node.children or ()):
-                if listens:
+                if has_hook:
                     self.pre_processing_of_child(node, index)
                 if is_node(type(child)):
                     walk(child, index)
-            if kind not in wanted:
-                wanted[kind] = issubclass(kind, self.nodes_to_be_processed())
-            if wanted[kind]:
+            if kind not in processed:
+                processed[kind] = issubclass(kind, self.nodes_to_be_processed())
+            if processed[kind]:
                 node = self.process(node)
                 node.parent = parent
                 if parent:
@@ -108,18 +112,18 @@ def _walk_update_expressions_once_each() -> None:
     nodes.DepthFirstTraverser.traverse = traverse
 
 
-def _find_clauses_by_kind() -> None:
-    """Which kinds of nodes hold clauses is asked once for each kind."""
+def _cache_checks_of_clauses() -> None:
+    """Check once per node type whether it can contain clauses."""
     nodes: Any = ast_nodes
-    holders = nodes.Expression | nodes.UpdateExpressionFunction
-    holds: Any = functools.cache(lambda kind: issubclass(kind, holders))
+    containers = nodes.Expression | nodes.UpdateExpressionFunction
+    is_container: Any = functools.cache(lambda kind: issubclass(kind, containers))
 
     def find_clauses(self: Any, wanted: Any) -> list[Any]:
         found = []
         for child in self.children or ():
             if type(child) in wanted:
                 found.append(child)
-            elif holds(type(child)):
+            elif is_container(type(child)):
                 found += child.find_clauses(wanted)
         return found
 
@@ -127,13 +131,13 @@ def _find_clauses_by_kind() -> None:
 
 
 def make_clients() -> None:
-    """The product's clients, so that copies of this process need not make their own."""
+    """Create the product's clients before a fork, so that copies of this process share them."""
     for service in ("codebuild", "ecr", "ecs", "logs", "secretsmanager", "sqs"):
         clients.client(service)
 
 
-def _send_attribute_values_as_they_are() -> None:
-    """They are kept in the form they are sent in; moto looks for ten types in each of them."""
+def _skip_serializing_attribute_values() -> None:
+    """moto stores them in the form of the response, but looks for ten types in each of them."""
     original: Any = BaseJSONSerializer._serialize_type_structure
 
     def serialize(self: Any, serialized: Any, value: Any, shape: Any, key: Any, *more: Any) -> None:
@@ -145,8 +149,8 @@ def _send_attribute_values_as_they_are() -> None:
     BaseJSONSerializer._serialize_type_structure = serialize  # type: ignore[method-assign]
 
 
-def _take_what_is_named_alike() -> None:
-    """A dict that has the member itself needs no search under other spellings of its name."""
+def _pick_members_by_exact_name() -> None:
+    """Skip the search for other spellings if a dict has the member under its exact name."""
     original: Any = AttributePicker.__call__
 
     def pick(self: AttributePicker, context: AttributePickerContext) -> Any:
@@ -160,11 +164,11 @@ def _take_what_is_named_alike() -> None:
 
 
 def create_tables(region: str = "eu-west-1", account: str = "123456789012") -> None:
-    """Make the product's tables; from the second time on, by emptying the first ones."""
+    """Create the product's tables. Later calls reuse the first tables, emptied."""
     backend = dynamodb_backends[account][region]
-    if not _made:
+    if not _tables:
         tables.create_tables()
-        _made.update(backend.tables)
-    for table in _made.values():
+        _tables.update(backend.tables)
+    for table in _tables.values():
         table.items.clear()
-    backend.tables = dict(_made)
+    backend.tables = dict(_tables)

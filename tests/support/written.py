@@ -1,4 +1,4 @@
-"""All that has been written: what a refused request must not change."""
+"""Check that a request writes neither a row nor a message."""
 
 import json
 from collections.abc import Iterator
@@ -9,17 +9,16 @@ from moto.sqs.models import sqs_backends
 
 from chalicelib.settings import settings
 
-_PLACE = "123456789012", "eu-west-1"
+_ACCOUNT, _REGION = "123456789012", "eu-west-1"
 
 
 def everything_written() -> dict[str, list[str]]:
-    """All rows of all tables and all messages that wait, read past the API of either."""
-    account, region = _PLACE
+    """Every row and every waiting message, read directly from moto's memory."""
     rows = {
         name: sorted(json.dumps(item.to_json(), sort_keys=True) for item in table.all_items())
-        for name, table in dynamodb_backends[account][region].tables.items()
+        for name, table in dynamodb_backends[_ACCOUNT][_REGION].tables.items()
     }
-    queue = sqs_backends[account][region].queues[settings().queue_name]
+    queue = sqs_backends[_ACCOUNT][_REGION].queues[settings().queue_name]
     return rows | {"messages": [message.body for message in queue.messages]}
 
 

@@ -1,4 +1,4 @@
-"""What EventBridge tells, and that only what is about us moves anything."""
+"""EventBridge's events: only those about Slipway's own builds and services have an effect."""
 
 import copy
 from typing import Any
@@ -14,18 +14,20 @@ from tests.support.sdk import Calls
 
 
 @pytest.mark.parametrize("kind", ["State", "Phase"])
-def test_an_event_of_our_project_names_the_build_by_its_log_stream(kind: str) -> None:
+def test_an_event_of_slipways_codebuild_project_names_the_build_by_its_log_stream(
+    kind: str,
+) -> None:
     assert row_id_of(codebuild_event(kind, stream="build-42/8745a7a9-c340")) == "build-42"
 
 
 @pytest.mark.parametrize(
     "stream", [None, "", "8745a7a9", "build-42", "build-/x", "deploy-1/x", "build-1x/x", 7]
 )
-def test_a_log_stream_that_is_not_ours_names_nothing(stream: Any) -> None:
+def test_an_event_with_an_unknown_log_stream_is_ignored(stream: Any) -> None:
     assert row_id_of(codebuild_event("State", stream=stream)) is None
 
 
-def test_a_codebuild_event_moves_the_build(cloud: Cloud) -> None:
+def test_a_codebuild_event_advances_the_build(cloud: Cloud) -> None:
     cloud.push(sha(1))
     cloud.settle()
     build = cloud.build(1)
@@ -36,7 +38,7 @@ def test_a_codebuild_event_moves_the_build(cloud: Cloud) -> None:
     assert cloud.build(1)["status"] == "success"
 
 
-def test_an_ecs_event_moves_the_service_it_belongs_to(cloud: Cloud) -> None:
+def test_an_ecs_event_advances_only_its_own_service(cloud: Cloud) -> None:
     cloud.deploy(f"hello@{put_image('hello', 'x')}")
     cloud.settle()
     cloud.finish_rollout(settle=False)
@@ -48,9 +50,7 @@ def test_an_ecs_event_moves_the_service_it_belongs_to(cloud: Cloud) -> None:
     assert cloud.statuses(1) == ["success"]
 
 
-def test_news_of_others_cost_no_more_than_a_look_at_whose_they_are(
-    cloud: Cloud, calls: Calls
-) -> None:
+def test_events_about_other_resources_cost_at_most_one_read(cloud: Cloud, calls: Calls) -> None:
     calls.clear()
     cloud.hear(codebuild_event("State", project="somebody-elses"))
     assert calls.counted == {}
@@ -60,7 +60,7 @@ def test_news_of_others_cost_no_more_than_a_look_at_whose_they_are(
 
 
 @pytest.mark.parametrize("name", ["x" * 3000, "x" * 256, "a.b", "ä", "\ud800"])
-def test_a_name_that_no_ecs_service_can_have_is_not_looked_for(
+def test_an_event_with_an_impossible_service_name_reads_no_row(
     cloud: Cloud, calls: Calls, name: str
 ) -> None:
     """DynamoDB refuses keys of more than 2,048 bytes ("Constraints in Amazon DynamoDB")."""
@@ -80,19 +80,19 @@ JSON = st.recursive(
 
 @st.composite
 def events_with_a_change(draw: st.DrawFn) -> tuple[dict[str, Any], list[str], Any]:
-    """An event, the path to one of its values, and something else to stand there."""
+    """An event, the path to one of its values, and a new value for it."""
     event = copy.deepcopy(draw(st.sampled_from(EVENTS)))
     path: list[str] = []
-    here: Any = event
-    while isinstance(here, dict) and here and (not path or draw(st.booleans())):
-        path.append(draw(st.sampled_from(sorted(here))))
-        here = here[path[-1]]
+    value: Any = event
+    while isinstance(value, dict) and value and (not path or draw(st.booleans())):
+        path.append(draw(st.sampled_from(sorted(value))))
+        value = value[path[-1]]
     return event, path, draw(JSON)
 
 
 @given(events_with_a_change())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_shape_of_an_event_breaks_the_handler(
+def test_no_form_of_an_event_breaks_the_handler(
     cloud: Cloud, changed: tuple[dict[str, Any], list[str], Any]
 ) -> None:
     event, path, value = changed

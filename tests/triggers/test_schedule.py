@@ -1,4 +1,4 @@
-"""The schedule: whatever is due, oldest first, until the function's time is nearly up."""
+"""The schedule: due rows, the longest due first, until the function's time is nearly used up."""
 
 from types import SimpleNamespace
 
@@ -10,21 +10,23 @@ from tests.support.sdk import Trouble
 
 
 def run(cloud: Cloud, *milliseconds: int) -> None:
-    """Invoke the function; the last number is what remains from then on."""
-    left = list(milliseconds)
+    """Invoke the function with these remaining times, one a query; the last one repeats."""
+    remaining = list(milliseconds)
     context = SimpleNamespace(
-        get_remaining_time_in_millis=lambda: left.pop(0) if len(left) > 1 else left[0]
+        get_remaining_time_in_millis=lambda: (
+            remaining.pop(0) if len(remaining) > 1 else remaining[0]
+        )
     )
     cloud.app.handler_map["on_schedule"](schedule_event(), context)
 
 
-def test_what_is_due_is_looked_at(cloud: Cloud) -> None:
+def test_the_schedule_processes_due_rows(cloud: Cloud) -> None:
     cloud.push(sha(1))
     run(cloud, 30_000)
     assert cloud.builds_in_codebuild() == ["build-1"]
 
 
-def test_the_longest_due_comes_first_and_the_rest_waits_for_the_next_minute(cloud: Cloud) -> None:
+def test_the_longest_due_row_comes_first_and_others_wait_for_the_next_run(cloud: Cloud) -> None:
     cloud.push(sha(1))
     cloud.advance(1)
     cloud.push(sha(2))
@@ -35,7 +37,7 @@ def test_the_longest_due_comes_first_and_the_rest_waits_for_the_next_minute(clou
     assert cloud.builds_in_codebuild() == ["build-1", "build-2"]
 
 
-def test_one_that_cannot_be_moved_stops_no_other(
+def test_a_row_that_cannot_be_read_does_not_stop_the_next_one(
     cloud: Cloud, trouble: Trouble, caplog: pytest.LogCaptureFixture
 ) -> None:
     cloud.push(sha(1))

@@ -1,4 +1,4 @@
-"""Messages: each wakes one row; what cannot be read goes to the dead letters."""
+"""Wake-up messages: each one advances one row. An unreadable one becomes a dead letter."""
 
 import logging
 
@@ -13,14 +13,14 @@ from tests.support.embedded import Cloud, client, sha
 
 
 def waiting(queue: str) -> list[str]:
-    """The bodies of the messages of a queue that can be received now."""
+    """The bodies of the visible messages of a queue."""
     sqs = client("sqs")
     url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-    taken = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0)
-    return [message["Body"] for message in taken.get("Messages", [])]
+    received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0)
+    return [message["Body"] for message in received.get("Messages", [])]
 
 
-def wake_by(body: str) -> None:
+def deliver(body: str) -> None:
     app.handler_map["on_wakeup"](sqs_event(body), None)
 
 
@@ -29,18 +29,18 @@ def send(body: str) -> None:
     sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"], MessageBody=body)
 
 
-def test_fields_of_later_versions_are_passed_over() -> None:
+def test_unknown_fields_of_a_message_are_ignored() -> None:
     assert read_message('{"v": 1, "reconcile": "build-1", "since": 3}') == "build-1"
 
 
-def test_a_message_that_came_twice_builds_once(cloud: Cloud) -> None:
+def test_a_repeated_message_builds_once(cloud: Cloud) -> None:
     cloud.push(sha(1))
     for _ in range(3):
-        wake_by('{"v": 1, "reconcile": "build-1"}')
+        deliver('{"v": 1, "reconcile": "build-1"}')
     assert cloud.builds_in_codebuild() == ["build-1"]
 
 
-def test_a_poison_message_ends_with_the_dead_letters_and_stops_no_other(
+def test_an_unreadable_message_becomes_a_dead_letter_and_stops_no_other(
     cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:
     cloud.handlers_may_fail = True
@@ -56,6 +56,6 @@ def test_a_poison_message_ends_with_the_dead_letters_and_stops_no_other(
 
 
 def make_visible() -> None:
-    """Let the visibility time-out of every message in flight run out."""
+    """End the visibility timeout of every message in flight."""
     for message in sqs_backends["123456789012"]["eu-west-1"].queues[QUEUE]._messages:
         message.visible_at = 0

@@ -1,4 +1,4 @@
-"""One deployment at a time: the slot, who waits for it, and who may take it away."""
+"""Each service has one active deployment: which ones wait for it, and which ones replace it."""
 
 import pytest
 
@@ -7,58 +7,58 @@ from tests.faults.injector import Injector
 from tests.support.embedded import CLUSTER, MINUTE, REGISTRY, Cloud, put_image, sha
 
 
-def ask(cloud: Cloud, name: str) -> int:
-    """Ask for the deployment of a new image; the deployment's id."""
-    answer = cloud.deploy(f"hello@{put_image('hello', name)}")
+def request_deployment(cloud: Cloud, tag: str) -> int:
+    """Request the deployment of a new image; return the deployment's number."""
+    answer = cloud.deploy(f"hello@{put_image('hello', tag)}")
     assert answer.status == 202, answer.text
     return int(answer.body["deployment_id"])
 
 
-def deploy(cloud: Cloud, name: str) -> int:
-    """A deployment seen through to its success."""
-    number = ask(cloud, name)
+def deploy_image(cloud: Cloud, tag: str) -> int:
+    """Deploy a new image with success; return the deployment's number."""
+    number = request_deployment(cloud, tag)
     cloud.settle()
     cloud.finish_rollout()
     assert cloud.statuses(number) == ["success"]
     return number
 
 
-def image(cloud: Cloud, deployment: int) -> str:
-    return f"{REGISTRY}/hello@{cloud.deployment(deployment)['image_digest']}"
+def image_of_deployment(cloud: Cloud, number: int) -> str:
+    return f"{REGISTRY}/hello@{cloud.deployment(number)['image_digest']}"
 
 
-def test_one_deployment_runs_one_waits_and_a_newer_one_takes_the_waiting_place(
+def test_one_deployment_is_active_one_waits_and_a_newer_one_replaces_the_waiting_one(
     cloud: Cloud,
 ) -> None:
-    first, second = ask(cloud, "a"), ask(cloud, "b")
+    first, second = request_deployment(cloud, "a"), request_deployment(cloud, "b")
     cloud.settle()
     assert cloud.statuses(first, second) == ["deploying", "queued"]
     assert cloud.service()["waiting_deployment_id"] == second
-    third = ask(cloud, "c")
+    third = request_deployment(cloud, "c")
     cloud.settle()
     assert cloud.statuses(first, second, third) == ["deploying", "superseded", "queued"]
     assert cloud.deployment(second)["error"] == f"superseded by deployment {third}"
     assert cloud.job(f"deploy-{second}")["status"] == "cancelled"
     cloud.finish_rollout()
     assert cloud.statuses(first, third) == ["success", "deploying"]
-    assert cloud.image_on_ecs() == image(cloud, third)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, third)
     cloud.finish_rollout()
     assert cloud.statuses(third) == ["success"]
     assert cloud.deployment(third)["replaced"] == first
     assert cloud.rollouts() == 2
 
 
-def test_whoever_waits_begins_when_the_one_before_has_failed(cloud: Cloud) -> None:
-    first, second = ask(cloud, "a"), ask(cloud, "b")
+def test_the_waiting_deployment_begins_when_the_active_one_fails(cloud: Cloud) -> None:
+    first, second = request_deployment(cloud, "a"), request_deployment(cloud, "b")
     cloud.settle()
     cloud.fail_rollout()
     assert cloud.statuses(first, second) == ["failed", "deploying"]
-    assert cloud.image_on_ecs() == image(cloud, second)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, second)
 
 
-def test_a_rollback_ends_the_deployment_under_way_and_the_waiting_one(cloud: Cloud) -> None:
-    good = deploy(cloud, "a")
-    bad, waiting = ask(cloud, "b"), ask(cloud, "c")
+def test_a_rollback_ends_the_active_and_the_waiting_deployment(cloud: Cloud) -> None:
+    good = deploy_image(cloud, "a")
+    bad, waiting = request_deployment(cloud, "b"), request_deployment(cloud, "c")
     cloud.settle()
     assert cloud.preview()["target"]["id"] == good
     answer = cloud.roll_back()
@@ -80,25 +80,25 @@ def test_a_rollback_ends_the_deployment_under_way_and_the_waiting_one(cloud: Clo
         "superseded",
         "success",
     ]
-    assert cloud.image_on_ecs() == image(cloud, good)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, good)
     assert cloud.service()["current_deployment_id"] == back
 
 
-def test_without_a_release_before_there_is_nothing_to_interrupt_for(cloud: Cloud) -> None:
-    first = ask(cloud, "a")
+def test_a_rollback_without_an_earlier_release_is_refused(cloud: Cloud) -> None:
+    first = request_deployment(cloud, "a")
     answer = cloud.roll_back()
     assert (answer.status, answer.body["code"]) == (409, "nothing_to_roll_back")
     assert cloud.statuses(first) == ["queued"]
 
 
-def test_a_rollback_may_name_any_older_release_that_ran_well(cloud: Cloud) -> None:
-    oldest = deploy(cloud, "a")
-    deploy(cloud, "b")
-    failed = ask(cloud, "bad")
+def test_a_rollback_may_name_any_earlier_successful_release(cloud: Cloud) -> None:
+    oldest = deploy_image(cloud, "a")
+    deploy_image(cloud, "b")
+    failed = request_deployment(cloud, "bad")
     cloud.settle()
     cloud.fail_rollout()
     cloud.finish_rollout()
-    running = deploy(cloud, "c")
+    running = deploy_image(cloud, "c")
     refusals = {
         failed: (409, "not_deployable"),
         running: (409, "already_running"),
@@ -110,25 +110,25 @@ def test_a_rollback_may_name_any_older_release_that_ran_well(cloud: Cloud) -> No
     assert cloud.roll_back(deployment_id=oldest).status == 202
     cloud.settle()
     cloud.finish_rollout()
-    assert cloud.image_on_ecs() == image(cloud, oldest)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, oldest)
     assert cloud.statuses(running) == ["rolled_back"]
 
 
-def test_another_services_release_looks_as_if_it_were_not_there(cloud: Cloud) -> None:
-    deploy(cloud, "a")
-    mine = cloud.service_id
+def test_a_rollback_to_the_release_of_another_service_is_a_404(cloud: Cloud) -> None:
+    deploy_image(cloud, "a")
+    first_service = cloud.service_id
     cloud.service_id = cloud.add_service("other")
     other = cloud.deploy(f"other@{put_image('other', 'x')}").body["deployment_id"]
     cloud.settle()
     cloud.finish_rollout("other")
-    cloud.service_id = mine
+    cloud.service_id = first_service
     answer = cloud.roll_back(deployment_id=other)
     assert (answer.status, answer.body["code"]) == (404, "not_found")
 
 
 def test_a_rollout_that_never_ends_fails_at_its_deadline_and_ecs_goes_back(cloud: Cloud) -> None:
-    good = deploy(cloud, "a")
-    stuck = ask(cloud, "b")
+    good = deploy_image(cloud, "a")
+    stuck = request_deployment(cloud, "b")
     cloud.settle()
     for _ in range(22):
         cloud.tick()
@@ -137,15 +137,17 @@ def test_a_rollout_that_never_ends_fails_at_its_deadline_and_ecs_goes_back(cloud
     assert failed["error"].startswith("not healthy after 20 minutes")
     assert cloud.service()["active_deployment_id"] is None
     cloud.settle()
-    assert cloud.image_on_ecs() == image(cloud, good)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, good)
     cloud.finish_rollout()
     assert cloud.service()["current_deployment_id"] == good
 
 
 @pytest.mark.parametrize("breaker", [True, False], ids=["breaker", "deadline"])
-def test_a_first_deployment_that_fails_leaves_what_ran_before(cloud: Cloud, breaker: bool) -> None:
+def test_the_owners_task_definition_comes_back_after_a_failed_first_deployment(
+    cloud: Cloud, breaker: bool
+) -> None:
     before = cloud.definition_on_ecs()
-    first = ask(cloud, "a")
+    first = request_deployment(cloud, "a")
     cloud.settle()
     if breaker:
         cloud.fail_rollout()
@@ -160,8 +162,10 @@ def test_a_first_deployment_that_fails_leaves_what_ran_before(cloud: Cloud, brea
     assert cloud.service()["drift"] is None
 
 
-def test_a_rollout_that_ended_well_in_time_succeeds_though_nobody_looked(cloud: Cloud) -> None:
-    number = ask(cloud, "a")
+def test_a_rollout_that_is_healthy_before_its_deadline_succeeds_when_read_later(
+    cloud: Cloud,
+) -> None:
+    number = request_deployment(cloud, "a")
     cloud.settle()
     cloud.advance(20 * MINUTE - 30)
     cloud.finish_rollout(settle=False)
@@ -170,20 +174,20 @@ def test_a_rollout_that_ended_well_in_time_succeeds_though_nobody_looked(cloud: 
     assert cloud.statuses(number) == ["success"]
 
 
-def test_a_deployment_has_all_its_time_however_long_it_waited(cloud: Cloud) -> None:
-    stuck, waiting = ask(cloud, "a"), ask(cloud, "b")
+def test_the_deadline_of_a_deployment_counts_from_when_it_becomes_active(cloud: Cloud) -> None:
+    stuck, waiting = request_deployment(cloud, "a"), request_deployment(cloud, "b")
     cloud.settle()
     for _ in range(25):
         cloud.tick()
         cloud.settle()
     assert cloud.statuses(stuck, waiting) == ["failed", "deploying"]
-    assert cloud.image_on_ecs() == image(cloud, waiting)
+    assert cloud.image_on_ecs() == image_of_deployment(cloud, waiting)
     cloud.finish_rollout()
     assert cloud.statuses(waiting) == ["success"]
 
 
-def test_progress_follows_the_tasks_that_are_up(cloud: Cloud) -> None:
-    number = ask(cloud, "a")
+def test_progress_grows_with_the_number_of_running_tasks(cloud: Cloud) -> None:
+    number = request_deployment(cloud, "a")
     seen = [cloud.deployment(number)["progress"]]
     cloud.settle()
     seen.append(cloud.deployment(number)["progress"])
@@ -197,8 +201,8 @@ def test_progress_follows_the_tasks_that_are_up(cloud: Cloud) -> None:
     assert (seen[0], seen[-1]) == (0, 100)
 
 
-def test_a_push_deploys_after_what_is_under_way(cloud: Cloud) -> None:
-    by_hand = ask(cloud, "a")
+def test_a_pushed_image_waits_for_the_active_deployment(cloud: Cloud) -> None:
+    by_hand = request_deployment(cloud, "a")
     cloud.begin_release(1)
     by_push = cloud.build(1)["deployment_id"]
     assert cloud.statuses(by_hand, by_push) == ["deploying", "queued"]
@@ -207,7 +211,7 @@ def test_a_push_deploys_after_what_is_under_way(cloud: Cloud) -> None:
     assert cloud.statuses(by_hand, by_push) == ["success", "success"]
 
 
-def test_a_push_that_came_before_does_not_replace_what_was_deployed_by_hand(cloud: Cloud) -> None:
+def test_an_earlier_push_does_not_replace_a_manual_deployment(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.release(2)
     cloud.push(sha(3))
@@ -222,7 +226,7 @@ def test_a_push_that_came_before_does_not_replace_what_was_deployed_by_hand(clou
     assert cloud.image_on_ecs().endswith(cloud.build(4)["image_digest"])
 
 
-def test_a_push_that_came_before_does_not_displace_a_deployment_by_hand_that_waits(
+def test_an_earlier_push_does_not_replace_a_waiting_manual_deployment(
     cloud: Cloud,
 ) -> None:
     cloud.release(1)
@@ -238,7 +242,7 @@ def test_a_push_that_came_before_does_not_displace_a_deployment_by_hand_that_wai
     assert cloud.service()["current_deployment_id"] == answer.body["deployment_id"]
 
 
-def test_a_worker_that_was_held_up_before_its_call_looks_again(
+def test_a_delayed_worker_begins_its_step_again_instead_of_calling(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.release(1)
@@ -247,17 +251,17 @@ def test_a_worker_that_was_held_up_before_its_call_looks_again(
     cloud.finish_build(2, settle=False)
     cloud.pump.deliver_events()
     cloud.lose_messages()
-    held_up: list[str] = []
+    delays: list[str] = []
 
     def after(number: int, name: str) -> None:
-        if name == "dynamodb.TransactWriteItems" and not held_up:
-            held_up.append(name)
+        if name == "dynamodb.TransactWriteItems" and not delays:
+            delays.append(name)
             cloud.advance(10)
             cloud.tick()
             cloud.fail_rollout()
 
     Injector(monkeypatch).after = after
     cloud.wake("service-1")
-    assert held_up
+    assert delays
     assert cloud.statuses(2) == ["failed"]
     assert cloud.rollouts() == 2

@@ -1,4 +1,4 @@
-"""Events and messages are only hints: lost, tripled or shuffled, the ends are the same."""
+"""Events and messages only start a step: lost, tripled or shuffled, they lead to the same end."""
 
 import random
 
@@ -8,8 +8,8 @@ from tests.support.embedded import Cloud, sha
 from tests.support.sdk import Calls
 
 
-def ends(cloud: Cloud) -> dict[str, object]:
-    """What is true when everything has come to rest."""
+def outcome(cloud: Cloud) -> dict[str, object]:
+    """The state of the rows and of AWS."""
     builds = [cloud.build(number) for number in (1, 2)]
     deployments = [cloud.deployment(number) for number in (1, 2)]
     service = cloud.service()
@@ -23,7 +23,7 @@ def ends(cloud: Cloud) -> dict[str, object]:
     }
 
 
-# One good release, then one whose tasks die.
+# One successful release, then a release with crashing tasks.
 EXPECTED = {
     "builds": [("success", 1), ("success", 2)],
     "deployments": [("success", None), ("failed", None)],
@@ -35,7 +35,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("messages_too", [False, True], ids=["events", "events and messages"])
-def test_with_all_news_lost_everything_ends_within_two_minutes(
+def test_with_every_event_lost_each_step_ends_within_two_minutes(
     cloud: Cloud, messages_too: bool
 ) -> None:
     def two_minutes() -> None:
@@ -62,41 +62,41 @@ def test_with_all_news_lost_everything_ends_within_two_minutes(
     two_minutes()
     cloud.finish_rollout(settle=False)
     two_minutes()
-    assert ends(cloud) == EXPECTED
+    assert outcome(cloud) == EXPECTED
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_with_events_tripled_and_shuffled_the_ends_are_the_same(cloud: Cloud, seed: int) -> None:
-    chance, heard = random.Random(seed), []
+def test_tripled_and_shuffled_events_lead_to_the_same_end(cloud: Cloud, seed: int) -> None:
+    chance, delivered = random.Random(seed), []
 
-    def babble() -> None:
-        """Everything said until now is heard again, three times, in any order."""
-        heard.extend(cloud.take_events())
-        sample = chance.sample(heard, min(4, len(heard))) * 3
+    def deliver_in_disorder() -> None:
+        """Deliver up to four of all events until now, each three times, in any order."""
+        delivered.extend(cloud.take_events())
+        sample = chance.sample(delivered, min(4, len(delivered))) * 3
         chance.shuffle(sample)
         for event in sample:
             cloud.hear(event)
         cloud.settle()
 
     cloud.push(sha(1))
-    babble()
+    deliver_in_disorder()
     cloud.finish_build(1, settle=False)
-    babble()
+    deliver_in_disorder()
     cloud.finish_rollout(settle=False)
-    babble()
+    deliver_in_disorder()
     cloud.push(sha(2))
-    babble()
+    deliver_in_disorder()
     cloud.finish_build(2, settle=False)
-    babble()
+    deliver_in_disorder()
     cloud.fail_rollout(settle=False)
-    babble()
+    deliver_in_disorder()
     cloud.finish_rollout(settle=False)
-    babble()
+    deliver_in_disorder()
     cloud.tick()
-    assert ends(cloud) == EXPECTED
+    assert outcome(cloud) == EXPECTED
 
 
-def test_what_is_at_rest_is_not_looked_at_again(cloud: Cloud, calls: Calls) -> None:
+def test_the_schedule_does_not_read_finished_work_again(cloud: Cloud, calls: Calls) -> None:
     cloud.release(1)
     cloud.tick()
     calls.clear()
