@@ -1,4 +1,4 @@
-"""What trials start from, and what the sweeps came to, in a line each at the end of a run."""
+"""Warm up before the first trial, and print the totals of the sweeps after the last test."""
 
 from collections import Counter
 from typing import Any
@@ -15,7 +15,7 @@ def _warm() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Add up what the tests have recorded."""
+    """Print the totals of what the passed tests recorded: calls and trials."""
     swept: Counter[str] = Counter()
     calls: Counter[str] = Counter()
     trials: Counter[str] = Counter()

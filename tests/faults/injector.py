@@ -1,4 +1,4 @@
-"""Faults at any call of the SDK, below botocore's own retries, which stay as they are."""
+"""Faults at any call of the SDK, injected below botocore's own retries."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,15 +16,15 @@ from botocore.exceptions import ReadTimeoutError
 from chalicelib.store.models import CONNECT_TIMEOUT
 from tests.support.sdk import Killed, refusal
 
-DIED_BEFORE = "the process died before it"
-DIED_AFTER = "the process died after it"
-LOST_BEFORE = "time-out before it had an effect"
-LOST_AFTER = "time-out after it had its effect"
+DIED_BEFORE = "the process died before the call"
+DIED_AFTER = "the process died after the call"
+LOST_BEFORE = "time-out before the effect"
+LOST_AFTER = "time-out after the effect"
 THROTTLED = "throttled"
-FAILED = "a 500 before it had an effect"
+FAILED = "a 500 before the effect"
 DENIED = "access denied"
-DENIED_AGAIN = "time-out after it had its effect, and access denied to the second try"
-KINDS = (DIED_BEFORE, DIED_AFTER, LOST_BEFORE, LOST_AFTER, THROTTLED, FAILED, DENIED, DENIED_AGAIN)
+RETRY_DENIED = "time-out after the effect, then access denied to the second try"
+KINDS = (DIED_BEFORE, DIED_AFTER, LOST_BEFORE, LOST_AFTER, THROTTLED, FAILED, DENIED, RETRY_DENIED)
 
 _REFUSALS = {
     THROTTLED: (400, "ThrottlingException"),
@@ -34,20 +34,23 @@ _REFUSALS = {
 
 
 class Hook(Protocol):
-    """Called before and after a call of the SDK, with its number and its name."""
+    """A function that the injector runs with the number and the name of a call of the SDK."""
 
     def __call__(self, number: int, name: str) -> None: ...
 
 
-# What may change a row: others are not worth a look.
+# The operations that may change a row. `observe` runs after these only: it reads a whole table.
 _WRITES = {"TransactWriteItems", "UpdateItem", "PutItem", "DeleteItem", "BatchWriteItem"}
 
 
 class Injector:
-    """Counts the calls of the SDK, and lets a planned one fail; both tries of it, if there are two.
+    """Counts the calls of the SDK, and makes planned calls fail, in both tries that botocore makes.
 
-    `before` and `after` run around each call that reaches AWS: another process's doings, for
-    instance. What runs inside them is not counted and meets no fault.
+    `before` and `after` run around each try of a call, for example to act as another process.
+    Calls that they make are not counted and do not fail.
+
+    `names` lists the calls so far, as `service.Operation`. `fired` lists the faults so far, each
+    with its call. `observe` runs after each write to DynamoDB.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,23 +65,23 @@ class Injector:
         self._patch(monkeypatch)
 
     def reset(self) -> None:
-        """Count from nought, with nothing planned."""
+        """Forget the calls, the planned faults and the hooks. Count from 0 again."""
         self.names.clear()
         self._plan.clear()
         self._tries.clear()
         self.before = self.after = None
 
     def fail(self, number: int, kind: str) -> None:
-        """Let the call of this number, from nought, fail."""
+        """Plan a fault for the call of this number. Calls count from 0."""
         self._plan[number] = kind
 
     @property
     def count(self) -> int:
-        """How many calls were made."""
+        """The number of calls so far."""
         return len(self.names)
 
-    def aside(self, run: Callable[[], object]) -> None:
-        """Run something as if in another process, in the middle of this one."""
+    def _run_as_another_process(self, run: Callable[[], object]) -> None:
+        """Run a function in a fresh context, without counting its calls."""
         with self._pausing():
             Context().run(run)
 
@@ -94,33 +97,33 @@ class Injector:
         make_api_call: Any = vars(BaseClient)["_make_api_call"]
         get_response: Any = vars(Endpoint)["_get_response"]
 
-        def counted(client: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
+        def count_call(client: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
             config: Any = client.meta.config
             if config.connect_timeout != CONNECT_TIMEOUT:
-                with self._pausing():  # the pump's or a test's own client, not the product's
+                with self._pausing():  # a client of the pump or of a test
                     return make_api_call(client, operation, parameters)
             if not self._paused:
                 self.names.append(f"{client.meta.service_model.service_name}.{operation}")
             return make_api_call(client, operation, parameters)
 
-        def answered(endpoint: Any, request: Any, model: Any, context: Any) -> Any:
+        def get_response_or_fault(endpoint: Any, request: Any, model: Any, context: Any) -> Any:
             def call() -> Any:
                 answer = get_response(endpoint, request, model, context)
                 if self.observe is not None and model.name in _WRITES:
                     self.observe()
                 return answer
 
-            return call() if self._paused else self._answer(request.url, call)
+            return call() if self._paused else self._call_with_fault(request.url, call)
 
-        monkeypatch.setattr(BaseClient, "_make_api_call", counted)
-        monkeypatch.setattr(Endpoint, "_get_response", answered)
+        monkeypatch.setattr(BaseClient, "_make_api_call", count_call)
+        monkeypatch.setattr(Endpoint, "_get_response", get_response_or_fault)
         monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _: None))
 
-    def _answer(self, url: str, call: Callable[[], Any]) -> Any:
+    def _call_with_fault(self, url: str, call: Callable[[], Any]) -> Any:
         number = self.count - 1
         name = self.names[number]
         kind = self._plan.get(number)
-        if kind == DENIED_AGAIN:
+        if kind == RETRY_DENIED:
             self._tries[number] += 1
             kind = LOST_AFTER if self._tries[number] == 1 else DENIED
         if kind is not None:
@@ -141,4 +144,4 @@ class Injector:
 
     def _run(self, hook: Hook | None, number: int, name: str) -> None:
         if hook is not None:
-            self.aside(lambda: hook(number, name))
+            self._run_as_another_process(lambda: hook(number, name))

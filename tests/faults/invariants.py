@@ -1,4 +1,4 @@
-"""What must be true whatever goes wrong; read from the tables and from AWS, not from the API."""
+"""The invariants that hold under every fault, checked in the tables and in AWS, not in the API."""
 
 import json
 import re
@@ -15,141 +15,153 @@ from infra.local.aws import codebuild, ecs
 from tests.faults.rows import Row, builds, deployments, rows, services
 
 _OPEN_IN_ECS = {"PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
-# Once a deployment has them they are what it is.
+# Attributes of a job that never change once they are set.
 _FIXED = ("image_digest", "image", "task_definition", "restores", "rollback_of", "created_at")
 
 
 class Violation(AssertionError):
-    """Something that must never be is."""
+    """An invariant does not hold."""
 
 
 class Ledger:
-    """Watches the rows of jobs from one write to the next."""
+    """Compares the rows of jobs before and after each write."""
 
     def __init__(self) -> None:
         self._seen: dict[str, Row] = rows("jobs")
         self._violations: list[Violation] = []
 
     def observe(self) -> None:
-        """Compare with the last time.
+        """Compare the rows with those of the last call, and keep a Violation for later.
 
-        Nothing is raised here, in the middle of the product, which might take it for a fault.
+        It raises nothing, because it runs inside the product, which could catch the error.
         """
         now = rows("jobs")
         try:
-            for name, before in self._seen.items():
-                _require(name in now, f"{name} is gone")
-                if now[name] != before:
-                    _compare(name, before, now[name])
+            for job_id, before in self._seen.items():
+                _require(job_id in now, f"the row of {job_id} is gone")
+                if now[job_id] != before:
+                    _compare(job_id, before, now[job_id])
         except Violation as violation:
             self._violations.append(violation)
         self._seen = now
 
-    def verdict(self) -> None:
-        """Raise the first Violation that was observed, if there was one."""
+    def raise_first(self) -> None:
+        """Raise the first Violation that was observed, if any."""
         if self._violations:
             raise self._violations[0]
 
 
-def _compare(name: str, before: Row, after: Row) -> None:
+def _compare(job_id: str, before: Row, after: Row) -> None:
     old, new, kind = before["status"], after["status"], before["kind"]
-    _require(old == new or may_follow(old, new, kind=kind), f"{name} went from {old} to {new}")
-    _require(after["progress"] >= before["progress"], f"progress of {name} fell")
+    _require(old == new or may_follow(old, new, kind=kind), f"{job_id} went from {old} to {new}")
+    _require(after["progress"] >= before["progress"], f"progress of {job_id} fell")
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     if has_ended(old):
-        _require(old != new, f"{name} had ended {old}, and {sorted(changed)} changed")
-        _require(changed <= {"status", "version"}, f"{name} was {old}; {sorted(changed)} changed")
+        _require(old != new, f"{job_id} had ended as {old}, and {sorted(changed)} changed")
+        also = sorted(changed - {"status", "version"})
+        _require(not also, f"{job_id} went from {old} to {new}, and {also} changed")
     for key in _FIXED:
-        _require(key not in before or key not in changed, f"{key} of {name} changed")
+        _require(key not in before or key not in changed, f"{key} of {job_id} changed")
 
 
 def check() -> None:
-    """What is true at any moment; raises Violation."""
+    """Check the invariants that hold at any moment. Raises Violation."""
     jobs, all_services = rows("jobs"), services()
-    releases, made = deployments(jobs), builds(jobs)
+    all_deployments, all_builds = deployments(jobs), builds(jobs)
     for service in all_services.values():
-        _check_active(service, releases)
-    for name, job in jobs.items():
+        _check_active(service, all_deployments)
+    for job_id, job in jobs.items():
         if not has_ended(job["status"]):
-            _check_open(name, job, all_services[job["service_id"]])
+            _check_open(job_id, job, all_services[job["service_id"]])
         done = job["status"] in {"success", "rolled_back"} and job["progress"] == 100
-        _require(done or job["progress"] < 100, f"{name} is {job['status']} and at 100 %")
+        _require(done or job["progress"] < 100, f"{job_id} is {job['status']} at 100 %")
     for service in all_services.values():
         for number in service.get("open_builds", ()):
-            known = made.get(number)
-            open_ = known is not None and not has_ended(known["status"])
-            _require(open_, f"build {number} is counted as open and is not")
+            build = all_builds.get(number)
+            is_open = build is not None and not has_ended(build["status"])
+            _require(is_open, f"build {number} is in open_builds and is not open")
     _check_codebuild(jobs)
-    _check_rollouts(releases)
-    _check_digests(releases, made)
-    _check_definitions(releases)
+    _check_rollouts(all_deployments)
+    _check_digests(all_deployments, all_builds)
+    _check_definitions(all_deployments)
 
 
-def _check_active(service: Row, known: dict[int, Row]) -> None:
-    name, number, waiting = (
+def _check_active(service: Row, all_deployments: dict[int, Row]) -> None:
+    row_id, number, waiting = (
         f"service-{service['id']}",
         service.get("active"),
         service.get("waiting"),
     )
     if number is not None:
-        active = known.get(number)
+        active = all_deployments.get(number)
         is_open = active is not None and active["status"] in {"queued", "deploying"}
-        _require(is_open, f"deployment {number} is active at {name}, and has ended")
-        _require("due" in service, f"{name} deploys and is not due")
+        _require(is_open, f"the active deployment {number} of {row_id} has ended")
+        _require("due" in service, f"{row_id} has an active deployment and is not due")
     if waiting is not None:
-        _require(number is not None, f"{waiting} waits at {name} for nobody")
-        _require(known[waiting]["status"] == "queued", f"{waiting} waits and is not queued")
+        _require(
+            number is not None, f"{row_id} has the waiting deployment {waiting} and no active one"
+        )
+        is_queued = all_deployments[waiting]["status"] == "queued"
+        _require(is_queued, f"the waiting deployment {waiting} is not queued")
     current = service.get("current")
     if current is not None:
-        _require(known[current]["status"] == "success", f"what {name} runs is no success")
+        has_succeeded = all_deployments[current]["status"] == "success"
+        _require(has_succeeded, f"the current release {current} of {row_id} is not a success")
 
 
-def _check_open(name: str, job: Row, service: Row) -> None:
+def _check_open(job_id: str, job: Row, service: Row) -> None:
     if job["kind"] == "build":
-        _require(job["number"] in service.get("open_builds", ()), f"{name} is not counted as open")
-        _require("due" in job, f"{name} is open and not due")
+        is_listed = job["number"] in service.get("open_builds", ())
+        _require(is_listed, f"{job_id} is open and not in open_builds")
+        _require("due" in job, f"{job_id} is open and not due")
     else:
-        known = {service.get("active"), service.get("waiting")}
-        _require(job["number"] in known, f"{name} is open, and neither active nor waiting")
+        open_deployments = {service.get("active"), service.get("waiting")}
+        is_listed = job["number"] in open_deployments
+        _require(is_listed, f"{job_id} is open, and neither active nor waiting")
 
 
 def _check_codebuild(jobs: dict[str, Row]) -> None:
-    started = Counter(job_of(build) for build in in_codebuild())
-    for name, times in started.items():
-        _require(times == 1, f"{name} was started {times} times in CodeBuild")
-        _require(name in jobs, f"CodeBuild runs {name}, which nobody asked for")
-    for build in in_codebuild():
-        over = has_ended(jobs[job_of(build)]["status"])
-        alive = build["buildStatus"] == "IN_PROGRESS"
-        _require(not (over and alive), f"{job_of(build)} has ended, and CodeBuild still runs it")
+    started = Counter(job_id_of(build) for build in codebuild_builds())
+    for job_id, times in started.items():
+        _require(times == 1, f"{job_id} was started {times} times in CodeBuild")
+        _require(job_id in jobs, f"CodeBuild runs {job_id}, which has no row")
+    for build in codebuild_builds():
+        over = has_ended(jobs[job_id_of(build)]["status"])
+        runs = build["buildStatus"] == "IN_PROGRESS"
+        _require(not (over and runs), f"{job_id_of(build)} has ended, and CodeBuild still runs it")
 
 
-def _check_rollouts(releases: dict[int, Row]) -> None:
-    """What failed is not rolled out again by anybody of ours."""
-    ours = {row["task_definition"] for row in releases.values() if "task_definition" in row}
+def _check_rollouts(all_deployments: dict[int, Row]) -> None:
+    """Slipway never rolls out a task definition again after its rollout failed."""
+    registered = {
+        row["task_definition"] for row in all_deployments.values() if "task_definition" in row
+    }
     for service in ecs.engine().services():
         failed: set[str] = set()
         for record in reversed(service.records):
             definition = record.target.task_definition
-            again = definition in failed and definition in ours
+            again = definition in failed and definition in registered
             _require(not again, f"{definition} failed and was rolled out again")
             if record.target.rollout_state == "FAILED":
                 failed.add(definition)
 
 
-def _check_digests(releases: dict[int, Row], made: dict[int, Row]) -> None:
-    """Whatever was deployed is what its build made for the service, or was named and exists."""
-    for number, deployment in releases.items():
-        digest, build = deployment["image_digest"], made.get(deployment.get("build_id", 0))
+def _check_digests(all_deployments: dict[int, Row], all_builds: dict[int, Row]) -> None:
+    """A deployment has the digest of a successful build of its service, or one that is in ECR.
+
+    A deployment that a push triggered always has a build.
+    """
+    for number, deployment in all_deployments.items():
+        digest, build = deployment["image_digest"], all_builds.get(deployment.get("build_id", 0))
         if build is not None:
             own = build["service_id"] == deployment["service_id"]
             known = own and build["status"] == "success" and build["image_digest"] == digest
-            _require(known, f"deployment {number} is of no build of its service")
+            _require(known, f"no build of its service made the image of deployment {number}")
         else:
-            by_itself = deployment["trigger"] == "push"
-            _require(not by_itself, f"deployment {number} is of no build of its service")
-            held = digest in _digests_in_ecr(deployment["image_repository"])
-            _require(held, f"the image of deployment {number} does not exist")
+            automatic = deployment["trigger"] == "push"
+            _require(not automatic, f"deployment {number} comes from a push and has no build")
+            exists = digest in _digests_in_ecr(deployment["image_repository"])
+            _require(exists, f"the image of deployment {number} is not in ECR")
 
 
 def _digests_in_ecr(repository: str) -> set[str]:
@@ -157,51 +169,53 @@ def _digests_in_ecr(repository: str) -> set[str]:
     return {image.get_image_digest() for image in images}
 
 
-def _check_definitions(releases: dict[int, Row]) -> None:
-    """What a deployment rolls out is its image, by digest."""
-    for number, deployment in releases.items():
+def _check_definitions(all_deployments: dict[int, Row]) -> None:
+    """The task definition of a deployment runs its image, by digest."""
+    for number, deployment in all_deployments.items():
         if "task_definition" in deployment:
             containers = ecs.engine().containers(deployment["task_definition"])
-            image = deployment["image"]
-            _require(image.endswith(f"@{deployment['image_digest']}"), f"{image} is another image")
+            image, digest = deployment["image"], deployment["image_digest"]
+            _require(image.endswith(f"@{digest}"), f"{image} does not have the digest {digest}")
             runs = image in {container["image"] for container in containers}
-            _require(runs, f"the definition of deployment {number} does not run {image}")
+            _require(runs, f"the task definition of deployment {number} does not run {image}")
 
 
 def check_settled(accepted: set[str]) -> None:
-    """What is true when faults have stopped and everything had its time; raises Violation.
+    """Check the invariants that hold once the faults have stopped and all work had time to end.
 
-    `accepted` are the jobs that some answer of the API has promised.
+    `accepted` are the ids of the jobs that the API has accepted. Raises Violation.
     """
     check()
     jobs = rows("jobs")
     missing = accepted - jobs.keys()
-    _require(not missing, f"accepted and nowhere: {sorted(missing)}")
-    for name, job in jobs.items():
-        _require(has_ended(job["status"]), f"{name} is still {job['status']}: {job.get('error')}")
+    _require(not missing, f"accepted jobs without a row: {sorted(missing)}")
+    for job_id, job in jobs.items():
+        has_end = has_ended(job["status"])
+        _require(has_end, f"{job_id} is still {job['status']}: {job.get('error')}")
     for service in services().values():
         _check_at_rest(service)
     _check_deliveries()
 
 
 def _check_deliveries() -> None:
-    """A delivery that has started a build says so, to all who may see it."""
+    """The record of a delivery names the builds that it started, for each audience."""
     receipts = rows("receipts")
     for number, build in builds().items():
         if "delivery" in build:
             delivery, service, project = (
                 build[name] for name in ("delivery", "service_id", "project_id")
             )
-            for who in ("all", f"service-{service}", f"project-{project}"):
-                noted = receipts.get(f"delivery:{who}:{delivery}", {})
-                said = {json.loads(verdict)["build_id"] for verdict in noted.get("verdicts", ())}
-                told = f"delivery {delivery} does not tell {who} that it started {number}"
-                _require(number in said, told)
+            for audience in ("all", f"service-{service}", f"project-{project}"):
+                receipt = receipts.get(f"delivery:{audience}:{delivery}", {})
+                named = {json.loads(verdict)["build_id"] for verdict in receipt.get("verdicts", ())}
+                missing = f"{delivery} does not name build {number} for the audience {audience}"
+                _require(number in named, missing)
 
 
 def _check_at_rest(service: Row) -> None:
-    name = f"service-{service['id']}"
-    _require("active" not in service and "waiting" not in service, f"{name} is not at rest")
+    row_id = f"service-{service['id']}"
+    idle = "active" not in service and "waiting" not in service
+    _require(idle, f"{row_id} still has an active or waiting deployment")
     if service["settings"]["ecs_service"] is None or "deleted_at" in service:
         return
     if "drift" in service:
@@ -209,28 +223,31 @@ def _check_at_rest(service: Row) -> None:
         return
     wanted = _wanted(service)
     if wanted is not None:
-        _require(is_watched(service), f"{name} is neither at rest nor under way")
-        runs = _primary(service)
-        _require(wanted == runs, f"{name} should run {wanted} and runs {runs}")
+        _require(is_watched(service), f"{row_id} is not watched")
+        runs = _primary_definition(service)
+        _require(wanted == runs, f"{row_id} should run {wanted} and runs {runs}")
 
 
 def _check_drift(service: Row) -> None:
-    """What is shown is so, and is looked at again."""
-    name, text = f"service-{service['id']}", service["drift"]
-    _require(is_watched(service), f"{name} shows {text!r} and is not watched")
-    theirs = re.fullmatch(r"ECS runs (\S+), which was not deployed by Slipway", text)
-    if theirs is not None:
-        runs = _primary(service)
-        _require(runs == theirs[1], f"{name} shows {text!r} and runs {runs}")
-        ours = {row.get("task_definition") for row in deployments().values()}
-        _require(runs not in ours, f"{name} shows {text!r}, and it was")
+    """The text of the drift is true, and the service is read again later."""
+    row_id, text = f"service-{service['id']}", service["drift"]
+    _require(is_watched(service), f"{row_id} shows {text!r} and is not watched")
+    outside = re.fullmatch(r"ECS runs (\S+), which was not deployed by Slipway", text)
+    if outside is not None:
+        runs = _primary_definition(service)
+        _require(runs == outside[1], f"{row_id} shows {text!r} and runs {runs}")
+        registered = {row.get("task_definition") for row in deployments().values()}
+        _require(runs not in registered, f"{row_id} shows {text!r}, but Slipway deployed it")
         return
-    _require(": " in text, f"{name} shows {text!r}, which says nothing")
+    _require(": " in text, f"{row_id} shows {text!r}, which gives no reason")
 
 
 def check_replaced() -> None:
-    """What an ended deployment had rolled out is not what ECS is told to run."""
-    own = {
+    """Check that ECS runs no definition of an ended deployment, except the release or baseline.
+
+    Services with an active deployment or drift are left out. Raises Violation.
+    """
+    by_definition = {
         row["task_definition"]: row for row in deployments().values() if "task_definition" in row
     }
     for service in services().values():
@@ -238,25 +255,29 @@ def check_replaced() -> None:
             continue
         if service["settings"]["ecs_service"] is None:
             continue
-        row = own.get(_primary(service))
+        row = by_definition.get(_primary_definition(service))
         current = row is None or row["number"] == service.get("current")
-        wanted = current or service.get("baseline") == _primary(service)
-        _require(wanted, f"{row and row['id']} is {row and row['status']} and is still rolled out")
+        wanted = current or service.get("baseline") == _primary_definition(service)
+        _require(wanted, f"{row and row['id']} is {row and row['status']} and ECS still runs it")
 
 
-def _primary(service: Row) -> Any:
+def _primary_definition(service: Row) -> Any:
     settings = service["settings"]
     found = ecs.engine().service(settings["ecs_cluster"], settings["ecs_service"])
     return found.deployments[0].task_definition
 
 
 def is_watched(service: Row) -> bool:
-    """Whether nothing is to be done but to see now and then that nobody else changed it."""
-    again = service.get("due_at", 0) - clock.now()
-    return "due" in service and "called_at" not in service and 2 * PERIOD < again <= WATCH
+    """Whether the service is only read now and then, to find changes outside Slipway.
+
+    Then no call can be in flight, and the next look is more than two periods away.
+    """
+    seconds = service.get("due_at", 0) - clock.now()
+    return "due" in service and "called_at" not in service and 2 * PERIOD < seconds <= WATCH
 
 
 def _wanted(service: Row) -> str | None:
+    """The definition that ECS should run: that of the current release, else the baseline."""
     current = service.get("current")
     if current is None:
         return service.get("baseline")
@@ -264,22 +285,22 @@ def _wanted(service: Row) -> str | None:
     return definition
 
 
-def moving(service: Any) -> Iterator[Any]:
+def open_rollouts(service: Any) -> Iterator[Any]:
     """The rollouts of an ECS service that have not ended."""
     return (record for record in service.records if record.status in _OPEN_IN_ECS)
 
 
-def in_codebuild() -> list[Any]:
+def codebuild_builds() -> list[Any]:
     """Every build that CodeBuild ever started."""
     return list(codebuild.engine()._builds.values())
 
 
-def job_of(build: Any) -> str:
-    """The job that a CodeBuild build was started for."""
+def job_id_of(build: Any) -> str:
+    """The id of the job that CodeBuild runs this build for."""
     variables = build["environment"]["environmentVariables"]
     return str(next(each["value"] for each in variables if each["name"] == "JOB_ID"))
 
 
-def _require(holds: bool, otherwise: str) -> None:
+def _require(holds: bool, message: str) -> None:
     if not holds:
-        raise Violation(otherwise)
+        raise Violation(message)

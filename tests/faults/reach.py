@@ -1,4 +1,4 @@
-"""Which functions of the product call AWS, read off its source: directly, or through others."""
+"""The functions of the product that call AWS, directly or through others, from its source."""
 
 import ast
 import sys
@@ -8,14 +8,14 @@ from types import FrameType
 
 ROOT = Path(__file__).parents[2]
 
-# What a call of AWS looks like where it is made: boto3's in `aws`, PynamoDB's in `store`.
+# The names that mark a call of AWS: boto3's in `chalicelib.aws`, PynamoDB's in `chalicelib.store`.
 _BOTO3 = "client"
-_READ = {"batch_get", "get"}  # with consistent_read, which no dict's `get` has
+_READ = {"batch_get", "get"}  # only with consistent_read: a dict has a `get`, too
 _PYNAMODB = {"batch_write", "query", "refresh", "save", "scan", "update"}
 
 
 def functions_that_call_aws() -> set[str]:
-    """`chalicelib.aws.queue:wake` for each function that calls AWS, directly or not."""
+    """Every function that calls AWS, directly or not, as `chalicelib.aws.queue:wake`."""
     uses: dict[str, set[str]] = {}
     calling: set[str] = set()
     for path in sorted((ROOT / "chalicelib").rglob("*.py")):
@@ -24,7 +24,7 @@ def functions_that_call_aws() -> set[str]:
         known = _imported(tree)
         for name, function in _functions(tree):
             uses[f"{module}:{name}"] = {
-                user for node in ast.walk(function) for user in _named(node, module, known)
+                used for node in ast.walk(function) for used in _named(node, module, known)
             }
             if any(_calls_aws(node, module) for node in ast.walk(function)):
                 calling.add(f"{module}:{name}")
@@ -34,7 +34,7 @@ def functions_that_call_aws() -> set[str]:
 
 
 def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
-    """Functions and methods; those inside of functions belong to them."""
+    """The functions and methods of a module. A nested function counts as part of the outer one."""
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
             yield node.name, node
@@ -45,7 +45,7 @@ def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
 
 
 def _imported(tree: ast.Module) -> dict[str, str]:
-    """What each name stands for: `chalicelib.aws.queue`, or `chalicelib.aws.queue:wake`."""
+    """The full name of each import: `chalicelib.aws.queue` or `chalicelib.aws.queue:wake`."""
     known = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("chalicelib"):
@@ -58,7 +58,7 @@ def _imported(tree: ast.Module) -> dict[str, str]:
 
 
 def _named(node: ast.AST, module: str, known: dict[str, str]) -> Iterator[str]:
-    """The functions that an expression may mean."""
+    """The full names of the functions that an expression may refer to."""
     match node:
         case ast.Name(id=name):
             yield known.get(name, f"{module}:{name}")
@@ -77,8 +77,8 @@ def _calls_aws(node: ast.AST, module: str) -> bool:
     return False
 
 
-def functions_under_way() -> set[str]:
-    """Those of the product's functions that the present call was made from."""
+def functions_on_the_stack() -> set[str]:
+    """The functions of the product that are on the call stack."""
     found = set()
     frame: FrameType | None = sys._getframe()
     while frame is not None:

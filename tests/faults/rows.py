@@ -1,4 +1,4 @@
-"""The tables as they are, read past the API: what is asserted must not be what is shown."""
+"""The rows of the tables, read without the product's code, so that its reads cannot hide a bug."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ Row = dict[str, Any]
 
 
 def rows(table: str) -> dict[Any, Row]:
-    """Every row of a table with a simple key, by that key."""
+    """Every row of a table that has no range key, by hash key."""
     items = dynamodb_backends["123456789012"]["eu-west-1"].tables[f"slipway-{table}"].items
     return {_plain(key): _row(item) for key, item in items.items()}
 
@@ -18,18 +18,18 @@ def services() -> dict[int, Row]:
 
 
 def builds(jobs: dict[str, Row] | None = None) -> dict[int, Row]:
-    """By number; of these jobs, or of those that there are."""
+    """The builds by number, from `jobs` or from the table."""
     return _of_kind("build", jobs)
 
 
 def deployments(jobs: dict[str, Row] | None = None) -> dict[int, Row]:
-    """By number; of these jobs, or of those that there are."""
+    """The deployments by number, from `jobs` or from the table."""
     return _of_kind("deploy", jobs)
 
 
 def _of_kind(kind: str, jobs: dict[str, Row] | None) -> dict[int, Row]:
-    every = rows("jobs") if jobs is None else jobs
-    return {row["number"]: row for row in every.values() if row["kind"] == kind}
+    known = rows("jobs") if jobs is None else jobs
+    return {row["number"]: row for row in known.values() if row["kind"] == kind}
 
 
 def _row(item: Any) -> Row:

@@ -1,4 +1,4 @@
-"""`make soak N=…`: long random stories, each in a copy of one prepared world, each of a seed."""
+"""`make soak N=…`: long random stories. Each has a seed and runs in a fork of one new world."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-import tests.support.fixtures  # noqa: F401  # first: the environment of the product
+import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
 from tests.faults.trials import forked, warm_up
 from tests.faults.world import ACTIONS, CALM_ACTIONS, World
 from tests.support.embedded import Cloud
@@ -25,51 +25,51 @@ STEPS = 40
 
 
 @contextmanager
-def world() -> Iterator[World]:
-    """A world in which nothing has happened yet."""
+def new_world() -> Iterator[World]:
+    """A new world, without jobs."""
     warm_up()
     with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
         yield World(Cloud(monkeypatch), monkeypatch)
 
 
-def tell(story: World, seed: int) -> dict[str, Any]:
-    """Play the story of a seed to its end."""
+def play(world: World, seed: int) -> dict[str, Any]:
+    """Play the story of a seed until the world has settled, and return its tally."""
     chance = random.Random(seed)
-    story.calm = seed % 4 == 0
-    actions = CALM_ACTIONS if story.calm else ACTIONS
+    world.calm = seed % 4 == 0
+    actions = CALM_ACTIONS if world.calm else ACTIONS
     names, weights = list(actions), list(actions.values())
     for _ in range(chance.randrange(10, STEPS)):
-        getattr(story, chance.choices(names, weights)[0])(chance.randrange(10_000))
-    story.settle(deaf=bool(seed % 2))
-    tally = story.tally
+        getattr(world, chance.choices(names, weights)[0])(chance.randrange(10_000))
+    world.settle(lose_all=bool(seed % 2))
+    tally = world.tally
     return {
         "jobs": tally.jobs,
         "steps": tally.steps,
         "repair": tally.repair,
-        "newest": tally.newest,
+        "only_pushes": tally.only_pushes,
         "faults": dict(tally.faults),
     }
 
 
-def run(first: int, jobs: int, until: float) -> dict[str, Any]:
-    """Stories from seed `first` on, until there are as many trials, or the time is up."""
+def run(first: int, trials: int, until: float) -> dict[str, Any]:
+    """Play stories from seed `first` on, until `trials` are done or the time `until` comes."""
     logging.disable(logging.CRITICAL)
     total: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     violations: list[str] = []
     repair, seed = 0, first
-    with world() as prepared:
-        while total["trials"] < jobs and time.time() < until:
-            told = forked(partial(tell, prepared, seed))
-            if told.trouble:
-                violations.append(f"seed {seed}\n{told.trouble}")
+    with new_world() as world:
+        while total["trials"] < trials and time.time() < until:
+            result = forked(partial(play, world, seed))
+            if result.trouble:
+                violations.append(f"seed {seed}\n{result.trouble}")
             else:
-                answer = told.answer
+                answer = result.answer
                 total["stories"] += 1
                 total["steps"] += answer["steps"]
                 total["jobs"] += answer["jobs"]
-                total["newest"] += answer["newest"]
-                # A trial is an accepted job driven to its end under at least one fault.
+                total["only_pushes"] += answer["only_pushes"]
+                # A trial is one accepted job that ends in a story with at least one fault.
                 total["trials"] += answer["jobs"] if answer["faults"] else 0
                 faults.update(answer["faults"])
                 repair = max(repair, answer["repair"])
@@ -79,10 +79,12 @@ def run(first: int, jobs: int, until: float) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
-    parser.add_argument("trials", type=int, help="how many, in all")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first story")
+    parser.add_argument("trials", type=int, help="number of trials, over all workers")
+    parser.add_argument(
+        "--seed", type=int, default=int(time.time()), help="seed of the first story"
+    )
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=600.0, help="stop after these")
+    parser.add_argument("--minutes", type=float, default=600.0, help="time limit in minutes")
     options = parser.parse_args()
     until = time.time() + options.minutes * 60
     share = -(-options.trials // options.workers)
@@ -103,10 +105,10 @@ def main() -> int:
         "stories": sum(result.get("stories", 0) for result in results),
         "steps": sum(result.get("steps", 0) for result in results),
         "faults": dict(faults.most_common()),
-        "stories_of_pushes_alone": sum(result.get("newest", 0) for result in results),
+        "stories_of_only_pushes": sum(result.get("only_pushes", 0) for result in results),
         "repair_periods": max(result["repair"] for result in results),
         "violations": len(violations),
-        # The rule of three: with none seen in n trials, fewer than 3/n at 95 %.
+        # The rule of three: after n trials without a violation the rate is below 3/n at 95 %.
         "bound_95": None if violations or not trials else 3 / trials,
     }
     print(json.dumps(summary, indent=1))

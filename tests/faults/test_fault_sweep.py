@@ -1,4 +1,4 @@
-"""Every call that each use case makes, failing in every way: the end is as it would have been."""
+"""Each call of each use case fails in each way. The end must be the same as without a fault."""
 
 import gc
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from infra.local.aws import ecs
 from tests.faults import injector
 from tests.faults.injector import Injector
 from tests.faults.invariants import Ledger, check, check_settled
-from tests.faults.reach import functions_that_call_aws, functions_under_way
+from tests.faults.reach import functions_on_the_stack, functions_that_call_aws
 from tests.faults.rows import deployments, rows, services
 from tests.faults.trials import forked, recover
 from tests.faults.use_cases import READINGS, USE_CASES, UseCase
@@ -25,7 +25,8 @@ __all__ = ["cloud"]
 Record = Callable[[str, Any], None]
 
 CASES = (*USE_CASES, *READINGS)
-AGAIN = 15  # seconds until somebody who got no answer asks again
+RETRY_AFTER = 15  # seconds until a caller repeats a request that got no answer
+# `make test` injects these kinds into USE_CASES. `make sweep` injects all others.
 ALWAYS = (injector.DIED_AFTER, injector.LOST_AFTER)
 
 
@@ -35,7 +36,7 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Injector:
 
 
 def outcome(cloud: Cloud) -> dict[str, Any]:
-    """What users would notice, once everything is at rest; gaps between numbers are no matter."""
+    """The state at rest as users see it. Numbers are left out: a fault may leave gaps in them."""
     jobs = sorted(rows("jobs").values(), key=lambda row: (row["kind"], row["number"]))
     numbers = sorted(deployments())
     known = {row["image"]: numbers.index(number) for number, row in deployments().items()}
@@ -61,7 +62,7 @@ def outcome(cloud: Cloud) -> dict[str, Any]:
 
 
 def attempt(case: UseCase, cloud: Cloud) -> bool:
-    """Take the step; whether it was answered, where it was to be answered."""
+    """Run the use case once. False if the process died or the answer was an error."""
     try:
         answer = case.run(cloud)
     except Killed:
@@ -70,7 +71,10 @@ def attempt(case: UseCase, cloud: Cloud) -> bool:
 
 
 def trial(case: UseCase, cloud: Cloud, faults: Injector, *plan: tuple[int, str]) -> dict[str, Any]:
-    """The use case with faults, what follows them, and where it ends."""
+    """Run the use case with the planned faults, repeat it if it failed, and return its outcome.
+
+    A fault is planned as the number of a call and a kind.
+    """
     ledger = Ledger()
     faults.observe = ledger.observe
     faults.reset()
@@ -81,48 +85,51 @@ def trial(case: UseCase, cloud: Cloud, faults: Injector, *plan: tuple[int, str])
     faults.reset()
     check()
     if not answered:
-        cloud.advance(AGAIN)
-        again = case.run(cloud)
-        assert again is None or _is_settled(again), again.text
+        cloud.advance(RETRY_AFTER)
+        repeated = case.run(cloud)
+        assert repeated is None or _is_done(repeated), repeated.text
     recover(cloud)
-    ledger.verdict()
+    ledger.raise_first()
     check_settled(set())
     return outcome(cloud)
 
 
-def _is_settled(answer: Answer) -> bool:
-    """Done, or refused because it was done: a repeated PATCH or DELETE finds it so."""
+def _is_done(answer: Answer) -> bool:
+    """Whether a repeated request succeeded, or failed because the first one had succeeded.
+
+    A repeated PATCH or DELETE gets 409 or 404 then.
+    """
     return answer.status < 300 or answer.status in {404, 409}
 
 
 def sweep(
     case: UseCase, cloud: Cloud, faults: Injector, kinds: tuple[str, ...]
 ) -> tuple[str, tuple[int, int]]:
-    """Each call of the use case with each kind of fault; all that went wrong is told at once.
+    """Make each call of the use case fail with each kind of fault, and report all problems at once.
 
-    The answer is how many calls there are, and how many trials there were.
+    Returns the name for the terminal summary, and the numbers of calls and trials.
     """
     cloud.handlers_may_fail = True
     case.prepare(cloud)
-    gc.freeze()  # a copy that need not look through the heap need not copy it
-    without = forked(lambda: recorded(case, cloud, faults))
-    assert not without.trouble, without.trouble
-    calls, expected = without.answer
+    gc.freeze()  # so that the garbage collector of a fork does not touch, and copy, the heap
+    without_fault = forked(lambda: recorded(case, cloud, faults))
+    assert not without_fault.trouble, without_fault.trouble
+    calls, expected = without_fault.answer
     assert calls
     problems = []
     for number, name in enumerate(calls):
         for kind in kinds:
-            told = forked(partial(trial, case, cloud, faults, (number, kind)))
+            result = forked(partial(trial, case, cloud, faults, (number, kind)))
             where = f"call {number}, {name}: {kind}"
-            if told.trouble:
-                problems.append(f"{where}\n{told.trouble}")
-            elif told.answer != expected and not may_end_otherwise(kind, name, calls):
-                problems.append(f"{where}\n{told.answer}\ninstead of\n{expected}")
+            if result.trouble:
+                problems.append(f"{where}\n{result.trouble}")
+            elif result.answer != expected and not may_end_otherwise(kind, name, calls):
+                problems.append(f"{where}\n{result.answer}\ninstead of\n{expected}")
     assert not problems, f"{len(problems)} of {len(calls) * len(kinds)}:\n" + "\n".join(problems)
     return "fault sweep", (len(calls), len(calls) * len(kinds))
 
 
-LOOKS = {
+READS_OF_WORK = {
     "codebuild.BatchGetBuilds",
     "codebuild.ListBuildsForProject",
     "ecs.DescribeServiceDeployments",
@@ -133,13 +140,18 @@ LOOKS = {
 
 
 def may_end_otherwise(kind: str, name: str, calls: list[str]) -> bool:
-    """Who is denied what they need to begin does not begin; what was begun is not given up."""
+    """Whether the end may differ from the end without a fault.
+
+    Only access denied may change it, because work that has not begun then fails. A denied read of
+    CodeBuild or ECS changes no end after the work has begun. In a use case that registers a task
+    definition the rollout has not begun.
+    """
     begins = "ecs.RegisterTaskDefinition" in calls
-    return kind == injector.DENIED and (name not in LOOKS or begins)
+    return kind == injector.DENIED and (name not in READS_OF_WORK or begins)
 
 
 def recorded(case: UseCase, cloud: Cloud, faults: Injector) -> tuple[list[str], dict[str, Any]]:
-    """The calls that the use case makes, and where it ends, without any fault."""
+    """The calls of the use case and its outcome, without a fault."""
     faults.reset()
     case.run(cloud)
     calls = list(faults.names)
@@ -150,7 +162,7 @@ def recorded(case: UseCase, cloud: Cloud, faults: Injector) -> tuple[list[str], 
 
 
 @pytest.mark.parametrize("case", USE_CASES, ids=lambda case: case.name)
-def test_a_lost_answer_or_a_death_anywhere_changes_no_end(
+def test_a_use_case_ends_the_same_if_an_answer_is_lost_or_the_process_dies(
     case: UseCase, cloud: Cloud, faults: Injector, record_property: Record
 ) -> None:
     record_property(*sweep(case, cloud, faults, ALWAYS))
@@ -158,22 +170,22 @@ def test_a_lost_answer_or_a_death_anywhere_changes_no_end(
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_fault_anywhere_changes_no_end(
+def test_a_use_case_ends_the_same_after_any_fault(
     case: UseCase, cloud: Cloud, faults: Injector, record_property: Record
 ) -> None:
-    done = ALWAYS if case in USE_CASES else ()
-    others = tuple(kind for kind in injector.KINDS if kind not in done)
+    in_make_test = ALWAYS if case in USE_CASES else ()
+    others = tuple(kind for kind in injector.KINDS if kind not in in_make_test)
     record_property(*sweep(case, cloud, faults, others))
 
 
 @pytest.mark.sweep
-def test_every_function_that_calls_aws_is_reached() -> None:
+def test_the_use_cases_reach_every_function_that_calls_aws() -> None:
     reached: set[str] = set()
     for case in CASES:
-        with mock_aws(), pytest.MonkeyPatch.context() as each:
-            cloud = Cloud(each)
+        with mock_aws(), pytest.MonkeyPatch.context() as monkeypatch:
+            cloud = Cloud(monkeypatch)
             case.prepare(cloud)
-            faults = Injector(each)
-            faults.before = lambda *_: reached.update(functions_under_way())
+            faults = Injector(monkeypatch)
+            faults.before = lambda *_: reached.update(functions_on_the_stack())
             case.run(cloud)
     assert functions_that_call_aws() - reached == set()

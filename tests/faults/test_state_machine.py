@@ -1,4 +1,4 @@
-"""Stories that hypothesis tells and shrinks: whatever happens in whatever order, all ends well."""
+"""Random stories that hypothesis makes and shrinks. Every story must end without a violation."""
 
 import logging
 from collections.abc import Callable
@@ -18,7 +18,7 @@ CHOICES = st.integers(min_value=0, max_value=9_999)
 
 
 class Pipeline(RuleBasedStateMachine):
-    """A world of its own, in which what the rules say happens; it settles at the end."""
+    """Each rule is one action of a World. At the end the faults stop and the World settles."""
 
     calm = False
 
@@ -31,12 +31,12 @@ class Pipeline(RuleBasedStateMachine):
         self.world = World(Cloud(self._monkeypatch), self._monkeypatch, calm=self.calm)
 
     @invariant()
-    def nothing_is_wrong(self) -> None:
+    def no_invariant_is_violated(self) -> None:
         check()
 
     def teardown(self) -> None:
         try:
-            self.world.settle(deaf=bool(self.world.tally.steps % 2))
+            self.world.settle(lose_all=bool(self.world.tally.steps % 2))
         finally:
             self._aws.stop()
             self._monkeypatch.undo()
@@ -52,7 +52,7 @@ def _rule(name: str) -> Callable[..., Any]:
 
 
 def examples(name: str, count: int, *, calm: bool = False) -> Any:
-    """So many stories, as a test case that can run beside the others."""
+    """A test case of `count` stories. Several test cases can run at the same time."""
     rules = {
         f"{action}_{copy}": _rule(action)
         for action, weight in (CALM_ACTIONS if calm else ACTIONS).items()
@@ -70,5 +70,5 @@ def examples(name: str, count: int, *, calm: bool = False) -> Any:
 
 TestStories = examples("Stories", 100)
 TestMoreStories = examples("MoreStories", 100)
-TestPushesAlone = examples("PushesAlone", 50, calm=True)
+TestOnlyPushes = examples("OnlyPushes", 50, calm=True)
 TestManyStories = pytest.mark.sweep(examples("ManyStories", 300))

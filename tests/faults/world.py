@@ -1,7 +1,7 @@
-"""A world that goes wrong: everything that can happen to Slipway, one action at a time.
+"""Slipway in a world with faults. Each method in ACTIONS is one thing that can happen.
 
-Each action takes a number that chooses among what there is, so that a story is a list of numbers:
-hypothesis shrinks it, and a seed repeats it.
+An action takes a number that chooses among the possible cases. So a story is a list of names and
+numbers, which hypothesis can shrink and a seed can repeat.
 """
 
 from collections import Counter
@@ -23,8 +23,8 @@ from tests.faults.invariants import (
     check,
     check_replaced,
     check_settled,
-    in_codebuild,
-    job_of,
+    codebuild_builds,
+    job_id_of,
 )
 from tests.faults.rows import builds, deployments, rows
 from tests.faults.trials import finish_outside, is_at_rest, put_image_of, variables
@@ -43,36 +43,37 @@ from tests.support.embedded import (
 from tests.support.sdk import Killed
 
 ROUNDS = 80
-PATIENCE = 2  # schedule periods
+PATIENCE = 2  # schedule periods until a row must show that its work in AWS has ended
 
 
 @dataclass
 class Tally:
-    """What a story came to."""
+    """The totals of a story."""
 
     jobs: int = 0
     steps: int = 0
+    # Schedule periods from the end of work in AWS until the row showed it, at most.
     repair: int = 0
-    # Stories in which nothing but pushes decided what runs, so that it must be the newest.
-    newest: int = 0
+    # 1 if only pushes decided what runs, so that the newest push must run.
+    only_pushes: int = 0
     faults: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asked for, to be asked again until there is an answer."""
+    """A request of a caller. It is repeated until it is answered."""
 
     send: Callable[[], Answer]
     name: str
 
 
 class World:
-    """One Slipway, its callers, AWS and the clock, with whatever spoils them."""
+    """One Slipway with its callers, AWS, the clock and the faults."""
 
     def __init__(
         self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, *, calm: bool = False
     ) -> None:
-        """In a `calm` world all that is built and rolled out is well, and nothing is denied."""
+        """In a `calm` world builds and rollouts succeed, and no first try of a call is denied."""
         self.calm = calm
         self.cloud = cloud
         self.cloud.handlers_may_fail = True
@@ -85,69 +86,70 @@ class World:
         self._events: list[dict[str, Any]] = []
         self._pushes = 0
         self._keys = 0
-        self._pushed: list[tuple[int, int]] = []
         self._only_pushes = True
 
-    # What callers do.
+    # Requests of callers.
 
     def push(self, choice: int) -> None:
-        """A commit is pushed; every fourth is delivered late, after one that is newer."""
+        """GitHub delivers a push. Every fourth one is 90 seconds late: a newer one may be first."""
         self._pushes += 1
         number = self._pushes
         at = int(self.cloud._now) - (90 if choice % 4 == 0 else 0)
-        self._ask(
+        self._send(
             lambda: self.cloud.push(sha(number), delivery=f"delivery-{number}", pushed_at=at),
             f"push {number}",
         )
 
     def redeliver(self, choice: int) -> None:
-        """GitHub delivers again what it had delivered."""
+        """GitHub delivers an earlier delivery again."""
         if self._pushes:
             number = 1 + choice % self._pushes
-            self._ask(lambda: self.cloud.push(sha(0), delivery=f"delivery-{number}"), "redelivery")
+            self._send(lambda: self.cloud.push(sha(0), delivery=f"delivery-{number}"), "redelivery")
 
-    def ask_for_build(self, _: int) -> None:
-        """Somebody builds by hand."""
+    def request_build(self, _: int) -> None:
+        """A caller requests a build."""
         self._post("build", {})
 
     def deploy(self, choice: int) -> None:
-        """Somebody deploys what a build made, or an image by its digest."""
+        """A caller deploys the image of a build, or an image by its digest."""
         self._only_pushes = False
-        made = [row for row in builds().values() if row["status"] == "success"]
-        if made and choice % 3:
-            row = made[choice % len(made)]
+        built = [row for row in builds().values() if row["status"] == "success"]
+        if built and choice % 3:
+            row = built[choice % len(built)]
             image = f"{row['image_repository']}:{row['image_tag']}"
         else:
             image = f"hello@{put_image('hello', f'by-hand-{self._keys}')}"
         self._post("deploy", {"image_tag": image})
 
     def roll_back(self, choice: int) -> None:
-        """Somebody goes back, every third time to a release of their choice."""
+        """A caller rolls back, every third time to a named deployment."""
         self._only_pushes = False
         known = sorted(deployments())
         named = {"deployment_id": known[choice % len(known)]} if known and choice % 3 == 0 else {}
         self._post("rollback", named)
 
     def cancel(self, choice: int) -> None:
-        """Somebody cancels a job."""
+        """A caller cancels a job."""
         self._only_pushes = False
-        names = sorted(rows("jobs"))
-        if names:
-            name = names[choice % len(names)]
-            self._ask(lambda: self.cloud.api.post(f"/v1/cicd/jobs/{name}/cancel"), f"cancel {name}")
+        job_ids = sorted(rows("jobs"))
+        if job_ids:
+            job_id = job_ids[choice % len(job_ids)]
+            path = f"/v1/cicd/jobs/{job_id}/cancel"
+            self._send(lambda: self.cloud.api.post(path), f"cancel {job_id}")
 
-    def _post(self, what: str, body: dict[str, Any]) -> None:
+    def _post(self, action: str, body: dict[str, Any]) -> None:
         self._keys += 1
-        path = f"/v1/cicd/services/{self.cloud.service_id}/{what}"
+        path = f"/v1/cicd/services/{self.cloud.service_id}/{action}"
         headers: dict[str, str | None] = {"Idempotency-Key": f"key-{self._keys}"}
-        self._ask(lambda: self.cloud.api.post(path, body, headers=headers), what)
+        self._send(lambda: self.cloud.api.post(path, body, headers=headers), action)
 
-    def _ask(self, send: Callable[[], Answer], name: str) -> None:
+    def _send(self, send: Callable[[], Answer], name: str) -> None:
         request = Request(send, name)
-        if not self._answered(request):
+        if not self._try(request):
             self._unanswered.append(request)
 
-    def _answered(self, request: Request) -> bool:
+    def _try(self, request: Request) -> bool:
+        """Send a request in a process that may die. True if the answer is below 500."""
         before = len(self.injector.fired)
         answers: list[Answer] = []
         self._run(lambda: answers.append(request.send()))
@@ -156,36 +158,36 @@ class World:
         answer = answers[0]
         fired = {kind for _, kind in self.injector.fired[before:]}
         if answer.status >= 500 and answer.status != 503 and DENIED not in fired:
-            raise Violation(f"{request.name} was answered {answer.status}: {answer.text}")
+            raise Violation(f"{request.name} got the answer {answer.status}: {answer.text}")
         if answer.status < 300:
             self._accept(answer.body)
         return answer.status < 500
 
     def _accept(self, body: dict[str, Any]) -> None:
-        promised = [body, *body.get("builds", ())]
-        self._accepted |= {each["job_id"] for each in promised if "job_id" in each}
+        accepted = [body, *body.get("builds", ())]
+        self._accepted |= {each["job_id"] for each in accepted if "job_id" in each}
 
-    # What carries news, and what becomes of it.
+    # Messages and events.
 
-    def deliver(self, _: int) -> None:
+    def deliver_message(self, _: int) -> None:
         """A message arrives."""
-        self._message(times=1)
+        self._receive_message(times=1)
 
-    def deliver_twice(self, _: int) -> None:
+    def deliver_message_twice(self, _: int) -> None:
         """A message arrives twice."""
         self._note("message duplicated")
-        self._message(times=2)
+        self._receive_message(times=2)
 
     def lose_message(self, _: int) -> None:
         """A message never arrives."""
         self._note("message lost")
-        self._message(times=0)
+        self._receive_message(times=0)
 
-    def _message(self, *, times: int) -> None:
+    def _receive_message(self, *, times: int) -> None:
         sqs = client("sqs")
         url = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
-        taken = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1, WaitTimeSeconds=0)
-        for message in taken.get("Messages", []):
+        received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1, WaitTimeSeconds=0)
+        for message in received.get("Messages", []):
             handled = True
             for _ in range(times):
                 handled = self._run(partial(self._wake, message["Body"]))
@@ -195,18 +197,18 @@ class World:
     def _wake(self, body: str) -> None:
         self.cloud.app.handler_map["on_wakeup"](sqs_event(body), None)
 
-    def hear(self, choice: int) -> None:
-        """One of AWS's events arrives, in whatever order; every third comes again later."""
-        event = self._event(choice, keep=choice % 3 == 0)
+    def deliver_event(self, choice: int) -> None:
+        """One of AWS's events arrives, in any order. Every third one can arrive again later."""
+        event = self._take_event(choice, keep=choice % 3 == 0)
         if event is not None:
             self._run(lambda: self.cloud.hear(event))
 
     def lose_event(self, choice: int) -> None:
         """One of AWS's events never arrives."""
-        if self._event(choice, keep=False) is not None:
+        if self._take_event(choice, keep=False) is not None:
             self._note("event lost")
 
-    def _event(self, choice: int, *, keep: bool) -> dict[str, Any] | None:
+    def _take_event(self, choice: int, *, keep: bool) -> dict[str, Any] | None:
         self._events += self.cloud.take_events()
         if not self._events:
             return None
@@ -215,16 +217,16 @@ class World:
             return self._events[choice % len(self._events)]
         return self._events.pop(choice % len(self._events))
 
-    # What AWS does by itself, and what others do there.
+    # AWS, and other parties that change it.
 
-    def build_moves(self, choice: int) -> None:
-        """A build of CodeBuild ends: mostly well."""
-        running = [build for build in in_codebuild() if build["buildStatus"] == "IN_PROGRESS"]
+    def end_codebuild_build(self, choice: int) -> None:
+        """A build ends in CodeBuild. Three of five succeed."""
+        running = [build for build in codebuild_builds() if build["buildStatus"] == "IN_PROGRESS"]
         if not running:
             return
         build = running[choice % len(running)]
-        ends = ("SUCCEEDED", "SUCCEEDED", "SUCCEEDED", "FAILED", "STOPPED")
-        status = ends[0 if self.calm else choice % len(ends)]
+        statuses = ("SUCCEEDED", "SUCCEEDED", "SUCCEEDED", "FAILED", "STOPPED")
+        status = statuses[0 if self.calm else choice % len(statuses)]
         if status == "SUCCEEDED":
             put_image_of(build)
         else:
@@ -232,78 +234,81 @@ class World:
         exported = {"COMMIT_SHA": variables(build)["GIT_SHA"] or sha(7)}
         codebuild.engine().run_to(build["id"], status, exported=exported)
 
-    def rollout_moves(self, choice: int) -> None:
-        """The newest ECS deployment gets healthy, or its circuit breaker trips."""
+    def end_ecs_rollout(self, choice: int) -> None:
+        """The newest ECS deployment becomes healthy, or its circuit breaker trips."""
         if self.calm or choice % 4:
             ecs.engine().complete(CLUSTER, "hello")
         elif ecs.engine().service(CLUSTER, "hello").breaker["enable"]:
             self._only_pushes = False
             ecs.engine().fail(CLUSTER, "hello")
 
-    def somebody_else_deploys(self, choice: int) -> None:
-        """Somebody gives the ECS service a definition of their own."""
+    def change_outside(self, choice: int) -> None:
+        """Another party makes ECS run a definition that Slipway did not register."""
         self._note("changed outside")
         self._only_pushes = False
-        run_on_ecs(register("hello", f"hello:theirs-{choice}"))
+        run_on_ecs(register("hello", f"hello:outside-{choice}"))
 
-    # Time, and what breaks.
+    # Time and faults.
 
     def pass_time(self, choice: int) -> None:
         """Up to ten minutes pass."""
         self.cloud.advance(choice % 600)
 
-    def schedule(self, _: int) -> None:
+    def run_schedule(self, _: int) -> None:
         """A minute passes, and the schedule fires."""
         self.cloud.advance(MINUTE)
         self._run(self.cloud.pump.tick)
 
-    def two_schedules(self, choice: int) -> None:
-        """The schedule fires while an earlier one is at some call of its own."""
+    def overlap_schedules(self, choice: int) -> None:
+        """The schedule fires while an earlier run of it is paused after one of its calls."""
         self._note("two at once")
         self.cloud.advance(MINUTE)
-        self._cut_in(choice % 12, self.cloud.pump.tick)
+        self._interrupt(choice % 12, self.cloud.pump.tick)
         self._run(self.cloud.pump.tick)
 
-    def wake_amid(self, choice: int) -> None:
-        """While the schedule is at some call, all is woken, and a job perhaps cancelled."""
+    def wake_during_schedule(self, choice: int) -> None:
+        """While the schedule is paused after a call, wake all builds and the service.
+
+        Every second time the last build is cancelled first.
+        """
         self._note("two at once")
         self._only_pushes = False
-        keys = ["service-1", *sorted(name for name in rows("jobs") if name.startswith("build"))]
+        build_ids = sorted(name for name in rows("jobs") if name.startswith("build"))
         self.cloud.advance(MINUTE)
 
         def wake_all() -> None:
-            if keys[1:] and choice % 2:
-                self.cloud.api.post(f"/v1/cicd/jobs/{keys[-1]}/cancel")
-            for key in keys:
-                self.cloud.wake(key)
+            if build_ids and choice % 2:
+                self.cloud.api.post(f"/v1/cicd/jobs/{build_ids[-1]}/cancel")
+            for row_id in ("service-1", *build_ids):
+                self.cloud.wake(row_id)
 
-        self._cut_in(choice % 12, wake_all)
+        self._interrupt(choice % 12, wake_all)
         self._run(self.cloud.pump.tick)
 
-    def _cut_in(self, after: int, run: Callable[[], object]) -> None:
+    def _interrupt(self, after: int, run: Callable[[], object]) -> None:
         at = self.injector.count + after
 
-        def cut_in(number: int, name: str) -> None:
+        def run_after_call(number: int, name: str) -> None:
             if number == at:
                 run()
 
-        self.injector.after = cut_in
+        self.injector.after = run_after_call
 
-    def spoil(self, choice: int) -> None:
-        """One of the next calls of the SDK will fail, in one of the ways there are."""
+    def inject_fault(self, choice: int) -> None:
+        """One of the next seven calls of the SDK will fail, with one of KINDS."""
         kinds = [kind for kind in KINDS if not (self.calm and kind == DENIED)]
         kind = kinds[choice % len(kinds)]
         self.injector.fail(self.injector.count + choice % 7, kind)
 
     def _run(self, step: Callable[[], object]) -> bool:
-        """Take a step as a process of its own, which may die; whether it came to its end."""
+        """Run a step as one process, which may die. False if it died or raised an error."""
         try:
             step()
         except Killed:
             return False
         except Violation:
             raise
-        except Exception:  # AWS takes a handler's failure for "not done"
+        except Exception:  # AWS takes an error of a handler for "not done"
             return False
         finally:
             self.injector.after = None
@@ -313,43 +318,46 @@ class World:
     def _note(self, fault: str) -> None:
         self.tally.faults[fault] += 1
 
-    # How every story ends.
+    # The end of every story.
 
-    def settle(self, *, deaf: bool) -> None:
-        """The faults stop; with `deaf` no message and no event ever arrives again."""
+    def settle(self, *, lose_all: bool) -> None:
+        """Stop the faults, let all work end, and check the invariants. Raises Violation.
+
+        With `lose_all` no message and no event arrives any more.
+        """
         self._finish_tally()
         self.injector.reset()
         for request in self._unanswered:
             for _ in range(3):
-                if self._answered(request):
+                if self._try(request):
                     break
             else:
-                raise Violation(f"{request.name} is never answered")
-        self._come_to_rest(deaf=deaf)
-        # What somebody else did and no event has told is seen by the hourly look.
+                raise Violation(f"{request.name} gets no answer in three tries")
+        self._let_work_end(lose_all=lose_all)
+        # The hourly look finds changes of another party without an event.
         self.cloud.advance(WATCH)
-        self._come_to_rest(deaf=deaf)
-        self._ledger.verdict()
+        self._let_work_end(lose_all=lose_all)
+        self._ledger.raise_first()
         check_settled(self._accepted)
         self._check_newest()
         self.tally.jobs = len(rows("jobs"))
 
-    def _come_to_rest(self, *, deaf: bool) -> None:
+    def _let_work_end(self, *, lose_all: bool) -> None:
         for _ in range(ROUNDS):
             finish_outside()
-            waiting = self._done_outside()
+            pending = self._ended_in_aws()
             for period in range(1, PATIENCE + 1):
                 self.cloud.tick()
-                if not deaf:
+                if not lose_all:
                     self.cloud.settle()
                 check()
-                if waiting:
+                if pending:
                     self.tally.repair = max(self.tally.repair, period)
-                waiting = self._open(waiting)
-                if not waiting:
+                pending = self._still_open(pending)
+                if not pending:
                     break
             else:
-                raise Violation(f"{waiting} not ended two periods after their work had")
+                raise Violation(f"{pending} are open {PATIENCE} periods after their work has ended")
             check_replaced()
             if is_at_rest():
                 break
@@ -358,14 +366,14 @@ class World:
         self.tally.faults.update(kind for _, kind in self.injector.fired)
         self.injector.fired.clear()
 
-    def _done_outside(self) -> set[str]:
-        """Open jobs that CodeBuild or ECS has ended, and that were theirs to end."""
-        ended = {job_of(build) for build in in_codebuild() if build["buildComplete"]}
-        known = rows("jobs")
+    def _ended_in_aws(self) -> set[str]:
+        """The open jobs that have ended in CodeBuild or ECS."""
+        ended = {job_id_of(build) for build in codebuild_builds() if build["buildComplete"]}
+        jobs = rows("jobs")
         return {
-            name
-            for name in ended & known.keys()
-            if not has_ended(known[name]["status"]) and "codebuild_id" in known[name]
+            job_id
+            for job_id in ended & jobs.keys()
+            if not has_ended(jobs[job_id]["status"]) and "codebuild_id" in jobs[job_id]
         } | self._rolled_out()
 
     def _rolled_out(self) -> set[str]:
@@ -378,49 +386,56 @@ class World:
             and newest.rollout_state == "COMPLETED"
         }
 
-    def _open(self, names: set[str]) -> set[str]:
-        return {name for name in names if not has_ended(rows("jobs")[name]["status"])}
+    def _still_open(self, job_ids: set[str]) -> set[str]:
+        return {job_id for job_id in job_ids if not has_ended(rows("jobs")[job_id]["status"])}
 
     def _check_newest(self) -> None:
-        """Where nobody interfered and nothing failed, the newest push is what runs."""
-        done = [row for row in builds().values() if row["trigger"] == "push"]
-        well = all(row["status"] == "success" for row in done)
-        if not self._only_pushes or not done or not well:
+        """The newest push runs, if only pushes decided and no build or deployment failed."""
+        pushed = [row for row in builds().values() if row["trigger"] == "push"]
+        all_succeeded = all(row["status"] == "success" for row in pushed)
+        if not self._only_pushes or not pushed or not all_succeeded:
             return
         if any(row["status"] not in {"success", "superseded"} for row in deployments().values()):
             return
-        self.tally.newest += 1
-        newest = max(done, key=lambda row: (row["pushed_at"], row["number"]))
+        self.tally.only_pushes += 1
+        newest = max(pushed, key=lambda row: (row["pushed_at"], row["number"]))
         runs = self.cloud.image_on_ecs()
         if not runs.endswith(newest["image_digest"]):
-            raise Violation(f"build {newest['number']} is the newest and {runs} runs")
+            raise Violation(f"build {newest['number']} is the newest, and ECS runs {runs}")
 
 
 ACTIONS: dict[str, int] = {
     "push": 4,
     "redeliver": 1,
-    "ask_for_build": 1,
+    "request_build": 1,
     "deploy": 2,
     "roll_back": 2,
     "cancel": 2,
-    "deliver": 8,
-    "deliver_twice": 2,
+    "deliver_message": 8,
+    "deliver_message_twice": 2,
     "lose_message": 1,
-    "hear": 6,
+    "deliver_event": 6,
     "lose_event": 2,
-    "build_moves": 6,
-    "rollout_moves": 6,
-    "somebody_else_deploys": 1,
+    "end_codebuild_build": 6,
+    "end_ecs_rollout": 6,
+    "change_outside": 1,
     "pass_time": 2,
-    "schedule": 4,
-    "two_schedules": 1,
-    "wake_amid": 1,
-    "spoil": 6,
+    "run_schedule": 4,
+    "overlap_schedules": 1,
+    "wake_during_schedule": 1,
+    "inject_fault": 6,
 }
-# Those that leave it to pushes alone what runs.
+# The actions that leave only pushes to decide what runs.
 CALM_ACTIONS = {
     name: weight
     for name, weight in ACTIONS.items()
     if name
-    not in {"ask_for_build", "deploy", "roll_back", "cancel", "somebody_else_deploys", "wake_amid"}
+    not in {
+        "request_build",
+        "deploy",
+        "roll_back",
+        "cancel",
+        "change_outside",
+        "wake_during_schedule",
+    }
 }
