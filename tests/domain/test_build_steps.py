@@ -91,4 +91,4 @@ def test_a_build_that_codebuild_does_not_know_yet_has_a_while(deadline_at: int) 
         return decide_progress(None, now=NOW, since=since, deadline_at=deadline_at)
 
     assert step(NOW - UNKNOWN_GRACE) is Progress.WAIT
-    assert step(NOW - UNKNOWN_GRACE - 1) is Progress.LOSE
+    assert step(NOW - UNKNOWN_GRACE - 1) is Progress.GIVE_UP

@@ -73,9 +73,13 @@ def test_a_free_service_that_runs_what_it_should_rests_once_all_is_still(
 ) -> None:
     for wanted in (OTHER, None):
         step = decide_idle(
-            wanted=wanted, rollout=rollout(OTHER, state), ours=True, now=NOW, called_at=called_at
+            wanted=wanted,
+            rollout=rollout(OTHER, state),
+            by_slipway=True,
+            now=NOW,
+            called_at=called_at,
         )
-        assert step is (Step.REST if settled and state == "COMPLETED" else Step.WAIT)
+        assert step is (Step.WATCH if settled and state == "COMPLETED" else Step.WAIT)
 
 
 @pytest.mark.parametrize(("called_at", "settled"), CLAIMS.items())
@@ -83,8 +87,8 @@ def test_a_current_release_that_does_not_come_up_is_shown_once_all_is_still(
     called_at: int | None, settled: bool
 ) -> None:
     failed = rollout(OTHER, "FAILED")
-    step = decide_idle(wanted=OTHER, rollout=failed, ours=True, now=NOW, called_at=called_at)
-    assert step is (Step.SHOW if settled else Step.WAIT)
+    step = decide_idle(wanted=OTHER, rollout=failed, by_slipway=True, now=NOW, called_at=called_at)
+    assert step is (Step.SHOW_FAILURE if settled else Step.WAIT)
 
 
 @pytest.mark.parametrize(("called_at", "settled"), CLAIMS.items())
@@ -95,18 +99,18 @@ def test_a_choice_of_somebody_else_is_shown_once_no_call_of_ours_is_in_the_air(
         step = decide_idle(
             wanted=WANTED,
             rollout=rollout(OTHER, state, *failed),
-            ours=False,
+            by_slipway=False,
             now=NOW,
             called_at=called_at,
         )
-        assert step is (Step.DRIFT if settled else Step.WAIT)
+        assert step is (Step.SHOW_DRIFT if settled else Step.WAIT)
 
 
 @pytest.mark.parametrize(("called_at", "settled"), CLAIMS.items())
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize(
     ("failed", "moving", "expected"),
-    [((), "", Step.UPDATE), ((WANTED,), "", Step.SHOW), ((), WANTED, Step.WAIT)],
+    [((), "", Step.UPDATE), ((WANTED,), "", Step.SHOW_FAILURE), ((), WANTED, Step.WAIT)],
 )
 def test_a_late_call_of_ours_is_healed_at_once_unless_that_is_known_not_to_help(
     state: str,
@@ -117,5 +121,5 @@ def test_a_late_call_of_ours_is_healed_at_once_unless_that_is_known_not_to_help(
     expected: Step,
 ) -> None:
     seen = rollout(OTHER, state, *failed, moving=moving)
-    step = decide_idle(wanted=WANTED, rollout=seen, ours=True, now=NOW, called_at=called_at)
-    assert step is (Step.WAIT if expected is Step.SHOW and not settled else expected)
+    step = decide_idle(wanted=WANTED, rollout=seen, by_slipway=True, now=NOW, called_at=called_at)
+    assert step is (Step.WAIT if expected is Step.SHOW_FAILURE and not settled else expected)
