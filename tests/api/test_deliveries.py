@@ -111,7 +111,7 @@ def test_an_ignored_delivery_that_comes_again_has_every_reason_there_was(cloud: 
 def test_other_events_and_other_refs_leave_their_reason(cloud: Cloud) -> None:
     deliver(cloud, {"zen": "Keep it logically awesome."}, "d-ping", **{"X-GitHub-Event": "ping"})
     deliver(cloud, push_payload(ref="refs/tags/v1"), "d-tag")
-    assert shown(cloud, "d-ping")["reason"] == "nothing is done for the event ping"
+    assert shown(cloud, "d-ping")["reason"] == "the event ping has no effect"
     assert shown(cloud, "d-ping")["repository"] is None
     assert shown(cloud, "d-tag")["reason"] == "refs/tags/v1 is not a branch"
 
@@ -160,7 +160,7 @@ def test_a_push_that_is_older_than_what_is_remembered_builds_nothing(cloud: Clou
 def test_a_push_of_the_future_builds_nothing_and_can_be_shown(cloud: Cloud, ahead: int) -> None:
     """It would be the newest push for as long."""
     answer = cloud.push(sha(1), delivery="d-1", pushed_at=int(MIDNIGHT) + ahead)
-    assert answer.body["ignored"] == "it says that it was pushed in the future; push again"
+    assert answer.body["ignored"] == "its pushed_at is in the future; push again"
     assert rows("jobs") == {}
     assert shown(cloud, "d-1") == cloud.api.get(PATH).body["items"][0]
 
@@ -194,7 +194,7 @@ def test_a_copy_of_a_push_that_built_for_who_has_left_says_so(cloud: Cloud) -> N
     assert cloud.push(sha(1), delivery="d-2").body["duplicate"]
     delivery = shown(cloud, "d-2")
     assert (delivery["outcome"], delivery["services"]) == ("ignored", [])
-    assert delivery["reason"] == "it had started builds of services that do not follow it any more"
+    assert delivery["reason"] == "the services that it built do not follow the branch any more"
 
 
 def test_builds_and_their_trace_are_written_together_or_not_at_all(
