@@ -1,7 +1,7 @@
 """Webhook secrets: their text, references to them, and signatures.
 
 A text contains one secret, or two with white space between them while the secret is replaced. A
-reference, `ssm:<parameter>` or `secretsmanager:<secret>`, names the place of such a text in AWS.
+reference, `ssm:<parameter>` or `secretsmanager:<secret>`, names such a text in AWS.
 The grammars of the names are from PutParameter and CreateSecret in AWS's API references.
 """
 

@@ -1,9 +1,9 @@
 """Receipts of deliveries: each delivery has one row for each audience that may see it.
 
-An audience is all, a project or a service. Its row contains only the verdicts that it may see, so
-no list or record shows other services. Nothing is decided by these rows: the id of a delivery is
-not signed, and GitHub uses one id for several webhooks. The builds that a push has started are in
-another receipt, that of the push.
+An audience is the whole installation, a project or a service. Its row contains only the verdicts
+that it may see, so no list or record shows other services. No decision depends on these rows: the
+id of a delivery is not signed, and GitHub uses one id for several webhooks. The builds that a push
+has started are in another receipt, that of the push.
 """
 
 import json

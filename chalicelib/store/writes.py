@@ -1,8 +1,8 @@
 """Writes are values; `commit` merges those on one row and applies all of them, or none.
 
-A write says what changes on a row that was read. A commit is one TransactWriteItems, on condition
-of the version of each row. botocore repeats it under one ClientRequestToken, so a lost answer does
-not apply it twice. After a commit the rows in memory are as the table has them.
+A write describes the change of one row. A commit is one TransactWriteItems, on condition of the
+version of each row that was read. botocore repeats it under one ClientRequestToken, so a lost
+answer does not apply it twice. After a commit the rows in memory equal the stored rows.
 """
 
 import random
@@ -38,7 +38,7 @@ class Add:
 
 @dataclass(frozen=True)
 class Discard:
-    """Members to take out of a set attribute."""
+    """Members to remove from a set attribute."""
 
     members: frozenset[Any]
 
@@ -63,7 +63,7 @@ class Write:
 
 
 class ConditionFailed(Stale):
-    """Some rows were not as the writes required; `rows` are those rows."""
+    """The rows that did not meet the conditions of their writes."""
 
     def __init__(self, rows: Sequence[Model]) -> None:
         super().__init__("another request changed the same rows; try again")
@@ -91,7 +91,7 @@ def add(*members: Any) -> Add:
 
 
 def discard(*members: Any) -> Discard:
-    """A value for `change` that takes members out of a set attribute."""
+    """A value for `change` that removes members from a set attribute."""
     return Discard(frozenset(members))
 
 

@@ -184,7 +184,7 @@ def _missing_of_target(settings: ServiceSettings) -> list[str]:
 
 def _incomplete_target(missing: list[str]) -> InvalidInput:
     return InvalidInput(
-        f"{', '.join(TARGET_FIELDS)} are given together or not at all",
+        f"{', '.join(TARGET_FIELDS)} must be given together",
         code="incomplete_ecs_target",
         field=missing[0],
     )

@@ -292,7 +292,7 @@ def _why_failed(active: Deployment, rollout: Rollout) -> str:
     if task_definition in rollout.failed:
         return rollout.failed[task_definition]
     if rollout.task_definition == task_definition and rollout.state == "FAILED":
-        return rollout.reason or "ECS says that the rollout failed"
+        return rollout.reason or "ECS reports that the rollout failed"
     seconds = active.deadline_at - (active.started_at or active.created_at)
     return f"not healthy after {seconds // 60} minutes: {active.error or rollout.reason}"
 
