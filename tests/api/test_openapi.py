@@ -67,7 +67,7 @@ def test_it_says_what_github_sends_and_gets() -> None:
 def test_it_says_that_build_args_are_not_for_secrets() -> None:
     for name in ("ServiceSettings", "ServiceChanges", "NewBuild"):
         schema = DOCUMENT["components"]["schemas"][name]
-        assert "Not for secrets" in str(schema["properties"]["build_args"])
+        assert "Do not pass secrets" in str(schema["properties"]["build_args"])
 
 
 def test_it_lists_the_statuses_and_headers_of_an_operation() -> None:
