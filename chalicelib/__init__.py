@@ -1,1 +1,1 @@
-"""Slipway: a push becomes an image, the image a running ECS service, a bad one the last good."""
+"""Slipway, a CI/CD control plane: it builds pushes, deploys images to ECS and rolls back."""

@@ -1,7 +1,7 @@
-"""How long an HTTP caller is kept waiting: an answer comes before anybody hangs up.
+"""The time budget of an HTTP request, so that it is answered before the caller's time-out.
 
-GitHub waits ten seconds for the answer to a delivery. The budget is looked at before each call to
-AWS, so that what was not begun is refused and nothing is half-done.
+GitHub waits ten seconds for the answer to a delivery. The budget is checked before each call to
+AWS: when it is used up, no further call begins and no work is half done.
 """
 
 import time
@@ -11,8 +11,8 @@ from contextvars import ContextVar
 
 from chalicelib.errors import Unavailable
 
-# A call begun at the last moment may take five more: two tries, a second each to connect and read,
-# and up to a second between them.
+# A call that begins at the last moment may take five more seconds: two tries, a second each to
+# connect and to read, and up to a second between them.
 HTTP_SECONDS = 4.0
 
 _ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
@@ -20,7 +20,7 @@ _ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Let calls to AWS begin for this long; outside of any budget they always may."""
+    """Allow the block to begin calls to AWS for this long; without a budget there is no limit."""
     token = _ends_at.set(time.monotonic() + seconds)
     try:
         yield
@@ -29,12 +29,12 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def is_limited() -> bool:
-    """Whether somebody waits for the answer."""
+    """Whether there is a budget: an HTTP caller waits for the answer."""
     return _ends_at.get() is not None
 
 
 def check() -> None:
-    """Raises Unavailable once the time is up."""
+    """Raise Unavailable if the budget is used up."""
     ends_at = _ends_at.get()
     if ends_at is not None and time.monotonic() > ends_at:
         raise Unavailable("AWS is slow to answer; try again")

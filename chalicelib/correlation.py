@@ -1,8 +1,8 @@
-"""What a log line belongs to: the request, message or event that is being worked on.
+"""The cause of each log line: the request, message or event that is processed.
 
-Each line of the logger "slipway" has the name of its cause as a field of its own, which Lambda's
-JSON log format shows like every attribute of a record that is not logging's own ("Using structured
-JSON logs with Python" in the AWS Lambda developer guide).
+Each record of the logger "slipway" gets its cause as additional attributes. Lambda's JSON log
+format shows such attributes as fields ("Using structured JSON logs with Python" in the AWS Lambda
+developer guide).
 """
 
 import logging
@@ -15,7 +15,7 @@ _cause: ContextVar[Mapping[str, str | None] | None] = ContextVar("cause", defaul
 
 @contextmanager
 def working_on(**cause: str | None) -> Iterator[None]:
-    """Name the cause of all that is logged inside the block: `working_on(request_id="r-1")`."""
+    """Set the cause of log lines inside the block: `working_on(request_id="r-1")`."""
     token = _cause.set(cause)
     try:
         yield

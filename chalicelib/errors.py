@@ -1,24 +1,24 @@
-"""The tree of errors. It knows nothing of HTTP; `api.problems` gives each leaf its status.
+"""The tree of errors. It is independent of HTTP: `api.http.problems` gives each leaf its status.
 
 SlipwayError
-├── InvalidInput      the request itself is wrong; `field` says where
-├── Unauthorized      nobody we know is asking
-├── Forbidden         known, well formed, and not allowed
-├── NotFound          no such thing, or not yours: the two look alike
-├── Conflict          right request, wrong moment
-├── Rejected          AWS, or what was found there, says no for good: trying again cannot help
-├── Unavailable       AWS says not now: trying again later helps
-└── Stale             another request changed the row first; read it again and decide again
+├── InvalidInput      the request is wrong; `field` names the wrong part
+├── Unauthorized      no valid token or signature
+├── Forbidden         the caller is known but not allowed to do this
+├── NotFound          the resource is missing or hidden; both look the same
+├── Conflict          the present state does not allow the request
+├── Rejected          AWS refuses permanently: a retry cannot help
+├── Unavailable       AWS fails temporarily: a later retry helps
+└── Stale             another request changed the row: read it and decide again
 """
 
 from typing import ClassVar
 
 
 class SlipwayError(Exception):
-    """Base of all errors of ours.
+    """The base of all errors.
 
-    `detail` is a sentence for people that says what to do next where that helps; `code` is the
-    stable word for programs; `field` names the part of the request that is meant, if any.
+    `detail` is a text for people, with the next step if that helps. `code` is the stable word for
+    programs. `field` names the part of the request, if the error is about one.
     """
 
     default_code: ClassVar[str] = "error"
@@ -31,7 +31,7 @@ class SlipwayError(Exception):
 
 
 class InvalidInput(SlipwayError):
-    """The request cannot be read as what it should be."""
+    """The request does not have the required form."""
 
     default_code = "invalid_input"
 
@@ -43,36 +43,36 @@ class Unauthorized(SlipwayError):
 
 
 class Forbidden(SlipwayError):
-    """Understood, and refused."""
+    """The caller is not allowed to do this."""
 
     default_code = "forbidden"
 
 
 class NotFound(SlipwayError):
-    """No such thing for this caller."""
+    """The resource is missing or hidden from this caller."""
 
     default_code = "not_found"
 
 
 class Conflict(SlipwayError):
-    """The state of things does not allow it now."""
+    """The present state does not allow the request."""
 
     default_code = "conflict"
 
 
 class Rejected(SlipwayError):
-    """A definite no: bad request, missing resource, denied access."""
+    """A permanent refusal: bad request, missing resource, denied access."""
 
     default_code = "rejected"
 
 
 class Unavailable(SlipwayError):
-    """Throttled, timed out, over a limit, or broken on the other side: wait, then try again."""
+    """A temporary failure: throttled, timed out, over a limit, or a server error."""
 
     default_code = "unavailable"
 
 
 class Stale(SlipwayError):
-    """A conditional write failed: the row was changed since it was read."""
+    """A conditional write failed: the row has changed since it was read."""
 
     default_code = "concurrent_update"

@@ -1,6 +1,6 @@
-"""The webhook secrets that this process knows, so that it can hide them in everything it shows.
+"""The webhook secrets that this process has read, so that it can hide them in its output.
 
-Nothing is read from AWS here: `aws.secrets` stores what it has read.
+This module reads no secret from AWS: `aws.secrets` does, and stores the result here.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _MAX_REFERENCES = 100
 
 @dataclass(frozen=True)
 class Known:
-    """The secrets behind a reference, or none where AWS refused them, and when they were read."""
+    """The secrets behind a reference and the time of the read; empty if AWS refused the read."""
 
     secrets: tuple[str, ...] = field(repr=False)
     read_at: int
@@ -23,12 +23,12 @@ _known: dict[str, Known] = {}
 
 
 def recall(reference: str) -> Known | None:
-    """The last reading of a reference, however old it is."""
+    """The last result for a reference, of any age."""
     return _known.get(reference)
 
 
 def remember(reference: str, known: Known) -> None:
-    """Store a reading; the oldest one makes room for it."""
+    """Store the result for a reference; the oldest result is dropped if there are too many."""
     _known.pop(reference, None)
     while len(_known) >= _MAX_REFERENCES:
         del _known[next(iter(_known))]
@@ -36,7 +36,7 @@ def remember(reference: str, known: Known) -> None:
 
 
 def known_secrets() -> tuple[str, ...]:
-    """Every secret that this process knows: those read so far, and the installation's own."""
+    """All secrets that this process knows: those read so far, and the installation's."""
     text = settings().webhook_secret
     installation = parse_secrets(text) if text and not is_reference(text) else ()
     read = (secret for known in list(_known.values()) for secret in known.secrets)

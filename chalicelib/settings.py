@@ -1,6 +1,6 @@
-"""Every environment variable, typed, validated and read once.
+"""The environment variables, typed, validated and read once.
 
-All that is wrong is named in one error, so that a deployment is mended in one go.
+One error names all wrong variables, so that they can be corrected together.
 """
 
 import os
@@ -21,7 +21,7 @@ class SettingsError(Exception):
 class Settings:
     """The configuration of one installation: a field for each environment variable.
 
-    `webhook_secret` is what the variable holds, which may be a reference; without one it is empty.
+    `webhook_secret` is the text of the variable: one or two secrets, a reference, or empty.
     """
 
     webhook_secret: str = field(repr=False)
@@ -36,23 +36,23 @@ class Settings:
 
     @property
     def log_group(self) -> str:
-        """The CloudWatch log group that holds every build's log."""
+        """The CloudWatch log group of all builds."""
         return f"{self.build_log_dir.rstrip('/')}/builds"
 
     @property
     def queue_name(self) -> str:
-        """SQS forms a queue's URL with its name as the last part."""
+        """The last part of an SQS queue's URL is its name."""
         return self.queue_url.rsplit("/", 1)[-1]
 
     @property
     def dead_letter_url(self) -> str:
-        """The queue for messages that failed too often is named after the one they came from."""
+        """The queue of messages that failed too often."""
         return f"{self.queue_url}-dead"
 
 
 @dataclass(frozen=True)
 class Variable:
-    """How one environment variable is read; `default` None means that it must be set."""
+    """The rule for one environment variable; without a `default` it must be set."""
 
     parse: Callable[[str], Any]
     default: str | None
@@ -71,7 +71,7 @@ def _matching(pattern: str, wanted: str) -> Callable[[str], str]:
 
 
 def _secret(text: str) -> str:
-    # One that was pasted with a line break would refuse every delivery, and look the same.
+    # With a line break at its end a secret looks the same, but no signature would match.
     if text != text.strip():
         raise ValueError("must not begin or end with white space")
     if not text or is_reference(text):
@@ -80,8 +80,8 @@ def _secret(text: str) -> str:
         parse_secrets(text)
     except ValueError as error:
         raise ValueError(
-            "must be the secret as plain text, or ssm: or secretsmanager: and the name or ARN of "
-            "what holds it"
+            "must be the secret as plain text, or a reference: ssm: or secretsmanager: with a name "
+            "or ARN"
         ) from error
     return text
 
@@ -93,7 +93,7 @@ def _workers(text: str) -> int:
 
 
 def _hosts(text: str) -> frozenset[str]:
-    # A repository's URL names no port, so one with a port here could never be fetched from.
+    # URLs of repositories have no port, so a host with a port would never match.
     parse = _matching(_NAME_OF_HOST, "host names without a port, separated by commas")
     return frozenset(parse(host.strip().lower()) for host in text.split(","))
 
@@ -112,41 +112,44 @@ VARIABLES: Mapping[str, Variable] = {
     "WEBHOOK_SECRET": Variable(
         _secret,
         "",
-        "Secret of the GitHub webhook, or two with a space between while it is being replaced; or "
-        "`ssm:` or `secretsmanager:` and the name or ARN of what holds it. Without one only "
-        "services with a secret of their own hear of pushes.",
+        "Secret of the GitHub webhook, or a reference to it: `ssm:` or `secretsmanager:` with a "
+        "name or ARN. While the secret is replaced, both with a space between. Without it, only "
+        "deliveries signed with a service's own secret are accepted.",
     ),
     "JOB_WORKERS": Variable(
         _workers,
         "2",
-        "How many builds run at once: the CodeBuild project's concurrent build limit.",
+        "Maximum number of builds at once: the CodeBuild project's concurrent build limit.",
     ),
     "BUILD_LOG_DIR": Variable(
         _matching(r"[A-Za-z0-9_/.#-]{1,200}", "a log group prefix such as /slipway"),
         "/slipway",
-        "Where build logs go: the prefix of the log group, which is `<BUILD_LOG_DIR>/builds`.",
+        "Prefix of the log group of builds, `<BUILD_LOG_DIR>/builds`.",
     ),
-    "TABLE_PREFIX": Variable(_NAME, "slipway", "First part of every DynamoDB table's name."),
+    "TABLE_PREFIX": Variable(_NAME, "slipway", "Prefix of the names of all DynamoDB tables."),
     "QUEUE_URL": Variable(
         _matching(r"https?://[!-~]+/[A-Za-z0-9_-]{1,80}", "the URL of an SQS queue"),
         None,
-        "The SQS queue that wakes the pipeline.",
+        "URL of the SQS queue for wake-up messages.",
     ),
-    "CODEBUILD_PROJECT": Variable(_NAME, "slipway-builds", "The CodeBuild project that builds."),
+    "CODEBUILD_PROJECT": Variable(_NAME, "slipway-builds", "CodeBuild project that runs builds."),
     "REGISTRY": Variable(
-        _matching(_HOST, "a registry's host name"), None, "Host of the registry that holds images."
+        _matching(_HOST, "a registry's host name"), None, "Host of the image registry."
     ),
     "GIT_HOSTS": Variable(
         _hosts, "github.com", "Hosts that builds may fetch from, separated by commas."
     ),
     "SIMULATED": Variable(
-        _flag, "false", "`true` where builds and containers are simulated; answers then say so."
+        _flag,
+        "false",
+        "`true` if builds and containers are simulated; the field `simulated` of responses shows "
+        "it.",
     ),
 }
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Parse `environ`; raises SettingsError naming every variable that is wrong."""
+    """Parse `environ`; raises SettingsError with a line for each wrong variable."""
     values: dict[str, Any] = {}
     problems: list[str] = []
     for name, variable in VARIABLES.items():

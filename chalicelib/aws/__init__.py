@@ -1,1 +1,1 @@
-"""The only importer of boto3: one narrow module per AWS service, SDK errors turned into ours."""
+"""AWS: one narrow module per service. Only this imports boto3. SDK errors become Slipway's."""

@@ -1,4 +1,4 @@
-"""boto3 clients, made when first needed, and SDK errors in our own words."""
+"""boto3 clients, created on first use, and SDK errors as Slipway's errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib import budget
 from chalicelib.errors import Rejected, SlipwayError, Unavailable
 
-# Codes that say "not now" with a status of 400; everything of 500 and above says so too.
-_WAIT = frozenset(
+# Codes of temporary failures with status 400. Statuses from 500 on are temporary, too.
+_TEMPORARY = frozenset(
     {
         "AccountLimitExceededException",
         "LimitExceededException",
@@ -36,7 +36,7 @@ _WAIT = frozenset(
 
 
 def client(service: str) -> Any:
-    """The boto3 client of `service`; one that gives up sooner where somebody waits for it."""
+    """The boto3 client of `service`, with a shorter time-out while an HTTP caller waits."""
     return _client(service, 1 if budget.is_limited() else 5)
 
 
@@ -50,24 +50,24 @@ def _client(service: str, read_timeout: int) -> Any:
 
 
 @contextmanager
-def calling(what: str) -> Iterator[None]:
-    """Turn the SDK's failures in the block into Rejected (for good) or Unavailable (not now)."""
+def calling(operation: str) -> Iterator[None]:
+    """Turn SDK errors in the block into Rejected (permanent) or Unavailable (temporary)."""
     budget.check()
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise _ours(what, error) from error
+        raise _slipway_error(operation, error) from error
 
 
-def _ours(what: str, error: BotoCoreError | ClientError) -> SlipwayError:
+def _slipway_error(operation: str, error: BotoCoreError | ClientError) -> SlipwayError:
     if not isinstance(error, ClientError):
-        return Unavailable(f"{what}: {error}")
+        return Unavailable(f"{operation}: {error}")
     code = error.response.get("Error", {}).get("Code", "")
     message = error.response.get("Error", {}).get("Message", "")
     metadata = error.response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode", 0)
-    # What refuses botocore's second try says nothing of the first, which may have had its effect.
+    # If botocore's second try is refused, the first may have had an effect: not a definite no.
     unclear = metadata.get("RetryAttempts", 0) > 0
-    wait = unclear or code in _WAIT or status >= 500 or status == 429
-    kind = Unavailable if wait else Rejected
-    return kind(f"{what}: {message or code}", code=code)
+    temporary = unclear or code in _TEMPORARY or status >= 500 or status == 429
+    kind = Unavailable if temporary else Rejected
+    return kind(f"{operation}: {message or code}", code=code)

@@ -1,4 +1,4 @@
-"""Builds in CodeBuild: started, looked up, stopped."""
+"""CodeBuild: start, describe, find and stop builds."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,29 +8,30 @@ from chalicelib.domain.builds import BuildReport
 from chalicelib.errors import Unavailable
 
 _PAGES = 5  # of a hundred builds each
-_EARLIER = 60  # seconds: CodeBuild's clock is not ours
+_CLOCK_SKEW = 60  # seconds between CodeBuild's clock and this one
 
 
 def start(request: Mapping[str, Any]) -> BuildReport:
-    """StartBuild; the same request again within five minutes answers with the same build.
+    """StartBuild; the same request within five minutes returns the same build.
 
-    Raises Unavailable when throttled or at the concurrent build limit, Rejected for good reasons.
+    Raises Unavailable when throttled or at the concurrent build limit, Rejected for a permanent
+    refusal.
     """
     with calling("CodeBuild StartBuild"):
         return _report(client("codebuild").start_build(**request)["build"])
 
 
 def describe(codebuild_id: str) -> BuildReport | None:
-    """The build as it is now, or None when CodeBuild does not know it."""
+    """The present state of the build, or None if CodeBuild does not know it."""
     with calling("CodeBuild BatchGetBuilds"):
         builds = client("codebuild").batch_get_builds(ids=[codebuild_id])["builds"]
     return _report(builds[0]) if builds else None
 
 
-def find(project: str, job: str, *, since: int) -> BuildReport | None:
-    """The build whose JOB_ID is `job`, among those started at `since` or later.
+def find(project: str, job_id: str, *, since: int) -> BuildReport | None:
+    """The build with this JOB_ID among those started at `since` or later.
 
-    Raises Unavailable where too many were started since then to look through.
+    Raises Unavailable if more builds were started since then than it searches.
     """
     token: dict[str, str] = {}
     for _ in range(_PAGES):
@@ -43,17 +44,17 @@ def find(project: str, job: str, *, since: int) -> BuildReport | None:
         with calling("CodeBuild BatchGetBuilds"):
             builds = client("codebuild").batch_get_builds(ids=listed["ids"])["builds"]
         for build in builds:
-            if {"name": "JOB_ID", "value": job, "type": "PLAINTEXT"} in _variables(build):
+            if {"name": "JOB_ID", "value": job_id, "type": "PLAINTEXT"} in _variables(build):
                 return _report(build)
         oldest = min((build["startTime"].timestamp() for build in builds), default=0)
-        if oldest < since - _EARLIER or "nextToken" not in listed:
+        if oldest < since - _CLOCK_SKEW or "nextToken" not in listed:
             return None
         token = {"nextToken": listed["nextToken"]}
-    raise Unavailable(f"{job} is not among the newest {100 * _PAGES} builds of {project}")
+    raise Unavailable(f"{job_id} is not among the newest {100 * _PAGES} builds of {project}")
 
 
 def stop(codebuild_id: str) -> None:
-    """StopBuild; stopping what has ended changes nothing."""
+    """StopBuild; it has no effect on a build that has ended."""
     with calling("CodeBuild StopBuild"):
         client("codebuild").stop_build(id=codebuild_id)
 
@@ -80,9 +81,9 @@ def _report(build: Mapping[str, Any]) -> BuildReport:
 
 
 def _reason(build: Mapping[str, Any]) -> str:
-    """The phase that did not succeed, and what CodeBuild said of it."""
+    """The first failed phase and CodeBuild's messages on it."""
     for phase in build.get("phases", []):
         if phase.get("phaseStatus", "SUCCEEDED") not in {"SUCCEEDED", "IN_PROGRESS"}:
-            said = "; ".join(c["message"] for c in phase.get("contexts", []) if c.get("message"))
-            return f"{phase['phaseType']} {phase['phaseStatus']}" + (f": {said}" if said else "")
+            text = "; ".join(c["message"] for c in phase.get("contexts", []) if c.get("message"))
+            return f"{phase['phaseType']} {phase['phaseStatus']}" + (f": {text}" if text else "")
     return ""

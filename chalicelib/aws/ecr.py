@@ -1,4 +1,4 @@
-"""Images in ECR: found by tag, or known by digest."""
+"""Images in ECR: look-ups by tag and by digest."""
 
 from chalicelib.aws.clients import calling, client
 from chalicelib.errors import Rejected
@@ -7,12 +7,12 @@ _GONE = {"ImageNotFoundException", "RepositoryNotFoundException"}
 
 
 def digest_of(repository: str, tag: str) -> str | None:
-    """The digest that `tag` points at, or None when there is no such image."""
+    """The digest of the image with this tag, or None if there is none."""
     return _digest(repository, {"imageTag": tag})
 
 
 def exists(repository: str, digest: str) -> bool:
-    """Whether the repository still holds the image of this digest."""
+    """Whether the repository still contains the image with this digest."""
     return _digest(repository, {"imageDigest": digest}) is not None
 
 

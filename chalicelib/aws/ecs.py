@@ -1,4 +1,4 @@
-"""ECS services: what runs, what failed, and telling them what to run."""
+"""ECS: observe a service, register task definitions, update a service."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,20 +8,20 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.errors import Rejected, Unavailable
 
-# ServiceDeployment in the ECS API reference. STOPPED is a rollout that another one took over from,
-# or one whose circuit breaker found nothing to go back to.
+# ServiceDeployment in the ECS API reference. A STOPPED rollout was displaced by another one, or its
+# circuit breaker found no definition to go back to.
 _FAILED = {"ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"}
 _MOVING = {"PENDING", "IN_PROGRESS", "STOP_REQUESTED"}
-_REMEMBERED = 20  # DescribeServiceRevisions takes no more at once
+_HISTORY_LENGTH = 20  # the limit of DescribeServiceRevisions
 
 
 def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
-    """The service as it is now.
+    """The present state of the service.
 
-    When `wanted` is neither PRIMARY nor listed as failed, the service's rollout history is asked
-    what became of it: after a circuit breaker's rollback PRIMARY is the old definition again.
-    Raises Rejected when cluster or service are missing or inactive (ecs_service_missing), or not
-    deployed by ECS itself (ecs_controller_unsupported).
+    If `wanted` is neither PRIMARY nor listed as failed, its end comes from the service's rollout
+    history: after a circuit breaker's rollback PRIMARY is the old definition again. Raises Rejected
+    if the cluster or the service is missing or inactive (ecs_service_missing), or if ECS does not
+    deploy the service itself (ecs_controller_unsupported).
     """
     cluster, service = target.cluster, target.service
     with calling("ECS DescribeServices"):
@@ -42,9 +42,9 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
     }
     moving: frozenset[str] = frozenset()
     if wanted and wanted != primary["taskDefinition"] and wanted not in failed:
-        became, reason = _history(cluster, service, wanted)
-        failed |= {wanted: reason} if became in _FAILED else {}
-        moving = frozenset({wanted} if became in _MOVING else ())
+        status, reason = _last_rollout(cluster, service, wanted)
+        failed |= {wanted: reason} if status in _FAILED else {}
+        moving = frozenset({wanted} if status in _MOVING else ())
     return Rollout(
         task_definition=primary["taskDefinition"],
         state=primary.get("rolloutState") or _state(row, primary),
@@ -69,25 +69,25 @@ def _require_rolling_updates(service: str, row: Mapping[str, Any]) -> None:
 
 
 def _state(row: Mapping[str, Any], primary: Mapping[str, Any]) -> str:
-    """ECS gives no rolloutState behind a Classic Load Balancer: judge by what runs."""
-    alone = len(row["deployments"]) == 1
+    """The state from the running tasks: ECS has no rolloutState with a Classic Load Balancer."""
+    single = len(row["deployments"]) == 1
     return (
         "COMPLETED"
-        if alone and primary["runningCount"] >= primary["desiredCount"]
+        if single and primary["runningCount"] >= primary["desiredCount"]
         else ("IN_PROGRESS")
     )
 
 
-def _history(cluster: str, service: str, task_definition: str) -> tuple[str, str]:
-    """Status and reason of the newest rollout of `task_definition`; empty when there is none."""
+def _last_rollout(cluster: str, service: str, task_definition: str) -> tuple[str, str]:
+    """Status and reason of the newest rollout of `task_definition`; empty if there is none."""
     with calling("ECS ListServiceDeployments"):
         listed = client("ecs").list_service_deployments(
-            cluster=cluster, service=service, maxResults=_REMEMBERED
+            cluster=cluster, service=service, maxResults=_HISTORY_LENGTH
         )
     rows = [row for row in listed["serviceDeployments"] if "targetServiceRevisionArn" in row]
     if not rows:
         return "", ""
-    # The reference promises no order.
+    # The API reference does not specify an order.
     rows.sort(key=lambda row: row["createdAt"], reverse=True)
     arns = sorted({row["targetServiceRevisionArn"] for row in rows})
     with calling("ECS DescribeServiceRevisions"):
@@ -106,7 +106,7 @@ def _history(cluster: str, service: str, task_definition: str) -> tuple[str, str
 
 
 def _tripped(arn: str) -> bool:
-    """Whether the circuit breaker ended a rollout (ServiceDeploymentCircuitBreaker)."""
+    """Whether the circuit breaker stopped a rollout (ServiceDeploymentCircuitBreaker)."""
     with calling("ECS DescribeServiceDeployments"):
         answer = client("ecs").describe_service_deployments(serviceDeploymentArns=[arn])
     found = answer["serviceDeployments"]
@@ -114,16 +114,16 @@ def _tripped(arn: str) -> bool:
 
 
 def describe_task_definition(arn: str) -> dict[str, Any]:
-    """A task definition with its tags under "tags", as DescribeTaskDefinition gives them."""
+    """A task definition as DescribeTaskDefinition returns it, with its tags as "tags"."""
     with calling("ECS DescribeTaskDefinition"):
         answer = client("ecs").describe_task_definition(taskDefinition=arn, include=["TAGS"])
     return {**answer["taskDefinition"], "tags": answer.get("tags", [])}
 
 
 def register_task_definition(request: Mapping[str, Any]) -> str:
-    """Register a revision and return its ARN; a lost answer leaves a revision nobody uses.
+    """Register a revision and return its ARN. A lost answer leaves an unused revision.
 
-    ECS refuses two registrations in one family at once with a plain ClientException.
+    For two registrations in one family at once ECS returns a plain ClientException.
     """
     try:
         with calling("ECS RegisterTaskDefinition"):
@@ -137,6 +137,6 @@ def register_task_definition(request: Mapping[str, Any]) -> str:
 
 
 def update_service(request: Mapping[str, Any]) -> None:
-    """UpdateService; the definition that runs already starts no new rollout."""
+    """UpdateService; a definition that runs already starts no new rollout."""
     with calling("ECS UpdateService"):
         client("ecs").update_service(**request)

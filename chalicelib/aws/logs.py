@@ -1,4 +1,4 @@
-"""Build logs, read from CloudWatch a page at a time."""
+"""Build logs, read from CloudWatch in pages."""
 
 from dataclasses import dataclass
 
@@ -16,17 +16,17 @@ class LogLine:
 
 @dataclass(frozen=True)
 class LogPage:
-    """Some lines, and the cursor that reads on from there (the same again where nothing is new)."""
+    """Lines, and the cursor of the next page; it is unchanged if there are no new lines."""
 
     lines: list[LogLine]
     cursor: str | None
 
 
 def read(log_path: str, *, cursor: str | None, limit: int) -> LogPage:
-    """Lines of `<log group>/<log stream>`, oldest first; a log not begun yet is an empty page.
+    """Lines of `<log group>/<log stream>`, oldest first. A missing stream is an empty page.
 
-    CloudWatch gives the same forward token again at the end of a stream, which makes it a cursor
-    to follow with (GetLogEvents in its API reference). Raises InvalidInput for a bad cursor.
+    At the end of a stream CloudWatch returns the same forward token again (GetLogEvents in its API
+    reference), so a client can follow the log with the cursor. Raises InvalidInput for a bad one.
     """
     group, job, stream = log_path.rsplit("/", 2)  # a stream is `build-123/<uuid>`
     token = {"nextToken": cursor} if cursor else {}
@@ -44,7 +44,7 @@ def read(log_path: str, *, cursor: str | None, limit: int) -> LogPage:
             return LogPage([], cursor)
         if error.code == "InvalidParameterException" and cursor:
             raise InvalidInput(
-                "cursor is not one that this log gave", code="invalid_cursor", field="cursor"
+                "the cursor does not come from this log", code="invalid_cursor", field="cursor"
             ) from error
         raise
     lines = [LogLine(event["timestamp"], event["message"]) for event in answer["events"]]

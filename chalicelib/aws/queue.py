@@ -1,4 +1,4 @@
-"""The queue that wakes the pipeline: a message names a row, and a lost one costs a minute."""
+"""The queue of wake-ups. A message names a row; if it is lost, the schedule finds the row."""
 
 import json
 import logging
@@ -12,10 +12,9 @@ logger = logging.getLogger("slipway")
 
 
 def wake(*row_ids: str) -> None:
-    """Have these rows ("build-123", "service-7") reconciled now.
+    """Send wake-ups for rows ("build-123", "service-7"), so that they are reconciled now.
 
-    They are due already, so a failure to send is logged and not raised: the schedule finds them
-    within a minute.
+    A failure is only logged: the rows are due, and the schedule finds them within a minute.
     """
     for start in range(0, len(row_ids), 10):
         entries = [
@@ -26,20 +25,21 @@ def wake(*row_ids: str) -> None:
             with calling("SQS SendMessageBatch"):
                 client("sqs").send_message_batch(QueueUrl=settings().queue_url, Entries=entries)
         except SlipwayError as error:
-            logger.warning("wake-up not sent, the schedule will find it: %s", error.detail)
+            logger.warning("wake-up not sent; the schedule finds the rows: %s", error.detail)
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that was received too often; `id` is SQS's, the same each time it is looked at."""
+    """A message that failed too often. `id` is SQS's MessageId, the same at each receive."""
 
     id: str
     body: str
 
 
 def dead_letters() -> list[DeadLetter]:
-    """Some of the dead letters, up to ten. They stay, and stay visible: to be looked at again, and
-    to be redriven. Raises Rejected and Unavailable.
+    """Up to ten dead letters. They stay in the queue and visible, so that they can be redriven.
+
+    Raises Rejected and Unavailable.
     """
     with calling("SQS ReceiveMessage"):
         answer = client("sqs").receive_message(

@@ -1,4 +1,4 @@
-"""Webhook secrets that Parameter Store or Secrets Manager keep, read and remembered for a while."""
+"""Webhook secrets in Parameter Store or Secrets Manager, read and cached for some minutes."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -11,21 +11,21 @@ from chalicelib.known_secrets import Known, recall, remember
 
 logger = logging.getLogger("slipway")
 
-KEEP_SECONDS = 300  # so long may a secret that was removed still be accepted
-READ_AGAIN_SECONDS = 30  # so often may signatures that do not fit cost a read
-_AGAIN = 10  # so long is a refusal remembered, and a mended one not noticed
+KEEP_SECONDS = 300  # the time after which a removed secret is refused at the latest
+READ_AGAIN_SECONDS = 30  # the minimum time between two reads because of wrong signatures
+_KEEP_REFUSAL_SECONDS = 10  # the minimum time between two reads that AWS refuses
 
 
 def read(reference: str, *, max_age: int = KEEP_SECONDS) -> tuple[str, ...]:
-    """The secrets behind a reference, as they were at most `max_age` seconds ago.
+    """The secrets behind a reference, read at most `max_age` seconds ago.
 
-    Raises Unavailable (webhook_secret_unreadable), and the log says why. What was known before is
-    no substitute for what cannot be read: it may have been withdrawn. A refusal is remembered for a
-    moment, so that junk does not use up what AWS allows in calls.
+    Raises Unavailable (webhook_secret_unreadable); the log has the reason. If a read fails, older
+    secrets are not used: they may have been withdrawn. A refusal is cached for some seconds, so
+    that invalid deliveries do not use up AWS's request limits.
     """
     known = recall(reference)
     if known is None or not 0 <= clock.now() - known.read_at < (
-        max_age if known.secrets else _AGAIN
+        max_age if known.secrets else _KEEP_REFUSAL_SECONDS
     ):
         known = Known(read_at=clock.now(), secrets=_read(reference))
         remember(reference, known)
@@ -47,8 +47,8 @@ def _read(reference: str) -> tuple[str, ...]:
 
 def _unreadable() -> Unavailable:
     return Unavailable(
-        "a webhook secret cannot be read, so nothing is accepted that it may have signed; the "
-        "API's log says why. Deliver it again later",
+        "a webhook secret cannot be read, so deliveries that it may have signed are refused; the "
+        "API's log has the reason. Redeliver later",
         code="webhook_secret_unreadable",
     )
 
@@ -63,7 +63,7 @@ def _read_parameter(name: str) -> str:
 def _read_secret(name: str) -> str:
     with calling("cannot be read: Secrets Manager GetSecretValue"):
         answer = client("secretsmanager").get_secret_value(SecretId=name)
-    value: str = answer.get("SecretString", "")  # one that is kept as bytes has none
+    value: str = answer.get("SecretString", "")  # a binary secret has none
     return value
 
 

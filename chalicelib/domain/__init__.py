@@ -1,1 +1,1 @@
-"""Pure rules: no I/O, no clock, no other room of ours."""
+"""Pure rules: no I/O, no clock, and of Slipway's own modules only `errors` is imported."""

@@ -10,26 +10,26 @@ from chalicelib.domain.fields import END, Installation, Rule
 _MAX_COUNT = 100
 _MAX_BYTES = 16 * 1024
 
-# Names with a meaning of their own to the shell, the dynamic loader, git, docker or AWS.
+# Names that the shell, the dynamic loader, git, docker or AWS read themselves.
 _RESERVED_PREFIXES = ("AWS_", "BUILDKIT_", "CODEBUILD_", "DOCKER_", "ECS_", "GIT_", "LD_")
 _RESERVED = ("BASH_ENV", "ENV", "HOME", "IFS", "PATH", "SHELL")
-# BuildKit applies these to every step, declared in the Dockerfile or not, so a request could send
-# all downloads of a build through another host. A proxy belongs to the build project.
+# BuildKit applies these to every step, even if the Dockerfile does not declare them. So a request
+# could send all downloads through another host. Set a proxy in the CodeBuild project instead.
 _PROXIES = ("ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
-# Patterns of JSON Schema have no flag for upper and lower case.
+# JSON Schema patterns have no flag to ignore case.
 _ANY_CASE = ["".join(f"[{c}{c.lower()}]" if c != "_" else c for c in name) for name in _PROXIES]
 _NOT_ALLOWED = "|".join([*_RESERVED_PREFIXES, *(f"{name}$" for name in [*_RESERVED, *_ANY_CASE])])
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _NAME_PATTERN = rf"^(?!{_NOT_ALLOWED}){_NAME}{END}"
-# Line breaks and tabs are allowed in a value (certificates, JSON). Other control characters act on
-# a terminal, and half a character cannot be encoded.
+# Values may contain line breaks and tabs (certificates, JSON). Other control characters act on a
+# terminal. A lone surrogate cannot be encoded.
 _VALUE_PATTERN = rf"^[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]*{END}"
 
 
 def _within_size(args: dict[str, str], _installation: Installation) -> dict[str, str]:
     if sum(len(name.encode()) + len(text.encode()) for name, text in args.items()) > _MAX_BYTES:
-        raise ValueError(f"build arguments take at most {_MAX_BYTES // 1024} KiB together")
+        raise ValueError(f"build arguments must be at most {_MAX_BYTES // 1024} KiB in total")
     return args
 
 
@@ -56,9 +56,9 @@ BuildArgs = Annotated[
     Meta(
         max_length=_MAX_COUNT,
         description=(
-            "build arguments by name, 16 KiB together. Names that the build itself uses are "
-            "reserved. Not for secrets: everybody who may read the build, or the history of the "
-            "image, can read them"
+            "build arguments by name, at most 16 KiB in total. Names that the build itself uses "
+            "are reserved. Do not pass secrets: readers of the build and of the image's history "
+            "can see them"
         ),
     ),
     Rule(normal=_within_size, explain=_explain),

@@ -1,4 +1,4 @@
-"""What CodeBuild says of a build, and what that means."""
+"""The next step of a build, decided from its row and from CodeBuild's report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,27 +22,27 @@ class BuildReport:
 class Start(Enum):
     """What to do with a build that has no CodeBuild id yet."""
 
-    GIVE_UP = auto()  # its time is up or it is not wanted, and nothing can be running
-    FIND = auto()  # an earlier call may have started it, and must not be repeated: look
-    REPEAT = auto()  # an earlier call may have started it, and its token lives: the same call again
-    BEGIN = auto()  # nothing was tried yet
+    GIVE_UP = auto()  # no call was made, and the build is late or cancelled: end it
+    FIND = auto()  # an earlier call may have started it and must not be repeated: search CodeBuild
+    REPEAT = auto()  # an earlier call may have started it, and its token is valid: repeat the call
+    BEGIN = auto()  # no call was made yet: make the first one
 
 
 class Progress(Enum):
     """What to do with a build that CodeBuild knows."""
 
     WAIT = auto()
-    STOP = auto()  # it runs past its deadline, or is not wanted any more
+    STOP = auto()  # it is late or cancelled, and still runs
     SUCCEED = auto()
     FAIL = auto()
     CANCEL = auto()
-    LOSE = auto()  # CodeBuild does not know it any more
+    GIVE_UP = auto()  # CodeBuild does not know the build: it fails
 
 
 def decide_start(
     *, now: int, deadline_at: int, attempt_at: int | None, cancelled: bool = False
 ) -> Start:
-    """`attempt_at` is when the current token was first used, None when no call was made."""
+    """`attempt_at` is when the current token was first used; None if no call was made."""
     over = cancelled or now > deadline_at
     if attempt_at is None:
         return Start.GIVE_UP if over else Start.BEGIN
@@ -54,13 +54,13 @@ def decide_start(
 def decide_progress(
     report: BuildReport | None, *, now: int, since: int, deadline_at: int, cancelled: bool = False
 ) -> Progress:
-    """`since` is when CodeBuild was last told to start it.
+    """`since` is the time of the last StartBuild call.
 
-    One that was cancelled ends cancelled however CodeBuild ended it: nobody wants its image.
+    A cancelled build ends cancelled, even if CodeBuild reports another end.
     """
     if report is None:
-        lost = Progress.CANCEL if cancelled else Progress.LOSE
-        return lost if now - since > UNKNOWN_GRACE else Progress.WAIT
+        unknown = Progress.CANCEL if cancelled else Progress.GIVE_UP
+        return unknown if now - since > UNKNOWN_GRACE else Progress.WAIT
     if cancelled:
         return Progress.STOP if report.status == "IN_PROGRESS" else Progress.CANCEL
     if report.status in {"FAILED", "FAULT", "TIMED_OUT"}:

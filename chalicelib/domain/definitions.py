@@ -1,4 +1,4 @@
-"""Task definitions: the next revision is the described one with another image, and nothing else."""
+"""Task definitions: the next revision differs from the described one only in one image."""
 
 import hashlib
 import json
@@ -7,8 +7,8 @@ from typing import Any
 
 from chalicelib.errors import Rejected
 
-# In DescribeTaskDefinition's answer but not among RegisterTaskDefinition's parameters. A list of
-# what to drop, not of what to keep: a parameter that AWS adds later must not be lost silently.
+# In DescribeTaskDefinition's answer but not among RegisterTaskDefinition's parameters. This lists
+# the fields to drop, not those to keep: a parameter that AWS adds later must not be lost silently.
 _READ_ONLY = frozenset(
     {
         "taskDefinitionArn",
@@ -33,9 +33,9 @@ def next_task_definition(
 ) -> dict[str, Any]:
     """RegisterTaskDefinition's parameters for `current` with `image` in `container`.
 
-    `current` and `tags` are DescribeTaskDefinition's. Values that mean "not set" are left out: ECS
-    refuses an empty list of tags. So are tags that only AWS may write (`aws:`), such as
-    CloudFormation's. Raises Rejected (container_not_found).
+    `current` and `tags` come from DescribeTaskDefinition. Empty values are left out: they mean
+    "not set", and ECS refuses an empty list of tags. Tags that only AWS may write (`aws:`), such as
+    CloudFormation's, are left out, too. Raises Rejected (container_not_found).
     """
     containers = current["containerDefinitions"]
     _require_container(current, container)
@@ -48,7 +48,7 @@ def next_task_definition(
 
 
 def fingerprint(request: Mapping[str, Any]) -> str:
-    """SHA-256 of what a register request makes run; its tags do not count."""
+    """SHA-256 of a RegisterTaskDefinition request without its tags."""
     settings = {key: value for key, value in request.items() if key != "tags"}
     canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

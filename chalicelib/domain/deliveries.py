@@ -1,4 +1,4 @@
-"""What a delivery of the webhook led to, service by service."""
+"""The result of a webhook delivery for each service."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What a delivery led to, for one service or in all: the first of these that is true."""
+    """The result of a delivery, for one service or in total. The first member that applies wins."""
 
     STARTED = "started"
     DUPLICATE = "duplicate"
@@ -15,7 +15,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a delivery meant to one service: the build it started or had started, or why none."""
+    """The result for one service: the build that this push started, or the reason for none."""
 
     service_id: int
     project_id: int
@@ -25,9 +25,10 @@ class Verdict:
 
 
 def merged(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """One verdict for each service, however often it was judged: what led furthest.
+    """One verdict for each service: the one with the first outcome in the order of `Outcome`.
 
-    Where nothing was ever started all the reasons stand, since no order of them is known.
+    It names the newest build. All reasons of that outcome are joined, because the order of the
+    verdicts is not known.
     """
     services: dict[int, list[Verdict]] = {}
     for verdict in verdicts:
@@ -36,7 +37,7 @@ def merged(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 def outcome_of(verdicts: Iterable[Verdict]) -> Outcome:
-    """What a delivery led to in all."""
+    """The outcome of a delivery in total."""
     outcomes = {verdict.outcome for verdict in verdicts}
     return next((outcome for outcome in Outcome if outcome in outcomes), Outcome.IGNORED)
 

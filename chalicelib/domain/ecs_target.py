@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from chalicelib.domain.fields import END
 
-# The ECS API reference: CreateCluster, CreateService, ContainerDefinition.
+# Source: the ECS API reference, CreateCluster, CreateService, ContainerDefinition.
 EcsName = Annotated[
     str,
     Meta(

@@ -9,8 +9,8 @@ from msgspec import Meta
 from chalicelib.domain.fields import END, Installation, Rule
 from chalicelib.domain.refs import slug
 
-_MAX_REFERENCE_LENGTH = 750  # a host, a name, a tag and a digest of their greatest lengths
-_MAX_NAME_LENGTH = 255  # docker's limit; ECR allows one character more
+_MAX_REFERENCE_LENGTH = 750  # the maximum lengths of host, name, tag and digest together
+_MAX_NAME_LENGTH = 255  # docker's limit; ECR allows 256
 _SHORT_SHA_LENGTH = 12
 
 # ECR's CreateRepository: repositoryName. The distribution specification has the same grammar.
@@ -28,13 +28,13 @@ _REFERENCE = re.compile(
     rf"(?:(?P<registry>{_HOST})/|{_NO_HOST})(?P<repository>{_NAME})"
     rf"(?::(?P<tag>{_TAG}))?(?:@(?P<digest>{_DIGEST}))?"
 )
-# 18 digits always fit the 64 bits of a number.
+# 18 digits always fit into 64 bits.
 _BUILD_TAG = re.compile(r"[A-Za-z0-9_.-]+-(?P<build_id>[1-9][0-9]{0,17})", re.ASCII)
 
 
 @dataclass(frozen=True)
 class ImageReference:
-    """An image as a caller wrote it; a part that the caller left out is empty."""
+    """An image as the caller wrote it. A missing part is empty."""
 
     registry: str
     repository: str
@@ -43,9 +43,9 @@ class ImageReference:
 
 
 def image_tag(ref: str, sha: str, build_id: int) -> str:
-    """The tag of a build: readable, unique because of its id, and always legal.
+    """The tag of a build: `<ref slug>-<12 digits of the commit>-<build id>`.
 
-    `<ref slug>-<12 digits of the commit>-<build id>`, without the commit while it is unknown.
+    The build id makes it unique. The commit is left out while it is unknown.
     """
     commit = [sha[:_SHORT_SHA_LENGTH]] if sha else []
     return "-".join([slug(ref), *commit, str(build_id)])
@@ -54,18 +54,18 @@ def image_tag(ref: str, sha: str, build_id: int) -> str:
 def build_id_of_tag(tag: str) -> int | None:
     """The number of the build that would have this tag; None if no build can have it.
 
-    The caller must compare the tag with the build's own: anybody can push a tag that ends in a
-    number.
+    The caller must compare the tag with the tag of that build: a tag that another tool pushed may
+    end in a number, too.
     """
     match = _BUILD_TAG.fullmatch(tag)
     return int(match["build_id"]) if match else None
 
 
 def image_reference(text: str) -> ImageReference:
-    """The parts of a text that fits `Image`; raises ValueError for any other text."""
+    """The parts of a text that matches `Image`; raises ValueError for any other text."""
     match = _REFERENCE.fullmatch(text)
     if match is None:
-        raise ValueError("an image is named as repository:tag or repository@sha256:digest")
+        raise ValueError("an image must be repository:tag or repository@sha256:digest")
     parts = {name: part or "" for name, part in match.groupdict().items()}
     return ImageReference(**{**parts, "registry": parts["registry"].lower()})
 
@@ -73,30 +73,30 @@ def image_reference(text: str) -> ImageReference:
 def _explain_image(value: Any) -> str:
     match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
     if match is not None and not match["tag"] and not match["digest"]:
-        return f"name a tag or digest of {match['repository']}"
+        return f"the image {match['repository']} needs a tag or a digest"
     return (
-        "an image is named as repository:tag or repository@sha256:digest, in at most "
+        "an image must be repository:tag or repository@sha256:digest, at most "
         f"{_MAX_REFERENCE_LENGTH} characters"
     )
 
 
 def _explain_platforms(_value: Any) -> str:
-    return f"platforms must be a list of 1 to 8, each once, of {', '.join(get_args(Platform))}"
+    return f"platforms must be a list of 1 to 8 different values of {', '.join(get_args(Platform))}"
 
 
-def _in_our_registry(value: str, installation: Installation) -> str:
-    """The name without the host of the installation's registry, which may stand before it."""
+def _without_registry(value: str, installation: Installation) -> str:
+    """The name without the host of the installation's registry; raises ValueError for others."""
     host, slash, name = value.partition("/")
     if slash and host.lower() == installation.registry:
         return name
     if slash and (host == "localhost" or set(host) & {".", ":"}):
-        raise ValueError(f"images are kept in {installation.registry} only: leave the registry out")
+        raise ValueError(f"images must be in {installation.registry}: leave the registry out")
     return value
 
 
 def _each_once(platforms: tuple[str, ...], _installation: Installation) -> tuple[str, ...]:
     if len(set(platforms)) != len(platforms):
-        raise ValueError("name each platform once")
+        raise ValueError("platforms must not contain a platform twice")
     return platforms
 
 
@@ -112,7 +112,7 @@ ImageRepository = Annotated[
         ),
         extra_json_schema={"format": "image-repository"},
     ),
-    Rule(code="invalid_image", normal=_in_our_registry),
+    Rule(code="invalid_image", normal=_without_registry),
 ]
 Image = Annotated[
     str,
@@ -142,7 +142,7 @@ Platforms = Annotated[
     Meta(
         min_length=1,
         max_length=8,
-        description="the platforms to build for: 1 to 8, each once",
+        description="the platforms to build for: 1 to 8 different ones",
         extra_json_schema={"uniqueItems": True},
     ),
     Rule(normal=_each_once, explain=_explain_platforms),

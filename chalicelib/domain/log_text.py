@@ -1,10 +1,10 @@
-"""Build output is hostile text: control sequences are removed and secrets are hidden.
+"""Cleaning build output, which is hostile text: remove control sequences, hide secrets.
 
-Three kinds of secrets are hidden: known ones in every encoding and however they are split, private
-keys of several lines, and texts that have the shape of a token. The time it takes is proportional
-to the length of the text.
+Three kinds of secrets are hidden: known secrets in every encoding and across line breaks, private
+keys of several lines, and text with the form of a token. The time is linear in the length of the
+text.
 
-Control sequences are those of ECMA-48, section 5; the shapes of tokens are from their makers'
+Control sequences are those of ECMA-48, section 5. The forms of tokens are from their issuers'
 documentation (AWS: "Understanding unique ID prefixes"; GitHub: "About authentication to GitHub";
 GitLab: "Token overview"; Slack: "Token types"; npm: "About access tokens"; PyPI: "API tokens";
 RFC 7519 for JSON Web Tokens, RFC 7468 for keys).
@@ -20,13 +20,13 @@ MASK = "***"
 _SEQUENCE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movement
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC and other strings: titles, hyperlinks
-    r"|\x1b[ -/]*[0-~]?"  # the rest
+    r"|\x1b[ -/]*[0-~]?"  # all other sequences
 )
-# Also what changes the direction of text, breaks lines that are none, or is half a character.
+# Control characters, direction overrides, Unicode line breaks and lone surrogates.
 _CONTROL = re.compile(
     r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-# Each begins where nothing of its own kind stands before it, so that no text is read twice.
+# Each pattern starts at a boundary, so that the time stays linear.
 _SECRET = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
     r"|\bgh[pousr]_[A-Za-z0-9]{36,}"
@@ -40,11 +40,11 @@ _SECRET = re.compile(
     r"|(?<![\w-])dckr_[a-z]{3}_[\w-]{20,}"
     r"|(?<![\w.-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
     r"|\bslw_[A-Za-z0-9_-]{43}[A-Za-z0-9]{6}"
-    r"|(?<=://)[^/\s:@]{1,100}:[^/\s@]{1,300}(?=@)"  # a URL's user and password
+    r"|(?<=://)[^/\s:@]{1,100}:[^/\s@]{1,300}(?=@)"  # user and password in a URL
     r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)",
     re.ASCII,
 )
-# What is a secret for the name before it.
+# Values that are secret because of the name before them.
 _NAMED = re.compile(
     r"(?P<name>"
     r"\b(?:proxy-)?authorization[\"']?[ \t]{0,4}[:=][ \t]{0,4}[\"']?"
@@ -59,7 +59,7 @@ _NAMED = re.compile(
 )
 _KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----")
 _KEY_ENDS = re.compile(r"-----END [A-Z ]{0,40}PRIVATE KEY-----")
-# A line of a key, as buildx may have numbered it. Of 64 hexadecimal digits each is a digest.
+# A line of a key, with or without the number that buildx puts before it.
 _KEY_LINE = re.compile(
     r"(?:#[0-9]{1,9} [0-9]{1,9}\.[0-9]{1,9} )?[ \t]{0,80}(?P<key>[A-Za-z0-9+/]+={0,2})\s*"
 )
@@ -68,22 +68,22 @@ _HEX = re.compile(r"[0-9a-fA-F]+")
 
 
 def clean_lines(lines: Iterable[str], secrets: Sequence[str]) -> list[str]:
-    """Consecutive lines without control sequences and without secrets, one for each line.
+    """Consecutive lines without control sequences and secrets, one for each given line.
 
-    `secrets` are hidden in every encoding, also where line breaks split them or where they continue
-    beyond the first or the last line.
+    `secrets` are hidden in every encoding, also if line breaks split them, and if they begin before
+    the first line or end after the last one.
     """
     shown = mask_known([_printable(line) for line in lines], secrets, MASK)
     return [_mask_shapes(line) for line in _mask_keys(shown)]
 
 
 def clean_text(text: str, secrets: Sequence[str]) -> str:
-    """A text as one line, cleaned like `clean_lines`."""
+    """The text as one line, cleaned like `clean_lines`."""
     return " ".join(clean_lines(text.splitlines(), secrets))
 
 
 def _printable(line: str) -> str:
-    # What a program overwrote with carriage returns, a terminal would not have shown either.
+    # A terminal shows only the text after the last carriage return.
     shown = line.rstrip("\r\n").rpartition("\r")[2]
     return _CONTROL.sub("", _SEQUENCE.sub("", shown))
 
@@ -93,7 +93,7 @@ def _mask_shapes(line: str) -> str:
 
 
 def _mask_keys(lines: Sequence[str]) -> list[str]:
-    """Hide the lines of private keys, of which a page may hold a part alone."""
+    """Hide the lines of private keys. A page may begin inside a key."""
     shown: list[str] = []
     inside, first = False, True
     for line in lines:
@@ -110,4 +110,5 @@ def _mask_keys(lines: Sequence[str]) -> list[str]:
 
 
 def _is_full(text: str) -> bool:
+    """Whether this is a full line of a key. 64 hexadecimal digits are a digest instead."""
     return len(text) == _FULL_LINE and not _HEX.fullmatch(text)

@@ -1,9 +1,13 @@
-"""Known secrets are found in a text in every form that tools give them, and however it is split.
+"""Finding known secrets in a text, in every form that tools print and across line breaks.
 
-A form is what can stand in the text: the secret itself, its base64 at any of the three places where
-it may begin inside of something longer (RFC 4648, both alphabets), and any of these with some or
-all characters percent-encoded (RFC 3986, or as a web form does it). It is looked for in the text
-without its line breaks, and at both of its ends in part, since the rest may be on another page.
+The forms of a secret are:
+
+- the secret itself,
+- its base64 (RFC 4648, both alphabets), at each of the three offsets inside a longer value,
+- any of these with some or all characters percent-encoded (RFC 3986, or as a web form does it).
+
+Each form is searched in the text without its line breaks. At the beginning and the end of the text
+a part of a form is enough, because the rest may be on another page.
 """
 
 import base64
@@ -12,28 +16,28 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-SHORTEST = 6  # characters of a secret: a shorter one cannot be told from other text
-# Characters of a form at an end of the text that are hidden. So many that nobody guesses them: what
-# is hidden tells whoever prints guesses that one was right.
+SHORTEST = 6  # characters of a secret: a shorter one would match ordinary text
+# Characters of a form that are hidden at the beginning or the end of the text. A build can print
+# guesses and see which ones are hidden, so a part must be too long to guess.
 PART = 16
 
-# A line break, with the number that buildx may give to the line that follows.
+# A line break, with the number that buildx may put before the next line.
 _NUMBER = r"#[0-9]{1,9} [0-9]{1,9}\.[0-9]{1,9} "
 _BREAK = rf"(?:\n(?:{_NUMBER})?|\A{_NUMBER})"
-_LEFT_OUT = re.compile(_BREAK)
-# Of an escape that the text's end cuts off, the rest is elsewhere.
-_DECODED = re.compile(
+_BREAKS = re.compile(_BREAK)
+# A line break, or a percent escape, which the end of the text may cut off.
+_BREAKS_AND_ESCAPES = re.compile(
     rf"{_BREAK}|%{_BREAK}?(?:([0-9A-Fa-f]){_BREAK}?([0-9A-Fa-f])|[0-9A-Fa-f]?{_BREAK}?\Z)"
 )
-# As much of such an escape as may be where a text begins.
+# One or two digits at the beginning of the text may belong to an escape on the page before.
 _DIGIT = rf"{_BREAK}?[0-9A-Fa-f]"
-_RESTS = tuple(re.compile(_DIGIT * size) for size in (1, 2))
+_CUT_ESCAPES = tuple(re.compile(_DIGIT * size) for size in (1, 2))
 
 
 def mask_known(lines: Sequence[str], secrets: Sequence[str], mask: str) -> list[str]:
-    """The lines with every form of every secret replaced by `mask`, in each line that has a part.
+    """Replace every form of every secret with `mask`, in each line that has a part of it.
 
-    No line may hold a line break.
+    A line must not contain a line break.
     """
     text = "\n".join(lines)
     forms = [form for secret in secrets for form in _forms(secret)]
@@ -44,7 +48,7 @@ def mask_known(lines: Sequence[str], secrets: Sequence[str], mask: str) -> list[
 
 @cache
 def _forms(secret: str) -> tuple[str, ...]:
-    """The strings to look for; in a decoded text each byte is one character."""
+    """The strings to search for. In a decoded text each byte is one character."""
     if len(secret) < SHORTEST:
         return ()
     value = secret.encode()
@@ -62,17 +66,17 @@ def _as_bytes(*texts: str) -> set[str]:
 
 
 def _base64(value: bytes, before: int) -> str:
-    """The characters that `value` alone decides when it begins `before` bytes into a group."""
+    """The base64 characters that depend only on `value`, if `before` bytes precede it."""
     text = base64.b64encode(bytes(before) + value).decode().rstrip("=")
     whole = (before + len(value)) % 3 == 0
     return text[(0, 2, 3)[before] : None if whole else -1]
 
 
 class _View:
-    """A text as it would be read: `text`, and for each of its parts where that is in the original.
+    """A text without line breaks, optionally decoded, with the position of each character.
 
-    A part begins somewhere in `text`; what follows there follows at one place of the original,
-    where its first character takes a number of characters.
+    `_parts` are (index in `text`, index in the original, width). The width is the length of the
+    part's first character in the original: 1, or more for an escape.
     """
 
     def __init__(self, original: str, pattern: re.Pattern[str], start: int = 0) -> None:
@@ -91,10 +95,10 @@ class _View:
         self.text = "".join([*pieces, original[done:]])
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Where a piece of `text`, which is not empty, begins and ends in the original."""
-        return self._place(start)[0], self._place(end - 1)[1]
+        """The start and end in the original of a piece of `text` that is not empty."""
+        return self._position(start)[0], self._position(end - 1)[1]
 
-    def _place(self, index: int) -> tuple[int, int]:
+    def _position(self, index: int) -> tuple[int, int]:
         begins, original, width = self._parts[bisect_right(self._parts, index, key=_begins) - 1]
         start = original + index - begins
         return start, start + (width if index == begins else 1)
@@ -105,19 +109,19 @@ def _begins(part: tuple[int, int, int]) -> int:
 
 
 def _views(text: str) -> list[_View]:
-    """The text as it is, decoded, and decoded without the rest of an escape that it begins with."""
-    rests = [rest for pattern in _RESTS if (rest := pattern.match(text))]
-    if "%" not in text and not rests:
-        return [_View(text, _LEFT_OUT)]
+    """The text as it is, decoded, and decoded without the digits of an escape that was cut off."""
+    cut = [digits for pattern in _CUT_ESCAPES if (digits := pattern.match(text))]
+    if "%" not in text and not cut:
+        return [_View(text, _BREAKS)]
     return [
-        _View(text, _LEFT_OUT),
-        _View(text, _DECODED),
-        *(_View(text, _DECODED, rest.end()) for rest in rests),
+        _View(text, _BREAKS),
+        _View(text, _BREAKS_AND_ESCAPES),
+        *(_View(text, _BREAKS_AND_ESCAPES, digits.end()) for digits in cut),
     ]
 
 
 def _find(form: str, text: str, views: Sequence[_View]) -> Iterator[tuple[int, int]]:
-    """Where `form` is in `text`: whole anywhere, in part at its ends."""
+    """The spans of `form` in `text`: whole anywhere, in part at the beginning and the end."""
     for view in views:
         at = view.text.find(form)
         while at >= 0:
@@ -126,16 +130,16 @@ def _find(form: str, text: str, views: Sequence[_View]) -> Iterator[tuple[int, i
         size = len(view.text)
         if PART <= size < len(form) and view.text in form:
             yield 0, len(text)
-        ahead, behind = _overlap(form, view.text), _overlap(view.text, form)
-        if ahead >= PART:
-            yield 0, view.span(0, ahead)[1]
-        if behind >= PART:
-            yield view.span(size - behind, size)[0], len(text)
+        first, last = _overlap(form, view.text), _overlap(view.text, form)
+        if first >= PART:
+            yield 0, view.span(0, first)[1]
+        if last >= PART:
+            yield view.span(size - last, size)[0], len(text)
 
 
 def _overlap(before: str, after: str) -> int:
-    """How much of the end of `before` is the beginning of `after`, in time linear in `after`."""
-    # The prefix function of Knuth, Morris and Pratt; the NUL is in neither.
+    """The length of the longest end of `before` that begins `after`, in time linear in `after`."""
+    # The prefix function of Knuth, Morris and Pratt. Neither text contains a NUL.
     joined = f"{after[: len(before)]}\0{before[-len(after) :]}"
     borders = [0] * len(joined)
     for index in range(1, len(joined)):
@@ -147,16 +151,16 @@ def _overlap(before: str, after: str) -> int:
 
 
 def _masked(text: str, spans: Sequence[tuple[int, int]], mask: str) -> str:
-    """`text` with what is in the spans replaced; line breaks, and what numbers lines, stay."""
+    """Replace the spans in `text`. Line breaks and the numbers of lines stay."""
     shown: list[str] = []
     done = 0
     for start, end in _merged(spans):
         shown.append(text[done:start])
-        place = start
-        for gap in _LEFT_OUT.finditer(text, start, end):
+        hidden = start
+        for gap in _BREAKS.finditer(text, start, end):
             shown += [mask, gap[0]]
-            place = gap.end()
-        shown.append(mask if place < end else "")
+            hidden = gap.end()
+        shown.append(mask if hidden < end else "")
         done = end
     return "".join([*shown, text[done:]])
 

@@ -1,6 +1,6 @@
 """Paths inside a repository: the build context and the Dockerfile.
 
-Only the checkout shows whether a path leaves it through a symbolic link; the buildspec checks that.
+A path may still leave the checkout through a symbolic link. The buildspec checks that.
 """
 
 from typing import Annotated
@@ -10,8 +10,8 @@ from msgspec import Meta
 from chalicelib.domain.fields import END, Rule
 
 _MAX_LENGTH = 200
-# No segment starts with a dash: docker accepts options anywhere on its command line, and `-` means
-# standard input.
+# No segment starts with a dash: docker accepts options anywhere on its command line, and reads `-`
+# as standard input.
 _SEGMENT = r"(?!-)(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"
 _PATH = rf"{_SEGMENT}(?:/{_SEGMENT})*"
 _FORM = "letters, digits and . _ - / without . or .. as a part, and no part starts with -"
@@ -34,8 +34,8 @@ ContextPath = Annotated[
         min_length=1,
         max_length=_MAX_LENGTH,
         description=(
-            "a directory inside the repository, which is the build context; . is the repository "
-            f"itself; otherwise at most {_MAX_LENGTH} {_FORM}"
+            "the build context, a directory inside the repository: . for the whole repository, or "
+            f"at most {_MAX_LENGTH} {_FORM}"
         ),
         extra_json_schema={"format": "repository-path"},
     ),

@@ -1,8 +1,8 @@
-"""Progress of jobs in percent: of work seen to be done, never falling, and 100 only at the end."""
+"""Progress of jobs in percent. It counts work that is done, never falls, and is 100 at the end."""
 
 from collections.abc import Mapping
 
-# CodeBuild's phases in their order (BuildPhaseType). BUILD is where the time goes.
+# CodeBuild's phases in order (BuildPhaseType). BUILD takes most of the time.
 _BUILD_PROGRESS: Mapping[str, int] = {
     "SUBMITTED": 2,
     "QUEUED": 5,
@@ -21,11 +21,11 @@ _DEPLOY_ALL_RUNNING = 95
 
 
 def build_progress(phase: str, previous: int) -> int:
-    """Progress of a build that has come to `phase`; a phase we do not know changes nothing."""
+    """Progress of a build in `phase`. An unknown phase is ignored."""
     return max(previous, _BUILD_PROGRESS.get(phase, previous))
 
 
 def deploy_progress(running: int, desired: int, previous: int) -> int:
-    """Progress of a rollout with `running` of its `desired` tasks up."""
+    """Progress of a rollout with `running` of `desired` tasks."""
     done = min(running, desired) / desired if desired > 0 else 1.0
     return max(previous, _DEPLOY_STARTED + int(done * (_DEPLOY_ALL_RUNNING - _DEPLOY_STARTED)))

@@ -1,8 +1,8 @@
-"""GitHub's push events: what of the payload is believed, and which push is the later one.
+"""GitHub's push events: parsing the payload, and the order of pushes.
 
-The source is GitHub's "Webhook events and payloads: push". A valid signature says who sent the
-payload, not that it makes sense: it is read strictly where a decision hangs on it. URLs in it are
-compared at most, never fetched.
+The source is GitHub's "Webhook events and payloads: push". A valid signature proves the sender, not
+that the payload is consistent. Fields that decide something are parsed strictly. URLs are only
+compared, never fetched.
 """
 
 import re
@@ -16,7 +16,7 @@ from chalicelib.domain.repositories import Repository
 from chalicelib.errors import InvalidInput
 
 _MAX_TEXT_LENGTH = 200
-_MAX_TIME = 253_402_300_800  # the year 10000, which no date can show
+_MAX_TIME = 253_402_300_800  # the year 10000: Python's dates end before it
 _DEFAULT_HOST = "github.com"
 
 _FULL_NAME = re.compile(
@@ -26,15 +26,15 @@ _PAGE = re.compile(r"https://(?P<host>[A-Za-z0-9.-]{1,253})/[!-~]{1,300}", re.AS
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
-# Control characters, direction overrides and lone surrogates: they disguise text, or break it.
-_DISGUISE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters, direction overrides and lone surrogates: they can hide or break text.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Push:
-    """One push to one ref; `repository` is a `Repository.key`, `pushed_at` in unix seconds.
+    """One push to one ref. `repository` is a `Repository.key`, `pushed_at` is in unix seconds.
 
-    `contradictory`: the payload would have another repository cloned than the one that it names.
+    `contradictory` is true if the payload's clone_url belongs to another repository.
     """
 
     repository: str
@@ -50,9 +50,9 @@ class Push:
 
 
 def parse_push(payload: object) -> Push:
-    """Read the payload of a push event, whatever else it carries.
+    """Read the payload of a push event; unknown fields are ignored.
 
-    Raises InvalidInput (invalid_payload) whose field is the dotted path to what is wrong.
+    Raises InvalidInput (invalid_payload); `field` is the dotted path of the wrong value.
     """
     if not isinstance(payload, Mapping):
         raise _refuse("the payload is not an object", "")
@@ -77,7 +77,7 @@ def parse_push(payload: object) -> Push:
 
 
 def claimed_repository(payload: object) -> str:
-    """The key of the repository that any event's payload says it is about.
+    """The key of the repository that an event's payload names, before the signature is checked.
 
     Raises InvalidInput (invalid_payload).
     """
@@ -87,7 +87,7 @@ def claimed_repository(payload: object) -> str:
 
 
 def ignored_reason(push: Push) -> str | None:
-    """Why no service could build this push; None if one could."""
+    """The reason why no service can build this push; None if services can."""
     if push.contradictory:
         return f"its clone_url is not that of {push.repository}"
     if push.branch is None:
@@ -100,20 +100,20 @@ def ignored_reason(push: Push) -> str | None:
 def later(a: tuple[int, int], b: tuple[int, int]) -> bool:
     """Whether push `a` is later than push `b`, both as (pushed_at, build id).
 
-    Pushes within one second are told apart by the order in which their builds were accepted.
+    Within one second the build that was accepted later counts as later.
     """
     return a > b
 
 
 def _parse_after(value: object) -> str:
-    # `after` is what the ref points to now; head_commit is null for some pushes that can be built.
+    # `after` is the new commit of the ref. head_commit is null for some pushes that can be built.
     if not isinstance(value, str) or not is_commit_sha(value):
         raise _refuse("this is not a commit's SHA", "after")
     return value.lower()
 
 
 def _parse_repository(repository: Mapping[str, Any]) -> str:
-    """The key of the repository; GitHub Enterprise shows its own host in html_url."""
+    """The key of the repository. GitHub Enterprise has its own host in html_url."""
     full_name = repository.get("full_name")
     named = _FULL_NAME.fullmatch(full_name) if isinstance(full_name, str) else None
     if named is None:
@@ -122,7 +122,7 @@ def _parse_repository(repository: Mapping[str, Any]) -> str:
 
 
 def _is_clone_url_of(key: str, url: object) -> bool:
-    """Whether a payload's clone_url, if it has one, says the same as the rest of it."""
+    """Whether a clone_url belongs to the repository `key`, or is missing."""
     if url is None:
         return True
     return isinstance(url, str) and url.lower().removesuffix(".git") == f"https://{key}"
@@ -139,7 +139,7 @@ def _parse_host(repository: Mapping[str, Any]) -> str:
 
 
 def _parse_pushed_at(value: object) -> int:
-    """Unix seconds; a number in push events, a time of RFC 3339 in GitHub's other payloads."""
+    """Unix seconds. Push events have a number, GitHub's other payloads an RFC 3339 time."""
     seconds = _seconds(value) if isinstance(value, str) else value
     if type(seconds) is not int or not 0 <= seconds < _MAX_TIME:
         raise _refuse("this is not a time", "repository.pushed_at")
@@ -165,9 +165,9 @@ def _object(
 
 
 def _first_line(value: object) -> str:
-    """Text for people only, so whatever is not text counts as none."""
+    """The first line of a text, safe to show; empty if the value is not a text."""
     lines = value.strip().splitlines() if isinstance(value, str) else []
-    return _DISGUISE.sub("\N{REPLACEMENT CHARACTER}", lines[0])[:_MAX_TEXT_LENGTH] if lines else ""
+    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", lines[0])[:_MAX_TEXT_LENGTH] if lines else ""
 
 
 def _refuse(detail: str, field: str) -> InvalidInput:

@@ -1,7 +1,7 @@
-"""Git refs and commits: refs of requests, refs of pushes, and the part of an image tag they give.
+"""Git refs and commits: refs in requests, refs in pushes, and their part in an image tag.
 
-A ref in a request must match an allow-list. A pushed ref may have any name that git allows, `$(id)`
-included: such a name is compared, shown and slugged, and never run.
+A ref in a request must match an allow-list. A pushed ref may have any name that git allows, for
+example `$(id)`. Such a name is compared, shown and used in a slug, but never in a shell.
 """
 
 import re
@@ -20,7 +20,7 @@ _MAX_SLUG_LENGTH = 60
 _BRANCHES = "refs/heads/"
 
 _SHA = r"[0-9a-fA-F]{40}"
-# git and Slipway would take these legal names for something else. GitHub has no such branches.
+# Legal names that git or Slipway would read as something else. GitHub has no such branches.
 _NOT_MISLEADING = rf"(?!HEAD$)(?!@$)(?!{_SHA}$)"
 # git-check-ref-format(1), for one part of a ref and for the whole.
 _PART = r"(?!\.)[^\x00-\x20\x7f~^:?*\[\\/\ud800-\udfff]+(?<!\.lock)"
@@ -34,12 +34,12 @@ _NOT_IN_SLUG = re.compile(r"[^a-z0-9._-]+", re.ASCII)
 
 
 def is_commit_sha(value: str) -> bool:
-    """Whether git would take this for a full SHA-1 rather than for a name."""
+    """Whether git reads this as a full SHA-1 and not as a name."""
     return _COMMIT.fullmatch(value) is not None
 
 
 def branch_of(full_ref: str) -> str | None:
-    """The branch that a full ref names; None for tags and everything else."""
+    """The branch of a full ref; None for tags and all other refs."""
     return full_ref.removeprefix(_BRANCHES) if full_ref.startswith(_BRANCHES) else None
 
 
@@ -58,7 +58,7 @@ def parse_pushed_ref(value: object, field: str = "ref") -> str:
 
 
 def slug(ref: str) -> str:
-    """The part of an image tag that shows people which ref it came from; never empty."""
+    """The part of an image tag that shows the ref; never empty."""
     text = _NOT_IN_SLUG.sub("-", ref.lower()).lstrip(".-")[:_MAX_SLUG_LENGTH].rstrip(".-")
     return text or "ref"
 
@@ -75,7 +75,7 @@ def _short_branch(value: str, _installation: Installation) -> str:
 GitRef = Annotated[
     str,
     Meta(
-        # Of full refs only branches: `refs/pull/1/head` would build a stranger's code.
+        # The only full refs are branches: `refs/pull/1/head` would build a stranger's code.
         pattern=(
             rf"^(?:(?!{NULL_SHA}$){_SHA}"
             rf"|(?:{_BRANCHES})?(?!refs/){_NOT_MISLEADING}{_REQUESTED}){END}"

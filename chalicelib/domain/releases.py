@@ -1,10 +1,10 @@
-"""The ledger of releases: where a rollback of each goes."""
+"""The target of a rollback of each release."""
 
 from typing import Protocol
 
 
 class Release(Protocol):
-    """What the rules need to know of a deployment."""
+    """The attributes of a deployment that the rule reads."""
 
     @property
     def number(self) -> int: ...
@@ -19,11 +19,12 @@ class Release(Protocol):
 def rollback_target(
     release: Release, *, replaced: Release | None, restored: Release | None
 ) -> int | None:
-    """Where a rollback of `release` goes once it has succeeded; None where there is nothing before.
+    """The number of the release that a rollback of `release` restores; None if there is none.
 
-    `replaced` is what ran until now. `restored` is what a rollback brought back: it inherits that
-    one's target, so that a second rollback walks further back instead of toggling. What is equal
-    in image and definition is no step back.
+    `replaced` is the release that ran before. If `release` is a rollback, `restored` is the release
+    that it restored, and the target is that of `restored`: a second rollback goes further back
+    and does not toggle. A replaced release with the same fingerprint (image and definition) is
+    skipped.
     """
     if restored is not None:
         return restored.rollback_to

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from chalicelib.domain.fields import END, Installation, Rule
 
-# GitHub refuses a name that ends in .git, so one `.git` is the suffix and two are an error.
+# GitHub refuses a name that ends in .git. So one `.git` is the suffix, and two are an error.
 _NAME = r"(?!\.{1,2}(?:\.git)?$)[A-Za-z0-9_.-]+?(?<!\.[gG][iI][tT])"
 _HOST, _OWNER = r"[A-Za-z0-9.-]+", r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _URL = re.compile(rf"https://({_HOST})/({_OWNER})/({_NAME})(?:\.git)?", re.ASCII)
@@ -34,10 +34,10 @@ class Repository:
 
 
 def repository_of(url: str) -> Repository:
-    """The repository of a URL that fits `GitUrl`; raises ValueError for any other."""
+    """The repository of a URL that matches `GitUrl`; raises ValueError for any other text."""
     match = _URL.fullmatch(url)
     if match is None:
-        raise ValueError("a repository is named as https://github.com/owner/name.git")
+        raise ValueError("a repository URL must be https://<host>/<owner>/<name>.git")
     host, owner, name = match.groups()
     return Repository(host.lower(), owner, name)
 
@@ -46,17 +46,15 @@ def _of_allowed_host(url: str, installation: Installation) -> str:
     repository = repository_of(url)
     if repository.host not in installation.git_hosts:
         allowed = ", ".join(sorted(installation.git_hosts))
-        raise ValueError(
-            f"repositories of {repository.host} cannot be built here; allowed hosts: {allowed}"
-        )
+        raise ValueError(f"builds may not fetch from {repository.host}; allowed hosts: {allowed}")
     return repository.url
 
 
 GitUrl = Annotated[
     str,
     Meta(
-        # The allowed characters leave no other scheme, user, port, query, fragment, escape or dot
-        # segment that git or another parser could read differently.
+        # The allowed characters exclude other schemes, users, ports, queries, fragments, escapes
+        # and dot segments, which git or another parser could read differently.
         pattern=rf"^https://{_HOST}/{_OWNER}/{_NAME}(?:\.git)?{END}",
         max_length=300,
         description=(

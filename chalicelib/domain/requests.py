@@ -1,4 +1,4 @@
-"""Requests to AWS as data: built here, sent by `chalicelib.aws`, compared whole in tests."""
+"""Requests to AWS as data. `chalicelib.aws` sends them; tests compare them as a whole."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from chalicelib.domain.service_settings import BuildSettings
 
 
 class BuildToStart(Protocol):
-    """The parts of a build that its StartBuild request is made from."""
+    """The attributes of a build that its StartBuild request needs."""
 
     @property
     def job_id(self) -> str: ...
@@ -42,11 +42,11 @@ class BuildToStart(Protocol):
 def start_build_request(build: BuildToStart, *, project: str) -> dict[str, Any]:
     """StartBuild's parameters for an attempt of a build, in the CodeBuild project `project`.
 
-    All settings reach the buildspec as environment variables. All are plain text, except for the
+    The buildspec gets all settings as environment variables. All are plain text, except for the
     project's git credential: CodeBuild replaces its ARN with the secret (API reference:
     EnvironmentVariable).
 
-    Equal builds give equal requests, byte for byte: CodeBuild refuses a repeated token with other
+    Equal builds give the same request, byte for byte: CodeBuild refuses a repeated token with other
     parameters. CodeBuild appends its own build id to the name of the log stream.
     """
     settings = build.settings
@@ -88,9 +88,9 @@ def update_service_request(
 ) -> dict[str, Any]:
     """UpdateService's parameters that make `task_definition` the PRIMARY of the target.
 
-    The request repeats the described configuration whole, because a part of it would reset the
-    rest, and switches the circuit breaker on. It never sets forceNewDeployment: a repeated call
-    must change nothing.
+    The request repeats the whole described configuration: ECS resets parts that are left out. It
+    switches the circuit breaker on. It never sets forceNewDeployment: a repeated call must have no
+    effect.
     """
     breaker = deployment_configuration.get("deploymentCircuitBreaker", {})
     return {

@@ -1,4 +1,4 @@
-"""What ECS says of a service, and what is to be done so that it runs what it should."""
+"""The next step of a service, decided from the rollout that ECS reports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from chalicelib.domain.timing import WORKER_LIFE
 
 @dataclass(frozen=True)
 class Rollout:
-    """An ECS service: its PRIMARY deployment, and what it remembers of other rollouts.
+    """An ECS service: its PRIMARY deployment, and the ends of other rollouts.
 
-    `failed` maps a task definition to why its rollout failed. `moving` names definitions whose
-    rollout has not ended though they are not PRIMARY: ECS is about to say which way it went.
+    `failed` maps a task definition to the reason why its rollout failed. `moving` are definitions
+    that are not PRIMARY and have a rollout that has not ended: ECS has not reported its end yet.
     """
 
     task_definition: str
@@ -29,18 +29,18 @@ class Rollout:
 class Step(Enum):
     """The next thing to do for a service."""
 
-    BEGIN = auto()  # the active deployment needs its own task definition
-    UPDATE = auto()  # tell ECS to run the wanted definition
+    BEGIN = auto()  # register a task definition for the active deployment
+    UPDATE = auto()  # call UpdateService with the wanted definition
     SUCCEED = auto()
     FAIL = auto()
     WAIT = auto()
-    DRIFT = auto()  # ECS runs a definition that Slipway did not register
-    SHOW = auto()  # the current release does not become healthy, and a retry would not help
-    REST = auto()
+    SHOW_DRIFT = auto()  # ECS runs a definition that Slipway did not register
+    SHOW_FAILURE = auto()  # the current release is not healthy, and a retry would not help
+    WATCH = auto()  # ECS runs the wanted definition: look again later
 
 
 def decide_active(*, wanted: str | None, rollout: Rollout, now: int, deadline_at: int) -> Step:
-    """The step for the active deployment; `wanted` is its task definition once it has one.
+    """The step for the active deployment; `wanted` is its task definition, None before it begins.
 
     Never retry a failed rollout. Retry a displaced one.
     """
@@ -48,7 +48,7 @@ def decide_active(*, wanted: str | None, rollout: Rollout, now: int, deadline_at
     if wanted in rollout.failed or (runs and rollout.state == "FAILED"):
         return Step.FAIL
     if runs and rollout.state == "COMPLETED":
-        return Step.SUCCEED  # healthy is healthy, though it may be seen after the deadline
+        return Step.SUCCEED  # also after the deadline: the rollout is healthy
     if now > deadline_at:
         return Step.FAIL
     if wanted is None:
@@ -57,21 +57,21 @@ def decide_active(*, wanted: str | None, rollout: Rollout, now: int, deadline_at
 
 
 def decide_idle(
-    *, wanted: str | None, rollout: Rollout, ours: bool, now: int, called_at: int | None
+    *, wanted: str | None, rollout: Rollout, by_slipway: bool, now: int, called_at: int | None
 ) -> Step:
     """The step for a service without an active deployment.
 
-    `wanted` is the definition of the current release; `ours` says whether Slipway registered the
-    one that runs. A late call of a paused worker is undone. A choice of somebody else is shown, and
-    so is a release that ECS cannot run any more.
+    `wanted` is the definition that ECS should run. `by_slipway` is true if Slipway registered the
+    one that runs: then a late call of a paused worker is undone. A definition of another party is
+    shown and not undone. A release that ECS cannot run any more is shown, too.
     """
     settled = called_at is None or now - called_at > WORKER_LIFE
     if wanted is None or rollout.task_definition == wanted:
         if rollout.state == "FAILED" and wanted is not None:
-            return Step.SHOW if settled else Step.WAIT
-        return Step.REST if settled and rollout.state != "IN_PROGRESS" else Step.WAIT
-    if not ours:
-        return Step.DRIFT if settled else Step.WAIT
+            return Step.SHOW_FAILURE if settled else Step.WAIT
+        return Step.WATCH if settled and rollout.state != "IN_PROGRESS" else Step.WAIT
+    if not by_slipway:
+        return Step.SHOW_DRIFT if settled else Step.WAIT
     if wanted in rollout.failed:
-        return Step.SHOW if settled else Step.WAIT
+        return Step.SHOW_FAILURE if settled else Step.WAIT
     return Step.WAIT if wanted in rollout.moving else Step.UPDATE

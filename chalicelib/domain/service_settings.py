@@ -1,7 +1,7 @@
 """The settings of a service and of its builds.
 
-Each setting is one field here. Request bodies, stored rows, answers, the OpenAPI document and the
-differences in the audit trail are made from these structs.
+Each setting is one field. Request bodies, stored rows, responses, the OpenAPI document and the
+differences in the audit trail are derived from these structs.
 """
 
 from typing import Annotated
@@ -37,13 +37,15 @@ DeployMinutes = Annotated[
     int, Meta(ge=1, le=480, description=f"{_MINUTES} that a rollout may take until it is healthy")
 ]
 Submodules = Annotated[
-    bool, Meta(description="whether builds fetch submodules, from the repository's own host")
+    bool, Meta(description="whether builds fetch submodules; only from the repository's own host")
 ]
-AutoDeploy = Annotated[bool, Meta(description="whether the image of each push is deployed")]
+AutoDeploy = Annotated[
+    bool, Meta(description="whether the image of each push is deployed automatically")
+]
 
 
 class BuildOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The build settings that each request for a build may choose."""
+    """The build settings that a request for a build may replace."""
 
     context_path: ContextPath = "."
     dockerfile: RepositoryPath = "Dockerfile"
@@ -52,7 +54,7 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class BuildSettings(BuildOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that an image is built with, except for the commit. Each build keeps a copy."""
+    """All settings of a build except for the commit. Each build keeps a copy."""
 
     git_url: GitUrl
     submodules: Submodules = False
@@ -60,12 +62,12 @@ class BuildSettings(BuildOptions, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def repository(self) -> str:
-        """The name that pushes are matched by, such as `github.com/acme/app`."""
+        """The repository's key, such as `github.com/acme/app`. Pushes are matched by it."""
         return repository_of(self.git_url).key
 
 
 class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A service to be created. The three names of its ECS target come together or not at all."""
+    """A service to create. The three names of its ECS target must be given together."""
 
     name: ServiceName
     branch: Branch = "main"
@@ -80,13 +82,13 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def build(self) -> BuildSettings:
-        """The part that each build copies."""
+        """The settings that each build copies."""
         names = BuildSettings.__struct_fields__
         return BuildSettings(**{name: getattr(self, name) for name in names})
 
     @property
     def target(self) -> EcsTarget | None:
-        """Where releases run; None for a service that is only built."""
+        """The ECS target of releases; None for a service that is only built."""
         if self.ecs_cluster is None or self.ecs_service is None or self.container is None:
             return None
         return EcsTarget(

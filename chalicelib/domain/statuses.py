@@ -1,4 +1,4 @@
-"""Statuses, which may follow which, and how a job's status is read off its subject's."""
+"""Statuses of builds, deployments and jobs, and the allowed transitions."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,29 +6,29 @@ from typing import Any
 
 
 class BuildStatus(StrEnum):
-    """The life of a build."""
+    """The status of a build."""
 
-    QUEUED = "queued"  # accepted; CodeBuild has not taken it yet
+    QUEUED = "queued"  # accepted; CodeBuild has not accepted it yet
     BUILDING = "building"  # CodeBuild runs it
-    SUCCESS = "success"  # pushed; its digest is known
+    SUCCESS = "success"  # the image is pushed and its digest is known
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
 class DeploymentStatus(StrEnum):
-    """The life of a deployment."""
+    """The status of a deployment."""
 
-    QUEUED = "queued"  # holds or awaits its service's slot
-    DEPLOYING = "deploying"  # has its own task definition, which ECS is told to run
+    QUEUED = "queued"  # waiting, or active without a task definition
+    DEPLOYING = "deploying"  # active; its task definition is being rolled out
     SUCCESS = "success"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    SUPERSEDED = "superseded"  # a newer request came before it began
-    ROLLED_BACK = "rolled_back"  # left by a rollback
+    SUPERSEDED = "superseded"  # a newer request replaced it while it was waiting
+    ROLLED_BACK = "rolled_back"  # a rollback ended or replaced it
 
 
 class JobStatus(StrEnum):
-    """What a job shows: the same words for builds and deployments."""
+    """The status of a job: the same words for builds and deployments."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -67,7 +67,7 @@ DEPLOYMENT_TRANSITIONS: Mapping[DeploymentStatus, frozenset[DeploymentStatus]] =
             DeploymentStatus.ROLLED_BACK,
         }
     ),
-    # The one exception to "what has ended stays as it ended": a rollback marks what it left.
+    # The only change after the end: a rollback marks the release that it left.
     DeploymentStatus.SUCCESS: frozenset({DeploymentStatus.ROLLED_BACK}),
     DeploymentStatus.FAILED: frozenset(),
     DeploymentStatus.CANCELLED: frozenset(),
@@ -75,7 +75,7 @@ DEPLOYMENT_TRANSITIONS: Mapping[DeploymentStatus, frozenset[DeploymentStatus]] =
     DeploymentStatus.ROLLED_BACK: frozenset(),
 }
 
-# By type of job, as it stands in a job's id.
+# By type of job, as in the job id.
 TRANSITIONS: Mapping[str, Mapping[Any, frozenset[Any]]] = {
     "build": BUILD_TRANSITIONS,
     "deploy": DEPLOYMENT_TRANSITIONS,
@@ -95,21 +95,21 @@ _JOB_STATUS: Mapping[str, JobStatus] = {
 
 
 def may_follow(before: str, after: str, *, kind: str) -> bool:
-    """Whether a row of `kind` ("build" or "deploy") may go from one status to the other."""
+    """Whether a row of `kind` ("build" or "deploy") may change from one status to the other."""
     status = _STATUSES[kind]
     return status(after) in TRANSITIONS[kind][status(before)]
 
 
 def has_ended(status: str) -> bool:
-    """Whether nothing more will be done for a row of this status."""
+    """Whether this status of a build or deployment is final."""
     return _JOB_STATUS[status] not in {JobStatus.QUEUED, JobStatus.RUNNING}
 
 
 def job_status(status: str, progress: int) -> JobStatus:
-    """The job's word for a build's or a deployment's status.
+    """The job status for the status of a build or deployment.
 
-    A release that a rollback left had done its work (100); a rollout that a rollback cut short
-    had not.
+    A deployment that a rollback left is a success if it had been healthy (progress 100). If the
+    rollback interrupted its rollout, it is cancelled.
     """
     if status == DeploymentStatus.ROLLED_BACK and progress == 100:
         return JobStatus.SUCCESS
@@ -117,5 +117,5 @@ def job_status(status: str, progress: int) -> JobStatus:
 
 
 def job_id(kind: str, number: int) -> str:
-    """`build-123` or `deploy-45`: derived, so a subject cannot get two jobs."""
+    """`build-123` or `deploy-45`. It is derived, so one build or deployment has one job id."""
     return f"{kind}-{number}"

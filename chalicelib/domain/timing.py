@@ -1,18 +1,18 @@
-"""Times that the rules count with, in seconds."""
+"""Durations that the rules use, in seconds."""
 
-# Two looks at work that goes well; also the schedule's period.
+# Between two steps of open work. The schedule runs with the same period.
 PERIOD = 60
-# Between two looks at what nobody can mend but its owner.
+# Between two steps of a service with a problem that only its owner can repair.
 SLOW = 600
-# Between two looks at a service at rest, should no event say that somebody else changed it.
+# Between two steps of an idle service, in case the event of a change from outside is lost.
 WATCH = 3600
-# No worker lives longer: every function's time-out is below this. Until it has passed since the
-# last claim, a call may still be in the air.
+# The longest life of a worker: every function's time-out is below this. Until then a call that was
+# recorded in `called_at` may still be in flight.
 WORKER_LIFE = 31
-# CodeBuild's idempotencyToken lives five minutes (StartBuild in its API reference). Repeating a
-# call is safe while the token outlives the worker that repeats it.
+# CodeBuild's idempotencyToken is valid for five minutes (StartBuild in its API reference). A call
+# may be repeated while the token is valid longer than the worker lives.
 TOKEN_LIFE = 240
-# BatchGetBuilds may not know a build in its first moments.
+# BatchGetBuilds may not know a new build yet.
 UNKNOWN_GRACE = 120
-# How long past its deadline work is kept while AWS does not answer at all.
+# Work stays open so long after its deadline while AWS does not answer.
 SILENCE = 600

@@ -1,5 +1,7 @@
-"""Tokens as texts: `slw_`, 43 characters that carry 256 random bits, and 6 that check them, so that
-a mistyped token costs no read. Nobody guesses 256 bits, so their SHA-256 needs no salt.
+"""API tokens as texts: `slw_`, 43 characters with 256 random bits, and a checksum of 6 characters.
+
+The checksum finds a mistyped token without a read from the database. 256 random bits cannot be
+guessed, so the SHA-256 needs no salt.
 """
 
 import hashlib
@@ -15,7 +17,7 @@ _TOKEN = re.compile(r"slw_[A-Za-z0-9_-]{43}[A-Za-z0-9]{6}", re.ASCII)
 
 
 class Role(StrEnum):
-    """What a token may do; each may also do what those before it may."""
+    """The role of a token. Each role includes the rights of those before it."""
 
     VIEWER = "viewer"  # reads
     DEPLOYER = "deployer"  # builds, deploys, rolls back, cancels
@@ -23,19 +25,19 @@ class Role(StrEnum):
 
 
 def new_token() -> str:
-    """A token that nobody knows yet."""
+    """A new random token."""
     body = _PREFIX + secrets.token_urlsafe(32)
     return body + _checksum(body)
 
 
 def is_token(text: str) -> bool:
-    """Whether `text` is a whole token, checksum included; not whether anybody accepts it."""
+    """Whether `text` has the form of a token and the right checksum."""
     body, checksum = text[:-_CHECKSUM_LENGTH], text[-_CHECKSUM_LENGTH:]
     return _TOKEN.fullmatch(text) is not None and _checksum(body) == checksum
 
 
 def digest(token: str) -> str:
-    """All of a token that is ever kept."""
+    """The SHA-256 of a token. Only this is stored."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

@@ -1,8 +1,8 @@
-"""Webhook secrets: how they are written down, where else they may be kept, what they have signed.
+"""Webhook secrets: their text, references to them, and signatures.
 
-Text that holds one secret may hold two while it is being replaced, with white space between them.
-A reference, `ssm:<parameter>` or `secretsmanager:<secret>`, stands for text that is kept there. The
-names' grammars are those of PutParameter and CreateSecret in AWS's API references.
+A text contains one secret, or two with white space between them while the secret is replaced. A
+reference, `ssm:<parameter>` or `secretsmanager:<secret>`, names such a text in AWS.
+The grammars of the names are from PutParameter and CreateSecret in AWS's API references.
 """
 
 import hashlib
@@ -17,14 +17,15 @@ from msgspec import Meta
 from chalicelib.domain.fields import END, Installation, Rule
 
 _MAX_LENGTH = 500
-_PLACE = r"[a-z0-9-]{1,30}:[0-9]{12}"
+_REGION_AND_ACCOUNT = r"[a-z0-9-]{1,30}:[0-9]{12}"
 _PARAMETER = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*"
 _REFERENCE = re.compile(
-    rf"ssm:(?:/?{_PARAMETER}|arn:aws[a-z-]*:ssm:{_PLACE}:parameter/{_PARAMETER})"
-    rf"|secretsmanager:(?:arn:aws[a-z-]*:secretsmanager:{_PLACE}:secret:)?[A-Za-z0-9/_+=.@-]+",
+    rf"ssm:(?:/?{_PARAMETER}|arn:aws[a-z-]*:ssm:{_REGION_AND_ACCOUNT}:parameter/{_PARAMETER})"
+    rf"|secretsmanager:(?:arn:aws[a-z-]*:secretsmanager:{_REGION_AND_ACCOUNT}:secret:)?"
+    r"[A-Za-z0-9/_+=.@-]+",
     re.ASCII,
 )
-# The place of a service's own secret: no ARN, and no part that begins with a dot.
+# The reference to a service's own secret: no ARN, and no part that begins with a dot.
 _OWN = (
     r"ssm:/[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+"
     r"|secretsmanager:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_+=@-][A-Za-z0-9_+=.@-]*)+"
@@ -36,68 +37,65 @@ _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True)
 class Signers:
-    """Whose secrets have signed a delivery: the installation's, or services' own by reference."""
+    """The secrets that signed a delivery: the installation's, or services' own, as references."""
 
     installation: bool = False
     own: frozenset[str] = frozenset()
 
     def may_start(self, own: str | None) -> bool:
-        """Whether the delivery starts builds of a service with this secret of its own, or none."""
+        """Whether the delivery may start builds of a service; `own` is its own secret, or None."""
         return self.installation if own is None else own in self.own
 
 
 def is_reference(text: str) -> bool:
-    """Whether `text` says where a secret is kept, and is not one."""
+    """Whether `text` is a reference to a secret, and not a secret."""
     return _REFERENCE.fullmatch(text) is not None
 
 
 def parse_secrets(text: str) -> tuple[str, ...]:
-    """The secrets in `text`: two where it has exactly two words, otherwise itself.
+    """The secrets in `text`: two if it has exactly two words, otherwise the whole text.
 
-    What was meant as an address, or as a JSON object, must not become a secret that others can
-    guess. Raises ValueError, which does not repeat the text.
+    Raises ValueError for an empty text. Also for a reference, well formed or not, and for a JSON
+    object: others could guess such a secret. The error does not repeat the text.
     """
     words = text.split()
     if not words:
         raise ValueError("must hold a secret")
     if any(_ADDRESS.match(word) for word in words):
-        raise ValueError("must hold the secret as plain text, not JSON, and not where it is")
+        raise ValueError("must hold the secret as plain text, not as JSON and not as a reference")
     return tuple(words) if len(words) == 2 else (text.strip(),)
 
 
 def is_signature(text: str) -> bool:
-    """Whether `text` could be an X-Hub-Signature-256 at all."""
+    """Whether `text` has the form of an X-Hub-Signature-256 header."""
     return _SIGNATURE.fullmatch(text) is not None
 
 
 def is_signed(body: bytes, signature: str, secrets: Iterable[str]) -> bool:
-    """Whether one of `secrets` has signed the bytes of `body`; compared in constant time."""
-    # Bytes, because compare_digest raises on text that is not ASCII.
+    """Whether one of `secrets` signed `body`; compared in constant time."""
+    # Compare bytes: compare_digest raises for text that is not ASCII.
     sent = signature.encode(errors="replace")
     return any(hmac.compare_digest(sent, _sign(body, secret)) for secret in secrets)
 
 
 def _sign(body: bytes, secret: str) -> bytes:
-    key = secret.encode(errors="surrogateescape")  # the bytes that the environment held
+    key = secret.encode(errors="surrogateescape")  # the bytes of the environment variable
     return b"sha256=" + hmac.new(key, body, hashlib.sha256).hexdigest().encode()
 
 
 def _below_prefix(value: str, installation: Installation) -> str:
-    """The API may read secrets below the prefix only; some of those belong to others."""
+    """Only secrets below the prefix are allowed, but not the builds' or the installation's."""
     prefix = installation.table_prefix
     name = value.partition(":")[2].removeprefix("/")
     if not name.startswith(f"{prefix}/"):
         raise ValueError(
-            f"name where the secret is kept, ssm:/{prefix}/… or secretsmanager:{prefix}/…, and not "
-            "the secret"
+            f"webhook_secret must be a reference, ssm:/{prefix}/… or secretsmanager:{prefix}/…, "
+            "not the secret itself"
         )
     if name.startswith(f"{prefix}/git/"):
-        raise ValueError(f"secrets below {prefix}/git/ are for builds")
+        raise ValueError(f"secrets below {prefix}/git/ are only for builds")
     if name == f"{prefix}/webhook":
-        raise ValueError(
-            "this is the secret of the whole installation; leave it out for a service that has "
-            "no secret of its own"
-        )
+        raise ValueError("this is the installation's own secret; to use it, omit webhook_secret")
     return value
 
 
@@ -107,8 +105,8 @@ OwnSecretReference = Annotated[
         pattern=rf"^(?:{_OWN}){END}",
         max_length=_MAX_LENGTH,
         description=(
-            "the place of a webhook secret of the service's own, ssm:/slipway/… or "
-            "secretsmanager:slipway/…, and not the secret; only deliveries signed with it start "
+            "a reference to the service's own webhook secret, ssm:/slipway/… or "
+            "secretsmanager:slipway/…, not the secret itself. Only deliveries signed with it start "
             "builds of the service. The name begins with the installation's TABLE_PREFIX"
         ),
         extra_json_schema={"format": "secret-reference"},

@@ -1,4 +1,4 @@
-"""What moves builds and deployments: commands record what is asked for, reconcilers do the work.
+"""Builds and deployments: commands record requests, reconcilers do the work.
 
 The life of a push, with the functions that it passes through:
 
@@ -6,11 +6,11 @@ The life of a push, with the functions that it passes through:
    that signed it, and `domain.pushes.parse_push` reads the push.
 2. `commands.pushes.receive_push` finds the services that follow the branch. One transaction creates
    a queued build for each of them (`new_builds.new_build`, `new_builds.accept_build`), the receipt
-   that makes the push known, and the trace of the delivery. `aws.queue.wake` names each build.
+   of the push, and the trace of the delivery. `aws.queue.wake` sends a wake-up for each build.
 3. `triggers.wakeups.on_wakeup` gets that message, or `triggers.schedule.on_schedule` finds the
    build in the due index. Both call `reconcilers.loop.reconcile`.
 4. `reconcilers.builds.reconcile_build` decides with `domain.builds.decide_start` and calls
-   StartBuild with `domain.requests.start_build_request`. The row keeps `called_at` before the call.
+   StartBuild with `domain.requests.start_build_request`. The row gets `called_at` before the call.
 5. CodeBuild's events and the schedule call it again. `domain.builds.decide_progress` reads
    CodeBuild's report. At success the digest comes from ECR.
 6. `auto_deploy.why_not_deployed` decides whether the image is deployed. One transaction ends the
@@ -22,6 +22,6 @@ The life of a push, with the functions that it passes through:
    deployment, makes it `current`, and makes the waiting one active.
 
 Without an active deployment `domain.rollouts.decide_idle` keeps ECS at the current release, or
-shows the drift. Every step may be repeated by any worker at any time: a write is on condition of
-the version that was read, and a lost one raises `Stale`.
+shows the drift. Any worker may repeat any step at any time: each write is on condition of the
+version that was read. If the row has changed since, the write raises `Stale`.
 """

@@ -9,7 +9,7 @@ def why_not_deployed(service: Service, build: Build) -> str | None:
     if service.deleted_at is not None:
         return "the service was deleted"
     if build.trigger != "push":
-        return "builds asked for by hand are deployed by hand"
+        return "builds requested manually are deployed manually"
     if not service.settings.auto_deploy:
         return "auto_deploy is off"
     if service.auto_deploy_paused:
@@ -19,7 +19,7 @@ def why_not_deployed(service: Service, build: Build) -> str | None:
     if service.settings.branch != build.git_ref:
         return f"the service follows {service.settings.branch} now"
     if build.number in (service.overruled or ()):
-        return "an image was deployed by hand after this push"
+        return "an image was deployed manually after this push"
     newest = (service.last_pushed_at, service.last_pushed_build)
     if not later((build.pushed_at or 0, build.number), newest):
         return f"build {service.last_pushed_build} of a later push was deployed already"

@@ -18,7 +18,7 @@ from chalicelib.store.writes import Write, create
 
 @dataclass(frozen=True)
 class Commit:
-    """The commit to build: its ref, its SHA once known, and the push it comes from, if any."""
+    """The commit to build: its ref, its SHA if known, and the push that it comes from, if any."""
 
     ref: str
     sha: str = ""

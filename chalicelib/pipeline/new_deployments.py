@@ -18,7 +18,7 @@ from chalicelib.store.writes import Write, change, create
 
 @dataclass(frozen=True)
 class ReleaseImage:
-    """The exact image of a release, and the build and commit it comes from where known."""
+    """The exact image of a release, and its build and commit if known."""
 
     repository: str
     digest: str
@@ -65,7 +65,7 @@ def new_deployment(
 def enqueue(service: Service, deployment: Deployment) -> list[Write]:
     """Make a deployment active, or waiting while another one is active.
 
-    A deployment that waits already ends `superseded`.
+    A deployment that is waiting ends as `superseded`.
     """
     position = "active" if service.active is None else "waiting"
     return [

@@ -14,7 +14,10 @@ _T = TypeVar("_T")
 
 
 def retry_on_conflict(step: Callable[[], _T], *, tries: int = TRIES) -> _T:
-    """Run `step`, which reads before it writes, until no write is stale; raises Unavailable."""
+    """Run `step` again while it raises Stale; raises Unavailable after `tries`.
+
+    `step` must read the rows that it writes.
+    """
     for _ in range(tries):
         try:
             return step()
@@ -24,13 +27,13 @@ def retry_on_conflict(step: Callable[[], _T], *, tries: int = TRIES) -> _T:
 
 
 def retry_with_fresh_service(service: Service, step: Callable[[Service], _T]) -> _T:
-    """Run `step(service)`; after a stale write, run it with the service as it is then."""
+    """Run `step(service)`; after a stale write, read the service again first."""
     unused = [service]
-    return retry_on_conflict(lambda: step(unused.pop() if unused else living_service(service.id)))
+    return retry_on_conflict(lambda: step(unused.pop() if unused else existing_service(service.id)))
 
 
-def living_service(number: int) -> Service:
-    """The service as it is now; raises NotFound when it is missing or deleted."""
+def existing_service(number: int) -> Service:
+    """The service, by a consistent read; raises NotFound if it is missing or deleted."""
     service = get_service(number)
     if service.deleted_at is not None:
         raise NotFound(f"there is no service {number}")

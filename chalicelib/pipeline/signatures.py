@@ -1,4 +1,4 @@
-"""Whose secret has signed a delivery: the installation's, or a service's own."""
+"""Verifying deliveries: the installation's secret or a service's own must have signed them."""
 
 from collections.abc import Iterator
 
@@ -18,31 +18,31 @@ from chalicelib.store.claims import followers
 def verify(body: bytes, signature: str, *, repository: str | None) -> Signers:
     """Find the secrets that have signed `body`.
 
-    `repository` is what the unverified body names; its services' own secrets are tried only if the
-    installation's secret does not fit. Without any secret every delivery is refused, so that an
-    installation does not build for strangers because a variable was forgotten.
+    `repository` is the name in the unverified body. The own secrets of its services are tried only
+    if the installation's secret did not sign the body. Without any secret every delivery is
+    refused: a forgotten variable must not let strangers start builds.
 
-    Raises Unauthorized (bad_signature, webhook_secret_not_configured), and Unavailable where no
-    secret fits but one could not be read.
+    Raises Unauthorized (bad_signature, webhook_secret_not_configured), and Unavailable if no secret
+    matches but one could not be read.
     """
-    unread: list[Unavailable] = []
+    unreadable: list[Unavailable] = []
 
-    def fits(secret: str) -> bool:
+    def has_signed(secret: str) -> bool:
         try:
             return any(is_signed(body, signature, known) for known in _readings(secret))
         except Unavailable as error:
-            unread.append(error)
+            unreadable.append(error)
             return False
 
     installation = settings().webhook_secret
     if is_signature(signature):
-        if installation and fits(installation):
+        if installation and has_signed(installation):
             return Signers(installation=True)
-        own = frozenset(filter(fits, _own_secrets(repository)))
+        own = frozenset(filter(has_signed, _own_secrets(repository)))
         if own:
             return Signers(own=own)
-    if unread:
-        raise unread[0]
+    if unreadable:
+        raise unreadable[0]
     if not installation:
         raise Unauthorized(
             "no webhook secret is configured, and no service's own secret fits",
@@ -52,7 +52,7 @@ def verify(body: bytes, signature: str, *, repository: str | None) -> Signers:
 
 
 def _readings(secret: str) -> Iterator[tuple[str, ...]]:
-    """The secrets behind a setting: as they were last read, then as they are now."""
+    """The secrets of a setting. For a reference: first the cached ones, then newly read ones."""
     if is_reference(secret):
         yield secrets.read(secret)
         yield secrets.read(secret, max_age=secrets.READ_AGAIN_SECONDS)
@@ -61,7 +61,7 @@ def _readings(secret: str) -> Iterator[tuple[str, ...]]:
 
 
 def _own_secrets(repository: str | None) -> list[str]:
-    """References to the own secrets of the services that follow a repository, each once."""
+    """The references to the own secrets of a repository's followers, each once."""
     if repository is None:
         return []
     _, services = followers(repository)

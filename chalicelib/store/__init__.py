@@ -1,1 +1,1 @@
-"""The only importer of pynamodb: tables, reads, and moves that are committed together."""
+"""DynamoDB: tables, reads, and writes that are committed together. Only this imports pynamodb."""

@@ -1,4 +1,4 @@
-"""Strings that one row owns, counters, and the followers of a repository."""
+"""Claims (unique strings, each owned by one row), counters, and the followers of a repository."""
 
 from dataclasses import asdict, dataclass
 
@@ -12,7 +12,7 @@ from chalicelib.store.writes import Write, change, create, remove
 
 @dataclass(frozen=True)
 class Follower:
-    """A service that follows a repository: its branch, and where its own webhook secret is kept."""
+    """A service that follows a repository; `webhook_secret` is the reference to its own secret."""
 
     project_id: int
     branch: str
@@ -20,7 +20,7 @@ class Follower:
 
 
 def next_number(counter: str, amount: int = 1) -> int:
-    """The first of `amount` new numbers; a lost answer leaves a gap and never a double number."""
+    """The first of `amount` new numbers. A lost answer skips numbers; no number is used twice."""
     budget.check()
     claim = Claim(f"counter:{counter}")
     try:
@@ -31,18 +31,18 @@ def next_number(counter: str, amount: int = 1) -> int:
 
 
 def claim(name: str, owner: str) -> Write:
-    """Own `name`; the commit fails when another row owns it."""
+    """Claim `name` for `owner`; the commit fails if another row owns it."""
     return create(Claim(name, owner=owner))
 
 
 def release(names: set[str]) -> list[Write]:
-    """Free names that are no longer needed."""
+    """Release claims that are no longer needed; missing ones are ignored."""
     rows = [find(Claim, name) for name in sorted(names)]
     return [remove(row) for row in rows if row is not None]
 
 
 def owner_of(name: str) -> str | None:
-    """The owner of `name` now."""
+    """The present owner of `name`; None if it is not claimed."""
     row = find(Claim, name)
     return row.owner if row else None
 
@@ -55,7 +55,7 @@ def followers(repository: str) -> tuple[Claim | None, dict[int, Follower]]:
 
 
 def set_followers(row: Claim | None, repository: str, services: dict[int, Follower]) -> Write:
-    """Store the followers of `repository`, provided that the row is as it was read."""
+    """Store the followers of `repository`, on condition of the row that was read."""
     stored = {str(number): asdict(each) for number, each in services.items()}
     if row is None:
         return create(Claim(f"repository:{repository}", followers=stored))

@@ -1,7 +1,7 @@
 """The timer: which rows to reconcile, and when.
 
-Both indexes are sparse and hold open work only. They may lag, so the row itself is read before
-anything is decided.
+Both indexes are sparse: they contain only open work. They may lag, so each decision reads the row
+itself.
 """
 
 from collections.abc import Iterator
@@ -14,17 +14,17 @@ from chalicelib.store.reads import reading
 
 
 def schedule_at(at: int) -> dict[str, Any]:
-    """The values that have a build or a service reconciled at a time."""
+    """The attributes of a build or service that is to be reconciled at a time."""
     return {"due": DUE, "due_at": at}
 
 
 def unschedule() -> dict[str, Any]:
-    """The values that take a row off the timer: it has nothing to do until a new request."""
+    """The attributes of a row that has no step to take until a new request."""
     return {"due": None, "due_at": None, "attention": None}
 
 
 def due_row_ids(now: int) -> Iterator[str]:
-    """The row ids ("build-123", "service-7") that are due, the longest overdue first."""
+    """The ids of due rows ("build-123", "service-7"), the longest overdue first."""
     with reading():
         builds = Job.due_index.query(DUE, Job.due_at <= now, page_size=50)
         services = Service.due_index.query(DUE, Service.due_at <= now, page_size=50)
@@ -37,7 +37,7 @@ def due_row_ids(now: int) -> Iterator[str]:
 
 
 def oldest_queued_build() -> str | None:
-    """The job id of the build that waits longest, as far as one page of the index shows."""
+    """The job id of the oldest queued build on the first page of the index, if any."""
     with reading():
         found = Job.due_index.query(DUE, limit=100, page_size=100)
         queued = (job for job in found if job.status == BuildStatus.QUEUED)

@@ -1,4 +1,4 @@
-"""The audit trail: a row for each change, written in the transaction that makes the change."""
+"""The audit trail: a row for each change, written in the transaction of the change."""
 
 import secrets
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from chalicelib.store.writes import Write, create
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a request came from: the number of its token, and the address of its sender."""
+    """The origin of a request: the number of its token, and the sender's IP address."""
 
     token_id: int | None = None
     address: str | None = None
@@ -28,7 +28,7 @@ _origin: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B0
 
 @contextmanager
 def asked_from(origin: Origin) -> Iterator[None]:
-    """Give audit entries that are made inside the block this origin."""
+    """Set the origin of the audit entries that the block makes."""
     before = _origin.set(origin)
     try:
         yield
@@ -46,7 +46,7 @@ def record(
     service_id: int | None = None,
     **details: Any,
 ) -> Write:
-    """An audit entry about `subject` ("service-7", "build-12"); `details` must hold no secret."""
+    """An audit entry on `subject` ("service-7", "build-12"). `details` must not contain secrets."""
     origin = _origin.get()
     sequence = clock.microseconds()
     return create(
@@ -73,7 +73,7 @@ def list_history(
     limit: int,
     before: int | None,
 ) -> Page[History]:
-    """A page of the audit trail of a service, of a project with its services, or of everything."""
+    """A page of the audit trail of a service, of a project with its services, or of all."""
     index: Index[History] = History.all_index
     key: int | str = "y"
     if service_id is not None:

@@ -1,7 +1,6 @@
-"""Idempotency keys: a request that names one is done once, however often it is sent.
+"""Idempotency keys: a request with a key is processed once, even if it is sent again.
 
-The key's outcome is written in the transaction that does the work, so neither exists without the
-other.
+The transaction that does the work also writes the key's outcome.
 """
 
 import hashlib
@@ -11,14 +10,14 @@ from chalicelib import clock
 from chalicelib.errors import Conflict
 from chalicelib.store.models import Receipt
 from chalicelib.store.reads import find
-from chalicelib.store.receipts import is_over
+from chalicelib.store.receipts import has_expired
 from chalicelib.store.writes import Write, change, create
 
 KEEP_KEYS = timedelta(hours=24)
 
 
 class IdempotencyKey:
-    """A `key` that the owner of a token sent with a request ("POST /v1/projects") and a body."""
+    """The `key` of a request ("POST /v1/projects") with a body, sent with the token `token`."""
 
     def __init__(self, *, token: int, request: str, key: str, body: bytes) -> None:
         used = f"{token} {request} {key}"
@@ -27,28 +26,28 @@ class IdempotencyKey:
         self._expired: Receipt | None = None
 
     def find(self) -> int | None:
-        """The number of what an earlier request with this key made; None for a new key.
+        """The number of the resource that an earlier request created; None for a new key.
 
-        Raises Conflict (idempotency_key_reused) where the key came with another body.
+        Raises Conflict (idempotency_key_reused) if the earlier request had another body.
         """
         receipt = find(Receipt, self._id)
         if receipt is None:
             return None
-        if is_over(receipt):
+        if has_expired(receipt):
             self._expired = receipt
             return None
         if receipt.outcome["body"] != self._body:
             raise Conflict(
-                "this key came with another body before; send a new key with a new request",
+                "this key was used with another body; use a new key for a new request",
                 code="idempotency_key_reused",
                 field="Idempotency-Key",
             )
         return int(receipt.outcome["made"])
 
     def record(self, made: int) -> Write:
-        """Store the number of what the request made.
+        """Store the number of the resource that the request created.
 
-        Of two requests with one key at the same time, the second commit fails.
+        If two requests use one key at the same time, the second commit fails.
         """
         outcome = {"body": self._body, "made": made}
         until = datetime.fromtimestamp(clock.now(), UTC) + KEEP_KEYS
@@ -59,5 +58,5 @@ class IdempotencyKey:
 
 
 def record_key(key: IdempotencyKey | None, made: int) -> tuple[Write, ...]:
-    """The write for a request that sent a key; none for a request without one."""
+    """The write for a request with a key; none for a request without one."""
     return () if key is None else (key.record(made),)

@@ -1,4 +1,4 @@
-"""Builds and deployments: reading them, and the writes that change their status."""
+"""Builds and deployments: reads, and the writes that change their status."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -22,22 +22,22 @@ _J = TypeVar("_J", bound=Job)
 
 
 def get_build(number: int) -> Build:
-    """The build of this number; raises NotFound."""
+    """The build with this number; raises NotFound."""
     return get(Build, job_id("build", number), missing=f"there is no build {number}")
 
 
 def find_build(number: int) -> Build | None:
-    """The build of this number, or None."""
+    """The build with this number, or None."""
     return find(Build, job_id("build", number))
 
 
 def get_deployment(number: int) -> Deployment:
-    """The deployment of this number; raises NotFound."""
+    """The deployment with this number; raises NotFound."""
     return get(Deployment, job_id("deploy", number), missing=f"there is no deployment {number}")
 
 
 def find_deployments(*numbers: int | None) -> dict[int | None, Deployment]:
-    """The deployments of these numbers as they are now, in one read; None is ignored."""
+    """The deployments with these numbers, in one consistent read; None is ignored."""
     job_ids = [job_id("deploy", number) for number in numbers if number is not None]
     return {row.number: row for row in find_all(Deployment, job_ids).values()}
 
@@ -52,7 +52,7 @@ def list_jobs(kind: str, service_id: int, *, limit: int, before: int | None) -> 
 def list_all_jobs(
     *, project_id: int | None, service_id: int | None, limit: int, before: int | None
 ) -> Page[Job]:
-    """A page of the jobs of a service, a project, or all, whatever their type, newest first."""
+    """A page of the jobs of a service, of a project, or of all, of both types, newest first."""
     if service_id is not None:
         kinds = (list_jobs(kind, service_id, limit=limit, before=before) for kind in TRANSITIONS)
         return _merged(list(kinds), limit)
@@ -73,9 +73,9 @@ def _opened(job: Job) -> int:
 
 
 def opened(kind: str, number: int, at: int) -> int:
-    """The place of a job among all jobs: by second, then by number; no two have the same.
+    """A unique number that sorts jobs by their second, then by their number.
 
-    Below 2**53 until the year 2255, so that no reader of JSON rounds it.
+    It is below 2**53 until the year 2255, so that JSON parsers do not round it.
     """
     return at * 1_000_000 + number % 100_000 * 10 + list(TRANSITIONS).index(kind)
 
@@ -88,8 +88,8 @@ def service_key(service_id: int, kind: str) -> str:
 def transition(job: _J, status: BuildStatus | DeploymentStatus, **values: Any) -> Write:
     """Change a job's status, and set attributes with it.
 
-    Raises Stale where the transition table does not allow it: the row was read before another
-    worker changed it.
+    Raises Stale if the transition table does not allow the change: another worker has changed the
+    row since it was read.
     """
     kind = "build" if isinstance(job, Build) else "deploy"
     if not may_follow(job.status, status, kind=kind):
@@ -100,7 +100,7 @@ def transition(job: _J, status: BuildStatus | DeploymentStatus, **values: Any) -
 def finish(
     job: _J, status: BuildStatus | DeploymentStatus, *, at: int, error: str = "", **values: Any
 ) -> Write:
-    """End a job: its last status, the time, and no more timer. A job that succeeds has no error."""
+    """End a job: set its last status and the time, and unschedule it. A success has no error."""
     if status in {BuildStatus.SUCCESS, DeploymentStatus.SUCCESS}:
         values |= {"progress": 100, "error": None}
     elif error:

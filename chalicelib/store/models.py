@@ -1,8 +1,8 @@
 """The tables: their rows, keys and indexes.
 
-Rows are changed by committing writes (`store.writes`), each on condition of the version that was
-read. Indexes may lag, so they only list rows and say which ones to read; no decision is taken from
-them. Times are whole seconds since 1970.
+Rows change only by committed writes (`store.writes`), each on condition of the version that was
+read. Indexes may lag: they list rows and find due ones, but each decision reads the row itself.
+Times are whole seconds since 1970.
 """
 
 from collections.abc import Mapping
@@ -29,12 +29,12 @@ from pynamodb.models import Model
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.settings import settings
 
-# Short time-outs and few tries: GitHub waits ten seconds for an answer.
+# Short time-outs and few retries: GitHub waits ten seconds for an answer.
 CONNECT_TIMEOUT = 1
 READ_TIMEOUT = 1
-MAX_RETRIES = 1  # PynamoDB reads no retry_configuration from a model, only this
+MAX_RETRIES = 1  # PynamoDB does not read retry_configuration from a model, only this
 
-# The only value of `due`: an index needs a partition, and a row without the attribute is not in it.
+# The only value of `due`, the partition of the due indexes. Rows without it are not in the index.
 DUE = "y"
 
 _S = TypeVar("_S", bound=msgspec.Struct)
@@ -56,8 +56,8 @@ class IntegerAttribute(Attribute[int]):
 class StructAttribute(Attribute[_S]):
     """A struct, stored whole as one DynamoDB map.
 
-    Reading checks no grammar, so a stricter rule of a later version does not make old rows
-    unreadable. Fields that this version does not know are ignored.
+    Reading does not validate, so old rows stay readable after a rule becomes stricter. Unknown
+    fields are ignored.
     """
 
     attr_type = MAP
@@ -109,7 +109,7 @@ def _index_meta(name: str, projection: Any) -> Any:
 
 
 class Project(Model):
-    """A group of services; the unit that access is restricted to."""
+    """A group of services. Tokens can be restricted to a project."""
 
     Meta = _meta("projects")
 
@@ -130,7 +130,7 @@ class Project(Model):
 
 
 class Service(Model):
-    """The thing that is deployed: its settings and the state of its releases.
+    """A service: its settings and the state of its releases.
 
     `active` is the deployment that owns the service now, `waiting` the next one, `current` the
     release that runs when no deployment is active. All three are numbers of deployments.
@@ -163,14 +163,14 @@ class Service(Model):
     # The newest push that was deployed automatically: repository.pushed_at, then build number.
     last_pushed_at = IntegerAttribute(default=0)
     last_pushed_build = IntegerAttribute(default=0)
-    # Builds that were open when an image was deployed by hand.
+    # Builds that were open at the last manual deployment: they are not deployed automatically.
     overruled = NumberSetAttribute(null=True)
     open_builds = NumberSetAttribute(null=True)
     active = IntegerAttribute(null=True)
     waiting = IntegerAttribute(null=True)
     current = IntegerAttribute(null=True)
-    # The task definition to go back to when no release of Slipway is current or the owner of the
-    # ECS service chose another one.
+    # The task definition to restore after a failed deployment if it is not the current release:
+    # there is no current release yet, or the ECS service's owner chose another definition.
     baseline = UnicodeAttribute(null=True)
     drift = UnicodeAttribute(null=True)
     due = UnicodeAttribute(null=True)
@@ -184,7 +184,7 @@ class Service(Model):
 
 
 class Job(Model):
-    """What builds and deployments share: one row, one status."""
+    """The common attributes of builds and deployments."""
 
     Meta = _meta("jobs")
 
@@ -196,14 +196,14 @@ class Job(Model):
         opened = IntegerAttribute(range_key=True)
 
     class All(GlobalSecondaryIndex["Job"]):
-        """Every job, newest first, whatever its type."""
+        """Every job of both types, newest first."""
 
         Meta = _index_meta("all", AllProjection())
         listed = UnicodeAttribute(hash_key=True)
         opened = IntegerAttribute(range_key=True)
 
     class ByProject(GlobalSecondaryIndex["Job"]):
-        """Every job of a project, newest first, whatever its type."""
+        """Every job of a project, of both types, newest first."""
 
         Meta = _index_meta("project", AllProjection())
         project_id = IntegerAttribute(hash_key=True)
@@ -252,7 +252,7 @@ class Job(Model):
 
 
 class Build(Job, discriminator="build"):
-    """One commit becoming one image. It copies its settings: the service may change meanwhile."""
+    """A build of one image from one commit. It has its own copy of the service's settings."""
 
     settings = StructAttribute(BuildSettings)
     git_ref = UnicodeAttribute()
@@ -261,11 +261,11 @@ class Build(Job, discriminator="build"):
     log_path = UnicodeAttribute(null=True)
     commit_message = UnicodeAttribute(null=True)
     author = UnicodeAttribute(null=True)
-    # Only for builds that a push started: GitHub's time of the push, and the delivery's id.
+    # Only for builds of pushes: GitHub's time of the push, and the delivery's id.
     pushed_at = IntegerAttribute(null=True)
     delivery = UnicodeAttribute(null=True)
     codebuild_id = UnicodeAttribute(null=True)
-    # The project's credential when the attempt began: a repeated call must be the same request.
+    # A copy of the project's credential: a repeated StartBuild call must be the same request.
     git_credential = UnicodeAttribute(null=True)
     attempt = IntegerAttribute(default=0)
     attempt_at = IntegerAttribute(null=True)
@@ -274,7 +274,7 @@ class Build(Job, discriminator="build"):
 
 
 class Deployment(Job, discriminator="deploy"):
-    """One entry of a service's release ledger; only its status changes after the fact."""
+    """A deployment of one image. After its end only its status can change."""
 
     image = UnicodeAttribute()
     reason = UnicodeAttribute(null=True)
@@ -291,7 +291,7 @@ class Deployment(Job, discriminator="deploy"):
 
 
 class Claim(Model):
-    """A string that one row owns, or a counter, or the followers of a repository."""
+    """A unique string owned by one row, or a counter, or the followers of a repository."""
 
     Meta = _meta("claims")
 
@@ -330,12 +330,12 @@ class Token(Model):
 
 
 class Receipt(Model):
-    """A delivery, a push or an idempotency key and its outcome, kept until `expires_at`."""
+    """The outcome of a delivery, a push or an idempotency key, kept until `expires_at`."""
 
     Meta = _meta("receipts")
 
     class Deliveries(GlobalSecondaryIndex["Receipt"]):
-        """Deliveries of webhooks as each audience sees them, the latest first."""
+        """Deliveries as each audience sees them, the latest first."""
 
         Meta = _index_meta("deliveries", AllProjection())
         listed = UnicodeAttribute(hash_key=True)
@@ -354,12 +354,12 @@ class Receipt(Model):
 
 
 class History(Model):
-    """An audit entry: written in the transaction that makes the change."""
+    """An audit entry, written in the transaction of the change."""
 
     Meta = _meta("history")
 
     class All(GlobalSecondaryIndex["History"]):
-        """Everything, newest first."""
+        """All entries, newest first."""
 
         Meta = _index_meta("all", AllProjection())
         listed = UnicodeAttribute(hash_key=True)

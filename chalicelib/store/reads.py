@@ -1,4 +1,4 @@
-"""Reading rows: consistent by key, one page at a time by index, and failures in our own words."""
+"""Reads: consistent by key, in pages by index. DynamoDB's failures become Slipway's errors."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,36 +13,36 @@ from pynamodb.models import Model
 from chalicelib import budget
 from chalicelib.errors import NotFound, Unavailable
 
-_FOR_GOOD = {"AccessDeniedException", "ResourceNotFoundException", "ValidationException"}
+_PERMANENT = {"AccessDeniedException", "ResourceNotFoundException", "ValidationException"}
 
 _M = TypeVar("_M", bound=Model)
 
 
 @dataclass(frozen=True)
 class Page(Generic[_M]):
-    """Rows newest first; `before` asks for the next page (None: this was the last)."""
+    """Rows, newest first. `before` is the parameter of the next page, None on the last one."""
 
     rows: list[_M]
     before: int | None
 
 
 def failure(error: PynamoDBException) -> Exception:
-    """What to raise for a call that DynamoDB did not do.
+    """The error to raise for a failed call: Unavailable if a retry may help.
 
-    Unavailable, where asking again may help. What it will never do (a wrong request, no
-    permission, no table) is a fault of ours or of the installation, and stays what it is.
+    A permanent failure (wrong request, no permission, no table) is a fault of Slipway or of the
+    installation. It is returned unchanged.
     """
-    # Not PynamoDB's `cause_response_code`, which breaks on a time-out: its `response` is None.
+    # PynamoDB's `cause_response_code` fails for a time-out, which has `response` None.
     response = getattr(error.cause, "response", None) or {}
     code = response.get("Error", {}).get("Code", "no answer")
-    if code in _FOR_GOOD:
+    if code in _PERMANENT:
         return error
     return Unavailable(f"the database did not answer ({code})")
 
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Turn PynamoDB's failures inside the block into Unavailable."""
+    """Turn PynamoDB's failures inside the block into the errors of `failure`."""
     budget.check()
     try:
         yield
@@ -53,7 +53,7 @@ def reading() -> Iterator[None]:
 
 
 def get(model: type[_M], key: int | str, *, missing: str) -> _M:
-    """The row as it is now (a consistent read); raises NotFound saying `missing`."""
+    """The row, by a consistent read; raises NotFound with the text `missing`."""
     found = find(model, key)
     if found is None:
         raise NotFound(missing)
@@ -61,7 +61,7 @@ def get(model: type[_M], key: int | str, *, missing: str) -> _M:
 
 
 def find(model: type[_M], key: int | str) -> _M | None:
-    """The row as it is now, or None."""
+    """The row, by a consistent read, or None."""
     with reading():
         try:
             return model.get(key, consistent_read=True)
@@ -70,7 +70,7 @@ def find(model: type[_M], key: int | str) -> _M | None:
 
 
 def find_all(model: type[_M], keys: Iterable[int | str]) -> dict[int | str, _M]:
-    """The rows of these keys as they are now, by key; one call for up to a hundred."""
+    """The rows with these keys, by key, in consistent reads of up to a hundred rows."""
     wanted = set(keys)
     if not wanted:
         return {}

@@ -1,9 +1,9 @@
-"""Receipts: what arrived and what came of it, until it expires.
+"""Receipts of deliveries: each delivery has one row for each audience that may see it.
 
-What a delivery of the webhook led to is written once for each audience that may see it, with what
-is theirs to see, so that nobody's list or record tells of others. It decides nothing: the id of a
-delivery is not signed, and GitHub gives one id to what it delivers to several webhooks. What a push
-has started is known by a receipt of its own.
+An audience is the whole installation, a project or a service. Its row contains only the verdicts
+that it may see, so no list or record shows other services. No decision depends on these rows: the
+id of a delivery is not signed, and GitHub uses one id for several webhooks. The builds that a push
+has started are in another receipt, that of the push.
 """
 
 import json
@@ -21,14 +21,14 @@ from chalicelib.store.models import Receipt
 from chalicelib.store.reads import Page, find, page
 from chalicelib.store.writes import Write
 
-# GitHub redelivers for three days; longer than that and to spare.
+# Much longer than the three days in which GitHub allows redeliveries.
 KEEP_DELIVERIES = timedelta(days=30)
-# A row has room for 400 KB: for so many verdicts, and as many as may follow a repository.
+# This many verdicts fit into a DynamoDB row (400 KB), and a repository has at most 100 followers.
 MAX_VERDICTS = 200
 
 
 def audience(*, project_id: int | None = None, service_id: int | None = None) -> str:
-    """Who sees a service, a project, or everything."""
+    """The id of the audience that sees a service, a project, or all."""
     if service_id is not None:
         return f"service-{service_id}"
     return "all" if project_id is None else f"project-{project_id}"
@@ -37,20 +37,22 @@ def audience(*, project_id: int | None = None, service_id: int | None = None) ->
 def note_delivery(
     delivery: str, facts: Mapping[str, Any], verdicts: Collection[Verdict], *, replace: bool
 ) -> list[Write]:
-    """Write what a delivery led to, for all, then projects, then services; builds first.
+    """The writes that record a delivery: for all, then projects, then services, builds first.
 
-    Each time counts, and adds its verdicts, on the one condition that there is room for them. The
-    `facts` are the newest if they are to `replace` what was there, and otherwise the first; to a
-    service those of whoever may start it.
+    Each write counts the delivery and adds verdicts, on condition that the row has room for them.
+    With `replace` the `facts` replace those of an earlier delivery with the same id; otherwise the
+    earlier ones stay. A service's row always takes the new facts.
     """
     at, now = clock.microseconds(), clock.now()
 
-    def note(who: str, seen: Iterable[Verdict], facts: Mapping[str, Any], *, newest: bool) -> Write:
-        added = {json.dumps(asdict(each), ensure_ascii=False) for each in seen}
+    def note(
+        audience_id: str, verdicts: Iterable[Verdict], facts: Mapping[str, Any], *, newest: bool
+    ) -> Write:
+        added = {json.dumps(asdict(each), ensure_ascii=False) for each in verdicts}
         return Write(
-            Receipt(_row_id(who, delivery)),
+            Receipt(_row_id(audience_id, delivery)),
             actions=(
-                Receipt.listed.set(who),
+                Receipt.listed.set(audience_id),
                 Receipt.received.set(at),
                 Receipt.created_at.set(Receipt.created_at | now),
                 Receipt.expires_at.set(datetime.fromtimestamp(now, UTC) + KEEP_DELIVERIES),
@@ -62,49 +64,55 @@ def note_delivery(
             versioned=False,
         )
 
-    whole = {"delivery": delivery, **facts}
-    part = {**whole, "reason": ""}
+    all_facts = {"delivery": delivery, **facts}
+    facts_without_reason = {**all_facts, "reason": ""}
     services: dict[str, list[Verdict]] = {}
     projects: dict[str, list[Verdict]] = {}
     for verdict in sorted(verdicts, key=lambda verdict: verdict.build_id is None):
         services[audience(service_id=verdict.service_id)] = [verdict]
         projects.setdefault(audience(project_id=verdict.project_id), []).append(verdict)
     return [
-        note(audience(), verdicts, whole, newest=replace),
-        *(note(who, theirs, part, newest=replace) for who, theirs in projects.items()),
-        *(note(who, theirs, part, newest=True) for who, theirs in services.items()),
+        note(audience(), verdicts, all_facts, newest=replace),
+        *(
+            note(audience_id, visible, facts_without_reason, newest=replace)
+            for audience_id, visible in projects.items()
+        ),
+        *(
+            note(audience_id, visible, facts_without_reason, newest=True)
+            for audience_id, visible in services.items()
+        ),
     ]
 
 
 def verdicts_of(row: Receipt) -> list[Verdict]:
-    """What a delivery meant to each of the services that the row's audience sees."""
-    said = (json.loads(verdict) for verdict in row.verdicts or ())
-    return merged(Verdict(**{**each, "outcome": Outcome(each["outcome"])}) for each in said)
+    """The verdict of a delivery for each service that the row's audience sees."""
+    stored = (json.loads(verdict) for verdict in row.verdicts or ())
+    return merged(Verdict(**{**each, "outcome": Outcome(each["outcome"])}) for each in stored)
 
 
-def get_delivery(who: str, delivery: str) -> Receipt:
+def get_delivery(audience_id: str, delivery: str) -> Receipt:
     """The row of a delivery as an audience sees it; raises NotFound."""
-    row = find(Receipt, _row_id(who, delivery))
-    if row is None or is_over(row):
+    row = find(Receipt, _row_id(audience_id, delivery))
+    if row is None or has_expired(row):
         raise no_delivery()
     return row
 
 
 def no_delivery() -> NotFound:
-    """What to raise for a delivery that is not there."""
+    """The error for a missing or hidden delivery."""
     return NotFound("there is no such delivery, or it came more than 30 days ago")
 
 
-def list_deliveries(who: str, *, limit: int, before: int | None) -> Page[Receipt]:
-    """A page of the deliveries that an audience sees, the one received last first."""
-    found = page(Receipt.delivery_index, who, Receipt.received, limit=limit, before=before)
-    return Page([row for row in found.rows if not is_over(row)], found.before)
+def list_deliveries(audience_id: str, *, limit: int, before: int | None) -> Page[Receipt]:
+    """A page of the deliveries that an audience sees, the last received first."""
+    found = page(Receipt.delivery_index, audience_id, Receipt.received, limit=limit, before=before)
+    return Page([row for row in found.rows if not has_expired(row)], found.before)
 
 
-def is_over(receipt: Receipt) -> bool:
-    """Whether a receipt has expired: DynamoDB deletes such rows up to two days late."""
+def has_expired(receipt: Receipt) -> bool:
+    """Whether a receipt has expired. DynamoDB deletes expired rows up to two days late."""
     return bool(receipt.expires_at.timestamp() <= clock.now())
 
 
-def _row_id(who: str, delivery: str) -> str:
-    return f"delivery:{who}:{delivery}"
+def _row_id(audience_id: str, delivery: str) -> str:
+    return f"delivery:{audience_id}:{delivery}"

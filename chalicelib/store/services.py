@@ -1,4 +1,4 @@
-"""Services: reading them, and the writes that change what they are busy with."""
+"""Services: reads, and the writes that change their active deployment and open builds."""
 
 from chalicelib.store.due import schedule_at
 from chalicelib.store.models import Build, Deployment, Service
@@ -7,19 +7,19 @@ from chalicelib.store.writes import Write, add, change, discard
 
 
 def get_service(number: int) -> Service:
-    """The service of this number; raises NotFound."""
+    """The service with this number; raises NotFound."""
     return get(Service, number, missing=f"there is no service {number}")
 
 
 def find_service(number: int) -> Service | None:
-    """The service of this number, or None."""
+    """The service with this number, or None."""
     return find(Service, number)
 
 
 def activate_waiting(service: Service, waiting: Deployment | None, *, at: int) -> list[Write]:
-    """The active deployment has ended: the waiting one, if any, becomes active.
+    """Make the waiting deployment, if any, active after the end of the active one.
 
-    Its deadline starts now: the time that it waited does not count.
+    Its deadline counts from now, without the time that it has waited.
     """
     if waiting is None:
         return [change(service, active=None, **schedule_at(at))]
@@ -31,7 +31,7 @@ def activate_waiting(service: Service, waiting: Deployment | None, *, at: int) -
 
 
 def open_build(service: Service, number: int) -> Write:
-    """Add a new build to the open ones, provided that the service was not deleted meanwhile."""
+    """Add a new build to the open ones, on condition that the service is not deleted."""
     return Write(
         service,
         {"open_builds": add(number)},
@@ -41,5 +41,5 @@ def open_build(service: Service, number: int) -> Write:
 
 
 def close_build(service: Service, build: Build) -> Write:
-    """Take an ended build out of the open ones."""
+    """Remove an ended build from the open ones."""
     return change(service, open_builds=discard(build.number))

@@ -1,4 +1,4 @@
-"""Making the tables where no CloudFormation does it: tests and the embedded cloud."""
+"""Creating the tables without CloudFormation, for tests and the embedded cloud."""
 
 from chalicelib.store.models import MODELS
 

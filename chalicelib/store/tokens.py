@@ -1,4 +1,4 @@
-"""Tokens: rows that know a secret by its SHA-256, and by a number that may be shown."""
+"""Token rows. The key is the SHA-256 of the secret; the number may be shown."""
 
 import logging
 from typing import NamedTuple
@@ -16,12 +16,12 @@ from chalicelib.store.writes import ConditionFailed, commit, create, remove
 
 logger = logging.getLogger("slipway")
 
-# How exactly `last_used_at` is kept: a token costs one write an hour, not one a request.
+# The precision of `last_used_at` in seconds: one write an hour, not one a request.
 USED_EVERY = 3600
 
 
 class NewToken(NamedTuple):
-    """A token's row, and its secret, which is kept nowhere."""
+    """A token's row, and its secret, which is not stored."""
 
     row: Token
     secret: str
@@ -37,13 +37,13 @@ def create_token(
     expires_at: int | None = None,
     token: str | None = None,
 ) -> NewToken:
-    """Accept `token`, or a new one, from now on.
+    """Create the row of a new token, or of `token` if it is given.
 
-    Raises InvalidInput for a given token that is not one, checksum included.
+    Raises InvalidInput if `token` has the wrong form or checksum.
     """
     secret = token or new_token()
     if not is_token(secret):
-        raise InvalidInput("not a token: slw_, 43 random characters and their checksum")
+        raise InvalidInput("a token must be slw_, 43 random characters and their checksum")
     now = clock.now()
     row = Token(
         digest(secret),
@@ -73,7 +73,7 @@ def create_token(
 
 
 def get_token(number: int) -> Token:
-    """The token of this number as it is now; raises NotFound."""
+    """The token with this number, by a consistent read; raises NotFound."""
     key = owner_of(_subject(number))
     row = find(Token, key) if key else None
     if row is None:
@@ -87,7 +87,7 @@ def list_tokens(*, limit: int, before: int | None) -> Page[Token]:
 
 
 def revoke_token(row: Token, *, actor: str) -> None:
-    """Refuse a token from the next request on; raises NotFound where somebody was faster."""
+    """Delete a token, so that the next request with it fails; raises NotFound if it is gone."""
     subject = _subject(row.number)
     number = find(Claim, subject)
     if number is None:
@@ -100,16 +100,16 @@ def revoke_token(row: Token, *, actor: str) -> None:
         name=row.name,
     )
     try:
-        # Being used changes the row; that it is there is what its claim says.
+        # Any version of the row: each use changes it. The claim proves that the token exists.
         commit(remove(row, versioned=False), remove(number), trail)
     except ConditionFailed as lost:
         raise _missing(row.number) from lost
 
 
 def note_use(row: Token) -> None:
-    """Write when a token was used last, unless that is known well enough.
+    """Store when a token was last used, at most once an hour.
 
-    Nothing depends on it: where it cannot be written, the request goes on.
+    A failure is only logged: the request must not fail because of it.
     """
     now = clock.now()
     if now - (row.last_used_at or 0) < USED_EVERY:
@@ -122,7 +122,7 @@ def note_use(row: Token) -> None:
             add_version_condition=False,
         )
     except (PynamoDBException, Unavailable) as error:
-        logger.warning("the use of token %s was not noted: %s", row.number, error)
+        logger.warning("the use of token %s was not recorded: %s", row.number, error)
 
 
 def _subject(number: int) -> str:

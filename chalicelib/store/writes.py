@@ -1,8 +1,8 @@
 """Writes are values; `commit` merges those on one row and applies all of them, or none.
 
-A write says what changes on a row that was read. A commit is one TransactWriteItems, on condition
-of the version of each row. botocore repeats it under one ClientRequestToken, so a lost answer does
-not apply it twice. After a commit the rows in memory are as the table has them.
+A write describes the change of one row. A commit is one TransactWriteItems, on condition of the
+version of each row that was read. botocore repeats it under one ClientRequestToken, so a lost
+answer does not apply it twice. After a commit the rows in memory equal the stored rows.
 """
 
 import random
@@ -38,7 +38,7 @@ class Add:
 
 @dataclass(frozen=True)
 class Discard:
-    """Members to take out of a set attribute."""
+    """Members to remove from a set attribute."""
 
     members: frozenset[Any]
 
@@ -63,7 +63,7 @@ class Write:
 
 
 class ConditionFailed(Stale):
-    """Some rows were not as the writes required; `rows` are those rows."""
+    """The rows that did not meet the conditions of their writes."""
 
     def __init__(self, rows: Sequence[Model]) -> None:
         super().__init__("another request changed the same rows; try again")
@@ -76,12 +76,12 @@ def create(row: Model) -> Write:
 
 
 def change(row: Model, **values: Any) -> Write:
-    """Set attributes of a row, provided that nobody changed it since it was read."""
+    """Set attributes of a row, on condition that it has not changed since it was read."""
     return Write(row, values)
 
 
 def remove(row: Model, *, versioned: bool = True) -> Write:
-    """Delete a row, provided that nobody changed it since it was read, or in any version."""
+    """Delete a row, on condition that it has not changed; if not `versioned`, in any version."""
     return Write(row, gone=True, versioned=versioned)
 
 
@@ -91,7 +91,7 @@ def add(*members: Any) -> Add:
 
 
 def discard(*members: Any) -> Discard:
-    """A value for `change` that takes members out of a set attribute."""
+    """A value for `change` that removes members from a set attribute."""
     return Discard(frozenset(members))
 
 
@@ -116,7 +116,7 @@ def commit(*writes: Write) -> None:
                 raise ConditionFailed(failed) from error
             if "TransactionConflict" not in codes:
                 raise failure(error) from error
-            # botocore has retried every other passing trouble already, but not this one.
+            # botocore retries all other temporary failures itself, but not this one.
             time.sleep(random.uniform(0.02, 0.1) * 2**attempt)
         else:
             for write in merged:
@@ -156,7 +156,7 @@ def _actions(write: Write) -> Iterator[Action]:
 
 
 def _apply(write: Write) -> None:
-    """Change the row in memory as the table has changed; PynamoDB has counted its version up."""
+    """Update the row in memory. PynamoDB has increased its version already."""
     for name, value in write.values.items():
         before = getattr(write.row, name)
         if isinstance(value, Add):
@@ -167,7 +167,7 @@ def _apply(write: Write) -> None:
 
 
 def _as_sent(writes: Sequence[Write]) -> Iterator[Write]:
-    """PynamoDB's order, in whatever order it was called: deletes, puts, updates."""
+    """The writes in PynamoDB's order: deletes, puts, updates."""
     yield from _deletes(writes)
     yield from _puts(writes)
     yield from _updates(writes)

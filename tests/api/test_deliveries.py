@@ -111,7 +111,7 @@ def test_redelivery_of_an_ignored_delivery_keeps_its_earlier_reasons(cloud: Clou
 def test_other_events_and_tags_are_recorded_with_a_reason(cloud: Cloud) -> None:
     deliver(cloud, {"zen": "Keep it logically awesome."}, "d-ping", **{"X-GitHub-Event": "ping"})
     deliver(cloud, push_payload(ref="refs/tags/v1"), "d-tag")
-    assert shown(cloud, "d-ping")["reason"] == "nothing is done for the event ping"
+    assert shown(cloud, "d-ping")["reason"] == "the event ping has no effect"
     assert shown(cloud, "d-ping")["repository"] is None
     assert shown(cloud, "d-tag")["reason"] == "refs/tags/v1 is not a branch"
 
@@ -160,7 +160,7 @@ def test_a_push_dated_in_the_future_builds_nothing_and_can_be_shown(
 ) -> None:
     """Otherwise it would stay the newest push of its branch until that time."""
     answer = cloud.push(sha(1), delivery="d-1", pushed_at=int(MIDNIGHT) + ahead)
-    assert answer.body["ignored"] == "it says that it was pushed in the future; push again"
+    assert answer.body["ignored"] == "its pushed_at is in the future; push again"
     assert rows("jobs") == {}
     assert shown(cloud, "d-1") == cloud.api.get(PATH).body["items"][0]
 
@@ -194,7 +194,7 @@ def test_a_duplicate_push_explains_that_its_services_have_left(cloud: Cloud) -> 
     assert cloud.push(sha(1), delivery="d-2").body["duplicate"]
     delivery = shown(cloud, "d-2")
     assert (delivery["outcome"], delivery["services"]) == ("ignored", [])
-    assert delivery["reason"] == "it had started builds of services that do not follow it any more"
+    assert delivery["reason"] == "the services that it built do not follow the branch any more"
 
 
 def test_builds_and_the_record_of_their_delivery_are_written_together(

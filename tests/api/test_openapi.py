@@ -67,7 +67,7 @@ def test_the_document_describes_githubs_request_and_its_answers() -> None:
 def test_the_document_warns_that_build_args_are_not_for_secrets() -> None:
     for name in ("ServiceSettings", "ServiceChanges", "NewBuild"):
         schema = DOCUMENT["components"]["schemas"][name]
-        assert "Not for secrets" in str(schema["properties"]["build_args"])
+        assert "Do not pass secrets" in str(schema["properties"]["build_args"])
 
 
 def test_the_document_lists_the_statuses_and_headers_of_an_operation() -> None:

@@ -87,7 +87,7 @@ def test_a_request_succeeds_even_if_the_use_cannot_be_recorded(
     trouble.refuse("dynamodb.UpdateItem", "ThrottlingException", times=2)
     with caplog.at_level(logging.WARNING):
         assert caller.get("/v1/projects").status == 200
-    assert "the use of token 2 was not noted" in caplog.text
+    assert "the use of token 2 was not recorded" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ Configure = Callable[[str], None]
 
 GUESSED = "guessed"
 PARAMETER, SECRET = "ssm.GetParameter", "secretsmanager.GetSecretValue"
-OWN = "it has a webhook secret of its own, and this delivery was not signed with it"
+OWN = "this delivery was not signed with the service's own webhook secret"
 
 
 @pytest.fixture
@@ -359,7 +359,7 @@ def test_a_ping_signed_with_a_services_own_secret_is_answered(cloud: Cloud) -> N
     headers = delivery_headers(body, secret="of-own", event="ping")
     answer = cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
     assert answer.status == 200
-    assert answer.body["ignored"] == "nothing is done for the event ping"
+    assert answer.body["ignored"] == "the event ping has no effect"
 
 
 def test_a_services_own_secret_works_without_an_installation_secret(

@@ -1,4 +1,4 @@
-"""Which build arguments a request may carry."""
+"""Build arguments: accepted and refused names and values."""
 
 import pytest
 from hypothesis import given
@@ -53,7 +53,7 @@ def test_build_args_that_could_change_the_build_itself_are_refused(value: object
     assert (refused.value.code, refused.value.field) == ("invalid_build_args", "build_args")
 
 
-def test_the_error_says_which_argument_is_meant() -> None:
+def test_the_error_names_the_wrong_argument() -> None:
     with pytest.raises(InvalidInput, match="LD_PRELOAD is reserved"):
         parse_build_args({"VERSION": "1", "LD_PRELOAD": "/x.so"})
 
@@ -69,7 +69,7 @@ def test_the_error_says_which_argument_is_meant() -> None:
         {f"A{i}": "x" for i in range(100)},
     ],
 )
-def test_build_args_are_kept_as_they_are(args: dict[str, str]) -> None:
+def test_valid_build_args_are_accepted_unchanged(args: dict[str, str]) -> None:
     assert parse_build_args(args) == args
 
 

@@ -1,4 +1,4 @@
-"""The next step of a build: full tables."""
+"""The next step of a build, as complete tables."""
 
 import pytest
 
@@ -42,9 +42,7 @@ def test_a_build_is_started_once(deadline_at: int, attempt_at: int | None, step:
         ("STOPPED", Progress.CANCEL, Progress.FAIL),
     ],
 )
-def test_a_build_follows_what_codebuild_says(
-    status: str, in_time: Progress, late: Progress
-) -> None:
+def test_a_build_ends_as_codebuild_reports(status: str, in_time: Progress, late: Progress) -> None:
     """StatusType in the CodeBuild API reference has these six values."""
     report = BuildReport(id="project:1", status=status, phase="BUILD")
     steps = [
@@ -68,7 +66,9 @@ def test_a_cancelled_build_is_not_started(
 
 @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "FAULT", "TIMED_OUT", "STOPPED"])
 @pytest.mark.parametrize("deadline_at", [PAST, SOON])
-def test_a_cancelled_build_ends_cancelled_however_it_ended(deadline_at: int, status: str) -> None:
+def test_a_cancelled_build_ends_cancelled_with_every_codebuild_status(
+    deadline_at: int, status: str
+) -> None:
     def step(status: str) -> Progress:
         report = BuildReport(id="project:1", status=status, phase="BUILD")
         return decide_progress(report, now=NOW, since=0, deadline_at=deadline_at, cancelled=True)
@@ -86,9 +86,9 @@ def test_a_cancelled_build_that_codebuild_does_not_know_ends_cancelled() -> None
 
 
 @pytest.mark.parametrize("deadline_at", [PAST, SOON])
-def test_a_build_that_codebuild_does_not_know_yet_has_a_while(deadline_at: int) -> None:
+def test_a_build_that_codebuild_does_not_know_fails_after_two_minutes(deadline_at: int) -> None:
     def step(since: int) -> Progress:
         return decide_progress(None, now=NOW, since=since, deadline_at=deadline_at)
 
     assert step(NOW - UNKNOWN_GRACE) is Progress.WAIT
-    assert step(NOW - UNKNOWN_GRACE - 1) is Progress.LOSE
+    assert step(NOW - UNKNOWN_GRACE - 1) is Progress.GIVE_UP

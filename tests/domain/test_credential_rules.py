@@ -1,4 +1,4 @@
-"""Which secrets a project may name as its git credential."""
+"""ARNs that a project may use as its git credential."""
 
 import pytest
 from hypothesis import given
@@ -24,7 +24,7 @@ ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B
         "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:slipway/git/a_b+c=d.e@f-a1B2c3",
     ],
 )
-def test_a_secret_below_slipway_is_a_git_credential(arn: str) -> None:
+def test_the_arn_of_a_secret_below_slipway_git_is_accepted(arn: str) -> None:
     assert parse_git_credential(arn) == arn
 
 
@@ -55,7 +55,7 @@ def test_a_secret_below_slipway_is_a_git_credential(arn: str) -> None:
         ARN.replace("shop", "$(id)"),
     ],
 )
-def test_nothing_else_is(value: object) -> None:
+def test_any_other_value_is_refused_and_not_repeated(value: object) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_git_credential(value)
     assert (refused.value.code, refused.value.field) == ("invalid_git_credential", "git_credential")
@@ -63,7 +63,7 @@ def test_nothing_else_is(value: object) -> None:
 
 
 @given(st.text())
-def test_whatever_follows_is_part_of_the_name_or_refused(text: str) -> None:
+def test_text_after_the_arn_is_part_of_the_name_or_refused(text: str) -> None:
     try:
         parsed = parse_git_credential(ARN + text)
     except InvalidInput:

@@ -1,4 +1,4 @@
-"""The next task definition is the described one with another image."""
+"""The next task definition differs from the described one only in the image."""
 
 import copy
 from datetime import UTC, datetime
@@ -74,7 +74,7 @@ def ecs_structure(name: str) -> StructureShape:
     return shape
 
 
-def test_the_next_definition_is_what_can_be_registered_with_the_new_image() -> None:
+def test_the_next_definition_has_the_new_image_and_no_read_only_fields() -> None:
     assert next_task_definition(CURRENT, container="app", image=IMAGE) == {
         "family": "hello",
         "taskRoleArn": "arn:aws:iam::123456789012:role/hello",
@@ -88,7 +88,7 @@ def test_the_next_definition_is_what_can_be_registered_with_the_new_image() -> N
     }
 
 
-def test_what_is_dropped_is_exactly_what_the_sdk_cannot_send_back() -> None:
+def test_the_dropped_fields_are_those_that_cannot_be_registered() -> None:
     described = ecs_structure("TaskDefinition")
     registered = ecs_structure("RegisterTaskDefinitionRequest")
     assert READ_ONLY.keys() == described.members.keys() - registered.members.keys()
@@ -112,19 +112,19 @@ def test_tags_are_kept_except_those_that_only_aws_may_write() -> None:
     assert request["tags"] == [{"key": "team", "value": "a"}, {"key": "empty", "value": ""}]
 
 
-def test_no_tags_are_sent_where_none_are_left() -> None:
+def test_a_request_without_remaining_tags_has_no_tags() -> None:
     tags = [{"key": "AWS:x", "value": "b"}]
     assert "tags" not in next_task_definition(CURRENT, container="app", image=IMAGE, tags=tags)
 
 
-def test_an_unknown_container_is_named_with_those_there_are() -> None:
+def test_the_error_for_an_unknown_container_lists_the_containers() -> None:
     with pytest.raises(Rejected, match="hello has no container web; it has: app, sidecar") as error:
         next_task_definition(CURRENT, container="web", image=IMAGE)
     assert error.value.code == "container_not_found"
 
 
 @given(containers=CONTAINERS, extra=st.dictionaries(NAMES, JSON, max_size=3), data=st.data())
-def test_everything_but_the_image_of_the_one_container_is_kept(
+def test_only_the_image_of_one_container_changes(
     containers: list[dict[str, Any]], extra: dict[str, Any], data: st.DataObject
 ) -> None:
     chosen = data.draw(st.sampled_from([each["name"] for each in containers]))
@@ -154,7 +154,7 @@ def test_a_fingerprint_changes_with_the_image() -> None:
     assert fingerprint(one) != fingerprint(other)
 
 
-def test_a_definition_that_is_described_again_has_the_same_fingerprint() -> None:
+def test_a_registered_definition_keeps_its_fingerprint() -> None:
     request = next_task_definition(CURRENT, container="app", image=IMAGE)
     described = {**READ_ONLY, **request, "revision": 8, "volumes": [], "placementConstraints": []}
     again = next_task_definition(described, container="app", image=IMAGE)

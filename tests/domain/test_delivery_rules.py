@@ -1,4 +1,4 @@
-"""What several verdicts on one service come to."""
+"""Merging several verdicts on one service."""
 
 from typing import Any
 
@@ -8,31 +8,33 @@ from hypothesis import strategies as st
 from chalicelib.domain.deliveries import Outcome, Verdict, merged, outcome_of
 
 STARTED = Verdict(1, 1, Outcome.STARTED, "a build was started", 7)
-AGAIN = Verdict(1, 1, Outcome.DUPLICATE, "this push had started its build before", 7)
+DUPLICATE = Verdict(1, 1, Outcome.DUPLICATE, "this push had started its build before", 7)
 OTHER_BRANCH = Verdict(1, 1, Outcome.IGNORED, "it follows the branch a")
-REFUSED = Verdict(1, 1, Outcome.IGNORED, "it has a webhook secret of its own")
-NEIGHBOUR = Verdict(2, 1, Outcome.IGNORED, "it follows the branch b")
+REFUSED = Verdict(1, 1, Outcome.IGNORED, "this delivery was not signed with its secret")
+OTHER_SERVICE = Verdict(2, 1, Outcome.IGNORED, "it follows the branch b")
 
 NEWER = Verdict(1, 1, Outcome.STARTED, "a build was started", 8)
 
-many = st.lists(st.sampled_from([STARTED, NEWER, AGAIN, OTHER_BRANCH, REFUSED, NEIGHBOUR]))
+many = st.lists(st.sampled_from([STARTED, NEWER, DUPLICATE, OTHER_BRANCH, REFUSED, OTHER_SERVICE]))
 
 
-def test_what_led_furthest_stands() -> None:
-    assert merged([OTHER_BRANCH, AGAIN, STARTED, NEIGHBOUR]) == [STARTED, NEIGHBOUR]
-    assert merged([REFUSED, AGAIN]) == [AGAIN]
-    assert outcome_of([NEIGHBOUR, AGAIN]) == "duplicate"
+def test_started_comes_before_duplicate_and_duplicate_before_ignored() -> None:
+    assert merged([OTHER_BRANCH, DUPLICATE, STARTED, OTHER_SERVICE]) == [STARTED, OTHER_SERVICE]
+    assert merged([REFUSED, DUPLICATE]) == [DUPLICATE]
+    assert outcome_of([OTHER_SERVICE, DUPLICATE]) == "duplicate"
     assert outcome_of([]) == "ignored"
 
 
-def test_where_nothing_was_started_every_reason_stands() -> None:
+def test_without_a_build_all_reasons_are_shown() -> None:
     (verdict,) = merged([OTHER_BRANCH, REFUSED, OTHER_BRANCH])
-    assert verdict.reason == "it follows the branch a; it has a webhook secret of its own"
+    assert verdict.reason == "it follows the branch a; this delivery was not signed with its secret"
     assert (verdict.outcome, verdict.build_id) == ("ignored", None)
 
 
 @given(many, st.randoms(use_true_random=False))
-def test_neither_order_nor_repetition_matters(verdicts: list[Verdict], chance: Any) -> None:
+def test_order_and_repetition_of_verdicts_do_not_matter(
+    verdicts: list[Verdict], chance: Any
+) -> None:
     shuffled = [*verdicts, *verdicts]
     chance.shuffle(shuffled)
     assert merged(shuffled) == merged(verdicts)

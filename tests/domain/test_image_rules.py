@@ -35,7 +35,7 @@ def parse_image_reference(value: object) -> ImageReference:
 
 
 def parse_repository_name(value: object) -> str:
-    """With the registry before it: docker reads a first part with a dot in it as a registry."""
+    """Parse a name with the registry before it: docker reads a first part with a dot as a host."""
     sent = f"{ECR}/{value}" if isinstance(value, str) else value
     return str(read(ImageRepository, sent, "image_repository"))
 
@@ -59,7 +59,7 @@ def test_a_tag_is_always_legal(ref: str, sha: str, build_id: int) -> None:
 
 
 @given(ref=st.text(), sha=SHAS, build_id=BUILD_IDS)
-def test_a_tag_leads_back_to_its_build(ref: str, sha: str, build_id: int) -> None:
+def test_a_tag_ends_in_the_id_of_its_build(ref: str, sha: str, build_id: int) -> None:
     assert build_id_of_tag(image_tag(ref, sha, build_id)) == build_id
 
 
@@ -71,8 +71,8 @@ def test_two_builds_never_share_a_tag(ref: str, sha: str, one: int, other: int) 
 @pytest.mark.parametrize(
     "tag", ["", "latest", "123", "-123", "main-", "main-0", "main-01", "main-\uff11", "main-12\n"]
 )
-def test_a_tag_that_no_build_makes_leads_nowhere(tag: str) -> None:
-    # "-123" has an empty ref, which a slug never is.
+def test_a_tag_that_no_build_can_have_gives_no_build_id(tag: str) -> None:
+    # "-123" has an empty slug, which no build has.
     assert build_id_of_tag(tag) is None
 
 
@@ -138,7 +138,7 @@ def test_a_reference_is_read_as_docker_reads_it(text: str, expected: ImageRefere
         f"{ECR}/" + "a" * 500 + ":v1",
     ],
 )
-def test_what_is_not_an_image_is_refused(value: object) -> None:
+def test_text_that_is_not_an_image_is_refused(value: object) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_image_reference(value)
     assert (refused.value.code, refused.value.field) == ("invalid_image", "image_tag")
@@ -152,7 +152,7 @@ def test_what_is_not_an_image_is_refused(value: object) -> None:
     tag=st.just("") | st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", fullmatch=True),
     digest=st.sampled_from(["", DIGEST]),
 )
-def test_a_reference_reads_back_as_what_it_was_made_of(
+def test_a_reference_is_parsed_into_its_parts(
     registry: str, repository: str, tag: str, digest: str
 ) -> None:
     host = registry or ("localhost" if "." in repository.partition("/")[0] else "")
@@ -163,12 +163,12 @@ def test_a_reference_reads_back_as_what_it_was_made_of(
     if tag or digest:
         assert parse_image_reference(text) == expected
     else:
-        with pytest.raises(InvalidInput, match="name a tag or digest"):
+        with pytest.raises(InvalidInput, match="needs a tag or a digest"):
             parse_image_reference(text)
 
 
 @given(st.text() | st.from_regex(r"[a-z0-9._/:@-]+", fullmatch=True))
-def test_any_text_is_an_image_or_refused(value: str) -> None:
+def test_any_text_is_parsed_or_refused(value: str) -> None:
     try:
         reference = parse_image_reference(value)
     except InvalidInput:
@@ -176,7 +176,7 @@ def test_any_text_is_an_image_or_refused(value: str) -> None:
     assert reference.tag or reference.digest
 
 
-# Parts of references, good and bad ones.
+# Parts of references, valid and invalid.
 REGISTRIES = [
     *("", "localhost/", "localhost:5000/", "registry:5000/", "Registry/", "REGISTRY:5000/"),
     *(f"{ECR}/", "EVIL.example/", "-a.example/", "a-.example/", "a..example/", ".a/", "a_b.c/"),
@@ -198,26 +198,26 @@ DIGESTS = [
 PIECES = [*"aB0._-/:@\n", "__", "localhost", "example.com", ":5000", ":v1", f"@{DIGEST}"]
 
 
-def test_every_reference_made_of_such_parts_means_to_docker_what_it_means_to_us() -> None:
+def test_all_references_of_these_parts_mean_the_same_to_docker_and_slipway() -> None:
     for parts in itertools.product(REGISTRIES, REPOSITORIES, TAGS, DIGESTS):
         compare_with_docker("".join(parts))
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
-def test_any_reference_means_to_docker_what_it_means_to_us(text: str) -> None:
+def test_random_references_mean_the_same_to_docker_and_slipway(text: str) -> None:
     compare_with_docker(text)
 
 
 def compare_with_docker(text: str) -> None:
-    """Fail where docker reads a reference otherwise, or where it reads one that we should."""
-    ours, dockers = read_by_us(text), read_by_docker(text)
-    if ours is not None:
-        assert ours == dockers, text
-    elif dockers is not None:
-        assert is_more_than_we_take(text, dockers), text
+    """Fail if docker reads a reference differently, or reads one that Slipway should accept."""
+    by_slipway, by_docker = read_by_slipway(text), read_by_docker(text)
+    if by_slipway is not None:
+        assert by_slipway == by_docker, text
+    elif by_docker is not None:
+        assert is_refused_on_purpose(text, by_docker), text
 
 
-def read_by_us(text: str) -> ImageReference | None:
+def read_by_slipway(text: str) -> ImageReference | None:
     try:
         return parse_image_reference(text)
     except InvalidInput:
@@ -225,7 +225,7 @@ def read_by_us(text: str) -> ImageReference | None:
 
 
 def read_by_docker(text: str) -> ImageReference | None:
-    """docker's reading without its defaults: no docker.io and library/ that nobody wrote."""
+    """docker's reading, without the registry docker.io and the path library/ that it adds."""
     try:
         read = Reference.parse_normalized_named(text)
     except (InvalidReference, InvalidDigest):
@@ -236,20 +236,23 @@ def read_by_docker(text: str) -> ImageReference | None:
     return ImageReference(registry, path, read["tag"] or "", read["digest"] or "")
 
 
-def is_more_than_we_take(text: str, read: ImageReference) -> bool:
-    """What docker allows, and we refuse on purpose; the line break is a slip of the library."""
+def is_refused_on_purpose(text: str, read: ImageReference) -> bool:
+    """Whether docker allows a reference that Slipway refuses on purpose.
+
+    The line break at the end is a bug of the library.
+    """
     return (
         not (read.tag or read.digest)
         or (read.digest != "" and not read.digest.startswith("sha256:"))
         or text.endswith("\n")
         or read.registry.startswith("[")
         or re.search(r":[0-9]{6,}$", read.registry) is not None
-        or not set(read.registry) & {".", ":"}  # known as one by its capital letter alone
+        or not set(read.registry) & {".", ":"}  # a host only because of a capital letter
     )
 
 
 @pytest.mark.parametrize("name", ["ab", "team/app", "a.b_c-d/e__f--g", "a" * 255])
-def test_a_repository_name_is_kept_as_it_is(name: str) -> None:
+def test_a_valid_repository_name_is_accepted_unchanged(name: str) -> None:
     assert parse_repository_name(name) == name
 
 
@@ -299,7 +302,7 @@ def test_known_platforms_are_kept_in_their_order(platforms: list[str]) -> None:
         ["linux/amd64"] * 9,
     ],
 )
-def test_platforms_are_a_short_list_of_known_ones(value: object) -> None:
+def test_unknown_repeated_or_too_many_platforms_are_refused(value: object) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_platforms(value)
     assert (refused.value.code, refused.value.field) == ("invalid_platforms", "platforms")
@@ -315,7 +318,7 @@ def test_platforms_are_a_short_list_of_known_ones(value: object) -> None:
     )
     | st.text()
 )
-def test_anything_is_a_list_of_platforms_or_refused(value: object) -> None:
+def test_any_value_is_a_list_of_platforms_or_refused(value: object) -> None:
     try:
         platforms = parse_platforms(value)
     except InvalidInput:
@@ -326,9 +329,9 @@ def test_anything_is_a_list_of_platforms_or_refused(value: object) -> None:
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
-def test_a_repository_name_is_what_a_reference_to_our_registry_names(name: str) -> None:
-    reference = read_by_us(f"{ECR}/{name}:v1")
+def test_a_repository_name_equals_the_one_in_an_image_reference(name: str) -> None:
+    reference = read_by_slipway(f"{ECR}/{name}:v1")
     try:
         assert reference == ImageReference(ECR, parse_repository_name(name), "v1", "")
     except InvalidInput:
-        assert reference is None or len(name) < 2  # which docker takes, and ECR does not
+        assert reference is None or len(name) < 2  # docker allows one character, ECR does not

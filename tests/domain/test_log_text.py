@@ -1,4 +1,4 @@
-"""What a reader of a build's output is spared."""
+"""Build output is shown without control sequences and secrets."""
 
 import base64
 import re
@@ -84,11 +84,11 @@ def test_a_line_is_shown_without_control_sequences_and_secrets(line: str, shown:
 
 
 @given(st.text(alphabet=st.sampled_from("\x1b[]0;mHx\x07\\\r\n\x9b ")))
-def test_no_escape_is_left_of_any_line(line: str) -> None:
+def test_no_escape_character_remains_in_any_line(line: str) -> None:
     assert not set(clean(line)) & {"\x1b", "\x9b", "\r", "\n", "\x07"}
 
 
-# Known secrets, in every form and however they are split.
+# Known secrets, in every form and with line breaks at any position.
 
 SECRETS = [
     "q8Zr0TnW4xKe7LhB2sVd9GpY",
@@ -122,7 +122,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 
 def core(form: str, secret: str, text: str) -> str:
-    """The part of `text` that the secret alone decides; around it stands what may be shown."""
+    """The part of `text` that depends only on the secret. The rest may be shown."""
     if not form.startswith("base64"):
         return text
     before = int(form[-1]) if form[-1].isdigit() else 0
@@ -131,7 +131,7 @@ def core(form: str, secret: str, text: str) -> str:
 
 
 def pieces(text: str) -> set[str]:
-    """What would give a text away."""
+    """All parts of a text that must be hidden."""
     return {text[at : at + PART] for at in range(len(text) - PART + 1)}
 
 
@@ -155,7 +155,7 @@ def test_a_known_secret_is_hidden_in_every_form(form: str, secret: str) -> None:
     pages=st.sets(st.integers(0, 8), max_size=4),
     numbered=st.booleans(),
 )
-def test_no_split_over_lines_and_pages_gives_a_known_secret_away(
+def test_a_known_secret_is_hidden_with_any_split_into_lines_and_pages(
     secret: str, form: str, cuts: set[int], pages: set[int], numbered: bool
 ) -> None:
     text = FORMS[form](secret)
@@ -174,8 +174,8 @@ def test_no_split_over_lines_and_pages_gives_a_known_secret_away(
         assert len(shown) == len(lines)
         start, end = bounds[first][0], bounds[last - 1][1]
         here = whole[max(start, begins) : min(end, begins + len(inner))]
-        # Fewer characters than can be told from other text are shown. An escape is one, and of two
-        # more there may be two digits each at the page's ends.
+        # Less than PART characters may be shown. An escape of three characters counts as one, and
+        # two digits of another escape may be at each end of the page.
         if len(here) >= (3 * PART + 4 if "%" in text else PART):
             lined = "".join(re.sub(r"^#7 0\.\d ", "", line) for line in shown)
             assert not pieces(here) & pieces(lined), (lines, shown)
@@ -190,11 +190,11 @@ def test_a_text_without_secrets_is_not_changed(lines: list[str]) -> None:
 
 
 @given(st.lists(st.text(max_size=40), max_size=10))
-def test_as_many_lines_come_out_as_went_in(lines: list[str]) -> None:
+def test_the_number_of_lines_does_not_change(lines: list[str]) -> None:
     assert len(clean_lines(lines)) == len(lines)
 
 
-def test_a_short_secret_cannot_be_told_from_other_text() -> None:
+def test_a_secret_of_less_than_six_characters_is_not_hidden() -> None:
     assert mask_known(["the cat sat"], ["cat"], MASK) == ["the cat sat"]
     assert len("cat") < SHORTEST
 
@@ -203,7 +203,7 @@ def test_two_secrets_that_overlap_are_both_hidden() -> None:
     assert mask_known(["x abcdefghij y"], ["abcdefg", "defghij"], MASK) == ["x *** y"]
 
 
-# Keys of several lines.
+# Private keys of several lines.
 
 BODY = base64.b64encode(bytes(range(256)) * 3).decode()
 KEY = [
@@ -216,9 +216,7 @@ KEY = [
 
 @pytest.mark.parametrize("prefix", ["", "#12 0.345 ", "   "])
 @pytest.mark.parametrize("cut", range(len(KEY) - 1))
-def test_a_private_key_is_hidden_wherever_its_lines_are_cut_into_pages(
-    cut: int, prefix: str
-) -> None:
+def test_a_private_key_is_hidden_with_a_page_break_at_any_line(cut: int, prefix: str) -> None:
     lines = ["before", *(prefix + line for line in KEY), "after"]
     shown = clean_lines(lines[:cut]) + clean_lines(lines[cut:])
     assert len(shown) == len(lines)
@@ -226,13 +224,13 @@ def test_a_private_key_is_hidden_wherever_its_lines_are_cut_into_pages(
     assert (shown[0], shown[-1]) == ("before", "after")
 
 
-def test_lines_of_other_steps_between_those_of_a_key_are_shown() -> None:
+def test_lines_of_other_steps_between_the_lines_of_a_key_are_shown() -> None:
     lines = [KEY[0], KEY[1], "#5 building the rest", KEY[2], KEY[-1], "done"]
     shown = clean_lines(lines)
     assert shown[1:] == ["***", "#5 building the rest", "***", KEY[-1], "done"]
 
 
-def test_digests_are_no_keys() -> None:
+def test_digests_are_shown() -> None:
     digests = ["0123456789abcdef" * 4, "ABCDEF0123456789" * 4]
     assert clean_lines(digests) == digests
 
@@ -252,8 +250,8 @@ def test_a_text_of_lines_becomes_one_line_without_secrets() -> None:
         "#1 0.1 ", "q8Zr", SECRETS[0], SECRETS[0][:-1], SECRETS[1][:9],
     ],
 )  # fmt: skip
-def test_no_text_takes_long(piece: str) -> None:
-    """CloudWatch's pages are of 1 MB at most; a quarter of it in one line, and in many."""
+def test_hostile_text_of_256_kib_is_cleaned_within_two_seconds(piece: str) -> None:
+    """CloudWatch's pages have at most 1 MB. This is a quarter, as one line and as many lines."""
     size = 256 * 1024
     long = piece * (size // len(piece))
     for lines in ([long], [piece] * (size // 32)):
@@ -262,8 +260,8 @@ def test_no_text_takes_long(piece: str) -> None:
         assert time.process_time() - began < 2
 
 
-def test_what_is_hidden_confirms_no_short_guess() -> None:
-    """Whoever prints guesses, and reads what became of them, learns nothing from few characters."""
+def test_a_guess_of_a_few_characters_is_not_hidden() -> None:
+    """A build that prints guesses must not see from the masks which one is right."""
     secret = "k3J9x0QmZ7tB2vLw8RdY5nHc"
     for size in range(1, 16):
         for at in range(len(secret) - size + 1):

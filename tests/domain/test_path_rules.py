@@ -1,4 +1,4 @@
-"""Which paths a build context and a Dockerfile may have."""
+"""Paths of the build context and of the Dockerfile."""
 
 import os.path
 
@@ -62,19 +62,19 @@ def test_a_context_that_could_lead_out_of_the_repository_is_refused(value: objec
 
 
 @pytest.mark.parametrize("value", [*REFUSED, pytest.param(".", id="a directory")])
-def test_a_dockerfile_that_could_be_anything_else_is_refused(value: object) -> None:
+def test_a_dockerfile_path_that_could_mean_something_else_is_refused(value: object) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_dockerfile_path(value)
     assert (refused.value.code, refused.value.field) == ("invalid_path", "dockerfile")
 
 
 @pytest.mark.parametrize("value", [".", "services/api", ".docker", "a...b", "a-b_c.d/e", "a" * 200])
-def test_a_context_is_kept_as_it_is(value: str) -> None:
+def test_a_valid_context_is_accepted_unchanged(value: str) -> None:
     assert parse_context_path(value) == value
 
 
 @pytest.mark.parametrize("value", ["Dockerfile", "docker/Dockerfile.prod", ".docker/Dockerfile"])
-def test_a_dockerfile_is_kept_as_it_is(value: str) -> None:
+def test_a_valid_dockerfile_path_is_accepted_unchanged(value: str) -> None:
     assert parse_dockerfile_path(value) == value
 
 

@@ -1,4 +1,4 @@
-"""Progress never falls and never claims the end."""
+"""Progress never falls, and is below 100 before the end."""
 
 import pytest
 from hypothesis import given
@@ -22,18 +22,18 @@ PHASES = [
 COUNTS = st.tuples(st.integers(-1, 50), st.integers(-1, 50))
 
 
-def test_every_phase_of_codebuild_is_further_than_the_one_before() -> None:
+def test_progress_grows_with_each_phase_of_codebuild() -> None:
     seen = [build_progress(phase, 0) for phase in PHASES]
     assert seen == sorted(set(seen))
     assert (seen[0], seen[-1]) == (2, 97)
 
 
-def test_an_unknown_phase_changes_nothing() -> None:
+def test_an_unknown_phase_does_not_change_the_progress() -> None:
     assert build_progress("TELEPORTING", 40) == 40
 
 
 @given(st.lists(st.sampled_from([*PHASES, "COMPLETED", "unknown"])))
-def test_build_progress_only_rises_whatever_the_order_of_events(phases: list[str]) -> None:
+def test_build_progress_never_falls_with_events_in_any_order(phases: list[str]) -> None:
     seen = [0]
     for phase in phases:
         seen.append(build_progress(phase, seen[-1]))
@@ -52,7 +52,7 @@ def test_deploy_progress_is_the_share_of_running_tasks(
 
 
 @given(st.lists(COUNTS))
-def test_deploy_progress_only_rises_whatever_ecs_reports(counts: list[tuple[int, int]]) -> None:
+def test_deploy_progress_never_falls_with_any_report_of_ecs(counts: list[tuple[int, int]]) -> None:
     seen = [0]
     for running, desired in counts:
         seen.append(deploy_progress(running, desired, seen[-1]))

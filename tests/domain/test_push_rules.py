@@ -1,4 +1,4 @@
-"""What is believed of a push, and which push is the later one."""
+"""Parsing push payloads, ignored pushes, and the order of pushes."""
 
 import copy
 import itertools
@@ -40,23 +40,24 @@ PAIRS = st.tuples(st.integers(0, 3), st.integers(0, 3))
 
 
 def payload(**changes: Any) -> dict[str, Any]:
-    """PAYLOAD with values replaced; `repository__pushed_at` means the one inside `repository`."""
+    """PAYLOAD with changes; `repository__pushed_at` is the field `pushed_at` in `repository`."""
     changed = copy.deepcopy(PAYLOAD)
     for path, value in changes.items():
         *parents, key = path.split("__")
-        place = changed
+        inner = changed
         for parent in parents:
-            place = place[parent]
-        place[key] = value
+            inner = inner[parent]
+        inner[key] = value
     return changed
 
 
 def without(*path: str) -> dict[str, Any]:
+    """PAYLOAD without the field at `path`."""
     changed = copy.deepcopy(PAYLOAD)
-    place = changed
+    inner = changed
     for parent in path[:-1]:
-        place = place[parent]
-    del place[path[-1]]
+        inner = inner[parent]
+    del inner[path[-1]]
     return changed
 
 
@@ -75,12 +76,12 @@ def test_a_push_is_read_from_the_payload() -> None:
     )
 
 
-def test_a_repository_is_matched_without_regard_to_case() -> None:
+def test_repositories_are_matched_without_case() -> None:
     push = parse_push(payload(repository__full_name="CODERTOCAT/hello-world"))
     assert push.repository == "github.com/codertocat/hello-world"
 
 
-def test_a_repository_of_github_enterprise_is_known_by_its_host() -> None:
+def test_a_repository_of_github_enterprise_keeps_its_host() -> None:
     page = "https://git.acme.example/codertocat/x"
     clone = "https://git.acme.example/Codertocat/Hello-World.git"
     push = parse_push(payload(repository__html_url=page, repository__clone_url=clone))
@@ -88,7 +89,7 @@ def test_a_repository_of_github_enterprise_is_known_by_its_host() -> None:
     assert ignored_reason(push) is None
 
 
-def test_a_repository_without_a_page_is_one_of_github() -> None:
+def test_a_repository_without_an_html_url_is_on_github_com() -> None:
     assert parse_push(without("repository", "html_url")) == parse_push(PAYLOAD)
 
 
@@ -104,23 +105,23 @@ def test_a_repository_without_a_page_is_one_of_github() -> None:
         ["https://github.com/Codertocat/Hello-World.git"],
     ],
 )
-def test_a_push_whose_clone_url_is_of_another_repository_is_ignored(url: object) -> None:
+def test_a_push_with_the_clone_url_of_another_repository_is_ignored(url: object) -> None:
     push = parse_push(payload(repository__clone_url=url))
     assert ignored_reason(push) == "its clone_url is not that of github.com/codertocat/hello-world"
     assert replace(push, contradictory=False) == parse_push(PAYLOAD)
 
 
 @pytest.mark.parametrize("url", [None, "https://GitHub.com/codertocat/hello-world"])
-def test_a_push_need_not_say_where_it_is_cloned_from(url: str | None) -> None:
+def test_the_clone_url_may_be_missing_or_in_another_case(url: str | None) -> None:
     assert parse_push(payload(repository__clone_url=url)) == parse_push(PAYLOAD)
 
 
-def test_a_push_without_commits_is_built_by_what_the_ref_points_to() -> None:
+def test_a_push_without_commits_builds_the_commit_in_after() -> None:
     push = parse_push(payload(commits=[], head_commit=None))
     assert (push.sha, push.message, push.author) == (SHA, "", "")
 
 
-def test_the_head_commit_does_not_decide_what_is_built() -> None:
+def test_the_head_commit_does_not_change_the_commit_to_build() -> None:
     assert parse_push(payload(head_commit__id="f" * 40)).sha == SHA
 
 
@@ -128,7 +129,7 @@ def test_a_branch_may_have_any_name_that_git_allows() -> None:
     assert parse_push(payload(ref="refs/heads/$(id)")).branch == "$(id)"
 
 
-def test_unknown_fields_are_tolerated() -> None:
+def test_unknown_fields_are_ignored() -> None:
     assert parse_push(payload(installation={"id": 1}, sparkle=[1])) == parse_push(PAYLOAD)
 
 
@@ -141,7 +142,7 @@ def test_unknown_fields_are_tolerated() -> None:
         (0, 0),
     ],
 )
-def test_the_time_of_a_push_is_a_number_or_a_time(value: object, expected: int) -> None:
+def test_pushed_at_may_be_a_number_or_an_rfc_3339_time(value: object, expected: int) -> None:
     assert parse_push(payload(repository__pushed_at=value)).pushed_at == expected
 
 
@@ -159,7 +160,9 @@ def test_the_time_of_a_push_is_a_number_or_a_time(value: object, expected: int) 
         (None, ""),
     ],
 )
-def test_a_message_is_its_first_line_made_safe_to_show(message: object, expected: str) -> None:
+def test_a_message_is_cut_to_its_first_line_and_is_safe_to_show(
+    message: object, expected: str
+) -> None:
     assert parse_push(payload(head_commit__message=message)).message == expected
 
 
@@ -201,7 +204,9 @@ def test_a_message_is_its_first_line_made_safe_to_show(message: object, expected
         (payload(sender=[]), "sender"),
     ],
 )
-def test_a_payload_that_is_not_a_push_is_refused_with_the_path(broken: object, field: str) -> None:
+def test_the_error_for_a_wrong_payload_has_the_path_of_the_field(
+    broken: object, field: str
+) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_push(broken)
     assert (refused.value.code, refused.value.field) == ("invalid_payload", field)
@@ -233,7 +238,7 @@ def test_a_deleted_branch_is_ignored() -> None:
     assert ignored_reason(push) == "branch master was deleted"
 
 
-def test_a_push_of_the_null_sha_is_a_deletion_whatever_it_says() -> None:
+def test_a_push_of_the_null_sha_is_a_deletion_even_if_deleted_is_false() -> None:
     assert parse_push(payload(after=NULL_SHA)).deleted
 
 
@@ -241,7 +246,7 @@ def test_a_tag_is_ignored() -> None:
     assert ignored_reason(parse_push(payload(ref="refs/tags/v1"))) == "refs/tags/v1 is not a branch"
 
 
-def test_of_two_pushes_in_one_second_the_one_accepted_later_is_later() -> None:
+def test_within_one_second_the_push_accepted_later_is_the_later_one() -> None:
     assert later((5, 2), (5, 1))
     assert later((6, 1), (5, 9))
 

@@ -1,4 +1,4 @@
-"""Which refs may be asked for, which may be pushed, and how they look in a tag."""
+"""Refs in requests, refs in pushes, branches to follow, and slugs in image tags."""
 
 import re
 import shutil
@@ -31,7 +31,7 @@ def parse_branch(value: object) -> str:
     return str(read(Branch, value, "branch"))
 
 
-# What git itself refuses (git-check-ref-format(1)).
+# Names that git refuses (git-check-ref-format(1)).
 ILLEGAL = [
     "",
     " ",
@@ -59,11 +59,11 @@ ILLEGAL = [
     "a\ud800b",
 ]
 
-# No program can be handed a NUL or a lone surrogate.
-CAN_BE_ASKED_OF_GIT = [name for name in ILLEGAL if not {"\0", "\ud800"} & set(name)]
+# The arguments of a program cannot contain a NUL or a lone surrogate.
+CHECKABLE_BY_GIT = [name for name in ILLEGAL if not {"\0", "\ud800"} & set(name)]
 
-# What git allows, and nobody may ask for.
-LEGAL_BUT_NOT_ASKED_FOR = [
+# Names that git allows and requests may not use.
+LEGAL_BUT_NOT_IN_REQUESTS = [
     "`id`",
     "$(id)",
     "a;id",
@@ -75,7 +75,7 @@ LEGAL_BUT_NOT_ASKED_FOR = [
     "caf\xe9",
 ]
 
-ASKED = [
+REQUESTED = [
     "main",
     "v1.2.3",
     "feature/login-form",
@@ -86,8 +86,8 @@ ASKED = [
 ]
 
 
-@pytest.mark.parametrize("name", ASKED)
-def test_the_name_of_a_branch_or_tag_is_kept_as_it_is(name: str) -> None:
+@pytest.mark.parametrize("name", REQUESTED)
+def test_the_name_of_a_branch_or_tag_is_accepted_unchanged(name: str) -> None:
     assert parse_git_ref(name) == name
 
 
@@ -95,7 +95,7 @@ def test_the_name_of_a_branch_or_tag_is_kept_as_it_is(name: str) -> None:
     "value",
     [
         *ILLEGAL,
-        *LEGAL_BUT_NOT_ASKED_FOR,
+        *LEGAL_BUT_NOT_IN_REQUESTS,
         7,
         True,
         None,
@@ -114,7 +114,7 @@ def test_the_name_of_a_branch_or_tag_is_kept_as_it_is(name: str) -> None:
         "a" * 201,
     ],
 )
-def test_a_ref_that_could_mean_anything_else_is_refused(value: object) -> None:
+def test_an_illegal_or_ambiguous_ref_is_refused(value: object) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_git_ref(value)
     assert (refused.value.code, refused.value.field) == ("invalid_git_ref", "git_ref")
@@ -124,12 +124,12 @@ def test_a_full_branch_ref_is_read_as_the_branch() -> None:
     assert parse_git_ref("refs/heads/feature/x") == "feature/x"
 
 
-def test_a_commit_may_be_asked_for_in_either_case() -> None:
+def test_a_commit_sha_may_be_in_upper_case() -> None:
     assert parse_git_ref(SHA.upper()) == SHA
 
 
 @pytest.mark.parametrize("value", [SHA[:39], SHA + "0", "g" * 40, SHA + "\n"])
-def test_a_commit_is_named_by_its_full_sha(value: str) -> None:
+def test_only_40_hexadecimal_digits_are_a_commit_sha(value: str) -> None:
     assert not is_commit_sha(value)
 
 
@@ -137,21 +137,21 @@ def test_full_width_digits_are_not_a_sha() -> None:
     assert not is_commit_sha("\uff11" * 40)
 
 
-@pytest.mark.parametrize("name", [*ASKED, *LEGAL_BUT_NOT_ASKED_FOR])
-def test_any_branch_that_git_allows_may_be_watched(name: str) -> None:
+@pytest.mark.parametrize("name", [*REQUESTED, *LEGAL_BUT_NOT_IN_REQUESTS])
+def test_any_branch_that_git_allows_may_be_followed(name: str) -> None:
     assert parse_branch(name) == name
 
 
 @pytest.mark.parametrize(
     "value", [*ILLEGAL, "-main", "HEAD", "@", SHA, NULL_SHA, 7, None, "a" * 201]
 )
-def test_a_branch_that_git_does_not_allow_cannot_be_watched(value: object) -> None:
+def test_a_branch_that_git_does_not_allow_cannot_be_followed(value: object) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_branch(value)
     assert (refused.value.code, refused.value.field) == ("invalid_git_ref", "branch")
 
 
-@pytest.mark.parametrize("name", [*ASKED, *LEGAL_BUT_NOT_ASKED_FOR, "-main"])
+@pytest.mark.parametrize("name", [*REQUESTED, *LEGAL_BUT_NOT_IN_REQUESTS, "-main"])
 def test_any_ref_that_git_allows_may_be_pushed(name: str) -> None:
     assert branch_of(parse_pushed_ref(f"refs/heads/{name}")) == name
 
@@ -159,7 +159,7 @@ def test_any_ref_that_git_allows_may_be_pushed(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [None, 7, "main", "refs/", *[f"refs/heads/{bad}" for bad in ILLEGAL]]
 )
-def test_a_pushed_ref_is_a_full_and_legal_one(name: object) -> None:
+def test_a_pushed_ref_that_is_not_full_and_legal_is_refused(name: object) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_pushed_ref(name)
     assert (refused.value.code, refused.value.field) == ("invalid_payload", "ref")
@@ -172,7 +172,7 @@ def test_only_refs_under_heads_are_branches(ref: str) -> None:
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 @pytest.mark.parametrize(
-    "name", [*ASKED, *LEGAL_BUT_NOT_ASKED_FOR, *CAN_BE_ASKED_OF_GIT, "-main", "HEAD"]
+    "name", [*REQUESTED, *LEGAL_BUT_NOT_IN_REQUESTS, *CHECKABLE_BY_GIT, "-main", "HEAD"]
 )
 def test_git_agrees_on_what_a_legal_branch_is(name: str) -> None:
     git = subprocess.run(["git", "check-ref-format", "--branch", name], capture_output=True)
@@ -183,7 +183,7 @@ def test_git_agrees_on_what_a_legal_branch_is(name: str) -> None:
 @given(st.text(st.sampled_from("aB0./@{}-~^:?*[\\ \x7f\xe9lock"), max_size=12))
 def test_git_agrees_on_any_text(text: str) -> None:
     git = subprocess.run(["git", "check-ref-format", "--branch", text], capture_output=True)
-    # What is an alias of HEAD is a legal name to this command, and to nothing else.
+    # This command also accepts @, the alias of HEAD.
     assert (git.returncode == 0) is (_is_branch(text) or text == "@")
 
 
@@ -200,7 +200,7 @@ def test_git_agrees_on_any_text(text: str) -> None:
         ("a" * 59 + "/b", "a" * 59),
     ],
 )
-def test_a_slug_keeps_what_can_be_read(ref: str, expected: str) -> None:
+def test_a_slug_keeps_readable_characters(ref: str, expected: str) -> None:
     assert slug(ref) == expected
 
 
@@ -215,7 +215,7 @@ def test_a_slug_of_a_slug_is_the_slug(ref: str) -> None:
 
 
 @given(st.text() | st.from_regex(r"[A-Za-z0-9._/+@-]+", fullmatch=True))
-def test_an_accepted_ref_is_never_an_option_and_reads_back_as_itself(value: str) -> None:
+def test_an_accepted_ref_is_never_an_option_and_is_accepted_again(value: str) -> None:
     try:
         ref = parse_git_ref(value)
     except InvalidInput:
@@ -226,7 +226,7 @@ def test_an_accepted_ref_is_never_an_option_and_reads_back_as_itself(value: str)
 
 
 @given(st.from_regex(r"[A-Za-z0-9._/+@-]+", fullmatch=True))
-def test_whatever_may_be_asked_for_by_name_may_be_watched(value: str) -> None:
+def test_any_name_that_a_request_may_use_may_be_followed(value: str) -> None:
     try:
         ref = parse_git_ref(value)
     except InvalidInput:

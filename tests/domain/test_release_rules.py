@@ -1,4 +1,4 @@
-"""Where a rollback goes: always to what is different, always further back."""
+"""The target of a rollback: always a different release, and always further back."""
 
 from dataclasses import dataclass, replace
 
@@ -15,26 +15,26 @@ class Release:
     rollback_to: int | None = None
 
 
-def test_the_first_release_has_nothing_before_it() -> None:
+def test_the_first_release_has_no_rollback_target() -> None:
     assert rollback_target(Release(1, "a"), replaced=None, restored=None) is None
 
 
-def test_a_release_goes_back_to_the_one_it_replaced() -> None:
+def test_a_rollback_goes_to_the_replaced_release() -> None:
     assert rollback_target(Release(2, "b"), replaced=Release(1, "a"), restored=None) == 1
 
 
-def test_an_equal_release_is_no_step_back() -> None:
+def test_a_replaced_release_with_the_same_fingerprint_is_skipped() -> None:
     before = Release(2, "b", rollback_to=1)
     assert rollback_target(Release(3, "b"), replaced=before, restored=None) == 1
 
 
-def test_a_rollback_goes_where_the_release_it_restored_would_go() -> None:
+def test_a_second_rollback_goes_further_back() -> None:
     restored, left = Release(2, "b", rollback_to=1), Release(3, "c", rollback_to=2)
     assert rollback_target(Release(4, "b"), replaced=left, restored=restored) == 1
 
 
 class Ledger:
-    """A service's releases; `deploy` and `roll_back` end well at once."""
+    """A service's releases. `deploy` and `roll_back` succeed at once."""
 
     def __init__(self) -> None:
         self.releases: dict[int, Release] = {}
@@ -42,7 +42,7 @@ class Ledger:
 
     @property
     def target(self) -> Release | None:
-        """Where a rollback would go now."""
+        """The target of a rollback now."""
         return self.releases.get(self.current.rollback_to or 0) if self.current else None
 
     def deploy(self, fingerprint: str) -> None:
@@ -53,14 +53,14 @@ class Ledger:
             self._record(self.target.fingerprint, restored=self.target)
 
     def _record(self, fingerprint: str | None, *, restored: Release | None) -> None:
-        made = Release(len(self.releases) + 1, fingerprint)
-        back_to = rollback_target(made, replaced=self.current, restored=restored)
-        self.current = self.releases[made.number] = replace(made, rollback_to=back_to)
+        release = Release(len(self.releases) + 1, fingerprint)
+        target = rollback_target(release, replaced=self.current, restored=restored)
+        self.current = self.releases[release.number] = replace(release, rollback_to=target)
 
 
 @st.composite
 def ledgers(draw: st.DrawFn) -> Ledger:
-    """Ledgers after any deployments of three images, and rollbacks (None) between them."""
+    """Ledgers after random deployments of three images, with rollbacks (None) between them."""
     ledger = Ledger()
     for image in draw(st.lists(st.sampled_from("abc") | st.none(), max_size=30)):
         if image is None:
@@ -71,13 +71,13 @@ def ledgers(draw: st.DrawFn) -> Ledger:
 
 
 @given(ledgers())
-def test_a_rollback_never_brings_back_what_runs(ledger: Ledger) -> None:
+def test_a_rollback_never_restores_the_running_release(ledger: Ledger) -> None:
     if ledger.current is not None and ledger.target is not None:
         assert ledger.target.fingerprint != ledger.current.fingerprint
 
 
 @given(ledgers())
-def test_walking_back_always_ends(ledger: Ledger) -> None:
+def test_repeated_rollbacks_go_further_back_and_end(ledger: Ledger) -> None:
     steps, releases = 0, len(ledger.releases)
     while ledger.target is not None:
         before = ledger.target.number

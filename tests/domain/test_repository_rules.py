@@ -1,4 +1,4 @@
-"""Which git URLs name a repository that may be built."""
+"""URLs of repositories that may be built."""
 
 import pytest
 from hypothesis import given
@@ -91,7 +91,7 @@ def test_a_password_in_a_url_is_not_repeated_in_the_error() -> None:
         ("https://github.com/acme/My_App-2", "My_App-2"),
     ],
 )
-def test_a_repository_is_read_with_or_without_its_suffix(value: str, name: str) -> None:
+def test_a_url_is_accepted_with_and_without_its_suffix(value: str, name: str) -> None:
     assert parse_git_url(value) == Repository("github.com", "acme", name)
 
 
@@ -101,7 +101,7 @@ def test_the_url_keeps_the_case_of_the_path_and_the_key_does_not() -> None:
     assert repository.key == "github.com/acme/app"
 
 
-def test_the_error_names_the_field_that_was_asked_for() -> None:
+def test_the_error_names_the_given_field() -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_git_url("no", field="repository")
     assert refused.value.field == "repository"
@@ -111,13 +111,13 @@ def test_the_error_names_the_field_that_was_asked_for() -> None:
     owner=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}", fullmatch=True),
     name=st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_-]{0,99}", fullmatch=True),
 )
-def test_the_url_of_a_repository_reads_back_as_the_repository(owner: str, name: str) -> None:
+def test_the_url_of_a_repository_is_parsed_as_the_same_repository(owner: str, name: str) -> None:
     repository = Repository("github.com", owner, name)
     assert parse_git_url(repository.url) == repository
 
 
 @given(st.text() | st.text().map(lambda text: f"https://github.com/{text}"))
-def test_whatever_is_accepted_stays_on_its_host_and_in_its_place(value: str) -> None:
+def test_an_accepted_url_keeps_its_host_and_path(value: str) -> None:
     try:
         repository = parse_git_url(value)
     except InvalidInput:

@@ -1,4 +1,4 @@
-"""Requests to AWS, compared whole."""
+"""Requests to AWS, compared as a whole."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +16,8 @@ from chalicelib.domain.service_settings import BuildSettings
 
 
 @dataclass(frozen=True)
-class ABuild:
-    """A build as its row describes it."""
+class ExampleBuild:
+    """A build with the attributes of its row."""
 
     settings: BuildSettings
     job_id: str = "build-123"
@@ -36,11 +36,11 @@ SETTINGS = BuildSettings(
     platforms=("linux/amd64", "linux/arm64"),
     build_args={"VERSION": "1", "MESSAGE": 'it\'s "$(id)"\n\u20ac'},
 )
-BUILD = ABuild(SETTINGS)
+BUILD = ExampleBuild(SETTINGS)
 TARGET = EcsTarget(cluster="main", service="hello", container="app")
 
 
-def request_for(build: ABuild) -> dict[str, Any]:
+def request_for(build: ExampleBuild) -> dict[str, Any]:
     return start_build_request(build, project="slipway-builds")
 
 
@@ -48,11 +48,9 @@ CREDENTIAL = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/s
 
 
 @given(text=st.text(), setting=st.sampled_from(["git_url", "context_path", "dockerfile"]))
-def test_no_setting_is_more_than_plain_text_in_one_of_our_variables(
-    text: str, setting: str
-) -> None:
-    """Not GIT_TRACE, which would print what git sends into the log, and no second secret."""
-    build = ABuild(replace(SETTINGS, **{setting: text}), git_ref=text, commit_sha=text)
+def test_settings_are_only_plain_text_in_known_variables(text: str, setting: str) -> None:
+    """No setting can set GIT_TRACE, which prints git's requests to the log, or add a secret."""
+    build = ExampleBuild(replace(SETTINGS, **{setting: text}), git_ref=text, commit_sha=text)
     names = {
         variable["name"]: variable["type"]
         for variable in request_for(build)["environmentVariablesOverride"]
@@ -61,8 +59,8 @@ def test_no_setting_is_more_than_plain_text_in_one_of_our_variables(
     assert {name for name in names if name.startswith("GIT_")} == {"GIT_URL", "GIT_REF", "GIT_SHA"}
 
 
-def test_the_one_secret_is_the_project_s_git_credential() -> None:
-    variables = request_for(ABuild(SETTINGS, git_credential=CREDENTIAL))[
+def test_the_only_secret_is_the_git_credential_of_the_project() -> None:
+    variables = request_for(ExampleBuild(SETTINGS, git_credential=CREDENTIAL))[
         "environmentVariablesOverride"
     ]
     assert [variable for variable in variables if variable["type"] != "PLAINTEXT"] == [
@@ -70,7 +68,7 @@ def test_the_one_secret_is_the_project_s_git_credential() -> None:
     ]
 
 
-def test_a_build_is_started_with_variables_only() -> None:
+def test_a_build_gets_all_its_settings_as_variables() -> None:
     variables = {
         "JOB_ID": "build-123",
         "GIT_URL": "https://github.com/acme/app.git",
@@ -101,15 +99,15 @@ def test_a_build_is_started_with_variables_only() -> None:
     }
 
 
-def test_the_sdk_takes_the_start_of_a_build() -> None:
+def test_the_sdk_accepts_the_start_build_request() -> None:
     shape = get_session().get_service_model("codebuild").shape_for("StartBuildInput")
     assert ParamValidator().validate(request_for(BUILD), shape).generate_report() == ""
 
 
 @given(st.permutations(["A", "B", "C", "D"]))
 def test_the_order_of_build_args_does_not_change_the_request(names: list[str]) -> None:
-    one = request_for(ABuild(replace(SETTINGS, build_args=dict.fromkeys(names, "x"))))
-    other = request_for(ABuild(replace(SETTINGS, build_args=dict.fromkeys("ABCD", "x"))))
+    one = request_for(ExampleBuild(replace(SETTINGS, build_args=dict.fromkeys(names, "x"))))
+    other = request_for(ExampleBuild(replace(SETTINGS, build_args=dict.fromkeys("ABCD", "x"))))
     assert one == other
 
 

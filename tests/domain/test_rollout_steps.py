@@ -1,4 +1,4 @@
-"""The next step of a service: full tables."""
+"""The next step of a service, as complete tables."""
 
 from itertools import product
 
@@ -43,7 +43,7 @@ def test_a_deployment_with_its_definition_is_rolled_out_once(
     assert steps == [in_time, late]
 
 
-def test_a_rollout_that_ecs_has_not_judged_yet_is_not_repeated() -> None:
+def test_a_rollout_without_a_reported_end_is_not_repeated() -> None:
     seen = rollout(OTHER, "IN_PROGRESS", moving=WANTED)
     steps = [
         decide_active(wanted=WANTED, rollout=seen, now=NOW, deadline_at=deadline)
@@ -53,7 +53,7 @@ def test_a_rollout_that_ecs_has_not_judged_yet_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_deployment_without_a_definition_begins_unless_its_time_is_up(state: str) -> None:
+def test_a_deployment_without_a_definition_begins_before_its_deadline(state: str) -> None:
     seen = rollout(OTHER, state, OTHER)
     steps = [
         decide_active(wanted=None, rollout=seen, now=NOW, deadline_at=deadline)
@@ -62,53 +62,57 @@ def test_a_deployment_without_a_definition_begins_unless_its_time_is_up(state: s
     assert steps == [Step.BEGIN, Step.FAIL]
 
 
-# A call of ours may still be in the air until a worker's life after the last claim.
-CLAIMS = {None: True, NOW - WORKER_LIFE - 1: True, NOW - WORKER_LIFE: False, NOW: False}
+# By `called_at`: whether the last call has ended. It may be in flight as long as a worker lives.
+SETTLED = {None: True, NOW - WORKER_LIFE - 1: True, NOW - WORKER_LIFE: False, NOW: False}
 
 
-@pytest.mark.parametrize(("called_at", "settled"), CLAIMS.items())
+@pytest.mark.parametrize(("called_at", "settled"), SETTLED.items())
 @pytest.mark.parametrize("state", ["IN_PROGRESS", "COMPLETED"])
-def test_a_free_service_that_runs_what_it_should_rests_once_all_is_still(
+def test_an_idle_service_is_watched_once_its_rollout_and_all_calls_have_ended(
     state: str, called_at: int | None, settled: bool
 ) -> None:
     for wanted in (OTHER, None):
         step = decide_idle(
-            wanted=wanted, rollout=rollout(OTHER, state), ours=True, now=NOW, called_at=called_at
+            wanted=wanted,
+            rollout=rollout(OTHER, state),
+            by_slipway=True,
+            now=NOW,
+            called_at=called_at,
         )
-        assert step is (Step.REST if settled and state == "COMPLETED" else Step.WAIT)
+        assert step is (Step.WATCH if settled and state == "COMPLETED" else Step.WAIT)
 
 
-@pytest.mark.parametrize(("called_at", "settled"), CLAIMS.items())
-def test_a_current_release_that_does_not_come_up_is_shown_once_all_is_still(
+@pytest.mark.parametrize(("called_at", "settled"), SETTLED.items())
+def test_a_failed_current_release_is_shown_once_no_call_is_in_flight(
     called_at: int | None, settled: bool
 ) -> None:
     failed = rollout(OTHER, "FAILED")
-    step = decide_idle(wanted=OTHER, rollout=failed, ours=True, now=NOW, called_at=called_at)
-    assert step is (Step.SHOW if settled else Step.WAIT)
+    step = decide_idle(wanted=OTHER, rollout=failed, by_slipway=True, now=NOW, called_at=called_at)
+    assert step is (Step.SHOW_FAILURE if settled else Step.WAIT)
 
 
-@pytest.mark.parametrize(("called_at", "settled"), CLAIMS.items())
-def test_a_choice_of_somebody_else_is_shown_once_no_call_of_ours_is_in_the_air(
+@pytest.mark.parametrize(("called_at", "settled"), SETTLED.items())
+def test_a_definition_of_another_party_is_shown_once_no_call_is_in_flight(
     called_at: int | None, settled: bool
 ) -> None:
     for state, failed in product(STATES, ((), (WANTED,))):
         step = decide_idle(
             wanted=WANTED,
             rollout=rollout(OTHER, state, *failed),
-            ours=False,
+            by_slipway=False,
             now=NOW,
             called_at=called_at,
         )
-        assert step is (Step.DRIFT if settled else Step.WAIT)
+        assert step is (Step.SHOW_DRIFT if settled else Step.WAIT)
 
 
-@pytest.mark.parametrize(("called_at", "settled"), CLAIMS.items())
+@pytest.mark.parametrize(("called_at", "settled"), SETTLED.items())
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize(
     ("failed", "moving", "expected"),
-    [((), "", Step.UPDATE), ((WANTED,), "", Step.SHOW), ((), WANTED, Step.WAIT)],
+    [((), "", Step.UPDATE), ((WANTED,), "", Step.SHOW_FAILURE), ((), WANTED, Step.WAIT)],
 )
-def test_a_late_call_of_ours_is_healed_at_once_unless_that_is_known_not_to_help(
+def test_a_late_call_is_undone_at_once_unless_the_wanted_definition_failed_before(
     state: str,
     called_at: int | None,
     settled: bool,
@@ -117,5 +121,5 @@ def test_a_late_call_of_ours_is_healed_at_once_unless_that_is_known_not_to_help(
     expected: Step,
 ) -> None:
     seen = rollout(OTHER, state, *failed, moving=moving)
-    step = decide_idle(wanted=WANTED, rollout=seen, ours=True, now=NOW, called_at=called_at)
-    assert step is (Step.WAIT if expected is Step.SHOW and not settled else expected)
+    step = decide_idle(wanted=WANTED, rollout=seen, by_slipway=True, now=NOW, called_at=called_at)
+    assert step is (Step.WAIT if expected is Step.SHOW_FAILURE and not settled else expected)

@@ -1,4 +1,4 @@
-"""Statuses: which may follow which, and what a job shows of them."""
+"""Transitions of statuses, and the status of a job."""
 
 from itertools import product
 
@@ -17,7 +17,7 @@ from chalicelib.domain.statuses import (
     may_follow,
 )
 
-BUILD_STEPS = {
+BUILD_CHANGES = {
     ("queued", "building"),
     ("queued", "failed"),
     ("queued", "cancelled"),
@@ -25,7 +25,7 @@ BUILD_STEPS = {
     ("building", "failed"),
     ("building", "cancelled"),
 }
-DEPLOYMENT_STEPS = {
+DEPLOYMENT_CHANGES = {
     ("queued", "deploying"),
     ("queued", "failed"),
     ("queued", "cancelled"),
@@ -37,11 +37,11 @@ DEPLOYMENT_STEPS = {
     ("deploying", "rolled_back"),
     ("success", "rolled_back"),
 }
-KINDS = {"build": (BuildStatus, BUILD_STEPS), "deploy": (DeploymentStatus, DEPLOYMENT_STEPS)}
+KINDS = {"build": (BuildStatus, BUILD_CHANGES), "deploy": (DeploymentStatus, DEPLOYMENT_CHANGES)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_exactly_these_steps_are_allowed(kind: str) -> None:
+def test_exactly_these_transitions_are_allowed(kind: str) -> None:
     statuses, steps = KINDS[kind]
     allowed = {
         (str(before), str(after))
@@ -51,13 +51,13 @@ def test_exactly_these_steps_are_allowed(kind: str) -> None:
     assert allowed == steps
 
 
-def test_every_status_has_its_row() -> None:
+def test_the_tables_have_a_row_for_every_status() -> None:
     assert set(BUILD_TRANSITIONS) == set(BuildStatus)
     assert set(DEPLOYMENT_TRANSITIONS) == set(DeploymentStatus)
 
 
 @given(st.sampled_from(sorted(KINDS)), st.data())
-def test_on_any_walk_what_has_ended_stays_but_a_success_that_is_rolled_back(
+def test_a_final_status_changes_only_from_success_to_rolled_back(
     kind: str, data: st.DataObject
 ) -> None:
     statuses, _ = KINDS[kind]
@@ -71,7 +71,7 @@ def test_on_any_walk_what_has_ended_stays_but_a_success_that_is_rolled_back(
 
 
 @pytest.mark.parametrize("unknown", ["", "done", "SUCCESS", "deploying"])
-def test_a_word_that_is_no_status_is_an_error(unknown: str) -> None:
+def test_an_unknown_status_is_an_error(unknown: str) -> None:
     with pytest.raises(ValueError, match="not a valid BuildStatus"):
         may_follow("queued", unknown, kind="build")
 
@@ -90,11 +90,11 @@ def test_a_word_that_is_no_status_is_an_error(unknown: str) -> None:
         ("rolled_back", 100, "success"),
     ],
 )
-def test_a_job_shows_one_word_for_builds_and_deployments(
+def test_builds_and_deployments_share_the_statuses_of_jobs(
     status: str, progress: int, shown: str
 ) -> None:
     assert job_status(status, progress) == shown
 
 
-def test_a_jobs_id_follows_from_what_it_is_about() -> None:
+def test_a_job_id_is_its_type_and_number() -> None:
     assert (job_id("build", 123), job_id("deploy", 45)) == ("build-123", "deploy-45")

@@ -1,4 +1,4 @@
-"""How webhook secrets are written down and named, and what they have signed."""
+"""Webhook secrets: texts, references and signatures."""
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,7 @@ def own_reference(value: object, *, prefix: str) -> str:
     return str(read(OwnSecretReference, value, "webhook_secret", table_prefix=prefix))
 
 
-GITHUBS = "It's a Secret to Everybody"
+GITHUB_SECRET = "It's a Secret to Everybody"
 DIGEST = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway-dev/webhook-AbCdEf"
 
@@ -99,7 +99,7 @@ NOT_OWN = [
     "secretsmanager:slipway/a b",
     "secretsmanager:slipway/web secretsmanager:slipway/other",
     "ssm:/slipway/" + "a" * 500,
-    # The installation's own.
+    # The installation's secret.
     "ssm:/slipway/webhook",
     "secretsmanager:slipway/webhook",
 ]
@@ -110,10 +110,10 @@ words = st.from_regex(r"[!-9<-z|}~]{1,60}", fullmatch=True).filter(
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
-def test_githubs_own_example_is_signed_and_what_looks_like_it_is_not() -> None:
+def test_githubs_example_signature_is_accepted_and_similar_ones_are_refused() -> None:
     good = f"sha256={DIGEST}"
-    assert is_signed(b"Hello, World!", good, [GITHUBS])
-    assert is_signed(b"Hello, World!", good, ["other", GITHUBS])
+    assert is_signed(b"Hello, World!", good, [GITHUB_SECRET])
+    assert is_signed(b"Hello, World!", good, ["other", GITHUB_SECRET])
     for wrong in [
         "",
         "sha1=01dc10d0c83e72ed246219cdd91669667fe2ca59",
@@ -128,20 +128,20 @@ def test_githubs_own_example_is_signed_and_what_looks_like_it_is_not() -> None:
         f"sha256={DIGEST}\n",
     ]:
         assert not is_signature(wrong)
-        assert not is_signed(b"Hello, World!", wrong, [GITHUBS])
+        assert not is_signed(b"Hello, World!", wrong, [GITHUB_SECRET])
     assert not is_signed(b"Hello, World!", good, [])
 
 
 @given(body=st.binary(min_size=1), key=keys, at=st.integers(0), bit=st.integers(0, 7))
-def test_a_flipped_bit_or_another_secret_never_fits(
+def test_a_signature_never_matches_a_changed_body_or_another_secret(
     body: bytes, key: str, at: int, bit: int
 ) -> None:
     sent = signature(body, key)
     assert is_signature(sent)
     assert is_signed(body, sent, [key])
-    spoilt = bytearray(body)
-    spoilt[at % len(body)] ^= 1 << bit
-    assert not is_signed(bytes(spoilt), sent, [key])
+    changed = bytearray(body)
+    changed[at % len(body)] ^= 1 << bit
+    assert not is_signed(bytes(changed), sent, [key])
     assert not is_signed(body, sent, [key + "x"])
 
 
@@ -151,27 +151,29 @@ def test_a_reference_is_a_name_or_an_arn_of_its_store(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", NO_REFERENCES)
-def test_what_is_meant_as_an_address_and_is_none_is_no_secret_either(text: str) -> None:
+def test_a_malformed_reference_is_not_accepted_as_a_secret(text: str) -> None:
     assert not is_reference(text)
     with pytest.raises(ValueError, match="must hold the secret as plain text"):
         parse_secrets(text)
 
 
 @given(new=words, old=words, space=st.sampled_from([" ", "\n", "\r\n", "\t", "  "]))
-def test_two_words_are_two_secrets_whatever_is_between_them(new: str, old: str, space: str) -> None:
+def test_two_words_are_two_secrets_with_any_white_space_between_them(
+    new: str, old: str, space: str
+) -> None:
     assert parse_secrets(f"{new}{space}{old}") == (new, old)
     assert parse_secrets(f"{new}{space}") == (new,)
 
 
-def test_what_has_three_words_is_one_secret_and_what_has_none_is_refused() -> None:
-    assert parse_secrets(f"{GITHUBS}\n") == (GITHUBS,)
-    for nothing in ("", " ", "\n\t"):
+def test_three_words_are_one_secret_and_an_empty_text_is_refused() -> None:
+    assert parse_secrets(f"{GITHUB_SECRET}\n") == (GITHUB_SECRET,)
+    for empty in ("", " ", "\n\t"):
         with pytest.raises(ValueError, match="must hold a secret"):
-            parse_secrets(nothing)
+            parse_secrets(empty)
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_a_services_own_secret_is_named_below_the_installations_prefix(name: str) -> None:
+def test_a_services_own_secret_must_be_below_the_installations_prefix(name: str) -> None:
     assert own_reference(name, prefix="slipway") == name
     assert is_reference(name)
     with pytest.raises(InvalidInput):
@@ -179,7 +181,7 @@ def test_a_services_own_secret_is_named_below_the_installations_prefix(name: str
 
 
 @pytest.mark.parametrize("value", NOT_OWN, ids=ascii)
-def test_anything_else_is_refused_and_not_repeated(value: object) -> None:
+def test_any_other_value_is_refused_and_not_repeated(value: object) -> None:
     with pytest.raises(InvalidInput) as refused:
         own_reference(value, prefix="slipway")
     assert (refused.value.code, refused.value.field) == ("invalid_webhook_secret", "webhook_secret")
@@ -187,7 +189,7 @@ def test_anything_else_is_refused_and_not_repeated(value: object) -> None:
 
 
 @given(st.text() | st.from_regex(r"(ssm:/|secretsmanager:)slipway/[ -~]{0,20}", fullmatch=True))
-def test_what_is_accepted_stays_below_the_prefix_and_is_plain(value: str) -> None:
+def test_an_accepted_reference_stays_below_the_prefix(value: str) -> None:
     try:
         name = own_reference(value, prefix="slipway")
     except InvalidInput:

@@ -220,7 +220,7 @@ def test_an_earlier_push_does_not_replace_a_manual_deployment(cloud: Cloud) -> N
     cloud.settle()
     cloud.finish_rollout()
     cloud.finish_build(3)
-    assert cloud.build(3)["not_deployed"] == "an image was deployed by hand after this push"
+    assert cloud.build(3)["not_deployed"] == "an image was deployed manually after this push"
     assert cloud.service()["current_deployment_id"] == by_hand
     cloud.release(4)
     assert cloud.image_on_ecs().endswith(cloud.build(4)["image_digest"])

@@ -101,7 +101,7 @@ def test_only_pushes_to_a_service_with_auto_deploy_are_deployed(cloud: Cloud) ->
     cloud.settle()
     cloud.finish_build(by_hand)
     built = cloud.build(by_hand)
-    assert built["not_deployed"] == "builds asked for by hand are deployed by hand"
+    assert built["not_deployed"] == "builds requested manually are deployed manually"
     assert (built["commit_sha"], built["author"]) == (sha(7), "Ada")
     cloud.change_service(auto_deploy=False)
     cloud.push(sha(1))

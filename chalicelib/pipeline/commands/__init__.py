@@ -1,1 +1,1 @@
-"""What callers and pushes ask for: one verb, one public function, one transaction."""
+"""Requests of callers and pushes: each has one public function and one transaction."""

@@ -24,8 +24,8 @@ def request_build(
 ) -> Build:
     """Accept a build of `git_ref`, a branch, a tag or a commit's SHA.
 
-    `options` are `BuildOptions` by name that replace the service's own. Raises Stale when the
-    service was deleted meanwhile.
+    `options` are `BuildOptions` by name that replace the service's. Raises Stale if the service has
+    been deleted.
     """
     build = new_build(
         service,

@@ -97,7 +97,7 @@ def _resolve(service: Service, image: ImageReference) -> ReleaseImage:
 
 
 def _require_own_repository(service: Service, image: ImageReference) -> None:
-    # ECR allows `my.team/app`; without our registry, its first part is read as a registry.
+    # ECR allows `my.team/app`. Without the registry before it, `my.team` is read as a registry.
     name = f"{image.registry}/{image.repository}".lstrip("/")
     repository = service.settings.image_repository
     if name in {repository, f"{settings().registry}/{repository}"}:

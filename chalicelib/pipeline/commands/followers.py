@@ -1,4 +1,4 @@
-"""The followers of a repository: one row lists them, so that a push finds all in one read."""
+"""The followers of a repository. One row lists all, so that a push finds them in one read."""
 
 from collections.abc import Collection
 
@@ -8,9 +8,12 @@ from chalicelib.store.claims import Follower, followers, set_followers
 from chalicelib.store.models import Service
 from chalicelib.store.writes import Write
 
-MAX_FOLLOWERS = 30  # of one branch of one repository: their builds start in one transaction
-MAX_FOLLOWERS_OF_ALL_BRANCHES = 100  # of one repository: they are one row, of 400 KB at most
-MAX_SECRETS = 20  # of one repository: a delivery may have to be checked against each of them
+# Of one branch of a repository: one transaction starts their builds.
+MAX_FOLLOWERS = 30
+# Of one repository: one row lists them, and DynamoDB allows 400 KB.
+MAX_FOLLOWERS_OF_ALL_BRANCHES = 100
+# Of one repository: each secret may have to be checked for a delivery.
+MAX_SECRETS = 20
 
 
 def follow(
@@ -30,9 +33,9 @@ def follow(
         writes.append(set_followers(row, before.repository, rest))
     if after is not None and new is not None:
         row, others = followers(after.repository)
-        everybody = {**others, service.id: new[1]}
-        _require_room(after.repository, new[1], everybody.values())
-        writes.append(set_followers(row, after.repository, everybody))
+        together = {**others, service.id: new[1]}
+        _require_room(after.repository, new[1], together.values())
+        writes.append(set_followers(row, after.repository, together))
     return writes
 
 
@@ -43,26 +46,26 @@ def _followed(service: Service, settings: ServiceSettings | None) -> tuple[str, 
     return settings.repository, follower
 
 
-def _require_room(repository: str, new: Follower, everybody: Collection[Follower]) -> None:
-    branches = [each.branch for each in everybody]
+def _require_room(repository: str, new: Follower, together: Collection[Follower]) -> None:
+    branches = [each.branch for each in together]
     if branches.count(new.branch) > MAX_FOLLOWERS:
         raise Conflict(
             f"{MAX_FOLLOWERS} services follow {new.branch} of {repository} already",
             code="too_many_services",
             field="branch",
         )
-    if len(everybody) > MAX_FOLLOWERS_OF_ALL_BRANCHES:
+    if len(together) > MAX_FOLLOWERS_OF_ALL_BRANCHES:
         raise Conflict(
             f"{MAX_FOLLOWERS_OF_ALL_BRANCHES} services build {repository} already",
             code="too_many_services",
             field="git_url",
         )
-    secrets = {each.webhook_secret for each in everybody} - {None}
-    # GitHub allows as many webhooks of one repository ("Types of webhooks").
+    secrets = {each.webhook_secret for each in together} - {None}
+    # GitHub allows 20 webhooks of one repository for an event, too ("Types of webhooks").
     if new.webhook_secret and len(secrets) > MAX_SECRETS:
         raise Conflict(
-            f"services that follow {repository} have {MAX_SECRETS} webhook secrets of their own "
-            "already; let some share one",
+            f"services that follow {repository} have {MAX_SECRETS} different webhook secrets "
+            "already; some must share one",
             code="too_many_webhook_secrets",
             field="webhook_secret",
         )

@@ -17,17 +17,17 @@ from chalicelib.store.writes import Write, change, commit
 
 
 def cancel_job(job: Job, *, actor: str) -> Job:
-    """Have a job end `cancelled`, and return it as it is then.
+    """Cancel a job, and return its new row.
 
-    A second cancel changes nothing. Raises Conflict (job_ended) for a job that has ended otherwise,
-    and Unavailable when other requests keep changing it.
+    A second cancel has no effect. Raises Conflict (job_ended) for a job with another end, and
+    Unavailable if other requests keep changing it.
     """
     cancel = CANCEL[job.job_id.partition("-")[0]]
     return retry_on_conflict(lambda: cancel(job.number, actor=actor))
 
 
 def _cancel_build(number: int, *, actor: str) -> Build:
-    """End a queued build at once; a running build ends when CodeBuild has stopped it."""
+    """End a queued build at once. A build in CodeBuild ends after CodeBuild has stopped it."""
     build = get_build(number)
     if build.cancelled_by is not None or build.status == BuildStatus.CANCELLED:
         return build
@@ -46,7 +46,7 @@ def _cancel_build(number: int, *, actor: str) -> Build:
 
 
 def _cancel_deployment(number: int, *, actor: str) -> Deployment:
-    """End a deployment: the release before it keeps running or comes back."""
+    """End a deployment. The release before it keeps running or is restored."""
     deployment = get_deployment(number)
     if deployment.status == DeploymentStatus.CANCELLED:
         return deployment
@@ -93,7 +93,7 @@ def _audit(job: Job, action: str, actor: str) -> Write:
 
 
 class Cancel(Protocol):
-    """Cancels the job of a number; raises Conflict (job_ended) and Stale."""
+    """Cancels the job with a number; raises Conflict (job_ended) and Stale."""
 
     def __call__(self, number: int, *, actor: str) -> Job: ...
 

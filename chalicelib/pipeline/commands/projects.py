@@ -1,4 +1,4 @@
-"""Creating and changing projects. Names are claims, so two projects never get the same one."""
+"""Creating and changing projects. Names are claims, so two projects never have the same name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ def create_project(
     git_credential: str | None = None,
     idempotency_key: IdempotencyKey | None = None,
 ) -> Project:
-    """Create a project; raises Conflict (name_taken), ignoring upper and lower case."""
+    """Create a project; raises Conflict (name_taken). Names are compared without case."""
     project = Project(
         next_number("projects"),
         name=name,
@@ -43,9 +43,9 @@ def create_project(
 
 
 def update_project(project: Project, changes: Mapping[str, Any], *, actor: str) -> Project:
-    """Change attributes of a project, and return it as it is then.
+    """Change attributes of a project, and return its new row.
 
-    A build that was sent to CodeBuild keeps its git credential. Raises Conflict (name_taken).
+    Builds that CodeBuild has already keep their git credential. Raises Conflict (name_taken).
     """
 
     def write() -> Project:

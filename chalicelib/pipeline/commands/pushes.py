@@ -24,16 +24,21 @@ from chalicelib.store.writes import MAX_WRITES, ConditionFailed, Write, change, 
 
 logger = logging.getLogger("slipway")
 
-# GitHub delivers a push to all webhooks of a repository at once, and each may start builds.
+# GitHub delivers a push to all webhooks of a repository at once. Each delivery may start builds, so
+# their writes conflict.
 TRIES = 2 * (MAX_SECRETS + 1)
-# Far more than clocks differ. A push further ahead would stay the newest for too long.
+# Far more than clocks differ. A push with a later time would stay the newest for too long.
 _AHEAD = timedelta(days=1)
-_LEFT = "it had started builds of services that do not follow it any more"
+_NO_LONGER_FOLLOWING = "the services that it built do not follow the branch any more"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The result of a delivery: the builds it started now or before, or the reason for none."""
+    """The result of a delivery.
+
+    `started` are the new builds, `duplicates` the (service, build) numbers that this push had
+    started before. Without builds there is a `reason`.
+    """
 
     delivery: str
     started: tuple[Build, ...] = ()
@@ -44,11 +49,11 @@ class Decision:
 def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
     """Start a build for each service that follows the branch, unless this push started it before.
 
-    `signers` may start services with a webhook secret of their own, or all services without one;
-    the result names no other service.
+    `signers` decides which services the delivery may start: those without a webhook secret, or
+    those with a secret that signed it. The result names no build of another service.
 
     A push is identified by its content and time, not by its delivery: the id of a delivery is not
-    signed, and several webhooks deliver one push. Raises Unavailable when rows keep changing; a
+    signed, and several webhooks deliver one push. Raises Unavailable if rows keep changing; a
     redelivery continues from there.
     """
     reason = ignored_reason(push) or _out_of_time(push)
@@ -60,7 +65,7 @@ def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
 
 def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
     """Record a delivery of an event that has no effect."""
-    reason = f"nothing is done for the event {event}"
+    reason = f"the event {event} has no effect"
     _note(delivery, {"event": event, "reason": reason}, signers)
     return Decision(delivery, reason=reason)
 
@@ -87,17 +92,19 @@ def _commit(writes: Sequence[Write], trace: Sequence[Write]) -> None:
 def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     receipt = find(Receipt, _receipt_id(push))
     known = {int(k): int(v) for k, v in receipt.outcome["builds"].items()} if receipt else {}
-    everybody, services = _followers(push, signers)
+    visible_followers, services = _followers(push, signers)
     refused = {each.id for each in services if not signers.may_start(each.settings.webhook_secret)}
-    visible = known.keys() if signers.installation else known.keys() & everybody.keys()
+    visible = known.keys() if signers.installation else known.keys() & visible_followers.keys()
     had = {service: known[service] for service in visible - refused}
     fresh = [each for each in services if each.id not in known and each.id not in refused]
     builds = _new_builds(delivery, push, fresh)
     started = {build.service_id: build.number for build in builds}
-    verdicts = list(_verdicts(push, everybody, started, had, refused))
+    verdicts = list(_verdicts(push, visible_followers, started, had, refused))
     reason = ""
     if not any(verdict.build_id for verdict in verdicts):
-        reason = _LEFT if had else _why_none(push, everybody, signers, refused)
+        reason = (
+            _NO_LONGER_FOLLOWING if had else _why_none(push, visible_followers, signers, refused)
+        )
     writes = [write for pair in zip(fresh, builds, strict=True) for write in accept_build(*pair)]
     if builds:
         writes.append(_record_push(receipt, push, delivery, known | started))
@@ -127,29 +134,29 @@ def _followers(push: Push, signers: Signers) -> tuple[dict[int, Follower], list[
 
     A delivery signed with a service's own secret sees only services that share it.
     """
-    _, everybody = followers(push.repository)
+    _, visible = followers(push.repository)
     if not signers.installation:
-        everybody = {
+        visible = {
             number: each
-            for number, each in everybody.items()
+            for number, each in visible.items()
             if signers.may_start(each.webhook_secret)
         }
-    numbers = [number for number, each in everybody.items() if each.branch == push.branch]
+    numbers = [number for number, each in visible.items() if each.branch == push.branch]
     rows = find_all(Service, numbers).values()
     services = [
         row for row in rows if row.deleted_at is None and row.settings.branch == push.branch
     ]
-    return everybody, sorted(services, key=lambda service: service.id)
+    return visible, sorted(services, key=lambda service: service.id)
 
 
 def _verdicts(
     push: Push,
-    everybody: Mapping[int, Follower],
+    visible_followers: Mapping[int, Follower],
     started: Mapping[int, int],
     had: Mapping[int, int],
     refused: Set[int],
 ) -> Iterable[Verdict]:
-    for service, follower in sorted(everybody.items()):
+    for service, follower in sorted(visible_followers.items()):
         outcome, build = Outcome.IGNORED, None
         if service in started:
             outcome, build = Outcome.STARTED, started[service]
@@ -158,7 +165,7 @@ def _verdicts(
             outcome, build = Outcome.DUPLICATE, had[service]
             reason = "this push had started its build before"
         elif service in refused:
-            reason = "it has a webhook secret of its own, and this delivery was not signed with it"
+            reason = "this delivery was not signed with the service's own webhook secret"
         elif follower.branch != push.branch:
             reason = f"it follows the branch {follower.branch}"
         else:
@@ -167,24 +174,24 @@ def _verdicts(
 
 
 def _why_none(
-    push: Push, everybody: Mapping[int, Follower], signers: Signers, refused: Set[int]
+    push: Push, visible_followers: Mapping[int, Follower], signers: Signers, refused: Set[int]
 ) -> str:
     if refused or not signers.installation:
         return (
             f"this delivery's secret starts no service that follows branch {push.branch} of "
             f"{push.repository}"
         )
-    if not everybody:
+    if not visible_followers:
         return f"no service builds {push.repository}"
     return f"no service follows branch {push.branch} of {push.repository}"
 
 
 def _out_of_time(push: Push) -> str | None:
-    """Refuse pushes whose record may have expired: they would look new."""
+    """Ignore old pushes: their receipt may have expired, so they would look new."""
     if push.pushed_at < clock.now() - KEEP_DELIVERIES.total_seconds():
         return f"it was pushed more than {KEEP_DELIVERIES.days} days ago; push again"
     if push.pushed_at > clock.now() + _AHEAD.total_seconds():
-        return "it says that it was pushed in the future; push again"
+        return "its pushed_at is in the future; push again"
     return None
 
 
@@ -219,7 +226,7 @@ def _record_push(
         Receipt(
             _receipt_id(push),
             created_at=now,
-            # Twice as long as a delivery of the push is accepted.
+            # Twice the time in which deliveries of the push are accepted.
             expires_at=datetime.fromtimestamp(now, UTC) + 2 * KEEP_DELIVERIES,
             outcome=outcome,
         )

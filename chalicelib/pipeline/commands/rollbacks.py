@@ -21,19 +21,19 @@ from chalicelib.store.jobs import find_deployments, finish
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import Write, change, commit, create
 
-_LONGEST_WALK = 20
+_MAX_STEPS_BACK = 20
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The release that a rollback would restore; without one, `reason` says why."""
+    """The release that a rollback would restore, or the `reason` why there is none."""
 
     target: Deployment | None
     reason: str
 
 
 def preview(service: Service) -> Preview:
-    """The effect of `request_rollback` now, without a named deployment; changes nothing."""
+    """The target of a rollback that names no deployment; nothing changes."""
     try:
         require_target(service)
         return Preview(_target(service, None), "")
@@ -49,10 +49,11 @@ def request_rollback(
     reason: str | None,
     idempotency_key: IdempotencyKey | None = None,
 ) -> Deployment:
-    """Accept a return to an earlier release. It becomes active at once and ends the active one.
+    """Accept a rollback to an earlier release. It becomes active at once.
 
-    Raises Conflict (nothing_to_roll_back, rollback_in_progress, already_running, not_deployable,
-    service_not_configured), NotFound for a deployment of another service.
+    The active and the waiting deployment end. Raises Conflict (nothing_to_roll_back,
+    rollback_in_progress, already_running, not_deployable, service_not_configured), NotFound for a
+    deployment of another service.
     """
 
     def accept(service: Service) -> Deployment:
@@ -139,8 +140,8 @@ def _named(service: Service, number: int, target: Deployment | None, *, idle: bo
 
 
 def _nearest(service: Service, target: Deployment | None) -> Deployment:
-    """The first release on the way back whose image still exists."""
-    for _ in range(_LONGEST_WALK):
+    """The first release, going back from `target`, with an image that still exists."""
+    for _ in range(_MAX_STEPS_BACK):
         if target is None:
             break
         if ecr.exists(target.image_repository, target.image_digest or ""):

@@ -1,6 +1,6 @@
 """Creating, changing and deleting services, each in one transaction.
 
-Names and ECS services are claims, so two services never get the same one.
+Names and ECS services are claims, so two services never have the same one.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from chalicelib.domain.service_settings import TARGET_FIELDS, ServiceSettings
 from chalicelib.domain.timing import SILENCE
 from chalicelib.errors import Conflict, InvalidInput
 from chalicelib.pipeline.commands.followers import follow
-from chalicelib.pipeline.retries import living_service, retry_on_conflict
+from chalicelib.pipeline.retries import existing_service, retry_on_conflict
 from chalicelib.store.claims import claim, next_number, release
 from chalicelib.store.history import record
 from chalicelib.store.idempotency import IdempotencyKey, record_key
@@ -62,16 +62,16 @@ def create_service(
 
 
 def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) -> Service:
-    """Change settings of a service, and return it as it is then.
+    """Change settings of a service, and return its new row.
 
-    Switching auto-deploy on also ends its pause. Moving the service to another ECS service forgets
-    the current release, which does not run there. Raises what `create_service` raises, and Conflict
+    Switching auto-deploy on also ends its pause. A move to another ECS service forgets the current
+    release, which does not run there. Raises the errors of `create_service`, and Conflict
     (service_busy, incomplete_ecs_target).
     """
     _require_whole_removal(changes)
 
     def write() -> Service:
-        fresh = living_service(service.id)
+        fresh = existing_service(service.id)
         before = fresh.settings
         names = [name for name, value in changes.items() if getattr(before, name) != value]
         resumes = changes.get("auto_deploy") is True and fresh.auto_deploy_paused is not None
@@ -105,7 +105,7 @@ def delete_service(service: Service, *, actor: str) -> None:
     """
 
     def write() -> None:
-        fresh = living_service(service.id)
+        fresh = existing_service(service.id)
         _require_idle(fresh)
         _commit(
             change(fresh, deleted_at=clock.now(), listed_in=None),
@@ -118,7 +118,7 @@ def delete_service(service: Service, *, actor: str) -> None:
 
 
 def _state(names: list[str], resumes: bool) -> dict[str, Any]:
-    """The attributes besides the settings that a change of these settings writes."""
+    """The attributes, besides the settings, that change with these settings."""
     state: dict[str, Any] = {"auto_deploy_paused": None} if resumes else {}
     if {"ecs_cluster", "ecs_service"} & set(names):
         state |= {"current": None, "baseline": None, "drift": None}
@@ -126,7 +126,7 @@ def _state(names: list[str], resumes: bool) -> dict[str, Any]:
 
 
 def _commit(*writes: Write) -> None:
-    """Commit; a claim that another service owns is a Conflict, because a retry cannot help."""
+    """Commit. If another service owns a claim, raise Conflict: a retry cannot help."""
     try:
         commit(*writes)
     except ConditionFailed as failed:
@@ -145,7 +145,7 @@ def _commit(*writes: Write) -> None:
 def _own(
     service: Service, before: ServiceSettings | None, after: ServiceSettings | None
 ) -> list[Write]:
-    """Claim the names that `after` needs, and release those that it does not need any more."""
+    """Claim the names that only `after` needs, and release those that only `before` needed."""
     old, new = _claim_names(service, before), _claim_names(service, after)
     claims = [claim(name, _subject(service)) for name in sorted(new - old)]
     return [*claims, *release(old - new)]
@@ -167,7 +167,7 @@ def _require_whole_removal(changes: Mapping[str, Any]) -> None:
 
 
 def _require_rest_of_target(service: Service, settings: ServiceSettings) -> None:
-    """A change may leave out parts of the target only if the service has them already."""
+    """A change may set parts of the target only if the service has the other parts already."""
     missing = _missing_of_target(settings)
     if missing:
         raise Conflict(
@@ -184,7 +184,7 @@ def _missing_of_target(settings: ServiceSettings) -> list[str]:
 
 def _incomplete_target(missing: list[str]) -> InvalidInput:
     return InvalidInput(
-        f"{', '.join(TARGET_FIELDS)} are given together or not at all",
+        f"{', '.join(TARGET_FIELDS)} must be given together",
         code="incomplete_ecs_target",
         field=missing[0],
     )
@@ -206,7 +206,10 @@ def _require_idle(service: Service) -> None:
 
 
 def _may_be_rolling(service: Service) -> bool:
-    """Whether a call of Slipway may still move ECS; for a while only where access is denied."""
+    """Whether an earlier UpdateService call may still have an effect.
+
+    While access to ECS is denied, this is assumed only for a time.
+    """
     called_at = service.called_at
     shown = service.drift is not None
     return called_at is not None and not (shown and clock.now() - called_at > SILENCE)
@@ -217,7 +220,7 @@ def _picked(settings: ServiceSettings, names: list[str]) -> dict[str, Any]:
 
 
 def _audited(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings for the audit trail; values of build arguments may be secret and are left out."""
+    """Settings for the audit trail. Of build arguments only the names: values may be secret."""
     shown = {**values}
     if "build_args" in shown:
         shown["build_args"] = sorted(shown["build_args"])

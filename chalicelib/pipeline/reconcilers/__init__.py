@@ -1,1 +1,1 @@
-"""The loop: observe AWS, let a pure rule decide the next step, act, record."""
+"""The loop: observe AWS, decide the next step with a pure rule, act, record."""

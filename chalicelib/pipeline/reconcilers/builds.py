@@ -1,4 +1,4 @@
-"""Builds: from the queue to CodeBuild, and from CodeBuild's end to the deployment."""
+"""Builds: starting them in CodeBuild, following them, and ending them."""
 
 import logging
 import random
@@ -35,8 +35,8 @@ logger = logging.getLogger("slipway")
 def reconcile_build(number: int) -> None:
     """Take the next step of a build.
 
-    It may be called at any time, any number of times, by several workers at once. Raises Stale when
-    another worker changed the row meanwhile.
+    Several workers may call this at any time, any number of times. Raises Stale if another worker
+    has changed the row.
     """
     build = find_build(number)
     if build is None or has_ended(build.status):
@@ -47,7 +47,7 @@ def reconcile_build(number: int) -> None:
         else:
             _follow(build, codebuild.describe(build.codebuild_id))
     except (Rejected, Unavailable) as trouble:
-        # A build that cannot be looked up may be running, so it does not end; it shows the reason.
+        # Do not end the build, because it may be running. Show the reason.
         _wait(build, trouble.detail)
 
 
@@ -67,7 +67,10 @@ def _start(build: Build) -> None:
 
 
 def _find_or_start_anew(build: Build, now: int) -> None:
-    """The token has expired, or the build should end: an earlier call may have started it."""
+    """Search CodeBuild for the build: an earlier call may have started it.
+
+    The token has expired, or the build should end, so the call is not repeated.
+    """
     report = _find(build)
     if report is not None:
         return _adopt(build, report)
@@ -99,7 +102,7 @@ def _call_start_build(build: Build, now: int, *, again: bool) -> None:
 
 
 def _new_attempt(build: Build, now: int) -> dict[str, Any]:
-    """A repeated call must be the same request, so the row keeps the credential of the attempt."""
+    """The row keeps the attempt's credential, because a repeated call must be the same request."""
     credential = get_project(build.project_id).git_credential
     return {"attempt": build.attempt + 1, "attempt_at": now, "git_credential": credential}
 
@@ -110,7 +113,7 @@ def _find(build: Build) -> BuildReport | None:
 
 
 def _adopt(build: Build, report: BuildReport) -> None:
-    """Record that CodeBuild has the build, and under which id."""
+    """Record that CodeBuild has the build, with its id."""
     now = clock.now()
     log = {"log_path": report.log_path} if report.log_path else {}
     commit(
@@ -140,7 +143,7 @@ def _follow(build: Build, report: BuildReport | None) -> None:
         deadline_at=build.deadline_at,
         cancelled=build.cancelled_by is not None,
     )
-    if step is Progress.LOSE:
+    if step is Progress.GIVE_UP:
         return _finish(build, BuildStatus.FAILED, f"CodeBuild does not know {build.codebuild_id}")
     if step is Progress.STOP:
         codebuild.stop(build.codebuild_id or "")
@@ -209,7 +212,7 @@ def _succeed(build: Build, report: BuildReport) -> None:
 
 
 def _learned(build: Build, report: BuildReport) -> dict[str, Any]:
-    """What the build has found out about its commit. The message and author of a push stay."""
+    """The commit that the build reported. The message and the author of a push stay."""
     exported = report.exported
     learned = {
         "commit_sha": exported.get("COMMIT_SHA") or build.commit_sha,
@@ -226,26 +229,26 @@ def _finish(build: Build, status: BuildStatus, error: str) -> None:
 
 
 def _next_queued() -> list[str]:
-    """The job id of the build that waits longest: CodeBuild has room for it now.
+    """The job id of the oldest queued build: CodeBuild has capacity for it now.
 
-    The end of the other build is committed already, so a failure here must not be raised; the
-    schedule finds the waiting build.
+    A failure is only logged, because the end of the other build is committed already. The schedule
+    finds the queued build.
     """
     try:
         oldest = oldest_queued_build()
     except Unavailable as trouble:
-        logger.warning("no build was woken, the schedule will do it: %s", trouble.detail)
+        logger.warning("no queued build was woken; the schedule does it: %s", trouble.detail)
         return []
     return [oldest] if oldest else []
 
 
 def _wait(build: Build, reason: str) -> None:
-    """Try again later, each time a little later, and show the reason."""
+    """Try again later, with a growing delay, and show the reason."""
     now = clock.now()
     delay = min(PERIOD, 10 * 2 ** min(build.waits, 5)) * random.uniform(0.8, 1.2)
     at = now + round(delay)
     if now <= build.deadline_at:
-        at = min(at, build.deadline_at + 1)  # the deadline must be noticed when it passes
+        at = min(at, build.deadline_at + 1)  # take a step right after the deadline
     commit(change(build, waits=build.waits + 1, error=reason[:1000], **schedule_at(at)))
 
 
@@ -262,7 +265,7 @@ def _why_failed(build: Build, report: BuildReport) -> str:
 
 
 def _give_up(build: Build) -> None:
-    """End a build that CodeBuild does not run and will never run."""
+    """End a build that CodeBuild has never started and cannot start any more."""
     if build.cancelled_by is not None:
         return _finish(build, BuildStatus.CANCELLED, _why_cancelled(build))
     minutes = (build.deadline_at - build.created_at) // 60

@@ -1,6 +1,6 @@
-"""Dead letters: the row that a dead wake-up names is marked `attention`.
+"""Dead letters: the row that a dead wake-up names gets `attention`.
 
-This does not end the work: its row stays due, and the schedule goes on trying.
+The work does not end: its row stays due, and the schedule keeps trying.
 """
 
 import logging
@@ -20,17 +20,17 @@ _ROWS: Mapping[str, Callable[[int], Build | Service | None]] = {
     "build": find_build,
     "service": find_service,
 }
-_MOST = 100  # letters that one row stores; the alarm reports further ones
+_MAX_LETTERS = 100  # of one row; the alarm reports further ones
 _WHY = (
     "its wake-up failed five times and is among the dead letters: the log of on_wakeup has the "
-    "reason; the schedule goes on trying, and `make redrive` sends the wake-up again"
+    "reason; the schedule keeps trying, and `make redrive` sends the wake-up again"
 )
 
 
 def mark_dead_letters() -> None:
-    """Mark the rows that dead letters name, once for each letter; the letters stay in their queue.
+    """Mark the rows that dead letters name, once for each letter. The letters stay in the queue.
 
-    Raises nothing: the next minute tries again.
+    Failures are only logged: the next minute tries again.
     """
     try:
         for letter in queue.dead_letters():
@@ -48,7 +48,7 @@ def _mark(letter: queue.DeadLetter) -> None:
     if row is None or row.due is None:
         return
     known = row.dead_letters or set()
-    if letter.id in known or len(known) >= _MOST:
+    if letter.id in known or len(known) >= _MAX_LETTERS:
         return
     logger.error("%s-%s needs attention: %s", kind, number, _WHY)
     try:

@@ -1,7 +1,7 @@
-"""The entry of the loop: a row id says what to reconcile, a registry says how.
+"""The entry of the loop: a row id names the row, and its type selects the reconciler.
 
-The loop is level-triggered: each step is computed from the present state. It may be called for a
-row at any time, any number of times, by several workers at once.
+The loop is level-triggered: each step is computed from the present state. Several workers may call
+it for a row at any time, any number of times.
 """
 
 import json
@@ -28,8 +28,8 @@ TRIES = 3
 def reconcile(row_id: str) -> None:
     """Take the next step for "build-123" or "service-7".
 
-    After a stale write the step is computed again; after several, the row is left to its next
-    trigger. Raises ValueError for a text that is not a row id.
+    After a stale write the step is computed again. After several stale writes the next trigger
+    continues. Raises ValueError for a text that is not a row id.
     """
     kind, number = parse_row_id(row_id)
     for _ in range(TRIES):
@@ -41,7 +41,7 @@ def reconcile(row_id: str) -> None:
 
 
 def reconcile_due(*, until: Callable[[], bool]) -> int:
-    """Take a step for each row that is due until `until()`; a failing row does not stop others."""
+    """Take a step for each due row until `until()`. A failure of one row does not stop others."""
     done = 0
     for row_id in due_row_ids(clock.now()):
         if until():

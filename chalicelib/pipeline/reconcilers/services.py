@@ -1,7 +1,7 @@
 """Services: making ECS run the right task definition, one step at a time.
 
-ECS should run the definition of the active deployment, else that of the current release. Cancel,
-failure, pre-emption and rollback only change which deployment is active; this loop does the rest.
+ECS should run the definition of the active deployment, otherwise that of the current release.
+Cancel, failure and rollback only change which deployment is active; this loop does the rest.
 """
 
 import random
@@ -25,18 +25,18 @@ from chalicelib.store.models import Deployment, Service
 from chalicelib.store.services import activate_waiting, find_service
 from chalicelib.store.writes import Write, change, commit
 
-# ECS's answers when nothing of Slipway can be running.
-_NOTHING_RUNS = {"ecs_service_missing", "ecs_controller_unsupported", "ClusterNotFoundException"}
-# Seconds from recording a call to making it. A slower worker decides again: another one may have
-# rolled the same definition out meanwhile, and seen it fail.
-_PROMPTLY = 5
+# Codes that prove that no release of Slipway runs.
+_NO_RELEASE = {"ecs_service_missing", "ecs_controller_unsupported", "ClusterNotFoundException"}
+# Seconds between recording a call and making it. A slower worker must decide again: another worker
+# may have rolled out the same definition and seen it fail.
+_MAX_CALL_DELAY = 5
 
 
 def reconcile_service(number: int) -> None:
     """Take the next step of a service.
 
-    It may be called at any time, any number of times, by several workers at once. Raises Stale when
-    another worker changed a row meanwhile.
+    Several workers may call this at any time, any number of times. Raises Stale if another worker
+    has changed a row.
     """
     service = find_service(number)
     if service is None:
@@ -98,13 +98,13 @@ def _deploy(
 
 def _cannot_observe(service: Service, active: Deployment, refusal: Rejected) -> None:
     """Denied access fails a rollout only before it starts."""
-    if active.task_definition is None or refusal.code in _NOTHING_RUNS:
+    if active.task_definition is None or refusal.code in _NO_RELEASE:
         return _fail(service, active, refusal.detail)
     _wait(service, active, refusal.detail)
 
 
 def _keep(service: Service, target: EcsTarget, current: Deployment | None) -> None:
-    """One step without an active deployment: ECS should run the baseline or the release."""
+    """One step without an active deployment: ECS should run the baseline or current release."""
     release = current.task_definition if current else None
     called_at = service.called_at
     try:
@@ -117,11 +117,11 @@ def _keep(service: Service, target: EcsTarget, current: Deployment | None) -> No
 def _cannot_keep(service: Service, refusal: Rejected, called_at: int | None) -> None:
     """AWS refuses to show the service or to run the definition: show the reason and try again.
 
-    An ended deployment's rollout may be under way since `called_at`, so that time is kept for a
-    while. The refused call had no effect and does not count.
+    Keep the earlier `called_at` for a time: the rollout of an ended deployment may still continue.
+    The refused call had no effect, so its time is not kept.
     """
     now = clock.now()
-    if refusal.code in _NOTHING_RUNS:
+    if refusal.code in _NO_RELEASE:
         return _watch(service, refusal.detail)
     if called_at is None or now - called_at > SILENCE:
         return _watch(service, refusal.detail, every=SLOW)
@@ -130,26 +130,27 @@ def _cannot_keep(service: Service, refusal: Rejected, called_at: int | None) -> 
 
 def _keep_step(service: Service, target: EcsTarget, release: str | None, rollout: Rollout) -> None:
     now = clock.now()
-    # Somebody who runs the release again by hand wants it, even if the baseline is another one.
+    # If ECS runs the release, keep it, even if the baseline is another definition: the owner has
+    # chosen the release again.
     back = release is not None and rollout.task_definition == release
     wanted = release if back else service.baseline or release
     step = decide_idle(
         wanted=wanted,
         rollout=rollout,
-        ours=rollout.task_definition == wanted or _is_ours(rollout.task_definition),
+        by_slipway=rollout.task_definition == wanted or _is_by_slipway(rollout.task_definition),
         now=now,
         called_at=service.called_at,
     )
     if step is Step.UPDATE:
         _update(service, target, rollout, wanted or "")
-    elif step is Step.DRIFT:
+    elif step is Step.SHOW_DRIFT:
         _watch(service, f"ECS runs {rollout.task_definition}, which was not deployed by Slipway")
-    elif step is Step.SHOW:
+    elif step is Step.SHOW_FAILURE:
         why = rollout.failed.get(wanted or "") or rollout.reason
         _watch(service, f"ECS cannot run {wanted} any more: {why}", every=SLOW)
-    elif step is Step.REST and wanted != release and release is not None:
+    elif step is Step.WATCH and wanted != release and release is not None:
         _watch(service, f"ECS runs {wanted}, which was not deployed by Slipway")
-    elif step is Step.REST:
+    elif step is Step.WATCH:
         _watch(service, None, released=release is not None)
     elif step is Step.WAIT and (service.due_at or 0) <= now:
         commit(change(service, **schedule_at(now + PERIOD)))
@@ -158,10 +159,7 @@ def _keep_step(service: Service, target: EcsTarget, release: str | None, rollout
 def _watch(
     service: Service, drift: str | None, *, every: int = WATCH, released: bool = False
 ) -> None:
-    """Nothing to do: show the drift, if any, and look again later.
-
-    Forget the baseline once the release runs.
-    """
+    """Show the drift, if any, and look again later. Forget the baseline once the release runs."""
     now = clock.now()
     forget = released and service.baseline is not None
     known = service.drift == drift and service.called_at is None and not forget
@@ -218,13 +216,15 @@ def _begin(
 def _way_back(
     service: Service, current: Deployment | None, rollout: Rollout
 ) -> dict[str, str | None]:
-    """The baseline to restore if the deployment fails: the owner's definition, unless it is the
-    current release.
+    """The baseline to restore if the deployment fails.
+
+    It is the definition that ECS runs now, if the owner chose it. It is None if ECS runs the
+    current release. Otherwise it does not change.
     """
     if current is not None and rollout.task_definition == current.task_definition:
         return {"baseline": None}
     first = current is None and service.baseline is None
-    if first or not _is_ours(rollout.task_definition):
+    if first or not _is_by_slipway(rollout.task_definition):
         return {"baseline": rollout.task_definition}
     return {}
 
@@ -238,8 +238,8 @@ def _update(service: Service, target: EcsTarget, rollout: Rollout, task_definiti
 def _call_update(
     service: Service, target: EcsTarget, rollout: Rollout, task_definition: str, *, called_at: int
 ) -> None:
-    if clock.now() - called_at > _PROMPTLY:
-        raise Stale(f"service {service.id} was not updated at once, and may have changed")
+    if clock.now() - called_at > _MAX_CALL_DELAY:
+        raise Stale(f"service {service.id} was not updated in time and may have changed")
     ecs.update_service(
         update_service_request(
             target,
@@ -250,7 +250,7 @@ def _call_update(
 
 
 def _succeed(service: Service, active: Deployment, current: Deployment | None) -> None:
-    """End the deployment, make it current, activate the waiting one: in one transaction."""
+    """End the deployment, make it current, and activate the waiting one, in one transaction."""
     now = clock.now()
     restored = find_deployments(active.restores).get(active.restores)
     back_to = rollback_target(active, replaced=current, restored=restored)
@@ -292,7 +292,7 @@ def _why_failed(active: Deployment, rollout: Rollout) -> str:
     if task_definition in rollout.failed:
         return rollout.failed[task_definition]
     if rollout.task_definition == task_definition and rollout.state == "FAILED":
-        return rollout.reason or "ECS says that the rollout failed"
+        return rollout.reason or "ECS reports that the rollout failed"
     seconds = active.deadline_at - (active.started_at or active.created_at)
     return f"not healthy after {seconds // 60} minutes: {active.error or rollout.reason}"
 
@@ -310,7 +310,7 @@ def _note_progress(service: Service, active: Deployment, rollout: Rollout) -> No
 
 
 def _wait(service: Service, active: Deployment | None, reason: str) -> None:
-    """Try again later, each time a little later; the deployment shows the reason."""
+    """Try again later, with a growing delay. The deployment shows the reason."""
     now = clock.now()
     if active is None:
         return commit(change(service, **schedule_at(now + PERIOD)))
@@ -324,7 +324,8 @@ def _wait(service: Service, active: Deployment | None, reason: str) -> None:
     )
 
 
-def _is_ours(task_definition: str) -> bool:
+def _is_by_slipway(task_definition: str) -> bool:
+    """Whether Slipway registered a task definition."""
     return owner_of(_claim_name(task_definition)) is not None
 
 
