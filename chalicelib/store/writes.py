@@ -63,11 +63,15 @@ class Write:
 
 
 class ConditionFailed(Stale):
-    """The rows that did not meet the conditions of their writes."""
+    """Some `rows` did not meet the conditions of their writes.
 
-    def __init__(self, rows: Sequence[Model]) -> None:
+    `existing` are those of them that the commit wanted to create.
+    """
+
+    def __init__(self, failed: Sequence[Write]) -> None:
         super().__init__("another request changed the same rows; try again")
-        self.rows = tuple(rows)
+        self.rows = tuple(write.row for write in failed)
+        self.existing = tuple(write.row for write in failed if write.new)
 
 
 def create(row: Model) -> Write:
@@ -111,9 +115,8 @@ def commit(*writes: Write) -> None:
             codes = [reason.code if reason else "" for reason in error.cancellation_reasons]
             if _FAILED in codes:
                 # DynamoDB lists the reasons in the order in which PynamoDB sends the writes.
-                sent = [write.row for write in _as_sent(merged)]
-                failed = [row for row, code in zip(sent, codes, strict=True) if code == _FAILED]
-                raise ConditionFailed(failed) from error
+                sent = zip(_as_sent(merged), codes, strict=True)
+                raise ConditionFailed([each for each, code in sent if code == _FAILED]) from error
             if "TransactionConflict" not in codes:
                 raise failure(error) from error
             # botocore retries all other temporary failures itself, but not this one.

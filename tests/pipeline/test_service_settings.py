@@ -8,12 +8,13 @@ import pytest
 
 from chalicelib.domain.service_settings import ServiceSettings
 from chalicelib.errors import Conflict, InvalidInput, NotFound
+from chalicelib.pipeline.commands import services
 from chalicelib.pipeline.commands.followers import MAX_FOLLOWERS, MAX_FOLLOWERS_OF_ALL_BRANCHES
 from chalicelib.pipeline.commands.projects import create_project
 from chalicelib.pipeline.commands.services import create_service, delete_service, update_service
 from chalicelib.store.claims import Follower, followers, owner_of, set_followers
 from chalicelib.store.models import Claim, History, Project, Service
-from chalicelib.store.writes import ConditionFailed, add, change, commit, create, remove
+from chalicelib.store.writes import ConditionFailed, Write, add, change, commit, create, remove
 from tests.support.written import nothing_is_written
 
 REPOSITORY = "github.com/codertocat/hello-world"
@@ -256,3 +257,20 @@ def test_a_stale_removal_names_the_changed_row(shop: Project, web: Service) -> N
     assert failed.value.rows == (stale,)
     with pytest.raises(ValueError, match="exclude each other"):
         commit(remove(read), change(read, owner="x"))
+
+
+def test_of_two_deletions_at_once_the_second_finds_no_service(
+    web: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = services.release
+
+    def overtaken(names: set[str]) -> list[Write]:
+        claims = read(names)
+        monkeypatch.setattr(services, "release", read)
+        delete_service(web, actor="bob")
+        return claims
+
+    monkeypatch.setattr(services, "release", overtaken)
+    with pytest.raises(NotFound):
+        delete_service(web, actor="ann")
+    assert [row.action for row in History.query(f"service-{web.id}")].count("service.deleted") == 1

@@ -74,7 +74,7 @@ def _commit(*writes: Write) -> None:
     try:
         commit(*writes)
     except ConditionFailed as failed:
-        if any(isinstance(row, Claim) for row in failed.rows):
+        if any(isinstance(row, Claim) for row in failed.existing):
             raise Conflict("this name is taken", code="name_taken", field="name") from failed
         raise
 

@@ -130,7 +130,7 @@ def _commit(*writes: Write) -> None:
     try:
         commit(*writes)
     except ConditionFailed as failed:
-        names = {row.id for row in failed.rows if isinstance(row, Claim)}
+        names = {row.id for row in failed.existing if isinstance(row, Claim)}
         if any(name.startswith("ecs:") for name in names):
             raise Conflict(
                 "this ECS service belongs to another service already",
