@@ -12,7 +12,7 @@ from chalicelib.pipeline.commands import services
 from chalicelib.pipeline.commands.followers import MAX_FOLLOWERS, MAX_FOLLOWERS_OF_ALL_BRANCHES
 from chalicelib.pipeline.commands.projects import create_project
 from chalicelib.pipeline.commands.services import create_service, delete_service, update_service
-from chalicelib.store.claims import Follower, followers, owner_of, set_followers
+from chalicelib.store.claims import Follower, followers, owner_of, release, set_followers
 from chalicelib.store.models import Claim, History, Project, Service
 from chalicelib.store.writes import ConditionFailed, Write, add, change, commit, create, remove
 from tests.support.written import nothing_is_written
@@ -262,11 +262,9 @@ def test_a_stale_removal_names_the_changed_row(shop: Project, web: Service) -> N
 def test_of_two_deletions_at_once_the_second_finds_no_service(
     web: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = services.release
-
     def overtaken(names: set[str]) -> list[Write]:
-        claims = read(names)
-        monkeypatch.setattr(services, "release", read)
+        claims = release(names)
+        monkeypatch.setattr(services, "release", release)
         delete_service(web, actor="bob")
         return claims
 
