@@ -1,3 +1,3 @@
-"""Tests of this room stand on an AWS in this process."""
+"""These tests use an AWS inside their own process."""
 
 from tests.support.fixtures import *  # noqa: F403
