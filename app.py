@@ -1,4 +1,4 @@
-"""Slipway's Lambda functions: the HTTP API, and what wakes the pipeline."""
+"""Slipway's Lambda functions: the HTTP API and the triggers of the pipeline."""
 
 from chalicelib.api import (
     about,

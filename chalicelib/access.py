@@ -1,7 +1,7 @@
-"""Who asks, and what they may touch.
+"""Authentication and authorisation.
 
-Of a token only its SHA-256 is kept. `load_*` loads a row and authorises in one step: a view cannot
-do the one without the other. What a token may not see answers like what is not there.
+A token is stored only as its SHA-256. Each `load_*` function loads a row and authorises the caller
+in one step, so a view cannot skip the check. Hidden resources return the same 404 as missing ones.
 """
 
 import re
@@ -31,18 +31,17 @@ from chalicelib.store.services import get_service
 _BEARER = re.compile(r"(?i:bearer) +(?P<token>[A-Za-z0-9_-]+)", re.ASCII)
 _JOB_ID = re.compile(rf"(?:{'|'.join(TRANSITIONS)})-[1-9][0-9]{{0,15}}", re.ASCII)
 
-
-# What the door takes for an X-GitHub-Delivery.
+# The webhook accepts only these values of X-GitHub-Delivery.
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _RANK = {role: rank for rank, role in enumerate(Role)}
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Whoever holds a valid token; `actor` is how the audit trail names them.
+    """A caller with a valid token; `actor` is the caller's name in the audit trail.
 
-    With `project_id` only that project is there for them; with `service_id` only that service,
-    too.
+    With a `project_id` the token is restricted to that project. With a `service_id` too, it is
+    restricted to that service of the project.
     """
 
     token_id: int
@@ -52,31 +51,34 @@ class Principal:
     service_id: int | None = None
 
     def sees_project(self, number: int | None) -> bool:
-        """Whether a project is there for them."""
+        """Whether the caller may see a project."""
         return self.project_id in {None, number}
 
     def sees(self, row: Service | Job | History) -> bool:
-        """Whether a service, or what belongs to one, is there for them."""
+        """Whether the caller may see a service, or a job or audit entry."""
         number = row.id if isinstance(row, Service) else row.service_id
         return self.sees_project(row.project_id) and self.service_id in {None, number}
 
     @property
     def is_restricted(self) -> bool:
-        """Whether there is anything that they do not see."""
+        """Whether the token is restricted to a project or a service."""
         return self.project_id is not None
 
 
 def principal(authorization: str | None) -> Principal:
-    """Who the Authorization header speaks for; raises Unauthorized.
+    """The caller that the Authorization header identifies; raises Unauthorized.
 
     The read is consistent, so a revoked token is refused at once.
     """
     match = _BEARER.fullmatch(authorization or "")
     if match is None or not is_token(match["token"]):
-        raise Unauthorized("send a token of this API: Authorization: Bearer slw_…")
+        raise Unauthorized(
+            "the Authorization header has no well-formed token; "
+            "send a token as Authorization: Bearer slw_…"
+        )
     row = find(Token, digest(match["token"]))
     if row is None or (row.expires_at is not None and row.expires_at <= clock.now()):
-        raise Unauthorized("this token is unknown, revoked or expired")
+        raise Unauthorized("the token is unknown, revoked or expired; request a new one")
     tokens.note_use(row)
     return Principal(
         row.number, Role(row.role), f"token:{row.name}", row.project_id, row.service_id
@@ -86,40 +88,50 @@ def principal(authorization: str | None) -> Principal:
 def require(caller: Principal, role: Role) -> None:
     """Raise Forbidden unless the caller has at least this role."""
     if _RANK[caller.role] < _RANK[role]:
-        raise Forbidden(f"this needs a token of role {role}; yours is of role {caller.role}")
+        raise Forbidden(f"requires role {role}; your token has role {caller.role}")
 
 
-def require_all(caller: Principal) -> None:
-    """Raise Forbidden for a caller who is restricted to a project or a service."""
+def require_unrestricted(caller: Principal) -> None:
+    """Raise Forbidden for a caller with a restricted token."""
     if caller.is_restricted:
-        raise Forbidden("this needs a token that is not restricted to a project or a service")
+        raise Forbidden(
+            "requires an unrestricted token; your token is restricted to a project or a service"
+        )
 
 
 def require_whole_project(caller: Principal) -> None:
-    """Raise Forbidden for a caller who is restricted to a service.
+    """Raise Forbidden for a caller with a token that is restricted to a service.
 
-    A name is refused where another service of the project has it.
+    Changing a name needs this: the error `name_taken` would reveal a hidden service's name.
     """
     if caller.service_id is not None:
-        raise Forbidden("this needs a token that is not restricted to a service")
+        raise Forbidden(
+            "requires a token for the whole project; your token is restricted to a service"
+        )
 
 
 def list_tokens(caller: Principal, *, limit: int, before: int | None) -> Page[Token]:
-    """A page of the tokens, newest first; raises Forbidden for all but whoever sees everything."""
+    """A page of all tokens, newest first.
+
+    Raises Forbidden unless the caller is an unrestricted admin.
+    """
     require(caller, Role.ADMIN)
-    require_all(caller)
+    require_unrestricted(caller)
     return tokens.list_tokens(limit=limit, before=before)
 
 
 def load_token(caller: Principal, number: int) -> Token:
-    """The token, for whoever administers everything; raises Forbidden, NotFound."""
+    """A token by its number.
+
+    Raises NotFound, and Forbidden unless the caller is an unrestricted admin.
+    """
     require(caller, Role.ADMIN)
-    require_all(caller)
+    require_unrestricted(caller)
     return tokens.get_token(number)
 
 
 def list_projects(caller: Principal, *, limit: int, before: int | None) -> Page[Project]:
-    """A page of the projects that the caller may read, newest first."""
+    """A page of the projects that the caller may see, newest first."""
     require(caller, Role.VIEWER)
     if caller.project_id is None:
         return page(Project.all_index, "y", Project.id, limit=limit, before=before)
@@ -128,7 +140,7 @@ def list_projects(caller: Principal, *, limit: int, before: int | None) -> Page[
 
 
 def load_project(caller: Principal, number: int) -> Project:
-    """The project, for a caller who may read; raises NotFound."""
+    """A project that the caller may see; raises NotFound."""
     require(caller, Role.VIEWER)
     project = get_project(number)
     if not caller.sees_project(project.id):
@@ -136,21 +148,22 @@ def load_project(caller: Principal, number: int) -> Project:
     return project
 
 
-def load_project_to_fill(caller: Principal, number: int) -> Project:
-    """The project, for a caller who may create services in it; raises NotFound, Forbidden.
+def load_project_for_new_service(caller: Principal, number: int) -> Project:
+    """A project in which the caller may create services; raises NotFound, Forbidden.
 
-    A service names what it builds, pushes to and deploys to, and none of these is of a project.
+    The caller must be unrestricted: a service may name any repository, image and ECS service,
+    which no project owns.
     """
     require(caller, Role.ADMIN)
     project = load_project(caller, number)
-    require_all(caller)
+    require_unrestricted(caller)
     return project
 
 
 def list_services(
     caller: Principal, project: Project, *, limit: int, before: int | None
 ) -> Page[Service]:
-    """A page of a project's services that the caller may read, newest first."""
+    """A page of a project's services that the caller may see, newest first."""
     require(caller, Role.VIEWER)
     number = caller.service_id
     if number is None:
@@ -160,9 +173,9 @@ def list_services(
 
 
 def load_service(caller: Principal, number: int, *, history: bool = False) -> Service:
-    """The service, for a caller who may read; raises NotFound.
+    """A service that the caller may see; raises NotFound.
 
-    A deleted service is found for its `history` alone.
+    A deleted service is found only when its `history` is to be read.
     """
     require(caller, Role.VIEWER)
     service = get_service(number)
@@ -172,7 +185,7 @@ def load_service(caller: Principal, number: int, *, history: bool = False) -> Se
 
 
 def load_build(caller: Principal, number: int) -> Build:
-    """The build, for a caller who may read; it outlives its service. Raises NotFound."""
+    """A build that the caller may see, also of a deleted service; raises NotFound."""
     require(caller, Role.VIEWER)
     build = get_build(number)
     if not caller.sees(build):
@@ -181,7 +194,7 @@ def load_build(caller: Principal, number: int) -> Build:
 
 
 def load_deployment(caller: Principal, number: int) -> Deployment:
-    """The deployment, for a caller who may read; it outlives its service. Raises NotFound."""
+    """A deployment that the caller may see, also of a deleted service; raises NotFound."""
     require(caller, Role.VIEWER)
     deployment = get_deployment(number)
     if not caller.sees(deployment):
@@ -190,7 +203,7 @@ def load_deployment(caller: Principal, number: int) -> Deployment:
 
 
 def list_jobs(caller: Principal, *, limit: int, before: int | None) -> Page[Job]:
-    """A page of the jobs that the caller may read, newest first."""
+    """A page of the jobs that the caller may see, newest first."""
     require(caller, Role.VIEWER)
     return list_all_jobs(
         project_id=caller.project_id, service_id=caller.service_id, limit=limit, before=before
@@ -198,10 +211,10 @@ def list_jobs(caller: Principal, *, limit: int, before: int | None) -> Page[Job]
 
 
 def load_job(caller: Principal, job_id: str) -> Job:
-    """The build or deployment behind a job's id, for a caller who may read; raises NotFound."""
+    """The build or deployment with this job id, if the caller may see it; raises NotFound."""
     require(caller, Role.VIEWER)
     if not _JOB_ID.fullmatch(job_id):
-        raise NotFound("there is no such job: a job is named build-<number> or deploy-<number>")
+        raise NotFound("there is no such job; a job id is build-<number> or deploy-<number>")
     missing = f"there is no job {job_id}"
     job = get(Job, job_id, missing=missing)
     if not caller.sees(job):
@@ -210,13 +223,13 @@ def load_job(caller: Principal, job_id: str) -> Job:
 
 
 def list_deliveries(caller: Principal, *, limit: int, before: int | None) -> Page[Receipt]:
-    """A page of the deliveries that meant a service the caller may read, newest first."""
+    """A page of the deliveries that the caller may see, latest first."""
     require(caller, Role.VIEWER)
     return receipts.list_deliveries(_audience(caller), limit=limit, before=before)
 
 
 def load_delivery(caller: Principal, delivery_id: str) -> Receipt:
-    """The delivery of this id, for a caller who may read; raises NotFound."""
+    """A delivery that the caller may see; raises NotFound."""
     require(caller, Role.VIEWER)
     if not _DELIVERY_ID.fullmatch(delivery_id):
         raise receipts.no_delivery()
@@ -235,10 +248,10 @@ def list_history(
     limit: int,
     before: int | None,
 ) -> Page[History]:
-    """A page of the audit trail, newest first: of a service, of a project, or of everything.
+    """A page of the audit trail, newest first: of a service, of a project, or the whole trail.
 
-    Raises NotFound for a project or service that the caller may not read or that is not of that
-    project, and Forbidden where everything is asked for by anybody but an unrestricted admin.
+    Raises NotFound for a project or service that is missing or hidden, and for a service of another
+    project. Raises Forbidden for the whole trail unless the caller is an unrestricted admin.
     """
     require(caller, Role.VIEWER)
     if service_id is not None:
@@ -251,7 +264,7 @@ def list_history(
         service_id = caller.service_id
     else:
         require(caller, Role.ADMIN)
-        require_all(caller)
+        require_unrestricted(caller)
     return history.list_history(
         project_id=project_id, service_id=service_id, limit=limit, before=before
     )

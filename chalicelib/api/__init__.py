@@ -1,1 +1,1 @@
-"""The HTTP edge: parse, authorise, call the pipeline, serialise."""
+"""The HTTP API: each view parses, authorises, calls the pipeline and serialises."""

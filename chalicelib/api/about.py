@@ -1,4 +1,4 @@
-"""What Slipway says of itself to everybody: that it is up, and how it is used."""
+"""Public routes about Slipway: its health and its documentation."""
 
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ routes = Routes(__name__)
 
 VERSION = "0.1.0"
 
-# The page is one file: it may style itself, and nothing else.
+# The page is one file with inline styles. It loads no other file and runs no script.
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
@@ -23,7 +23,7 @@ _POLICY = (
 
 
 class Health(msgspec.Struct, kw_only=True):
-    """That the API answers; it asks nothing of AWS."""
+    """The health of the API. The check does not call AWS."""
 
     status: str
     version: str
@@ -32,24 +32,24 @@ class Health(msgspec.Struct, kw_only=True):
 
 @routes.endpoint("GET", "/v1/health", role=None, answer=Health)
 def get_health(_request: Request) -> Health:
-    """Say that the API is up."""
+    """Check that the API is up."""
     return Health(status="ok", version=VERSION, simulated=settings().simulated)
 
 
 @routes.endpoint("GET", "/v1/openapi.json", role=None, answer=dict[str, Any])
 def get_openapi(_request: Request) -> Reply:
-    """Describe every route as an OpenAPI 3.1 document."""
+    """Get the OpenAPI 3.1 document of this API."""
     return Reply(_file("openapi.json"), media_type="application/json")
 
 
 @routes.endpoint("GET", "/docs", role=None, documented=Documented(media_types=("text/html",)))
 def get_docs(_request: Request) -> Reply:
-    """Show the API to people: every route with its parameters, answers and examples."""
+    """Get this documentation as an HTML page."""
     headers = (("Content-Security-Policy", _POLICY), ("Referrer-Policy", "no-referrer"))
     return Reply(_file("docs.html"), media_type="text/html; charset=utf-8", headers=headers)
 
 
 @cache
 def _file(name: str) -> str:
-    """What `make openapi` made: nothing of it is computed, or imported for it, in Lambda."""
+    """A file that `make openapi` wrote. Generating it in Lambda would slow down cold starts."""
     return (Path(__file__).parent / name).read_text()

@@ -1,4 +1,4 @@
-"""The audit trail: who did what, from where, and what was changed."""
+"""The audit trail: the actor, the address and the details of each change."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ routes = Routes(__name__)
 
 
 class Entry(msgspec.Struct, kw_only=True):
-    """One change. `token_id` and `address` are null for what Slipway did by itself."""
+    """One change. `token_id` and `address` are null when Slipway itself made the change."""
 
     at: str | None
     actor: str
@@ -35,7 +35,7 @@ class Entry(msgspec.Struct, kw_only=True):
     role=Role.VIEWER,
     query=(PROJECT, SERVICE, LIMIT, CURSOR),
     answer=views.Page[Entry],
-    documented=Documented(refusals=(403, 404)),
+    documented=Documented(errors=(403, 404)),
 )
 def list_audit_trail(
     caller: Principal,
@@ -44,7 +44,7 @@ def list_audit_trail(
     limit: int,
     cursor: int | None,
 ) -> views.Page[Entry]:
-    """List what was done to a project or a service, newest first; without either, everything."""
+    """List the audit trail, newest first: of a project, of a service, or of everything."""
     found = list_history(
         caller, project_id=project_id, service_id=service_id, limit=limit, before=cursor
     )

@@ -1,4 +1,4 @@
-"""Builds: requesting, listing and showing them."""
+"""Builds: start, list, show."""
 
 from typing import cast
 
@@ -30,7 +30,7 @@ NewBuild = msgspec.defstruct(
     ],
     kw_only=True,
     forbid_unknown_fields=True,
-    namespace={"__doc__": "A build to be started; the service's settings replace missing fields."},
+    namespace={"__doc__": "A build to start. Omitted or null fields take the service's settings."},
 )
 
 
@@ -53,7 +53,7 @@ def start_build(
     body: msgspec.Struct,
     idempotency_key: IdempotencyKey | None,
 ) -> Reply:
-    """Build a branch, a tag or a commit."""
+    """Start a build of a branch, a tag or a commit. By default the service's branch is built."""
     service = load_service(caller, service_id)
     sent = {name: each for name, each in msgspec.structs.asdict(body).items() if each is not None}
     _require_own_repository(service, sent.pop("git_url", service.settings.git_url))
@@ -91,10 +91,11 @@ def get_build(caller: Principal, build_id: int) -> views.Build:
 
 
 def _require_own_repository(service: models.Service, git_url: str) -> None:
-    """A build fetches from the service's own repository only."""
+    """Raise Forbidden (repo_not_allowed) for another repository than the service's own."""
     if repository_of(git_url).key != service.settings.repository:
         raise Forbidden(
-            f"service {service.id} builds only {service.settings.git_url}",
+            f"service {service.id} builds only {service.settings.git_url}; "
+            "omit git_url, or change it in the service's settings",
             code="repo_not_allowed",
             field="git_url",
         )

@@ -1,4 +1,4 @@
-"""What became of GitHub's deliveries: which services they meant, and what said no."""
+"""Deliveries of GitHub's webhook: the builds that they started, or the reason for none."""
 
 import msgspec
 
@@ -16,7 +16,7 @@ routes = Routes(__name__)
 
 
 class ServiceVerdict(msgspec.Struct, kw_only=True):
-    """What the delivery meant to one service that follows the repository."""
+    """The result of a delivery for one service that follows the repository."""
 
     service_id: int
     outcome: Outcome
@@ -25,8 +25,8 @@ class ServiceVerdict(msgspec.Struct, kw_only=True):
 
 
 class Delivery(msgspec.Struct, kw_only=True):
-    """What came under an X-GitHub-Delivery, however often, and what that led to for the services
-    that the caller sees. `reason` is why it led to nothing at all; each service has its own.
+    """All deliveries with one X-GitHub-Delivery, and their result for the services you can see.
+    `reason` says why no build was started. Each service has its own reason.
     """
 
     id: str
@@ -52,7 +52,7 @@ class Delivery(msgspec.Struct, kw_only=True):
     answer=views.Page[Delivery],
 )
 def list_all_deliveries(caller: Principal, limit: int, cursor: int | None) -> views.Page[Delivery]:
-    """List deliveries of the last 30 days, the newest first."""
+    """List the deliveries of the last 30 days, latest first."""
     found = list_deliveries(caller, limit=limit, before=cursor)
     return views.page(found.rows, found.before, _shown)
 
@@ -61,7 +61,7 @@ def list_all_deliveries(caller: Principal, limit: int, cursor: int | None) -> vi
     "GET", "/v1/webhooks/github/deliveries/{delivery_id}", role=Role.VIEWER, answer=Delivery
 )
 def get_delivery(caller: Principal, delivery_id: str) -> Delivery:
-    """Show what a delivery led to, by its X-GitHub-Delivery."""
+    """Show the result of a delivery by its X-GitHub-Delivery."""
     return _shown(load_delivery(caller, delivery_id))
 
 

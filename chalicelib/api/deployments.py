@@ -1,4 +1,4 @@
-"""Deployments and rollbacks."""
+"""Deployments and rollbacks: request, preview, list, show."""
 
 from typing import Annotated, cast
 
@@ -24,21 +24,21 @@ Reason = Annotated[str, Meta(max_length=500)]
 
 
 class NewDeployment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """An image to be deployed: `repository:tag` of a build, or `repository@sha256:…`."""
+    """An image to deploy, named by the tag of a build or by its digest."""
 
     image_tag: Image
     reason: Reason | None = None
 
 
 class NewRollback(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A rollback; without `deployment_id`, to the release before."""
+    """A rollback. Without `deployment_id` it restores the previous release."""
 
     deployment_id: Annotated[int, Meta(ge=1, le=2**53)] | None = None
     reason: Reason | None = None
 
 
 class RollbackPreview(msgspec.Struct, kw_only=True):
-    """Which release a rollback would bring back now; without one, `reason` says why."""
+    """The release that a rollback would restore now. If none, `reason` says why."""
 
     possible: bool
     target: views.Deployment | None
@@ -52,7 +52,7 @@ def _accepted(deployment: models.Deployment) -> Reply:
     )
 
 
-def _accepted_before(caller: Principal, number: int) -> Reply:
+def _repeat(caller: Principal, number: int) -> Reply:
     return _accepted(load_deployment(caller, number))
 
 
@@ -63,7 +63,7 @@ def _accepted_before(caller: Principal, number: int) -> Reply:
     body=NewDeployment,
     status=202,
     answer=views.AcceptedDeployment,
-    repeat=_accepted_before,
+    repeat=_repeat,
 )
 def deploy(
     caller: Principal, service_id: int, body: NewDeployment, idempotency_key: IdempotencyKey | None
@@ -90,12 +90,12 @@ def deploy(
     body_is_optional=True,
     status=202,
     answer=views.AcceptedDeployment,
-    repeat=_accepted_before,
+    repeat=_repeat,
 )
 def roll_back(
     caller: Principal, service_id: int, body: NewRollback, idempotency_key: IdempotencyKey | None
 ) -> Reply:
-    """Bring back an earlier release."""
+    """Roll back to an earlier release: its image and its configuration."""
     service = load_service(caller, service_id)
     return _accepted(
         request_rollback(
@@ -113,10 +113,10 @@ def roll_back(
     "/v1/cicd/services/{service_id}/rollback",
     role=Role.VIEWER,
     answer=RollbackPreview,
-    documented=Documented(refusals=(409,)),
+    documented=Documented(errors=(409,)),
 )
 def preview_rollback(caller: Principal, service_id: int) -> RollbackPreview:
-    """Show what a rollback would do now, without doing it."""
+    """Preview a rollback without starting it."""
     found = preview(load_service(caller, service_id))
     target = None if found.target is None else views.deployment(found.target)
     return RollbackPreview(possible=target is not None, target=target, reason=found.reason or None)

@@ -1,4 +1,4 @@
-"""Jobs: one view of whatever work there is, and the way to stop it."""
+"""Jobs: builds and deployments in one list; show and cancel them."""
 
 from chalicelib.access import Principal, list_jobs, load_job
 from chalicelib.api import views
@@ -22,10 +22,10 @@ def list_all_jobs(
     caller: Principal,
     limit: int,
     cursor: int | None,
-    type: str | None,  # noqa: A002 - the parameter of the query is called so
+    type: str | None,  # noqa: A002 - the query parameter has this name
     status: str | None,
 ) -> views.Page[views.Job]:
-    """List builds and deployments of all services, newest first."""
+    """List the builds and deployments of all services, newest first."""
     found = list_jobs(caller, limit=limit, before=cursor)
     page = views.page(found.rows, found.before, views.job)
     page.items = [
@@ -36,7 +36,7 @@ def list_all_jobs(
 
 @routes.endpoint("GET", "/v1/cicd/jobs/{job_id}", role=Role.VIEWER, answer=views.Job)
 def get_job(caller: Principal, job_id: str) -> views.Job:
-    """Show the status and progress of a build or deployment by its job id."""
+    """Show the status and progress of a build or a deployment."""
     return views.job(load_job(caller, job_id))
 
 
@@ -44,6 +44,9 @@ def get_job(caller: Principal, job_id: str) -> views.Job:
     "POST", "/v1/cicd/jobs/{job_id}/cancel", role=Role.DEPLOYER, status=202, answer=views.Job
 )
 def cancel(caller: Principal, job_id: str) -> Reply:
-    """Cancel a build or a deployment that has not ended."""
+    """Cancel a build or a deployment that has not ended.
+
+    A queued build and a deployment end at once; a running build ends when CodeBuild has stopped it.
+    """
     job = cancel_job(load_job(caller, job_id), actor=caller.actor)
     return Reply(views.job(job), location=f"/v1/cicd/jobs/{job.job_id}")

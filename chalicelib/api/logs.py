@@ -1,4 +1,4 @@
-"""A build's output, read a page at a time: a Lambda that waited for more would cost money."""
+"""A build's output, one page at a time. Clients poll, because a waiting Lambda costs money."""
 
 from datetime import UTC, datetime
 
@@ -28,7 +28,7 @@ class LogLine(msgspec.Struct, kw_only=True):
 
 
 class Log(msgspec.Struct, kw_only=True):
-    """Some lines; once `complete`, there is nothing more to ask for with `next_cursor`."""
+    """A page of a build's output. `complete`: the build has ended and has no further lines."""
 
     lines: list[LogLine]
     next_cursor: str | None
@@ -42,7 +42,7 @@ class Log(msgspec.Struct, kw_only=True):
     query=(LOG_LIMIT, LOG_CURSOR, LOG_FORMAT),
     answer=Log,
     documented=Documented(
-        refusals=(409,), headers=("Retry-After", "X-Next-Cursor"), media_types=("text/plain",)
+        errors=(409,), headers=("Retry-After", "X-Next-Cursor"), media_types=("text/plain",)
     ),
 )
 def get_build_logs(
@@ -52,18 +52,18 @@ def get_build_logs(
     cursor: str | None,
     format: str,  # noqa: A002
 ) -> Reply:
-    """Read a build's output, oldest line first; ask again with next_cursor until it is complete."""
+    """Read a build's output, oldest line first. Repeat with `next_cursor` until `complete`."""
     build = load_build(caller, build_id)
     log = _read(build, limit=limit, cursor=cursor)
     headers = () if has_ended(build.status) else (("Retry-After", POLL_SECONDS),)
     if format == "json":
         return Reply(log, headers=headers)
     text = "".join(f"{line.message}\n" for line in log.lines)
-    return Reply(text, headers=headers, next_place=log.next_cursor)
+    return Reply(text, headers=headers, next_position=log.next_cursor)
 
 
 def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:
-    """A page of the log. CloudWatch answers with the cursor it was given where nothing is new."""
+    """A page of the log. CloudWatch returns the same cursor when there are no new lines."""
     if build.log_path is None:
         return Log(lines=[], next_cursor=None, complete=has_ended(build.status))
     page = logs.read(build.log_path, cursor=cursor, limit=limit)

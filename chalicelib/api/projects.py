@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from chalicelib import access
-from chalicelib.access import Principal, load_project, require_all
+from chalicelib.access import Principal, load_project, require_unrestricted
 from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Routes
@@ -30,7 +30,7 @@ ProjectName = Annotated[
 
 
 class NewProject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A project to be created. Its builds fetch with the secret that `git_credential` names."""
+    """A project to create. Its builds fetch with the secret that `git_credential` names."""
 
     name: ProjectName
     git_credential: GitCredential | None = None
@@ -39,7 +39,7 @@ class NewProject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 ProjectChanges = partial(
     "ProjectChanges",
     NewProject,
-    "Fields to change; the others stay as they are. A null git_credential removes it.",
+    "Fields to change. Omitted fields keep their values. Null removes `git_credential`.",
 )
 
 
@@ -60,7 +60,7 @@ def create_project(
     caller: Principal, body: NewProject, idempotency_key: IdempotencyKey | None
 ) -> Reply:
     """Create a project."""
-    require_all(caller)
+    require_unrestricted(caller)
     return _created(
         projects.create_project(**given(body), actor=caller.actor, idempotency_key=idempotency_key)
     )
@@ -93,7 +93,7 @@ def get_project(caller: Principal, project_id: int) -> views.Project:
     answer=views.Project,
 )
 def update_project(caller: Principal, project_id: int, body: msgspec.Struct) -> views.Project:
-    """Change a project; builds under way keep the git credential that they began with."""
-    require_all(caller)
+    """Change a project. Running builds keep the git credential that they started with."""
+    require_unrestricted(caller)
     project = load_project(caller, project_id)
     return views.project(projects.update_project(project, given(body), actor=caller.actor))

@@ -1,4 +1,4 @@
-"""Services: what is deployed, from which repository, to which ECS service."""
+"""Services: create, list, show, change, delete."""
 
 import msgspec
 
@@ -6,9 +6,9 @@ from chalicelib import access
 from chalicelib.access import (
     Principal,
     load_project,
-    load_project_to_fill,
+    load_project_for_new_service,
     load_service,
-    require_all,
+    require_unrestricted,
     require_whole_project,
 )
 from chalicelib.api import views
@@ -25,11 +25,11 @@ from chalicelib.store.models import Service
 routes = Routes(__name__)
 
 ServiceChanges = partial(
-    "ServiceChanges", ServiceSettings, "Settings to change; the others stay as they are."
+    "ServiceChanges", ServiceSettings, "Settings to change. Omitted settings keep their values."
 )
 
-# Settings that name something outside the project. A token that is restricted to a project could
-# otherwise lead the service to another project's repository, image, secret or ECS service.
+# Settings that name something outside the project. With them a restricted token could point the
+# service to another project's repository, image, secret or ECS service.
 _BINDINGS = frozenset(
     {"git_url", "image_repository", "ecs_cluster", "ecs_service", "container", "webhook_secret"}
 )
@@ -55,7 +55,7 @@ def create_service(
     idempotency_key: IdempotencyKey | None,
 ) -> Reply:
     """Create a service in a project."""
-    project = load_project_to_fill(caller, project_id)
+    project = load_project_for_new_service(caller, project_id)
     return _created(
         services.create_service(project, body, actor=caller.actor, idempotency_key=idempotency_key)
     )
@@ -91,11 +91,11 @@ def get_service(caller: Principal, service_id: int) -> views.Service:
     answer=views.Service,
 )
 def update_service(caller: Principal, service_id: int, body: msgspec.Struct) -> views.Service:
-    """Change a service's settings; work under way keeps those it began with."""
+    """Change a service's settings. Accepted builds keep their own copy of them."""
     service = load_service(caller, service_id)
     changes = given(body)
     if changes.keys() & _BINDINGS:
-        require_all(caller)
+        require_unrestricted(caller)
     if "name" in changes:
         require_whole_project(caller)
     return views.service(services.update_service(service, changes, actor=caller.actor))
@@ -103,5 +103,5 @@ def update_service(caller: Principal, service_id: int, body: msgspec.Struct) -> 
 
 @routes.endpoint("DELETE", "/v1/services/{service_id}", role=Role.ADMIN, status=204)
 def delete_service(caller: Principal, service_id: int) -> None:
-    """Delete a service; what runs on ECS keeps running, and its history stays readable."""
+    """Delete a service. Its containers on ECS keep running, and its history stays readable."""
     services.delete_service(load_service(caller, service_id), actor=caller.actor)

@@ -1,4 +1,4 @@
-"""API tokens: who else may ask, for what, and for how long."""
+"""API tokens: create, list, show, revoke."""
 
 from typing import Annotated
 
@@ -6,7 +6,13 @@ import msgspec
 from msgspec import Meta
 
 from chalicelib import access, clock
-from chalicelib.access import Principal, load_project, load_service, load_token, require_all
+from chalicelib.access import (
+    Principal,
+    load_project,
+    load_service,
+    load_token,
+    require_unrestricted,
+)
 from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
@@ -31,7 +37,7 @@ TokenName = Annotated[
 
 
 class NewToken(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A token to be created; without `project_id` and `service_id` it is good for everything."""
+    """A token to create. `project_id` or `service_id` restricts it to a project or a service."""
 
     name: TokenName
     role: Role
@@ -41,7 +47,7 @@ class NewToken(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Token(msgspec.Struct, kw_only=True):
-    """A token, by everything but its secret; `last_used_at` is true to the hour."""
+    """A token without its secret. `last_used_at` is exact to the hour."""
 
     id: int
     name: str
@@ -55,7 +61,7 @@ class Token(msgspec.Struct, kw_only=True):
 
 
 class CreatedToken(Token, kw_only=True):
-    """A token and its secret, which is shown this once and kept nowhere."""
+    """A token with its secret `token`, which is shown only once and not stored."""
 
     token: str
 
@@ -67,11 +73,11 @@ class CreatedToken(Token, kw_only=True):
     body=NewToken,
     status=201,
     answer=CreatedToken,
-    documented=Documented(refusals=(404,)),
+    documented=Documented(errors=(404,)),
 )
 def create_token(caller: Principal, body: NewToken) -> Reply:
-    """Create a token; its secret is in this answer and never again."""
-    require_all(caller)
+    """Create a token. Only this response contains its secret."""
+    require_unrestricted(caller)
     project_id, service_id = _restriction(caller, body)
     days = body.expires_in_days
     row, secret = tokens.create_token(
@@ -90,7 +96,7 @@ def create_token(caller: Principal, body: NewToken) -> Reply:
     "GET", "/v1/tokens", role=Role.ADMIN, query=(LIMIT, CURSOR), answer=views.Page[Token]
 )
 def list_tokens(caller: Principal, limit: int, cursor: int | None) -> views.Page[Token]:
-    """List tokens, newest first, expired ones too."""
+    """List all tokens, newest first, including expired ones."""
     found = access.list_tokens(caller, limit=limit, before=cursor)
     return views.page(found.rows, found.before, _shown)
 
@@ -103,12 +109,15 @@ def get_token(caller: Principal, token_id: int) -> Token:
 
 @routes.endpoint("DELETE", "/v1/tokens/{token_id}", role=Role.ADMIN, status=204)
 def revoke_token(caller: Principal, token_id: int) -> None:
-    """Revoke a token; the next request with it is refused."""
+    """Revoke a token. Requests with it fail from now on."""
     tokens.revoke_token(load_token(caller, token_id), actor=caller.actor)
 
 
 def _restriction(caller: Principal, body: NewToken) -> tuple[int | None, int | None]:
-    """The project and service that a token is for: a service is of one project."""
+    """The project and service to which a new token is restricted, if any.
+
+    Raises NotFound for a service of another project than `project_id`.
+    """
     if body.service_id is not None:
         service = load_service(caller, body.service_id)
         if body.project_id not in {None, service.project_id}:

@@ -1,4 +1,4 @@
-"""Rows as the API shows them. The classes are the shapes of answers and their OpenAPI schemas."""
+"""Rows as the API shows them. The classes are response bodies and their OpenAPI schemas."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
@@ -13,7 +13,7 @@ from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
 from chalicelib.store import models
 
-# What commits, builds and AWS say goes through the same cleaning as a build's output.
+# Texts from commits, builds and AWS are cleaned like a build's output.
 _FROM_OUTSIDE = frozenset({"error", "drift", "commit_message", "author"})
 
 _T = TypeVar("_T")
@@ -21,14 +21,14 @@ Row = TypeVar("Row")
 
 
 class Page(msgspec.Struct, Generic[_T]):
-    """One page of a list, newest first; `next_cursor` null: this was the last."""
+    """One page of a list, newest first. `next_cursor` is null on the last page."""
 
     items: list[_T]
     next_cursor: str | None
 
 
 class Project(msgspec.Struct, kw_only=True):
-    """A group of services."""
+    """A group of services. Its builds fetch with the secret that `git_credential` names."""
 
     id: int
     name: str
@@ -37,7 +37,9 @@ class Project(msgspec.Struct, kw_only=True):
 
 
 class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """A service: its settings, and its current, active and waiting deployments."""
+    """A service: its settings, and its current, active and waiting deployments. `drift` says why
+    ECS may not run the current release. `attention` names a problem that an operator should solve.
+    """
 
     id: int
     project_id: int
@@ -53,7 +55,9 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """One commit becoming one image, with its own copy of the settings."""
+    """One commit built into one image, with its own copy of the settings. `error` says why it waits
+    or failed. `not_deployed` says why its image was not deployed automatically.
+    """
 
     id: int
     project_id: int
@@ -83,7 +87,9 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
 
 
 class Deployment(msgspec.Struct, kw_only=True):
-    """One entry of a service's release ledger."""
+    """One release of a service. `replaced` is the deployment that ran before. `rollback_to` is the
+    target of a rollback from here. A rollback leaves `rollback_of` and restores `restores`.
+    """
 
     id: int
     project_id: int
@@ -112,7 +118,7 @@ class Deployment(msgspec.Struct, kw_only=True):
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """The work behind a build or a deployment; `waits` counts AWS's latest "not now"s."""
+    """The progress of a build or a deployment. `waits` counts its latest retries in a row."""
 
     id: str
     type: str
@@ -133,7 +139,7 @@ class Job(msgspec.Struct, kw_only=True):
 
 
 class AcceptedBuild(msgspec.Struct, kw_only=True):
-    """A build that was accepted; follow it by either id."""
+    """An accepted build. Follow it by `build_id` or `job_id`."""
 
     build_id: int
     job_id: str
@@ -141,7 +147,7 @@ class AcceptedBuild(msgspec.Struct, kw_only=True):
 
 
 class AcceptedDeployment(msgspec.Struct, kw_only=True):
-    """A deployment that was accepted; follow it by either id."""
+    """An accepted deployment. Follow it by `deployment_id` or `job_id`."""
 
     deployment_id: int
     job_id: str
@@ -149,12 +155,12 @@ class AcceptedDeployment(msgspec.Struct, kw_only=True):
 
 
 def project(row: models.Project) -> Project:
-    """A project."""
+    """A project as the API shows it."""
     return _shown(Project, row)
 
 
 def service(row: models.Service) -> Service:
-    """A service."""
+    """A service as the API shows it."""
     return _shown(
         Service,
         row,
@@ -166,18 +172,18 @@ def service(row: models.Service) -> Service:
 
 
 def build(row: models.Build) -> Build:
-    """A build."""
+    """A build as the API shows it."""
     settings = msgspec.structs.asdict(row.settings)
     return _shown(Build, row, **settings, id=row.number, image_tag=_image(row))
 
 
 def deployment(row: models.Deployment) -> Deployment:
-    """A deployment."""
+    """A deployment as the API shows it."""
     return _shown(Deployment, row, id=row.number, image_tag=_image(row))
 
 
 def job(row: models.Job) -> Job:
-    """The job that a build or a deployment is."""
+    """A build or a deployment, shown as a job."""
     is_build = isinstance(row, models.Build)
     return _shown(
         Job,
@@ -191,37 +197,37 @@ def job(row: models.Job) -> Job:
 
 
 def accepted_build(row: models.Build) -> AcceptedBuild:
-    """The answer to whoever asked for a build; the same again however far it has come since."""
+    """The response to a request for a build. A replay shows `queued` too, to be identical."""
     return AcceptedBuild(build_id=row.number, job_id=row.job_id, status=BuildStatus.QUEUED)
 
 
 def accepted_deployment(row: models.Deployment) -> AcceptedDeployment:
-    """The answer to whoever asked for a deployment or a rollback; the same again later."""
+    """The response to a request for a deployment or a rollback; a replay is identical."""
     return AcceptedDeployment(
         deployment_id=row.number, job_id=row.job_id, status=DeploymentStatus.QUEUED
     )
 
 
 def page(rows: Iterable[Row], before: int | None, show: Callable[[Row], _T]) -> Page[_T]:
-    """A page of rows, each shown by `show`; the frame makes a cursor of where it goes on."""
+    """A page of rows, each shown by `show`. `answers.link_next` seals the cursor afterwards."""
     return Page([show(row) for row in rows], None if before is None else str(before))
 
 
-def _shown(shape: type[_T], row: models.Project | models.Service | models.Job, **own: Any) -> _T:
-    """`shape` filled from the row's attributes of the same names, except for those in `own`."""
-    values = {"simulated": settings().simulated, **own}
+def _shown(shape: type[_T], row: models.Project | models.Service | models.Job, **given: Any) -> _T:
+    """A `shape` with the `given` fields; the others come from the row's attributes by name."""
+    values = {"simulated": settings().simulated, **given}
     names = [field.name for field in msgspec.structs.fields(shape)]  # type: ignore[arg-type]
-    missing = {name: _plain(name, getattr(row, name)) for name in names if name not in values}
+    missing = {name: _formatted(name, getattr(row, name)) for name in names if name not in values}
     return shape(**{name: (values | missing)[name] for name in names})
 
 
-def _plain(name: str, value: Any) -> Any:
+def _formatted(name: str, value: Any) -> Any:
     if name in _FROM_OUTSIDE and value is not None:
         return clean_text(value, known_secrets())
     return rfc3339(value) if name.endswith("_at") else value
 
 
 def _image(row: models.Build | models.Deployment) -> str:
-    """The image as a caller names it: by its tag, or by the digest that was deployed."""
+    """The image's name as requests accept it: `repository:tag`, or `repository@digest`."""
     mark = f":{row.image_tag}" if row.image_tag else f"@{row.image_digest}"
     return f"{row.image_repository}{mark}"

@@ -1,4 +1,4 @@
-"""GitHub's webhook: a signature stands where other routes have a token.
+"""GitHub's webhook: a signature authenticates a delivery, instead of a token.
 
 Facts about deliveries are from GitHub's "Validating webhook deliveries" and "Webhook events and
 payloads".
@@ -23,18 +23,18 @@ from chalicelib.pipeline.signatures import verify
 
 routes = Routes(__name__)
 
-# API Gateway takes 10 MB, Lambda 6; the payload of a push with thousands of commits is below this.
+# API Gateway accepts 10 MB and Lambda 6 MB. A push of thousands of commits is smaller than this.
 MAX_BYTES = 5 * 1024 * 1024
 
 # GitHub: "Webhook events and payloads", delivery headers.
 _WORD = r"[A-Za-z0-9_-]{1,100}"
 _HEADERS = {
     "X-Hub-Signature-256": (
-        "`sha256=` and the HMAC of the body under the webhook's secret, in hex.",
+        "`sha256=` and the hex HMAC-SHA256 of the body, with the webhook's secret as key.",
         r"sha256=[0-9a-f]{64}",
     ),
-    "X-GitHub-Event": ("The kind of event; only `push` has an effect.", _WORD),
-    "X-GitHub-Delivery": ("The delivery's own id, which the answer repeats.", _WORD),
+    "X-GitHub-Event": ("The name of the event. Only `push` has an effect.", _WORD),
+    "X-GitHub-Delivery": ("GitHub's id of the delivery. The response repeats it.", _WORD),
 }
 DETAILS: Mapping[str, Any] = {
     "parameters": [
@@ -49,17 +49,18 @@ DETAILS: Mapping[str, Any] = {
     ],
     "requestBody": {
         "required": True,
-        "description": "The event's payload as GitHub sends it, signed byte for byte.",
+        "description": "The payload of the event, byte for byte as GitHub signed it.",
         "content": {"application/json": {"schema": {"type": "object"}}},
     },
-    "description": "Answers 202 when builds were started, 200 when there was nothing to start.",
+    "description": "Needs no token: the signature authenticates the delivery. "
+    "Returns 202 when builds were started, and 200 when there was nothing to start.",
 }
 
 _HEADER = re.compile(_WORD, re.ASCII)
 
 
 class StartedBuild(msgspec.Struct, kw_only=True):
-    """A build that a push started, and the service that it is for."""
+    """A build that a push started, and its service. A duplicate has no `status`."""
 
     service_id: int
     build_id: int
@@ -68,7 +69,9 @@ class StartedBuild(msgspec.Struct, kw_only=True):
 
 
 class Received(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What came of a delivery: builds, or builds it had started before, or the reason for none."""
+    """The result of a delivery: the builds that it started, or with `duplicate` those that an
+    earlier delivery of the push started, or in `ignored` the reason for none.
+    """
 
     delivery: str
     builds: list[StartedBuild] = []
@@ -82,9 +85,7 @@ class Received(msgspec.Struct, kw_only=True, omit_defaults=True):
     role=None,
     status=202,
     answer=Received,
-    documented=Documented(
-        other_statuses=(200,), refusals=(400, 401, 413, 415, 503), details=DETAILS
-    ),
+    documented=Documented(other_statuses=(200,), errors=(400, 401, 413, 415, 503), details=DETAILS),
 )
 def receive_github(request: Request) -> Reply:
     """Receive a delivery of GitHub's webhook."""
@@ -97,12 +98,12 @@ def receive_github(request: Request) -> Reply:
     if isinstance(payload, InvalidInput):
         raise payload
     if event != "push":
-        return _decided(receive_other(delivery, event, signers))
-    return _decided(receive_push(delivery, parse_push(payload), signers))
+        return _reply(receive_other(delivery, event, signers))
+    return _reply(receive_push(delivery, parse_push(payload), signers))
 
 
 def _decode(body: bytes) -> Any:
-    """The payload, or why it cannot be read: a wrong signature is reported first."""
+    """The payload, or the error: a wrong signature must be reported before it."""
     try:
         return decode_json(body)
     except InvalidInput as error:
@@ -110,7 +111,7 @@ def _decode(body: bytes) -> Any:
 
 
 def _claimed_repository(payload: Any) -> str | None:
-    """The repository that a payload names before its signature is verified."""
+    """The repository that the payload names, which is not verified yet; None without one."""
     try:
         return claimed_repository(payload)
     except InvalidInput:
@@ -120,25 +121,33 @@ def _claimed_repository(payload: Any) -> str | None:
 def _header(request: Request, name: str) -> str:
     value = request.headers.get(name)
     if not value:
-        raise InvalidInput(f"the header {name} is missing", code="missing_header", field=name)
+        raise InvalidInput(
+            f"the header {name} is missing; GitHub sends it with every delivery",
+            code="missing_header",
+            field=name,
+        )
     if not _HEADER.fullmatch(value):
-        raise InvalidInput(f"the header {name} is malformed", code="invalid_header", field=name)
+        raise InvalidInput(
+            f"the header {name} must be 1 to 100 letters, digits, - and _",
+            code="invalid_header",
+            field=name,
+        )
     return str(value)
 
 
-def _decided(decision: Decision) -> Reply:
+def _reply(decision: Decision) -> Reply:
     if decision.started:
         builds = [
-            _started(build.service_id, build.number, build.status) for build in decision.started
+            _shown(build.service_id, build.number, build.status) for build in decision.started
         ]
         return Reply(Received(delivery=decision.delivery, builds=builds))
     if decision.duplicates:
-        known = [_started(service, build) for service, build in decision.duplicates]
+        known = [_shown(service, build) for service, build in decision.duplicates]
         return Reply(Received(delivery=decision.delivery, duplicate=True, builds=known), status=200)
     return Reply(Received(delivery=decision.delivery, ignored=decision.reason), status=200)
 
 
-def _started(service_id: int, number: int, status: str | None = None) -> StartedBuild:
+def _shown(service_id: int, number: int, status: str | None = None) -> StartedBuild:
     return StartedBuild(
         service_id=service_id, build_id=number, job_id=job_id("build", number), status=status
     )

@@ -1,1 +1,1 @@
-"""What wakes the pipeline besides HTTP: the queue, AWS's events and the clock."""
+"""The triggers of the pipeline besides HTTP: the queue, AWS's events and the schedule."""

@@ -1,4 +1,7 @@
-"""EventBridge: CodeBuild and ECS say that something moved. Only a hint: the row is looked up."""
+"""Events of CodeBuild and ECS from EventBridge.
+
+An event only says which row to reconcile. The state comes from the row and from AWS.
+"""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +13,7 @@ from chalicelib.correlation import working_on
 from chalicelib.pipeline.reconcilers.loop import reconcile
 from chalicelib.settings import settings
 from chalicelib.store.claims import owner_of
-from chalicelib.triggers.invocations import Invocation, as_invoked
+from chalicelib.triggers.invocations import Invocation, with_raw_event
 
 PATTERN = {
     "source": ["aws.codebuild", "aws.ecs"],
@@ -21,16 +24,17 @@ PATTERN = {
     ],
 }
 _STREAM = re.compile(r"(build-[0-9]{1,15})/.+", re.ASCII)
-_NAME = "[A-Za-z0-9_-]{1,255}"  # of a cluster or service: CreateCluster, CreateService in ECS's API
+# The name of a cluster or a service: CreateCluster and CreateService in the ECS API reference.
+_NAME = "[A-Za-z0-9_-]{1,255}"
 _ECS_SERVICE = re.compile(rf"arn:[a-z-]+:ecs:[^:]+:[0-9]+:service/({_NAME})/({_NAME})", re.ASCII)
 
 blueprint = Blueprint(__name__)
 
 
-@as_invoked
+@with_raw_event
 @blueprint.on_cw_event(PATTERN)
 def on_cloud_event(invocation: Invocation) -> None:
-    """Reconcile whatever the event is about; events about others' builds and services are none."""
+    """Reconcile the row that the event names; ignore events of other builds and services."""
     with working_on(event_id=invocation.text("id")):
         row_id = row_id_of(invocation.event)
         if row_id is not None:
@@ -38,7 +42,10 @@ def on_cloud_event(invocation: Invocation) -> None:
 
 
 def row_id_of(event: Any) -> str | None:
-    """ "build-123" or "service-7", or None when the event is not about one of ours."""
+    """The id of the row that an event names, such as "build-123" or "service-7".
+
+    None if the event names no build or service of Slipway.
+    """
     detail = event.get("detail") if isinstance(event, dict) else None
     if not isinstance(detail, dict):
         return None
@@ -50,13 +57,13 @@ def row_id_of(event: Any) -> str | None:
 
 
 def _build_row(detail: Mapping[str, Any]) -> str | None:
-    """The log stream begins with the job's id: `build-123/<CodeBuild's own id>`."""
+    """The name of the log stream begins with the job id: `build-123/<CodeBuild's id>`."""
     information = detail.get("additional-information")
     logs = information.get("logs") if isinstance(information, dict) else None
     stream = logs.get("stream-name") if isinstance(logs, dict) else None
     match = _STREAM.fullmatch(stream) if isinstance(stream, str) else None
-    ours = detail.get("project-name") == settings().codebuild_project
-    return match[1] if match and ours else None
+    is_own_project = detail.get("project-name") == settings().codebuild_project
+    return match[1] if match and is_own_project else None
 
 
 def _service_row(resources: Any) -> str | None:

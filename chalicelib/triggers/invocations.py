@@ -1,7 +1,7 @@
-"""What the functions are invoked with, which need not be what AWS would send.
+"""Events as the functions receive them; they may have any shape.
 
-Chalice's own event classes take an envelope's fields as they are and fail on one that is missing,
-before any code of ours runs.
+Chalice's own event classes read an envelope's fields unchecked. They fail on a missing field before
+any code of Slipway runs.
 """
 
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Invocation:
-    """An event, of whatever shape, and Lambda's context."""
+    """An event of any shape, and Lambda's context."""
 
     event: Any
     context: Any
 
     def text(self, name: str) -> str | None:
-        """A member of the envelope, if it is a text."""
+        """A field of the envelope if it is text, else None."""
         value = self.event.get(name) if isinstance(self.event, dict) else None
         return value if isinstance(value, str) else None
 
 
-def as_invoked(handler: Any) -> Any:
-    """Hand an `Invocation` to a function that Chalice has registered, not an event of its own."""
+def with_raw_event(handler: Any) -> Any:
+    """Make Chalice call a registered function with an `Invocation`, not with Chalice's event."""
     handler.event_class = Invocation
     return handler

@@ -1,24 +1,24 @@
-"""The clock: every minute, whatever is due."""
+"""The schedule: each minute it reconciles the rows that are due."""
 
 from chalice.app import Blueprint, Rate
 
 from chalicelib.correlation import working_on
 from chalicelib.pipeline.reconcilers.dead_letters import mark_dead_letters
 from chalicelib.pipeline.reconcilers.loop import reconcile_due
-from chalicelib.triggers.invocations import Invocation, as_invoked
+from chalicelib.triggers.invocations import Invocation, with_raw_event
 
-# Left for the step under way when the time is up.
+# Time to finish the current step, before Lambda ends the function.
 RESERVE_MS = 10_000
 
 blueprint = Blueprint(__name__)
 
 
-@as_invoked
+@with_raw_event
 @blueprint.schedule(Rate(1, unit=Rate.MINUTES))
 def on_schedule(invocation: Invocation) -> None:
-    """Reconcile what is due until the function's time is nearly up; the next minute goes on.
+    """Reconcile due rows until the function's time is nearly up; the next minute continues.
 
-    What could not be reconciled by message is marked.
+    Then mark the rows that dead letters name.
     """
     context = invocation.context
     with working_on(event_id=invocation.text("id")):

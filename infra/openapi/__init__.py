@@ -1,1 +1,1 @@
-"""The description of the API, for programs (OpenAPI 3.1) and for people (one page of HTML)."""
+"""The API's documentation: an OpenAPI 3.1 document, and one HTML page made from it."""

@@ -1,7 +1,7 @@
 """`make openapi`: write the document and the page that the API serves.
 
-They are committed, and read from their files when they are asked for: making them would cost every
-cold start its imports, and the first caller the rest.
+Both files are committed, and the API serves them as they are. Making them in Lambda would slow down
+cold starts and the first request.
 """
 
 import json
@@ -15,8 +15,8 @@ SERVED = ROOT / "chalicelib/api"
 
 
 def rendered() -> dict[str, str]:
-    """What the files should hold, by their names."""
-    # The routes read their settings as they are declared; those of the example will do.
+    """The contents of both files, by file name."""
+    # Declaring the routes reads the settings; the example configuration has some.
     example = json.loads((ROOT / ".chalice/config.json").read_text())["environment_variables"]
     for name, value in example.items():
         os.environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the same declarations that the routes are made from."""
+"""The OpenAPI 3.1 document, made from the declarations of the routes."""
 
 import copy
 import json
@@ -20,32 +20,37 @@ _VARIABLE = re.compile(r"\{([a-z_]+)\}")
 _REFERENCE = "#/components/schemas/{name}"
 
 GROUPS: Mapping[str, str] = {
-    "projects": "Groups of services.",
-    "services": "What is deployed: repository, image, ECS target and settings.",
-    "builds": "Commits becoming images.",
-    "logs": "What a build said.",
-    "deployments": "Releases, and the way back.",
-    "jobs": "Builds and deployments as work: status, progress, cancelling.",
-    "webhooks": "What GitHub delivers.",
-    "deliveries": "What became of GitHub's deliveries.",
-    "tokens": "Who may ask, for what, and for how long.",
-    "audit": "Who changed what.",
-    "about": "What everybody may ask.",
+    "projects": "A project is a group of services. A token can be restricted to a project.",
+    "services": "A service has a repository, an image repository, an ECS target and settings.",
+    "builds": "A build makes an image from a commit and pushes it to ECR.",
+    "logs": "The output of a build.",
+    "deployments": "A deployment brings an image to ECS. A rollback restores an earlier release.",
+    "jobs": "A job is a build or a deployment: its status and progress, and how to cancel it.",
+    "webhooks": "GitHub delivers pushes here. A push builds every service that follows its branch.",
+    "deliveries": "The result of each delivery of GitHub's webhook, for 30 days.",
+    "tokens": "API tokens, with a role, an optional restriction and an optional expiry.",
+    "audit": "The audit trail: the actor, time and details of each change.",
+    "about": "Public routes: health and documentation.",
 }
 
 _INTRODUCTION = "\n\n".join(
     [
-        "Send a token with every request: `Authorization: Bearer slw_…`. A token is a `viewer` "
-        "(reads), a `deployer` (also builds, deploys, rolls back, cancels) or an `admin` (also "
-        "projects, services, tokens).",
-        "Every refusal is a problem document (RFC 9457) with a `code` for programs, a `detail` for "
-        "people and the `field` that is wrong. `X-Request-Id` names a request in its answer and in "
-        "the log; send your own (up to 64 letters, digits and . _ -) to find it again.",
-        "Lists are newest first. `next_cursor`, and the same as a `Link`, leads to the next page "
-        "of that list, and of no other. Accepted work answers `202` with a `Location` to follow. "
-        "With an `Idempotency-Key` a request is safe to send again. A single resource has an "
-        "`ETag`: send it back as `If-None-Match`, and what has not changed is not sent again "
-        "(`304`).",
+        "Send a token with every request: `Authorization: Bearer slw_…`. Only the public routes "
+        "and the webhook need none. A token has a role. A `viewer` reads. A `deployer` also "
+        "builds, deploys, rolls back and cancels. An `admin` also manages projects, services and "
+        "tokens.",
+        "A restricted token sees only its project or service. Hidden resources return the same "
+        "`404` as missing ones. Only an unrestricted admin creates and changes projects, creates "
+        "services, manages tokens, and changes a service's repository, image repository, ECS "
+        "target and webhook secret.",
+        "Every error is a problem document (RFC 9457) with a `code` for programs, a `detail` for "
+        "people and the `field` that is wrong. Each response has an `X-Request-Id`, which is also "
+        "in the log. Send your own (up to 64 letters, digits and . _ -) to find a request again.",
+        "Lists are newest first. Send `next_cursor` as `cursor` to get the next page of the same "
+        "list with the same filters, or follow the `Link` header. Accepted work returns `202` with "
+        "a `Location` to poll. With an `Idempotency-Key` a request is safe to repeat for 24 hours. "
+        "A single resource has an `ETag`. Send it as `If-None-Match`: while the resource is "
+        "unchanged, the response is `304` without a body.",
     ]
 )
 
@@ -55,54 +60,56 @@ def _header(meaning: str, **schema: Any) -> dict[str, Any]:
 
 
 HEADERS: Mapping[str, dict[str, Any]] = {
-    "X-Request-Id": _header("The request's name, in the log too."),
-    "Location": _header("Where what was made can be seen.", format="uri-reference"),
-    "ETag": _header("Stands for this very body.", pattern='^W/"[A-Za-z0-9_=-]+"$'),
-    "Link": _header('The next page, as rel="next"; missing on the last.'),
-    "Retry-After": _header("In so many seconds it is worth asking again.", pattern="^[0-9]+$"),
-    "WWW-Authenticate": _header("How to say who is asking."),
-    "Idempotency-Replayed": _header(
-        "`true` where this was done before and only its answer is given again.", enum=["true"]
+    "X-Request-Id": _header("The id of the request, also in the log."),
+    "Location": _header("The path of the created or accepted resource.", format="uri-reference"),
+    "ETag": _header(
+        "The version of this body, for `If-None-Match`.", pattern='^W/"[A-Za-z0-9_=-]+"$'
     ),
-    "X-Next-Cursor": _header("The next_cursor of an answer in plain text."),
+    "Link": _header('The next page, as rel="next". Absent on the last page.'),
+    "Retry-After": _header("Wait this many seconds before the next try.", pattern="^[0-9]+$"),
+    "WWW-Authenticate": _header("The authentication scheme to use."),
+    "Idempotency-Replayed": _header(
+        "`true` if an earlier request did the work and this response replays its answer.",
+        enum=["true"],
+    ),
+    "X-Next-Cursor": _header("The `next_cursor` of a response in plain text."),
 }
 _PARAMETERS: Mapping[str, dict[str, Any]] = {
     "Idempotency-Key": {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Names the request: sent again within 24 hours it is answered as before, "
-        "and not done again; with another body it is refused.",
+        "description": "A unique key for this request. A repeat within 24 hours does nothing and "
+        "gets the first answer again. The same key with another body is refused with 409.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     },
     "If-None-Match": {
         "name": "If-None-Match",
         "in": "header",
-        "description": "The ETag of an earlier answer: 304 if nothing has changed since.",
+        "description": "The `ETag` of an earlier response. Returns 304 if nothing has changed.",
         "schema": {"type": "string"},
     },
 }
-# What is no success, in words that hold wherever it is answered.
-_REFUSALS: Mapping[int, str] = {
-    400: "Something in the request is wrong; `field` says what.",
-    401: "No valid token or signature came with the request.",
-    403: "The token does not allow this.",
-    404: "There is no such thing, or not for this token.",
-    409: "The state of things does not allow it now; `code` says why.",
+_ERRORS: Mapping[int, str] = {
+    400: "The request is malformed. `field` names the wrong part.",
+    401: "The request has no valid token or signature.",
+    403: "The token's role or restriction does not allow this. `detail` says what is required.",
+    404: "The resource does not exist, or your token cannot see it.",
+    409: "The current state does not allow this. `code` says why.",
     413: "The body is too large.",
-    415: "The body is not said to be JSON.",
-    429: "Too many requests; API Gateway itself answers so.",
-    500: "A bug in Slipway, or Lambda failed.",
-    503: "AWS says not now; nothing was half-done.",
-    504: "Nothing answered in time; API Gateway itself answers so.",
+    415: "The Content-Type must be application/json.",
+    429: "Too many requests. API Gateway itself sends this; wait and try again.",
+    500: "An error in Slipway or Lambda. The log has the cause under the request id.",
+    503: "AWS cannot serve the request now, and no work was half done. Try again later.",
+    504: "No answer in time. API Gateway itself sends this.",
 }
-_HEADERS_OF_REFUSALS: Mapping[int, str] = {
+_HEADERS_OF_ERRORS: Mapping[int, str] = {
     401: "WWW-Authenticate",
     429: "Retry-After",
     503: "Retry-After",
 }
-# What the fields of a type must be together; msgspec knows them one by one.
+# Rules for combinations of fields: msgspec describes each field only by itself.
 _TARGET = ("ecs_cluster", "ecs_service", "container")
-_TOGETHER: Mapping[str, dict[str, Any]] = {
+_COMBINATIONS: Mapping[str, dict[str, Any]] = {
     "ServiceSettings": {
         "anyOf": [
             {"required": [*_TARGET], "properties": {each: {"type": "string"} for each in _TARGET}},
@@ -119,19 +126,19 @@ _TOGETHER: Mapping[str, dict[str, Any]] = {
 
 
 def document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str, Any]:
-    """Describe `endpoints`, with a schema for every body and every answer."""
+    """The document that describes `endpoints`, with a schema for every body and answer."""
     order = list(GROUPS)
     listed = sorted(endpoints, key=lambda each: (order.index(each.group), each.path, each.method))
     types = [Problem] + [
         kind for endpoint in listed for kind in (endpoint.body, endpoint.answer) if kind is not None
     ]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
-    # A generic type is called by its argument: the one page of a list of projects is a ProjectPage.
+    # A generic type is named after its argument: a page of projects is a ProjectPage.
     schemas, components = _renamed(schemas, components)
-    for name, together in _TOGETHER.items():
-        components[name] |= together
+    for name, rule in _COMBINATIONS.items():
+        components[name] |= rule
     for shape in (views.Build, views.Service):
-        _complete(components[shape.__name__])
+        _require_all_fields(components[shape.__name__])
     known = {repr(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in listed:
@@ -141,11 +148,11 @@ def document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str, Any]:
         "info": {
             "title": "Slipway",
             "version": version,
-            "summary": "From a push to an image to a running ECS service, and back.",
+            "summary": "Build each push, deploy its image to ECS, and roll back with one call.",
             "description": _INTRODUCTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        # Relative to this document, which API Gateway serves below its stage's name.
+        # Relative to this document: API Gateway serves it below the stage's name.
         "servers": [{"url": ".."}],
         "tags": [{"name": name, "description": meaning} for name, meaning in GROUPS.items()],
         "paths": paths,
@@ -153,15 +160,15 @@ def document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str, Any]:
             "schemas": components,
             "headers": dict(HEADERS),
             "parameters": dict(_PARAMETERS),
-            "responses": {str(status): _refusal(status, known) for status in _REFUSALS},
+            "responses": {str(status): _error(status, known) for status in _ERRORS},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}],
     }
 
 
-def _complete(schema: dict[str, Any]) -> None:
-    """An answer always has every setting; only a request may leave some of them out."""
+def _require_all_fields(schema: dict[str, Any]) -> None:
+    """Mark all fields required: an answer has every setting, only a request may omit some."""
     schema["required"] = list(schema["properties"])
     for member in schema["properties"].values():
         member.pop("default", None)
@@ -181,7 +188,7 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         "responses": {
             **{str(status): _answer(endpoint, status, schemas) for status in successes},
             **({"304": _unchanged()} if endpoint.is_tagged else {}),
-            **{str(each): _component("responses", each) for each in refusals_of(endpoint)},
+            **{str(each): _component("responses", each) for each in _error_statuses(endpoint)},
         },
     }
     parameters = [*_path_parameters(endpoint), *_query_parameters(endpoint)]
@@ -199,16 +206,16 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
     if endpoint.role is None:
         operation["security"] = []
     else:
-        operation["description"] = f"Needs a token of role {endpoint.role} or above."
+        operation["description"] = f"Requires role {endpoint.role} or higher."
     operation |= copy.deepcopy(dict(endpoint.documented.details))
     if "requestBody" in operation:
         operation["requestBody"]["content"]["application/json"]["examples"] = BODIES[endpoint.view]
     return operation
 
 
-def refusals_of(endpoint: Endpoint) -> list[int]:
-    """The statuses that an endpoint may refuse with, as its declaration tells."""
-    found = {429, 500, 504, *endpoint.documented.refusals}
+def _error_statuses(endpoint: Endpoint) -> list[int]:
+    """The error statuses of an endpoint, computed from its declaration."""
+    found = {429, 500, 504, *endpoint.documented.errors}
     if endpoint.role is not None:
         found |= {400, 401, 503}  # an unknown parameter, no token, no database
         if endpoint.role is not Role.VIEWER:
@@ -230,22 +237,27 @@ def _headers(*names: str) -> dict[str, Any]:
     return {name: _component("headers", name) for name in ("X-Request-Id", *names)}
 
 
-def _refusal(status: int, schemas: dict[str, Any]) -> dict[str, Any]:
-    more = [_HEADERS_OF_REFUSALS[status]] if status in _HEADERS_OF_REFUSALS else []
+def _error(status: int, schemas: dict[str, Any]) -> dict[str, Any]:
+    more = [_HEADERS_OF_ERRORS[status]] if status in _HEADERS_OF_ERRORS else []
     return {
-        "description": f"{HTTPStatus(status).phrase}. {_REFUSALS[status]}",
+        "description": f"{HTTPStatus(status).phrase}. {_ERRORS[status]}",
         "headers": _headers(*more),
         "content": {"application/problem+json": {"schema": schemas[repr(Problem)]}},
     }
 
 
 def _unchanged() -> dict[str, Any]:
-    return {"description": "It is still what the ETag stands for.", "headers": _headers("ETag")}
+    return {
+        "description": "The resource has not changed; the body is empty.",
+        "headers": _headers("ETag"),
+    }
 
 
 def _answer(endpoint: Endpoint, status: int, schemas: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {
-        "description": {201: "Created.", 202: "Accepted.", 204: "Done."}.get(status, "As asked."),
+        "description": {201: "Created.", 202: "Accepted.", 204: "Done, without a body."}.get(
+            status, "Success."
+        ),
         "headers": _headers(*_headers_of(endpoint, status)),
     }
     content = {kind: {"schema": {"type": "string"}} for kind in endpoint.documented.media_types}

@@ -1,9 +1,9 @@
-"""Examples of requests. A test sends each one to the API, so they work as they stand."""
+"""Examples of requests. A test sends each of them to the API."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# Ids in paths: those of what is made first.
+# Ids in paths: the first resource of each kind.
 IDS: Mapping[str, int | str] = {
     "project_id": 1,
     "service_id": 1,
@@ -13,7 +13,7 @@ IDS: Mapping[str, int | str] = {
     "job_id": "build-1",
     "delivery_id": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
 }
-# And of what must be another one, by operation.
+# Other ids, for operations that cannot use the first resource.
 OTHER_IDS: Mapping[tuple[str, str], int | str] = {
     ("cancel", "job_id"): "build-3",
     ("delete_service", "service_id"): 2,
@@ -51,43 +51,45 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
         ),
     },
     "update_project": {
-        "rename": _example("Give it another name", name="storefront"),
+        "rename": _example("Rename the project", name="storefront"),
         "private": _example(
-            "Fetch private repositories with a secret",
+            "Fetch private repositories with a credential",
             git_credential="arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3",
         ),
     },
     "update_service": {
-        "resume": _example("Deploy on every push, also again after a rollback", auto_deploy=True),
+        "resume": _example("Deploy every push, or resume this after a rollback", auto_deploy=True),
         "patience": _example(
-            "Let builds and deployments take longer", build_minutes=60, deploy_minutes=45
+            "Allow more time for builds and deployments", build_minutes=60, deploy_minutes=45
         ),
     },
     "start_build": {
         "branch": _example("The newest commit of a branch", git_ref="master"),
         "commit": _example(
-            "One commit, with a build argument of its own",
+            "A commit, with its own build arguments",
             git_ref="6113728f27ae82c7b1a177c8d03f9e96e0adf246",
             build_args={"DEBUG": "1"},
         ),
-        "settings": _example("As the service says"),
+        "settings": _example("The service's branch, with its settings"),
     },
     "deploy": {
-        "build": _example("What a build made", image_tag="hello:master-1", reason="First release"),
+        "build": _example(
+            "The image of a build", image_tag="hello:master-1", reason="First release"
+        ),
     },
     "roll_back": {
-        "before": _example("To the release before", reason="Errors since the last release"),
-        "named": _example("To a release of your choice", deployment_id=1),
+        "before": _example("To the previous release", reason="Errors since the last release"),
+        "named": _example("To the release of a chosen deployment", deployment_id=1),
     },
     "create_token": {
         "pipeline": _example(
-            "A token that may deploy one service, for 90 days",
+            "A deployer for one service, valid for 90 days",
             name="ci of hello",
             role="deployer",
             service_id=1,
             expires_in_days=90,
         ),
-        "reader": _example("A token that may read everything", name="dashboard", role="viewer"),
+        "reader": _example("A viewer that sees everything", name="dashboard", role="viewer"),
     },
     "receive_github": {
         "push": _example(

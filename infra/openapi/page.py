@@ -1,4 +1,4 @@
-"""The page at /docs: the OpenAPI document as HTML, without scripts and without another file."""
+"""The page at /docs: the OpenAPI document as one HTML file without scripts."""
 
 import json
 import re
@@ -12,12 +12,12 @@ _METHODS = ("get", "post", "patch", "delete")
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """The whole document as one page."""
+    """The document as an HTML page."""
     return "".join(_Page(document).parts()) + "\n"
 
 
 class _Page:
-    """One document on its way to being a page: references in it are looked up in itself."""
+    """Renders one document; references are resolved in the document itself."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
@@ -36,7 +36,7 @@ class _Page:
         yield from (f"<p>{_prose(text)}</p>\n" for text in info["description"].split("\n\n"))
         yield '<p>For programs: <a href="v1/openapi.json">v1/openapi.json</a>, OpenAPI '
         yield f"{escape(self._document['openapi'])}.</p>\n"
-        yield "<p>The examples take the API's address and your token from the environment:</p>\n"
+        yield "<p>The examples read the API's address and your token from the environment:</p>\n"
         yield _code("export API=https://…/api\nexport TOKEN=slw_…")
         yield "</header>\n"
         for tag in self._document["tags"]:
@@ -44,7 +44,7 @@ class _Page:
             yield f"<p>{_prose(tag['description'])}</p>\n"
             for method, path, operation in self._operations(tag["name"]):
                 yield from self._operation(method, path, operation)
-        yield from self._refusals()
+        yield from self._errors()
         yield "</main>\n</body>\n</html>"
 
     def _operations(self, group: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -63,7 +63,7 @@ class _Page:
                 yield f'<li><a href="#{escape(operation["operationId"])}">'
                 yield f'<span class="m {method}">{method}</span> {summary}</a></li>\n'
             yield "</ul></li>\n"
-        yield '<li><a href="#refusals">Refusals</a></li>\n</ul>\n'
+        yield '<li><a href="#errors">Errors</a></li>\n</ul>\n'
 
     def _operation(self, method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str]:
         name = escape(operation["operationId"])
@@ -71,13 +71,13 @@ class _Page:
         yield f'<h3><a href="#{name}"><span class="m {method}">{method.upper()}</span> '
         yield f"<code>{_breakable(path)}</code></a></h3>\n<p>{_prose(operation['summary'])}</p>\n"
         public = operation.get("security") == []
-        said = operation.get("description", "Public." if public else "")
-        if said:
-            yield f'<p class="role">{_prose(said)}</p>\n'
+        note = operation.get("description", "Public: needs no token." if public else "")
+        if note:
+            yield f'<p class="role">{_prose(note)}</p>\n'
         parameters = [self._resolved(each) for each in operation.get("parameters", [])]
         yield from self._parameters(parameters)
         yield from self._body(operation)
-        yield from self._answers(operation)
+        yield from self._responses(operation)
         yield from self._examples(method, path, operation, parameters)
         yield "</section>\n"
 
@@ -100,8 +100,8 @@ class _Page:
         schema = self._resolved(body["content"]["application/json"]["schema"])
         optional = "" if body["required"] else ", optional"
         yield f"<h4>Body <small>JSON{optional}</small></h4>\n"
-        said = body.get("description", schema.get("description", ""))
-        yield f"<p>{_prose(said)}</p>\n" if said else ""
+        meaning = body.get("description", schema.get("description", ""))
+        yield f"<p>{_prose(meaning)}</p>\n" if meaning else ""
         yield from self._fields(schema)
 
     def _fields(self, schema: Mapping[str, Any]) -> Iterator[str]:
@@ -115,12 +115,12 @@ class _Page:
             rows.append((f"<code>{escape(name)}</code>{mark}", self._kind(field), " ".join(notes)))
         yield from _table("", ("Field", "Type", "Meaning"), rows)
 
-    def _answers(self, operation: Mapping[str, Any]) -> Iterator[str]:
-        yield "<h4>Answers</h4>\n"
-        refusals = []
+    def _responses(self, operation: Mapping[str, Any]) -> Iterator[str]:
+        yield "<h4>Responses</h4>\n"
+        errors = []
         for status, response in operation["responses"].items():
             if "$ref" in response:
-                refusals.append(f'<a href="#refusal-{status}">{status}</a>')
+                errors.append(f'<a href="#error-{status}">{status}</a>')
                 continue
             headers = [name for name in response["headers"] if name != "X-Request-Id"]
             yield f'<p><b class="status">{status}</b> {_prose(response["description"])}'
@@ -128,7 +128,7 @@ class _Page:
             yield f" Headers: {', '.join(shown)}." if shown else ""
             yield "</p>\n"
             yield from self._contents(response.get("content", {}))
-        yield f"<p>Refusals: {', '.join(refusals)}.</p>\n"
+        yield f"<p>Errors: {', '.join(errors)}.</p>\n"
 
     def _contents(self, content: Mapping[str, Any]) -> Iterator[str]:
         for media_type, each in content.items():
@@ -145,7 +145,7 @@ class _Page:
             yield "</details>\n"
 
     def _inner(self, schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """The objects that an object's fields are, or are lists of."""
+        """The schemas of objects inside the fields of a schema, also inside lists."""
         for field in schema["properties"].values():
             for each in [field, field.get("items", {}), *field.get("anyOf", [])]:
                 if "$ref" in each and "properties" in self._resolved(each):
@@ -169,22 +169,22 @@ class _Page:
             yield f"<p>{_prose(example['summary'])}</p>\n"
             yield _code(_curl(method, path, operation, example["value"]))
 
-    def _refusals(self) -> Iterator[str]:
-        yield '<h2 id="refusals">Refusals</h2>\n'
+    def _errors(self) -> Iterator[str]:
+        yield '<h2 id="errors">Errors</h2>\n'
         problem = self._document["components"]["schemas"]["Problem"]
-        yield "<p>Each is <code>application/problem+json</code>. "
+        yield "<p>Every error is <code>application/problem+json</code>. "
         yield f"{_prose(problem['description'])}</p>\n"
         yield from self._fields(problem)
         rows = []
         for status, response in self._document["components"]["responses"].items():
             headers = [name for name in response["headers"] if name != "X-Request-Id"]
             named = ", ".join(f"<code>{escape(name)}</code>" for name in headers)
-            anchor = f'<b class="status" id="refusal-{status}">{status}</b>'
+            anchor = f'<b class="status" id="error-{status}">{status}</b>'
             rows.append((anchor, _prose(response["description"]), named))
         yield from _table("", ("Status", "Meaning", "Headers"), rows)
 
     def _kind(self, schema: Mapping[str, Any]) -> str:
-        """What a value is, in a few words."""
+        """The type of a value, in a few words."""
         if "$ref" in schema:
             target = self._resolved(schema)
             return self._kind(target) if "enum" in target else escape(_name(schema))
@@ -229,7 +229,7 @@ def _curl(method: str, path: str, operation: Mapping[str, Any], body: Any) -> st
         signed = json.dumps(body, separators=(",", ":"))
         return "\n".join(
             [
-                "# SECRET is that of the webhook.",
+                "# SECRET is the secret of the webhook.",
                 f"body={_quoted(signed)}",
                 'signature=$(printf %s "$body" | openssl dgst -sha256 -hmac "$SECRET" -r)',
                 f"{lines[0]} \\",
@@ -252,7 +252,7 @@ def _curl(method: str, path: str, operation: Mapping[str, Any], body: Any) -> st
 
 
 def _quoted(text: str) -> str:
-    """For a shell; `shlex.quote` would do the same, but with quotes that nobody can read."""
+    """Quoted for a shell. The quotes of `shlex.quote` are hard to read."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 
@@ -265,7 +265,7 @@ def _code(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text in which `backticks` mark code."""
+    """Text as HTML, in which `backticks` mark code."""
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(parts))
 

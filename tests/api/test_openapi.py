@@ -167,7 +167,7 @@ def test_the_page_shows_every_operation_and_loads_no_other_file(api: Api) -> Non
     for name in OPERATIONS:
         assert f'<section id="{name}">' in answer.text
     for status in DOCUMENT["components"]["responses"]:
-        assert f'id="refusal-{status}"' in answer.text
+        assert f'id="error-{status}"' in answer.text
     for needle in ("<script", " src=", "@import", "url(", "http-equiv", "<link", "javascript:"):
         assert needle not in answer.text
 

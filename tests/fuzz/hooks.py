@@ -1,6 +1,6 @@
-"""What schemathesis cannot read out of the document: values of our formats, and what not to do.
+"""Facts that schemathesis cannot read from the document: values of custom formats, valid cursors.
 
-A format's values come from a simple grammar, filtered by the field's own type.
+The values of a format come from a simple grammar and are filtered by the field's own type.
 """
 
 import os
@@ -20,7 +20,7 @@ from chalicelib.domain.webhook_secrets import OwnSecretReference
 from chalicelib.errors import InvalidInput
 from tests.support.fields import read
 
-PLACE = "place-"
+POSITION = "position-"
 
 
 def _is_accepted(kind: Any) -> Callable[[str], bool]:
@@ -62,33 +62,35 @@ _format(
     r"(ssm:/slipway/|secretsmanager:slipway/)[a-z0-9-]{1,20}",
     OwnSecretReference,
 )
-# A cursor is of one list, which is known when the request is.
-schemathesis.openapi.format("cursor", st.integers(1, 2**53).map(lambda number: f"{PLACE}{number}"))
+# A cursor belongs to one list, so `before_call` seals the position for the list of the request.
+schemathesis.openapi.format(
+    "cursor", st.integers(1, 2**53).map(lambda number: f"{POSITION}{number}")
+)
 
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, **kwargs: Any) -> None:
-    """Seal cursors for the list that they are sent to, and leave the caller's own token alive.
+    """Seal each cursor for the list that it is sent to, and never revoke the caller's own token.
 
-    schemathesis follows an answer's fields to what they name, and takes the null of one that names
-    nothing for an id that fits the document.
+    schemathesis takes ids for paths from the fields of earlier answers, even if a field is null.
+    Such an id is replaced by 1.
     """
     for name, value in (case.path_parameters or {}).items():
         if value in (None, "None"):
             case.path_parameters[name] = 1
     query = case.query or {}
     cursor = query.get("cursor")
-    if isinstance(cursor, str) and cursor.startswith(PLACE):
-        place = cursor.removeprefix(PLACE)
+    if isinstance(cursor, str) and cursor.startswith(POSITION):
+        position = cursor.removeprefix(POSITION)
         if case.operation.path.endswith("/logs"):
-            place = f"f/{place:0>56}"  # as CloudWatch's tokens are
-        query["cursor"] = cursors.seal(place, _list_of(case))
+            position = f"f/{position:0>56}"  # the form of CloudWatch's tokens
+        query["cursor"] = cursors.seal(position, _list_of(case))
     own = os.environ["OWN_TOKEN_ID"]
     if case.method.upper() == "DELETE" and str((case.path_parameters or {}).get("token_id")) == own:
         case.path_parameters["token_id"] = int(own) + 1
 
 
 def _list_of(case: Any) -> str:
-    shown = {"cursor", "limit", "format"}
-    filters = {name: value for name, value in case.query.items() if name not in shown}
+    others = {"cursor", "limit", "format"}
+    filters = {name: value for name, value in case.query.items() if name not in others}
     return cursors.name_of(case.operation.path.format(**(case.path_parameters or {})), filters)

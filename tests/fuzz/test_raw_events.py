@@ -1,4 +1,4 @@
-"""Whatever the Lambda functions are invoked with, they answer, or fail as SQS is to see it."""
+"""Lambda functions with random events: they answer, ignore the event, or raise so SQS retries."""
 
 import base64
 import json
@@ -16,15 +16,15 @@ from tests.support.builders import WEBHOOK_SECRET, gateway_event, push_payload, 
 from tests.support.embedded import Cloud
 from tests.support.events import codebuild_event, ecs_event, schedule_event
 
-assert the_app  # its import declares the routes
+assert the_app  # importing it declares the routes
 
-text = st.text(st.characters(exclude_categories=[]), max_size=30)  # lone surrogates, too
+text = st.text(st.characters(exclude_categories=[]), max_size=30)  # with lone surrogates
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | text,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
     max_leaves=5,
 )
-# Every test here has hundreds of places to put things: more examples than elsewhere.
+# These events have hundreds of values that may be wrong, so they need more examples.
 many = settings(
     max_examples=4 * settings().max_examples,
     deadline=None,
@@ -60,7 +60,7 @@ junk = st.none() | text | anything.map(json.dumps)
 
 
 def bodies_of(endpoint: Endpoint) -> st.SearchStrategy[str | None]:
-    """Bodies of which much is as it should be, and others."""
+    """Bodies with mostly valid fields, with random fields, and texts that are not JSON."""
     if endpoint.body is None:
         return junk
     fields = endpoint.body.__struct_fields__
@@ -74,11 +74,11 @@ def bodies_of(endpoint: Endpoint) -> st.SearchStrategy[str | None]:
 
 @st.composite
 def gateway_events(draw: st.DrawFn, token: str) -> dict[str, Any]:
-    """An event of a route with anything in the places that callers fill."""
+    """An event of a route, with random values in all parts that a caller can send."""
     endpoint = draw(st.sampled_from(ENDPOINTS))
     ids = {name: draw(IDS) for name in re.findall(r"{([a-z_]+)}", endpoint.path)}
     event = gateway_event(endpoint.method, endpoint.path, **ids)
-    # The caller's own token is to be good for the next event, too.
+    # Do not revoke the caller's own token: the next event needs it.
     assume(endpoint.view != "revoke_token" or ids["token_id"].strip("0") != "1")
     body = draw(bodies_of(endpoint))
     event["body"] = body
@@ -103,14 +103,14 @@ def gateway_events(draw: st.DrawFn, token: str) -> dict[str, Any]:
 
 @st.composite
 def _deliveries(draw: st.DrawFn) -> dict[str, Any]:
-    """What only knows the secret could send: a signed payload with anything in it."""
+    """A delivery with a valid signature and random values in its payload."""
     payload = push_payload()
     for name in draw(st.sets(st.sampled_from(sorted(payload)), max_size=2)):
         payload[name] = draw(anything)
-    inside = payload["repository"]
-    if draw(st.booleans()) and isinstance(inside, dict) and inside:
-        name = draw(st.sampled_from(sorted(payload["repository"])))
-        payload["repository"] = payload["repository"] | {name: draw(anything)}
+    repository = payload["repository"]
+    if draw(st.booleans()) and isinstance(repository, dict) and repository:
+        name = draw(st.sampled_from(sorted(repository)))
+        payload["repository"] = repository | {name: draw(anything)}
     body = json.dumps(payload)
     headers = {
         "X-Hub-Signature-256": signature(body.encode(), WEBHOOK_SECRET),
@@ -121,7 +121,7 @@ def _deliveries(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def check_answer(answer: Any) -> None:
-    """A whole answer of the proxy integration, and no fault of ours."""
+    """Check that an answer is complete for the proxy integration, and is not a 5xx."""
     assert isinstance(answer["body"], str)
     assert all(isinstance(value, str) for value in answer["headers"].values())
     json.dumps(answer)
@@ -137,7 +137,7 @@ def check_answer(answer: Any) -> None:
         assert document["status"] == status
 
 
-def test_any_request_is_answered(cloud: Cloud) -> None:
+def test_any_request_gets_an_answer_without_an_internal_error(cloud: Cloud) -> None:
     cloud.release(1)
 
     @many
@@ -148,64 +148,70 @@ def test_any_request_is_answered(cloud: Cloud) -> None:
     check()
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in an event, the inner ones of objects and lists too."""
+def paths_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of each value in an event, also inside objects and lists."""
     inner: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, dict | list):
         inner = value.items() if isinstance(value, dict) else enumerate(value)
-    return [each for name, part in inner for each in [(*path, name), *places(part, (*path, name))]]
+    return [
+        each for name, part in inner for each in [(*path, name), *paths_in(part, (*path, name))]
+    ]
 
 
 @st.composite
-def disfigured(draw: st.DrawFn, event: dict[str, Any]) -> Any:
-    """An event with anything, or nothing, in some of its places."""
-    made = json.loads(json.dumps(event))
-    for path in draw(st.lists(st.sampled_from(places(event)), min_size=1, max_size=3)):
-        within = made
+def damaged(draw: st.DrawFn, event: dict[str, Any]) -> Any:
+    """An event in which some values are missing or random."""
+    copy = json.loads(json.dumps(event))
+    for path in draw(st.lists(st.sampled_from(paths_in(event)), min_size=1, max_size=3)):
+        parent = copy
         for name in path[:-1]:
-            within = within[name] if name in places_in(within) else None
-        if path[-1] not in places_in(within):
-            continue  # an earlier change has left nothing of it
+            parent = parent[name] if name in keys_of(parent) else None
+        if path[-1] not in keys_of(parent):
+            continue  # an earlier change removed this value
         if draw(st.booleans()):
-            del within[path[-1]]
+            del parent[path[-1]]
         else:
-            within[path[-1]] = draw(anything)
-    return made
+            parent[path[-1]] = draw(anything)
+    return copy
 
 
-def places_in(value: Any) -> Iterable[Any]:
-    """The keys of an object, the indexes of a list."""
+def keys_of(value: Any) -> Iterable[Any]:
+    """The keys of an object or the indexes of a list."""
     return (
         value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
     )
 
 
-def test_any_event_is_answered(cloud: Cloud) -> None:
+def test_a_damaged_event_of_api_gateway_gets_an_answer_without_an_internal_error(
+    cloud: Cloud,
+) -> None:
     event = gateway_event("GET", "/v1/services/{service_id}", service_id="1")
     event["headers"]["authorization"] = f"Bearer {cloud.api.token}"
 
     @many
-    @given(anything | disfigured(event))
+    @given(anything | damaged(event))
     def check(event: Any) -> None:
         check_answer(cloud.app(event, LambdaContext("api_handler", 512)))
 
     check()
 
 
-def test_any_message_is_done_or_left_to_be_delivered_again(cloud: Cloud) -> None:
+def test_any_message_is_done_or_redelivered(cloud: Cloud) -> None:
     cloud.handlers_may_fail = True
-    keys = st.sampled_from(["build-1", "service-1", "deploy-1", "build-0", "service-99"]) | text
+    row_ids = st.sampled_from(["build-1", "service-1", "deploy-1", "build-0", "service-99"]) | text
     messages = (
         text
         | anything.map(json.dumps)
         | st.just("[" * 100_000)
         | st.builds(
-            lambda v, key: json.dumps({"v": v, "reconcile": key}), st.just(1) | anything, keys
+            lambda v, row_id: json.dumps({"v": v, "reconcile": row_id}),
+            st.just(1) | anything,
+            row_ids,
         )
         | anything
     )
-    events = st.builds(sqs_event, messages) | disfigured(sqs_event("{}")) | anything
-    known = {"retried": 0, "done": 0}
+    events = st.builds(sqs_event, messages) | damaged(sqs_event("{}")) | anything
+    counts = {"retried": 0, "done": 0}
 
     @many
     @given(events)
@@ -213,19 +219,19 @@ def test_any_message_is_done_or_left_to_be_delivered_again(cloud: Cloud) -> None
         try:
             cloud.app.handler_map["on_wakeup"](event, LambdaContext("on_wakeup", 512))
         except ValueError:
-            known["retried"] += 1
+            counts["retried"] += 1
         else:
-            known["done"] += 1
+            counts["done"] += 1
 
     check()
-    assert all(known.values())
+    assert all(counts.values())
 
 
-def test_any_event_of_eventbridge_is_taken(cloud: Cloud) -> None:
-    """What is none, too: events only hint, and the schedule needs nothing of its own."""
+def test_any_event_of_eventbridge_is_accepted(cloud: Cloud) -> None:
+    """Events only say which row to reconcile, so a malformed one is ignored."""
     cloud.push(f"{1:040x}")
-    told = [codebuild_event("State"), codebuild_event("Phase"), ecs_event("hello")]
-    events = anything | st.sampled_from([*told, schedule_event()]).flatmap(disfigured)
+    valid = [codebuild_event("State"), codebuild_event("Phase"), ecs_event("hello")]
+    events = anything | st.sampled_from([*valid, schedule_event()]).flatmap(damaged)
 
     @many
     @given(events)

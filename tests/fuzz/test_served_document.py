@@ -1,4 +1,4 @@
-"""schemathesis reads the served OpenAPI document and holds the API to it, with every check on."""
+"""schemathesis tests the API against the served OpenAPI document, with every check on."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from tests.support.serving import ROOT, environment, serving
 
 pytestmark = pytest.mark.fuzz
 
-# Of one operation. Together with the seed it bounds the run to some minutes.
+# Examples for each operation. This limits the run to some minutes.
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "20")
 SEED = "20261122"
 
 
 class World:
-    """A served Slipway in which something was built and deployed."""
+    """A served Slipway with a build and two deployments."""
 
     def __init__(self, ready: dict[str, Any]) -> None:
         self.url, self.token = ready["api"], ready["token"]
@@ -42,27 +42,27 @@ class World:
             self.wait_for(f"deploy-{number}")
 
     def send(self, path: str, **body: Any) -> Any:
-        return self.ask(path, json.dumps(body).encode())
+        return self.call(path, json.dumps(body).encode())
 
     def wait_for(self, job: str) -> None:
         deadline = time.monotonic() + 60
-        while self.ask(f"/v1/cicd/jobs/{job}")["status"] != "success":
+        while self.call(f"/v1/cicd/jobs/{job}")["status"] != "success":
             assert time.monotonic() < deadline, job
             time.sleep(0.2)
 
-    def ask(self, path: str, body: bytes | None = None) -> Any:
+    def call(self, path: str, body: bytes | None = None) -> Any:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, body, headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
 
-def test_the_api_does_what_its_document_says(tmp_path: Path) -> None:
+def test_the_api_matches_its_openapi_document(tmp_path: Path) -> None:
     with serving() as (_, ready):
         world = World(ready)
-        # From a file: schemathesis leaves out the operation that it has read a document from.
+        # From a file: schemathesis does not test the operation that it read the document from.
         document = tmp_path / "openapi.json"
-        document.write_text(json.dumps(world.ask("/v1/openapi.json")))
+        document.write_text(json.dumps(world.call("/v1/openapi.json")))
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli", "run", str(document)),
@@ -70,7 +70,7 @@ def test_the_api_does_what_its_document_says(tmp_path: Path) -> None:
                 *("--checks", "all", "--continue-on-failure", "--no-color"),
                 *("--seed", SEED, "--max-examples", EXAMPLES, "--generation-database", "none"),
             ],
-            cwd=tmp_path,  # where it keeps what it finds
+            cwd=tmp_path,  # schemathesis writes its files here
             env=environment(
                 SCHEMATHESIS_HOOKS="tests.fuzz.hooks", PYTHONPATH=str(ROOT), OWN_TOKEN_ID="1"
             ),

@@ -1,4 +1,4 @@
-"""Answers: a view's result as an HTTP response, with its links and its ETag."""
+"""Answers: a view's result as an HTTP response, with its Location, Link and ETag."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from chalice.app import Request, Response
 from chalicelib.api.http import cursors
 from chalicelib.api.http.requests import root
 
-# Headers of every answer that does not set them itself.
+# Headers of every response, unless the response sets them itself.
 HEADERS: Mapping[str, str] = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 # RFC 9110, section 8.8.3; weak tags compare equal to strong ones of the same value (13.1.2).
@@ -23,31 +23,31 @@ _ENTITY_TAG = re.compile(r'(?:W/)?("[!#-~\x80-\xff]*")')
 
 @dataclass(frozen=True)
 class Reply:
-    """A view's answer when it has more than a body.
+    """A view's answer with more than a body.
 
-    `location` is a path below the root of this API. A body of type str is sent as it is. Its next
-    page is named by `next_place`; other bodies name it in their `next_cursor`.
+    `location` is a path below the root of this API. A body of type str is sent unchanged, and
+    `next_position` is where its next page starts; other bodies have this in their `next_cursor`.
     """
 
     body: Any
     status: int | None = None
     location: str = ""
     headers: tuple[tuple[str, str], ...] = ()
-    next_place: str | None = None
+    next_position: str | None = None
     media_type: str = "text/plain; charset=utf-8"
 
 
 def as_reply(answer: Any) -> Reply:
-    """The answer of a view that returned a body only, or a whole Reply."""
+    """A view's answer as a Reply; a view may also return only a body."""
     return answer if isinstance(answer, Reply) else Reply(answer)
 
 
 def link_next(reply: Reply, request: Request, path: str, list_name: str) -> Reply:
-    """Add the cursor of the next page, also as a link (RFC 8288)."""
-    place = reply.next_place or getattr(reply.body, "next_cursor", None)
-    if not place:
+    """Add the cursor of the next page, and a Link header to that page (RFC 8288)."""
+    position = reply.next_position or getattr(reply.body, "next_cursor", None)
+    if not position:
         return reply
-    cursor = cursors.seal(place, list_name)
+    cursor = cursors.seal(position, list_name)
     query = urlencode({**(request.query_params or {}), "cursor": cursor})
     link = ("Link", f'<{root(request)}{path}?{query}>; rel="next"')
     if isinstance(reply.body, str):
@@ -57,7 +57,7 @@ def link_next(reply: Reply, request: Request, path: str, list_name: str) -> Repl
 
 
 def respond(reply: Reply, request: Request, *, status: int, is_tagged: bool) -> Response:
-    """The HTTP response; 304 without a body if the caller has this very body already."""
+    """The HTTP response. It is 304 without a body if If-None-Match has the tag of the body."""
     headers: dict[str, str | list[str]] = {**dict(reply.headers)}
     if reply.location:
         headers["Location"] = root(request) + reply.location
@@ -82,7 +82,7 @@ def _encode(reply: Reply, headers: dict[str, str | list[str]]) -> str:
 
 
 def _tag(body: str) -> str:
-    """The entity tag of a body. It is sent as a weak one: API Gateway may compress the body."""
+    """The entity tag of a body. It is sent as a weak tag: API Gateway may compress the body."""
     digest = hashlib.sha256(body.encode()).digest()[:15]
     return f'"{base64.urlsafe_b64encode(digest).decode()}"'
 

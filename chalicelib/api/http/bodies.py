@@ -1,4 +1,4 @@
-"""Request bodies: bytes become a strict typed value, once."""
+"""Request bodies: bytes are parsed once, into a strict typed value."""
 
 import json
 import re
@@ -19,19 +19,25 @@ _JSON_TYPE = re.compile(r"application/json\s*(?:;.*)?", re.ASCII | re.IGNORECASE
 
 
 def raw_body(request: Request, *, limit: int = MAX_BYTES) -> bytes:
-    """The bytes of the body as they were sent; raises InvalidInput when they are too many."""
+    """The bytes of the body.
+
+    Raises InvalidInput (invalid_body, body_too_large).
+    """
     try:
         sent = request.raw_body
         body = sent.encode() if isinstance(sent, str) else bytes(sent)
     except ValueError as error:
-        raise _unfit("the body is neither UTF-8 nor base64") from error
+        raise _invalid_body("the body is not valid UTF-8 or base64") from error
     if len(body) > limit:
-        raise InvalidInput(f"a body has at most {limit // 1024} KiB here", code="body_too_large")
+        raise InvalidInput(
+            f"the body is too large: at most {limit // 1024} KiB are allowed here",
+            code="body_too_large",
+        )
     return body
 
 
 def check_media_type(request: Request) -> None:
-    """Raise InvalidInput when the body says that it is something else than JSON."""
+    """Raise InvalidInput when the Content-Type header names another type than JSON."""
     sent = request.headers.get("content-type", "application/json")
     if not _JSON_TYPE.fullmatch(sent):
         raise InvalidInput(
@@ -41,7 +47,7 @@ def check_media_type(request: Request) -> None:
 
 
 def read_body(request: Request, model: type[_S], *, optional: bool = False) -> _S:
-    """The body as a `model`; where it is `optional`, no body is one without fields.
+    """The body as a `model`. If it is `optional`, a missing body is read as an empty object.
 
     Raises InvalidInput with the field that is wrong.
     """
@@ -52,56 +58,60 @@ def read_body(request: Request, model: type[_S], *, optional: bool = False) -> _
         check_media_type(request)
     value = decode_json(body)
     if not isinstance(value, dict):
-        raise _unfit("the body is not a JSON object")
-    _refuse_lone_surrogates(value)
+        raise _invalid_body("the body must be a JSON object")
+    _reject_lone_surrogates(value)
     return decode(model, value, settings())
 
 
 def decode_json(body: bytes) -> Any:
-    """Parse JSON that means the same to every reader; raises InvalidInput.
+    """Parse JSON that every parser reads the same way; raises InvalidInput.
 
-    Python's parser alone would let through NaN, numbers that become infinite, and names given
-    twice, of which another parser might take the first.
+    Python's parser also accepts NaN, numbers that become infinite, and duplicate names, of which
+    another parser might use the first.
     """
     try:
         return json.loads(
             body.decode(),
             object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
+            parse_constant=_reject_constant,
             parse_float=_finite,
         )
     except (ValueError, RecursionError) as error:
-        raise InvalidInput("the body is not JSON in UTF-8", code="invalid_json") from error
+        raise InvalidInput("the body must be JSON in UTF-8", code="invalid_json") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in pairs:
         if name in values:
-            raise InvalidInput("a name is given twice", code="duplicate_key", field=name)
+            raise InvalidInput(
+                "the body has this name twice in one object", code="duplicate_key", field=name
+            )
         values[name] = value
     return values
 
 
-def _refuse_constant(text: str) -> NoReturn:
-    raise InvalidInput(f"{text} is not JSON", code="invalid_json")
+def _reject_constant(text: str) -> NoReturn:
+    raise InvalidInput(f"{text} is not allowed in JSON", code="invalid_json")
 
 
 def _finite(text: str) -> float | int:
-    """JSON knows numbers and not their types: to JSON Schema, too, 30.0 is the integer 30."""
+    """JSON has one type of number: as in JSON Schema, 30.0 is the integer 30."""
     number = float(text)
     if number in {float("inf"), float("-inf")}:
-        raise _unfit("the body holds a number that is too large")
+        raise _invalid_body("the body has a number that is too large for a 64-bit float")
     return int(number) if number.is_integer() else number
 
 
-def _refuse_lone_surrogates(value: Any) -> None:
-    # JSON can escape half a character; nothing beyond this point could store or print it.
+def _reject_lone_surrogates(value: Any) -> None:
+    # JSON can escape half of a surrogate pair. UTF-8 cannot encode it, nor can DynamoDB store it.
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise _unfit("the body holds half a character (a lone surrogate)") from error
+        raise _invalid_body(
+            "the body has a lone surrogate, which is half of a character"
+        ) from error
 
 
-def _unfit(detail: str) -> InvalidInput:
+def _invalid_body(detail: str) -> InvalidInput:
     return InvalidInput(detail, code="invalid_body")

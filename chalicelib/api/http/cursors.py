@@ -1,9 +1,8 @@
-"""Cursors: where to go on in a list, sealed with which list that is.
+"""Cursors: the position in a list where the next page starts, sealed with the list's name.
 
-A cursor of another list would be read as a place in this one and lose or repeat rows without a
-word, so it is refused. The seal is a short digest and no secret: it guards against mistakes.
-Against malice stands authorisation, which is asked on every page; whoever forges a cursor gets to
-a place in a list that they may read anyway.
+In another list the same position would silently skip or repeat rows, so `unseal` refuses a cursor
+of another list. The seal is a short digest without a secret, so it only prevents mistakes. A forged
+cursor gives no access: every page is authorised, and the cursor only selects a position in it.
 """
 
 import base64
@@ -11,32 +10,33 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-EARLIER = "the next_cursor of an earlier answer of this very list"
-_SEAL_BYTES = 6  # one mix-up in 2**48 goes unnoticed
+EXPECTED = "a next_cursor of this list, with the same filters"
+_SEAL_BYTES = 6  # a cursor of another list passes by chance once in 2**48
 
 
 def name_of(path: str, filters: Mapping[str, Any]) -> str:
-    """What a list is called: its path with its ids, and what was chosen from it."""
-    chosen = [f"{name}={value}" for name, value in sorted(filters.items()) if value is not None]
-    return f"{path}?{'&'.join(chosen)}"
+    """The name of a list: its path with its ids, and its filters."""
+    used = [f"{name}={value}" for name, value in sorted(filters.items()) if value is not None]
+    return f"{path}?{'&'.join(used)}"
 
 
-def seal(place: str, of: str) -> str:
-    """The cursor for a `place` in the list that is called `of`."""
-    return base64.urlsafe_b64encode(_digest(of) + place.encode()).rstrip(b"=").decode()
+def seal(position: str, list_name: str) -> str:
+    """The cursor of a position in a list."""
+    return base64.urlsafe_b64encode(_digest(list_name) + position.encode()).rstrip(b"=").decode()
 
 
-def unseal(cursor: str, of: str) -> str:
-    """The place that a cursor names; raises ValueError unless `seal` made it for this list."""
+def unseal(cursor: str, list_name: str) -> str:
+    """The position in a cursor; raises ValueError unless the cursor belongs to this list."""
     try:
-        place = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[_SEAL_BYTES:].decode()
-        is_ours = seal(place, of) == cursor
+        padded = cursor + "=" * (-len(cursor) % 4)
+        position = base64.urlsafe_b64decode(padded)[_SEAL_BYTES:].decode()
+        is_valid = seal(position, list_name) == cursor
     except ValueError:
-        is_ours = False
-    if not is_ours:
-        raise ValueError(EARLIER)
-    return place
+        is_valid = False
+    if not is_valid:
+        raise ValueError(EXPECTED)
+    return position
 
 
-def _digest(name: str) -> bytes:
-    return hashlib.sha256(name.encode()).digest()[:_SEAL_BYTES]
+def _digest(list_name: str) -> bytes:
+    return hashlib.sha256(list_name.encode()).digest()[:_SEAL_BYTES]

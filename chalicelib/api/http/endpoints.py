@@ -1,8 +1,8 @@
-"""Declaring a route, and running its view inside the frame.
+"""Declaring a route, and running its view.
 
-A view is declared with everything that the frame does for it (role, body, query, answer), and the
-OpenAPI document is made from the same declaration. Chalice turns an exception in a view into its
-own answer before any middleware sees it, so the frame is around the view itself.
+A declaration says what is checked and parsed before the view runs (role, query, body) and which
+answer it returns. The OpenAPI document is made from the same declarations. Chalice turns an
+exception of a view into a response before any middleware sees it, so `Routes` wraps each view.
 """
 
 import logging
@@ -17,7 +17,7 @@ from chalice.app import Blueprint, Request, Response
 from chalicelib import access, budget
 from chalicelib.api.http.answers import Reply, as_reply, link_next, respond
 from chalicelib.api.http.bodies import read_body
-from chalicelib.api.http.idempotency import Repeat, run_once
+from chalicelib.api.http.idempotency import Repeat, run_or_replay
 from chalicelib.api.http.parameters import Parameter, parse_id, parse_query
 from chalicelib.api.http.problems import plain_problem, problem
 from chalicelib.api.http.requests import request_id, source_address
@@ -29,7 +29,7 @@ logger = logging.getLogger("slipway")
 
 View = Callable[..., Any]
 
-# Path variables that are numbers. A job id is text, and looking the job up checks it.
+# Path variables that are numbers. The others are text, which `access` checks.
 NUMBERED = frozenset({"project_id", "service_id", "build_id", "deployment_id", "token_id"})
 
 
@@ -37,13 +37,13 @@ NUMBERED = frozenset({"project_id", "service_id", "build_id", "deployment_id", "
 class Documented:
     """Facts for the OpenAPI document that do not follow from the rest of a declaration.
 
-    `other_statuses` come with the same answer; `refusals` are further error statuses; `headers` are
-    further headers of the answer; `media_types` are its types other than JSON; `details` are parts
-    of the operation for what a view reads of the request by itself.
+    `other_statuses` are further statuses of the same answer, and `errors` further error statuses.
+    `headers` are further headers of the answer, and `media_types` its types other than JSON.
+    `details` are parts of the operation that describe what the view itself reads of the request.
     """
 
     other_statuses: Sequence[int] = ()
-    refusals: Sequence[int] = ()
+    errors: Sequence[int] = ()
     headers: Sequence[str] = ()
     media_types: Sequence[str] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -51,10 +51,10 @@ class Documented:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One declared route; with `role` None everybody may call it.
+    """One declared route. It is public if `role` is None.
 
-    `answer` is the type of a success's body and `status` its status. With `repeat` callers may send
-    an Idempotency-Key.
+    A success has the status `status` and a body of the type `answer`. With `repeat` a caller may
+    send an Idempotency-Key.
     """
 
     method: str
@@ -73,7 +73,7 @@ class Endpoint:
 
     @property
     def is_tagged(self) -> bool:
-        """Whether the answer has an ETag: single resources and documents do, lists and logs not."""
+        """Whether the answer has an ETag: single resources and documents have, lists do not."""
         return self.method == "GET" and self.path.endswith(("}", ".json", "/docs"))
 
 
@@ -81,7 +81,7 @@ ENDPOINTS: list[Endpoint] = []
 
 
 class Routes(Blueprint):
-    """A blueprint whose views run inside the frame."""
+    """A blueprint that declares its views as endpoints and wraps them."""
 
     def endpoint(
         self,
@@ -99,9 +99,9 @@ class Routes(Blueprint):
     ) -> Callable[[View], View]:
         """Declare a view as an `Endpoint`.
 
-        With a role the view is called with the Principal, without one with the Request. By name it
-        gets the path's ids, the query's parameters, the `body` if one is declared, and with
-        `repeat` the `idempotency_key`.
+        The view's first argument is the Principal, or the Request if the route is public. It gets
+        the path's ids and the query's parameters as keywords, also `body` if a body is declared,
+        and `idempotency_key` with `repeat`.
         """
 
         def declare(view: View) -> View:
@@ -121,14 +121,14 @@ class Routes(Blueprint):
                 documented=documented or Documented(),
             )
             ENDPOINTS.append(endpoint)
-            # `read_body` checks the media type; Chalice would demand one of a GET, too.
+            # `read_body` checks the media type: Chalice would require one for GET, too.
             register = self.route(path, methods=[method], content_types=[])
-            register(self._framed(endpoint, view))
+            register(self._wrapped(endpoint, view))
             return view
 
         return declare
 
-    def _framed(self, endpoint: Endpoint, view: View) -> View:
+    def _wrapped(self, endpoint: Endpoint, view: View) -> View:
         @wraps(view)
         def run(**ids: str) -> Response:
             request = self.current_request
@@ -143,7 +143,9 @@ class Routes(Blueprint):
             except Exception:
                 logger.exception("%s failed", endpoint.view)
                 return plain_problem(
-                    500, detail="this is a bug in Slipway", request_id=request_id(request)
+                    500,
+                    detail="internal error; search the API's log for the request id in `instance`",
+                    request_id=request_id(request),
                 )
 
         return run
@@ -174,4 +176,4 @@ def _call_as(
     if endpoint.repeat is None:
         return link_next(as_reply(view(caller, **sent)), request, path, query.list_name)
     run = partial(view, caller, **sent)
-    return as_reply(run_once(endpoint.repeat, caller, request, path, run))
+    return as_reply(run_or_replay(endpoint.repeat, caller, request, path, run))

@@ -1,8 +1,8 @@
-"""The door for API Gateway: events that it would not make are refused before Chalice reads them.
+"""Events that API Gateway would not send are refused before Chalice reads them.
 
-Chalice takes an event's fields as they are and fails on one that is missing or of another type,
-before any code of ours runs. What API Gateway sends is in its developer guide, "Input format of a
-Lambda function for proxy integration".
+Chalice reads an event's fields unchecked. It fails on a missing field or another type before any
+code of Slipway runs. The format of the events is in API Gateway's developer guide, "Input format
+of a Lambda function for proxy integration".
 """
 
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from chalicelib.errors import InvalidInput, NotFound, SlipwayError
 
 
 class _Identity(msgspec.Struct):
-    # An address, or what the console's test says in its place; it is kept in the audit trail.
+    # An IP address, or the text that a test in the console sends. The audit trail stores it.
     sourceIp: Annotated[str, Meta(pattern=r"^[!-~]{1,64}$(?!\n)")] | None = None  # noqa: N815
 
 
@@ -39,10 +39,10 @@ class _Event(msgspec.Struct):
 
 
 class GatewayApp(Chalice):
-    """A Chalice application that answers whatever it is invoked with."""
+    """A Chalice application that answers any event, also a malformed one."""
 
     def __call__(self, event: Any, context: Any) -> dict[str, Any]:
-        """The answer to an event, in the format of the proxy integration."""
+        """The response to an event, in the format of the proxy integration."""
         try:
             self._check(event)
         except SlipwayError as error:
@@ -55,13 +55,13 @@ class GatewayApp(Chalice):
     def _check(self, event: Any) -> None:
         try:
             read = msgspec.convert(event, _Event)
-        except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half a character in a key
-            raise InvalidInput(f"this is no event of API Gateway: {error}") from error
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:  # a lone surrogate in a key
+            raise InvalidInput(f"this is not an event of API Gateway: {error}") from error
         if not isinstance(read.body, str | bytes | None):
-            raise InvalidInput("this is no event of API Gateway: its body is no text")
+            raise InvalidInput("this is not an event of API Gateway: its body is not text")
         methods = self.routes.get(read.requestContext.resourcePath)
         if methods is None:
             raise NotFound("GET /v1/openapi.json lists every route")
         route = methods.get(read.requestContext.httpMethod)
         if route and not set(route.view_args) <= set(read.pathParameters or {}):
-            raise InvalidInput("this is no event of API Gateway: an id of the path is missing")
+            raise InvalidInput("this is not an event of API Gateway: an id of the path is missing")

@@ -1,4 +1,4 @@
-"""Requests with an Idempotency-Key: done once, answered the same way each time."""
+"""Requests with an Idempotency-Key: the first one does the work, a repeat replays its answer."""
 
 import re
 from collections.abc import Callable
@@ -13,37 +13,37 @@ from chalicelib.api.http.bodies import raw_body
 from chalicelib.errors import InvalidInput, SlipwayError
 from chalicelib.store.idempotency import IdempotencyKey
 
-# Answers again for what an earlier request made, by its number.
+# Makes the answer to an earlier request again, from the number of the row that it created.
 Repeat = Callable[[Principal, int], Reply]
 
 _KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
 
 
-def run_once(
+def run_or_replay(
     repeat: Repeat, caller: Principal, request: Request, path: str, run: Callable[..., Any]
 ) -> Any:
-    """Run a view, or repeat the answer if a request with this key was done before."""
+    """Run a view, or replay the answer if an earlier request with this key did the work."""
     sent = request.headers.get("idempotency-key")
     if sent is None:
         return run(idempotency_key=None)
-    key = _read(sent, caller, request, path)
-    made = key.find()
-    if made is None:
+    key = _parse_key(sent, caller, request, path)
+    number = key.find()
+    if number is None:
         try:
             return run(idempotency_key=key)
         except SlipwayError:
-            # A request with the same key may have been faster, or AWS's answer was lost after the
-            # commit.
-            made = key.find()
-            if made is None:
+            # Another request with this key may have been faster, or the commit succeeded and its
+            # answer was lost.
+            number = key.find()
+            if number is None:
                 raise
-    return replace(repeat(caller, made), headers=(("Idempotency-Replayed", "true"),))
+    return replace(repeat(caller, number), headers=(("Idempotency-Replayed", "true"),))
 
 
-def _read(sent: str, caller: Principal, request: Request, path: str) -> IdempotencyKey:
+def _parse_key(sent: str, caller: Principal, request: Request, path: str) -> IdempotencyKey:
     if not _KEY.fullmatch(sent):
         raise InvalidInput(
-            "a key has 1 to 255 visible ASCII characters",
+            "Idempotency-Key must have 1 to 255 visible ASCII characters",
             code="invalid_idempotency_key",
             field="Idempotency-Key",
         )

@@ -1,4 +1,4 @@
-"""What every answer gets: its headers, its line in the log, and the shape of a problem document."""
+"""Every response gets the common headers and a log line; every error is a problem document."""
 
 import logging
 from collections.abc import Callable
@@ -14,7 +14,7 @@ logger = logging.getLogger("slipway")
 
 
 def complete(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """HTTP middleware: add the headers, and turn Chalice's own refusals into problem documents."""
+    """HTTP middleware: add the headers, and turn Chalice's own errors into problem documents."""
     name = request_id(request)
     with correlation.working_on(request_id=name):
         response = get_response(request)
@@ -32,9 +32,9 @@ def complete(request: Request, get_response: Callable[[Request], Response]) -> R
 
 
 def _log(request: Request, status: int) -> None:
-    """Log changes and refusals; callers that poll would fill the log with reads.
+    """Log changes and errors. Clients that poll would fill the log with successful reads.
 
-    The path is the route's, without ids, so that nothing a caller sends gets into the log.
+    The path is that of the route, with variables for ids, so no input of a caller is logged.
     """
     if request.method != "GET" or status >= 400:
         level = logging.WARNING if status >= 500 else logging.INFO

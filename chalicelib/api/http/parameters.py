@@ -1,4 +1,4 @@
-"""What a request says outside its body: ids in the path, and parameters of the query."""
+"""Request parameters: ids in the path, and the parameters of the query."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from chalicelib.api.http import cursors
 from chalicelib.domain.statuses import TRANSITIONS, BuildStatus, DeploymentStatus, JobStatus
 from chalicelib.errors import InvalidInput, NotFound
 
-MAX_ID = 2**53  # beyond it, JavaScript's numbers are no longer exact
+MAX_ID = 2**53  # JavaScript's numbers are exact up to here
 
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 CURSOR_NAME = "cursor"
@@ -19,10 +19,10 @@ CURSOR_NAME = "cursor"
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of the query; `parse` raises ValueError saying what it must be.
+    """A parameter of the query. `parse` raises ValueError with what the value must be.
 
-    One that `chooses` makes another list of it, which then has cursors of its own; the others only
-    say how much of it is shown, and how.
+    A filter makes another list, with its own cursors. Other parameters, such as `limit`, may change
+    between pages.
     """
 
     name: str
@@ -30,40 +30,43 @@ class Parameter:
     default: Any
     schema: Mapping[str, Any]
     meaning: str
-    chooses: bool = True
+    is_filter: bool = True
 
 
 @dataclass(frozen=True)
 class Query:
-    """What a query says: values by name, and what the list that they choose is called."""
+    """A parsed query: values by name, and the name of the list that the filters select."""
 
     values: Mapping[str, Any]
     list_name: str
 
 
 def parse_id(text: str) -> int:
-    """Read an id out of a path.
+    """Parse an id of a path.
 
-    Raises InvalidInput (invalid_id) for what is no number at all, and NotFound for a number that
-    nothing can have.
+    Raises InvalidInput (invalid_id) for a text that is not a number, and NotFound for a number that
+    no resource can have.
     """
     if not _DIGITS.fullmatch(text):
-        raise InvalidInput("an id is a whole number", code="invalid_id")
+        raise InvalidInput("an id must be a whole number", code="invalid_id")
     if len(text) > len(str(MAX_ID)) or not 0 < int(text) <= MAX_ID:
-        raise NotFound("nothing has this id")
+        raise NotFound("there is no resource with this id")
     return int(text)
 
 
 def parse_query(request: Request, parameters: Sequence[Parameter], path: str = "") -> Query:
-    """Read the query of a `path`, each parameter at most once and no other; raises InvalidInput."""
+    """Parse the query of a `path`.
+
+    Raises InvalidInput for an unknown parameter, and for one that is repeated or has a wrong value.
+    """
     unknown = set(request.query_params or {}) - {parameter.name for parameter in parameters}
     if unknown:
         raise InvalidInput(
-            "there is no such parameter here", code="unknown_parameter", field=min(unknown)
+            "this route has no such query parameter", code="unknown_parameter", field=min(unknown)
         )
     plain = [parameter for parameter in parameters if parameter.name != CURSOR_NAME]
     values = {parameter.name: _parse(request, parameter) for parameter in plain}
-    name = cursors.name_of(path, {each.name: values[each.name] for each in plain if each.chooses})
+    name = cursors.name_of(path, {each.name: values[each.name] for each in plain if each.is_filter})
     for parameter in parameters:
         if parameter.name == CURSOR_NAME:
             values[CURSOR_NAME] = _parse(
@@ -80,7 +83,7 @@ def _parse(
     values = request.query_params.getlist(parameter.name)
     try:
         if len(values) > 1:
-            raise ValueError("given once")
+            raise ValueError("sent only once")
         return parameter.parse(unseal(values[0]))
     except ValueError as error:
         raise InvalidInput(
@@ -99,17 +102,17 @@ def _number_up_to(most: int) -> Callable[[str], int]:
     return parse
 
 
-def _place(text: str) -> int:
-    # Anybody can seal anything: what is unsealed is parsed like all that comes from outside.
+def _position(text: str) -> int:
+    # The seal has no secret, so its content is parsed like any other input.
     try:
         return parse_id(text)
     except (InvalidInput, NotFound) as error:
-        raise ValueError(cursors.EARLIER) from error
+        raise ValueError(cursors.EXPECTED) from error
 
 
 def _log_token(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9/+=_-]{1,200}", text, re.ASCII):
-        raise ValueError(cursors.EARLIER)
+        raise ValueError(cursors.EXPECTED)
     return text
 
 
@@ -125,19 +128,25 @@ def _one_of(words: Sequence[str]) -> Callable[[str], str]:
 def _limit(default: int, most: int) -> Parameter:
     schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
     return Parameter(
-        "limit", _number_up_to(most), default, schema, "How many at most.", chooses=False
+        "limit",
+        _number_up_to(most),
+        default,
+        schema,
+        "The maximum length of a page.",
+        is_filter=False,
     )
 
 
 def _words(
-    name: str, words: Sequence[str], default: str | None, meaning: str, *, chooses: bool = True
+    name: str, words: Sequence[str], default: str | None, meaning: str, *, is_filter: bool = True
 ) -> Parameter:
     schema = {"type": "string", "enum": list(words)}
-    return Parameter(name, _one_of(words), default, schema, meaning, chooses)
+    return Parameter(name, _one_of(words), default, schema, meaning, is_filter)
 
 
 _CURSOR = {"type": "string", "format": "cursor", "minLength": 1}
-_CURSOR_MEANING = "The next_cursor of the page before, of this very list."
+_CURSOR_MEANING = "The `next_cursor` of the previous page, with the same filters."
+_PER_PAGE = "A page may then have fewer items than `limit`, even none."
 
 
 def _number(name: str, meaning: str) -> Parameter:
@@ -149,20 +158,28 @@ def _parse_number(text: str) -> int:
     try:
         return parse_id(text)
     except (InvalidInput, NotFound) as error:
-        raise ValueError("the number of one that there is") from error
+        raise ValueError(f"an id: a whole number from 1 to {MAX_ID}") from error
 
 
 LIMIT = _limit(20, 100)
-CURSOR = Parameter(CURSOR_NAME, _place, None, _CURSOR, _CURSOR_MEANING)
-BUILD_STATUS = _words("status", list(BuildStatus), None, "Only those of this status on the page.")
-DEPLOYMENT_STATUS = _words(
-    "status", list(DeploymentStatus), None, "Only those of this status on the page."
+CURSOR = Parameter(CURSOR_NAME, _position, None, _CURSOR, _CURSOR_MEANING)
+BUILD_STATUS = _words(
+    "status", list(BuildStatus), None, f"Only builds with this status. {_PER_PAGE}"
 )
-PROJECT = _number("project_id", "Only what was done to this project and its services.")
-SERVICE = _number("service_id", "Only what was done to this service.")
-JOB_TYPE = _words("type", list(TRANSITIONS), None, "Only those of this type on the page.")
-JOB_STATUS = _words("status", list(JobStatus), None, "Only those of this status on the page.")
+DEPLOYMENT_STATUS = _words(
+    "status", list(DeploymentStatus), None, f"Only deployments with this status. {_PER_PAGE}"
+)
+PROJECT = _number(
+    "project_id",
+    "Only changes of this project and its services. "
+    "Without `project_id` and `service_id`: all changes, only for an unrestricted admin.",
+)
+SERVICE = _number("service_id", "Only changes of this service.")
+JOB_TYPE = _words("type", list(TRANSITIONS), None, f"Only jobs of this type. {_PER_PAGE}")
+JOB_STATUS = _words("status", list(JobStatus), None, f"Only jobs with this status. {_PER_PAGE}")
 # GetLogEvents in the CloudWatch Logs API reference: at most 10,000 events a call.
 LOG_LIMIT = _limit(1000, 10_000)
 LOG_CURSOR = Parameter(CURSOR_NAME, _log_token, None, _CURSOR, _CURSOR_MEANING)
-LOG_FORMAT = _words("format", ["json", "text"], "json", "How the lines are sent.", chooses=False)
+LOG_FORMAT = _words(
+    "format", ["json", "text"], "json", "The format of the response.", is_filter=False
+)

@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457): one shape for every answer that is not a success."""
+"""Errors as problem documents (RFC 9457): the body of every error response."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -19,20 +19,20 @@ from chalicelib.errors import (
     Unavailable,
 )
 
-# The most specific class along an error's ancestry decides.
+# The most specific class of an error that is listed here decides.
 STATUSES: Mapping[type[SlipwayError], HTTPStatus] = {
     InvalidInput: HTTPStatus.BAD_REQUEST,
     Unauthorized: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
-    # AWS knows what was asked for and does not have it, or does not allow it: a state of things.
+    # AWS lacks the resource or denies the call. Waiting does not help, so this is not a 503.
     Rejected: HTTPStatus.CONFLICT,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    # Another request was faster. This one had no effect, so it is not a 5xx.
+    # Another request changed the row first. This one had no effect, so it is not a 5xx.
     Stale: HTTPStatus.CONFLICT,
 }
-# Two ways for a request to be invalid have a status of their own.
+# Codes of InvalidInput with another status than 400.
 _BY_CODE: Mapping[str, HTTPStatus] = {
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 
 
 class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What went wrong: `code` for programs, `detail` for people, `field` where it is about one."""
+    """An error: `code` for programs, `detail` for people, `field` for the part that is wrong."""
 
     type: str
     title: str
@@ -60,7 +60,7 @@ class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def problem(error: SlipwayError, *, request_id: str) -> Response:
-    """The answer to a request that ended in `error`."""
+    """The response for a request that raised `error`."""
     return _document(
         status_of(error),
         code=error.code,
@@ -72,13 +72,13 @@ def problem(error: SlipwayError, *, request_id: str) -> Response:
 
 
 def plain_problem(status: int, *, detail: str, request_id: str) -> Response:
-    """The answer where no error of ours is at hand: a bug, or a refusal of the framework."""
+    """The response without a SlipwayError: for a bug, or for an error that Chalice raised."""
     known = HTTPStatus(status)
     return _document(known, code=known.name.lower(), detail=detail, request_id=request_id)
 
 
 def status_of(error: SlipwayError) -> HTTPStatus:
-    """The HTTP status for `error`; raises KeyError for a class that was never given one."""
+    """The HTTP status of `error`; raises KeyError for a class without a status."""
     if isinstance(error, InvalidInput) and error.code in _BY_CODE:
         return _BY_CODE[error.code]
     status = _lookup(STATUSES, error)
@@ -117,5 +117,5 @@ def _document(
 
 
 def _presentable(text: str) -> str:
-    """Text may quote the request: keep it short, and free of what cannot be encoded."""
+    """A text that may quote the request, cut to 500 characters that can be encoded."""
     return text[:_MAX_TEXT_LENGTH].encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Facts about a request besides its path, query and body."""
+"""A request's id, its source address and the root path of the API."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 def request_id(request: Request) -> str:
-    """The caller's X-Request-Id if it is harmless, else Lambda's id of the request."""
+    """The caller's X-Request-Id if it is well formed, else Lambda's request id."""
     sent = request.headers.get("x-request-id", "")
     if _REQUEST_ID.fullmatch(sent):
         return str(sent)
@@ -19,12 +19,12 @@ def request_id(request: Request) -> str:
 
 
 def source_address(request: Request) -> str | None:
-    """The address that the request came from, as API Gateway saw it."""
+    """The caller's IP address as API Gateway saw it."""
     address: str | None = request.context.get("identity", {}).get("sourceIp")
     return address
 
 
 def root(request: Request) -> str:
-    """The path in front of ours: API Gateway adds the stage's name, a custom domain may not."""
+    """The path of the API's root: API Gateway adds the stage's name, a custom domain may not."""
     path = str(request.context.get("path", request.path)).rstrip("/")
     return quote("/".join(path.split("/")[: -request.path.count("/")]))
