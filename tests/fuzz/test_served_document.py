@@ -57,12 +57,33 @@ class World:
             return json.load(answer)
 
 
+# The document describes every installation. This one allows one git host and one prefix of secrets.
+NARROW = {
+    "git-url": ("[A-Za-z0-9.-]+", "[gG][iI][tT][hH][uU][bB][.][cC][oO][mM]"),
+    "secret-reference": ("[A-Za-z0-9_-]+(?:/", "slipway(?!/git/|/webhook$)(?:/"),
+}
+
+
+def narrowed(schema: Any) -> Any:
+    """The document with the patterns of what this installation accepts."""
+    if isinstance(schema, list):
+        return [narrowed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: narrowed(each) for name, each in schema.items()}
+    if schema.get("format") in NARROW:
+        general, special = NARROW[schema["format"]]
+        assert general in schema["pattern"]
+        inner["pattern"] = schema["pattern"].replace(general, special)
+    return inner
+
+
 def test_the_api_matches_its_openapi_document(tmp_path: Path) -> None:
     with serving() as (_, ready):
         world = World(ready)
         # From a file: schemathesis does not test the operation that it read the document from.
         document = tmp_path / "openapi.json"
-        document.write_text(json.dumps(world.call("/v1/openapi.json")))
+        document.write_text(json.dumps(narrowed(world.call("/v1/openapi.json"))))
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli", "run", str(document)),
