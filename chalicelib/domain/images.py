@@ -71,7 +71,9 @@ def image_reference(text: str) -> ImageReference:
 
 
 def _explain_image(value: Any) -> str:
-    match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    # The time of this match grows with the square of the length.
+    short = isinstance(value, str) and len(value) <= _MAX_REFERENCE_LENGTH
+    match = _REFERENCE.fullmatch(value) if short else None
     if match is not None and not match["tag"] and not match["digest"]:
         return f"the image {match['repository']} needs a tag or a digest"
     return (
