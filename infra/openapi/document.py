@@ -137,6 +137,9 @@ def document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str, Any]:
     schemas, components = _renamed(schemas, components)
     for name, rule in _COMBINATIONS.items():
         components[name] |= rule
+    for component in components.values():
+        # msgspec keeps the line breaks of a docstring.
+        component["description"] = " ".join(component["description"].split())
     for shape in (views.Build, views.Service):
         _require_all_fields(components[shape.__name__])
     known = {repr(kind): schema for kind, schema in zip(types, schemas, strict=True)}
