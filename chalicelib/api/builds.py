@@ -9,6 +9,7 @@ from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Routes
 from chalicelib.api.http.parameters import BUILD_STATUS, CURSOR, LIMIT
+from chalicelib.domain.fields import partial
 from chalicelib.domain.refs import GitRef
 from chalicelib.domain.repositories import GitUrl, repository_of
 from chalicelib.domain.service_settings import BuildOptions
@@ -21,16 +22,17 @@ from chalicelib.store.jobs import list_jobs
 
 routes = Routes(__name__)
 
-NewBuild = msgspec.defstruct(
+
+class _BuildChoices(BuildOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    git_url: GitUrl
+    git_ref: GitRef
+
+
+NewBuild = partial(
     "NewBuild",
-    [
-        ("git_url", GitUrl | None, None),
-        ("git_ref", GitRef | None, None),
-        *((field.name, field.type | None, None) for field in msgspec.structs.fields(BuildOptions)),
-    ],
-    kw_only=True,
-    forbid_unknown_fields=True,
-    namespace={"__doc__": "A build to start. Omitted or null fields take the service's settings."},
+    _BuildChoices,
+    "A build to start. Omitted or null fields take the service's settings.",
+    absent=None,
 )
 
 

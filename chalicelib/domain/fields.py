@@ -88,22 +88,21 @@ def parse(kind: Any, value: object, installation: Installation, *, field: str) -
 
 def given(body: msgspec.Struct) -> dict[str, Any]:
     """The fields that a request has set, by name."""
-    values = ((name, getattr(body, name)) for name in body.__struct_fields__)
+    values = msgspec.structs.asdict(body).items()
     return {name: value for name, value in values if value is not UNSET}
 
 
 def partial(
-    name: str, model: type[msgspec.Struct], meaning: str, *, only: Iterable[str] = ()
+    name: str, model: type[msgspec.Struct], meaning: str, *, absent: UnsetType | None = UNSET
 ) -> type[msgspec.Struct]:
-    """A struct like `model` in which no field is required; `only` names the fields to keep."""
-    kept = set(only) or set(model.__struct_fields__)
+    """A struct like `model` in which no field is required; `absent` is the value of a missing one.
+
+    With `absent` None, a null means the same as a missing field.
+    """
+    kind = UnsetType if absent is UNSET else None
     return msgspec.defstruct(
         name,
-        [
-            (field.name, field.type | UnsetType, UNSET)
-            for field in msgspec.structs.fields(model)
-            if field.name in kept
-        ],
+        [(field.name, field.type | kind, absent) for field in msgspec.structs.fields(model)],
         kw_only=True,
         forbid_unknown_fields=True,
         namespace={"__doc__": meaning},
