@@ -107,7 +107,8 @@ class _Page:
     def _fields(self, schema: Mapping[str, Any]) -> Iterator[str]:
         required = schema.get("required", [])
         rows = []
-        for name, field in schema.get("properties", {}).items():
+        fields = schema.get("properties", {}).items()
+        for name, field in sorted(fields, key=lambda each: each[0] not in required):
             notes = [_sentence(_prose(self._meaning(field)))]
             if "default" in field:
                 notes.append(f"Default <code>{escape(json.dumps(field['default']))}</code>.")
