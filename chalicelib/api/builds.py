@@ -11,7 +11,7 @@ from chalicelib.api.http.endpoints import Routes
 from chalicelib.api.http.parameters import BUILD_STATUS, CURSOR, LIMIT
 from chalicelib.domain.fields import partial
 from chalicelib.domain.refs import GitRef
-from chalicelib.domain.repositories import GitUrl, repository_of
+from chalicelib.domain.repositories import GitUrl, repository_key
 from chalicelib.domain.service_settings import BuildOptions
 from chalicelib.domain.tokens import Role
 from chalicelib.errors import Forbidden
@@ -94,7 +94,7 @@ def get_build(caller: Principal, build_id: int) -> views.Build:
 
 def _require_own_repository(service: models.Service, git_url: str) -> None:
     """Raise Forbidden (repo_not_allowed) for another repository than the service's own."""
-    if repository_of(git_url).key != service.settings.repository:
+    if repository_key(git_url) != service.settings.repository:
         raise Forbidden(
             f"service {service.id} builds only {service.settings.git_url}; "
             "omit git_url, or change it in the service's settings",

@@ -1,9 +1,6 @@
 """Projects: groups of services."""
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from chalicelib import access
 from chalicelib.access import Principal, load_project, require_unrestricted
@@ -12,7 +9,8 @@ from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Routes
 from chalicelib.api.http.parameters import CURSOR, LIMIT
 from chalicelib.domain.credentials import GitCredential
-from chalicelib.domain.fields import END, given, partial
+from chalicelib.domain.fields import given, partial
+from chalicelib.domain.names import DisplayName
 from chalicelib.domain.tokens import Role
 from chalicelib.pipeline.commands import projects
 from chalicelib.store.idempotency import IdempotencyKey
@@ -20,19 +18,11 @@ from chalicelib.store.models import Project
 
 routes = Routes(__name__)
 
-ProjectName = Annotated[
-    str,
-    Meta(
-        pattern=rf"^[A-Za-z0-9]([A-Za-z0-9 ._-]{{0,61}}[A-Za-z0-9])?{END}",
-        description="1 to 63 letters, digits, spaces and . _ -, with a letter or digit at each end",
-    ),
-]
-
 
 class NewProject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A project to create. Its builds fetch with the secret that `git_credential` names."""
 
-    name: ProjectName
+    name: DisplayName
     git_credential: GitCredential | None = None
 
 

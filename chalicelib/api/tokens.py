@@ -16,9 +16,9 @@ from chalicelib.access import (
 from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
-from chalicelib.api.http.parameters import CURSOR, LIMIT
+from chalicelib.api.http.parameters import CURSOR, LIMIT, Number
 from chalicelib.clock import rfc3339
-from chalicelib.domain.fields import END
+from chalicelib.domain.names import DisplayName
 from chalicelib.domain.tokens import Role
 from chalicelib.errors import NotFound
 from chalicelib.store import models, tokens
@@ -27,22 +27,14 @@ routes = Routes(__name__)
 
 DAY = 24 * 3600
 
-TokenName = Annotated[
-    str,
-    Meta(
-        pattern=rf"^[A-Za-z0-9]([A-Za-z0-9 ._-]{{0,61}}[A-Za-z0-9])?{END}",
-        description="1 to 63 letters, digits, spaces and . _ -, with a letter or digit at each end",
-    ),
-]
-
 
 class NewToken(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A token to create. `project_id` or `service_id` restricts it to a project or a service."""
 
-    name: TokenName
+    name: DisplayName
     role: Role
-    project_id: Annotated[int, Meta(ge=1, le=2**53)] | None = None
-    service_id: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    project_id: Number | None = None
+    service_id: Number | None = None
     expires_in_days: Annotated[int, Meta(ge=1, le=3650)] | None = None
 
 

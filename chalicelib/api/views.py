@@ -173,8 +173,13 @@ def service(row: models.Service) -> Service:
 
 def build(row: models.Build) -> Build:
     """A build as the API shows it."""
-    settings = msgspec.structs.asdict(row.settings)
-    return _shown(Build, row, **settings, id=row.number, image_tag=_image(row))
+    return _shown(
+        Build,
+        row,
+        **msgspec.structs.asdict(row.settings),
+        id=row.number,
+        image_tag=_image(row),
+    )
 
 
 def deployment(row: models.Deployment) -> Deployment:

@@ -23,8 +23,8 @@ _NOT_ALLOWED = "|".join([*_RESERVED_PREFIXES, *(f"{name}$" for name in [*_RESERV
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _NAME_PATTERN = rf"^(?!{_NOT_ALLOWED}){_NAME}{END}"
 # Values may contain line breaks and tabs (certificates, JSON). Other control characters act on a
-# terminal. A lone surrogate cannot be encoded.
-_VALUE_PATTERN = rf"^[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]*{END}"
+# terminal.
+_VALUE_PATTERN = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
 
 
 def _within_size(args: dict[str, str], _installation: Installation) -> dict[str, str]:
@@ -38,7 +38,8 @@ def _explain(value: Any) -> str:
         return "build_args must be an object of strings"
     if len(value) > _MAX_COUNT:
         return f"build_args must have at most {_MAX_COUNT} members"
-    return next(filter(None, (_explain_one(name, text) for name, text in value.items())))
+    reasons = (_explain_one(name, text) for name, text in value.items())
+    return next(filter(None, reasons), "an argument in build_args is not allowed")
 
 
 def _explain_one(name: Any, text: Any) -> str:

@@ -36,7 +36,7 @@ class Progress(Enum):
     SUCCEED = auto()
     FAIL = auto()
     CANCEL = auto()
-    GIVE_UP = auto()  # CodeBuild does not know the build: it fails
+    FORGOTTEN = auto()  # CodeBuild does not know the build any more: it fails
 
 
 def decide_start(
@@ -59,7 +59,7 @@ def decide_progress(
     A cancelled build ends cancelled, even if CodeBuild reports another end.
     """
     if report is None:
-        unknown = Progress.CANCEL if cancelled else Progress.GIVE_UP
+        unknown = Progress.CANCEL if cancelled else Progress.FORGOTTEN
         return unknown if now - since > UNKNOWN_GRACE else Progress.WAIT
     if cancelled:
         return Progress.STOP if report.status == "IN_PROGRESS" else Progress.CANCEL

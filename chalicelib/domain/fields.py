@@ -4,8 +4,8 @@ A field's type carries its grammar, limits and meaning:
 
     ContextPath = Annotated[str, Meta(pattern=…, max_length=200, description=…), Rule(code=…)]
 
-msgspec checks the `Meta` of a value and writes the JSON schema from the same `Meta`, so that the
-OpenAPI document describes exactly what the API accepts. A `Rule` adds what a schema cannot say.
+msgspec checks the `Meta` of a value and writes the JSON schema from the same `Meta`, so that parser
+and OpenAPI document agree on the form of every value. A `Rule` adds what a schema cannot say.
 """
 
 import re
@@ -75,15 +75,6 @@ def decode(model: type[_S], value: Mapping[str, Any], installation: Installation
         for field in msgspec.structs.fields(model)
     }
     return msgspec.structs.replace(decoded, **normal)
-
-
-def parse(kind: Any, value: object, installation: Installation, *, field: str) -> Any:
-    """Read one value as a field type; raises InvalidInput for `field`."""
-    try:
-        decoded = msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise _invalid(str(error), kind, value, field) from error
-    return _normal(kind, decoded, installation, field=field)
 
 
 def given(body: msgspec.Struct) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from chalicelib.domain.refs import slug
 
 _MAX_REFERENCE_LENGTH = 750  # the maximum lengths of host, name, tag and digest together
 _MAX_NAME_LENGTH = 255  # docker's limit; ECR allows 256
+_MIN_NAME_LENGTH = 2
 _SHORT_SHA_LENGTH = 12
 
 # ECR's CreateRepository: repositoryName. The distribution specification has the same grammar.
@@ -90,6 +91,8 @@ def _without_registry(value: str, installation: Installation) -> str:
     """The name without the host of the installation's registry; raises ValueError for others."""
     host, slash, name = value.partition("/")
     if slash and host.lower() == installation.registry:
+        if len(name) < _MIN_NAME_LENGTH:
+            raise ValueError(f"an ECR repository has at least {_MIN_NAME_LENGTH} characters")
         return name
     if slash and (host == "localhost" or set(host) & {".", ":"}):
         raise ValueError(f"images must be in {installation.registry}: leave the registry out")
@@ -105,8 +108,8 @@ def _each_once(platforms: tuple[str, ...], _installation: Installation) -> tuple
 ImageRepository = Annotated[
     str,
     Meta(
-        pattern=rf"^(?:{_HOST}/|{_NO_HOST})(?=.{{2,{_MAX_NAME_LENGTH}}}$){_PATH}{END}",
-        min_length=2,
+        pattern=rf"^(?:{_HOST}/|{_NO_HOST})(?=.{{{_MIN_NAME_LENGTH},{_MAX_NAME_LENGTH}}}$){_PATH}{END}",
+        min_length=_MIN_NAME_LENGTH,
         max_length=_MAX_REFERENCE_LENGTH,
         description=(
             f"the name of an ECR repository of this account: 2 to {_MAX_NAME_LENGTH} lower-case "

@@ -83,8 +83,8 @@ GitRef = Annotated[
         min_length=1,
         max_length=_MAX_LENGTH,
         description=(
-            "a branch or tag by its name, without refs/, or a commit by the 40 digits of its SHA: "
-            f"at most {_MAX_LENGTH} letters, digits and . _ / + @ -"
+            "the name of a branch or tag, or the 40 digits of a commit's SHA: at most "
+            f"{_MAX_LENGTH} letters, digits and . _ / + @ -"
         ),
         extra_json_schema={"format": "git-ref"},
     ),
@@ -93,12 +93,14 @@ GitRef = Annotated[
 Branch = Annotated[
     str,
     Meta(
-        pattern=rf"^(?:{_BRANCHES})?(?!{_BRANCHES})(?!-){_NOT_MISLEADING}{_LEGAL}{END}",
+        pattern=(
+            rf"^(?:{_BRANCHES})?(?!{_BRANCHES})(?!-)(?!.{{{_MAX_LENGTH + 1}}})"
+            rf"{_NOT_MISLEADING}{_LEGAL}{END}"
+        ),
         min_length=1,
-        max_length=_MAX_LENGTH,
+        max_length=len(_BRANCHES) + _MAX_LENGTH,
         description=(
-            "a branch by its name: any name that git allows for a branch, at most "
-            f"{_MAX_LENGTH} characters"
+            f"the name of a branch: any that git allows, at most {_MAX_LENGTH} characters"
         ),
         extra_json_schema={"format": "git-branch"},
     ),

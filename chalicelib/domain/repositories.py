@@ -33,6 +33,11 @@ class Repository:
         return f"{self.host}/{self.owner}/{self.name}".lower()
 
 
+def repository_key(url: str) -> str:
+    """The `Repository.key` of a stored URL, which later rules may not accept any more."""
+    return url.removeprefix("https://").removesuffix(".git").lower()
+
+
 def repository_of(url: str) -> Repository:
     """The repository of a URL that matches `GitUrl`; raises ValueError for any other text."""
     match = _URL.fullmatch(url)

@@ -15,7 +15,7 @@ from chalicelib.domain.fields import END
 from chalicelib.domain.images import ImageRepository, Platforms
 from chalicelib.domain.paths import ContextPath, RepositoryPath
 from chalicelib.domain.refs import Branch
-from chalicelib.domain.repositories import GitUrl, repository_of
+from chalicelib.domain.repositories import GitUrl, repository_key
 from chalicelib.domain.webhook_secrets import OwnSecretReference
 
 ServiceName = Annotated[
@@ -25,16 +25,16 @@ ServiceName = Annotated[
         description="a lower-case letter, then at most 62 lower-case letters, digits and -",
     ),
 ]
-_MINUTES = "a number of minutes"
 QueuedMinutes = Annotated[
-    int, Meta(ge=1, le=480, description=f"{_MINUTES} that a build may wait for CodeBuild")
+    int, Meta(ge=1, le=480, description="the minutes that a build may wait for CodeBuild, 1 to 480")
 ]
 # CodeBuild refuses a time-out below five minutes (StartBuild: timeoutInMinutesOverride).
 BuildMinutes = Annotated[
-    int, Meta(ge=5, le=480, description=f"{_MINUTES} that a build may run, 5 to 480")
+    int, Meta(ge=5, le=480, description="the minutes that a build may run, 5 to 480")
 ]
 DeployMinutes = Annotated[
-    int, Meta(ge=1, le=480, description=f"{_MINUTES} that a rollout may take until it is healthy")
+    int,
+    Meta(ge=1, le=480, description="the minutes until a rollout must be healthy, 1 to 480"),
 ]
 Submodules = Annotated[
     bool, Meta(description="whether builds fetch submodules; only from the repository's own host")
@@ -63,7 +63,7 @@ class BuildSettings(BuildOptions, frozen=True, kw_only=True, forbid_unknown_fiel
     @property
     def repository(self) -> str:
         """The repository's key, such as `github.com/acme/app`. Pushes are matched by it."""
-        return repository_of(self.git_url).key
+        return repository_key(self.git_url)
 
 
 class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -105,9 +105,9 @@ OwnSecretReference = Annotated[
         pattern=rf"^(?:{_OWN}){END}",
         max_length=_MAX_LENGTH,
         description=(
-            "a reference to the service's own webhook secret, ssm:/slipway/… or "
-            "secretsmanager:slipway/…, not the secret itself. Only deliveries signed with it start "
-            "builds of the service. The name begins with the installation's TABLE_PREFIX"
+            "a reference to the service's own webhook secret, ssm:/<prefix>/… or "
+            "secretsmanager:<prefix>/…, not the secret itself. The prefix is the installation's "
+            "TABLE_PREFIX. Only deliveries signed with the secret start builds of the service"
         ),
         extra_json_schema={"format": "secret-reference"},
     ),

@@ -17,7 +17,7 @@ from chalicelib.store.writes import Write, create
 
 
 @dataclass(frozen=True)
-class Commit:
+class Source:
     """The commit to build: its ref, its SHA if known, and the push that it comes from, if any."""
 
     ref: str
@@ -27,11 +27,11 @@ class Commit:
 
 
 def new_build(
-    service: Service, number: int, commit: Commit, build_settings: BuildSettings, *, actor: str
+    service: Service, number: int, source: Source, build_settings: BuildSettings, *, actor: str
 ) -> Build:
     """The row of a queued build, with its own copy of the settings."""
     now = clock.now()
-    push = commit.push
+    push = source.push
     return Build(
         job_id("build", number),
         number=number,
@@ -43,16 +43,16 @@ def new_build(
         requested_by=actor,
         trigger="push" if push else "manual",
         settings=build_settings,
-        git_ref=commit.ref,
+        git_ref=source.ref,
         image_repository=service.settings.image_repository,
         image=f"{settings().registry}/{service.settings.image_repository}",
-        image_tag=image_tag(commit.ref, commit.sha, number),
+        image_tag=image_tag(source.ref, source.sha, number),
         log_group=settings().log_group,
-        commit_sha=commit.sha or None,
+        commit_sha=source.sha or None,
         commit_message=push.message if push else None,
         author=push.author if push else None,
         pushed_at=push.pushed_at if push else None,
-        delivery=commit.delivery,
+        delivery=source.delivery,
         created_at=now,
         deadline_at=now + service.settings.queued_minutes * 60,
         **schedule_at(now),

@@ -14,10 +14,7 @@ _T = TypeVar("_T")
 
 
 def retry_on_conflict(step: Callable[[], _T], *, tries: int = TRIES) -> _T:
-    """Run `step` again while it raises Stale; raises Unavailable after `tries`.
-
-    `step` must read the rows that it writes.
-    """
+    """Run `step` again while it raises Stale; raises Unavailable after `tries`."""
     for _ in range(tries):
         try:
             return step()

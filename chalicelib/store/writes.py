@@ -2,7 +2,8 @@
 
 A write describes the change of one row. A commit is one TransactWriteItems, on condition of the
 version of each row that was read. botocore repeats it under one ClientRequestToken, so a lost
-answer does not apply it twice. After a commit the rows in memory equal the stored rows.
+answer does not apply it twice. A commit also changes the rows in memory, so that a row that was
+read and changed equals the stored one.
 """
 
 import random
@@ -15,7 +16,7 @@ from typing import Any
 from pynamodb.connection import Connection
 from pynamodb.exceptions import TransactWriteError
 from pynamodb.expressions.condition import Condition
-from pynamodb.expressions.update import Action as Action
+from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 

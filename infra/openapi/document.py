@@ -11,6 +11,7 @@ import msgspec
 
 from chalicelib.api import views
 from chalicelib.api.http.endpoints import NUMBERED, Endpoint
+from chalicelib.api.http.parameters import MAX_ID
 from chalicelib.api.http.problems import Problem
 from chalicelib.domain.statuses import TRANSITIONS
 from chalicelib.domain.tokens import Role
@@ -291,7 +292,7 @@ def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
 def _path_parameter(endpoint: Endpoint, name: str) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 200}
     if name in NUMBERED:
-        schema = {"type": "integer", "minimum": 1, "maximum": 2**53}
+        schema = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
     elif name == "job_id":
         schema = {"type": "string", "pattern": f"^({'|'.join(TRANSITIONS)})-[1-9][0-9]{{0,15}}$"}
     example = OTHER_IDS.get((endpoint.view, name), IDS[name])

@@ -7,6 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from chalicelib.api.http.parameters import MAX_ID
+
 _STYLE = (Path(__file__).parent / "style.css").read_text()
 _METHODS = ("get", "post", "patch", "delete")
 
@@ -197,7 +199,9 @@ class _Page:
         if kind == "array":
             return f"list of {self._kind(schema.get('items', {}))}"
         bounds = [str(schema[name]) for name in ("minimum", "maximum") if name in schema]
-        limits = f" {' to '.join(bounds)}" if len(bounds) == 2 and schema["maximum"] < 2**53 else ""
+        limits = (
+            f" {' to '.join(bounds)}" if len(bounds) == 2 and schema["maximum"] < MAX_ID else ""
+        )
         if "maxLength" in schema:
             limits = f" up to {schema['maxLength']} characters"
         return escape(kind + limits)

@@ -14,11 +14,10 @@ from chalicelib.api.deployments import NewDeployment, NewRollback
 from chalicelib.api.projects import NewProject, ProjectChanges
 from chalicelib.api.services import ServiceChanges
 from chalicelib.api.tokens import NewToken
-from chalicelib.domain.fields import parse
 from chalicelib.domain.images import Image, ImageRepository
 from chalicelib.domain.service_settings import ServiceSettings
 from chalicelib.errors import InvalidInput
-from tests.support.fields import AnInstallation
+from tests.support.fields import AnInstallation, read
 
 BODIES: list[type[msgspec.Struct]] = [
     ServiceSettings,
@@ -71,8 +70,7 @@ class Field:
     schema: Draft202012Validator
 
     def parse(self, value: object) -> Any:
-        installation = AnInstallation(git_hosts=EveryHost())
-        return msgspec.to_builtins(parse(self.kind, value, installation, field=self.name))
+        return msgspec.to_builtins(read(self.kind, value, self.name, git_hosts=EveryHost()))
 
     def fits(self, value: object) -> bool:
         """Whether the parser accepts the form of a value.

@@ -91,4 +91,4 @@ def test_a_build_that_codebuild_does_not_know_fails_after_two_minutes(deadline_a
         return decide_progress(None, now=NOW, since=since, deadline_at=deadline_at)
 
     assert step(NOW - UNKNOWN_GRACE) is Progress.WAIT
-    assert step(NOW - UNKNOWN_GRACE - 1) is Progress.GIVE_UP
+    assert step(NOW - UNKNOWN_GRACE - 1) is Progress.FORGOTTEN

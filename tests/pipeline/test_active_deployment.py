@@ -2,8 +2,11 @@
 
 import pytest
 
+from chalicelib.pipeline.commands import deployments
+from chalicelib.store.claims import next_number
 from infra.local.aws import ecs
 from tests.faults.injector import Injector
+from tests.faults.rows import rows
 from tests.support.embedded import CLUSTER, MINUTE, REGISTRY, Cloud, put_image, sha
 
 
@@ -265,3 +268,24 @@ def test_a_delayed_worker_begins_its_step_again_instead_of_calling(
     assert delays
     assert cloud.statuses(2) == ["failed"]
     assert cloud.rollouts() == 2
+
+
+def test_a_deployment_that_meets_a_change_of_the_image_repository_is_refused(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.release(1)
+    cloud.tick()
+    cloud.tick()
+    image = cloud.build(1)["image_tag"]
+    changes = iter(["other"])
+
+    def number_after_a_change(counter: str) -> int:
+        for name in changes:
+            cloud.change_service(image_repository=name)
+        return next_number(counter)
+
+    monkeypatch.setattr(deployments, "next_number", number_after_a_change)
+    before = rows("jobs")
+    answer = cloud.deploy(image)
+    assert (answer.status, answer.body["code"]) == (403, "image_not_allowed")
+    assert rows("jobs") == before

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.domain.fields import parse
+import msgspec
+
+from chalicelib.domain.fields import decode
 
 
 @dataclass(frozen=True)
@@ -17,4 +19,5 @@ class AnInstallation:
 
 def read(kind: Any, value: object, field: str, **installation: Any) -> Any:
     """The value in its normal form. Raises InvalidInput for `field`."""
-    return parse(kind, value, AnInstallation(**installation), field=field)
+    body = msgspec.defstruct("Body", [(field, kind)], forbid_unknown_fields=True)
+    return getattr(decode(body, {field: value}, AnInstallation(**installation)), field)

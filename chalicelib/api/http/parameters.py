@@ -3,15 +3,18 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from chalice.app import Request
+from msgspec import Meta
 
 from chalicelib.api.http import cursors
 from chalicelib.domain.statuses import TRANSITIONS, BuildStatus, DeploymentStatus, JobStatus
 from chalicelib.errors import InvalidInput, NotFound
 
 MAX_ID = 2**53  # JavaScript's numbers are exact up to here
+# An id in a body.
+Number = Annotated[int, Meta(ge=1, le=MAX_ID)]
 
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 CURSOR_NAME = "cursor"

@@ -7,7 +7,7 @@ import msgspec
 
 from chalicelib.aws import queue
 from chalicelib.domain.refs import is_commit_sha
-from chalicelib.pipeline.new_builds import Commit, accept_build, new_build
+from chalicelib.pipeline.new_builds import Source, accept_build, new_build
 from chalicelib.store.claims import next_number
 from chalicelib.store.idempotency import IdempotencyKey, record_key
 from chalicelib.store.models import Build, Service
@@ -30,7 +30,7 @@ def request_build(
     build = new_build(
         service,
         next_number("builds"),
-        Commit(git_ref, git_ref if is_commit_sha(git_ref) else ""),
+        Source(git_ref, git_ref if is_commit_sha(git_ref) else ""),
         msgspec.structs.replace(service.settings.build, **options),
         actor=actor,
     )

@@ -27,12 +27,11 @@ def request_deployment(
     Raises Conflict (service_not_configured), Forbidden (image_not_allowed), NotFound
     (image_not_found).
     """
-    require_target(service)
-    found = _resolve(service, image)
-    number = next_number("deployments")
 
     def accept(service: Service) -> Deployment:
         require_target(service)
+        found = _resolve(service, image)
+        number = next_number("deployments")
         deployment = new_deployment(
             service, number, found, actor=actor, trigger="manual", reason=reason
         )

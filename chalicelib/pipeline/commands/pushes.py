@@ -14,7 +14,7 @@ from chalicelib.domain.deliveries import Outcome, Verdict
 from chalicelib.domain.pushes import Push, ignored_reason
 from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.pipeline.commands.followers import MAX_SECRETS
-from chalicelib.pipeline.new_builds import Commit, accept_build, new_build
+from chalicelib.pipeline.new_builds import Source, accept_build, new_build
 from chalicelib.pipeline.retries import retry_on_conflict
 from chalicelib.store.claims import Follower, followers, next_number
 from chalicelib.store.models import Build, Receipt, Service
@@ -122,7 +122,7 @@ def _new_builds(delivery: str, push: Push, services: list[Service]) -> list[Buil
     if not services:
         return []
     first = next_number("builds", len(services))
-    source = Commit(push.branch or "", push.sha, push, delivery)
+    source = Source(push.branch or "", push.sha, push, delivery)
     return [
         new_build(service, number, source, service.settings.build, actor=f"github:{push.sender}")
         for number, service in enumerate(services, start=first)

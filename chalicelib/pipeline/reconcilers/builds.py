@@ -143,7 +143,7 @@ def _follow(build: Build, report: BuildReport | None) -> None:
         deadline_at=build.deadline_at,
         cancelled=build.cancelled_by is not None,
     )
-    if step is Progress.GIVE_UP:
+    if step is Progress.FORGOTTEN:
         return _finish(build, BuildStatus.FAILED, f"CodeBuild does not know {build.codebuild_id}")
     if step is Progress.STOP:
         codebuild.stop(build.codebuild_id or "")
