@@ -278,4 +278,6 @@ def test_a_service_can_be_deleted_after_ecs_has_refused_its_release_for_a_while(
     assert cloud.api.delete(path).body["code"] == "service_busy"
     for _ in range(12):
         cloud.tick()
+    # An event makes Slipway try again. The refused call has no effect, so nothing is under way.
+    cloud.wake(f"service-{cloud.service_id}")
     assert cloud.api.delete(path).status == 204
