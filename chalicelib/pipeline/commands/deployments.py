@@ -27,11 +27,14 @@ def request_deployment(
     Raises Conflict (service_not_configured), Forbidden (image_not_allowed), NotFound
     (image_not_found).
     """
+    require_target(service)
+    found = _resolve(service, image)
+    number = next_number("deployments")
 
     def accept(service: Service) -> Deployment:
+        # The service may have another target or image repository after a conflict.
         require_target(service)
-        found = _resolve(service, image)
-        number = next_number("deployments")
+        _require_own_repository(service, image)
         deployment = new_deployment(
             service, number, found, actor=actor, trigger="manual", reason=reason
         )
