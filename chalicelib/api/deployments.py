@@ -9,7 +9,7 @@ from chalicelib.access import Principal, load_deployment, load_service
 from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
-from chalicelib.api.http.parameters import CURSOR, DEPLOYMENT_STATUS, LIMIT, Number
+from chalicelib.api.http.parameters import CURSOR, DEPLOYMENT_STATUS, LIMIT, Id
 from chalicelib.domain.images import Image, image_reference
 from chalicelib.domain.tokens import Role
 from chalicelib.pipeline.commands.deployments import request_deployment
@@ -33,7 +33,7 @@ class NewDeployment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class NewRollback(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A rollback. Without `deployment_id` it restores the previous release."""
 
-    deployment_id: Number | None = None
+    deployment_id: Id | None = None
     reason: Reason | None = None
 
 

@@ -16,7 +16,7 @@ from chalicelib.access import (
 from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
-from chalicelib.api.http.parameters import CURSOR, LIMIT, Number
+from chalicelib.api.http.parameters import CURSOR, LIMIT, Id
 from chalicelib.clock import rfc3339
 from chalicelib.domain.names import DisplayName
 from chalicelib.domain.tokens import Role
@@ -33,8 +33,8 @@ class NewToken(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     name: DisplayName
     role: Role
-    project_id: Number | None = None
-    service_id: Number | None = None
+    project_id: Id | None = None
+    service_id: Id | None = None
     expires_in_days: Annotated[int, Meta(ge=1, le=3650)] | None = None
 
 

@@ -44,7 +44,7 @@ def _explain(value: Any) -> str:
 
 def _explain_one(name: Any, text: Any) -> str:
     if not isinstance(name, str) or not re.fullmatch(_NAME, name):
-        return "the name of a build argument must be letters, digits and _"
+        return "the name of a build argument must be letters, digits and _, and begin with no digit"
     if not re.search(_NAME_PATTERN, name):
         return f"{name} is reserved and cannot be a build argument"
     if not isinstance(text, str):

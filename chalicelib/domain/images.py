@@ -91,8 +91,6 @@ def _without_registry(value: str, installation: Installation) -> str:
     """The name without the host of the installation's registry; raises ValueError for others."""
     host, slash, name = value.partition("/")
     if slash and host.lower() == installation.registry:
-        if len(name) < _MIN_NAME_LENGTH:
-            raise ValueError(f"an ECR repository has at least {_MIN_NAME_LENGTH} characters")
         return name
     if slash and (host == "localhost" or set(host) & {".", ":"}):
         raise ValueError(f"images must be in {installation.registry}: leave the registry out")

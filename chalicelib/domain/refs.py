@@ -83,8 +83,9 @@ GitRef = Annotated[
         min_length=1,
         max_length=_MAX_LENGTH,
         description=(
-            "the name of a branch or tag, or the 40 digits of a commit's SHA: at most "
-            f"{_MAX_LENGTH} letters, digits and . _ / + @ -"
+            "the name of a branch or tag, without refs/tags/ before it, or the 40 digits of a "
+            f"commit's SHA. A name has at most {_MAX_LENGTH} letters, digits and . _ / + @ -, "
+            "begins with a letter or digit, and is legal in git"
         ),
         extra_json_schema={"format": "git-ref"},
     ),
@@ -100,7 +101,8 @@ Branch = Annotated[
         min_length=1,
         max_length=len(_BRANCHES) + _MAX_LENGTH,
         description=(
-            f"the name of a branch: any that git allows, at most {_MAX_LENGTH} characters"
+            f"the name of a branch, legal in git, at most {_MAX_LENGTH} characters. Not HEAD, and "
+            "not the 40 digits of a commit"
         ),
         extra_json_schema={"format": "git-branch"},
     ),

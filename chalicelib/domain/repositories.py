@@ -34,7 +34,10 @@ class Repository:
 
 
 def repository_key(url: str) -> str:
-    """The `Repository.key` of a stored URL, which later rules may not accept any more."""
+    """The `Repository.key` of a URL in its normal form.
+
+    It does not check the URL: later rules may refuse a stored one.
+    """
     return url.removeprefix("https://").removesuffix(".git").lower()
 
 

@@ -26,15 +26,27 @@ ServiceName = Annotated[
     ),
 ]
 QueuedMinutes = Annotated[
-    int, Meta(ge=1, le=480, description="the minutes that a build may wait for CodeBuild, 1 to 480")
+    int,
+    Meta(
+        ge=1,
+        le=480,
+        description="a whole number from 1 to 480: the minutes that a build may wait for CodeBuild",
+    ),
 ]
 # CodeBuild refuses a time-out below five minutes (StartBuild: timeoutInMinutesOverride).
 BuildMinutes = Annotated[
-    int, Meta(ge=5, le=480, description="the minutes that a build may run, 5 to 480")
+    int,
+    Meta(
+        ge=5, le=480, description="a whole number from 5 to 480: the minutes that a build may run"
+    ),
 ]
 DeployMinutes = Annotated[
     int,
-    Meta(ge=1, le=480, description="the minutes until a rollout must be healthy, 1 to 480"),
+    Meta(
+        ge=1,
+        le=480,
+        description="a whole number from 1 to 480: the minutes until a rollout must be healthy",
+    ),
 ]
 Submodules = Annotated[
     bool, Meta(description="whether builds fetch submodules; only from the repository's own host")

@@ -13,15 +13,17 @@ The life of a push, with the functions that it passes through:
    StartBuild with `domain.requests.start_build_request`. The row gets `called_at` before the call.
 5. CodeBuild's events and the schedule call it again. `domain.builds.decide_progress` reads
    CodeBuild's report. At success the digest comes from ECR.
-6. `auto_deploy.why_not_deployed` decides whether the image is deployed. One transaction ends the
-   build and makes the new deployment active or waiting (`new_deployments.enqueue`).
+6. `auto_deploy.why_not_deployed` decides whether the image is deployed. If it is, one transaction
+   ends the build and makes the new deployment active or waiting (`new_deployments.enqueue`), and
+   `aws.queue.wake` names the service. Otherwise the build only ends, with `not_deployed`.
 7. `reconcilers.services.reconcile_service` observes the ECS service, decides with
-   `domain.rollouts.decide_active`, registers a task definition, and calls UpdateService with
-   `domain.requests.update_service_request`.
+   `domain.rollouts.decide_active`, registers a task definition, records it with `called_at`, and
+   calls UpdateService with `domain.requests.update_service_request`.
 8. ECS's events and the schedule call it again until the rollout has ended. One transaction ends the
-   deployment, makes it `current`, and makes the waiting one active.
+   deployment, makes it `current` if it succeeded, and makes the waiting one active.
 
-Without an active deployment `domain.rollouts.decide_idle` keeps ECS at the current release, or
-shows the drift. Any worker may repeat any step at any time: each write is on condition of the
-version that was read. If the row has changed since, the write raises `Stale`.
+Without an active deployment `domain.rollouts.decide_idle` keeps ECS at the current release or at
+the definition that its owner chose, or shows the drift. Any worker may repeat any step at any time:
+a write to a build, deployment or service that was read is on condition of its version. If the row
+has changed since, the write raises `Stale`.
 """

@@ -102,8 +102,8 @@ def revoke_token(row: Token, *, actor: str) -> None:
     try:
         # Any version of the row: each use changes it. The claim proves that the token exists.
         commit(remove(row, versioned=False), remove(number), trail)
-    except ConditionFailed as lost:
-        raise _missing(row.number) from lost
+    except ConditionFailed as failed:
+        raise _missing(row.number) from failed
 
 
 def note_use(row: Token) -> None:

@@ -80,7 +80,9 @@ class Field:
         try:
             self.parse(value)
         except InvalidInput as error:
-            return not isinstance(error.__cause__, msgspec.ValidationError)
+            by_schema = isinstance(error.__cause__, msgspec.ValidationError)
+            # msgspec writes `uniqueItems` into the schema, and a Rule checks it.
+            return not (by_schema or self.name == "platforms")
         return True
 
 
@@ -98,6 +100,14 @@ def fields_of(body: type[msgspec.Struct]) -> list[Any]:
         )
         for field in msgspec.structs.fields(body)
     ]
+
+
+def names_a_registry(field: Field, value: object) -> bool:
+    """Whether the first part of an image repository would be read as a registry."""
+    first, slash, _ = str(value).partition("/")
+    return (
+        field.name == "image_repository" and bool(slash) and (first == "localhost" or "." in first)
+    )
 
 
 every_field = pytest.mark.parametrize(
@@ -119,6 +129,8 @@ def test_a_value_in_its_normal_form_stays_as_it_is(field: Field, value: object) 
     except InvalidInput:
         return
     sent = list(normal) if isinstance(normal, tuple) else normal
+    if names_a_registry(field, sent):
+        sent = f"{REGISTRY}/{sent}"
     assert field.schema.is_valid(sent)
     assert field.parse(sent) == normal
 

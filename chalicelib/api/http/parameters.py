@@ -13,8 +13,10 @@ from chalicelib.domain.statuses import TRANSITIONS, BuildStatus, DeploymentStatu
 from chalicelib.errors import InvalidInput, NotFound
 
 MAX_ID = 2**53  # JavaScript's numbers are exact up to here
-# An id in a body.
-Number = Annotated[int, Meta(ge=1, le=MAX_ID)]
+# The type of an id in a body.
+Id = Annotated[
+    int, Meta(ge=1, le=MAX_ID, description="the id of a resource, a whole number of at least 1")
+]
 
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 CURSOR_NAME = "cursor"
