@@ -1,1 +1,1 @@
-"""Requests of callers and pushes: each has one public function and one transaction."""
+"""Requests of callers and pushes: one public function for each verb."""
