@@ -124,7 +124,7 @@ def _invalid(message: str, kind: Any, value: object, field: str) -> InvalidInput
         detail = rule.explain(value)
     elif meaning and _CONSTRAINT.search(detail):
         detail = f"{field} must be {meaning}"
-    return InvalidInput(detail, code=rule.code or f"invalid_{field}", field=field)
+    return _invalid_field(detail, rule, field)
 
 
 def _normal(kind: Any, value: Any, installation: Installation, *, field: str) -> Any:
@@ -134,8 +134,11 @@ def _normal(kind: Any, value: Any, installation: Installation, *, field: str) ->
     try:
         return rule.normal(value, installation)
     except ValueError as error:
-        code = rule.code or f"invalid_{field}"
-        raise InvalidInput(str(error), code=code, field=field) from error
+        raise _invalid_field(str(error), rule, field) from error
+
+
+def _invalid_field(detail: str, rule: Rule, field: str) -> InvalidInput:
+    return InvalidInput(detail, code=rule.code or f"invalid_{field}", field=field)
 
 
 def _rule(kind: Any) -> Rule:

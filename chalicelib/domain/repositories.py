@@ -30,7 +30,7 @@ class Repository:
     @property
     def key(self) -> str:
         """The name that pushes are matched by: GitHub ignores upper and lower case."""
-        return f"{self.host}/{self.owner}/{self.name}".lower()
+        return repository_key(self.url)
 
 
 def repository_key(url: str) -> str:

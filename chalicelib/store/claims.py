@@ -41,6 +41,12 @@ def release(names: set[str]) -> list[Write]:
     return [remove(row) for row in rows if row is not None]
 
 
+def replace_claims(owner: str, before: set[str], after: set[str]) -> list[Write]:
+    """Claim the names that only `after` has, and release those that only `before` has."""
+    claims = [claim(name, owner) for name in sorted(after - before)]
+    return [*claims, *release(before - after)]
+
+
 def owner_of(name: str) -> str | None:
     """The present owner of `name`; None if it is not claimed."""
     row = find(Claim, name)

@@ -8,10 +8,10 @@ import pytest
 
 from chalicelib.domain.service_settings import ServiceSettings
 from chalicelib.errors import Conflict, InvalidInput, NotFound
-from chalicelib.pipeline.commands import services
 from chalicelib.pipeline.commands.followers import MAX_FOLLOWERS, MAX_FOLLOWERS_OF_ALL_BRANCHES
 from chalicelib.pipeline.commands.projects import create_project
 from chalicelib.pipeline.commands.services import create_service, delete_service, update_service
+from chalicelib.store import claims
 from chalicelib.store.claims import Follower, followers, owner_of, release, set_followers
 from chalicelib.store.models import Claim, History, Project, Service
 from chalicelib.store.writes import ConditionFailed, Write, add, change, commit, create, remove
@@ -263,12 +263,12 @@ def test_of_two_deletions_at_once_the_second_finds_no_service(
     web: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def overtaken(names: set[str]) -> list[Write]:
-        claims = release(names)
-        monkeypatch.setattr(services, "release", release)
+        released = release(names)
+        monkeypatch.setattr(claims, "release", release)
         delete_service(web, actor="bob")
-        return claims
+        return released
 
-    monkeypatch.setattr(services, "release", overtaken)
+    monkeypatch.setattr(claims, "release", overtaken)
     with pytest.raises(NotFound):
         delete_service(web, actor="ann")
     assert [row.action for row in History.query(f"service-{web.id}")].count("service.deleted") == 1

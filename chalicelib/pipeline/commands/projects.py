@@ -6,7 +6,7 @@ from typing import Any
 from chalicelib import clock
 from chalicelib.errors import Conflict
 from chalicelib.pipeline.retries import retry_on_conflict
-from chalicelib.store.claims import claim, next_number, release
+from chalicelib.store.claims import claim, next_number, replace_claims
 from chalicelib.store.history import record
 from chalicelib.store.idempotency import IdempotencyKey, record_key
 from chalicelib.store.models import Claim, Project
@@ -57,17 +57,16 @@ def update_project(project: Project, changes: Mapping[str, Any], *, actor: str) 
         details = {"before": {name: before[name] for name in after}, "after": after}
         _commit(
             change(fresh, **after),
-            *_rename(fresh, after.get("name", fresh.name)),
+            *replace_claims(
+                _subject(fresh),
+                {_claim_name(fresh.name)},
+                {_claim_name(after.get("name", fresh.name))},
+            ),
             _audit(fresh, "project.updated", actor, details),
         )
         return fresh
 
     return retry_on_conflict(write)
-
-
-def _rename(project: Project, name: str) -> list[Write]:
-    old, new = _claim_name(project.name), _claim_name(name)
-    return [] if old == new else [claim(new, _subject(project)), *release({old})]
 
 
 def _commit(*writes: Write) -> None:

@@ -3,7 +3,7 @@
 Names and ECS services are claims, so two services never have the same one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from chalicelib.domain.timing import SILENCE
 from chalicelib.errors import Conflict, InvalidInput
 from chalicelib.pipeline.commands.followers import follow
 from chalicelib.pipeline.retries import existing_service, retry_on_conflict
-from chalicelib.store.claims import claim, next_number, release
+from chalicelib.store.claims import next_number, replace_claims
 from chalicelib.store.history import record
 from chalicelib.store.idempotency import IdempotencyKey, record_key
 from chalicelib.store.models import Claim, Project, Service
@@ -53,7 +53,12 @@ def create_service(
             create(service),
             *_own(service, None, settings),
             *follow(service, None, settings),
-            _audit(service, "service.created", actor, _audited(msgspec.structs.asdict(settings))),
+            _audit(
+                service,
+                "service.created",
+                actor,
+                _audited(settings, settings.__struct_fields__),
+            ),
             *record_key(idempotency_key, service.id),
         )
 
@@ -90,7 +95,7 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
                 fresh,
                 "service.updated",
                 actor,
-                {"before": _picked(before, names), "after": _picked(after, names), **resumed},
+                {"before": _audited(before, names), "after": _audited(after, names), **resumed},
             ),
         )
         return fresh
@@ -145,10 +150,8 @@ def _commit(*writes: Write) -> None:
 def _own(
     service: Service, before: ServiceSettings | None, after: ServiceSettings | None
 ) -> list[Write]:
-    """Claim the names that only `after` needs, and release those that only `before` needed."""
     old, new = _claim_names(service, before), _claim_names(service, after)
-    claims = [claim(name, _subject(service)) for name in sorted(new - old)]
-    return [*claims, *release(old - new)]
+    return replace_claims(_subject(service), old, new)
 
 
 def _claim_names(service: Service, settings: ServiceSettings | None) -> set[str]:
@@ -215,13 +218,9 @@ def _may_be_rolling(service: Service) -> bool:
     return called_at is not None and not (shown and clock.now() - called_at > SILENCE)
 
 
-def _picked(settings: ServiceSettings, names: list[str]) -> dict[str, Any]:
-    return _audited({name: getattr(settings, name) for name in names})
-
-
-def _audited(values: Mapping[str, Any]) -> dict[str, Any]:
+def _audited(settings: ServiceSettings, names: Iterable[str]) -> dict[str, Any]:
     """Settings for the audit trail. Of build arguments only the names: values may be secret."""
-    shown = {**values}
+    shown = {name: getattr(settings, name) for name in names}
     if "build_args" in shown:
         shown["build_args"] = sorted(shown["build_args"])
     return shown
