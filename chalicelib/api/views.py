@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from chalicelib.clock import rfc3339
+from chalicelib.domain.line import Place
 from chalicelib.domain.log_text import clean_text
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
@@ -14,7 +15,9 @@ from chalicelib.settings import settings
 from chalicelib.store import models
 
 # Texts from commits, builds and AWS are cleaned like a build's output.
-_FROM_OUTSIDE = frozenset({"error", "drift", "commit_message", "author"})
+_FROM_OUTSIDE = frozenset({"error", "drift", "commit_message", "author", "waiting_for"})
+
+_NO_PLACE = Place()
 
 _T = TypeVar("_T")
 Row = TypeVar("Row")
@@ -56,7 +59,10 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """One commit built into one image, with its own copy of the settings. `error` says why it waits
-    or failed. `not_deployed` says why its image was not deployed automatically.
+    or failed. `not_deployed` says why its image was not deployed automatically. `retry_of` is the
+    first build that it retries, and `superseded_by` the build of the later push. A single queued
+    build has `waiting_for`, and `position` in Slipway's line (1 is the next); in lists both are
+    null.
     """
 
     id: int
@@ -80,6 +86,10 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     log_path: str | None
     deployment_id: int | None
     not_deployed: str | None
+    retry_of: int | None
+    superseded_by: int | None
+    position: int | None
+    waiting_for: str | None
     created_at: str | None
     started_at: str | None
     finished_at: str | None
@@ -171,14 +181,16 @@ def service(row: models.Service) -> Service:
     )
 
 
-def build(row: models.Build) -> Build:
-    """A build as the API shows it."""
+def build(row: models.Build, place: Place = _NO_PLACE) -> Build:
+    """A build as the API shows it, with its place in the line if it is known."""
     return _shown(
         Build,
         row,
         **msgspec.structs.asdict(row.settings),
         id=row.number,
         image_tag=_image(row),
+        position=place.position,
+        waiting_for=_formatted("waiting_for", place.waiting_for),
     )
 
 

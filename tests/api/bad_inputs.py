@@ -236,6 +236,8 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
     *(("build_minutes", value, 400, "invalid_build_minutes") for value in (4, 481, True)),
     ("deploy_minutes", 1.5, 400, "invalid_deploy_minutes"),
     ("queued_minutes", "60", 400, "invalid_queued_minutes"),
+    *(("max_open_builds", value, 400, "invalid_max_open_builds") for value in (0, 101, "20")),
+    ("supersede_builds", "yes", 400, "invalid_supersede_builds"),
     ("current", 5, 400, "unknown_field"),
 ]
 

@@ -15,20 +15,26 @@ NOW, SOON, PAST = 10_000, 10_001, 9_999
 
 
 @pytest.mark.parametrize(
-    ("deadline_at", "attempt_at", "step"),
+    ("deadline_at", "attempt_at", "with_turn", "without_turn"),
     [
-        (SOON, None, Start.BEGIN),
-        (NOW, None, Start.BEGIN),
-        (PAST, None, Start.GIVE_UP),
-        (SOON, NOW, Start.REPEAT),
-        (SOON, NOW - TOKEN_LIFE, Start.REPEAT),
-        (SOON, NOW - TOKEN_LIFE - 1, Start.FIND),
-        (PAST, NOW, Start.FIND),
-        (PAST, NOW - TOKEN_LIFE - 1, Start.FIND),
+        (SOON, None, Start.BEGIN, Start.WAIT),
+        (NOW, None, Start.BEGIN, Start.WAIT),
+        (PAST, None, Start.BEGIN, Start.BEGIN),
+        (SOON, NOW, Start.REPEAT, Start.REPEAT),
+        (SOON, NOW - TOKEN_LIFE, Start.REPEAT, Start.REPEAT),
+        (SOON, NOW - TOKEN_LIFE - 1, Start.FIND, Start.FIND),
+        (PAST, NOW, Start.FIND, Start.FIND),
+        (PAST, NOW - TOKEN_LIFE - 1, Start.FIND, Start.FIND),
     ],
 )
-def test_a_build_is_started_once(deadline_at: int, attempt_at: int | None, step: Start) -> None:
-    assert decide_start(now=NOW, deadline_at=deadline_at, attempt_at=attempt_at) is step
+def test_a_build_is_started_once_and_in_its_turn(
+    deadline_at: int, attempt_at: int | None, with_turn: Start, without_turn: Start
+) -> None:
+    steps = [
+        decide_start(now=NOW, deadline_at=deadline_at, attempt_at=attempt_at, has_turn=has_turn)
+        for has_turn in (True, False)
+    ]
+    assert steps == [with_turn, without_turn]
 
 
 @pytest.mark.parametrize(
@@ -59,9 +65,14 @@ def test_a_build_ends_as_codebuild_reports(status: str, in_time: Progress, late:
 def test_a_cancelled_build_is_not_started(
     deadline_at: int, attempt_at: int | None, step: Start
 ) -> None:
-    assert step is decide_start(
-        now=NOW, deadline_at=deadline_at, attempt_at=attempt_at, cancelled=True
-    )
+    for has_turn in (True, False):
+        assert step is decide_start(
+            now=NOW,
+            deadline_at=deadline_at,
+            attempt_at=attempt_at,
+            has_turn=has_turn,
+            cancelled=True,
+        )
 
 
 @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "FAULT", "TIMED_OUT", "STOPPED"])

@@ -35,7 +35,6 @@ def test_a_build_stopped_in_codebuild_is_cancelled(cloud: Cloud) -> None:
 
 def test_a_build_that_times_out_in_codebuild_fails(cloud: Cloud) -> None:
     start_build(cloud)
-    cloud.enter_phase(1, "PROVISIONING")
     for _ in range(32):
         cloud.tick()
     build = cloud.build(1)

@@ -16,7 +16,7 @@ from tests.support.sdk import Calls
 TABLE = {
     "receive a push": "GetItem*2 BatchGetItem UpdateItem TransactWriteItems SendMessageBatch",
     "receive it again": "GetItem*2 BatchGetItem TransactWriteItems",
-    "start a build": "GetItem*2 TransactWriteItems*2 StartBuild",
+    "start a build": "GetItem*3 Query TransactWriteItems*2 StartBuild",
     "see a build's progress": "GetItem BatchGetBuilds TransactWriteItems",
     "reconcile an unchanged build": "GetItem BatchGetBuilds",
     "end a build and deploy it": "GetItem*2 BatchGetBuilds DescribeImages UpdateItem "
