@@ -63,7 +63,8 @@ def reconcile_build(number: int) -> None:
 def _start(build: Build) -> None:
     now = clock.now()
     service = get_service(build.service_id)
-    if build.attempt_at is None and build.number in supersede_builds(service):
+    may_be_superseded = build.trigger == "push" and build.attempt_at is None
+    if may_be_superseded and build.number in supersede_builds(service):
         return
     line = read_line(waiting=build)
     deadline_at = _deadline(build, line, now)
