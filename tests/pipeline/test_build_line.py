@@ -68,6 +68,15 @@ def test_only_the_next_build_calls_codebuild_while_it_is_full(cloud: Cloud, call
     } == {"build-3"}
 
 
+def test_a_look_at_the_line_reads_at_most_a_thousand_rows(cloud: Cloud, calls: Calls) -> None:
+    queue_builds(cloud, 3)
+    cloud.settle()
+    calls.clear()
+    cloud.wake("build-3")
+    (query,) = calls.to("dynamodb.Query")
+    assert (query["IndexName"], query["Limit"]) == ("due", 1000)
+
+
 def test_the_line_moves_with_every_event_and_message_lost(cloud: Cloud) -> None:
     numbers = queue_builds(cloud, 4)
     cloud.settle()
