@@ -7,6 +7,9 @@ from enum import Enum, auto
 from chalicelib.domain.service_settings import BuildSettings
 from chalicelib.domain.timing import TOKEN_LIFE, UNKNOWN_GRACE
 
+# Of the builds of another party, in an error message.
+_NAMED = 3
+
 
 @dataclass(frozen=True)
 class BuildReport:
@@ -110,8 +113,9 @@ def why_no_capacity(refusal: str, others: Sequence[str], settings: BuildSettings
 
     `others` are the builds in progress in the CodeBuild project.
     """
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
     taken = (
-        f"The CodeBuild project runs {', '.join(others)}: end these builds"
+        f"The CodeBuild project runs {', '.join(others[:_NAMED])}{more}: end these builds"
         if others
         else "The CodeBuild project runs no build: check the account's quotas for CodeBuild"
     )

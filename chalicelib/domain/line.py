@@ -1,8 +1,9 @@
 """Slipway's line: the order in which queued builds start.
 
 Services take turns, and the oldest build of a service comes first. So a service with many queued
-builds delays the build of another service by one build and not by all of them. The order rests on
-rows that may lag; it decides who tries next and never whether a build has been started.
+builds delays the build of another service by one build and not by all of them. The order is
+computed from rows that may lag. It decides which build tries next, and never whether a build has
+been started.
 """
 
 from collections.abc import Iterable, Mapping
@@ -65,14 +66,15 @@ def form_line(
     """The line of all open builds. `turns` are the marks of services that have had a turn.
 
     A service joins at the end when a build of it is accepted (its place is the build's number), and
-    again when a build of it starts (its place is the mark). A build that is long overdue is stuck:
-    no worker can take its step. It goes to the end, so that it blocks no other build.
+    again when a build of it starts (its place is the mark). A waiting build that is long overdue is
+    stuck: no worker can take its step. It goes to the end, so that it blocks no other build.
     """
     open_builds = sorted(builds, key=lambda build: build.number)
-    healthy = [build for build in open_builds if now - build.due_at <= STUCK]
+    waiting = [build for build in open_builds if not build.in_codebuild]
+    stuck = [build.number for build in waiting if now - build.due_at > STUCK]
     services: dict[int, list[int]] = {}
-    for build in healthy:
-        if not build.in_codebuild:
+    for build in waiting:
+        if build.number not in stuck:
             services.setdefault(build.service_id, []).append(build.number)
     places = {each: _place(numbers[0], turns.get(each, 0)) for each, numbers in services.items()}
     order = sorted(
@@ -80,16 +82,10 @@ def form_line(
         for service, numbers in services.items()
         for rank, number in enumerate(numbers)
     )
-    in_line = {number for _, _, number in order}
-    stuck = [
-        build.number
-        for build in open_builds
-        if not build.in_codebuild and build.number not in in_line
-    ]
     marks = [build.number for build in open_builds] + list(turns.values())
     return Line(
         waiting=(*(number for _, _, number in order), *stuck),
-        running=sum(build.in_codebuild for build in healthy),
+        running=len(open_builds) - len(waiting),
         limit=limit,
         turn=max(marks) + 1 if len(services) > 1 else None,
     )
@@ -123,7 +119,7 @@ def place_in(line: Line, number: int, error: str | None) -> Place:
     elif line.running >= line.limit:
         reason = f"the end of one of {line.running} running builds; {limit}"
     elif error:
-        reason = f"CodeBuild, which Slipway asks again within a minute: {error}"
+        reason = f"CodeBuild; Slipway repeats the call within a minute: {error}"
     else:
         reason = "its start, within a minute"
     return Place(position, reason)

@@ -1,4 +1,4 @@
-"""Queued builds: whose turn it is, which clock runs, and what a user sees meanwhile."""
+"""Queued builds: which one starts next, which limit of time applies, and what a user sees."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def statuses(cloud: Cloud, numbers: list[int]) -> list[str]:
     return [cloud.build(number)["status"] for number in numbers]
 
 
-# Whose turn it is.
+# Which build starts next.
 
 
 def test_sixty_builds_of_one_service_delay_another_service_by_one_build(cloud: Cloud) -> None:
@@ -121,7 +121,7 @@ def test_a_build_refused_at_the_limit_is_as_before_the_call(cloud: Cloud) -> Non
     assert answer.body["status"] == "cancelled"
 
 
-# Which clock runs.
+# Which limit of time applies.
 
 
 def test_time_in_codebuilds_own_queue_is_not_build_time(cloud: Cloud) -> None:
@@ -219,6 +219,17 @@ def test_waiting_behind_slipways_own_builds_is_no_failure(cloud: Cloud) -> None:
     assert statuses(cloud, numbers) == ["success", "building", "building"]
 
 
+def test_a_build_does_not_fail_after_an_outage_of_slipway_while_others_run(cloud: Cloud) -> None:
+    """The schedule did not run for longer than the build may wait."""
+    cloud.change_service(queued_minutes=5, build_minutes=120)
+    numbers = queue_builds(cloud, 3)
+    cloud.settle()
+    cloud.advance(60 * MINUTE)
+    for number in reversed(numbers):
+        cloud.wake(f"build-{number}")
+    assert statuses(cloud, numbers) == ["building", "building", "queued"]
+
+
 def test_a_build_fails_after_its_queued_minutes_if_others_take_the_capacity(cloud: Cloud) -> None:
     cloud.change_service(queued_minutes=5)
     foreign = occupy(cloud)
@@ -228,7 +239,7 @@ def test_a_build_fails_after_its_queued_minutes_if_others_take_the_capacity(clou
         cloud.tick()
     waiting = cloud.build(number)
     assert waiting["status"] == "queued"
-    assert waiting["waiting_for"].startswith("CodeBuild, which Slipway asks again")
+    assert waiting["waiting_for"].startswith("CodeBuild; Slipway repeats the call")
     cloud.tick()
     build = cloud.build(number)
     assert build["status"] == "failed"
@@ -261,7 +272,7 @@ def test_a_build_fails_with_the_refusal_if_the_other_builds_cannot_be_read(
     assert "unknown builds (CodeBuild ListBuildsForProject" in build["error"]
 
 
-# What a user sees meanwhile.
+# What a user sees.
 
 
 def test_a_queued_build_shows_its_position_and_what_it_waits_for(cloud: Cloud) -> None:
@@ -289,7 +300,7 @@ def test_a_build_with_a_throttled_call_shows_the_answer_of_codebuild(
     queue_builds(cloud, 1)
     cloud.pump.settle()
     assert cloud.build(1)["waiting_for"] == (
-        "CodeBuild, which Slipway asks again within a minute: CodeBuild StartBuild: Rate exceeded"
+        "CodeBuild; Slipway repeats the call within a minute: CodeBuild StartBuild: Rate exceeded"
     )
 
 

@@ -104,8 +104,11 @@ def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     visible = known.keys() if signers.installation else known.keys() & visible_followers.keys()
     had = {service: known[service] for service in visible - refused}
     wanted = [each for each in services if each.id not in known and each.id not in refused]
-    fresh = [each for each in wanted if has_room(each) or _make_room(each)]
-    full = {each.id: why_no_room(each) for each in wanted if each not in fresh}
+    for each in wanted:
+        if not has_room(each):
+            supersede_builds(each)  # a later push may have replaced some, and no step ended them
+    fresh = [each for each in wanted if has_room(each)]
+    full = {each.id: why_no_room(each) for each in wanted if not has_room(each)}
     builds = _new_builds(delivery, push, fresh)
     started = {build.service_id: build.number for build in builds}
     verdicts = list(_verdicts(push, visible_followers, started, had, refused, full))
@@ -125,11 +128,6 @@ def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     for first in range(room, len(trace), MAX_WRITES):
         retry_on_conflict(partial(_commit, [], trace[first : first + MAX_WRITES]))
     return Decision(delivery, tuple(builds), tuple(sorted(had.items())), reason)
-
-
-def _make_room(service: Service) -> bool:
-    """End the builds of earlier pushes that later ones have superseded already."""
-    return bool(supersede_builds(service)) and has_room(service)
 
 
 def _new_builds(delivery: str, push: Push, services: list[Service]) -> list[Build]:
