@@ -22,6 +22,7 @@ from infra.gateway_responses import gateway_responses
 
 ROOT = Path(__file__).parent.parent
 BUILDSPEC_LINE = re.compile(r"^( *)BuildSpec: infra/buildspec\.yml$", re.MULTILINE)
+COMMENT_LINE = re.compile(r"^ *#(?!!).*\n", re.MULTILINE)
 # Chalice takes the Lambda runtime and the built libraries from the Python that runs it.
 LAMBDA_PYTHON = (3, 11)
 
@@ -46,9 +47,14 @@ EXAMPLE = Installation()
 
 
 def stack_template() -> str:
-    """`stack.yaml` with the buildspec embedded: without a source CodeBuild takes no file name."""
-    stack = (ROOT / "infra/stack.yaml").read_text()
-    buildspec = (ROOT / "infra/buildspec.yml").read_text()
+    """`stack.yaml` with the buildspec embedded: without a source CodeBuild takes no file name.
+
+    Comments are left out, because CloudFormation takes at most 51,200 bytes.
+    """
+    stack, buildspec = (
+        COMMENT_LINE.sub("", (ROOT / "infra" / name).read_text())
+        for name in ("stack.yaml", "buildspec.yml")
+    )
 
     def embed(line: re.Match[str]) -> str:
         indent = line[1]

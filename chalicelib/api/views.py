@@ -6,7 +6,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from chalicelib.clock import rfc3339
-from chalicelib.domain.log_text import clean_text
+from chalicelib.domain.images import machine_for
+from chalicelib.domain.log_text import clean_lines, clean_text
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
 from chalicelib.known_secrets import known_secrets
@@ -56,7 +57,9 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """One commit built into one image, with its own copy of the settings. `error` says why it waits
-    or failed. `not_deployed` says why its image was not deployed automatically.
+    or failed. `not_deployed` says why its image was not deployed automatically. `machine` is the
+    platform of the build machine; it emulates `emulated_platforms`, which takes longer. `warnings`
+    are problems that did not fail the build.
     """
 
     id: int
@@ -78,6 +81,9 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     image_digest: str | None
     codebuild_id: str | None
     log_path: str | None
+    machine: str
+    emulated_platforms: list[str]
+    warnings: list[str]
     deployment_id: int | None
     not_deployed: str | None
     created_at: str | None
@@ -164,7 +170,7 @@ def service(row: models.Service) -> Service:
     return _shown(
         Service,
         row,
-        **msgspec.structs.asdict(row.settings),
+        **_settings(row.settings),
         current_deployment_id=row.current,
         active_deployment_id=row.active,
         waiting_deployment_id=row.waiting,
@@ -173,13 +179,22 @@ def service(row: models.Service) -> Service:
 
 def build(row: models.Build) -> Build:
     """A build as the API shows it."""
+    machine = machine_for(row.settings.platforms)
     return _shown(
         Build,
         row,
-        **msgspec.structs.asdict(row.settings),
+        **_settings(row.settings),
         id=row.number,
         image_tag=_image(row),
+        machine=machine,
+        emulated_platforms=[each for each in row.settings.platforms if each != machine],
+        warnings=clean_lines((row.warnings or "").splitlines(), known_secrets()),
     )
+
+
+def _settings(settings: BuildSettings) -> dict[str, Any]:
+    """The settings by name, with the path of the Dockerfile that is used."""
+    return {**msgspec.structs.asdict(settings), "dockerfile": settings.dockerfile_path}
 
 
 def deployment(row: models.Deployment) -> Deployment:

@@ -14,7 +14,7 @@ def why_not_deployed(service: Service, build: Build) -> str | None:
         return "auto_deploy is off"
     if service.auto_deploy_paused:
         return f"auto-deploy is paused: {service.auto_deploy_paused}"
-    if service.settings.target is None:
+    if service.settings.ecs_target is None:
         return "the service has no ECS target"
     if service.settings.branch != build.git_ref:
         return f"the service follows {service.settings.branch} now"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from chalicelib import clock
-from chalicelib.domain.images import image_tag
+from chalicelib.domain.images import cache_tag, image_tag
 from chalicelib.domain.pushes import Push
 from chalicelib.domain.service_settings import BuildSettings
 from chalicelib.domain.statuses import BuildStatus, job_id
@@ -32,6 +32,8 @@ def new_build(
     """The row of a queued build, with its own copy of the settings."""
     now = clock.now()
     push = source.push
+    branch = service.settings.branch
+    cache = cache_tag(service.id, branch)
     return Build(
         job_id("build", number),
         number=number,
@@ -53,6 +55,9 @@ def new_build(
         author=push.author if push else None,
         pushed_at=push.pushed_at if push else None,
         delivery=source.delivery,
+        cache_from=cache,
+        # Steps of other builds must not reach the images of the branch through its cache.
+        cache_to=cache if push and push.branch == branch else None,
         created_at=now,
         deadline_at=now + service.settings.queued_minutes * 60,
         **schedule_at(now),

@@ -26,7 +26,12 @@ from pynamodb.expressions.update import RemoveAction, SetAction
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
-from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
+from chalicelib.domain.service_settings import (
+    LAYOUT,
+    BuildSettings,
+    ServiceSettings,
+    from_layout_1,
+)
 from chalicelib.settings import settings
 
 # Short time-outs and few retries: GitHub waits ten seconds for an answer.
@@ -54,10 +59,10 @@ class IntegerAttribute(Attribute[int]):
 
 
 class StructAttribute(Attribute[_S]):
-    """A struct, stored whole as one DynamoDB map.
+    """Settings, stored whole as one DynamoDB map with the number of their layout.
 
     Reading does not validate, so old rows stay readable after a rule becomes stricter. Unknown
-    fields are ignored.
+    fields are ignored. A row gets the present layout with its next change.
     """
 
     attr_type = MAP
@@ -68,10 +73,13 @@ class StructAttribute(Attribute[_S]):
 
     def serialize(self, value: _S) -> Any:
         fields = msgspec.structs.asdict(value).items()
-        return _RAW_MAP.serialize({name: _thawed(each) for name, each in fields})
+        values = {name: _thawed(each) for name, each in fields}
+        return _RAW_MAP.serialize({**values, "layout": LAYOUT})
 
     def deserialize(self, value: Any) -> _S:
-        stored = _RAW_MAP.deserialize(value)
+        stored: Mapping[str, Any] = _RAW_MAP.deserialize(value)
+        if "layout" not in stored:
+            stored = from_layout_1(stored)
         known = {name: stored[name] for name in self._struct.__struct_fields__ if name in stored}
         return self._struct(**{name: _frozen(each) for name, each in known.items()})
 
@@ -264,6 +272,10 @@ class Build(Job, discriminator="build"):
     # Only for builds of pushes: GitHub's time of the push, and the delivery's id.
     pushed_at = IntegerAttribute(null=True)
     delivery = UnicodeAttribute(null=True)
+    # Tags of the build cache in the image's repository.
+    cache_from = UnicodeAttribute(null=True)
+    cache_to = UnicodeAttribute(null=True)
+    warnings = UnicodeAttribute(null=True)
     codebuild_id = UnicodeAttribute(null=True)
     # A copy of the project's credential: a repeated StartBuild call must be the same request.
     git_credential = UnicodeAttribute(null=True)

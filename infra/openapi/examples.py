@@ -54,7 +54,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
         "rename": _example("Rename the project", name="storefront"),
         "private": _example(
             "Fetch private repositories with a credential",
-            git_credential="arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3",
+            git_credential="arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/1/shop-a1B2c3",
         ),
     },
     "update_service": {

@@ -133,6 +133,7 @@ BUILD_FIELDS: list[tuple[str, Any, int, str]] = [
             {"x": 1},
         )
     ),
+    *(("target", value, 400, "invalid_target") for value in ("", "-x", "a b", "a=b", 7)),
     *(
         ("platforms", value, 400, "invalid_platforms")
         for value in ([], ["plan9/mips"], "linux/amd64", [1])
@@ -236,6 +237,27 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
     *(("build_minutes", value, 400, "invalid_build_minutes") for value in (4, 481, True)),
     ("deploy_minutes", 1.5, 400, "invalid_deploy_minutes"),
     ("queued_minutes", "60", 400, "invalid_queued_minutes"),
+    *(
+        ("secrets", value, 400, "invalid_secrets")
+        for value in (
+            {"NPM": "hunter2"},
+            {"NPM": "secretsmanager:slipway/git/1/shop"},
+            {"NPM": "secretsmanager:slipway/build/2/npm"},
+            {"a,src=/etc/passwd": "secretsmanager:slipway/build/1/npm"},
+            {f"S{number}": "secretsmanager:slipway/build/1/npm" for number in range(21)},
+            "NPM",
+        )
+    ),
+    *(
+        ("also_push_to", value, 400, "invalid_also_push_to")
+        for value in (
+            {"acme/web": "secretsmanager:slipway/build/1/hub"},
+            {"docker.io/acme/web": "secretsmanager:slipway/build/2/hub"},
+            {"docker.io/acme/web": None},
+        )
+    ),
+    ("lfs", 1, 400, "invalid_lfs"),
+    ("history", "yes", 400, "invalid_history"),
     ("current", 5, 400, "unknown_field"),
 ]
 

@@ -70,18 +70,20 @@ def finish_outside() -> None:
     """Let every running build and rollout succeed in AWS. Their events stay undelivered."""
     for build in codebuild_builds():
         if build["buildStatus"] == "IN_PROGRESS":
-            put_image_of(build)
-            exported = {"COMMIT_SHA": variables(build)["GIT_SHA"]}
+            exported = {
+                "COMMIT_SHA": variables(build)["GIT_SHA"],
+                "IMAGE_DIGEST": put_image_of(build),
+            }
             codebuild.engine().run_to(build["id"], "SUCCEEDED", exported=exported)
     for service in ecs.engine().services():
         if any(open_rollouts(service)):
             ecs.engine().complete(CLUSTER, service.name)
 
 
-def put_image_of(build: dict[str, object]) -> None:
-    """Put the image into ECR that the buildspec would have pushed."""
+def put_image_of(build: dict[str, object]) -> str:
+    """Put the image into ECR that the buildspec would have pushed; return its digest."""
     environment = variables(build)
-    put_image(environment["IMAGE"].partition("/")[2], environment["IMAGE_TAG"])
+    return put_image(environment["IMAGE"].partition("/")[2], environment["IMAGE_TAG"])
 
 
 def variables(build: dict[str, object]) -> dict[str, str]:

@@ -42,7 +42,7 @@ def _format(name: str, pattern: str, kind: Any) -> None:
 _format("git-url", r"https://github\.com/[a-z][a-z0-9-]{0,20}/[a-z0-9_.-]{1,30}(\.git)?", GitUrl)
 _format(
     "git-credential",
-    r"arn:aws:secretsmanager:eu-west-1:[0-9]{12}:secret:slipway/git/[a-z0-9/-]{1,20}-[A-Za-z0-9]{6}",
+    r"arn:aws:secretsmanager:eu-west-1:[0-9]{12}:secret:slipway/git/1/[a-z0-9/-]{1,20}-[A-Za-z0-9]{6}",
     GitCredential,
 )
 _format("git-ref", r"[A-Za-z0-9][A-Za-z0-9._/+@-]{0,40}|[0-9a-f]{40}", GitRef)
@@ -61,6 +61,10 @@ _format(
     "secret-reference",
     r"(ssm:/slipway/|secretsmanager:slipway/)[a-z0-9-]{1,20}",
     OwnSecretReference,
+)
+schemathesis.openapi.format(
+    "build-secret-reference",
+    st.from_regex("secretsmanager:slipway/build/1/[a-z]{1,9}", fullmatch=True),
 )
 # A cursor belongs to one list, so `before_call` seals the position for the list of the request.
 schemathesis.openapi.format(

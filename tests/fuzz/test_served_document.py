@@ -57,10 +57,13 @@ class World:
             return json.load(answer)
 
 
-# The document describes every installation. This one allows one git host and one prefix of secrets.
+# The document describes every installation and project. This one allows one git host, one prefix of
+# secrets, and the secrets of project 1.
 NARROW = {
     "git-url": ("[A-Za-z0-9.-]+", "[gG][iI][tT][hH][uU][bB][.][cC][oO][mM]"),
-    "secret-reference": ("[A-Za-z0-9_-]+(?:/", "slipway(?!/git/|/webhook$)(?:/"),
+    "secret-reference": ("[A-Za-z0-9_-]+(?:/", "slipway(?!/git/|/build/|/webhook$)(?:/"),
+    "git-credential": ("[A-Za-z0-9_-]{1,64}/git/[1-9][0-9]{0,17}", "slipway/git/1"),
+    "build-secret-reference": ("[A-Za-z0-9_-]{1,64}/build/[1-9][0-9]{0,17}", "slipway/build/1"),
 }
 
 

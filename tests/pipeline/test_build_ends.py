@@ -3,7 +3,7 @@
 from moto.codebuild.models import codebuild_backends
 
 from infra.local.aws import codebuild
-from tests.support.embedded import MINUTE, Cloud, sha
+from tests.support.embedded import MINUTE, Cloud, put_image, sha
 
 
 def start_build(cloud: Cloud) -> None:
@@ -104,3 +104,41 @@ def test_late_events_do_not_change_an_ended_build(cloud: Cloud) -> None:
         cloud.hear(event)
     cloud.tick()
     assert cloud.build(1) == ended
+
+
+def test_an_image_that_another_tool_pushed_under_the_builds_tag_is_not_deployed(
+    cloud: Cloud,
+) -> None:
+    cloud.change_service(auto_deploy=True)
+    start_build(cloud)
+    put_image(*cloud.build(1)["image_tag"].split(":"))
+    cloud.end_build(1, "SUCCEEDED", IMAGE_DIGEST="sha256:" + "a" * 64)
+    build = cloud.build(1)
+    assert (build["status"], build["deployment_id"]) == ("failed", None)
+    assert f"the build pushed sha256:{'a' * 64}, but ECR holds sha256:" in build["error"]
+
+
+def test_a_build_that_reports_no_digest_fails(cloud: Cloud) -> None:
+    start_build(cloud)
+    put_image(*cloud.build(1)["image_tag"].split(":"))
+    cloud.end_build(1, "SUCCEEDED")
+    assert cloud.build(1)["error"].startswith("the build pushed no image, but ECR holds sha256:")
+
+
+def test_problems_that_did_not_fail_the_build_are_shown_as_warnings(cloud: Cloud) -> None:
+    start_build(cloud)
+    digest = put_image(*cloud.build(1)["image_tag"].split(":"))
+    warnings = "the image has no SBOM\nnot copied: ghp_" + "a" * 36 + "\x1b[31m"
+    cloud.end_build(1, "SUCCEEDED", IMAGE_DIGEST=digest, WARNINGS=warnings)
+    assert cloud.build(1)["warnings"] == ["the image has no SBOM", "not copied: ***"]
+    assert cloud.build(1)["status"] == "success"
+
+
+def test_a_build_says_which_machine_builds_it_and_what_is_emulated(cloud: Cloud) -> None:
+    for platforms, machine, emulated in (
+        (["linux/arm64"], "linux/arm64", []),
+        (["linux/amd64"], "linux/amd64", []),
+        (["linux/amd64", "linux/arm64"], "linux/amd64", ["linux/arm64"]),
+    ):
+        build = cloud.build(cloud.ask_for_build(platforms=platforms))
+        assert (build["machine"], build["emulated_platforms"]) == (machine, emulated)

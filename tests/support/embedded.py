@@ -182,16 +182,17 @@ class Cloud:
         """Push a build's image and end the build with success; return the image's digest."""
         build = self.build(number)
         digest = put_image(*build["image_tag"].split(":"))
-        self.end_build(number, "SUCCEEDED", settle=settle)
+        self.end_build(number, "SUCCEEDED", settle=settle, IMAGE_DIGEST=digest)
         return digest
 
-    def end_build(self, number: int, status: str, *, settle: bool = True) -> None:
-        """End a build in CodeBuild, without an image in ECR."""
+    def end_build(self, number: int, status: str, *, settle: bool = True, **exports: str) -> None:
+        """End a build in CodeBuild, without an image in ECR, and with these exported variables."""
         build = self.build(number)
         exported = {
             "COMMIT_SHA": build["commit_sha"] or sha(7),
             "COMMIT_MESSAGE": "seven",
             "COMMIT_AUTHOR": "Ada",
+            **exports,
         }
         engine, codebuild_id = codebuild.engine(), build["codebuild_id"]
         if status == "SUCCEEDED":

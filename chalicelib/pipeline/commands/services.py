@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from chalicelib import clock
+from chalicelib.domain.credentials import build_path, is_below
 from chalicelib.domain.service_settings import TARGET_FIELDS, ServiceSettings
 from chalicelib.domain.timing import SILENCE
 from chalicelib.errors import Conflict, InvalidInput
 from chalicelib.pipeline.commands.followers import follow
 from chalicelib.pipeline.retries import existing_service, retry_on_conflict
+from chalicelib.settings import settings as installation
 from chalicelib.store.claims import next_number, replace_claims
 from chalicelib.store.history import record
 from chalicelib.store.idempotency import IdempotencyKey, record_key
@@ -32,12 +34,13 @@ def create_service(
 ) -> Service:
     """Create a service.
 
-    Raises InvalidInput (incomplete_ecs_target) and Conflict (name_taken, ecs_service_taken,
-    too_many_services, too_many_webhook_secrets).
+    Raises InvalidInput (incomplete_ecs_target, invalid_secrets, invalid_also_push_to) and Conflict
+    (name_taken, ecs_service_taken, too_many_services, too_many_webhook_secrets).
     """
     missing = _missing_of_target(settings)
     if missing:
         raise _incomplete_target(missing)
+    _require_own_secrets(project.id, msgspec.structs.asdict(settings))
     now = clock.now()
     service = Service(
         next_number("services"),
@@ -74,6 +77,7 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
     (service_busy, incomplete_ecs_target).
     """
     _require_whole_removal(changes)
+    _require_own_secrets(service.project_id, changes)
 
     def write() -> Service:
         fresh = existing_service(service.id)
@@ -120,6 +124,19 @@ def delete_service(service: Service, *, actor: str) -> None:
         )
 
     retry_on_conflict(write)
+
+
+def _require_own_secrets(project_id: int, values: Mapping[str, Any]) -> None:
+    """A build can read only its own project's secrets."""
+    path = build_path(installation().table_prefix, project_id)
+    for field in ("secrets", "also_push_to"):
+        for reference in values.get(field, {}).values():
+            if not is_below(path, reference):
+                raise InvalidInput(
+                    f"builds of this project can read only secrets below {path}, not {reference}",
+                    code=f"invalid_{field}",
+                    field=field,
+                )
 
 
 def _state(names: list[str], resumes: bool) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from chalicelib.domain.builds import (
     decide_progress,
     decide_start,
 )
+from chalicelib.domain.credentials import git_path, is_below
 from chalicelib.domain.progress import build_progress
 from chalicelib.domain.requests import start_build_request
 from chalicelib.domain.statuses import BuildStatus, has_ended
@@ -85,6 +86,9 @@ def _find_or_start_anew(build: Build, now: int) -> None:
 def _call_start_build(build: Build, now: int, *, again: bool) -> None:
     called_before = build.called_at or 0
     attempt = {} if again else _new_attempt(build, now)
+    unreadable = _unreadable_credential(build, attempt.get("git_credential"))
+    if unreadable:
+        return _finish(build, BuildStatus.FAILED, unreadable)
     commit(change(build, called_at=now, **attempt, **schedule_at(now + PERIOD)))
     try:
         report = codebuild.start(start_build_request(build, project=settings().codebuild_project))
@@ -105,6 +109,20 @@ def _new_attempt(build: Build, now: int) -> dict[str, Any]:
     """The row keeps the attempt's credential, because a repeated call must be the same request."""
     credential = get_project(build.project_id).git_credential
     return {"attempt": build.attempt + 1, "attempt_at": now, "git_credential": credential}
+
+
+def _unreadable_credential(build: Build, credential: str | None) -> str:
+    """Why builds cannot read the project's git credential; empty if they can.
+
+    Projects could once name any secret below `slipway/git/`.
+    """
+    path = git_path(settings().table_prefix, build.project_id)
+    if credential is None or is_below(path, credential):
+        return ""
+    return (
+        f"builds of this project read only secrets below {path}, but its git_credential is "
+        f"{credential}: create the secret there, and change the project's git_credential"
+    )
 
 
 def _find(build: Build) -> BuildReport | None:
@@ -176,6 +194,13 @@ def _succeed(build: Build, report: BuildReport) -> None:
         image = f"{build.image_repository}:{build.image_tag}"
         error = f"the build succeeded, but ECR holds no {image}"
         return _finish(build, BuildStatus.FAILED, error)
+    pushed = report.exported.get("IMAGE_DIGEST") or "no image"
+    if digest != pushed:
+        error = (
+            f"the build pushed {pushed}, but ECR holds {digest} as {build.image_tag}: check what "
+            "else pushes to this repository, make its tags immutable, and build again"
+        )
+        return _finish(build, BuildStatus.FAILED, error)
     service = get_service(build.service_id)
     learned = {"image_digest": digest, **_learned(build, report)}
     not_deployed = why_not_deployed(service, build)
@@ -218,6 +243,7 @@ def _learned(build: Build, report: BuildReport) -> dict[str, Any]:
         "commit_sha": exported.get("COMMIT_SHA") or build.commit_sha,
         "commit_message": build.commit_message or exported.get("COMMIT_MESSAGE", "")[:200],
         "author": build.author or exported.get("COMMIT_AUTHOR", "")[:200],
+        "warnings": exported.get("WARNINGS", "")[:2000],
     }
     return {name: value for name, value in learned.items() if value}
 
@@ -255,12 +281,6 @@ def _wait(build: Build, reason: str) -> None:
 def _why_failed(build: Build, report: BuildReport) -> str:
     if report.status == "STOPPED":
         return f"not done after {build.settings.build_minutes} minutes, and stopped"
-    if build.git_credential and report.reason.startswith("DOWNLOAD_SOURCE "):
-        # This phase downloads no source; it only reads the secret.
-        return (
-            "CodeBuild could not read the project's git_credential; check that the secret exists "
-            f"in this region and account: {report.reason}"
-        )
     return report.reason or f"CodeBuild: {report.status}"
 
 

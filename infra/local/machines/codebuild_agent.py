@@ -22,7 +22,6 @@ from typing import IO, Any
 
 import boto3
 import yaml
-from botocore.exceptions import ClientError
 
 from infra.local.aws.codebuild import Engine, engine
 from infra.local.aws.codebuild_events import Build
@@ -107,7 +106,6 @@ class _BuildRun:
         self._work = Path(tempfile.mkdtemp(prefix="slipway-build-"))
         self._source = self._work / "src"
         self._source.mkdir()
-        self._region = region
         self._variables = _environment(build, environment, self._source, region)
 
     def run(self) -> None:
@@ -121,13 +119,6 @@ class _BuildRun:
 
     def _run_buildspec(self) -> None:
         self._engine.phase(self._id, "DOWNLOAD_SOURCE")
-        try:
-            self._variables |= _read_secrets(self._build, self._region)
-        except ClientError as error:
-            said = error.response["Error"]
-            message = f"Secrets Manager Error: {said['Code']}: {said['Message']}"
-            self._engine.finish(self._id, "FAILED", message=message)
-            return
         try:
             spec = yaml.safe_load(self._build["source"]["buildspec"])
             sections = {name: spec["phases"].get(name, {}) for name in SECTIONS}
@@ -278,7 +269,10 @@ def _environment(
         for name, value in os.environ.items()
         if name in INHERITED or name.startswith(INHERITED_PREFIXES)
     }
-    requested = _of_type(build, "PLAINTEXT")
+    requested = {
+        variable["name"]: variable["value"]
+        for variable in build["environment"]["environmentVariables"]
+    }
     return {
         **inherited,
         # Never pass on this machine's credentials.
@@ -293,26 +287,6 @@ def _environment(
         "CODEBUILD_SRC_DIR": str(source),
         **added,
         **requested,
-    }
-
-
-def _read_secrets(build: Build, region: str) -> dict[str, str]:
-    """Read the variables of type SECRETS_MANAGER.
-
-    Unlike on AWS, the log does not mask their values. So a test detects a buildspec that leaks one.
-    """
-    client = boto3.client("secretsmanager", region_name=region)
-    return {
-        name: client.get_secret_value(SecretId=secret)["SecretString"]
-        for name, secret in _of_type(build, "SECRETS_MANAGER").items()
-    }
-
-
-def _of_type(build: Build, kind: str) -> dict[str, str]:
-    return {
-        variable["name"]: variable["value"]
-        for variable in build["environment"]["environmentVariables"]
-        if variable.get("type", "PLAINTEXT") == kind
     }
 
 
