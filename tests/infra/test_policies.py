@@ -34,7 +34,12 @@ def _list(value: str | list[str]) -> list[str]:
 
 
 def _actions(name: str) -> set[str]:
-    return {action for statement in _statements(name) for action in _list(statement["Action"])}
+    return {
+        action
+        for statement in _statements(name)
+        if statement["Effect"] == "Allow"
+        for action in _list(statement["Action"])
+    }
 
 
 def _granted_rows(name: str) -> set[tuple[str, str]]:
@@ -126,6 +131,16 @@ def test_only_new_task_definitions_can_be_tagged(name: str) -> None:
 
 def test_the_api_starts_no_build_and_touches_no_service() -> None:
     assert not {a for a in _actions("api") if a.startswith(("codebuild:", "ecs:", "iam:"))}
+
+
+def test_the_api_cannot_read_the_secrets_of_builds() -> None:
+    (denied,) = (each for each in _statements("api") if each["Effect"] == "Deny")
+    assert denied["Action"] == "secretsmanager:GetSecretValue"
+    paths = {arn.rpartition(":secret:")[2] for arn in denied["Resource"]}
+    assert paths == {"slipway/git/*", "slipway/build/*"}
+    moved = move(json.dumps(denied), Installation(prefix="slipway-dev"))
+    assert "secret:slipway-dev/git/*" in moved
+    assert "secret:slipway-dev/build/*" in moved
 
 
 def test_all_triggers_of_the_pipeline_have_the_same_permissions() -> None:

@@ -304,15 +304,16 @@ def _actions(statements: list[dict[str, Any]]) -> set[str]:
 def test_codebuild_itself_may_only_write_logs_and_assume_the_push_role(
     resources: dict[str, Any],
 ) -> None:
-    statements = _statements(resources, "BuildRole")
+    attached = resources["AssumePushRole"]["Properties"]
+    assert attached["Roles"] == [{"Ref": "BuildRole"}]
+    statements = _statements(resources, "BuildRole") + attached["PolicyDocument"]["Statement"]
     assert _actions(statements) == {
         "logs:CreateLogStream",
         "logs:PutLogEvents",
         "sts:AssumeRole",
     }
     (assume,) = (each for each in statements if each["Action"] == "sts:AssumeRole")
-    name = resources["PushRole"]["Properties"]["RoleName"]["Sub"]
-    assert assume["Resource"]["Sub"].endswith(f":role/{name}")
+    assert assume["Resource"] == {"GetAtt": "PushRole.Arn"}
     (trust,) = resources["PushRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"AWS": {"GetAtt": "BuildRole.Arn"}}
 
@@ -377,7 +378,7 @@ def test_a_rotated_webhook_secret_needs_no_deploy(
     granted = {
         each["Resource"]
         for each in api["Statement"]
-        if each["Action"] == "secretsmanager:GetSecretValue"
+        if (each["Effect"], each["Action"]) == ("Allow", "secretsmanager:GetSecretValue")
     }
     (pattern,) = granted
     arn = pattern.removesuffix("slipway/*") + name.replace("${ResourcePrefix}", "slipway") + "-AbCd"
