@@ -497,6 +497,21 @@ def test_a_pull_that_may_work_later_is_tried_again(on_aws: OnAws) -> None:
     assert f"Trying again in 15 seconds, because this may pass: {limited}" in done.log
 
 
+def test_a_push_after_an_hour_is_tried_again_with_a_new_login(on_aws: OnAws) -> None:
+    on_aws.environment["SECONDS"] = "3001"  # bash counts on from here
+    expired = "ERROR: failed to solve: failed to push: unexpected status: 403 Forbidden"
+    done = on_aws.build(failures=(expired,))
+    assert done.status == "SUCCEEDED", done.log
+    assert len(on_aws.calls("docker", "login")) == len(on_aws.calls("aws", "sts")) == 2
+    assert on_aws.build(failures=(expired,) * 2).status == "FAILED"
+
+
+def test_a_refused_push_within_the_hour_is_not_repeated(on_aws: OnAws) -> None:
+    done = on_aws.build(failures=("ERROR: failed to push: unexpected status: 403 Forbidden",))
+    assert done.status == "FAILED"
+    assert len(on_aws.calls("docker", "login")) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "calls"),
     [
