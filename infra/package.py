@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.gateway_responses import gateway_responses
+from infra.parameters import EXAMPLES
 
 ROOT = Path(__file__).parent.parent
 BUILDSPEC_LINE = re.compile(r"^( *)BuildSpec: infra/buildspec\.yml$", re.MULTILINE)
@@ -34,14 +35,17 @@ class PackagingFailed(Exception):
 
 @dataclass(frozen=True)
 class Installation:
-    """An installation: its account and region, its name prefix, and names in its policies."""
+    """An installation: its account and region, its name prefix, and names in its policies.
+
+    The defaults are the names that `.chalice/` has.
+    """
 
     account: str = "123456789012"
     region: str = "eu-west-1"
     partition: str = "aws"
     prefix: str = "slipway"
     build_log_dir: str = "/slipway"
-    task_roles: str = "*"
+    task_roles: str = EXAMPLES["TaskRoles"]
 
 
 EXAMPLE = Installation()
@@ -191,6 +195,10 @@ def main() -> None:
     (output / "stack.yaml").write_text(stack_template())
     for path in sorted(output.iterdir()):
         print(f"{path.stat().st_size / 1_000_000:8.2f} MB  {path}")
+    print(
+        f"Made for the example account {EXAMPLE.account} with TaskRoles={EXAMPLE.task_roles}. "
+        "make deploy makes it for your account and your parameters."
+    )
 
 
 if __name__ == "__main__":
