@@ -54,11 +54,8 @@ def test_every_locked_library_has_one_version_and_a_hash() -> None:
 
 
 def test_the_lock_satisfies_every_requirement() -> None:
-    """If not, a changed requirement is missing from constraints.txt: run `make lock`."""
-    locked = {}
-    for entry in _entries():
-        name, version = re.split("==| ", entry)[:2]
-        locked[canonicalize_name(name)] = version
+    pins = (re.split("==| ", entry)[:2] for entry in _entries())
+    locked = {canonicalize_name(name): version for name, version in pins}
     lines = [
         line
         for name in ("requirements.txt", "requirements-dev.txt")
@@ -68,7 +65,9 @@ def test_the_lock_satisfies_every_requirement() -> None:
     assert len(lines) > 10
     for line in lines:
         requirement = Requirement(line)
-        assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), line
+        version = locked.get(canonicalize_name(requirement.name))
+        assert version, f"{line} is not locked: run make lock"
+        assert requirement.specifier.contains(version), f"{line}, not {version}: run make lock"
 
 
 @pytest.fixture
