@@ -119,7 +119,7 @@ def test_setup_refuses_a_library_that_is(
         env=os.environ | {"PATH": path},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert refused.returncode == 1
