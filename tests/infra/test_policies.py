@@ -259,12 +259,12 @@ def test_policies_of_an_installation_contain_only_its_own_names() -> None:
 
 def test_policies_of_an_installation_name_its_own_logs_and_roles() -> None:
     mine = Installation(
-        prefix="slipway-dev", build_log_dir="/slipway-dev/logs", task_roles="shop/ecs-*"
+        prefix="slipway-dev", build_log_dir="/slipway-dev/logs", task_roles="shop/run-*"
     )
     api = move((ROOT / ".chalice/policy-api.json").read_text(), mine)
     assert ":log-group:/slipway-dev/logs/builds:log-stream:*" in api
     wakeup = move((ROOT / ".chalice/policy-wakeup.json").read_text(), mine)
-    assert '"arn:aws:iam::123456789012:role/shop/ecs-*"' in wakeup
+    assert '"arn:aws:iam::123456789012:role/shop/run-*"' in wakeup
 
 
 def test_a_function_of_a_moved_installation_writes_to_its_own_logs() -> None:
