@@ -15,7 +15,8 @@ from chalicelib.domain.repositories import GitUrl, repository_key
 from chalicelib.domain.service_settings import BuildOptions
 from chalicelib.domain.tokens import Role
 from chalicelib.errors import Forbidden
-from chalicelib.pipeline.commands.builds import request_build
+from chalicelib.pipeline.commands.builds import request_build, retry_build
+from chalicelib.pipeline.line import place_of
 from chalicelib.store import models
 from chalicelib.store.idempotency import IdempotencyKey
 from chalicelib.store.jobs import list_jobs
@@ -89,7 +90,29 @@ def list_builds(
 @routes.endpoint("GET", "/v1/cicd/builds/{build_id}", role=Role.VIEWER, answer=views.Build)
 def get_build(caller: Principal, build_id: int) -> views.Build:
     """Show a build."""
-    return views.build(load_build(caller, build_id))
+    build = load_build(caller, build_id)
+    return views.build(build, place_of(build))
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/cicd/builds/{build_id}/retry",
+    role=Role.DEPLOYER,
+    status=202,
+    answer=views.AcceptedBuild,
+    repeat=lambda caller, number: _accepted(load_build(caller, number)),
+)
+def retry(caller: Principal, build_id: int, idempotency_key: IdempotencyKey | None) -> Reply:
+    """Build the same commit again, with the trigger and the order of the first build.
+
+    Only a build that has ended without success can be retried. The new build has the service's
+    present settings, except those that the first request chose.
+    """
+    build = load_build(caller, build_id)
+    service = load_service(caller, build.service_id)
+    return _accepted(
+        retry_build(service, build, actor=caller.actor, idempotency_key=idempotency_key)
+    )
 
 
 def _require_own_repository(service: models.Service, git_url: str) -> None:

@@ -7,6 +7,7 @@ import msgspec
 
 from chalicelib.clock import rfc3339
 from chalicelib.domain.images import machine_for
+from chalicelib.domain.line import Place
 from chalicelib.domain.log_text import clean_lines, clean_text
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
@@ -15,7 +16,9 @@ from chalicelib.settings import settings
 from chalicelib.store import models
 
 # Texts from commits, builds and AWS are cleaned like a build's output.
-_FROM_OUTSIDE = frozenset({"error", "drift", "commit_message", "author"})
+_FROM_OUTSIDE = frozenset({"error", "drift", "commit_message", "author", "waiting_for"})
+
+_NO_PLACE = Place()
 
 _T = TypeVar("_T")
 Row = TypeVar("Row")
@@ -59,7 +62,9 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     """One commit built into one image, with its own copy of the settings. `error` says why it waits
     or failed. `not_deployed` says why its image was not deployed automatically. `machine` is the
     platform of the build machine; it emulates `emulated_platforms`, which takes longer. `warnings`
-    are problems that did not fail the build.
+    are problems that did not fail the build. `retry_of` is the first build that it retries, and
+    `superseded_by` the build of the later push. A single queued build has `waiting_for`, and
+    `position` in Slipway's line (1 is the next); in lists both are null.
     """
 
     id: int
@@ -86,6 +91,10 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     warnings: list[str]
     deployment_id: int | None
     not_deployed: str | None
+    retry_of: int | None
+    superseded_by: int | None
+    position: int | None
+    waiting_for: str | None
     created_at: str | None
     started_at: str | None
     finished_at: str | None
@@ -177,8 +186,8 @@ def service(row: models.Service) -> Service:
     )
 
 
-def build(row: models.Build) -> Build:
-    """A build as the API shows it."""
+def build(row: models.Build, place: Place = _NO_PLACE) -> Build:
+    """A build as the API shows it, with its place in the line if it is known."""
     machine = machine_for(row.settings.platforms)
     return _shown(
         Build,
@@ -189,6 +198,8 @@ def build(row: models.Build) -> Build:
         machine=machine,
         emulated_platforms=[each for each in row.settings.platforms if each != machine],
         warnings=clean_lines((row.warnings or "").splitlines(), known_secrets()),
+        position=place.position,
+        waiting_for=_formatted("waiting_for", place.waiting_for),
     )
 
 

@@ -60,6 +60,7 @@ def calling(operation: str) -> Iterator[None]:
 
 
 def _slipway_error(operation: str, error: BotoCoreError | ClientError) -> SlipwayError:
+    """The error for a failed call. It has AWS's code only if the call had no effect for sure."""
     if not isinstance(error, ClientError):
         return Unavailable(f"{operation}: {error}")
     code = error.response.get("Error", {}).get("Code", "")
@@ -70,4 +71,4 @@ def _slipway_error(operation: str, error: BotoCoreError | ClientError) -> Slipwa
     unclear = metadata.get("RetryAttempts", 0) > 0
     temporary = unclear or code in _TEMPORARY or status >= 500 or status == 429
     kind = Unavailable if temporary else Rejected
-    return kind(f"{operation}: {message or code}", code=code)
+    return kind(f"{operation}: {message or code}", code="" if unclear else code)

@@ -7,6 +7,9 @@ from chalicelib.aws.clients import calling, client
 from chalicelib.domain.builds import BuildReport
 from chalicelib.errors import Unavailable
 
+# The code of StartBuild's refusal at the limit of the project or of the account.
+AT_LIMIT = "AccountLimitExceededException"
+
 _PAGES = 5  # of a hundred builds each
 _CLOCK_SKEW = 60  # seconds between CodeBuild's clock and this one
 
@@ -14,8 +17,8 @@ _CLOCK_SKEW = 60  # seconds between CodeBuild's clock and this one
 def start(request: Mapping[str, Any]) -> BuildReport:
     """StartBuild; the same request within five minutes returns the same build.
 
-    Raises Unavailable when throttled or at the concurrent build limit, Rejected for a permanent
-    refusal.
+    Raises Unavailable when throttled or at a limit, Rejected for a permanent refusal. With the code
+    AT_LIMIT CodeBuild has started no build.
     """
     with calling("CodeBuild StartBuild"):
         return _report(client("codebuild").start_build(**request)["build"])
@@ -53,6 +56,23 @@ def find(project: str, job_id: str, *, since: int) -> BuildReport | None:
     raise Unavailable(f"{job_id} is not among the newest {100 * _PAGES} builds of {project}")
 
 
+def in_progress(project: str) -> list[str]:
+    """The builds in progress among the project's newest hundred: their ids and who started them."""
+    with calling("CodeBuild ListBuildsForProject"):
+        listed = client("codebuild").list_builds_for_project(
+            projectName=project, sortOrder="DESCENDING"
+        )
+    if not listed["ids"]:
+        return []
+    with calling("CodeBuild BatchGetBuilds"):
+        builds = client("codebuild").batch_get_builds(ids=listed["ids"])["builds"]
+    return [
+        f"{build['id']} (started by {build.get('initiator', 'unknown')})"
+        for build in builds
+        if build["buildStatus"] == "IN_PROGRESS"
+    ]
+
+
 def stop(codebuild_id: str) -> None:
     """StopBuild; it has no effect on a build that has ended."""
     with calling("CodeBuild StopBuild"):
@@ -76,8 +96,17 @@ def _report(build: Mapping[str, Any]) -> BuildReport:
         phase=build.get("currentPhase", ""),
         log_path=path,
         reason=_reason(build),
+        left_queue_at=_left_queue_at(build),
         exported={variable["name"]: variable.get("value", "") for variable in exported},
     )
+
+
+def _left_queue_at(build: Mapping[str, Any]) -> int | None:
+    """The end of the phase QUEUED (API reference: BuildPhase); None before it, or if it failed."""
+    for phase in build.get("phases", []):
+        if phase["phaseType"] == "QUEUED" and phase.get("phaseStatus") == "SUCCEEDED":
+            return int(phase["endTime"].timestamp())
+    return None
 
 
 def _reason(build: Mapping[str, Any]) -> str:

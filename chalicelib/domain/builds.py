@@ -1,31 +1,41 @@
 """The next step of a build, decided from its row and from CodeBuild's report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from chalicelib.domain.service_settings import BuildSettings
 from chalicelib.domain.timing import TOKEN_LIFE, UNKNOWN_GRACE
+
+# Of the builds of another party, in an error message.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """A CodeBuild build as BatchGetBuilds describes it."""
+    """A CodeBuild build as BatchGetBuilds describes it.
+
+    `left_queue_at` is when its phase QUEUED ended well, in unix seconds; None if it has not left
+    CodeBuild's own queue.
+    """
 
     id: str
     status: str
     phase: str
     log_path: str | None = None
     reason: str = ""
+    left_queue_at: int | None = None
     exported: Mapping[str, str] = field(default_factory=dict)
 
 
 class Start(Enum):
     """What to do with a build that has no CodeBuild id yet."""
 
-    GIVE_UP = auto()  # no call was made, and the build is late or cancelled: end it
+    GIVE_UP = auto()  # no call was made, and the build is cancelled: end it
+    WAIT = auto()  # other builds come first
     FIND = auto()  # an earlier call may have started it and must not be repeated: search CodeBuild
     REPEAT = auto()  # an earlier call may have started it, and its token is valid: repeat the call
-    BEGIN = auto()  # no call was made yet: make the first one
+    BEGIN = auto()  # it is its turn, or it is late: make the first call
 
 
 class Progress(Enum):
@@ -40,13 +50,24 @@ class Progress(Enum):
 
 
 def decide_start(
-    *, now: int, deadline_at: int, attempt_at: int | None, cancelled: bool = False
+    *,
+    now: int,
+    deadline_at: int,
+    attempt_at: int | None,
+    has_turn: bool,
+    cancelled: bool = False,
 ) -> Start:
-    """`attempt_at` is when the current token was first used; None if no call was made."""
-    over = cancelled or now > deadline_at
+    """`attempt_at` is when the current token was first used; None if no call was made.
+
+    A late build without a call tries at once, whether it has its turn or not: the answer is a
+    start, or the reason why it fails.
+    """
+    late = now > deadline_at
     if attempt_at is None:
-        return Start.GIVE_UP if over else Start.BEGIN
-    if over or now - attempt_at > TOKEN_LIFE:
+        if cancelled:
+            return Start.GIVE_UP
+        return Start.BEGIN if has_turn or late else Start.WAIT
+    if cancelled or late or now - attempt_at > TOKEN_LIFE:
         return Start.FIND
     return Start.REPEAT
 
@@ -70,3 +91,35 @@ def decide_progress(
     if report.status == "SUCCEEDED":
         return Progress.SUCCEED
     return Progress.STOP if now > deadline_at else Progress.WAIT
+
+
+def why_late(report: BuildReport, settings: BuildSettings) -> str:
+    """Why CodeBuild ended a build: the limit that it passed, and what to do next."""
+    if report.left_queue_at is None:
+        return (
+            f"waited {settings.codebuild_queued_minutes} minutes in CodeBuild's own queue, because "
+            "the account runs as many builds at once as its quota allows; request a higher quota "
+            "for CodeBuild in Service Quotas, lower JOB_WORKERS or raise queued_minutes, then "
+            "retry the build"
+        )
+    return (
+        f"ran longer than its build_minutes ({settings.build_minutes}) and was stopped; raise "
+        "build_minutes or make the build faster, then retry it"
+    )
+
+
+def why_no_capacity(refusal: str, others: Sequence[str], settings: BuildSettings) -> str:
+    """Why a build has failed that CodeBuild refused although no other build of Slipway ran.
+
+    `others` are the builds in progress in the CodeBuild project.
+    """
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    taken = (
+        f"The CodeBuild project runs {', '.join(others[:_NAMED])}{more}: end these builds"
+        if others
+        else "The CodeBuild project runs no build: check the account's quotas for CodeBuild"
+    )
+    return (
+        f"waited {settings.queued_minutes} minutes for CodeBuild while no other build of Slipway "
+        f"ran. {taken}, or raise JOB_WORKERS, then retry the build. {refusal}"
+    )

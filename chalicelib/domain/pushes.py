@@ -6,7 +6,7 @@ compared, never fetched.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -103,6 +103,38 @@ def later(a: tuple[int, int], b: tuple[int, int]) -> bool:
     Within one second the build that was accepted later counts as later.
     """
     return a > b
+
+
+@dataclass(frozen=True)
+class PushedBuild:
+    """An open build of a push. `order` is (pushed_at, build id) as in `later`.
+
+    `is_queued`: StartBuild was never called for it. `may_replace`: it will not be cancelled.
+    """
+
+    number: int
+    ref: str
+    order: tuple[int, int]
+    is_queued: bool
+    may_replace: bool = True
+
+
+def superseded(builds: Collection[PushedBuild]) -> dict[int, int]:
+    """The queued builds of a service that a later push to their ref replaces.
+
+    Each comes with the number of the latest push's build.
+    """
+    latest: dict[str, PushedBuild] = {}
+    for build in builds:
+        if build.may_replace and (
+            build.ref not in latest or later(build.order, latest[build.ref].order)
+        ):
+            latest[build.ref] = build
+    return {
+        build.number: latest[build.ref].number
+        for build in builds
+        if build.is_queued and build.ref in latest and later(latest[build.ref].order, build.order)
+    }
 
 
 def _parse_after(value: object) -> str:

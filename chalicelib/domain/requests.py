@@ -90,6 +90,7 @@ def start_build_request(build: BuildToStart, *, project: str) -> dict[str, Any]:
         "projectName": project,
         "idempotencyToken": f"{build.job_id}-{build.attempt}",
         "timeoutInMinutesOverride": settings.build_minutes,
+        "queuedTimeoutInMinutesOverride": settings.codebuild_queued_minutes,
         "environmentVariablesOverride": [
             {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in variables.items()
         ],

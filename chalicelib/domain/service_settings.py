@@ -33,8 +33,21 @@ QueuedMinutes = Annotated[
     Meta(
         ge=1,
         le=480,
-        description="a whole number from 1 to 480: the minutes that a build may wait for CodeBuild",
+        description="a whole number from 1 to 480: the minutes that a build may wait for "
+        "CodeBuild, without the time in which other builds of Slipway run",
     ),
+]
+MaxOpenBuilds = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=100,
+        description="a whole number from 1 to 100: how many builds may be queued or running",
+    ),
+]
+SupersedeBuilds = Annotated[
+    bool,
+    Meta(description="whether a later push ends the queued builds of earlier pushes to its branch"),
 ]
 # CodeBuild refuses a time-out below five minutes (StartBuild: timeoutInMinutesOverride).
 BuildMinutes = Annotated[
@@ -115,7 +128,16 @@ class BuildSettings(BuildOptions, frozen=True, kw_only=True, forbid_unknown_fiel
     sbom: Sbom = True
     also_push_to: Destinations = {}
     also_push_required: AlsoPushRequired = False
+    queued_minutes: QueuedMinutes = 60
     build_minutes: BuildMinutes = 30
+
+    @property
+    def codebuild_queued_minutes(self) -> int:
+        """The minutes that a build may wait in CodeBuild's own queue.
+
+        CodeBuild refuses less than five (StartBuild: queuedTimeoutInMinutesOverride).
+        """
+        return max(5, self.queued_minutes)
 
     @property
     def repository(self) -> str:
@@ -134,7 +156,8 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
     container: EcsName | None = None
     webhook_secret: OwnSecretReference | None = None
     auto_deploy: AutoDeploy = False
-    queued_minutes: QueuedMinutes = 60
+    max_open_builds: MaxOpenBuilds = 20
+    supersede_builds: SupersedeBuilds = True
     deploy_minutes: DeployMinutes = 20
 
     @property

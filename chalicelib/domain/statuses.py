@@ -8,11 +8,12 @@ from typing import Any
 class BuildStatus(StrEnum):
     """The status of a build."""
 
-    QUEUED = "queued"  # accepted; CodeBuild has not accepted it yet
+    QUEUED = "queued"  # accepted; it waits in Slipway's line or in CodeBuild's own queue
     BUILDING = "building"  # CodeBuild runs it
     SUCCESS = "success"  # the image is pushed and its digest is known
     FAILED = "failed"
     CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"  # a later push replaced it before it was started
 
 
 class DeploymentStatus(StrEnum):
@@ -39,7 +40,12 @@ class JobStatus(StrEnum):
 
 BUILD_TRANSITIONS: Mapping[BuildStatus, frozenset[BuildStatus]] = {
     BuildStatus.QUEUED: frozenset(
-        {BuildStatus.BUILDING, BuildStatus.FAILED, BuildStatus.CANCELLED}
+        {
+            BuildStatus.BUILDING,
+            BuildStatus.FAILED,
+            BuildStatus.CANCELLED,
+            BuildStatus.SUPERSEDED,
+        }
     ),
     BuildStatus.BUILDING: frozenset(
         {BuildStatus.SUCCESS, BuildStatus.FAILED, BuildStatus.CANCELLED}
@@ -47,6 +53,7 @@ BUILD_TRANSITIONS: Mapping[BuildStatus, frozenset[BuildStatus]] = {
     BuildStatus.SUCCESS: frozenset(),
     BuildStatus.FAILED: frozenset(),
     BuildStatus.CANCELLED: frozenset(),
+    BuildStatus.SUPERSEDED: frozenset(),
 }
 
 DEPLOYMENT_TRANSITIONS: Mapping[DeploymentStatus, frozenset[DeploymentStatus]] = {

@@ -14,5 +14,7 @@ WORKER_LIFE = 31
 TOKEN_LIFE = 240
 # BatchGetBuilds may not know a new build yet.
 UNKNOWN_GRACE = 120
+# A row that is overdue for so long is stuck: every step that a worker takes sets a new time.
+STUCK = 3 * PERIOD
 # Work stays open so long after its deadline while AWS does not answer.
 SILENCE = 600

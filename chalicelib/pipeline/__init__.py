@@ -9,9 +9,12 @@ The life of a push, with the functions that it passes through:
    of the push, and the trace of the delivery. `aws.queue.wake` sends a wake-up for each build.
 3. `triggers.wakeups.on_wakeup` gets that message, or `triggers.schedule.on_schedule` finds the
    build in the due index. Both call `reconcilers.loop.reconcile`.
-4. `reconcilers.builds.reconcile_build` decides with `domain.builds.decide_start` and calls
-   StartBuild with `domain.requests.start_build_request`. The row gets `called_at` before the call.
-5. CodeBuild's events and the schedule call it again. `domain.builds.decide_progress` reads
+4. `reconcilers.builds.reconcile_build` ends builds of earlier pushes
+   (`superseding.supersede_builds`) and reads the line of queued builds (`line.read_line`). It
+   decides with `domain.builds.decide_start` and calls StartBuild with
+   `domain.requests.start_build_request`. The row gets `called_at` before the call.
+5. CodeBuild's events and the schedule call it again. The build is `building` once it has left
+   CodeBuild's own queue. `domain.builds.decide_progress` reads
    CodeBuild's report. At success the digest comes from ECR.
 6. `auto_deploy.why_not_deployed` decides whether the image is deployed. If it is, one transaction
    ends the build and makes the new deployment active or waiting (`new_deployments.enqueue`), and

@@ -21,6 +21,8 @@ def why_not_deployed(service: Service, build: Build) -> str | None:
     if build.number in (service.overruled or ()):
         return "an image was deployed manually after this push"
     newest = (service.last_pushed_at, service.last_pushed_build)
-    if not later((build.pushed_at or 0, build.number), newest):
+    if build.push_order == newest:
+        return "another build of this push was deployed already"
+    if not later(build.push_order, newest):
         return f"build {service.last_pushed_build} of a later push was deployed already"
     return None

@@ -1,12 +1,15 @@
 """New builds: the row, and the writes that accept it. Callers and pushes both use this."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from chalicelib import clock
 from chalicelib.domain.images import cache_tag, image_tag
 from chalicelib.domain.pushes import Push
 from chalicelib.domain.service_settings import BuildSettings
 from chalicelib.domain.statuses import BuildStatus, job_id
+from chalicelib.errors import Conflict
 from chalicelib.settings import settings
 from chalicelib.store.due import schedule_at
 from chalicelib.store.history import record
@@ -15,25 +18,38 @@ from chalicelib.store.models import Build, Service
 from chalicelib.store.services import open_build
 from chalicelib.store.writes import Write, create
 
+# Of the open builds, in an error message.
+_NAMED = 10
+
 
 @dataclass(frozen=True)
 class Source:
-    """The commit to build: its ref, its SHA if known, and the push that it comes from, if any."""
+    """The commit to build: its ref, its SHA if known, and where the request comes from.
+
+    That is a push with its delivery, or the build that is `retried`, or else a caller.
+    """
 
     ref: str
     sha: str = ""
     push: Push | None = None
     delivery: str | None = None
+    retried: Build | None = None
 
 
 def new_build(
-    service: Service, number: int, source: Source, build_settings: BuildSettings, *, actor: str
+    service: Service,
+    number: int,
+    source: Source,
+    build_settings: BuildSettings,
+    *,
+    actor: str,
+    chosen: Collection[str] | None = None,
 ) -> Build:
-    """The row of a queued build, with its own copy of the settings."""
+    """The row of a queued build, with its own copy of the settings.
+
+    `chosen` are the names of the settings that the request chose.
+    """
     now = clock.now()
-    push = source.push
-    branch = service.settings.branch
-    cache = cache_tag(service.id, branch)
     return Build(
         job_id("build", number),
         number=number,
@@ -43,7 +59,6 @@ def new_build(
         opened=opened("build", number, now),
         status=BuildStatus.QUEUED,
         requested_by=actor,
-        trigger="push" if push else "manual",
         settings=build_settings,
         git_ref=source.ref,
         image_repository=service.settings.image_repository,
@@ -51,24 +66,73 @@ def new_build(
         image_tag=image_tag(source.ref, source.sha, number),
         log_group=settings().log_group,
         commit_sha=source.sha or None,
-        commit_message=push.message if push else None,
-        author=push.author if push else None,
-        pushed_at=push.pushed_at if push else None,
-        delivery=source.delivery,
-        cache_from=cache,
-        # Steps of other builds must not reach the images of the branch through its cache.
-        cache_to=cache if push and push.branch == branch else None,
+        chosen=set(chosen) if chosen else None,
+        **_cache(service, source),
         created_at=now,
-        deadline_at=now + service.settings.queued_minutes * 60,
+        deadline_at=now + build_settings.queued_minutes * 60,
+        **_origin(source),
         **schedule_at(now),
     )
 
 
-def accept_build(service: Service, build: Build) -> list[Write]:
+def _origin(source: Source) -> dict[str, Any]:
+    """The attributes that say what the build comes from. A retry has those of the first build."""
+    push, retried = source.push, source.retried
+    if retried is not None:
+        names = ("trigger", "commit_message", "author", "pushed_at", "delivery")
+        same = {name: getattr(retried, name) for name in names}
+        return {**same, "retry_of": retried.retry_of or retried.number}
+    if push is None:
+        return {"trigger": "manual"}
+    return {
+        "trigger": "push",
+        "commit_message": push.message,
+        "author": push.author,
+        "pushed_at": push.pushed_at,
+        "delivery": source.delivery,
+    }
+
+
+def has_room(service: Service) -> bool:
+    """Whether the service may have one more open build."""
+    return len(service.open_builds or ()) < service.settings.max_open_builds
+
+
+def why_no_room(service: Service) -> str:
+    """Why the service may not have one more open build, and what to do next."""
+    numbers = sorted(service.open_builds or ())
+    named = ", ".join(f"build-{number}" for number in numbers[:_NAMED])
+    rest = " and others" if len(numbers) > _NAMED else ""
+    return (
+        f"service {service.id} has {len(numbers)} open builds ({named}{rest}), and its "
+        f"max_open_builds is {service.settings.max_open_builds}; wait until one has ended, cancel "
+        "one, or raise the setting"
+    )
+
+
+def require_room(service: Service) -> None:
+    """Raise Conflict (too_many_builds) for a service with as many open builds as it may have."""
+    if not has_room(service):
+        raise Conflict(why_no_room(service), code="too_many_builds")
+
+
+def _cache(service: Service, source: Source) -> dict[str, Any]:
+    """The cache of the service's branch. Only builds of pushes to the branch write it.
+
+    Steps of other builds must not reach the images of the branch through its cache.
+    """
+    branch = service.settings.branch
+    tag = cache_tag(service.id, branch)
+    pushed = source.push is not None and source.push.branch == branch
+    again = source.retried is not None and source.retried.cache_to == tag
+    return {"cache_from": tag, "cache_to": tag if pushed or again else None}
+
+
+def accept_build(service: Service, build: Build, *, overruled: bool = False) -> list[Write]:
     """The build's row, its entry among the service's open builds, and the audit entry."""
     return [
         create(build),
-        open_build(service, build.number),
+        open_build(service, build.number, overruled=overruled),
         record(
             build.job_id,
             "build.requested",
@@ -79,5 +143,6 @@ def accept_build(service: Service, build: Build) -> list[Write]:
             git_ref=build.git_ref,
             commit_sha=build.commit_sha,
             trigger=build.trigger,
+            **({"retry_of": build.retry_of} if build.retry_of else {}),
         ),
     ]

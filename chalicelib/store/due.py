@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from heapq import merge
 from typing import Any
 
-from chalicelib.domain.statuses import BuildStatus
-from chalicelib.store.models import DUE, Job, Service
+from chalicelib.domain.line import OpenBuild
+from chalicelib.store.models import DUE, Build, Job, Service
 from chalicelib.store.reads import reading
+
+# Their entries in the index take about 200 KB; a page of a query may have 1 MB.
+_MAX_OPEN = 1000
 
 
 def schedule_at(at: int) -> dict[str, Any]:
@@ -36,10 +39,17 @@ def due_row_ids(now: int) -> Iterator[str]:
             yield row_id
 
 
-def oldest_queued_build() -> str | None:
-    """The job id of the oldest queued build on the first page of the index, if any."""
+def open_builds() -> list[OpenBuild]:
+    """The open builds, the first due first; of very many only the first thousand."""
     with reading():
-        found = Job.due_index.query(DUE, limit=100, page_size=100)
-        queued = (job for job in found if job.status == BuildStatus.QUEUED)
-        oldest = min(queued, key=lambda job: job.number, default=None)
-    return oldest.job_id if oldest else None
+        found = Job.due_index.query(DUE, limit=_MAX_OPEN, page_size=_MAX_OPEN)
+        return [
+            OpenBuild(
+                number=job.number,
+                service_id=job.service_id,
+                due_at=job.due_at or 0,
+                in_codebuild=job.codebuild_id is not None,
+            )
+            for job in found
+            if isinstance(job, Build)
+        ]

@@ -1,6 +1,6 @@
 """Builds and deployments: reads, and the writes that change their status."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from pynamodb.indexes import Index
@@ -29,6 +29,11 @@ def get_build(number: int) -> Build:
 def find_build(number: int) -> Build | None:
     """The build with this number, or None."""
     return find(Build, job_id("build", number))
+
+
+def find_builds(numbers: Iterable[int]) -> list[Build]:
+    """The builds with these numbers, in consistent reads."""
+    return list(find_all(Build, [job_id("build", number) for number in numbers]).values())
 
 
 def get_deployment(number: int) -> Deployment:

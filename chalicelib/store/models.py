@@ -173,7 +173,11 @@ class Service(Model):
     last_pushed_build = IntegerAttribute(default=0)
     # Builds that were open at the last manual deployment: they are not deployed automatically.
     overruled = NumberSetAttribute(null=True)
+    # The time of the last manual deployment: a retry of an earlier build is overruled, too.
+    overruled_at = IntegerAttribute(null=True)
     open_builds = NumberSetAttribute(null=True)
+    # The service's place in the line of builds after its last turn (`domain.line`).
+    turn = IntegerAttribute(default=0)
     active = IntegerAttribute(null=True)
     waiting = IntegerAttribute(null=True)
     current = IntegerAttribute(null=True)
@@ -218,9 +222,11 @@ class Job(Model):
         opened = IntegerAttribute(range_key=True)
 
     class Due(GlobalSecondaryIndex["Job"]):
-        """Builds to reconcile, and when."""
+        """Builds to reconcile, and when: all open builds."""
 
-        Meta = _index_meta("due", IncludeProjection(["kind", "status", "number"]))
+        Meta = _index_meta(
+            "due", IncludeProjection(["kind", "status", "number", "service_id", "codebuild_id"])
+        )
         due = UnicodeAttribute(hash_key=True)
         due_at = IntegerAttribute(range_key=True)
 
@@ -276,6 +282,11 @@ class Build(Job, discriminator="build"):
     cache_from = UnicodeAttribute(null=True)
     cache_to = UnicodeAttribute(null=True)
     warnings = UnicodeAttribute(null=True)
+    # The names of the settings that the request chose; a retry keeps their values.
+    chosen = UnicodeSetAttribute(null=True)
+    # Numbers of builds: the first build that this one retries, and the one that superseded it.
+    retry_of = IntegerAttribute(null=True)
+    superseded_by = IntegerAttribute(null=True)
     codebuild_id = UnicodeAttribute(null=True)
     # A copy of the project's credential: a repeated StartBuild call must be the same request.
     git_credential = UnicodeAttribute(null=True)
@@ -283,6 +294,11 @@ class Build(Job, discriminator="build"):
     attempt_at = IntegerAttribute(null=True)
     deployment_id = IntegerAttribute(null=True)
     not_deployed = UnicodeAttribute(null=True)
+
+    @property
+    def push_order(self) -> tuple[int, int]:
+        """The order of the build's push (`domain.pushes.later`). A retry has that of the first."""
+        return self.pushed_at or 0, self.retry_of or self.number
 
 
 class Deployment(Job, discriminator="deploy"):

@@ -1,8 +1,12 @@
 """Services: reads, and the writes that change their active deployment and open builds."""
 
+from collections.abc import Collection
+
+from pynamodb.expressions.condition import size
+
 from chalicelib.store.due import schedule_at
-from chalicelib.store.models import Build, Deployment, Service
-from chalicelib.store.reads import find, get
+from chalicelib.store.models import Deployment, Service
+from chalicelib.store.reads import find, find_all, get
 from chalicelib.store.writes import Write, add, change, discard
 
 
@@ -30,16 +34,34 @@ def activate_waiting(service: Service, waiting: Deployment | None, *, at: int) -
     ]
 
 
-def open_build(service: Service, number: int) -> Write:
-    """Add a new build to the open ones, on condition that the service is not deleted."""
+def open_build(service: Service, number: int, *, overruled: bool = False) -> Write:
+    """Add a new build to the open ones; an `overruled` one is not deployed automatically.
+
+    The conditions are that the service is not deleted, that it has fewer open builds than its
+    setting allows, and that no image was deployed manually since the service was read.
+    """
+    most, at = service.settings.max_open_builds, service.overruled_at
+    has_room = Service.open_builds.does_not_exist() | (size(Service.open_builds) < most)
+    same = Service.overruled_at.does_not_exist() if at is None else Service.overruled_at == at
+    exists = Service.id.exists() & Service.deleted_at.does_not_exist()
     return Write(
         service,
-        {"open_builds": add(number)},
-        condition=Service.id.exists() & Service.deleted_at.does_not_exist(),
+        {"open_builds": add(number), **({"overruled": add(number)} if overruled else {})},
+        condition=exists & has_room & same,
         versioned=False,
     )
 
 
-def close_build(service: Service, build: Build) -> Write:
-    """Remove an ended build from the open ones."""
-    return change(service, open_builds=discard(build.number))
+def close_builds(service: Service, *numbers: int) -> Write:
+    """Remove ended builds from the open ones."""
+    return change(service, open_builds=discard(*numbers))
+
+
+def turns(numbers: Collection[int]) -> dict[int, int]:
+    """The places of services in the line of builds after their last turns, by service."""
+    return {row.id: row.turn for row in find_all(Service, numbers).values()}
+
+
+def take_turn(service: Service, mark: int) -> Write:
+    """Move the service to the end of the line, in any version of its row."""
+    return Write(service, {"turn": mark}, condition=Service.id.exists(), versioned=False)

@@ -176,6 +176,7 @@ def test_a_redelivery_keeps_the_outcome_for_a_deleted_service(cloud: Cloud) -> N
     project, first = cloud.project, cloud.service_id
     cloud.project = other_project = another_project(cloud)
     cloud.add_service("stays")
+    cloud.change_service(supersede_builds=False)
     for number in (1, 2):
         cloud.push(sha(number), delivery=f"d-{number}")
     caller = caller_with(cloud, project_id=project)

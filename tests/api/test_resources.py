@@ -129,6 +129,8 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "auto_deploy": False,
         "auto_deploy_paused": None,
         "queued_minutes": 60,
+        "max_open_builds": 20,
+        "supersede_builds": True,
         "build_minutes": 30,
         "deploy_minutes": 20,
         "current_deployment_id": None,

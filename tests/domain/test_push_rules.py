@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.pushes import Push, ignored_reason, later, parse_push
+from chalicelib.domain.pushes import (
+    Push,
+    PushedBuild,
+    ignored_reason,
+    later,
+    parse_push,
+    superseded,
+)
 from chalicelib.domain.refs import NULL_SHA
 from chalicelib.errors import InvalidInput
 
@@ -257,3 +264,60 @@ def test_later_is_a_strict_total_order(pushes: list[tuple[int, int]]) -> None:
         assert [later(a, b), later(b, a), a == b].count(True) == 1
     a, b, c = pushes
     assert later(a, c) or not (later(a, b) and later(b, c))
+
+
+def build_of(number: int, at: int, **more: Any) -> PushedBuild:
+    return PushedBuild(number, **{"ref": "main", "order": (at, number), "is_queued": True, **more})
+
+
+@pytest.mark.parametrize(
+    ("builds", "expected"),
+    [
+        ([], {}),
+        ([build_of(1, 5)], {}),
+        ([build_of(1, 5), build_of(2, 6)], {1: 2}),
+        ([build_of(1, 5), build_of(2, 6), build_of(3, 7)], {1: 3, 2: 3}),
+        # An older push that is delivered late.
+        ([build_of(1, 6), build_of(2, 5)], {2: 1}),
+        ([build_of(1, 5), build_of(2, 5)], {1: 2}),
+        ([build_of(1, 5, is_queued=False), build_of(2, 6)], {}),
+        ([build_of(1, 5), build_of(2, 6, is_queued=False)], {1: 2}),
+        ([build_of(1, 5), build_of(2, 6, ref="develop")], {}),
+        ([build_of(1, 5), build_of(2, 6, may_replace=False)], {}),
+        # Two retries of one push.
+        ([build_of(4, 5, order=(5, 1)), build_of(5, 5, order=(5, 1))], {}),
+        # A retry has the order of the first build.
+        ([build_of(2, 5), build_of(3, 5, order=(5, 1))], {3: 2}),
+    ],
+)
+def test_a_later_push_supersedes_the_queued_builds_of_earlier_ones(
+    builds: list[PushedBuild], expected: dict[int, int]
+) -> None:
+    assert superseded(builds) == expected
+    assert superseded(builds[::-1]) == expected
+
+
+@given(
+    st.lists(
+        st.builds(
+            build_of,
+            st.integers(1, 99),
+            st.integers(0, 3),
+            ref=st.sampled_from(["main", "develop"]),
+            is_queued=st.booleans(),
+            may_replace=st.booleans(),
+        ),
+        unique_by=lambda build: build.number,
+    )
+)
+def test_a_superseded_build_was_queued_and_the_latest_push_stays(
+    builds: list[PushedBuild],
+) -> None:
+    by_number = {build.number: build for build in builds}
+    ended = superseded(builds)
+    for number, by in ended.items():
+        older, newer = by_number[number], by_number[by]
+        assert older.is_queued
+        assert older.ref == newer.ref
+        assert later(newer.order, older.order)
+        assert by not in ended

@@ -129,6 +129,7 @@ def test_a_build_gets_all_its_settings_as_variables() -> None:
         "projectName": "slipway-builds",
         "idempotencyToken": "build-123-1",
         "timeoutInMinutesOverride": 30,
+        "queuedTimeoutInMinutesOverride": 60,
         "environmentVariablesOverride": [
             {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in variables.items()
         ],

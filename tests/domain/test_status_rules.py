@@ -21,6 +21,7 @@ BUILD_CHANGES = {
     ("queued", "building"),
     ("queued", "failed"),
     ("queued", "cancelled"),
+    ("queued", "superseded"),
     ("building", "success"),
     ("building", "failed"),
     ("building", "cancelled"),

@@ -81,6 +81,7 @@ def check() -> None:
             is_open = build is not None and not has_ended(build["status"])
             _require(is_open, f"build {number} is in open_builds and is not open")
     _check_codebuild(jobs)
+    _check_superseded(all_builds)
     _check_rollouts(all_deployments)
     _check_digests(all_deployments, all_builds)
     _check_definitions(all_deployments)
@@ -125,10 +126,28 @@ def _check_codebuild(jobs: dict[str, Row]) -> None:
     for job_id, times in started.items():
         _require(times == 1, f"{job_id} was started {times} times in CodeBuild")
         _require(job_id in jobs, f"CodeBuild runs {job_id}, which has no row")
+    for job_id in started:
+        superseded = jobs[job_id]["status"] == "superseded"
+        _require(not superseded, f"{job_id} is superseded and was started in CodeBuild")
     for build in codebuild_builds():
         over = has_ended(jobs[job_id_of(build)]["status"])
         runs = build["buildStatus"] == "IN_PROGRESS"
         _require(not (over and runs), f"{job_id_of(build)} has ended, and CodeBuild still runs it")
+
+
+def _check_superseded(all_builds: dict[int, Row]) -> None:
+    """A later push to the same branch of the same service replaced a superseded build."""
+    for number, build in all_builds.items():
+        if build["status"] != "superseded":
+            continue
+        newer = all_builds[build["superseded_by"]]
+        same = all(newer[name] == build[name] for name in ("service_id", "git_ref"))
+        later = _push_order(newer) > _push_order(build)
+        _require(same and later, f"build {newer['number']} does not supersede build {number}")
+
+
+def _push_order(build: Row) -> list[int]:
+    return [build["pushed_at"], build.get("retry_of", build["number"])]
 
 
 def _check_rollouts(all_deployments: dict[int, Row]) -> None:
@@ -201,7 +220,7 @@ def _check_deliveries() -> None:
     """The record of a delivery names the builds that it started, for each audience."""
     receipts = rows("receipts")
     for number, build in builds().items():
-        if "delivery" in build:
+        if "delivery" in build and "retry_of" not in build:
             delivery, service, project = (
                 build[name] for name in ("delivery", "service_id", "project_id")
             )
@@ -291,14 +310,15 @@ def open_rollouts(service: Any) -> Iterator[Any]:
 
 
 def codebuild_builds() -> list[Any]:
-    """Every build that CodeBuild ever started."""
-    return list(codebuild.engine()._builds.values())
+    """Every build that CodeBuild ever started for Slipway."""
+    started = codebuild.engine()._builds.values()
+    return [build for build in started if job_id_of(build) is not None]
 
 
-def job_id_of(build: Any) -> str:
-    """The id of the job that CodeBuild runs this build for."""
+def job_id_of(build: Any) -> Any:
+    """The id of the job that CodeBuild runs this build for; None for a build of another party."""
     variables = build["environment"]["environmentVariables"]
-    return str(next(each["value"] for each in variables if each["name"] == "JOB_ID"))
+    return next((each["value"] for each in variables if each["name"] == "JOB_ID"), None)
 
 
 def _require(holds: bool, message: str) -> None:

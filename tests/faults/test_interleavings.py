@@ -128,6 +128,9 @@ PAIRS = (
                 use_cases.died_before_start_build,
                 BUILD,
             ),
+            ("a build leaves CodeBuild's queue", use_cases.left_codebuilds_queue, BUILD),
+            ("a build waits for free capacity", use_cases.two_builds_run, wake("build-3")),
+            ("others take the capacity", use_cases.others_take_the_capacity, BUILD),
             ("a change outside Slipway is found", use_cases.changed_outside, SERVICE),
         )
     ),
@@ -207,6 +210,60 @@ PAIRS = (
         "a build ends: a worker and a rollback", use_cases.third_built, wake("build-3"), roll_back
     ),
     Pair("a build ends: a worker and a deployment", use_cases.third_built, wake("build-3"), deploy),
+    Pair(
+        "a later push arrives: the workers of both builds",
+        use_cases.two_pushes_queued,
+        wake("build-1"),
+        wake("build-2"),
+    ),
+    Pair(
+        "a later push arrives: its delivery and the worker of the earlier build",
+        use_cases.pushed,
+        push,
+        BUILD,
+    ),
+    Pair(
+        "a later push arrives: the worker of its build and a cancel of the earlier one",
+        use_cases.two_pushes_queued,
+        wake("build-2"),
+        cancel_job("build-1"),
+    ),
+    Pair(
+        "a later push arrives: the worker of the earlier build and a cancel of the later one",
+        use_cases.two_pushes_queued,
+        wake("build-1"),
+        cancel_job("build-2"),
+    ),
+    Pair(
+        "a push finds room by superseding: a delivery and a worker",
+        use_cases.superseded_and_full,
+        push,
+        wake("build-4"),
+    ),
+    Pair(
+        "one place is left: two requests for a build",
+        use_cases.one_place_left,
+        lambda c: post(c, "build", {}, key="k"),
+        lambda c: post(c, "build", {}, key="other"),
+    ),
+    Pair(
+        "two services wait: the workers of both builds",
+        use_cases.two_services_wait,
+        wake("build-3"),
+        wake("build-4"),
+    ),
+    Pair(
+        "a build is retried: two requests with one key",
+        use_cases.retried,
+        use_cases.retry,
+        use_cases.retry,
+    ),
+    Pair(
+        "a build is retried: a retry and a manual deployment",
+        use_cases.retried,
+        use_cases.retry,
+        deploy,
+    ),
     Pair("one push: the same delivery twice", use_cases.new_service, push, push),
     Pair(
         "one push: deliveries of two webhooks",

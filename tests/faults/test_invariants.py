@@ -56,6 +56,12 @@ def building(cloud: Cloud) -> None:
     cloud.settle()
 
 
+def superseded(cloud: Cloud) -> None:
+    for number in (1, 2):
+        cloud.push(sha(number))
+    cloud.settle()
+
+
 def released(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.tick()
@@ -103,6 +109,17 @@ def roll_out_again_after_failure(cloud: Cloud) -> None:
             building,
             build(Build.status.set("failed"), Job.due.remove()),
             "in open_builds and is not open",
+        ),
+        (superseded, start_twice, "build-1 is superseded and was started in CodeBuild"),
+        (
+            superseded,
+            build(Build.pushed_at.set(2_000_000_000)),
+            "build 2 does not supersede build 1",
+        ),
+        (
+            superseded,
+            build(Build.git_ref.set("other")),
+            "build 2 does not supersede build 1",
         ),
         (building, end_only_the_row, "build-1 has ended, and CodeBuild still runs it"),
         (deploying, roll_out_again_after_failure, "failed and was rolled out again"),

@@ -76,7 +76,7 @@ def building(cloud: Cloud) -> None:
 
 def in_a_phase(cloud: Cloud) -> None:
     building(cloud)
-    assert codebuild.engine().claim() is not None
+    codebuild.engine().phase(cloud.build(1)["codebuild_id"], "INSTALL")
 
 
 def _die_at_start(cloud: Cloud, kill: Callable[[Trouble, str], None]) -> None:
@@ -112,6 +112,75 @@ def two_builds_run(cloud: Cloud) -> None:
         cloud.push(sha(number))
         cloud.settle()
     cloud.push(sha(3))
+
+
+def superseded_while_waiting(cloud: Cloud) -> None:
+    """A build waits for free capacity, and a later push arrives."""
+    for ref in ("a", "b"):
+        cloud.ask_for_build(git_ref=ref)
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.push(sha(2))
+
+
+def superseded_and_full(cloud: Cloud) -> None:
+    """The service has as many open builds as it may, and one of them is superseded."""
+    cloud.change_service(max_open_builds=4)
+    superseded_while_waiting(cloud)
+
+
+def two_pushes_queued(cloud: Cloud) -> None:
+    for number in (1, 2):
+        cloud.push(sha(number))
+    cloud.lose_messages()
+
+
+def one_place_left(cloud: Cloud) -> None:
+    cloud.change_service(max_open_builds=2)
+    cloud.ask_for_build(git_ref="a")
+    cloud.settle()
+
+
+def in_codebuilds_queue(cloud: Cloud) -> None:
+    codebuild.engine().account_limit = 0
+    building(cloud)
+
+
+def left_codebuilds_queue(cloud: Cloud) -> None:
+    in_codebuilds_queue(cloud)
+    codebuild.engine().account_limit = None
+    assert codebuild.engine().claim() is not None
+
+
+def timed_out_in_codebuilds_queue(cloud: Cloud) -> None:
+    in_codebuilds_queue(cloud)
+    cloud.advance(61 * MINUTE)
+
+
+def two_services_wait(cloud: Cloud) -> None:
+    """Two services have builds in the line, and one of two running builds has ended."""
+    other = cloud.add_service("other")
+    for ref in ("a", "b", "c"):
+        cloud.ask_for_build(git_ref=ref)
+    cloud.api.post(f"/v1/cicd/services/{other}/build", {})
+    cloud.settle()
+    cloud.end_build(1, "FAILED", settle=False)
+
+
+def others_take_the_capacity(cloud: Cloud) -> None:
+    """Builds of another party run in the CodeBuild project, and a build has waited too long."""
+    for _ in range(2):
+        client("codebuild").start_build(
+            projectName="slipway-builds", queuedTimeoutInMinutesOverride=480
+        )
+    cloud.push(sha(1))
+    cloud.lose_messages()
+    cloud.advance(61 * MINUTE)
+
+
+def retried(cloud: Cloud) -> None:
+    build_failed(cloud)
+    cloud.settle()
 
 
 def built(cloud: Cloud) -> None:
@@ -204,6 +273,7 @@ def rollback_rolled_out(cloud: Cloud) -> None:
 
 
 def messages_lost(cloud: Cloud) -> None:
+    cloud.change_service(supersede_builds=False)
     cloud.push(sha(1))
     cloud.push(sha(2), branch="master")
     cloud.lose_messages()
@@ -264,6 +334,10 @@ def post(cloud: Cloud, action: str, body: dict[str, object], *, key: str) -> Ans
 
 def cancel(cloud: Cloud, job_id: str) -> Answer:
     return cloud.api.post(f"/v1/cicd/jobs/{job_id}/cancel")
+
+
+def retry(cloud: Cloud) -> Answer:
+    return cloud.api.post("/v1/cicd/builds/1/retry", headers=KEY)
 
 
 def _settings(name: str) -> dict[str, object]:
@@ -440,6 +514,16 @@ USE_CASES = (
     UseCase("a started build is found after its worker died", died_after_start_build, _tick),
     UseCase("a build is started after its first worker died", died_before_start_build, _tick),
     UseCase("a queued build passes its deadline", queued_too_long, _tick),
+    UseCase("a later push supersedes a queued build", superseded_while_waiting, _deliver_messages),
+    UseCase("the schedule finds a superseded build", superseded_while_waiting, _tick),
+    UseCase("a push finds room by superseding", superseded_and_full, _push),
+    UseCase("a build waits in CodeBuild's queue", in_codebuilds_queue, _tick),
+    UseCase("a build leaves CodeBuild's queue", left_codebuilds_queue, _tick),
+    UseCase("a build times out in CodeBuild's queue", timed_out_in_codebuilds_queue, _tick),
+    UseCase("a service takes its turn", two_services_wait, _deliver_events),
+    UseCase("the schedule starts the next build of two services", two_services_wait, _tick),
+    UseCase("others take the capacity for too long", others_take_the_capacity, _tick),
+    UseCase("a build is retried", retried, retry),
     UseCase("a build waits for free capacity", two_builds_run, _deliver_messages),
     UseCase("a rollout makes progress", rolling_out, _tick),
     UseCase(

@@ -110,6 +110,15 @@ class World:
         """A caller requests a build."""
         self._post("build", {})
 
+    def retry_build(self, choice: int) -> None:
+        """A caller retries a build. It may be open or a success, and then it is refused."""
+        known = sorted(builds())
+        if known:
+            self._keys += 1
+            path = f"/v1/cicd/builds/{known[choice % len(known)]}/retry"
+            headers: dict[str, str | None] = {"Idempotency-Key": f"key-{self._keys}"}
+            self._send(lambda: self.cloud.api.post(path, headers=headers), "retry")
+
     def deploy(self, choice: int) -> None:
         """A caller deploys the image of a build, or an image by its digest."""
         self._only_pushes = False
@@ -218,6 +227,10 @@ class World:
         return self._events.pop(choice % len(self._events))
 
     # AWS, and other parties that change it.
+
+    def begin_codebuild_build(self, _: int) -> None:
+        """A build leaves CodeBuild's queue."""
+        codebuild.engine().claim()
 
     def end_codebuild_build(self, choice: int) -> None:
         """A build ends in CodeBuild. Three of five succeed."""
@@ -392,7 +405,7 @@ class World:
     def _check_newest(self) -> None:
         """The newest push runs, if only pushes decided and no build or deployment failed."""
         pushed = [row for row in builds().values() if row["trigger"] == "push"]
-        all_succeeded = all(row["status"] == "success" for row in pushed)
+        all_succeeded = all(row["status"] in {"success", "superseded"} for row in pushed)
         if not self._only_pushes or not pushed or not all_succeeded:
             return
         if any(row["status"] not in {"success", "superseded"} for row in deployments().values()):
@@ -408,6 +421,7 @@ ACTIONS: dict[str, int] = {
     "push": 4,
     "redeliver": 1,
     "request_build": 1,
+    "retry_build": 1,
     "deploy": 2,
     "roll_back": 2,
     "cancel": 2,
@@ -416,6 +430,7 @@ ACTIONS: dict[str, int] = {
     "lose_message": 1,
     "deliver_event": 6,
     "lose_event": 2,
+    "begin_codebuild_build": 2,
     "end_codebuild_build": 6,
     "end_ecs_rollout": 6,
     "change_outside": 1,

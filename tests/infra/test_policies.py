@@ -232,6 +232,7 @@ def test_every_table_access_from_push_to_rollback_is_granted(
     for path in ("builds", "deployments", "rollback"):
         assert cloud.api.get(f"/v1/cicd/services/{cloud.service_id}/{path}").status == 200
     assert cloud.api.get(f"/v1/projects/{cloud.project}/services").status == 200
+    assert cloud.build(3)["position"] == 1
     cloud.lose_messages()
     cloud.tick()
     cloud.roll_back()
@@ -239,6 +240,9 @@ def test_every_table_access_from_push_to_rollback_is_granted(
     cloud.finish_rollout(settle=False)
     cloud.tick()
     cloud.end_build(3, "FAILED")
+    assert cloud.api.post("/v1/cicd/builds/3/retry").status == 202
+    cloud.settle()
+    cloud.end_build(4, "FAILED")
     cloud.change_service(branch="other")
     assert cloud.api.request("DELETE", f"/v1/services/{other}").status == 204
 

@@ -156,7 +156,32 @@ def test_a_build_times_out_in_the_queue(codebuild: CodeBuildClient, runner: Engi
     build_id = start(codebuild, queuedTimeoutInMinutesOverride=5)["id"]
     clock.advance(5 * 60 + 1)
     assert runner.claim() is None
-    assert read(codebuild, build_id)["buildStatus"] == "TIMED_OUT"
+    build = read(codebuild, build_id)
+    assert build["buildStatus"] == "TIMED_OUT"
+    assert phases(build)["QUEUED"] == "TIMED_OUT"
+    assert "PROVISIONING" not in phases(build)
+
+
+def test_at_the_limit_of_the_account_a_started_build_stays_in_the_queue(
+    codebuild: CodeBuildClient, runner: Engine
+) -> None:
+    """User Guide, "Builds in AWS CodeBuild" (builds-working.html): builds are queued at the
+    account's limit of concurrently running builds, for at most the queued time-out."""
+    runner.account_limit = 1
+    first, second = (
+        start(codebuild, queuedTimeoutInMinutesOverride=minutes)["id"] for minutes in (5, 30)
+    )
+    claimed = runner.claim()
+    assert claimed is not None
+    assert claimed["id"] == first
+    clock.advance(20 * 60)
+    assert runner.claim() is None
+    waiting = read(codebuild, second)
+    assert (waiting["currentPhase"], waiting["buildStatus"]) == ("QUEUED", "IN_PROGRESS")
+    runner.finish(first, "SUCCEEDED")
+    claimed = runner.claim()
+    assert claimed is not None
+    assert claimed["id"] == second
 
 
 def test_one_token_starts_one_build_for_five_minutes(codebuild: CodeBuildClient) -> None:

@@ -13,6 +13,7 @@ from tests.support.sdk import Killed, Trouble
 
 
 def test_a_third_build_waits_until_one_of_two_has_ended(cloud: Cloud) -> None:
+    cloud.change_service(supersede_builds=False)
     for number in (1, 2, 3, 4):
         cloud.push(sha(number))
     cloud.settle()
@@ -31,6 +32,7 @@ def test_a_third_build_waits_until_one_of_two_has_ended(cloud: Cloud) -> None:
 
 
 def test_a_build_starts_once_after_its_token_has_expired(cloud: Cloud) -> None:
+    cloud.change_service(supersede_builds=False)
     for number in (1, 2, 3):
         cloud.push(sha(number))
     cloud.settle()
@@ -40,6 +42,7 @@ def test_a_build_starts_once_after_its_token_has_expired(cloud: Cloud) -> None:
     cloud.finish_build(1)
     for _ in range(2):
         cloud.tick()
+    cloud.settle()
     assert cloud.build(3)["status"] == "building"
     assert cloud.builds_in_codebuild() == ["build-1", "build-2", "build-3"]
 
@@ -65,11 +68,12 @@ def test_a_build_starts_once_after_a_lost_answer_to_start_build(
 ) -> None:
     trouble.lose_answers("codebuild.StartBuild")
     cloud.push(sha(1))
-    cloud.settle()
+    cloud.pump.settle()
     assert cloud.build(1)["status"] == "queued"
     assert "StartBuild" in cloud.build(1)["error"]
     cloud.advance(later)
     cloud.pump.tick()
+    cloud.settle()
     assert cloud.build(1)["status"] == "building"
     assert cloud.builds_in_codebuild() == ["build-1"]
     cloud.finish_build(1)
@@ -155,6 +159,7 @@ def test_a_throttled_build_or_deployment_waits_and_continues(
     cloud.settle()
     assert (cloud.build(1)["status"], cloud.job("build-1")["waits"]) == ("queued", 1)
     cloud.tick()
+    cloud.settle()
     assert (cloud.build(1)["status"], cloud.job("build-1")["waits"]) == ("building", 0)
     trouble.refuse("ecs.DescribeServices", "ThrottlingException")
     cloud.finish_build(1)

@@ -2,7 +2,6 @@
 
 from moto.codebuild.models import codebuild_backends
 
-from infra.local.aws import codebuild
 from tests.support.embedded import MINUTE, Cloud, put_image, sha
 
 
@@ -35,23 +34,11 @@ def test_a_build_stopped_in_codebuild_is_cancelled(cloud: Cloud) -> None:
 
 def test_a_build_that_times_out_in_codebuild_fails(cloud: Cloud) -> None:
     start_build(cloud)
-    cloud.enter_phase(1, "PROVISIONING")
     for _ in range(32):
         cloud.tick()
     build = cloud.build(1)
     assert build["status"] == "failed"
     assert "TIMED_OUT" in build["error"]
-
-
-def test_a_build_that_codebuild_never_begins_is_stopped_and_fails(cloud: Cloud) -> None:
-    cloud.change_service(build_minutes=5)
-    start_build(cloud)
-    for _ in range(9):
-        cloud.tick()
-    build = cloud.build(1)
-    assert build["status"] == "failed"
-    assert build["error"].startswith("not done after 5 minutes")
-    assert not codebuild.engine().alive(build["codebuild_id"])
 
 
 def test_a_build_without_an_image_fails(cloud: Cloud) -> None:
@@ -73,23 +60,6 @@ def test_a_build_that_codebuild_no_longer_knows_fails_after_a_while(cloud: Cloud
     build = cloud.build(1)
     assert build["status"] == "failed"
     assert build["error"] == f"CodeBuild does not know {build['codebuild_id']}"
-
-
-def test_a_build_without_capacity_in_codebuild_fails_after_its_queued_minutes(cloud: Cloud) -> None:
-    cloud.change_service(queued_minutes=5)
-    for number in (1, 2, 3):
-        cloud.push(sha(number))
-    cloud.settle()
-    for _ in range(5):
-        cloud.tick()
-    assert cloud.build(3)["status"] == "queued"
-    for _ in range(2):
-        cloud.tick()
-    build = cloud.build(3)
-    assert build["status"] == "failed"
-    assert build["error"].startswith("waited 5 minutes for CodeBuild to take it: ")
-    assert "active builds" in build["error"]
-    assert cloud.builds_in_codebuild() == ["build-1", "build-2"]
 
 
 def test_late_events_do_not_change_an_ended_build(cloud: Cloud) -> None:

@@ -16,7 +16,7 @@ from tests.support.sdk import Calls
 TABLE = {
     "receive a push": "GetItem*2 BatchGetItem UpdateItem TransactWriteItems SendMessageBatch",
     "receive it again": "GetItem*2 BatchGetItem TransactWriteItems",
-    "start a build": "GetItem*2 TransactWriteItems*2 StartBuild",
+    "start a build": "GetItem*3 Query TransactWriteItems*2 StartBuild",
     "see a build's progress": "GetItem BatchGetBuilds TransactWriteItems",
     "reconcile an unchanged build": "GetItem BatchGetBuilds",
     "end a build and deploy it": "GetItem*2 BatchGetBuilds DescribeImages UpdateItem "
@@ -43,6 +43,13 @@ TABLE = {
     "SendMessageBatch",
     "see a build fail": "GetItem*2 BatchGetBuilds TransactWriteItems Query",
     "show a build": "GetItem*2",
+    "show a queued build": "GetItem*2 Query",
+    "look at the line": "GetItem*2 Query TransactWriteItems",
+    "look at the line of two services": "GetItem*2 Query BatchGetItem TransactWriteItems",
+    "start a build while another service waits": "GetItem*3 Query BatchGetItem "
+    "TransactWriteItems*2 StartBuild",
+    "supersede a build": "GetItem*2 BatchGetItem*2 TransactWriteItems*2 Query",
+    "retry a build": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",
     "list builds": "GetItem*2 Query",
     "show a job": "GetItem*2",
     "run the schedule, no row is due": "Query*2 ReceiveMessage",
@@ -115,7 +122,27 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     for _ in range(2):
         cloud.tick()
     meter("run the schedule, no row is due", cloud.tick)
+    queue_builds(cloud, meter)
     assert meter.table == TABLE
+
+
+def queue_builds(cloud: Cloud, meter: Meter) -> None:
+    """Builds wait in the line, at first those of one service."""
+    path = "/v1/cicd/services/{}/build"
+    first = [cloud.ask_for_build(git_ref=f"ref-{number}") for number in range(5)]
+    cloud.settle()
+    meter("show a queued build", lambda: cloud.build(first[4]))
+    meter("look at the line", lambda: reconcile(f"build-{first[4]}"))
+    other = cloud.add_service("other")
+    cloud.api.post(path.format(other), {})
+    meter("look at the line of two services", lambda: reconcile(f"build-{first[4]}"))
+    cloud.end_build(first[0], "FAILED", settle=False)
+    meter("start a build while another service waits", lambda: reconcile(f"build-{first[2]}"))
+    cloud.push(sha(4))
+    newer = cloud.push(sha(5)).body["builds"][0]["build_id"]
+    meter("supersede a build", lambda: reconcile(f"build-{newer}"))
+    cloud.settle()
+    meter("retry a build", lambda: cloud.api.post(f"/v1/cicd/builds/{first[0]}/retry"))
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def test_a_redelivery_builds_only_services_that_were_added_later(cloud: Cloud) -
 
 
 def test_an_older_push_is_not_deployed_over_a_newer_one(cloud: Cloud) -> None:
+    cloud.change_service(supersede_builds=False)
     cloud.push(sha(1), pushed_at=EARLIER)
     cloud.push(sha(2), pushed_at=LATER)
     cloud.settle()
@@ -64,6 +65,7 @@ def test_an_older_push_is_not_deployed_over_a_newer_one(cloud: Cloud) -> None:
 
 
 def test_an_older_push_that_is_delivered_late_is_not_deployed(cloud: Cloud) -> None:
+    cloud.change_service(supersede_builds=False)
     cloud.push(sha(2), pushed_at=LATER)
     cloud.push(sha(1), pushed_at=EARLIER)
     cloud.settle()
@@ -74,6 +76,7 @@ def test_an_older_push_that_is_delivered_late_is_not_deployed(cloud: Cloud) -> N
 
 
 def test_of_two_pushes_in_one_second_the_later_build_is_the_newer_one(cloud: Cloud) -> None:
+    cloud.change_service(supersede_builds=False)
     cloud.push(sha(1), pushed_at=EARLIER)
     cloud.push(sha(2), pushed_at=EARLIER)
     cloud.settle()

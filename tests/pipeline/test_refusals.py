@@ -233,9 +233,10 @@ def test_a_refused_second_try_of_start_build_does_not_fail_the_build(
     trouble.lose_answers("codebuild.StartBuild", times=1)
     trouble.refuse("codebuild.StartBuild", DENIED, times=1)
     cloud.push(sha(1))
-    cloud.settle()
+    cloud.pump.settle()
     assert cloud.build(1)["status"] == "queued"
     cloud.tick()
+    cloud.settle()
     assert cloud.build(1)["status"] == "building"
     assert cloud.builds_in_codebuild() == ["build-1"]
 

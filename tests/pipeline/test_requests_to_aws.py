@@ -21,6 +21,7 @@ def test_start_build_carries_every_setting_of_the_service(cloud: Cloud, calls: C
         dockerfile="docker/Dockerfile.prod",
         platforms=["linux/amd64", "linux/arm64"],
         build_args={"VERSION": "1; rm -rf /", "EMPTY": ""},
+        queued_minutes=20,
         build_minutes=45,
     )
     cloud.push(sha(0xABC))
@@ -55,6 +56,7 @@ def test_start_build_carries_every_setting_of_the_service(cloud: Cloud, calls: C
             "projectName": "slipway-builds",
             "idempotencyToken": "build-1-1",
             "timeoutInMinutesOverride": 45,
+            "queuedTimeoutInMinutesOverride": 20,
             "environmentVariablesOverride": [
                 {"name": name, "value": value, "type": "PLAINTEXT"}
                 for name, value in variables.items()

@@ -172,10 +172,7 @@ class Cloud:
 
     def enter_phase(self, number: int, phase: str) -> None:
         """CodeBuild enters a phase of a build."""
-        if phase == "PROVISIONING":
-            assert codebuild.engine().claim() is not None
-        else:
-            codebuild.engine().phase(self.build(number)["codebuild_id"], phase)
+        codebuild.engine().phase(self.build(number)["codebuild_id"], phase)
         self.settle()
 
     def finish_build(self, number: int, *, settle: bool = True) -> str:
@@ -230,8 +227,10 @@ class Cloud:
     # Messages, events and time.
 
     def settle(self) -> None:
-        """Deliver every pending message and event."""
+        """Deliver every pending message and event. CodeBuild begins builds that it has room for."""
         self.pump.settle()
+        while codebuild.engine().claim() is not None:
+            self.pump.settle()
 
     def advance(self, seconds: float) -> None:
         """Let time pass without any delivery."""

@@ -27,6 +27,7 @@ def test_the_schedule_processes_due_rows(cloud: Cloud) -> None:
 
 
 def test_the_longest_due_row_comes_first_and_others_wait_for_the_next_run(cloud: Cloud) -> None:
+    cloud.change_service(supersede_builds=False)
     cloud.push(sha(1))
     cloud.advance(1)
     cloud.push(sha(2))

@@ -1,4 +1,4 @@
-"""Requests for a build."""
+"""Requests for a build, and for a retry of one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,10 @@ import msgspec
 
 from chalicelib.aws import queue
 from chalicelib.domain.refs import is_commit_sha
-from chalicelib.pipeline.new_builds import Source, accept_build, new_build
+from chalicelib.domain.statuses import BuildStatus, has_ended
+from chalicelib.errors import Conflict
+from chalicelib.pipeline.new_builds import Source, accept_build, new_build, require_room
+from chalicelib.pipeline.retries import retry_with_fresh_service
 from chalicelib.store.claims import next_number
 from chalicelib.store.idempotency import IdempotencyKey, record_key
 from chalicelib.store.models import Build, Service
@@ -24,16 +27,77 @@ def request_build(
 ) -> Build:
     """Accept a build of `git_ref`, a branch, a tag or a commit's SHA.
 
-    `options` are `BuildOptions` by name that replace the service's. Raises Stale if the service has
-    been deleted.
+    `options` are `BuildOptions` by name that replace the service's. Raises Conflict
+    (too_many_builds), and NotFound if the service has been deleted.
     """
-    build = new_build(
-        service,
-        next_number("builds"),
-        Source(git_ref, git_ref if is_commit_sha(git_ref) else ""),
-        msgspec.structs.replace(service.settings.build, **options),
-        actor=actor,
-    )
-    commit(*accept_build(service, build), *record_key(idempotency_key, build.number))
+    source = Source(git_ref, git_ref if is_commit_sha(git_ref) else "")
+    return _accept(service, source, options, actor=actor, idempotency_key=idempotency_key)
+
+
+def retry_build(
+    service: Service, build: Build, *, actor: str, idempotency_key: IdempotencyKey | None = None
+) -> Build:
+    """Accept a new build of the same commit, with the trigger and the order of the first one.
+
+    It has the service's present settings, except those that the first request chose. Without a
+    known commit it builds the same ref. Raises Conflict (build_open, build_succeeded,
+    too_many_builds), and NotFound if the service has been deleted.
+    """
+    _require_failed(build)
+    source = Source(build.git_ref, build.commit_sha or "", retried=build)
+    options = {name: getattr(build.settings, name) for name in build.chosen or ()}
+    return _accept(service, source, options, actor=actor, idempotency_key=idempotency_key)
+
+
+def _accept(
+    service: Service,
+    source: Source,
+    options: Mapping[str, Any],
+    *,
+    actor: str,
+    idempotency_key: IdempotencyKey | None,
+) -> Build:
+    require_room(service)
+    number = next_number("builds")
+
+    def accept(service: Service) -> Build:
+        require_room(service)
+        build = new_build(
+            service,
+            number,
+            source,
+            msgspec.structs.replace(service.settings.build, **options),
+            actor=actor,
+            chosen=options,
+        )
+        commit(
+            *accept_build(service, build, overruled=_is_overruled(service, source.retried)),
+            *record_key(idempotency_key, number),
+        )
+        return build
+
+    build = retry_with_fresh_service(service, accept)
     queue.wake(build.job_id)
     return build
+
+
+def _is_overruled(service: Service, retried: Build | None) -> bool:
+    """A retry does not replace an image that was deployed manually after the first build."""
+    if retried is None:
+        return False
+    was_overruled = retried.number in (service.overruled or ())
+    return was_overruled or retried.created_at <= (service.overruled_at or 0)
+
+
+def _require_failed(build: Build) -> None:
+    if not has_ended(build.status):
+        raise Conflict(
+            f"build {build.number} has not ended: it is {build.status}; wait for its end or "
+            "cancel it",
+            code="build_open",
+        )
+    if build.status == BuildStatus.SUCCESS:
+        raise Conflict(
+            f"build {build.number} succeeded; deploy its image instead of building it again",
+            code="build_succeeded",
+        )

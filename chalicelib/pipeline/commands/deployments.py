@@ -1,5 +1,6 @@
 """Requests for a deployment."""
 
+from chalicelib import clock
 from chalicelib.aws import ecr, queue
 from chalicelib.domain.images import ImageReference, build_id_of_tag
 from chalicelib.domain.statuses import BuildStatus
@@ -40,7 +41,7 @@ def request_deployment(
         )
         commit(
             *enqueue(service, deployment),
-            *_overrule_open_builds(service),
+            _overrule_open_builds(service),
             *record_key(idempotency_key, number),
         )
         return deployment
@@ -59,11 +60,10 @@ def require_target(service: Service) -> None:
         )
 
 
-def _overrule_open_builds(service: Service) -> list[Write]:
+def _overrule_open_builds(service: Service) -> Write:
     """The open builds come from earlier pushes, so they must not replace this deployment."""
-    if not service.open_builds:
-        return []
-    return [change(service, overruled=set(service.open_builds))]
+    overruled = set(service.open_builds or ()) or service.overruled
+    return change(service, overruled=overruled, overruled_at=clock.now())
 
 
 def _resolve(service: Service, image: ImageReference) -> ReleaseImage:

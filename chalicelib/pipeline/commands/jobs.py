@@ -12,7 +12,7 @@ from chalicelib.store.due import schedule_at
 from chalicelib.store.history import record
 from chalicelib.store.jobs import find_deployments, finish, get_build, get_deployment
 from chalicelib.store.models import Build, Deployment, Job, Service
-from chalicelib.store.services import activate_waiting, close_build, get_service
+from chalicelib.store.services import activate_waiting, close_builds, get_service
 from chalicelib.store.writes import Write, change, commit
 
 
@@ -38,7 +38,7 @@ def _cancel_build(number: int, *, actor: str) -> Build:
         service = get_service(build.service_id)
         error = f"cancelled by {actor}"
         end = finish(build, BuildStatus.CANCELLED, at=now, error=error, cancelled_by=actor)
-        commit(end, close_build(service, build), audit)
+        commit(end, close_builds(service, build.number), audit)
     else:
         commit(change(build, cancelled_by=actor, **schedule_at(now)), audit)
         queue.wake(build.job_id)

@@ -14,8 +14,15 @@ from chalicelib.domain.deliveries import Outcome, Verdict
 from chalicelib.domain.pushes import Push, ignored_reason
 from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.pipeline.commands.followers import MAX_SECRETS
-from chalicelib.pipeline.new_builds import Source, accept_build, new_build
+from chalicelib.pipeline.new_builds import (
+    Source,
+    accept_build,
+    has_room,
+    new_build,
+    why_no_room,
+)
 from chalicelib.pipeline.retries import retry_on_conflict
+from chalicelib.pipeline.superseding import supersede_builds
 from chalicelib.store.claims import Follower, followers, next_number
 from chalicelib.store.models import Build, Receipt, Service
 from chalicelib.store.reads import find, find_all
@@ -96,13 +103,18 @@ def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     refused = {each.id for each in services if not signers.may_start(each.settings.webhook_secret)}
     visible = known.keys() if signers.installation else known.keys() & visible_followers.keys()
     had = {service: known[service] for service in visible - refused}
-    fresh = [each for each in services if each.id not in known and each.id not in refused]
+    wanted = [each for each in services if each.id not in known and each.id not in refused]
+    for each in wanted:
+        if not has_room(each):
+            supersede_builds(each)  # a later push may have replaced some, and no step ended them
+    fresh = [each for each in wanted if has_room(each)]
+    full = {each.id: why_no_room(each) for each in wanted if not has_room(each)}
     builds = _new_builds(delivery, push, fresh)
     started = {build.service_id: build.number for build in builds}
-    verdicts = list(_verdicts(push, visible_followers, started, had, refused))
+    verdicts = list(_verdicts(push, visible_followers, started, had, refused, full))
     reason = ""
     if not any(verdict.build_id for verdict in verdicts):
-        reason = (
+        reason = "; ".join(full.values()) or (
             _NO_LONGER_FOLLOWING if had else _why_none(push, visible_followers, signers, refused)
         )
     writes = [write for pair in zip(fresh, builds, strict=True) for write in accept_build(*pair)]
@@ -155,6 +167,7 @@ def _verdicts(
     started: Mapping[int, int],
     had: Mapping[int, int],
     refused: Set[int],
+    full: Mapping[int, str],
 ) -> Iterable[Verdict]:
     for service, follower in sorted(visible_followers.items()):
         outcome, build = Outcome.IGNORED, None
@@ -166,6 +179,8 @@ def _verdicts(
             reason = "this push had started its build before"
         elif service in refused:
             reason = "this delivery was not signed with the service's own webhook secret"
+        elif service in full:
+            reason = f"{full[service]}, then redeliver"
         elif follower.branch != push.branch:
             reason = f"it follows the branch {follower.branch}"
         else:

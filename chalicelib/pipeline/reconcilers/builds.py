@@ -2,6 +2,7 @@
 
 import logging
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from chalicelib import clock
@@ -12,25 +13,33 @@ from chalicelib.domain.builds import (
     Start,
     decide_progress,
     decide_start,
+    why_late,
+    why_no_capacity,
 )
 from chalicelib.domain.credentials import git_path, is_below
+from chalicelib.domain.line import Line
 from chalicelib.domain.progress import build_progress
 from chalicelib.domain.requests import start_build_request
-from chalicelib.domain.statuses import BuildStatus, has_ended
+from chalicelib.domain.statuses import BuildStatus, has_ended, job_id
 from chalicelib.domain.timing import PERIOD, WORKER_LIFE
-from chalicelib.errors import Rejected, Unavailable
+from chalicelib.errors import Rejected, SlipwayError, Unavailable
 from chalicelib.pipeline.auto_deploy import why_not_deployed
+from chalicelib.pipeline.line import read_line
 from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, new_deployment
+from chalicelib.pipeline.superseding import supersede_builds
 from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
-from chalicelib.store.due import oldest_queued_build, schedule_at
+from chalicelib.store.due import schedule_at
 from chalicelib.store.jobs import find_build, finish, transition
 from chalicelib.store.models import Build
 from chalicelib.store.projects import get_project
-from chalicelib.store.services import close_build, get_service
-from chalicelib.store.writes import change, commit
+from chalicelib.store.services import close_builds, get_service, take_turn
+from chalicelib.store.writes import Write, change, commit
 
 logger = logging.getLogger("slipway")
+
+# After the end of one build. The schedule finds more, if there is room for more.
+_WAKE = 10
 
 
 def reconcile_build(number: int) -> None:
@@ -54,42 +63,67 @@ def reconcile_build(number: int) -> None:
 
 def _start(build: Build) -> None:
     now = clock.now()
+    service = get_service(build.service_id)
+    may_be_superseded = build.trigger == "push" and build.attempt_at is None
+    if may_be_superseded and build.number in supersede_builds(service):
+        return
+    line = read_line(waiting=build)
+    deadline_at = _deadline(build, line, now)
     step = decide_start(
         now=now,
-        deadline_at=build.deadline_at,
+        deadline_at=deadline_at,
         attempt_at=build.attempt_at,
+        has_turn=build.number in line.next,
         cancelled=build.cancelled_by is not None,
     )
     if step is Start.GIVE_UP:
         return _give_up(build)
-    if step is Start.FIND:
-        return _find_or_start_anew(build, now)
-    _call_start_build(build, now, again=step is Start.REPEAT)
+    if step is Start.WAIT:
+        at = now + line.patience(build.number)
+        return commit(change(build, error=None, deadline_at=deadline_at, **schedule_at(at)))
+    if step is Start.FIND and not _is_to_start_anew(build, now, deadline_at):
+        return
+    again = step is Start.REPEAT
+    turn = [] if again or line.turn is None else [take_turn(service, line.turn)]
+    _call_start_build(build, now, deadline_at, again=again, turn=turn)
 
 
-def _find_or_start_anew(build: Build, now: int) -> None:
-    """Search CodeBuild for the build: an earlier call may have started it.
+def _deadline(build: Build, line: Line, now: int) -> int:
+    """Until when the build may wait. The time in which Slipway's own builds run does not count."""
+    from_now = now + build.settings.queued_minutes * 60
+    return max(build.deadline_at, from_now) if line.running else build.deadline_at
 
-    The token has expired, or the build should end, so the call is not repeated.
+
+def _is_to_start_anew(build: Build, now: int, deadline_at: int) -> bool:
+    """Search CodeBuild for the build, because an earlier call may have started it.
+
+    The token has expired, or the build should end, so the call is not repeated. True if CodeBuild
+    does not have the build and it should be started again.
     """
     report = _find(build)
     if report is not None:
-        return _adopt(build, report)
+        _adopt(build, report)
+        return False
     called_at = build.called_at or 0
     if now - called_at <= WORKER_LIFE:
-        return commit(change(build, **schedule_at(called_at + WORKER_LIFE + 1)))
-    if build.cancelled_by is not None or now > build.deadline_at:
-        return _give_up(build)
-    _call_start_build(build, now, again=False)
+        commit(change(build, **schedule_at(called_at + WORKER_LIFE + 1)))
+        return False
+    if build.cancelled_by is not None or now > deadline_at:
+        _give_up(build)
+        return False
+    return True
 
 
-def _call_start_build(build: Build, now: int, *, again: bool) -> None:
+def _call_start_build(
+    build: Build, now: int, deadline_at: int, *, again: bool, turn: Sequence[Write]
+) -> None:
     called_before = build.called_at or 0
     attempt = {} if again else _new_attempt(build, now)
     unreadable = _unreadable_credential(build, attempt.get("git_credential"))
     if unreadable:
         return _finish(build, BuildStatus.FAILED, unreadable)
-    commit(change(build, called_at=now, **attempt, **schedule_at(now + PERIOD)))
+    due = schedule_at(now + PERIOD)
+    commit(change(build, called_at=now, deadline_at=deadline_at, **attempt, **due), *turn)
     try:
         report = codebuild.start(start_build_request(build, project=settings().codebuild_project))
     except Rejected as refusal:
@@ -102,7 +136,22 @@ def _call_start_build(build: Build, now: int, *, again: bool) -> None:
         if found is None:
             return _finish(build, BuildStatus.FAILED, refusal.detail)
         report = found
+    except Unavailable as trouble:
+        if again or trouble.code != codebuild.AT_LIMIT:
+            raise
+        return _back_in_line(build, trouble.detail)
     _adopt(build, report)
+
+
+def _back_in_line(build: Build, refusal: str) -> None:
+    """CodeBuild is at its limit and has started nothing: the row is as before the call."""
+    if clock.now() <= build.deadline_at:
+        return _wait(build, refusal, attempt_at=None)
+    try:
+        others = codebuild.in_progress(settings().codebuild_project)
+    except SlipwayError as trouble:
+        others = [f"unknown builds ({trouble.detail})"]
+    _finish(build, BuildStatus.FAILED, why_no_capacity(refusal, others, build.settings))
 
 
 def _new_attempt(build: Build, now: int) -> dict[str, Any]:
@@ -134,26 +183,29 @@ def _adopt(build: Build, report: BuildReport) -> None:
     """Record that CodeBuild has the build, with its id."""
     now = clock.now()
     log = {"log_path": report.log_path} if report.log_path else {}
-    commit(
-        transition(
-            build,
-            BuildStatus.BUILDING,
-            codebuild_id=report.id,
-            started_at=now,
-            progress=build_progress(report.phase, build.progress),
-            deadline_at=now + build.settings.build_minutes * 60 + PERIOD,
-            waits=0,
-            error=None,
-            **log,
-            **schedule_at(now if build.cancelled_by else now + PERIOD),
-        )
-    )
+    seconds = build.settings.codebuild_queued_minutes * 60
+    values = {"codebuild_id": report.id, "deadline_at": now + seconds + PERIOD, "waits": 0}
+    due = schedule_at(now if build.cancelled_by else now + PERIOD)
+    commit(_noted(build, report, **{**values, "error": None, **log, **due}))
     if build.cancelled_by:
         queue.wake(build.job_id)
 
 
+def _noted(build: Build, report: BuildReport, **values: Any) -> Write:
+    """The write of CodeBuild's progress, and of the build's start once it has left the queue."""
+    values["progress"] = build_progress(report.phase, build.progress)
+    if build.status != BuildStatus.QUEUED or report.left_queue_at is None:
+        return change(build, **values)
+    started_at = report.left_queue_at
+    values["deadline_at"] = started_at + build.settings.build_minutes * 60 + PERIOD
+    return transition(build, BuildStatus.BUILDING, started_at=started_at, **values)
+
+
 def _follow(build: Build, report: BuildReport | None) -> None:
     now = clock.now()
+    left_queue = report is not None and report.left_queue_at is not None
+    if report is not None and left_queue and build.status == BuildStatus.QUEUED:
+        commit(_noted(build, report, **schedule_at(now + PERIOD)))
     step = decide_progress(
         report,
         now=now,
@@ -171,7 +223,8 @@ def _follow(build: Build, report: BuildReport | None) -> None:
     if report is None or step is Progress.WAIT:
         return _note_progress(build, report, now)
     if step is Progress.FAIL:
-        return _finish(build, BuildStatus.FAILED, _why_failed(build, report))
+        learned = _learned(build, report)
+        return _finish(build, BuildStatus.FAILED, _why_failed(build, report), **learned)
     _succeed(build, report)
 
 
@@ -209,10 +262,11 @@ def _succeed(build: Build, report: BuildReport) -> None:
             finish(
                 build, BuildStatus.SUCCESS, at=clock.now(), not_deployed=not_deployed, **learned
             ),
-            close_build(service, build),
+            close_builds(service, build.number),
         )
-        return queue.wake(*_next_queued())
+        return queue.wake(*_next_in_line(build))
     number = next_number("deployments")
+    pushed_at, pushed_build = build.push_order
     deployment = new_deployment(
         service,
         number,
@@ -229,11 +283,11 @@ def _succeed(build: Build, report: BuildReport) -> None:
     )
     commit(
         finish(build, BuildStatus.SUCCESS, at=clock.now(), deployment_id=number, **learned),
-        close_build(service, build),
+        close_builds(service, build.number),
         *enqueue(service, deployment),
-        change(service, last_pushed_at=build.pushed_at or 0, last_pushed_build=build.number),
+        change(service, last_pushed_at=pushed_at, last_pushed_build=pushed_build),
     )
-    queue.wake(f"service-{service.id}", *_next_queued())
+    queue.wake(f"service-{service.id}", *_next_in_line(build))
 
 
 def _learned(build: Build, report: BuildReport) -> dict[str, Any]:
@@ -248,39 +302,43 @@ def _learned(build: Build, report: BuildReport) -> dict[str, Any]:
     return {name: value for name, value in learned.items() if value}
 
 
-def _finish(build: Build, status: BuildStatus, error: str) -> None:
+def _finish(build: Build, status: BuildStatus, error: str, **values: Any) -> None:
     service = get_service(build.service_id)
-    commit(finish(build, status, at=clock.now(), error=error), close_build(service, build))
-    queue.wake(*_next_queued())
+    end = finish(build, status, at=clock.now(), error=error, **values)
+    commit(end, close_builds(service, build.number))
+    queue.wake(*_next_in_line(build))
 
 
-def _next_queued() -> list[str]:
-    """The job id of the oldest queued build: CodeBuild has capacity for it now.
+def _next_in_line(ended: Build) -> list[str]:
+    """The job ids of the builds that should start now: CodeBuild has capacity for them.
 
     A failure is only logged, because the end of the other build is committed already. The schedule
-    finds the queued build.
+    finds the queued builds.
     """
     try:
-        oldest = oldest_queued_build()
+        line = read_line(ended=ended)
     except Unavailable as trouble:
         logger.warning("no queued build was woken; the schedule does it: %s", trouble.detail)
         return []
-    return [oldest] if oldest else []
+    return [job_id("build", number) for number in line.next[:_WAKE]]
 
 
-def _wait(build: Build, reason: str) -> None:
+def _wait(build: Build, reason: str, **values: Any) -> None:
     """Try again later, with a growing delay, and show the reason."""
     now = clock.now()
     delay = min(PERIOD, 10 * 2 ** min(build.waits, 5)) * random.uniform(0.8, 1.2)
     at = now + round(delay)
     if now <= build.deadline_at:
         at = min(at, build.deadline_at + 1)  # take a step right after the deadline
-    commit(change(build, waits=build.waits + 1, error=reason[:1000], **schedule_at(at)))
+    values |= {"waits": build.waits + 1, "error": reason[:1000]}
+    commit(change(build, **values, **schedule_at(at)))
 
 
 def _why_failed(build: Build, report: BuildReport) -> str:
     if report.status == "STOPPED":
-        return f"not done after {build.settings.build_minutes} minutes, and stopped"
+        return why_late(report, build.settings)
+    if report.status == "TIMED_OUT":
+        return f"{why_late(report, build.settings)} ({report.reason or report.status})"
     return report.reason or f"CodeBuild: {report.status}"
 
 
@@ -288,7 +346,7 @@ def _give_up(build: Build) -> None:
     """End a build that CodeBuild has never started and cannot start any more."""
     if build.cancelled_by is not None:
         return _finish(build, BuildStatus.CANCELLED, _why_cancelled(build))
-    minutes = (build.deadline_at - build.created_at) // 60
+    minutes = build.settings.queued_minutes
     waited = f"waited {minutes} minutes for CodeBuild to take it: {build.error or 'no answer'}"
     _finish(build, BuildStatus.FAILED, waited)
 

@@ -3,6 +3,9 @@
 An engine keeps projects and builds for one account and region. The API (through boto3) starts,
 reads and stops builds. An agent or a test advances them with `claim`, `phase` and `finish`. By
 itself a build ends only at its timeout.
+
+At `account_limit` running builds, further ones stay in the phase QUEUED until there is room, at
+most for their queued time-out (User Guide, "Builds in AWS CodeBuild").
 """
 
 import copy
@@ -90,6 +93,7 @@ class Engine:
     def __init__(self, region: str, account: str) -> None:
         self.region = region
         self.account = account
+        self.account_limit: int | None = None
         self.events: list[dict[str, Any]] = []
         self._lock = threading.RLock()
         self._projects: dict[str, dict[str, Any]] = {}
@@ -167,9 +171,14 @@ class Engine:
     # The internal side of CodeBuild, driven by an agent or a test.
 
     def claim(self) -> Build | None:
-        """Give the oldest queued build to exactly one caller. None if the queue is empty."""
+        """Give the oldest queued build to exactly one caller.
+
+        None if the queue is empty or the account runs as many builds as it may.
+        """
         with self._lock:
             self.expire()
+            if self.account_limit is not None and self._running() >= self.account_limit:
+                return None
             queued = (build for build in self._builds.values() if build["currentPhase"] == "QUEUED")
             build = next(queued, None)
             if build is None:
@@ -259,6 +268,13 @@ class Engine:
         if used[1] != request:
             raise InvalidInputException("The idempotency token was used with other parameters")
         return self._builds[used[2]]
+
+    def _running(self) -> int:
+        """The account's builds that have left the queue and have not ended."""
+        return sum(
+            build["currentPhase"] != "QUEUED" and not build["buildComplete"]
+            for build in self._builds.values()
+        )
 
     def _check_limit(self, project: dict[str, Any]) -> None:
         limit = project.get("concurrentBuildLimit")

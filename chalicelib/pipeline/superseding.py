@@ -1,0 +1,68 @@
+"""A later push ends the queued builds of earlier pushes, if the service wants it."""
+
+from chalicelib import clock
+from chalicelib.domain.pushes import PushedBuild, superseded
+from chalicelib.domain.statuses import BuildStatus, has_ended
+from chalicelib.store.history import record
+from chalicelib.store.jobs import find_builds, finish
+from chalicelib.store.models import Build, Service
+from chalicelib.store.services import close_builds
+from chalicelib.store.writes import MAX_WRITES, Write, commit
+
+# Each of them takes two writes, and the service one.
+_AT_ONCE = (MAX_WRITES - 1) // 2
+
+
+def supersede_builds(service: Service) -> frozenset[int]:
+    """End the queued builds of the service that a later push replaces; return their numbers.
+
+    Each worker and each delivery may call it at any time: it decides from the rows of the service's
+    open builds. Only builds without a StartBuild call end, on condition of the versions that were
+    read. Raises Stale if a row has changed.
+    """
+    if not service.settings.supersede_builds or len(service.open_builds or ()) < 2:
+        return frozenset()
+    rows = {row.number: row for row in find_builds(map(int, service.open_builds or ()))}
+    pushed = [_pushed(row) for row in rows.values() if _is_open_push(row)]
+    ended = sorted(superseded(pushed).items())[:_AT_ONCE]
+    if ended:
+        writes = [write for number, by in ended for write in _end(rows[number], rows[by])]
+        commit(*writes, close_builds(service, *(number for number, _ in ended)))
+    return frozenset(number for number, _ in ended)
+
+
+def _is_open_push(build: Build) -> bool:
+    return build.trigger == "push" and not has_ended(build.status)
+
+
+def _pushed(build: Build) -> PushedBuild:
+    cancelled = build.cancelled_by is not None
+    return PushedBuild(
+        build.number,
+        build.git_ref,
+        build.push_order,
+        is_queued=build.attempt_at is None and build.codebuild_id is None and not cancelled,
+        may_replace=not cancelled,
+    )
+
+
+def _end(build: Build, newer: Build) -> list[Write]:
+    now = clock.now()
+    return [
+        finish(
+            build,
+            BuildStatus.SUPERSEDED,
+            at=now,
+            error=f"superseded by build {newer.number}, of a later push to {build.git_ref}",
+            superseded_by=newer.number,
+        ),
+        record(
+            build.job_id,
+            "build.superseded",
+            at=now,
+            actor=newer.requested_by,
+            project_id=build.project_id,
+            service_id=build.service_id,
+            superseded_by=newer.number,
+        ),
+    ]
