@@ -9,14 +9,26 @@ from chalicelib.domain.timing import TOKEN_LIFE, UNKNOWN_GRACE
 
 @dataclass(frozen=True)
 class BuildReport:
-    """A CodeBuild build as BatchGetBuilds describes it."""
+    """A CodeBuild build as BatchGetBuilds describes it.
+
+    `failed_phase` is the first phase that did not succeed, and `message` is CodeBuild's text on it.
+    `script` is the buildspec. `ended_at` is in seconds since 1970.
+    """
 
     id: str
     status: str
     phase: str
     log_path: str | None = None
-    reason: str = ""
+    failed_phase: str = ""
+    message: str = ""
+    script: str = ""
+    ended_at: int | None = None
     exported: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reached(self) -> str:
+        """The last phase that the build entered before it failed, or is in now."""
+        return self.failed_phase or self.phase
 
 
 class Start(Enum):

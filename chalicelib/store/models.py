@@ -6,6 +6,7 @@ Times are whole seconds since 1970.
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import msgspec
@@ -26,6 +27,7 @@ from pynamodb.expressions.update import RemoveAction, SetAction
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
+from chalicelib.domain.build_failures import Failure
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.settings import settings
 
@@ -81,6 +83,8 @@ class StructAttribute(Attribute[_S]):
 
 
 def _thawed(value: Any) -> Any:
+    if isinstance(value, StrEnum):
+        return value.value
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -265,6 +269,9 @@ class Build(Job, discriminator="build"):
     pushed_at = IntegerAttribute(null=True)
     delivery = UnicodeAttribute(null=True)
     codebuild_id = UnicodeAttribute(null=True)
+    # When CodeBuild ended the build; set while AWS may not show all of its log or its image yet.
+    ended_at = IntegerAttribute(null=True)
+    failure = StructAttribute(Failure, null=True)
     # A copy of the project's credential: a repeated StartBuild call must be the same request.
     git_credential = UnicodeAttribute(null=True)
     attempt = IntegerAttribute(default=0)

@@ -4,8 +4,11 @@ import logging
 import random
 from typing import Any
 
+import msgspec
+
 from chalicelib import clock
 from chalicelib.aws import codebuild, ecr, queue
+from chalicelib.domain.build_failures import BuildPhase, Failure, one_line
 from chalicelib.domain.builds import (
     BuildReport,
     Progress,
@@ -13,6 +16,7 @@ from chalicelib.domain.builds import (
     decide_progress,
     decide_start,
 )
+from chalicelib.domain.lag import next_look
 from chalicelib.domain.progress import build_progress
 from chalicelib.domain.requests import start_build_request
 from chalicelib.domain.statuses import BuildStatus, has_ended
@@ -20,6 +24,7 @@ from chalicelib.domain.timing import PERIOD, WORKER_LIFE
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.pipeline.auto_deploy import why_not_deployed
 from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, new_deployment
+from chalicelib.pipeline.reconcilers.failures import find_failure, find_missing_repository
 from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
 from chalicelib.store.due import oldest_queued_build, schedule_at
@@ -83,6 +88,9 @@ def _find_or_start_anew(build: Build, now: int) -> None:
 
 
 def _call_start_build(build: Build, now: int, *, again: bool) -> None:
+    failure = None if again else find_missing_repository(build)
+    if failure is not None:
+        return _fail(build, failure)
     called_before = build.called_at or 0
     attempt = {} if again else _new_attempt(build, now)
     commit(change(build, called_at=now, **attempt, **schedule_at(now + PERIOD)))
@@ -90,13 +98,13 @@ def _call_start_build(build: Build, now: int, *, again: bool) -> None:
         report = codebuild.start(start_build_request(build, project=settings().codebuild_project))
     except Rejected as refusal:
         if not again:
-            return _finish(build, BuildStatus.FAILED, refusal.detail)
+            return _fail(build, Failure(phase=BuildPhase.START, summary=refusal.detail))
         # Only this call was refused: an earlier one may have started the build.
         found = _find(build)
         if found is None and now - called_before <= WORKER_LIFE:
             return _wait(build, refusal.detail)
         if found is None:
-            return _finish(build, BuildStatus.FAILED, refusal.detail)
+            return _fail(build, Failure(phase=BuildPhase.START, summary=refusal.detail))
         report = found
     _adopt(build, report)
 
@@ -122,7 +130,7 @@ def _adopt(build: Build, report: BuildReport) -> None:
             BuildStatus.BUILDING,
             codebuild_id=report.id,
             started_at=now,
-            progress=build_progress(report.phase, build.progress),
+            progress=build_progress(report.reached, build.progress),
             deadline_at=now + build.settings.build_minutes * 60 + PERIOD,
             waits=0,
             error=None,
@@ -144,7 +152,8 @@ def _follow(build: Build, report: BuildReport | None) -> None:
         cancelled=build.cancelled_by is not None,
     )
     if step is Progress.FORGOTTEN:
-        return _finish(build, BuildStatus.FAILED, f"CodeBuild does not know {build.codebuild_id}")
+        forgotten = f"CodeBuild does not know {build.codebuild_id}"
+        return _fail(build, Failure(phase=BuildPhase.BUILD, summary=forgotten))
     if step is Progress.STOP:
         codebuild.stop(build.codebuild_id or "")
         return commit(change(build, **schedule_at(now + PERIOD)))
@@ -152,13 +161,15 @@ def _follow(build: Build, report: BuildReport | None) -> None:
         return _finish(build, BuildStatus.CANCELLED, _why_cancelled(build))
     if report is None or step is Progress.WAIT:
         return _note_progress(build, report, now)
+    if build.ended_at is not None and (build.due_at or 0) > now:
+        return None  # the next look at AWS has its time
     if step is Progress.FAIL:
-        return _finish(build, BuildStatus.FAILED, _why_failed(build, report))
-    _succeed(build, report)
+        return _end_failed(build, report, now)
+    _succeed(build, report, now)
 
 
 def _note_progress(build: Build, report: BuildReport | None, now: int) -> None:
-    progress = build_progress(report.phase, build.progress) if report else build.progress
+    progress = build_progress(report.reached, build.progress) if report else build.progress
     log_path = (report.log_path if report else None) or build.log_path
     changed = progress != build.progress or log_path != build.log_path or build.error
     if not changed and (build.due_at or 0) > now:
@@ -167,15 +178,38 @@ def _note_progress(build: Build, report: BuildReport | None, now: int) -> None:
     commit(change(build, **values, **schedule_at(now + PERIOD)))
 
 
-def _succeed(build: Build, report: BuildReport) -> None:
+def _end_failed(build: Build, report: BuildReport, now: int) -> None:
+    failure = find_failure(build, report, now=now, ended_at=_ended_at(build, report, now))
+    if failure is None:
+        why = "the build has failed; CloudWatch may not show the end of its log yet"
+        return _look_again(build, report, now, why)
+    _fail(build, failure, **_learned(build, report))
+
+
+def _ended_at(build: Build, report: BuildReport, now: int) -> int:
+    """When the build ended in CodeBuild. The first answer stays, so that each wait has an end."""
+    return build.ended_at or min(report.ended_at or now, now)
+
+
+def _look_again(build: Build, report: BuildReport, now: int, why: str) -> None:
+    """Look again soon for what AWS may not show yet, and show what the build waits for."""
+    ended_at = _ended_at(build, report, now)
+    at = next_look(now, ended_at) or now
+    commit(change(build, ended_at=ended_at, error=why, **schedule_at(at)))
+    queue.wake(build.job_id, delay=at - now)
+
+
+def _succeed(build: Build, report: BuildReport, now: int) -> None:
     try:
         digest = ecr.digest_of(build.image_repository, build.image_tag)
     except Rejected as refusal:
-        return _finish(build, BuildStatus.FAILED, f"the build succeeded, but: {refusal.detail}")
+        return _fail_push(build, report, f"the build succeeded, but: {refusal.detail}")
     if digest is None:
         image = f"{build.image_repository}:{build.image_tag}"
-        error = f"the build succeeded, but ECR holds no {image}"
-        return _finish(build, BuildStatus.FAILED, error)
+        missing = f"the build succeeded, but ECR holds no {image}"
+        if next_look(now, _ended_at(build, report, now)) is not None:
+            return _look_again(build, report, now, f"{missing} yet")
+        return _fail_push(build, report, missing)
     service = get_service(build.service_id)
     learned = {"image_digest": digest, **_learned(build, report)}
     not_deployed = why_not_deployed(service, build)
@@ -211,20 +245,32 @@ def _succeed(build: Build, report: BuildReport) -> None:
     queue.wake(f"service-{service.id}", *_next_queued())
 
 
+def _fail_push(build: Build, report: BuildReport, why: str) -> None:
+    _fail(build, Failure(phase=BuildPhase.PUSH, summary=why), **_learned(build, report))
+
+
 def _learned(build: Build, report: BuildReport) -> dict[str, Any]:
-    """The commit that the build reported. The message and the author of a push stay."""
+    """The log and the commit of the build. The message and the author of a push stay."""
     exported = report.exported
     learned = {
         "commit_sha": exported.get("COMMIT_SHA") or build.commit_sha,
         "commit_message": build.commit_message or exported.get("COMMIT_MESSAGE", "")[:200],
         "author": build.author or exported.get("COMMIT_AUTHOR", "")[:200],
+        "log_path": report.log_path or build.log_path,
     }
     return {name: value for name, value in learned.items() if value}
 
 
-def _finish(build: Build, status: BuildStatus, error: str) -> None:
+def _fail(build: Build, failure: Failure, **values: Any) -> None:
+    failure = msgspec.structs.replace(failure, summary=one_line(failure.summary))
+    _finish(build, BuildStatus.FAILED, failure.summary, failure=failure, **values)
+
+
+def _finish(build: Build, status: BuildStatus, error: str, **values: Any) -> None:
     service = get_service(build.service_id)
-    commit(finish(build, status, at=clock.now(), error=error), close_build(service, build))
+    commit(
+        finish(build, status, at=clock.now(), error=error, **values), close_build(service, build)
+    )
     queue.wake(*_next_queued())
 
 
@@ -252,25 +298,13 @@ def _wait(build: Build, reason: str) -> None:
     commit(change(build, waits=build.waits + 1, error=reason[:1000], **schedule_at(at)))
 
 
-def _why_failed(build: Build, report: BuildReport) -> str:
-    if report.status == "STOPPED":
-        return f"not done after {build.settings.build_minutes} minutes, and stopped"
-    if build.git_credential and report.reason.startswith("DOWNLOAD_SOURCE "):
-        # This phase downloads no source; it only reads the secret.
-        return (
-            "CodeBuild could not read the project's git_credential; check that the secret exists "
-            f"in this region and account: {report.reason}"
-        )
-    return report.reason or f"CodeBuild: {report.status}"
-
-
 def _give_up(build: Build) -> None:
     """End a build that CodeBuild has never started and cannot start any more."""
     if build.cancelled_by is not None:
         return _finish(build, BuildStatus.CANCELLED, _why_cancelled(build))
     minutes = (build.deadline_at - build.created_at) // 60
     waited = f"waited {minutes} minutes for CodeBuild to take it: {build.error or 'no answer'}"
-    _finish(build, BuildStatus.FAILED, waited)
+    _fail(build, Failure(phase=BuildPhase.QUEUE, summary=waited))
 
 
 def _why_cancelled(build: Build) -> str:
