@@ -25,6 +25,8 @@ BUILDSPEC = Path(__file__).parents[1] / "buildspec.yml"
 STAND_IN = Path(__file__).parent / "machines" / "simulated_docker"
 SERVICE_URLS = "/moto-api/slipway/services"
 STEP_INTERVAL = 0.2
+# Seconds: on AWS the last lines of a log come up to some seconds after the end of the build.
+LOG_LAG = 0.3
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,9 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
         environment = {"PATH": path, **git_configuration(sample)}
         if not docker:
             environment["SIMULATED_DOCKER_STATE"] = os.environ["SIMULATED_DOCKER_STATE"]
-        builds = BuildAgent(environment=environment, max_builds=settings().job_workers)
+        builds = BuildAgent(
+            environment=environment, max_builds=settings().job_workers, log_lag=LOG_LAG
+        )
         services = ServiceAgent(path=path, session=session)
         for agent in (builds, services):
             agent.start()

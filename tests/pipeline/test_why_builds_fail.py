@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib.domain.lag import LAG
-from infra.local.aws import codebuild
+from infra.local.aws import codebuild, fidelity
 from tests.support.builders import WEBHOOK_SECRET
 from tests.support.codebuild_log import (
     COMMAND,
@@ -13,7 +13,7 @@ from tests.support.codebuild_log import (
     failed_command,
     failed_log,
 )
-from tests.support.embedded import MINUTE, Cloud, client, put_image, sha
+from tests.support.embedded import MINUTE, Cloud, client, sha
 from tests.support.sdk import Calls, Trouble
 
 GET_LOG = "logs.GetLogEvents"
@@ -226,15 +226,16 @@ def test_a_failed_build_keeps_the_progress_of_the_phase_that_failed(
     assert (cloud.build(1)["status"], cloud.build(1)["progress"]) == ("failed", progress)
 
 
-def test_an_image_that_ecr_shows_late_is_deployed(cloud: Cloud) -> None:
+def test_an_image_that_ecr_shows_late_is_deployed(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fidelity, "IMAGE_LAG", 1.5)
     start_build(cloud)
-    cloud.end_build(1, "SUCCEEDED")
+    digest = cloud.finish_build(1)
     waiting = cloud.build(1)
     assert waiting["status"] == "building"
     assert waiting["error"] == (f"the build succeeded, but ECR holds no {waiting['image_tag']} yet")
-    cloud.advance(1)
-    digest = put_image(*waiting["image_tag"].split(":"))
-    cloud.advance(1)
+    cloud.advance(2)
     cloud.settle()
     build = cloud.build(1)
     assert (build["status"], build["error"], build["image_digest"]) == ("success", None, digest)
