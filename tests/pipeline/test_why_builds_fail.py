@@ -262,13 +262,22 @@ def test_a_build_for_a_missing_image_repository_fails_before_it_starts(
     assert calls.to("codebuild.StartBuild") == []
 
 
-@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
-def test_a_build_starts_if_ecr_does_not_say_whether_the_repository_exists(
-    cloud: Cloud, trouble: Trouble, code: str
+def test_a_build_starts_if_slipway_may_not_look_for_its_repository(
+    cloud: Cloud, trouble: Trouble
 ) -> None:
     cloud.push(sha(1))
-    trouble.refuse("ecr.DescribeImages", code)
+    trouble.refuse("ecr.DescribeImages", "AccessDeniedException")
     cloud.settle()
+    assert cloud.build(1)["status"] == "building"
+
+
+def test_a_build_waits_while_ecr_does_not_answer(cloud: Cloud, trouble: Trouble) -> None:
+    cloud.push(sha(1))
+    trouble.refuse("ecr.DescribeImages", "ThrottlingException")
+    cloud.settle()
+    assert cloud.build(1)["status"] == "queued"
+    assert "ECR DescribeImages" in cloud.build(1)["error"]
+    cloud.tick()
     assert cloud.build(1)["status"] == "building"
 
 

@@ -42,7 +42,8 @@ def create_service(
     missing = _missing_of_target(settings)
     if missing:
         raise _incomplete_target(missing)
-    _require_target_of_auto_deploy(settings)
+    if settings.auto_deploy and settings.target is None:
+        raise _auto_deploy_without_target(InvalidInput)
     _require_image_repository(settings.image_repository)
     now = clock.now()
     service = Service(
@@ -77,9 +78,11 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
 
     Switching auto-deploy on also ends its pause. A move to another ECS service forgets the current
     release, which does not run there. Raises the errors of `create_service`, and Conflict
-    (service_busy, incomplete_ecs_target).
+    (service_busy, incomplete_ecs_target, auto_deploy_without_target).
     """
     _require_whole_removal(changes)
+    if changes.get("auto_deploy") and any(changes.get(name, "") is None for name in TARGET_FIELDS):
+        raise _auto_deploy_without_target(InvalidInput)
 
     def write() -> Service:
         fresh = existing_service(service.id)
@@ -204,13 +207,18 @@ def _incomplete_target(missing: list[str]) -> InvalidInput:
 
 
 def _require_target_of_auto_deploy(settings: ServiceSettings) -> None:
+    """A change of one of the two may contradict the other one, which the service has already."""
     if settings.auto_deploy and settings.target is None:
-        raise InvalidInput(
-            "auto_deploy needs an ECS target to deploy to: set "
-            f"{', '.join(TARGET_FIELDS)}, or set auto_deploy to false",
-            code="auto_deploy_without_target",
-            field="auto_deploy",
-        )
+        raise _auto_deploy_without_target(Conflict)
+
+
+def _auto_deploy_without_target(kind: type[InvalidInput | Conflict]) -> InvalidInput | Conflict:
+    return kind(
+        "auto_deploy needs an ECS target to deploy to: set "
+        f"{', '.join(TARGET_FIELDS)}, or set auto_deploy to false",
+        code="auto_deploy_without_target",
+        field="auto_deploy",
+    )
 
 
 def _require_image_repository(name: str) -> None:

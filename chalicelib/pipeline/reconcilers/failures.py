@@ -15,7 +15,7 @@ from chalicelib.domain.builds import BuildReport
 from chalicelib.domain.images import create_repository, no_repository
 from chalicelib.domain.lag import next_look
 from chalicelib.domain.log_text import clean_lines
-from chalicelib.errors import Rejected, SlipwayError, Unavailable
+from chalicelib.errors import Rejected, SlipwayError
 from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
 from chalicelib.store.models import Build
@@ -59,12 +59,12 @@ def _output(build: Build, report: BuildReport) -> Output:
 def find_missing_repository(build: Build) -> Failure | None:
     """The failure of a build for an image repository that ECR does not have.
 
-    None if it exists, or if ECR does not say.
+    None if it exists, or if Slipway may not look. Raises Unavailable.
     """
     try:
         if ecr.has_repository(build.image_repository):
             return None
-    except (Rejected, Unavailable):
+    except Rejected:
         return None
     return Failure(
         phase=BuildPhase.START,
