@@ -82,7 +82,7 @@ def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:
     if build.log_path is None:
         return Log(lines=[], next_cursor=None, complete=settled, expired=False)
     page = logs.read(build.log_path, cursor=cursor, limit=limit)
-    complete = settled and (page.missing or _is_last(build.log_path, page, cursor, limit))
+    complete = settled and (page.missing or _is_last(build.log_path, page, limit))
     messages = clean_lines((line.message for line in page.lines), known_secrets())
     return Log(
         lines=[
@@ -95,14 +95,13 @@ def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:
     )
 
 
-def _is_last(log_path: str, page: logs.LogPage, cursor: str | None, limit: int) -> bool:
-    """Whether the log has no lines after this page.
+def _is_last(log_path: str, page: logs.LogPage, limit: int) -> bool:
+    """Whether the log has no lines after this page: CloudWatch answers twice in a row without any.
 
-    A single empty answer does not say so: CloudWatch may give more lines for the next cursor.
+    At the end it returns the same cursor again. A single empty answer does not show the end.
     """
-    if len(page.lines) == limit or (not page.lines and cursor not in {None, page.cursor}):
+    if len(page.lines) == limit:
         return False
-    # Two empty answers in a row.
     following = (
         logs.read(log_path, cursor=page.cursor, limit=1) for _ in range(2 if page.lines else 1)
     )

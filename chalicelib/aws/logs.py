@@ -52,7 +52,9 @@ def read(log_path: str, *, cursor: str | None, limit: int) -> LogPage:
 def tail(log_path: str, *, limit: int) -> list[str]:
     """The last `limit` lines of `<log group>/<log stream>`, oldest first. Raises Rejected."""
     answer = _events(log_path, startFromHead=False, limit=limit)
-    return [line for event in answer["events"] for line in event["message"].splitlines() or [""]]
+    return [
+        line for event in answer["events"] for line in event["message"].rstrip("\n").split("\n")
+    ]
 
 
 def _events(log_path: str, **options: Any) -> Any:

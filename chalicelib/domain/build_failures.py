@@ -19,6 +19,7 @@ TAIL_LINES = 20
 # BuildKit repeats the end of a failed command and ten lines of the Dockerfile before its error.
 _SEARCHED_LINES = 40
 _LINE_LENGTH = 400
+_READ_LENGTH = 2000  # of a line: the patterns below take too long for an endless one
 _SUMMARY_LENGTH = 600
 
 
@@ -102,13 +103,13 @@ def has_output(report: BuildReport) -> bool:
     return report.log_path is not None and report.reached in _WITH_COMMANDS
 
 
-def read_output(lines: Iterable[str], report: BuildReport) -> Output:
+def read_output(lines: Iterable[str], script: Iterable[str]) -> Output:
     """The build's own output among the lines of its log, the oldest first.
 
     CodeBuild writes a copy of each command line by line, and may cut it. Lines right after `Running
-    command` are a copy as long as they are lines of the buildspec.
+    command` are a copy as long as they are lines of the `script`: the buildspec, or the commands.
     """
-    script = _lines_of(report.script) | _lines_of(report.message)
+    copied = {line.strip() for line in script}
     output: list[str] = []
     begin, title, whole = 0, "", False
     copy = verdict = False
@@ -121,21 +122,25 @@ def read_output(lines: Iterable[str], report: BuildReport) -> Output:
                 begin, title = len(output), _title(command["command"])
             copy, verdict = command is not None, _VERDICT.match(text) is not None
             whole = whole or _FAILED_PHASE.match(text) is not None
-        elif not verdict and not (copy and line.strip() in script):
+        elif not verdict and not (copy and line.strip() in copied):
             copy = False
-            output.append(line)
+            output.append(_cut(line, _READ_LENGTH))
     kept = tuple(output)
     return Output(kept, kept[begin:], title, whole)
 
 
 def failure_of(
-    report: BuildReport, output: Output, *, image_repository: str, registry: str, build_minutes: int
+    report: BuildReport, output: Output, *, image_repository: str, registry: str, late: str
 ) -> Failure:
-    """The failure of a build that CodeBuild has ended."""
+    """The failure of a build that CodeBuild has ended.
+
+    `late` is the text for a build that was stopped because it took too long.
+    """
     command = _failed_command(report)
     title = (_title(command[0]) if command else "") or output.title
     phase = STEPS.get(title) or _PHASES.get(report.reached, BuildPhase.BUILD)
-    summary, exit_code = _summary(report, output, title, build_minutes)
+    summary, exit_code = _summary(report, output, title, late)
+    summary = _cut(summary, _READ_LENGTH)
     lines = [line for line in output.lines if line.strip()]
     if phase is BuildPhase.BUILD and _PUSH.search(summary):
         phase = BuildPhase.PUSH
@@ -148,12 +153,10 @@ def failure_of(
     )
 
 
-def _summary(
-    report: BuildReport, output: Output, title: str, build_minutes: int
-) -> tuple[str, int | None]:
+def _summary(report: BuildReport, output: Output, title: str, late: str) -> tuple[str, int | None]:
     """The line that says why, and the exit code of the failed command."""
     if report.status in {"STOPPED", "TIMED_OUT"}:
-        return _time_out(report, title, build_minutes), None
+        return late + (f', during the step "{title}"' if title else ""), None
     command = _failed_command(report)
     if command is None:
         return _own_failure(report), None
@@ -189,13 +192,6 @@ def _failed_command(report: BuildReport) -> tuple[str, str] | None:
         return None
     command, has_reason, reason = text.rpartition(". Reason: ")
     return (command, reason) if has_reason else (text, "")
-
-
-def _time_out(report: BuildReport, title: str, build_minutes: int) -> str:
-    if report.status == "TIMED_OUT" and report.reached in {"SUBMITTED", "QUEUED"}:
-        return "CodeBuild did not start the build before its queued time-out"
-    during = f', during the step "{title}"' if title else ""
-    return f"not done after {build_minutes} minutes, and stopped{during}"
 
 
 # The line of a step that failed, and BuildKit's verdict. Lines of commands in a Dockerfile begin
@@ -411,10 +407,6 @@ def _after_time_out(phase: BuildPhase) -> str:
 def _title(command: str) -> str:
     match = _TITLE.match(command)
     return match["title"] if match else ""
-
-
-def _lines_of(text: str) -> set[str]:
-    return {line.strip() for line in text.splitlines()}
 
 
 def one_line(text: str) -> str:

@@ -193,6 +193,34 @@ def test_the_failure_shows_no_secret_and_no_control_character(cloud: Cloud) -> N
     ]
 
 
+def test_a_line_of_the_buildspec_that_looks_like_a_secret_is_not_shown_as_output(
+    cloud: Cloud,
+) -> None:
+    start_build(cloud)
+    command = (
+        f"{COMMAND}AWS_SECRET_ACCESS_KEY=$(jq -r .key)\n"
+        "curl https://user:password@example.com\ntrue\n"
+    )
+    first, *rest = command.splitlines()
+    log = [
+        f"[Container] 2026/11/22 00:00:07.148228 Running command {first}",
+        *rest,
+        "Building the image",
+        "[Container] 2026/11/22 00:00:09.148229 Phase complete: BUILD State: FAILED",
+    ]
+    cloud.end_build(1, "FAILED", log=log, message=failed_command(command))
+    assert cloud.build(1)["failure"]["log_tail"] == ["Building the image"]
+
+
+def test_a_message_of_codebuild_shows_no_secret(cloud: Cloud) -> None:
+    start_build(cloud)
+    message = f"No image {WEBHOOK_SECRET}\n\x1b[31mat registry"
+    cloud.end_build(1, "FAILED", log=[], fail_phase="PROVISIONING", message=message)
+    build = cloud.build(1)
+    expected = "CodeBuild: PROVISIONING FAILED: No image *** at registry"
+    assert build["error"] == build["failure"]["summary"] == expected
+
+
 def test_a_failed_build_by_hand_shows_its_commit(cloud: Cloud) -> None:
     number = cloud.ask_for_build()
     cloud.settle()

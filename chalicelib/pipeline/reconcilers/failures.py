@@ -40,8 +40,14 @@ def find_failure(build: Build, report: BuildReport, *, now: int, ended_at: int) 
         output,
         image_repository=build.image_repository,
         registry=settings().registry,
-        build_minutes=build.settings.build_minutes,
+        late=_why_late(build, report),
     )
+
+
+def _why_late(build: Build, report: BuildReport) -> str:
+    if report.status == "TIMED_OUT" and report.reached in {"SUBMITTED", "QUEUED"}:
+        return "CodeBuild did not start the build before its queued time-out"
+    return f"not done after {build.settings.build_minutes} minutes, and stopped"
 
 
 def _output(build: Build, report: BuildReport) -> Output:
@@ -52,8 +58,11 @@ def _output(build: Build, report: BuildReport) -> Output:
         # CloudWatch may answer later, or create the stream later. A refusal stays.
         stays = isinstance(trouble, Rejected) and trouble.code != "ResourceNotFoundException"
         return Output(whole=stays)
-    # Clean all lines together: a secret may begin before the lines that are kept.
-    return read_output(clean_lines(lines, known_secrets()), report)
+    # Clean all lines together: a secret may begin before the lines that are kept. Clean the script
+    # too: its copies in the log would not equal it otherwise.
+    secrets = known_secrets()
+    script = f"{report.script}\n{report.message}".splitlines()
+    return read_output(clean_lines(lines, secrets), clean_lines(script, secrets))
 
 
 def find_missing_repository(build: Build) -> Failure | None:
