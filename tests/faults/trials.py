@@ -16,7 +16,7 @@ from infra.local.aws import codebuild, ecs
 from tests.faults.invariants import check, codebuild_builds, is_watched, open_rollouts
 from tests.faults.rows import rows, services
 from tests.support import speed
-from tests.support.embedded import CLUSTER, Cloud, put_image, sha
+from tests.support.embedded import CLUSTER, Cloud, client, put_image, sha
 
 ROUNDS = 20
 
@@ -67,21 +67,28 @@ def warm_up() -> None:
 
 
 def finish_outside() -> None:
-    """Let every running build and rollout succeed in AWS. Their events stay undelivered."""
+    """Let every running build and rollout succeed in AWS. Their events stay undelivered.
+
+    A build fails if ECR does not have its image repository.
+    """
     for build in codebuild_builds():
         if build["buildStatus"] == "IN_PROGRESS":
-            put_image_of(build)
+            status = "SUCCEEDED" if put_image_of(build) else "FAILED"
             exported = {"COMMIT_SHA": variables(build)["GIT_SHA"]}
-            codebuild.engine().run_to(build["id"], "SUCCEEDED", exported=exported)
+            codebuild.engine().run_to(build["id"], status, exported=exported)
     for service in ecs.engine().services():
         if any(open_rollouts(service)):
             ecs.engine().complete(CLUSTER, service.name)
 
 
-def put_image_of(build: dict[str, object]) -> None:
-    """Put the image into ECR that the buildspec would have pushed."""
+def put_image_of(build: dict[str, object]) -> bool:
+    """Push the image that the buildspec would push. False if ECR does not have the repository."""
     environment = variables(build)
-    put_image(environment["IMAGE"].partition("/")[2], environment["IMAGE_TAG"])
+    try:
+        put_image(environment["IMAGE"].partition("/")[2], environment["IMAGE_TAG"])
+    except client("ecr").exceptions.RepositoryNotFoundException:
+        return False
+    return True
 
 
 def variables(build: dict[str, object]) -> dict[str, str]:

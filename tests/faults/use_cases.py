@@ -148,6 +148,14 @@ def build_waits_for_its_image(cloud: Cloud) -> None:
     cloud.advance(LAG / 2)
 
 
+def build_without_its_image(cloud: Cloud) -> None:
+    """ECR does not show the image, and the time for further looks is over."""
+    building(cloud)
+    cloud.end_build(1, "SUCCEEDED", settle=False)
+    cloud.pump.deliver_events()
+    cloud.advance(LAG)
+
+
 def pushed_without_a_repository(cloud: Cloud) -> None:
     pushed(cloud)
     client("ecr").delete_repository(repositoryName="hello", force=True)
@@ -438,6 +446,7 @@ USE_CASES = (
         "a failed build ends without the end of its log", build_waits_for_its_log, _deliver_messages
     ),
     UseCase("an image that ECR shows late is found", build_waits_for_its_image, _deliver_messages),
+    UseCase("an image that ECR never shows fails", build_without_its_image, _deliver_messages),
     UseCase(
         "a build for a missing image repository is refused",
         pushed_without_a_repository,
