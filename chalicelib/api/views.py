@@ -1,11 +1,12 @@
 """Rows as the API shows them. The classes are response bodies and their OpenAPI schemas."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from chalicelib.clock import rfc3339
+from chalicelib.domain.build_failures import Failure
 from chalicelib.domain.images import machine_for
 from chalicelib.domain.line import Place
 from chalicelib.domain.log_text import clean_lines, clean_text
@@ -15,13 +16,28 @@ from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
 from chalicelib.store import models
 
-# Texts from commits, builds and AWS are cleaned like a build's output.
-_FROM_OUTSIDE = frozenset({"error", "drift", "commit_message", "author", "waiting_for"})
+# Texts of people, commits, builds and AWS, or with a part of one. They are shown cleaned.
+_FROM_OUTSIDE = frozenset(
+    {
+        "error",
+        "drift",
+        "attention",
+        "commit_message",
+        "author",
+        "reason",
+        "not_deployed",
+        "auto_deploy_paused",
+        "requested_by",
+        "cancelled_by",
+        "waiting_for",
+    }
+)
 
 _NO_PLACE = Place()
 
 _T = TypeVar("_T")
 Row = TypeVar("Row")
+_Text = TypeVar("_Text", str, None, str | None)
 
 
 class Page(msgspec.Struct, Generic[_T]):
@@ -60,11 +76,12 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """One commit built into one image, with its own copy of the settings. `error` says why it waits
-    or failed. `not_deployed` says why its image was not deployed automatically. `machine` is the
-    platform of the build machine; it emulates `emulated_platforms`, which takes longer. `warnings`
-    are problems that did not fail the build. `retry_of` is the first build that it retries, and
-    `superseded_by` the build of the later push. A single queued build has `waiting_for`, and
-    `position` in Slipway's line (1 is the next); in lists both are null.
+    or failed, and `failure` says more about a failed build. `not_deployed` says why its image was
+    not deployed automatically. `machine` is the platform of the build machine; it emulates
+    `emulated_platforms`, which takes longer. `warnings` are problems that did not fail the build.
+    `retry_of` is the first build that it retries, and `superseded_by` the build of the later push.
+    A single queued build has `waiting_for`, and `position` in Slipway's line (1 is the next); in
+    lists both are null.
     """
 
     id: int
@@ -74,6 +91,7 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     status: BuildStatus
     progress: int
     error: str | None
+    failure: Failure | None
     attention: str | None
     trigger: str
     requested_by: str
@@ -200,6 +218,7 @@ def build(row: models.Build, place: Place = _NO_PLACE) -> Build:
         warnings=clean_lines((row.warnings or "").splitlines(), known_secrets()),
         position=place.position,
         waiting_for=_formatted("waiting_for", place.waiting_for),
+        failure=row.failure and _cleaned(row.failure),
     )
 
 
@@ -253,9 +272,28 @@ def _shown(shape: type[_T], row: models.Project | models.Service | models.Job, *
 
 
 def _formatted(name: str, value: Any) -> Any:
-    if name in _FROM_OUTSIDE and value is not None:
-        return clean_text(value, known_secrets())
+    if name in _FROM_OUTSIDE:
+        return text(value)
     return rfc3339(value) if name.endswith("_at") else value
+
+
+def text(value: _Text) -> _Text:
+    """A text from outside Slipway as one line, without control characters and secrets."""
+    return value if value is None else clean_text(value, known_secrets())
+
+
+def texts(value: Any) -> Any:
+    """A JSON value with all its strings cleaned by `text`, and its keys as they are."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, Mapping):
+        return {name: texts(each) for name, each in value.items()}
+    return [texts(each) for each in value] if isinstance(value, list) else value
+
+
+def _cleaned(failure: Failure) -> Failure:
+    tail = clean_lines(failure.log_tail, known_secrets())
+    return msgspec.structs.replace(failure, summary=text(failure.summary), log_tail=tuple(tail))
 
 
 def _image(row: models.Build | models.Deployment) -> str:

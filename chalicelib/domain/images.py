@@ -36,6 +36,8 @@ _REFERENCE = re.compile(
 # 18 digits always fit into 64 bits.
 _BUILD_TAG = re.compile(r"[A-Za-z0-9_.-]+-(?P<build_id>[1-9][0-9]{0,17})", re.ASCII)
 
+_ECR_HOST = re.compile(r"[0-9]{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
+
 
 @dataclass(frozen=True)
 class ImageReference:
@@ -90,6 +92,18 @@ def image_reference(text: str) -> ImageReference:
         raise ValueError("an image must be repository:tag or repository@sha256:digest")
     parts = {name: part or "" for name, part in match.groupdict().items()}
     return ImageReference(**{**parts, "registry": parts["registry"].lower()})
+
+
+def no_repository(name: str) -> str:
+    """The text for an image repository that ECR does not have."""
+    return f"ECR has no image repository {name}"
+
+
+def create_repository(name: str, registry: str) -> str:
+    """The advice to create an image repository in ECR, with the command."""
+    ecr = _ECR_HOST.fullmatch(registry)
+    region = f" --region {ecr[1]}" if ecr else ""
+    return f"Create the repository: aws ecr create-repository --repository-name {name}{region}"
 
 
 def _explain_image(value: Any) -> str:

@@ -26,6 +26,8 @@ MACHINES = Path(__file__).parent / "machines"
 SIMULATED_DOCKER, STAND_IN_AWS = MACHINES / "simulated_docker", MACHINES / "stand_in_aws"
 SERVICE_URLS = "/moto-api/slipway/services"
 STEP_INTERVAL = 0.2
+# Seconds: on AWS the last lines of a log come up to some seconds after the end of the build.
+LOG_LAG = 0.3
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
         environment = {"PATH": f"{STAND_IN_AWS}{os.pathsep}{path}", **git_configuration(sample)}
         if docker:
             environment |= _docker_address()
-        builds = BuildAgent(environment=environment, max_builds=settings().job_workers)
+        builds = BuildAgent(
+            environment=environment, max_builds=settings().job_workers, log_lag=LOG_LAG
+        )
         services = ServiceAgent(path=path, session=session)
         for agent in (builds, services):
             agent.start()

@@ -567,7 +567,44 @@ def _hidden(method: str, path: str) -> Refused:
     )
 
 
+_NO_TARGET = dict.fromkeys(("ecs_cluster", "ecs_service", "container"))
+_LOOKS = frozenset({"ecr.DescribeImages"})
+_MISSING = {"image_repository": "nowhere"}
+_SETTINGS = [
+    Refused(
+        "a missing image repository",
+        method,
+        path,
+        400,
+        "image_repository_not_found",
+        "image_repository",
+        body=body,
+        reads=_LOOKS,
+    )
+    for method, path, body in (
+        ("POST", _SERVICES, {**_NEW_SERVICE, **_MISSING}),
+        ("PATCH", f"/v1/services/{UNCONFIGURED}", _MISSING),
+    )
+] + [
+    Refused(
+        "auto_deploy without an ECS target",
+        method,
+        path,
+        status,
+        "auto_deploy_without_target",
+        "auto_deploy",
+        body=body,
+    )
+    for method, path, status, body in (
+        ("POST", _SERVICES, 400, {**_NEW_SERVICE, **_NO_TARGET, "auto_deploy": True}),
+        ("PATCH", f"/v1/services/{SERVICE}", 400, {**_NO_TARGET, "auto_deploy": True}),
+        ("PATCH", f"/v1/services/{SERVICE}", 409, _NO_TARGET),
+        ("PATCH", f"/v1/services/{UNCONFIGURED}", 409, {"auto_deploy": True}),
+    )
+]
+
 _BODIES = [
+    *_SETTINGS,
     *_fields("POST", _BUILD, BUILD_FIELDS),
     *_fields("POST", _DEPLOY, DEPLOY_FIELDS, image_tag="hello:master-1"),
     *_fields("POST", _ROLLBACK, ROLLBACK_FIELDS),

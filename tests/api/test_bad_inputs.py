@@ -39,7 +39,14 @@ from tests.faults.rows import rows
 from tests.faults.trials import forked
 from tests.support.builders import SHA, delivery_headers, sqs_event
 from tests.support.client import Answer
-from tests.support.embedded import MINUTE, REGISTRY, Cloud, client, put_image
+from tests.support.embedded import (
+    MINUTE,
+    REGISTRY,
+    Cloud,
+    client,
+    create_image_repository,
+    put_image,
+)
 from tests.support.events import codebuild_event
 from tests.support.sdk import Calls, record_calls
 from tests.support.written import everything_written, nothing_is_written
@@ -67,6 +74,8 @@ class World:
         cloud.fail_rollout()
         cloud.finish_rollout()  # ECS is back at the first release
         cloud.add_service("neighbour", branch="$(id)")
+        for name in ("bare", "other"):
+            create_image_repository(name)
         self.bare = self._made(
             "/v1/projects/1/services",
             {

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from moto.ecs.exceptions import ECSException
 
+from chalicelib.domain.lag import LAG
 from chalicelib.domain.timing import TOKEN_LIFE
 from chalicelib.domain.tokens import Role, new_token
 from chalicelib.store.tokens import create_token
@@ -21,6 +22,7 @@ from tests.support.embedded import (
     Cloud,
     add_followers,
     client,
+    create_image_repository,
     keep_secret,
     put_image,
     register,
@@ -193,6 +195,47 @@ def build_failed(cloud: Cloud) -> None:
     cloud.end_build(1, "FAILED", settle=False)
 
 
+def build_failed_without_its_log(cloud: Cloud) -> None:
+    """CloudWatch does not show the end of the log yet."""
+    building(cloud)
+    cloud.end_build(1, "FAILED", log=["[Container] Running command false"], settle=False)
+
+
+def build_waits_for_its_log(cloud: Cloud) -> None:
+    """The first look at the log is made, and the time for further ones is nearly over."""
+    build_failed_without_its_log(cloud)
+    cloud.pump.deliver_events()
+    cloud.advance(LAG)
+
+
+def build_waits_for_its_image(cloud: Cloud) -> None:
+    """ECR shows the image after the first look for it."""
+    building(cloud)
+    cloud.end_build(1, "SUCCEEDED", settle=False)
+    cloud.pump.deliver_events()
+    put_image(*cloud.build(1)["image_tag"].split(":"))
+    cloud.advance(LAG / 2)
+
+
+def build_without_its_image(cloud: Cloud) -> None:
+    """ECR does not show the image, and the time for further looks is over."""
+    building(cloud)
+    cloud.end_build(1, "SUCCEEDED", settle=False)
+    cloud.pump.deliver_events()
+    cloud.advance(LAG)
+
+
+def pushed_without_a_repository(cloud: Cloud) -> None:
+    pushed(cloud)
+    client("ecr").delete_repository(repositoryName="hello", force=True)
+
+
+def build_failed_long_ago(cloud: Cloud) -> None:
+    build_failed(cloud)
+    cloud.settle()
+    cloud.advance(MINUTE)
+
+
 def to_be_deployed(cloud: Cloud) -> None:
     built(cloud)
     cloud.pump.deliver_events()
@@ -352,6 +395,10 @@ def _settings(name: str) -> dict[str, object]:
     }
 
 
+def new_repository(_: Cloud) -> None:
+    create_image_repository("new")
+
+
 def second_service(cloud: Cloud) -> None:
     cloud.add_service("other")
 
@@ -466,6 +513,19 @@ USE_CASES = (
     UseCase("a build makes progress", in_a_phase, _deliver_events),
     UseCase("a build succeeds", built, _deliver_events),
     UseCase("a build fails", build_failed, _deliver_events),
+    UseCase(
+        "a build fails, and its log is not complete", build_failed_without_its_log, _deliver_events
+    ),
+    UseCase(
+        "a failed build ends without the end of its log", build_waits_for_its_log, _deliver_messages
+    ),
+    UseCase("an image that ECR shows late is found", build_waits_for_its_image, _deliver_messages),
+    UseCase("an image that ECR never shows fails", build_without_its_image, _deliver_messages),
+    UseCase(
+        "a build for a missing image repository is refused",
+        pushed_without_a_repository,
+        _deliver_messages,
+    ),
     UseCase("a running build passes its deadline", build_too_long, _tick),
     UseCase("a rollout begins", to_be_deployed, _deliver_messages),
     UseCase("a rollout succeeds", rolled_out, _deliver_events),
@@ -506,7 +566,12 @@ USE_CASES = (
         new_service,
         lambda c: c.api.patch(f"/v1/projects/{c.project}", {"name": "new"}),
     ),
-    UseCase("a service is created", new_service, _create_service),
+    UseCase("a service is created", new_repository, _create_service),
+    UseCase(
+        "the image repository of a service is changed",
+        new_repository,
+        lambda c: c.api.patch(_path(c), {"image_repository": "new"}),
+    ),
     UseCase(
         "a service is changed", new_service, lambda c: c.api.patch(_path(c), {"branch": "dev"})
     ),
@@ -587,6 +652,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/jobs/build-1", pushed),
     ("/v1/cicd/builds/1", pushed),
     ("/v1/cicd/builds/1/logs", building),
+    ("/v1/cicd/builds/1/logs?limit=100", build_failed_long_ago),
     ("/v1/cicd/deployments/1", rolling_out),
 )
 

@@ -242,7 +242,7 @@ class World:
         status = statuses[0 if self.calm else choice % len(statuses)]
         exported = {"COMMIT_SHA": variables(build)["GIT_SHA"] or sha(7)}
         if status == "SUCCEEDED":
-            exported["IMAGE_DIGEST"] = put_image_of(build)
+            exported["IMAGE_DIGEST"] = put_image_of(build) or ""
         else:
             self._only_pushes = False
         codebuild.engine().run_to(build["id"], status, exported=exported)

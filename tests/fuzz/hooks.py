@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chalicelib.api.http import cursors
 from chalicelib.domain.credentials import GitCredential
-from chalicelib.domain.images import Image, ImageRepository
+from chalicelib.domain.images import Image
 from chalicelib.domain.paths import RepositoryPath
 from chalicelib.domain.refs import Branch, GitRef
 from chalicelib.domain.repositories import GitUrl
@@ -48,10 +48,6 @@ _format(
 _format("git-ref", r"[A-Za-z0-9][A-Za-z0-9._/+@-]{0,40}|[0-9a-f]{40}", GitRef)
 _format("git-branch", r"[^\x00-\x20~^:?*\[\\\x7f]{1,40}", Branch)
 _format("repository-path", r"[A-Za-z0-9._][A-Za-z0-9._/-]{0,40}", RepositoryPath)
-# docker reads a first part with a dot in it as another registry's host.
-_format(
-    "image-repository", r"[a-z0-9]{2,9}([_-][a-z0-9]{1,9}){0,3}(/[a-z0-9]{1,9})?", ImageRepository
-)
 _format(
     "image-reference",
     r"[a-z0-9]{1,9}(/[a-z0-9]{1,9})?(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}|@sha256:[0-9a-f]{64})",

@@ -149,6 +149,19 @@ def test_all_triggers_of_the_pipeline_have_the_same_permissions() -> None:
     assert triggered[0] == triggered[1] == triggered[2]
 
 
+def test_every_function_reads_the_logs_of_builds_and_no_others() -> None:
+    for name in ALL:
+        resources = [
+            resource
+            for statement in _statements(name)
+            if "logs:GetLogEvents" in _list(statement["Action"])
+            for resource in _list(statement["Resource"])
+        ]
+        assert resources == [
+            "arn:aws:logs:eu-west-1:123456789012:log-group:/slipway/builds:log-stream:*"
+        ]
+
+
 def test_exactly_the_actions_that_the_code_calls_are_granted() -> None:
     granted = set[str]().union(*map(_actions, ALL))
     comparable = {
@@ -268,6 +281,7 @@ def test_policies_of_an_installation_name_its_own_logs_and_roles() -> None:
     api = move((ROOT / ".chalice/policy-api.json").read_text(), mine)
     assert ":log-group:/slipway-dev/logs/builds:log-stream:*" in api
     wakeup = move((ROOT / ".chalice/policy-wakeup.json").read_text(), mine)
+    assert ":log-group:/slipway-dev/logs/builds:log-stream:*" in wakeup
     assert '"arn:aws:iam::123456789012:role/shop/run-*"' in wakeup
 
 

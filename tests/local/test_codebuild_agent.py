@@ -140,6 +140,33 @@ def test_post_build_runs_after_a_failed_build_phase(codebuild: CodeBuildClient) 
     assert "never" not in log_of(build)
 
 
+def test_the_message_repeats_every_line_of_the_failed_command(codebuild: CodeBuildClient) -> None:
+    """As in public logs of CodeBuild from 2025 and 2026."""
+    command = 'echo "Building the image"\nset -e\nexit 7\n'
+    build_id = start(codebuild, build=[command])
+    agent().run_one()
+    build = read(codebuild, build_id)
+    failed = next(phase for phase in build["phases"] if phase["phaseType"] == "BUILD")
+    assert failed["contexts"][0]["message"] == (
+        f"Error while executing command: {command}. Reason: exit status 7"
+    )
+    assert "set -e" not in log_of(build)
+
+
+def test_the_last_lines_of_a_log_may_come_after_the_end_of_the_build(
+    codebuild: CodeBuildClient,
+) -> None:
+    """As users see it (aws-actions/aws-codebuild-run-build reads on after the end)."""
+    build_id = start(codebuild, build=["echo the cause; false"])
+    running = BuildAgent(environment={}, max_builds=1, log_lag=0.5)
+    thread = threading.Thread(target=running.run_one)
+    thread.start()
+    wait_for(lambda: read(codebuild, build_id)["buildComplete"])
+    assert "the cause" not in log_of(read(codebuild, build_id))
+    thread.join()
+    assert "the cause" in log_of(read(codebuild, build_id))
+
+
 def test_no_command_runs_after_a_failed_pre_build_phase(codebuild: CodeBuildClient) -> None:
     """User Guide, "Build phase transitions": PRE_BUILD failed leads to FINALIZING."""
     build_id = start(codebuild, pre_build=["exit 7"], build=["true"], post_build=["true"])
