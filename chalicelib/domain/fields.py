@@ -23,6 +23,9 @@ _S = TypeVar("_S", bound=msgspec.Struct)
 
 # Python's `$` also matches before a final line break.
 END = r"$(?!\n)"
+# For a class of characters: control characters, line separators, marks and overrides of direction,
+# lone surrogates. They can hide or break text.
+UNSAFE = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 
 # msgspec has no other interface for this than the text of its error.
 _AT_FIELD = re.compile(r"`\$\.(?P<field>[A-Za-z0-9_]+)")
