@@ -7,6 +7,7 @@ import msgspec
 
 from chalicelib.clock import rfc3339
 from chalicelib.domain.log_text import clean_text
+from chalicelib.domain.refs import RefType
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
 from chalicelib.known_secrets import known_secrets
@@ -56,7 +57,8 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """One commit built into one image, with its own copy of the settings. `error` says why it waits
-    or failed. `not_deployed` says why its image was not deployed automatically.
+    or failed. `not_deployed` says why its image was not deployed automatically. If `ref_type` is
+    null, `git_ref` is a branch or, without such a branch, a tag.
     """
 
     id: int
@@ -70,6 +72,7 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     trigger: str
     requested_by: str
     git_ref: str
+    ref_type: RefType | None
     cancelled_by: str | None
     commit_sha: str | None
     commit_message: str | None

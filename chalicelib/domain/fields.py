@@ -86,17 +86,11 @@ def given(body: msgspec.Struct) -> dict[str, Any]:
     return {name: value for name, value in values if value is not UNSET}
 
 
-def partial(
-    name: str, model: type[msgspec.Struct], meaning: str, *, absent: UnsetType | None = UNSET
-) -> type[msgspec.Struct]:
-    """A struct like `model` in which no field is required; `absent` is the value of a missing one.
-
-    With `absent` None, a null means the same as a missing field.
-    """
-    kind = UnsetType if absent is UNSET else None
+def partial(name: str, model: type[msgspec.Struct], meaning: str) -> type[msgspec.Struct]:
+    """A struct like `model` in which no field is required; a missing one is UNSET."""
     return msgspec.defstruct(
         name,
-        [(field.name, field.type | kind, absent) for field in msgspec.structs.fields(model)],
+        [(field.name, field.type | UnsetType, UNSET) for field in msgspec.structs.fields(model)],
         kw_only=True,
         forbid_unknown_fields=True,
         namespace={"__doc__": meaning},

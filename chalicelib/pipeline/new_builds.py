@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from chalicelib import clock
 from chalicelib.domain.images import image_tag
 from chalicelib.domain.pushes import Push
+from chalicelib.domain.refs import Ref
 from chalicelib.domain.service_settings import BuildSettings
 from chalicelib.domain.statuses import BuildStatus, job_id
 from chalicelib.settings import settings
@@ -20,7 +21,7 @@ from chalicelib.store.writes import Write, create
 class Source:
     """The commit to build: its ref, its SHA if known, and the push that it comes from, if any."""
 
-    ref: str
+    ref: Ref
     sha: str = ""
     push: Push | None = None
     delivery: str | None = None
@@ -43,10 +44,11 @@ def new_build(
         requested_by=actor,
         trigger="push" if push else "manual",
         settings=build_settings,
-        git_ref=source.ref,
+        git_ref=source.ref.name,
+        ref_type=source.ref.type,
         image_repository=service.settings.image_repository,
         image=f"{settings().registry}/{service.settings.image_repository}",
-        image_tag=image_tag(source.ref, source.sha, number),
+        image_tag=image_tag(source.ref.name, source.sha, number),
         log_group=settings().log_group,
         commit_sha=source.sha or None,
         commit_message=push.message if push else None,
@@ -72,6 +74,7 @@ def accept_build(service: Service, build: Build) -> list[Write]:
             project_id=build.project_id,
             service_id=build.service_id,
             git_ref=build.git_ref,
+            ref_type=build.ref_type,
             commit_sha=build.commit_sha,
             trigger=build.trigger,
         ),

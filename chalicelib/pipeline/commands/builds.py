@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.aws import queue
-from chalicelib.domain.refs import is_commit_sha
+from chalicelib.domain.refs import Ref, RefType
 from chalicelib.pipeline.new_builds import Source, accept_build, new_build
 from chalicelib.store.claims import next_number
 from chalicelib.store.idempotency import IdempotencyKey, record_key
@@ -18,11 +18,11 @@ def request_build(
     service: Service,
     *,
     actor: str,
-    git_ref: str,
+    ref: Ref,
     options: Mapping[str, Any],
     idempotency_key: IdempotencyKey | None = None,
 ) -> Build:
-    """Accept a build of `git_ref`, a branch, a tag or a commit's SHA.
+    """Accept a build of a branch, a tag or a commit.
 
     `options` are `BuildOptions` by name that replace the service's. Raises Stale if the service has
     been deleted.
@@ -30,7 +30,7 @@ def request_build(
     build = new_build(
         service,
         next_number("builds"),
-        Source(git_ref, git_ref if is_commit_sha(git_ref) else ""),
+        Source(ref, ref.name if ref.type is RefType.COMMIT else ""),
         msgspec.structs.replace(service.settings.build, **options),
         actor=actor,
     )

@@ -12,6 +12,7 @@ from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.domain.deliveries import Outcome, Verdict
 from chalicelib.domain.pushes import Push, ignored_reason
+from chalicelib.domain.refs import Ref, RefType
 from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.pipeline.commands.followers import MAX_SECRETS
 from chalicelib.pipeline.new_builds import Source, accept_build, new_build
@@ -122,7 +123,7 @@ def _new_builds(delivery: str, push: Push, services: list[Service]) -> list[Buil
     if not services:
         return []
     first = next_number("builds", len(services))
-    source = Source(push.branch or "", push.sha, push, delivery)
+    source = Source(Ref(push.branch or "", RefType.BRANCH), push.sha, push, delivery)
     return [
         new_build(service, number, source, service.settings.build, actor=f"github:{push.sender}")
         for number, service in enumerate(services, start=first)
