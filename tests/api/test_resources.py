@@ -108,6 +108,8 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "name": "web",
         "git_url": "https://github.com/Codertocat/Hello-World.git",
         "branch": "main",
+        "paths": [],
+        "tags": [],
         "submodules": False,
         "context_path": ".",
         "dockerfile": "Dockerfile",
