@@ -15,6 +15,7 @@ from tests.faults.rows import rows
 from tests.support.builders import delivery_headers, real_payload
 from tests.support.client import Answer
 from tests.support.embedded import REPOSITORY, Cloud, add_followers, keep_secret, sha
+from tests.support.sdk import Calls
 from tests.support.written import nothing_is_written
 
 PATH = "/v1/webhooks/github"
@@ -201,6 +202,20 @@ def test_an_annotated_tag_builds_and_deploys_the_commit_that_it_names(cloud: Clo
     cloud.finish_rollout()
     assert cloud.build(1)["deployment_id"] == 1
     assert cloud.service()["current_deployment_id"] == 1
+
+
+def test_a_push_of_a_tag_makes_the_calls_of_a_push_to_a_branch(cloud: Cloud, calls: Calls) -> None:
+    cloud.change_service(tags=["v*"])
+    cloud.add_service("other", branch="develop", tags=["v*"])
+    calls.clear()
+    assert len(started(deliver(cloud, annotated()))) == 2
+    assert calls.counted == {
+        "dynamodb.GetItem": 2,
+        "dynamodb.BatchGetItem": 1,
+        "dynamodb.UpdateItem": 1,
+        "dynamodb.TransactWriteItems": 1,
+        "sqs.SendMessageBatch": 1,
+    }
 
 
 def test_a_lightweight_tag_builds_its_commit_once(cloud: Cloud) -> None:
