@@ -10,6 +10,7 @@ from chalicelib.domain.build_failures import Failure
 from chalicelib.domain.images import machine_for
 from chalicelib.domain.line import Place
 from chalicelib.domain.log_text import clean_lines, clean_text
+from chalicelib.domain.refs import RefType
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
 from chalicelib.known_secrets import known_secrets
@@ -76,12 +77,12 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """One commit built into one image, with its own copy of the settings. `error` says why it waits
-    or failed, and `failure` says more about a failed build. `not_deployed` says why its image was
-    not deployed automatically. `machine` is the platform of the build machine; it emulates
-    `emulated_platforms`, which takes longer. `warnings` are problems that did not fail the build.
-    `retry_of` is the first build that it retries, and `superseded_by` the build of the later push.
-    A single queued build has `waiting_for`, and `position` in Slipway's line (1 is the next); in
-    lists both are null.
+    or failed, and `failure` says more about a failed build. If `ref_type` is null, `git_ref` is a
+    branch or, without such a branch, a tag. `not_deployed` says why its image was not deployed
+    automatically. `machine` is the platform of the build machine; it emulates `emulated_platforms`,
+    which takes longer. `warnings` are problems that did not fail the build. `retry_of` is the first
+    build that it retries, and `superseded_by` the build of the later push. A single queued build
+    has `waiting_for`, and `position` in Slipway's line (1 is the next); in lists both are null.
     """
 
     id: int
@@ -96,6 +97,7 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     trigger: str
     requested_by: str
     git_ref: str
+    ref_type: RefType | None
     cancelled_by: str | None
     commit_sha: str | None
     commit_message: str | None

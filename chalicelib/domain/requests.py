@@ -29,6 +29,9 @@ class BuildToStart(Protocol):
     def git_ref(self) -> str: ...
 
     @property
+    def ref_type(self) -> str | None: ...
+
+    @property
     def commit_sha(self) -> str | None: ...
 
     @property
@@ -66,6 +69,7 @@ def start_build_request(build: BuildToStart, *, project: str) -> dict[str, Any]:
         "PROJECT_ID": str(build.project_id),
         "GIT_URL": settings.git_url,
         "GIT_REF": build.git_ref,
+        "REF_TYPE": build.ref_type or "",
         "GIT_SHA": build.commit_sha or "",
         "GIT_CREDENTIAL": build.git_credential or "",
         "SUBMODULES": _flag(settings.submodules),

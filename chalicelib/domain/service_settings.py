@@ -17,6 +17,7 @@ from chalicelib.domain.ecs_target import EcsName, EcsTarget
 from chalicelib.domain.fields import END
 from chalicelib.domain.images import ImageRepository, Platforms
 from chalicelib.domain.paths import ContextPath, RepositoryPath
+from chalicelib.domain.patterns import Paths, Tags
 from chalicelib.domain.refs import Branch
 from chalicelib.domain.repositories import GitUrl, repository_key
 from chalicelib.domain.webhook_secrets import OwnSecretReference
@@ -150,6 +151,8 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
 
     name: ServiceName
     branch: Branch = "main"
+    paths: Paths = ()
+    tags: Tags = ()
     image_repository: ImageRepository
     ecs_cluster: EcsName | None = None
     ecs_service: EcsName | None = None

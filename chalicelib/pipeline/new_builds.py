@@ -7,6 +7,7 @@ from typing import Any
 from chalicelib import clock
 from chalicelib.domain.images import cache_tag, image_tag
 from chalicelib.domain.pushes import Push
+from chalicelib.domain.refs import Ref
 from chalicelib.domain.service_settings import BuildSettings
 from chalicelib.domain.statuses import BuildStatus, job_id
 from chalicelib.errors import Conflict
@@ -29,7 +30,7 @@ class Source:
     That is a push with its delivery, or the build that is `retried`, or else a caller.
     """
 
-    ref: str
+    ref: Ref
     sha: str = ""
     push: Push | None = None
     delivery: str | None = None
@@ -60,10 +61,11 @@ def new_build(
         status=BuildStatus.QUEUED,
         requested_by=actor,
         settings=build_settings,
-        git_ref=source.ref,
+        git_ref=source.ref.name,
+        ref_type=source.ref.type,
         image_repository=service.settings.image_repository,
         image=f"{settings().registry}/{service.settings.image_repository}",
-        image_tag=image_tag(source.ref, source.sha, number),
+        image_tag=image_tag(source.ref.name, source.sha, number),
         log_group=settings().log_group,
         commit_sha=source.sha or None,
         chosen=set(chosen) if chosen else None,
@@ -141,6 +143,7 @@ def accept_build(service: Service, build: Build, *, overruled: bool = False) -> 
             project_id=build.project_id,
             service_id=build.service_id,
             git_ref=build.git_ref,
+            ref_type=build.ref_type,
             commit_sha=build.commit_sha,
             trigger=build.trigger,
             **({"retry_of": build.retry_of} if build.retry_of else {}),

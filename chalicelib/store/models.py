@@ -290,6 +290,8 @@ class Build(Job, discriminator="build"):
 
     settings = SettingsAttribute(BuildSettings)
     git_ref = UnicodeAttribute()
+    # A `RefType`; None if git_ref is a branch or a tag, or the row is older than this attribute.
+    ref_type = UnicodeAttribute(null=True)
     image = UnicodeAttribute()
     log_group = UnicodeAttribute()
     log_path = UnicodeAttribute(null=True)

@@ -111,6 +111,15 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
                 "message": "Say hello",
                 "author": {"name": "Codertocat"},
             },
+            commits=[
+                {
+                    "id": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+                    "added": ["docs/hello.md"],
+                    "removed": [],
+                    "modified": ["src/hello.py"],
+                }
+            ],
         ),
     },
 }
+BODIES = {**BODIES, "test_push": BODIES["receive_github"]}

@@ -97,11 +97,16 @@ BUILD_FIELDS: list[tuple[str, Any, int, str]] = [
             "a.lock",
             "a\0b",
             "@",
-            "`id`",
-            "a;id",
+            "HEAD",
             "a\u202eb",
+            "a\x85b",
+            "refs/pull/1/head",
+            "refs/heads/",
+            f"refs/heads/{'a' * 40}",
+            "63e9150",
             "0" * 40,
             "a" * 201,
+            None,
         )
     ),
     *(
@@ -217,6 +222,23 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
             "999999999999.dkr.ecr.us-east-1.amazonaws.com/myapp",
         )
     ),
+    *(
+        (field, value, 400, f"invalid_{field}")
+        for field in ("paths", "tags")
+        for value in (
+            None,
+            "docs/**",
+            [""],
+            ["/docs"],
+            ["a**"],
+            ["[ab]"],
+            ["a\n"],
+            [5],
+            ["a" * 201],
+            ["a"] * 31,
+        )
+    ),
+    ("tags", ["refs/tags/v1"], 400, "invalid_tags"),
     ("ecs_cluster", "arn:aws:ecs:x", 400, "invalid_ecs_cluster"),
     ("ecs_service", "a\n", 400, "invalid_ecs_service"),
     ("ecs_service", None, 400, "incomplete_ecs_target"),
@@ -429,6 +451,10 @@ DELIVERIES: list[tuple[str, bytes, Headers, int, str, str]] = [
             ("a delivery id that is too long", "d" * 101),
         )
     ),
+]
+
+# Signed deliveries that cannot be read: (case, bytes, headers, status, code, field).
+UNREADABLE: list[tuple[str, bytes, Headers, int, str, str]] = [
     ("a form", b"payload=%7B%7D", {"Content-Type": _FORM}, 415, "unsupported_media_type", ""),
     ("malformed JSON", b"{bad", {}, 400, "invalid_json", ""),
     ("an empty body", b"", {}, 400, "invalid_json", ""),
@@ -455,7 +481,20 @@ IGNORED: list[tuple[str, bytes, Headers, str]] = [
     ("a ping", b'{"zen": "Half measures are as bad"}', {"X-GitHub-Event": "ping"}, "event ping"),
     ("another event", _PUSH, {"X-GitHub-Event": "issues"}, "event issues"),
     ("a deletion", push(deleted=True, after="0" * 40), {}, "branch master was deleted"),
-    ("a tag", push(ref="refs/tags/v1"), {}, "refs/tags/v1 is not a branch"),
+    ("a tag", push(ref="refs/tags/v1"), {}, "no service builds tag v1"),
+    ("a note", push(ref="refs/notes/x"), {}, "refs/notes/x is neither a branch nor a tag"),
+    (
+        "a tag of a tree",
+        push(ref="refs/tags/v1", head_commit=None),
+        {},
+        "tag v1 names no commit",
+    ),
+    (
+        "a message that asks for no build",
+        push(head_commit={"message": "Fix it\n\n[no ci]"}),
+        {},
+        "the head commit's message has [no ci]",
+    ),
     ("another branch", push(ref="refs/heads/other"), {}, "no service follows branch other"),
     (
         "an unknown repository",
@@ -783,6 +822,11 @@ _STATES = [
     _conflict("the current release", _ROLLBACK, "already_running", deployment_id=CURRENT),
 ]
 
+_TESTED = [
+    Refused(case, "POST", f"{_HOOK}/test", status, code, at, raw=raw, headers=headers)
+    for case, raw, headers, status, code, at in UNREADABLE
+]
+
 _DELIVERIES = [
     Refused(
         case,
@@ -807,5 +851,6 @@ REFUSED: list[Refused] = [
         *_QUERIES,
         *_STATES,
         *_DELIVERIES,
+        *_TESTED,
     )
 ]

@@ -107,6 +107,8 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "name": "web",
         "git_url": "https://github.com/Codertocat/Hello-World.git",
         "branch": "main",
+        "paths": [],
+        "tags": [],
         "submodules": False,
         "lfs": False,
         "history": False,
@@ -220,6 +222,31 @@ def test_a_build_has_the_settings_of_its_service(api: Api, service: int) -> None
         QueueUrl=aws_client("sqs").get_queue_url(QueueName="slipway-wakeups")["QueueUrl"]
     )
     assert queue["Messages"][0]["Body"] == '{"v": 1, "reconcile": "build-1"}'
+
+
+@pytest.mark.parametrize(
+    ("sent", "name", "kind", "tag"),
+    [
+        ("refs/tags/v1.0", "v1.0", "tag", "myapp:v1.0-1"),
+        ("refs/heads/63e9150", "63e9150", "branch", "myapp:63e9150-1"),
+        ("fix/#123", "fix/#123", None, "myapp:fix-123-1"),
+        ("feature/\u65e5\u672c", "feature/\u65e5\u672c", None, "myapp:feature-1"),
+        ("it's=(a),b", "it's=(a),b", None, "myapp:it-s-a-b-1"),
+    ],
+)
+def test_a_build_names_any_ref_that_git_allows(
+    api: Api, service: int, sent: str, name: str, kind: str | None, tag: str
+) -> None:
+    assert api.post(f"/v1/cicd/services/{service}/build", {"git_ref": sent}).status == 202
+    build = api.get("/v1/cicd/builds/1").body
+    assert (build["git_ref"], build["ref_type"], build["image_tag"]) == (name, kind, tag)
+
+
+def test_a_null_field_builds_nothing_by_mistake(api: Api, service: int) -> None:
+    for field in ("git_ref", "git_url", "platforms", "build_args"):
+        answer = api.post(f"/v1/cicd/services/{service}/build", {field: None})
+        assert (answer.status, answer.body["field"]) == (400, field)
+    assert api.get("/v1/cicd/jobs").body["items"] == []
 
 
 def test_a_build_request_may_override_the_settings_of_the_service(api: Api, service: int) -> None:

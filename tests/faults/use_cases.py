@@ -15,7 +15,7 @@ from chalicelib.store.tokens import create_token
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
 from tests.faults.rows import builds
-from tests.support.builders import delivery_headers
+from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
 from tests.support.embedded import (
     MINUTE,
@@ -451,6 +451,26 @@ def _ping(cloud: Cloud) -> Answer:
     return cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
 
 
+def _unreadable_delivery(cloud: Cloud) -> Answer | None:
+    """The refusal, 400, is the end of this use case; only a 5xx is repeated."""
+    body = json.dumps({**push_payload(), "ref": "master"}).encode()
+    headers = delivery_headers(body, delivery="the-same-delivery")
+    answer = cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
+    return None if answer.status == 400 else answer
+
+
+def _test_of_a_push(cloud: Cloud) -> Answer:
+    return cloud.api.post("/v1/webhooks/github/test", push_payload())
+
+
+def _push_of_a_tag(cloud: Cloud) -> Answer:
+    return cloud.push(sha(1), ref="refs/tags/v1", delivery="the-tag")
+
+
+def tags_are_built(cloud: Cloud) -> None:
+    cloud.change_service(tags=["v*"])
+
+
 def _deploy_by_tag(cloud: Cloud) -> Answer:
     tag = builds()[1]["image_tag"]
     return post(cloud, "deploy", {"image_tag": f"hello:{tag}"}, key="k")
@@ -622,6 +642,9 @@ USE_CASES = (
     ),
     UseCase("a dead letter is found", dead_letter, _tick),
     UseCase("a ping arrives", new_service, _ping),
+    UseCase("an unreadable delivery arrives", second_service, _unreadable_delivery),
+    UseCase("a push is tested", second_service, _test_of_a_push),
+    UseCase("a tag is pushed", tags_are_built, _push_of_a_tag),
     UseCase("the image of a build is deployed by its tag", two_releases, _deploy_by_tag),
     UseCase("a deployment is requested again", image_deployed, lambda c: deploy_image(c, "c")),
     UseCase(

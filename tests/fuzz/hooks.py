@@ -14,6 +14,7 @@ from chalicelib.api.http import cursors
 from chalicelib.domain.credentials import GitCredential
 from chalicelib.domain.images import Image
 from chalicelib.domain.paths import RepositoryPath
+from chalicelib.domain.patterns import PathPattern, TagPattern
 from chalicelib.domain.refs import Branch, GitRef
 from chalicelib.domain.repositories import GitUrl
 from chalicelib.domain.webhook_secrets import OwnSecretReference
@@ -45,7 +46,16 @@ _format(
     r"arn:aws:secretsmanager:eu-west-1:[0-9]{12}:secret:slipway/git/1/[a-z0-9/-]{1,20}-[A-Za-z0-9]{6}",
     GitCredential,
 )
-_format("git-ref", r"[A-Za-z0-9][A-Za-z0-9._/+@-]{0,40}|[0-9a-f]{40}", GitRef)
+_format(
+    "git-ref",
+    r"(refs/(heads|tags)/)?[A-Za-z0-9_#\u65e5][A-Za-z0-9._/+@#='(),\u65e5-]{0,40}|[0-9a-f]{40}",
+    GitRef,
+)
+schemathesis.openapi.format(
+    "git-full-ref", st.from_regex(r"refs/(heads|tags|notes)/[a-z0-9#=]{1,20}", fullmatch=True)
+)
+_format("path-pattern", r"!?(\*\*/)?[a-z*\u65e5]{1,9}(/[a-z*]{1,9})?", PathPattern)
+_format("tag-pattern", r"!?[a-z0-9.*]{1,9}(/[a-z*]{1,9})?", TagPattern)
 _format("git-branch", r"[^\x00-\x20~^:?*\[\\\x7f]{1,40}", Branch)
 _format("repository-path", r"[A-Za-z0-9._][A-Za-z0-9._/-]{0,40}", RepositoryPath)
 _format(

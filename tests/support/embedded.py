@@ -115,9 +115,13 @@ class Cloud:
         pushed_at: int | None = None,
         delivery: str | None = None,
         secret: str = WEBHOOK_SECRET,
+        **changes: Any,
     ) -> Answer:
-        """GitHub delivers a push. A known `delivery` is sent again with its first body."""
-        payload = push_payload(after=commit, ref=f"refs/heads/{branch}")
+        """GitHub delivers a push. A known `delivery` is sent again with its first body.
+
+        `changes` are further fields of the payload.
+        """
+        payload = push_payload(**{"after": commit, "ref": f"refs/heads/{branch}", **changes})
         at = int(self._now) if pushed_at is None else pushed_at
         payload["repository"] = payload["repository"] | {"pushed_at": at}
         delivery_id = delivery or f"delivery-{len(self._deliveries)}"
@@ -387,11 +391,13 @@ def keep_secret(text: str, name: str = "slipway/hook") -> str:
     return f"secretsmanager:{name}"
 
 
-def add_followers(numbers: Iterable[int], branch: str, secret: str | None = None) -> None:
+def add_followers(
+    numbers: Iterable[int], branch: str, secret: str | None = None, *, tags: bool = False
+) -> None:
     """Add followers of a branch, each in its own project, without creating their services."""
     repository = f"github.com/{REPOSITORY.lower()}"
     claim, known = followers(repository)
-    others = {number: Follower(number, branch, secret) for number in numbers}
+    others = {number: Follower(number, branch, secret, tags) for number in numbers}
     commit(set_followers(claim, repository, {**known, **others}))
 
 
