@@ -24,6 +24,7 @@ class ExampleBuild:
     project_id: int = 7
     attempt: int = 1
     git_ref: str = "main"
+    ref_type: str | None = "branch"
     commit_sha: str | None = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
     git_credential: str | None = None
     cache_from: str | None = "buildcache-3-main-e3b0c442"
@@ -105,6 +106,7 @@ def test_a_build_gets_all_its_settings_as_variables() -> None:
         "PROJECT_ID": "7",
         "GIT_URL": "https://github.com/acme/app.git",
         "GIT_REF": "main",
+        "REF_TYPE": "branch",
         "GIT_SHA": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
         "GIT_CREDENTIAL": "",
         "SUBMODULES": "false",

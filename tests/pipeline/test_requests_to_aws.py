@@ -31,6 +31,7 @@ def test_start_build_carries_every_setting_of_the_service(cloud: Cloud, calls: C
         "PROJECT_ID": "1",
         "GIT_URL": "https://github.com/Codertocat/Hello-World.git",
         "GIT_REF": "master",
+        "REF_TYPE": "branch",
         "GIT_SHA": sha(0xABC),
         "GIT_CREDENTIAL": "",
         "SUBMODULES": "true",

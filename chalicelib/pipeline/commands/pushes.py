@@ -199,7 +199,7 @@ def _judge(
     signers: Signers,
     visible: Mapping[int, Follower],
     *,
-    make_room: Callable[[Service], object] = lambda service: None,
+    make_room: Callable[[Service], object] | None = None,
 ) -> Judgement:
     """Decide about each visible follower of the repository.
 
@@ -238,12 +238,14 @@ def _judge(
     )
 
 
-def _with_room(choice: Choice, service: Service, make_room: Callable[[Service], object]) -> Choice:
-    if choice.builds and not has_room(service):
+def _with_room(
+    choice: Choice, service: Service, make_room: Callable[[Service], object] | None
+) -> Choice:
+    if make_room and choice.builds and not has_room(service):
         make_room(service)  # a later push may have replaced some, and no step ended them
-        if not has_room(service):
-            return Choice(builds=False, reason=f"{why_no_room(service)}, then redeliver")
-    return choice
+    if not choice.builds or has_room(service):
+        return choice
+    return Choice(builds=False, reason=f"{why_no_room(service)}, then redeliver")
 
 
 def _may_build(follower: Follower | ServiceSettings, push: Push) -> bool:
