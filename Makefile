@@ -1,7 +1,7 @@
-# Every target except help and clean first creates .venv, and recreates it when the requirements
-# change. SIMULATE=1 makes run and demo work without Docker. STAGE=prod selects production.
-# ARGS="…" is passed to the target's command: make test ARGS="-k rollback". With a test file in
-# ARGS the tests run in one process, which starts faster.
+# Every target except help, lock and clean first creates .venv, and recreates it when
+# constraints.txt changes. SIMULATE=1 makes run and demo work without Docker. STAGE=prod selects
+# production. ARGS="…" is passed to the target's command: make test ARGS="-k rollback". With a test
+# file in ARGS the tests run in one process, which starts faster.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test sweep soak fuzz check openapi package deploy token redrive lock clean broken
@@ -23,7 +23,7 @@ help: ## list the targets
 
 setup: $(READY) ## create .venv with all requirements
 
-$(READY): requirements.txt requirements-dev.txt constraints.txt infra/setup.sh $(BROKEN)
+$(READY): constraints.txt infra/setup.sh $(BROKEN)
 	infra/setup.sh
 
 run: $(READY) ## start Slipway and its embedded cloud on this machine
@@ -67,10 +67,10 @@ token: $(READY) ## create an admin token of a deployed stage and print it once
 redrive: $(READY) ## move a deployed stage's dead letters back to its queue
 	$(PYTHON) -m infra.redrive $(STAGE) $(ARGS)
 
-lock: $(READY) ## pin all packages again in constraints.txt (needs uv)
-	: > constraints.txt
-	uv pip compile --quiet --universal --python-version 3.11 --no-annotate \
-	    --custom-compile-command "make lock" --output-file constraints.txt requirements-dev.txt
+lock: ## pin all packages again, with hashes, in constraints.txt (needs uv)
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-annotate --custom-compile-command "make lock" --output-file constraints.txt \
+	    requirements-dev.txt
 
 clean: ## remove .venv, build and caches
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .chalice/deployments

@@ -57,7 +57,11 @@ class Principal:
     def sees(self, row: Service | Job | History) -> bool:
         """Whether the caller may see a service, or a job or audit entry."""
         number = row.id if isinstance(row, Service) else row.service_id
-        return self.sees_project(row.project_id) and self.service_id in {None, number}
+        return self.sees_service(row.project_id, number)
+
+    def sees_service(self, project_id: int | None, number: int | None) -> bool:
+        """Whether the caller may see the service with this number, of this project."""
+        return self.sees_project(project_id) and self.service_id in {None, number}
 
     @property
     def is_restricted(self) -> bool:

@@ -18,7 +18,8 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from infra.package import ROOT, Installation, PackagingFailed, stack_template, write_package
-from infra.stacks import Refused, apply_stack, find_stack, open_session
+from infra.parameters import what_is_missing, what_is_wide
+from infra.stacks import Refused, apply_stack, find_defaults, find_stack, open_session
 
 _NO_VARIABLES = frozenset({"Packages", "TaskRoles"})
 
@@ -63,6 +64,12 @@ def deploy(stage: str, given: Mapping[str, str]) -> None:
     cloudformation = session.client("cloudformation")
     stack = find_stack(cloudformation, prefix)
     before = stack.parameters if stack else None
+    if missing := what_is_missing(stage, given, before):
+        raise Refused(missing)
+    if before is not None:
+        defaults = find_defaults(cloudformation, prefix)
+        if wide := what_is_wide(stage, given, before, defaults):
+            print(wide)
     parameters = parameters_for(prefix, given, before)
     to = _installation(session, prefix, {**(before or {}), **parameters})
     print(f"account {to.account}, {to.region}: packaging")
@@ -81,14 +88,13 @@ def _installation(
     session: boto3.Session, prefix: str, parameters: Mapping[str, str]
 ) -> Installation:
     identity = session.client("sts").get_caller_identity()
-    standard = Installation()
     return Installation(
         account=identity["Account"],
         region=session.region_name,
         partition=identity["Arn"].split(":")[1],
         prefix=prefix,
         build_log_dir=parameters["BuildLogDir"],
-        task_roles=parameters.get("TaskRoles", standard.task_roles),
+        task_roles=parameters["TaskRoles"],
     )
 
 

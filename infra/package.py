@@ -19,11 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from infra.gateway_responses import gateway_responses
+from infra.parameters import EXAMPLES
 
 ROOT = Path(__file__).parent.parent
 BUILDSPEC_LINE = re.compile(r"^( *)BuildSpec: infra/buildspec\.yml$", re.MULTILINE)
-# Chalice takes the Lambda runtime and the built libraries from the Python that runs it.
+COMMENT_LINE = re.compile(r"^ *#(?!!).*\n", re.MULTILINE)
+# Chalice takes the Lambda runtime from the Python that runs it.
 LAMBDA_PYTHON = (3, 11)
+# Wheels for Lambda's arm64. AWS: "Working with .zip file archives for Python Lambda functions".
+LAMBDA_PLATFORM = "manylinux2014_aarch64"
 
 
 class PackagingFailed(Exception):
@@ -32,23 +36,31 @@ class PackagingFailed(Exception):
 
 @dataclass(frozen=True)
 class Installation:
-    """An installation: its account and region, its name prefix, and names in its policies."""
+    """An installation: its account and region, its name prefix, and names in its policies.
+
+    The defaults are the names that `.chalice/` has.
+    """
 
     account: str = "123456789012"
     region: str = "eu-west-1"
     partition: str = "aws"
     prefix: str = "slipway"
     build_log_dir: str = "/slipway"
-    task_roles: str = "*"
+    task_roles: str = EXAMPLES["TaskRoles"]
 
 
 EXAMPLE = Installation()
 
 
 def stack_template() -> str:
-    """`stack.yaml` with the buildspec embedded: without a source CodeBuild takes no file name."""
-    stack = (ROOT / "infra/stack.yaml").read_text()
-    buildspec = (ROOT / "infra/buildspec.yml").read_text()
+    """`stack.yaml` with the buildspec embedded: without a source CodeBuild takes no file name.
+
+    Comments are left out, because CloudFormation takes at most 51,200 bytes.
+    """
+    stack, buildspec = (
+        COMMENT_LINE.sub("", (ROOT / "infra" / name).read_text())
+        for name in ("stack.yaml", "buildspec.yml")
+    )
 
     def embed(line: re.Match[str]) -> str:
         indent = line[1]
@@ -80,14 +92,37 @@ def write_application(directory: Path, to: Installation) -> None:
         directory / "chalicelib",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    # Ship the library versions that the tests use.
-    requirements = (ROOT / "requirements.txt").read_text()
-    (directory / "requirements.txt").write_text(f"-c constraints.txt\n{requirements}")
-    shutil.copy(ROOT / "constraints.txt", directory)
     settings = directory / ".chalice"
     settings.mkdir()
     for path in (ROOT / ".chalice").glob("*.json"):
         (settings / path.name).write_text(move(path.read_text(), to))
+
+
+def install_libraries(application: Path, requirements: Path = ROOT) -> None:
+    """Add the libraries of requirements.txt to the application, in the files of constraints.txt.
+
+    `requirements` is the directory of these two. The libraries go to `vendor`, which Chalice ships
+    as it is. Chalice's own download fetches wheels for another processor without their hashes, and
+    only warns if one is missing (1.34). Raises PackagingFailed. pip has then printed the cause on
+    stderr.
+    """
+    vendor = application / "vendor"
+    pip = [sys.executable, "-m", "pip", "install", "-qq", "--no-compile"]
+    python = ".".join(map(str, LAMBDA_PYTHON))
+    target = ["--platform", LAMBDA_PLATFORM, "--python-version", python, "--implementation", "cp"]
+    verified = ["--require-hashes", "--only-binary", ":all:"]
+    wanted, locked = requirements / "requirements.txt", requirements / "constraints.txt"
+    done = subprocess.run(
+        [*pip, *target, "--target", vendor, *verified, "-r", wanted, "-c", locked], check=False
+    )
+    if done.returncode:
+        raise PackagingFailed(
+            f"pip could not install the libraries ({done.returncode}): its message is above.\n"
+            "Check the network or PIP_INDEX_URL. A wrong hash means that the index holds another "
+            "file than constraints.txt lists."
+        )
+    # Commands of libraries: Lambda runs none, and they contain this machine's paths.
+    shutil.rmtree(vendor / "bin", ignore_errors=True)
 
 
 def package_application(application: Path, output: Path, *, stage: str, region: str) -> None:
@@ -110,7 +145,7 @@ def package_application(application: Path, output: Path, *, stage: str, region: 
     if done.returncode:
         raise PackagingFailed(
             f"chalice package failed ({done.returncode}): its message is above.\n"
-            "If it could not fetch a library, check the network or PIP_INDEX_URL."
+            "Fix the cause and run this again."
         )
 
 
@@ -147,6 +182,7 @@ def write_package(output: Path, *, stage: str, to: Installation) -> None:
     require_lambda_python(sys.version_info[:2])
     shutil.rmtree(output, ignore_errors=True)
     write_application(output / "application", to)
+    install_libraries(output / "application")
     package_application(output / "application", output, stage=stage, region=to.region)
     shutil.rmtree(output / "application")
 
@@ -165,6 +201,10 @@ def main() -> None:
     (output / "stack.yaml").write_text(stack_template())
     for path in sorted(output.iterdir()):
         print(f"{path.stat().st_size / 1_000_000:8.2f} MB  {path}")
+    print(
+        f"Made for the example account {EXAMPLE.account} with TaskRoles={EXAMPLE.task_roles}. "
+        "make deploy makes it for your account and your parameters."
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Creates .venv with all requirements. `make` runs this when the requirements change.
+# Creates .venv with the files that constraints.txt lists by their hashes. `make` runs this when
+# that list changes.
 # Uses uv if it is installed (seconds), else python3's venv and pip (under a minute).
 set -eu
 cd "$(dirname "$0")/.."
@@ -25,14 +26,17 @@ python=$(find_python) || fail \
     "Slipway needs Python 3.11 or newer; found: $(python3 --version 2>/dev/null || echo none)." \
     "Install one (Debian 12: apt-get install python3 python3-venv) and run this again."
 
+# Only wheels: a source distribution fetches its build tools without hashes.
+set -- --require-hashes --only-binary :all: -r constraints.txt
+wrong_hash="A wrong hash means that the index holds another file than constraints.txt lists."
 started=$(date +%s)
 rm -rf .venv
 if command -v uv >/dev/null 2>&1; then
     with=uv
     { uv venv --quiet --python "$python" .venv &&
-        uv pip install --quiet --python .venv/bin/python -r requirements-dev.txt; } ||
+        uv pip install --quiet --python .venv/bin/python "$@"; } ||
         fail "uv could not install the requirements: its message is above." \
-            "Check the network or the package index (UV_INDEX_URL) and run this again."
+            "Check the network or the package index (UV_INDEX_URL) and run this again. $wrong_hash"
 else
     with=pip
     "$python" -c 'import ensurepip, venv' 2>/dev/null || fail \
@@ -41,9 +45,9 @@ else
     "$python" -m venv .venv
     # --no-compile: compiling takes as long as the rest, and Python compiles on first import.
     PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
-        .venv/bin/pip install -qq --no-compile -r requirements-dev.txt ||
+        .venv/bin/pip install -qq --no-compile "$@" ||
         fail "pip could not install the requirements: its message is above." \
-            "Check the network or the package index (PIP_INDEX_URL) and run this again."
+            "Check the network or the package index (PIP_INDEX_URL) and run this again. $wrong_hash"
 fi
 touch .venv/ready
 echo ".venv is ready: $("$python" --version), installed by $with in $(($(date +%s) - started)) s." >&2

@@ -17,7 +17,7 @@ _FAILED = frozenset({"CREATE_FAILED", "UPDATE_FAILED"})
 
 
 class Refused(Exception):
-    """A command cannot run. The message has two lines: the cause and the fix."""
+    """A command cannot run. The last line of the message is the fix, the lines before the cause."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,16 @@ def _parameters_of(
 ) -> frozenset[str]:
     summary = cloudformation.get_template_summary(**template)  # type: ignore[arg-type]
     return frozenset(parameter["ParameterKey"] for parameter in summary.get("Parameters", []))
+
+
+def find_defaults(cloudformation: "CloudFormationClient", name: str) -> Mapping[str, str]:
+    """The defaults of the parameters in the template that the existing stack `name` has now."""
+    summary = cloudformation.get_template_summary(StackName=name)
+    return {
+        parameter["ParameterKey"]: parameter["DefaultValue"]
+        for parameter in summary.get("Parameters", [])
+        if "DefaultValue" in parameter
+    }
 
 
 def _update(cloudformation: "CloudFormationClient", request: Mapping[str, object]) -> bool:

@@ -3,12 +3,14 @@
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from cfnlint.decode import decode
 
 from chalicelib.settings import VARIABLES
 from infra.gateway_responses import STATUSES
+from infra.parameters import EXAMPLES
 from tests.support.serving import serving
 
 ROOT = Path(__file__).parents[1]
@@ -35,10 +37,15 @@ def test_the_parameter_table_lists_every_parameter_with_its_default_and_meaning(
     template, _ = decode(str(ROOT / "infra/stack.yaml"))
     rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", _after("parameters"), re.M)
     assert [tuple(map(str.strip, row)) for row in rows] == [
-        (name, _shown(str(parameter["Default"])), parameter["Description"])
+        (name, _shown(_default_of(parameter)), parameter["Description"])
         for name, parameter in template["Parameters"].items()
         if name != "ResourcePrefix"  # the stage sets it
     ]
+
+
+def test_the_first_deploy_in_the_readme_gives_every_required_parameter() -> None:
+    values = " ".join(f"{name}={example}" for name, example in EXAMPLES.items())
+    assert f'make deploy STAGE=dev ARGS="{values}"' in README.partition("## Deploy")[2]
 
 
 def test_the_api_page_lists_the_responses_of_api_gateway_itself() -> None:
@@ -88,6 +95,10 @@ def _after(mark: str) -> str:
     part = README.partition(f"<!-- {mark} -->\n")[2]
     assert part, f"the README has no mark {mark}"
     return part.partition("\n## ")[0]
+
+
+def _default_of(parameter: Mapping[str, object]) -> str | None:
+    return str(parameter["Default"]) if "Default" in parameter else None
 
 
 def _shown(default: str | None) -> str:

@@ -54,12 +54,12 @@ def list_audit_trail(
 def _shown(row: History) -> Entry:
     return Entry(
         at=rfc3339(row.at),
-        actor=row.actor,
+        actor=views.text(row.actor),
         token_id=row.token_id,
         address=row.address,
         action=row.action,
         subject=row.subject,
         project_id=row.project_id,
         service_id=row.service_id,
-        details=row.details,
+        details=views.texts(row.details),
     )

@@ -9,8 +9,8 @@ from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Routes
 from chalicelib.api.http.parameters import BUILD_STATUS, CURSOR, LIMIT
-from chalicelib.domain.fields import partial
-from chalicelib.domain.refs import GitRef
+from chalicelib.domain.fields import given, partial
+from chalicelib.domain.refs import GitRef, Ref, RefType, read_ref
 from chalicelib.domain.repositories import GitUrl, repository_key
 from chalicelib.domain.service_settings import BuildOptions
 from chalicelib.domain.tokens import Role
@@ -32,8 +32,7 @@ class _BuildChoices(BuildOptions, frozen=True, kw_only=True, forbid_unknown_fiel
 NewBuild = partial(
     "NewBuild",
     _BuildChoices,
-    "A build to start. Omitted or null fields take the service's settings.",
-    absent=None,
+    "A build to start. Omitted fields take the service's settings.",
 )
 
 
@@ -58,12 +57,13 @@ def start_build(
 ) -> Reply:
     """Start a build of a branch, a tag or a commit. By default the service's branch is built."""
     service = load_service(caller, service_id)
-    sent = {name: each for name, each in msgspec.structs.asdict(body).items() if each is not None}
+    sent = given(body)
     _require_own_repository(service, sent.pop("git_url", service.settings.git_url))
+    named = sent.pop("git_ref", None)
     build = request_build(
         service,
         actor=caller.actor,
-        git_ref=sent.pop("git_ref", service.settings.branch),
+        ref=read_ref(named) if named else Ref(service.settings.branch, RefType.BRANCH),
         options=sent,
         idempotency_key=idempotency_key,
     )

@@ -7,7 +7,7 @@ from chalicelib.api import views
 from chalicelib.api.http.endpoints import Routes
 from chalicelib.api.http.parameters import CURSOR, LIMIT
 from chalicelib.clock import rfc3339
-from chalicelib.domain.deliveries import Outcome, outcome_of
+from chalicelib.domain.deliveries import Outcome, Verdict, outcome_of
 from chalicelib.domain.tokens import Role
 from chalicelib.store.models import Receipt
 from chalicelib.store.receipts import verdicts_of
@@ -72,14 +72,23 @@ def _shown(row: Receipt) -> Delivery:
         id=facts["delivery"],
         event=facts["event"],
         outcome=outcome,
-        reason=facts["reason"] or None if outcome == Outcome.IGNORED else None,
+        reason=views.text(facts["reason"]) or None if outcome == Outcome.IGNORED else None,
         repository=facts.get("repository"),
-        ref=facts.get("ref"),
+        ref=views.text(facts.get("ref")),
         sha=facts.get("sha"),
-        sender=facts.get("sender"),
-        services=msgspec.convert(verdicts, list[ServiceVerdict], from_attributes=True),
+        sender=views.text(facts.get("sender")),
+        services=[_service(verdict) for verdict in verdicts],
         times_received=row.times or 0,
         pushed_at=rfc3339(facts.get("pushed_at")),
         first_received_at=rfc3339(row.created_at),
         last_received_at=rfc3339((row.received or 0) // 1_000_000),
+    )
+
+
+def _service(verdict: Verdict) -> ServiceVerdict:
+    return ServiceVerdict(
+        service_id=verdict.service_id,
+        outcome=verdict.outcome,
+        build_id=verdict.build_id,
+        reason=views.text(verdict.reason),
     )

@@ -4,12 +4,14 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from chalicelib import clock
 from chalicelib.access import Principal, load_build
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.api.http.parameters import LOG_CURSOR, LOG_FORMAT, LOG_LIMIT
 from chalicelib.aws import logs
 from chalicelib.domain.log_text import clean_lines
+from chalicelib.domain.progress import has_run_commands
 from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.tokens import Role
 from chalicelib.known_secrets import known_secrets
@@ -18,6 +20,9 @@ from chalicelib.store import models
 routes = Routes(__name__)
 
 POLL_SECONDS = "2"
+# Seconds after a build's end in which CloudWatch may still receive lines of its log.
+SETTLED = 15
+EXPIRED = "[this log has expired: CloudWatch has deleted its lines]\n"
 
 
 class LogLine(msgspec.Struct, kw_only=True):
@@ -28,11 +33,14 @@ class LogLine(msgspec.Struct, kw_only=True):
 
 
 class Log(msgspec.Struct, kw_only=True):
-    """A page of a build's output. `complete`: the build has ended and has no further lines."""
+    """A page of a build's output. `complete`: the build has ended and has no further lines.
+    `expired`: the build had output, but CloudWatch has deleted it.
+    """
 
     lines: list[LogLine]
     next_cursor: str | None
     complete: bool
+    expired: bool
 
 
 @routes.endpoint(
@@ -55,18 +63,26 @@ def get_build_logs(
     """Read a build's output, oldest line first. Repeat with `next_cursor` until `complete`."""
     build = load_build(caller, build_id)
     log = _read(build, limit=limit, cursor=cursor)
-    headers = () if has_ended(build.status) else (("Retry-After", POLL_SECONDS),)
+    now_or_later = log.complete or (has_ended(build.status) and bool(log.lines))
+    headers = () if now_or_later else (("Retry-After", POLL_SECONDS),)
     if format == "json":
         return Reply(log, headers=headers)
     text = "".join(f"{line.message}\n" for line in log.lines)
-    return Reply(text, headers=headers, next_position=log.next_cursor)
+    return Reply(
+        EXPIRED if log.expired else text,
+        headers=headers,
+        next_position=log.next_cursor,
+        says_more=not log.complete,
+    )
 
 
 def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:
     """A page of the log. CloudWatch returns the same cursor when there are no new lines."""
+    settled = has_ended(build.status) and clock.now() - (build.finished_at or 0) >= SETTLED
     if build.log_path is None:
-        return Log(lines=[], next_cursor=None, complete=has_ended(build.status))
+        return Log(lines=[], next_cursor=None, complete=settled, expired=False)
     page = logs.read(build.log_path, cursor=cursor, limit=limit)
+    complete = settled and (page.missing or _is_last(build.log_path, page, limit))
     messages = clean_lines((line.message for line in page.lines), known_secrets())
     return Log(
         lines=[
@@ -74,8 +90,34 @@ def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:
             for line, message in zip(page.lines, messages, strict=True)
         ],
         next_cursor=page.cursor,
-        complete=has_ended(build.status) and page.cursor == cursor,
+        complete=complete,
+        expired=complete and _is_expired(build, page, cursor),
     )
+
+
+def _is_last(log_path: str, page: logs.LogPage, limit: int) -> bool:
+    """Whether the log has no lines after this page: CloudWatch answers twice in a row without any.
+
+    At the end it returns the same cursor again. A single empty answer does not show the end.
+    """
+    if len(page.lines) == limit:
+        return False
+    following = (
+        logs.read(log_path, cursor=page.cursor, limit=1) for _ in range(2 if page.lines else 1)
+    )
+    return all(not each.lines and each.cursor == page.cursor for each in following)
+
+
+def _is_expired(build: models.Build, page: logs.LogPage, cursor: str | None) -> bool:
+    """Whether the lines of a log that has no further ones are gone.
+
+    CloudWatch deletes lines after the log group's retention time, and keeps the empty stream. A
+    stream can also be deleted. Every build that reached its commands has written lines.
+    """
+    if page.missing and cursor is not None:
+        return True
+    empty = cursor is None and not page.lines
+    return empty and has_run_commands(build.progress)
 
 
 def _time(line: logs.LogLine) -> str:

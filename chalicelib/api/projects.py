@@ -20,15 +20,19 @@ routes = Routes(__name__)
 
 
 class NewProject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A project to create. Its builds fetch with the secret that `git_credential` names."""
+    """A project to create."""
 
     name: DisplayName
+
+
+class _ProjectSettings(NewProject, kw_only=True, forbid_unknown_fields=True):
+    # Not part of a new project: the secret's name contains the project's id.
     git_credential: GitCredential | None = None
 
 
 ProjectChanges = partial(
     "ProjectChanges",
-    NewProject,
+    _ProjectSettings,
     "Fields to change. Omitted fields keep their values. Null removes `git_credential`.",
 )
 

@@ -28,10 +28,20 @@ ServiceChanges = partial(
     "ServiceChanges", ServiceSettings, "Settings to change. Omitted settings keep their values."
 )
 
-# Settings that name something outside the project. With them a restricted token could point the
-# service to another project's repository, image, secret or ECS service.
+# Settings that reach outside the project. With them a restricted token could point the service to
+# another project's repository, image, secret or ECS service, or read more repositories with the
+# project's git credential.
 _BINDINGS = frozenset(
-    {"git_url", "image_repository", "ecs_cluster", "ecs_service", "container", "webhook_secret"}
+    {
+        "git_url",
+        "submodules",
+        "image_repository",
+        "also_push_to",
+        "ecs_cluster",
+        "ecs_service",
+        "container",
+        "webhook_secret",
+    }
 )
 
 

@@ -1,26 +1,44 @@
 """Rows as the API shows them. The classes are response bodies and their OpenAPI schemas."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from chalicelib.clock import rfc3339
+from chalicelib.domain.build_failures import Failure
+from chalicelib.domain.images import machine_for
 from chalicelib.domain.line import Place
-from chalicelib.domain.log_text import clean_text
+from chalicelib.domain.log_text import clean_lines, clean_text
+from chalicelib.domain.refs import RefType
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
 from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
 from chalicelib.store import models
 
-# Texts from commits, builds and AWS are cleaned like a build's output.
-_FROM_OUTSIDE = frozenset({"error", "drift", "commit_message", "author", "waiting_for"})
+# Texts of people, commits, builds and AWS, or with a part of one. They are shown cleaned.
+_FROM_OUTSIDE = frozenset(
+    {
+        "error",
+        "drift",
+        "attention",
+        "commit_message",
+        "author",
+        "reason",
+        "not_deployed",
+        "auto_deploy_paused",
+        "requested_by",
+        "cancelled_by",
+        "waiting_for",
+    }
+)
 
 _NO_PLACE = Place()
 
 _T = TypeVar("_T")
 Row = TypeVar("Row")
+_Text = TypeVar("_Text", str, None, str | None)
 
 
 class Page(msgspec.Struct, Generic[_T]):
@@ -59,10 +77,12 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """One commit built into one image, with its own copy of the settings. `error` says why it waits
-    or failed. `not_deployed` says why its image was not deployed automatically. `retry_of` is the
-    first build that it retries, and `superseded_by` the build of the later push. A single queued
-    build has `waiting_for`, and `position` in Slipway's line (1 is the next); in lists both are
-    null.
+    or failed, and `failure` says more about a failed build. If `ref_type` is null, `git_ref` is a
+    branch or, without such a branch, a tag. `not_deployed` says why its image was not deployed
+    automatically. `machine` is the platform of the build machine; it emulates `emulated_platforms`,
+    which takes longer. `warnings` are problems that did not fail the build. `retry_of` is the first
+    build that it retries, and `superseded_by` the build of the later push. A single queued build
+    has `waiting_for`, and `position` in Slipway's line (1 is the next); in lists both are null.
     """
 
     id: int
@@ -72,10 +92,12 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     status: BuildStatus
     progress: int
     error: str | None
+    failure: Failure | None
     attention: str | None
     trigger: str
     requested_by: str
     git_ref: str
+    ref_type: RefType | None
     cancelled_by: str | None
     commit_sha: str | None
     commit_message: str | None
@@ -84,6 +106,9 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     image_digest: str | None
     codebuild_id: str | None
     log_path: str | None
+    machine: str
+    emulated_platforms: list[str]
+    warnings: list[str]
     deployment_id: int | None
     not_deployed: str | None
     retry_of: int | None
@@ -174,7 +199,7 @@ def service(row: models.Service) -> Service:
     return _shown(
         Service,
         row,
-        **msgspec.structs.asdict(row.settings),
+        **_settings(row.settings),
         current_deployment_id=row.current,
         active_deployment_id=row.active,
         waiting_deployment_id=row.waiting,
@@ -183,15 +208,25 @@ def service(row: models.Service) -> Service:
 
 def build(row: models.Build, place: Place = _NO_PLACE) -> Build:
     """A build as the API shows it, with its place in the line if it is known."""
+    machine = machine_for(row.settings.platforms)
     return _shown(
         Build,
         row,
-        **msgspec.structs.asdict(row.settings),
+        **_settings(row.settings),
         id=row.number,
         image_tag=_image(row),
+        machine=machine,
+        emulated_platforms=[each for each in row.settings.platforms if each != machine],
+        warnings=clean_lines((row.warnings or "").splitlines(), known_secrets()),
         position=place.position,
         waiting_for=_formatted("waiting_for", place.waiting_for),
+        failure=row.failure and _cleaned(row.failure),
     )
+
+
+def _settings(settings: BuildSettings) -> dict[str, Any]:
+    """The settings by name, with the path of the Dockerfile that is used."""
+    return {**msgspec.structs.asdict(settings), "dockerfile": settings.dockerfile_path}
 
 
 def deployment(row: models.Deployment) -> Deployment:
@@ -239,9 +274,28 @@ def _shown(shape: type[_T], row: models.Project | models.Service | models.Job, *
 
 
 def _formatted(name: str, value: Any) -> Any:
-    if name in _FROM_OUTSIDE and value is not None:
-        return clean_text(value, known_secrets())
+    if name in _FROM_OUTSIDE:
+        return text(value)
     return rfc3339(value) if name.endswith("_at") else value
+
+
+def text(value: _Text) -> _Text:
+    """A text from outside Slipway as one line, without control characters and secrets."""
+    return value if value is None else clean_text(value, known_secrets())
+
+
+def texts(value: Any) -> Any:
+    """A JSON value with all its strings cleaned by `text`, and its keys as they are."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, Mapping):
+        return {name: texts(each) for name, each in value.items()}
+    return [texts(each) for each in value] if isinstance(value, list) else value
+
+
+def _cleaned(failure: Failure) -> Failure:
+    tail = clean_lines(failure.log_tail, known_secrets())
+    return msgspec.structs.replace(failure, summary=text(failure.summary), log_tail=tuple(tail))
 
 
 def _image(row: models.Build | models.Deployment) -> str:

@@ -11,19 +11,30 @@ from typing import Any
 import msgspec
 from chalice.app import Request
 
+from chalicelib.access import Principal
+from chalicelib.api.deliveries import ServiceVerdict
 from chalicelib.api.http.answers import Reply
-from chalicelib.api.http.bodies import check_media_type, decode_json, raw_body
+from chalicelib.api.http.bodies import check_media_type, check_size, decode_json, raw_body
 from chalicelib.api.http.endpoints import Documented, Routes
+from chalicelib.domain.deliveries import Outcome, outcome_of
+from chalicelib.domain.fields import END
 from chalicelib.domain.pushes import claimed_repository, parse_push
+from chalicelib.domain.refs import PUSHED_REF
 from chalicelib.domain.statuses import job_id
-from chalicelib.domain.webhook_secrets import is_signature
+from chalicelib.domain.tokens import Role
 from chalicelib.errors import InvalidInput
-from chalicelib.pipeline.commands.pushes import Decision, receive_other, receive_push
+from chalicelib.pipeline.commands.pushes import (
+    Decision,
+    preview_push,
+    receive_other,
+    receive_push,
+    receive_refused,
+)
 from chalicelib.pipeline.signatures import verify
 
 routes = Routes(__name__)
 
-# API Gateway accepts 10 MB and Lambda 6 MB. A push of thousands of commits is smaller than this.
+# GitHub sends up to 25 MB. API Gateway accepts 10 MB, and Lambda 6 MB with the event around it.
 MAX_BYTES = 5 * 1024 * 1024
 
 # GitHub: "Webhook events and payloads", delivery headers.
@@ -56,6 +67,50 @@ DETAILS: Mapping[str, Any] = {
     "Returns 202 when builds were started, and 200 when there was nothing to start.",
 }
 
+# The parts of a push that must have a certain form.
+_PUSH = {
+    "type": "object",
+    "required": ["ref", "after", "repository"],
+    "properties": {
+        "ref": {
+            "type": "string",
+            "pattern": f"^{PUSHED_REF}{END}",
+            "maxLength": 300,
+            "format": "git-full-ref",
+        },
+        "after": {"type": "string", "pattern": f"^[0-9a-fA-F]{{40}}{END}"},
+        "repository": {
+            "type": "object",
+            "required": ["full_name", "pushed_at"],
+            "properties": {
+                "full_name": {
+                    "type": "string",
+                    "pattern": f"^[A-Za-z0-9_.-]{{1,100}}/[A-Za-z0-9_.-]{{1,100}}{END}",
+                },
+                "html_url": {
+                    "type": ["string", "null"],
+                    "pattern": f"^https://[A-Za-z0-9.-]{{1,253}}/[!-~]{{1,300}}{END}",
+                },
+                "pushed_at": {"type": "integer", "minimum": 0, "maximum": 253_402_300_799},
+            },
+        },
+        "head_commit": {
+            "type": ["object", "null"],
+            "properties": {"author": {"type": ["object", "null"]}},
+        },
+        "sender": {"type": ["object", "null"]},
+    },
+}
+TEST_DETAILS: Mapping[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The payload of a push event, such as one of GitHub's recent deliveries.",
+        "content": {"application/json": {"schema": _PUSH}},
+    },
+    "description": "Requires role admin or higher. Nothing is built or recorded. The answer shows "
+    "the services that you can see, as if the webhook of each had delivered the push.",
+}
+
 _HEADER = re.compile(_WORD, re.ASCII)
 
 
@@ -79,6 +134,20 @@ class Received(msgspec.Struct, kw_only=True, omit_defaults=True):
     ignored: str | None = None
 
 
+class TestedPush(msgspec.Struct, kw_only=True):
+    """The effect that a push would have. A service with the outcome `started` would build it; a
+    `duplicate` has built it. `reason` says why no build would be started. Each service has its own
+    reason.
+    """
+
+    outcome: Outcome
+    reason: str | None
+    repository: str
+    ref: str
+    sha: str
+    services: list[ServiceVerdict]
+
+
 @routes.endpoint(
     "POST",
     "/v1/webhooks/github",
@@ -89,33 +158,56 @@ class Received(msgspec.Struct, kw_only=True, omit_defaults=True):
 )
 def receive_github(request: Request) -> Reply:
     """Receive a delivery of GitHub's webhook."""
-    body = raw_body(request, limit=MAX_BYTES)
-    signature = request.headers.get("x-hub-signature-256", "")
-    payload = _decode(body) if is_signature(signature) else None
-    signers = verify(body, signature, repository=_claimed_repository(payload))
-    check_media_type(request)
+    body = raw_body(request)
+    # Before a signature fits, anyone can have sent the body: do nothing with it that costs much.
+    signers = verify(body, request.headers.get("x-hub-signature-256", ""))
     event, delivery = _header(request, "X-GitHub-Event"), _header(request, "X-GitHub-Delivery")
-    if isinstance(payload, InvalidInput):
-        raise payload
-    if event != "push":
+    try:
+        payload = _payload(request, body)
+        push = parse_push(payload) if event == "push" else None
+        if push and not signers.installation and push.repository != claimed_repository(body):
+            raise InvalidInput(
+                "the body names several repositories", code="invalid_payload", field="repository"
+            )
+    except InvalidInput as refusal:
+        receive_refused(delivery, event, refusal, claimed_repository(body), signers)
+        raise
+    if push is None:
         return _reply(receive_other(delivery, event, signers))
-    return _reply(receive_push(delivery, parse_push(payload), signers))
+    return _reply(receive_push(delivery, push, signers))
 
 
-def _decode(body: bytes) -> Any:
-    """The payload, or the error: a wrong signature must be reported before it."""
-    try:
-        return decode_json(body)
-    except InvalidInput as error:
-        return error
+@routes.endpoint(
+    "POST",
+    "/v1/webhooks/github/test",
+    role=Role.ADMIN,
+    answer=TestedPush,
+    documented=Documented(errors=(413, 415), details=TEST_DETAILS),
+)
+def test_push(caller: Principal) -> TestedPush:
+    """Show what a push would build, without building it."""
+    request = routes.current_request
+    push = parse_push(_payload(request, raw_body(request)))
+    judged = preview_push(push, caller.sees_service)
+    outcome = outcome_of(judged.verdicts)
+    return TestedPush(
+        outcome=outcome,
+        reason=judged.reason if outcome is Outcome.IGNORED else None,
+        repository=push.repository,
+        ref=push.ref,
+        sha=push.sha,
+        services=msgspec.convert(judged.verdicts, list[ServiceVerdict], from_attributes=True),
+    )
 
 
-def _claimed_repository(payload: Any) -> str | None:
-    """The repository that the payload names, which is not verified yet; None without one."""
-    try:
-        return claimed_repository(payload)
-    except InvalidInput:
-        return None
+def _payload(request: Request, body: bytes) -> Any:
+    """The decoded payload.
+
+    Raises InvalidInput (body_too_large, unsupported_media_type, invalid_json and others).
+    """
+    check_size(body, MAX_BYTES)
+    check_media_type(request)
+    return decode_json(body)
 
 
 def _header(request: Request, name: str) -> str:

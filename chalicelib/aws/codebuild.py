@@ -90,13 +90,18 @@ def _report(build: Mapping[str, Any]) -> BuildReport:
     logs = build.get("logs", {})
     path = f"{logs['groupName']}/{logs['streamName']}" if logs.get("streamName") else None
     exported = build.get("exportedEnvironmentVariables", [])
+    failed = _failed_phase(build)
+    ended = build.get("endTime")
     return BuildReport(
         id=build["id"],
         status=build["buildStatus"],
         phase=build.get("currentPhase", ""),
         log_path=path,
-        reason=_reason(build),
         left_queue_at=_left_queue_at(build),
+        failed_phase=failed.get("phaseType", ""),
+        message="; ".join(c["message"] for c in failed.get("contexts", []) if c.get("message")),
+        script=build.get("source", {}).get("buildspec", ""),
+        ended_at=int(ended.timestamp()) if ended else None,
         exported={variable["name"]: variable.get("value", "") for variable in exported},
     )
 
@@ -109,10 +114,8 @@ def _left_queue_at(build: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _reason(build: Mapping[str, Any]) -> str:
-    """The first failed phase and CodeBuild's messages on it."""
+def _failed_phase(build: Mapping[str, Any]) -> Mapping[str, Any]:
     for phase in build.get("phases", []):
         if phase.get("phaseStatus", "SUCCEEDED") not in {"SUCCEEDED", "IN_PROGRESS"}:
-            text = "; ".join(c["message"] for c in phase.get("contexts", []) if c.get("message"))
-            return f"{phase['phaseType']} {phase['phaseStatus']}" + (f": {text}" if text else "")
-    return ""
+            return dict(phase)
+    return {}

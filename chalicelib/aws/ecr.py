@@ -1,4 +1,4 @@
-"""Images in ECR: look-ups by tag and by digest."""
+"""Images in ECR: look-ups by tag and by digest, and of repositories."""
 
 from chalicelib.aws.clients import calling, client
 from chalicelib.errors import Rejected
@@ -14,6 +14,18 @@ def digest_of(repository: str, tag: str) -> str | None:
 def exists(repository: str, digest: str) -> bool:
     """Whether the repository still contains the image with this digest."""
     return _digest(repository, {"imageDigest": digest}) is not None
+
+
+def has_repository(name: str) -> bool:
+    """Whether ECR has an image repository of this name. Raises Rejected if the look is denied."""
+    try:
+        with calling("ECR DescribeImages"):
+            client("ecr").describe_images(repositoryName=name, maxResults=1)
+    except Rejected as error:
+        if error.code == "RepositoryNotFoundException":
+            return False
+        raise
+    return True
 
 
 def _digest(repository: str, image: dict[str, str]) -> str | None:

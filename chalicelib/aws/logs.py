@@ -1,6 +1,7 @@
 """Build logs, read from CloudWatch in pages."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from chalicelib.aws.clients import calling, client
 from chalicelib.errors import InvalidInput, Rejected
@@ -16,32 +17,29 @@ class LogLine:
 
 @dataclass(frozen=True)
 class LogPage:
-    """Lines, and the cursor of the next page; it is unchanged if there are no new lines."""
+    """Lines, and the cursor of the next page; it is unchanged if there are no new lines.
+
+    `missing`: CloudWatch has no such log stream.
+    """
 
     lines: list[LogLine]
     cursor: str | None
+    missing: bool = False
 
 
 def read(log_path: str, *, cursor: str | None, limit: int) -> LogPage:
     """Lines of `<log group>/<log stream>`, oldest first. A missing stream is an empty page.
 
-    At the end of a stream CloudWatch returns the same forward token again (GetLogEvents in its API
-    reference), so a client can follow the log with the cursor. Raises InvalidInput for a bad one.
+    At the end of a stream CloudWatch returns the same forward token again, so a client can follow
+    the log with the cursor. A page may be empty while more follow (GetLogEvents in the API
+    reference). Raises InvalidInput for a cursor of another log.
     """
-    group, job, stream = log_path.rsplit("/", 2)  # a stream is `build-123/<uuid>`
     token = {"nextToken": cursor} if cursor else {}
     try:
-        with calling("CloudWatch Logs GetLogEvents"):
-            answer = client("logs").get_log_events(
-                logGroupName=group,
-                logStreamName=f"{job}/{stream}",
-                startFromHead=True,
-                limit=limit,
-                **token,
-            )
+        answer = _events(log_path, startFromHead=True, limit=limit, **token)
     except Rejected as error:
         if error.code == "ResourceNotFoundException":
-            return LogPage([], cursor)
+            return LogPage([], cursor, missing=True)
         if error.code == "InvalidParameterException" and cursor:
             raise InvalidInput(
                 "the cursor does not come from this log", code="invalid_cursor", field="cursor"
@@ -49,3 +47,19 @@ def read(log_path: str, *, cursor: str | None, limit: int) -> LogPage:
         raise
     lines = [LogLine(event["timestamp"], event["message"]) for event in answer["events"]]
     return LogPage(lines, answer["nextForwardToken"])
+
+
+def tail(log_path: str, *, limit: int) -> list[str]:
+    """The last `limit` lines of `<log group>/<log stream>`, oldest first. Raises Rejected."""
+    answer = _events(log_path, startFromHead=False, limit=limit)
+    return [
+        line for event in answer["events"] for line in event["message"].rstrip("\n").split("\n")
+    ]
+
+
+def _events(log_path: str, **options: Any) -> Any:
+    group, job, stream = log_path.rsplit("/", 2)  # a stream is `build-123/<uuid>`
+    with calling("CloudWatch Logs GetLogEvents"):
+        return client("logs").get_log_events(
+            logGroupName=group, logStreamName=f"{job}/{stream}", **options
+        )

@@ -11,14 +11,19 @@ from chalicelib.settings import settings
 logger = logging.getLogger("slipway")
 
 
-def wake(*row_ids: str) -> None:
+def wake(*row_ids: str, delay: int = 0) -> None:
     """Send wake-ups for rows ("build-123", "service-7"), so that they are reconciled now.
 
-    A failure is only logged: the rows are due, and the schedule finds them within a minute.
+    With `delay` SQS delivers them so many seconds later, at most 900. A failure is only logged: the
+    rows are due, and the schedule finds them within a minute.
     """
     for start in range(0, len(row_ids), 10):
         entries = [
-            {"Id": str(index), "MessageBody": json.dumps({"v": 1, "reconcile": row_id})}
+            {
+                "Id": str(index),
+                "MessageBody": json.dumps({"v": 1, "reconcile": row_id}),
+                "DelaySeconds": delay,
+            }
             for index, row_id in enumerate(row_ids[start : start + 10])
         ]
         try:

@@ -16,16 +16,25 @@ class BuildReport:
     """A CodeBuild build as BatchGetBuilds describes it.
 
     `left_queue_at` is when its phase QUEUED ended well, in unix seconds; None if it has not left
-    CodeBuild's own queue.
+    CodeBuild's own queue. `failed_phase` is the first phase that did not succeed, and `message` is
+    CodeBuild's text on it. `script` is the buildspec. `ended_at` is in unix seconds.
     """
 
     id: str
     status: str
     phase: str
     log_path: str | None = None
-    reason: str = ""
     left_queue_at: int | None = None
+    failed_phase: str = ""
+    message: str = ""
+    script: str = ""
+    ended_at: int | None = None
     exported: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reached(self) -> str:
+        """The last phase that the build entered before it failed, or is in now."""
+        return self.failed_phase or self.phase
 
 
 class Start(Enum):

@@ -1,26 +1,137 @@
-"""Git credentials: the secret that a project's builds use to fetch private repositories."""
+"""Secrets of a project's builds: its git credential, build secrets and logins of registries.
 
-from typing import Annotated
+All of them are in Secrets Manager, below a path of the project. A build can read no others.
+"""
+
+import re
+from typing import Annotated, Any
 
 from msgspec import Meta
 
-from chalicelib.domain.fields import END
+from chalicelib.domain.fields import END, Installation, Rule
+from chalicelib.domain.images import HOST, REPOSITORY_PATH
+
+_MAX_SECRETS = 20
+_MAX_COPIES = 5
+# Secrets Manager's API reference, CreateSecret: a name has at most 512 of these characters.
+_CHARACTERS = "A-Za-z0-9/_+=.@-"
+_PREFIX = r"[A-Za-z0-9_-]{1,64}"
+_PROJECT = r"[1-9][0-9]{0,17}"
+_ARN = (
+    r"arn:aws(?:-[a-z]+){0,3}:secretsmanager:[a-z]{2}(?:-[a-z]+){1,3}-[0-9]{1,2}"
+    r":[0-9]{12}:secret:"
+)
+_REFERENCE = rf"^secretsmanager:{_PREFIX}/build/{_PROJECT}/[{_CHARACTERS}]{{1,400}}{END}"
+_ID = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,63}}{END}"
+# The first part must look like a host, or docker reads it as a part of Docker Hub.
+_OTHER_REPOSITORY = rf"^(?=.{{3,255}}$){HOST}/{REPOSITORY_PATH}{END}"
+
+
+def git_path(prefix: str, project_id: int) -> str:
+    """The path of a project's git credentials in Secrets Manager."""
+    return f"{prefix}/git/{project_id}/"
+
+
+def build_path(prefix: str, project_id: int) -> str:
+    """The path of a project's build secrets and logins of registries in Secrets Manager."""
+    return f"{prefix}/build/{project_id}/"
+
+
+def is_below(path: str, secret: str) -> bool:
+    """Whether a secret, an ARN or `secretsmanager:<name>`, is below a path."""
+    return secret.rpartition(":")[2].startswith(path)
+
+
+def secret_name(reference: str) -> str:
+    """The name of the secret in `secretsmanager:<name>`."""
+    return reference.partition(":")[2]
+
+
+def _own_git_path(value: str, installation: Installation) -> str:
+    if not value.rpartition(":")[2].startswith(f"{installation.table_prefix}/git/"):
+        raise ValueError(
+            f"git_credential must be a secret below {installation.table_prefix}/git/<project id>/"
+        )
+    return value
+
+
+def _own_build_path(value: dict[str, str], installation: Installation) -> dict[str, str]:
+    for reference in value.values():
+        if not secret_name(reference).startswith(f"{installation.table_prefix}/build/"):
+            raise ValueError(
+                "each secret must be secretsmanager:"
+                f"{installation.table_prefix}/build/<project id>/<name>"
+            )
+    return value
+
+
+def _explain_secrets(value: Any) -> str:
+    return _explain(value, "secrets", _MAX_SECRETS, _ID, "letters, digits and _ . -")
+
+
+def _explain_copies(value: Any) -> str:
+    return _explain(
+        value, "also_push_to", _MAX_COPIES, _OTHER_REPOSITORY, "a host and a repository, no tag"
+    )
+
+
+def _explain(value: Any, field: str, most: int, names: str, meaning: str) -> str:
+    if not isinstance(value, dict):
+        return f"{field} must be an object"
+    if len(value) > most:
+        return f"{field} must have at most {most} members"
+    if not all(isinstance(name, str) and re.search(names, name) for name in value):
+        return f"each name in {field} must be {meaning}"
+    return (
+        f"each value in {field} must be secretsmanager:<prefix>/build/<project id>/<name>, "
+        "the name of a secret in Secrets Manager and not the secret itself"
+    )
+
 
 GitCredential = Annotated[
     str,
     Meta(
-        # Secrets Manager's API reference, CreateSecret: a name has at most 512 of these characters,
-        # and an ARN ends with six more. No colon after the name: CodeBuild would read the text
-        # behind it as a key of a JSON secret.
-        pattern=(
-            r"^arn:aws(?:-[a-z]+){0,3}:secretsmanager:[a-z]{2}(?:-[a-z]+){1,3}-[0-9]{1,2}"
-            rf":[0-9]{{12}}:secret:slipway/git/[A-Za-z0-9/_+=.@-]{{1,507}}{END}"
-        ),
+        # No colon after the name: it would name a key of a JSON secret.
+        pattern=rf"^{_ARN}{_PREFIX}/git/{_PROJECT}/[{_CHARACTERS}]{{1,400}}{END}",
         max_length=600,
         description=(
-            "the ARN of a Secrets Manager secret below slipway/git/: "
-            "arn:aws:secretsmanager:<region>:<account>:secret:slipway/git/<name>"
+            "the ARN of a Secrets Manager secret of this project: "
+            "arn:aws:secretsmanager:<region>:<account>:secret:<prefix>/git/<project id>/<name>. "
+            "The prefix is the installation's TABLE_PREFIX"
         ),
         extra_json_schema={"format": "git-credential"},
     ),
+    Rule(normal=_own_git_path),
+]
+_Reference = Annotated[
+    str,
+    Meta(
+        pattern=_REFERENCE,
+        max_length=500,
+        extra_json_schema={"format": "build-secret-reference"},
+    ),
+]
+BuildSecrets = Annotated[
+    dict[Annotated[str, Meta(pattern=_ID)], _Reference],
+    Meta(
+        max_length=_MAX_SECRETS,
+        description=(
+            "secrets for `RUN --mount=type=secret,id=<name>` in the Dockerfile, by name: "
+            "secretsmanager:<prefix>/build/<project id>/<name of the secret>. Values of at least 6 "
+            "characters are hidden in the log"
+        ),
+    ),
+    Rule(normal=_own_build_path, explain=_explain_secrets),
+]
+Destinations = Annotated[
+    dict[Annotated[str, Meta(pattern=_OTHER_REPOSITORY)], _Reference],
+    Meta(
+        max_length=_MAX_COPIES,
+        description=(
+            "repositories of other registries that get a copy of each image, with the secret for "
+            "the login, which holds user:password: "
+            '{"docker.io/acme/web": "secretsmanager:<prefix>/build/<project id>/<name>"}'
+        ),
+    ),
+    Rule(normal=_own_build_path, explain=_explain_copies),
 ]

@@ -23,6 +23,9 @@ _S = TypeVar("_S", bound=msgspec.Struct)
 
 # Python's `$` also matches before a final line break.
 END = r"$(?!\n)"
+# For a class of characters: control characters, line separators, marks and overrides of direction,
+# lone surrogates. They can hide or break text.
+UNSAFE = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 
 # msgspec has no other interface for this than the text of its error.
 _AT_FIELD = re.compile(r"`\$\.(?P<field>[A-Za-z0-9_]+)")
@@ -83,17 +86,11 @@ def given(body: msgspec.Struct) -> dict[str, Any]:
     return {name: value for name, value in values if value is not UNSET}
 
 
-def partial(
-    name: str, model: type[msgspec.Struct], meaning: str, *, absent: UnsetType | None = UNSET
-) -> type[msgspec.Struct]:
-    """A struct like `model` in which no field is required; `absent` is the value of a missing one.
-
-    With `absent` None, a null means the same as a missing field.
-    """
-    kind = UnsetType if absent is UNSET else None
+def partial(name: str, model: type[msgspec.Struct], meaning: str) -> type[msgspec.Struct]:
+    """A struct like `model` in which no field is required; a missing one is UNSET."""
     return msgspec.defstruct(
         name,
-        [(field.name, field.type | kind, absent) for field in msgspec.structs.fields(model)],
+        [(field.name, field.type | UnsetType, UNSET) for field in msgspec.structs.fields(model)],
         kw_only=True,
         forbid_unknown_fields=True,
         namespace={"__doc__": meaning},

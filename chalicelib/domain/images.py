@@ -1,6 +1,8 @@
 """Container images: repositories, tags, digests, references and platforms."""
 
+import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
@@ -13,24 +15,28 @@ _MAX_REFERENCE_LENGTH = 750  # the maximum lengths of host, name, tag and digest
 _MAX_NAME_LENGTH = 255  # docker's limit; ECR allows 256
 _MIN_NAME_LENGTH = 2
 _SHORT_SHA_LENGTH = 12
+_CACHE = "buildcache"
+ARM = "linux/arm64"
 
 # ECR's CreateRepository: repositoryName. The distribution specification has the same grammar.
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_PATH = rf"{_COMPONENT}(?:/{_COMPONENT})*"
+REPOSITORY_PATH = rf"{_COMPONENT}(?:/{_COMPONENT})*"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _PORT = r":[0-9]{1,5}"
 # docker reads the first part as a registry only if it looks like a host.
-_HOST = rf"(?:localhost(?:{_PORT})?|{_LABEL}(?:\.{_LABEL})+(?:{_PORT})?|{_LABEL}{_PORT})"
+HOST = rf"(?:localhost(?:{_PORT})?|{_LABEL}(?:\.{_LABEL})+(?:{_PORT})?|{_LABEL}{_PORT})"
 _NO_HOST = r"(?![^/]*\.[^/]*/)"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"sha256:[0-9a-f]{64}"
-_NAME = rf"(?=[^:@]{{1,{_MAX_NAME_LENGTH}}}(?:[:@]|$)){_PATH}"
+_NAME = rf"(?=[^:@]{{1,{_MAX_NAME_LENGTH}}}(?:[:@]|$)){REPOSITORY_PATH}"
 _REFERENCE = re.compile(
-    rf"(?:(?P<registry>{_HOST})/|{_NO_HOST})(?P<repository>{_NAME})"
+    rf"(?:(?P<registry>{HOST})/|{_NO_HOST})(?P<repository>{_NAME})"
     rf"(?::(?P<tag>{_TAG}))?(?:@(?P<digest>{_DIGEST}))?"
 )
 # 18 digits always fit into 64 bits.
 _BUILD_TAG = re.compile(r"[A-Za-z0-9_.-]+-(?P<build_id>[1-9][0-9]{0,17})", re.ASCII)
+
+_ECR_HOST = re.compile(r"[0-9]{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,24 @@ def image_tag(ref: str, sha: str, build_id: int) -> str:
     The build id makes it unique. The commit is left out while it is unknown.
     """
     commit = [sha[:_SHORT_SHA_LENGTH]] if sha else []
-    return "-".join([slug(ref), *commit, str(build_id)])
+    name = slug(ref)
+    # Tags that begin with the cache's word may move, and expire early.
+    prefix = ["ref"] if name.startswith(_CACHE) else []
+    return "-".join([*prefix, name, *commit, str(build_id)])
+
+
+def cache_tag(service_id: int, branch: str) -> str:
+    """The tag of the build cache of a service's branch.
+
+    The digest keeps branches with the same slug apart.
+    """
+    digest = hashlib.sha256(branch.encode()).hexdigest()[:8]
+    return f"{_CACHE}-{service_id}-{slug(branch)[:40]}-{digest}"
+
+
+def machine_for(platforms: Sequence[str]) -> str:
+    """The platform of the build machine: linux/arm64 for images of only that platform."""
+    return ARM if tuple(platforms) == (ARM,) else "linux/amd64"
 
 
 def build_id_of_tag(tag: str) -> int | None:
@@ -69,6 +92,18 @@ def image_reference(text: str) -> ImageReference:
         raise ValueError("an image must be repository:tag or repository@sha256:digest")
     parts = {name: part or "" for name, part in match.groupdict().items()}
     return ImageReference(**{**parts, "registry": parts["registry"].lower()})
+
+
+def no_repository(name: str) -> str:
+    """The text for an image repository that ECR does not have."""
+    return f"ECR has no image repository {name}"
+
+
+def create_repository(name: str, registry: str) -> str:
+    """The advice to create an image repository in ECR, with the command."""
+    ecr = _ECR_HOST.fullmatch(registry)
+    region = f" --region {ecr[1]}" if ecr else ""
+    return f"Create the repository: aws ecr create-repository --repository-name {name}{region}"
 
 
 def _explain_image(value: Any) -> str:
@@ -106,7 +141,7 @@ def _each_once(platforms: tuple[str, ...], _installation: Installation) -> tuple
 ImageRepository = Annotated[
     str,
     Meta(
-        pattern=rf"^(?:{_HOST}/|{_NO_HOST})(?=.{{{_MIN_NAME_LENGTH},{_MAX_NAME_LENGTH}}}$){_PATH}{END}",
+        pattern=rf"^(?:{HOST}/|{_NO_HOST})(?=.{{{_MIN_NAME_LENGTH},{_MAX_NAME_LENGTH}}}$){REPOSITORY_PATH}{END}",
         min_length=_MIN_NAME_LENGTH,
         max_length=_MAX_REFERENCE_LENGTH,
         description=(
@@ -120,7 +155,7 @@ ImageRepository = Annotated[
 Image = Annotated[
     str,
     Meta(
-        pattern=(rf"^(?:{_HOST}/|{_NO_HOST}){_NAME}(?::{_TAG}(?:@{_DIGEST})?|@{_DIGEST}){END}"),
+        pattern=(rf"^(?:{HOST}/|{_NO_HOST}){_NAME}(?::{_TAG}(?:@{_DIGEST})?|@{_DIGEST}){END}"),
         max_length=_MAX_REFERENCE_LENGTH,
         description=(
             "repository:tag of a build of this service, or repository@sha256:… of any image in its "

@@ -7,14 +7,19 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chalicelib.domain.fields import END, Rule
+from chalicelib.domain.fields import END, Installation, Rule
 
 _MAX_LENGTH = 200
-# No segment starts with a dash: docker accepts options anywhere on its command line, and reads `-`
-# as standard input.
-_SEGMENT = r"(?!-)(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"
-_PATH = rf"{_SEGMENT}(?:/{_SEGMENT})*"
-_FORM = "letters, digits and . _ - / without . or .. as a part, and no part starts with -"
+# Not the characters that hide or reorder text (surrogates are no characters), and not those that a
+# shell or docker reads as something else. No segment begins with a dash: that is an option.
+_NOT = r"/\\:;$`~|<>*?\"&\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+_SEGMENT = rf"(?![ -])(?!\.{{1,2}}(?:/|$))[^{_NOT}]+(?<! )"
+_PATH = rf"(?:\./)?{_SEGMENT}(?:/{_SEGMENT})*/?"
+
+
+def _short(value: str, _installation: Installation) -> str:
+    return value if value == "." else value.removeprefix("./").removesuffix("/")
+
 
 RepositoryPath = Annotated[
     str,
@@ -22,10 +27,13 @@ RepositoryPath = Annotated[
         pattern=rf"^{_PATH}{END}",
         min_length=1,
         max_length=_MAX_LENGTH,
-        description=f"a path inside the repository: at most {_MAX_LENGTH} {_FORM}",
+        description=(
+            "the path of the Dockerfile from the top of the repository, without .. as a part and "
+            f"at most {_MAX_LENGTH} characters. If it is null, the context's own Dockerfile is used"
+        ),
         extra_json_schema={"format": "repository-path"},
     ),
-    Rule(code="invalid_path"),
+    Rule(code="invalid_path", normal=_short),
 ]
 ContextPath = Annotated[
     str,
@@ -34,10 +42,10 @@ ContextPath = Annotated[
         min_length=1,
         max_length=_MAX_LENGTH,
         description=(
-            "the build context, a directory inside the repository: . for the whole repository, or "
-            f"at most {_MAX_LENGTH} {_FORM}"
+            "the build context: a directory, as its path from the top of the repository without .. "
+            f"as a part, at most {_MAX_LENGTH} characters; . is the whole repository"
         ),
         extra_json_schema={"format": "repository-path"},
     ),
-    Rule(code="invalid_path"),
+    Rule(code="invalid_path", normal=_short),
 ]

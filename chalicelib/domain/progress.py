@@ -1,4 +1,7 @@
-"""Progress of jobs in percent. It counts work that is done, never falls, and is 100 at the end."""
+"""Progress of jobs in percent. It counts work that is done, never falls, and is 100 at a success.
+
+A failed build keeps the progress of the phase that failed.
+"""
 
 from collections.abc import Mapping
 
@@ -12,8 +15,8 @@ _BUILD_PROGRESS: Mapping[str, int] = {
     "PRE_BUILD": 30,
     "BUILD": 40,
     "POST_BUILD": 85,
-    "UPLOAD_ARTIFACTS": 92,
-    "FINALIZING": 97,
+    "UPLOAD_ARTIFACTS": 87,
+    "FINALIZING": 90,  # the image may still be missing in ECR
 }
 
 _DEPLOY_STARTED = 10
@@ -23,6 +26,11 @@ _DEPLOY_ALL_RUNNING = 95
 def build_progress(phase: str, previous: int) -> int:
     """Progress of a build in `phase`. An unknown phase is ignored."""
     return max(previous, _BUILD_PROGRESS.get(phase, previous))
+
+
+def has_run_commands(progress: int) -> bool:
+    """Whether a build with this progress reached the phases in which CodeBuild writes its log."""
+    return progress >= _BUILD_PROGRESS["INSTALL"]
 
 
 def deploy_progress(running: int, desired: int, previous: int) -> int:

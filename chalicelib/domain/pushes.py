@@ -1,4 +1,4 @@
-"""GitHub's push events: parsing the payload, and the order of pushes.
+"""GitHub's push events: parsing the payload, what a service builds, and the order of pushes.
 
 The source is GitHub's "Webhook events and payloads: push". A valid signature proves the sender, not
 that the payload is consistent. Fields that decide something are parsed strictly. URLs are only
@@ -6,16 +6,25 @@ compared, never fetched.
 """
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
-from chalicelib.domain.refs import NULL_SHA, branch_of, is_commit_sha, parse_pushed_ref
+import msgspec
+
+from chalicelib.domain.changed_files import ChangedFiles, changed_files
+from chalicelib.domain.fields import UNSAFE
+from chalicelib.domain.patterns import selected_by
+from chalicelib.domain.refs import NULL_SHA, branch_of, is_commit_sha, parse_pushed_ref, tag_of
 from chalicelib.domain.repositories import Repository
 from chalicelib.errors import InvalidInput
 
 _MAX_TEXT_LENGTH = 200
+_MAX_FILE_LENGTH = 100
+# Characters of file names times characters of patterns: in the worst case some tenths of a second.
+# With patterns of 100 characters that is about 10,000 files.
+_MAX_COMPARISONS = 50_000_000
 _MAX_TIME = 253_402_300_800  # the year 10000: Python's dates end before it
 _DEFAULT_HOST = "github.com"
 
@@ -26,27 +35,61 @@ _PAGE = re.compile(r"https://(?P<host>[A-Za-z0-9.-]{1,253})/[!-~]{1,300}", re.AS
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
-# Control characters, direction overrides and lone surrogates: they can hide or break text.
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE = re.compile(f"[{UNSAFE}]")
+# GitHub: "Skipping workflow runs". GitHub does not document the case; people write all of them.
+_SKIP = re.compile(r"\[(?:skip ci|ci skip|no ci|skip actions|actions skip)\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Push:
     """One push to one ref. `repository` is a `Repository.key`, `pushed_at` is in unix seconds.
 
-    `contradictory` is true if the payload's clone_url belongs to another repository.
+    `contradictory` is true if the payload's clone_url belongs to another repository. `sha` is the
+    commit to build; the null SHA if there is none. `skip` is the text in the head commit's message
+    that asks for no build.
     """
 
     repository: str
     contradictory: bool
     ref: str
     branch: str | None
+    tag: str | None
     sha: str
     deleted: bool
     pushed_at: int
     message: str
     author: str
     sender: str
+    skip: str = ""
+    files: ChangedFiles = field(default_factory=ChangedFiles)
+
+    @property
+    def name(self) -> str:
+        """What was pushed, such as "branch main" or "tag v1"; else the full ref."""
+        if self.branch is not None:
+            return f"branch {self.branch}"
+        return self.ref if self.tag is None else f"tag {self.tag}"
+
+
+class Filters(Protocol):
+    """The settings of a service that decide which pushes it builds."""
+
+    @property
+    def branch(self) -> str: ...
+
+    @property
+    def tags(self) -> Sequence[str]: ...
+
+    @property
+    def paths(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Whether a service builds a push. Without a build there is a `reason`."""
+
+    builds: bool
+    reason: str = ""
 
 
 def parse_push(payload: object) -> Push:
@@ -57,44 +100,111 @@ def parse_push(payload: object) -> Push:
     if not isinstance(payload, Mapping):
         raise _refuse("the payload is not an object", "")
     ref = parse_pushed_ref(payload.get("ref"))
-    sha = _parse_after(payload.get("after"))
+    after = _parse_sha(payload.get("after"), "after")
     repository = _object(payload, "repository")
     commit = _object(payload, "head_commit", optional=True)
     author = _object(commit, "author", optional=True, inside="head_commit.")
     key = _parse_repository(repository)
+    message = commit.get("message")
+    skip = _SKIP.search(message) if isinstance(message, str) else None
+    tag = tag_of(ref)
     return Push(
         repository=key,
         contradictory=not _is_clone_url_of(key, repository.get("clone_url")),
         ref=ref,
         branch=branch_of(ref),
-        sha=sha,
-        deleted=sha == NULL_SHA or payload.get("deleted") is True,
+        tag=tag,
+        sha=after if tag is None else _tagged_commit(commit),
+        deleted=after == NULL_SHA or payload.get("deleted") is True,
         pushed_at=_parse_pushed_at(repository.get("pushed_at")),
-        message=_first_line(commit.get("message")),
+        message=_first_line(message),
         author=_first_line(author.get("name")),
         sender=_first_line(_object(payload, "sender", optional=True).get("login")),
+        skip=skip[0] if skip else "",
+        files=changed_files(payload) if tag is None else ChangedFiles(),
     )
 
 
-def claimed_repository(payload: object) -> str:
-    """The key of the repository that an event's payload names, before the signature is checked.
+class _NamedRepository(msgspec.Struct):
+    full_name: str
+    html_url: str | None = None
 
-    Raises InvalidInput (invalid_payload).
+
+class _Payload(msgspec.Struct):
+    repository: _NamedRepository
+
+
+def claimed_repository(body: bytes) -> str | None:
+    """The key of the repository that a delivery names, before the signature is checked.
+
+    None if the body names no repository. Anyone can send the body, so it is not decoded as a whole:
+    msgspec skips all other fields without making objects of them.
     """
-    if not isinstance(payload, Mapping):
-        raise _refuse("the payload is not an object", "")
-    return _parse_repository(_object(payload, "repository"))
+    try:
+        repository = msgspec.json.decode(body, type=_Payload).repository
+        return _parse_repository(msgspec.structs.asdict(repository))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidInput):
+        return None
 
 
 def ignored_reason(push: Push) -> str | None:
     """The reason why no service can build this push; None if services can."""
     if push.contradictory:
         return f"its clone_url is not that of {push.repository}"
-    if push.branch is None:
-        return f"{push.ref} is not a branch"
+    if push.branch is None and push.tag is None:
+        return f"{push.ref} is neither a branch nor a tag"
     if push.deleted:
-        return f"branch {push.branch} was deleted"
+        return f"{push.name} was deleted"
+    if push.sha == NULL_SHA:
+        return f"{push.name} names no commit"
     return None
+
+
+def choose(push: Push, service: Filters) -> Choice:
+    """Whether a service builds this push, and why.
+
+    As in GitHub's workflows, `paths` do not apply to tags, and a skipped commit is not built for a
+    tag either.
+    """
+    if push.tag is not None and not builds_tag(service, push.tag):
+        return Choice(builds=False, reason=f"it does not build the tag {shown(push.tag)}")
+    if push.tag is None and push.branch != service.branch:
+        return Choice(builds=False, reason=f"it follows the branch {service.branch}")
+    if push.skip:
+        return Choice(builds=False, reason=f"the head commit's message has {push.skip}")
+    if push.tag is not None:
+        return Choice(builds=True, reason=f"the tag matches {selected_by(service.tags, push.tag)}")
+    return _by_paths(push.files, service.paths)
+
+
+def builds_tag(service: Filters, tag: str) -> bool:
+    """Whether a service builds this tag."""
+    return bool(service.tags) and selected_by(service.tags, tag) is not None
+
+
+def shown(value: object, *, most: int = _MAX_TEXT_LENGTH) -> str:
+    """A text from outside that is safe to store and show, cut to `most` characters."""
+    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", str(value))[:most]
+
+
+def _by_paths(files: ChangedFiles, paths: Sequence[str]) -> Choice:
+    if not paths:
+        return Choice(builds=True)
+    if files.unknown:
+        return Choice(builds=True, reason=f"paths were not compared: {files.unknown}")
+    if sum(map(len, files.names)) * sum(map(len, paths)) > _MAX_COMPARISONS:
+        return Choice(builds=True, reason="paths were not compared: it changed too many files")
+    for name in files.names:
+        pattern = selected_by(paths, name)
+        if pattern is not None:
+            return Choice(builds=True, reason=f"{_file(name)} matches {pattern}")
+    first, others = _file(files.names[0]), len(files.names) - 1
+    changed = f"{first} and {others} more" if others else first
+    return Choice(builds=False, reason=f"no changed file matches its paths ({changed})")
+
+
+def _file(name: str) -> str:
+    return shown(name, most=_MAX_FILE_LENGTH)
 
 
 def later(a: tuple[int, int], b: tuple[int, int]) -> bool:
@@ -137,11 +247,18 @@ def superseded(builds: Collection[PushedBuild]) -> dict[int, int]:
     }
 
 
-def _parse_after(value: object) -> str:
-    # `after` is the new commit of the ref. head_commit is null for some pushes that can be built.
+def _parse_sha(value: object, field: str) -> str:
     if not isinstance(value, str) or not is_commit_sha(value):
-        raise _refuse("this is not a commit's SHA", "after")
+        raise _refuse("this is not a commit's SHA", field)
     return value.lower()
+
+
+def _tagged_commit(head_commit: Mapping[str, Any]) -> str:
+    """The commit of a tag. `after` is the tag object's SHA if the tag is annotated.
+
+    For a branch `after` is the commit, and head_commit is null for some pushes that can be built.
+    """
+    return _parse_sha(head_commit.get("id"), "head_commit.id") if head_commit else NULL_SHA
 
 
 def _parse_repository(repository: Mapping[str, Any]) -> str:
@@ -199,7 +316,7 @@ def _object(
 def _first_line(value: object) -> str:
     """The first line of a text, safe to show; empty if the value is not a text."""
     lines = value.strip().splitlines() if isinstance(value, str) else []
-    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", lines[0])[:_MAX_TEXT_LENGTH] if lines else ""
+    return shown(lines[0]) if lines else ""
 
 
 def _refuse(detail: str, field: str) -> InvalidInput:

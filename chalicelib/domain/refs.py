@@ -1,15 +1,18 @@
 """Git refs and commits: refs in requests, refs in pushes, and their part in an image tag.
 
-A ref in a request must match an allow-list. A pushed ref may have any name that git allows, for
-example `$(id)`. Such a name is compared, shown and used in a slug, but never in a shell.
+A ref may have any name that git allows, for example `$(id)`. Such a name is compared, shown, used
+in a slug and given to a build as a quoted variable, but never evaluated by a shell. A ref in a
+request must also not be read as something else: another kind of ref, an option, a hidden text.
 """
 
 import re
-from typing import Annotated
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
 
 from msgspec import Meta
 
-from chalicelib.domain.fields import END, Installation, Rule
+from chalicelib.domain.fields import END, UNSAFE, Installation, Rule
 from chalicelib.errors import InvalidInput
 
 NULL_SHA = "0" * 40
@@ -18,19 +21,40 @@ _MAX_LENGTH = 200
 _MAX_PUSHED_LENGTH = 300
 _MAX_SLUG_LENGTH = 60
 _BRANCHES = "refs/heads/"
+_TAGS = "refs/tags/"
 
 _SHA = r"[0-9a-fA-F]{40}"
+# git reads these as a commit before it looks for a branch or a tag of that name.
+_ABBREVIATED_SHA = r"[0-9a-fA-F]{7,39}"
 # Legal names that git or Slipway would read as something else. GitHub has no such branches.
-_NOT_MISLEADING = rf"(?!HEAD$)(?!@$)(?!{_SHA}$)"
+_NOT_MISLEADING = rf"(?!HEAD$)(?!@$)(?!-)(?!{_SHA}$)"
 # git-check-ref-format(1), for one part of a ref and for the whole.
 _PART = r"(?!\.)[^\x00-\x20\x7f~^:?*\[\\/\ud800-\udfff]+(?<!\.lock)"
-_LEGAL = rf"(?!.*\.\.)(?!.*@\{{){_PART}(?:/{_PART})*(?<!\.)"
-_REQUESTED_PART = r"(?!\.)[A-Za-z0-9._+@-]+(?<!\.lock)"
-_REQUESTED = rf"(?!.*\.\.)(?=[A-Za-z0-9]){_REQUESTED_PART}(?:/{_REQUESTED_PART})*(?<!\.)"
+_PARTS = rf"{_PART}(?:/{_PART})*(?<!\.)"
+_LEGAL = rf"(?!.*\.\.)(?!.*@\{{){_PARTS}"
+_NAME = rf"(?!refs/)(?!.{{{_MAX_LENGTH + 1}}})(?!.*[{UNSAFE}]){_NOT_MISLEADING}{_LEGAL}"
 
-_PUSHED_REF = re.compile(rf"(?=refs/){_LEGAL}")
+# The pattern of a full ref, such as a push has.
+PUSHED_REF = rf"(?!.*\.\.)(?!.*@\{{)refs/{_PARTS}"
+_PUSHED_REF = re.compile(PUSHED_REF)
 _COMMIT = re.compile(_SHA)
 _NOT_IN_SLUG = re.compile(r"[^a-z0-9._-]+", re.ASCII)
+
+
+class RefType(StrEnum):
+    """What a build's ref names."""
+
+    BRANCH = "branch"
+    TAG = "tag"
+    COMMIT = "commit"
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A ref to build. Without a `type`, `name` is a branch or, if there is none, a tag."""
+
+    name: str
+    type: RefType | None
 
 
 def is_commit_sha(value: str) -> bool:
@@ -41,6 +65,11 @@ def is_commit_sha(value: str) -> bool:
 def branch_of(full_ref: str) -> str | None:
     """The branch of a full ref; None for tags and all other refs."""
     return full_ref.removeprefix(_BRANCHES) if full_ref.startswith(_BRANCHES) else None
+
+
+def tag_of(full_ref: str) -> str | None:
+    """The tag of a full ref; None for branches and all other refs."""
+    return full_ref.removeprefix(_TAGS) if full_ref.startswith(_TAGS) else None
 
 
 def parse_pushed_ref(value: object, field: str = "ref") -> str:
@@ -63,39 +92,58 @@ def slug(ref: str) -> str:
     return text or "ref"
 
 
-def _short_ref(value: str, _installation: Installation) -> str:
-    name = value.removeprefix(_BRANCHES)
-    return name.lower() if is_commit_sha(name) else name
+def read_ref(text: str) -> Ref:
+    """The ref that a `GitRef` names."""
+    if is_commit_sha(text):
+        return Ref(text.lower(), RefType.COMMIT)
+    branch, tag = branch_of(text), tag_of(text)
+    if branch is not None:
+        return Ref(branch, RefType.BRANCH)
+    return Ref(text, None) if tag is None else Ref(tag, RefType.TAG)
+
+
+def _lower_sha(value: str, _installation: Installation) -> str:
+    return value.lower() if is_commit_sha(value) else value
+
+
+def _explain_ref(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(_ABBREVIATED_SHA, value):
+        return (
+            f"{value} may be an abbreviated commit: give the 40 digits of the commit, "
+            f"or {_BRANCHES}{value} or {_TAGS}{value} for a branch or tag of this name"
+        )
+    return f"git_ref must be {_REQUESTED}"
 
 
 def _short_branch(value: str, _installation: Installation) -> str:
     return value.removeprefix(_BRANCHES)
 
 
+_REQUESTED = (
+    "the name of a branch or tag, the same after refs/heads/ or refs/tags/, or the 40 digits of a "
+    f"commit's SHA. A name is legal in git, has at most {_MAX_LENGTH} characters, and begins with "
+    "no -. Of a branch and a tag with one name, the branch is built"
+)
 GitRef = Annotated[
     str,
     Meta(
-        # The only full refs are branches: `refs/pull/1/head` would build a stranger's code.
+        # No other full refs: `refs/pull/1/head` would build a stranger's code.
         pattern=(
             rf"^(?:(?!{NULL_SHA}$){_SHA}"
-            rf"|(?:{_BRANCHES})?(?!refs/){_NOT_MISLEADING}{_REQUESTED}){END}"
+            rf"|(?:{_BRANCHES}|{_TAGS}|(?!{_ABBREVIATED_SHA}$)){_NAME}){END}"
         ),
         min_length=1,
-        max_length=_MAX_LENGTH,
-        description=(
-            "the name of a branch or tag, without refs/tags/ before it, or the 40 digits of a "
-            f"commit's SHA. A name has at most {_MAX_LENGTH} letters, digits and . _ / + @ -, "
-            "begins with a letter or digit, and is legal in git"
-        ),
+        max_length=len(_BRANCHES) + _MAX_LENGTH,
+        description=_REQUESTED,
         extra_json_schema={"format": "git-ref"},
     ),
-    Rule(code="invalid_git_ref", normal=_short_ref),
+    Rule(code="invalid_git_ref", normal=_lower_sha, explain=_explain_ref),
 ]
 Branch = Annotated[
     str,
     Meta(
         pattern=(
-            rf"^(?:{_BRANCHES})?(?!{_BRANCHES})(?!-)(?!.{{{_MAX_LENGTH + 1}}})"
+            rf"^(?:{_BRANCHES})?(?!{_BRANCHES})(?!.{{{_MAX_LENGTH + 1}}})"
             rf"{_NOT_MISLEADING}{_LEGAL}{END}"
         ),
         min_length=1,

@@ -4,16 +4,20 @@ Each setting is one field. Request bodies, stored rows, responses, the OpenAPI d
 differences in the audit trail are derived from these structs.
 """
 
-from typing import Annotated
+import posixpath
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from chalicelib.domain.build_args import BuildArgs
+from chalicelib.domain.credentials import BuildSecrets, Destinations
 from chalicelib.domain.ecs_target import EcsName, EcsTarget
 from chalicelib.domain.fields import END
 from chalicelib.domain.images import ImageRepository, Platforms
 from chalicelib.domain.paths import ContextPath, RepositoryPath
+from chalicelib.domain.patterns import Paths, Tags
 from chalicelib.domain.refs import Branch
 from chalicelib.domain.repositories import GitUrl, repository_key
 from chalicelib.domain.webhook_secrets import OwnSecretReference
@@ -64,6 +68,35 @@ DeployMinutes = Annotated[
 Submodules = Annotated[
     bool, Meta(description="whether builds fetch submodules; only from the repository's own host")
 ]
+Target = Annotated[
+    str,
+    Meta(
+        pattern=rf"^[A-Za-z0-9][A-Za-z0-9_.-]{{0,99}}{END}",
+        description=(
+            "the stage of the Dockerfile to build: at most 100 letters, digits and _ . -. If it is "
+            "null, the last stage is built"
+        ),
+    ),
+]
+Lfs = Annotated[bool, Meta(description="whether builds fetch the files of Git LFS")]
+History = Annotated[
+    bool,
+    Meta(
+        description=(
+            "whether builds fetch all commits and tags, for instance for `git describe`, instead "
+            "of only the commit to build"
+        )
+    ),
+]
+Provenance = Annotated[
+    bool, Meta(description="whether images get a provenance attestation of BuildKit")
+]
+Sbom = Annotated[
+    bool, Meta(description="whether images get a list of their packages (SBOM) of BuildKit")
+]
+AlsoPushRequired = Annotated[
+    bool, Meta(description="whether a build fails if a copy to another registry fails")
+]
 AutoDeploy = Annotated[
     bool, Meta(description="whether the image of each push is deployed automatically")
 ]
@@ -73,9 +106,15 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The build settings that a request for a build may replace."""
 
     context_path: ContextPath = "."
-    dockerfile: RepositoryPath = "Dockerfile"
+    dockerfile: RepositoryPath | None = None
+    target: Target | None = None
     platforms: Platforms = ("linux/amd64",)
     build_args: BuildArgs = {}
+
+    @property
+    def dockerfile_path(self) -> str:
+        """The path of the Dockerfile from the top of the repository."""
+        return self.dockerfile or posixpath.normpath(f"{self.context_path}/Dockerfile")
 
 
 class BuildSettings(BuildOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,6 +122,13 @@ class BuildSettings(BuildOptions, frozen=True, kw_only=True, forbid_unknown_fiel
 
     git_url: GitUrl
     submodules: Submodules = False
+    lfs: Lfs = False
+    history: History = False
+    secrets: BuildSecrets = {}
+    provenance: Provenance = True
+    sbom: Sbom = True
+    also_push_to: Destinations = {}
+    also_push_required: AlsoPushRequired = False
     queued_minutes: QueuedMinutes = 60
     build_minutes: BuildMinutes = 30
 
@@ -105,6 +151,8 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
 
     name: ServiceName
     branch: Branch = "main"
+    paths: Paths = ()
+    tags: Tags = ()
     image_repository: ImageRepository
     ecs_cluster: EcsName | None = None
     ecs_service: EcsName | None = None
@@ -122,7 +170,7 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
         return BuildSettings(**{name: getattr(self, name) for name in names})
 
     @property
-    def target(self) -> EcsTarget | None:
+    def ecs_target(self) -> EcsTarget | None:
         """The ECS target of releases; None for a service that is only built."""
         if self.ecs_cluster is None or self.ecs_service is None or self.container is None:
             return None
@@ -132,3 +180,14 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
 
 
 TARGET_FIELDS = ("ecs_cluster", "ecs_service", "container")
+
+# The layout of stored settings. In layout 1, the paths of Dockerfiles began at the context.
+LAYOUT = 2
+
+
+def from_layout_1(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored settings of layout 1 in the present layout, with the same Dockerfile."""
+    context, dockerfile = stored.get("context_path", "."), stored.get("dockerfile", "Dockerfile")
+    path = posixpath.normpath(f"{context}/{dockerfile}")
+    of_context = posixpath.normpath(f"{context}/Dockerfile")
+    return {**stored, "dockerfile": None if path == of_context else path}

@@ -92,8 +92,9 @@ def _below_prefix(value: str, installation: Installation) -> str:
             f"webhook_secret must be a reference, ssm:/{prefix}/… or secretsmanager:{prefix}/…, "
             "not the secret itself"
         )
-    if name.startswith(f"{prefix}/git/"):
-        raise ValueError(f"secrets below {prefix}/git/ are only for builds")
+    for path in (f"{prefix}/git/", f"{prefix}/build/"):
+        if name.startswith(path):
+            raise ValueError(f"secrets below {path} are only for builds")
     if name == f"{prefix}/webhook":
         raise ValueError("this is the installation's own secret; to use it, omit webhook_secret")
     return value

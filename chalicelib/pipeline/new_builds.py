@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib import clock
-from chalicelib.domain.images import image_tag
+from chalicelib.domain.images import cache_tag, image_tag
 from chalicelib.domain.pushes import Push
+from chalicelib.domain.refs import Ref
 from chalicelib.domain.service_settings import BuildSettings
 from chalicelib.domain.statuses import BuildStatus, job_id
 from chalicelib.errors import Conflict
@@ -29,7 +30,7 @@ class Source:
     That is a push with its delivery, or the build that is `retried`, or else a caller.
     """
 
-    ref: str
+    ref: Ref
     sha: str = ""
     push: Push | None = None
     delivery: str | None = None
@@ -60,13 +61,15 @@ def new_build(
         status=BuildStatus.QUEUED,
         requested_by=actor,
         settings=build_settings,
-        git_ref=source.ref,
+        git_ref=source.ref.name,
+        ref_type=source.ref.type,
         image_repository=service.settings.image_repository,
         image=f"{settings().registry}/{service.settings.image_repository}",
-        image_tag=image_tag(source.ref, source.sha, number),
+        image_tag=image_tag(source.ref.name, source.sha, number),
         log_group=settings().log_group,
         commit_sha=source.sha or None,
         chosen=set(chosen) if chosen else None,
+        **_cache(service, source),
         created_at=now,
         deadline_at=now + build_settings.queued_minutes * 60,
         **_origin(source),
@@ -115,6 +118,18 @@ def require_room(service: Service) -> None:
         raise Conflict(why_no_room(service), code="too_many_builds")
 
 
+def _cache(service: Service, source: Source) -> dict[str, Any]:
+    """The cache of the service's branch. Only builds of pushes to the branch write it.
+
+    Steps of other builds must not reach the images of the branch through its cache.
+    """
+    branch = service.settings.branch
+    tag = cache_tag(service.id, branch)
+    pushed = source.push is not None and source.push.branch == branch
+    again = source.retried is not None and source.retried.cache_to == tag
+    return {"cache_from": tag, "cache_to": tag if pushed or again else None}
+
+
 def accept_build(service: Service, build: Build, *, overruled: bool = False) -> list[Write]:
     """The build's row, its entry among the service's open builds, and the audit entry."""
     return [
@@ -128,6 +143,7 @@ def accept_build(service: Service, build: Build, *, overruled: bool = False) -> 
             project_id=build.project_id,
             service_id=build.service_id,
             git_ref=build.git_ref,
+            ref_type=build.ref_type,
             commit_sha=build.commit_sha,
             trigger=build.trigger,
             **({"retry_of": build.retry_of} if build.retry_of else {}),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from chalicelib.aws import secrets
+from chalicelib.domain.pushes import claimed_repository
 from chalicelib.domain.webhook_secrets import (
     Signers,
     is_reference,
@@ -15,12 +16,13 @@ from chalicelib.settings import settings
 from chalicelib.store.claims import followers
 
 
-def verify(body: bytes, signature: str, *, repository: str | None) -> Signers:
+def verify(body: bytes, signature: str) -> Signers:
     """Find the secrets that have signed `body`.
 
-    `repository` is the name in the unverified body. The own secrets of its services are tried only
-    if the installation's secret did not sign the body. Without any secret every delivery is
-    refused: a forgotten variable must not let strangers start builds.
+    The installation's secret is tried first. If it did not sign the body, the repository that the
+    body names is read, and the own secrets of its services are tried: such a signature is good only
+    for that repository. Without any secret every delivery is refused: a forgotten variable must not
+    let strangers start builds.
 
     Raises Unauthorized (bad_signature, webhook_secret_not_configured), and Unavailable if no secret
     matches but one could not be read.
@@ -35,9 +37,11 @@ def verify(body: bytes, signature: str, *, repository: str | None) -> Signers:
             return False
 
     installation = settings().webhook_secret
+    repository = None
     if is_signature(signature):
         if installation and has_signed(installation):
             return Signers(installation=True)
+        repository = claimed_repository(body)
         own = frozenset(filter(has_signed, _own_secrets(repository)))
         if own:
             return Signers(own=own)
@@ -48,14 +52,21 @@ def verify(body: bytes, signature: str, *, repository: str | None) -> Signers:
             "no webhook secret is configured, and no service's own secret fits",
             code="webhook_secret_not_configured",
         )
-    raise Unauthorized("X-Hub-Signature-256 does not fit the body", code="bad_signature")
+    detail = "X-Hub-Signature-256 does not fit the body"
+    if repository is None:
+        # An organisation's ping is such a delivery: GitHub shows this answer to its administrator.
+        detail += "; the body names no repository, so no service's own secret was tried"
+    raise Unauthorized(detail, code="bad_signature")
 
 
 def _readings(secret: str) -> Iterator[tuple[str, ...]]:
     """The secrets of a setting. For a reference: first the cached ones, then newly read ones."""
     if is_reference(secret):
-        yield secrets.read(secret)
-        yield secrets.read(secret, max_age=secrets.READ_AGAIN_SECONDS)
+        cached = secrets.read(secret)
+        yield cached
+        again = secrets.read(secret, max_age=secrets.READ_AGAIN_SECONDS)
+        if again != cached:
+            yield again
     else:
         yield parse_secrets(secret)
 

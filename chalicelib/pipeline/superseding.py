@@ -39,7 +39,7 @@ def _pushed(build: Build) -> PushedBuild:
     cancelled = build.cancelled_by is not None
     return PushedBuild(
         build.number,
-        build.git_ref,
+        f"{build.ref_type}:{build.git_ref}",
         build.push_order,
         is_queued=build.attempt_at is None and build.codebuild_id is None and not cancelled,
         may_replace=not cancelled,

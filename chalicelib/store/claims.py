@@ -12,11 +12,15 @@ from chalicelib.store.writes import Write, change, create, remove
 
 @dataclass(frozen=True)
 class Follower:
-    """A service that follows a repository; `webhook_secret` is the reference to its own secret."""
+    """A service that follows a repository; `webhook_secret` is the reference to its own secret.
+
+    `tags` is true if it also builds some tags.
+    """
 
     project_id: int
     branch: str
     webhook_secret: str | None = None
+    tags: bool = False
 
 
 def next_number(counter: str, amount: int = 1) -> int:

@@ -6,6 +6,7 @@ Times are whole seconds since 1970.
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import msgspec
@@ -26,7 +27,13 @@ from pynamodb.expressions.update import RemoveAction, SetAction
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
-from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
+from chalicelib.domain.build_failures import Failure
+from chalicelib.domain.service_settings import (
+    LAYOUT,
+    BuildSettings,
+    ServiceSettings,
+    from_layout_1,
+)
 from chalicelib.settings import settings
 
 # Short time-outs and few retries: GitHub waits ten seconds for an answer.
@@ -67,11 +74,10 @@ class StructAttribute(Attribute[_S]):
         self._struct = struct
 
     def serialize(self, value: _S) -> Any:
-        fields = msgspec.structs.asdict(value).items()
-        return _RAW_MAP.serialize({name: _thawed(each) for name, each in fields})
+        return _RAW_MAP.serialize(self._stored(value))
 
     def deserialize(self, value: Any) -> _S:
-        stored = _RAW_MAP.deserialize(value)
+        stored = self._present(_RAW_MAP.deserialize(value))
         known = {name: stored[name] for name in self._struct.__struct_fields__ if name in stored}
         return self._struct(**{name: _frozen(each) for name, each in known.items()})
 
@@ -79,8 +85,30 @@ class StructAttribute(Attribute[_S]):
         # PynamoDB does not call a map attribute's `serialize` for a value that is not a dict.
         return Path(self).set({MAP: self.serialize(value)})
 
+    def _stored(self, value: _S) -> dict[str, Any]:
+        fields = msgspec.structs.asdict(value).items()
+        return {name: _thawed(each) for name, each in fields}
+
+    def _present(self, stored: Mapping[str, Any]) -> Mapping[str, Any]:
+        return stored
+
+
+class SettingsAttribute(StructAttribute[_S]):
+    """Settings, stored with the number of their layout.
+
+    Older layouts are read as the present one. A row gets it with its next change.
+    """
+
+    def _stored(self, value: _S) -> dict[str, Any]:
+        return {**super()._stored(value), "layout": LAYOUT}
+
+    def _present(self, stored: Mapping[str, Any]) -> Mapping[str, Any]:
+        return stored if "layout" in stored else from_layout_1(stored)
+
 
 def _thawed(value: Any) -> Any:
+    if isinstance(value, StrEnum):
+        return value.value
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -158,7 +186,7 @@ class Service(Model):
     version = VersionAttribute()
     project_id = IntegerAttribute()
     listed_in = IntegerAttribute(null=True)
-    settings = StructAttribute(ServiceSettings)
+    settings = SettingsAttribute(ServiceSettings)
     auto_deploy_paused = UnicodeAttribute(null=True)
     # The newest push that was deployed automatically: repository.pushed_at, then build number.
     last_pushed_at = IntegerAttribute(default=0)
@@ -260,8 +288,10 @@ class Job(Model):
 class Build(Job, discriminator="build"):
     """A build of one image from one commit. It has its own copy of the service's settings."""
 
-    settings = StructAttribute(BuildSettings)
+    settings = SettingsAttribute(BuildSettings)
     git_ref = UnicodeAttribute()
+    # A `RefType`; None if git_ref is a branch or a tag, or the row is older than this attribute.
+    ref_type = UnicodeAttribute(null=True)
     image = UnicodeAttribute()
     log_group = UnicodeAttribute()
     log_path = UnicodeAttribute(null=True)
@@ -270,12 +300,19 @@ class Build(Job, discriminator="build"):
     # Only for builds of pushes: GitHub's time of the push, and the delivery's id.
     pushed_at = IntegerAttribute(null=True)
     delivery = UnicodeAttribute(null=True)
+    # Tags of the build cache in the image's repository.
+    cache_from = UnicodeAttribute(null=True)
+    cache_to = UnicodeAttribute(null=True)
+    warnings = UnicodeAttribute(null=True)
     # The names of the settings that the request chose; a retry keeps their values.
     chosen = UnicodeSetAttribute(null=True)
     # Numbers of builds: the first build that this one retries, and the one that superseded it.
     retry_of = IntegerAttribute(null=True)
     superseded_by = IntegerAttribute(null=True)
     codebuild_id = UnicodeAttribute(null=True)
+    # When CodeBuild ended the build; set while AWS may not show all of its log or its image yet.
+    ended_at = IntegerAttribute(null=True)
+    failure = StructAttribute(Failure, null=True)
     # A copy of the project's credential: a repeated StartBuild call must be the same request.
     git_credential = UnicodeAttribute(null=True)
     attempt = IntegerAttribute(default=0)

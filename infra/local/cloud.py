@@ -22,9 +22,12 @@ from infra.local.aws.queues import create_queues
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 BUILDSPEC = Path(__file__).parents[1] / "buildspec.yml"
-STAND_IN = Path(__file__).parent / "machines" / "simulated_docker"
+MACHINES = Path(__file__).parent / "machines"
+SIMULATED_DOCKER, STAND_IN_AWS = MACHINES / "simulated_docker", MACHINES / "stand_in_aws"
 SERVICE_URLS = "/moto-api/slipway/services"
 STEP_INTERVAL = 0.2
+# Seconds: on AWS the last lines of a log come up to some seconds after the end of the build.
+LOG_LAG = 0.3
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,15 @@ def docker_works() -> bool:
         except (OSError, subprocess.SubprocessError):
             return False
     return True
+
+
+def _docker_address() -> dict[str, str]:
+    """The address of this user's Docker daemon: builds do not read this user's Docker settings."""
+    if "DOCKER_HOST" in os.environ:
+        return {}
+    command = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    return {"DOCKER_HOST": found.stdout.strip()}
 
 
 @contextmanager
@@ -83,15 +95,17 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
         # The simulated docker and the buildspec call python3. This one exists and starts fast.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         if not docker:
-            path = f"{STAND_IN}{os.pathsep}{path}"
+            path = f"{SIMULATED_DOCKER}{os.pathsep}{path}"
             os.environ["SIMULATED_DOCKER_STATE"] = str(data / "docker")
             (data / "docker").mkdir()
         else:
             stack.callback(_remove_images, registry)
-        environment = {"PATH": path, **git_configuration(sample)}
-        if not docker:
-            environment["SIMULATED_DOCKER_STATE"] = os.environ["SIMULATED_DOCKER_STATE"]
-        builds = BuildAgent(environment=environment, max_builds=settings().job_workers)
+        environment = {"PATH": f"{STAND_IN_AWS}{os.pathsep}{path}", **git_configuration(sample)}
+        if docker:
+            environment |= _docker_address()
+        builds = BuildAgent(
+            environment=environment, max_builds=settings().job_workers, log_lag=LOG_LAG
+        )
         services = ServiceAgent(path=path, session=session)
         for agent in (builds, services):
             agent.start()

@@ -110,17 +110,18 @@ _HEADERS_OF_ERRORS: Mapping[int, str] = {
 }
 # Rules for combinations of fields: msgspec describes each field only by itself.
 _TARGET = ("ecs_cluster", "ecs_service", "container")
+_NO_TARGET = {each: {"type": "null"} for each in _TARGET} | {"auto_deploy": {"const": False}}
 _COMBINATIONS: Mapping[str, dict[str, Any]] = {
     "ServiceSettings": {
         "anyOf": [
             {"required": [*_TARGET], "properties": {each: {"type": "string"} for each in _TARGET}},
-            {"properties": {each: {"type": "null"} for each in _TARGET}},
+            {"properties": _NO_TARGET},
         ]
     },
     "ServiceChanges": {
         "anyOf": [
             {"properties": {each: {"type": "string"} for each in _TARGET}},
-            {"required": [*_TARGET], "properties": {each: {"type": "null"} for each in _TARGET}},
+            {"required": [*_TARGET], "properties": _NO_TARGET},
         ]
     },
 }

@@ -54,7 +54,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
         "rename": _example("Rename the project", name="storefront"),
         "private": _example(
             "Fetch private repositories with a credential",
-            git_credential="arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3",
+            git_credential="arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/1/shop-a1B2c3",
         ),
     },
     "update_service": {
@@ -111,6 +111,15 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
                 "message": "Say hello",
                 "author": {"name": "Codertocat"},
             },
+            commits=[
+                {
+                    "id": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+                    "added": ["docs/hello.md"],
+                    "removed": [],
+                    "modified": ["src/hello.py"],
+                }
+            ],
         ),
     },
 }
+BODIES = {**BODIES, "test_push": BODIES["receive_github"]}

@@ -97,11 +97,16 @@ BUILD_FIELDS: list[tuple[str, Any, int, str]] = [
             "a.lock",
             "a\0b",
             "@",
-            "`id`",
-            "a;id",
+            "HEAD",
             "a\u202eb",
+            "a\x85b",
+            "refs/pull/1/head",
+            "refs/heads/",
+            f"refs/heads/{'a' * 40}",
+            "63e9150",
             "0" * 40,
             "a" * 201,
+            None,
         )
     ),
     *(
@@ -133,6 +138,7 @@ BUILD_FIELDS: list[tuple[str, Any, int, str]] = [
             {"x": 1},
         )
     ),
+    *(("target", value, 400, "invalid_target") for value in ("", "-x", "a b", "a=b", 7)),
     *(
         ("platforms", value, 400, "invalid_platforms")
         for value in ([], ["plan9/mips"], "linux/amd64", [1])
@@ -216,6 +222,23 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
             "999999999999.dkr.ecr.us-east-1.amazonaws.com/myapp",
         )
     ),
+    *(
+        (field, value, 400, f"invalid_{field}")
+        for field in ("paths", "tags")
+        for value in (
+            None,
+            "docs/**",
+            [""],
+            ["/docs"],
+            ["a**"],
+            ["[ab]"],
+            ["a\n"],
+            [5],
+            ["a" * 201],
+            ["a"] * 31,
+        )
+    ),
+    ("tags", ["refs/tags/v1"], 400, "invalid_tags"),
     ("ecs_cluster", "arn:aws:ecs:x", 400, "invalid_ecs_cluster"),
     ("ecs_service", "a\n", 400, "invalid_ecs_service"),
     ("ecs_service", None, 400, "incomplete_ecs_target"),
@@ -236,6 +259,27 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
     *(("build_minutes", value, 400, "invalid_build_minutes") for value in (4, 481, True)),
     ("deploy_minutes", 1.5, 400, "invalid_deploy_minutes"),
     ("queued_minutes", "60", 400, "invalid_queued_minutes"),
+    *(
+        ("secrets", value, 400, "invalid_secrets")
+        for value in (
+            {"NPM": "hunter2"},
+            {"NPM": "secretsmanager:slipway/git/1/shop"},
+            {"NPM": "secretsmanager:slipway/build/2/npm"},
+            {"a,src=/etc/passwd": "secretsmanager:slipway/build/1/npm"},
+            {f"S{number}": "secretsmanager:slipway/build/1/npm" for number in range(21)},
+            "NPM",
+        )
+    ),
+    *(
+        ("also_push_to", value, 400, "invalid_also_push_to")
+        for value in (
+            {"acme/web": "secretsmanager:slipway/build/1/hub"},
+            {"docker.io/acme/web": "secretsmanager:slipway/build/2/hub"},
+            {"docker.io/acme/web": None},
+        )
+    ),
+    ("lfs", 1, 400, "invalid_lfs"),
+    ("history", "yes", 400, "invalid_history"),
     *(("max_open_builds", value, 400, "invalid_max_open_builds") for value in (0, 101, "20")),
     ("supersede_builds", "yes", 400, "invalid_supersede_builds"),
     ("current", 5, 400, "unknown_field"),
@@ -407,6 +451,10 @@ DELIVERIES: list[tuple[str, bytes, Headers, int, str, str]] = [
             ("a delivery id that is too long", "d" * 101),
         )
     ),
+]
+
+# Signed deliveries that cannot be read: (case, bytes, headers, status, code, field).
+UNREADABLE: list[tuple[str, bytes, Headers, int, str, str]] = [
     ("a form", b"payload=%7B%7D", {"Content-Type": _FORM}, 415, "unsupported_media_type", ""),
     ("malformed JSON", b"{bad", {}, 400, "invalid_json", ""),
     ("an empty body", b"", {}, 400, "invalid_json", ""),
@@ -433,7 +481,20 @@ IGNORED: list[tuple[str, bytes, Headers, str]] = [
     ("a ping", b'{"zen": "Half measures are as bad"}', {"X-GitHub-Event": "ping"}, "event ping"),
     ("another event", _PUSH, {"X-GitHub-Event": "issues"}, "event issues"),
     ("a deletion", push(deleted=True, after="0" * 40), {}, "branch master was deleted"),
-    ("a tag", push(ref="refs/tags/v1"), {}, "refs/tags/v1 is not a branch"),
+    ("a tag", push(ref="refs/tags/v1"), {}, "no service builds tag v1"),
+    ("a note", push(ref="refs/notes/x"), {}, "refs/notes/x is neither a branch nor a tag"),
+    (
+        "a tag of a tree",
+        push(ref="refs/tags/v1", head_commit=None),
+        {},
+        "tag v1 names no commit",
+    ),
+    (
+        "a message that asks for no build",
+        push(head_commit={"message": "Fix it\n\n[no ci]"}),
+        {},
+        "the head commit's message has [no ci]",
+    ),
     ("another branch", push(ref="refs/heads/other"), {}, "no service follows branch other"),
     (
         "an unknown repository",
@@ -545,7 +606,44 @@ def _hidden(method: str, path: str) -> Refused:
     )
 
 
+_NO_TARGET = dict.fromkeys(("ecs_cluster", "ecs_service", "container"))
+_LOOKS = frozenset({"ecr.DescribeImages"})
+_MISSING = {"image_repository": "nowhere"}
+_SETTINGS = [
+    Refused(
+        "a missing image repository",
+        method,
+        path,
+        400,
+        "image_repository_not_found",
+        "image_repository",
+        body=body,
+        reads=_LOOKS,
+    )
+    for method, path, body in (
+        ("POST", _SERVICES, {**_NEW_SERVICE, **_MISSING}),
+        ("PATCH", f"/v1/services/{UNCONFIGURED}", _MISSING),
+    )
+] + [
+    Refused(
+        "auto_deploy without an ECS target",
+        method,
+        path,
+        status,
+        "auto_deploy_without_target",
+        "auto_deploy",
+        body=body,
+    )
+    for method, path, status, body in (
+        ("POST", _SERVICES, 400, {**_NEW_SERVICE, **_NO_TARGET, "auto_deploy": True}),
+        ("PATCH", f"/v1/services/{SERVICE}", 400, {**_NO_TARGET, "auto_deploy": True}),
+        ("PATCH", f"/v1/services/{SERVICE}", 409, _NO_TARGET),
+        ("PATCH", f"/v1/services/{UNCONFIGURED}", 409, {"auto_deploy": True}),
+    )
+]
+
 _BODIES = [
+    *_SETTINGS,
     *_fields("POST", _BUILD, BUILD_FIELDS),
     *_fields("POST", _DEPLOY, DEPLOY_FIELDS, image_tag="hello:master-1"),
     *_fields("POST", _ROLLBACK, ROLLBACK_FIELDS),
@@ -724,6 +822,11 @@ _STATES = [
     _conflict("the current release", _ROLLBACK, "already_running", deployment_id=CURRENT),
 ]
 
+_TESTED = [
+    Refused(case, "POST", f"{_HOOK}/test", status, code, at, raw=raw, headers=headers)
+    for case, raw, headers, status, code, at in UNREADABLE
+]
+
 _DELIVERIES = [
     Refused(
         case,
@@ -748,5 +851,6 @@ REFUSED: list[Refused] = [
         *_QUERIES,
         *_STATES,
         *_DELIVERIES,
+        *_TESTED,
     )
 ]

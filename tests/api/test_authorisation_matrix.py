@@ -15,6 +15,7 @@ import app as the_app
 from chalicelib.api.http.endpoints import ENDPOINTS, Endpoint
 from chalicelib.domain.tokens import Role, new_token
 from tests.faults.trials import forked
+from tests.support.builders import push_payload
 from tests.support.client import Api
 from tests.support.embedded import Cloud
 from tests.support.written import nothing_is_written
@@ -52,6 +53,7 @@ BODIES: Mapping[str, Any] = {
     "deploy": {"image_tag": "hello:master-111111111111-1"},
     "roll_back": {},
     "create_token": {"name": "new", "role": "viewer"},
+    "test_push": push_payload(),
 }
 IDS = {
     "project_id": "1",
@@ -155,7 +157,7 @@ def world() -> Iterator[World]:
 def send(api: Api, endpoint: Endpoint, ids: Mapping[str, str] = IDS) -> tuple[int, str]:
     """The status and the text of the answer."""
     path = endpoint.path.format(**ids)
-    body = BODIES[endpoint.view] if endpoint.body is not None else None
+    body = BODIES[endpoint.view] if endpoint.body is not None else BODIES.get(endpoint.view)
     headers: dict[str, str | None] = {"X-Request-Id": "x"}
     if not api.token:
         headers["Authorization"] = None

@@ -31,6 +31,7 @@ from tests.api.bad_inputs import (
     SERVICE,
     STALE_MESSAGES,
     UNCONFIGURED,
+    UNREADABLE,
     Headers,
     Refused,
     push,
@@ -39,7 +40,14 @@ from tests.faults.rows import rows
 from tests.faults.trials import forked
 from tests.support.builders import SHA, delivery_headers, sqs_event
 from tests.support.client import Answer
-from tests.support.embedded import MINUTE, REGISTRY, Cloud, client, put_image
+from tests.support.embedded import (
+    MINUTE,
+    REGISTRY,
+    Cloud,
+    client,
+    create_image_repository,
+    put_image,
+)
 from tests.support.events import codebuild_event
 from tests.support.sdk import Calls, record_calls
 from tests.support.written import everything_written, nothing_is_written
@@ -67,6 +75,8 @@ class World:
         cloud.fail_rollout()
         cloud.finish_rollout()  # ECS is back at the first release
         cloud.add_service("neighbour", branch="$(id)")
+        for name in ("bare", "other"):
+            create_image_repository(name)
         self.bare = self._made(
             "/v1/projects/1/services",
             {
@@ -227,6 +237,28 @@ def test_an_ignored_delivery_is_recorded_with_the_reason(
     in_a_copy(check)
 
 
+@pytest.mark.parametrize(
+    ("case", "body", "headers", "status", "code", "field"), UNREADABLE, ids=_first(UNREADABLE)
+)
+def test_an_unreadable_delivery_is_refused_and_recorded_with_the_reason(
+    world: World, case: str, body: bytes, headers: Headers, status: int, code: str, field: str
+) -> None:
+    def check() -> None:
+        before = everything_written()
+        answer = world.deliver(body, {**headers, "X-GitHub-Delivery": "d-bad"})
+        after = everything_written()
+        problem = answer.body
+        assert (answer.status, problem["code"]) == (status, code), answer.text
+        assert problem.get("field", "") == field
+        assert {name for name in after if after[name] != before[name]} == {"slipway-receipts"}
+        noted = world.cloud.api.get("/v1/webhooks/github/deliveries/d-bad").body
+        at = f"{field}: " if field else ""
+        assert noted["outcome"] == "ignored"
+        assert noted["reason"] == f"refused: {at}{problem['detail']}"
+
+    in_a_copy(check)
+
+
 @pytest.mark.parametrize(("case", "body", "branch"), BUILT, ids=_first(BUILT))
 def test_an_unusual_but_valid_push_is_built_at_its_commit(
     world: World, case: str, body: bytes, branch: str
@@ -312,13 +344,22 @@ def test_a_newer_deployment_replaces_the_waiting_one(world: World) -> None:
     ("body", "headers"),
     [
         ({"git_ref": "a" * 200}, {}),
+        ({"git_ref": "\u65e5" * 200}, {}),
         ({"context_path": "a" * 200}, {}),
         ({"build_args": {f"A{number}": "x" for number in range(100)}}, {}),
         ({"build_args": {"A": "x" * (16 * 1024 - 1)}}, {}),
         ({}, {"Idempotency-Key": "k" * 255}),
         ({}, {"X-Request-Id": "r" * 9000}),
     ],
-    ids=["ref", "path", "build args", "size of build args", "key", "request id"],
+    ids=[
+        "ref",
+        "ref beyond ASCII",
+        "path",
+        "build args",
+        "size of build args",
+        "key",
+        "request id",
+    ],
 )
 def test_input_of_the_maximum_length_is_accepted(
     world: World, body: dict[str, Any], headers: dict[str, str | None]

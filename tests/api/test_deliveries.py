@@ -10,9 +10,9 @@ from chalicelib.domain.deliveries import Outcome, Verdict
 from chalicelib.store.receipts import MAX_VERDICTS, note_delivery
 from chalicelib.store.writes import ConditionFailed, commit
 from tests.faults.rows import rows
-from tests.support.builders import delivery_headers, push_payload
+from tests.support.builders import WEBHOOK_SECRET, delivery_headers, push_payload
 from tests.support.client import Answer
-from tests.support.embedded import MIDNIGHT, MINUTE, REPOSITORY, Cloud, sha
+from tests.support.embedded import MIDNIGHT, MINUTE, REPOSITORY, Cloud, keep_secret, sha
 from tests.support.sdk import Trouble, record_calls
 
 DAY = 24 * 60 * MINUTE
@@ -29,6 +29,12 @@ def deliver(cloud: Cloud, payload: dict[str, Any], name: str, **headers: str) ->
     body = json.dumps(payload).encode()
     sent = delivery_headers(body, delivery=name) | headers
     return cloud.api.post("/v1/webhooks/github", raw=body, headers=sent)
+
+
+def deliver_signed(cloud: Cloud, payload: dict[str, Any], name: str, secret: str) -> Answer:
+    body = json.dumps(payload).encode()
+    headers = delivery_headers(body, delivery=name, secret=secret)
+    return cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
 
 
 def test_a_delivery_shows_the_outcome_for_each_service(cloud: Cloud) -> None:
@@ -113,16 +119,72 @@ def test_other_events_and_tags_are_recorded_with_a_reason(cloud: Cloud) -> None:
     deliver(cloud, push_payload(ref="refs/tags/v1"), "d-tag")
     assert shown(cloud, "d-ping")["reason"] == "the event ping has no effect"
     assert shown(cloud, "d-ping")["repository"] is None
-    assert shown(cloud, "d-tag")["reason"] == "refs/tags/v1 is not a branch"
+    repository = f"github.com/{REPOSITORY.lower()}"
+    assert shown(cloud, "d-tag")["reason"] == f"no service builds tag v1 of {repository}"
+    assert shown(cloud, "d-tag")["services"][0]["reason"] == "it builds no tags"
 
 
-def test_unsigned_and_unreadable_deliveries_are_not_recorded(cloud: Cloud) -> None:
-    body = json.dumps(push_payload()).encode()
-    unsigned = {**delivery_headers(body, delivery="d-1"), "X-Hub-Signature-256": "sha256=00"}
-    assert cloud.api.post("/v1/webhooks/github", raw=body, headers=unsigned).status == 401
-    assert deliver(cloud, {"ref": 7}, "d-2").status == 400
+@pytest.mark.parametrize("body", [json.dumps(push_payload()).encode(), b"{", b" " * 5_242_881])
+def test_unsigned_deliveries_are_not_recorded(cloud: Cloud, body: bytes) -> None:
+    for forged in ("sha256=00", "sha256=" + "0" * 64):
+        unsigned = {**delivery_headers(body, delivery="d-1"), "X-Hub-Signature-256": forged}
+        assert cloud.api.post("/v1/webhooks/github", raw=body, headers=unsigned).status == 401
     assert rows("receipts") == {}
     assert cloud.api.get(f"{PATH}/d-1").status == 404
+
+
+def test_a_signed_delivery_that_cannot_be_read_is_recorded_for_the_repositorys_services(
+    cloud: Cloud,
+) -> None:
+    own = cloud.add_service("own", branch="other", webhook_secret=keep_secret("of-own"))
+    body = json.dumps(push_payload()).encode().ljust(5 * 1024 * 1024 + 1)
+    too_large = "refused: the body is too large: at most 5120 KiB are allowed here"
+    for secret, services in ((WEBHOOK_SECRET, [cloud.service_id, own]), ("of-own", [own])):
+        headers = delivery_headers(body, delivery=f"d-{secret[:2]}", secret=secret)
+        answer = cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
+        assert (answer.status, answer.body["code"]) == (413, "body_too_large")
+        delivery = shown(cloud, f"d-{secret[:2]}")
+        assert (delivery["outcome"], delivery["reason"]) == ("ignored", too_large)
+        assert delivery["repository"] == f"github.com/{REPOSITORY.lower()}"
+        assert [each["service_id"] for each in delivery["services"]] == services
+        assert {each["reason"] for each in delivery["services"]} == {too_large}
+    assert rows("jobs") == {}
+
+
+def test_a_malformed_delivery_signed_with_a_services_own_secret_is_recorded_for_it_alone(
+    cloud: Cloud,
+) -> None:
+    own = cloud.add_service("own", webhook_secret=keep_secret("of-own"))
+    answer = deliver_signed(cloud, push_payload(ref="master"), "d-1", "of-own")
+    assert (answer.status, answer.body["field"]) == (400, "ref")
+    assert [each["service_id"] for each in shown(cloud, "d-1")["services"]] == [own]
+
+
+def test_a_delivery_that_names_two_repositories_is_refused(cloud: Cloud) -> None:
+    """A service's own secret is good only for the repository that was looked up."""
+    cloud.add_service("own", webhook_secret=keep_secret("of-own"))
+    theirs = json.dumps(push_payload())[1:-1].replace(REPOSITORY, "Ada/other")
+    ours = json.dumps({"full_name": REPOSITORY})
+    for body in (
+        f'{{{theirs}, "repository": {ours}}}',
+        f'{{"repository": {ours}, {theirs}}}',
+        f'{{{theirs}, "\\u0072epository": {ours}}}',
+    ):
+        headers = delivery_headers(body.encode(), secret="of-own")
+        answer = cloud.api.post("/v1/webhooks/github", raw=body.encode(), headers=headers)
+        assert answer.status in {400, 401}, answer.text
+    assert rows("jobs") == {}
+
+
+def test_a_body_that_the_two_parsers_read_differently_is_refused(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.add_service("own", webhook_secret=keep_secret("of-own"))
+    claimed = "github.com/ada/other"
+    monkeypatch.setattr("chalicelib.api.webhooks.claimed_repository", lambda _: claimed)
+    answer = deliver_signed(cloud, push_payload(), "d-1", "of-own")
+    assert (answer.status, answer.body["field"]) == (400, "repository")
+    assert rows("jobs") == {}
 
 
 def test_the_last_received_delivery_is_listed_first(cloud: Cloud) -> None:

@@ -37,8 +37,16 @@ PIECES = [
     *("https://github.com/acme/app.git", "https://github.com/acme/app", ".git", ".GIT", ".."),
     *("services/web", "Dockerfile", ".", "/", "//", "-", "a" * 199, "a" * 200, "a" * 255),
     *("team/app", f"{REGISTRY}/", "localhost:5000/", "a.b/", ":main-1", f"@{DIGEST}", "_", "A"),
-    *("ssm:/slipway/web", "secretsmanager:slipway/web", "/git/x", "/webhook", "slipway"),
-    "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3",
+    *(
+        "ssm:/slipway/web",
+        "secretsmanager:slipway/web",
+        "/git/x",
+        "/build/7",
+        "/webhook",
+        "slipway",
+    ),
+    "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/7/shop-a1B2c3",
+    *("secretsmanager:slipway/build/7/npm", "docker.io/acme/web", "NPM_TOKEN"),
     *("linux/amd64", "linux/arm64", "PATH", "LD_PRELOAD", "https_proxy", "VERSION", "1.2"),
     *("web", "Web shop", "viewer", "admin", "\n", "\0", "\x7f", " ", "é", "日本", "$(id)"),
 ]

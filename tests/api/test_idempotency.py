@@ -10,7 +10,7 @@ from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
 from tests.faults.rows import rows
 from tests.support.client import Answer, Api
-from tests.support.embedded import Cloud, put_image
+from tests.support.embedded import Cloud, create_image_repository, put_image
 from tests.support.sdk import Killed, Trouble
 
 DAY = 24 * 60 * 60
@@ -24,6 +24,7 @@ def requests(cloud: Cloud) -> list[tuple[str, dict[str, Any]]]:
     """A path and body for each route that accepts a key."""
     cloud.release(1)
     cloud.release(2)
+    create_image_repository("new")
     service = f"/v1/cicd/services/{cloud.service_id}"
     return [
         ("/v1/projects", {"name": "new"}),

@@ -10,7 +10,7 @@ from app import app
 from infra.openapi.__main__ import SERVED, rendered
 from tests.support.builders import delivery_headers
 from tests.support.client import Answer, Api
-from tests.support.embedded import Cloud
+from tests.support.embedded import Cloud, create_image_repository
 
 DOCUMENT: Any = json.loads((SERVED / "openapi.json").read_text())
 OPERATIONS = {
@@ -109,6 +109,8 @@ def world(cloud: Cloud) -> Cloud:
         cloud.finish_rollout()
     cloud.ask_for_build(git_ref="master")
     cloud.add_service("second")
+    for name in ("team/web", "team/worker"):
+        create_image_repository(name)
     cloud.api.post("/v1/tokens", {"name": "other", "role": "viewer"})
     ping = b"{}"
     headers = delivery_headers(ping, event="ping", delivery=DELIVERY)

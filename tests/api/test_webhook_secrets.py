@@ -5,15 +5,18 @@ import logging
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
+from unittest.mock import Mock
 
 import boto3
 import pytest
 
 from chalicelib import known_secrets
+from chalicelib.api.http.bodies import decode_json
 from chalicelib.aws import clients, secrets
 from chalicelib.domain.log_text import clean_lines
+from chalicelib.domain.webhook_secrets import is_signed
 from chalicelib.settings import settings
-from tests.support.builders import WEBHOOK_SECRET, delivery_headers
+from tests.support.builders import WEBHOOK_SECRET, delivery_headers, real_payload
 from tests.support.client import Answer
 from tests.support.embedded import MINUTE, Cloud, client, keep_secret, sha
 from tests.support.sdk import Calls, Trouble
@@ -351,6 +354,56 @@ def test_every_unsigned_body_is_refused_in_the_same_way(cloud: Cloud) -> None:
         for body in [*raw, b"", b"{", b"\xff", b"[" * 100_000, b'{"a":1,"a":2}', b'{"a":NaN}']:
             assert refused(deliver_raw(cloud, body)) == (401, "bad_signature"), body[:20]
             assert body in raw[-1:] or refused(deliver_raw(cloud, body, "of-own"))[0] == 401
+
+
+ABOUT_5_MIB = 748_000 * b"[[{}]],"
+JUNK = {
+    "a list": b"[" + ABOUT_5_MIB + b"0]",
+    "the repository before it": b'{"repository":{"full_name":"Codertocat/Hello-World"},"a":['
+    + ABOUT_5_MIB
+    + b"0]}",
+    "in the repository": b'{"repository":[' + ABOUT_5_MIB + b"0]}",
+    "opening brackets": b"[" * 5_000_000,
+}
+
+
+@pytest.mark.parametrize("body", JUNK.values(), ids=JUNK)
+def test_a_body_is_not_decoded_before_a_signature_fits(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    """Decoding makes an object of every value. That takes a second or more for 5 MiB of them."""
+    set_own_secret(cloud, cloud.service_id, "of-own")
+    decoder = Mock(wraps=decode_json)
+    monkeypatch.setattr("chalicelib.api.webhooks.decode_json", decoder)
+    assert deliver_raw(cloud, body).status == 401
+    assert not decoder.called
+    assert deliver_raw(cloud, body, WEBHOOK_SECRET).status == 400
+    assert decoder.called
+
+
+def test_a_cached_secret_is_tried_once_if_it_has_not_changed(
+    cloud: Cloud, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signature of a large body takes some milliseconds."""
+    configure(keep_secret("hush"))
+    assert push(cloud, "hush") == 202
+    cloud.advance(MINUTE)
+    check = Mock(wraps=is_signed)
+    monkeypatch.setattr("chalicelib.pipeline.signatures.is_signed", check)
+    assert push(cloud, "junk") == 401
+    assert check.call_count == 1
+
+
+def test_a_delivery_without_a_repository_says_which_secrets_were_tried(cloud: Cloud) -> None:
+    """GitHub's ping of an organisation's webhook names no repository to look secrets up by."""
+    set_own_secret(cloud, cloud.service_id, "of-own")
+    ping = real_payload("ping")
+    del ping["repository"]
+    answer = deliver_raw(cloud, json.dumps(ping).encode(), "of-own")
+    assert refused(answer) == (401, "bad_signature")
+    assert "the body names no repository" in answer.body["detail"]
+    named = deliver_raw(cloud, json.dumps(real_payload("ping")).encode(), "guessed")
+    assert "names no repository" not in named.body["detail"]
 
 
 def test_a_ping_signed_with_a_services_own_secret_is_answered(cloud: Cloud) -> None:

@@ -1,10 +1,19 @@
-"""ARNs that a project may use as its git credential."""
+"""Secrets that a project's builds may use."""
+
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.credentials import GitCredential
+from chalicelib.domain.credentials import (
+    BuildSecrets,
+    Destinations,
+    GitCredential,
+    build_path,
+    git_path,
+    is_below,
+)
 from chalicelib.errors import InvalidInput
 from tests.support.fields import read
 
@@ -13,18 +22,18 @@ def parse_git_credential(value: object) -> str:
     return str(read(GitCredential, value, "git_credential"))
 
 
-ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3"
+ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/7/shop-a1B2c3"
 
 
 @pytest.mark.parametrize(
     "arn",
     [
         ARN,
-        "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:slipway/git/shop-a1B2c3",
-        "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:slipway/git/a_b+c=d.e@f-a1B2c3",
+        "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:slipway/git/7/shop-a1B2c3",
+        "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:slipway/git/7/a_b+c=d.e@f-a1B2c3",
     ],
 )
-def test_the_arn_of_a_secret_below_slipway_git_is_accepted(arn: str) -> None:
+def test_the_arn_of_a_secret_below_the_path_of_a_project_is_accepted(arn: str) -> None:
     assert parse_git_credential(arn) == arn
 
 
@@ -36,8 +45,10 @@ def test_the_arn_of_a_secret_below_slipway_git_is_accepted(arn: str) -> None:
         "",
         "ghp_0123456789abcdefghijklmnopqrstuvwxyz",
         "slipway/git/shop",
-        ARN.replace("slipway/git/shop", "slipway/git"),
-        ARN.replace("slipway/git/shop", "slipway/shop"),
+        ARN.replace("7/shop", "shop"),
+        ARN.replace("7/", "0/"),
+        ARN.replace("7/", ""),
+        ARN.replace("slipway/git/7/shop", "slipway/shop"),
         ARN.replace("shop-a1B2c3", ""),
         ARN.replace("slipway/", "slipway-dev/"),
         f"{ARN}:password",
@@ -72,3 +83,68 @@ def test_text_after_the_arn_is_part_of_the_name_or_refused(text: str) -> None:
     assert parsed.count(":") == ARN.count(":")
     assert parsed.isascii()
     assert not set(parsed) & set("*?$ \n\"'")
+
+
+NPM = "secretsmanager:slipway/build/7/npm"
+
+
+@pytest.mark.parametrize("kind", [BuildSecrets, Destinations])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "hunter2",
+        "slipway/build/7/npm",
+        "secretsmanager:slipway/git/7/npm",
+        "secretsmanager:slipway/build/npm",
+        "secretsmanager:slipway/build/0/npm",
+        "secretsmanager:slipway-prod/build/7/npm",
+        "secretsmanager:slipway/build/7/",
+        "secretsmanager:slipway/build/7/a b",
+        "secretsmanager:slipway/build/7/a\n",
+        "secretsmanager:slipway/build/7/a:key",
+        "ssm:/slipway/build/7/npm",
+        7,
+        None,
+    ],
+)
+def test_a_value_that_is_no_secret_of_a_project_is_refused_and_not_repeated(
+    kind: Any, reference: object
+) -> None:
+    name = "NPM" if kind is BuildSecrets else "docker.io/acme/web"
+    with pytest.raises(InvalidInput) as refused:
+        read(kind, {name: reference}, "field")
+    assert "hunter2" not in refused.value.detail
+    assert read(kind, {name: NPM}, "field") == {name: NPM}
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "-x", "a,src=/etc/passwd", "a=b", "x" * 65, "é", "a\n"]
+)
+def test_a_build_secret_has_a_name_that_docker_reads_as_one_word(name: str) -> None:
+    with pytest.raises(InvalidInput):
+        read(BuildSecrets, {name: NPM}, "secrets")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "acme/web",
+        "docker.io/acme/web:v1",
+        "docker.io",
+        "docker.io/",
+        "https://docker.io/a",
+        "a.b/-x",
+    ],
+)
+def test_a_copy_goes_to_a_repository_with_its_registry_and_without_a_tag(image: str) -> None:
+    with pytest.raises(InvalidInput):
+        read(Destinations, {image: NPM}, "also_push_to")
+
+
+def test_a_secret_belongs_to_one_project() -> None:
+    assert is_below(build_path("slipway", 7), NPM)
+    assert is_below(git_path("slipway", 7), ARN)
+    for project in (1, 77, 6):
+        assert not is_below(build_path("slipway", project), NPM)
+        assert not is_below(git_path("slipway", project), ARN)
+    assert not is_below(build_path("slip", 7), NPM)

@@ -2,16 +2,21 @@
 
 import copy
 import itertools
-from dataclasses import replace
+import json
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.domain.changed_files import ChangedFiles
 from chalicelib.domain.pushes import (
+    Choice,
     Push,
     PushedBuild,
+    choose,
+    claimed_repository,
     ignored_reason,
     later,
     parse_push,
@@ -74,12 +79,14 @@ def test_a_push_is_read_from_the_payload() -> None:
         contradictory=False,
         ref="refs/heads/master",
         branch="master",
+        tag=None,
         sha=SHA,
         deleted=False,
         pushed_at=1557933657,
         message="Initial commit",
         author="Coder To Cat",
         sender="octocat",
+        files=ChangedFiles(unknown="the push created the branch"),
     )
 
 
@@ -249,8 +256,138 @@ def test_a_push_of_the_null_sha_is_a_deletion_even_if_deleted_is_false() -> None
     assert parse_push(payload(after=NULL_SHA)).deleted
 
 
-def test_a_tag_is_ignored() -> None:
-    assert ignored_reason(parse_push(payload(ref="refs/tags/v1"))) == "refs/tags/v1 is not a branch"
+def test_a_push_of_neither_a_branch_nor_a_tag_is_ignored() -> None:
+    push = parse_push(payload(ref="refs/notes/commits"))
+    assert ignored_reason(push) == "refs/notes/commits is neither a branch nor a tag"
+
+
+def test_the_commit_of_an_annotated_tag_is_the_one_that_it_names() -> None:
+    push = parse_push(payload(ref="refs/tags/v1", after="a" * 40))
+    assert (push.branch, push.tag, push.sha) == (None, "v1", SHA)
+    assert ignored_reason(push) is None
+
+
+def test_a_deleted_tag_and_a_tag_without_a_commit_are_ignored() -> None:
+    deleted = payload(ref="refs/tags/v1", after=NULL_SHA, deleted=True, head_commit=None)
+    assert ignored_reason(parse_push(deleted)) == "tag v1 was deleted"
+    of_a_tree = payload(ref="refs/tags/v1", head_commit=None)
+    assert ignored_reason(parse_push(of_a_tree)) == "tag v1 names no commit"
+
+
+@pytest.mark.parametrize(
+    ("message", "marker"),
+    [
+        ("Fix it [skip ci]", "[skip ci]"),
+        ("[ci skip] Fix it", "[ci skip]"),
+        ("Fix it\n\nMore about it\n\n[no ci]", "[no ci]"),
+        ("x" * 10_000 + "[skip actions]", "[skip actions]"),
+        ("a[actions skip]b", "[actions skip]"),
+        ("[SKIP CI] [no ci]", "[SKIP CI]"),
+        ("Fix it", ""),
+        ("skip ci", ""),
+        ("[skip  ci] [skipci] (skip ci) [ci-skip]", ""),
+        ("Do not [skip\nci]", ""),
+        (None, ""),
+        (5, ""),
+    ],
+)
+def test_a_message_may_ask_for_no_build_anywhere_in_it(message: object, marker: str) -> None:
+    assert parse_push(payload(head_commit__message=message)).skip == marker
+
+
+@dataclass(frozen=True)
+class Service:
+    """The settings of a service that decide which pushes it builds."""
+
+    branch: str = "master"
+    tags: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+
+FILES = ChangedFiles(("docs/a.md", "src/app.py", "src/more.py"))
+UNKNOWN = ChangedFiles(unknown="the push was forced")
+
+
+@pytest.mark.parametrize(
+    ("service", "changes", "builds", "reason"),
+    [
+        (Service(), {}, True, ""),
+        (Service("main"), {}, False, "it follows the branch main"),
+        (Service(paths=("src/**",)), {}, True, "src/app.py matches src/**"),
+        (Service(paths=("!docs/**",)), {}, True, "src/app.py matches **"),
+        (
+            Service(paths=("web/**",)),
+            {},
+            False,
+            "no changed file matches its paths (docs/a.md and 2 more)",
+        ),
+        (
+            Service(paths=("src/**", "!src/**")),
+            {"files": ChangedFiles(("src/app.py",))},
+            False,
+            "no changed file matches its paths (src/app.py)",
+        ),
+        (
+            Service(paths=("web/**",)),
+            {"files": UNKNOWN},
+            True,
+            "paths were not compared: the push was forced",
+        ),
+        (Service(), {"files": UNKNOWN}, True, ""),
+        (
+            Service(paths=("x" * 100,)),
+            {"files": ChangedFiles(("a" * 500_001,))},
+            True,
+            "paths were not compared: it changed too many files",
+        ),
+        (
+            Service(paths=("x" * 100,)),
+            {"files": ChangedFiles(("a" * 500_000,))},
+            False,
+            f"no changed file matches its paths ({'a' * 100})",
+        ),
+        (Service(), {"skip": "[no ci]"}, False, "the head commit's message has [no ci]"),
+        (
+            Service(paths=("src/**",)),
+            {"skip": "[no ci]"},
+            False,
+            "the head commit's message has [no ci]",
+        ),
+        (Service("main"), {"skip": "[no ci]"}, False, "it follows the branch main"),
+        (Service("v1"), {"branch": None, "tag": "v1"}, False, "it does not build the tag v1"),
+        (
+            Service(tags=("v*",), paths=("web/**",)),
+            {"branch": None, "tag": "v1"},
+            True,
+            "the tag matches v*",
+        ),
+        (
+            Service(tags=("v*", "!v1")),
+            {"branch": None, "tag": "v1"},
+            False,
+            "it does not build the tag v1",
+        ),
+        (Service(tags=("!v1",)), {"branch": None, "tag": "v2"}, True, "the tag matches **"),
+        (
+            Service(tags=("v*",)),
+            {"branch": None, "tag": "v1", "skip": "[no ci]"},
+            False,
+            "the head commit's message has [no ci]",
+        ),
+        (Service("main", tags=("master",)), {}, False, "it follows the branch main"),
+    ],
+)
+def test_a_service_builds_what_its_settings_select_and_says_why(
+    service: Service, changes: dict[str, Any], builds: bool, reason: str
+) -> None:
+    push = replace(parse_push(PAYLOAD), **{"files": FILES, **changes})
+    assert choose(push, service) == Choice(builds, reason)
+
+
+def test_the_name_of_a_file_in_a_reason_is_short_and_safe_to_store() -> None:
+    push = replace(parse_push(PAYLOAD), files=ChangedFiles(("\ud800\u202e" + "x" * 5000,)))
+    reason = choose(push, Service(paths=("docs/**",))).reason
+    assert reason == f"no changed file matches its paths (\ufffd\ufffd{'x' * 98})"
 
 
 def test_within_one_second_the_push_accepted_later_is_the_later_one() -> None:
@@ -321,3 +458,37 @@ def test_a_superseded_build_was_queued_and_the_latest_push_stays(
         assert older.ref == newer.ref
         assert later(newer.order, older.order)
         assert by not in ended
+
+
+@pytest.mark.parametrize(
+    ("body", "repository"),
+    [
+        (json.dumps(PAYLOAD), "github.com/codertocat/hello-world"),
+        ('{"repository": {"full_name": "a/b"}, "x": [[{}]]}', "github.com/a/b"),
+        ('{"repository": {"full_name": "a/b", "html_url": null}}', "github.com/a/b"),
+        (
+            '{"repository": {"full_name": "a/b", "html_url": "https://g.example/a/b"}}',
+            "g.example/a/b",
+        ),
+        ('{"repository": {"full_name": "a/b", "html_url": 5}}', None),
+        ('{"repository": {"full_name": 5}}', None),
+        ('{"repository": {"full_name": "a b/c"}}', None),
+        ('{"repository": null}', None),
+        ('{"zen": "Half measures are as bad"}', None),
+        ("[[{}], [{}]]", None),
+        ('{"a": ' + "[" * 100_000, None),
+        ('"\ud800"', None),
+        ("", None),
+        ("{", None),
+    ],
+)
+def test_the_repository_is_read_from_a_body_without_its_other_fields(
+    body: str, repository: str | None
+) -> None:
+    assert claimed_repository(body.encode(errors="surrogatepass")) == repository
+
+
+@given(st.binary())
+def test_any_body_names_a_repository_or_none(body: bytes) -> None:
+    assert claimed_repository(body) is None
+    assert claimed_repository(b'{"repository":{"full_name":"a/b"}' + body) is None

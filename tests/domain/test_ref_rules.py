@@ -12,10 +12,14 @@ from chalicelib.domain.refs import (
     NULL_SHA,
     Branch,
     GitRef,
+    Ref,
+    RefType,
     branch_of,
     is_commit_sha,
     parse_pushed_ref,
+    read_ref,
     slug,
+    tag_of,
 )
 from chalicelib.errors import InvalidInput
 from tests.support.fields import read
@@ -62,8 +66,15 @@ ILLEGAL = [
 # The arguments of a program cannot contain a NUL or a lone surrogate.
 CHECKABLE_BY_GIT = [name for name in ILLEGAL if not {"\0", "\ud800"} & set(name)]
 
-# Names that git allows and requests may not use.
+# Names that git allows and requests may not use: they show as another text.
 LEGAL_BUT_NOT_IN_REQUESTS = [
+    "a\u202eb",
+    "a\u200fb",
+    "a\u2028b",
+    "a\x85b",
+]
+
+REQUESTED = [
     "`id`",
     "$(id)",
     "a;id",
@@ -71,11 +82,16 @@ LEGAL_BUT_NOT_IN_REQUESTS = [
     "a&b",
     "a'b",
     'a"b',
-    "a\u202eb",
     "caf\xe9",
-]
-
-REQUESTED = [
+    "fix/#123",
+    "feature/\u65e5\u672c",
+    "a=b",
+    "it's",
+    "(a),b!",
+    "_a",
+    "\U0001f469\u200d\U0001f4bb",
+    "facade",
+    "0" * 41,
     "main",
     "v1.2.3",
     "feature/login-form",
@@ -105,13 +121,21 @@ def test_the_name_of_a_branch_or_tag_is_accepted_unchanged(name: str) -> None:
         "HEAD",
         "main\n",
         "refs/pull/42/head",
-        "refs/tags/v1",
+        "refs/notes/v1",
+        "refs/tags/",
+        "refs/tags/-v1",
+        "refs/tags/refs/heads/main",
+        "refs/tags/a\u202eb",
+        f"refs/tags/{SHA}",
         "refs/heads/",
         "refs/heads/-main",
+        "refs/heads/HEAD",
         "refs/heads/refs/heads/main",
+        "refs/heads/refs/tags/v1",
         f"refs/heads/{SHA}",
         NULL_SHA,
         "a" * 201,
+        "refs/tags/" + "a" * 201,
     ],
 )
 def test_an_illegal_or_ambiguous_ref_is_refused(value: object) -> None:
@@ -120,8 +144,29 @@ def test_an_illegal_or_ambiguous_ref_is_refused(value: object) -> None:
     assert (refused.value.code, refused.value.field) == ("invalid_git_ref", "git_ref")
 
 
-def test_a_full_branch_ref_is_read_as_the_branch() -> None:
-    assert parse_git_ref("refs/heads/feature/x") == "feature/x"
+@pytest.mark.parametrize(
+    ("requested", "expected"),
+    [
+        ("v1", Ref("v1", None)),
+        ("refs/heads/feature/x", Ref("feature/x", RefType.BRANCH)),
+        ("refs/heads/63e9150", Ref("63e9150", RefType.BRANCH)),
+        ("refs/tags/v1", Ref("v1", RefType.TAG)),
+        ("refs/tags/20261122", Ref("20261122", RefType.TAG)),
+        ("refs/heads/" + "a" * 200, Ref("a" * 200, RefType.BRANCH)),
+        (SHA.upper(), Ref(SHA, RefType.COMMIT)),
+    ],
+)
+def test_a_full_ref_says_whether_a_branch_or_a_tag_is_meant(requested: str, expected: Ref) -> None:
+    assert read_ref(parse_git_ref(requested)) == expected
+
+
+@pytest.mark.parametrize("value", [SHA[:7], SHA[:39], "DEADBEEF", "20261122"])
+def test_an_abbreviated_commit_is_refused_with_what_to_write_instead(value: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_git_ref(value)
+    assert (refused.value.code, refused.value.field) == ("invalid_git_ref", "git_ref")
+    for part in (f"{value} may be an abbreviated commit", "40 digits", f"refs/heads/{value}"):
+        assert part in refused.value.detail
 
 
 def test_a_commit_sha_may_be_in_upper_case() -> None:
@@ -170,6 +215,12 @@ def test_only_refs_under_heads_are_branches(ref: str) -> None:
     assert branch_of(ref) is None
 
 
+@pytest.mark.parametrize("ref", ["refs/heads/v1", "refs/pull/1/head", "refs/notes/tags/x"])
+def test_only_refs_under_tags_are_tags(ref: str) -> None:
+    assert tag_of(ref) is None
+    assert tag_of("refs/tags/rel/1") == "rel/1"
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 @pytest.mark.parametrize(
     "name", [*REQUESTED, *LEGAL_BUT_NOT_IN_REQUESTS, *CHECKABLE_BY_GIT, "-main", "HEAD"]
@@ -214,24 +265,29 @@ def test_a_slug_of_a_slug_is_the_slug(ref: str) -> None:
     assert slug(slug(ref)) == slug(ref)
 
 
-@given(st.text() | st.from_regex(r"[A-Za-z0-9._/+@-]+", fullmatch=True))
+NAMES = st.text() | st.from_regex(
+    r"(refs/(heads|tags|pull)/)?[A-Za-z0-9._/+@#='()\u65e5-]+", fullmatch=True
+)
+
+
+@given(NAMES)
 def test_an_accepted_ref_is_never_an_option_and_is_accepted_again(value: str) -> None:
     try:
         ref = parse_git_ref(value)
     except InvalidInput:
         return
-    assert not ref.startswith("-")
+    assert not read_ref(ref).name.startswith(("-", "refs/"))
     assert ".." not in ref
     assert parse_git_ref(ref) == ref
 
 
-@given(st.from_regex(r"[A-Za-z0-9._/+@-]+", fullmatch=True))
+@given(NAMES)
 def test_any_name_that_a_request_may_use_may_be_followed(value: str) -> None:
     try:
-        ref = parse_git_ref(value)
+        ref = read_ref(parse_git_ref(value))
     except InvalidInput:
         return
-    assert is_commit_sha(ref) or parse_branch(ref) == ref
+    assert ref.type is RefType.COMMIT or parse_branch(ref.name) == ref.name
 
 
 def _is_branch(name: str) -> bool:

@@ -21,10 +21,14 @@ class ExampleBuild:
 
     settings: BuildSettings
     job_id: str = "build-123"
+    project_id: int = 7
     attempt: int = 1
     git_ref: str = "main"
+    ref_type: str | None = "branch"
     commit_sha: str | None = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
     git_credential: str | None = None
+    cache_from: str | None = "buildcache-3-main-e3b0c442"
+    cache_to: str | None = None
     image: str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app"
     image_tag: str = "main-6113728f27ae-123"
     log_group: str = "/slipway/builds"
@@ -44,7 +48,7 @@ def request_for(build: ExampleBuild) -> dict[str, Any]:
     return start_build_request(build, project="slipway-builds")
 
 
-CREDENTIAL = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3"
+CREDENTIAL = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/7/shop-a1B2c3"
 
 
 @given(text=st.text(), setting=st.sampled_from(["git_url", "context_path", "dockerfile"]))
@@ -56,31 +60,72 @@ def test_settings_are_only_plain_text_in_known_variables(text: str, setting: str
         for variable in request_for(build)["environmentVariablesOverride"]
     }
     assert set(names.values()) == {"PLAINTEXT"}
-    assert {name for name in names if name.startswith("GIT_")} == {"GIT_URL", "GIT_REF", "GIT_SHA"}
+    assert {name for name in names if name.startswith("GIT_")} == {
+        "GIT_URL",
+        "GIT_REF",
+        "GIT_SHA",
+        "GIT_CREDENTIAL",
+    }
 
 
-def test_the_only_secret_is_the_git_credential_of_the_project() -> None:
-    variables = request_for(ExampleBuild(SETTINGS, git_credential=CREDENTIAL))[
-        "environmentVariablesOverride"
-    ]
-    assert [variable for variable in variables if variable["type"] != "PLAINTEXT"] == [
-        {"name": "GIT_CREDENTIAL", "value": CREDENTIAL, "type": "SECRETS_MANAGER"}
-    ]
+def test_secrets_are_only_named() -> None:
+    settings = replace(
+        SETTINGS,
+        secrets={"NPM": "secretsmanager:slipway/build/7/npm"},
+        also_push_to={"docker.io/acme/web": "secretsmanager:slipway/build/7/hub"},
+    )
+    request = request_for(ExampleBuild(settings, git_credential=CREDENTIAL))
+    variables = request["environmentVariablesOverride"]
+    values = {variable["name"]: variable["value"] for variable in variables}
+    assert {variable["type"] for variable in variables} == {"PLAINTEXT"}
+    assert values["GIT_CREDENTIAL"] == CREDENTIAL
+    assert values["SECRETS"] == '{"NPM":"slipway/build/7/npm"}'
+    assert values["ALSO_PUSH_TO"] == '{"docker.io/acme/web":"slipway/build/7/hub"}'
+
+
+@pytest.mark.parametrize(
+    ("platforms", "machine"),
+    [
+        (("linux/amd64",), None),
+        (("linux/arm64",), "ARM_CONTAINER"),
+        (("linux/arm64", "linux/amd64"), None),
+        (("linux/s390x",), None),
+    ],
+)
+def test_an_image_for_only_arm64_is_built_on_an_arm_machine(
+    platforms: tuple[Any, ...], machine: str | None
+) -> None:
+    request = request_for(ExampleBuild(replace(SETTINGS, platforms=platforms)))
+    assert request.get("environmentTypeOverride") == machine
+    assert ("aarch64" in request.get("imageOverride", "")) is (machine is not None)
 
 
 def test_a_build_gets_all_its_settings_as_variables() -> None:
     variables = {
         "JOB_ID": "build-123",
+        "PROJECT_ID": "7",
         "GIT_URL": "https://github.com/acme/app.git",
         "GIT_REF": "main",
+        "REF_TYPE": "branch",
         "GIT_SHA": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+        "GIT_CREDENTIAL": "",
         "SUBMODULES": "false",
+        "LFS": "false",
+        "HISTORY": "false",
         "CONTEXT_PATH": "services/api",
-        "DOCKERFILE": "Dockerfile",
+        "DOCKERFILE": "services/api/Dockerfile",
+        "TARGET": "",
         "PLATFORMS": "linux/amd64,linux/arm64",
         "BUILD_ARGS": r'{"MESSAGE":"it' + r"'" + r's \"$(id)\"\n\u20ac","VERSION":"1"}',
+        "SECRETS": "{}",
+        "PROVENANCE": "true",
+        "SBOM": "true",
+        "CACHE_FROM": "buildcache-3-main-e3b0c442",
+        "CACHE_TO": "",
         "IMAGE": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app",
         "IMAGE_TAG": "main-6113728f27ae-123",
+        "ALSO_PUSH_TO": "{}",
+        "ALSO_PUSH_REQUIRED": "false",
     }
     assert request_for(BUILD) == {
         "projectName": "slipway-builds",
@@ -102,7 +147,8 @@ def test_a_build_gets_all_its_settings_as_variables() -> None:
 
 def test_the_sdk_accepts_the_start_build_request() -> None:
     shape = get_session().get_service_model("codebuild").shape_for("StartBuildInput")
-    assert ParamValidator().validate(request_for(BUILD), shape).generate_report() == ""
+    for build in (BUILD, ExampleBuild(replace(SETTINGS, platforms=("linux/arm64",)))):
+        assert ParamValidator().validate(request_for(build), shape).generate_report() == ""
 
 
 @given(st.permutations(["A", "B", "C", "D"]))

@@ -16,7 +16,7 @@ from infra.local.aws import codebuild, ecs
 from tests.faults.invariants import check, codebuild_builds, is_watched, open_rollouts
 from tests.faults.rows import rows, services
 from tests.support import speed
-from tests.support.embedded import CLUSTER, Cloud, put_image, sha
+from tests.support.embedded import CLUSTER, Cloud, client, put_image, sha
 
 ROUNDS = 20
 
@@ -67,21 +67,33 @@ def warm_up() -> None:
 
 
 def finish_outside() -> None:
-    """Let every running build and rollout succeed in AWS. Their events stay undelivered."""
+    """Let every running build and rollout succeed in AWS. Their events stay undelivered.
+
+    A build fails if ECR does not have its image repository.
+    """
     for build in codebuild_builds():
         if build["buildStatus"] == "IN_PROGRESS":
-            put_image_of(build)
             exported = {"COMMIT_SHA": variables(build)["GIT_SHA"]}
-            codebuild.engine().run_to(build["id"], "SUCCEEDED", exported=exported)
+            digest = put_image_of(build)
+            if digest is not None:
+                exported["IMAGE_DIGEST"] = digest
+            status = "SUCCEEDED" if digest is not None else "FAILED"
+            codebuild.engine().run_to(build["id"], status, exported=exported)
     for service in ecs.engine().services():
         if any(open_rollouts(service)):
             ecs.engine().complete(CLUSTER, service.name)
 
 
-def put_image_of(build: dict[str, object]) -> None:
-    """Put the image into ECR that the buildspec would have pushed."""
+def put_image_of(build: dict[str, object]) -> str | None:
+    """Push the image that the buildspec would push, and return its digest.
+
+    None if ECR does not have the repository.
+    """
     environment = variables(build)
-    put_image(environment["IMAGE"].partition("/")[2], environment["IMAGE_TAG"])
+    try:
+        return put_image(environment["IMAGE"].partition("/")[2], environment["IMAGE_TAG"])
+    except client("ecr").exceptions.RepositoryNotFoundException:
+        return None
 
 
 def variables(build: dict[str, object]) -> dict[str, str]:

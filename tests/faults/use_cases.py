@@ -8,19 +8,21 @@ from typing import Any
 import pytest
 from moto.ecs.exceptions import ECSException
 
+from chalicelib.domain.lag import LAG
 from chalicelib.domain.timing import TOKEN_LIFE
 from chalicelib.domain.tokens import Role, new_token
 from chalicelib.store.tokens import create_token
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
 from tests.faults.rows import builds
-from tests.support.builders import delivery_headers
+from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
 from tests.support.embedded import (
     MINUTE,
     Cloud,
     add_followers,
     client,
+    create_image_repository,
     keep_secret,
     put_image,
     register,
@@ -194,6 +196,47 @@ def build_failed(cloud: Cloud) -> None:
     cloud.end_build(1, "FAILED", settle=False)
 
 
+def build_failed_without_its_log(cloud: Cloud) -> None:
+    """CloudWatch does not show the end of the log yet."""
+    building(cloud)
+    cloud.end_build(1, "FAILED", log=["[Container] Running command false"], settle=False)
+
+
+def build_waits_for_its_log(cloud: Cloud) -> None:
+    """The first look at the log is made, and the time for further ones is nearly over."""
+    build_failed_without_its_log(cloud)
+    cloud.pump.deliver_events()
+    cloud.advance(LAG)
+
+
+def build_waits_for_its_image(cloud: Cloud) -> None:
+    """ECR shows the image after the first look for it."""
+    building(cloud)
+    cloud.end_build(1, "SUCCEEDED", settle=False)
+    cloud.pump.deliver_events()
+    put_image(*cloud.build(1)["image_tag"].split(":"))
+    cloud.advance(LAG / 2)
+
+
+def build_without_its_image(cloud: Cloud) -> None:
+    """ECR does not show the image, and the time for further looks is over."""
+    building(cloud)
+    cloud.end_build(1, "SUCCEEDED", settle=False)
+    cloud.pump.deliver_events()
+    cloud.advance(LAG)
+
+
+def pushed_without_a_repository(cloud: Cloud) -> None:
+    pushed(cloud)
+    client("ecr").delete_repository(repositoryName="hello", force=True)
+
+
+def build_failed_long_ago(cloud: Cloud) -> None:
+    build_failed(cloud)
+    cloud.settle()
+    cloud.advance(MINUTE)
+
+
 def to_be_deployed(cloud: Cloud) -> None:
     built(cloud)
     cloud.pump.deliver_events()
@@ -353,6 +396,10 @@ def _settings(name: str) -> dict[str, object]:
     }
 
 
+def new_repository(_: Cloud) -> None:
+    create_image_repository("new")
+
+
 def second_service(cloud: Cloud) -> None:
     cloud.add_service("other")
 
@@ -403,6 +450,26 @@ def _ping(cloud: Cloud) -> Answer:
     body = json.dumps({"zen": "Keep it logically awesome."}).encode()
     headers = delivery_headers(body, event="ping", delivery="the-same-ping")
     return cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
+
+
+def _unreadable_delivery(cloud: Cloud) -> Answer | None:
+    """The refusal, 400, is the end of this use case; only a 5xx is repeated."""
+    body = json.dumps({**push_payload(), "ref": "master"}).encode()
+    headers = delivery_headers(body, delivery="the-same-delivery")
+    answer = cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
+    return None if answer.status == 400 else answer
+
+
+def _test_of_a_push(cloud: Cloud) -> Answer:
+    return cloud.api.post("/v1/webhooks/github/test", push_payload())
+
+
+def _push_of_a_tag(cloud: Cloud) -> Answer:
+    return cloud.push(sha(1), ref="refs/tags/v1", delivery="the-tag")
+
+
+def tags_are_built(cloud: Cloud) -> None:
+    cloud.change_service(tags=["v*"])
 
 
 def _deploy_by_tag(cloud: Cloud) -> Answer:
@@ -467,6 +534,19 @@ USE_CASES = (
     UseCase("a build makes progress", in_a_phase, _deliver_events),
     UseCase("a build succeeds", built, _deliver_events),
     UseCase("a build fails", build_failed, _deliver_events),
+    UseCase(
+        "a build fails, and its log is not complete", build_failed_without_its_log, _deliver_events
+    ),
+    UseCase(
+        "a failed build ends without the end of its log", build_waits_for_its_log, _deliver_messages
+    ),
+    UseCase("an image that ECR shows late is found", build_waits_for_its_image, _deliver_messages),
+    UseCase("an image that ECR never shows fails", build_without_its_image, _deliver_messages),
+    UseCase(
+        "a build for a missing image repository is refused",
+        pushed_without_a_repository,
+        _deliver_messages,
+    ),
     UseCase("a running build passes its deadline", build_too_long, _tick),
     UseCase("a rollout begins", to_be_deployed, _deliver_messages),
     UseCase("a rollout succeeds", rolled_out, _deliver_events),
@@ -507,7 +587,12 @@ USE_CASES = (
         new_service,
         lambda c: c.api.patch(f"/v1/projects/{c.project}", {"name": "new"}),
     ),
-    UseCase("a service is created", new_service, _create_service),
+    UseCase("a service is created", new_repository, _create_service),
+    UseCase(
+        "the image repository of a service is changed",
+        new_repository,
+        lambda c: c.api.patch(_path(c), {"image_repository": "new"}),
+    ),
     UseCase(
         "a service is changed", new_service, lambda c: c.api.patch(_path(c), {"branch": "dev"})
     ),
@@ -558,6 +643,9 @@ USE_CASES = (
     ),
     UseCase("a dead letter is found", dead_letter, _tick),
     UseCase("a ping arrives", new_service, _ping),
+    UseCase("an unreadable delivery arrives", second_service, _unreadable_delivery),
+    UseCase("a push is tested", second_service, _test_of_a_push),
+    UseCase("a tag is pushed", tags_are_built, _push_of_a_tag),
     UseCase("the image of a build is deployed by its tag", two_releases, _deploy_by_tag),
     UseCase("a deployment is requested again", image_deployed, lambda c: deploy_image(c, "c")),
     UseCase(
@@ -588,6 +676,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/jobs/build-1", pushed),
     ("/v1/cicd/builds/1", pushed),
     ("/v1/cicd/builds/1/logs", building),
+    ("/v1/cicd/builds/1/logs?limit=100", build_failed_long_ago),
     ("/v1/cicd/deployments/1", rolling_out),
 )
 

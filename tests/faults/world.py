@@ -240,11 +240,11 @@ class World:
         build = running[choice % len(running)]
         statuses = ("SUCCEEDED", "SUCCEEDED", "SUCCEEDED", "FAILED", "STOPPED")
         status = statuses[0 if self.calm else choice % len(statuses)]
+        exported = {"COMMIT_SHA": variables(build)["GIT_SHA"] or sha(7)}
         if status == "SUCCEEDED":
-            put_image_of(build)
+            exported["IMAGE_DIGEST"] = put_image_of(build) or ""
         else:
             self._only_pushes = False
-        exported = {"COMMIT_SHA": variables(build)["GIT_SHA"] or sha(7)}
         codebuild.engine().run_to(build["id"], status, exported=exported)
 
     def end_ecs_rollout(self, choice: int) -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from chalicelib.api.http import cursors
 from chalicelib.domain.credentials import GitCredential
-from chalicelib.domain.images import Image, ImageRepository
+from chalicelib.domain.images import Image
 from chalicelib.domain.paths import RepositoryPath
+from chalicelib.domain.patterns import PathPattern, TagPattern
 from chalicelib.domain.refs import Branch, GitRef
 from chalicelib.domain.repositories import GitUrl
 from chalicelib.domain.webhook_secrets import OwnSecretReference
@@ -42,16 +43,21 @@ def _format(name: str, pattern: str, kind: Any) -> None:
 _format("git-url", r"https://github\.com/[a-z][a-z0-9-]{0,20}/[a-z0-9_.-]{1,30}(\.git)?", GitUrl)
 _format(
     "git-credential",
-    r"arn:aws:secretsmanager:eu-west-1:[0-9]{12}:secret:slipway/git/[a-z0-9/-]{1,20}-[A-Za-z0-9]{6}",
+    r"arn:aws:secretsmanager:eu-west-1:[0-9]{12}:secret:slipway/git/1/[a-z0-9/-]{1,20}-[A-Za-z0-9]{6}",
     GitCredential,
 )
-_format("git-ref", r"[A-Za-z0-9][A-Za-z0-9._/+@-]{0,40}|[0-9a-f]{40}", GitRef)
+_format(
+    "git-ref",
+    r"(refs/(heads|tags)/)?[A-Za-z0-9_#\u65e5][A-Za-z0-9._/+@#='(),\u65e5-]{0,40}|[0-9a-f]{40}",
+    GitRef,
+)
+schemathesis.openapi.format(
+    "git-full-ref", st.from_regex(r"refs/(heads|tags|notes)/[a-z0-9#=]{1,20}", fullmatch=True)
+)
+_format("path-pattern", r"!?(\*\*/)?[a-z*\u65e5]{1,9}(/[a-z*]{1,9})?", PathPattern)
+_format("tag-pattern", r"!?[a-z0-9.*]{1,9}(/[a-z*]{1,9})?", TagPattern)
 _format("git-branch", r"[^\x00-\x20~^:?*\[\\\x7f]{1,40}", Branch)
 _format("repository-path", r"[A-Za-z0-9._][A-Za-z0-9._/-]{0,40}", RepositoryPath)
-# docker reads a first part with a dot in it as another registry's host.
-_format(
-    "image-repository", r"[a-z0-9]{2,9}([_-][a-z0-9]{1,9}){0,3}(/[a-z0-9]{1,9})?", ImageRepository
-)
 _format(
     "image-reference",
     r"[a-z0-9]{1,9}(/[a-z0-9]{1,9})?(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}|@sha256:[0-9a-f]{64})",
@@ -61,6 +67,10 @@ _format(
     "secret-reference",
     r"(ssm:/slipway/|secretsmanager:slipway/)[a-z0-9-]{1,20}",
     OwnSecretReference,
+)
+schemathesis.openapi.format(
+    "build-secret-reference",
+    st.from_regex("secretsmanager:slipway/build/1/[a-z]{1,9}", fullmatch=True),
 )
 # A cursor belongs to one list, so `before_call` seals the position for the list of the request.
 schemathesis.openapi.format(

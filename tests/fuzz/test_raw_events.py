@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from app import app as the_app
 from chalicelib.api.http.endpoints import ENDPOINTS, Endpoint
-from tests.support.builders import WEBHOOK_SECRET, gateway_event, push_payload, signature, sqs_event
+from tests.support.builders import (
+    SHA,
+    WEBHOOK_SECRET,
+    gateway_event,
+    push_payload,
+    signature,
+    sqs_event,
+)
 from tests.support.embedded import Cloud
 from tests.support.events import codebuild_event, ecs_event, schedule_event
 
@@ -98,20 +105,33 @@ def gateway_events(draw: st.DrawFn, token: str) -> dict[str, Any]:
     }
     if endpoint.view == "receive_github":
         event |= draw(_deliveries())
+    elif endpoint.view == "test_push" and draw(st.booleans()):
+        event |= {"body": json.dumps(draw(_pushes())), "isBase64Encoded": False}
     return event
 
 
 @st.composite
-def _deliveries(draw: st.DrawFn) -> dict[str, Any]:
-    """A delivery with a valid signature and random values in its payload."""
-    payload = push_payload()
+def _pushes(draw: st.DrawFn) -> dict[str, Any]:
+    """The payload of a push with random values."""
+    payload = push_payload(ref=draw(st.sampled_from(["refs/heads/master", "refs/tags/v1"])))
+    lists = st.lists(text, max_size=2) | anything
+    commit = st.fixed_dictionaries(
+        {"id": st.just(SHA), "added": lists, "removed": lists, "modified": lists}
+    )
+    payload |= {"before": "1" * 40, "commits": draw(st.lists(commit, max_size=2) | anything)}
     for name in draw(st.sets(st.sampled_from(sorted(payload)), max_size=2)):
         payload[name] = draw(anything)
     repository = payload["repository"]
     if draw(st.booleans()) and isinstance(repository, dict) and repository:
         name = draw(st.sampled_from(sorted(repository)))
         payload["repository"] = repository | {name: draw(anything)}
-    body = json.dumps(payload)
+    return payload
+
+
+@st.composite
+def _deliveries(draw: st.DrawFn) -> dict[str, Any]:
+    """A delivery with a valid signature and random values in its payload."""
+    body = json.dumps(draw(_pushes()))
     headers = {
         "X-Hub-Signature-256": signature(body.encode(), WEBHOOK_SECRET),
         "X-GitHub-Event": "push",
@@ -139,6 +159,7 @@ def check_answer(answer: Any) -> None:
 
 def test_any_request_gets_an_answer_without_an_internal_error(cloud: Cloud) -> None:
     cloud.release(1)
+    cloud.change_service(paths=["a*/**", "!*b"], tags=["v*"])
 
     @many
     @given(gateway_events(cloud.api.token))

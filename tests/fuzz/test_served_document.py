@@ -30,7 +30,7 @@ class World:
             "/v1/projects/1/services",
             name="web",
             git_url="https://github.com/example/app.git",
-            image_repository="myapp",
+            image_repository=IMAGE_REPOSITORY,
             ecs_cluster="default",
             ecs_service="web",
             container="web",
@@ -57,11 +57,15 @@ class World:
             return json.load(answer)
 
 
-# The document describes every installation. This one allows one git host and one prefix of secrets.
+# The document describes every installation and project. This one has one git host, one prefix of
+# secrets, the secrets of project 1 and one image repository.
 NARROW = {
     "git-url": ("[A-Za-z0-9.-]+", "[gG][iI][tT][hH][uU][bB][.][cC][oO][mM]"),
-    "secret-reference": ("[A-Za-z0-9_-]+(?:/", "slipway(?!/git/|/webhook$)(?:/"),
+    "secret-reference": ("[A-Za-z0-9_-]+(?:/", "slipway(?!/git/|/build/|/webhook$)(?:/"),
+    "git-credential": ("[A-Za-z0-9_-]{1,64}/git/[1-9][0-9]{0,17}", "slipway/git/1"),
+    "build-secret-reference": ("[A-Za-z0-9_-]{1,64}/build/[1-9][0-9]{0,17}", "slipway/build/1"),
 }
+IMAGE_REPOSITORY = "myapp"
 
 
 def narrowed(schema: Any) -> Any:
@@ -71,6 +75,8 @@ def narrowed(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     inner = {name: narrowed(each) for name, each in schema.items()}
+    if schema.get("format") == "image-repository":
+        inner["enum"] = [IMAGE_REPOSITORY]
     if schema.get("format") in NARROW:
         general, special = NARROW[schema["format"]]
         assert general in schema["pattern"]

@@ -11,17 +11,21 @@ import yaml
 from infra.package import ROOT
 
 SPEC = yaml.safe_load((ROOT / "infra/buildspec.yml").read_text())
-COMMANDS = {
+STEPS = {
     command.strip().splitlines()[0]: command
     for phase in SPEC["phases"].values()
     for command in phase["commands"]
 }
+FIRST = next(iter(STEPS.values()))
+# The file that every other step reads first.
+TOOLS = re.search(r"<<'TOOLS'\n(.*?)^TOOLS$", FIRST, re.DOTALL | re.MULTILINE)[1]  # type: ignore[index]
+COMMANDS = {**STEPS, "the tools": TOOLS}
 # Lists of complete options that the buildspec builds itself.
-OPTIONS = {"${options[@]}", "${build_args[@]}"}
+OPTIONS = {"${options[@]}", "${build_args[@]}", "${depth[@]}", "${tags[@]}", "${sbom[@]}"}
 # Options whose value is the next word.
 TAKES_VALUE = {
-    "-C", "--builder", "--driver", "--driver-opt", "--file", "--label", "--name", "--platform",
-    "--progress", "--tag", "--username",
+    "-C", "--builder", "--driver", "--driver-opt", "--file", "--label", "--metadata-file", "--name",
+    "--platform", "--progress", "--tag", "--username",
 }  # fmt: skip
 
 
@@ -56,9 +60,11 @@ def test_the_buildspec_takes_its_values_only_from_the_request() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_shellcheck_finds_no_problem(name: str) -> None:
-    """It finds missing quotes. SC2153 and SC2154 are off: variables come from the request."""
+    """It finds missing quotes. SC2153 and SC2154 are off: variables come from the request.
+    SC1091 and SC2034 are off: the tools are a file, and the steps use their variables.
+    """
     checked = subprocess.run(
-        ["shellcheck", "--shell", "bash", "--exclude", "SC2153,SC2154", "-"],
+        ["shellcheck", "--shell", "bash", "--exclude", "SC1091,SC2034,SC2153,SC2154", "-"],
         input=COMMANDS[name],
         capture_output=True,
         text=True,
@@ -84,10 +90,26 @@ def test_the_check_sees_the_calls_that_matter() -> None:
         assert [call for call in seen if part in call], (part, seen)
 
 
-def test_only_the_first_command_has_the_credential() -> None:
-    first, *others = COMMANDS.values()
-    assert "GIT_CREDENTIAL" in first
-    for command in others:
-        assert command.count("GIT_CREDENTIAL") == 1
-        assert "\nunset GIT_CREDENTIAL\n" in command
-    assert "set -x" not in "".join(COMMANDS.values())
+def test_only_the_step_that_fetches_reads_the_git_credential() -> None:
+    reading = [name for name, step in STEPS.items() if "$GIT_CREDENTIAL" in step]
+    assert reading == ['echo "Fetching the source"']
+    assert "set -x" not in "".join(STEPS.values())
+
+
+def test_git_and_docker_run_only_with_the_variables_in_their_lists() -> None:
+    for program in ("git", "docker"):
+        (definition,) = re.findall(rf"^{program}\(\) .*$", TOOLS, re.MULTILINE)
+        assert (
+            f'{{ env -i "${{for_all[@]}}" "${{for_{program}[@]}}" {program} "$@"; }}' in definition
+        )
+    for step in STEPS.values():
+        assert step is FIRST or '\n. "$CODEBUILD_SRC_DIR/private/tools"\n' in step
+        # A program that is found by its path, or through another one, would get everything.
+        assert not re.search(
+            r"(?:command(?! -v)|exec|env|sudo|xargs) +(?:-\S+ +)*(?:git|docker)\b", step
+        )
+
+
+def test_the_title_of_each_step_is_one_line_of_words() -> None:
+    for title in STEPS:
+        assert re.fullmatch(r'echo "[A-Z][A-Za-z ]+"', title), title

@@ -10,7 +10,13 @@ import pytest
 from cfnlint.api import ManualArgs, lint
 
 from chalicelib.api.http.problems import Problem
-from infra.package import EXAMPLE, ROOT, package_application, write_application
+from infra.package import (
+    EXAMPLE,
+    LAMBDA_PLATFORM,
+    ROOT,
+    package_application,
+    write_application,
+)
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +25,6 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("package")
     application = directory / "application"
     write_application(application, EXAMPLE)
-    (application / "requirements.txt").write_text("")
     package_application(application, directory, stage="dev", region=EXAMPLE.region)
     return directory
 
@@ -62,6 +67,7 @@ def test_the_package_has_the_configured_functions_with_their_limits(
         assert function["Timeout"] == config[name]["lambda_timeout"]
         assert function["MemorySize"] == config[name]["lambda_memory_size"]
         assert function["Architectures"] == ["arm64"]
+    assert LAMBDA_PLATFORM.endswith("_aarch64")
 
 
 def test_each_function_has_the_role_of_its_own_policy(resources: dict[str, Any]) -> None:

@@ -81,14 +81,14 @@ def test_the_names_of_a_stage_cannot_be_chosen(capsys: pytest.CaptureFixture[str
 
 def test_a_failed_package_leaves_aws_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(output: Path, *, stage: str, to: Installation) -> None:
-        assert (to.prefix, to.build_log_dir, to.task_roles) == ("slipway-dev", "/mine", "ecs-*")
+        assert (to.prefix, to.build_log_dir, to.task_roles) == ("slipway-dev", "/mine", "mine-*")
         raise PackagingFailed("chalice package failed\nfix it")
 
     monkeypatch.setattr(deploy, "find_stack", lambda *_: None)
     monkeypatch.setattr(deploy, "write_package", fail)
     monkeypatch.setattr(deploy, "apply_stack", lambda *_: pytest.fail("a stack was touched"))
     with mock_aws(), pytest.raises(SystemExit, match="chalice package failed\nfix it"):
-        main(["dev", "BuildLogDir=/mine", "TaskRoles=ecs-*"])
+        main(["dev", "BuildLogDir=/mine", "TaskRoles=mine-*", "RepositoryPattern=team/*"])
 
 
 def test_only_the_python_version_of_lambda_can_package() -> None:

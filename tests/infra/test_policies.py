@@ -34,7 +34,12 @@ def _list(value: str | list[str]) -> list[str]:
 
 
 def _actions(name: str) -> set[str]:
-    return {action for statement in _statements(name) for action in _list(statement["Action"])}
+    return {
+        action
+        for statement in _statements(name)
+        if statement["Effect"] == "Allow"
+        for action in _list(statement["Action"])
+    }
 
 
 def _granted_rows(name: str) -> set[tuple[str, str]]:
@@ -128,10 +133,33 @@ def test_the_api_starts_no_build_and_touches_no_service() -> None:
     assert not {a for a in _actions("api") if a.startswith(("codebuild:", "ecs:", "iam:"))}
 
 
+def test_the_api_cannot_read_the_secrets_of_builds() -> None:
+    (denied,) = (each for each in _statements("api") if each["Effect"] == "Deny")
+    assert denied["Action"] == "secretsmanager:GetSecretValue"
+    paths = {arn.rpartition(":secret:")[2] for arn in denied["Resource"]}
+    assert paths == {"slipway/git/*", "slipway/build/*"}
+    moved = move(json.dumps(denied), Installation(prefix="slipway-dev"))
+    assert "secret:slipway-dev/git/*" in moved
+    assert "secret:slipway-dev/build/*" in moved
+
+
 def test_all_triggers_of_the_pipeline_have_the_same_permissions() -> None:
     consuming = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
     triggered = [_actions(name) - consuming for name in ("cloud-event", "schedule", "wakeup")]
     assert triggered[0] == triggered[1] == triggered[2]
+
+
+def test_every_function_reads_the_logs_of_builds_and_no_others() -> None:
+    for name in ALL:
+        resources = [
+            resource
+            for statement in _statements(name)
+            if "logs:GetLogEvents" in _list(statement["Action"])
+            for resource in _list(statement["Resource"])
+        ]
+        assert resources == [
+            "arn:aws:logs:eu-west-1:123456789012:log-group:/slipway/builds:log-stream:*"
+        ]
 
 
 def test_exactly_the_actions_that_the_code_calls_are_granted() -> None:
@@ -248,12 +276,13 @@ def test_policies_of_an_installation_contain_only_its_own_names() -> None:
 
 def test_policies_of_an_installation_name_its_own_logs_and_roles() -> None:
     mine = Installation(
-        prefix="slipway-dev", build_log_dir="/slipway-dev/logs", task_roles="shop/ecs-*"
+        prefix="slipway-dev", build_log_dir="/slipway-dev/logs", task_roles="shop/run-*"
     )
     api = move((ROOT / ".chalice/policy-api.json").read_text(), mine)
     assert ":log-group:/slipway-dev/logs/builds:log-stream:*" in api
     wakeup = move((ROOT / ".chalice/policy-wakeup.json").read_text(), mine)
-    assert '"arn:aws:iam::123456789012:role/shop/ecs-*"' in wakeup
+    assert ":log-group:/slipway-dev/logs/builds:log-stream:*" in wakeup
+    assert '"arn:aws:iam::123456789012:role/shop/run-*"' in wakeup
 
 
 def test_a_function_of_a_moved_installation_writes_to_its_own_logs() -> None:

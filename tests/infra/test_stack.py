@@ -13,7 +13,6 @@ import yaml
 from cfnlint.api import ManualArgs, lint
 from moto import mock_aws
 
-from chalicelib.domain.credentials import GitCredential
 from chalicelib.domain.webhook_secrets import OwnSecretReference, is_reference
 from chalicelib.errors import InvalidInput
 from chalicelib.settings import VARIABLES, read_settings
@@ -233,11 +232,23 @@ def test_the_embedded_cloud_has_the_same_build_timeouts(resources: dict[str, Any
     assert project["QueuedTimeoutInMinutes"] == QUEUED_MINUTES
 
 
-def test_codebuild_gets_the_buildspec_unchanged(resources: dict[str, Any]) -> None:
+def test_codebuild_gets_the_buildspec_without_its_comments(resources: dict[str, Any]) -> None:
     source = resources["BuildProject"]["Properties"]["Source"]
-    buildspec = Path(ROOT / "infra/buildspec.yml").read_text()
-    assert source == {"Type": "NO_SOURCE", "BuildSpec": buildspec}
-    assert yaml.safe_load(buildspec)["version"] == 0.2
+    assert source["Type"] == "NO_SOURCE"
+    assert _without_comments(source["BuildSpec"]) == _without_comments(
+        Path(ROOT / "infra/buildspec.yml").read_text()
+    )
+
+
+def _without_comments(buildspec: str) -> list[Any]:
+    """Every command's lines that are no comments, and the rest of the buildspec."""
+    spec = yaml.safe_load(buildspec)
+    commands = [
+        [line for line in command.splitlines() if not re.match(r" *#(?!!)", line)]
+        for phase in spec["phases"].values()
+        for command in phase.pop("commands")
+    ]
+    return [*commands, spec]
 
 
 def test_as_many_builds_run_at_once_as_there_are_job_workers(resources: dict[str, Any]) -> None:
@@ -253,12 +264,13 @@ def test_privileged_images_are_pinned(stack: dict[str, Any], resources: dict[str
         ]
     }
     buildspec = (ROOT / "infra/buildspec.yml").read_text()
-    for name in ("BuildkitImage", "BinfmtImage"):
-        image = stack["Parameters"][name]["Default"]
-        assert ":" in image
-        assert not image.endswith(":latest")
-        assert variables[name.replace("Image", "_IMAGE").upper()] == {"Ref": name}
-    assert stack["Parameters"]["BinfmtImage"]["Default"] in buildspec
+    for name in ("BuildkitImage", "BinfmtImage", "SbomImage"):
+        parameter = stack["Parameters"][name]
+        assert re.fullmatch(r"[a-z/-]+:[a-z0-9.-]+@sha256:[0-9a-f]{64}", parameter["Default"])
+        assert not re.fullmatch(parameter["AllowedPattern"], "moby/buildkit:latest")
+        variable = name.replace("Image", "_IMAGE").upper()
+        assert variables[variable] == {"Ref": name}
+        assert f"${variable}" in buildspec
 
 
 def test_every_alarm_notifies_the_topic_if_there_is_one(resources: dict[str, Any]) -> None:
@@ -270,44 +282,85 @@ def test_every_alarm_notifies_the_topic_if_there_is_one(resources: dict[str, Any
         assert otherwise == {"Ref": "AWS::NoValue"}
 
 
-def _build_role(resources: dict[str, Any]) -> list[dict[str, Any]]:
-    (policy,) = resources["BuildRole"]["Properties"]["Policies"]
-    statements: list[dict[str, Any]] = policy["PolicyDocument"]["Statement"]
-    return statements
+def _statements(resources: dict[str, Any], role: str) -> list[dict[str, Any]]:
+    (policy,) = resources[role]["Properties"]["Policies"]
+    return [
+        # A statement of the mirror's credential exists only with that parameter.
+        each["If"][1] if "If" in each else each
+        for each in policy["PolicyDocument"]["Statement"]
+    ]
 
 
-def test_a_build_can_only_use_logs_ecr_and_secrets(
-    resources: dict[str, Any],
-) -> None:
-    actions = {
-        a
-        for s in _build_role(resources)
-        for a in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])
+def _actions(statements: list[dict[str, Any]]) -> set[str]:
+    return {
+        action
+        for statement in statements
+        for action in (
+            [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+        )
     }
-    assert {action.split(":")[0] for action in actions} == {"logs", "ecr", "secretsmanager"}
 
 
-def test_a_build_can_read_no_secrets_except_git_credentials(
+def test_codebuild_itself_may_only_write_logs_and_assume_the_push_role(
     resources: dict[str, Any],
 ) -> None:
-    (found,) = (
-        statement["Resource"]["Sub"].rpartition(":secret:")[2]
-        for statement in _build_role(resources)
-        if statement["Action"] == "secretsmanager:GetSecretValue"
+    attached = resources["AssumePushRole"]["Properties"]
+    assert attached["Roles"] == [{"Ref": "BuildRole"}]
+    statements = _statements(resources, "BuildRole") + attached["PolicyDocument"]["Statement"]
+    assert _actions(statements) == {
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "sts:AssumeRole",
+    }
+    (assume,) = (each for each in statements if each["Action"] == "sts:AssumeRole")
+    assert assume["Resource"] == {"GetAtt": "PushRole.Arn"}
+    (trust,) = resources["PushRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"AWS": {"GetAtt": "BuildRole.Arn"}}
+
+
+def test_the_push_role_may_only_use_ecr_and_the_secrets_of_projects(
+    resources: dict[str, Any],
+) -> None:
+    statements = _statements(resources, "PushRole")
+    assert {each.split(":")[0] for each in _actions(statements)} == {"ecr", "secretsmanager"}
+    by_id = {statement["Sid"]: statement for statement in statements}
+    assert by_id["PushImagesAndCache"]["Resource"]["Sub"].endswith(
+        "repository/${RepositoryPattern}"
     )
-    assert found == "slipway/git/*"
-    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/{}-a1B2c3"
-    assert read(GitCredential, arn.format("git/shop"), "git_credential")
+    patterns = [
+        each["Sub"].rpartition(":secret:")[2].replace("${ResourcePrefix}", "slipway")
+        for each in by_id["ReadProjectSecrets"]["Resource"]
+    ]
+    assert patterns == ["slipway/git/*", "slipway/build/*"]
+    own = read(OwnSecretReference, "secretsmanager:slipway/web", "secret")
     webhook = resources["WebhookSecret"]["Properties"]["Name"]["Sub"]
-    for prefix in ("slipway", "slipway-dev"):
-        reference = f"secretsmanager:{prefix}/{{}}"
-        own = read(OwnSecretReference, reference.format("web"), "secret", table_prefix=prefix)
-        for name in (own.partition(":")[2], webhook.replace("${ResourcePrefix}", prefix)):
-            assert not fnmatchcase(f"{name}-a1B2c3", found)
+    for name in (own.partition(":")[2], webhook.replace("${ResourcePrefix}", "slipway")):
+        assert not any(fnmatchcase(f"{name}-a1B2c3", pattern) for pattern in patterns)
+    for path in ("git/7/x", "build/7/x"):
         with pytest.raises(InvalidInput):
-            read(OwnSecretReference, reference.format("git/shop"), "secret", table_prefix=prefix)
-    with pytest.raises(InvalidInput):
-        read(GitCredential, arn.format("shop"), "git_credential")
+            read(OwnSecretReference, f"secretsmanager:slipway/{path}", "secret")
+
+
+def test_base_images_may_come_through_a_pull_through_cache(
+    stack: dict[str, Any], resources: dict[str, Any]
+) -> None:
+    """ECR: the first pull creates the repository and imports the image."""
+    (pull,) = (
+        each for each in _statements(resources, "PushRole") if each["Sid"] == "PullBaseImages"
+    )
+    assert {"ecr:BatchImportUpstreamImage", "ecr:CreateRepository"} <= set(pull["Action"])
+    assert not [action for action in pull["Action"] if "Put" in action or "Upload" in action]
+    pattern = stack["Parameters"]["BaseRepositories"]["AllowedPattern"]
+    assert len(pull["Resource"]) == 3
+    for accepted in ("", "docker-hub/*", "a,b,c/*"):
+        assert re.fullmatch(pattern, accepted)
+    for refused in ("*", "a,b,c,d", "a,", ",a", "A"):
+        assert not re.fullmatch(pattern, refused)
+
+
+def test_the_template_is_short_enough_for_cloudformation() -> None:
+    """CloudFormation, "Quotas": a TemplateBody has at most 51,200 bytes."""
+    assert len(stack_template().encode()) < 50_000
 
 
 def test_the_outputs_are_the_variables_of_the_settings(stack: dict[str, Any]) -> None:
@@ -325,7 +378,7 @@ def test_a_rotated_webhook_secret_needs_no_deploy(
     granted = {
         each["Resource"]
         for each in api["Statement"]
-        if each["Action"] == "secretsmanager:GetSecretValue"
+        if (each["Effect"], each["Action"]) == ("Allow", "secretsmanager:GetSecretValue")
     }
     (pattern,) = granted
     arn = pattern.removesuffix("slipway/*") + name.replace("${ResourcePrefix}", "slipway") + "-AbCd"
@@ -354,12 +407,12 @@ def test_event_rules_schedules_and_source_mappings_are_left_to_chalice(
     assert "AWS::Lambda::EventSourceMapping" not in types
 
 
-def test_only_the_build_cache_tag_may_move(resources: dict[str, Any]) -> None:
+def test_only_the_tags_of_build_caches_may_move(resources: dict[str, Any]) -> None:
     repository = resources["Repository"]["Properties"]
     assert repository["ImageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
     assert [
         exclusion["ImageTagMutabilityExclusionFilterValue"]
         for exclusion in repository["ImageTagMutabilityExclusionFilters"]
-    ] == ["buildcache"]
+    ] == ["buildcache*"]
     rules = json.loads(repository["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
-    assert rules[0]["selection"]["tagPatternList"] == ["buildcache"]
+    assert rules[0]["selection"]["tagPatternList"] == ["buildcache*"]

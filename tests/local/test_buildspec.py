@@ -2,16 +2,30 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import uuid
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.support.building import SIMULATED_DOCKER, Cloud, cloud, git, image, repository
+from tests.support.building import (
+    BUILDSPEC,
+    GIT_URL,
+    Cloud,
+    Outcome,
+    Witness,
+    cloud,
+    git,
+    image,
+    repository,
+    use_real_docker,
+    witness,
+)
 
-__all__ = ["cloud", "repository"]
+__all__ = ["cloud", "repository", "witness"]
 
 
 def test_a_branch_becomes_an_image(cloud: Cloud) -> None:
@@ -22,6 +36,8 @@ def test_a_branch_becomes_an_image(cloud: Cloud) -> None:
         "COMMIT_SHA": sha,
         "COMMIT_MESSAGE": "Über",
         "COMMIT_AUTHOR": "Ada Lovelace",
+        "IMAGE_DIGEST": image("main-1"),
+        "WARNINGS": "",
     }
     assert image("main-1") in done.log
     assert "[simulated] nothing is built" in done.log
@@ -36,6 +52,77 @@ def test_a_commit_is_built_even_if_its_branch_has_newer_commits(cloud: Cloud) ->
     assert done.status == "SUCCEEDED", done.log
     assert done.exported["COMMIT_SHA"] == sha
     assert done.exported["COMMIT_MESSAGE"] == "First"
+
+
+def test_a_commit_that_no_branch_contains_is_not_built(cloud: Cloud) -> None:
+    """A host serves commits of strangers' forks by their SHA, too."""
+    path = cloud.repository.path
+    git(path, "config", "uploadpack.allowAnySHA1InWant", "true")
+    git(path, "checkout", "--quiet", "-b", "fork")
+    stranger = cloud.repository.commit("Stranger")
+    git(path, "update-ref", "refs/pull/7/head", stranger)
+    git(path, "checkout", "--quiet", "main")
+    own = cloud.repository.commit("Own")
+    cloud.repository.commit("Newer")
+    assert cloud.build(GIT_REF=stranger, GIT_SHA=stranger).status == "SUCCEEDED"
+    git(path, "branch", "--delete", "--force", "fork")
+    done = cloud.build(GIT_REF=stranger, GIT_SHA=stranger)
+    assert done.status == "FAILED"
+    assert f"error: no branch of {GIT_URL} contains the commit {stranger}" in done.log
+    assert cloud.build(GIT_REF=own, GIT_SHA=own).status == "SUCCEEDED"
+
+
+def test_a_commit_is_found_in_a_partial_copy_of_the_branches(cloud: Cloud) -> None:
+    git(cloud.repository.path, "config", "uploadpack.allowFilter", "true")
+    git(cloud.repository.path, "config", "uploadpack.allowAnySHA1InWant", "true")
+    older = cloud.repository.commit("Older")
+    cloud.repository.commit("Newer")
+    assert cloud.build(GIT_REF=older, GIT_SHA=older).exported["COMMIT_SHA"] == older
+    missing = cloud.build(GIT_REF="6" * 40, GIT_SHA="6" * 40)
+    assert "error: no branch of" in missing.log
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+def test_a_pushed_tag_is_built_even_if_no_branch_contains_its_commit(
+    cloud: Cloud, annotated: bool
+) -> None:
+    path = cloud.repository.path
+    git(path, "config", "uploadpack.allowAnySHA1InWant", "true")
+    git(path, "checkout", "--quiet", "--detach")
+    sha = cloud.repository.commit("Release")
+    git(path, "tag", *(["--annotate", "--message", "Release"] if annotated else []), "v1")
+    git(path, "checkout", "--quiet", "main")
+    assert cloud.build(GIT_REF="v1", GIT_SHA=sha).exported["COMMIT_SHA"] == sha
+    assert cloud.build(GIT_REF="v2", GIT_SHA=sha).status == "FAILED"
+
+
+def test_history_and_tags_are_fetched_only_if_the_service_enables_them(
+    cloud: Cloud, witness: Witness
+) -> None:
+    git(cloud.repository.path, "tag", "--annotate", "--message", "One", "v1.2.3")
+    sha = cloud.repository.commit("Later")
+    describe = "print(subprocess.getoutput('git -C ' + arguments[-1] + ' describe'))"
+    witness.install(describe)
+    for ref in ({"GIT_SHA": sha}, {}):
+        done = cloud.build(witness.environment, HISTORY="true", **ref)
+        assert f"v1.2.3-1-g{sha[:7]}" in done.log
+        done = cloud.build(witness.environment, **ref)
+        assert "fatal: No names found" in done.log
+
+
+def test_a_wrong_branch_is_not_blamed_on_the_credential(cloud: Cloud) -> None:
+    done = cloud.build(GIT_REF="nothere")
+    assert done.status == "FAILED"
+    assert f"error: {GIT_URL} has no branch or tag nothere" in done.log
+    assert "git_credential" not in done.log
+
+
+def test_a_huge_message_or_author_costs_nothing(cloud: Cloud) -> None:
+    message = cloud.repository.path.parent / "message"
+    message.write_text("x" * 1_000_000)
+    git(cloud.repository.path, "commit", "--quiet", "--allow-empty", "--file", str(message))
+    done = cloud.build()
+    assert done.exported["COMMIT_MESSAGE"] == "x" * 200
 
 
 def test_equal_content_makes_equal_images(cloud: Cloud) -> None:
@@ -65,11 +152,13 @@ def test_a_long_message_is_cut_between_characters(cloud: Cloud, message: str) ->
     assert cloud.build().exported["COMMIT_MESSAGE"] == message[:200]
 
 
-def test_the_dockerfile_is_relative_to_the_context(cloud: Cloud) -> None:
-    cloud.repository.commit(services__api__Dockerfile="FROM scratch\n")
-    done = cloud.build(CONTEXT_PATH="services/api", DOCKERFILE="Dockerfile")
-    assert done.status == "SUCCEEDED", done.log
-    done = cloud.build(CONTEXT_PATH="services/api", DOCKERFILE="../../Dockerfile")
+@pytest.mark.parametrize(
+    "path", ["services/api/Dockerfile", "docker/web.Dockerfile", "Dockerfile", "@a b/+(x)/D,'\""]
+)
+def test_the_dockerfile_may_be_anywhere_in_the_repository(cloud: Cloud, path: str) -> None:
+    files = {path.replace("/", "__"): "FROM scratch\nLABEL found=it\n", "services__api__x": ""}
+    cloud.repository.commit(**files)
+    done = cloud.build(CONTEXT_PATH="services/api", DOCKERFILE=path)
     assert done.status == "SUCCEEDED", done.log
 
 
@@ -82,7 +171,7 @@ def test_the_dockerfile_is_relative_to_the_context(cloud: Cloud) -> None:
         ({}, {"CONTEXT_PATH": ".."}, "context .. is outside"),
         ({}, {"CONTEXT_PATH": "Dockerfile"}, "is not a directory"),
         ({}, {"CONTEXT_PATH": "none"}, "has no directory none"),
-        ({}, {"DOCKERFILE": "None"}, "has no Dockerfile None"),
+        ({}, {"DOCKERFILE": "None"}, "repository has no Dockerfile None"),
         ({"sub__x": ""}, {"DOCKERFILE": "sub"}, "Dockerfile sub is not a file"),
     ],
 )
@@ -214,71 +303,272 @@ def test_a_refused_push_fails_the_build(cloud: Cloud) -> None:
 
 RECORDER = """#!/usr/bin/env python3
 import json, os, sys
-with open(os.environ["RECORD"], "a") as file:
-    file.write(json.dumps(sys.argv) + "\\n")
-if "--password-stdin" in sys.argv and sys.stdin.read() != "password\\n":
+arguments = sys.argv[1:]
+with open(RECORD, "a") as file:
+    file.write(json.dumps([os.path.basename(sys.argv[0]), *arguments]) + "\\n")
+if "--password-stdin" in arguments and sys.stdin.read().strip() not in PASSWORDS:
     sys.exit("wrong password")
-if sys.argv[1:3] == ["buildx", "inspect"]:
-    name = sys.argv[-1]
-    print("Name:   " + name)
-    print("Driver: " + ("docker" if name == "default" else "docker-container"))
+if arguments[:2] == ["buildx", "inspect"]:
+    print("Name:   " + arguments[-1])
+    print("Driver: " + ("docker" if arguments[-1] == "default" else "docker-container"))
     print("Platforms: linux/amd64*, linux/386")
-if sys.argv[1:] == ["ecr", "get-login-password", "--region", "eu-west-1"]:
+if arguments[:2] == ["ecr", "get-login-password"]:
     print("password")
+if arguments[:2] == ["sts", "assume-role"]:
+    print('{"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"}')
+if arguments[:2] == ["secretsmanager", "get-secret-value"]:
+    print("robot:hunter22")
+if arguments == ["buildx", "imagetools", "create", "--help"]:
+    print("--prefer-index")
+elif arguments[:3] == ["buildx", "imagetools", "create"] and COPY_FAILS:
+    sys.exit("denied")
+if arguments[:2] == ["buildx", "build"]:
+    with open(FAILURES) as file:
+        first, *rest = file.read().splitlines() or [""]
+    with open(FAILURES, "w") as file:
+        file.write("\\n".join(rest))
+    if first:
+        print(first)
+        sys.exit(1)
+    with open(arguments[arguments.index("--metadata-file") + 1], "w") as file:
+        json.dump({"containerimage.digest": "sha256:" + "1" * 64}, file)
 """
+REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
 
-def test_on_aws_buildx_uses_the_docker_container_driver(cloud: Cloud, tmp_path: Path) -> None:
-    """A project on AWS gets a login, every platform, registry cache, provenance and SBOM."""
-    for name in ("docker", "aws"):
-        (tmp_path / name).write_text(RECORDER)
-        (tmp_path / name).chmod(0o755)
-    registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
-    record = tmp_path / "record"
-    environment = {
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
-        "RECORD": str(record),
-        "BUILDX_DRIVER": "docker-container",
-        "BUILDKIT_IMAGE": "moby/buildkit:v0.13.1",
-    }
-    sha = cloud.repository.commit()
-    done = cloud.build(
-        environment,
+class OnAws:
+    """A build as on AWS, with stand-ins that record the calls of docker, aws and sleep."""
+
+    def __init__(self, cloud: Cloud, directory: Path) -> None:
+        self._cloud = cloud
+        self._directory = directory
+        self._record = directory / "record"
+        self.environment = {
+            "PATH": f"{directory}:{os.environ['PATH']}",
+            "BUILDX_DRIVER": "docker-container",
+            "BUILDKIT_IMAGE": "moby/buildkit:v1@sha256:b",
+            "BINFMT_IMAGE": "tonistiigi/binfmt:v1@sha256:c",
+            "SBOM_IMAGE": "docker/scanner:v1@sha256:d",
+        }
+
+    def build(
+        self, *, failures: tuple[str, ...] = (), copy_fails: bool = False, **request: str
+    ) -> Outcome:
+        """Run a build. `failures` are the last lines of the first calls of `buildx build`."""
+        lines = self._directory / "failures"
+        lines.write_text("\n".join(failures))
+        text = RECORDER
+        for name, value in {
+            "RECORD": str(self._record),
+            "PASSWORDS": ["password", "hunter22"],
+            "FAILURES": str(lines),
+            "COPY_FAILS": copy_fails,
+        }.items():
+            text = text.replace(name, repr(value))
+        for name in ("docker", "aws", "sleep"):
+            (self._directory / name).write_text(text)
+            (self._directory / name).chmod(0o755)
+        self._cloud.repository.commit()
+        return self._cloud.build(
+            self.environment,
+            **{"IMAGE": f"{REGISTRY}/team/app", "IMAGE_TAG": "main-1", **request},
+        )
+
+    def calls(self, *beginning: str) -> list[list[str]]:
+        """The recorded calls that begin with these words, each without them."""
+        calls = [json.loads(line) for line in self._record.read_text().splitlines()]
+        size = len(beginning)
+        return [call[size:] for call in calls if tuple(call[:size]) == beginning]
+
+    @property
+    def image_build(self) -> list[str]:
+        """The arguments of the only `docker buildx build`."""
+        (call,) = self.calls("docker", "buildx", "build")
+        return call
+
+
+@pytest.fixture
+def on_aws(cloud: Cloud, tmp_path: Path) -> OnAws:
+    directory = tmp_path / "stand-ins"
+    directory.mkdir()
+    return OnAws(cloud, directory)
+
+
+def option(call: list[str], name: str) -> list[str]:
+    """All values of an option, in either form."""
+    spaced = [value for key, value in pairwise(call) if key == name]
+    return spaced + [each.partition("=")[2] for each in call if each.startswith(f"{name}=")]
+
+
+def test_on_aws_a_build_for_several_platforms_has_cache_provenance_and_sbom(
+    on_aws: OnAws,
+) -> None:
+    done = on_aws.build(
         PLATFORMS="linux/amd64,linux/arm64",
-        IMAGE=f"{registry}/team/app",
-        IMAGE_TAG="main-1",
         BUILD_ARGS='{"A": "b c"}',
+        TARGET="web",
+        CACHE_FROM="buildcache-5-main",
+        CACHE_TO="buildcache-5-main",
     )
     assert done.status == "SUCCEEDED", done.log
-    calls = [json.loads(line)[1:] for line in record.read_text().splitlines()]
-    assert ["login", "--username", "AWS", "--password-stdin", "--", registry] in calls
-    binfmt = "tonistiigi/binfmt:qemu-v9.2.2"
-    assert ["run", "--privileged", "--rm", "--", binfmt, "--install", "all"] in calls
-    create = next(call for call in calls if call[:2] == ["buildx", "create"])
-    assert create[-2:] == ["--driver-opt", "image=moby/buildkit:v0.13.1"]
-    build = calls[-1]
-    assert build[:5] == ["buildx", "build", "--builder", "slipway", "--push"]
-    assert build[build.index("--platform") + 1] == "linux/amd64,linux/arm64"
-    assert build[build.index("--tag") + 1] == f"{registry}/team/app:main-1"
-    assert f"org.opencontainers.image.revision={sha}" in build
-    cache = f"type=registry,ref={registry}/team/app:buildcache"
-    assert build[build.index("--cache-from") + 1] == cache
-    assert build[build.index("--cache-to") + 1].startswith(f"{cache},mode=max,image-manifest=true")
-    assert {"--provenance=mode=min", "--sbom=true", "--build-arg=A=b c"} <= set(build)
+    login = ["--username", "AWS", "--password-stdin", "--", REGISTRY]
+    assert on_aws.calls("docker", "login") == [login]
+    binfmt = ["--rm", "--", "tonistiigi/binfmt:v1@sha256:c", "--install", "all"]
+    assert on_aws.calls("docker", "run", "--privileged") == [binfmt]
+    (create,) = on_aws.calls("docker", "buildx", "create")
+    assert create[-2:] == ["--driver-opt", "image=moby/buildkit:v1@sha256:b"]
+    build = on_aws.image_build
+    assert build[:3] == ["--builder", "slipway", "--push"]
+    assert option(build, "--platform") == ["linux/amd64,linux/arm64"]
+    assert option(build, "--tag") == [f"{REGISTRY}/team/app:main-1"]
+    assert option(build, "--target") == ["web"]
+    assert option(build, "--build-arg") == ["A=b c"]
+    assert f"org.opencontainers.image.revision={done.exported['COMMIT_SHA']}" in build
+    cache = f"type=registry,ref={REGISTRY}/team/app:buildcache-5-main"
+    assert option(build, "--cache-from") == [cache]
+    assert option(build, "--cache-to")[0].startswith(f"{cache},mode=max,image-manifest=true")
+    assert option(build, "--provenance") == ["mode=min"]
+    assert option(build, "--attest") == ["type=sbom,generator=docker/scanner:v1@sha256:d"]
     assert build[-2] == "--"
+    assert done.exported["IMAGE_DIGEST"] == "sha256:" + "1" * 64
+    assert "Emulated on linux/amd64: linux/arm64" in done.log
+
+
+def test_a_build_for_its_own_platform_is_not_emulated(on_aws: OnAws) -> None:
+    assert on_aws.build().status == "SUCCEEDED"
+    assert on_aws.calls("docker", "run") == []
+
+
+def test_a_build_by_hand_reads_the_cache_and_does_not_write_it(on_aws: OnAws) -> None:
+    on_aws.build(CACHE_FROM="buildcache-5-main", CACHE_TO="")
+    assert option(on_aws.image_build, "--cache-from")
+    assert option(on_aws.image_build, "--cache-to") == []
+
+
+def test_provenance_and_sbom_can_be_switched_off(on_aws: OnAws) -> None:
+    on_aws.build(PROVENANCE="false", SBOM="false")
+    assert option(on_aws.image_build, "--provenance") == ["false"]
+    assert option(on_aws.image_build, "--attest") == []
+
+
+def test_the_images_that_a_build_uses_can_come_from_a_mirror(on_aws: OnAws) -> None:
+    on_aws.environment["IMAGE_MIRROR"] = "mirror.example.com/hub"
+    on_aws.environment["IMAGE_MIRROR_CREDENTIAL"] = "slipway/registry/mirror"
+    done = on_aws.build(PLATFORMS="linux/arm64")
+    assert done.status == "SUCCEEDED", done.log
+    mirrored = "mirror.example.com/hub"
+    assert on_aws.calls("docker", "run")[0][3] == f"{mirrored}/tonistiigi/binfmt:v1@sha256:c"
+    (create,) = on_aws.calls("docker", "buildx", "create")
+    assert create[-1] == f"image={mirrored}/moby/buildkit:v1@sha256:b"
+    (sbom,) = option(on_aws.image_build, "--attest")
+    assert sbom == f"type=sbom,generator={mirrored}/docker/scanner:v1@sha256:d"
+    login = ["--username", "robot", "--password-stdin", "--", "mirror.example.com"]
+    assert login in on_aws.calls("docker", "login")
+
+
+def test_the_session_of_a_build_allows_only_its_own_image_and_its_projects_secrets(
+    on_aws: OnAws,
+) -> None:
+    on_aws.build(BASE_REPOSITORIES="docker-hub/*,base")
+    (assume,) = on_aws.calls("aws", "sts", "assume-role")
+    assert option(assume, "--role-arn") == ["arn:aws:iam::123456789012:role/slipway-push"]
+    (policy,) = option(assume, "--policy")
+    assert len(policy) < 1500  # AWS allows 2,048 characters
+    allowed = {
+        action: set(statement["Resource"])
+        for statement in json.loads(policy)["Statement"]
+        for action in statement["Action"]
+        if statement["Effect"] == "Allow"
+    }
+    ecr = "arn:aws:ecr:eu-west-1:123456789012:repository/"
+    secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/"
+    assert allowed["ecr:PutImage"] == {f"{ecr}team/app"}
+    assert allowed["ecr:BatchImportUpstreamImage"] == {f"{ecr}docker-hub/*", f"{ecr}base"}
+    assert allowed["secretsmanager:GetSecretValue"] == {f"{secret}git/7/*", f"{secret}build/7/*"}
+    assert allowed["ecr:GetAuthorizationToken"] == {"*"}
+    assert {action.partition(":")[0] for action in allowed} == {"ecr", "secretsmanager"}
+
+
+def test_a_pull_that_may_work_later_is_tried_again(on_aws: OnAws) -> None:
+    limited = "ERROR: failed to solve: busybox: 429 Too Many Requests - toomanyrequests"
+    done = on_aws.build(failures=(limited, "ERROR: failed to solve: unexpected status: 503"))
+    assert done.status == "SUCCEEDED", done.log
+    assert on_aws.calls("sleep") == [["15"], ["60"]]
+    assert f"Trying again in 15 seconds, because this may pass: {limited}" in done.log
+
+
+def test_a_push_after_an_hour_is_tried_again_with_a_new_login(on_aws: OnAws) -> None:
+    on_aws.environment["SECONDS"] = "3001"  # bash counts on from here
+    expired = "ERROR: failed to solve: failed to push: unexpected status: 403 Forbidden"
+    done = on_aws.build(failures=(expired,))
+    assert done.status == "SUCCEEDED", done.log
+    assert len(on_aws.calls("docker", "login")) == len(on_aws.calls("aws", "sts")) == 2
+    assert on_aws.build(failures=(expired,) * 2).status == "FAILED"
+
+
+def test_a_refused_push_within_the_hour_is_not_repeated(on_aws: OnAws) -> None:
+    done = on_aws.build(failures=("ERROR: failed to push: unexpected status: 403 Forbidden",))
+    assert done.status == "FAILED"
+    assert len(on_aws.calls("docker", "login")) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [
+        ("ERROR: failed to solve: busybox: i/o timeout", 3),
+        ("ERROR: failed to solve: nothing/here: not found", 1),
+        (
+            'ERROR: process "/bin/sh -c curl" did not complete successfully: 429 Too Many Requests',
+            1,
+        ),
+    ],
+)
+def test_other_failures_end_the_build(on_aws: OnAws, error: str, calls: int) -> None:
+    done = on_aws.build(failures=(error,) * 5)
+    assert done.status == "FAILED"
+    assert len(on_aws.calls("docker", "buildx", "build")) == calls
+
+
+def test_an_image_without_an_sbom_is_better_than_none(on_aws: OnAws) -> None:
+    done = on_aws.build(failures=("ERROR: failed to solve: sbom.spdx.json exceeds 41943040 bytes",))
+    assert done.status == "SUCCEEDED", done.log
+    first, second = on_aws.calls("docker", "buildx", "build")
+    assert option(first, "--attest")
+    assert option(second, "--attest") == []
+    assert "no SBOM, because making it failed" in done.exported["WARNINGS"]
+
+
+ELSEWHERE = '{"docker.io/acme/web": "slipway/build/7/hub"}'
+
+
+def test_an_image_is_copied_to_another_registry_with_its_digest(on_aws: OnAws) -> None:
+    done = on_aws.build(ALSO_PUSH_TO=ELSEWHERE)
+    assert done.status == "SUCCEEDED", done.log
+    login = ["--username", "robot", "--password-stdin", "--", "docker.io"]
+    assert on_aws.calls("docker", "login")[-1] == login
+    copied = ["--prefer-index=false", "--tag", "docker.io/acme/web:main-1", "--"]
+    image = f"{REGISTRY}/team/app@sha256:{'1' * 64}"
+    assert on_aws.calls("docker", "buildx", "imagetools", "create")[-1] == [*copied, image]
+    assert done.exported["WARNINGS"] == ""
+
+
+@pytest.mark.parametrize("required", ["false", "true"])
+def test_a_failed_copy_fails_the_build_only_if_the_service_requires_it(
+    on_aws: OnAws, required: str
+) -> None:
+    done = on_aws.build(copy_fails=True, ALSO_PUSH_REQUIRED=required, ALSO_PUSH_TO=ELSEWHERE)
+    assert done.status == ("FAILED" if required == "true" else "SUCCEEDED"), done.log
+    assert "the image was not copied to docker.io/acme/web" in done.log
+    if required == "false":
+        assert "was not copied to docker.io/acme/web" in done.exported["WARNINGS"]
 
 
 @pytest.mark.docker
 def test_real_docker_builds_the_image(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.environ["PATH"].removeprefix(f"{SIMULATED_DOCKER}:")
-    monkeypatch.setenv("PATH", real)
+    use_real_docker(monkeypatch)
     busybox = shutil.which("busybox")
-    if busybox is None or shutil.which("docker") is None:
-        pytest.skip("docker or a static busybox is not installed")
-    for command in (["docker", "info"], ["docker", "buildx", "version"]):
-        found = subprocess.run(command, capture_output=True, timeout=20, check=False)
-        if found.returncode:
-            pytest.skip(f"{' '.join(command)}: {found.stderr.decode().strip()}")
+    if busybox is None:
+        pytest.skip("a static busybox is not installed")
     shutil.copy(busybox, cloud.repository.path / "busybox")
     dockerfile = (
         "FROM scratch\nARG GREETING\nCOPY busybox /bin/busybox\n"
@@ -296,3 +586,47 @@ def test_real_docker_builds_the_image(cloud: Cloud, monkeypatch: pytest.MonkeyPa
     finally:
         tag = f"{cloud.registry.host}/team/app:real"
         subprocess.run(["docker", "rmi", "--force", name, tag], capture_output=True, check=False)
+
+
+@pytest.mark.docker
+def test_a_container_like_the_builders_reaches_no_link_local_address(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """RUN steps share the network of BuildKit's container. Its image has busybox, too."""
+    use_real_docker(monkeypatch)
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        pytest.skip("a static busybox is not installed")
+    (tmp_path / "Dockerfile").write_text(
+        "FROM scratch\nCOPY busybox /bin/busybox\n"
+        'RUN ["/bin/busybox", "--install", "-s", "/bin"]\nCMD ["sleep", "120"]\n'
+    )
+    shutil.copy(busybox, tmp_path)
+    image, name = f"slipway-test-{uuid.uuid4()}", f"slipway-test-{uuid.uuid4()}"
+    script = re.search(r"sh -euc '(.*?)' \|\|", BUILDSPEC, re.DOTALL)
+    assert script is not None
+
+    def docker(*arguments: str) -> str:
+        done = subprocess.run(
+            ["docker", *arguments], capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout
+
+    def reach(address: str) -> str:
+        command = f"nc -w 1 {address} 80 2>&1 || true"
+        return docker("exec", name, "sh", "-c", command)
+
+    docker("build", "--tag", image, str(tmp_path))
+    try:
+        # A name server below 169.254.0.0/16, as some networks of AWS have.
+        server = "169.254.169.253"
+        docker("run", "-d", "--cap-add", "NET_ADMIN", "--name", name, "--dns", server, image)
+        assert "No route" not in reach("169.254.170.2")
+        docker("exec", name, "sh", "-euc", script[1])
+        for address in ("169.254.170.2", "169.254.169.254"):
+            assert "No route" in reach(address)
+        assert "No route" not in reach(server)
+        assert "No route" not in reach("192.0.2.1")
+    finally:
+        subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
+        subprocess.run(["docker", "rmi", "--force", image], capture_output=True, check=False)

@@ -116,45 +116,6 @@ def test_a_build_runs_its_phases_and_exports_its_variables(codebuild: CodeBuildC
     assert lines == ["to stderr", "hello build-1", "there", "succeeding: 1"]
 
 
-def start_with_secret(client: CodeBuildClient, arn: str) -> str:
-    return client.start_build(
-        projectName="images",
-        buildspecOverride='{"version": 0.2, "phases": {"build": {"commands": ["echo $TOKEN"]}}}',
-        environmentVariablesOverride=[{"name": "TOKEN", "value": arn, "type": "SECRETS_MANAGER"}],
-    )["build"]["id"]
-
-
-def test_only_the_build_process_gets_the_secret_instead_of_its_arn(
-    codebuild: CodeBuildClient,
-) -> None:
-    """API reference, EnvironmentVariable: the secret's value is substituted at run time."""
-    secrets = boto3.client("secretsmanager", region_name="eu-west-1")
-    arn = secrets.create_secret(Name="slipway/x", SecretString="hush")["ARN"]
-    build_id = start_with_secret(codebuild, arn)
-    agent().run_one()
-    build = read(codebuild, build_id)
-    assert "hush" in log_of(build)
-    assert "hush" not in str(build)
-    assert arn in str(build["environment"])
-
-
-def test_a_secret_that_cannot_be_read_fails_the_build_before_its_first_command(
-    codebuild: CodeBuildClient,
-) -> None:
-    """As users report it (aws/aws-codebuild-docker-images, issue 475): in DOWNLOAD_SOURCE."""
-    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/none-a1B2c3"
-    build_id = start_with_secret(codebuild, arn)
-    agent().run_one()
-    build = read(codebuild, build_id)
-    assert build["buildStatus"] == "FAILED"
-    assert list(phases(build))[-2:] == ["DOWNLOAD_SOURCE", "COMPLETED"]
-    failed = next(phase for phase in build["phases"] if phase["phaseType"] == "DOWNLOAD_SOURCE")
-    assert failed["contexts"][0]["message"] == (
-        "Secrets Manager Error: ResourceNotFoundException: "
-        "Secrets Manager can't find the specified secret."
-    )
-
-
 def test_an_empty_queue_runs_no_build(codebuild: CodeBuildClient) -> None:
     assert agent().run_one() is False
 
@@ -177,6 +138,33 @@ def test_post_build_runs_after_a_failed_build_phase(codebuild: CodeBuildClient) 
     }
     assert "0" in log_of(build)
     assert "never" not in log_of(build)
+
+
+def test_the_message_repeats_every_line_of_the_failed_command(codebuild: CodeBuildClient) -> None:
+    """As in public logs of CodeBuild from 2025 and 2026."""
+    command = 'echo "Building the image"\nset -e\nexit 7\n'
+    build_id = start(codebuild, build=[command])
+    agent().run_one()
+    build = read(codebuild, build_id)
+    failed = next(phase for phase in build["phases"] if phase["phaseType"] == "BUILD")
+    assert failed["contexts"][0]["message"] == (
+        f"Error while executing command: {command}. Reason: exit status 7"
+    )
+    assert "set -e" not in log_of(build)
+
+
+def test_the_last_lines_of_a_log_may_come_after_the_end_of_the_build(
+    codebuild: CodeBuildClient,
+) -> None:
+    """As users see it (aws-actions/aws-codebuild-run-build reads on after the end)."""
+    build_id = start(codebuild, build=["echo the cause; false"])
+    running = BuildAgent(environment={}, max_builds=1, log_lag=0.5)
+    thread = threading.Thread(target=running.run_one)
+    thread.start()
+    wait_for(lambda: read(codebuild, build_id)["buildComplete"])
+    assert "the cause" not in log_of(read(codebuild, build_id))
+    thread.join()
+    assert "the cause" in log_of(read(codebuild, build_id))
 
 
 def test_no_command_runs_after_a_failed_pre_build_phase(codebuild: CodeBuildClient) -> None:

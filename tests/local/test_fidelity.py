@@ -264,6 +264,24 @@ def test_a_tag_of_an_immutable_repository_cannot_be_moved(ecr: ECRClient) -> Non
     assert [image["imageDigest"] for image in found] == [digest(manifest("old"))]
 
 
+def test_ecr_may_show_a_pushed_image_a_moment_later(
+    ecr: ECRClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DescribeImages is eventually consistent; the registry serves the image at once."""
+    monkeypatch.setattr(fidelity, "IMAGE_LAG", 1.0)
+    name = f"repository-{uuid.uuid4()}"
+    ecr.create_repository(repositoryName=name)
+    ecr.put_image(repositoryName=name, imageManifest=manifest("new"), imageTag="main")
+    image: Any = {"repositoryName": name, "imageIds": [{"imageTag": "main"}]}
+    with pytest.raises(ClientError) as error:
+        ecr.describe_images(**image)
+    assert code_of(error) == "ImageNotFoundException"
+    assert ecr.describe_images(repositoryName=name)["imageDetails"] == []
+    assert len(ecr.batch_get_image(**image)["images"]) == 1
+    clock.advance(1)
+    assert len(ecr.describe_images(**image)["imageDetails"]) == 1
+
+
 def test_a_received_message_returns_after_its_visibility_timeout(
     endpoint: str | None,
 ) -> None:

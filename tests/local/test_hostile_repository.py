@@ -6,12 +6,23 @@ docker.
 """
 
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.building import Cloud, Outcome, Witness, cloud, git, repository, witness
+from tests.support.building import (
+    Cloud,
+    Outcome,
+    Witness,
+    cloud,
+    git,
+    repository,
+    use_real_docker,
+    witness,
+)
 
 __all__ = ["cloud", "repository", "witness"]
 
@@ -167,19 +178,102 @@ def test_hostile_files_are_only_files(attack: Attack) -> None:
     assert done.exported["COMMIT_AUTHOR"] == "Ada Lovelace"
 
 
-def test_a_nested_bare_repository_is_only_files(attack: Attack) -> None:
+@pytest.mark.parametrize("context", ["inner", "."])
+def test_a_bare_repository_in_the_context_is_only_files(attack: Attack, context: str) -> None:
+    plant_bare_repository(attack.path / "inner", attack.canary)
+    if context == ".":
+        # Such files at the top lie beside the checkout's own .git.
+        plant_bare_repository(attack.path, attack.canary)
+    attack.commit()
+    done = attack.build(CONTEXT_PATH=context, DOCKERFILE="inner/Dockerfile")
+    assert done.status == "SUCCEEDED", done.log
+    assert attack.witness.build["environment"]["BUILDX_GIT_INFO"] == "false"
+
+
+def test_the_witness_of_that_attack_would_run_it(attack: Attack) -> None:
+    """Without the buildspec's settings the same git commands run the planted command."""
     inner = attack.path / "inner"
+    plant_bare_repository(inner, attack.canary)
+    docker = attack.cloud.repository.path.parent / "docker"
+    subprocess.run(
+        [attack.witness.directory / "docker", "buildx", "build", "--metadata-file", docker, inner],
+        env={"PATH": os.environ["PATH"], "DOCKER_CONFIG": f"{docker}/config"},
+        check=True,
+        timeout=60,
+    )
+    assert attack.canary.exists()
+
+
+@pytest.mark.docker
+def test_real_buildx_runs_nothing_of_a_bare_repository(
+    attack: Attack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_real_docker(monkeypatch)
+    plant_bare_repository(attack.path / "inner", attack.canary)
+    attack.commit()
+    done = attack.cloud.build(CONTEXT_PATH="inner", DOCKERFILE="inner/Dockerfile")
+    assert done.status == "SUCCEEDED", done.log
+    assert not attack.canary.exists()
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    "step",
+    [
+        'RUN --network=host ["/bin/busybox", "true"]',
+        'RUN --security=insecure ["/bin/busybox", "true"]',
+        'RUN --mount=type=ssh,required=true ["/bin/busybox", "true"]',
+        'RUN --mount=type=secret,id=NPM,required=true ["/bin/busybox", "true"]',
+        "COPY --from=named /secret /",
+        "COPY ../private /private",
+        "ADD file:///etc/passwd /",
+        "ADD /etc/hostname /",
+    ],
+)
+def test_real_buildx_gives_a_dockerfile_nothing_that_the_buildspec_does_not_give(
+    attack: Attack, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    use_real_docker(monkeypatch)
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        pytest.skip("a static busybox is not installed")
+    shutil.copy(busybox, attack.path / "busybox")
+    base = "FROM scratch\nCOPY busybox /bin/busybox\n"
+    (attack.path / "Dockerfile").write_text(base)
+    attack.commit()
+    assert attack.cloud.build().status == "SUCCEEDED"
+    (attack.path / "Dockerfile").write_text(f"{base}{step}\n")
+    attack.commit()
+    done = attack.cloud.build()
+    assert done.status == "FAILED", done.log
+    assert "ERROR: " in done.log
+
+
+def plant_bare_repository(directory: Path, canary: Path) -> None:
+    """Files that git takes for a repository. Reading its HEAD runs a command.
+
+    The object of HEAD is missing, so git fetches it from the promised remote with the ssh command
+    of the config.
+    """
     for name, text in {
-        "HEAD": "ref: refs/heads/main\n",
-        "config": f"[core]\n\tbare = true\n\tfsmonitor = touch {attack.canary}\n",
+        "HEAD": f"{'1' * 40}\n",
+        "config": (
+            "[core]\n\trepositoryFormatVersion = 1\n\tbare = false\n\tworktree = .\n"
+            f"\tsshCommand = touch {canary};\n\tfsmonitor = touch {canary}\n"
+            '[extensions]\n\tpartialClone = origin\n[remote "origin"]\n'
+            "\turl = ssh://localhost/x\n\tpromisor = true\n"
+            # Longer than the buildspec's own prefix, so it wins.
+            '[url "ssh://localhost/"]\n\tinsteadOf = ssh://localhost/\n'
+            "[include]\n\tpath = more\n"
+        ),
+        "more": f"[core]\n\taskPass = touch {canary};\n\tpager = touch {canary};\n",
+        "objects/info/alternates": "/\n",
         "objects/x": "",
         "refs/x": "",
-        "Dockerfile": "FROM scratch\n",
+        "Dockerfile": "FROM scratch\nCOPY Dockerfile /\n",
     }.items():
-        (inner / name).parent.mkdir(parents=True, exist_ok=True)
-        (inner / name).write_text(text)
-    attack.commit()
-    assert attack.build(CONTEXT_PATH="inner").status == "SUCCEEDED"
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text)
 
 
 # Each case: the links to create, and the request.
@@ -267,7 +361,7 @@ def test_a_link_that_stays_inside_may_be_the_context(attack: Attack) -> None:
     (attack.path / "ctx").symlink_to("-services")
     (attack.path / "-services" / "Docker").symlink_to("-Dockerfile")
     attack.commit()
-    done = attack.build(CONTEXT_PATH="ctx", DOCKERFILE="Docker")
+    done = attack.build(CONTEXT_PATH="ctx", DOCKERFILE="ctx/Docker")
     assert done.status == "SUCCEEDED", done.log
     arguments = attack.witness.build["arguments"]
     assert arguments[-2] == "--"
@@ -282,7 +376,7 @@ def test_a_path_like_an_option_is_a_path(attack: Attack, name: str) -> None:
     directory.mkdir(parents=True)
     (directory / "Dockerfile").write_text("FROM scratch\n")
     attack.commit()
-    done = attack.build(CONTEXT_PATH=f"x/{name}", DOCKERFILE="Dockerfile")
+    done = attack.build(CONTEXT_PATH=f"x/{name}", DOCKERFILE=f"x/{name}/Dockerfile")
     assert (done.status == "SUCCEEDED") is ("\t" not in name), done.log
     if done.status == "SUCCEEDED":
         assert attack.witness.build["arguments"][-1].endswith(f"/checkout/x/{name}")

@@ -1,6 +1,9 @@
 """Private repositories and submodules over real HTTPS: only the right host gets a credential."""
 
 import base64
+import hashlib
+import json
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -44,13 +47,15 @@ class Hosts:
         made.commit(Dockerfile="FROM scratch\n", **{f"{name}.txt": name})
         return made
 
-    def secret(self, value: str) -> str:
+    def secret(self, value: str, *, name: str = "slipway/git/7/shop") -> str:
         """The ARN of a new secret."""
+        self.cloud.secret(name, value)
         secrets = boto3.client("secretsmanager", region_name="eu-west-1")
-        return secrets.create_secret(Name="slipway/shop", SecretString=value)["ARN"]
+        return secrets.describe_secret(SecretId=name)["ARN"]
 
-    def build(self, *, secret: str | None = None, **variables: str) -> Outcome:
+    def build(self, **variables: str) -> Outcome:
         environment = {
+            "AWS_ENDPOINT_URL": self.cloud.endpoint,
             **self.witness.environment,
             "GIT_ALLOW_PROTOCOL": "https",
             "GIT_SSL_CAINFO": str(self.mine.certificate),
@@ -61,7 +66,8 @@ class Hosts:
             "GIT_CURL_VERBOSE": "1",
         }
         url = f"{self.mine.url}/team/app.git"
-        return self.cloud.build(environment, secret=secret, **{"GIT_URL": url, **variables})
+        request = {"GIT_URL": url, **variables}
+        return self.cloud.build(environment, **request)
 
 
 @pytest.fixture
@@ -90,7 +96,7 @@ def test_a_private_repository_is_fetched_with_the_project_s_credential(
 ) -> None:
     sha = hosts.add("app").commit("Private")
     hosts.mine.private["team/app"] = sent
-    done = hosts.build(secret=hosts.secret(value), GIT_SHA=sha)
+    done = hosts.build(GIT_CREDENTIAL=hosts.secret(value), GIT_SHA=sha)
     assert done.status == "SUCCEEDED", done.log
     assert done.exported["COMMIT_SHA"] == sha
     assert hosts.mine.secrets_seen == {sent}
@@ -99,12 +105,12 @@ def test_a_private_repository_is_fetched_with_the_project_s_credential(
 def test_the_credential_is_removed_before_docker_builds(hosts: Hosts) -> None:
     hosts.add("app")
     hosts.mine.private["team/app"] = f"x-access-token:{TOKEN}"
-    done = hosts.build(secret=hosts.secret(TOKEN))
+    done = hosts.build(GIT_CREDENTIAL=hosts.secret(TOKEN))
     assert done.status == "SUCCEEDED", done.log
     seen = hosts.witness.build
     assert ".git/config" in seen["files"]
-    assert "private/config" in seen["beside"]
-    assert "private/askpass" not in seen["beside"]
+    assert "gitconfig" in seen["private"]
+    assert "askpass" not in seen["private"]
     names = [name for name in seen["environment"] if "CREDENTIAL" in name or "ASKPASS" in name]
     assert names == []
     assert is_unseen(TOKEN, hosts.witness.text + done.log + str(done.build))
@@ -125,14 +131,14 @@ def test_without_a_credential_only_a_public_repository_is_built(
 
 def test_a_public_repository_gets_no_credential(hosts: Hosts) -> None:
     hosts.add("app")
-    assert hosts.build(secret=hosts.secret(TOKEN)).status == "SUCCEEDED"
+    assert hosts.build(GIT_CREDENTIAL=hosts.secret(TOKEN)).status == "SUCCEEDED"
     assert hosts.mine.secrets_seen == set()
 
 
 def test_a_wrong_credential_fails_the_build_and_stays_secret(hosts: Hosts) -> None:
     hosts.add("app")
     hosts.mine.private["team/app"] = "x-access-token:another"
-    done = hosts.build(secret=hosts.secret(TOKEN))
+    done = hosts.build(GIT_CREDENTIAL=hosts.secret(TOKEN))
     assert done.status == "FAILED"
     assert "Authentication failed" in done.log
     assert is_unseen(TOKEN, done.log + str(done.build))
@@ -143,7 +149,7 @@ def test_a_repository_renamed_on_its_host_is_found(hosts: Hosts) -> None:
     hosts.mine.moved["team/old"] = f"{hosts.mine.url}/team/app"
     hosts.mine.private["team/app"] = f"x-access-token:{TOKEN}"
     old = f"{hosts.mine.url}/team/old.git"
-    done = hosts.build(secret=hosts.secret(TOKEN), GIT_URL=old, GIT_SHA=sha)
+    done = hosts.build(GIT_CREDENTIAL=hosts.secret(TOKEN), GIT_URL=old, GIT_SHA=sha)
     assert done.status == "SUCCEEDED", done.log
     assert done.exported["COMMIT_SHA"] == sha
 
@@ -152,7 +158,7 @@ def test_a_redirect_to_another_host_gets_no_credential(hosts: Hosts) -> None:
     hosts.add("app")
     hosts.mine.moved["team/app"] = f"{hosts.other.url}/team/app"
     hosts.other.private["team/app"] = f"x-access-token:{TOKEN}"
-    done = hosts.build(secret=hosts.secret(TOKEN))
+    done = hosts.build(GIT_CREDENTIAL=hosts.secret(TOKEN))
     assert done.status == "FAILED"
     assert hosts.other.repositories_seen() == {"team/app"}
     assert hosts.other.secrets_seen == hosts.mine.secrets_seen == set()
@@ -165,22 +171,27 @@ def test_a_redirect_to_another_host_gets_no_credential(hosts: Hosts) -> None:
 )
 def test_a_malformed_credential_fails_the_build_and_is_not_logged(hosts: Hosts, value: str) -> None:
     hosts.add("app")
-    done = hosts.build(secret=hosts.secret(value))
+    done = hosts.build(GIT_CREDENTIAL=hosts.secret(value))
     assert done.status == "FAILED"
     assert "is neither a token nor user:token" in done.log
     assert value not in done.log
     assert hosts.mine.seen == []
 
 
-def test_a_missing_secret_fails_the_build_before_its_first_command(hosts: Hosts) -> None:
+@pytest.mark.parametrize(
+    "name", ["slipway/git/8/shop", "slipway-prod/git/7/shop", "slipway/webhook", "slipway/none"]
+)
+def test_a_build_reads_only_the_credentials_of_its_project(hosts: Hosts, name: str) -> None:
     hosts.add("app")
-    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/none-a1B2c3"
-    done = hosts.build(secret=arn)
+    arn = f"arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}-a1B2c3"
+    if not name.endswith("none"):
+        arn = hosts.secret(TOKEN, name=name)
+    done = hosts.build(GIT_CREDENTIAL=arn)
     assert done.status == "FAILED"
-    failed = next(phase for phase in done.build["phases"] if phase["phaseStatus"] == "FAILED")
-    assert failed["phaseType"] == "DOWNLOAD_SOURCE"
-    assert "Secrets Manager can't find the specified secret" in failed["contexts"][0]["message"]
+    assert "error: cannot read the secret that is the project's git_credential" in done.log
+    assert "below slipway/git/7/" in done.log
     assert hosts.mine.seen == []
+    assert is_unseen(TOKEN, done.log)
 
 
 # Submodules.
@@ -216,7 +227,7 @@ def test_a_submodule_is_fetched_at_its_recorded_commit_with_its_own_submodules(
     sha = link(hosts.add("app"), recorded, path="deps/lib", url="../lib.git")
     for name in ("app", "lib", "base"):
         hosts.mine.private[f"team/{name}"] = f"x-access-token:{TOKEN}"
-    done = hosts.build(secret=hosts.secret(TOKEN), GIT_SHA=sha, SUBMODULES="true")
+    done = hosts.build(GIT_CREDENTIAL=hosts.secret(TOKEN), GIT_SHA=sha, SUBMODULES="true")
     assert done.status == "SUCCEEDED", done.log
     files = hosts.witness.build["files"]
     assert {"deps/lib/lib.txt", "deps/lib/base/base.txt"} <= set(files)
@@ -235,7 +246,7 @@ def test_a_submodule_is_fetched_at_its_recorded_commit_with_its_own_submodules(
         ("-u./{touched}", "lib", "lib"),
         ("--upload-pack=touch {touched}", "lib", "lib"),
         ("ssh://-oProxyCommand=touch%20{touched}/x", "lib", "lib"),
-        ("git@localhost:team/lib.git", "lib", "lib"),
+        ("git@{othername}:team/lib.git", "lib", "lib"),
         ("{mine}/team/lib.git", "../../hooks", "lib"),
         ("{mine}/team/lib.git", "lib", "-u./x"),
         ("https://x@{othername}/team/lib.git", "lib", "lib"),
@@ -258,7 +269,7 @@ def test_a_submodule_with_another_address_fails_the_build_without_side_effects(
     commit = hosts.add("lib").commit()
     sha = link(hosts.add("app"), commit, path=path, url=address, name=name)
     hosts.other.private["team/lib"] = f"x-access-token:{TOKEN}"
-    done = hosts.build(secret=hosts.secret(TOKEN), GIT_SHA=sha, SUBMODULES="true")
+    done = hosts.build(GIT_CREDENTIAL=hosts.secret(TOKEN), GIT_SHA=sha, SUBMODULES="true")
     assert done.status == "FAILED", done.log
     assert f"each comes from {hosts.mine.url}/" in done.log
     assert not touched.exists()
@@ -288,3 +299,108 @@ def test_a_submodule_cannot_choose_how_it_is_updated(
     if not update.startswith("!"):
         assert done.status == "SUCCEEDED", done.log
         assert "lib/lib.txt" in hosts.witness.build["files"]
+
+
+def test_a_submodule_on_the_same_host_may_have_an_ssh_address(hosts: Hosts) -> None:
+    """Its host is the repository's own, so https with the project's credential reaches it."""
+    commit = hosts.add("lib").commit()
+    app = hosts.add("app")
+    for name in ("app", "lib"):
+        hosts.mine.private[f"team/{name}"] = f"x-access-token:{TOKEN}"
+    credential = hosts.secret(TOKEN)
+    for url in ("git@localhost:team/lib.git", "ssh://git@localhost/team/lib.git"):
+        sha = link(app, commit, path="lib", url=url)
+        done = hosts.build(GIT_CREDENTIAL=credential, GIT_SHA=sha, SUBMODULES="true")
+        assert done.status == "SUCCEEDED", (url, done.log)
+    assert "lib/lib.txt" in hosts.witness.text
+
+
+# Git LFS.
+
+CONTENT = b"a large file\n"
+OID = hashlib.sha256(CONTENT).hexdigest()
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{OID}\nsize {len(CONTENT)}\n"
+needs_lfs = pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
+
+
+def add_lfs(hosts: Hosts, **more: str) -> None:
+    hosts.mine.lfs[OID] = CONTENT
+    app = hosts.add("app")
+    app.commit(**{".gitattributes": "*.bin filter=lfs\n", "large.bin": POINTER, **more})
+
+
+@needs_lfs
+def test_files_of_git_lfs_are_fetched_with_the_credential_if_the_service_enables_them(
+    hosts: Hosts,
+) -> None:
+    add_lfs(hosts)
+    hosts.mine.private["team/app"] = f"x-access-token:{TOKEN}"
+    done = hosts.build(GIT_CREDENTIAL=hosts.secret(TOKEN), LFS="true")
+    assert done.status == "SUCCEEDED", done.log
+    files = hosts.witness.build["files"]
+    assert files["large.bin"] == CONTENT.decode()
+    assert not [name for name in files if name.startswith(".git/lfs/")]
+    assert done.exported["WARNINGS"] == ""
+    assert is_unseen(TOKEN, hosts.witness.text + done.log)
+
+
+@needs_lfs
+def test_the_repository_cannot_choose_another_lfs_server(hosts: Hosts) -> None:
+    evil = f"[lfs]\n\turl = {hosts.other.url}/team/app.git/info/lfs\n"
+    add_lfs(hosts, **{".lfsconfig": evil})
+    done = hosts.build(LFS="true")
+    assert done.status == "SUCCEEDED", done.log
+    assert hosts.other.seen == []
+
+
+@needs_lfs
+def test_a_missing_file_of_git_lfs_fails_the_build(hosts: Hosts) -> None:
+    add_lfs(hosts)
+    hosts.mine.lfs[OID] = b"another content"
+    done = hosts.build(LFS="true")
+    assert done.status == "FAILED"
+    assert "error: cannot check out" in done.log
+
+
+def test_pointers_of_git_lfs_in_an_image_are_a_warning(hosts: Hosts) -> None:
+    add_lfs(hosts)
+    done = hosts.build()
+    assert done.status == "SUCCEEDED", done.log
+    warning = "the image gets 1 pointers of Git LFS instead of the files"
+    assert f"warning: {warning}" in done.log
+    assert done.exported["WARNINGS"].startswith(warning)
+
+
+# Build secrets.
+
+
+def test_a_build_secret_is_a_file_for_buildkit_and_is_hidden_in_the_log(hosts: Hosts) -> None:
+    hosts.add("app")
+    values = {"npm": "npm-secret-value", "key": "-----BEGIN KEY-----\nline of the key\n"}
+    for name, value in values.items():
+        hosts.cloud.secret(f"slipway/build/7/{name}", value)
+    hosts.witness.install("print('#9 0.1 npm-secret-value and line of the key\\nERROR: no'); ")
+    secrets = {"NPM_TOKEN": "slipway/build/7/npm", "key": "slipway/build/7/key"}
+    done = hosts.build(SECRETS=json.dumps(secrets))
+    assert done.status == "SUCCEEDED", done.log
+    assert "#9 0.1 *** and ***" in done.log
+    arguments = hosts.witness.build["arguments"]
+    files = {
+        each.partition("id=")[2].partition(",src=")[0]: each.partition(",src=")[2]
+        for each in arguments
+        if each.startswith("--secret=")
+    }
+    assert files.keys() == secrets.keys()
+    assert hosts.witness.build["secrets"] == {"NPM_TOKEN": values["npm"], "key": values["key"]}
+    for value in ("npm-secret-value", "line of the key"):
+        assert value not in done.log + str(done.build) + str(arguments)
+
+
+@pytest.mark.parametrize("name", ["slipway/build/8/npm", "slipway/git/8/x", "slipway/webhook"])
+def test_a_build_reads_no_secret_of_another_project(hosts: Hosts, name: str) -> None:
+    hosts.add("app")
+    hosts.cloud.secret(name, "somebody-elses")
+    done = hosts.build(SECRETS=json.dumps({"NPM": name}))
+    assert done.status == "FAILED"
+    assert "error: cannot read the build secret NPM" in done.log
+    assert hosts.witness.text.count('"build", "--builder"') == 0

@@ -7,7 +7,15 @@ from chalicelib.store.claims import next_number
 from infra.local.aws import ecs
 from tests.faults.injector import Injector
 from tests.faults.rows import rows
-from tests.support.embedded import CLUSTER, MINUTE, REGISTRY, Cloud, put_image, sha
+from tests.support.embedded import (
+    CLUSTER,
+    MINUTE,
+    REGISTRY,
+    Cloud,
+    create_image_repository,
+    put_image,
+    sha,
+)
 
 
 def request_deployment(cloud: Cloud, tag: str) -> int:
@@ -277,6 +285,7 @@ def test_a_deployment_that_meets_a_change_of_the_image_repository_is_refused(
     cloud.tick()
     cloud.tick()
     image = cloud.build(1)["image_tag"]
+    create_image_repository("other")
     changes = iter(["other"])
 
     def number_after_a_change(counter: str) -> int:

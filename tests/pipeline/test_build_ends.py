@@ -2,7 +2,9 @@
 
 from moto.codebuild.models import codebuild_backends
 
-from tests.support.embedded import MINUTE, Cloud, sha
+from chalicelib.domain.lag import LAG
+from tests.support.codebuild_log import RUN_FAILED
+from tests.support.embedded import MINUTE, Cloud, put_image, sha
 
 
 def start_build(cloud: Cloud) -> None:
@@ -10,15 +12,12 @@ def start_build(cloud: Cloud) -> None:
     cloud.settle()
 
 
-def test_a_failed_build_shows_the_phase_and_the_message_of_codebuild(cloud: Cloud) -> None:
+def test_a_failed_build_shows_its_cause(cloud: Cloud) -> None:
     start_build(cloud)
     cloud.end_build(1, "FAILED")
     build, job = cloud.build(1), cloud.job("build-1")
     assert (build["status"], job["status"]) == ("failed", "failed")
-    assert build["error"] == (
-        "BUILD FAILED: Error while executing command: false. Reason: exit status 1"
-    )
-    assert 0 < build["progress"] < 100
+    assert build["error"] == job["error"] == build["failure"]["summary"] == RUN_FAILED
     assert build["finished_at"] is not None
     assert build["deployment_id"] is None
 
@@ -38,15 +37,19 @@ def test_a_build_that_times_out_in_codebuild_fails(cloud: Cloud) -> None:
         cloud.tick()
     build = cloud.build(1)
     assert build["status"] == "failed"
-    assert "TIMED_OUT" in build["error"]
+    assert build["error"] == "not done after 30 minutes, and stopped"
 
 
 def test_a_build_without_an_image_fails(cloud: Cloud) -> None:
     start_build(cloud)
     cloud.end_build(1, "SUCCEEDED")
+    cloud.advance(LAG)
+    cloud.settle()
     build = cloud.build(1)
     assert build["status"] == "failed"
     assert build["error"] == f"the build succeeded, but ECR holds no {build['image_tag']}"
+    assert build["failure"]["phase"] == "push"
+    assert build["progress"] < 95
     assert build["deployment_id"] is None
 
 
@@ -74,3 +77,41 @@ def test_late_events_do_not_change_an_ended_build(cloud: Cloud) -> None:
         cloud.hear(event)
     cloud.tick()
     assert cloud.build(1) == ended
+
+
+def test_an_image_that_another_tool_pushed_under_the_builds_tag_is_not_deployed(
+    cloud: Cloud,
+) -> None:
+    cloud.change_service(auto_deploy=True)
+    start_build(cloud)
+    put_image(*cloud.build(1)["image_tag"].split(":"))
+    cloud.end_build(1, "SUCCEEDED", IMAGE_DIGEST="sha256:" + "a" * 64)
+    build = cloud.build(1)
+    assert (build["status"], build["deployment_id"]) == ("failed", None)
+    assert f"the build pushed sha256:{'a' * 64}, but ECR holds sha256:" in build["error"]
+
+
+def test_a_build_that_reports_no_digest_fails(cloud: Cloud) -> None:
+    start_build(cloud)
+    put_image(*cloud.build(1)["image_tag"].split(":"))
+    cloud.end_build(1, "SUCCEEDED")
+    assert cloud.build(1)["error"].startswith("the build pushed no image, but ECR holds sha256:")
+
+
+def test_problems_that_did_not_fail_the_build_are_shown_as_warnings(cloud: Cloud) -> None:
+    start_build(cloud)
+    digest = put_image(*cloud.build(1)["image_tag"].split(":"))
+    warnings = "the image has no SBOM\nnot copied: ghp_" + "a" * 36 + "\x1b[31m"
+    cloud.end_build(1, "SUCCEEDED", IMAGE_DIGEST=digest, WARNINGS=warnings)
+    assert cloud.build(1)["warnings"] == ["the image has no SBOM", "not copied: ***"]
+    assert cloud.build(1)["status"] == "success"
+
+
+def test_a_build_says_which_machine_builds_it_and_what_is_emulated(cloud: Cloud) -> None:
+    for platforms, machine, emulated in (
+        (["linux/arm64"], "linux/arm64", []),
+        (["linux/amd64"], "linux/amd64", []),
+        (["linux/amd64", "linux/arm64"], "linux/amd64", ["linux/arm64"]),
+    ):
+        build = cloud.build(cloud.ask_for_build(platforms=platforms))
+        assert (build["machine"], build["emulated_platforms"]) == (machine, emulated)

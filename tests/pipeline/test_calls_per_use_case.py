@@ -10,13 +10,13 @@ import pytest
 
 from chalicelib.pipeline.reconcilers.loop import reconcile
 from infra.local.aws import codebuild
-from tests.support.embedded import Cloud, sha
+from tests.support.embedded import MINUTE, Cloud, sha
 from tests.support.sdk import Calls
 
 TABLE = {
     "receive a push": "GetItem*2 BatchGetItem UpdateItem TransactWriteItems SendMessageBatch",
     "receive it again": "GetItem*2 BatchGetItem TransactWriteItems",
-    "start a build": "GetItem*3 Query TransactWriteItems*2 StartBuild",
+    "start a build": "GetItem*3 Query DescribeImages TransactWriteItems*2 StartBuild",
     "see a build's progress": "GetItem BatchGetBuilds TransactWriteItems",
     "reconcile an unchanged build": "GetItem BatchGetBuilds",
     "end a build and deploy it": "GetItem*2 BatchGetBuilds DescribeImages UpdateItem "
@@ -41,7 +41,9 @@ TABLE = {
     "SendMessageBatch",
     "see a rollout fail": "GetItem BatchGetItem DescribeServices TransactWriteItems "
     "SendMessageBatch",
-    "see a build fail": "GetItem*2 BatchGetBuilds TransactWriteItems Query",
+    "see a build fail": "GetItem*2 BatchGetBuilds GetLogEvents TransactWriteItems Query",
+    "read the end of a log": "GetItem*2 GetLogEvents*3",
+    "create a service": "GetItem*3 DescribeImages UpdateItem TransactWriteItems",
     "show a build": "GetItem*2",
     "show a queued build": "GetItem*2 Query",
     "look at the line": "GetItem*2 Query TransactWriteItems",
@@ -116,6 +118,10 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     meter("see a build fail", lambda: reconcile("build-4"))
     cloud.settle()
 
+    cloud.advance(MINUTE)
+    meter("read the end of a log", lambda: cloud.api.get("/v1/cicd/builds/4/logs"))
+    new = {"name": "new", "git_url": "https://github.com/a/b.git", "image_repository": "hello"}
+    meter("create a service", lambda: cloud.api.post("/v1/projects/1/services", new))
     meter("show a build", lambda: cloud.build(1))
     meter("list builds", lambda: cloud.api.get(f"{path}/builds"))
     meter("show a job", lambda: cloud.job("build-1"))

@@ -1,6 +1,6 @@
 """A project's git credential: an admin sets it, and each build keeps the one it starts with.
 
-StartBuild passes its ARN as a variable of type SECRETS_MANAGER.
+StartBuild passes its ARN; the build reads the secret itself.
 """
 
 from typing import Any
@@ -12,13 +12,12 @@ from chalicelib.pipeline.reconcilers.loop import reconcile
 from chalicelib.store.models import History, Project
 from chalicelib.store.projects import get_project
 from chalicelib.store.writes import change, commit
-from infra.local.aws import codebuild
 from tests.support.client import Api
 from tests.support.embedded import Cloud, sha
 from tests.support.sdk import Calls, Trouble
 from tests.support.written import nothing_is_written
 
-ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/shop-a1B2c3"
+ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/1/shop-a1B2c3"
 OTHER_ARN = ARN.replace("shop", "other")
 
 
@@ -28,24 +27,37 @@ def change_project(api: Api, **changes: Any) -> Any:
     return answer.body
 
 
-def secrets_sent(calls: Calls) -> list[dict[str, str]]:
-    """The SECRETS_MANAGER variables of each StartBuild, by name."""
+def credentials_sent(calls: Calls) -> list[str]:
+    """The git credential of each StartBuild; empty for none."""
     return [
-        {v["name"]: v["value"] for v in request["environmentVariablesOverride"] if is_secret(v)}
+        variable["value"]
         for request in calls.to("codebuild.StartBuild")
+        for variable in request["environmentVariablesOverride"]
+        if variable["name"] == "GIT_CREDENTIAL"
     ]
 
 
-def is_secret(variable: dict[str, str]) -> bool:
-    return variable["type"] != "PLAINTEXT"
-
-
-def test_a_new_project_shows_its_credential(api: Api) -> None:
-    created = api.post("/v1/projects", {"name": "shop", "git_credential": ARN})
-    assert created.status == 201, created.text
-    assert created.body["git_credential"] == ARN
-    assert api.get("/v1/projects/1").body == created.body
+def test_a_project_gets_its_credential_after_its_creation(api: Api) -> None:
+    """The secret's name contains the project's id, which is not known before."""
     assert api.post("/v1/projects", {"name": "open"}).body["git_credential"] is None
+    with nothing_is_written():
+        refused = api.post("/v1/projects", {"name": "shop", "git_credential": ARN})
+    assert (refused.status, refused.body["field"]) == (400, "git_credential")
+    changed = change_project(api, git_credential=ARN)
+    assert changed["git_credential"] == ARN
+    assert api.get("/v1/projects/1").body == changed
+
+
+@pytest.mark.parametrize("path", ["slipway/git/2/", "slipway/git/11/", "slipway-prod/git/1/"])
+def test_a_project_can_name_only_a_secret_below_its_own_path(
+    api: Api, project: int, path: str
+) -> None:
+    with nothing_is_written():
+        refused = api.patch(
+            "/v1/projects/1", {"git_credential": ARN.replace("slipway/git/1/", path)}
+        )
+    assert (refused.status, refused.body["code"]) == (400, "invalid_git_credential")
+    assert "slipway/git/" in refused.body["detail"]
 
 
 def test_a_change_of_a_project_changes_only_the_named_fields_and_is_audited(
@@ -85,14 +97,11 @@ def test_a_credential_that_is_no_arn_of_a_secret_is_refused(
     api: Api, project: int, body: dict[str, Any]
 ) -> None:
     with nothing_is_written():
-        for answer in (
-            api.post("/v1/projects", {"name": "new", **body}),
-            api.patch("/v1/projects/1", body),
-        ):
-            assert answer.status == 400
-            assert answer.body["code"] == "invalid_git_credential"
-            assert answer.body["field"] == "git_credential"
-            assert "ghp_x" not in answer.text
+        answer = api.patch("/v1/projects/1", body)
+    assert answer.status == 400
+    assert answer.body["code"] == "invalid_git_credential"
+    assert answer.body["field"] == "git_credential"
+    assert "ghp_x" not in answer.text
 
 
 def test_an_admin_of_one_project_cannot_change_its_credential(api: Api, project: int) -> None:
@@ -102,6 +111,22 @@ def test_an_admin_of_one_project_cannot_change_its_credential(api: Api, project:
     with nothing_is_written():
         assert restricted.patch("/v1/projects/1", {"git_credential": ARN}).status == 403
         assert restricted.patch("/v1/projects/77", {"git_credential": ARN}).status == 403
+
+
+def test_an_admin_of_one_project_cannot_let_its_builds_reach_further(
+    api: Api, project: int, service: int
+) -> None:
+    """Submodules use the git credential for more repositories, copies leave the registry."""
+    body = {"name": "x", "role": Role.ADMIN, "project_id": project}
+    restricted = api.as_holder_of(api.post("/v1/tokens", body).body["token"])
+    assert restricted.get(f"/v1/services/{service}").status == 200
+    copy = {"docker.io/acme/web": f"secretsmanager:slipway/build/{project}/hub"}
+    with nothing_is_written():
+        for changes in ({"submodules": True}, {"also_push_to": copy}):
+            assert restricted.patch(f"/v1/services/{service}", changes).status == 403
+    own = {"secrets": {"NPM": f"secretsmanager:slipway/build/{project}/npm"}, "lfs": True}
+    assert restricted.patch(f"/v1/services/{service}", own).status == 200
+    assert api.patch(f"/v1/services/{service}", {"submodules": True}).status == 200
 
 
 def test_two_concurrent_changes_of_a_project_are_both_kept(
@@ -128,7 +153,7 @@ def test_a_build_gets_the_credential_that_its_project_has(cloud: Cloud, calls: C
     cloud.push(sha(2))
     cloud.settle()
     change_project(cloud.api, git_credential=None)
-    assert secrets_sent(calls) == [{}, {"GIT_CREDENTIAL": ARN}]
+    assert credentials_sent(calls) == ["", ARN]
 
 
 def test_a_repeated_start_build_keeps_the_first_credential(
@@ -147,28 +172,15 @@ def test_a_repeated_start_build_keeps_the_first_credential(
     assert cloud.build(1)["codebuild_id"] is not None
 
 
-@pytest.mark.parametrize(
-    "reason",
-    [
-        "ResourceNotFoundException: Secrets Manager can't find the specified secret.",
-        "AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/slipway-builds/x is "
-        f"not authorized to perform: secretsmanager:GetSecretValue on resource: {ARN}",
-    ],
-)
-def test_a_build_with_an_unreadable_credential_fails_with_the_reason(
-    cloud: Cloud, reason: str
+def test_a_credential_of_an_older_version_fails_the_build_with_the_next_step(
+    cloud: Cloud, calls: Calls
 ) -> None:
-    change_project(cloud.api, git_credential=ARN)
+    """Projects could once name any secret below slipway/git/."""
+    commit(change(get_project(1), git_credential=ARN.replace("git/1/", "git/")))
     cloud.push(sha(1))
-    cloud.settle()
-    codebuild.engine().run_to(
-        cloud.build(1)["codebuild_id"],
-        "FAILED",
-        fail_phase="DOWNLOAD_SOURCE",
-        message=f"Secrets Manager Error: {reason}",
-    )
     cloud.settle()
     build = cloud.build(1)
     assert build["status"] == "failed"
-    assert build["error"].startswith("CodeBuild could not read the project's git_credential")
-    assert reason in build["error"]
+    assert "read only secrets below slipway/git/1/" in build["error"]
+    assert "change the project's git_credential" in build["error"]
+    assert calls.to("codebuild.StartBuild") == []

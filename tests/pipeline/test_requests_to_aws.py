@@ -9,6 +9,14 @@ BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 def test_start_build_carries_every_setting_of_the_service(cloud: Cloud, calls: Calls) -> None:
     cloud.change_service(
         submodules=True,
+        lfs=True,
+        history=True,
+        target="web",
+        secrets={"NPM": "secretsmanager:slipway/build/1/npm"},
+        provenance=False,
+        sbom=False,
+        also_push_to={"docker.io/acme/web": "secretsmanager:slipway/build/1/hub"},
+        also_push_required=True,
         context_path="services/api",
         dockerfile="docker/Dockerfile.prod",
         platforms=["linux/amd64", "linux/arm64"],
@@ -20,16 +28,29 @@ def test_start_build_carries_every_setting_of_the_service(cloud: Cloud, calls: C
     cloud.settle()
     variables = {
         "JOB_ID": "build-1",
+        "PROJECT_ID": "1",
         "GIT_URL": "https://github.com/Codertocat/Hello-World.git",
         "GIT_REF": "master",
+        "REF_TYPE": "branch",
         "GIT_SHA": sha(0xABC),
+        "GIT_CREDENTIAL": "",
         "SUBMODULES": "true",
+        "LFS": "true",
+        "HISTORY": "true",
         "CONTEXT_PATH": "services/api",
         "DOCKERFILE": "docker/Dockerfile.prod",
+        "TARGET": "web",
         "PLATFORMS": "linux/amd64,linux/arm64",
         "BUILD_ARGS": '{"EMPTY":"","VERSION":"1; rm -rf /"}',
+        "SECRETS": '{"NPM":"slipway/build/1/npm"}',
+        "PROVENANCE": "false",
+        "SBOM": "false",
+        "CACHE_FROM": "buildcache-1-master-fc613b4d",
+        "CACHE_TO": "buildcache-1-master-fc613b4d",
         "IMAGE": f"{REGISTRY}/hello",
         "IMAGE_TAG": "master-000000000000-1",
+        "ALSO_PUSH_TO": '{"docker.io/acme/web":"slipway/build/1/hub"}',
+        "ALSO_PUSH_REQUIRED": "true",
     }
     assert calls.to("codebuild.StartBuild") == [
         {
@@ -49,6 +70,24 @@ def test_start_build_carries_every_setting_of_the_service(cloud: Cloud, calls: C
                 }
             },
         }
+    ]
+
+
+def test_only_a_push_to_the_services_branch_writes_the_build_cache(
+    cloud: Cloud, calls: Calls
+) -> None:
+    cloud.push(sha(1))
+    cloud.ask_for_build(git_ref="master")
+    cloud.ask_for_build(git_ref="feature")
+    cloud.settle()
+    caches = [
+        {v["name"]: v["value"] for v in request["environmentVariablesOverride"]}
+        for request in calls.to("codebuild.StartBuild")
+    ]
+    main = "buildcache-1-master-fc613b4d"
+    assert [(each["CACHE_FROM"], each["CACHE_TO"]) for each in caches][:2] == [
+        (main, main),
+        (main, ""),
     ]
 
 

@@ -146,7 +146,7 @@ def test_the_number_of_services_that_follow_one_repository_is_limited(
 
 
 def test_a_change_is_audited_with_the_old_and_the_new_values(web: Service) -> None:
-    changes = {"build_args": {"KEY": "secret"}, "dockerfile": "Dockerfile", "build_minutes": 60}
+    changes = {"build_args": {"KEY": "secret"}, "branch": "main", "build_minutes": 60}
     changed = update_service(web, changes, actor="bob")
     assert (changed.settings.build_args, changed.settings.build_minutes) == ({"KEY": "secret"}, 60)
     entry = next(entry for entry in history_of("service-1") if entry[1] == "service.updated")

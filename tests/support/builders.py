@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from pathlib import Path
 from typing import Any
 
 from chalicelib import clock
@@ -36,6 +37,14 @@ def push_payload(**changes: Any) -> dict[str, Any]:
         "commits": [],
         **changes,
     }
+
+
+def real_payload(name: str, **changes: Any) -> dict[str, Any]:
+    """One of GitHub's example payloads (octokit/webhooks, payload-examples), pushed now."""
+    path = Path(__file__).parent / "payloads" / f"{name}.json"
+    payload: dict[str, Any] = json.loads(path.read_text()) | changes
+    payload["repository"]["pushed_at"] = clock.now()
+    return payload
 
 
 def signature(body: bytes, secret: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -12,23 +13,28 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from types_boto3_codebuild.type_defs import BuildTypeDef, EnvironmentVariableTypeDef
 
 from infra.local.aws import clock, fidelity
+from infra.local.aws.resources import build_variables
 from infra.local.machines.codebuild_agent import BuildAgent
 from infra.local.machines.registry import Registry
 
 ROOT = Path(__file__).parents[2]
 BUILDSPEC = (ROOT / "infra" / "buildspec.yml").read_text()
 SIMULATED_DOCKER = ROOT / "infra" / "local" / "machines" / "simulated_docker"
+STAND_IN_AWS = ROOT / "infra" / "local" / "machines" / "stand_in_aws"
 GIT_URL = "https://github.com/team/app.git"
 
 
 def git(directory: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=Ada Lovelace", "-c", "user.email=ada@example.com"]
     command = ["git", *identity, "-C", str(directory), *arguments]
+    # Without the machine's settings: its filters would change what is committed.
+    environment = os.environ | {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=20, check=True
+        command, env=environment, capture_output=True, text=True, timeout=20, check=True
     ).stdout.strip()
 
 
@@ -74,6 +80,7 @@ class Cloud:
     def __init__(self, registry: Registry, repository: Repository) -> None:
         self.registry = registry
         self.repository = repository
+        self._server: ThreadedMotoServer | None = None
         self._codebuild = boto3.client("codebuild")
         self._codebuild.create_project(
             name="slipway-builds",
@@ -83,21 +90,34 @@ class Cloud:
                 "type": "LINUX_CONTAINER",
                 "image": "aws/codebuild/standard:7.0",
                 "computeType": "BUILD_GENERAL1_SMALL",
+                "environmentVariables": build_variables("slipway"),
             },
             serviceRole="arn:aws:iam::123456789012:role/builds",
         )
 
-    def build(
-        self,
-        environment: dict[str, str] | None = None,
-        /,
-        *,
-        secret: str | None = None,
-        **variables: str,
-    ) -> Outcome:
-        """Run one build. `secret` is the ARN of the project's git credential."""
+    @property
+    def endpoint(self) -> str:
+        """The address of this test's AWS for other processes; the first use starts a server."""
+        if self._server is None:
+            self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+            self._server.start()
+        host, port = self._server.get_host_and_port()
+        return f"http://{host}:{port}"
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+
+    def secret(self, name: str, value: str) -> str:
+        """Create a secret in Secrets Manager and return its name."""
+        boto3.client("secretsmanager").create_secret(Name=name, SecretString=value)
+        return name
+
+    def build(self, environment: dict[str, str] | None = None, /, **variables: str) -> Outcome:
+        """Run one build of the project 7."""
         request = {
             "JOB_ID": "build-1",
+            "PROJECT_ID": "7",
             "GIT_URL": GIT_URL,
             "GIT_REF": "main",
             "GIT_SHA": "",
@@ -113,8 +133,8 @@ class Cloud:
         overrides: list[EnvironmentVariableTypeDef] = [
             {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in request.items()
         ]
-        if secret:
-            overrides.append({"name": "GIT_CREDENTIAL", "value": secret, "type": "SECRETS_MANAGER"})
+        if self._server is not None:
+            environment = {"AWS_ENDPOINT_URL": self.endpoint, **(environment or {})}
         started = self._codebuild.start_build(
             projectName="slipway-builds", environmentVariablesOverride=overrides
         )["build"]
@@ -149,7 +169,7 @@ def cloud(
     rewritten = f"url.file://{repository.path}.insteadOf"
     environment = {
         "AWS_DEFAULT_REGION": "eu-west-1",
-        "PATH": f"{SIMULATED_DOCKER}:{os.environ['PATH']}",
+        "PATH": f"{STAND_IN_AWS}:{SIMULATED_DOCKER}:{os.environ['PATH']}",
         "GIT_ALLOW_PROTOCOL": "file",
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": rewritten,
@@ -161,8 +181,22 @@ def cloud(
         boto3.client("ecr").create_repository(repositoryName="team/app")
         registry = Registry(tmp_path / "registry")
         registry.start()
-        yield Cloud(registry, repository)
+        cloud = Cloud(registry, repository)
+        yield cloud
+        cloud.stop()
         registry.stop()
+
+
+def use_real_docker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the simulated docker off PATH; skip the test if Docker with buildx does not work."""
+    parts = os.environ["PATH"].split(os.pathsep)
+    monkeypatch.setenv("PATH", os.pathsep.join(p for p in parts if p != str(SIMULATED_DOCKER)))
+    if shutil.which("docker") is None:
+        pytest.skip("docker is not installed")
+    for command in (["docker", "info"], ["docker", "buildx", "version"]):
+        found = subprocess.run(command, capture_output=True, timeout=20, check=False)
+        if found.returncode:
+            pytest.skip(f"{' '.join(command)}: {found.stderr.decode().strip()}")
 
 
 def image(tag: str) -> str:
@@ -174,12 +208,25 @@ def image(tag: str) -> str:
 
 
 WITNESS = """#!/usr/bin/env python3
-import json, os, sys
-if sys.argv[1:3] == ["buildx", "inspect"]:
+import json, os, subprocess, sys
+arguments = sys.argv[1:]
+if arguments[:2] == ["buildx", "inspect"]:
     print("Driver: docker\\nPlatforms: linux/amd64")
-seen = {"arguments": sys.argv[1:], "environment": dict(os.environ), "files": {}}
-if sys.argv[1:3] == ["buildx", "build"]:
-    context = os.fsencode(sys.argv[-1])
+seen = {"arguments": arguments, "environment": dict(os.environ), "files": {}}
+if arguments[:2] == ["buildx", "build"]:
+    # buildx asks git about the context, for the provenance of the image.
+    if os.environ.get("BUILDX_GIT_INFO") != "false":
+        seen["git"] = True
+    for question in (
+        ["rev-parse", "--is-inside-work-tree"],
+        ["rev-parse", "--show-toplevel"],
+        ["status", "--porcelain", "--ignored"],
+        ["show", "--format=%H", "HEAD", "--quiet", "--"],
+        ["remote", "get-url", "origin"],
+    ):
+        subprocess.run(["git", "-C", arguments[-1], *question], stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=20)
+    context = os.fsencode(arguments[-1])
     for directory, folders, names in os.walk(context):
         for path in (os.path.join(directory, name) for name in names + folders):
             link = os.path.islink(path)
@@ -188,29 +235,43 @@ if sys.argv[1:3] == ["buildx", "build"]:
             content = os.readlink(path) if link else open(path, "rb").read()
             name = os.fsdecode(os.path.relpath(path, context))
             seen["files"][name] = ("-> " if link else "") + content.decode(errors="replace")
-    source = os.environ["CODEBUILD_SRC_DIR"]
-    seen["beside"] = sorted(os.listdir(source)) + [
-        f"private/{name}" for entry in os.listdir(source) if entry.startswith("private.")
-        for name in os.listdir(os.path.join(source, entry))
-    ]
-with open(os.environ["WITNESS"], "a") as file:
+    private = os.path.dirname(os.environ["DOCKER_CONFIG"])
+    seen["private"] = sorted(
+        os.path.relpath(os.path.join(directory, name), private)
+        for directory, folders, names in os.walk(private) for name in names
+    )
+    seen["secrets"] = {
+        os.path.basename(each.partition(",src=")[2]): open(each.partition(",src=")[2]).read()
+        for each in arguments if each.startswith("--secret=")
+    }
+    metadata = arguments[arguments.index("--metadata-file") + 1]
+    with open(metadata, "w") as file:
+        json.dump({"containerimage.digest": "sha256:" + "0" * 64}, file)
+    OUTPUT
+with open(RECORD, "a") as file:
     file.write(json.dumps(seen) + "\\n")
 """
 
 
 class Witness:
-    """A docker command that records its arguments, its environment and the files it can read."""
+    """A docker command that records its arguments, its environment and the files it can read.
+
+    It also runs the git commands that buildx runs in the build context (buildx, build/git.go).
+    """
 
     def __init__(self, directory: Path) -> None:
-        command = directory / "witness" / "docker"
-        command.parent.mkdir()
-        command.write_text(WITNESS)
+        self.directory = directory / "witness"
+        self.directory.mkdir()
+        self._record = self.directory / "record"
+        self.environment = {"PATH": f"{self.directory}:{os.environ['PATH']}"}
+        self.install()
+
+    def install(self, output: str = "pass") -> None:
+        """Write the command. `output` is a line of Python that plays the rest of a build."""
+        text = WITNESS.replace("RECORD", repr(str(self._record))).replace("OUTPUT", output)
+        command = self.directory / "docker"
+        command.write_text(text)
         command.chmod(0o755)
-        self._record = directory / "witness" / "record"
-        self.environment = {
-            "PATH": f"{command.parent}:{os.environ['PATH']}",
-            "WITNESS": str(self._record),
-        }
 
     @property
     def text(self) -> str:

@@ -6,7 +6,9 @@ The pump delivers messages, AWS's events and the schedule to the app's handlers.
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from itertools import count
 from typing import Any
@@ -25,7 +27,7 @@ from chalicelib.store.writes import commit
 from infra.local.aws import clock, codebuild, ecs, resources
 from infra.local.aws.pump import Pump
 from infra.local.aws.queues import QUEUE, create_queues
-from tests.support import speed
+from tests.support import codebuild_log, speed
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers, push_payload, wakeup_event
 from tests.support.client import Answer, Api
 
@@ -82,7 +84,7 @@ class Cloud:
 
     def add_service(self, name: str, *, desired: int = 2, **settings: Any) -> int:
         """Create a service with its ECR repository and a healthy ECS service; return its number."""
-        client("ecr").create_repository(repositoryName=name)
+        create_image_repository(name)
         client("ecs").create_service(
             cluster=CLUSTER,
             serviceName=name,
@@ -113,9 +115,13 @@ class Cloud:
         pushed_at: int | None = None,
         delivery: str | None = None,
         secret: str = WEBHOOK_SECRET,
+        **changes: Any,
     ) -> Answer:
-        """GitHub delivers a push. A known `delivery` is sent again with its first body."""
-        payload = push_payload(after=commit, ref=f"refs/heads/{branch}")
+        """GitHub delivers a push. A known `delivery` is sent again with its first body.
+
+        `changes` are further fields of the payload.
+        """
+        payload = push_payload(**{"after": commit, "ref": f"refs/heads/{branch}", **changes})
         at = int(self._now) if pushed_at is None else pushed_at
         payload["repository"] = payload["repository"] | {"pushed_at": at}
         delivery_id = delivery or f"delivery-{len(self._deliveries)}"
@@ -179,24 +185,63 @@ class Cloud:
         """Push a build's image and end the build with success; return the image's digest."""
         build = self.build(number)
         digest = put_image(*build["image_tag"].split(":"))
-        self.end_build(number, "SUCCEEDED", settle=settle)
+        self.end_build(number, "SUCCEEDED", settle=settle, IMAGE_DIGEST=digest)
         return digest
 
-    def end_build(self, number: int, status: str, *, settle: bool = True) -> None:
-        """End a build in CodeBuild, without an image in ECR."""
+    def end_build(
+        self,
+        number: int,
+        status: str,
+        *,
+        log: Sequence[str] | None = None,
+        message: str | None = None,
+        fail_phase: str = "BUILD",
+        settle: bool = True,
+        **exports: str,
+    ) -> None:
+        """End a build in CodeBuild, without an image in ECR, and with these exported variables.
+
+        CloudWatch shows the `log` before the end. By default that of a failure is complete.
+        """
         build = self.build(number)
         exported = {
             "COMMIT_SHA": build["commit_sha"] or sha(7),
             "COMMIT_MESSAGE": "seven",
             "COMMIT_AUTHOR": "Ada",
+            **exports,
         }
         engine, codebuild_id = codebuild.engine(), build["codebuild_id"]
         if status == "SUCCEEDED":
             engine.finish(codebuild_id, status, exported=exported)
         else:
-            engine.run_to(codebuild_id, status, exported=exported)
+            default = codebuild_log.failed_log() if status == "FAILED" else []
+            self.write_log(number, *(default if log is None else log))
+            engine.run_to(
+                codebuild_id,
+                status,
+                fail_phase=fail_phase,
+                message=codebuild_log.failed_command() if message is None else message,
+                exported=exported,
+            )
         if settle:
             self.settle()
+
+    def write_log(self, number: int, *lines: str) -> None:
+        """CloudWatch shows these lines at the end of a build's log."""
+        if not lines:
+            return
+        codebuild_id = self.build(number)["codebuild_id"]
+        (build,) = client("codebuild").batch_get_builds(ids=[codebuild_id])["builds"]
+        stream = {
+            "logGroupName": build["logs"]["groupName"],
+            "logStreamName": build["logs"]["streamName"],
+        }
+        logs = client("logs")
+        with suppress(logs.exceptions.ResourceAlreadyExistsException):
+            logs.create_log_stream(**stream)
+        at = int(time.time() * 1000)  # moto refuses lines that are two weeks old
+        events = [{"timestamp": at, "message": f"{line}\n"} for line in lines]
+        logs.put_log_events(**stream, logEvents=events)
 
     def finish_rollout(self, name: str = "hello", *, settle: bool = True) -> None:
         """Every task of the newest ECS deployment becomes healthy."""
@@ -305,6 +350,13 @@ class Cloud:
         return answer.body
 
 
+def create_image_repository(name: str) -> None:
+    """Create an image repository in ECR if it is missing."""
+    ecr = client("ecr")
+    with suppress(ecr.exceptions.RepositoryAlreadyExistsException):
+        ecr.create_repository(repositoryName=name)
+
+
 def put_image(repository: str, tag: str) -> str:
     """Put an image into ECR as `docker push` does; return its digest, which depends on the tag."""
     manifest = {
@@ -339,11 +391,13 @@ def keep_secret(text: str, name: str = "slipway/hook") -> str:
     return f"secretsmanager:{name}"
 
 
-def add_followers(numbers: Iterable[int], branch: str, secret: str | None = None) -> None:
+def add_followers(
+    numbers: Iterable[int], branch: str, secret: str | None = None, *, tags: bool = False
+) -> None:
     """Add followers of a branch, each in its own project, without creating their services."""
     repository = f"github.com/{REPOSITORY.lower()}"
     claim, known = followers(repository)
-    others = {number: Follower(number, branch, secret) for number in numbers}
+    others = {number: Follower(number, branch, secret, tags) for number in numbers}
     commit(set_followers(claim, repository, {**known, **others}))
 
 

@@ -21,7 +21,7 @@ from chalicelib.store.tokens import create_token
 from infra.local.aws import fidelity
 from tests.support import speed
 from tests.support.client import Api
-from tests.support.embedded import cloud
+from tests.support.embedded import cloud, create_image_repository
 from tests.support.environment import QUEUE
 from tests.support.sdk import Calls, Trouble, record_calls
 
@@ -36,10 +36,12 @@ budget.HTTP_SECONDS = 60.0
 
 @pytest.fixture
 def aws() -> Iterator[None]:
-    """AWS with Slipway's tables and queue, all empty."""
+    """AWS with Slipway's tables and queue, and some image repositories, all empty."""
     with mock_aws():
         speed.create_tables()
         clients.client("sqs").create_queue(QueueName=QUEUE)
+        for name in ("myapp", "team/app", "team/web"):
+            create_image_repository(name)
         yield
 
 

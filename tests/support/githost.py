@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import json
 import os
 import ssl
 import subprocess
@@ -25,6 +26,7 @@ class GitHost:
 
     `private` maps a repository to the user:password that it requires. `moved` maps a repository to
     its new address (without .git). `seen` lists the path and Authorization header of each request.
+    `lfs` maps the SHA-256 of a file of Git LFS to its content; every repository has it.
     """
 
     def __init__(self, root: Path, name: str, certificate: Path) -> None:
@@ -33,6 +35,7 @@ class GitHost:
         self.private: dict[str, str] = {}
         self.moved: dict[str, str] = {}
         self.seen: list[tuple[str, str | None]] = []
+        self.lfs: dict[str, bytes] = {}
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.host = self
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -116,8 +119,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(302, {"Location": f"{host.moved[name]}.git/{rest}"})
         elif name in host.private and sent != _basic(host.private[name]):
             self._send(401, {"WWW-Authenticate": 'Basic realm="git"'})
+        elif rest == "info/lfs/objects/batch":
+            self._describe_lfs(name, json.loads(body)["objects"])
+        elif rest.startswith("lfs/"):
+            self._send(200, {}, host.lfs[rest.removeprefix("lfs/")])
         else:
             self._serve(body)
+
+    def _describe_lfs(self, name: str, objects: list[dict[str, Any]]) -> None:
+        """Git LFS, "Batch API": an address for each object to download."""
+        for each in objects:
+            href = f"{self.server.host.url}/{name}.git/lfs/{each['oid']}"
+            each["actions"] = {"download": {"href": href}}
+        answer = {"transfer": "basic", "objects": objects}
+        content_type = {"Content-Type": "application/vnd.git-lfs+json"}
+        self._send(200, content_type, json.dumps(answer).encode())
 
     def _serve(self, body: bytes) -> None:
         """Run git with the CGI variables of git-http-backend(1)."""

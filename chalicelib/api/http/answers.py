@@ -27,6 +27,7 @@ class Reply:
 
     `location` is a path below the root of this API. A body of type str is sent unchanged, and
     `next_position` is where its next page starts; other bodies have this in their `next_cursor`.
+    With `says_more` such a body ends with a line that names the cursor of the next page.
     """
 
     body: Any
@@ -34,6 +35,7 @@ class Reply:
     location: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     next_position: str | None = None
+    says_more: bool = False
     media_type: str = "text/plain; charset=utf-8"
 
 
@@ -51,7 +53,9 @@ def link_next(reply: Reply, request: Request, path: str, list_name: str) -> Repl
     query = urlencode({**(request.query_params or {}), "cursor": cursor})
     link = ("Link", f'<{root(request)}{path}?{query}>; rel="next"')
     if isinstance(reply.body, str):
-        return replace(reply, headers=(*reply.headers, link, ("X-Next-Cursor", cursor)))
+        more = f"[more lines may follow: add cursor={cursor} to this request]\n"
+        body = reply.body + more if reply.says_more else reply.body
+        return replace(reply, body=body, headers=(*reply.headers, link, ("X-Next-Cursor", cursor)))
     body = msgspec.structs.replace(reply.body, next_cursor=cursor)
     return replace(reply, body=body, headers=(*reply.headers, link))
 

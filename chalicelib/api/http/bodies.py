@@ -18,22 +18,22 @@ _S = TypeVar("_S", bound=msgspec.Struct)
 _JSON_TYPE = re.compile(r"application/json\s*(?:;.*)?", re.ASCII | re.IGNORECASE)
 
 
-def raw_body(request: Request, *, limit: int = MAX_BYTES) -> bytes:
-    """The bytes of the body.
-
-    Raises InvalidInput (invalid_body, body_too_large).
-    """
+def raw_body(request: Request) -> bytes:
+    """The bytes of the body; raises InvalidInput (invalid_body)."""
     try:
         sent = request.raw_body
-        body = sent.encode() if isinstance(sent, str) else bytes(sent)
+        return sent.encode() if isinstance(sent, str) else bytes(sent)
     except ValueError as error:
         raise _invalid_body("the body is not valid UTF-8 or base64") from error
+
+
+def check_size(body: bytes, limit: int = MAX_BYTES) -> None:
+    """Raise InvalidInput (body_too_large) for a body of more than `limit` bytes."""
     if len(body) > limit:
         raise InvalidInput(
             f"the body is too large: at most {limit // 1024} KiB are allowed here",
             code="body_too_large",
         )
-    return body
 
 
 def check_media_type(request: Request) -> None:
@@ -52,6 +52,7 @@ def read_body(request: Request, model: type[_S], *, optional: bool = False) -> _
     Raises InvalidInput with the field that is wrong.
     """
     body = raw_body(request)
+    check_size(body)
     if optional and not body:
         return model()
     if body:

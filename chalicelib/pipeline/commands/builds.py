@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.aws import queue
-from chalicelib.domain.refs import is_commit_sha
+from chalicelib.domain.refs import Ref, RefType
 from chalicelib.domain.statuses import BuildStatus, has_ended
 from chalicelib.errors import Conflict
 from chalicelib.pipeline.new_builds import Source, accept_build, new_build, require_room
@@ -21,16 +21,16 @@ def request_build(
     service: Service,
     *,
     actor: str,
-    git_ref: str,
+    ref: Ref,
     options: Mapping[str, Any],
     idempotency_key: IdempotencyKey | None = None,
 ) -> Build:
-    """Accept a build of `git_ref`, a branch, a tag or a commit's SHA.
+    """Accept a build of a branch, a tag or a commit.
 
     `options` are `BuildOptions` by name that replace the service's. Raises Conflict
     (too_many_builds), and NotFound if the service has been deleted.
     """
-    source = Source(git_ref, git_ref if is_commit_sha(git_ref) else "")
+    source = Source(ref, ref.name if ref.type is RefType.COMMIT else "")
     return _accept(service, source, options, actor=actor, idempotency_key=idempotency_key)
 
 
@@ -44,7 +44,8 @@ def retry_build(
     too_many_builds), and NotFound if the service has been deleted.
     """
     _require_failed(build)
-    source = Source(build.git_ref, build.commit_sha or "", retried=build)
+    ref = Ref(build.git_ref, RefType(build.ref_type) if build.ref_type else None)
+    source = Source(ref, build.commit_sha or "", retried=build)
     options = {name: getattr(build.settings, name) for name in build.chosen or ()}
     return _accept(service, source, options, actor=actor, idempotency_key=idempotency_key)
 

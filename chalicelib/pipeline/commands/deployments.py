@@ -53,7 +53,7 @@ def request_deployment(
 
 def require_target(service: Service) -> None:
     """Raises Conflict (service_not_configured) for a service without an ECS target."""
-    if service.settings.target is None:
+    if service.settings.ecs_target is None:
         raise Conflict(
             f"service {service.id} has no ECS target: set ecs_cluster, ecs_service and container",
             code="service_not_configured",

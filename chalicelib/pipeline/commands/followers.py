@@ -8,7 +8,7 @@ from chalicelib.store.claims import Follower, followers, set_followers
 from chalicelib.store.models import Service
 from chalicelib.store.writes import Write
 
-# Of one branch of a repository: one transaction starts their builds.
+# Of one branch of a repository, and of its tags: one transaction starts their builds.
 MAX_FOLLOWERS = 30
 # Of one repository: one row lists them, and DynamoDB allows 400 KB.
 MAX_FOLLOWERS_OF_ALL_BRANCHES = 100
@@ -19,7 +19,7 @@ MAX_SECRETS = 20
 def follow(
     service: Service, before: ServiceSettings | None, after: ServiceSettings | None
 ) -> list[Write]:
-    """Follow the branch of `after` instead of that of `before`; None means no branch.
+    """Follow the branch and tags of `after` instead of those of `before`; None means nothing.
 
     Raises Conflict (too_many_services, too_many_webhook_secrets).
     """
@@ -42,7 +42,9 @@ def follow(
 def _followed(service: Service, settings: ServiceSettings | None) -> tuple[str, Follower] | None:
     if settings is None:
         return None
-    follower = Follower(service.project_id, settings.branch, settings.webhook_secret)
+    follower = Follower(
+        service.project_id, settings.branch, settings.webhook_secret, bool(settings.tags)
+    )
     return settings.repository, follower
 
 
@@ -53,6 +55,13 @@ def _require_room(repository: str, new: Follower, together: Collection[Follower]
             f"{MAX_FOLLOWERS} services follow {new.branch} of {repository} already",
             code="too_many_services",
             field="branch",
+        )
+    # One tag may match the patterns of all of them.
+    if new.tags and sum(each.tags for each in together) > MAX_FOLLOWERS:
+        raise Conflict(
+            f"{MAX_FOLLOWERS} services build tags of {repository} already",
+            code="too_many_services",
+            field="tags",
         )
     if len(together) > MAX_FOLLOWERS_OF_ALL_BRANCHES:
         raise Conflict(

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib import clock
-from chalicelib.errors import Conflict
+from chalicelib.domain.credentials import git_path, is_below
+from chalicelib.errors import Conflict, InvalidInput
 from chalicelib.pipeline.retries import retry_on_conflict
+from chalicelib.settings import settings
 from chalicelib.store.claims import claim, next_number, replace_claims
 from chalicelib.store.history import record
 from chalicelib.store.idempotency import IdempotencyKey, record_key
@@ -18,23 +20,20 @@ def create_project(
     name: str,
     *,
     actor: str,
-    git_credential: str | None = None,
     idempotency_key: IdempotencyKey | None = None,
 ) -> Project:
     """Create a project; raises Conflict (name_taken). Names are compared without case."""
     project = Project(
         next_number("projects"),
         name=name,
-        git_credential=git_credential,
         created_at=clock.now(),
     )
-    shown = {"git_credential": git_credential} if git_credential else {}
 
     def write() -> None:
         _commit(
             create(project),
             claim(_claim_name(name), _subject(project)),
-            _audit(project, "project.created", actor, {"name": name, **shown}),
+            _audit(project, "project.created", actor, {"name": name}),
             *record_key(idempotency_key, project.id),
         )
 
@@ -45,8 +44,17 @@ def create_project(
 def update_project(project: Project, changes: Mapping[str, Any], *, actor: str) -> Project:
     """Change attributes of a project, and return its new row.
 
-    Builds that CodeBuild has already keep their git credential. Raises Conflict (name_taken).
+    Builds that CodeBuild has already keep their git credential. Raises InvalidInput
+    (invalid_git_credential) for another project's secret, and Conflict (name_taken).
     """
+    credential = changes.get("git_credential")
+    path = git_path(settings().table_prefix, project.id)
+    if credential is not None and not is_below(path, credential):
+        raise InvalidInput(
+            f"builds of this project can read only secrets below {path}",
+            code="invalid_git_credential",
+            field="git_credential",
+        )
 
     def write() -> Project:
         fresh = get_project(project.id)

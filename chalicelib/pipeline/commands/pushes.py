@@ -2,17 +2,20 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from chalicelib import clock
 from chalicelib.aws import queue
-from chalicelib.domain.deliveries import Outcome, Verdict
-from chalicelib.domain.pushes import Push, ignored_reason
+from chalicelib.domain.deliveries import Outcome, Verdict, outcome_of
+from chalicelib.domain.pushes import Choice, Push, choose, ignored_reason, shown
+from chalicelib.domain.refs import Ref, RefType
+from chalicelib.domain.service_settings import ServiceSettings
 from chalicelib.domain.webhook_secrets import Signers
+from chalicelib.errors import InvalidInput
 from chalicelib.pipeline.commands.followers import MAX_SECRETS
 from chalicelib.pipeline.new_builds import (
     Source,
@@ -53,8 +56,26 @@ class Decision:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """The effect that a push has or would have.
+
+    `verdicts` has the result for each visible service. `services` are those that get a build; their
+    verdicts have no number and no reason but that of the choice. `refused` are services with a
+    secret that did not sign. `known` are the builds that the push has started before, by service.
+    Without a build for a visible service there is a `reason`.
+    """
+
+    services: tuple[Service, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    refused: Set[int] = frozenset()
+    receipt: Receipt | None = None
+    known: Mapping[int, int] = field(default_factory=dict)
+    reason: str = ""
+
+
 def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
-    """Start a build for each service that follows the branch, unless this push started it before.
+    """Start a build for each service that builds the push, unless this push started it before.
 
     `signers` decides which services the delivery may start: those without a webhook secret, or
     those with a secret that signed it. The result names no build of another service.
@@ -63,11 +84,29 @@ def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
     signed, and several webhooks deliver one push. Raises Unavailable if rows keep changing; a
     redelivery continues from there.
     """
-    reason = ignored_reason(push) or _out_of_time(push)
+    reason = _ignored(push)
     if reason:
         _note(delivery, _facts(push, reason), signers)
         return Decision(delivery, reason=reason)
     return retry_on_conflict(lambda: _receive(delivery, push, signers), tries=TRIES)
+
+
+def preview_push(push: Push, sees: Callable[[int, int], bool]) -> Judgement:
+    """The effect that the push would have if each service's own webhook delivered it now.
+
+    `sees` decides for (project, service) numbers which services are judged. Nothing is written.
+    """
+    reason = _ignored(push)
+    if reason:
+        return Judgement(reason=reason)
+    _, all_followers = followers(push.repository)
+    secrets = frozenset(each.webhook_secret for each in all_followers.values())
+    everyone = Signers(installation=True, own=frozenset(filter(None, secrets)))
+    visible = {
+        number: each for number, each in all_followers.items() if sees(each.project_id, number)
+    }
+    judged = _judge(push, everyone, visible)
+    return replace(judged, verdicts=_explained(judged.verdicts, "a build would be started"))
 
 
 def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
@@ -77,9 +116,30 @@ def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
     return Decision(delivery, reason=reason)
 
 
-def _note(delivery: str, facts: Mapping[str, Any], signers: Signers) -> None:
-    trace = note_delivery(delivery, facts, (), replace=signers.installation)
-    retry_on_conflict(lambda: _commit([], trace))
+def receive_refused(
+    delivery: str, event: str, refusal: InvalidInput, repository: str | None, signers: Signers
+) -> None:
+    """Record a signed delivery that cannot be read, for all services of `repository`."""
+    at = f"{refusal.field}: " if refusal.field else ""
+    reason = shown(f"refused: {at}{refusal.detail}")
+    visible = _visible_followers(repository, signers) if repository else {}
+    verdicts = [
+        Verdict(number, each.project_id, Outcome.IGNORED, reason)
+        for number, each in sorted(visible.items())
+    ]
+    facts = {"event": event, "reason": reason}
+    _note(delivery, facts | ({"repository": repository} if repository else {}), signers, verdicts)
+
+
+def _note(
+    delivery: str, facts: Mapping[str, Any], signers: Signers, verdicts: Collection[Verdict] = ()
+) -> None:
+    _write_trace(note_delivery(delivery, facts, verdicts, replace=signers.installation))
+
+
+def _write_trace(trace: Sequence[Write]) -> None:
+    for first in range(0, len(trace), MAX_WRITES):
+        retry_on_conflict(partial(_commit, [], trace[first : first + MAX_WRITES]))
 
 
 def _commit(writes: Sequence[Write], trace: Sequence[Write]) -> None:
@@ -97,108 +157,177 @@ def _commit(writes: Sequence[Write], trace: Sequence[Write]) -> None:
 
 
 def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
-    receipt = find(Receipt, _receipt_id(push))
-    known = {int(k): int(v) for k, v in receipt.outcome["builds"].items()} if receipt else {}
-    visible_followers, services = _followers(push, signers)
-    refused = {each.id for each in services if not signers.may_start(each.settings.webhook_secret)}
-    visible = known.keys() if signers.installation else known.keys() & visible_followers.keys()
-    had = {service: known[service] for service in visible - refused}
-    wanted = [each for each in services if each.id not in known and each.id not in refused]
-    for each in wanted:
-        if not has_room(each):
-            supersede_builds(each)  # a later push may have replaced some, and no step ended them
-    fresh = [each for each in wanted if has_room(each)]
-    full = {each.id: why_no_room(each) for each in wanted if not has_room(each)}
-    builds = _new_builds(delivery, push, fresh)
+    judged = _judge(
+        push, signers, _visible_followers(push.repository, signers), make_room=supersede_builds
+    )
+    builds = _new_builds(delivery, push, judged.services)
     started = {build.service_id: build.number for build in builds}
-    verdicts = list(_verdicts(push, visible_followers, started, had, refused, full))
-    reason = ""
-    if not any(verdict.build_id for verdict in verdicts):
-        reason = "; ".join(full.values()) or (
-            _NO_LONGER_FOLLOWING if had else _why_none(push, visible_followers, signers, refused)
-        )
-    writes = [write for pair in zip(fresh, builds, strict=True) for write in accept_build(*pair)]
+    verdicts = [
+        replace(each, build_id=started.get(each.service_id, each.build_id))
+        for each in _explained(judged.verdicts, "a build was started")
+    ]
+    visible = {verdict.service_id for verdict in verdicts}
+    seen = judged.known.keys() if signers.installation else judged.known.keys() & visible
+    had = {service: judged.known[service] for service in seen - judged.refused}
+    reason = _NO_LONGER_FOLLOWING if judged.reason and had else judged.reason
+    writes = [
+        write for pair in zip(judged.services, builds, strict=True) for write in accept_build(*pair)
+    ]
     if builds:
-        writes.append(_record_push(receipt, push, delivery, known | started))
+        writes.append(_record_push(judged.receipt, push, delivery, {**judged.known, **started}))
     trace = note_delivery(delivery, _facts(push, reason), verdicts, replace=signers.installation)
     room = MAX_WRITES - len(writes)
     _commit(writes, trace[:room])
     queue.wake(*(build.job_id for build in builds))
     # If this runs out of time, a redelivery writes the remaining rows.
-    for first in range(room, len(trace), MAX_WRITES):
-        retry_on_conflict(partial(_commit, [], trace[first : first + MAX_WRITES]))
+    _write_trace(trace[room:])
     return Decision(delivery, tuple(builds), tuple(sorted(had.items())), reason)
 
 
-def _new_builds(delivery: str, push: Push, services: list[Service]) -> list[Build]:
+def _explained(verdicts: Iterable[Verdict], started: str) -> tuple[Verdict, ...]:
+    """The verdicts, with the words for a started build before the reason of the choice."""
+    return tuple(
+        replace(each, reason=": ".join(filter(None, (started, each.reason))))
+        if each.outcome is Outcome.STARTED
+        else each
+        for each in verdicts
+    )
+
+
+def _judge(
+    push: Push,
+    signers: Signers,
+    visible: Mapping[int, Follower],
+    *,
+    make_room: Callable[[Service], object] | None = None,
+) -> Judgement:
+    """Decide about each visible follower of the repository.
+
+    Nothing is written, except by `make_room`, which may end builds of a service that has too many.
+    """
+    receipt = find(Receipt, _receipt_id(push))
+    known = {int(k): int(v) for k, v in receipt.outcome["builds"].items()} if receipt else {}
+    rows = find_all(Service, [number for number, each in visible.items() if _may_build(each, push)])
+    services = {
+        row.id: row
+        for row in rows.values()
+        if row.deleted_at is None and _may_build(row.settings, push)
+    }
+    refused = frozenset(
+        number
+        for number, row in services.items()
+        if not signers.may_start(row.settings.webhook_secret)
+    )
+    choices = {
+        number: _with_room(choose(push, row.settings), row, make_room)
+        for number, row in services.items()
+        if number not in refused and number not in known
+    }
+    verdicts = tuple(_verdicts(push, visible, choices, known, refused))
+    reason = ""
+    if outcome_of(verdicts) is Outcome.IGNORED:
+        declined = {choice.reason for choice in choices.values()}
+        reason = _why_none(push, visible, signers, refused, declined)
+    return Judgement(
+        services=tuple(services[number] for number in sorted(choices) if choices[number].builds),
+        verdicts=verdicts,
+        refused=refused,
+        receipt=receipt,
+        known=known,
+        reason=reason,
+    )
+
+
+def _with_room(
+    choice: Choice, service: Service, make_room: Callable[[Service], object] | None
+) -> Choice:
+    if make_room and choice.builds and not has_room(service):
+        make_room(service)  # a later push may have replaced some, and no step ended them
+    if not choice.builds or has_room(service):
+        return choice
+    return Choice(builds=False, reason=f"{why_no_room(service)}, then redeliver")
+
+
+def _may_build(follower: Follower | ServiceSettings, push: Push) -> bool:
+    """Whether the service follows the pushed branch, or builds tags and a tag was pushed."""
+    return follower.branch == push.branch if push.tag is None else bool(follower.tags)
+
+
+def _new_builds(delivery: str, push: Push, services: Sequence[Service]) -> list[Build]:
     if not services:
         return []
     first = next_number("builds", len(services))
-    source = Source(push.branch or "", push.sha, push, delivery)
+    tag = push.tag
+    ref = Ref(push.branch or "", RefType.BRANCH) if tag is None else Ref(tag, RefType.TAG)
+    source = Source(ref, push.sha, push, delivery)
     return [
         new_build(service, number, source, service.settings.build, actor=f"github:{push.sender}")
         for number, service in enumerate(services, start=first)
     ]
 
 
-def _followers(push: Push, signers: Signers) -> tuple[dict[int, Follower], list[Service]]:
-    """The followers of the repository, and the services among them that follow this branch.
+def _visible_followers(repository: str, signers: Signers) -> dict[int, Follower]:
+    """The followers of a repository that a delivery sees.
 
     A delivery signed with a service's own secret sees only services that share it.
     """
-    _, visible = followers(push.repository)
-    if not signers.installation:
-        visible = {
-            number: each
-            for number, each in visible.items()
-            if signers.may_start(each.webhook_secret)
-        }
-    numbers = [number for number, each in visible.items() if each.branch == push.branch]
-    rows = find_all(Service, numbers).values()
-    services = [
-        row for row in rows if row.deleted_at is None and row.settings.branch == push.branch
-    ]
-    return visible, sorted(services, key=lambda service: service.id)
+    _, found = followers(repository)
+    if signers.installation:
+        return found
+    return {
+        number: each for number, each in found.items() if signers.may_start(each.webhook_secret)
+    }
 
 
 def _verdicts(
     push: Push,
-    visible_followers: Mapping[int, Follower],
-    started: Mapping[int, int],
-    had: Mapping[int, int],
+    visible: Mapping[int, Follower],
+    choices: Mapping[int, Choice],
+    known: Mapping[int, int],
     refused: Set[int],
-    full: Mapping[int, str],
 ) -> Iterable[Verdict]:
-    for service, follower in sorted(visible_followers.items()):
+    for service, follower in sorted(visible.items()):
         outcome, build = Outcome.IGNORED, None
-        if service in started:
-            outcome, build = Outcome.STARTED, started[service]
-            reason = "a build was started"
-        elif service in had:
-            outcome, build = Outcome.DUPLICATE, had[service]
-            reason = "this push had started its build before"
+        if service in choices:
+            choice = choices[service]
+            outcome = Outcome.STARTED if choice.builds else Outcome.IGNORED
+            reason = choice.reason
         elif service in refused:
             reason = "this delivery was not signed with the service's own webhook secret"
-        elif service in full:
-            reason = f"{full[service]}, then redeliver"
-        elif follower.branch != push.branch:
+        elif service in known:
+            outcome, build = Outcome.DUPLICATE, known[service]
+            reason = "this push had started its build before"
+        elif _may_build(follower, push):
+            reason = "it is being changed or deleted"
+        elif push.tag is None:
             reason = f"it follows the branch {follower.branch}"
         else:
-            reason = "it is being changed or deleted"
+            reason = "it builds no tags"
         yield Verdict(service, follower.project_id, outcome, reason, build)
 
 
 def _why_none(
-    push: Push, visible_followers: Mapping[int, Follower], signers: Signers, refused: Set[int]
+    push: Push,
+    visible: Mapping[int, Follower],
+    signers: Signers,
+    refused: Set[int],
+    declined: Set[str],
 ) -> str:
+    of_repository = f"{push.name} of {push.repository}"
+    if len(declined) == 1:
+        return min(declined)
+    if declined:
+        return f"no service builds {of_repository}; each has its own reason in the delivery"
     if refused or not signers.installation:
-        return (
-            f"this delivery's secret starts no service that follows branch {push.branch} of "
-            f"{push.repository}"
-        )
-    if not visible_followers:
+        return f"this delivery's secret starts no service that follows {of_repository}"
+    if not visible:
         return f"no service builds {push.repository}"
-    return f"no service follows branch {push.branch} of {push.repository}"
+    return f"no service {'follows' if push.tag is None else 'builds'} {of_repository}"
+
+
+def _ignored(push: Push) -> str | None:
+    """The reason why no service builds the push, whatever its settings; None if one could."""
+    return ignored_reason(push) or _out_of_time(push)
 
 
 def _out_of_time(push: Push) -> str | None:

@@ -9,11 +9,15 @@ from typing import Any
 import msgspec
 
 from chalicelib import clock
+from chalicelib.aws import ecr
+from chalicelib.domain.credentials import build_path, is_below
+from chalicelib.domain.images import create_repository, no_repository
 from chalicelib.domain.service_settings import TARGET_FIELDS, ServiceSettings
 from chalicelib.domain.timing import SILENCE
-from chalicelib.errors import Conflict, InvalidInput
+from chalicelib.errors import Conflict, InvalidInput, Rejected, Unavailable
 from chalicelib.pipeline.commands.followers import follow
 from chalicelib.pipeline.retries import existing_service, retry_on_conflict
+from chalicelib.settings import settings as installation
 from chalicelib.store.claims import next_number, replace_claims
 from chalicelib.store.history import record
 from chalicelib.store.idempotency import IdempotencyKey, record_key
@@ -32,12 +36,17 @@ def create_service(
 ) -> Service:
     """Create a service.
 
-    Raises InvalidInput (incomplete_ecs_target) and Conflict (name_taken, ecs_service_taken,
+    Raises InvalidInput (incomplete_ecs_target, auto_deploy_without_target, invalid_secrets,
+    invalid_also_push_to, image_repository_not_found) and Conflict (name_taken, ecs_service_taken,
     too_many_services, too_many_webhook_secrets).
     """
     missing = _missing_of_target(settings)
     if missing:
         raise _incomplete_target(missing)
+    _require_own_secrets(project.id, msgspec.structs.asdict(settings))
+    if settings.auto_deploy and settings.ecs_target is None:
+        raise _auto_deploy_without_target(InvalidInput)
+    _require_image_repository(settings.image_repository)
     now = clock.now()
     service = Service(
         next_number("services"),
@@ -71,9 +80,12 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
 
     Switching auto-deploy on also ends its pause. A move to another ECS service forgets the current
     release, which does not run there. Raises the errors of `create_service`, and Conflict
-    (service_busy, incomplete_ecs_target).
+    (service_busy, incomplete_ecs_target, auto_deploy_without_target).
     """
     _require_whole_removal(changes)
+    _require_own_secrets(service.project_id, changes)
+    if changes.get("auto_deploy") and any(changes.get(name, "") is None for name in TARGET_FIELDS):
+        raise _auto_deploy_without_target(InvalidInput)
 
     def write() -> Service:
         fresh = existing_service(service.id)
@@ -84,8 +96,12 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
             return fresh
         after = msgspec.structs.replace(before, **{name: changes[name] for name in names})
         _require_rest_of_target(fresh, after)
+        if {"auto_deploy", *TARGET_FIELDS} & set(names):
+            _require_target_of_auto_deploy(after)
         if _NOT_WHILE_BUSY & set(names):
             _require_idle(fresh)
+        if "image_repository" in names:
+            _require_image_repository(after.image_repository)
         resumed = {"resumed": fresh.auto_deploy_paused} if resumes else {}
         _commit(
             change(fresh, settings=after, updated_at=clock.now(), **_state(names, resumes)),
@@ -120,6 +136,19 @@ def delete_service(service: Service, *, actor: str) -> None:
         )
 
     retry_on_conflict(write)
+
+
+def _require_own_secrets(project_id: int, values: Mapping[str, Any]) -> None:
+    """A build can read only its own project's secrets."""
+    path = build_path(installation().table_prefix, project_id)
+    for field in ("secrets", "also_push_to"):
+        for reference in values.get(field, {}).values():
+            if not is_below(path, reference):
+                raise InvalidInput(
+                    f"builds of this project can read only secrets below {path}, not {reference}",
+                    code=f"invalid_{field}",
+                    field=field,
+                )
 
 
 def _state(names: list[str], resumes: bool) -> dict[str, Any]:
@@ -191,6 +220,35 @@ def _incomplete_target(missing: list[str]) -> InvalidInput:
         code="incomplete_ecs_target",
         field=missing[0],
     )
+
+
+def _require_target_of_auto_deploy(settings: ServiceSettings) -> None:
+    """A change of one of the two may contradict the other one, which the service has already."""
+    if settings.auto_deploy and settings.ecs_target is None:
+        raise _auto_deploy_without_target(Conflict)
+
+
+def _auto_deploy_without_target(kind: type[InvalidInput | Conflict]) -> InvalidInput | Conflict:
+    return kind(
+        "auto_deploy needs an ECS target to deploy to: set "
+        f"{', '.join(TARGET_FIELDS)}, or set auto_deploy to false",
+        code="auto_deploy_without_target",
+        field="auto_deploy",
+    )
+
+
+def _require_image_repository(name: str) -> None:
+    """Refuse an image repository that ECR does not have, unless ECR does not say."""
+    try:
+        exists = ecr.has_repository(name)
+    except (Rejected, Unavailable):
+        return
+    if not exists:
+        raise InvalidInput(
+            f"{no_repository(name)}. {create_repository(name, installation().registry)}",
+            code="image_repository_not_found",
+            field="image_repository",
+        )
 
 
 def _require_idle(service: Service) -> None:

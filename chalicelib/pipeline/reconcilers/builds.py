@@ -5,17 +5,21 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from chalicelib import clock
 from chalicelib.aws import codebuild, ecr, queue
+from chalicelib.domain.build_failures import BuildPhase, Failure, one_line
 from chalicelib.domain.builds import (
     BuildReport,
     Progress,
     Start,
     decide_progress,
     decide_start,
-    why_late,
     why_no_capacity,
 )
+from chalicelib.domain.credentials import git_path, is_below
+from chalicelib.domain.lag import next_look
 from chalicelib.domain.line import Line
 from chalicelib.domain.progress import build_progress
 from chalicelib.domain.requests import start_build_request
@@ -25,6 +29,7 @@ from chalicelib.errors import Rejected, SlipwayError, Unavailable
 from chalicelib.pipeline.auto_deploy import why_not_deployed
 from chalicelib.pipeline.line import read_line
 from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, new_deployment
+from chalicelib.pipeline.reconcilers.failures import find_failure, find_missing_repository
 from chalicelib.pipeline.superseding import supersede_builds
 from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
@@ -116,21 +121,27 @@ def _is_to_start_anew(build: Build, now: int, deadline_at: int) -> bool:
 def _call_start_build(
     build: Build, now: int, deadline_at: int, *, again: bool, turn: Sequence[Write]
 ) -> None:
+    failure = None if again else find_missing_repository(build)
+    if failure is not None:
+        return _fail(build, failure)
     called_before = build.called_at or 0
     attempt = {} if again else _new_attempt(build, now)
+    unreadable = _unreadable_credential(build, attempt.get("git_credential"))
+    if unreadable:
+        return _fail(build, Failure(phase=BuildPhase.START, summary=unreadable))
     due = schedule_at(now + PERIOD)
     commit(change(build, called_at=now, deadline_at=deadline_at, **attempt, **due), *turn)
     try:
         report = codebuild.start(start_build_request(build, project=settings().codebuild_project))
     except Rejected as refusal:
         if not again:
-            return _finish(build, BuildStatus.FAILED, refusal.detail)
+            return _fail(build, Failure(phase=BuildPhase.START, summary=refusal.detail))
         # Only this call was refused: an earlier one may have started the build.
         found = _find(build)
         if found is None and now - called_before <= WORKER_LIFE:
             return _wait(build, refusal.detail)
         if found is None:
-            return _finish(build, BuildStatus.FAILED, refusal.detail)
+            return _fail(build, Failure(phase=BuildPhase.START, summary=refusal.detail))
         report = found
     except Unavailable as trouble:
         if again or trouble.code != codebuild.AT_LIMIT:
@@ -147,13 +158,28 @@ def _back_in_line(build: Build, refusal: str) -> None:
         others = codebuild.in_progress(settings().codebuild_project)
     except SlipwayError as trouble:
         others = [f"unknown builds ({trouble.detail})"]
-    _finish(build, BuildStatus.FAILED, why_no_capacity(refusal, others, build.settings))
+    why = why_no_capacity(refusal, others, build.settings)
+    _fail(build, Failure(phase=BuildPhase.QUEUE, summary=why))
 
 
 def _new_attempt(build: Build, now: int) -> dict[str, Any]:
     """The row keeps the attempt's credential, because a repeated call must be the same request."""
     credential = get_project(build.project_id).git_credential
     return {"attempt": build.attempt + 1, "attempt_at": now, "git_credential": credential}
+
+
+def _unreadable_credential(build: Build, credential: str | None) -> str:
+    """Why builds cannot read the project's git credential; empty if they can.
+
+    Projects could once name any secret below `slipway/git/`.
+    """
+    path = git_path(settings().table_prefix, build.project_id)
+    if credential is None or is_below(path, credential):
+        return ""
+    return (
+        f"builds of this project read only secrets below {path}, but its git_credential is "
+        f"{credential}: create the secret there, and change the project's git_credential"
+    )
 
 
 def _find(build: Build) -> BuildReport | None:
@@ -175,7 +201,7 @@ def _adopt(build: Build, report: BuildReport) -> None:
 
 def _noted(build: Build, report: BuildReport, **values: Any) -> Write:
     """The write of CodeBuild's progress, and of the build's start once it has left the queue."""
-    values["progress"] = build_progress(report.phase, build.progress)
+    values["progress"] = build_progress(report.reached, build.progress)
     if build.status != BuildStatus.QUEUED or report.left_queue_at is None:
         return change(build, **values)
     started_at = report.left_queue_at
@@ -196,7 +222,8 @@ def _follow(build: Build, report: BuildReport | None) -> None:
         cancelled=build.cancelled_by is not None,
     )
     if step is Progress.FORGOTTEN:
-        return _finish(build, BuildStatus.FAILED, f"CodeBuild does not know {build.codebuild_id}")
+        forgotten = f"CodeBuild does not know {build.codebuild_id}"
+        return _fail(build, Failure(phase=BuildPhase.BUILD, summary=forgotten))
     if step is Progress.STOP:
         codebuild.stop(build.codebuild_id or "")
         return commit(change(build, **schedule_at(now + PERIOD)))
@@ -204,14 +231,15 @@ def _follow(build: Build, report: BuildReport | None) -> None:
         return _finish(build, BuildStatus.CANCELLED, _why_cancelled(build))
     if report is None or step is Progress.WAIT:
         return _note_progress(build, report, now)
+    if build.ended_at is not None and (build.due_at or 0) > now:
+        return None  # the next look at AWS has its time
     if step is Progress.FAIL:
-        learned = _learned(build, report)
-        return _finish(build, BuildStatus.FAILED, _why_failed(build, report), **learned)
-    _succeed(build, report)
+        return _end_failed(build, report, now)
+    _succeed(build, report, now)
 
 
 def _note_progress(build: Build, report: BuildReport | None, now: int) -> None:
-    progress = build_progress(report.phase, build.progress) if report else build.progress
+    progress = build_progress(report.reached, build.progress) if report else build.progress
     log_path = (report.log_path if report else None) or build.log_path
     changed = progress != build.progress or log_path != build.log_path or build.error
     if not changed and (build.due_at or 0) > now:
@@ -220,15 +248,45 @@ def _note_progress(build: Build, report: BuildReport | None, now: int) -> None:
     commit(change(build, **values, **schedule_at(now + PERIOD)))
 
 
-def _succeed(build: Build, report: BuildReport) -> None:
+def _end_failed(build: Build, report: BuildReport, now: int) -> None:
+    failure = find_failure(build, report, now=now, ended_at=_ended_at(build, report, now))
+    if failure is None:
+        why = "the build has failed; CloudWatch may not show the end of its log yet"
+        return _look_again(build, report, now, why)
+    _fail(build, failure, **_learned(build, report))
+
+
+def _ended_at(build: Build, report: BuildReport, now: int) -> int:
+    """When the build ended in CodeBuild. The first answer stays, so that each wait has an end."""
+    return build.ended_at or min(report.ended_at or now, now)
+
+
+def _look_again(build: Build, report: BuildReport, now: int, why: str) -> None:
+    """Look again soon for what AWS may not show yet, and show what the build waits for."""
+    ended_at = _ended_at(build, report, now)
+    at = next_look(now, ended_at) or now
+    commit(change(build, ended_at=ended_at, error=why, **schedule_at(at)))
+    queue.wake(build.job_id, delay=at - now)
+
+
+def _succeed(build: Build, report: BuildReport, now: int) -> None:
     try:
         digest = ecr.digest_of(build.image_repository, build.image_tag)
     except Rejected as refusal:
-        return _finish(build, BuildStatus.FAILED, f"the build succeeded, but: {refusal.detail}")
+        return _fail_push(build, report, f"the build succeeded, but: {refusal.detail}")
     if digest is None:
         image = f"{build.image_repository}:{build.image_tag}"
-        error = f"the build succeeded, but ECR holds no {image}"
-        return _finish(build, BuildStatus.FAILED, error)
+        missing = f"the build succeeded, but ECR holds no {image}"
+        if next_look(now, _ended_at(build, report, now)) is not None:
+            return _look_again(build, report, now, f"{missing} yet")
+        return _fail_push(build, report, missing)
+    pushed = report.exported.get("IMAGE_DIGEST") or "no image"
+    if digest != pushed:
+        why = (
+            f"the build pushed {pushed}, but ECR holds {digest} as {build.image_tag}: check what "
+            "else pushes to this repository, make its tags immutable, and build again"
+        )
+        return _fail_push(build, report, why)
     service = get_service(build.service_id)
     learned = {"image_digest": digest, **_learned(build, report)}
     not_deployed = why_not_deployed(service, build)
@@ -265,15 +323,26 @@ def _succeed(build: Build, report: BuildReport) -> None:
     queue.wake(f"service-{service.id}", *_next_in_line(build))
 
 
+def _fail_push(build: Build, report: BuildReport, why: str) -> None:
+    _fail(build, Failure(phase=BuildPhase.PUSH, summary=why), **_learned(build, report))
+
+
 def _learned(build: Build, report: BuildReport) -> dict[str, Any]:
-    """The commit that the build reported. The message and the author of a push stay."""
+    """The log and the commit of the build. The message and the author of a push stay."""
     exported = report.exported
     learned = {
         "commit_sha": exported.get("COMMIT_SHA") or build.commit_sha,
         "commit_message": build.commit_message or exported.get("COMMIT_MESSAGE", "")[:200],
         "author": build.author or exported.get("COMMIT_AUTHOR", "")[:200],
+        "warnings": exported.get("WARNINGS", "")[:2000],
+        "log_path": report.log_path or build.log_path,
     }
     return {name: value for name, value in learned.items() if value}
+
+
+def _fail(build: Build, failure: Failure, **values: Any) -> None:
+    failure = msgspec.structs.replace(failure, summary=one_line(failure.summary))
+    _finish(build, BuildStatus.FAILED, failure.summary, failure=failure, **values)
 
 
 def _finish(build: Build, status: BuildStatus, error: str, **values: Any) -> None:
@@ -308,27 +377,13 @@ def _wait(build: Build, reason: str, **values: Any) -> None:
     commit(change(build, **values, **schedule_at(at)))
 
 
-def _why_failed(build: Build, report: BuildReport) -> str:
-    if report.status == "STOPPED":
-        return why_late(report, build.settings)
-    if report.status == "TIMED_OUT":
-        return f"{why_late(report, build.settings)} ({report.reason or report.status})"
-    if build.git_credential and report.reason.startswith("DOWNLOAD_SOURCE "):
-        # This phase downloads no source; it only reads the secret.
-        return (
-            "CodeBuild could not read the project's git_credential; check that the secret exists "
-            f"in this region and account: {report.reason}"
-        )
-    return report.reason or f"CodeBuild: {report.status}"
-
-
 def _give_up(build: Build) -> None:
     """End a build that CodeBuild has never started and cannot start any more."""
     if build.cancelled_by is not None:
         return _finish(build, BuildStatus.CANCELLED, _why_cancelled(build))
     minutes = build.settings.queued_minutes
     waited = f"waited {minutes} minutes for CodeBuild to take it: {build.error or 'no answer'}"
-    _finish(build, BuildStatus.FAILED, waited)
+    _fail(build, Failure(phase=BuildPhase.QUEUE, summary=waited))
 
 
 def _why_cancelled(build: Build) -> str:

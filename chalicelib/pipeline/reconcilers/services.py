@@ -43,7 +43,7 @@ def reconcile_service(number: int) -> None:
         return
     rows = find_deployments(service.active, service.current)
     active, current = rows.get(service.active), rows.get(service.current)
-    target = service.settings.target
+    target = service.settings.ecs_target
     if active is not None and has_ended(active.status):
         raise Stale(f"service {number} was read before its active deployment ended")
     if target is None and active is not None:

@@ -2,7 +2,7 @@
 
 The patches replace functions of moto by name, so moto's version is pinned. Each patch closes one
 gap, and a test states AWS's behaviour. The gaps: a lock, all-or-nothing transactions, real digests,
-and a clear refusal of actions that moto lacks.
+images that ECR shows late, and a clear refusal of actions that moto lacks.
 """
 
 import copy
@@ -21,6 +21,7 @@ from moto.dynamodb.exceptions import DynamodbException
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
+from moto.ecr.exceptions import ImageNotFoundException
 from moto.ecr.models import ECRBackend, Image
 from moto.sqs.models import Message, SQSBackend
 from moto.sqs.responses import SQSResponse
@@ -30,6 +31,8 @@ from infra.local.aws import clock
 MOTO_VERSION = "5.2.5"
 STATEFUL = frozenset({"codebuild", "dynamodb", "ecr", "ecs", "events", "logs", "sqs"})
 TOKEN_LIFETIME = 600
+# Seconds until DescribeImages shows a pushed image. Tests set it: on AWS it may be a second.
+IMAGE_LAG = 0.0
 POLL_INTERVAL = 0.05
 
 # A condition instead of a lock: a long poll releases it while it waits.
@@ -77,6 +80,7 @@ def install() -> None:
     _undo_only_touched_items()
     _honour_request_tokens()
     _digest_manifests()
+    _show_images_late()
     _tell_sqs_the_time()
     _move_dead_letters()
     codebuild.install()
@@ -208,6 +212,31 @@ def _digest_manifests() -> None:
 
     ECRBackend.put_image = put_image  # type: ignore[method-assign]
     Image._create_digest = create_digest  # type: ignore[method-assign]
+
+
+def _show_images_late() -> None:
+    """DescribeImages shows a pushed image IMAGE_LAG seconds after the push."""
+    put, describe = ECRBackend.put_image, ECRBackend.describe_images
+
+    def put_image(self: ECRBackend, *args: Any, **kwargs: Any) -> Image:
+        image = put(self, *args, **kwargs)
+        vars(image).setdefault("shown_at", clock.now() + IMAGE_LAG)
+        return image
+
+    def describe_images(
+        self: ECRBackend,
+        repository_name: str,
+        registry_id: str | None = None,
+        image_ids: list[dict[str, str]] | None = None,
+    ) -> list[Image]:
+        images = describe(self, repository_name, registry_id, image_ids)
+        shown = [image for image in images if vars(image).get("shown_at", 0) <= clock.now()]
+        if image_ids and not shown:
+            raise ImageNotFoundException(str(image_ids), repository_name, self.account_id)
+        return shown
+
+    ECRBackend.put_image = put_image  # type: ignore[method-assign]
+    ECRBackend.describe_images = describe_images  # type: ignore[method-assign]
 
 
 def _tell_sqs_the_time() -> None:

@@ -3,6 +3,9 @@
 A build gets only an allow-list of this process's environment. Its output goes to its CloudWatch log
 stream, its phases and its result go to the engine. The agent kills the processes of a build that is
 stopped or times out.
+
+Unlike on AWS, the log has only the first line of each command. So a test that reads the log sees
+the output of a step and not its script.
 """
 
 import os
@@ -22,7 +25,6 @@ from typing import IO, Any
 
 import boto3
 import yaml
-from botocore.exceptions import ClientError
 
 from infra.local.aws.codebuild import Engine, engine
 from infra.local.aws.codebuild_events import Build
@@ -42,17 +44,22 @@ GRACE = 2.0
 
 
 class BuildAgent:
-    """Runs up to `max_builds` builds at a time. Every build also gets `environment`."""
+    """Runs up to `max_builds` builds at a time. Every build also gets `environment`.
+
+    CloudWatch gets the last lines of each log `log_lag` seconds after the build has ended.
+    """
 
     def __init__(
         self,
         *,
         environment: dict[str, str],
         max_builds: int,
+        log_lag: float = 0.0,
         region: str = "eu-west-1",
         account: str = "123456789012",
     ) -> None:
         self._environment = environment
+        self._log_lag = log_lag
         self._region = region
         self._account = account
         self._stopping = threading.Event()
@@ -78,7 +85,8 @@ class BuildAgent:
         if build is None:
             return False
         try:
-            _BuildRun(runner, build, self._environment, self._region, self._stopping).run()
+            run = _BuildRun(runner, build, self._environment, self._region, self._stopping)
+            run.run(log_lag=self._log_lag)
         except Exception as error:  # The agent's own error ends the build, not the agent.
             traceback.print_exc(file=sys.stderr)
             runner.finish(build["id"], "FAULT", message=f"The build agent failed: {error}")
@@ -107,27 +115,20 @@ class _BuildRun:
         self._work = Path(tempfile.mkdtemp(prefix="slipway-build-"))
         self._source = self._work / "src"
         self._source.mkdir()
-        self._region = region
         self._variables = _environment(build, environment, self._source, region)
 
-    def run(self) -> None:
+    def run(self, *, log_lag: float) -> None:
         try:
-            self._run_buildspec()
+            self._run_buildspec(log_lag)
             if self._stopping.is_set():
                 self._engine.finish(self._id, "FAULT", message="The build agent was stopped.")
+            self._stopping.wait(log_lag)
         finally:
             self._log.flush()
             shutil.rmtree(self._work, ignore_errors=True)
 
-    def _run_buildspec(self) -> None:
+    def _run_buildspec(self, log_lag: float) -> None:
         self._engine.phase(self._id, "DOWNLOAD_SOURCE")
-        try:
-            self._variables |= _read_secrets(self._build, self._region)
-        except ClientError as error:
-            said = error.response["Error"]
-            message = f"Secrets Manager Error: {said['Code']}: {said['Message']}"
-            self._engine.finish(self._id, "FAILED", message=message)
-            return
         try:
             spec = yaml.safe_load(self._build["source"]["buildspec"])
             sections = {name: spec["phases"].get(name, {}) for name in SECTIONS}
@@ -141,8 +142,8 @@ class _BuildRun:
         if self._end_phases(failure, problem):
             names = declared.get("exported-variables", [])
             exported = {name: self._variables[name] for name in names if name in self._variables}
-            # Flush first: a client that sees the build's end then reads the whole log.
-            self._log.flush()
+            if not log_lag:
+                self._log.flush()
             self._engine.finish(self._id, "FAILED" if failure else "SUCCEEDED", exported=exported)
 
     def _run_sections(self, sections: Mapping[str, dict[str, Any]]) -> tuple[str, str]:
@@ -185,8 +186,7 @@ class _BuildRun:
             self._log.write(f"[Container] Running command {command.strip().splitlines()[0]}")
             status = self._run_command(command)
             if status or self._is_over():
-                first = command.strip().splitlines()[0]
-                return f"Error while executing command: {first}. Reason: exit status {status}"
+                return f"Error while executing command: {command}. Reason: exit status {status}"
         return ""
 
     def _run_command(self, command: str) -> int:
@@ -278,7 +278,10 @@ def _environment(
         for name, value in os.environ.items()
         if name in INHERITED or name.startswith(INHERITED_PREFIXES)
     }
-    requested = _of_type(build, "PLAINTEXT")
+    requested = {
+        variable["name"]: variable["value"]
+        for variable in build["environment"]["environmentVariables"]
+    }
     return {
         **inherited,
         # Never pass on this machine's credentials.
@@ -293,26 +296,6 @@ def _environment(
         "CODEBUILD_SRC_DIR": str(source),
         **added,
         **requested,
-    }
-
-
-def _read_secrets(build: Build, region: str) -> dict[str, str]:
-    """Read the variables of type SECRETS_MANAGER.
-
-    Unlike on AWS, the log does not mask their values. So a test detects a buildspec that leaks one.
-    """
-    client = boto3.client("secretsmanager", region_name=region)
-    return {
-        name: client.get_secret_value(SecretId=secret)["SecretString"]
-        for name, secret in _of_type(build, "SECRETS_MANAGER").items()
-    }
-
-
-def _of_type(build: Build, kind: str) -> dict[str, str]:
-    return {
-        variable["name"]: variable["value"]
-        for variable in build["environment"]["environmentVariables"]
-        if variable.get("type", "PLAINTEXT") == kind
     }
 
 

@@ -1,0 +1,417 @@
+"""Why a build failed: read from CodeBuild's report and from the last lines of the build's log.
+
+CodeBuild names the failed phase, and its message repeats the whole command of the buildspec before
+`Reason: exit status 1`. The log repeats the command, too: once before its output, and twice after a
+failure. The cause is in the output: the last `error: …` of the step, or BuildKit's `ERROR: …`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from chalicelib.domain.builds import BuildReport
+from chalicelib.domain.images import create_repository
+
+TAIL_LINES = 20
+# BuildKit repeats the end of a failed command and ten lines of the Dockerfile before its error.
+_SEARCHED_LINES = 40
+_LINE_LENGTH = 400
+_READ_LENGTH = 2000  # of a line: the patterns below take too long for an endless one
+_SUMMARY_LENGTH = 600
+
+
+class BuildPhase(StrEnum):
+    """The part of a build that failed."""
+
+    QUEUE = "queue"  # waiting for CodeBuild, or in CodeBuild's queue
+    START = "start"  # CodeBuild's start of the build, before the first step
+    FETCH = "fetch"
+    PREPARE = "prepare"
+    LOG_IN = "log_in"
+    BUILD = "build"
+    PUSH = "push"
+    FINISH = "finish"  # CodeBuild's end of the build, after the last step
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a build failed. `summary` is one line. `exit_code` is that of the failed command.
+    `log_tail` is the end of the build's output. `next_step` says what to do about a known cause.
+    """
+
+    phase: BuildPhase
+    summary: str
+    exit_code: int | None = None
+    log_tail: tuple[str, ...] = ()
+    next_step: str | None = None
+
+
+# By the title that each command of the buildspec prints first.
+STEPS: Mapping[str, BuildPhase] = {
+    "Preparing the build": BuildPhase.PREPARE,
+    "Fetching the source": BuildPhase.FETCH,
+    "Finding the Dockerfile": BuildPhase.PREPARE,
+    "Logging in to the registry": BuildPhase.LOG_IN,
+    "Building the image": BuildPhase.BUILD,
+    "Copying the image to other registries": BuildPhase.PUSH,
+}
+# By CodeBuild's own phases (BuildPhaseType), where no step of the buildspec is known.
+_PHASES: Mapping[str, BuildPhase] = {
+    "SUBMITTED": BuildPhase.QUEUE,
+    "QUEUED": BuildPhase.QUEUE,
+    "PROVISIONING": BuildPhase.START,
+    "DOWNLOAD_SOURCE": BuildPhase.START,
+    "INSTALL": BuildPhase.START,
+    "PRE_BUILD": BuildPhase.PREPARE,
+    "BUILD": BuildPhase.BUILD,
+    "POST_BUILD": BuildPhase.PUSH,
+    "UPLOAD_ARTIFACTS": BuildPhase.FINISH,
+    "FINALIZING": BuildPhase.FINISH,
+}
+# The phases in which CodeBuild runs commands.
+_WITH_COMMANDS = frozenset({"INSTALL", "PRE_BUILD", "BUILD", "POST_BUILD"})
+
+
+@dataclass(frozen=True)
+class Output:
+    """The output of a build without CodeBuild's own lines and without its copies of commands.
+
+    `lines` are of all steps, `step` are those of the last step, and `title` is its title. `whole`
+    says that CodeBuild has logged the failure of the phase, which it does after the last output.
+    """
+
+    lines: tuple[str, ...] = ()
+    step: tuple[str, ...] = ()
+    title: str = ""
+    whole: bool = False
+
+
+# "[Container] 2025/12/02 03:41:06.148228 Entering phase BUILD", or "[Instance] …" on EC2.
+_RECORD = re.compile(r"\[(?:Container|Instance)\] (?:\d{4}/\d\d/\d\d [\d:.]+ )?(?P<text>.*)")
+_FAILED_PHASE = re.compile(r"Phase complete: [A-Z_]+ State: (?!SUCCEEDED)")
+# After these records CodeBuild writes a copy of the command, and no output.
+_VERDICT = re.compile(r"Command did not exit successfully|Phase context status code")
+_COMMAND = re.compile(r"Running command (?P<command>.*)")
+_TITLE = re.compile(r"echo \"(?P<title>[^\"$`\\]+)\"")
+_COMMAND_FAILED = "Error while executing command: "
+_EXIT_STATUS = re.compile(r"exit status (\d{1,3})")
+_EXIT_CODE = re.compile(r"did not complete successfully: exit code: (\d{1,3})")
+
+
+def has_output(report: BuildReport) -> bool:
+    """Whether the build's log can say more than CodeBuild's report: a command was running."""
+    return report.log_path is not None and report.reached in _WITH_COMMANDS
+
+
+def read_output(lines: Iterable[str], script: Iterable[str]) -> Output:
+    """The build's own output among the lines of its log, the oldest first.
+
+    CodeBuild writes a copy of each command line by line, and may cut it. Lines right after `Running
+    command` are a copy as long as they are lines of the `script`: the buildspec, or the commands.
+    """
+    copied = {line.strip() for line in script}
+    output: list[str] = []
+    begin, title, whole = 0, "", False
+    copy = verdict = False
+    for line in lines:
+        record = _RECORD.fullmatch(line)
+        if record is not None:
+            text = record["text"]
+            command = _COMMAND.match(text)
+            if command is not None:
+                begin, title = len(output), _title(command["command"])
+            copy, verdict = command is not None, _VERDICT.match(text) is not None
+            whole = whole or _FAILED_PHASE.match(text) is not None
+        elif not verdict and not (copy and line.strip() in copied):
+            copy = False
+            output.append(_cut(line, _READ_LENGTH))
+    kept = tuple(output)
+    return Output(kept, kept[begin:], title, whole)
+
+
+def failure_of(
+    report: BuildReport, output: Output, *, image_repository: str, registry: str, late: str
+) -> Failure:
+    """The failure of a build that CodeBuild has ended.
+
+    `late` is the text for a build that was stopped because it took too long.
+    """
+    command = _failed_command(report)
+    title = (_title(command[0]) if command else "") or output.title
+    phase = STEPS.get(title) or _PHASES.get(report.reached, BuildPhase.BUILD)
+    summary, exit_code = _summary(report, output, title, late)
+    summary = _cut(summary, _READ_LENGTH)
+    lines = [line for line in output.lines if line.strip()]
+    if phase is BuildPhase.BUILD and _PUSH.search(summary):
+        phase = BuildPhase.PUSH
+    return Failure(
+        phase=phase,
+        summary=one_line(summary),
+        exit_code=exit_code,
+        log_tail=tuple(_cut(line, _LINE_LENGTH) for line in lines[-TAIL_LINES:]),
+        next_step=_next_step(report, summary, output.step, phase, image_repository, registry),
+    )
+
+
+def _summary(report: BuildReport, output: Output, title: str, late: str) -> tuple[str, int | None]:
+    """The line that says why, and the exit code of the failed command."""
+    if report.status in {"STOPPED", "TIMED_OUT"}:
+        return late + (f', during the step "{title}"' if title else ""), None
+    command = _failed_command(report)
+    if command is None:
+        return _own_failure(report), None
+    reason = command[1]
+    status = _EXIT_STATUS.search(reason)
+    exit_code = int(status[1]) if status else None
+    error = _last_error(output.step)
+    if error:
+        inner = _EXIT_CODE.search(error)  # of a RUN command in the Dockerfile
+        return error, int(inner[1]) if inner else exit_code
+    step = f'the step "{title}"' if title else f"a command of the phase {report.failed_phase}"
+    last = next((line.strip() for line in reversed(output.step) if line.strip()), "")
+    return ": ".join(filter(None, (f"{step} failed", reason, last))), exit_code
+
+
+def _own_failure(report: BuildReport) -> str:
+    """CodeBuild's message on a failure of its own."""
+    where = " ".join(filter(None, ("CodeBuild:", report.failed_phase, report.status)))
+    return f"{where}: {report.message}" if report.message else where
+
+
+def _failed_command(report: BuildReport) -> tuple[str, str] | None:
+    """The command that CodeBuild's message repeats, and the reason after it, if there is one.
+
+    None if no command failed. AWS may cut a long message before its reason.
+    """
+    _, found, text = report.message.partition(_COMMAND_FAILED)
+    if not found:
+        return None
+    command, has_reason, reason = text.rpartition(". Reason: ")
+    return (command, reason) if has_reason else (text, "")
+
+
+# The line of a step that failed, and BuildKit's verdict. Lines of commands in a Dockerfile begin
+# with BuildKit's number ("#12 0.3 error: …"), so they do not match.
+_ERROR = re.compile(r"(?:error|ERROR): (?P<text>.+)")
+# Errors of the programs that the steps call, if the step itself prints none.
+_OTHER_ERROR = re.compile(
+    r"(?P<text>(?:fatal: |FATAL: |Error: |An error occurred \(|Error response from daemon: |"
+    r"Unable to locate credentials|docker: ).*)"
+)
+
+
+def _last_error(lines: Sequence[str]) -> str:
+    for pattern in (_ERROR, _OTHER_ERROR):
+        for line in reversed(lines):
+            match = pattern.match(line)
+            if match is not None:
+                return match["text"].strip()
+    return ""
+
+
+_PUSH = re.compile(r"failed to push|failed to copy: .*(?:PUT|PATCH|POST)|tag is immutable")
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """A cause that people meet, and what to do about it.
+
+    `text` is searched in the summary, and with `anywhere` also in the output of the failed step.
+    `phases` are the phases in which it is possible.
+    """
+
+    text: re.Pattern[str]
+    next_step: str
+    phases: frozenset[BuildPhase]
+    anywhere: bool = False
+
+
+def _cause(
+    text: str,
+    next_step: str,
+    *phases: BuildPhase,
+    anywhere: bool = False,
+    ignore_case: bool = False,
+) -> _Cause:
+    flags = re.IGNORECASE if ignore_case else 0
+    return _Cause(re.compile(text, flags), next_step, frozenset(phases or BuildPhase), anywhere)
+
+
+_IN_DOCKER = (BuildPhase.BUILD, BuildPhase.PUSH)
+# The first one that applies wins. The texts are those of git, BuildKit, containerd, Docker Hub, ECR
+# and the resolvers of glibc, Go and Node.js.
+_CAUSES: tuple[_Cause, ...] = (
+    _cause(
+        r"couldn't find remote ref|not our ref|has no branch or tag|no branch of \S+ contains",
+        "Check git_ref, or the service's branch: the repository has no branch, tag or commit of "
+        "this name.",
+        BuildPhase.FETCH,
+        anywhere=True,
+    ),
+    _cause(
+        r"cannot read the (?:secret|build secret) ",
+        "Create the secret in Secrets Manager, in the region of the builds, under the name that "
+        "the setting gives.",
+        BuildPhase.FETCH,
+        BuildPhase.BUILD,
+    ),
+    _cause(
+        r"neither a token nor user:token",
+        "Store a token, or user:token, as the plain text of the secret that the project's "
+        "git_credential names.",
+        BuildPhase.FETCH,
+    ),
+    _cause(
+        r"could not read (?:Username|Password)|Authentication failed|terminal prompts disabled"
+        r"|invalid username or (?:password|token)|Access denied|returned error: 40[13]"
+        r"|repository (?:'[^']*' )?not found|Permission (?:to .* )?denied",
+        "Check git_url. If the repository is private, set the project's git_credential to a secret "
+        "with a token that may read it.",
+        BuildPhase.FETCH,
+        anywhere=True,
+        ignore_case=True,
+    ),
+    _cause(
+        r"no Dockerfile|failed to read dockerfile",
+        "Commit a Dockerfile at this path, or set the service's dockerfile and context_path to "
+        "the path of the one that exists.",
+        BuildPhase.PREPARE,
+        *_IN_DOCKER,
+    ),
+    _cause(
+        r"no directory|is not a directory|is outside the repository",
+        "Set the service's context_path and dockerfile to paths that exist in the repository.",
+        BuildPhase.PREPARE,
+    ),
+    _cause(
+        r"toomanyrequests|429 Too Many Requests|pull rate limit",
+        "Build again later, or take the base image from another registry: public.ecr.aws, or an "
+        "ECR pull-through cache with credentials for Docker Hub.",
+        BuildPhase.LOG_IN,
+        *_IN_DOCKER,
+        anywhere=True,
+    ),
+    _cause(
+        r"no space left on device|disk quota exceeded",
+        "Make the build smaller (a .dockerignore file, fewer and smaller layers), or give builds a "
+        "larger machine: the stack's parameter BuildComputeType.",
+        anywhere=True,
+        ignore_case=True,
+    ),
+    _cause(
+        r"exit code: 137\b|signal: killed|out of memory|cannot allocate memory",
+        "The machine ran out of memory. Make the build need less of it, or give builds a larger "
+        "machine: the stack's parameter BuildComputeType.",
+        *_IN_DOCKER,
+        ignore_case=True,
+    ),
+    _cause(
+        r"no match for platform|exec format error|none of the platforms can be built"
+        r"|cannot build for linux/|does not match the (?:specified|expected|detected) .*platform",
+        "Set the service's platforms to those that the base image has and that this builder can "
+        "build.",
+        *_IN_DOCKER,
+        anywhere=True,
+    ),
+    _cause(
+        r"tag is immutable|repository is immutable|ImageTagAlreadyExists",
+        "Build again: each build pushes a tag of its own. If it fails again, another tool pushes "
+        "the same tags to this repository.",
+        *_IN_DOCKER,
+    ),
+    _cause(
+        r"failed to (?:compute cache key|calculate checksum)",
+        "Check the paths in COPY and ADD: they are relative to context_path, and .dockerignore may "
+        "leave files out.",
+        *_IN_DOCKER,
+    ),
+    _cause(
+        r"target stage .* could not be found",
+        "Check the name of the stage: the Dockerfile has no such stage.",
+        *_IN_DOCKER,
+    ),
+    _cause(
+        r"dockerfile parse error|unknown instruction",
+        "Correct the Dockerfile at the line that the log shows.",
+        *_IN_DOCKER,
+        ignore_case=True,
+    ),
+    _cause(
+        r"pull access denied|manifest unknown|repository does not exist|insufficient_scope"
+        r"|failed to resolve source metadata for .*: not found|: not found$",
+        "Check the image after FROM in the Dockerfile: its registry has no such image or tag, or "
+        "does not show it to this build.",
+        *_IN_DOCKER,
+    ),
+    _cause(
+        r"not authorized to perform|AccessDenied|no basic auth credentials|403 Forbidden|\bdenied: "
+        r"|authorization token has expired",
+        "Builds push only to repositories that match the stack's parameter RepositoryPattern, and "
+        "pull from this registry only those in BaseRepositories: set the parameter and deploy.",
+        BuildPhase.LOG_IN,
+        *_IN_DOCKER,
+    ),
+    _cause(
+        r"i/o timeout|TLS handshake timeout|connection (?:reset|refused|timed out)|no such host"
+        r"|could not resolve host|temporary failure (?:in name resolution|resolving)|unexpected EOF"
+        r"|context deadline exceeded|network is unreachable|server misbehaving|early EOF|RPC failed"
+        r"|\b(?:ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNRESET)\b|Failed to connect to|: EOF$"
+        r"|returned error: 5\d\d"
+        r"|50[0234] (?:Bad Gateway|Service Unavailable|Gateway Time-?out|Internal Server Error)",
+        "Build again: the network or the other server failed. If it fails each time, check the "
+        "name of the server, and CodeBuild's way to the internet if it runs in a VPC.",
+        anywhere=True,
+        ignore_case=True,
+    ),
+)
+
+_NO_REPOSITORY = re.compile(r"repository with name '(?P<name>[^']{1,256})' does not exist")
+
+
+def _next_step(
+    report: BuildReport,
+    summary: str,
+    step: Sequence[str],
+    phase: BuildPhase,
+    image_repository: str,
+    registry: str,
+) -> str | None:
+    if report.status == "FAULT":
+        return "Build again: CodeBuild itself failed."
+    if report.status in {"STOPPED", "TIMED_OUT"}:
+        return _after_time_out(phase)
+    missing = _NO_REPOSITORY.search(summary)
+    if missing is not None and missing["name"] == image_repository:
+        return create_repository(image_repository, registry)
+    in_summary = _advice([summary], phase)
+    return in_summary or _advice(step[-_SEARCHED_LINES:], phase, only_anywhere=True)
+
+
+def _advice(lines: Sequence[str], phase: BuildPhase, *, only_anywhere: bool = False) -> str | None:
+    for cause in _CAUSES:
+        possible = phase in cause.phases and (cause.anywhere or not only_anywhere)
+        if possible and any(cause.text.search(line) for line in lines):
+            return cause.next_step
+    return None
+
+
+def _after_time_out(phase: BuildPhase) -> str:
+    if phase is BuildPhase.QUEUE:
+        return "Raise the service's queued_minutes, or the account's limit of concurrent builds."
+    return "Raise the service's build_minutes, or look in the log for the command that takes long."
+
+
+def _title(command: str) -> str:
+    match = _TITLE.match(command)
+    return match["title"] if match else ""
+
+
+def one_line(text: str) -> str:
+    """A text as a summary: on one line, and not too long."""
+    return _cut(" ".join(text.split()), _SUMMARY_LENGTH)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

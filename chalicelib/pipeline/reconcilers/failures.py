@@ -1,0 +1,76 @@
+"""Finding out why a build failed, or why it cannot start."""
+
+import logging
+
+from chalicelib.aws import ecr, logs
+from chalicelib.domain.build_failures import (
+    BuildPhase,
+    Failure,
+    Output,
+    failure_of,
+    has_output,
+    read_output,
+)
+from chalicelib.domain.builds import BuildReport, why_late
+from chalicelib.domain.images import create_repository, no_repository
+from chalicelib.domain.lag import next_look
+from chalicelib.domain.log_text import clean_lines
+from chalicelib.errors import Rejected, SlipwayError
+from chalicelib.known_secrets import known_secrets
+from chalicelib.settings import settings
+from chalicelib.store.models import Build
+
+logger = logging.getLogger("slipway")
+
+# The end of the output, after which CodeBuild writes two copies of the command.
+_LOG_LINES = 1000
+
+
+def find_failure(build: Build, report: BuildReport, *, now: int, ended_at: int) -> Failure | None:
+    """The failure of a build that CodeBuild ended at `ended_at`.
+
+    None while CloudWatch may not show the whole log yet. A log that cannot be read gives a failure
+    without its lines.
+    """
+    output = _output(build, report) if has_output(report) else Output(whole=True)
+    if not output.whole and next_look(now, ended_at) is not None:
+        return None
+    return failure_of(
+        report,
+        output,
+        image_repository=build.image_repository,
+        registry=settings().registry,
+        late=why_late(report, build.settings),
+    )
+
+
+def _output(build: Build, report: BuildReport) -> Output:
+    try:
+        lines = logs.tail(report.log_path or "", limit=_LOG_LINES)
+    except SlipwayError as trouble:
+        logger.warning("the log of %s cannot be read: %s", build.job_id, trouble.detail)
+        # CloudWatch may answer later, or create the stream later. A refusal stays.
+        stays = isinstance(trouble, Rejected) and trouble.code != "ResourceNotFoundException"
+        return Output(whole=stays)
+    # Clean all lines together: a secret may begin before the lines that are kept. Clean the script
+    # too: its copies in the log would not equal it otherwise.
+    secrets = known_secrets()
+    script = f"{report.script}\n{report.message}".splitlines()
+    return read_output(clean_lines(lines, secrets), clean_lines(script, secrets))
+
+
+def find_missing_repository(build: Build) -> Failure | None:
+    """The failure of a build for an image repository that ECR does not have.
+
+    None if it exists, or if Slipway may not look. Raises Unavailable.
+    """
+    try:
+        if ecr.has_repository(build.image_repository):
+            return None
+    except Rejected:
+        return None
+    return Failure(
+        phase=BuildPhase.START,
+        summary=no_repository(build.image_repository),
+        next_step=create_repository(build.image_repository, settings().registry),
+    )

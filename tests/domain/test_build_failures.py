@@ -1,0 +1,519 @@
+"""The failure of a build, from CodeBuild's report and the end of its log."""
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.domain.build_failures import (
+    STEPS,
+    BuildPhase,
+    Failure,
+    Output,
+    failure_of,
+    has_output,
+    read_output,
+)
+from chalicelib.domain.builds import BuildReport
+from tests.support.codebuild_log import (
+    COMMAND,
+    OUTPUT,
+    RUN_FAILED,
+    begin,
+    end_badly,
+    failed_command,
+    failed_log,
+)
+
+BUILDSPEC = (Path(__file__).parents[2] / "infra/buildspec.yml").read_text()
+FETCH = "Fetching the source"
+LOGIN = "Logging in to the registry"
+BUILD = "Building the image"
+REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+
+
+def report(**values: Any) -> BuildReport:
+    standard = {
+        "id": "builds:1",
+        "status": "FAILED",
+        "phase": "COMPLETED",
+        "failed_phase": "BUILD",
+        "message": failed_command(),
+        "log_path": "/slipway/builds/build-1/0f0f",
+    }
+    return BuildReport(**{**standard, **values})
+
+
+def failure(log: list[str], **values: Any) -> Failure:
+    found = report(**values)
+    return failure_of(
+        found,
+        read_output(log, f"{found.script}\n{found.message}".splitlines()),
+        image_repository="team/app",
+        registry=REGISTRY,
+        late="too late",
+    )
+
+
+def failure_in(title: str, *output: str) -> Failure:
+    """The failure of a build of which one step printed this and failed."""
+    message = failed_command(COMMAND.replace("Building the image", title))
+    return failure(failed_log(*output, title=title), message=message)
+
+
+def commands() -> list[str]:
+    phases = yaml.safe_load(BUILDSPEC)["phases"].values()
+    return [command for phase in phases for command in phase["commands"]]
+
+
+def test_every_command_of_the_buildspec_begins_with_the_title_of_a_known_step() -> None:
+    titles = [re.match(r'echo "([^"]+)"\n', command) for command in commands()]
+    assert [title and title[1] for title in titles] == list(STEPS)
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: command.split("\n")[0])
+def test_a_failed_command_of_the_buildspec_is_named_by_its_phase(command: str) -> None:
+    found = failure([], message=failed_command(command))
+    title = command.split('"')[1]
+    assert found.phase is STEPS[title]
+    assert found.summary == f'the step "{title}" failed: exit status 1'
+    assert found.exit_code == 1
+
+
+def test_the_cause_is_the_last_error_of_buildkit() -> None:
+    assert failure(failed_log()) == Failure(
+        phase=BuildPhase.BUILD,
+        summary=RUN_FAILED,
+        exit_code=2,
+        log_tail=("Building the image", *OUTPUT),
+    )
+
+
+def test_the_cause_is_the_last_error_of_a_step() -> None:
+    found = failure_in(
+        "Fetching the source",
+        "error: RPC failed; HTTP 503 curl 22 The requested URL returned error: 503",
+        "fatal: error reading section header 'shallow-info'",
+        "error: cannot fetch the commit 6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+    )
+    assert found.phase is BuildPhase.FETCH
+    assert found.summary == "cannot fetch the commit 6113728f27ae82c7b1a177c8d03f9e96e0adf246"
+    assert found.exit_code == 1
+    assert found.next_step is not None
+    assert found.next_step.startswith("Build again: ")
+
+
+def test_an_error_of_an_earlier_step_is_not_the_cause() -> None:
+    log = [
+        *begin("Fetching the source"),
+        "error: 5 bytes of body are still expected",
+        *begin(LOGIN),
+        "Error response from daemon: login attempt failed with status: 400 Bad Request",
+        *end_badly(LOGIN),
+    ]
+    found = failure(log, message=failed_command(f'echo "{LOGIN}"'))
+    assert found.summary.startswith("Error response from daemon: login attempt failed")
+    assert found.phase is BuildPhase.LOG_IN
+    assert "error: 5 bytes of body are still expected" in found.log_tail
+
+
+def test_a_command_that_prints_an_error_in_a_dockerfile_is_not_the_cause() -> None:
+    found = failure_in(
+        "Building the image", "#7 0.3 error: 404", "#7 0.4 ERROR: 404", "0.4 ERROR: 404", "killed"
+    )
+    assert found.summary == 'the step "Building the image" failed: exit status 1: killed'
+
+
+@pytest.mark.parametrize("script", ["", BUILDSPEC], ids=["from the message", "from the buildspec"])
+@pytest.mark.parametrize("command", [commands()[0], commands()[-1]], ids=["first", "last"])
+def test_no_line_of_the_buildspec_is_shown_as_output(command: str, script: str) -> None:
+    """AWS copies the command into the log, and may cut the copies."""
+    title = command.split('"')[1]
+    copy = command.rstrip("\n").split("\n")
+    log = [
+        f"[Container] 2026/11/22 00:00:07.148228 Running command {copy[0]}",
+        *copy[1:],
+        title,
+        "the only line",
+        f"[Container] 2026/11/22 00:00:09.148228 Command did not exit successfully {copy[0]}",
+        *copy[1:30],
+        "[Container] 2026/11/22 00:00:09.148229 Phase complete: PRE_BUILD State: FAILED",
+        "[Container] 2026/11/22 00:00:09.148230 Phase context status code: "
+        f"COMMAND_EXECUTION_ERROR Message: Error while executing command: {copy[0]}",
+        *copy[1:40],
+    ]
+    message = failed_command(f'echo "{title}"' if script else command)
+    found = failure(log, message=message, script=script)
+    assert found.log_tail == (title, "the only line")
+    assert found.summary.endswith("exit status 1: the only line")
+
+
+def test_the_tail_has_the_last_twenty_lines_and_no_endless_line() -> None:
+    lines = [f"#5 {number}" for number in range(50)]
+    found = failure(failed_log(*lines, "x" * 10_000))
+    assert len(found.log_tail) == 20
+    assert found.log_tail[0] == "#5 31"
+    assert len(found.log_tail[-1]) == 400
+    assert found.log_tail[-1].endswith("x…")
+
+
+def test_a_message_without_its_reason_does_not_show_the_command() -> None:
+    """AWS may cut a message."""
+    found = failure([], message=failed_command(COMMAND).partition(". Reason")[0][:120])
+    assert found.summary == 'the step "Building the image" failed'
+    assert found.exit_code is None
+
+
+def test_the_log_is_whole_once_codebuild_has_logged_the_failure() -> None:
+    log = failed_log()
+    known = COMMAND.splitlines()
+    begun = next(i for i, line in enumerate(log) if line.endswith("State: FAILED"))
+    assert not read_output(log[:begun], known).whole
+    assert read_output(log[: begun + 1], known).whole
+    assert not read_output([*begin("Building the image")], known).whole
+
+
+@pytest.mark.parametrize(
+    ("failed_phase", "expected"),
+    [("QUEUED", False), ("PROVISIONING", False), ("DOWNLOAD_SOURCE", False), ("BUILD", True)],
+)
+def test_only_phases_with_commands_have_output(failed_phase: str, expected: bool) -> None:
+    assert has_output(report(failed_phase=failed_phase)) is expected
+    assert not has_output(report(failed_phase="BUILD", log_path=None))
+
+
+@pytest.mark.parametrize(
+    ("values", "phase", "summary", "advice"),
+    [
+        (
+            {"failed_phase": "PROVISIONING", "message": "Unable to pull customer's image"},
+            BuildPhase.START,
+            "CodeBuild: PROVISIONING FAILED: Unable to pull customer's image",
+            None,
+        ),
+        (
+            {"failed_phase": "DOWNLOAD_SOURCE", "message": "Secrets Manager Error: denied"},
+            BuildPhase.START,
+            "CodeBuild could not read the project's git_credential: Secrets Manager Error: denied",
+            "Check that the secret",
+        ),
+        (
+            {"failed_phase": "DOWNLOAD_SOURCE", "message": "YAML_FILE_ERROR: no phases"},
+            BuildPhase.START,
+            "CodeBuild: DOWNLOAD_SOURCE FAILED: YAML_FILE_ERROR: no phases",
+            None,
+        ),
+        (
+            {"status": "FAULT", "failed_phase": "", "message": ""},
+            BuildPhase.BUILD,
+            "CodeBuild: FAULT",
+            "Build again",
+        ),
+        (
+            {"status": "TIMED_OUT", "failed_phase": "QUEUED", "message": "Build has timed out. "},
+            BuildPhase.QUEUE,
+            "too late",
+            "Raise the service's queued_minutes",
+        ),
+        (
+            {"status": "TIMED_OUT", "message": "Build has timed out. "},
+            BuildPhase.BUILD,
+            "too late",
+            "Raise the service's build_minutes",
+        ),
+        (
+            {"status": "STOPPED", "message": ""},
+            BuildPhase.BUILD,
+            "too late",
+            "Raise the service's build_minutes",
+        ),
+    ],
+)
+def test_a_failure_of_codebuild_itself_shows_its_message(
+    values: dict[str, Any], phase: BuildPhase, summary: str, advice: str | None
+) -> None:
+    found = failure([], **values)
+    assert (found.phase, found.summary, found.exit_code) == (phase, summary, None)
+    assert (found.next_step or "").startswith(advice or "")
+    assert (found.next_step is None) is (advice is None)
+
+
+def test_a_build_that_took_too_long_shows_the_step_and_its_last_lines() -> None:
+    log = [*begin("Building the image", phase="BUILD"), "#9 5.1 waiting", "#9 900.2 waiting"]
+    found = failure(log, status="TIMED_OUT", message="Build has timed out. ")
+    assert found.summary == 'too late, during the step "Building the image"'
+    assert found.log_tail[-1] == "#9 900.2 waiting"
+
+
+SOLVE = "ERROR: failed to solve: "
+HINT = " (a private repository needs its project's git_credential)"
+META = "failed to resolve source metadata for docker.io/library"
+HUB = "unexpected status from HEAD request to https://registry-1.docker.io/v2/library/python"
+
+
+@pytest.mark.parametrize(
+    ("title", "output", "phase", "advice"),
+    [
+        (
+            "Finding the Dockerfile",
+            ["error: the context has no Dockerfile docker/Dockerfile"],
+            "prepare",
+            "Commit a Dockerfile",
+        ),
+        (
+            "Finding the Dockerfile",
+            ["error: the repository has no directory services/web"],
+            "prepare",
+            "Set the service's context_path",
+        ),
+        (
+            BUILD,
+            [f"{SOLVE}failed to read dockerfile: open Dockerfile: no such file or directory"],
+            "build",
+            "Commit a Dockerfile",
+        ),
+        (
+            BUILD,
+            [f"{SOLVE}python:9.99: {META}/python:9.99: docker.io/library/python:9.99: not found"],
+            "build",
+            "Check the image after FROM",
+        ),
+        (
+            BUILD,
+            [
+                "ERROR: failed to build: failed to solve: acme/base: pull access denied, "
+                "repository does not exist or may require authorization: server message: "
+                "insufficient_scope: authorization failed"
+            ],
+            "build",
+            "Check the image after FROM",
+        ),
+        (
+            BUILD,
+            [
+                f"{SOLVE}python:3.12: {META}/python:3.12: {HUB}/manifests/3.12: 429 Too Many "
+                "Requests\ntoomanyrequests: You have reached your unauthenticated pull rate limit."
+            ],
+            "build",
+            "Build again later",
+        ),
+        (
+            BUILD,
+            [
+                "#9 21.4 tar: write error: No space left on device",
+                f'{SOLVE}process "/bin/sh -c tar xf x" did not complete successfully: exit code: 1',
+            ],
+            "build",
+            "Make the build smaller",
+        ),
+        (
+            BUILD,
+            [f'{SOLVE}process "/bin/sh -c npm ci" did not complete successfully: exit code: 137'],
+            "build",
+            "The machine ran out of memory",
+        ),
+        (
+            BUILD,
+            [
+                "#6 0.093 exec /bin/sh: exec format error",
+                f'{SOLVE}process "/bin/sh -c true" did not complete successfully: exit code: 255',
+            ],
+            "build",
+            "Set the service's platforms",
+        ),
+        (
+            BUILD,
+            [f"{SOLVE}acme/app: no match for platform in manifest: not found"],
+            "build",
+            "Set the service's platforms",
+        ),
+        (BUILD, ["error: none of the platforms can be built here"], "build", "Set the service's p"),
+        (
+            BUILD,
+            [
+                f"{SOLVE}failed to compute cache key: failed to calculate checksum of ref "
+                'moby::x: "/missing.txt": not found'
+            ],
+            "build",
+            "Check the paths in COPY",
+        ),
+        (
+            BUILD,
+            [f'{SOLVE}target stage "prod" could not be found'],
+            "build",
+            "Check the name of the stage",
+        ),
+        (
+            BUILD,
+            [f"{SOLVE}dockerfile parse error on line 3: unknown instruction: COPPY"],
+            "build",
+            "Correct the Dockerfile",
+        ),
+        (
+            BUILD,
+            [
+                f"{SOLVE}failed to push {REGISTRY}/team/app:main-1: name unknown: The repository "
+                "with name 'team/app' does not exist in the registry with id '123456789012'"
+            ],
+            "push",
+            "Create the repository: aws ecr create-repository --repository-name team/app "
+            "--region eu-west-1",
+        ),
+        (
+            BUILD,
+            [
+                f"{SOLVE}failed to push {REGISTRY}/team/app:main-1: tag invalid: The image tag "
+                "'main-1' already exists in the 'team/app' repository and cannot be overwritten "
+                "because the tag is immutable."
+            ],
+            "push",
+            "Build again: each build pushes a tag of its own",
+        ),
+        (
+            BUILD,
+            [
+                f"{SOLVE}failed to push {REGISTRY}/team/app:main-1: unexpected status from POST "
+                "request to https://…/blobs/uploads/: 403 Forbidden"
+            ],
+            "push",
+            "Allow the builds' role",
+        ),
+        (
+            BUILD,
+            [
+                "#8 10.1 W: Failed to fetch http://deb.debian.org/debian/InRelease  Temporary "
+                "failure resolving 'deb.debian.org'",
+                f'{SOLVE}process "/bin/sh -c apt-get update" did not complete successfully: exit '
+                "code: 100",
+            ],
+            "build",
+            "Build again: the network",
+        ),
+        (
+            BUILD,
+            [f"{SOLVE}failed to do request: Head: dial tcp 34.1.2.3:443: i/o timeout"],
+            "build",
+            "Build again: the network",
+        ),
+        (
+            LOGIN,
+            [
+                "An error occurred (AccessDeniedException) when calling the GetAuthorizationToken "
+                "operation: User is not authorized to perform: ecr:GetAuthorizationToken"
+            ],
+            "log_in",
+            "Allow the builds' role",
+        ),
+        (
+            FETCH,
+            [
+                "fatal: could not read Username for 'https://github.com': No such device",
+                f"error: cannot fetch a branch or tag main{HINT}",
+            ],
+            "fetch",
+            "Check git_url",
+        ),
+        (
+            FETCH,
+            [
+                "remote: Invalid username or token. Password authentication is not supported.",
+                "fatal: Authentication failed for 'https://github.com/acme/app.git/'",
+                "error: cannot fetch a branch or tag main",
+            ],
+            "fetch",
+            "Check git_url",
+        ),
+        (
+            FETCH,
+            [
+                "error: the secret that is the project's git_credential is neither a token nor "
+                "user:token"
+            ],
+            "fetch",
+            "Store a token, or user:token",
+        ),
+        (
+            FETCH,
+            [
+                "fatal: couldn't find remote ref refs/heads/nope",
+                "fatal: couldn't find remote ref refs/tags/nope",
+                f"error: cannot fetch a branch or tag nope{HINT}",
+            ],
+            "fetch",
+            "Check git_ref",
+        ),
+        (
+            FETCH,
+            [
+                "fatal: unable to access 'https://github.com/acme/app.git/': Could not resolve "
+                "host: github.com",
+                "error: cannot fetch a branch or tag main",
+            ],
+            "fetch",
+            "Build again: the network",
+        ),
+    ],
+)
+def test_a_common_cause_comes_with_the_next_step(
+    title: str, output: list[str], phase: str, advice: str
+) -> None:
+    lines = [line for text in output for line in text.split("\n")]
+    found = failure_in(title, *lines)
+    assert found.phase == phase
+    assert found.summary in {line.partition(": ")[2] for line in lines} | set(lines)
+    assert (found.next_step or "").startswith(advice), found.next_step
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        OUTPUT,
+        ("#9 1.2 /bin/sh: 1: pnpm: not found", f"{SOLVE}process did not complete: exit code: 127"),
+        ("#9 1.2 FAIL test_login: Access denied", f"{SOLVE}process did not complete: exit code: 1"),
+    ],
+)
+def test_a_failure_of_the_application_itself_has_no_next_step(output: tuple[str, ...]) -> None:
+    assert failure_in(BUILD, *output).next_step is None
+
+
+def test_a_missing_repository_of_a_base_image_is_not_the_one_to_create() -> None:
+    found = failure_in(
+        BUILD,
+        f"{SOLVE}failed to authorize: The repository with name 'base' does not exist",
+    )
+    assert not (found.next_step or "").startswith("Create")
+
+
+words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=200)
+
+
+@given(
+    st.lists(words | st.sampled_from(failed_log()), max_size=60),
+    words | st.just(failed_command()),
+    st.sampled_from(["FAILED", "FAULT", "TIMED_OUT", "STOPPED"]),
+)
+def test_any_log_and_message_give_a_failure_of_limited_size(
+    log: list[str], message: str, status: str
+) -> None:
+    found = failure(log, message=message, status=status)
+    assert found.summary
+    assert len(found.summary) <= 600
+    assert found.summary.splitlines() == [found.summary]
+    assert len(found.log_tail) <= 20
+
+
+def test_endless_lines_take_no_time() -> None:
+    line = "failed to resolve source metadata for " * 50_000
+    began = time.monotonic()
+    found = failure(failed_log(line, f"error: {line}"), message=failed_command())
+    assert time.monotonic() - began < 1
+    assert len(found.summary) == 600
+
+
+def test_a_build_without_a_log_has_an_empty_tail() -> None:
+    assert read_output([], []) == Output()
