@@ -103,19 +103,24 @@ def install_libraries(application: Path, requirements: Path = ROOT) -> None:
 
     `requirements` is the directory of these two. The libraries go to `vendor`, which Chalice ships
     as it is. Chalice's own download fetches wheels for another processor without their hashes, and
-    only warns if one is missing (1.34). Raises PackagingFailed. pip has then printed the cause on
-    stderr.
+    only warns if one is missing (1.34). Raises PackagingFailed after pip's output on stderr.
     """
     vendor = application / "vendor"
-    pip = [sys.executable, "-m", "pip", "install", "-qq", "--no-compile"]
+    pip = [sys.executable, "-m", "pip", "install", "--no-compile", "--progress-bar", "off"]
     python = ".".join(map(str, LAMBDA_PYTHON))
     target = ["--platform", LAMBDA_PLATFORM, "--python-version", python, "--implementation", "cp"]
     verified = ["--require-hashes", "--only-binary", ":all:"]
     wanted, locked = requirements / "requirements.txt", requirements / "constraints.txt"
     done = subprocess.run(
-        [*pip, *target, "--target", vendor, *verified, "-r", wanted, "-c", locked], check=False
+        [*pip, *target, "--target", vendor, *verified, "-r", wanted, "-c", locked],
+        env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     if done.returncode:
+        print(done.stdout, file=sys.stderr)
         raise PackagingFailed(
             f"pip could not install the libraries ({done.returncode}): its message is above.\n"
             "Check the network or PIP_INDEX_URL. A wrong hash means that the index holds another "

@@ -399,8 +399,14 @@ def _advice(lines: Sequence[str], phase: BuildPhase, *, only_anywhere: bool = Fa
 
 def _after_time_out(phase: BuildPhase) -> str:
     if phase is BuildPhase.QUEUE:
-        return "Raise the service's queued_minutes, or the account's limit of concurrent builds."
-    return "Raise the service's build_minutes, or look in the log for the command that takes long."
+        return (
+            "Request a higher quota for CodeBuild in Service Quotas, lower JOB_WORKERS or raise "
+            "the service's queued_minutes. Then retry the build."
+        )
+    return (
+        "Raise the service's build_minutes, or look in the log for the command that takes long. "
+        "Then retry the build."
+    )
 
 
 def _title(command: str) -> str:

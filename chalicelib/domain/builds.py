@@ -103,18 +103,13 @@ def decide_progress(
 
 
 def why_late(report: BuildReport, settings: BuildSettings) -> str:
-    """Why CodeBuild ended a build: the limit that it passed, and what to do next."""
+    """Why CodeBuild ended a build: the limit that it passed."""
     if report.left_queue_at is None:
         return (
             f"waited {settings.codebuild_queued_minutes} minutes in CodeBuild's own queue, because "
-            "the account runs as many builds at once as its quota allows; request a higher quota "
-            "for CodeBuild in Service Quotas, lower JOB_WORKERS or raise queued_minutes, then "
-            "retry the build"
+            "the account runs as many builds at once as its quota allows"
         )
-    return (
-        f"ran longer than its build_minutes ({settings.build_minutes}) and was stopped; raise "
-        "build_minutes or make the build faster, then retry it"
-    )
+    return f"ran longer than its build_minutes ({settings.build_minutes}) and was stopped"
 
 
 def why_no_capacity(refusal: str, others: Sequence[str], settings: BuildSettings) -> str:

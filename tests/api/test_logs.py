@@ -20,7 +20,7 @@ def failed(cloud: Cloud) -> Cloud:
     """A build that has just failed, and printed three lines."""
     cloud.push(sha(1))
     cloud.settle()
-    for phase in ("PROVISIONING", "DOWNLOAD_SOURCE", "INSTALL", "PRE_BUILD", "BUILD"):
+    for phase in ("DOWNLOAD_SOURCE", "INSTALL", "PRE_BUILD", "BUILD"):
         cloud.enter_phase(1, phase)
     done = "[Container] Phase complete: BUILD State: FAILED"
     cloud.end_build(1, "FAILED", log=["one", "two", done])

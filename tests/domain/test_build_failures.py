@@ -197,12 +197,6 @@ def test_only_phases_with_commands_have_output(failed_phase: str, expected: bool
             None,
         ),
         (
-            {"failed_phase": "DOWNLOAD_SOURCE", "message": "Secrets Manager Error: denied"},
-            BuildPhase.START,
-            "CodeBuild could not read the project's git_credential: Secrets Manager Error: denied",
-            "Check that the secret",
-        ),
-        (
             {"failed_phase": "DOWNLOAD_SOURCE", "message": "YAML_FILE_ERROR: no phases"},
             BuildPhase.START,
             "CodeBuild: DOWNLOAD_SOURCE FAILED: YAML_FILE_ERROR: no phases",
@@ -218,7 +212,7 @@ def test_only_phases_with_commands_have_output(failed_phase: str, expected: bool
             {"status": "TIMED_OUT", "failed_phase": "QUEUED", "message": "Build has timed out. "},
             BuildPhase.QUEUE,
             "too late",
-            "Raise the service's queued_minutes",
+            "Request a higher quota",
         ),
         (
             {"status": "TIMED_OUT", "message": "Build has timed out. "},
@@ -381,7 +375,7 @@ HUB = "unexpected status from HEAD request to https://registry-1.docker.io/v2/li
                 "request to https://…/blobs/uploads/: 403 Forbidden"
             ],
             "push",
-            "Allow the builds' role",
+            "Builds push only to repositories",
         ),
         (
             BUILD,
@@ -407,7 +401,7 @@ HUB = "unexpected status from HEAD request to https://registry-1.docker.io/v2/li
                 "operation: User is not authorized to perform: ecr:GetAuthorizationToken"
             ],
             "log_in",
-            "Allow the builds' role",
+            "Builds push only to repositories",
         ),
         (
             FETCH,

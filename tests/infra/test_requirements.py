@@ -74,6 +74,8 @@ def test_the_lock_satisfies_every_requirement() -> None:
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory of wheels that pip and uv use instead of the network."""
     index = tmp_path / "index"
+    # Chalice's test client in threads can leave such a copy, which a child does not inherit.
+    monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
@@ -173,8 +175,11 @@ def test_a_library_without_a_hash_fails_the_package(
 
 
 def test_a_library_without_a_wheel_for_lambda_fails_the_package(
-    tmp_path: Path, requirements: Path
+    tmp_path: Path, requirements: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / f"index/native-1.0-cp311-cp311-{LAMBDA_PLATFORM}.whl").unlink()
     with pytest.raises(PackagingFailed):
         install_libraries(tmp_path / "application", requirements)
+    assert "no matching distributions available for your environment:\n    native" in (
+        capfd.readouterr().err
+    )

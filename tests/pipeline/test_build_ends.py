@@ -37,7 +37,7 @@ def test_a_build_that_times_out_in_codebuild_fails(cloud: Cloud) -> None:
         cloud.tick()
     build = cloud.build(1)
     assert build["status"] == "failed"
-    assert build["error"] == "not done after 30 minutes, and stopped"
+    assert build["error"] == "ran longer than its build_minutes (30) and was stopped"
 
 
 def test_a_build_without_an_image_fails(cloud: Cloud) -> None:

@@ -174,8 +174,8 @@ def test_a_build_that_codebuild_does_not_begin_in_time_says_so(cloud: Cloud) -> 
     build = cloud.build(1)
     assert build["status"] == "failed"
     assert build["error"].startswith("waited 7 minutes in CodeBuild's own queue")
-    assert "Service Quotas" in build["error"]
-    assert "QUEUED TIMED_OUT" in build["error"]
+    assert build["failure"]["phase"] == "queue"
+    assert "Service Quotas" in build["failure"]["next_step"]
 
 
 def test_a_build_that_codebuild_forgets_to_time_out_in_its_queue_is_stopped(

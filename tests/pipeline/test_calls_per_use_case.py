@@ -48,7 +48,7 @@ TABLE = {
     "show a queued build": "GetItem*2 Query",
     "look at the line": "GetItem*2 Query TransactWriteItems",
     "look at the line of two services": "GetItem*2 Query BatchGetItem TransactWriteItems",
-    "start a build while another service waits": "GetItem*3 Query BatchGetItem "
+    "start a build while another service waits": "GetItem*3 Query BatchGetItem DescribeImages "
     "TransactWriteItems*2 StartBuild",
     "supersede a build": "GetItem*2 BatchGetItem*2 TransactWriteItems*2 Query",
     "retry a build": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",

@@ -240,7 +240,6 @@ def test_a_failed_build_keeps_the_progress_of_the_phase_that_failed(
     cloud: Cloud, phase: str, progress: int
 ) -> None:
     start_build(cloud)
-    cloud.enter_phase(1, "PROVISIONING")
     for name in codebuild.PHASES[3 : codebuild.PHASES.index(phase) + 1]:
         cloud.enter_phase(1, name)
     codebuild_id = cloud.build(1)["codebuild_id"]
@@ -306,25 +305,28 @@ def test_a_build_waits_while_ecr_does_not_answer(cloud: Cloud, trouble: Trouble)
     assert cloud.build(1)["status"] == "queued"
     assert "ECR DescribeImages" in cloud.build(1)["error"]
     cloud.tick()
+    cloud.settle()
     assert cloud.build(1)["status"] == "building"
 
 
-def test_a_build_that_codebuild_never_took_fails_in_the_queue(cloud: Cloud) -> None:
+def test_a_build_that_codebuild_never_took_fails_in_the_queue(
+    cloud: Cloud, trouble: Trouble
+) -> None:
     cloud.change_service(queued_minutes=5)
-    for number in (1, 2, 3):
-        cloud.push(sha(number))
+    trouble.refuse("codebuild.StartBuild", "ThrottlingException", times=100)
+    cloud.push(sha(1))
     cloud.settle()
     for _ in range(8):
         cloud.tick()
-    failure = cloud.build(3)["failure"]
+    failure = cloud.build(1)["failure"]
     assert failure["phase"] == "queue"
-    assert failure["summary"] == cloud.build(3)["error"]
+    assert failure["summary"] == cloud.build(1)["error"]
     assert failure["summary"].startswith("waited 5 minutes")
 
 
 def test_a_build_that_is_stopped_shows_where_it_was(cloud: Cloud) -> None:
     start_build(cloud)
-    for phase in codebuild.PHASES[2:7]:
+    for phase in codebuild.PHASES[3:7]:
         cloud.enter_phase(1, phase)
     cloud.write_log(1, *begin("Building the image", phase="BUILD"), "#5 1.0 waiting for a mirror")
     cloud.advance(32 * MINUTE)
