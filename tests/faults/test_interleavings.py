@@ -249,8 +249,8 @@ PAIRS = (
     Pair(
         "two services wait: the workers of both builds",
         use_cases.two_services_wait,
-        wake("build-3"),
-        wake("build-4"),
+        wake("build-2"),
+        wake("build-5"),
     ),
     Pair(
         "a build is retried: two requests with one key",

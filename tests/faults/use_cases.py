@@ -164,7 +164,8 @@ def two_services_wait(cloud: Cloud) -> None:
     other = cloud.add_service("other")
     for ref in ("a", "b", "c"):
         cloud.ask_for_build(git_ref=ref)
-    cloud.api.post(f"/v1/cicd/services/{other}/build", {})
+    for ref in ("a", "b"):
+        cloud.api.post(f"/v1/cicd/services/{other}/build", {"git_ref": ref})
     cloud.settle()
     cloud.end_build(1, "FAILED", settle=False)
 
