@@ -10,6 +10,7 @@ from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.api.http.parameters import LOG_CURSOR, LOG_FORMAT, LOG_LIMIT
 from chalicelib.aws import logs
+from chalicelib.domain.lag import LAG
 from chalicelib.domain.log_text import clean_lines
 from chalicelib.domain.progress import has_run_commands
 from chalicelib.domain.statuses import has_ended
@@ -20,8 +21,8 @@ from chalicelib.store import models
 routes = Routes(__name__)
 
 POLL_SECONDS = "2"
-# Seconds after a build's end in which CloudWatch may still receive lines of its log.
-SETTLED = 15
+# CloudWatch keeps lines for at least a day (PutRetentionPolicy).
+DAY = 24 * 60 * 60
 EXPIRED = "[this log has expired: CloudWatch has deleted its lines]\n"
 
 
@@ -78,7 +79,7 @@ def get_build_logs(
 
 def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:
     """A page of the log. CloudWatch returns the same cursor when there are no new lines."""
-    settled = has_ended(build.status) and clock.now() - (build.finished_at or 0) >= SETTLED
+    settled = has_ended(build.status) and clock.now() - (build.finished_at or 0) >= LAG
     if build.log_path is None:
         return Log(lines=[], next_cursor=None, complete=settled, expired=False)
     page = logs.read(build.log_path, cursor=cursor, limit=limit)
@@ -114,6 +115,8 @@ def _is_expired(build: models.Build, page: logs.LogPage, cursor: str | None) -> 
     CloudWatch deletes lines after the log group's retention time, and keeps the empty stream. A
     stream can also be deleted. Every build that reached its commands has written lines.
     """
+    if clock.now() - (build.finished_at or 0) < DAY:
+        return False
     if page.missing and cursor is not None:
         return True
     empty = cursor is None and not page.lines

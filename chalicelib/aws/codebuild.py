@@ -56,20 +56,25 @@ def find(project: str, job_id: str, *, since: int) -> BuildReport | None:
     raise Unavailable(f"{job_id} is not among the newest {100 * _PAGES} builds of {project}")
 
 
-def in_progress(project: str) -> list[str]:
-    """The builds in progress among the project's newest hundred: their ids and who started them."""
+def in_progress(project: str) -> tuple[bool, list[str]]:
+    """The builds in progress among the project's newest hundred.
+
+    Whether one of them is Slipway's, and the ids of the others with who started them.
+    """
     with calling("CodeBuild ListBuildsForProject"):
         listed = client("codebuild").list_builds_for_project(
             projectName=project, sortOrder="DESCENDING"
         )
     if not listed["ids"]:
-        return []
+        return False, []
     with calling("CodeBuild BatchGetBuilds"):
-        builds = client("codebuild").batch_get_builds(ids=listed["ids"])["builds"]
-    return [
+        found = client("codebuild").batch_get_builds(ids=listed["ids"])["builds"]
+    running = [build for build in found if build["buildStatus"] == "IN_PROGRESS"]
+    own = [build for build in running if "JOB_ID" in {v["name"] for v in _variables(build)}]
+    return bool(own), [
         f"{build['id']} (started by {build.get('initiator', 'unknown')})"
-        for build in builds
-        if build["buildStatus"] == "IN_PROGRESS"
+        for build in running
+        if build not in own
     ]
 
 

@@ -52,6 +52,10 @@ def read(log_path: str, *, cursor: str | None, limit: int) -> LogPage:
 def tail(log_path: str, *, limit: int) -> list[str]:
     """The last `limit` lines of `<log group>/<log stream>`, oldest first. Raises Rejected."""
     answer = _events(log_path, startFromHead=False, limit=limit)
+    if not answer["events"]:
+        # An empty page may have more before it (GetLogEvents in the API reference).
+        token = answer["nextBackwardToken"]
+        answer = _events(log_path, startFromHead=False, limit=limit, nextToken=token)
     return [
         line for event in answer["events"] for line in event["message"].rstrip("\n").split("\n")
     ]

@@ -219,13 +219,15 @@ class _Cause:
     """A cause that people meet, and what to do about it.
 
     `text` is searched in the summary, and with `anywhere` also in the output of the failed step.
-    `phases` are the phases in which it is possible.
+    `phases` are the phases in which it is possible. With `own_registry` the line must name the
+    installation's registry.
     """
 
     text: re.Pattern[str]
     next_step: str
     phases: frozenset[BuildPhase]
     anywhere: bool = False
+    own_registry: bool = False
 
 
 def _cause(
@@ -234,9 +236,10 @@ def _cause(
     *phases: BuildPhase,
     anywhere: bool = False,
     ignore_case: bool = False,
+    own_registry: bool = False,
 ) -> _Cause:
-    flags = re.IGNORECASE if ignore_case else 0
-    return _Cause(re.compile(text, flags), next_step, frozenset(phases or BuildPhase), anywhere)
+    pattern = re.compile(text, re.IGNORECASE if ignore_case else 0)
+    return _Cause(pattern, next_step, frozenset(phases or BuildPhase), anywhere, own_registry)
 
 
 _IN_DOCKER = (BuildPhase.BUILD, BuildPhase.PUSH)
@@ -252,8 +255,9 @@ _CAUSES: tuple[_Cause, ...] = (
     ),
     _cause(
         r"cannot read the (?:secret|build secret) ",
-        "Create the secret in Secrets Manager, in the region of the builds, under the name that "
-        "the setting gives.",
+        "Check that the secret exists in Secrets Manager, in the region of the builds, under the "
+        "name that the setting gives. If it has a KMS key of its own, the stack's push role must "
+        "be allowed to decrypt with it.",
         BuildPhase.FETCH,
         BuildPhase.BUILD,
     ),
@@ -352,6 +356,13 @@ _CAUSES: tuple[_Cause, ...] = (
         "pull from this registry only those in BaseRepositories: set the parameter and deploy.",
         BuildPhase.LOG_IN,
         *_IN_DOCKER,
+        own_registry=True,
+    ),
+    _cause(
+        r"40[13] (?:Forbidden|Unauthorized)|\bdenied: |no basic auth credentials",
+        "Check the image after FROM in the Dockerfile: its registry refuses it to this build, "
+        "which logs in only to the registry of this installation.",
+        *_IN_DOCKER,
     ),
     _cause(
         r"i/o timeout|TLS handshake timeout|connection (?:reset|refused|timed out)|no such host"
@@ -385,14 +396,26 @@ def _next_step(
     missing = _NO_REPOSITORY.search(summary)
     if missing is not None and missing["name"] == image_repository:
         return create_repository(image_repository, registry)
-    in_summary = _advice([summary], phase)
-    return in_summary or _advice(step[-_SEARCHED_LINES:], phase, only_anywhere=True)
+    if _RUN_FAILED.search(summary):
+        # The command of a Dockerfile may print anything, so only its end and its last line count.
+        outputs = [match["text"] for line in step if (match := _RUN_OUTPUT.fullmatch(line))]
+        return _advice([_RUN_FAILED.sub("", summary), *outputs[-1:]], phase, registry)
+    in_summary = _advice([summary], phase, registry)
+    return in_summary or _advice(step[-_SEARCHED_LINES:], phase, registry, only_anywhere=True)
 
 
-def _advice(lines: Sequence[str], phase: BuildPhase, *, only_anywhere: bool = False) -> str | None:
+_RUN_FAILED = re.compile(r"process \".*\" did not complete successfully")
+_RUN_OUTPUT = re.compile(r"#\d+ \d+\.\d+ (?P<text>.*)")
+
+
+def _advice(
+    lines: Sequence[str], phase: BuildPhase, registry: str, *, only_anywhere: bool = False
+) -> str | None:
     for cause in _CAUSES:
         possible = phase in cause.phases and (cause.anywhere or not only_anywhere)
-        if possible and any(cause.text.search(line) for line in lines):
+        found = [line for line in lines if possible and cause.text.search(line)]
+        elsewhere = cause.own_registry and phase is not BuildPhase.LOG_IN
+        if any(not elsewhere or registry in line for line in found):
             return cause.next_step
     return None
 

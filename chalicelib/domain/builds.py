@@ -96,7 +96,8 @@ def decide_progress(
     if report.status in {"FAILED", "FAULT", "TIMED_OUT"}:
         return Progress.FAIL
     if report.status == "STOPPED":
-        return Progress.FAIL if now > deadline_at else Progress.CANCEL
+        # Slipway stops a build only after its deadline. Before it, somebody else did.
+        return Progress.FAIL if (report.ended_at or now) > deadline_at else Progress.CANCEL
     if report.status == "SUCCEEDED":
         return Progress.SUCCEED
     return Progress.STOP if now > deadline_at else Progress.WAIT

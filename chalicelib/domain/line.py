@@ -71,24 +71,28 @@ def form_line(
     """
     open_builds = sorted(builds, key=lambda build: build.number)
     waiting = [build for build in open_builds if not build.in_codebuild]
-    stuck = [build.number for build in waiting if now - build.due_at > STUCK]
+    stuck = [build for build in waiting if now - build.due_at > STUCK]
+    moving = [build for build in waiting if now - build.due_at <= STUCK]
+    marks = [build.number for build in open_builds] + list(turns.values())
+    return Line(
+        waiting=(*_in_turns(moving, turns), *_in_turns(stuck, turns)),
+        running=len(open_builds) - len(waiting),
+        limit=limit,
+        turn=max(marks) + 1 if len(waiting_services(waiting)) > 1 else None,
+    )
+
+
+def _in_turns(builds: Iterable[OpenBuild], turns: Mapping[int, int]) -> list[int]:
     services: dict[int, list[int]] = {}
-    for build in waiting:
-        if build.number not in stuck:
-            services.setdefault(build.service_id, []).append(build.number)
+    for build in builds:
+        services.setdefault(build.service_id, []).append(build.number)
     places = {each: _place(numbers[0], turns.get(each, 0)) for each, numbers in services.items()}
     order = sorted(
         (rank, places[service], number)
         for service, numbers in services.items()
         for rank, number in enumerate(numbers)
     )
-    marks = [build.number for build in open_builds] + list(turns.values())
-    return Line(
-        waiting=(*(number for _, _, number in order), *stuck),
-        running=len(open_builds) - len(waiting),
-        limit=limit,
-        turn=max(marks) + 1 if len(services) > 1 else None,
-    )
+    return [number for _, _, number in order]
 
 
 def _place(oldest: int, mark: int) -> tuple[int, bool]:
@@ -121,5 +125,5 @@ def place_in(line: Line, number: int, error: str | None) -> Place:
     elif error:
         reason = f"CodeBuild; Slipway repeats the call within a minute: {error}"
     else:
-        reason = "its start, within a minute"
+        reason = "its start: it is the next"
     return Place(position, reason)

@@ -232,7 +232,8 @@ class PushedBuild:
 def superseded(builds: Collection[PushedBuild]) -> dict[int, int]:
     """The queued builds of a service that a later push to their ref replaces.
 
-    Each comes with the number of the latest push's build.
+    Each comes with the number of the latest push's build. Of pushes within one second none replaces
+    another: GitHub may deliver them in either order.
     """
     latest: dict[str, PushedBuild] = {}
     for build in builds:
@@ -243,7 +244,7 @@ def superseded(builds: Collection[PushedBuild]) -> dict[int, int]:
     return {
         build.number: latest[build.ref].number
         for build in builds
-        if build.is_queued and build.ref in latest and later(latest[build.ref].order, build.order)
+        if build.is_queued and build.ref in latest and latest[build.ref].order[0] > build.order[0]
     }
 
 

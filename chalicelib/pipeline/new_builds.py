@@ -90,7 +90,8 @@ def _origin(source: Source) -> dict[str, Any]:
         "trigger": "push",
         "commit_message": push.message,
         "author": push.author,
-        "pushed_at": push.pushed_at,
+        # A clock ahead of this one must not make a push later than all others.
+        "pushed_at": min(push.pushed_at, clock.now()),
         "delivery": source.delivery,
     }
 
@@ -130,11 +131,19 @@ def _cache(service: Service, source: Source) -> dict[str, Any]:
     return {"cache_from": tag, "cache_to": tag if pushed or again else None}
 
 
-def accept_build(service: Service, build: Build, *, overruled: bool = False) -> list[Write]:
-    """The build's row, its entry among the service's open builds, and the audit entry."""
+def accept_build(
+    service: Service, build: Build, *, overruled: bool = False, has_room: bool = False
+) -> list[Write]:
+    """The build's row, its entry among the service's open builds, and the audit entry.
+
+    With `has_room` the caller has decided that the service, as it was read, may have the build.
+    """
+    most = service.settings.max_open_builds
+    if has_room:
+        most = max(most, len(service.open_builds or ()) + 1)
     return [
         create(build),
-        open_build(service, build.number, overruled=overruled),
+        open_build(service, build.number, most=most, overruled=overruled),
         record(
             build.job_id,
             "build.requested",

@@ -53,7 +53,9 @@ def verify(body: bytes, signature: str) -> Signers:
             code="webhook_secret_not_configured",
         )
     detail = "X-Hub-Signature-256 does not fit the body"
-    if repository is None:
+    if not is_signature(signature):
+        detail = "the header X-Hub-Signature-256 is missing or malformed: give the webhook a secret"
+    elif repository is None:
         # An organisation's ping is such a delivery: GitHub shows this answer to its administrator.
         detail += "; the body names no repository, so no service's own secret was tried"
     raise Unauthorized(detail, code="bad_signature")

@@ -34,13 +34,13 @@ def activate_waiting(service: Service, waiting: Deployment | None, *, at: int) -
     ]
 
 
-def open_build(service: Service, number: int, *, overruled: bool = False) -> Write:
+def open_build(service: Service, number: int, *, most: int, overruled: bool = False) -> Write:
     """Add a new build to the open ones; an `overruled` one is not deployed automatically.
 
-    The conditions are that the service is not deleted, that it has fewer open builds than its
-    setting allows, and that no image was deployed manually since the service was read.
+    The conditions are that the service is not deleted, that it has fewer than `most` open builds,
+    and that no image was deployed manually since the service was read.
     """
-    most, at = service.settings.max_open_builds, service.overruled_at
+    at = service.overruled_at
     has_room = Service.open_builds.does_not_exist() | (size(Service.open_builds) < most)
     same = Service.overruled_at.does_not_exist() if at is None else Service.overruled_at == at
     exists = Service.id.exists() & Service.deleted_at.does_not_exist()

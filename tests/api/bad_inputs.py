@@ -264,7 +264,6 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
         for value in (
             {"NPM": "hunter2"},
             {"NPM": "secretsmanager:slipway/git/1/shop"},
-            {"NPM": "secretsmanager:slipway/build/2/npm"},
             {"a,src=/etc/passwd": "secretsmanager:slipway/build/1/npm"},
             {f"S{number}": "secretsmanager:slipway/build/1/npm" for number in range(21)},
             "NPM",
@@ -274,9 +273,15 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
         ("also_push_to", value, 400, "invalid_also_push_to")
         for value in (
             {"acme/web": "secretsmanager:slipway/build/1/hub"},
-            {"docker.io/acme/web": "secretsmanager:slipway/build/2/hub"},
             {"docker.io/acme/web": None},
         )
+    ),
+    ("secrets", {"NPM": "secretsmanager:slipway/build/2/npm"}, 403, "secret_not_allowed"),
+    (
+        "also_push_to",
+        {"docker.io/acme/web": "secretsmanager:slipway/build/2/hub"},
+        403,
+        "secret_not_allowed",
     ),
     ("lfs", 1, 400, "invalid_lfs"),
     ("history", "yes", 400, "invalid_history"),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from moto.logs.models import logs_backends
 
+from chalicelib.domain.lag import LAG
 from tests.support.client import Answer
 from tests.support.codebuild_log import failed_log
 from tests.support.embedded import Cloud, client, sha
@@ -60,7 +61,7 @@ def test_a_log_is_not_complete_in_the_first_seconds_after_the_end(failed: Cloud)
     assert waiting.headers["retry-after"] == "2"
     failed.write_log(1, "late")
     assert messages(read(failed, at_the_end)) == ["late"]
-    failed.advance(14)
+    failed.advance(LAG - 1)
     assert read(failed).body["complete"] is False
     failed.advance(1)
     whole = read(failed)
@@ -69,7 +70,7 @@ def test_a_log_is_not_complete_in_the_first_seconds_after_the_end(failed: Cloud)
 
 
 def test_the_end_of_a_complete_log_is_complete_without_lines(failed: Cloud) -> None:
-    failed.advance(15)
+    failed.advance(LAG)
     first = read(failed)
     last = read(failed, f"cursor={first.body['next_cursor']}")
     assert (messages(last), last.body["complete"], last.body["expired"]) == ([], True, False)
@@ -154,8 +155,16 @@ def test_a_log_that_cloudwatch_has_deleted_says_so(failed: Cloud, delete: Any) -
     assert read(failed, "format=text").text == GONE
 
 
-def test_a_log_deleted_between_two_pages_says_so(failed: Cloud) -> None:
+def test_a_log_without_lines_of_a_build_of_today_is_not_called_expired(failed: Cloud) -> None:
+    """CloudWatch keeps lines for at least a day, so something else has prevented them."""
     failed.advance(60)
+    delete_lines(failed)
+    page = read(failed).body
+    assert (page["lines"], page["complete"], page["expired"]) == ([], True, False)
+
+
+def test_a_log_deleted_between_two_pages_says_so(failed: Cloud) -> None:
+    failed.advance(91 * 24 * 3600)
     after_two = cursor_of(failed)
     delete_stream(failed)
     assert read(failed, after_two).body["expired"] is True

@@ -166,7 +166,7 @@ def test_no_service_gets_two_more_turns_than_another_that_waits(
 @pytest.mark.parametrize(
     ("number", "at_work", "error", "place"),
     [
-        (1, 0, None, Place(1, "its start, within a minute")),
+        (1, 0, None, Place(1, "its start: it is the next")),
         (
             1,
             0,

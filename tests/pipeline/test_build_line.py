@@ -278,7 +278,7 @@ def test_a_build_fails_with_the_refusal_if_the_other_builds_cannot_be_read(
 def test_a_queued_build_shows_its_position_and_what_it_waits_for(cloud: Cloud) -> None:
     numbers = queue_builds(cloud, 5)
     fresh = cloud.build(1)
-    assert (fresh["position"], fresh["waiting_for"]) == (1, "its start, within a minute")
+    assert (fresh["position"], fresh["waiting_for"]) == (1, "its start: it is the next")
     cloud.settle()
     shown = [cloud.build(number) for number in numbers]
     assert [each["position"] for each in shown] == [None, None, 1, 2, 3]
@@ -355,7 +355,7 @@ def test_two_requests_at_once_cannot_both_take_the_last_place(
 
 
 def test_a_push_above_the_limit_says_why_and_its_redelivery_is_judged_again(cloud: Cloud) -> None:
-    cloud.change_service(max_open_builds=1)
+    cloud.change_service(max_open_builds=1, supersede_builds=False)
     other = cloud.add_service("other")
     queue_builds(cloud, 1)
     answer = cloud.push(sha(1), delivery="the-one")
@@ -375,7 +375,7 @@ def test_a_push_above_the_limit_says_why_and_its_redelivery_is_judged_again(clou
 
 
 def test_a_push_that_no_service_has_room_for_says_why(cloud: Cloud) -> None:
-    cloud.change_service(max_open_builds=1)
+    cloud.change_service(max_open_builds=1, supersede_builds=False)
     queue_builds(cloud, 1)
     answer = cloud.push(sha(1))
     assert answer.status == 200

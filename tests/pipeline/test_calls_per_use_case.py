@@ -50,7 +50,7 @@ TABLE = {
     "look at the line of two services": "GetItem*2 Query BatchGetItem TransactWriteItems",
     "start a build while another service waits": "GetItem*3 Query BatchGetItem DescribeImages "
     "TransactWriteItems*2 StartBuild",
-    "supersede a build": "GetItem*2 BatchGetItem*2 TransactWriteItems*2 Query",
+    "supersede a build": "GetItem*2 BatchGetItem*2 Query TransactWriteItems",
     "retry a build": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",
     "list builds": "GetItem*2 Query",
     "show a job": "GetItem*2",

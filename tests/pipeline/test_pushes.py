@@ -2,7 +2,7 @@
 
 from tests.support.embedded import MIDNIGHT, Cloud, sha
 
-EARLIER, LATER = int(MIDNIGHT), int(MIDNIGHT) + 1_000
+EARLIER, LATER = int(MIDNIGHT) - 1_000, int(MIDNIGHT)
 
 
 def test_every_service_that_follows_the_branch_is_built(cloud: Cloud) -> None:
@@ -61,7 +61,7 @@ def test_an_older_push_is_not_deployed_over_a_newer_one(cloud: Cloud) -> None:
     assert cloud.build(2)["deployment_id"] == 1
     older = cloud.build(1)
     assert (older["status"], older["deployment_id"]) == ("success", None)
-    assert older["not_deployed"] == "build 2 of a later push was deployed already"
+    assert older["not_deployed"] == "build 2 of a later push was built already"
 
 
 def test_an_older_push_that_is_delivered_late_is_not_deployed(cloud: Cloud) -> None:
@@ -71,7 +71,7 @@ def test_an_older_push_that_is_delivered_late_is_not_deployed(cloud: Cloud) -> N
     cloud.settle()
     newer = cloud.finish_build(1)
     cloud.finish_build(2)
-    assert cloud.build(2)["not_deployed"] == "build 1 of a later push was deployed already"
+    assert cloud.build(2)["not_deployed"] == "build 1 of a later push was built already"
     assert cloud.image_on_ecs().endswith(newer)
 
 
@@ -83,7 +83,7 @@ def test_of_two_pushes_in_one_second_the_later_build_is_the_newer_one(cloud: Clo
     cloud.finish_build(2)
     cloud.finish_build(1)
     assert cloud.build(2)["deployment_id"] == 1
-    assert cloud.build(1)["not_deployed"] == "build 2 of a later push was deployed already"
+    assert cloud.build(1)["not_deployed"] == "build 2 of a later push was built already"
 
 
 def test_the_next_push_is_deployed_after_auto_deploy_is_resumed(cloud: Cloud) -> None:

@@ -1,8 +1,15 @@
 """Retrying a build: the same commit, with the trigger and the order of the first build."""
 
+import pytest
+
 from tests.support.client import Answer
 from tests.support.embedded import MINUTE, Cloud, put_image, sha
 from tests.support.sdk import Calls
+
+
+@pytest.fixture(autouse=True)
+def pushes_one_after_the_other(cloud: Cloud) -> None:
+    cloud.seconds_before_push = 1
 
 
 def retry(cloud: Cloud, number: int, **headers: str | None) -> Answer:
@@ -42,7 +49,7 @@ def test_a_retry_of_an_earlier_push_is_not_deployed_over_a_later_one(cloud: Clou
     cloud.settle()
     cloud.finish_build(3)
     assert cloud.build(3)["status"] == "success"
-    assert cloud.build(3)["not_deployed"] == "build 2 of a later push was deployed already"
+    assert cloud.build(3)["not_deployed"] == "build 2 of a later push was built already"
 
 
 def test_the_next_push_is_deployed_over_a_retry(cloud: Cloud) -> None:

@@ -2,10 +2,17 @@
 
 import pytest
 
+from chalicelib.store.services import get_service
+from tests.support.builders import push_payload
 from tests.support.embedded import MIDNIGHT, Cloud, sha
 from tests.support.sdk import Killed, Trouble
 
-EARLIER, LATER = int(MIDNIGHT), int(MIDNIGHT) + 1_000
+EARLIER, LATER = int(MIDNIGHT) - 1_000, int(MIDNIGHT)
+
+
+@pytest.fixture(autouse=True)
+def pushes_one_after_the_other(cloud: Cloud) -> None:
+    cloud.seconds_before_push = 1
 
 
 def occupy(cloud: Cloud) -> None:
@@ -28,7 +35,7 @@ def test_a_later_push_supersedes_the_queued_builds_of_earlier_pushes(cloud: Clou
     first, second = cloud.build(3), cloud.build(4)
     assert (first["superseded_by"], second["superseded_by"]) == (4, 5)
     assert first["error"] == "superseded by build 4, of a later push to master"
-    assert (first["finished_at"], first["position"]) == ("2026-11-22T00:00:00Z", None)
+    assert (first["finished_at"], first["position"]) == ("2026-11-22T00:00:02Z", None)
     assert cloud.job("build-3")["status"] == "cancelled"
     cloud.finish_build(1)
     assert cloud.builds_in_codebuild() == ["build-1", "build-2", "build-5"]
@@ -139,3 +146,45 @@ def test_a_superseded_build_cannot_be_cancelled(cloud: Cloud) -> None:
     assert (answer.status, answer.body["code"]) == (409, "job_ended")
     listed = cloud.api.get(f"/v1/cicd/services/{cloud.service_id}/builds?status=superseded").body
     assert [each["id"] for each in listed["items"]] == [3]
+
+
+def test_the_newest_push_is_not_lost_if_the_service_has_as_many_builds_as_it_may(
+    cloud: Cloud,
+) -> None:
+    cloud.change_service(max_open_builds=3)
+    occupy(cloud)
+    cloud.push(sha(1))
+    tested = cloud.api.post("/v1/webhooks/github/test", push_payload(after=sha(2))).body
+    assert tested["outcome"] == "started"
+    assert cloud.push(sha(2)).status == 202
+    cloud.settle()
+    assert statuses(cloud, 3, 4) == ["superseded", "queued"]
+
+
+def test_every_push_to_a_service_that_may_have_one_open_build_is_built_or_replaced(
+    cloud: Cloud,
+) -> None:
+    cloud.change_service(max_open_builds=1)
+    for number in (1, 2, 3, 4):
+        assert cloud.push(sha(number)).status == 202
+        cloud.settle()
+    assert statuses(cloud, 1, 2, 3, 4)[-1] in {"queued", "building"}
+    assert len(get_service(cloud.service_id).open_builds or ()) <= 3
+
+
+def test_pushes_within_one_second_do_not_supersede_each_other(cloud: Cloud) -> None:
+    """GitHub may deliver them in either order."""
+    cloud.seconds_before_push = 0
+    occupy(cloud)
+    for number in (2, 1):
+        cloud.push(sha(number))
+        cloud.settle()
+    assert statuses(cloud, 3, 4) == ["queued", "queued"]
+
+
+def test_a_push_from_a_clock_ahead_does_not_supersede_later_pushes(cloud: Cloud) -> None:
+    occupy(cloud)
+    cloud.push(sha(1), pushed_at=LATER + 20 * 3600)
+    cloud.push(sha(2))
+    cloud.settle()
+    assert statuses(cloud, 3, 4) == ["superseded", "queued"]

@@ -56,6 +56,9 @@ def sha(number: int) -> str:
 class Cloud:
     """Slipway, its cloud, and a service "hello" that builds and deploys branch `master`."""
 
+    # The clock stands still by default, so all pushes are made within one second.
+    seconds_before_push = 0
+
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from app import app
 
@@ -121,6 +124,7 @@ class Cloud:
 
         `changes` are further fields of the payload.
         """
+        self.advance(self.seconds_before_push)
         payload = push_payload(**{"after": commit, "ref": f"refs/heads/{branch}", **changes})
         at = int(self._now) if pushed_at is None else pushed_at
         payload["repository"] = payload["repository"] | {"pushed_at": at}

@@ -5,7 +5,7 @@ from typing import Any
 
 from chalicelib import clock
 from chalicelib.domain.credentials import git_path, is_below
-from chalicelib.errors import Conflict, InvalidInput
+from chalicelib.errors import Conflict, Forbidden
 from chalicelib.pipeline.retries import retry_on_conflict
 from chalicelib.settings import settings
 from chalicelib.store.claims import claim, next_number, replace_claims
@@ -44,15 +44,15 @@ def create_project(
 def update_project(project: Project, changes: Mapping[str, Any], *, actor: str) -> Project:
     """Change attributes of a project, and return its new row.
 
-    Builds that CodeBuild has already keep their git credential. Raises InvalidInput
-    (invalid_git_credential) for another project's secret, and Conflict (name_taken).
+    Builds that CodeBuild has already keep their git credential. Raises Forbidden
+    (secret_not_allowed) for another project's secret, and Conflict (name_taken).
     """
     credential = changes.get("git_credential")
     path = git_path(settings().table_prefix, project.id)
     if credential is not None and not is_below(path, credential):
-        raise InvalidInput(
+        raise Forbidden(
             f"builds of this project can read only secrets below {path}",
-            code="invalid_git_credential",
+            code="secret_not_allowed",
             field="git_credential",
         )
 

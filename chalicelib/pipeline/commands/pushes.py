@@ -25,7 +25,6 @@ from chalicelib.pipeline.new_builds import (
     why_no_room,
 )
 from chalicelib.pipeline.retries import retry_on_conflict
-from chalicelib.pipeline.superseding import supersede_builds
 from chalicelib.store.claims import Follower, followers, next_number
 from chalicelib.store.models import Build, Receipt, Service
 from chalicelib.store.reads import find, find_all
@@ -86,7 +85,7 @@ def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
     """
     reason = _ignored(push)
     if reason:
-        _note(delivery, _facts(push, reason), signers)
+        _note_for_all(delivery, _facts(push, reason), push.repository, signers)
         return Decision(delivery, reason=reason)
     return retry_on_conflict(lambda: _receive(delivery, push, signers), tries=TRIES)
 
@@ -96,15 +95,15 @@ def preview_push(push: Push, sees: Callable[[int, int], bool]) -> Judgement:
 
     `sees` decides for (project, service) numbers which services are judged. Nothing is written.
     """
-    reason = _ignored(push)
-    if reason:
-        return Judgement(reason=reason)
     _, all_followers = followers(push.repository)
-    secrets = frozenset(each.webhook_secret for each in all_followers.values())
-    everyone = Signers(installation=True, own=frozenset(filter(None, secrets)))
     visible = {
         number: each for number, each in all_followers.items() if sees(each.project_id, number)
     }
+    reason = _ignored(push)
+    if reason:
+        return Judgement(verdicts=_same_for_all(visible, reason), reason=reason)
+    secrets = frozenset(each.webhook_secret for each in all_followers.values())
+    everyone = Signers(installation=True, own=frozenset(filter(None, secrets)))
     judged = _judge(push, everyone, visible)
     return replace(judged, verdicts=_explained(judged.verdicts, "a build would be started"))
 
@@ -122,13 +121,25 @@ def receive_refused(
     """Record a signed delivery that cannot be read, for all services of `repository`."""
     at = f"{refusal.field}: " if refusal.field else ""
     reason = shown(f"refused: {at}{refusal.detail}")
-    visible = _visible_followers(repository, signers) if repository else {}
-    verdicts = [
+    facts = {"event": event, "reason": reason}
+    if repository is None:
+        return _note(delivery, facts, signers)
+    _note_for_all(delivery, facts | {"repository": repository}, repository, signers)
+
+
+def _note_for_all(
+    delivery: str, facts: Mapping[str, Any], repository: str, signers: Signers
+) -> None:
+    """Record a delivery that starts no build, with one reason for all services that it concerns."""
+    visible = _visible_followers(repository, signers)
+    _note(delivery, facts, signers, _same_for_all(visible, facts["reason"]))
+
+
+def _same_for_all(visible: Mapping[int, Follower], reason: str) -> tuple[Verdict, ...]:
+    return tuple(
         Verdict(number, each.project_id, Outcome.IGNORED, reason)
         for number, each in sorted(visible.items())
-    ]
-    facts = {"event": event, "reason": reason}
-    _note(delivery, facts | ({"repository": repository} if repository else {}), signers, verdicts)
+    )
 
 
 def _note(
@@ -157,9 +168,7 @@ def _commit(writes: Sequence[Write], trace: Sequence[Write]) -> None:
 
 
 def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
-    judged = _judge(
-        push, signers, _visible_followers(push.repository, signers), make_room=supersede_builds
-    )
+    judged = _judge(push, signers, _visible_followers(push.repository, signers))
     builds = _new_builds(delivery, push, judged.services)
     started = {build.service_id: build.number for build in builds}
     verdicts = [
@@ -171,7 +180,9 @@ def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     had = {service: judged.known[service] for service in seen - judged.refused}
     reason = _NO_LONGER_FOLLOWING if judged.reason and had else judged.reason
     writes = [
-        write for pair in zip(judged.services, builds, strict=True) for write in accept_build(*pair)
+        write
+        for service, build in zip(judged.services, builds, strict=True)
+        for write in accept_build(service, build, has_room=True)
     ]
     if builds:
         writes.append(_record_push(judged.receipt, push, delivery, {**judged.known, **started}))
@@ -194,17 +205,8 @@ def _explained(verdicts: Iterable[Verdict], started: str) -> tuple[Verdict, ...]
     )
 
 
-def _judge(
-    push: Push,
-    signers: Signers,
-    visible: Mapping[int, Follower],
-    *,
-    make_room: Callable[[Service], object] | None = None,
-) -> Judgement:
-    """Decide about each visible follower of the repository.
-
-    Nothing is written, except by `make_room`, which may end builds of a service that has too many.
-    """
+def _judge(push: Push, signers: Signers, visible: Mapping[int, Follower]) -> Judgement:
+    """Decide about each visible follower of the repository; nothing is written."""
     receipt = find(Receipt, _receipt_id(push))
     known = {int(k): int(v) for k, v in receipt.outcome["builds"].items()} if receipt else {}
     rows = find_all(Service, [number for number, each in visible.items() if _may_build(each, push)])
@@ -219,7 +221,7 @@ def _judge(
         if not signers.may_start(row.settings.webhook_secret)
     )
     choices = {
-        number: _with_room(choose(push, row.settings), row, make_room)
+        number: _with_room(choose(push, row.settings), row, push)
         for number, row in services.items()
         if number not in refused and number not in known
     }
@@ -238,12 +240,14 @@ def _judge(
     )
 
 
-def _with_room(
-    choice: Choice, service: Service, make_room: Callable[[Service], object] | None
-) -> Choice:
-    if make_room and choice.builds and not has_room(service):
-        make_room(service)  # a later push may have replaced some, and no step ended them
-    if not choice.builds or has_room(service):
+def _with_room(choice: Choice, service: Service, push: Push) -> Choice:
+    """The choice, or the reason if the service has too many open builds.
+
+    The newest push to the branch is never refused for that: it replaces the queued builds of
+    earlier ones, so at most one more build waits.
+    """
+    replaces = service.settings.supersede_builds and push.tag is None
+    if not choice.builds or replaces or has_room(service):
         return choice
     return Choice(builds=False, reason=f"{why_no_room(service)}, then redeliver")
 

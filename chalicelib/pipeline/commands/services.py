@@ -14,7 +14,7 @@ from chalicelib.domain.credentials import build_path, is_below
 from chalicelib.domain.images import create_repository, no_repository
 from chalicelib.domain.service_settings import TARGET_FIELDS, ServiceSettings
 from chalicelib.domain.timing import SILENCE
-from chalicelib.errors import Conflict, InvalidInput, Rejected, Unavailable
+from chalicelib.errors import Conflict, Forbidden, InvalidInput, Rejected, Unavailable
 from chalicelib.pipeline.commands.followers import follow
 from chalicelib.pipeline.retries import existing_service, retry_on_conflict
 from chalicelib.settings import settings as installation
@@ -36,9 +36,9 @@ def create_service(
 ) -> Service:
     """Create a service.
 
-    Raises InvalidInput (incomplete_ecs_target, auto_deploy_without_target, invalid_secrets,
-    invalid_also_push_to, image_repository_not_found) and Conflict (name_taken, ecs_service_taken,
-    too_many_services, too_many_webhook_secrets).
+    Raises InvalidInput (incomplete_ecs_target, auto_deploy_without_target,
+    image_repository_not_found), Forbidden (secret_not_allowed) and Conflict (name_taken,
+    ecs_service_taken, too_many_services, too_many_webhook_secrets).
     """
     missing = _missing_of_target(settings)
     if missing:
@@ -144,9 +144,9 @@ def _require_own_secrets(project_id: int, values: Mapping[str, Any]) -> None:
     for field in ("secrets", "also_push_to"):
         for reference in values.get(field, {}).values():
             if not is_below(path, reference):
-                raise InvalidInput(
+                raise Forbidden(
                     f"builds of this project can read only secrets below {path}, not {reference}",
-                    code=f"invalid_{field}",
+                    code="secret_not_allowed",
                     field=field,
                 )
 

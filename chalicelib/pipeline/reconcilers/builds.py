@@ -26,7 +26,7 @@ from chalicelib.domain.requests import start_build_request
 from chalicelib.domain.statuses import BuildStatus, has_ended, job_id
 from chalicelib.domain.timing import PERIOD, WORKER_LIFE
 from chalicelib.errors import Rejected, SlipwayError, Unavailable
-from chalicelib.pipeline.auto_deploy import why_not_deployed
+from chalicelib.pipeline.auto_deploy import newest_push, why_not_deployed
 from chalicelib.pipeline.line import read_line
 from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, new_deployment
 from chalicelib.pipeline.reconcilers.failures import find_failure, find_missing_repository
@@ -70,7 +70,7 @@ def _start(build: Build) -> None:
     service = get_service(build.service_id)
     may_be_superseded = build.trigger == "push" and build.attempt_at is None
     if may_be_superseded and build.number in supersede_builds(service):
-        return
+        return queue.wake(*_next_in_line(build))
     line = read_line(waiting=build)
     deadline_at = _deadline(build, line, now)
     step = decide_start(
@@ -88,7 +88,7 @@ def _start(build: Build) -> None:
     if step is Start.FIND and not _is_to_start_anew(build, now, deadline_at):
         return
     again = step is Start.REPEAT
-    turn = [] if again or line.turn is None else [take_turn(service, line.turn)]
+    turn = [] if line.turn is None else [take_turn(service, line.turn)]
     _call_start_build(build, now, deadline_at, again=again, turn=turn)
 
 
@@ -128,26 +128,28 @@ def _call_start_build(
     attempt = {} if again else _new_attempt(build, now)
     unreadable = _unreadable_credential(build, attempt.get("git_credential"))
     if unreadable:
-        return _fail(build, Failure(phase=BuildPhase.START, summary=unreadable))
+        path = git_path(settings().table_prefix, build.project_id)
+        step = f"Create the secret below {path}, and change the project's git_credential to it."
+        return _fail_start(build, unreadable, step)
     due = schedule_at(now + PERIOD)
-    commit(change(build, called_at=now, deadline_at=deadline_at, **attempt, **due), *turn)
+    commit(change(build, called_at=now, deadline_at=deadline_at, **attempt, **due))
     try:
         report = codebuild.start(start_build_request(build, project=settings().codebuild_project))
     except Rejected as refusal:
         if not again:
-            return _fail(build, Failure(phase=BuildPhase.START, summary=refusal.detail))
+            return _fail_start(build, refusal.detail, "Correct the cause in AWS, then retry.")
         # Only this call was refused: an earlier one may have started the build.
         found = _find(build)
         if found is None and now - called_before <= WORKER_LIFE:
             return _wait(build, refusal.detail)
         if found is None:
-            return _fail(build, Failure(phase=BuildPhase.START, summary=refusal.detail))
+            return _fail_start(build, refusal.detail, "Correct the cause in AWS, then retry.")
         report = found
     except Unavailable as trouble:
         if again or trouble.code != codebuild.AT_LIMIT:
             raise
         return _back_in_line(build, trouble.detail)
-    _adopt(build, report)
+    _adopt(build, report, turn)
 
 
 def _back_in_line(build: Build, refusal: str) -> None:
@@ -155,11 +157,19 @@ def _back_in_line(build: Build, refusal: str) -> None:
     if clock.now() <= build.deadline_at:
         return _wait(build, refusal, attempt_at=None)
     try:
-        others = codebuild.in_progress(settings().codebuild_project)
+        own, others = codebuild.in_progress(settings().codebuild_project)
     except SlipwayError as trouble:
-        others = [f"unknown builds ({trouble.detail})"]
+        own, others = False, [f"unknown builds ({trouble.detail})"]
+    if own:
+        # The line has moved since it was read: builds of Slipway have the capacity.
+        deadline_at = clock.now() + build.settings.queued_minutes * 60
+        return _wait(build, refusal, attempt_at=None, deadline_at=deadline_at)
     why = why_no_capacity(refusal, others, build.settings)
     _fail(build, Failure(phase=BuildPhase.QUEUE, summary=why))
+
+
+def _fail_start(build: Build, summary: str, next_step: str) -> None:
+    _fail(build, Failure(phase=BuildPhase.START, summary=summary, next_step=next_step))
 
 
 def _new_attempt(build: Build, now: int) -> dict[str, Any]:
@@ -178,7 +188,7 @@ def _unreadable_credential(build: Build, credential: str | None) -> str:
         return ""
     return (
         f"builds of this project read only secrets below {path}, but its git_credential is "
-        f"{credential}: create the secret there, and change the project's git_credential"
+        f"{credential}"
     )
 
 
@@ -187,14 +197,14 @@ def _find(build: Build) -> BuildReport | None:
     return codebuild.find(project, build.job_id, since=since)
 
 
-def _adopt(build: Build, report: BuildReport) -> None:
-    """Record that CodeBuild has the build, with its id."""
+def _adopt(build: Build, report: BuildReport, turn: Sequence[Write] = ()) -> None:
+    """Record that CodeBuild has the build, with its id, and that its service has had its turn."""
     now = clock.now()
     log = {"log_path": report.log_path} if report.log_path else {}
     seconds = build.settings.codebuild_queued_minutes * 60
     values = {"codebuild_id": report.id, "deadline_at": now + seconds + PERIOD, "waits": 0}
     due = schedule_at(now if build.cancelled_by else now + PERIOD)
-    commit(_noted(build, report, **{**values, "error": None, **log, **due}))
+    commit(_noted(build, report, **{**values, "error": None, **log, **due}), *turn)
     if build.cancelled_by:
         queue.wake(build.job_id)
 
@@ -202,6 +212,7 @@ def _adopt(build: Build, report: BuildReport) -> None:
 def _noted(build: Build, report: BuildReport, **values: Any) -> Write:
     """The write of CodeBuild's progress, and of the build's start once it has left the queue."""
     values["progress"] = build_progress(report.reached, build.progress)
+    values |= {"log_path": report.log_path} if report.log_path else {}
     if build.status != BuildStatus.QUEUED or report.left_queue_at is None:
         return change(build, **values)
     started_at = report.left_queue_at
@@ -223,12 +234,14 @@ def _follow(build: Build, report: BuildReport | None) -> None:
     )
     if step is Progress.FORGOTTEN:
         forgotten = f"CodeBuild does not know {build.codebuild_id}"
-        return _fail(build, Failure(phase=BuildPhase.BUILD, summary=forgotten))
+        failure = Failure(phase=BuildPhase.BUILD, summary=forgotten, next_step="Retry the build.")
+        return _fail(build, failure)
     if step is Progress.STOP:
         codebuild.stop(build.codebuild_id or "")
         return commit(change(build, **schedule_at(now + PERIOD)))
     if step is Progress.CANCEL:
-        return _finish(build, BuildStatus.CANCELLED, _why_cancelled(build))
+        learned = _learned(build, report) if report else {}
+        return _finish(build, BuildStatus.CANCELLED, _why_cancelled(build), **learned)
     if report is None or step is Progress.WAIT:
         return _note_progress(build, report, now)
     if build.ended_at is not None and (build.due_at or 0) > now:
@@ -280,7 +293,9 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
         if next_look(now, _ended_at(build, report, now)) is not None:
             return _look_again(build, report, now, f"{missing} yet")
         return _fail_push(build, report, missing)
-    pushed = report.exported.get("IMAGE_DIGEST") or "no image"
+    pushed = report.exported.get("IMAGE_DIGEST")
+    if not pushed:
+        return _fail_push(build, report, "the build reported no digest of its image: build again")
     if digest != pushed:
         why = (
             f"the build pushed {pushed}, but ECR holds {digest} as {build.image_tag}: check what "
@@ -296,10 +311,10 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
                 build, BuildStatus.SUCCESS, at=clock.now(), not_deployed=not_deployed, **learned
             ),
             close_builds(service, build.number),
+            *newest_push(service, build),
         )
         return queue.wake(*_next_in_line(build))
     number = next_number("deployments")
-    pushed_at, pushed_build = build.push_order
     deployment = new_deployment(
         service,
         number,
@@ -318,7 +333,7 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
         finish(build, BuildStatus.SUCCESS, at=clock.now(), deployment_id=number, **learned),
         close_builds(service, build.number),
         *enqueue(service, deployment),
-        change(service, last_pushed_at=pushed_at, last_pushed_build=pushed_build),
+        *newest_push(service, build),
     )
     queue.wake(f"service-{service.id}", *_next_in_line(build))
 
@@ -383,7 +398,8 @@ def _give_up(build: Build) -> None:
         return _finish(build, BuildStatus.CANCELLED, _why_cancelled(build))
     minutes = build.settings.queued_minutes
     waited = f"waited {minutes} minutes for CodeBuild to take it: {build.error or 'no answer'}"
-    _fail(build, Failure(phase=BuildPhase.QUEUE, summary=waited))
+    step = "Retry the build. If CodeBuild does not take it again, check its quotas and its status."
+    _fail(build, Failure(phase=BuildPhase.QUEUE, summary=waited, next_step=step))
 
 
 def _why_cancelled(build: Build) -> str:
