@@ -463,6 +463,46 @@ def test_a_common_cause_comes_with_the_next_step(
     assert (found.next_step or "").startswith(advice), found.next_step
 
 
+COMMAND_FAILED = f'{SOLVE}process "/bin/sh -c {{}}" did not complete successfully: exit code: 1'
+
+
+@pytest.mark.parametrize(
+    ("output", "advice"),
+    [
+        (("#9 1.2 connection reset by peer ... ok", "#9 1.3 FAIL test_sum"), None),
+        (("#9 1.2 npm warn retry ETIMEDOUT", "#9 2.0 error TS2304: Cannot find name"), None),
+        (("#9 1.2 ok: handles exec format error", "#9 1.3 1 failed"), None),
+        (("#9 1.2 E: Temporary failure resolving 'deb.debian.org'",), "Build again"),
+        (("#9 1.2 write /x: no space left on device",), "Make the build smaller"),
+    ],
+)
+def test_the_output_of_a_dockerfiles_command_gives_advice_only_by_its_last_line(
+    output: tuple[str, ...], advice: str | None
+) -> None:
+    found = failure_in("Building the image", *output, COMMAND_FAILED.format("pytest"))
+    assert (found.next_step or "").startswith(advice or "")
+    assert (found.next_step is None) is (advice is None)
+
+
+@pytest.mark.parametrize("command", ["grep -q no space left on device log", "# no Dockerfile"])
+def test_the_text_of_a_dockerfiles_command_gives_no_advice(command: str) -> None:
+    found = failure_in("Building the image", "#9 1.2 no", COMMAND_FAILED.format(command))
+    assert found.next_step is None
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        (f"{REGISTRY}/team/app:main-1: 403 Forbidden", "Builds push only to repositories"),
+        ("ghcr.io/acme/base: 403 Forbidden", "Check the image after FROM"),
+        ("ghcr.io/acme/base: 401 Unauthorized", "Check the image after FROM"),
+    ],
+)
+def test_a_refusal_of_another_registry_is_not_blamed_on_the_stack(line: str, advice: str) -> None:
+    found = failure_in("Building the image", f"{SOLVE}{line}")
+    assert (found.next_step or "").startswith(advice)
+
+
 @pytest.mark.parametrize(
     "output",
     [

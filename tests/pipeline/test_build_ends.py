@@ -4,7 +4,7 @@ from moto.codebuild.models import codebuild_backends
 
 from chalicelib.domain.lag import LAG
 from tests.support.codebuild_log import RUN_FAILED
-from tests.support.embedded import MINUTE, Cloud, put_image, sha
+from tests.support.embedded import MINUTE, Cloud, client, put_image, sha
 
 
 def start_build(cloud: Cloud) -> None:
@@ -115,3 +115,19 @@ def test_a_build_says_which_machine_builds_it_and_what_is_emulated(cloud: Cloud)
     ):
         build = cloud.build(cloud.ask_for_build(platforms=platforms))
         assert (build["machine"], build["emulated_platforms"]) == (machine, emulated)
+
+
+def test_a_build_that_a_person_stopped_in_time_is_cancelled_even_if_slipway_looks_late(
+    cloud: Cloud,
+) -> None:
+    cloud.change_service(build_minutes=5)
+    start_build(cloud)
+    cloud.advance(MINUTE)
+    client("codebuild").stop_build(id=cloud.build(1)["codebuild_id"])
+    cloud.lose_events()
+    cloud.advance(10 * MINUTE)
+    cloud.tick()
+    assert (cloud.build(1)["status"], cloud.build(1)["error"]) == (
+        "cancelled",
+        "stopped in CodeBuild",
+    )

@@ -1,8 +1,13 @@
 """Queued builds: which one starts next, which limit of time applies, and what a user sees."""
 
+from typing import Any
+
 import pytest
 
+from chalicelib.domain.line import Line
+from chalicelib.pipeline.line import read_line
 from chalicelib.pipeline.reconcilers import loop
+from chalicelib.pipeline.reconcilers.loop import reconcile
 from chalicelib.store.claims import next_number
 from infra.local.aws import codebuild
 from tests.support.embedded import MINUTE, Cloud, client, sha
@@ -380,3 +385,45 @@ def test_a_push_that_no_service_has_room_for_says_why(cloud: Cloud) -> None:
     answer = cloud.push(sha(1))
     assert answer.status == 200
     assert "max_open_builds is 1" in answer.body["ignored"]
+
+
+def test_services_keep_their_places_while_codebuild_is_full(cloud: Cloud) -> None:
+    """A refused call starts no build, so the service has not had its turn."""
+    cloud.change_service(max_open_builds=100)
+    other, third = cloud.add_service("other"), cloud.add_service("third")
+    queue_builds(cloud, 2)
+    cloud.settle()
+    (first, *_) = queue_builds(cloud, 5, other)
+    (second,) = queue_builds(cloud, 1, third)
+    cloud.settle()
+    before = [cloud.build(number)["position"] for number in (first, second)]
+    assert sorted(before) == [1, 2]
+    for _ in range(5):
+        cloud.tick()
+        cloud.settle()
+        assert [cloud.build(number)["position"] for number in (first, second)] == before
+
+
+def test_a_late_build_waits_while_builds_of_slipway_have_the_capacity(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage several workers act at once. The first ones take the capacity."""
+    queue_builds(cloud, 3)
+    cloud.advance(61 * MINUTE)
+    others = iter(("build-1", "build-2"))
+
+    def read_line_and_wait(**of: Any) -> Line:
+        line = read_line(**of)
+        for row_id in others:
+            reconcile(row_id)
+        return line
+
+    monkeypatch.setattr("chalicelib.pipeline.reconcilers.builds.read_line", read_line_and_wait)
+    reconcile("build-3")
+    assert cloud.build(3)["status"] == "queued"
+    cloud.settle()
+    cloud.finish_build(1)
+    cloud.settle()
+    cloud.tick()
+    cloud.settle()
+    assert cloud.build(3)["status"] == "building"

@@ -114,3 +114,13 @@ def test_only_pushes_to_a_service_with_auto_deploy_are_deployed(cloud: Cloud) ->
     cloud.change_service(auto_deploy=True, branch="develop")
     assert cloud.push(sha(2)).status == 200
     assert cloud.rollouts() == 0
+
+
+def test_the_image_of_a_repository_that_the_service_has_left_is_not_deployed(cloud: Cloud) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.change_service(git_url="https://github.com/other/repository.git")
+    cloud.finish_build(1)
+    build = cloud.build(1)
+    assert (build["status"], build["deployment_id"]) == ("success", None)
+    assert build["not_deployed"] == "the service builds github.com/other/repository now"

@@ -201,3 +201,19 @@ def test_a_retry_is_in_the_audit_trail(cloud: Cloud) -> None:
 
 def test_a_missing_build_cannot_be_retried(cloud: Cloud) -> None:
     assert retry(cloud, 99).status == 404
+
+
+def test_a_retry_is_not_deployed_over_a_later_push_that_was_built_but_not_deployed(
+    cloud: Cloud,
+) -> None:
+    first = failed_push(cloud)
+    cloud.change_service(auto_deploy=False)
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.finish_build(2)
+    assert cloud.build(2)["not_deployed"] == "auto_deploy is off"
+    cloud.change_service(auto_deploy=True)
+    retry(cloud, first)
+    cloud.settle()
+    cloud.finish_build(3)
+    assert cloud.build(3)["not_deployed"] == "build 2 of a later push was built already"
