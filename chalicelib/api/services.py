@@ -45,6 +45,10 @@ _BINDINGS = frozenset(
 )
 
 
+# A name is unique in the project, and the secrets are those of all services of the project.
+_PROJECT_WIDE = frozenset({"name", "secrets"})
+
+
 def _created(service: Service) -> Reply:
     return Reply(views.service(service), location=f"/v1/services/{service.id}")
 
@@ -106,7 +110,7 @@ def update_service(caller: Principal, service_id: int, body: msgspec.Struct) -> 
     changes = given(body)
     if changes.keys() & _BINDINGS:
         require_unrestricted(caller)
-    if "name" in changes:
+    if changes.keys() & _PROJECT_WIDE:
         require_whole_project(caller)
     return views.service(services.update_service(service, changes, actor=caller.actor))
 

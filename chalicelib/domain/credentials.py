@@ -117,8 +117,8 @@ BuildSecrets = Annotated[
         max_length=_MAX_SECRETS,
         description=(
             "secrets for `RUN --mount=type=secret,id=<name>` in the Dockerfile, by name: "
-            "secretsmanager:<prefix>/build/<project id>/<name of the secret>. Values of at least 6 "
-            "characters are hidden in the log"
+            "secretsmanager:<prefix>/build/<project id>/<name of the secret>. The log hides the "
+            "whole text and each line of a secret, from 6 characters on, but no part of a line"
         ),
     ),
     Rule(normal=_own_build_path, explain=_explain_secrets),

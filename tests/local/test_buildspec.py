@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import uuid
 from itertools import pairwise
 from pathlib import Path
@@ -317,7 +318,16 @@ if arguments[:2] == ["ecr", "get-login-password"]:
 if arguments[:2] == ["sts", "assume-role"]:
     print('{"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"}')
 if arguments[:2] == ["secretsmanager", "get-secret-value"]:
-    print("robot:hunter22")
+    print('{"SecretString": "robot:hunter22"}')
+if os.path.basename(sys.argv[0]) == "date":
+    print(NOW)
+if arguments == ["buildx", "build", "--help"]:
+    print("--policy stringArray")
+    sys.exit()
+if PULL_FAILS and (arguments[:1] == ["run"] or "--bootstrap" in arguments):
+    with open(RECORD) as file:
+        if sum(json.loads(line)[1:] == arguments for line in file) == 1:
+            sys.exit('unknown: received unexpected HTTP status: 503 Service Unavailable')
 if arguments == ["buildx", "imagetools", "create", "--help"]:
     print("--prefer-index")
 elif arguments[:3] == ["buildx", "imagetools", "create"] and COPY_FAILS:
@@ -352,7 +362,13 @@ class OnAws:
         }
 
     def build(
-        self, *, failures: tuple[str, ...] = (), copy_fails: bool = False, **request: str
+        self,
+        *,
+        failures: tuple[str, ...] = (),
+        copy_fails: bool = False,
+        pull_fails: bool = False,
+        late: bool = False,
+        **request: str,
     ) -> Outcome:
         """Run a build. `failures` are the last lines of the first calls of `buildx build`."""
         lines = self._directory / "failures"
@@ -363,9 +379,11 @@ class OnAws:
             "PASSWORDS": ["password", "hunter22"],
             "FAILURES": str(lines),
             "COPY_FAILS": copy_fails,
+            "PULL_FAILS": pull_fails,
+            "NOW": int(time.time()) + (3600 if late else 0),
         }.items():
             text = text.replace(name, repr(value))
-        for name in ("docker", "aws", "sleep"):
+        for name in ("docker", "aws", "sleep", "date"):
             (self._directory / name).write_text(text)
             (self._directory / name).chmod(0o755)
         self._cloud.repository.commit()
@@ -383,8 +401,13 @@ class OnAws:
     @property
     def image_build(self) -> list[str]:
         """The arguments of the only `docker buildx build`."""
-        (call,) = self.calls("docker", "buildx", "build")
+        (call,) = self.builds
         return call
+
+    @property
+    def builds(self) -> list[list[str]]:
+        """The arguments of each `docker buildx build`."""
+        return [c for c in self.calls("docker", "buildx", "build") if c != ["--help"]]
 
 
 @pytest.fixture
@@ -491,19 +514,40 @@ def test_the_session_of_a_build_allows_only_its_own_image_and_its_projects_secre
 
 def test_a_pull_that_may_work_later_is_tried_again(on_aws: OnAws) -> None:
     limited = "ERROR: failed to solve: busybox: 429 Too Many Requests - toomanyrequests"
-    done = on_aws.build(failures=(limited, "ERROR: failed to solve: unexpected status: 503"))
+    # The words of BuildKit 0.29 (containerd's errors of registries).
+    status = "unexpected status from HEAD request to https://r.example/v2/: 503 Service Unavailable"
+    done = on_aws.build(failures=(limited, f"ERROR: failed to solve: busybox: {status}"))
     assert done.status == "SUCCEEDED", done.log
     assert on_aws.calls("sleep") == [["15"], ["60"]]
     assert f"Trying again in 15 seconds, because this may pass: {limited}" in done.log
 
 
 def test_a_push_after_an_hour_is_tried_again_with_a_new_login(on_aws: OnAws) -> None:
-    on_aws.environment["SECONDS"] = "3001"  # bash counts on from here
     expired = "ERROR: failed to solve: failed to push: unexpected status: 403 Forbidden"
-    done = on_aws.build(failures=(expired,))
+    done = on_aws.build(failures=(expired,), late=True)
     assert done.status == "SUCCEEDED", done.log
     assert len(on_aws.calls("docker", "login")) == len(on_aws.calls("aws", "sts")) == 2
-    assert on_aws.build(failures=(expired,) * 2).status == "FAILED"
+    assert on_aws.build(failures=(expired,) * 2, late=True).status == "FAILED"
+
+
+def test_pulls_of_buildkit_and_of_the_emulators_are_tried_again(on_aws: OnAws) -> None:
+    done = on_aws.build(pull_fails=True, PLATFORMS="linux/arm64")
+    assert done.status == "SUCCEEDED", done.log
+    assert len(on_aws.calls("docker", "run")) == 2
+    assert on_aws.calls("sleep") == [["15"], ["15"]]
+    assert "Trying again in 15 seconds, because this may pass" in done.log
+
+
+def test_policies_of_the_repository_are_not_evaluated(on_aws: OnAws) -> None:
+    """buildx evaluates a policy in its own process, which can read its working directory."""
+    on_aws.build()
+    assert option(on_aws.image_build, "--policy") == ["disabled=true"]
+
+
+def test_a_request_of_an_older_application_fails_with_the_next_step(cloud: Cloud) -> None:
+    done = cloud.build(PROJECT_ID="")
+    assert done.status == "FAILED"
+    assert "error: the request names no project: deploy Slipway's application again" in done.log
 
 
 def test_a_refused_push_within_the_hour_is_not_repeated(on_aws: OnAws) -> None:
@@ -526,13 +570,20 @@ def test_a_refused_push_within_the_hour_is_not_repeated(on_aws: OnAws) -> None:
 def test_other_failures_end_the_build(on_aws: OnAws, error: str, calls: int) -> None:
     done = on_aws.build(failures=(error,) * 5)
     assert done.status == "FAILED"
-    assert len(on_aws.calls("docker", "buildx", "build")) == calls
+    assert len(on_aws.builds) == calls
 
 
-def test_an_image_without_an_sbom_is_better_than_none(on_aws: OnAws) -> None:
-    done = on_aws.build(failures=("ERROR: failed to solve: sbom.spdx.json exceeds 41943040 bytes",))
+@pytest.mark.parametrize(
+    "error",
+    [
+        "sbom.spdx.json exceeds 41943040 bytes",
+        'process "/bin/syft-scanner" did not complete successfully: exit code: 137',
+    ],
+)
+def test_an_image_without_an_sbom_is_better_than_none(on_aws: OnAws, error: str) -> None:
+    done = on_aws.build(failures=(f"ERROR: failed to solve: {error}",))
     assert done.status == "SUCCEEDED", done.log
-    first, second = on_aws.calls("docker", "buildx", "build")
+    first, second = on_aws.builds
     assert option(first, "--attest")
     assert option(second, "--attest") == []
     assert "no SBOM, because making it failed" in done.exported["WARNINGS"]

@@ -337,6 +337,22 @@ def test_no_link_leads_out_of_the_repository(attack: Attack, case: str) -> None:
     assert "\x1b" not in done.log
 
 
+def test_a_policy_that_is_a_link_fails_the_build(attack: Attack) -> None:
+    """buildx reads `<Dockerfile>.rego` on the build machine, and follows links."""
+    (attack.path / "Dockerfile.rego").symlink_to("/proc/kmsg")
+    attack.commit()
+    done = attack.build()
+    assert done.status == "FAILED"
+    assert "error: the policy beside the Dockerfile is a link" in done.log
+    assert attack.witness.text == ""
+
+
+def test_docker_runs_in_an_empty_directory(attack: Attack) -> None:
+    attack.commit()
+    assert attack.build().status == "SUCCEEDED"
+    assert attack.witness.build["directory"] == []
+
+
 def test_links_inside_the_context_stay_links(attack: Attack) -> None:
     for name, target in {
         "passwd": "/etc/passwd",

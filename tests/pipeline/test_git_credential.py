@@ -125,7 +125,12 @@ def test_an_admin_of_one_project_cannot_let_its_builds_reach_further(
     with nothing_is_written():
         for changes in ({"submodules": True}, {"also_push_to": copy}):
             assert restricted.patch(f"/v1/services/{service}", changes).status == 403
+    of_service = {"name": "y", "role": Role.ADMIN, "service_id": service}
+    narrow = api.as_holder_of(api.post("/v1/tokens", of_service).body["token"])
+    assert narrow.get(f"/v1/services/{service}").status == 200
     own = {"secrets": {"NPM": f"secretsmanager:slipway/build/{project}/npm"}, "lfs": True}
+    with nothing_is_written():
+        assert narrow.patch(f"/v1/services/{service}", own).status == 403
     assert restricted.patch(f"/v1/services/{service}", own).status == 200
     assert api.patch(f"/v1/services/{service}", {"submodules": True}).status == 200
 

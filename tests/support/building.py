@@ -213,7 +213,8 @@ arguments = sys.argv[1:]
 if arguments[:2] == ["buildx", "inspect"]:
     print("Driver: docker\\nPlatforms: linux/amd64")
 seen = {"arguments": arguments, "environment": dict(os.environ), "files": {}}
-if arguments[:2] == ["buildx", "build"]:
+seen["directory"] = os.listdir()
+if arguments[:2] == ["buildx", "build"] and "--help" not in arguments:
     # buildx asks git about the context, for the provenance of the image.
     if os.environ.get("BUILDX_GIT_INFO") != "false":
         seen["git"] = True
@@ -282,7 +283,9 @@ class Witness:
     def build(self) -> Any:
         """The recorded call of `docker buildx build`."""
         calls = [json.loads(line) for line in self.text.splitlines()]
-        (found,) = [call for call in calls if call["arguments"][:2] == ["buildx", "build"]]
+        (found,) = [
+            call for call in calls if call["arguments"][:3] == ["buildx", "build", "--builder"]
+        ]
         return found
 
 
