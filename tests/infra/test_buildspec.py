@@ -99,9 +99,8 @@ def test_only_the_step_that_fetches_reads_the_git_credential() -> None:
 def test_git_and_docker_run_only_with_the_variables_in_their_lists() -> None:
     for program in ("git", "docker"):
         (definition,) = re.findall(rf"^{program}\(\) .*$", TOOLS, re.MULTILINE)
-        assert (
-            f'{{ env -i "${{for_all[@]}}" "${{for_{program}[@]}}" {program} "$@"; }}' in definition
-        )
+        arguments = f'"${{for_all[@]}}" "${{for_{program}[@]}}" {program} "$@"'
+        assert f"env -i {arguments}" in definition
     for step in STEPS.values():
         assert step is FIRST or '\n. "$CODEBUILD_SRC_DIR/private/tools"\n' in step
         # A program that is found by its path, or through another one, would get everything.
