@@ -130,20 +130,20 @@ def _call_start_build(
     if unreadable:
         path = git_path(settings().table_prefix, build.project_id)
         step = f"Create the secret below {path}, and change the project's git_credential to it."
-        return _fail_start(build, unreadable, step)
+        return _fail(build, Failure(phase=BuildPhase.START, summary=unreadable, next_step=step))
     due = schedule_at(now + PERIOD)
     commit(change(build, called_at=now, deadline_at=deadline_at, **attempt, **due))
     try:
         report = codebuild.start(start_build_request(build, project=settings().codebuild_project))
     except Rejected as refusal:
         if not again:
-            return _fail_start(build, refusal.detail, "Correct the cause in AWS, then retry.")
+            return _fail(build, _refused(refusal))
         # Only this call was refused: an earlier one may have started the build.
         found = _find(build)
         if found is None and now - called_before <= WORKER_LIFE:
             return _wait(build, refusal.detail)
         if found is None:
-            return _fail_start(build, refusal.detail, "Correct the cause in AWS, then retry.")
+            return _fail(build, _refused(refusal))
         report = found
     except Unavailable as trouble:
         if again or trouble.code != codebuild.AT_LIMIT:
@@ -168,8 +168,9 @@ def _back_in_line(build: Build, refusal: str) -> None:
     _fail(build, Failure(phase=BuildPhase.QUEUE, summary=why))
 
 
-def _fail_start(build: Build, summary: str, next_step: str) -> None:
-    _fail(build, Failure(phase=BuildPhase.START, summary=summary, next_step=next_step))
+def _refused(refusal: Rejected) -> Failure:
+    step = "Correct the cause in AWS, then retry the build."
+    return Failure(phase=BuildPhase.START, summary=refusal.detail, next_step=step)
 
 
 def _new_attempt(build: Build, now: int) -> dict[str, Any]:
