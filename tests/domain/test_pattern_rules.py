@@ -100,7 +100,7 @@ def test_the_last_pattern_that_matches_decides(
 
 PATTERNS = st.from_regex(
     r"(\*\*/|\*?[ab]{0,2}\*?[ab]/|\*\*[ab]\*/){0,4}(\*\*|\*|\*{0,2}[ab]\*?[ab]?\*?)", fullmatch=True
-)
+).filter(lambda pattern: "a**" not in pattern and "b**" not in pattern)  # the API refuses these
 NAMES = st.from_regex(r"([ab]{1,4}/){0,4}[ab]{1,4}", fullmatch=True)
 
 

@@ -57,6 +57,7 @@ def building(cloud: Cloud) -> None:
 
 
 def superseded(cloud: Cloud) -> None:
+    cloud.seconds_before_push = 1
     for number in (1, 2):
         cloud.push(sha(number))
     cloud.settle()
