@@ -183,17 +183,22 @@ def test_a_build_that_codebuild_does_not_begin_in_time_says_so(cloud: Cloud) -> 
     assert "Service Quotas" in build["failure"]["next_step"]
 
 
-def test_a_build_that_codebuild_forgets_to_time_out_in_its_queue_is_stopped(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    codebuild.engine().account_limit = 0
-    cloud.change_service(queued_minutes=5)
+def late_build(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A build nine minutes after its push, if CodeBuild ends no build by itself."""
     cloud.push(sha(1))
     cloud.settle()
     monkeypatch.setattr(codebuild.Engine, "expire", lambda _: None)
     for _ in range(9):
         cloud.tick()
-    build = cloud.build(1)
+    return cloud.build(1)
+
+
+def test_a_build_that_codebuild_forgets_to_time_out_in_its_queue_is_stopped(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codebuild.engine().account_limit = 0
+    cloud.change_service(queued_minutes=5)
+    build = late_build(cloud, monkeypatch)
     assert build["status"] == "failed"
     assert build["error"].startswith("waited 5 minutes in CodeBuild's own queue")
     assert not codebuild.engine().alive(build["codebuild_id"])
@@ -203,12 +208,7 @@ def test_a_build_that_runs_too_long_names_build_minutes(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.change_service(build_minutes=5)
-    cloud.push(sha(1))
-    cloud.settle()
-    monkeypatch.setattr(codebuild.Engine, "expire", lambda _: None)
-    for _ in range(9):
-        cloud.tick()
-    build = cloud.build(1)
+    build = late_build(cloud, monkeypatch)
     assert build["status"] == "failed"
     assert build["error"].startswith("ran longer than its build_minutes (5) and was stopped")
 
