@@ -77,7 +77,7 @@ def _shown(row: Receipt) -> Delivery:
         ref=views.text(facts.get("ref")),
         sha=facts.get("sha"),
         sender=views.text(facts.get("sender")),
-        services=[_service(verdict) for verdict in verdicts],
+        services=[service_verdict(verdict) for verdict in verdicts],
         times_received=row.times or 0,
         pushed_at=rfc3339(facts.get("pushed_at")),
         first_received_at=rfc3339(row.created_at),
@@ -85,7 +85,8 @@ def _shown(row: Receipt) -> Delivery:
     )
 
 
-def _service(verdict: Verdict) -> ServiceVerdict:
+def service_verdict(verdict: Verdict) -> ServiceVerdict:
+    """The result of a delivery for a service, as the API shows it."""
     return ServiceVerdict(
         service_id=verdict.service_id,
         outcome=verdict.outcome,

@@ -12,14 +12,14 @@ import msgspec
 from chalice.app import Request
 
 from chalicelib.access import Principal
-from chalicelib.api.deliveries import ServiceVerdict
+from chalicelib.api.deliveries import ServiceVerdict, service_verdict
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.bodies import check_media_type, check_size, decode_json, raw_body
 from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.domain.deliveries import Outcome, outcome_of
 from chalicelib.domain.fields import END
-from chalicelib.domain.pushes import claimed_repository, parse_push
-from chalicelib.domain.refs import PUSHED_REF
+from chalicelib.domain.pushes import HOST, MAX_TIME, NAME, PATH, claimed_repository, parse_push
+from chalicelib.domain.refs import MAX_PUSHED_LENGTH, PUSHED_REF, SHA
 from chalicelib.domain.statuses import job_id
 from chalicelib.domain.tokens import Role
 from chalicelib.errors import InvalidInput
@@ -75,23 +75,23 @@ _PUSH = {
         "ref": {
             "type": "string",
             "pattern": f"^{PUSHED_REF}{END}",
-            "maxLength": 300,
+            "maxLength": MAX_PUSHED_LENGTH,
             "format": "git-full-ref",
         },
-        "after": {"type": "string", "pattern": f"^[0-9a-fA-F]{{40}}{END}"},
+        "after": {"type": "string", "pattern": f"^{SHA}{END}"},
         "repository": {
             "type": "object",
             "required": ["full_name", "pushed_at"],
             "properties": {
                 "full_name": {
                     "type": "string",
-                    "pattern": f"^[A-Za-z0-9_.-]{{1,100}}/[A-Za-z0-9_.-]{{1,100}}{END}",
+                    "pattern": f"^{NAME}/{NAME}{END}",
                 },
                 "html_url": {
                     "type": ["string", "null"],
-                    "pattern": f"^https://[A-Za-z0-9.-]{{1,253}}/[!-~]{{1,300}}{END}",
+                    "pattern": f"^https://{HOST}/{PATH}{END}",
                 },
-                "pushed_at": {"type": "integer", "minimum": 0, "maximum": 253_402_300_799},
+                "pushed_at": {"type": "integer", "minimum": 0, "maximum": MAX_TIME - 1},
             },
         },
         "head_commit": {
@@ -196,7 +196,7 @@ def test_push(caller: Principal) -> TestedPush:
         repository=push.repository,
         ref=push.ref,
         sha=push.sha,
-        services=msgspec.convert(judged.verdicts, list[ServiceVerdict], from_attributes=True),
+        services=[service_verdict(verdict) for verdict in judged.verdicts],
     )
 
 

@@ -38,21 +38,14 @@ def find(project: str, job_id: str, *, since: int) -> BuildReport | None:
     """
     token: dict[str, str] = {}
     for _ in range(_PAGES):
-        with calling("CodeBuild ListBuildsForProject"):
-            listed = client("codebuild").list_builds_for_project(
-                projectName=project, sortOrder="DESCENDING", **token
-            )
-        if not listed["ids"]:
-            return None
-        with calling("CodeBuild BatchGetBuilds"):
-            builds = client("codebuild").batch_get_builds(ids=listed["ids"])["builds"]
+        builds, next_token = _newest(project, **token)
         for build in builds:
             if {"name": "JOB_ID", "value": job_id, "type": "PLAINTEXT"} in _variables(build):
                 return _report(build)
         oldest = min((build["startTime"].timestamp() for build in builds), default=0)
-        if oldest < since - _CLOCK_SKEW or "nextToken" not in listed:
+        if oldest < since - _CLOCK_SKEW or next_token is None:
             return None
-        token = {"nextToken": listed["nextToken"]}
+        token = {"nextToken": next_token}
     raise Unavailable(f"{job_id} is not among the newest {100 * _PAGES} builds of {project}")
 
 
@@ -61,21 +54,27 @@ def in_progress(project: str) -> tuple[bool, list[str]]:
 
     Whether one of them is Slipway's, and the ids of the others with who started them.
     """
-    with calling("CodeBuild ListBuildsForProject"):
-        listed = client("codebuild").list_builds_for_project(
-            projectName=project, sortOrder="DESCENDING"
-        )
-    if not listed["ids"]:
-        return False, []
-    with calling("CodeBuild BatchGetBuilds"):
-        found = client("codebuild").batch_get_builds(ids=listed["ids"])["builds"]
-    running = [build for build in found if build["buildStatus"] == "IN_PROGRESS"]
+    builds, _ = _newest(project)
+    running = [build for build in builds if build["buildStatus"] == "IN_PROGRESS"]
     own = [build for build in running if "JOB_ID" in {v["name"] for v in _variables(build)}]
     return bool(own), [
         f"{build['id']} (started by {build.get('initiator', 'unknown')})"
         for build in running
         if build not in own
     ]
+
+
+def _newest(project: str, **token: str) -> tuple[list[Any], str | None]:
+    """A page of the project's builds, newest first, and the token of the next page."""
+    with calling("CodeBuild ListBuildsForProject"):
+        listed = client("codebuild").list_builds_for_project(
+            projectName=project, sortOrder="DESCENDING", **token
+        )
+    if not listed["ids"]:
+        return [], None
+    with calling("CodeBuild BatchGetBuilds"):
+        builds = client("codebuild").batch_get_builds(ids=listed["ids"])["builds"]
+    return builds, listed.get("nextToken")
 
 
 def stop(codebuild_id: str) -> None:

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from chalicelib.domain.fields import END, Installation, Rule
 from chalicelib.domain.images import HOST, REPOSITORY_PATH
+from chalicelib.errors import Forbidden
 
 _MAX_SECRETS = 20
 _MAX_COPIES = 5
@@ -42,13 +43,23 @@ def is_below(path: str, secret: str) -> bool:
     return secret.rpartition(":")[2].startswith(path)
 
 
+def require_below(path: str, secret: str, *, field: str) -> None:
+    """Raise Forbidden (secret_not_allowed) for a secret that builds of a project cannot read."""
+    if not is_below(path, secret):
+        raise Forbidden(
+            f"builds of this project can read only secrets below {path}, not {secret}",
+            code="secret_not_allowed",
+            field=field,
+        )
+
+
 def secret_name(reference: str) -> str:
     """The name of the secret in `secretsmanager:<name>`."""
     return reference.partition(":")[2]
 
 
 def _own_git_path(value: str, installation: Installation) -> str:
-    if not value.rpartition(":")[2].startswith(f"{installation.table_prefix}/git/"):
+    if not is_below(f"{installation.table_prefix}/git/", value):
         raise ValueError(
             f"git_credential must be a secret below {installation.table_prefix}/git/<project id>/"
         )
@@ -57,7 +68,7 @@ def _own_git_path(value: str, installation: Installation) -> str:
 
 def _own_build_path(value: dict[str, str], installation: Installation) -> dict[str, str]:
     for reference in value.values():
-        if not secret_name(reference).startswith(f"{installation.table_prefix}/build/"):
+        if not is_below(f"{installation.table_prefix}/build/", reference):
             raise ValueError(
                 "each secret must be secretsmanager:"
                 f"{installation.table_prefix}/build/<project id>/<name>"

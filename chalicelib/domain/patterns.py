@@ -128,12 +128,13 @@ _RULES = (
     "at the start excludes. The last pattern that matches decides. A list that only excludes "
     "selects everything else"
 )
-_ALLOWED = re.compile(rf"^!?(?!!){_PARTS}")
+_PATH_PATTERN = rf"^!?(?!!){_PARTS}"
+_ALLOWED = re.compile(_PATH_PATTERN)
 
 PathPattern = Annotated[
     str,
     Meta(
-        pattern=rf"^!?(?!!){_PARTS}",
+        pattern=_PATH_PATTERN,
         max_length=_MAX_LENGTH,
         extra_json_schema={"format": "path-pattern"},
     ),

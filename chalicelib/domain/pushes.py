@@ -25,13 +25,15 @@ _MAX_FILE_LENGTH = 100
 # Characters of file names times characters of patterns: in the worst case some tenths of a second.
 # With patterns of 100 characters that is about 10,000 files.
 _MAX_COMPARISONS = 50_000_000
-_MAX_TIME = 253_402_300_800  # the year 10000: Python's dates end before it
+MAX_TIME = 253_402_300_800  # the year 10000: Python's dates end before it
 _DEFAULT_HOST = "github.com"
 
-_FULL_NAME = re.compile(
-    r"(?P<owner>[A-Za-z0-9_.-]{1,100})/(?P<name>[A-Za-z0-9_.-]{1,100})", re.ASCII
-)
-_PAGE = re.compile(r"https://(?P<host>[A-Za-z0-9.-]{1,253})/[!-~]{1,300}", re.ASCII)
+# The patterns of an owner and of a repository, of a host, and of the rest of an address.
+NAME = r"[A-Za-z0-9_.-]{1,100}"
+HOST = r"[A-Za-z0-9.-]{1,253}"
+PATH = r"[!-~]{1,300}"
+_FULL_NAME = re.compile(rf"(?P<owner>{NAME})/(?P<name>{NAME})", re.ASCII)
+_PAGE = re.compile(rf"https://(?P<host>{HOST})/{PATH}", re.ASCII)
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
@@ -291,7 +293,7 @@ def _parse_host(repository: Mapping[str, Any]) -> str:
 def _parse_pushed_at(value: object) -> int:
     """Unix seconds. Push events have a number, GitHub's other payloads an RFC 3339 time."""
     seconds = _seconds(value) if isinstance(value, str) else value
-    if type(seconds) is not int or not 0 <= seconds < _MAX_TIME:
+    if type(seconds) is not int or not 0 <= seconds < MAX_TIME:
         raise _refuse("this is not a time", "repository.pushed_at")
     return seconds
 

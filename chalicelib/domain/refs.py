@@ -18,16 +18,16 @@ from chalicelib.errors import InvalidInput
 NULL_SHA = "0" * 40
 
 _MAX_LENGTH = 200
-_MAX_PUSHED_LENGTH = 300
+MAX_PUSHED_LENGTH = 300
 _MAX_SLUG_LENGTH = 60
 _BRANCHES = "refs/heads/"
 _TAGS = "refs/tags/"
 
-_SHA = r"[0-9a-fA-F]{40}"
+SHA = r"[0-9a-fA-F]{40}"
 # git reads these as a commit before it looks for a branch or a tag of that name.
 _ABBREVIATED_SHA = r"[0-9a-fA-F]{7,39}"
 # Legal names that git or Slipway would read as something else. GitHub has no such branches.
-_NOT_MISLEADING = rf"(?!HEAD$)(?!@$)(?!-)(?!{_SHA}$)"
+_NOT_MISLEADING = rf"(?!HEAD$)(?!@$)(?!-)(?!{SHA}$)"
 # git-check-ref-format(1), for one part of a ref and for the whole.
 _PART = r"(?!\.)[^\x00-\x20\x7f~^:?*\[\\/\ud800-\udfff]+(?<!\.lock)"
 _PARTS = rf"{_PART}(?:/{_PART})*(?<!\.)"
@@ -37,7 +37,7 @@ _NAME = rf"(?!refs/)(?!.{{{_MAX_LENGTH + 1}}})(?!.*[{UNSAFE}]){_NOT_MISLEADING}{
 # The pattern of a full ref, such as a push has.
 PUSHED_REF = rf"(?!.*\.\.)(?!.*@\{{)refs/{_PARTS}"
 _PUSHED_REF = re.compile(PUSHED_REF)
-_COMMIT = re.compile(_SHA)
+_COMMIT = re.compile(SHA)
 _NOT_IN_SLUG = re.compile(r"[^a-z0-9._-]+", re.ASCII)
 
 
@@ -79,7 +79,7 @@ def parse_pushed_ref(value: object, field: str = "ref") -> str:
     """
     if (
         not isinstance(value, str)
-        or len(value) > _MAX_PUSHED_LENGTH
+        or len(value) > MAX_PUSHED_LENGTH
         or not _PUSHED_REF.fullmatch(value)
     ):
         raise InvalidInput("this is not a full git ref", code="invalid_payload", field=field)
@@ -129,7 +129,7 @@ GitRef = Annotated[
     Meta(
         # No other full refs: `refs/pull/1/head` would build a stranger's code.
         pattern=(
-            rf"^(?:(?!{NULL_SHA}$){_SHA}"
+            rf"^(?:(?!{NULL_SHA}$){SHA}"
             rf"|(?:{_BRANCHES}|{_TAGS}|(?!{_ABBREVIATED_SHA}$)){_NAME}){END}"
         ),
         min_length=1,

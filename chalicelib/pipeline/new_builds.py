@@ -131,16 +131,12 @@ def _cache(service: Service, source: Source) -> dict[str, Any]:
     return {"cache_from": tag, "cache_to": tag if pushed or again else None}
 
 
-def accept_build(
-    service: Service, build: Build, *, overruled: bool = False, has_room: bool = False
-) -> list[Write]:
+def accept_build(service: Service, build: Build, *, overruled: bool = False) -> list[Write]:
     """The build's row, its entry among the service's open builds, and the audit entry.
 
-    With `has_room` the caller has decided that the service, as it was read, may have the build.
+    The caller has decided that the service, as it was read, may have one more open build.
     """
-    most = service.settings.max_open_builds
-    if has_room:
-        most = max(most, len(service.open_builds or ()) + 1)
+    most = max(service.settings.max_open_builds, len(service.open_builds or ()) + 1)
     return [
         create(build),
         open_build(service, build.number, most=most, overruled=overruled),

@@ -188,7 +188,7 @@ class Service(Model):
     listed_in = IntegerAttribute(null=True)
     settings = SettingsAttribute(ServiceSettings)
     auto_deploy_paused = UnicodeAttribute(null=True)
-    # The newest push that was deployed automatically: repository.pushed_at, then build number.
+    # The newest push that was built: its pushed_at, then the number of its build.
     last_pushed_at = IntegerAttribute(default=0)
     last_pushed_build = IntegerAttribute(default=0)
     # Builds that were open at the last manual deployment: they are not deployed automatically.

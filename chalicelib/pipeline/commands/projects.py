@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib import clock
-from chalicelib.domain.credentials import git_path, is_below
-from chalicelib.errors import Conflict, Forbidden
+from chalicelib.domain.credentials import git_path, require_below
+from chalicelib.errors import Conflict
 from chalicelib.pipeline.retries import retry_on_conflict
 from chalicelib.settings import settings
 from chalicelib.store.claims import claim, next_number, replace_claims
@@ -48,13 +48,9 @@ def update_project(project: Project, changes: Mapping[str, Any], *, actor: str) 
     (secret_not_allowed) for another project's secret, and Conflict (name_taken).
     """
     credential = changes.get("git_credential")
-    path = git_path(settings().table_prefix, project.id)
-    if credential is not None and not is_below(path, credential):
-        raise Forbidden(
-            f"builds of this project can read only secrets below {path}",
-            code="secret_not_allowed",
-            field="git_credential",
-        )
+    if credential is not None:
+        path = git_path(settings().table_prefix, project.id)
+        require_below(path, credential, field="git_credential")
 
     def write() -> Project:
         fresh = get_project(project.id)

@@ -180,9 +180,7 @@ def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     had = {service: judged.known[service] for service in seen - judged.refused}
     reason = _NO_LONGER_FOLLOWING if judged.reason and had else judged.reason
     writes = [
-        write
-        for service, build in zip(judged.services, builds, strict=True)
-        for write in accept_build(service, build, has_room=True)
+        write for pair in zip(judged.services, builds, strict=True) for write in accept_build(*pair)
     ]
     if builds:
         writes.append(_record_push(judged.receipt, push, delivery, {**judged.known, **started}))

@@ -10,11 +10,11 @@ import msgspec
 
 from chalicelib import clock
 from chalicelib.aws import ecr
-from chalicelib.domain.credentials import build_path, is_below
+from chalicelib.domain.credentials import build_path, require_below
 from chalicelib.domain.images import create_repository, no_repository
 from chalicelib.domain.service_settings import TARGET_FIELDS, ServiceSettings
 from chalicelib.domain.timing import SILENCE
-from chalicelib.errors import Conflict, Forbidden, InvalidInput, Rejected, Unavailable
+from chalicelib.errors import Conflict, InvalidInput, Rejected, Unavailable
 from chalicelib.pipeline.commands.followers import follow
 from chalicelib.pipeline.retries import existing_service, retry_on_conflict
 from chalicelib.settings import settings as installation
@@ -143,12 +143,7 @@ def _require_own_secrets(project_id: int, values: Mapping[str, Any]) -> None:
     path = build_path(installation().table_prefix, project_id)
     for field in ("secrets", "also_push_to"):
         for reference in values.get(field, {}).values():
-            if not is_below(path, reference):
-                raise Forbidden(
-                    f"builds of this project can read only secrets below {path}, not {reference}",
-                    code="secret_not_allowed",
-                    field=field,
-                )
+            require_below(path, reference, field=field)
 
 
 def _state(names: list[str], resumes: bool) -> dict[str, Any]:

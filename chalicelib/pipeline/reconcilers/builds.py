@@ -18,7 +18,6 @@ from chalicelib.domain.builds import (
     decide_start,
     why_no_capacity,
 )
-from chalicelib.domain.credentials import git_path, is_below
 from chalicelib.domain.lag import next_look
 from chalicelib.domain.line import Line
 from chalicelib.domain.progress import build_progress
@@ -29,7 +28,11 @@ from chalicelib.errors import Rejected, SlipwayError, Unavailable
 from chalicelib.pipeline.auto_deploy import newest_push, why_not_deployed
 from chalicelib.pipeline.line import read_line
 from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, new_deployment
-from chalicelib.pipeline.reconcilers.failures import find_failure, find_missing_repository
+from chalicelib.pipeline.reconcilers.failures import (
+    find_failure,
+    find_missing_repository,
+    find_unreadable_credential,
+)
 from chalicelib.pipeline.superseding import supersede_builds
 from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
@@ -126,11 +129,9 @@ def _call_start_build(
         return _fail(build, failure)
     called_before = build.called_at or 0
     attempt = {} if again else _new_attempt(build, now)
-    unreadable = _unreadable_credential(build, attempt.get("git_credential"))
-    if unreadable:
-        path = git_path(settings().table_prefix, build.project_id)
-        step = f"Create the secret below {path}, and change the project's git_credential to it."
-        return _fail(build, Failure(phase=BuildPhase.START, summary=unreadable, next_step=step))
+    failure = find_unreadable_credential(build, attempt.get("git_credential"))
+    if failure is not None:
+        return _fail(build, failure)
     due = schedule_at(now + PERIOD)
     commit(change(build, called_at=now, deadline_at=deadline_at, **attempt, **due))
     try:
@@ -179,20 +180,6 @@ def _new_attempt(build: Build, now: int) -> dict[str, Any]:
     return {"attempt": build.attempt + 1, "attempt_at": now, "git_credential": credential}
 
 
-def _unreadable_credential(build: Build, credential: str | None) -> str:
-    """Why builds cannot read the project's git credential; empty if they can.
-
-    Projects could once name any secret below `slipway/git/`.
-    """
-    path = git_path(settings().table_prefix, build.project_id)
-    if credential is None or is_below(path, credential):
-        return ""
-    return (
-        f"builds of this project read only secrets below {path}, but its git_credential is "
-        f"{credential}"
-    )
-
-
 def _find(build: Build) -> BuildReport | None:
     project, since = settings().codebuild_project, build.attempt_at or build.created_at
     return codebuild.find(project, build.job_id, since=since)
@@ -201,11 +188,10 @@ def _find(build: Build) -> BuildReport | None:
 def _adopt(build: Build, report: BuildReport, turn: Sequence[Write] = ()) -> None:
     """Record that CodeBuild has the build, with its id, and that its service has had its turn."""
     now = clock.now()
-    log = {"log_path": report.log_path} if report.log_path else {}
     seconds = build.settings.codebuild_queued_minutes * 60
     values = {"codebuild_id": report.id, "deadline_at": now + seconds + PERIOD, "waits": 0}
     due = schedule_at(now if build.cancelled_by else now + PERIOD)
-    commit(_noted(build, report, **{**values, "error": None, **log, **due}), *turn)
+    commit(_noted(build, report, error=None, **values, **due), *turn)
     if build.cancelled_by:
         queue.wake(build.job_id)
 

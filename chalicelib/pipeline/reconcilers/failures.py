@@ -12,6 +12,7 @@ from chalicelib.domain.build_failures import (
     read_output,
 )
 from chalicelib.domain.builds import BuildReport, why_late
+from chalicelib.domain.credentials import git_path, is_below
 from chalicelib.domain.images import create_repository, no_repository
 from chalicelib.domain.lag import next_look
 from chalicelib.domain.log_text import clean_lines
@@ -73,4 +74,22 @@ def find_missing_repository(build: Build) -> Failure | None:
         phase=BuildPhase.START,
         summary=no_repository(build.image_repository),
         next_step=create_repository(build.image_repository, settings().registry),
+    )
+
+
+def find_unreadable_credential(build: Build, credential: str | None) -> Failure | None:
+    """The failure of a build that cannot read its project's git credential; None if it can.
+
+    Projects could once name any secret below `slipway/git/`.
+    """
+    path = git_path(settings().table_prefix, build.project_id)
+    if credential is None or is_below(path, credential):
+        return None
+    return Failure(
+        phase=BuildPhase.START,
+        summary=(
+            f"builds of this project read only secrets below {path}, but its git_credential is "
+            f"{credential}"
+        ),
+        next_step=f"Create the secret below {path}, and change the project's git_credential to it.",
     )
