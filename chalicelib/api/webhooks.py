@@ -78,6 +78,7 @@ _PUSH = {
             "maxLength": MAX_PUSHED_LENGTH,
             "format": "git-full-ref",
         },
+        "before": {"type": ["string", "null"], "pattern": f"^{SHA}{END}"},
         "after": {"type": "string", "pattern": f"^{SHA}{END}"},
         "repository": {
             "type": "object",

@@ -1,4 +1,4 @@
-"""GitHub's push events: parsing the payload, what a service builds, and the order of pushes.
+"""GitHub's push events: parsing the payload, and what a service builds.
 
 The source is GitHub's "Webhook events and payloads: push". A valid signature proves the sender, not
 that the payload is consistent. Fields that decide something are parsed strictly. URLs are only
@@ -6,7 +6,7 @@ compared, never fetched.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -46,8 +46,9 @@ _SKIP = re.compile(r"\[(?:skip ci|ci skip|no ci|skip actions|actions skip)\]", r
 class Push:
     """One push to one ref. `repository` is a `Repository.key`, `pushed_at` is in unix seconds.
 
-    `contradictory` is true if the payload's clone_url belongs to another repository. `sha` is the
-    commit to build; the null SHA if there is none. `skip` is the text in the head commit's message
+    `contradictory` is true if the payload's clone_url belongs to another repository. `before` is
+    the ref's commit before the push, and `sha` is the commit to build; the null SHA if there is
+    none. `skip` is the text in the head commit's message
     that asks for no build.
     """
 
@@ -56,6 +57,7 @@ class Push:
     ref: str
     branch: str | None
     tag: str | None
+    before: str
     sha: str
     deleted: bool
     pushed_at: int
@@ -102,6 +104,7 @@ def parse_push(payload: object) -> Push:
     if not isinstance(payload, Mapping):
         raise _refuse("the payload is not an object", "")
     ref = parse_pushed_ref(payload.get("ref"))
+    before = payload.get("before")
     after = _parse_sha(payload.get("after"), "after")
     repository = _object(payload, "repository")
     commit = _object(payload, "head_commit", optional=True)
@@ -116,6 +119,7 @@ def parse_push(payload: object) -> Push:
         ref=ref,
         branch=branch_of(ref),
         tag=tag,
+        before=NULL_SHA if before is None else _parse_sha(before, "before"),
         sha=after if tag is None else _tagged_commit(commit),
         deleted=after == NULL_SHA or payload.get("deleted") is True,
         pushed_at=_parse_pushed_at(repository.get("pushed_at")),
@@ -207,47 +211,6 @@ def _by_paths(files: ChangedFiles, paths: Sequence[str]) -> Choice:
 
 def _file(name: str) -> str:
     return shown(name, most=_MAX_FILE_LENGTH)
-
-
-def later(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    """Whether push `a` is later than push `b`, both as (pushed_at, build id).
-
-    Within one second the build that was accepted later counts as later.
-    """
-    return a > b
-
-
-@dataclass(frozen=True)
-class PushedBuild:
-    """An open build of a push. `order` is (pushed_at, build id) as in `later`.
-
-    `is_queued`: StartBuild was never called for it. `may_replace`: it will not be cancelled.
-    """
-
-    number: int
-    ref: str
-    order: tuple[int, int]
-    is_queued: bool
-    may_replace: bool = True
-
-
-def superseded(builds: Collection[PushedBuild]) -> dict[int, int]:
-    """The queued builds of a service that a later push to their ref replaces.
-
-    Each comes with the number of the latest push's build. Of pushes within one second none replaces
-    another: GitHub may deliver them in either order.
-    """
-    latest: dict[str, PushedBuild] = {}
-    for build in builds:
-        if build.may_replace and (
-            build.ref not in latest or later(build.order, latest[build.ref].order)
-        ):
-            latest[build.ref] = build
-    return {
-        build.number: latest[build.ref].number
-        for build in builds
-        if build.is_queued and build.ref in latest and latest[build.ref].order[0] > build.order[0]
-    }
 
 
 def _parse_sha(value: object, field: str) -> str:

@@ -1,9 +1,11 @@
 """Whether the image of a build is deployed automatically."""
 
-from chalicelib.domain.pushes import builds_tag, later
+from chalicelib.domain.push_order import in_order
+from chalicelib.domain.pushes import builds_tag
 from chalicelib.domain.refs import RefType
+from chalicelib.domain.statuses import BuildStatus
+from chalicelib.store.jobs import find_builds
 from chalicelib.store.models import Build, Service
-from chalicelib.store.writes import Write, change
 
 
 def why_not_deployed(service: Service, build: Build) -> str | None:
@@ -21,28 +23,27 @@ def why_not_deployed(service: Service, build: Build) -> str | None:
     moved = _why_not_followed(service, build)
     if moved:
         return moved
-    if build.number in (service.overruled or ()):
-        return "an image was deployed manually after this push"
-    newest = (service.last_pushed_at, service.last_pushed_build)
-    if build.push_order == newest:
-        return "another build of this push was deployed already"
-    if not later(build.push_order, newest):
-        return f"build {service.last_pushed_build} of a later push was built already"
-    return None
+    if build.push.pushed_at <= (service.overruled_at or 0):
+        return "a manual deployment or rollback came after this push"
+    return _why_too_late(service, build)
 
 
-def newest_push(service: Service, build: Build) -> list[Write]:
-    """The write that remembers a built push, if it is the newest one of the service.
+def _why_too_late(service: Service, build: Build) -> str | None:
+    """The reason if this push or a later one was built already; None otherwise.
 
-    It counts also if it was not deployed: no older push may be deployed over it later.
+    A later push counts also if it was not deployed. Pushes to refs that the service does not build
+    any more do not count.
     """
-    newest = (service.last_pushed_at, service.last_pushed_build)
-    if build.trigger != "push" or _why_not_followed(service, build):
-        return []
-    if not later(build.push_order, newest):
-        return []
-    pushed_at, number = build.push_order
-    return [change(service, last_pushed_at=pushed_at, last_pushed_build=number)]
+    rows = find_builds(map(int, service.pushed or ()))
+    others = [row for row in rows if not _why_not_followed(service, row)]
+    order = in_order([row.push for row in (*others, build)])
+    place = order.index(build.push.push_id)
+    for other in others:
+        if other.push.push_id == build.push.push_id and other.deployment_id is not None:
+            return f"build {other.number} of this push was deployed already"
+        if other.status == BuildStatus.SUCCESS and order.index(other.push.push_id) > place:
+            return f"build {other.number} of a later push was built already"
+    return None
 
 
 def _why_not_followed(service: Service, build: Build) -> str | None:

@@ -81,17 +81,18 @@ def _origin(source: Source) -> dict[str, Any]:
     """The attributes that say what the build comes from. A retry has those of the first build."""
     push, retried = source.push, source.retried
     if retried is not None:
-        names = ("trigger", "commit_message", "author", "pushed_at", "delivery")
+        names = ("trigger", "commit_message", "author", "before_sha", "delivery")
         same = {name: getattr(retried, name) for name in names}
-        return {**same, "retry_of": retried.retry_of or retried.number}
+        pushed_at = None if retried.pushed_at is None else retried.push.pushed_at
+        return {**same, "pushed_at": pushed_at, "retry_of": retried.retry_of or retried.number}
     if push is None:
         return {"trigger": "manual"}
     return {
         "trigger": "push",
         "commit_message": push.message,
         "author": push.author,
-        # A clock ahead of this one must not make a push later than all others.
-        "pushed_at": min(push.pushed_at, clock.now()),
+        "before_sha": push.before,
+        "pushed_at": push.pushed_at,
         "delivery": source.delivery,
     }
 
@@ -131,7 +132,7 @@ def _cache(service: Service, source: Source) -> dict[str, Any]:
     return {"cache_from": tag, "cache_to": tag if pushed or again else None}
 
 
-def accept_build(service: Service, build: Build, *, overruled: bool = False) -> list[Write]:
+def accept_build(service: Service, build: Build) -> list[Write]:
     """The build's row, its entry among the service's open builds, and the audit entry.
 
     The caller has decided that the service, as it was read, may have one more open build.
@@ -139,7 +140,7 @@ def accept_build(service: Service, build: Build, *, overruled: bool = False) -> 
     most = max(service.settings.max_open_builds, len(service.open_builds or ()) + 1)
     return [
         create(build),
-        open_build(service, build.number, most=most, overruled=overruled),
+        open_build(service, build.number, most=most, pushed=build.trigger == "push"),
         record(
             build.job_id,
             "build.requested",

@@ -1,7 +1,7 @@
 """A later push ends the queued builds of earlier pushes, if the service wants it."""
 
 from chalicelib import clock
-from chalicelib.domain.pushes import PushedBuild, superseded
+from chalicelib.domain.push_order import superseded
 from chalicelib.domain.statuses import BuildStatus, has_ended
 from chalicelib.store.history import record
 from chalicelib.store.jobs import find_builds, finish
@@ -23,7 +23,7 @@ def supersede_builds(service: Service) -> frozenset[int]:
     if not service.settings.supersede_builds or len(service.open_builds or ()) < 2:
         return frozenset()
     rows = {row.number: row for row in find_builds(map(int, service.open_builds or ()))}
-    pushed = [_pushed(row) for row in rows.values() if _is_open_push(row)]
+    pushed = [row.push for row in rows.values() if _is_open_push(row)]
     ended = sorted(superseded(pushed).items())[:_AT_ONCE]
     if ended:
         writes = [write for number, by in ended for write in _end(rows[number], rows[by])]
@@ -33,17 +33,6 @@ def supersede_builds(service: Service) -> frozenset[int]:
 
 def _is_open_push(build: Build) -> bool:
     return build.trigger == "push" and not has_ended(build.status)
-
-
-def _pushed(build: Build) -> PushedBuild:
-    cancelled = build.cancelled_by is not None
-    return PushedBuild(
-        build.number,
-        f"{build.ref_type}:{build.git_ref}",
-        build.push_order,
-        is_queued=build.attempt_at is None and build.codebuild_id is None and not cancelled,
-        may_replace=not cancelled,
-    )
 
 
 def _end(build: Build, newer: Build) -> list[Write]:

@@ -28,6 +28,8 @@ from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProject
 from pynamodb.models import Model
 
 from chalicelib.domain.build_failures import Failure
+from chalicelib.domain.push_order import PushedBuild
+from chalicelib.domain.refs import NULL_SHA
 from chalicelib.domain.service_settings import (
     LAYOUT,
     BuildSettings,
@@ -188,13 +190,11 @@ class Service(Model):
     listed_in = IntegerAttribute(null=True)
     settings = SettingsAttribute(ServiceSettings)
     auto_deploy_paused = UnicodeAttribute(null=True)
-    # The newest push that was built: its pushed_at, then the number of its build.
-    last_pushed_at = IntegerAttribute(default=0)
-    last_pushed_build = IntegerAttribute(default=0)
-    # Builds that were open at the last manual deployment: they are not deployed automatically.
-    overruled = NumberSetAttribute(null=True)
-    # The time of the last manual deployment: a retry of an earlier build is overruled, too.
+    # The time of the last manual deployment or rollback: no earlier push replaces it.
     overruled_at = IntegerAttribute(null=True)
+    # The newest builds of pushes, and all open ones. The order of their pushes decides what is
+    # deployed.
+    pushed = NumberSetAttribute(null=True)
     open_builds = NumberSetAttribute(null=True)
     # The service's place in the line of builds after its last turn (`domain.line`).
     turn = IntegerAttribute(default=0)
@@ -297,7 +297,9 @@ class Build(Job, discriminator="build"):
     log_path = UnicodeAttribute(null=True)
     commit_message = UnicodeAttribute(null=True)
     author = UnicodeAttribute(null=True)
-    # Only for builds of pushes: GitHub's time of the push, and the delivery's id.
+    # Only for builds of pushes: the commit before the push, GitHub's time of the push, and the
+    # delivery's id.
+    before_sha = UnicodeAttribute(null=True)
     pushed_at = IntegerAttribute(null=True)
     delivery = UnicodeAttribute(null=True)
     # Tags of the build cache in the image's repository.
@@ -321,9 +323,26 @@ class Build(Job, discriminator="build"):
     not_deployed = UnicodeAttribute(null=True)
 
     @property
-    def push_order(self) -> tuple[int, int]:
-        """The order of the build's push (`domain.pushes.later`). A retry has that of the first."""
-        return self.pushed_at or 0, self.retry_of or self.number
+    def push(self) -> PushedBuild:
+        """The build's push, as `domain.push_order` compares it.
+
+        Only the build of a push has one. A retry is never superseded: somebody wants its result.
+        """
+        cancelled = self.cancelled_by is not None
+        called = self.attempt_at is not None or self.codebuild_id is not None
+        sent_at = self.pushed_at or 0
+        return PushedBuild(
+            self.number,
+            self.retry_of or self.number,
+            f"{self.settings.repository}:{self.ref_type}:{self.git_ref}",
+            self.before_sha or NULL_SHA,
+            self.commit_sha or NULL_SHA,
+            sent_at,
+            # A clock ahead of this one must not make a push later than all others.
+            min(sent_at, self.created_at),
+            is_queued=not (called or cancelled or self.retry_of),
+            may_replace=not cancelled,
+        )
 
 
 class Deployment(Job, discriminator="deploy"):

@@ -9,6 +9,9 @@ from chalicelib.store.models import Deployment, Service
 from chalicelib.store.reads import find, find_all, get
 from chalicelib.store.writes import Write, add, change, discard
 
+# Of the builds of pushes, so many are compared with the next one that ends.
+_KEEP_PUSHED = 20
+
 
 def get_service(number: int) -> Service:
     """The service with this number; raises NotFound."""
@@ -34,27 +37,28 @@ def activate_waiting(service: Service, waiting: Deployment | None, *, at: int) -
     ]
 
 
-def open_build(service: Service, number: int, *, most: int, overruled: bool = False) -> Write:
-    """Add a new build to the open ones; an `overruled` one is not deployed automatically.
+def open_build(service: Service, number: int, *, most: int, pushed: bool) -> Write:
+    """Add a new build to the open ones, and to those of pushes.
 
-    The conditions are that the service is not deleted, that it has fewer than `most` open builds,
-    and that no image was deployed manually since the service was read.
+    The conditions are that the service is not deleted and has fewer than `most` open builds.
     """
-    at = service.overruled_at
     has_room = Service.open_builds.does_not_exist() | (size(Service.open_builds) < most)
-    same = Service.overruled_at.does_not_exist() if at is None else Service.overruled_at == at
     exists = Service.id.exists() & Service.deleted_at.does_not_exist()
     return Write(
         service,
-        {"open_builds": add(number), **({"overruled": add(number)} if overruled else {})},
-        condition=exists & has_room & same,
+        {"open_builds": add(number), **({"pushed": add(number)} if pushed else {})},
+        condition=exists & has_room,
         versioned=False,
     )
 
 
 def close_builds(service: Service, *numbers: int) -> Write:
-    """Remove ended builds from the open ones."""
-    return change(service, open_builds=discard(*numbers))
+    """Remove ended builds from the open ones, and old ones from those of pushes."""
+    pushed = set(service.pushed or ())
+    still_open = set(service.open_builds or ()) - set(numbers)
+    old = pushed - set(sorted(pushed)[-_KEEP_PUSHED:]) - still_open
+    values = {"open_builds": discard(*numbers), **({"pushed": discard(*old)} if old else {})}
+    return change(service, **values)
 
 
 def turns(numbers: Collection[int]) -> dict[int, int]:

@@ -472,6 +472,7 @@ UNREADABLE: list[tuple[str, bytes, Headers, int, str, str]] = [
             ("a null ref", push(ref=None), "ref"),
             ("a ref without refs/heads/", push(ref="master"), "ref"),
             ("an invalid SHA", push(after="x"), "after"),
+            ("an invalid SHA before", push(before="x"), "before"),
             ("no repository", push(repository=None), "repository"),
             ("a repository of three parts", push_of(full_name="a/../b"), "repository.full_name"),
         )

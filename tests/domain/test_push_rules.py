@@ -1,7 +1,6 @@
 """Parsing push payloads, ignored pushes, and the order of pushes."""
 
 import copy
-import itertools
 import json
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,13 +13,10 @@ from chalicelib.domain.changed_files import ChangedFiles
 from chalicelib.domain.pushes import (
     Choice,
     Push,
-    PushedBuild,
     choose,
     claimed_repository,
     ignored_reason,
-    later,
     parse_push,
-    superseded,
 )
 from chalicelib.domain.refs import NULL_SHA
 from chalicelib.errors import InvalidInput
@@ -80,6 +76,7 @@ def test_a_push_is_read_from_the_payload() -> None:
         ref="refs/heads/master",
         branch="master",
         tag=None,
+        before=PAYLOAD["before"],
         sha=SHA,
         deleted=False,
         pushed_at=1557933657,
@@ -388,77 +385,6 @@ def test_the_name_of_a_file_in_a_reason_is_short_and_safe_to_store() -> None:
     push = replace(parse_push(PAYLOAD), files=ChangedFiles(("\ud800\u202e" + "x" * 5000,)))
     reason = choose(push, Service(paths=("docs/**",))).reason
     assert reason == f"no changed file matches its paths (\ufffd\ufffd{'x' * 98})"
-
-
-def test_within_one_second_the_push_accepted_later_is_the_later_one() -> None:
-    assert later((5, 2), (5, 1))
-    assert later((6, 1), (5, 9))
-
-
-@given(st.lists(PAIRS, min_size=3, max_size=3))
-def test_later_is_a_strict_total_order(pushes: list[tuple[int, int]]) -> None:
-    for a, b in itertools.product(pushes, repeat=2):
-        assert [later(a, b), later(b, a), a == b].count(True) == 1
-    a, b, c = pushes
-    assert later(a, c) or not (later(a, b) and later(b, c))
-
-
-def build_of(number: int, at: int, **more: Any) -> PushedBuild:
-    return PushedBuild(number, **{"ref": "main", "order": (at, number), "is_queued": True, **more})
-
-
-@pytest.mark.parametrize(
-    ("builds", "expected"),
-    [
-        ([], {}),
-        ([build_of(1, 5)], {}),
-        ([build_of(1, 5), build_of(2, 6)], {1: 2}),
-        ([build_of(1, 5), build_of(2, 6), build_of(3, 7)], {1: 3, 2: 3}),
-        # An older push that is delivered late.
-        ([build_of(1, 6), build_of(2, 5)], {2: 1}),
-        # Within one second the order is not known.
-        ([build_of(1, 5), build_of(2, 5)], {}),
-        ([build_of(1, 5, is_queued=False), build_of(2, 6)], {}),
-        ([build_of(1, 5), build_of(2, 6, is_queued=False)], {1: 2}),
-        ([build_of(1, 5), build_of(2, 6, ref="develop")], {}),
-        ([build_of(1, 5), build_of(2, 6, may_replace=False)], {}),
-        # Two retries of one push.
-        ([build_of(4, 5, order=(5, 1)), build_of(5, 5, order=(5, 1))], {}),
-        # A retry has the order of the first build.
-        ([build_of(2, 6), build_of(3, 5, order=(5, 1))], {3: 2}),
-    ],
-)
-def test_a_later_push_supersedes_the_queued_builds_of_earlier_ones(
-    builds: list[PushedBuild], expected: dict[int, int]
-) -> None:
-    assert superseded(builds) == expected
-    assert superseded(builds[::-1]) == expected
-
-
-@given(
-    st.lists(
-        st.builds(
-            build_of,
-            st.integers(1, 99),
-            st.integers(0, 3),
-            ref=st.sampled_from(["main", "develop"]),
-            is_queued=st.booleans(),
-            may_replace=st.booleans(),
-        ),
-        unique_by=lambda build: build.number,
-    )
-)
-def test_a_superseded_build_was_queued_and_the_latest_push_stays(
-    builds: list[PushedBuild],
-) -> None:
-    by_number = {build.number: build for build in builds}
-    ended = superseded(builds)
-    for number, by in ended.items():
-        older, newer = by_number[number], by_number[by]
-        assert older.is_queued
-        assert older.ref == newer.ref
-        assert later(newer.order, older.order)
-        assert by not in ended
 
 
 @pytest.mark.parametrize(

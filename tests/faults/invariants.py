@@ -146,8 +146,9 @@ def _check_superseded(all_builds: dict[int, Row]) -> None:
         _require(same and later, f"build {newer['number']} does not supersede build {number}")
 
 
-def _push_order(build: Row) -> list[int]:
-    return [build["pushed_at"], build.get("retry_of", build["number"])]
+def _push_order(build: Row) -> tuple[int, str]:
+    """Each push of a story has a later commit than the push before."""
+    return build["pushed_at"], build["commit_sha"]
 
 
 def _check_rollouts(all_deployments: dict[int, Row]) -> None:

@@ -91,13 +91,21 @@ class World:
     # Requests of callers.
 
     def push(self, choice: int) -> None:
-        """GitHub delivers a push. Every fourth one is 90 seconds late: a newer one may be first."""
-        self._pushes += 1
-        number = self._pushes
+        """GitHub delivers a push, or two of one second.
+
+        Every fourth delivery is 90 seconds late: a newer push may be first. Every fourth has two
+        pushes, the newer one first.
+        """
         at = int(self.cloud._now) - (90 if choice % 4 == 0 else 0)
-        self._send(
-            lambda: self.cloud.push(sha(number), delivery=f"delivery-{number}", pushed_at=at),
-            f"push {number}",
+        numbers = [self._pushes + 1] if choice % 4 != 1 else [self._pushes + 2, self._pushes + 1]
+        self._pushes += len(numbers)
+        for number in numbers:
+            self._send(partial(self._deliver, number, at), f"push {number}")
+
+    def _deliver(self, number: int, at: int) -> Answer:
+        """GitHub delivers push `number`, which begins at the commit of the push before."""
+        return self.cloud.push(
+            sha(number), before=sha(number - 1), delivery=f"delivery-{number}", pushed_at=at
         )
 
     def redeliver(self, choice: int) -> None:
@@ -411,7 +419,7 @@ class World:
         if any(row["status"] not in {"success", "superseded"} for row in deployments().values()):
             return
         self.tally.only_pushes += 1
-        newest = max(pushed, key=lambda row: (row["pushed_at"], row["number"]))
+        newest = max(pushed, key=lambda row: (row["pushed_at"], row["commit_sha"]))
         runs = self.cloud.image_on_ecs()
         if not runs.endswith(newest["image_digest"]):
             raise Violation(f"build {newest['number']} is the newest, and ECS runs {runs}")

@@ -1,6 +1,8 @@
 """The services that a push builds and deploys, and the effect of a redelivery."""
 
-from tests.support.embedded import MIDNIGHT, Cloud, sha
+import pytest
+
+from tests.support.embedded import MIDNIGHT, MINUTE, Cloud, put_image, sha
 
 EARLIER, LATER = int(MIDNIGHT) - 1_000, int(MIDNIGHT)
 
@@ -86,6 +88,20 @@ def test_of_two_pushes_in_one_second_the_later_build_is_the_newer_one(cloud: Clo
     assert cloud.build(1)["not_deployed"] == "build 2 of a later push was built already"
 
 
+@pytest.mark.parametrize("ends_first", [1, 2])
+def test_of_two_pushes_in_one_second_the_one_that_begins_at_the_other_is_the_newer_one(
+    cloud: Cloud, ends_first: int
+) -> None:
+    cloud.change_service(supersede_builds=False)
+    cloud.push(sha(3), before=sha(2), pushed_at=EARLIER)
+    cloud.push(sha(2), before=sha(1), pushed_at=EARLIER)
+    cloud.settle()
+    for build in (ends_first, 3 - ends_first):
+        cloud.finish_build(build)
+    cloud.finish_rollout()
+    assert cloud.image_on_ecs().endswith(cloud.build(1)["image_digest"])
+
+
 def test_the_next_push_is_deployed_after_auto_deploy_is_resumed(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.release(2)
@@ -95,6 +111,7 @@ def test_the_next_push_is_deployed_after_auto_deploy_is_resumed(cloud: Cloud) ->
     assert cloud.service()["auto_deploy_paused"] is not None
     cloud.change_service(auto_deploy=True)
     assert cloud.service()["auto_deploy_paused"] is None
+    cloud.advance(1)
     cloud.release(3)
     assert cloud.service()["current_deployment_id"] == 4
 
@@ -124,3 +141,75 @@ def test_the_image_of_a_repository_that_the_service_has_left_is_not_deployed(clo
     build = cloud.build(1)
     assert (build["status"], build["deployment_id"]) == ("success", None)
     assert build["not_deployed"] == "the service builds github.com/other/repository now"
+
+
+def test_a_push_from_a_clock_that_was_ahead_does_not_stop_the_next_ones(cloud: Cloud) -> None:
+    cloud.push(sha(1), pushed_at=LATER + 20 * 60 * MINUTE)
+    cloud.settle()
+    cloud.finish_build(1)
+    cloud.finish_rollout()
+    cloud.advance(10 * MINUTE)
+    cloud.release(2)
+    assert cloud.service()["current_deployment_id"] == 2
+
+
+def test_a_branch_that_was_pushed_back_to_an_older_commit_is_deployed(cloud: Cloud) -> None:
+    cloud.seconds_before_push = MINUTE
+    cloud.push(sha(2), before=sha(1))
+    cloud.settle()
+    cloud.finish_build(1)
+    cloud.finish_rollout()
+    cloud.push(sha(1), before=sha(3), forced=True)
+    cloud.settle()
+    cloud.finish_build(2)
+    assert cloud.build(2)["deployment_id"] == 2
+
+
+def test_an_older_push_is_not_deployed_after_the_branch_was_changed_and_changed_back(
+    cloud: Cloud,
+) -> None:
+    cloud.change_service(supersede_builds=False)
+    cloud.push(sha(1), pushed_at=EARLIER)
+    cloud.push(sha(2), pushed_at=LATER)
+    cloud.settle()
+    cloud.finish_build(2)
+    cloud.change_service(branch="develop")
+    cloud.change_service(branch="master")
+    cloud.finish_build(1)
+    assert cloud.build(1)["not_deployed"] == "build 2 of a later push was built already"
+
+
+def test_pushes_to_a_branch_that_the_service_has_left_do_not_count(cloud: Cloud) -> None:
+    cloud.push(sha(1), pushed_at=LATER)
+    cloud.settle()
+    cloud.finish_build(1)
+    cloud.change_service(branch="develop")
+    cloud.push(sha(2), branch="develop", pushed_at=EARLIER)
+    cloud.settle()
+    cloud.finish_build(2)
+    assert cloud.build(2)["deployment_id"] == 2
+
+
+def test_a_push_that_arrives_after_a_later_deployment_by_hand_does_not_replace_it(
+    cloud: Cloud,
+) -> None:
+    cloud.deploy(f"hello@{put_image('hello', 'by-hand')}")
+    cloud.push(sha(1), pushed_at=EARLIER)
+    cloud.settle()
+    cloud.finish_build(1)
+    assert cloud.build(1)["not_deployed"] == "a manual deployment or rollback came after this push"
+
+
+def test_a_push_that_arrives_after_a_later_rollback_does_not_replace_it(cloud: Cloud) -> None:
+    cloud.seconds_before_push = MINUTE
+    cloud.release(1)
+    cloud.release(2)
+    cloud.advance(10 * MINUTE)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    cloud.change_service(auto_deploy=True)
+    cloud.push(sha(3), pushed_at=LATER + 5 * MINUTE)
+    cloud.settle()
+    cloud.finish_build(3)
+    assert cloud.build(3)["not_deployed"] == "a manual deployment or rollback came after this push"

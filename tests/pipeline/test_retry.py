@@ -69,7 +69,7 @@ def test_of_two_retries_of_one_push_the_first_to_succeed_is_deployed(cloud: Clou
     for number in (2, 3):
         cloud.finish_build(number)
     assert cloud.build(2)["deployment_id"] == 1
-    assert cloud.build(3)["not_deployed"] == "another build of this push was deployed already"
+    assert cloud.build(3)["not_deployed"] == "build 2 of this push was deployed already"
 
 
 def test_a_retry_does_not_replace_a_later_manual_deployment(cloud: Cloud) -> None:
@@ -85,7 +85,7 @@ def test_a_retry_does_not_replace_a_later_manual_deployment(cloud: Cloud) -> Non
     cloud.settle()
     cloud.finish_build(3)
     assert cloud.build(3)["retry_of"] == first
-    assert cloud.build(3)["not_deployed"] == "an image was deployed manually after this push"
+    assert cloud.build(3)["not_deployed"] == "a manual deployment or rollback came after this push"
 
 
 def test_a_retry_after_an_earlier_manual_deployment_is_deployed(cloud: Cloud) -> None:
@@ -215,5 +215,29 @@ def test_a_retry_is_not_deployed_over_a_later_push_that_was_built_but_not_deploy
     cloud.change_service(auto_deploy=True)
     retry(cloud, first)
     cloud.settle()
+    cloud.finish_build(3)
+    assert cloud.build(3)["not_deployed"] == "build 2 of a later push was built already"
+
+
+def test_a_retry_is_deployed_if_no_build_of_its_push_was(cloud: Cloud) -> None:
+    cloud.change_service(auto_deploy=False)
+    first = failed_push(cloud)
+    for number in (2, 3):
+        retry(cloud, first)
+        cloud.settle()
+        cloud.finish_build(number)
+        cloud.change_service(auto_deploy=True)
+    assert cloud.build(2)["not_deployed"] == "auto_deploy is off"
+    assert cloud.build(3)["deployment_id"] == 1
+
+
+def test_a_retry_is_built_even_if_a_later_push_is_being_built(cloud: Cloud) -> None:
+    first = failed_push(cloud)
+    cloud.push(sha(2))
+    cloud.settle()
+    retry(cloud, first)
+    cloud.settle()
+    assert cloud.build(3)["status"] == "building"
+    cloud.finish_build(2)
     cloud.finish_build(3)
     assert cloud.build(3)["not_deployed"] == "build 2 of a later push was built already"

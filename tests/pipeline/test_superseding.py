@@ -94,6 +94,15 @@ def test_an_older_push_that_is_delivered_late_supersedes_no_build(cloud: Cloud) 
     assert cloud.build(4)["superseded_by"] == 3
 
 
+def test_an_older_push_from_a_clock_that_is_ahead_supersedes_no_build(cloud: Cloud) -> None:
+    occupy(cloud)
+    cloud.push(sha(2), before=sha(1), pushed_at=LATER + 310)
+    cloud.push(sha(1), before=sha(9), pushed_at=LATER + 300)
+    cloud.settle()
+    assert statuses(cloud, 3, 4) == ["queued", "superseded"]
+    assert cloud.build(4)["superseded_by"] == 3
+
+
 def test_a_service_can_keep_all_builds(cloud: Cloud) -> None:
     cloud.change_service(supersede_builds=False)
     occupy(cloud)

@@ -72,7 +72,7 @@ def _accept(
             chosen=options,
         )
         commit(
-            *accept_build(service, build, overruled=_is_overruled(service, source.retried)),
+            *accept_build(service, build),
             *record_key(idempotency_key, number),
         )
         return build
@@ -80,14 +80,6 @@ def _accept(
     build = retry_with_fresh_service(service, accept)
     queue.wake(build.job_id)
     return build
-
-
-def _is_overruled(service: Service, retried: Build | None) -> bool:
-    """A retry does not replace an image that was deployed manually after the first build."""
-    if retried is None:
-        return False
-    was_overruled = retried.number in (service.overruled or ())
-    return was_overruled or retried.created_at <= (service.overruled_at or 0)
 
 
 def _require_failed(build: Build) -> None:

@@ -12,7 +12,7 @@ from chalicelib.store.claims import next_number
 from chalicelib.store.idempotency import IdempotencyKey, record_key
 from chalicelib.store.jobs import find_build
 from chalicelib.store.models import Build, Deployment, Service
-from chalicelib.store.writes import Write, change, commit
+from chalicelib.store.writes import change, commit
 
 
 def request_deployment(
@@ -41,7 +41,7 @@ def request_deployment(
         )
         commit(
             *enqueue(service, deployment),
-            _overrule_open_builds(service),
+            change(service, overruled_at=clock.now()),
             *record_key(idempotency_key, number),
         )
         return deployment
@@ -58,12 +58,6 @@ def require_target(service: Service) -> None:
             f"service {service.id} has no ECS target: set ecs_cluster, ecs_service and container",
             code="service_not_configured",
         )
-
-
-def _overrule_open_builds(service: Service) -> Write:
-    """The open builds come from earlier pushes, so they must not replace this deployment."""
-    overruled = set(service.open_builds or ()) or service.overruled
-    return change(service, overruled=overruled, overruled_at=clock.now())
 
 
 def _resolve(service: Service, image: ImageReference) -> ReleaseImage:

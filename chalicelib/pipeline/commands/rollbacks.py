@@ -97,6 +97,7 @@ def _activate(service: Service, rollback: Deployment) -> list[Write]:
             active=rollback.number,
             waiting=None,
             auto_deploy_paused=pause,
+            overruled_at=clock.now(),
             **schedule_at(clock.now()),
         ),
         audit_request(rollback),

@@ -25,7 +25,7 @@ from chalicelib.domain.requests import start_build_request
 from chalicelib.domain.statuses import BuildStatus, has_ended, job_id
 from chalicelib.domain.timing import PERIOD, WORKER_LIFE
 from chalicelib.errors import Rejected, SlipwayError, Unavailable
-from chalicelib.pipeline.auto_deploy import newest_push, why_not_deployed
+from chalicelib.pipeline.auto_deploy import why_not_deployed
 from chalicelib.pipeline.line import read_line
 from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, new_deployment
 from chalicelib.pipeline.reconcilers.failures import (
@@ -298,7 +298,6 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
                 build, BuildStatus.SUCCESS, at=clock.now(), not_deployed=not_deployed, **learned
             ),
             close_builds(service, build.number),
-            *newest_push(service, build),
         )
         return queue.wake(*_next_in_line(build))
     number = next_number("deployments")
@@ -320,7 +319,6 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
         finish(build, BuildStatus.SUCCESS, at=clock.now(), deployment_id=number, **learned),
         close_builds(service, build.number),
         *enqueue(service, deployment),
-        *newest_push(service, build),
     )
     queue.wake(f"service-{service.id}", *_next_in_line(build))
 
