@@ -113,6 +113,12 @@ def why_late(report: BuildReport, settings: BuildSettings) -> str:
     return f"ran longer than its build_minutes ({settings.build_minutes}) and was stopped"
 
 
+def waited_in_vain(settings: BuildSettings) -> str:
+    """How long a build waited. The time in which other builds of Slipway ran does not count."""
+    minutes = settings.queued_minutes
+    return f"waited {minutes} minutes for CodeBuild while no other build of Slipway ran"
+
+
 def why_no_capacity(refusal: str, others: Sequence[str], settings: BuildSettings) -> str:
     """Why a build has failed that CodeBuild refused although no other build of Slipway ran.
 
@@ -124,7 +130,4 @@ def why_no_capacity(refusal: str, others: Sequence[str], settings: BuildSettings
         if others
         else "The CodeBuild project runs no build: check the account's quotas for CodeBuild"
     )
-    return (
-        f"waited {settings.queued_minutes} minutes for CodeBuild while no other build of Slipway "
-        f"ran. {taken}, or raise JOB_WORKERS, then retry the build. {refusal}"
-    )
+    return f"{waited_in_vain(settings)}. {taken}, or raise JOB_WORKERS, then retry the build. {refusal}"

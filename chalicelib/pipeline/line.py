@@ -25,7 +25,9 @@ def read_line(*, waiting: Build | None = None, ended: Build | None = None) -> Li
     now = clock.now()
     builds = {build.number: build for build in open_builds()}
     if waiting is not None:
-        own = OpenBuild(waiting.number, waiting.service_id, due_at=now, in_codebuild=False)
+        # Its due time stays, so that after an outage all overdue builds keep their order.
+        due_at = builds[waiting.number].due_at if waiting.number in builds else now
+        own = OpenBuild(waiting.number, waiting.service_id, due_at, in_codebuild=False)
         builds[waiting.number] = own
     if ended is not None:
         builds.pop(ended.number, None)

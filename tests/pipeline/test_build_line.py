@@ -61,6 +61,31 @@ def test_two_services_with_many_builds_take_turns(cloud: Cloud) -> None:
     assert started[1::2] == second
 
 
+def test_a_service_has_had_its_turn_if_the_answer_to_its_start_was_lost(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    occupy(cloud, 1)
+    other = cloud.add_service("other")
+    first, second = queue_builds(cloud, 2)
+    (own,) = queue_builds(cloud, 1, other)
+    trouble.lose_answers("codebuild.StartBuild")
+    cloud.pump.settle()
+    cloud.advance(6 * MINUTE)  # the token of the call has expired, so the build is searched
+    cloud.wake(f"build-{first}")
+    assert cloud.build(first)["codebuild_id"] is not None
+    assert [cloud.build(number)["position"] for number in (own, second)] == [1, 2]
+
+
+def test_the_last_build_does_not_start_first_after_an_outage(cloud: Cloud) -> None:
+    numbers = queue_builds(cloud, 4)
+    cloud.lose_messages()
+    cloud.advance(10 * MINUTE)
+    cloud.wake(f"build-{numbers[-1]}")
+    assert cloud.builds_in_codebuild() == []
+    cloud.tick()
+    assert cloud.builds_in_codebuild()[0] == f"build-{numbers[0]}"
+
+
 def test_only_the_next_build_calls_codebuild_while_it_is_full(cloud: Cloud, calls: Calls) -> None:
     queue_builds(cloud, 20)
     cloud.settle()

@@ -309,6 +309,17 @@ def test_a_build_waits_while_ecr_does_not_answer(cloud: Cloud, trouble: Trouble)
     assert cloud.build(1)["status"] == "building"
 
 
+def test_a_late_build_does_not_wait_for_ecr(cloud: Cloud, trouble: Trouble) -> None:
+    cloud.change_service(queued_minutes=5)
+    cloud.push(sha(1))
+    trouble.refuse("ecr.DescribeImages", "ThrottlingException", times=100)
+    cloud.settle()
+    cloud.advance(6 * MINUTE)
+    cloud.tick()
+    cloud.settle()
+    assert cloud.build(1)["status"] == "building"
+
+
 def test_a_build_that_codebuild_never_took_fails_in_the_queue(
     cloud: Cloud, trouble: Trouble
 ) -> None:

@@ -16,6 +16,7 @@ from chalicelib.domain.builds import (
     Start,
     decide_progress,
     decide_start,
+    waited_in_vain,
     why_no_capacity,
 )
 from chalicelib.domain.lag import next_look
@@ -88,10 +89,10 @@ def _start(build: Build) -> None:
     if step is Start.WAIT:
         at = now + line.patience(build.number)
         return commit(change(build, error=None, deadline_at=deadline_at, **schedule_at(at)))
-    if step is Start.FIND and not _is_to_start_anew(build, now, deadline_at):
+    turn = [] if line.turn is None else [take_turn(service, line.turn)]
+    if step is Start.FIND and not _is_to_start_anew(build, now, deadline_at, turn):
         return
     again = step is Start.REPEAT
-    turn = [] if line.turn is None else [take_turn(service, line.turn)]
     _call_start_build(build, now, deadline_at, again=again, turn=turn)
 
 
@@ -101,7 +102,7 @@ def _deadline(build: Build, line: Line, now: int) -> int:
     return max(build.deadline_at, from_now) if line.running else build.deadline_at
 
 
-def _is_to_start_anew(build: Build, now: int, deadline_at: int) -> bool:
+def _is_to_start_anew(build: Build, now: int, deadline_at: int, turn: Sequence[Write]) -> bool:
     """Search CodeBuild for the build, because an earlier call may have started it.
 
     The token has expired, or the build should end, so the call is not repeated. True if CodeBuild
@@ -109,7 +110,7 @@ def _is_to_start_anew(build: Build, now: int, deadline_at: int) -> bool:
     """
     report = _find(build)
     if report is not None:
-        _adopt(build, report)
+        _adopt(build, report, turn)
         return False
     called_at = build.called_at or 0
     if now - called_at <= WORKER_LIFE:
@@ -124,7 +125,8 @@ def _is_to_start_anew(build: Build, now: int, deadline_at: int) -> bool:
 def _call_start_build(
     build: Build, now: int, deadline_at: int, *, again: bool, turn: Sequence[Write]
 ) -> None:
-    failure = None if again else find_missing_repository(build)
+    # A late build does not wait for ECR either: CodeBuild's answer decides its end.
+    failure = None if again or now > deadline_at else find_missing_repository(build)
     if failure is not None:
         return _fail(build, failure)
     called_before = build.called_at or 0
@@ -185,7 +187,7 @@ def _find(build: Build) -> BuildReport | None:
     return codebuild.find(project, build.job_id, since=since)
 
 
-def _adopt(build: Build, report: BuildReport, turn: Sequence[Write] = ()) -> None:
+def _adopt(build: Build, report: BuildReport, turn: Sequence[Write]) -> None:
     """Record that CodeBuild has the build, with its id, and that its service has had its turn."""
     now = clock.now()
     seconds = build.settings.codebuild_queued_minutes * 60
@@ -381,8 +383,7 @@ def _give_up(build: Build) -> None:
     """End a build that CodeBuild has never started and cannot start any more."""
     if build.cancelled_by is not None:
         return _finish(build, BuildStatus.CANCELLED, _why_cancelled(build))
-    minutes = build.settings.queued_minutes
-    waited = f"waited {minutes} minutes for CodeBuild to take it: {build.error or 'no answer'}"
+    waited = f"{waited_in_vain(build.settings)}: {build.error or 'no answer'}"
     step = "Retry the build. If CodeBuild does not take it again, check its quotas and its status."
     _fail(build, Failure(phase=BuildPhase.QUEUE, summary=waited, next_step=step))
 
