@@ -130,4 +130,5 @@ def why_no_capacity(refusal: str, others: Sequence[str], settings: BuildSettings
         if others
         else "The CodeBuild project runs no build: check the account's quotas for CodeBuild"
     )
-    return f"{waited_in_vain(settings)}. {taken}, or raise JOB_WORKERS, then retry the build. {refusal}"
+    waited = waited_in_vain(settings)
+    return f"{waited}. {taken}, or raise JOB_WORKERS, then retry the build. {refusal}"
