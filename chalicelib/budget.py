@@ -4,6 +4,7 @@ GitHub waits ten seconds for the answer to a delivery. The budget is checked bef
 AWS: when it is used up, no further call begins and no work is half done.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,8 +34,13 @@ def is_limited() -> bool:
     return _ends_at.get() is not None
 
 
+def left() -> float:
+    """The seconds that are left; infinite without a budget."""
+    ends_at = _ends_at.get()
+    return math.inf if ends_at is None else ends_at - time.monotonic()
+
+
 def check() -> None:
     """Raise Unavailable if the budget is used up."""
-    ends_at = _ends_at.get()
-    if ends_at is not None and time.monotonic() > ends_at:
+    if left() < 0:
         raise Unavailable("AWS is slow to answer; try again")

@@ -3,24 +3,33 @@
 import random
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import TypeVar
 
+from chalicelib import budget
 from chalicelib.errors import NotFound, Stale, Unavailable
 from chalicelib.store.models import Service
 from chalicelib.store.services import get_service
 
-TRIES = 4
+_LONGEST_PAUSE = 0.4
 _T = TypeVar("_T")
 
 
-def retry_on_conflict(step: Callable[[], _T], *, tries: int = TRIES) -> _T:
-    """Run `step` again while it raises Stale; raises Unavailable after `tries`."""
-    for _ in range(tries):
+def retry_on_conflict(step: Callable[[], _T]) -> _T:
+    """Run `step` again while it raises Stale, so that many requests at once only take longer.
+
+    Raises Unavailable when the time of the request is used up.
+    """
+    for attempt in count():
         try:
             return step()
-        except Stale:
-            time.sleep(random.uniform(0, 0.05))
-    raise Unavailable("other requests keep changing the same rows; try again")
+        except Stale as stale:
+            pause = random.uniform(0, min(_LONGEST_PAUSE, 0.05 * 2**attempt))
+            if pause >= budget.left():
+                why = "other requests keep changing the same rows; try again"
+                raise Unavailable(why) from stale
+            time.sleep(pause)
+    raise AssertionError("unreachable")
 
 
 def retry_with_fresh_service(service: Service, step: Callable[[Service], _T]) -> _T:

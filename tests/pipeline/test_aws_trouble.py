@@ -4,8 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from chalicelib.pipeline import retries
-from chalicelib.pipeline.commands import pushes
+from chalicelib import budget
 from chalicelib.settings import settings
 from chalicelib.store import writes
 from tests.support.embedded import MIDNIGHT, MINUTE, Cloud, sha
@@ -220,10 +219,9 @@ def test_conflicting_transactions_are_tried_again(
 def test_a_push_gets_503_if_every_transaction_conflicts(
     cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (writes, retries):
-        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _: None))
-    times = pushes.TRIES * writes.CONFLICT_TRIES
-    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=times)
+    monkeypatch.setattr(budget, "HTTP_SECONDS", 0.3)
+    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=10_000)
     answer = cloud.push(sha(1))
+    trouble.end()
     assert (answer.status, answer.body["code"]) == (503, "unavailable")
     assert cloud.push(sha(1)).status == 202

@@ -90,6 +90,10 @@ class Trouble:
         """The process dies after the next call takes effect."""
         self._plan(name, "killed after")
 
+    def end(self) -> None:
+        """All calls succeed again."""
+        self._plans.clear()
+
     def _plan(self, name: str, kind: str, code: str = "", *, times: int = 1) -> None:
         self._plans.setdefault(name, []).extend([(kind, code)] * times)
 

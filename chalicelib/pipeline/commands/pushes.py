@@ -16,7 +16,6 @@ from chalicelib.domain.refs import Ref, RefType
 from chalicelib.domain.service_settings import ServiceSettings
 from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.errors import InvalidInput
-from chalicelib.pipeline.commands.followers import MAX_SECRETS
 from chalicelib.pipeline.new_builds import (
     Source,
     accept_build,
@@ -33,9 +32,6 @@ from chalicelib.store.writes import MAX_WRITES, ConditionFailed, Write, change, 
 
 logger = logging.getLogger("slipway")
 
-# GitHub delivers a push to all webhooks of a repository at once. Each delivery may start builds, so
-# their writes conflict.
-TRIES = 2 * (MAX_SECRETS + 1)
 # Far more than clocks differ. A push with a later time would stay the newest for too long.
 _AHEAD = timedelta(days=1)
 _NO_LONGER_FOLLOWING = "the services that it built do not follow the branch any more"
@@ -87,7 +83,7 @@ def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
     if reason:
         _note_for_all(delivery, _facts(push, reason), push.repository, signers)
         return Decision(delivery, reason=reason)
-    return retry_on_conflict(lambda: _receive(delivery, push, signers), tries=TRIES)
+    return retry_on_conflict(lambda: _receive(delivery, push, signers))
 
 
 def preview_push(push: Push, sees: Callable[[int, int], bool]) -> Judgement:

@@ -1,19 +1,23 @@
-"""GitHub delivers one push many times at once over HTTP: each service is built once."""
+"""Many requests at once over HTTP: each takes effect once, and none fails for the others."""
 
 import http.client
 import json
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import pytest
+
+from chalicelib import budget
 from chalicelib.pipeline.commands.followers import MAX_SECRETS
 from chalicelib.store.receipts import get_delivery, verdicts_of
 from infra.local.machines import gateway
 from tests.faults.rows import builds, rows
 from tests.support.builders import delivery_headers, push_payload
-from tests.support.embedded import Cloud, keep_secret
+from tests.support.embedded import REPOSITORY, Cloud, keep_secret
 
 AT_ONCE = 32
 PATH = "/v1/webhooks/github"
@@ -21,25 +25,40 @@ PATH = "/v1/webhooks/github"
 Headers = dict[str, str]
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A request."""
+
+    method: str
+    path: str
+    body: bytes
+    headers: Headers
+
+
 def deliver(cloud: Cloud, body: bytes, webhooks: list[Headers]) -> list[tuple[int, Any]]:
-    """Send one body with each of the headers at once; return the status and body of each answer."""
+    """Deliver one body with each of the headers at once."""
+    return send_at_once(cloud, [Sent("POST", PATH, body, headers) for headers in webhooks])
+
+
+def send_at_once(cloud: Cloud, requests: list[Sent]) -> list[tuple[int, Any]]:
+    """Send the requests at once; return the status and body of each answer."""
     server = gateway.listen(0)
     gateway.attach(server, cloud.app)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    together = threading.Barrier(len(webhooks))
+    together = threading.Barrier(len(requests))
 
-    def send(headers: Headers) -> tuple[int, Any]:
+    def send(request: Sent) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
         together.wait()
-        connection.request("POST", PATH, body=body, headers=headers)
+        connection.request(request.method, request.path, request.body, request.headers)
         answer = connection.getresponse()
         document = json.loads(answer.read())
         connection.close()
         return answer.status, document
 
     try:
-        with ThreadPoolExecutor(len(webhooks)) as threads:
-            return list(threads.map(send, webhooks))
+        with ThreadPoolExecutor(len(requests)) as threads:
+            return list(threads.map(send, requests))
     finally:
         server.shutdown()
         server.server_close()
@@ -89,3 +108,38 @@ def test_each_webhook_of_one_event_starts_the_build_of_its_service(cloud: Cloud)
     delivery = get_delivery("all", "one-event")
     assert len(verdicts_of(delivery)) == 1 + MAX_SECRETS
     assert delivery.times == 1 + MAX_SECRETS
+
+
+def asked(cloud: Cloud, method: str, path: str, body: dict[str, Any]) -> Sent:
+    headers = {"content-type": "application/json", "authorization": f"Bearer {cloud.api.token}"}
+    return Sent(method, path, json.dumps(body).encode(), headers)
+
+
+@pytest.fixture
+def requests_have_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them run on one machine here, so they need more time than on Lambda."""
+    monkeypatch.setattr(budget, "HTTP_SECONDS", 60)
+
+
+@pytest.mark.usefixtures("requests_have_time")
+def test_services_of_one_repository_that_are_created_at_once_are_all_created(cloud: Cloud) -> None:
+    settings = {
+        "git_url": f"https://github.com/{REPOSITORY}.git",
+        "branch": "main",
+        "image_repository": "hello",
+    }
+    path = f"/v1/projects/{cloud.project}/services"
+    requests = [
+        asked(cloud, "POST", path, {**settings, "name": f"at-once-{number}"})
+        for number in range(30)
+    ]
+    assert [status for status, _ in send_at_once(cloud, requests)] == [201] * 30
+
+
+@pytest.mark.usefixtures("requests_have_time")
+def test_changes_of_one_service_at_once_are_all_made(cloud: Cloud) -> None:
+    path = f"/v1/services/{cloud.service_id}"
+    requests = [
+        asked(cloud, "PATCH", path, {"build_args": {"N": str(number)}}) for number in range(AT_ONCE)
+    ]
+    assert [status for status, _ in send_at_once(cloud, requests)] == [200] * AT_ONCE
