@@ -128,6 +128,10 @@ def _check_open(job_id: str, job: Row, service: Row) -> None:
         open_deployments = {service.get("active"), service.get("waiting")}
         is_listed = job["number"] in open_deployments
         _require(is_listed, f"{job_id} is open, and neither active nor waiting")
+        settings, target = service["settings"], job.get("target")
+        goes_to = target and (target["cluster"], target["service"])
+        same = goes_to in {None, (settings["ecs_cluster"], settings["ecs_service"])}
+        _require(same, f"{job_id} is open and goes to {goes_to}, which is not the service's target")
 
 
 def _check_codebuild(jobs: dict[str, Row]) -> None:

@@ -7,10 +7,9 @@ import pytest
 
 from tests.faults.rows import rows
 from tests.support.embedded import (
-    CLUSTER,
-    CONFIGURATION,
     Cloud,
     client,
+    create_ecs_service,
     delete_definition,
     image_of,
     make_older,
@@ -39,14 +38,7 @@ def moved(cloud: Cloud) -> Cloud:
     """Releases 1 and 2 ran in the ECS service hello; release 3 runs in moved."""
     for number in (1, 2):
         cloud.release(number)
-    client("ecs").create_service(
-        cluster=CLUSTER,
-        serviceName="moved",
-        taskDefinition=register("moved", "moved:before"),
-        desiredCount=2,
-        deploymentConfiguration=CONFIGURATION,
-    )
-    cloud.finish_rollout("moved")
+    create_ecs_service("moved")
     move_to(cloud, "moved")
     cloud.deploy_build(2)
     cloud.settle()

@@ -90,15 +90,7 @@ class Cloud:
     def add_service(self, name: str, *, desired: int = 2, **settings: Any) -> int:
         """Create a service with its ECR repository and a healthy ECS service; return its number."""
         create_image_repository(name)
-        client("ecs").create_service(
-            cluster=CLUSTER,
-            serviceName=name,
-            taskDefinition=register(name, f"{name}:before"),
-            desiredCount=desired,
-            deploymentConfiguration=CONFIGURATION,
-        )
-        ecs.engine().complete(CLUSTER, name)
-        ecs.engine().drain_events()
+        create_ecs_service(name, desired=desired)
         body = {
             "name": name,
             "git_url": f"https://github.com/{REPOSITORY}.git",
@@ -355,6 +347,19 @@ class Cloud:
         answer = self.api.get(path)
         assert answer.status == 200, answer.text
         return answer.body
+
+
+def create_ecs_service(name: str, *, desired: int = 2) -> None:
+    """Create a healthy ECS service that runs another image."""
+    client("ecs").create_service(
+        cluster=CLUSTER,
+        serviceName=name,
+        taskDefinition=register(name, f"{name}:before"),
+        desiredCount=desired,
+        deploymentConfiguration=CONFIGURATION,
+    )
+    ecs.engine().complete(CLUSTER, name)
+    ecs.engine().drain_events()
 
 
 def create_image_repository(name: str) -> None:
