@@ -202,6 +202,8 @@ class Service(Model):
     active = IntegerAttribute(null=True)
     waiting = IntegerAttribute(null=True)
     current = IntegerAttribute(null=True)
+    # The release that ran before the service's last move to another ECS service.
+    moved_from = IntegerAttribute(null=True)
     # The task definition to restore after a failed deployment if it is not the current release:
     # there is no current release yet, or the ECS service's owner chose another definition.
     baseline = UnicodeAttribute(null=True)

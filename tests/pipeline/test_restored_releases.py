@@ -95,7 +95,9 @@ def test_a_release_of_another_ecs_service_is_not_restored(moved: Cloud) -> None:
         digest = moved.deployment(number)["image_digest"]
         for part in (f"deployment {number} ", "main/hello", "main/moved", f"deploy hello@{digest}"):
             assert part in reason
-    assert refused(moved)[0] == "nothing_to_roll_back"
+    code, reason = refused(moved)
+    assert code == "nothing_to_roll_back"
+    assert reason.startswith("service 1 has no earlier release to go back to: deployment 2 ran in")
     moved.settle()
     assert moved.definition_on_ecs("moved") == runs
 
@@ -112,6 +114,47 @@ def test_a_release_is_restored_when_its_ecs_service_is_the_target_again(moved: C
     assert moved.preview(1)["target"]["id"] == 1
     assert restore(moved, deployment_id=1)["ecs_service"] == "hello"
     assert moved.image_on_ecs().endswith(moved.deployment(1)["image_digest"])
+
+
+def test_a_rollback_skips_the_releases_of_another_ecs_service(moved: Cloud) -> None:
+    move_to(moved, "hello")
+    digest = put_image("hello", "fourth")
+    moved.deploy(f"hello@{digest}")
+    assert moved.preview()["target"]["id"] == 2
+    moved.settle()
+    moved.finish_rollout()
+    assert moved.preview()["target"]["id"] == 2
+    assert restore(moved)["restores"] == 2
+    assert moved.preview()["target"]["id"] == 1
+
+
+def test_an_older_release_is_not_restored_after_a_move(cloud: Cloud) -> None:
+    cloud.release(1)
+    make_older(1)
+    create_ecs_service("moved")
+    move_to(cloud, "moved")
+    code, reason = refused(cloud, 1)
+    assert code == "other_ecs_service"
+    assert "deployment 1 is older than the service's move to main/moved" in reason
+    assert refused(cloud)[0] == "nothing_to_roll_back"
+    cloud.deploy_build(1)
+    cloud.settle()
+    cloud.finish_rollout("moved")
+    assert refused(cloud, 1)[0] == "other_ecs_service"
+    assert refused(cloud)[0] == "nothing_to_roll_back"
+
+
+def test_a_moved_service_without_a_release_says_why_it_cannot_roll_back(cloud: Cloud) -> None:
+    cloud.release(1)
+    create_ecs_service("moved")
+    move_to(cloud, "moved")
+    code, reason = refused(cloud)
+    assert code == "nothing_to_roll_back"
+    assert "deployment 1 ran in the ECS service main/hello" in reason
+    cloud.change_service(ecs_cluster=None, ecs_service=None, container=None, auto_deploy=False)
+    assert refused(cloud)[0] == "service_not_configured"
+    cloud.change_service(ecs_cluster="main", ecs_service="hello", container="app")
+    assert cloud.preview()["target"]["id"] == 1
 
 
 def test_rollbacks_after_a_move_go_back_to_the_first_release_there(moved: Cloud) -> None:

@@ -113,7 +113,7 @@ def _activate(service: Service, rollback: Deployment) -> list[Write]:
 
 
 def _target(service: Service, wanted: int | None) -> Deployment:
-    rows = find_deployments(service.active, service.current, wanted)
+    rows = find_deployments(service.active, service.current, service.moved_from, wanted)
     active = rows.get(service.active)
     if active is not None and active.restores is not None:
         raise Conflict(
@@ -122,6 +122,8 @@ def _target(service: Service, wanted: int | None) -> Deployment:
     if wanted is not None:
         return _named(service, wanted, rows.get(wanted), idle=active is None)
     current = rows.get(service.current)
+    if current is None:
+        return _nearest(service, rows.get(service.moved_from))
     return _nearest(service, current if active else _before(current))
 
 
@@ -161,27 +163,43 @@ def _nearest(service: Service, target: Deployment | None) -> Deployment:
 
 def _why_not(service: Service, release: Deployment) -> Conflict | None:
     """Why a release cannot be restored; None if it can."""
-    target = service.settings.ecs_target
     number, repository, digest = release.number, release.image_repository, release.image_digest
-    if release.target and target and release.target.full_name != target.full_name:
-        return Conflict(
-            f"deployment {number} ran in the ECS service {release.target.full_name}, and service "
-            f"{service.id} deploys to {target.full_name} now: change ecs_cluster and ecs_service "
-            f"back, or deploy {repository}@{digest} explicitly",
-            code="other_ecs_service",
-        )
+    instead = f"deploy {repository}@{digest} explicitly"
+    elsewhere = _why_elsewhere(service, release)
+    if elsewhere is not None:
+        return Conflict(f"{elsewhere}, or {instead}", code="other_ecs_service")
     if not ecr.exists(repository, digest or ""):
         return Conflict(
             f"the image of deployment {number} is gone from {repository}", code="not_deployable"
         )
-    kept = release.target is not None
-    if not kept and not ecs.has_task_definition(release.task_definition or ""):
+    is_kept = release.target is not None
+    if not is_kept and not ecs.has_task_definition(release.task_definition or ""):
         return Conflict(
             f"the task definition {release.task_definition} of deployment {number} is gone from "
-            f"ECS, and Slipway has no copy of it: deploy {repository}@{digest} explicitly",
+            f"ECS, and Slipway has no copy of it: {instead}",
             code="not_deployable",
         )
     return None
+
+
+def _why_elsewhere(service: Service, release: Deployment) -> str | None:
+    """Why a release does not belong to the service's ECS service; None if it does."""
+    number, target = release.number, service.settings.ecs_target
+    if target is None:
+        return None
+    if release.target is None:
+        if service.moved_from is None:
+            return None
+        return (
+            f"deployment {number} is older than the service's move to {target.full_name}, and "
+            "Slipway does not know where it ran: name a later deployment"
+        )
+    if release.target.full_name == target.full_name:
+        return None
+    return (
+        f"deployment {number} ran in the ECS service {release.target.full_name}, and service "
+        f"{service.id} deploys to {target.full_name} now: change ecs_cluster and ecs_service back"
+    )
 
 
 def _before(release: Deployment | None) -> Deployment | None:

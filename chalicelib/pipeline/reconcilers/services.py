@@ -268,8 +268,10 @@ def _call_update(
 def _succeed(service: Service, active: Deployment, current: Deployment | None) -> None:
     """End the deployment, make it current, and activate the waiting one, in one transaction."""
     now = clock.now()
-    restored = find_deployments(active.restores).get(active.restores)
-    back_to = rollback_target(active, replaced=current, restored=restored)
+    left = service.moved_from if current is None else None
+    rows = find_deployments(active.restores, left)
+    before = current or rows.get(left)
+    back_to = rollback_target(active, replaced=before, restored=rows.get(active.restores))
     replaced = current.number if current is not None else None
     resumed: dict[str, Any] = {"auto_deploy_paused": None} if active.trigger == "manual" else {}
     commit(
