@@ -9,7 +9,7 @@ from chalicelib.access import Principal, load_deployment, load_service
 from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
-from chalicelib.api.http.parameters import CURSOR, DEPLOYMENT_STATUS, LIMIT, Id
+from chalicelib.api.http.parameters import CURSOR, DEPLOYMENT_STATUS, LIMIT, RESTORED, Id
 from chalicelib.domain.images import Image, image_reference
 from chalicelib.domain.tokens import Role
 from chalicelib.pipeline.commands.deployments import request_deployment
@@ -38,10 +38,13 @@ class NewRollback(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class RollbackPreview(msgspec.Struct, kw_only=True):
-    """The release that a rollback would restore now. If none, `reason` says why."""
+    """The release that a rollback would restore now. If none, `code` and `reason` are those of the
+    answer to a rollback.
+    """
 
     possible: bool
     target: views.Deployment | None
+    code: str | None
     reason: str | None
 
 
@@ -112,14 +115,22 @@ def roll_back(
     "GET",
     "/v1/cicd/services/{service_id}/rollback",
     role=Role.VIEWER,
+    query=(RESTORED,),
     answer=RollbackPreview,
     documented=Documented(errors=(409,)),
 )
-def preview_rollback(caller: Principal, service_id: int) -> RollbackPreview:
+def preview_rollback(
+    caller: Principal, service_id: int, deployment_id: int | None
+) -> RollbackPreview:
     """Preview a rollback without starting it."""
-    found = preview(load_service(caller, service_id))
-    target = None if found.target is None else views.deployment(found.target)
-    return RollbackPreview(possible=target is not None, target=target, reason=found.reason or None)
+    found = preview(load_service(caller, service_id), deployment_id)
+    target, refusal = found.target, found.refusal
+    return RollbackPreview(
+        possible=target is not None,
+        target=views.deployment(target) if target is not None else None,
+        code=refusal.code if refusal is not None else None,
+        reason=refusal.detail if refusal is not None else None,
+    )
 
 
 @routes.endpoint(

@@ -123,7 +123,8 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
 
 class Deployment(msgspec.Struct, kw_only=True):
     """One release of a service. `replaced` is the deployment that ran before. `rollback_to` is the
-    target of a rollback from here. A rollback leaves `rollback_of` and restores `restores`.
+    target of a rollback from here. A rollback leaves `rollback_of` and restores `restores`. Its
+    image runs as `container` of `ecs_service` in `ecs_cluster`, null in old deployments.
     """
 
     id: int
@@ -139,6 +140,9 @@ class Deployment(msgspec.Struct, kw_only=True):
     requested_by: str
     image_tag: str
     image_digest: str | None
+    ecs_cluster: str | None
+    ecs_service: str | None
+    container: str | None
     task_definition: str | None
     build_id: int | None
     commit_sha: str | None
@@ -231,7 +235,16 @@ def _settings(settings: BuildSettings) -> dict[str, Any]:
 
 def deployment(row: models.Deployment) -> Deployment:
     """A deployment as the API shows it."""
-    return _shown(Deployment, row, id=row.number, image_tag=_image(row))
+    target = row.target
+    return _shown(
+        Deployment,
+        row,
+        id=row.number,
+        image_tag=_image(row),
+        ecs_cluster=target.cluster if target else None,
+        ecs_service=target.service if target else None,
+        container=target.container if target else None,
+    )
 
 
 def job(row: models.Job) -> Job:

@@ -120,6 +120,17 @@ def describe_task_definition(arn: str) -> dict[str, Any]:
     return {**answer["taskDefinition"], "tags": answer.get("tags", [])}
 
 
+def has_task_definition(arn: str) -> bool:
+    """Whether ECS still describes a task definition. Raises Rejected if the look is denied."""
+    try:
+        describe_task_definition(arn)
+    except Rejected as refusal:
+        if refusal.code == "ClientException":  # DescribeTaskDefinition, "Errors"
+            return False
+        raise
+    return True
+
+
 def register_task_definition(request: Mapping[str, Any]) -> str:
     """Register a revision and return its ARN. A lost answer leaves an unused revision.
 

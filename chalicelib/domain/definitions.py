@@ -1,4 +1,4 @@
-"""Task definitions: the next revision differs from the described one only in one image."""
+"""Task definitions: the next revision differs from the described one at most in one image."""
 
 import hashlib
 import json
@@ -33,16 +33,26 @@ def next_task_definition(
 ) -> dict[str, Any]:
     """RegisterTaskDefinition's parameters for `current` with `image` in `container`.
 
-    `current` and `tags` come from DescribeTaskDefinition. Empty values are left out: they mean
-    "not set", and ECS refuses an empty list of tags. Tags that only AWS may write (`aws:`), such as
-    CloudFormation's, are left out, too. Raises Rejected (container_not_found).
+    `current` and `tags` come from DescribeTaskDefinition. Raises Rejected (container_not_found).
     """
     containers = current["containerDefinitions"]
     _require_container(current, container)
-    request = {key: value for key, value in current.items() if key not in _READ_ONLY}
-    request["containerDefinitions"] = [
+    changed = [
         {**each, "image": image} if each["name"] == container else dict(each) for each in containers
     ]
+    return same_task_definition({**current, "containerDefinitions": changed}, tags=tags)
+
+
+def same_task_definition(
+    current: Mapping[str, Any], *, tags: Iterable[Mapping[str, str]] = ()
+) -> dict[str, Any]:
+    """RegisterTaskDefinition's parameters for the content of `current`.
+
+    `current` and `tags` come from DescribeTaskDefinition. Empty values are left out: they mean
+    "not set", and ECS refuses an empty list of tags. Tags that only AWS may write (`aws:`), such as
+    CloudFormation's, are left out, too.
+    """
+    request = {key: value for key, value in current.items() if key not in _READ_ONLY}
     request["tags"] = [dict(tag) for tag in tags if not tag["key"].lower().startswith("aws:")]
     return {key: value for key, value in request.items() if value not in (None, "", [], {})}
 
@@ -59,6 +69,7 @@ def _require_container(definition: Mapping[str, Any], container: str) -> None:
     if container not in names:
         raise Rejected(
             f"the task definition {definition['family']} has no container {container}; "
-            f"it has: {', '.join(names)}",
+            f"it has: {', '.join(names)}. Set the service's container to one of them, or make ECS "
+            f"run a definition that has {container}",
             code="container_not_found",
         )

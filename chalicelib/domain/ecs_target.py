@@ -23,3 +23,8 @@ class EcsTarget(msgspec.Struct, frozen=True, kw_only=True):
     cluster: EcsName
     service: EcsName
     container: EcsName
+
+    @property
+    def full_name(self) -> str:
+        """The ECS service with its cluster: `cluster/service`."""
+        return f"{self.cluster}/{self.service}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib import clock
+from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.statuses import DeploymentStatus, job_id
 from chalicelib.settings import settings
 from chalicelib.store.due import schedule_at
@@ -35,9 +36,13 @@ def new_deployment(
     actor: str,
     trigger: str,
     reason: str | None,
+    target: EcsTarget | None = None,
     **more: Any,
 ) -> Deployment:
-    """The row of a queued deployment; `more` are further attributes of the row."""
+    """The row of a queued deployment; `more` are further attributes of the row.
+
+    Without a `target` it is the service's.
+    """
     now = clock.now()
     return Deployment(
         job_id("deploy", number),
@@ -49,6 +54,7 @@ def new_deployment(
         status=DeploymentStatus.QUEUED,
         requested_by=actor,
         trigger=trigger,
+        target=target or service.settings.ecs_target,
         image_repository=image.repository,
         image_tag=image.tag,
         image_digest=image.digest,

@@ -28,6 +28,7 @@ from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProject
 from pynamodb.models import Model
 
 from chalicelib.domain.build_failures import Failure
+from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.push_order import PushedBuild
 from chalicelib.domain.refs import NULL_SHA
 from chalicelib.domain.service_settings import (
@@ -201,6 +202,8 @@ class Service(Model):
     active = IntegerAttribute(null=True)
     waiting = IntegerAttribute(null=True)
     current = IntegerAttribute(null=True)
+    # The release that ran before the service's last move to another ECS service.
+    moved_from = IntegerAttribute(null=True)
     # The task definition to restore after a failed deployment if it is not the current release:
     # there is no current release yet, or the ECS service's owner chose another definition.
     baseline = UnicodeAttribute(null=True)
@@ -351,6 +354,9 @@ class Deployment(Job, discriminator="deploy"):
     image = UnicodeAttribute()
     reason = UnicodeAttribute(null=True)
     build_id = IntegerAttribute(null=True)
+    # None for a row that is older than this attribute. The content of such a row's task definition
+    # was not kept either (`store.definitions`).
+    target = StructAttribute(EcsTarget, null=True)
     task_definition = UnicodeAttribute(null=True)
     fingerprint = UnicodeAttribute(null=True)
     # Numbers of deployments. restores: the release whose image and definition a rollback brings
@@ -363,7 +369,10 @@ class Deployment(Job, discriminator="deploy"):
 
 
 class Claim(Model):
-    """A unique string owned by one row, or a counter, or the followers of a repository."""
+    """A unique string owned by one row, or a counter, or the followers of a repository.
+
+    The claim of a task definition also has its content.
+    """
 
     Meta = _meta("claims")
 
@@ -372,6 +381,7 @@ class Claim(Model):
     owner = UnicodeAttribute(null=True)
     value = IntegerAttribute(null=True)
     followers = JSONAttribute(null=True)
+    definition = JSONAttribute(null=True)
 
 
 class Token(Model):

@@ -392,6 +392,14 @@ QUERIES: list[tuple[str, str]] = [
     ("status=queued&status=queued", "invalid_status"),
     ("page=2", "unknown_parameter"),
 ]
+PREVIEW_QUERIES: list[tuple[str, str]] = [
+    ("deployment_id=0", "invalid_deployment_id"),
+    ("deployment_id=", "invalid_deployment_id"),
+    ("deployment_id=01x", "invalid_deployment_id"),
+    ("deployment_id=%EF%BC%91", "invalid_deployment_id"),
+    ("deployment_id=1&deployment_id=2", "invalid_deployment_id"),
+    ("limit=1", "unknown_parameter"),
+]
 LOG_QUERIES: list[tuple[str, str]] = [
     ("limit=10001", "invalid_limit"),
     ("format=html", "invalid_format"),
@@ -782,6 +790,7 @@ _QUERIES = [
         for query, code in QUERIES
     ),
     *(_query(f"/v1/cicd/builds/{BUILD}/logs", query, code) for query, code in LOG_QUERIES),
+    *(_query(_ROLLBACK, query, code) for query, code in PREVIEW_QUERIES),
 ]
 
 _STATES = [

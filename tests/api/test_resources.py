@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib import clock
 from chalicelib.aws.clients import client as aws_client
+from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
 from chalicelib.store.jobs import finish, get_build, opened, service_key
 from chalicelib.store.models import Build, Deployment, Service
@@ -336,15 +337,21 @@ def test_without_an_earlier_release_preview_and_rollback_say_the_same(
 ) -> None:
     path = f"/v1/cicd/services/{service}/rollback"
     preview = api.get(path)
-    assert preview.body == {"possible": False, "target": None, "reason": preview.body["reason"]}
+    assert (preview.body["possible"], preview.body["target"]) == (False, None)
     answer = api.post(path, headers={"Content-Type": None})
     assert (answer.status, answer.body["code"]) == (409, "nothing_to_roll_back")
+    assert answer.body["code"] == preview.body["code"]
     assert answer.body["detail"] == preview.body["reason"]
 
 
 def test_a_rollback_restores_the_target_of_its_preview(api: Api, service: int) -> None:
     digest = push_image("main-1")
-    done = {"status": DeploymentStatus.SUCCESS, "progress": 100, "task_definition": "arn:1"}
+    done = {
+        "status": DeploymentStatus.SUCCESS,
+        "progress": 100,
+        "task_definition": "arn:1",
+        "target": EcsTarget(cluster="main", service="hello", container="app"),
+    }
     create_deployment(service, 101, image_digest=digest, **done)
     create_deployment(service, 102, image_digest=digest, rollback_to=101, **done)
     commit(change(Service.get(service), current=102))

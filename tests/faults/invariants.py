@@ -9,6 +9,7 @@ from typing import Any
 from moto.ecr.models import ecr_backends
 
 from chalicelib import clock
+from chalicelib.domain.definitions import fingerprint
 from chalicelib.domain.statuses import has_ended, may_follow
 from chalicelib.domain.timing import PERIOD, WATCH
 from infra.local.aws import codebuild, ecs
@@ -16,7 +17,15 @@ from tests.faults.rows import Row, builds, deployments, rows, services
 
 _OPEN_IN_ECS = {"PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
 # Attributes of a job that never change once they are set.
-_FIXED = ("image_digest", "image", "task_definition", "restores", "rollback_of", "created_at")
+_FIXED = (
+    "image_digest",
+    "image",
+    "target",
+    "task_definition",
+    "restores",
+    "rollback_of",
+    "created_at",
+)
 
 
 class Violation(AssertionError):
@@ -119,6 +128,10 @@ def _check_open(job_id: str, job: Row, service: Row) -> None:
         open_deployments = {service.get("active"), service.get("waiting")}
         is_listed = job["number"] in open_deployments
         _require(is_listed, f"{job_id} is open, and neither active nor waiting")
+        settings, target = service["settings"], job.get("target")
+        goes_to = target and (target["cluster"], target["service"])
+        same = goes_to in {None, (settings["ecs_cluster"], settings["ecs_service"])}
+        _require(same, f"{job_id} is open and goes to {goes_to}, which is not the service's target")
 
 
 def _check_codebuild(jobs: dict[str, Row]) -> None:
@@ -190,7 +203,11 @@ def _digests_in_ecr(repository: str) -> set[str]:
 
 
 def _check_definitions(all_deployments: dict[int, Row]) -> None:
-    """The task definition of a deployment runs its image, by digest."""
+    """The task definition of a deployment runs its image, by digest, and its content is kept.
+
+    A rollback has the definition and the ECS service of the release that it restores.
+    """
+    claims = rows("claims")
     for number, deployment in all_deployments.items():
         if "task_definition" in deployment:
             containers = ecs.engine().containers(deployment["task_definition"])
@@ -198,6 +215,17 @@ def _check_definitions(all_deployments: dict[int, Row]) -> None:
             _require(image.endswith(f"@{digest}"), f"{image} does not have the digest {digest}")
             runs = image in {container["image"] for container in containers}
             _require(runs, f"the task definition of deployment {number} does not run {image}")
+        if "task_definition" in deployment and "target" in deployment:
+            kept = claims[f"task-definition:{deployment['task_definition']}"].get("definition")
+            same = fingerprint(json.loads(kept or "{}")) == deployment["fingerprint"]
+            _require(same, f"the task definition of deployment {number} is not kept as registered")
+        if "task_definition" in deployment and "restores" in deployment:
+            restored = all_deployments[deployment["restores"]]
+            same = restored["fingerprint"] == deployment["fingerprint"]
+            _require(same, f"deployment {number} does not restore the definition of its release")
+            if "target" in restored:
+                same = restored["target"] == deployment["target"]
+                _require(same, f"deployment {number} has another target than its release")
 
 
 def check_settled(accepted: set[str]) -> None:

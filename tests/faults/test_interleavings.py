@@ -15,7 +15,7 @@ from tests.faults.invariants import Ledger, check, check_settled
 from tests.faults.trials import forked, recover
 from tests.faults.use_cases import cancel, deploy_image, post
 from tests.support.client import Answer
-from tests.support.embedded import CLUSTER, Cloud, cloud, sha
+from tests.support.embedded import CLUSTER, Cloud, cloud, create_ecs_service, sha
 
 __all__ = ["cloud"]
 
@@ -102,6 +102,18 @@ def see_the_rollout_fail(cloud: Cloud) -> None:
     if rollout == "IN_PROGRESS":
         ecs.engine().fail(CLUSTER, "hello")
     cloud.wake("service-1")
+
+
+def can_move(cloud: Cloud) -> None:
+    """A service at rest, and another ECS service."""
+    use_cases.two_releases(cloud)
+    create_ecs_service("moved")
+    for _ in range(2):
+        cloud.tick()
+
+
+def move(cloud: Cloud) -> Any:
+    return cloud.api.patch(f"/v1/services/{cloud.service_id}", {"ecs_service": "moved"})
 
 
 BUILD, SERVICE = wake("build-1"), wake("service-1")
@@ -300,6 +312,10 @@ PAIRS = (
         use_cases.two_releases,
         roll_back,
         lambda c: post(c, "rollback", {}, key="other"),
+    ),
+    *(
+        Pair(f"a service changes its ECS service: a change and {what}", can_move, move, request)
+        for what, request in (("a rollback", roll_back), ("a deployment", deploy))
     ),
     Pair(
         "two cancels of one deployment",

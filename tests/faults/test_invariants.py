@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.store.jobs import find_build, get_deployment
-from chalicelib.store.models import Build, Deployment, Job, Receipt, Service
+from chalicelib.store.models import Build, Claim, Deployment, Job, Receipt, Service
 from chalicelib.store.services import get_service
 from infra.local.aws import codebuild, ecs
 from tests.faults.invariants import Ledger, Violation, check, check_replaced, check_settled
@@ -51,6 +52,22 @@ def by_digest(cloud: Cloud) -> None:
     cloud.deploy(f"hello@{put_image('hello', 'by-hand')}")
 
 
+def rolling_back(cloud: Cloud) -> None:
+    for number in (1, 2):
+        cloud.release(number)
+    cloud.roll_back()
+    cloud.settle()
+
+
+def forget_definition(cloud: Cloud) -> None:
+    claim = Claim.get(f"task-definition:{cloud.definition_on_ecs()}")
+    claim.update(actions=[Claim.definition.remove()])
+
+
+def restore_another_release(_: Cloud) -> None:
+    get_deployment(3).update(actions=[Deployment.restores.set(2)])
+
+
 def building(cloud: Cloud) -> None:
     cloud.push(sha(1))
     cloud.settle()
@@ -68,6 +85,7 @@ def released(cloud: Cloud) -> None:
     cloud.tick()
 
 
+ELSEWHERE = EcsTarget(cluster="main", service="elsewhere", container="app")
 NOT_DEPLOYED = "ECS runs {}, which was not deployed by Slipway"
 
 
@@ -127,6 +145,18 @@ def roll_out_again_after_failure(cloud: Cloud) -> None:
         (released, deployment(Deployment.image_digest.set("x")), "no build of its service made"),
         (by_digest, deployment(Deployment.image_digest.set("x")), "deployment 1 is not in ECR"),
         (released, deployment(Deployment.task_definition.set("hello:1")), "does not run .*/hello@"),
+        (released, forget_definition, "definition of deployment 1 is not kept as registered"),
+        (rolling_back, restore_another_release, "3 does not restore the definition of its release"),
+        (
+            rolling_back,
+            deployment(Deployment.target.set(ELSEWHERE)),
+            "deployment 3 has another target than its release",
+        ),
+        (
+            deploying,
+            deployment(Deployment.target.set(ELSEWHERE)),
+            "deploy-1 is open and goes to .*, which is not the service's target",
+        ),
     ],
 )
 def test_a_corrupted_state_is_reported_at_any_moment(

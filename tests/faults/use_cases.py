@@ -23,7 +23,9 @@ from tests.support.embedded import (
     add_followers,
     client,
     create_image_repository,
+    delete_definition,
     keep_secret,
+    make_older,
     put_image,
     register,
     run_on_ecs,
@@ -316,6 +318,22 @@ def rollback_rolled_out(cloud: Cloud) -> None:
     cloud.finish_rollout(settle=False)
 
 
+def rollback_to_a_deleted_definition(cloud: Cloud) -> None:
+    """The task definition that the rollback restores was deleted after the request."""
+    rollback_requested(cloud)
+    delete_definition(cloud.deployment(1)["task_definition"])
+
+
+def two_older_releases(cloud: Cloud) -> None:
+    two_releases(cloud)
+    make_older(1)
+
+
+def older_rollback_requested(cloud: Cloud) -> None:
+    two_older_releases(cloud)
+    cloud.roll_back()
+
+
 def messages_lost(cloud: Cloud) -> None:
     cloud.change_service(supersede_builds=False)
     cloud.push(sha(1))
@@ -566,6 +584,17 @@ USE_CASES = (
         lambda c: post(c, "rollback", {}, key="k"),
     ),
     UseCase("a rollback begins", rollback_requested, _deliver_messages),
+    UseCase(
+        "a rollback registers a deleted definition again",
+        rollback_to_a_deleted_definition,
+        _deliver_messages,
+    ),
+    UseCase(
+        "a rollback to an older release is requested",
+        two_older_releases,
+        lambda c: post(c, "rollback", {}, key="k"),
+    ),
+    UseCase("a rollback to an older release begins", older_rollback_requested, _deliver_messages),
     UseCase("a rollback succeeds", rollback_rolled_out, _deliver_events),
     UseCase("a queued build is cancelled", pushed, lambda c: cancel(c, "build-1")),
     UseCase("a running build is cancelled", building, lambda c: cancel(c, "build-1")),
@@ -667,6 +696,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/services/1/builds", new_service),
     ("/v1/cicd/services/1/deployments", new_service),
     ("/v1/cicd/services/1/rollback", two_releases),
+    ("/v1/cicd/services/1/rollback?deployment_id=1", two_older_releases),
     ("/v1/cicd/jobs", new_service),
     ("/v1/audit?project_id=1", new_service),
     ("/v1/tokens", new_service),

@@ -35,6 +35,7 @@ from tests.support.embedded import (
     MINUTE,
     Cloud,
     client,
+    delete_definition,
     put_image,
     register,
     run_on_ecs,
@@ -84,6 +85,7 @@ class World:
         self._accepted: set[str] = set()
         self._unanswered: list[Request] = []
         self._events: list[dict[str, Any]] = []
+        self._deleted: set[str] = set()
         self._pushes = 0
         self._keys = 0
         self._only_pushes = True
@@ -269,6 +271,21 @@ class World:
         self._only_pushes = False
         run_on_ecs(register("hello", f"hello:outside-{choice}"))
 
+    def delete_definitions(self, _: int) -> None:
+        """Another party deletes the task definitions of ended releases that ECS does not run."""
+        self._note("definitions deleted")
+        service = rows("services")[self.cloud.service_id]
+        found = ecs.engine().service(CLUSTER, "hello")
+        used = {each.task_definition for each in found.deployments}
+        used |= {found.completed.task_definition} if found.completed else set()
+        used.add(service.get("baseline", ""))
+        for number, row in deployments().items():
+            arn = row.get("task_definition")
+            ended = has_ended(row["status"]) and number != service.get("current")
+            if arn and ended and arn not in used | self._deleted:
+                self._deleted.add(arn)
+                delete_definition(arn)
+
     # Time and faults.
 
     def pass_time(self, choice: int) -> None:
@@ -442,6 +459,7 @@ ACTIONS: dict[str, int] = {
     "end_codebuild_build": 6,
     "end_ecs_rollout": 6,
     "change_outside": 1,
+    "delete_definitions": 1,
     "pass_time": 2,
     "run_schedule": 4,
     "overlap_schedules": 1,

@@ -168,6 +168,58 @@ def test_a_deregistered_task_definition_cannot_be_rolled_out(client: Any) -> Non
         update(client, taskDefinition="hello:2")
 
 
+def test_an_inactive_task_definition_is_described_only_while_a_service_runs_it(
+    client: Any,
+) -> None:
+    """API reference, DescribeTaskDefinition: while a task or service references it."""
+    create_completed(client)
+    for name in ("hello:1", "hello:2"):
+        client.deregister_task_definition(taskDefinition=name)
+    assert status_of(client, "hello:1") == "INACTIVE"
+    with pytest.raises(client.exceptions.ClientException, match="Unable to describe"):
+        status_of(client, "hello:2")
+    update(client, taskDefinition="hello:3")
+    assert status_of(client, "hello:1") == "INACTIVE"
+    ecs.engine().complete("main", "hello")
+    with pytest.raises(client.exceptions.ClientException, match="Unable to describe"):
+        status_of(client, "hello:1")
+
+
+def test_a_deleted_task_definition_disappears_when_no_service_runs_it(
+    client: Any,
+) -> None:
+    """Developer guide, "Deleting an Amazon ECS task definition revision": INACTIVE ones only.
+
+    A revision is DELETE_IN_PROGRESS while a service runs it, and no service can be moved to it.
+    """
+    create_completed(client)
+    names = ["hello:1", "hello:2", "hello:3"]
+    for name in names[:2]:
+        client.deregister_task_definition(taskDefinition=name)
+    answer = client.delete_task_definitions(taskDefinitions=names)
+    assert [each["revision"] for each in answer["taskDefinitions"]] == [1, 2]
+    assert "ACTIVE" in answer["failures"][0]["reason"]
+    assert status_of(client, "hello:1") == "DELETE_IN_PROGRESS"
+    with pytest.raises(client.exceptions.ClientException, match="Unable to describe"):
+        status_of(client, "hello:2")
+    with pytest.raises(client.exceptions.ClientException, match="inactive"):
+        update(client, taskDefinition="hello:2")
+
+
+def test_the_number_of_a_deleted_task_definition_is_not_used_again(client: Any) -> None:
+    """Developer guide, "Task definition states": each registration counts the revision up."""
+    client.deregister_task_definition(taskDefinition="hello:3")
+    client.delete_task_definitions(taskDefinitions=["hello:3"])
+    register(client, "v4")
+    found = client.describe_task_definition(taskDefinition="hello")["taskDefinition"]
+    assert found["revision"] == 4
+
+
+def status_of(client: Any, name: str) -> str:
+    answer = client.describe_task_definition(taskDefinition=name)
+    return str(answer["taskDefinition"]["status"])
+
+
 def test_a_second_service_of_the_same_name_is_refused(client: Any) -> None:
     """API reference, CreateService: a second one of that name is not idempotent."""
     create(client)

@@ -34,8 +34,8 @@ TABLE = {
     "preview a rollback": "GetItem*2 BatchGetItem*2 DescribeImages",
     "request a rollback": "GetItem*2 BatchGetItem*2 DescribeImages UpdateItem "
     "TransactWriteItems SendMessageBatch",
-    "begin a rollback": "GetItem BatchGetItem*2 DescribeServices DescribeImages "
-    "DescribeTaskDefinition RegisterTaskDefinition TransactWriteItems UpdateService",
+    "begin a rollback": "GetItem*2 BatchGetItem*2 DescribeServices DescribeImages "
+    "RegisterTaskDefinition TransactWriteItems UpdateService",
     "end a rollback": "GetItem BatchGetItem*2 DescribeServices TransactWriteItems SendMessageBatch",
     "request a deployment": "GetItem*3 DescribeImages UpdateItem TransactWriteItems "
     "SendMessageBatch",

@@ -22,8 +22,10 @@ import chalicelib.clock
 from chalicelib import known_secrets
 from chalicelib.domain.tokens import Role
 from chalicelib.store.claims import Follower, followers, set_followers
+from chalicelib.store.jobs import find_deployments
+from chalicelib.store.models import Claim
 from chalicelib.store.tokens import create_token
-from chalicelib.store.writes import commit
+from chalicelib.store.writes import change, commit
 from infra.local.aws import clock, codebuild, ecs, resources
 from infra.local.aws.pump import Pump
 from infra.local.aws.queues import QUEUE, create_queues
@@ -88,15 +90,7 @@ class Cloud:
     def add_service(self, name: str, *, desired: int = 2, **settings: Any) -> int:
         """Create a service with its ECR repository and a healthy ECS service; return its number."""
         create_image_repository(name)
-        client("ecs").create_service(
-            cluster=CLUSTER,
-            serviceName=name,
-            taskDefinition=register(name, f"{name}:before"),
-            desiredCount=desired,
-            deploymentConfiguration=CONFIGURATION,
-        )
-        ecs.engine().complete(CLUSTER, name)
-        ecs.engine().drain_events()
+        create_ecs_service(name, desired=desired)
         body = {
             "name": name,
             "git_url": f"https://github.com/{REPOSITORY}.git",
@@ -147,8 +141,9 @@ class Cloud:
     def service(self, number: int | None = None) -> Any:
         return self._shown(f"/v1/services/{number or self.service_id}")
 
-    def preview(self) -> Any:
-        return self._shown(f"/v1/cicd/services/{self.service_id}/rollback")
+    def preview(self, deployment_id: int | None = None) -> Any:
+        query = f"?deployment_id={deployment_id}" if deployment_id is not None else ""
+        return self._shown(f"/v1/cicd/services/{self.service_id}/rollback{query}")
 
     def change_service(self, **changes: Any) -> Any:
         answer = self.api.patch(f"/v1/services/{self.service_id}", changes)
@@ -354,6 +349,19 @@ class Cloud:
         return answer.body
 
 
+def create_ecs_service(name: str, *, desired: int = 2) -> None:
+    """Create a healthy ECS service that runs another image."""
+    client("ecs").create_service(
+        cluster=CLUSTER,
+        serviceName=name,
+        taskDefinition=register(name, f"{name}:before"),
+        desiredCount=desired,
+        deploymentConfiguration=CONFIGURATION,
+    )
+    ecs.engine().complete(CLUSTER, name)
+    ecs.engine().drain_events()
+
+
 def create_image_repository(name: str) -> None:
     """Create an image repository in ECR if it is missing."""
     ecr = client("ecr")
@@ -427,6 +435,19 @@ def register(family: str, image: str, **environment: str) -> str:
 def run_on_ecs(task_definition: str, name: str = "hello") -> None:
     """Another party, or a late call of Slipway, makes ECS run a definition."""
     client("ecs").update_service(cluster=CLUSTER, service=name, taskDefinition=task_definition)
+
+
+def delete_definition(arn: str) -> None:
+    """The service's owner deregisters and deletes a task definition."""
+    client("ecs").deregister_task_definition(taskDefinition=arn)
+    client("ecs").delete_task_definitions(taskDefinitions=[arn])
+
+
+def make_older(number: int) -> None:
+    """Make a deployment's rows those of a Slipway that kept no target and no definition."""
+    (row,) = find_deployments(number).values()
+    claim = Claim.get(f"task-definition:{row.task_definition}")
+    commit(change(row, target=None), change(claim, definition=None))
 
 
 def ecs_service(name: str = "hello") -> Any:

@@ -180,6 +180,10 @@ PROJECT = _number(
     "Without `project_id` and `service_id`: all changes, only for an unrestricted admin.",
 )
 SERVICE = _number("service_id", "Only changes of this service.")
+RESTORED = _number(
+    "deployment_id",
+    "The deployment to restore. Without it: the release before the current one.",
+)
 JOB_TYPE = _words("type", list(TRANSITIONS), None, f"Only jobs of this type. {_PER_PAGE}")
 JOB_STATUS = _words("status", list(JobStatus), None, f"Only jobs with this status. {_PER_PAGE}")
 # GetLogEvents in the CloudWatch Logs API reference: at most 10,000 events a call.

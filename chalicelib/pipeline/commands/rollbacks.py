@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from chalicelib import clock
-from chalicelib.aws import ecr, queue
+from chalicelib.aws import ecr, ecs, queue
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.pipeline.commands.deployments import require_target
@@ -26,19 +26,22 @@ _MAX_STEPS_BACK = 20
 
 @dataclass(frozen=True)
 class Preview:
-    """The release that a rollback would restore, or the `reason` why there is none."""
+    """The release that a rollback would restore, or the `refusal` that it would get."""
 
     target: Deployment | None
-    reason: str
+    refusal: Conflict | None = None
 
 
-def preview(service: Service) -> Preview:
-    """The target of a rollback that names no deployment; nothing changes."""
+def preview(service: Service, deployment_id: int | None = None) -> Preview:
+    """The outcome of a rollback request, which is not made.
+
+    Raises NotFound for a deployment of another service.
+    """
     try:
         require_target(service)
-        return Preview(_target(service, None), "")
+        return Preview(_target(service, deployment_id))
     except Conflict as refusal:
-        return Preview(None, refusal.detail)
+        return Preview(None, refusal)
 
 
 def request_rollback(
@@ -52,8 +55,8 @@ def request_rollback(
     """Accept a rollback to an earlier release. It becomes active at once.
 
     The active and the waiting deployment end. Raises Conflict (nothing_to_roll_back,
-    rollback_in_progress, already_running, not_deployable, service_not_configured), NotFound for a
-    deployment of another service.
+    rollback_in_progress, already_running, not_deployable, other_ecs_service,
+    service_not_configured), NotFound for a deployment of another service.
     """
 
     def accept(service: Service) -> Deployment:
@@ -73,6 +76,7 @@ def request_rollback(
             actor=actor,
             trigger="rollback",
             reason=reason,
+            target=target.target,
             restores=target.number,
             rollback_of=leaving,
         )
@@ -110,7 +114,7 @@ def _activate(service: Service, rollback: Deployment) -> list[Write]:
 
 
 def _target(service: Service, wanted: int | None) -> Deployment:
-    rows = find_deployments(service.active, service.current, wanted)
+    rows = find_deployments(service.active, service.current, service.moved_from, wanted)
     active = rows.get(service.active)
     if active is not None and active.restores is not None:
         raise Conflict(
@@ -119,6 +123,8 @@ def _target(service: Service, wanted: int | None) -> Deployment:
     if wanted is not None:
         return _named(service, wanted, rows.get(wanted), idle=active is None)
     current = rows.get(service.current)
+    if current is None:
+        return _nearest(service, rows.get(service.moved_from))
     return _nearest(service, current if active else _before(current))
 
 
@@ -132,24 +138,68 @@ def _named(service: Service, number: int, target: Deployment | None, *, idle: bo
             f"deployment {number} was never healthy: its status is {target.status}",
             code="not_deployable",
         )
-    if not ecr.exists(target.image_repository, target.image_digest or ""):
-        raise Conflict(
-            f"the image of deployment {number} is gone from {target.image_repository}",
-            code="not_deployable",
-        )
+    refusal = _why_not(service, target)
+    if refusal is not None:
+        raise refusal
     return target
 
 
 def _nearest(service: Service, target: Deployment | None) -> Deployment:
-    """The first release, going back from `target`, with an image that still exists."""
+    """The first release, going back from `target`, that can be restored."""
+    refusals = []
     for _ in range(_MAX_STEPS_BACK):
         if target is None:
             break
-        if ecr.exists(target.image_repository, target.image_digest or ""):
+        refusal = _why_not(service, target)
+        if refusal is None:
             return target
+        refusals.append(refusal.detail)
         target = _before(target)
+    why = f": {refusals[0]}" if refusals else ""
     raise Conflict(
-        f"service {service.id} has no earlier release to go back to", code="nothing_to_roll_back"
+        f"service {service.id} has no earlier release to go back to{why}",
+        code="nothing_to_roll_back",
+    )
+
+
+def _why_not(service: Service, release: Deployment) -> Conflict | None:
+    """Why a release cannot be restored; None if it can."""
+    number, repository, digest = release.number, release.image_repository, release.image_digest
+    instead = f"deploy {repository}@{digest} explicitly"
+    elsewhere = _why_elsewhere(service, release)
+    if elsewhere is not None:
+        return Conflict(f"{elsewhere}, or {instead}", code="other_ecs_service")
+    if not ecr.exists(repository, digest or ""):
+        return Conflict(
+            f"the image of deployment {number} is gone from {repository}", code="not_deployable"
+        )
+    is_kept = release.target is not None
+    if not is_kept and not ecs.has_task_definition(release.task_definition or ""):
+        return Conflict(
+            f"the task definition {release.task_definition} of deployment {number} is gone from "
+            f"ECS, and Slipway has no copy of it: {instead}",
+            code="not_deployable",
+        )
+    return None
+
+
+def _why_elsewhere(service: Service, release: Deployment) -> str | None:
+    """Why a release does not belong to the service's ECS service; None if it does."""
+    number, target = release.number, service.settings.ecs_target
+    if target is None:
+        return None
+    if release.target is None:
+        if service.moved_from is None:
+            return None
+        return (
+            f"deployment {number} is older than the service's move to {target.full_name}, and "
+            "Slipway does not know where it ran: name a later deployment"
+        )
+    if release.target.full_name == target.full_name:
+        return None
+    return (
+        f"deployment {number} ran in the ECS service {release.target.full_name}, and service "
+        f"{service.id} deploys to {target.full_name} now: change ecs_cluster and ecs_service back"
     )
 
 

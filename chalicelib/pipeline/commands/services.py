@@ -78,9 +78,10 @@ def create_service(
 def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) -> Service:
     """Change settings of a service, and return its new row.
 
-    Switching auto-deploy on also ends its pause. A move to another ECS service forgets the current
-    release, which does not run there. Raises the errors of `create_service`, and Conflict
-    (service_busy, incomplete_ecs_target, auto_deploy_without_target).
+    Switching auto-deploy on also ends its pause. After a move to another ECS service there is no
+    current release, because the earlier one does not run there. Raises the errors of
+    `create_service`, and Conflict (service_busy, incomplete_ecs_target,
+    auto_deploy_without_target).
     """
     _require_whole_removal(changes)
     _require_own_secrets(service.project_id, changes)
@@ -104,7 +105,12 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
             _require_image_repository(after.image_repository)
         resumed = {"resumed": fresh.auto_deploy_paused} if resumes else {}
         _commit(
-            change(fresh, settings=after, updated_at=clock.now(), **_state(names, resumes)),
+            change(
+                fresh,
+                settings=after,
+                updated_at=clock.now(),
+                **_state(fresh, names, resumes),
+            ),
             *_own(fresh, before, after),
             *follow(fresh, before, after),
             _audit(
@@ -146,11 +152,12 @@ def _require_own_secrets(project_id: int, values: Mapping[str, Any]) -> None:
             require_below(path, reference, field=field)
 
 
-def _state(names: list[str], resumes: bool) -> dict[str, Any]:
+def _state(service: Service, names: list[str], resumes: bool) -> dict[str, Any]:
     """The attributes, besides the settings, that change with these settings."""
     state: dict[str, Any] = {"auto_deploy_paused": None} if resumes else {}
     if {"ecs_cluster", "ecs_service"} & set(names):
-        state |= {"current": None, "baseline": None, "drift": None}
+        moved_from = service.current or service.moved_from
+        state |= {"current": None, "moved_from": moved_from, "baseline": None, "drift": None}
     return state
 
 

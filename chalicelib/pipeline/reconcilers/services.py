@@ -9,7 +9,11 @@ from typing import Any
 
 from chalicelib import clock
 from chalicelib.aws import ecr, ecs, queue
-from chalicelib.domain.definitions import fingerprint, next_task_definition
+from chalicelib.domain.definitions import (
+    fingerprint,
+    next_task_definition,
+    same_task_definition,
+)
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.progress import deploy_progress
 from chalicelib.domain.releases import rollback_target
@@ -18,7 +22,7 @@ from chalicelib.domain.rollouts import Rollout, Step, decide_active, decide_idle
 from chalicelib.domain.statuses import DeploymentStatus, has_ended
 from chalicelib.domain.timing import PERIOD, SILENCE, SLOW, WATCH
 from chalicelib.errors import Rejected, Stale, Unavailable
-from chalicelib.store.claims import claim, owner_of
+from chalicelib.store.definitions import is_by_slipway, keep_definition, kept_definition
 from chalicelib.store.due import schedule_at, unschedule
 from chalicelib.store.jobs import find_deployments, finish, transition
 from chalicelib.store.models import Deployment, Service
@@ -53,7 +57,7 @@ def reconcile_service(number: int) -> None:
         return commit(change(service, **unschedule()))
     try:
         if active is not None:
-            _deploy(service, target, active, current)
+            _deploy(service, active.target or target, active, current)
         else:
             _keep(service, target, current)
     except Unavailable as trouble:
@@ -137,7 +141,7 @@ def _keep_step(service: Service, target: EcsTarget, release: str | None, rollout
     step = decide_idle(
         wanted=wanted,
         rollout=rollout,
-        by_slipway=rollout.task_definition == wanted or _is_by_slipway(rollout.task_definition),
+        by_slipway=rollout.task_definition == wanted or is_by_slipway(rollout.task_definition),
         now=now,
         called_at=service.called_at,
     )
@@ -180,13 +184,7 @@ def _begin(
     """Register a task definition for the deployment, record it, and only then roll it out."""
     if not ecr.exists(active.image_repository, active.image_digest or ""):
         raise Rejected(f"the image {active.image} is gone")
-    base = rollout.task_definition
-    if active.restores is not None:
-        base = find_deployments(active.restores)[active.restores].task_definition or base
-    definition = ecs.describe_task_definition(base)
-    request = next_task_definition(
-        definition, container=target.container, image=active.image, tags=definition["tags"]
-    )
+    request = _definition(target, active, rollout)
     arn = ecs.register_task_definition(request)
     now = clock.now()
     commit(
@@ -208,9 +206,27 @@ def _begin(
             **_way_back(service, current, rollout),
             **schedule_at(now + PERIOD),
         ),
-        claim(_claim_name(arn), active.job_id),
+        keep_definition(arn, request, owner=active.job_id),
     )
     _call_update(service, target, rollout, arn, called_at=now)
+
+
+def _definition(target: EcsTarget, active: Deployment, rollout: Rollout) -> dict[str, Any]:
+    """The RegisterTaskDefinition request of a deployment; a rollback repeats that of its target.
+
+    The revision of the restored release is not used: other parties may have deregistered it.
+    """
+    if active.restores is None:
+        running = ecs.describe_task_definition(rollout.task_definition)
+        return next_task_definition(
+            running, container=target.container, image=active.image, tags=running["tags"]
+        )
+    arn = find_deployments(active.restores)[active.restores].task_definition or ""
+    kept = kept_definition(arn)
+    if kept is not None:
+        return kept
+    described = ecs.describe_task_definition(arn)
+    return same_task_definition(described, tags=described["tags"])
 
 
 def _way_back(
@@ -224,7 +240,7 @@ def _way_back(
     if current is not None and rollout.task_definition == current.task_definition:
         return {"baseline": None}
     first = current is None and service.baseline is None
-    if first or not _is_by_slipway(rollout.task_definition):
+    if first or not is_by_slipway(rollout.task_definition):
         return {"baseline": rollout.task_definition}
     return {}
 
@@ -252,8 +268,10 @@ def _call_update(
 def _succeed(service: Service, active: Deployment, current: Deployment | None) -> None:
     """End the deployment, make it current, and activate the waiting one, in one transaction."""
     now = clock.now()
-    restored = find_deployments(active.restores).get(active.restores)
-    back_to = rollback_target(active, replaced=current, restored=restored)
+    left = service.moved_from if current is None else None
+    rows = find_deployments(active.restores, left)
+    before = current or rows.get(left)
+    back_to = rollback_target(active, replaced=before, restored=rows.get(active.restores))
     replaced = current.number if current is not None else None
     resumed: dict[str, Any] = {"auto_deploy_paused": None} if active.trigger == "manual" else {}
     commit(
@@ -322,12 +340,3 @@ def _wait(service: Service, active: Deployment | None, reason: str) -> None:
         change(active, waits=active.waits + 1, error=reason[:1000]),
         change(service, **schedule_at(now + round(delay))),
     )
-
-
-def _is_by_slipway(task_definition: str) -> bool:
-    """Whether Slipway registered a task definition."""
-    return owner_of(_claim_name(task_definition)) is not None
-
-
-def _claim_name(task_definition: str) -> str:
-    return f"task-definition:{task_definition}"

@@ -1,8 +1,9 @@
 """Amazon ECS services for the embedded cloud.
 
 moto accepts services but never advances a rollout, so `install` puts an engine behind the service
-actions. Clusters and task definitions stay in moto. A rollout advances only when a data plane (the
-agent or a test) reports the state of tasks. `ecs_rollouts` holds the rules.
+actions. Clusters and task definitions stay in moto, but the engine knows which of the definitions
+ECS still describes. A rollout advances only when a data plane (the agent or a test) reports the
+state of tasks. `ecs_rollouts` holds the rules.
 """
 
 import dataclasses
@@ -40,7 +41,7 @@ class ServiceNotActive(ECSException):
 
 
 def install() -> None:
-    """Put the engine behind moto's ECS service actions. Repeated calls are harmless."""
+    """Put the engine behind moto's ECS actions. Repeated calls are harmless."""
     for action in (
         Engine.create_service,
         Engine.update_service,
@@ -50,6 +51,8 @@ def install() -> None:
         Engine.list_service_deployments,
         Engine.describe_service_deployments,
         Engine.describe_service_revisions,
+        Engine.describe_task_definition,
+        Engine.delete_task_definitions,
     ):
         setattr(EC2ContainerServiceResponse, action.__name__, _responder(action))
 
@@ -229,6 +232,37 @@ class Engine:
         known = {each.service_revision_arn: each for one in services for each in one.revisions}
         asked = request["serviceRevisionArns"]
         return {"serviceRevisions": _known(asked, known), "failures": _unknown(asked, known)}
+
+    def describe_task_definition(self, request: Json) -> Json:
+        """DescribeTaskDefinition; of inactive and deleted ones only those that a service runs.
+
+        The API reference promises no more: "You can only describe INACTIVE task definitions while
+        an active task or service references them."
+        """
+        found = self._backend.describe_task_definition(request["taskDefinition"])
+        if found.status != "ACTIVE" and not self._runs(found.arn):
+            raise TaskDefinitionNotFoundException
+        tags = {"tags": found.tags} if "TAGS" in request.get("include", []) else {}
+        return {"taskDefinition": found, **tags}
+
+    def delete_task_definitions(self, request: Json) -> Json:
+        """DeleteTaskDefinitions, of deregistered ones only.
+
+        moto forgets a deleted revision and would use its number again; ECS does not.
+        """
+        asked = request["taskDefinitions"]
+        deleted, failures = self._backend.delete_task_definitions(asked)
+        for each in deleted:
+            self._backend.task_definitions[each.family][each.revision] = each
+        return {"taskDefinitions": deleted, "failures": failures}
+
+    def _runs(self, task_definition: str) -> bool:
+        """Whether a deployment of an active service refers to the definition."""
+        return any(
+            deployment.task_definition == task_definition
+            for service in self._services.values()
+            for deployment in service.deployments
+        )
 
     def _cluster(self, request: Json) -> Any:
         return self._backend._get_cluster(request.get("cluster", "default"))

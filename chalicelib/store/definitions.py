@@ -1,0 +1,33 @@
+"""Task definitions that Slipway registered, with their content.
+
+The content is in a row of its own, which no list reads: it may have 64 KB ("Amazon ECS service
+quotas"), and its environment may hold secrets. No answer of the API and no log line shows it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib.store.claims import owner_of
+from chalicelib.store.models import Claim
+from chalicelib.store.reads import find
+from chalicelib.store.writes import Write, create
+
+
+def keep_definition(arn: str, request: Mapping[str, Any], *, owner: str) -> Write:
+    """Claim a task definition for a deployment and keep the request that registered it."""
+    return create(Claim(_name(arn), owner=owner, definition=dict(request)))
+
+
+def kept_definition(arn: str) -> dict[str, Any] | None:
+    """The RegisterTaskDefinition request of a task definition; None if it was not kept."""
+    row = find(Claim, _name(arn))
+    return row.definition if row else None
+
+
+def is_by_slipway(arn: str) -> bool:
+    """Whether Slipway registered a task definition."""
+    return owner_of(_name(arn)) is not None
+
+
+def _name(arn: str) -> str:
+    return f"task-definition:{arn}"
