@@ -251,7 +251,7 @@ def _check_drift(service: Row) -> None:
     """The text of the drift is true, and the service is read again later."""
     row_id, text = f"service-{service['id']}", service["drift"]
     _require(is_watched(service), f"{row_id} shows {text!r} and is not watched")
-    outside = re.fullmatch(r"ECS runs (\S+), which was not deployed by Slipway", text)
+    outside = re.fullmatch(r"ECS runs (\S+), which was chosen outside Slipway", text)
     if outside is not None:
         runs = _primary_definition(service)
         _require(runs == outside[1], f"{row_id} shows {text!r} and runs {runs}")

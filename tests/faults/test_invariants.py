@@ -68,7 +68,7 @@ def released(cloud: Cloud) -> None:
     cloud.tick()
 
 
-NOT_DEPLOYED = "ECS runs {}, which was not deployed by Slipway"
+NOT_DEPLOYED = "ECS runs {}, which was chosen outside Slipway"
 
 
 def show_drift_for_own_definition(cloud: Cloud) -> None:

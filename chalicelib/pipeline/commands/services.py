@@ -150,7 +150,7 @@ def _state(names: list[str], resumes: bool) -> dict[str, Any]:
     """The attributes, besides the settings, that change with these settings."""
     state: dict[str, Any] = {"auto_deploy_paused": None} if resumes else {}
     if {"ecs_cluster", "ecs_service"} & set(names):
-        state |= {"current": None, "baseline": None, "drift": None}
+        state |= {"current": None, "baseline": None, "drift": None, "chosen": None}
     return state
 
 
