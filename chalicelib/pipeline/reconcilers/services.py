@@ -176,7 +176,7 @@ def _keep_step(
         _watch(service, _drift(service, rollout))
     elif step is Step.WATCH:
         _watch(service, None, released=current is not None)
-    elif step is Step.WAIT and (service.due_at or 0) <= now:
+    elif step is Step.WAIT and not now < (service.due_at or 0) <= now + PERIOD:
         commit(change(service, **schedule_at(now + PERIOD)))
 
 
