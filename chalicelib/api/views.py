@@ -59,7 +59,9 @@ class Project(msgspec.Struct, kw_only=True):
 
 class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """A service: its settings, and its current, active and waiting deployments. `drift` says why
-    ECS may not run the current release. `attention` names a problem that an operator should solve.
+    ECS may not run the current release. `auto_deploy_paused` says why builds are not deployed
+    automatically, and how to go on: a rollback and a change of the ECS service outside Slipway
+    pause auto-deploy. `attention` names a problem that an operator should solve.
     """
 
     id: int
@@ -124,7 +126,9 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
 class Deployment(msgspec.Struct, kw_only=True):
     """One release of a service. `replaced` is the deployment that ran before. `rollback_to` is the
     target of a rollback from here. A rollback leaves `rollback_of` and restores `restores`. Its
-    image runs as `container` of `ecs_service` in `ecs_cluster`, null in old deployments.
+    image runs as `container` of `ecs_service` in `ecs_cluster`, null in old deployments. A
+    deployment is `superseded` if a newer request replaced it while it was waiting, or if the ECS
+    service was changed outside Slipway: see `error`.
     """
 
     id: int

@@ -1,11 +1,12 @@
 """ECS: observe a service, register task definitions, update a service."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.aws.clients import calling, client
 from chalicelib.domain.ecs_target import EcsTarget
-from chalicelib.domain.rollouts import Rollout
+from chalicelib.domain.rollouts import Call, Rollout
 from chalicelib.errors import Rejected, Unavailable
 
 # ServiceDeployment in the ECS API reference. A STOPPED rollout was displaced by another one, or its
@@ -18,10 +19,10 @@ _HISTORY_LENGTH = 20  # the limit of DescribeServiceRevisions
 def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
     """The present state of the service.
 
-    If `wanted` is neither PRIMARY nor listed as failed, its end comes from the service's rollout
-    history: after a circuit breaker's rollback PRIMARY is the old definition again. Raises Rejected
-    if the cluster or the service is missing or inactive (ecs_service_missing), or if ECS does not
-    deploy the service itself (ecs_controller_unsupported).
+    If `wanted` is not PRIMARY, its end and the newest call come from the service's rollout history:
+    after a circuit breaker's rollback PRIMARY is the old definition again. Raises Rejected if the
+    cluster or the service is missing or inactive (ecs_service_missing), or if ECS does not deploy
+    the service itself (ecs_controller_unsupported).
     """
     cluster, service = target.cluster, target.service
     with calling("ECS DescribeServices"):
@@ -41,10 +42,14 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
         if d.get("rolloutState") == "FAILED"
     }
     moving: frozenset[str] = frozenset()
-    if wanted and wanted != primary["taskDefinition"] and wanted not in failed:
-        status, reason = _last_rollout(cluster, service, wanted)
-        failed |= {wanted: reason} if status in _FAILED else {}
-        moving = frozenset({wanted} if status in _MOVING else ())
+    newest = None
+    if wanted and wanted != primary["taskDefinition"]:
+        history = _history(cluster, service)
+        newest = _newest_call(history, primary)
+        if wanted not in failed:
+            status, reason = _last_end(history, wanted)
+            failed |= {wanted: reason} if status in _FAILED else {}
+            moving = frozenset({wanted} if status in _MOVING else ())
     return Rollout(
         task_definition=primary["taskDefinition"],
         state=primary.get("rolloutState") or _state(row, primary),
@@ -53,6 +58,7 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
         running=primary["runningCount"],
         failed=failed,
         moving=moving,
+        newest=newest,
         configuration=row.get("deploymentConfiguration", {}),
     )
 
@@ -78,15 +84,28 @@ def _state(row: Mapping[str, Any], primary: Mapping[str, Any]) -> str:
     )
 
 
-def _last_rollout(cluster: str, service: str, task_definition: str) -> tuple[str, str]:
-    """Status and reason of the newest rollout of `task_definition`; empty if there is none."""
+@dataclass(frozen=True)
+class _Record:
+    """A service deployment: the record of a call that began a rollout, and of the rollout's end.
+
+    A rollback by ECS belongs to the record of the rollout that it undoes, and has no own record
+    (ServiceDeployment in the ECS API reference).
+    """
+
+    call: Call
+    status: str
+    reason: str
+
+
+def _history(cluster: str, service: str) -> list[_Record]:
+    """The newest service deployments, newest first. ECS keeps them for 90 days."""
     with calling("ECS ListServiceDeployments"):
         listed = client("ecs").list_service_deployments(
             cluster=cluster, service=service, maxResults=_HISTORY_LENGTH
         )
     rows = [row for row in listed["serviceDeployments"] if "targetServiceRevisionArn" in row]
     if not rows:
-        return "", ""
+        return []
     # The API reference does not specify an order.
     rows.sort(key=lambda row: row["createdAt"], reverse=True)
     arns = sorted({row["targetServiceRevisionArn"] for row in rows})
@@ -96,12 +115,42 @@ def _last_rollout(cluster: str, service: str, task_definition: str) -> tuple[str
         revision["serviceRevisionArn"]: revision["taskDefinition"]
         for revision in described["serviceRevisions"]
     }
-    for row in rows:
-        if definitions.get(row["targetServiceRevisionArn"]) == task_definition:
-            reason = row.get("statusReason") or "ECS rolled it back"
-            if row["status"] == "STOPPED" and _tripped(row["serviceDeploymentArn"]):
-                return "ROLLBACK_FAILED", reason
-            return row["status"], reason
+    return [
+        _Record(
+            Call(
+                row["serviceDeploymentArn"],
+                definitions.get(row["targetServiceRevisionArn"], ""),
+                int(row["createdAt"].timestamp()),
+            ),
+            row["status"],
+            row.get("statusReason") or "ECS rolled it back",
+        )
+        for row in rows
+    ]
+
+
+def _newest_call(history: Sequence[_Record], primary: Mapping[str, Any]) -> Call | None:
+    """The call that PRIMARY comes from; None if ECS has not recorded it yet.
+
+    PRIMARY has the definition of the newest record, or ECS rolls or rolled that back. The record of
+    a service that was not changed for 90 days is gone: then PRIMARY itself is the record.
+    """
+    definition = primary["taskDefinition"]
+    if not history:
+        return Call(primary["id"], definition, int(primary["createdAt"].timestamp()))
+    newest = history[0]
+    rolled_back = newest.status in _FAILED | _MOVING
+    recorded = newest.call.task_definition == definition or rolled_back
+    return newest.call if recorded else None
+
+
+def _last_end(history: Sequence[_Record], task_definition: str) -> tuple[str, str]:
+    """Status and reason of the newest rollout of `task_definition`; empty if there is none."""
+    for record in history:
+        if record.call.task_definition == task_definition:
+            if record.status == "STOPPED" and _tripped(record.call.arn):
+                return "ROLLBACK_FAILED", record.reason
+            return record.status, record.reason
     return "", ""
 
 

@@ -9,11 +9,25 @@ from chalicelib.domain.timing import WORKER_LIFE
 
 
 @dataclass(frozen=True)
+class Call:
+    """The newest call that began a rollout, as ECS recorded it: who made it is not recorded.
+
+    `arn` is that of the service deployment. `at` is in seconds since the epoch.
+    """
+
+    arn: str
+    task_definition: str
+    at: int
+
+
+@dataclass(frozen=True)
 class Rollout:
     """An ECS service: its PRIMARY deployment, and the ends of other rollouts.
 
     `failed` maps a task definition to the reason why its rollout failed. `moving` are definitions
     that are not PRIMARY and have a rollout that has not ended: ECS has not reported its end yet.
+    `newest` is the call that PRIMARY comes from; None if it was not read, or if ECS has not
+    recorded it yet. If ECS rolled its definition back, PRIMARY has another one.
     """
 
     task_definition: str
@@ -23,7 +37,16 @@ class Rollout:
     running: int = 0
     failed: Mapping[str, str] = field(default_factory=dict)
     moving: frozenset[str] = frozenset()
+    newest: Call | None = None
     configuration: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Origin(Enum):
+    """Who made ECS run its PRIMARY deployment."""
+
+    SLIPWAY = auto()  # or ECS itself, with its rollback of a rollout of Slipway
+    OUTSIDE = auto()  # another party: its choice stays
+    UNKNOWN = auto()  # ECS has not recorded it yet
 
 
 class Step(Enum):
@@ -33,45 +56,91 @@ class Step(Enum):
     UPDATE = auto()  # call UpdateService with the wanted definition
     SUCCEED = auto()
     FAIL = auto()
+    SUPERSEDE = auto()  # another party has changed the ECS service
     WAIT = auto()
-    SHOW_DRIFT = auto()  # ECS runs a definition that Slipway did not register
+    SHOW_DRIFT = auto()  # another party has changed the ECS service
     SHOW_FAILURE = auto()  # the current release is not healthy, and a retry would not help
     WATCH = auto()  # ECS runs the wanted definition: look again later
 
 
-def decide_active(*, wanted: str | None, rollout: Rollout, now: int, deadline_at: int) -> Step:
+def origin_of(
+    rollout: Rollout,
+    *,
+    wanted: str | None,
+    by_slipway: bool,
+    called_at: int | None,
+    ended_at: int | None,
+) -> Origin:
+    """Who made ECS run another definition than `wanted`, by ECS's record and its time.
+
+    `by_slipway` is true if Slipway may have called for the definition of the newest call: it
+    registered it for this service, or would restore it. Then the call may be Slipway's own if it
+    was made within a worker's life of Slipway's last call, at `called_at`: a paused worker makes it
+    late. It may also be Slipway's until the deployment of the definition ended, at `ended_at`.
+    """
+    call = rollout.newest
+    if wanted is None or rollout.task_definition == wanted:
+        return Origin.SLIPWAY
+    if call is None:
+        return Origin.UNKNOWN
+    if call.task_definition == wanted:
+        return Origin.SLIPWAY
+    until = max((called_at or 0) + WORKER_LIFE, ended_at or 0)
+    return Origin.SLIPWAY if by_slipway and call.at <= until else Origin.OUTSIDE
+
+
+def decide_active(
+    *,
+    wanted: str | None,
+    rollout: Rollout,
+    origin: Origin,
+    now: int,
+    deadline_at: int,
+    called_at: int | None,
+) -> Step:
     """The step for the active deployment; `wanted` is its task definition, None before it begins.
 
-    Never retry a failed rollout. Retry a displaced one.
+    Never retry a failed rollout. Retry a displaced one, unless another party displaced it.
     """
     runs = rollout.task_definition == wanted
     if wanted in rollout.failed or (runs and rollout.state == "FAILED"):
         return Step.FAIL
     if runs and rollout.state == "COMPLETED":
         return Step.SUCCEED  # also after the deadline: the rollout is healthy
+    if origin is Origin.OUTSIDE:
+        return Step.SUPERSEDE if _is_settled(now, called_at) else Step.WAIT
     if now > deadline_at:
         return Step.FAIL
+    if origin is Origin.UNKNOWN:
+        return Step.WAIT
     if wanted is None:
         return Step.BEGIN
     return Step.WAIT if runs or wanted in rollout.moving else Step.UPDATE
 
 
 def decide_idle(
-    *, wanted: str | None, rollout: Rollout, by_slipway: bool, now: int, called_at: int | None
+    *, wanted: str | None, rollout: Rollout, origin: Origin, now: int, called_at: int | None
 ) -> Step:
     """The step for a service without an active deployment.
 
-    `wanted` is the definition that ECS should run. `by_slipway` is true if Slipway registered the
-    one that runs: then a late call of a paused worker is undone. A definition of another party is
-    shown and not undone. A release that ECS cannot run any more is shown, too.
+    `wanted` is the definition that ECS should run. A late call of a paused worker, and the rollout
+    of an ended deployment, are undone. A choice of another party is shown and not undone. A release
+    that ECS cannot run any more is shown, too.
     """
-    settled = called_at is None or now - called_at > WORKER_LIFE
+    settled = _is_settled(now, called_at)
     if wanted is None or rollout.task_definition == wanted:
         if rollout.state == "FAILED" and wanted is not None:
             return Step.SHOW_FAILURE if settled else Step.WAIT
         return Step.WATCH if settled and rollout.state != "IN_PROGRESS" else Step.WAIT
-    if not by_slipway:
+    if origin is Origin.OUTSIDE:
         return Step.SHOW_DRIFT if settled else Step.WAIT
     if wanted in rollout.failed:
         return Step.SHOW_FAILURE if settled else Step.WAIT
-    return Step.WAIT if wanted in rollout.moving else Step.UPDATE
+    if origin is Origin.UNKNOWN or wanted in rollout.moving:
+        return Step.WAIT
+    return Step.UPDATE
+
+
+def _is_settled(now: int, called_at: int | None) -> bool:
+    """Whether no call of Slipway can be in flight any more."""
+    return called_at is None or now - called_at > WORKER_LIFE

@@ -24,7 +24,8 @@ class DeploymentStatus(StrEnum):
     SUCCESS = "success"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    SUPERSEDED = "superseded"  # a newer request replaced it while it was waiting
+    # A newer request replaced it while it was waiting, or another party changed the ECS service.
+    SUPERSEDED = "superseded"
     ROLLED_BACK = "rolled_back"  # a rollback ended or replaced it
 
 
@@ -71,6 +72,7 @@ DEPLOYMENT_TRANSITIONS: Mapping[DeploymentStatus, frozenset[DeploymentStatus]] =
             DeploymentStatus.SUCCESS,
             DeploymentStatus.FAILED,
             DeploymentStatus.CANCELLED,
+            DeploymentStatus.SUPERSEDED,
             DeploymentStatus.ROLLED_BACK,
         }
     ),

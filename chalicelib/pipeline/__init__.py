@@ -25,8 +25,8 @@ The life of a push, with the functions that it passes through:
 8. ECS's events and the schedule call it again until the rollout has ended. One transaction ends the
    deployment, makes it `current` if it succeeded, and makes the waiting one active.
 
-Without an active deployment `domain.rollouts.decide_idle` keeps ECS at the current release or at
-the definition that its owner chose, or shows the drift. Any worker may repeat any step at any time:
-a write to a build, deployment or service that was read is on condition of its version. If the row
-has changed since, the write raises `Stale`.
+Without an active deployment `domain.rollouts.decide_idle` keeps ECS at the current release. What
+another party chose (`domain.rollouts.origin_of`) stays and is shown as drift. Any worker may repeat
+any step at any time: a write to a build, deployment or service that was read is on condition of its
+version. If the row has changed since, the write raises `Stale`.
 """

@@ -24,9 +24,9 @@ def kept_definition(arn: str) -> dict[str, Any] | None:
     return row.definition if row else None
 
 
-def is_by_slipway(arn: str) -> bool:
-    """Whether Slipway registered a task definition."""
-    return owner_of(_name(arn)) is not None
+def registered_for(arn: str) -> str | None:
+    """The job id of the deployment that a task definition was registered for, or None."""
+    return owner_of(_name(arn))
 
 
 def _name(arn: str) -> str:

@@ -208,6 +208,8 @@ class Service(Model):
     # there is no current release yet, or the ECS service's owner chose another definition.
     baseline = UnicodeAttribute(null=True)
     drift = UnicodeAttribute(null=True)
+    # The newest choice of another party that is in the audit trail: ARN of a service deployment.
+    chosen = UnicodeAttribute(null=True)
     due = UnicodeAttribute(null=True)
     due_at = IntegerAttribute(null=True)
     attention = UnicodeAttribute(null=True)

@@ -35,6 +35,7 @@ DEPLOYMENT_CHANGES = {
     ("deploying", "success"),
     ("deploying", "failed"),
     ("deploying", "cancelled"),
+    ("deploying", "superseded"),
     ("deploying", "rolled_back"),
     ("success", "rolled_back"),
 }

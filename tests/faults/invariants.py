@@ -13,7 +13,7 @@ from chalicelib.domain.definitions import fingerprint
 from chalicelib.domain.statuses import has_ended, may_follow
 from chalicelib.domain.timing import PERIOD, WATCH
 from infra.local.aws import codebuild, ecs
-from tests.faults.rows import Row, builds, deployments, rows, services
+from tests.faults.rows import Row, builds, deployments, history, rows, services
 
 _OPEN_IN_ECS = {"PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
 # Attributes of a job that never change once they are set.
@@ -94,6 +94,7 @@ def check() -> None:
     _check_rollouts(all_deployments)
     _check_digests(all_deployments, all_builds)
     _check_definitions(all_deployments)
+    _check_changes_outside(all_deployments)
 
 
 def _check_active(service: Row, all_deployments: dict[int, Row]) -> None:
@@ -228,6 +229,24 @@ def _check_definitions(all_deployments: dict[int, Row]) -> None:
                 _require(same, f"deployment {number} has another target than its release")
 
 
+def _check_changes_outside(all_deployments: dict[int, Row]) -> None:
+    """The audit trail has one entry for each change outside, and for each rollout that it ended."""
+    entries = [details["service_deployment"] for details in changes_outside()]
+    twice = [arn for arn, times in Counter(entries).items() if times > 1]
+    _require(not twice, f"the audit trail has {twice} twice")
+    superseded = {details["superseded"] for details in changes_outside()}
+    for number, deployment in all_deployments.items():
+        if deployment["status"] == "superseded" and "task_definition" in deployment:
+            outside = f"deployment {number} was superseded during its rollout without a change"
+            _require(number in superseded, outside)
+
+
+def changes_outside() -> list[Any]:
+    """The details of the audit entries on changes outside Slipway."""
+    entries = (each for each in history() if each["action"] == "service.changed_outside")
+    return [json.loads(each["details"]) for each in entries]
+
+
 def check_settled(accepted: set[str]) -> None:
     """Check the invariants that hold once the faults have stopped and all work had time to end.
 
@@ -280,12 +299,19 @@ def _check_drift(service: Row) -> None:
     """The text of the drift is true, and the service is read again later."""
     row_id, text = f"service-{service['id']}", service["drift"]
     _require(is_watched(service), f"{row_id} shows {text!r} and is not watched")
-    outside = re.fullmatch(r"ECS runs (\S+), which was not deployed by Slipway", text)
+    outside = re.fullmatch(
+        r"ECS runs (\S+?)(?: of deployment (\d+))?, which was chosen outside Slipway", text
+    )
     if outside is not None:
-        runs = _primary_definition(service)
-        _require(runs == outside[1], f"{row_id} shows {text!r} and runs {runs}")
-        registered = {row.get("task_definition") for row in deployments().values()}
-        _require(runs not in registered, f"{row_id} shows {text!r}, but Slipway deployed it")
+        runs, number = outside.groups()
+        _require(runs == _primary_definition(service), f"{row_id} shows {text!r} and does not")
+        by_definition = {
+            row.get("task_definition"): row["number"] for row in deployments().values()
+        }
+        is_right = str(by_definition.get(runs)) == str(number)
+        _require(is_right, f"{row_id} shows {text!r}, which names the wrong deployment")
+        chosen = {details["task_definition"] for details in changes_outside()}
+        _require(runs in chosen, f"{row_id} shows {text!r} without an audit entry")
         return
     _require(": " in text, f"{row_id} shows {text!r}, which gives no reason")
 

@@ -9,8 +9,16 @@ Row = dict[str, Any]
 
 def rows(table: str) -> dict[Any, Row]:
     """Every row of a table that has no range key, by hash key."""
-    items = dynamodb_backends["123456789012"]["eu-west-1"].tables[f"slipway-{table}"].items
-    return {_plain(key): _row(item) for key, item in items.items()}
+    return {_plain(key): _row(item) for key, item in _items(table).items()}
+
+
+def history() -> list[Row]:
+    """Every audit entry."""
+    return [_row(item) for subject in _items("history").values() for item in subject.values()]
+
+
+def _items(table: str) -> Any:
+    return dynamodb_backends["123456789012"]["eu-west-1"].tables[f"slipway-{table}"].items
 
 
 def services() -> dict[int, Row]:

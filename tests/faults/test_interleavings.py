@@ -144,6 +144,7 @@ PAIRS = (
             ("a build waits for free capacity", use_cases.two_builds_run, wake("build-3")),
             ("others take the capacity", use_cases.others_take_the_capacity, BUILD),
             ("a change outside Slipway is found", use_cases.changed_outside, SERVICE),
+            ("a change during a rollout is found", use_cases.chosen_during_a_rollout, SERVICE),
         )
     ),
     *(
@@ -177,6 +178,12 @@ PAIRS = (
                 SERVICE,
                 "deploy-4",
             ),
+            (
+                "a change during a rollout is found",
+                use_cases.chosen_during_a_rollout,
+                SERVICE,
+                "deploy-3",
+            ),
         )
     ),
     Pair(
@@ -196,6 +203,8 @@ PAIRS = (
             ("one deployment fails, one waits", use_cases.failed_and_one_waits),
             ("a late UpdateService is undone", use_cases.late_call),
             ("a change outside Slipway is found", use_cases.changed_outside),
+            ("an earlier release was chosen outside", use_cases.chosen_outside),
+            ("a change during a rollout is found", use_cases.chosen_during_a_rollout),
         )
         for what, request in (("a rollback", roll_back), ("a deployment", deploy))
     ),

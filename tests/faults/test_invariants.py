@@ -11,7 +11,17 @@ from chalicelib.store.models import Build, Claim, Deployment, Job, Receipt, Serv
 from chalicelib.store.services import get_service
 from infra.local.aws import codebuild, ecs
 from tests.faults.invariants import Ledger, Violation, check, check_replaced, check_settled
-from tests.support.embedded import CLUSTER, Cloud, client, put_image, run_on_ecs, sha
+from tests.faults.world import World
+from tests.support.embedded import (
+    CLUSTER,
+    MINUTE,
+    Cloud,
+    client,
+    put_image,
+    register,
+    run_on_ecs,
+    sha,
+)
 
 Step = Callable[[Cloud], Any]
 
@@ -86,11 +96,36 @@ def released(cloud: Cloud) -> None:
 
 
 ELSEWHERE = EcsTarget(cluster="main", service="elsewhere", container="app")
-NOT_DEPLOYED = "ECS runs {}, which was not deployed by Slipway"
+
+
+def cancelled_rollout(cloud: Cloud) -> None:
+    cloud.begin_release(1)
+    cloud.api.post("/v1/cicd/jobs/deploy-1/cancel")
+
+
+def changed_outside(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.advance(MINUTE)
+    run_on_ecs(register("hello", "hello:outside"))
+    cloud.settle()
+
+
+def forget_the_choice(cloud: Cloud) -> None:
+    service(Service.chosen.remove())(cloud)
+    cloud.wake("service-1")
+
+
+def show_drift_without_an_audit_entry(cloud: Cloud) -> None:
+    by_hand = register("hello", "hello:by-hand")
+    run_on_ecs(by_hand)
+    service(Service.drift.set(CHOSEN.format(by_hand)))(cloud)
+
+
+CHOSEN = "ECS runs {}, which was chosen outside Slipway"
 
 
 def show_drift_for_own_definition(cloud: Cloud) -> None:
-    service(Service.drift.set(NOT_DEPLOYED.format(cloud.definition_on_ecs())))(cloud)
+    service(Service.drift.set(CHOSEN.format(cloud.definition_on_ecs())))(cloud)
 
 
 def roll_out_again_after_failure(cloud: Cloud) -> None:
@@ -144,6 +179,12 @@ def roll_out_again_after_failure(cloud: Cloud) -> None:
         (deploying, roll_out_again_after_failure, "failed and was rolled out again"),
         (released, deployment(Deployment.image_digest.set("x")), "no build of its service made"),
         (by_digest, deployment(Deployment.image_digest.set("x")), "deployment 1 is not in ECR"),
+        (
+            cancelled_rollout,
+            deployment(Deployment.status.set("superseded")),
+            "deployment 1 was superseded during its rollout without a change",
+        ),
+        (changed_outside, forget_the_choice, "the audit trail has .* twice"),
         (released, deployment(Deployment.task_definition.set("hello:1")), "does not run .*/hello@"),
         (released, forget_definition, "definition of deployment 1 is not kept as registered"),
         (rolling_back, restore_another_release, "3 does not restore the definition of its release"),
@@ -180,14 +221,15 @@ def test_a_corrupted_state_is_reported_at_any_moment(
         (released, service(Service.drift.set("unknown")), "'unknown', which gives no reason"),
         (
             released,
-            service(Service.drift.set(NOT_DEPLOYED.format("hello:1"))),
-            "and runs .*/hello:2",
+            service(Service.drift.set(CHOSEN.format("hello:1"))),
+            "chosen outside Slipway' and does not",
         ),
         (
             released,
             show_drift_for_own_definition,
-            "not deployed by Slipway', but Slipway deployed it",
+            "which names the wrong deployment",
         ),
+        (released, show_drift_without_an_audit_entry, "without an audit entry"),
         (
             released,
             delete_receipt("delivery:all:delivery-0"),
@@ -220,6 +262,31 @@ def test_a_cancelled_rollout_that_ecs_still_runs_is_a_violation(cloud: Cloud) ->
         check_replaced()
     cloud.settle()
     check_replaced()
+
+
+def test_an_undone_change_outside_is_a_violation(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(cloud, monkeypatch)
+    for number in (1, 2):
+        cloud.release(number)
+    cloud.advance(MINUTE)
+    released = cloud.definition_on_ecs()
+    world.change_outside(0)
+    world.check_changes()
+    run_on_ecs(released)
+    with pytest.raises(Violation, match=r"chosen outside Slipway, and .*:3 was rolled out since"):
+        world.check_changes()
+
+
+def test_a_rollback_by_ecs_that_is_taken_for_a_change_outside_is_a_violation(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(cloud, monkeypatch)
+    world.check_changes()
+    changed_outside(cloud)
+    with pytest.raises(Violation, match="are no changes outside Slipway"):
+        world.check_changes()
 
 
 def test_an_accepted_job_without_a_row_is_a_violation(cloud: Cloud) -> None:

@@ -33,6 +33,7 @@ class Pipeline(RuleBasedStateMachine):
     @invariant()
     def no_invariant_is_violated(self) -> None:
         check()
+        self.world.check_changes()
 
     def teardown(self) -> None:
         try:

@@ -359,6 +359,26 @@ def changed_outside(cloud: Cloud) -> None:
     run_on_ecs(register("hello", "hello:outside"))
 
 
+def chosen_outside(cloud: Cloud) -> None:
+    """Another party makes ECS run an earlier release, long after the last call of Slipway."""
+    two_releases(cloud)
+    cloud.advance(90 * MINUTE)
+    run_on_ecs(str(cloud.deployment(1)["task_definition"]))
+
+
+def chosen_during_a_rollout(cloud: Cloud) -> None:
+    """Another party makes ECS run an earlier release while a deployment is rolled out."""
+    one_deploys_one_waits(cloud)
+    cloud.advance(MINUTE)
+    run_on_ecs(str(cloud.deployment(1)["task_definition"]))
+
+
+def to_be_deployed_over_a_choice(cloud: Cloud) -> None:
+    chosen_outside(cloud)
+    cloud.tick()
+    deploy_image(cloud, "c")
+
+
 def build_too_long(cloud: Cloud) -> None:
     building(cloud)
     cloud.advance(45 * MINUTE)
@@ -442,6 +462,7 @@ def _tick_while_ecs_answers(code: str) -> Callable[[Cloud], None]:
 def to_be_deployed_over_a_change(cloud: Cloud) -> None:
     changed_outside(cloud)
     cloud.tick()
+    cloud.change_service(auto_deploy=True)
     cloud.push(sha(3))
     cloud.settle()
     cloud.finish_build(3, settle=False)
@@ -606,6 +627,8 @@ USE_CASES = (
     UseCase("the schedule finds queued builds", messages_lost, _tick),
     UseCase("a late UpdateService is undone", late_call, _tick),
     UseCase("a change outside Slipway is found", changed_outside, _tick),
+    UseCase("an earlier release that was chosen outside is found", chosen_outside, _tick),
+    UseCase("a change outside Slipway during a rollout is found", chosen_during_a_rollout, _tick),
     UseCase(
         "a project is created",
         new_service,
@@ -657,6 +680,11 @@ USE_CASES = (
     UseCase(
         "a rollout begins over a change outside Slipway",
         to_be_deployed_over_a_change,
+        _deliver_messages,
+    ),
+    UseCase(
+        "a rollout begins over an earlier release that was chosen outside",
+        to_be_deployed_over_a_choice,
         _deliver_messages,
     ),
     UseCase("a failed rollout is found without its events", failed_with_no_way_back, _tick),

@@ -13,20 +13,21 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.statuses import has_ended
-from chalicelib.domain.timing import WATCH
+from chalicelib.domain.timing import WATCH, WORKER_LIFE
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import QUEUE
 from tests.faults.injector import DENIED, KINDS, Injector
 from tests.faults.invariants import (
     Ledger,
     Violation,
+    changes_outside,
     check,
     check_replaced,
     check_settled,
     codebuild_builds,
     job_id_of,
 )
-from tests.faults.rows import builds, deployments, rows
+from tests.faults.rows import Row, builds, deployments, rows, services
 from tests.faults.trials import finish_outside, is_at_rest, put_image_of, variables
 from tests.support.builders import sqs_event
 from tests.support.client import Answer
@@ -68,6 +69,19 @@ class Request:
     name: str
 
 
+@dataclass(frozen=True)
+class Change:
+    """A change of the ECS service by another party: ECS's record of it, and when it was made.
+
+    `stays` is false if it may be taken for a late call of Slipway, if Slipway wants that definition
+    anyway, or if no deployment has begun.
+    """
+
+    record: Any
+    at: int
+    stays: bool
+
+
 class World:
     """One Slipway with its callers, AWS, the clock and the faults."""
 
@@ -84,6 +98,7 @@ class World:
         self.injector.observe = self._ledger.observe
         self._accepted: set[str] = set()
         self._unanswered: list[Request] = []
+        self._changes: list[Change] = []
         self._events: list[dict[str, Any]] = []
         self._deleted: set[str] = set()
         self._pushes = 0
@@ -266,10 +281,51 @@ class World:
             ecs.engine().fail(CLUSTER, "hello")
 
     def change_outside(self, choice: int) -> None:
-        """Another party makes ECS run a definition that Slipway did not register."""
+        """Another party makes ECS run its own definition, or an earlier one of Slipway."""
         self._note("changed outside")
         self._only_pushes = False
-        run_on_ecs(register("hello", f"hello:outside-{choice}"))
+        own = sorted(
+            row["task_definition"] for row in deployments().values() if "task_definition" in row
+        )
+        is_own = bool(own) and choice % 2 == 0
+        definition = own[choice // 2 % len(own)] if is_own else register("hello", f"by:{choice}")
+        if definition == self.cloud.definition_on_ecs():
+            return
+        (service,) = services().values()
+        now = int(self.cloud._now)
+        wanted = self._wanted_definitions(service)
+        may_be_late = is_own and now <= service.get("called_at", 0) + WORKER_LIFE
+        stays = bool(wanted) and definition not in wanted and not may_be_late
+        run_on_ecs(definition)
+        record = ecs.engine().service(CLUSTER, "hello").records[0]
+        self._changes.append(Change(record, now, stays))
+
+    def _wanted_definitions(self, service: Row) -> set[str]:
+        """The definitions that Slipway rolls out or restores at the moment."""
+        numbers = {service.get("active"), service.get("current")}
+        wanted = [row for number, row in deployments().items() if number in numbers]
+        definitions = {service.get("baseline"), *(row.get("task_definition") for row in wanted)}
+        return {each for each in definitions if each is not None}
+
+    def check_changes(self) -> None:
+        """Only changes by another party are taken for such, and the last one stays.
+
+        It stays unless an image was deployed or rolled back explicitly since then.
+        """
+        made = {change.record.service_deployment_arn for change in self._changes}
+        found = {details["service_deployment"] for details in changes_outside()}
+        if found - made:
+            raise Violation(f"{found - made} are no changes outside Slipway")
+        if not self._changes or not self._changes[-1].stays:
+            return
+        last = self._changes[-1]
+        explicit = (row for row in deployments().values() if row["trigger"] != "push")
+        if any(row["created_at"] >= last.at for row in explicit):
+            return
+        newest = ecs.engine().service(CLUSTER, "hello").records[0]
+        if newest is not last.record:
+            chosen, runs = last.record.target.task_definition, newest.target.task_definition
+            raise Violation(f"{chosen} was chosen outside Slipway, and {runs} was rolled out since")
 
     def delete_definitions(self, _: int) -> None:
         """Another party deletes the task definitions of ended releases that ECS does not run."""
@@ -378,6 +434,7 @@ class World:
         self._ledger.raise_first()
         check_settled(self._accepted)
         self._check_newest()
+        self.check_changes()
         self.tally.jobs = len(rows("jobs"))
 
     def _let_work_end(self, *, lose_all: bool) -> None:
@@ -458,7 +515,7 @@ ACTIONS: dict[str, int] = {
     "begin_codebuild_build": 2,
     "end_codebuild_build": 6,
     "end_ecs_rollout": 6,
-    "change_outside": 1,
+    "change_outside": 2,
     "delete_definitions": 1,
     "pass_time": 2,
     "run_schedule": 4,

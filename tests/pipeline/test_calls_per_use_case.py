@@ -39,8 +39,8 @@ TABLE = {
     "end a rollback": "GetItem BatchGetItem*2 DescribeServices TransactWriteItems SendMessageBatch",
     "request a deployment": "GetItem*3 DescribeImages UpdateItem TransactWriteItems "
     "SendMessageBatch",
-    "see a rollout fail": "GetItem BatchGetItem DescribeServices TransactWriteItems "
-    "SendMessageBatch",
+    "see a rollout fail": "GetItem BatchGetItem DescribeServices ListServiceDeployments "
+    "DescribeServiceRevisions TransactWriteItems SendMessageBatch",
     "see a build fail": "GetItem*2 BatchGetBuilds GetLogEvents TransactWriteItems Query",
     "read the end of a log": "GetItem*2 GetLogEvents*3",
     "create a service": "GetItem*3 DescribeImages UpdateItem TransactWriteItems",

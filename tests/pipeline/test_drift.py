@@ -21,7 +21,7 @@ def test_a_task_definition_of_another_party_is_shown_and_kept(cloud: Cloud) -> N
     by_hand = register("hello", "hello:by-hand")
     run_on_ecs(by_hand)
     cloud.finish_rollout()
-    assert cloud.service()["drift"] == f"ECS runs {by_hand}, which was not deployed by Slipway"
+    assert cloud.service()["drift"] == f"ECS runs {by_hand}, which was chosen outside Slipway"
     for _ in range(3):
         cloud.tick()
     assert cloud.definition_on_ecs() == by_hand
@@ -33,6 +33,7 @@ def test_the_next_deployment_starts_from_the_configuration_of_another_party(clou
     cloud.advance(2 * MINUTE)
     run_on_ecs(register("hello", "hello:by-hand", COLOUR="blue"))
     cloud.finish_rollout()
+    cloud.change_service(auto_deploy=True)
     cloud.release(2)
     container = task_definition(cloud.definition_on_ecs())["containerDefinitions"][0]
     assert container["environment"] == [{"name": "COLOUR", "value": "blue"}]
@@ -99,7 +100,7 @@ def test_a_change_without_an_event_is_shown_after_an_hour(cloud: Cloud) -> None:
     assert cloud.service()["drift"] is None
     cloud.advance(31 * MINUTE)
     cloud.tick()
-    assert "not deployed by Slipway" in cloud.service()["drift"]
+    assert "chosen outside Slipway" in cloud.service()["drift"]
 
 
 def test_drift_ends_when_a_missing_ecs_service_returns(cloud: Cloud) -> None:
@@ -121,12 +122,13 @@ def test_drift_ends_when_a_missing_ecs_service_returns(cloud: Cloud) -> None:
 
 
 def run_owners_definition(cloud: Cloud, colour: str) -> str:
-    """The owner runs another task definition until it is healthy and Slipway shows it as drift."""
+    """The owner runs another definition, Slipway shows it, and the owner resumes auto-deploy."""
     by_hand = register("hello", "hello:by-hand", COLOUR=colour)
     run_on_ecs(by_hand)
     cloud.finish_rollout()
     cloud.advance(2 * MINUTE)
     cloud.tick()
+    cloud.change_service(auto_deploy=True)
     return by_hand
 
 
@@ -140,7 +142,7 @@ def test_the_owners_task_definition_comes_back_after_a_cancelled_deployment(clou
     for _ in range(3):
         cloud.tick()
     assert cloud.definition_on_ecs() == by_hand
-    assert cloud.service()["drift"] == f"ECS runs {by_hand}, which was not deployed by Slipway"
+    assert cloud.service()["drift"] == f"ECS runs {by_hand}, which was chosen outside Slipway"
     assert cloud.service()["current_deployment_id"] == 1
 
 

@@ -2,6 +2,7 @@
 
 ECS should run the definition of the active deployment, otherwise that of the current release.
 Cancel, failure and rollback only change which deployment is active; this loop does the rest.
+What another party makes ECS run stays until somebody deploys or rolls back explicitly.
 """
 
 import random
@@ -18,12 +19,13 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.progress import deploy_progress
 from chalicelib.domain.releases import rollback_target
 from chalicelib.domain.requests import update_service_request
-from chalicelib.domain.rollouts import Rollout, Step, decide_active, decide_idle
+from chalicelib.domain.rollouts import Origin, Rollout, Step, decide_active, decide_idle, origin_of
 from chalicelib.domain.statuses import DeploymentStatus, has_ended
 from chalicelib.domain.timing import PERIOD, SILENCE, SLOW, WATCH
 from chalicelib.errors import Rejected, Stale, Unavailable
-from chalicelib.store.definitions import is_by_slipway, keep_definition, kept_definition
+from chalicelib.store.definitions import keep_definition, kept_definition, registered_for
 from chalicelib.store.due import schedule_at, unschedule
+from chalicelib.store.history import record
 from chalicelib.store.jobs import find_deployments, finish, transition
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.services import activate_waiting, find_service
@@ -75,25 +77,33 @@ def _deploy(
     service: Service, target: EcsTarget, active: Deployment, current: Deployment | None
 ) -> None:
     """One step of the active deployment."""
+    expected = active.task_definition or _restored(service, current)
     try:
-        rollout = ecs.observe(target, wanted=active.task_definition)
+        rollout = ecs.observe(target, wanted=expected)
     except Rejected as refusal:
         return _cannot_observe(service, active, refusal)
+    if active.task_definition is None:
+        expected = _kept(service, current, rollout)
+    origin = _origin(service, rollout, expected)
     step = decide_active(
         wanted=active.task_definition,
         rollout=rollout,
+        origin=Origin.SLIPWAY if _overrules(service, active, rollout) else origin,
         now=clock.now(),
         deadline_at=active.deadline_at,
+        called_at=service.called_at,
     )
     try:
         if step is Step.BEGIN:
-            _begin(service, target, active, current, rollout)
+            _begin(service, target, active, current, rollout, origin)
         elif step is Step.UPDATE:
             _update(service, target, rollout, active.task_definition or "")
         elif step is Step.SUCCEED:
             _succeed(service, active, current)
         elif step is Step.FAIL:
             _fail(service, active, _why_failed(active, rollout))
+        elif step is Step.SUPERSEDE:
+            _supersede(service, active, rollout)
         else:
             _note_progress(service, active, rollout)
     except Rejected as refusal:
@@ -109,11 +119,10 @@ def _cannot_observe(service: Service, active: Deployment, refusal: Rejected) -> 
 
 def _keep(service: Service, target: EcsTarget, current: Deployment | None) -> None:
     """One step without an active deployment: ECS should run the baseline or current release."""
-    release = current.task_definition if current else None
     called_at = service.called_at
     try:
-        rollout = ecs.observe(target, wanted=service.baseline or release)
-        _keep_step(service, target, release, rollout)
+        rollout = ecs.observe(target, wanted=_restored(service, current))
+        _keep_step(service, target, current, rollout)
     except Rejected as refusal:
         _cannot_keep(service, refusal, called_at)
 
@@ -121,57 +130,170 @@ def _keep(service: Service, target: EcsTarget, current: Deployment | None) -> No
 def _cannot_keep(service: Service, refusal: Rejected, called_at: int | None) -> None:
     """AWS refuses to show the service or to run the definition: show the reason and try again.
 
-    Keep the earlier `called_at` for a time: the rollout of an ended deployment may still continue.
-    The refused call had no effect, so its time is not kept.
+    Keep the earlier `called_at`: the rollout of an ended deployment may still continue, and is
+    undone later. The refused call had no effect, so its time is not kept.
     """
     now = clock.now()
     if refusal.code in _NO_RELEASE:
         return _watch(service, refusal.detail)
     if called_at is None or now - called_at > SILENCE:
-        return _watch(service, refusal.detail, every=SLOW)
+        return _watch(service, refusal.detail, every=SLOW, called_at=called_at)
     commit(change(service, drift=refusal.detail, called_at=called_at, **schedule_at(now + PERIOD)))
 
 
-def _keep_step(service: Service, target: EcsTarget, release: str | None, rollout: Rollout) -> None:
-    now = clock.now()
-    # If ECS runs the release, keep it, even if the baseline is another definition: the owner has
-    # chosen the release again.
+def _restored(service: Service, current: Deployment | None) -> str | None:
+    """The definition that Slipway restores without an active deployment, if ECS runs another."""
+    return service.baseline or (current.task_definition if current else None)
+
+
+def _kept(service: Service, current: Deployment | None, rollout: Rollout) -> str | None:
+    """The definition that ECS should run without an active deployment.
+
+    If ECS runs the release, keep it, even if the baseline is another definition: the owner has
+    chosen the release again.
+    """
+    release = current.task_definition if current else None
     back = release is not None and rollout.task_definition == release
-    wanted = release if back else service.baseline or release
+    return release if back else _restored(service, current)
+
+
+def _keep_step(
+    service: Service, target: EcsTarget, current: Deployment | None, rollout: Rollout
+) -> None:
+    now = clock.now()
+    wanted = _kept(service, current, rollout)
     step = decide_idle(
         wanted=wanted,
         rollout=rollout,
-        by_slipway=rollout.task_definition == wanted or is_by_slipway(rollout.task_definition),
+        origin=_origin(service, rollout, wanted),
         now=now,
         called_at=service.called_at,
     )
     if step is Step.UPDATE:
         _update(service, target, rollout, wanted or "")
     elif step is Step.SHOW_DRIFT:
-        _watch(service, f"ECS runs {rollout.task_definition}, which was not deployed by Slipway")
+        _show_choice(service, rollout)
     elif step is Step.SHOW_FAILURE:
         why = rollout.failed.get(wanted or "") or rollout.reason
         _watch(service, f"ECS cannot run {wanted} any more: {why}", every=SLOW)
-    elif step is Step.WATCH and wanted != release and release is not None:
-        _watch(service, f"ECS runs {wanted}, which was not deployed by Slipway")
+    elif step is Step.WATCH and current is not None and wanted != current.task_definition:
+        _watch(service, _drift(service, rollout))
     elif step is Step.WATCH:
-        _watch(service, None, released=release is not None)
-    elif step is Step.WAIT and (service.due_at or 0) <= now:
+        _watch(service, None, released=current is not None)
+    elif step is Step.WAIT and not now < (service.due_at or 0) <= now + PERIOD:
         commit(change(service, **schedule_at(now + PERIOD)))
 
 
 def _watch(
-    service: Service, drift: str | None, *, every: int = WATCH, released: bool = False
+    service: Service,
+    drift: str | None,
+    *,
+    every: int = WATCH,
+    released: bool = False,
+    called_at: int | None = None,
 ) -> None:
     """Show the drift, if any, and look again later. Forget the baseline once the release runs."""
     now = clock.now()
     forget = released and service.baseline is not None
-    known = service.drift == drift and service.called_at is None and not forget
+    known = service.drift == drift and service.called_at == called_at and not forget
     if known and (service.due_at or 0) > now:
         return
     baseline: dict[str, Any] = {"baseline": None} if forget else {}
-    state = {"drift": drift, "called_at": None, "attention": None, **baseline}
+    state = {"drift": drift, "called_at": called_at, "attention": None, **baseline}
     commit(change(service, **state, **schedule_at(now + every)))
+
+
+def _origin(service: Service, rollout: Rollout, wanted: str | None) -> Origin:
+    """Who made ECS run what it runs instead of `wanted`."""
+    call = rollout.newest
+    is_other = call is not None and wanted not in {rollout.task_definition, call.task_definition}
+    called = _deployment_of(service, call.task_definition) if call and is_other else None
+    restores = call is not None and call.task_definition == service.baseline
+    return origin_of(
+        rollout,
+        wanted=wanted,
+        by_slipway=called is not None or restores,
+        called_at=service.called_at,
+        ended_at=called.finished_at if called else None,
+    )
+
+
+def _runs(service: Service, rollout: Rollout) -> str:
+    """What ECS runs, as text."""
+    deployment = _deployment_of(service, rollout.task_definition)
+    of = f" of deployment {deployment.number}" if deployment else ""
+    return f"ECS runs {rollout.task_definition}{of}"
+
+
+def _drift(service: Service, rollout: Rollout) -> str:
+    """What ECS runs because another party chose it, as text."""
+    return f"{_runs(service, rollout)}, which was chosen outside Slipway"
+
+
+def _overrules(service: Service, active: Deployment, rollout: Rollout) -> bool:
+    """Whether a deployment that has not begun is a decision after the choice of another party.
+
+    An explicit one is if it was requested after the choice. A push is if auto-deploy was resumed
+    since then.
+    """
+    call = rollout.newest
+    if active.task_definition is not None or call is None:
+        return False
+    resumed = service.chosen == call.arn and not service.auto_deploy_paused
+    return call.at <= active.created_at and (active.trigger != "push" or resumed)
+
+
+def _show_choice(service: Service, rollout: Rollout) -> None:
+    """Show the choice of another party as drift, and pause auto-deploy the first time."""
+    drift = _drift(service, rollout)
+    news = _note_choice(service, rollout)
+    if not news:
+        return _watch(service, drift)
+    now = clock.now()
+    state = {"drift": drift, "called_at": None, "attention": None}
+    commit(change(service, **state, **schedule_at(now + WATCH)), *news)
+
+
+def _supersede(service: Service, active: Deployment, rollout: Rollout) -> None:
+    """End the deployment in favour of the choice of another party."""
+    now = clock.now()
+    error = f"changed outside Slipway: {_runs(service, rollout)}"
+    commit(
+        finish(active, DeploymentStatus.SUPERSEDED, at=now, error=error),
+        *activate_waiting(service, _waiting(service), at=now),
+        *_note_choice(service, rollout, superseded=active.number),
+    )
+    queue.wake(f"service-{service.id}")
+
+
+def _note_choice(
+    service: Service, rollout: Rollout, *, superseded: int | None = None
+) -> list[Write]:
+    """The pause of auto-deploy and the audit entry for a new choice of another party.
+
+    Empty if the choice is known. ECS does not say who made it.
+    """
+    call = rollout.newest
+    if call is None or service.chosen == call.arn:
+        return []
+    pause = (
+        f"the ECS service was changed outside Slipway: {_runs(service, rollout)}; "
+        'deploy or roll back explicitly, or resume with PATCH {"auto_deploy": true}'
+    )
+    return [
+        change(service, chosen=call.arn, auto_deploy_paused=pause),
+        record(
+            f"service-{service.id}",
+            "service.changed_outside",
+            at=clock.now(),
+            actor="outside",
+            project_id=service.project_id,
+            service_id=service.id,
+            task_definition=rollout.task_definition,
+            service_deployment=call.arn,
+            superseded=superseded,
+        ),
+    ]
 
 
 def _begin(
@@ -180,6 +302,7 @@ def _begin(
     active: Deployment,
     current: Deployment | None,
     rollout: Rollout,
+    origin: Origin,
 ) -> None:
     """Register a task definition for the deployment, record it, and only then roll it out."""
     if not ecr.exists(active.image_repository, active.image_digest or ""):
@@ -203,7 +326,7 @@ def _begin(
             service,
             called_at=now,
             drift=None,
-            **_way_back(service, current, rollout),
+            **_way_back(service, current, rollout, origin),
             **schedule_at(now + PERIOD),
         ),
         keep_definition(arn, request, owner=active.job_id),
@@ -230,19 +353,18 @@ def _definition(target: EcsTarget, active: Deployment, rollout: Rollout) -> dict
 
 
 def _way_back(
-    service: Service, current: Deployment | None, rollout: Rollout
+    service: Service, current: Deployment | None, rollout: Rollout, origin: Origin
 ) -> dict[str, str | None]:
     """The baseline to restore if the deployment fails.
 
-    It is the definition that ECS runs now, if the owner chose it. It is None if ECS runs the
+    It is the definition that ECS runs now, if another party chose it. It is None if ECS runs the
     current release. Otherwise it does not change.
     """
-    if current is not None and rollout.task_definition == current.task_definition:
+    runs = rollout.task_definition
+    if current is not None and runs == current.task_definition:
         return {"baseline": None}
     first = current is None and service.baseline is None
-    if first or not is_by_slipway(rollout.task_definition):
-        return {"baseline": rollout.task_definition}
-    return {}
+    return {"baseline": runs} if first or origin is Origin.OUTSIDE else {}
 
 
 def _update(service: Service, target: EcsTarget, rollout: Rollout, task_definition: str) -> None:
@@ -317,7 +439,10 @@ def _why_failed(active: Deployment, rollout: Rollout) -> str:
 
 def _note_progress(service: Service, active: Deployment, rollout: Rollout) -> None:
     now = clock.now()
-    progress = deploy_progress(rollout.running, rollout.desired, active.progress)
+    # The tasks of another definition are no progress.
+    runs = rollout.task_definition == active.task_definition
+    before = active.progress
+    progress = deploy_progress(rollout.running, rollout.desired, before) if runs else before
     writes = []
     if progress != active.progress or active.error:
         writes.append(change(active, progress=progress, error=None, waits=0))
@@ -340,3 +465,14 @@ def _wait(service: Service, active: Deployment | None, reason: str) -> None:
         change(active, waits=active.waits + 1, error=reason[:1000]),
         change(service, **schedule_at(now + round(delay))),
     )
+
+
+def _deployment_of(service: Service, task_definition: str) -> Deployment | None:
+    """The deployment of this service that a task definition was registered for."""
+    job_id = registered_for(task_definition)
+    if job_id is None:
+        return None
+    number = int(job_id.rpartition("-")[2])
+    deployment = find_deployments(number).get(number)
+    is_own = deployment is not None and deployment.service_id == service.id
+    return deployment if is_own else None
