@@ -144,7 +144,8 @@ def failure_of(
     summary, exit_code = _summary(report, output, title, late)
     summary = _cut(summary, _READ_LENGTH)
     lines = [line for line in output.lines if line.strip()]
-    if phase is BuildPhase.BUILD and _PUSH.search(summary):
+    ran = _RUN_FAILED.search(summary) is not None
+    if phase is BuildPhase.BUILD and not ran and _PUSH.search(summary):
         phase = BuildPhase.PUSH
     return Failure(
         phase=phase,
@@ -219,14 +220,15 @@ class _Cause:
     """A cause that people meet, and what to do about it.
 
     `text` is searched in the summary, and with `anywhere` also in the output of the failed step.
-    `phases` are the phases in which it is possible. With `own_registry` the line must name the
-    installation's registry.
+    `phases` are the phases in which it is possible. Only causes with `in_command` explain a failed
+    command of the Dockerfile. With `own_registry` the line must name the installation's registry.
     """
 
     text: re.Pattern[str]
     next_step: str
     phases: frozenset[BuildPhase]
     anywhere: bool = False
+    in_command: bool = False
     own_registry: bool = False
 
 
@@ -235,12 +237,24 @@ def _cause(
     next_step: str,
     *phases: BuildPhase,
     anywhere: bool = False,
+    in_command: bool = False,
     ignore_case: bool = False,
     own_registry: bool = False,
 ) -> _Cause:
-    pattern = re.compile(text, re.IGNORECASE if ignore_case else 0)
-    return _Cause(pattern, next_step, frozenset(phases or BuildPhase), anywhere, own_registry)
+    return _Cause(
+        re.compile(text, re.IGNORECASE if ignore_case else 0),
+        next_step,
+        frozenset(phases or BuildPhase),
+        anywhere=anywhere,
+        in_command=in_command,
+        own_registry=own_registry,
+    )
 
+
+# BuildKit's error for a failed command of the Dockerfile, and a line of a command's output.
+_VERDICT_OF_RUN = "did not complete successfully"
+_RUN_FAILED = re.compile(rf"process \".*\" {_VERDICT_OF_RUN}")
+_RUN_OUTPUT = re.compile(r"#\d+ \d+\.\d+ (?P<text>.*)")
 
 _IN_DOCKER = (BuildPhase.BUILD, BuildPhase.PUSH)
 # The first one that applies wins. The texts are those of git, BuildKit, containerd, Docker Hub, ECR
@@ -291,25 +305,36 @@ _CAUSES: tuple[_Cause, ...] = (
     ),
     _cause(
         r"toomanyrequests|429 Too Many Requests|pull rate limit",
-        "Build again later, or take the base image from another registry: public.ecr.aws, or an "
-        "ECR pull-through cache with credentials for Docker Hub.",
+        "Build again later: a server limits requests. Base images can come from another registry: "
+        "public.ecr.aws, or an ECR pull-through cache with credentials for Docker Hub.",
         BuildPhase.LOG_IN,
         *_IN_DOCKER,
         anywhere=True,
+        in_command=True,
     ),
     _cause(
         r"no space left on device|disk quota exceeded",
         "Make the build smaller (a .dockerignore file, fewer and smaller layers), or give builds a "
         "larger machine: the stack's parameter BuildComputeType.",
         anywhere=True,
+        in_command=True,
         ignore_case=True,
     ),
     _cause(
-        r"exit code: 137\b|signal: killed|out of memory|cannot allocate memory",
+        rf"{_VERDICT_OF_RUN}: exit code: 137\b|signal: killed|out of memory|cannot allocate memory",
         "The machine ran out of memory. Make the build need less of it, or give builds a larger "
         "machine: the stack's parameter BuildComputeType.",
         *_IN_DOCKER,
+        in_command=True,
         ignore_case=True,
+    ),
+    # POSIX: a shell's exit status for a command that is not found.
+    _cause(
+        rf"{_VERDICT_OF_RUN}: exit code: 127\b",
+        "Install the command, or a library that it needs, in the Dockerfile before this step: the "
+        "image does not have it.",
+        *_IN_DOCKER,
+        in_command=True,
     ),
     _cause(
         r"no match for platform|exec format error|none of the platforms can be built"
@@ -318,6 +343,7 @@ _CAUSES: tuple[_Cause, ...] = (
         "build.",
         *_IN_DOCKER,
         anywhere=True,
+        in_command=True,
     ),
     _cause(
         r"tag is immutable|repository is immutable|ImageTagAlreadyExists",
@@ -374,6 +400,7 @@ _CAUSES: tuple[_Cause, ...] = (
         "Build again: the network or the other server failed. If it fails each time, check the "
         "name of the server, and CodeBuild's way to the internet if it runs in a VPC.",
         anywhere=True,
+        in_command=True,
         ignore_case=True,
     ),
 )
@@ -393,26 +420,26 @@ def _next_step(
         return "Build again: CodeBuild itself failed."
     if report.status in {"STOPPED", "TIMED_OUT"}:
         return _after_time_out(phase)
-    missing = _NO_REPOSITORY.search(summary)
-    if missing is not None and missing["name"] == image_repository:
-        return create_repository(image_repository, registry)
     if _RUN_FAILED.search(summary):
         # The command of a Dockerfile may print anything, so only its end and its last line count.
         outputs = [match["text"] for line in step if (match := _RUN_OUTPUT.fullmatch(line))]
-        return _advice([_RUN_FAILED.sub("", summary), *outputs[-1:]], phase, registry)
-    in_summary = _advice([summary], phase, registry)
-    return in_summary or _advice(step[-_SEARCHED_LINES:], phase, registry, only_anywhere=True)
-
-
-_RUN_FAILED = re.compile(r"process \".*\" did not complete successfully")
-_RUN_OUTPUT = re.compile(r"#\d+ \d+\.\d+ (?P<text>.*)")
+        verdict = _RUN_FAILED.sub(_VERDICT_OF_RUN, summary)
+        in_command = [cause for cause in _CAUSES if cause.in_command]
+        return _advice(in_command, [verdict, *outputs[-1:]], phase, registry)
+    missing = _NO_REPOSITORY.search(summary)
+    if missing is not None and missing["name"] == image_repository:
+        return create_repository(image_repository, registry)
+    anywhere = [cause for cause in _CAUSES if cause.anywhere]
+    return _advice(_CAUSES, [summary], phase, registry) or _advice(
+        anywhere, step[-_SEARCHED_LINES:], phase, registry
+    )
 
 
 def _advice(
-    lines: Sequence[str], phase: BuildPhase, registry: str, *, only_anywhere: bool = False
+    causes: Iterable[_Cause], lines: Sequence[str], phase: BuildPhase, registry: str
 ) -> str | None:
-    for cause in _CAUSES:
-        possible = phase in cause.phases and (cause.anywhere or not only_anywhere)
+    for cause in causes:
+        possible = phase in cause.phases
         found = [line for line in lines if possible and cause.text.search(line)]
         elsewhere = cause.own_registry and phase is not BuildPhase.LOG_IN
         if any(not elsewhere or registry in line for line in found):

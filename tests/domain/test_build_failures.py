@@ -463,7 +463,8 @@ def test_a_common_cause_comes_with_the_next_step(
     assert (found.next_step or "").startswith(advice), found.next_step
 
 
-COMMAND_FAILED = f'{SOLVE}process "/bin/sh -c {{}}" did not complete successfully: exit code: 1'
+PROCESS_FAILED = f'{SOLVE}process "/bin/sh -c {{}}" did not complete successfully: exit code: '
+COMMAND_FAILED = f"{PROCESS_FAILED}1"
 
 
 @pytest.mark.parametrize(
@@ -484,10 +485,13 @@ def test_the_output_of_a_dockerfiles_command_gives_advice_only_by_its_last_line(
     assert (found.next_step is None) is (advice is None)
 
 
-@pytest.mark.parametrize("command", ["grep -q no space left on device log", "# no Dockerfile"])
+@pytest.mark.parametrize(
+    "command",
+    ["grep -q no space left on device log", "# no Dockerfile", "echo failed to push"],
+)
 def test_the_text_of_a_dockerfiles_command_gives_no_advice(command: str) -> None:
     found = failure_in("Building the image", "#9 1.2 no", COMMAND_FAILED.format(command))
-    assert found.next_step is None
+    assert (found.phase, found.next_step) == (BuildPhase.BUILD, None)
 
 
 @pytest.mark.parametrize(
@@ -504,15 +508,36 @@ def test_a_refusal_of_another_registry_is_not_blamed_on_the_stack(line: str, adv
 
 
 @pytest.mark.parametrize(
-    "output",
+    "last_line",
     [
-        OUTPUT,
-        ("#9 1.2 /bin/sh: 1: pnpm: not found", f"{SOLVE}process did not complete: exit code: 127"),
-        ("#9 1.2 FAIL test_login: Access denied", f"{SOLVE}process did not complete: exit code: 1"),
+        "FAIL test_login: Access denied",
+        'AssertionError: expected "denied: no", got ""',
+        f"{REGISTRY}/team/app: 403 Forbidden",
+        "pull access denied for acme/base",
+        "curl: (22) registry.example.com: 401 Unauthorized",
+        "KeyError: web: not found",
+        "dockerfile parse error on line 3",
+        'target stage "prod" could not be found',
+        "the tag is immutable",
+        "No Dockerfile in /srv",
+        "expected exit code: 127",
+        "expected exit code: 137",
     ],
 )
-def test_a_failure_of_the_application_itself_has_no_next_step(output: tuple[str, ...]) -> None:
-    assert failure_in(BUILD, *output).next_step is None
+def test_a_failure_of_the_application_itself_has_no_next_step(last_line: str) -> None:
+    found = failure_in(BUILD, f"#9 1.2 {last_line}", COMMAND_FAILED.format("pytest"))
+    assert found.next_step is None
+    assert failure_in(BUILD, *OUTPUT).next_step is None
+
+
+@pytest.mark.parametrize(
+    "last_line", ["/bin/sh: 1: pnpm: not found", "sh: pnpm: command not found"]
+)
+def test_a_command_that_the_image_does_not_have_is_not_a_missing_base_image(last_line: str) -> None:
+    found = failure_in(BUILD, f"#9 1.2 {last_line}", f"{PROCESS_FAILED.format('pnpm ci')}127")
+    assert found.exit_code == 127
+    assert found.next_step is not None
+    assert found.next_step.startswith("Install the command, or a library that it needs,")
 
 
 def test_a_missing_repository_of_a_base_image_is_not_the_one_to_create() -> None:
