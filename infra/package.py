@@ -55,7 +55,8 @@ EXAMPLE = Installation()
 def stack_template() -> str:
     """`stack.yaml` with the buildspec embedded: without a source CodeBuild takes no file name.
 
-    Comments are left out, because CloudFormation takes at most 51,200 bytes.
+    Comments and spaces that YAML does not need are left out, because CloudFormation takes at most
+    51,200 bytes.
     """
     stack, buildspec = (
         COMMENT_LINE.sub("", (ROOT / "infra" / name).read_text())
@@ -64,7 +65,7 @@ def stack_template() -> str:
 
     def embed(line: re.Match[str]) -> str:
         indent = line[1]
-        return f"{indent}BuildSpec: |\n{textwrap.indent(buildspec.rstrip(), indent + '  ')}"
+        return f"{indent}BuildSpec: |\n{textwrap.indent(buildspec.rstrip(), indent + ' ')}"
 
     embedded, count = BUILDSPEC_LINE.subn(embed, stack)
     if count != 1:

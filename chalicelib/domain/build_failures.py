@@ -256,6 +256,19 @@ _VERDICT_OF_RUN = "did not complete successfully"
 _RUN_FAILED = re.compile(rf"process \".*\" {_VERDICT_OF_RUN}")
 _RUN_OUTPUT = re.compile(r"#\d+ \d+\.\d+ (?P<text>.*)")
 
+# Failures that may pass: the words of git, Git LFS, registries, BuildKit, dockerd and the AWS CLI,
+# in lower case. The buildspec tries again on these. Each pattern is also an extended regular
+# expression of POSIX.
+RATE_LIMIT = r"429 too many requests|toomanyrequests|rate (limit )?exceeded|returned error: 429"
+NETWORK = (
+    r"returned error: 5[0-9][0-9]|(unexpected|failed with) (http )?status.*: 5[0-9][0-9]"
+    r"|an error occurred \(internal|connection (reset|refused|timed out|was closed)"
+    r"|(i/o|handshake) timeout|timeout on endpoint|client\.timeout exceeded"
+    r"|context deadline exceeded|could not (connect to the endpoint|resolve host)"
+    r"|failed to connect to|no such host|server misbehaving|failure in name resolution|early eof"
+    r"|: eof$|unexpected eof($|[^ ]| while reading)|rpc failed; curl"
+)
+
 _IN_DOCKER = (BuildPhase.BUILD, BuildPhase.PUSH)
 # The first one that applies wins. The texts are those of git, BuildKit, containerd, Docker Hub, ECR
 # and the resolvers of glibc, Go and Node.js.
@@ -304,13 +317,22 @@ _CAUSES: tuple[_Cause, ...] = (
         BuildPhase.PREPARE,
     ),
     _cause(
-        r"toomanyrequests|429 Too Many Requests|pull rate limit",
+        RATE_LIMIT,
+        "Build again later: the git host limits requests. Some hosts allow more requests with the "
+        "project's git_credential.",
+        BuildPhase.FETCH,
+        anywhere=True,
+        ignore_case=True,
+    ),
+    _cause(
+        RATE_LIMIT,
         "Build again later: a server limits requests. Base images can come from another registry: "
         "public.ecr.aws, or an ECR pull-through cache with credentials for Docker Hub.",
         BuildPhase.LOG_IN,
         *_IN_DOCKER,
         anywhere=True,
         in_command=True,
+        ignore_case=True,
     ),
     _cause(
         r"no space left on device|disk quota exceeded",
@@ -391,11 +413,9 @@ _CAUSES: tuple[_Cause, ...] = (
         *_IN_DOCKER,
     ),
     _cause(
-        r"i/o timeout|TLS handshake timeout|connection (?:reset|refused|timed out)|no such host"
-        r"|could not resolve host|temporary failure (?:in name resolution|resolving)|unexpected EOF"
-        r"|context deadline exceeded|network is unreachable|server misbehaving|early EOF|RPC failed"
-        r"|\b(?:ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNRESET)\b|Failed to connect to|: EOF$"
-        r"|returned error: 5\d\d"
+        # With words that curl, apt and Node.js print in commands of a Dockerfile.
+        rf"{NETWORK}|network is unreachable|temporary failure resolving"
+        r"|\b(?:ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNRESET)\b"
         r"|50[0234] (?:Bad Gateway|Service Unavailable|Gateway Time-?out|Internal Server Error)",
         "Build again: the network or the other server failed. If it fails each time, check the "
         "name of the server, and CodeBuild's way to the internet if it runs in a VPC.",

@@ -1,6 +1,7 @@
 """The failure of a build, from CodeBuild's report and the end of its log."""
 
 import re
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.build_failures import (
+    NETWORK,
+    RATE_LIMIT,
     STEPS,
     BuildPhase,
     Failure,
@@ -507,9 +510,50 @@ def test_a_refusal_of_another_registry_is_not_blamed_on_the_stack(line: str, adv
     assert (found.next_step or "").startswith(advice)
 
 
+def test_the_buildspec_tries_again_on_the_failures_that_are_known_here() -> None:
+    lines = re.findall(r"^ *passing\+?='(.*)'$", BUILDSPEC, re.MULTILINE)
+    assert "".join(lines) == f"{RATE_LIMIT}|{NETWORK}"
+
+
+PASSING_FAILURES = [
+    (FETCH, "fatal: unable to access 'https://…/': The requested URL returned error: 429"),
+    (FETCH, "batch response: Rate limit exceeded: https://github.com/team/app.git/info/lfs"),
+    (FETCH, "fatal: unable to access 'https://…/': The requested URL returned error: 502"),
+    (FETCH, "fatal: unable to access 'https://…/': Could not resolve host: github.com"),
+    (FETCH, "error: RPC failed; curl 92 HTTP/2 stream 0 was not closed cleanly"),
+    (FETCH, "fatal: early EOF"),
+    (BUILD, f'{SOLVE}failed to do request: Head "https://registry-1.docker.io/v2/x": EOF'),
+    (BUILD, f"{SOLVE}lookup registry-1.docker.io on 10.0.0.2:53: server misbehaving"),
+    (BUILD, f'{SOLVE}Post "https://auth.docker.io/token": context deadline exceeded'),
+    (BUILD, f"{SOLVE}request canceled (Client.Timeout exceeded while awaiting headers)"),
+    (BUILD, f"{SOLVE}{HUB}: 503 Service Unavailable"),
+    (BUILD, f"{SOLVE}failed to copy: httpReadSeeker: failed open: unexpected EOF"),
+    (LOGIN, "Error response from daemon: login attempt failed with status: 502 Bad Gateway"),
+    (LOGIN, 'Could not connect to the endpoint URL: "https://api.ecr.eu-west-1.amazonaws.com/"'),
+    (LOGIN, "Connect timeout on endpoint URL: https://api.ecr.eu-west-1.amazonaws.com/"),
+    (FETCH, "An error occurred (ThrottlingException) when calling the X operation: Rate exceeded"),
+    (FETCH, "An error occurred (InternalServiceError) when calling the GetSecretValue operation"),
+]
+
+
+@pytest.mark.parametrize(("title", "line"), PASSING_FAILURES)
+def test_a_failure_that_may_pass_is_tried_again_and_has_advice(title: str, line: str) -> None:
+    script = "\n".join(re.findall(r"^ *(passing\+?='.*')$", BUILDSPEC, re.MULTILINE))
+    bash = ["bash", "-c", f'{script}\n[[ "${{1,,}}" =~ $passing ]]', "bash", line]
+    assert subprocess.run(bash, check=False, timeout=20).returncode == 0
+    found = failure_in(title, line, *(["error: cannot fetch the commit"] if title == FETCH else []))
+    assert (found.next_step or "").startswith("Build again"), found
+
+
 @pytest.mark.parametrize(
     "last_line",
     [
+        "SyntaxError: unexpected EOF while parsing",
+        "npm error ERESOLVE could not resolve",
+        "FileNotFoundError: [Errno 2]",
+        "Error: navigation timeout exceeded",
+        "expected status: 500",
+        "FAILED test_throttling",
         "FAIL test_login: Access denied",
         'AssertionError: expected "denied: no", got ""',
         f"{REGISTRY}/team/app: 403 Forbidden",

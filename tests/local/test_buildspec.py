@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -305,8 +306,18 @@ def test_a_refused_push_fails_the_build(cloud: Cloud) -> None:
 RECORDER = """#!/usr/bin/env python3
 import json, os, sys
 arguments = sys.argv[1:]
+command = [os.path.basename(sys.argv[0]), *arguments]
 with open(RECORD, "a") as file:
-    file.write(json.dumps([os.path.basename(sys.argv[0]), *arguments]) + "\\n")
+    file.write(json.dumps(command) + "\\n")
+for words, errors in ERRORS.items():
+    def meant(call):
+        return set(words.split()) <= set(call) and "--help" not in call
+    with open(RECORD) as file:
+        calls = sum(meant(json.loads(line)) for line in file)
+    if meant(command) and calls <= len(errors):
+        sys.exit(errors[calls - 1])
+if command[0] == "git":
+    os.execv(GIT, command)
 if "--password-stdin" in arguments and sys.stdin.read().strip() not in PASSWORDS:
     sys.exit("wrong password")
 if arguments[:2] == ["buildx", "inspect"]:
@@ -324,14 +335,8 @@ if os.path.basename(sys.argv[0]) == "date":
 if arguments == ["buildx", "build", "--help"]:
     print("--policy stringArray")
     sys.exit()
-if PULL_FAILS and (arguments[:1] == ["run"] or "--bootstrap" in arguments):
-    with open(RECORD) as file:
-        if sum(json.loads(line)[1:] == arguments for line in file) == 1:
-            sys.exit('unknown: received unexpected HTTP status: 503 Service Unavailable')
 if arguments == ["buildx", "imagetools", "create", "--help"]:
     print("--prefer-index")
-elif arguments[:3] == ["buildx", "imagetools", "create"] and COPY_FAILS:
-    sys.exit("denied")
 if arguments[:2] == ["buildx", "build"]:
     with open(FAILURES) as file:
         first, *rest = file.read().splitlines() or [""]
@@ -347,7 +352,7 @@ REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
 
 class OnAws:
-    """A build as on AWS, with stand-ins that record the calls of docker, aws and sleep."""
+    """A build as on AWS, with stand-ins that record the calls of docker, aws, git and sleep."""
 
     def __init__(self, cloud: Cloud, directory: Path) -> None:
         self._cloud = cloud
@@ -365,12 +370,14 @@ class OnAws:
         self,
         *,
         failures: tuple[str, ...] = (),
-        copy_fails: bool = False,
-        pull_fails: bool = False,
+        errors: Mapping[str, Sequence[str]] | None = None,
         late: bool = False,
         **request: str,
     ) -> Outcome:
-        """Run a build. `failures` are the last lines of the first calls of `buildx build`."""
+        """Run a build. `failures` are the last lines of the first calls of `buildx build`.
+
+        The first calls that contain all words of a key of `errors` fail with these errors.
+        """
         lines = self._directory / "failures"
         lines.write_text("\n".join(failures))
         text = RECORDER
@@ -378,12 +385,12 @@ class OnAws:
             "RECORD": str(self._record),
             "PASSWORDS": ["password", "hunter22"],
             "FAILURES": str(lines),
-            "COPY_FAILS": copy_fails,
-            "PULL_FAILS": pull_fails,
+            "ERRORS": dict(errors or {}),
+            "GIT": shutil.which("git"),
             "NOW": int(time.time()) + (3600 if late else 0),
         }.items():
             text = text.replace(name, repr(value))
-        for name in ("docker", "aws", "sleep", "date"):
+        for name in ("docker", "aws", "git", "sleep", "date"):
             (self._directory / name).write_text(text)
             (self._directory / name).chmod(0o755)
         self._cloud.repository.commit()
@@ -530,12 +537,78 @@ def test_a_push_after_an_hour_is_tried_again_with_a_new_login(on_aws: OnAws) -> 
     assert on_aws.build(failures=(expired,) * 2, late=True).status == "FAILED"
 
 
+DOWN = "unknown: received unexpected HTTP status: 503 Service Unavailable"
+
+
 def test_pulls_of_buildkit_and_of_the_emulators_are_tried_again(on_aws: OnAws) -> None:
-    done = on_aws.build(pull_fails=True, PLATFORMS="linux/arm64")
+    errors = {"docker run": [DOWN], "docker --bootstrap": [DOWN]}
+    done = on_aws.build(errors=errors, PLATFORMS="linux/arm64")
     assert done.status == "SUCCEEDED", done.log
     assert len(on_aws.calls("docker", "run")) == 2
     assert on_aws.calls("sleep") == [["15"], ["15"]]
-    assert "Trying again in 15 seconds, because this may pass" in done.log
+    assert f"Trying again in 15 seconds, because this may pass: {DOWN}" in done.log
+
+
+HUB = "https://registry-1.docker.io/v2/"
+REQUEST = "ERROR: failed to solve: failed to do request"
+TOKEN = 'ERROR: failed to solve: failed to fetch oauth token: Post "https://auth.docker.io/token"'
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        f'{REQUEST}: Head "{HUB}": EOF',
+        f'{REQUEST}: Head "{HUB}": dial tcp: lookup registry-1.docker.io: server misbehaving',
+        f"{TOKEN}: context deadline exceeded",
+        f"{TOKEN}: net/http: request canceled (Client.Timeout exceeded while awaiting headers)",
+    ],
+)
+def test_usual_failures_of_a_connection_are_tried_again(on_aws: OnAws, error: str) -> None:
+    done = on_aws.build(failures=(error,))
+    assert done.status == "SUCCEEDED", done.log
+    assert on_aws.calls("sleep") == [["15"]]
+
+
+UNREACHABLE = "fatal: unable to access 'https://github.com/team/app.git/': "
+RESET = f"{UNREACHABLE}Recv failure: Connection reset by peer"
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("git ls-remote", f"{UNREACHABLE}The requested URL returned error: 503"),
+        ("git fetch", RESET),
+        ("git submodule", RESET),
+        ("git checkout", "batch response: Rate limit exceeded: https://github.com/team/app.git"),
+        ("aws sts", 'Could not connect to the endpoint URL: "https://sts.amazonaws.com/"'),
+        ("aws ecr", "An error occurred (ThrottlingException): Rate exceeded"),
+        ("aws secretsmanager", "An error occurred (InternalServiceError) when calling the Get"),
+        ("docker login", 'Error response from daemon: Get "https://r.example/v2/": EOF'),
+        ("docker imagetools", DOWN),
+    ],
+)
+def test_each_program_that_uses_the_network_is_tried_again(
+    on_aws: OnAws, words: str, error: str
+) -> None:
+    done = on_aws.build(errors={words: [error, error]}, ALSO_PUSH_TO=ELSEWHERE, SUBMODULES="true")
+    assert done.status == "SUCCEEDED", done.log
+    assert done.exported["WARNINGS"] == ""
+    assert on_aws.calls("sleep") == [["15"], ["60"]]
+
+
+@pytest.mark.parametrize("words", ["git ls-remote", "git fetch", "docker login", "aws sts"])
+def test_after_three_tries_the_last_error_is_the_reason(on_aws: OnAws, words: str) -> None:
+    done = on_aws.build(errors={words: [RESET] * 3})
+    assert done.status == "FAILED"
+    assert on_aws.calls("sleep") == [["15"], ["60"]]
+
+
+def test_a_failure_that_cannot_pass_is_not_tried_again(on_aws: OnAws) -> None:
+    done = on_aws.build(
+        errors={"git fetch": [f"{UNREACHABLE}The requested URL returned error: 403"]}
+    )
+    assert done.status == "FAILED"
+    assert on_aws.calls("sleep") == []
 
 
 def test_policies_of_the_repository_are_not_evaluated(on_aws: OnAws) -> None:
@@ -607,7 +680,8 @@ def test_an_image_is_copied_to_another_registry_with_its_digest(on_aws: OnAws) -
 def test_a_failed_copy_fails_the_build_only_if_the_service_requires_it(
     on_aws: OnAws, required: str
 ) -> None:
-    done = on_aws.build(copy_fails=True, ALSO_PUSH_REQUIRED=required, ALSO_PUSH_TO=ELSEWHERE)
+    errors = {"docker imagetools": ["denied"]}
+    done = on_aws.build(errors=errors, ALSO_PUSH_REQUIRED=required, ALSO_PUSH_TO=ELSEWHERE)
     assert done.status == ("FAILED" if required == "true" else "SUCCEEDED"), done.log
     assert "the image was not copied to docker.io/acme/web" in done.log
     if required == "false":
