@@ -646,11 +646,15 @@ def test_other_failures_end_the_build(on_aws: OnAws, error: str, calls: int) -> 
     assert len(on_aws.builds) == calls
 
 
+SCANNER = "docker/scanner:v1@sha256:d: failed to resolve source metadata for docker/scanner"
+
+
 @pytest.mark.parametrize(
     "error",
     [
-        "sbom.spdx.json exceeds 41943040 bytes",
+        "/tmp/buildkit-mount2175352803/sbom.spdx.json exceeds 41943040 bytes",
         'process "/bin/syft-scanner" did not complete successfully: exit code: 137',
+        f"{SCANNER}: not found",
     ],
 )
 def test_an_image_without_an_sbom_is_better_than_none(on_aws: OnAws, error: str) -> None:
@@ -660,6 +664,30 @@ def test_an_image_without_an_sbom_is_better_than_none(on_aws: OnAws, error: str)
     assert option(first, "--attest")
     assert option(second, "--attest") == []
     assert "no SBOM, because making it failed" in done.exported["WARNINGS"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        'process "/bin/sh -c ./check bom.spdx.json" did not complete successfully: exit code: 1',
+        'process "/bin/sh -c syft-scanner x.spdx.json exceeds" did not complete successfully: 1',
+        'failed to compute cache key: "/sbom.spdx.json": not found',
+    ],
+)
+def test_a_failed_step_that_names_an_sbom_ends_the_build(on_aws: OnAws, error: str) -> None:
+    done = on_aws.build(failures=(f"ERROR: failed to solve: {error}",))
+    assert done.status == "FAILED"
+    assert len(on_aws.builds) == 1
+
+
+def test_a_scanner_that_cannot_be_pulled_now_is_pulled_later(on_aws: OnAws) -> None:
+    error = f"ERROR: failed to solve: {SCANNER}: 429 Too Many Requests"
+    done = on_aws.build(failures=(error, error))
+    assert done.status == "SUCCEEDED", done.log
+    assert all(option(build, "--attest") for build in on_aws.builds)
+    done = on_aws.build(failures=(error,) * 3)
+    assert done.status == "SUCCEEDED", done.log
+    assert option(on_aws.builds[-1], "--attest") == []
 
 
 ELSEWHERE = '{"docker.io/acme/web": "slipway/build/7/hub"}'
