@@ -398,8 +398,13 @@ _CAUSES: tuple[_Cause, ...] = (
         *_IN_DOCKER,
     ),
     _cause(
-        r"not authorized to perform|AccessDenied|no basic auth credentials|403 Forbidden|\bdenied: "
-        r"|authorization token has expired",
+        r"authorization token has expired",
+        "Build again: the build's login to the registry has expired. A login lasts an hour.",
+        *_IN_DOCKER,
+    ),
+    _cause(
+        r"not authorized to perform|AccessDenied|no basic auth credentials|403 Forbidden"
+        r"|\bdenied: ",
         "Builds push only to repositories that match the stack's parameter RepositoryPattern, and "
         "pull from this registry only those in BaseRepositories: set the parameter and deploy.",
         BuildPhase.LOG_IN,

@@ -501,11 +501,18 @@ def test_the_text_of_a_dockerfiles_command_gives_no_advice(command: str) -> None
     ("line", "advice"),
     [
         (f"{REGISTRY}/team/app:main-1: 403 Forbidden", "Builds push only to repositories"),
+        (
+            f"failed to push {REGISTRY}/team/app:main-1: denied: Your authorization token has "
+            "expired. Reauthenticate and try again.",
+            "Build again: the build's login",
+        ),
         ("ghcr.io/acme/base: 403 Forbidden", "Check the image after FROM"),
         ("ghcr.io/acme/base: 401 Unauthorized", "Check the image after FROM"),
     ],
 )
-def test_a_refusal_of_another_registry_is_not_blamed_on_the_stack(line: str, advice: str) -> None:
+def test_a_refusal_is_blamed_on_the_stack_only_if_its_parameter_helps(
+    line: str, advice: str
+) -> None:
     found = failure_in("Building the image", f"{SOLVE}{line}")
     assert (found.next_step or "").startswith(advice)
 
