@@ -259,14 +259,15 @@ _RUN_OUTPUT = re.compile(r"#\d+ \d+\.\d+ (?P<text>.*)")
 # Failures that may pass: the words of git, Git LFS, registries, BuildKit, dockerd and the AWS CLI,
 # in lower case. The buildspec tries again on these. Each pattern is also an extended regular
 # expression of POSIX.
-RATE_LIMIT = r"429 too many requests|toomanyrequests|rate (limit )?exceeded|returned error: 429"
+RATE_LIMIT = r"429 too many requests|toomanyrequests|rate limit exceeded|returned error: 429"
 NETWORK = (
     r"returned error: 5[0-9][0-9]|(unexpected|failed with) (http )?status.*: 5[0-9][0-9]"
-    r"|an error occurred \(internal|connection (reset|refused|timed out|was closed)"
-    r"|(i/o|handshake) timeout|timeout on endpoint|client\.timeout exceeded"
-    r"|context deadline exceeded|could not (connect to the endpoint|resolve host)"
-    r"|failed to connect to|no such host|server misbehaving|failure in name resolution|early eof"
-    r"|: eof$|unexpected eof($|[^ ]| while reading)|rpc failed; curl"
+    r"|rate exceeded|an error occurred \((internal|throttling)"
+    r"|connection (reset|refused|timed out|was closed)|(i/o|handshake) timeout|timeout on endpoint"
+    r"|client\.timeout exceeded|context deadline exceeded"
+    r"|could not (connect to the endpoint|resolve host)|failed to connect to|no such host"
+    r"|server misbehaving|failure in name resolution|early eof|: eof$"
+    r"|unexpected eof($|[^ ]| while reading)|rpc failed; curl"
 )
 
 _IN_DOCKER = (BuildPhase.BUILD, BuildPhase.PUSH)
@@ -280,13 +281,31 @@ _CAUSES: tuple[_Cause, ...] = (
         BuildPhase.FETCH,
         anywhere=True,
     ),
+    # AWS CLI: "An error occurred (<code>) when calling the <name> operation: …".
     _cause(
-        r"cannot read the (?:secret|build secret) ",
+        r"\(AccessDenied\w*\) when calling the AssumeRole\b",
+        "Deploy Slipway's stack again: CodeBuild's role may not assume the push role.",
+        BuildPhase.PREPARE,
+        *_IN_DOCKER,
+        anywhere=True,
+    ),
+    _cause(
+        r"\((?:ResourceNotFound|AccessDenied)\w*\) when calling the GetSecretValue\b",
         "Check that the secret exists in Secrets Manager, in the region of the builds, under the "
         "name that the setting gives. If it has a KMS key of its own, the stack's push role must "
         "be allowed to decrypt with it.",
         BuildPhase.FETCH,
-        BuildPhase.BUILD,
+        BuildPhase.LOG_IN,
+        *_IN_DOCKER,
+        anywhere=True,
+    ),
+    _cause(
+        r"the secret is binary, not text",
+        "Store the secret as text (SecretString), not as binary.",
+        BuildPhase.FETCH,
+        BuildPhase.LOG_IN,
+        *_IN_DOCKER,
+        anywhere=True,
     ),
     _cause(
         r"neither a token nor user:token",

@@ -34,6 +34,7 @@ from tests.support.codebuild_log import (
 )
 
 BUILDSPEC = (Path(__file__).parents[2] / "infra/buildspec.yml").read_text()
+PREPARE = "Preparing the build"
 FETCH = "Fetching the source"
 LOGIN = "Logging in to the registry"
 BUILD = "Building the image"
@@ -589,6 +590,64 @@ def test_a_command_that_the_image_does_not_have_is_not_a_missing_base_image(last
     assert found.exit_code == 127
     assert found.next_step is not None
     assert found.next_step.startswith("Install the command, or a library that it needs,")
+
+
+ASSUME = "cannot assume the role arn:aws:iam::123456789012:role/slipway-push"
+CREDENTIAL = "cannot read the secret that is the project's git_credential"
+NO_ROLE = "Deploy Slipway's stack again"
+NO_SECRET = "Check that the secret exists"
+NO_NETWORK = "Build again"
+OFFLINE = "Could not connect to the endpoint URL: "
+AN_ERROR = "An error occurred"
+
+
+@pytest.mark.parametrize(
+    ("title", "line", "error", "advice"),
+    [
+        (PREPARE, f"{AN_ERROR} (AccessDenied) when calling the AssumeRole", ASSUME, NO_ROLE),
+        (BUILD, f"{AN_ERROR} (AccessDenied) when calling the AssumeRole", ASSUME, NO_ROLE),
+        (PREPARE, f'{OFFLINE}"https://sts.eu-west-1.amazonaws.com/"', ASSUME, NO_NETWORK),
+        (PREPARE, f"{AN_ERROR} (Throttling) when calling: Rate exceeded", ASSUME, NO_NETWORK),
+        (
+            FETCH,
+            f"{AN_ERROR} (ResourceNotFoundException) when calling the GetSecretValue operation",
+            CREDENTIAL,
+            NO_SECRET,
+        ),
+        (
+            FETCH,
+            f"{AN_ERROR} (AccessDeniedException) when calling the GetSecretValue operation",
+            CREDENTIAL,
+            NO_SECRET,
+        ),
+        (
+            BUILD,
+            f"{AN_ERROR} (AccessDeniedException) when calling the GetSecretValue operation",
+            "cannot read the build secret NPM",
+            NO_SECRET,
+        ),
+        (FETCH, f'{OFFLINE}"https://secretsmanager.amazonaws.com/"', CREDENTIAL, NO_NETWORK),
+        (
+            FETCH,
+            f"{AN_ERROR} (InternalServiceError) when calling the GetSecretValue operation",
+            CREDENTIAL,
+            NO_NETWORK,
+        ),
+        (
+            FETCH,
+            f"{AN_ERROR} (ThrottlingException) when calling: Rate exceeded",
+            CREDENTIAL,
+            NO_NETWORK,
+        ),
+        (BUILD, "the secret is binary, not text", "cannot read the build secret NPM", "Store the"),
+    ],
+)
+def test_only_a_refusal_or_a_missing_secret_is_blamed_on_the_configuration(
+    title: str, line: str, error: str, advice: str
+) -> None:
+    found = failure_in(title, line, f"error: {error}")
+    assert found.summary == error
+    assert (found.next_step or "").startswith(advice), found.next_step
 
 
 def test_a_missing_repository_of_a_base_image_is_not_the_one_to_create() -> None:

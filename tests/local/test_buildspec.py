@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tests.support.building import (
@@ -376,11 +377,13 @@ class OnAws:
         old_sessions: int = 0,
         **request: str,
     ) -> Outcome:
-        """Run a build. `failures` are the last lines of the first calls of `buildx build`.
+        """Run a build, and record only its calls.
 
+        `failures` are the last lines of the first calls of `buildx build`.
         The first calls that contain all words of a key of `errors` fail with these errors. The
         first sessions, `old_sessions`, are an hour old when the build looks at them.
         """
+        self._record.unlink(missing_ok=True)
         lines = self._directory / "failures"
         lines.write_text("\n".join(failures))
         text = RECORDER
@@ -614,6 +617,38 @@ def test_after_three_tries_the_last_error_is_the_reason(on_aws: OnAws, words: st
     done = on_aws.build(errors={words: [RESET] * 3})
     assert done.status == "FAILED"
     assert on_aws.calls("sleep") == [["15"], ["60"]]
+
+
+ABSENT = "An error occurred (ResourceNotFoundException) when calling the GetSecretValue operation"
+
+
+@pytest.mark.parametrize(
+    ("error", "missing"),
+    [(ABSENT, True), ("An error occurred (AccessDenied): no", True), (RESET, False)],
+)
+def test_a_secret_is_reported_as_missing_only_if_aws_does(
+    on_aws: OnAws, error: str, missing: bool
+) -> None:
+    errors = {"aws secretsmanager": [error] * 3}
+    done = on_aws.build(errors=errors, GIT_CREDENTIAL="slipway/git/7/x")
+    assert "error: cannot read the secret that is the project's git_credential" in done.log
+    assert ("it must exist in this region, below slipway/git/7/" in done.log) is missing
+    done = on_aws.build(errors=errors, SECRETS='{"N": "slipway/x"}')
+    assert "error: cannot read the build secret N, slipway/x" in done.log
+    assert ("slipway/x: it must exist in this region" in done.log) is missing
+
+
+def test_a_role_that_cannot_be_assumed_is_named_without_a_guess(on_aws: OnAws) -> None:
+    done = on_aws.build(errors={"aws sts": [RESET] * 3})
+    assert "error: cannot assume the role arn:aws:iam::123456789012:role/slipway-push\n" in done.log
+
+
+def test_a_binary_secret_is_named_as_such(cloud: Cloud) -> None:
+    name = "slipway/git/7/binary"
+    boto3.client("secretsmanager").create_secret(Name=name, SecretBinary=b"x")
+    environment = {"AWS_ENDPOINT_URL": cloud.endpoint}
+    done = cloud.build(environment, GIT_CREDENTIAL=name)
+    assert "the secret is binary, not text" in done.log
 
 
 def test_a_failure_that_cannot_pass_is_not_tried_again(on_aws: OnAws) -> None:
