@@ -316,7 +316,8 @@ _CAUSES: tuple[_Cause, ...] = (
     _cause(
         r"could not read (?:Username|Password)|Authentication failed|terminal prompts disabled"
         r"|invalid username or (?:password|token)|Access denied|returned error: 40[13]"
-        r"|repository (?:'[^']*' )?not found|Permission (?:to .* )?denied",
+        r"|repository (?:'[^']*' |or object )?not found|Permission (?:to .* )?denied"
+        r"|Authorization error: ",
         "Check git_url. If the repository is private, set the project's git_credential to a secret "
         "with a token that may read it.",
         BuildPhase.FETCH,

@@ -429,6 +429,25 @@ HUB = "unexpected status from HEAD request to https://registry-1.docker.io/v2/li
         (
             FETCH,
             [
+                "Authorization error: https://github.com/acme/app.git/info/lfs/objects/batch",
+                f"error: cannot check out main{HINT}",
+            ],
+            "fetch",
+            "Check git_url",
+        ),
+        (
+            FETCH,
+            [
+                "fatal: unable to access 'https://github.com/acme/app.git/': The requested URL "
+                "returned error: 429",
+                "error: cannot fetch the commit 6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+            ],
+            "fetch",
+            "Build again later: the git host limits requests",
+        ),
+        (
+            FETCH,
+            [
                 "error: the secret that is the project's git_credential is neither a token nor "
                 "user:token"
             ],

@@ -619,6 +619,37 @@ def test_after_three_tries_the_last_error_is_the_reason(on_aws: OnAws, words: st
     assert on_aws.calls("sleep") == [["15"], ["60"]]
 
 
+@pytest.mark.parametrize(
+    ("error", "private"),
+    [
+        (f"{UNREACHABLE}The requested URL returned error: 503", False),
+        (f"{UNREACHABLE}The requested URL returned error: 429", False),
+        (f"{UNREACHABLE}Could not resolve host: github.com", False),
+        (f"{UNREACHABLE}The requested URL returned error: 403", True),
+        (
+            "fatal: could not read Username for 'https://github.com': terminal prompts disabled",
+            True,
+        ),
+        (
+            "remote: Repository not found.\nfatal: repository 'https://github.com/x/' not found",
+            True,
+        ),
+        ("fatal: Authentication failed for 'https://github.com/team/app.git/'", True),
+        ("Authorization error: https://github.com/team/app.git/info/lfs/objects/batch", True),
+    ],
+)
+@pytest.mark.parametrize("words", ["git ls-remote", "git fetch"])
+def test_only_a_refusal_of_the_git_host_is_explained_by_the_credential(
+    on_aws: OnAws, words: str, error: str, private: bool
+) -> None:
+    done = on_aws.build(errors={words: [error] * 3})
+    assert "error: cannot fetch" in done.log
+    assert ("(a private repository needs its project's git_credential)" in done.log) is private
+    done = on_aws.build(errors={words: [error] * 3}, GIT_CREDENTIAL="slipway/git/7/x")
+    hint = "(check that the project's git_credential may read the repository)"
+    assert (hint in done.log) is private
+
+
 ABSENT = "An error occurred (ResourceNotFoundException) when calling the GetSecretValue operation"
 
 
