@@ -433,8 +433,7 @@ _CAUSES: tuple[_Cause, ...] = (
     ),
     _cause(
         r"40[13] (?:Forbidden|Unauthorized)|\bdenied: |no basic auth credentials",
-        "Check the image after FROM in the Dockerfile: its registry refuses it to this build, "
-        "which logs in only to the registry of this installation.",
+        "Check the image after FROM in the Dockerfile: its registry refuses it to this build.",
         *_IN_DOCKER,
     ),
     _cause(
