@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,8 @@ EXAMPLE = Installation()
 def stack_template() -> str:
     """`stack.yaml` with the buildspec embedded: without a source CodeBuild takes no file name.
 
-    Comments are left out, because CloudFormation takes at most 51,200 bytes.
+    CloudFormation takes at most 51,200 bytes. So comments are left out, and the buildspec is a JSON
+    string, which YAML reads too: a block of text would be indented again.
     """
     stack, buildspec = (
         COMMENT_LINE.sub("", (ROOT / "infra" / name).read_text())
@@ -63,8 +63,7 @@ def stack_template() -> str:
     )
 
     def embed(line: re.Match[str]) -> str:
-        indent = line[1]
-        return f"{indent}BuildSpec: |\n{textwrap.indent(buildspec.rstrip(), indent + '  ')}"
+        return f"{line[1]}BuildSpec: {json.dumps(buildspec)}"
 
     embedded, count = BUILDSPEC_LINE.subn(embed, stack)
     if count != 1:

@@ -144,7 +144,8 @@ def failure_of(
     summary, exit_code = _summary(report, output, title, late)
     summary = _cut(summary, _READ_LENGTH)
     lines = [line for line in output.lines if line.strip()]
-    if phase is BuildPhase.BUILD and _PUSH.search(summary):
+    ran = _RUN_FAILED.search(summary) is not None
+    if phase is BuildPhase.BUILD and not ran and _PUSH.search(summary):
         phase = BuildPhase.PUSH
     return Failure(
         phase=phase,
@@ -219,14 +220,15 @@ class _Cause:
     """A cause that people meet, and what to do about it.
 
     `text` is searched in the summary, and with `anywhere` also in the output of the failed step.
-    `phases` are the phases in which it is possible. With `own_registry` the line must name the
-    installation's registry.
+    `phases` are the phases in which it is possible. Only causes with `in_command` explain a failed
+    command of the Dockerfile. With `own_registry` the line must name the installation's registry.
     """
 
     text: re.Pattern[str]
     next_step: str
     phases: frozenset[BuildPhase]
     anywhere: bool = False
+    in_command: bool = False
     own_registry: bool = False
 
 
@@ -235,12 +237,38 @@ def _cause(
     next_step: str,
     *phases: BuildPhase,
     anywhere: bool = False,
+    in_command: bool = False,
     ignore_case: bool = False,
     own_registry: bool = False,
 ) -> _Cause:
-    pattern = re.compile(text, re.IGNORECASE if ignore_case else 0)
-    return _Cause(pattern, next_step, frozenset(phases or BuildPhase), anywhere, own_registry)
+    return _Cause(
+        re.compile(text, re.IGNORECASE if ignore_case else 0),
+        next_step,
+        frozenset(phases or BuildPhase),
+        anywhere=anywhere,
+        in_command=in_command,
+        own_registry=own_registry,
+    )
 
+
+# BuildKit's error for a failed command of the Dockerfile, and a line of a command's output.
+_VERDICT_OF_RUN = "did not complete successfully"
+_RUN_FAILED = re.compile(rf"process \".*\" {_VERDICT_OF_RUN}")
+_RUN_OUTPUT = re.compile(r"#\d+ \d+\.\d+ (?P<text>.*)")
+
+# Failures that may pass: the words of git, Git LFS, registries, BuildKit, dockerd and the AWS CLI,
+# in lower case. The buildspec tries again on these. Each pattern is also an extended regular
+# expression of POSIX.
+RATE_LIMIT = r"429 too many requests|toomanyrequests|rate limit exceeded|returned error: 429"
+NETWORK = (
+    r"returned error: 5[0-9][0-9]|(unexpected|failed with) (http )?status.*: 5[0-9][0-9]"
+    r"|rate exceeded|an error occurred \((internal|throttling)"
+    r"|connection (reset|refused|timed out|was closed)|(i/o|handshake) timeout|timeout on endpoint"
+    r"|client\.timeout exceeded|context deadline exceeded"
+    r"|could not (connect to the endpoint|resolve host)|failed to connect to|no such host"
+    r"|server misbehaving|failure in name resolution|early eof|: eof$"
+    r"|unexpected eof($|[^ ]| while reading)|rpc failed; curl"
+)
 
 _IN_DOCKER = (BuildPhase.BUILD, BuildPhase.PUSH)
 # The first one that applies wins. The texts are those of git, BuildKit, containerd, Docker Hub, ECR
@@ -253,13 +281,31 @@ _CAUSES: tuple[_Cause, ...] = (
         BuildPhase.FETCH,
         anywhere=True,
     ),
+    # AWS CLI: "An error occurred (<code>) when calling the <name> operation: …".
     _cause(
-        r"cannot read the (?:secret|build secret) ",
+        r"\(AccessDenied\w*\) when calling the AssumeRole\b",
+        "Deploy Slipway's stack again: CodeBuild's role may not assume the push role.",
+        BuildPhase.PREPARE,
+        *_IN_DOCKER,
+        anywhere=True,
+    ),
+    _cause(
+        r"\((?:ResourceNotFound|AccessDenied)\w*\) when calling the GetSecretValue\b",
         "Check that the secret exists in Secrets Manager, in the region of the builds, under the "
         "name that the setting gives. If it has a KMS key of its own, the stack's push role must "
         "be allowed to decrypt with it.",
         BuildPhase.FETCH,
-        BuildPhase.BUILD,
+        BuildPhase.LOG_IN,
+        *_IN_DOCKER,
+        anywhere=True,
+    ),
+    _cause(
+        r"the secret is binary, not text",
+        "Store the secret as text (SecretString), not as binary.",
+        BuildPhase.FETCH,
+        BuildPhase.LOG_IN,
+        *_IN_DOCKER,
+        anywhere=True,
     ),
     _cause(
         r"neither a token nor user:token",
@@ -270,7 +316,8 @@ _CAUSES: tuple[_Cause, ...] = (
     _cause(
         r"could not read (?:Username|Password)|Authentication failed|terminal prompts disabled"
         r"|invalid username or (?:password|token)|Access denied|returned error: 40[13]"
-        r"|repository (?:'[^']*' )?not found|Permission (?:to .* )?denied",
+        r"|repository (?:'[^']*' |or object )?not found|Permission (?:to .* )?denied"
+        r"|Authorization error: ",
         "Check git_url. If the repository is private, set the project's git_credential to a secret "
         "with a token that may read it.",
         BuildPhase.FETCH,
@@ -290,26 +337,46 @@ _CAUSES: tuple[_Cause, ...] = (
         BuildPhase.PREPARE,
     ),
     _cause(
-        r"toomanyrequests|429 Too Many Requests|pull rate limit",
-        "Build again later, or take the base image from another registry: public.ecr.aws, or an "
-        "ECR pull-through cache with credentials for Docker Hub.",
+        RATE_LIMIT,
+        "Build again later: the git host limits requests. Some hosts allow more requests with the "
+        "project's git_credential.",
+        BuildPhase.FETCH,
+        anywhere=True,
+        ignore_case=True,
+    ),
+    _cause(
+        RATE_LIMIT,
+        "Build again later: a server limits requests. Base images can come from another registry: "
+        "public.ecr.aws, or an ECR pull-through cache with credentials for Docker Hub.",
         BuildPhase.LOG_IN,
         *_IN_DOCKER,
         anywhere=True,
+        in_command=True,
+        ignore_case=True,
     ),
     _cause(
         r"no space left on device|disk quota exceeded",
         "Make the build smaller (a .dockerignore file, fewer and smaller layers), or give builds a "
         "larger machine: the stack's parameter BuildComputeType.",
         anywhere=True,
+        in_command=True,
         ignore_case=True,
     ),
     _cause(
-        r"exit code: 137\b|signal: killed|out of memory|cannot allocate memory",
+        rf"{_VERDICT_OF_RUN}: exit code: 137\b|signal: killed|out of memory|cannot allocate memory",
         "The machine ran out of memory. Make the build need less of it, or give builds a larger "
         "machine: the stack's parameter BuildComputeType.",
         *_IN_DOCKER,
+        in_command=True,
         ignore_case=True,
+    ),
+    # POSIX: a shell's exit status for a command that is not found.
+    _cause(
+        rf"{_VERDICT_OF_RUN}: exit code: 127\b",
+        "Install the command, or a library that it needs, in the Dockerfile before this step: the "
+        "image does not have it.",
+        *_IN_DOCKER,
+        in_command=True,
     ),
     _cause(
         r"no match for platform|exec format error|none of the platforms can be built"
@@ -318,6 +385,7 @@ _CAUSES: tuple[_Cause, ...] = (
         "build.",
         *_IN_DOCKER,
         anywhere=True,
+        in_command=True,
     ),
     _cause(
         r"tag is immutable|repository is immutable|ImageTagAlreadyExists",
@@ -350,8 +418,13 @@ _CAUSES: tuple[_Cause, ...] = (
         *_IN_DOCKER,
     ),
     _cause(
-        r"not authorized to perform|AccessDenied|no basic auth credentials|403 Forbidden|\bdenied: "
-        r"|authorization token has expired",
+        r"authorization token has expired",
+        "Build again: the build's login to the registry has expired. A login lasts an hour.",
+        *_IN_DOCKER,
+    ),
+    _cause(
+        r"not authorized to perform|AccessDenied|no basic auth credentials|403 Forbidden"
+        r"|\bdenied: ",
         "Builds push only to repositories that match the stack's parameter RepositoryPattern, and "
         "pull from this registry only those in BaseRepositories: set the parameter and deploy.",
         BuildPhase.LOG_IN,
@@ -360,20 +433,18 @@ _CAUSES: tuple[_Cause, ...] = (
     ),
     _cause(
         r"40[13] (?:Forbidden|Unauthorized)|\bdenied: |no basic auth credentials",
-        "Check the image after FROM in the Dockerfile: its registry refuses it to this build, "
-        "which logs in only to the registry of this installation.",
+        "Check the image after FROM in the Dockerfile: its registry refuses it to this build.",
         *_IN_DOCKER,
     ),
     _cause(
-        r"i/o timeout|TLS handshake timeout|connection (?:reset|refused|timed out)|no such host"
-        r"|could not resolve host|temporary failure (?:in name resolution|resolving)|unexpected EOF"
-        r"|context deadline exceeded|network is unreachable|server misbehaving|early EOF|RPC failed"
-        r"|\b(?:ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNRESET)\b|Failed to connect to|: EOF$"
-        r"|returned error: 5\d\d"
+        # With words that curl, apt and Node.js print in commands of a Dockerfile.
+        rf"{NETWORK}|network is unreachable|temporary failure resolving"
+        r"|\b(?:ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNRESET)\b"
         r"|50[0234] (?:Bad Gateway|Service Unavailable|Gateway Time-?out|Internal Server Error)",
         "Build again: the network or the other server failed. If it fails each time, check the "
         "name of the server, and CodeBuild's way to the internet if it runs in a VPC.",
         anywhere=True,
+        in_command=True,
         ignore_case=True,
     ),
 )
@@ -393,26 +464,26 @@ def _next_step(
         return "Build again: CodeBuild itself failed."
     if report.status in {"STOPPED", "TIMED_OUT"}:
         return _after_time_out(phase)
-    missing = _NO_REPOSITORY.search(summary)
-    if missing is not None and missing["name"] == image_repository:
-        return create_repository(image_repository, registry)
     if _RUN_FAILED.search(summary):
         # The command of a Dockerfile may print anything, so only its end and its last line count.
         outputs = [match["text"] for line in step if (match := _RUN_OUTPUT.fullmatch(line))]
-        return _advice([_RUN_FAILED.sub("", summary), *outputs[-1:]], phase, registry)
-    in_summary = _advice([summary], phase, registry)
-    return in_summary or _advice(step[-_SEARCHED_LINES:], phase, registry, only_anywhere=True)
-
-
-_RUN_FAILED = re.compile(r"process \".*\" did not complete successfully")
-_RUN_OUTPUT = re.compile(r"#\d+ \d+\.\d+ (?P<text>.*)")
+        verdict = _RUN_FAILED.sub(_VERDICT_OF_RUN, summary)
+        in_command = [cause for cause in _CAUSES if cause.in_command]
+        return _advice(in_command, [verdict, *outputs[-1:]], phase, registry)
+    missing = _NO_REPOSITORY.search(summary)
+    if missing is not None and missing["name"] == image_repository:
+        return create_repository(image_repository, registry)
+    anywhere = [cause for cause in _CAUSES if cause.anywhere]
+    return _advice(_CAUSES, [summary], phase, registry) or _advice(
+        anywhere, step[-_SEARCHED_LINES:], phase, registry
+    )
 
 
 def _advice(
-    lines: Sequence[str], phase: BuildPhase, registry: str, *, only_anywhere: bool = False
+    causes: Iterable[_Cause], lines: Sequence[str], phase: BuildPhase, registry: str
 ) -> str | None:
-    for cause in _CAUSES:
-        possible = phase in cause.phases and (cause.anywhere or not only_anywhere)
+    for cause in causes:
+        possible = phase in cause.phases
         found = [line for line in lines if possible and cause.text.search(line)]
         elsewhere = cause.own_registry and phase is not BuildPhase.LOG_IN
         if any(not elsewhere or registry in line for line in found):

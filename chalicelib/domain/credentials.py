@@ -76,6 +76,17 @@ def _own_build_path(value: dict[str, str], installation: Installation) -> dict[s
     return value
 
 
+def _other_registries(value: dict[str, str], installation: Installation) -> dict[str, str]:
+    """Refuse the installation's registry: docker keeps one login for each registry."""
+    own = installation.registry
+    if any(image.partition("/")[0].lower() == own.lower() for image in value):
+        raise ValueError(
+            f"also_push_to must name other registries: each build pushes to {own} already, to the "
+            "service's image_repository"
+        )
+    return _own_build_path(value, installation)
+
+
 def _explain_secrets(value: Any) -> str:
     return _explain(value, "secrets", _MAX_SECRETS, _ID, "letters, digits and _ . -")
 
@@ -144,5 +155,5 @@ Destinations = Annotated[
             '{"docker.io/acme/web": "secretsmanager:<prefix>/build/<project id>/<name>"}'
         ),
     ),
-    Rule(normal=_own_build_path, explain=_explain_copies),
+    Rule(normal=_other_registries, explain=_explain_copies),
 ]

@@ -274,6 +274,7 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
         for value in (
             {"acme/web": "secretsmanager:slipway/build/1/hub"},
             {"docker.io/acme/web": None},
+            {f"{REGISTRY}/team/other": "secretsmanager:slipway/build/1/hub"},
         )
     ),
     ("secrets", {"NPM": "secretsmanager:slipway/build/2/npm"}, 403, "secret_not_allowed"),

@@ -1,6 +1,7 @@
 """The failure of a build, from CodeBuild's report and the end of its log."""
 
 import re
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.build_failures import (
+    NETWORK,
+    RATE_LIMIT,
     STEPS,
     BuildPhase,
     Failure,
@@ -31,6 +34,7 @@ from tests.support.codebuild_log import (
 )
 
 BUILDSPEC = (Path(__file__).parents[2] / "infra/buildspec.yml").read_text()
+PREPARE = "Preparing the build"
 FETCH = "Fetching the source"
 LOGIN = "Logging in to the registry"
 BUILD = "Building the image"
@@ -425,6 +429,25 @@ HUB = "unexpected status from HEAD request to https://registry-1.docker.io/v2/li
         (
             FETCH,
             [
+                "Authorization error: https://github.com/acme/app.git/info/lfs/objects/batch",
+                f"error: cannot check out main{HINT}",
+            ],
+            "fetch",
+            "Check git_url",
+        ),
+        (
+            FETCH,
+            [
+                "fatal: unable to access 'https://github.com/acme/app.git/': The requested URL "
+                "returned error: 429",
+                "error: cannot fetch the commit 6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+            ],
+            "fetch",
+            "Build again later: the git host limits requests",
+        ),
+        (
+            FETCH,
+            [
                 "error: the secret that is the project's git_credential is neither a token nor "
                 "user:token"
             ],
@@ -463,7 +486,8 @@ def test_a_common_cause_comes_with_the_next_step(
     assert (found.next_step or "").startswith(advice), found.next_step
 
 
-COMMAND_FAILED = f'{SOLVE}process "/bin/sh -c {{}}" did not complete successfully: exit code: 1'
+PROCESS_FAILED = f'{SOLVE}process "/bin/sh -c {{}}" did not complete successfully: exit code: '
+COMMAND_FAILED = f"{PROCESS_FAILED}1"
 
 
 @pytest.mark.parametrize(
@@ -484,35 +508,169 @@ def test_the_output_of_a_dockerfiles_command_gives_advice_only_by_its_last_line(
     assert (found.next_step is None) is (advice is None)
 
 
-@pytest.mark.parametrize("command", ["grep -q no space left on device log", "# no Dockerfile"])
+@pytest.mark.parametrize(
+    "command",
+    ["grep -q no space left on device log", "# no Dockerfile", "echo failed to push"],
+)
 def test_the_text_of_a_dockerfiles_command_gives_no_advice(command: str) -> None:
     found = failure_in("Building the image", "#9 1.2 no", COMMAND_FAILED.format(command))
-    assert found.next_step is None
+    assert (found.phase, found.next_step) == (BuildPhase.BUILD, None)
+
+
+# A build may also be logged in to the mirror.
+NOT_SHOWN = "Check the image after FROM in the Dockerfile: its registry refuses it to this build."
 
 
 @pytest.mark.parametrize(
     ("line", "advice"),
     [
         (f"{REGISTRY}/team/app:main-1: 403 Forbidden", "Builds push only to repositories"),
-        ("ghcr.io/acme/base: 403 Forbidden", "Check the image after FROM"),
-        ("ghcr.io/acme/base: 401 Unauthorized", "Check the image after FROM"),
+        (
+            f"failed to push {REGISTRY}/team/app:main-1: denied: Your authorization token has "
+            "expired. Reauthenticate and try again.",
+            "Build again: the build's login",
+        ),
+        ("ghcr.io/acme/base: 403 Forbidden", NOT_SHOWN),
+        ("ghcr.io/acme/base: 401 Unauthorized", NOT_SHOWN),
     ],
 )
-def test_a_refusal_of_another_registry_is_not_blamed_on_the_stack(line: str, advice: str) -> None:
+def test_a_refusal_is_blamed_on_the_stack_only_if_its_parameter_helps(
+    line: str, advice: str
+) -> None:
     found = failure_in("Building the image", f"{SOLVE}{line}")
     assert (found.next_step or "").startswith(advice)
 
 
+def test_the_buildspec_tries_again_on_the_failures_that_are_known_here() -> None:
+    lines = re.findall(r"^ *passing\+?='(.*)'$", BUILDSPEC, re.MULTILINE)
+    assert "".join(lines) == f"{RATE_LIMIT}|{NETWORK}"
+
+
+PASSING_FAILURES = [
+    (FETCH, "fatal: unable to access 'https://…/': The requested URL returned error: 429"),
+    (FETCH, "batch response: Rate limit exceeded: https://github.com/team/app.git/info/lfs"),
+    (FETCH, "fatal: unable to access 'https://…/': The requested URL returned error: 502"),
+    (FETCH, "fatal: unable to access 'https://…/': Could not resolve host: github.com"),
+    (FETCH, "error: RPC failed; curl 92 HTTP/2 stream 0 was not closed cleanly"),
+    (FETCH, "fatal: early EOF"),
+    (BUILD, f'{SOLVE}failed to do request: Head "https://registry-1.docker.io/v2/x": EOF'),
+    (BUILD, f"{SOLVE}lookup registry-1.docker.io on 10.0.0.2:53: server misbehaving"),
+    (BUILD, f'{SOLVE}Post "https://auth.docker.io/token": context deadline exceeded'),
+    (BUILD, f"{SOLVE}request canceled (Client.Timeout exceeded while awaiting headers)"),
+    (BUILD, f"{SOLVE}{HUB}: 503 Service Unavailable"),
+    (BUILD, f"{SOLVE}failed to copy: httpReadSeeker: failed open: unexpected EOF"),
+    (LOGIN, "Error response from daemon: login attempt failed with status: 502 Bad Gateway"),
+    (LOGIN, 'Could not connect to the endpoint URL: "https://api.ecr.eu-west-1.amazonaws.com/"'),
+    (LOGIN, "Connect timeout on endpoint URL: https://api.ecr.eu-west-1.amazonaws.com/"),
+    (FETCH, "An error occurred (ThrottlingException) when calling the X operation: Rate exceeded"),
+    (FETCH, "An error occurred (InternalServiceError) when calling the GetSecretValue operation"),
+]
+
+
+@pytest.mark.parametrize(("title", "line"), PASSING_FAILURES)
+def test_a_failure_that_may_pass_is_tried_again_and_has_advice(title: str, line: str) -> None:
+    script = "\n".join(re.findall(r"^ *(passing\+?='.*')$", BUILDSPEC, re.MULTILINE))
+    bash = ["bash", "-c", f'{script}\n[[ "${{1,,}}" =~ $passing ]]', "bash", line]
+    assert subprocess.run(bash, check=False, timeout=20).returncode == 0
+    found = failure_in(title, line, *(["error: cannot fetch the commit"] if title == FETCH else []))
+    assert (found.next_step or "").startswith("Build again"), found
+
+
 @pytest.mark.parametrize(
-    "output",
+    "last_line",
     [
-        OUTPUT,
-        ("#9 1.2 /bin/sh: 1: pnpm: not found", f"{SOLVE}process did not complete: exit code: 127"),
-        ("#9 1.2 FAIL test_login: Access denied", f"{SOLVE}process did not complete: exit code: 1"),
+        "SyntaxError: unexpected EOF while parsing",
+        "npm error ERESOLVE could not resolve",
+        "FileNotFoundError: [Errno 2]",
+        "Error: navigation timeout exceeded",
+        "expected status: 500",
+        "FAILED test_throttling",
+        "FAIL test_login: Access denied",
+        'AssertionError: expected "denied: no", got ""',
+        f"{REGISTRY}/team/app: 403 Forbidden",
+        "pull access denied for acme/base",
+        "curl: (22) registry.example.com: 401 Unauthorized",
+        "KeyError: web: not found",
+        "dockerfile parse error on line 3",
+        'target stage "prod" could not be found',
+        "the tag is immutable",
+        "No Dockerfile in /srv",
+        "expected exit code: 127",
+        "expected exit code: 137",
     ],
 )
-def test_a_failure_of_the_application_itself_has_no_next_step(output: tuple[str, ...]) -> None:
-    assert failure_in(BUILD, *output).next_step is None
+def test_a_failure_of_the_application_itself_has_no_next_step(last_line: str) -> None:
+    found = failure_in(BUILD, f"#9 1.2 {last_line}", COMMAND_FAILED.format("pytest"))
+    assert found.next_step is None
+    assert failure_in(BUILD, *OUTPUT).next_step is None
+
+
+@pytest.mark.parametrize(
+    "last_line", ["/bin/sh: 1: pnpm: not found", "sh: pnpm: command not found"]
+)
+def test_a_command_that_the_image_does_not_have_is_not_a_missing_base_image(last_line: str) -> None:
+    found = failure_in(BUILD, f"#9 1.2 {last_line}", f"{PROCESS_FAILED.format('pnpm ci')}127")
+    assert found.exit_code == 127
+    assert found.next_step is not None
+    assert found.next_step.startswith("Install the command, or a library that it needs,")
+
+
+ASSUME = "cannot assume the role arn:aws:iam::123456789012:role/slipway-push"
+CREDENTIAL = "cannot read the secret that is the project's git_credential"
+NO_ROLE = "Deploy Slipway's stack again"
+NO_SECRET = "Check that the secret exists"
+NO_NETWORK = "Build again"
+OFFLINE = "Could not connect to the endpoint URL: "
+AN_ERROR = "An error occurred"
+
+
+@pytest.mark.parametrize(
+    ("title", "line", "error", "advice"),
+    [
+        (PREPARE, f"{AN_ERROR} (AccessDenied) when calling the AssumeRole", ASSUME, NO_ROLE),
+        (BUILD, f"{AN_ERROR} (AccessDenied) when calling the AssumeRole", ASSUME, NO_ROLE),
+        (PREPARE, f'{OFFLINE}"https://sts.eu-west-1.amazonaws.com/"', ASSUME, NO_NETWORK),
+        (PREPARE, f"{AN_ERROR} (Throttling) when calling: Rate exceeded", ASSUME, NO_NETWORK),
+        (
+            FETCH,
+            f"{AN_ERROR} (ResourceNotFoundException) when calling the GetSecretValue operation",
+            CREDENTIAL,
+            NO_SECRET,
+        ),
+        (
+            FETCH,
+            f"{AN_ERROR} (AccessDeniedException) when calling the GetSecretValue operation",
+            CREDENTIAL,
+            NO_SECRET,
+        ),
+        (
+            BUILD,
+            f"{AN_ERROR} (AccessDeniedException) when calling the GetSecretValue operation",
+            "cannot read the build secret NPM",
+            NO_SECRET,
+        ),
+        (FETCH, f'{OFFLINE}"https://secretsmanager.amazonaws.com/"', CREDENTIAL, NO_NETWORK),
+        (
+            FETCH,
+            f"{AN_ERROR} (InternalServiceError) when calling the GetSecretValue operation",
+            CREDENTIAL,
+            NO_NETWORK,
+        ),
+        (
+            FETCH,
+            f"{AN_ERROR} (ThrottlingException) when calling: Rate exceeded",
+            CREDENTIAL,
+            NO_NETWORK,
+        ),
+        (BUILD, "the secret is binary, not text", "cannot read the build secret NPM", "Store the"),
+    ],
+)
+def test_only_a_refusal_or_a_missing_secret_is_blamed_on_the_configuration(
+    title: str, line: str, error: str, advice: str
+) -> None:
+    found = failure_in(title, line, f"error: {error}")
+    assert found.summary == error
+    assert (found.next_step or "").startswith(advice), found.next_step
 
 
 def test_a_missing_repository_of_a_base_image_is_not_the_one_to_create() -> None:

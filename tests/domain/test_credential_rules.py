@@ -15,7 +15,9 @@ from chalicelib.domain.credentials import (
     is_below,
 )
 from chalicelib.errors import InvalidInput
-from tests.support.fields import read
+from tests.support.fields import AnInstallation, read
+
+REGISTRY = AnInstallation().registry
 
 
 def parse_git_credential(value: object) -> str:
@@ -139,6 +141,17 @@ def test_a_build_secret_has_a_name_that_docker_reads_as_one_word(name: str) -> N
 def test_a_copy_goes_to_a_repository_with_its_registry_and_without_a_tag(image: str) -> None:
     with pytest.raises(InvalidInput):
         read(Destinations, {image: NPM}, "also_push_to")
+
+
+@pytest.mark.parametrize("host", [REGISTRY, REGISTRY.upper()])
+def test_a_copy_goes_to_another_registry_than_the_installations(host: str) -> None:
+    """A second login to the same registry would replace that of the build."""
+    with pytest.raises(InvalidInput) as refused:
+        read(Destinations, {f"{host}/team/web": NPM}, "also_push_to")
+    assert (refused.value.code, refused.value.field) == ("invalid_also_push_to", "also_push_to")
+    assert f"each build pushes to {REGISTRY} already" in refused.value.detail
+    other = {f"{REGISTRY.replace('eu-west-1', 'us-east-1')}/team/web": NPM}
+    assert read(Destinations, other, "also_push_to") == other
 
 
 def test_a_secret_belongs_to_one_project() -> None:

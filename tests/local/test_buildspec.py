@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tests.support.building import (
@@ -305,8 +307,18 @@ def test_a_refused_push_fails_the_build(cloud: Cloud) -> None:
 RECORDER = """#!/usr/bin/env python3
 import json, os, sys
 arguments = sys.argv[1:]
+command = [os.path.basename(sys.argv[0]), *arguments]
 with open(RECORD, "a") as file:
-    file.write(json.dumps([os.path.basename(sys.argv[0]), *arguments]) + "\\n")
+    file.write(json.dumps(command) + "\\n")
+for words, errors in ERRORS.items():
+    def meant(call):
+        return set(words.split()) <= set(call) and "--help" not in call
+    with open(RECORD) as file:
+        calls = sum(meant(json.loads(line)) for line in file)
+    if meant(command) and calls <= len(errors):
+        sys.exit(errors[calls - 1])
+if command[0] == "git":
+    os.execv(GIT, command)
 if "--password-stdin" in arguments and sys.stdin.read().strip() not in PASSWORDS:
     sys.exit("wrong password")
 if arguments[:2] == ["buildx", "inspect"]:
@@ -319,19 +331,15 @@ if arguments[:2] == ["sts", "assume-role"]:
     print('{"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"}')
 if arguments[:2] == ["secretsmanager", "get-secret-value"]:
     print('{"SecretString": "robot:hunter22"}')
-if os.path.basename(sys.argv[0]) == "date":
-    print(NOW)
+if command[0] == "date":
+    with open(RECORD) as file:
+        sessions = sum(json.loads(line)[1:3] == ["sts", "assume-role"] for line in file)
+    print(NOW + 3600 * (sessions <= OLD_SESSIONS))
 if arguments == ["buildx", "build", "--help"]:
     print("--policy stringArray")
     sys.exit()
-if PULL_FAILS and (arguments[:1] == ["run"] or "--bootstrap" in arguments):
-    with open(RECORD) as file:
-        if sum(json.loads(line)[1:] == arguments for line in file) == 1:
-            sys.exit('unknown: received unexpected HTTP status: 503 Service Unavailable')
 if arguments == ["buildx", "imagetools", "create", "--help"]:
     print("--prefer-index")
-elif arguments[:3] == ["buildx", "imagetools", "create"] and COPY_FAILS:
-    sys.exit("denied")
 if arguments[:2] == ["buildx", "build"]:
     with open(FAILURES) as file:
         first, *rest = file.read().splitlines() or [""]
@@ -347,7 +355,7 @@ REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
 
 class OnAws:
-    """A build as on AWS, with stand-ins that record the calls of docker, aws and sleep."""
+    """A build as on AWS, with stand-ins that record the calls of docker, aws, git and sleep."""
 
     def __init__(self, cloud: Cloud, directory: Path) -> None:
         self._cloud = cloud
@@ -365,12 +373,17 @@ class OnAws:
         self,
         *,
         failures: tuple[str, ...] = (),
-        copy_fails: bool = False,
-        pull_fails: bool = False,
-        late: bool = False,
+        errors: Mapping[str, Sequence[str]] | None = None,
+        old_sessions: int = 0,
         **request: str,
     ) -> Outcome:
-        """Run a build. `failures` are the last lines of the first calls of `buildx build`."""
+        """Run a build, and record only its calls.
+
+        `failures` are the last lines of the first calls of `buildx build`.
+        The first calls that contain all words of a key of `errors` fail with these errors. The
+        first sessions, `old_sessions`, are an hour old when the build looks at them.
+        """
+        self._record.unlink(missing_ok=True)
         lines = self._directory / "failures"
         lines.write_text("\n".join(failures))
         text = RECORDER
@@ -378,12 +391,13 @@ class OnAws:
             "RECORD": str(self._record),
             "PASSWORDS": ["password", "hunter22"],
             "FAILURES": str(lines),
-            "COPY_FAILS": copy_fails,
-            "PULL_FAILS": pull_fails,
-            "NOW": int(time.time()) + (3600 if late else 0),
+            "ERRORS": dict(errors or {}),
+            "GIT": shutil.which("git"),
+            "NOW": int(time.time()),
+            "OLD_SESSIONS": old_sessions,
         }.items():
             text = text.replace(name, repr(value))
-        for name in ("docker", "aws", "sleep", "date"):
+        for name in ("docker", "aws", "git", "sleep", "date"):
             (self._directory / name).write_text(text)
             (self._directory / name).chmod(0o755)
         self._cloud.repository.commit()
@@ -522,20 +536,158 @@ def test_a_pull_that_may_work_later_is_tried_again(on_aws: OnAws) -> None:
     assert f"Trying again in 15 seconds, because this may pass: {limited}" in done.log
 
 
-def test_a_push_after_an_hour_is_tried_again_with_a_new_login(on_aws: OnAws) -> None:
-    expired = "ERROR: failed to solve: failed to push: unexpected status: 403 Forbidden"
-    done = on_aws.build(failures=(expired,), late=True)
+def test_each_hour_of_a_build_gets_a_new_login_if_the_registry_refuses_the_old_one(
+    on_aws: OnAws,
+) -> None:
+    pull = "ERROR: failed to solve: base: your authorization token has expired"
+    push = "ERROR: failed to solve: failed to push: unexpected status: 403 Forbidden"
+    done = on_aws.build(failures=(pull, push), old_sessions=2)
     assert done.status == "SUCCEEDED", done.log
+    assert len(on_aws.calls("docker", "login")) == len(on_aws.calls("aws", "sts")) == 3
+
+
+def test_a_push_that_a_new_login_does_not_help_fails(on_aws: OnAws) -> None:
+    refused = "ERROR: failed to solve: failed to push: unexpected status: 403 Forbidden"
+    done = on_aws.build(failures=(refused,) * 2, old_sessions=1)
+    assert done.status == "FAILED"
     assert len(on_aws.calls("docker", "login")) == len(on_aws.calls("aws", "sts")) == 2
-    assert on_aws.build(failures=(expired,) * 2, late=True).status == "FAILED"
+
+
+DOWN = "unknown: received unexpected HTTP status: 503 Service Unavailable"
 
 
 def test_pulls_of_buildkit_and_of_the_emulators_are_tried_again(on_aws: OnAws) -> None:
-    done = on_aws.build(pull_fails=True, PLATFORMS="linux/arm64")
+    errors = {"docker run": [DOWN], "docker --bootstrap": [DOWN]}
+    done = on_aws.build(errors=errors, PLATFORMS="linux/arm64")
     assert done.status == "SUCCEEDED", done.log
     assert len(on_aws.calls("docker", "run")) == 2
     assert on_aws.calls("sleep") == [["15"], ["15"]]
-    assert "Trying again in 15 seconds, because this may pass" in done.log
+    assert f"Trying again in 15 seconds, because this may pass: {DOWN}" in done.log
+
+
+HUB = "https://registry-1.docker.io/v2/"
+REQUEST = "ERROR: failed to solve: failed to do request"
+TOKEN = 'ERROR: failed to solve: failed to fetch oauth token: Post "https://auth.docker.io/token"'
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        f'{REQUEST}: Head "{HUB}": EOF',
+        f'{REQUEST}: Head "{HUB}": dial tcp: lookup registry-1.docker.io: server misbehaving',
+        f"{TOKEN}: context deadline exceeded",
+        f"{TOKEN}: net/http: request canceled (Client.Timeout exceeded while awaiting headers)",
+    ],
+)
+def test_usual_failures_of_a_connection_are_tried_again(on_aws: OnAws, error: str) -> None:
+    done = on_aws.build(failures=(error,))
+    assert done.status == "SUCCEEDED", done.log
+    assert on_aws.calls("sleep") == [["15"]]
+
+
+UNREACHABLE = "fatal: unable to access 'https://github.com/team/app.git/': "
+RESET = f"{UNREACHABLE}Recv failure: Connection reset by peer"
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("git ls-remote", f"{UNREACHABLE}The requested URL returned error: 503"),
+        ("git fetch", RESET),
+        ("git submodule", RESET),
+        ("git checkout", "batch response: Rate limit exceeded: https://github.com/team/app.git"),
+        ("aws sts", 'Could not connect to the endpoint URL: "https://sts.amazonaws.com/"'),
+        ("aws ecr", "An error occurred (ThrottlingException): Rate exceeded"),
+        ("aws secretsmanager", "An error occurred (InternalServiceError) when calling the Get"),
+        ("docker login", 'Error response from daemon: Get "https://r.example/v2/": EOF'),
+        ("docker imagetools", DOWN),
+    ],
+)
+def test_each_program_that_uses_the_network_is_tried_again(
+    on_aws: OnAws, words: str, error: str
+) -> None:
+    done = on_aws.build(errors={words: [error, error]}, ALSO_PUSH_TO=ELSEWHERE, SUBMODULES="true")
+    assert done.status == "SUCCEEDED", done.log
+    assert done.exported["WARNINGS"] == ""
+    assert on_aws.calls("sleep") == [["15"], ["60"]]
+
+
+@pytest.mark.parametrize("words", ["git ls-remote", "git fetch", "docker login", "aws sts"])
+def test_after_three_tries_the_last_error_is_the_reason(on_aws: OnAws, words: str) -> None:
+    done = on_aws.build(errors={words: [RESET] * 3})
+    assert done.status == "FAILED"
+    assert on_aws.calls("sleep") == [["15"], ["60"]]
+
+
+@pytest.mark.parametrize(
+    ("error", "private"),
+    [
+        (f"{UNREACHABLE}The requested URL returned error: 503", False),
+        (f"{UNREACHABLE}The requested URL returned error: 429", False),
+        (f"{UNREACHABLE}Could not resolve host: github.com", False),
+        (f"{UNREACHABLE}The requested URL returned error: 403", True),
+        (
+            "fatal: could not read Username for 'https://github.com': terminal prompts disabled",
+            True,
+        ),
+        (
+            "remote: Repository not found.\nfatal: repository 'https://github.com/x/' not found",
+            True,
+        ),
+        ("fatal: Authentication failed for 'https://github.com/team/app.git/'", True),
+        ("Authorization error: https://github.com/team/app.git/info/lfs/objects/batch", True),
+    ],
+)
+@pytest.mark.parametrize("words", ["git ls-remote", "git fetch"])
+def test_only_a_refusal_of_the_git_host_is_explained_by_the_credential(
+    on_aws: OnAws, words: str, error: str, private: bool
+) -> None:
+    done = on_aws.build(errors={words: [error] * 3})
+    assert "error: cannot fetch" in done.log
+    assert ("(a private repository needs its project's git_credential)" in done.log) is private
+    done = on_aws.build(errors={words: [error] * 3}, GIT_CREDENTIAL="slipway/git/7/x")
+    hint = "(check that the project's git_credential may read the repository)"
+    assert (hint in done.log) is private
+
+
+ABSENT = "An error occurred (ResourceNotFoundException) when calling the GetSecretValue operation"
+
+
+@pytest.mark.parametrize(
+    ("error", "missing"),
+    [(ABSENT, True), ("An error occurred (AccessDenied): no", True), (RESET, False)],
+)
+def test_a_secret_is_reported_as_missing_only_if_aws_does(
+    on_aws: OnAws, error: str, missing: bool
+) -> None:
+    errors = {"aws secretsmanager": [error] * 3}
+    done = on_aws.build(errors=errors, GIT_CREDENTIAL="slipway/git/7/x")
+    assert "error: cannot read the secret that is the project's git_credential" in done.log
+    assert ("it must exist in this region, below slipway/git/7/" in done.log) is missing
+    done = on_aws.build(errors=errors, SECRETS='{"N": "slipway/x"}')
+    assert "error: cannot read the build secret N, slipway/x" in done.log
+    assert ("slipway/x: it must exist in this region" in done.log) is missing
+
+
+def test_a_role_that_cannot_be_assumed_is_named_without_a_guess(on_aws: OnAws) -> None:
+    done = on_aws.build(errors={"aws sts": [RESET] * 3})
+    assert "error: cannot assume the role arn:aws:iam::123456789012:role/slipway-push\n" in done.log
+
+
+def test_a_binary_secret_is_named_as_such(cloud: Cloud) -> None:
+    name = "slipway/git/7/binary"
+    boto3.client("secretsmanager").create_secret(Name=name, SecretBinary=b"x")
+    environment = {"AWS_ENDPOINT_URL": cloud.endpoint}
+    done = cloud.build(environment, GIT_CREDENTIAL=name)
+    assert "the secret is binary, not text" in done.log
+
+
+def test_a_failure_that_cannot_pass_is_not_tried_again(on_aws: OnAws) -> None:
+    done = on_aws.build(
+        errors={"git fetch": [f"{UNREACHABLE}The requested URL returned error: 403"]}
+    )
+    assert done.status == "FAILED"
+    assert on_aws.calls("sleep") == []
 
 
 def test_policies_of_the_repository_are_not_evaluated(on_aws: OnAws) -> None:
@@ -573,11 +725,15 @@ def test_other_failures_end_the_build(on_aws: OnAws, error: str, calls: int) -> 
     assert len(on_aws.builds) == calls
 
 
+SCANNER = "docker/scanner:v1@sha256:d: failed to resolve source metadata for docker/scanner"
+
+
 @pytest.mark.parametrize(
     "error",
     [
-        "sbom.spdx.json exceeds 41943040 bytes",
+        "/tmp/buildkit-mount2175352803/sbom.spdx.json exceeds 41943040 bytes",
         'process "/bin/syft-scanner" did not complete successfully: exit code: 137',
+        f"{SCANNER}: not found",
     ],
 )
 def test_an_image_without_an_sbom_is_better_than_none(on_aws: OnAws, error: str) -> None:
@@ -587,6 +743,30 @@ def test_an_image_without_an_sbom_is_better_than_none(on_aws: OnAws, error: str)
     assert option(first, "--attest")
     assert option(second, "--attest") == []
     assert "no SBOM, because making it failed" in done.exported["WARNINGS"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        'process "/bin/sh -c ./check bom.spdx.json" did not complete successfully: exit code: 1',
+        'process "/bin/sh -c syft-scanner x.spdx.json exceeds" did not complete successfully: 1',
+        'failed to compute cache key: "/sbom.spdx.json": not found',
+    ],
+)
+def test_a_failed_step_that_names_an_sbom_ends_the_build(on_aws: OnAws, error: str) -> None:
+    done = on_aws.build(failures=(f"ERROR: failed to solve: {error}",))
+    assert done.status == "FAILED"
+    assert len(on_aws.builds) == 1
+
+
+def test_a_scanner_that_cannot_be_pulled_now_is_pulled_later(on_aws: OnAws) -> None:
+    error = f"ERROR: failed to solve: {SCANNER}: 429 Too Many Requests"
+    done = on_aws.build(failures=(error, error))
+    assert done.status == "SUCCEEDED", done.log
+    assert all(option(build, "--attest") for build in on_aws.builds)
+    done = on_aws.build(failures=(error,) * 3)
+    assert done.status == "SUCCEEDED", done.log
+    assert option(on_aws.builds[-1], "--attest") == []
 
 
 ELSEWHERE = '{"docker.io/acme/web": "slipway/build/7/hub"}'
@@ -607,7 +787,8 @@ def test_an_image_is_copied_to_another_registry_with_its_digest(on_aws: OnAws) -
 def test_a_failed_copy_fails_the_build_only_if_the_service_requires_it(
     on_aws: OnAws, required: str
 ) -> None:
-    done = on_aws.build(copy_fails=True, ALSO_PUSH_REQUIRED=required, ALSO_PUSH_TO=ELSEWHERE)
+    errors = {"docker imagetools": ["denied"]}
+    done = on_aws.build(errors=errors, ALSO_PUSH_REQUIRED=required, ALSO_PUSH_TO=ELSEWHERE)
     assert done.status == ("FAILED" if required == "true" else "SUCCEEDED"), done.log
     assert "the image was not copied to docker.io/acme/web" in done.log
     if required == "false":

@@ -362,13 +362,60 @@ def test_a_missing_file_of_git_lfs_fails_the_build(hosts: Hosts) -> None:
     assert "error: cannot check out" in done.log
 
 
+@needs_lfs
+@pytest.mark.parametrize(
+    "setting", ["fetchexclude = *", "fetchinclude = none", "skipdownloaderrors = true"]
+)
+@pytest.mark.parametrize("intact", [True, False])
+def test_the_repository_cannot_choose_to_keep_pointers_of_git_lfs(
+    hosts: Hosts, setting: str, intact: bool
+) -> None:
+    add_lfs(hosts, **{".lfsconfig": f"[lfs]\n\t{setting}\n"})
+    if not intact:
+        hosts.mine.lfs[OID] = b"another content"
+    done = hosts.build(LFS="true")
+    assert done.status == ("SUCCEEDED" if intact else "FAILED"), done.log
+    if intact:
+        assert hosts.witness.build["files"]["large.bin"] == CONTENT.decode()
+
+
+WARNING = "pointers of Git LFS instead of files are in the build context: "
+
+
 def test_pointers_of_git_lfs_in_an_image_are_a_warning(hosts: Hosts) -> None:
-    add_lfs(hosts)
+    add_lfs(hosts, **{"other.bin": POINTER})
     done = hosts.build()
     assert done.status == "SUCCEEDED", done.log
-    warning = "the image gets 1 pointers of Git LFS instead of the files"
+    warning = f"{WARNING}2. Switch on the service's setting lfs."
     assert f"warning: {warning}" in done.log
     assert done.exported["WARNINGS"].startswith(warning)
+
+
+@needs_lfs
+def test_pointers_in_a_submodule_are_not_blamed_on_a_setting_that_is_on(hosts: Hosts) -> None:
+    library = hosts.add("lib")
+    commit = library.commit(**{".gitattributes": "*.bin filter=lfs\n", "large.bin": POINTER})
+    sha = link(hosts.add("app"), commit, path="lib", url=f"{hosts.mine.url}/team/lib.git")
+    done = hosts.build(GIT_SHA=sha, SUBMODULES="true", LFS="true")
+    assert done.exported["WARNINGS"] == f"{WARNING}1. The setting lfs does not reach submodules."
+
+
+@pytest.mark.parametrize(
+    ("files", "context"),
+    [
+        ({"design__large.bin": POINTER, "web__x": ""}, "web"),
+        ({"README.md": f"{POINTER.splitlines()[0]} is the first line of a pointer\n"}, "."),
+        ({"README.md": f"{POINTER.splitlines()[0]}\n"}, "."),
+        ({"README.md": POINTER + "An example of a pointer. " * 50}, "."),
+    ],
+)
+def test_other_files_are_no_pointers_of_the_build(
+    hosts: Hosts, files: dict[str, str], context: str
+) -> None:
+    hosts.add("app").commit(**{".gitattributes": "*.bin filter=lfs\n", **files})
+    done = hosts.build(CONTEXT_PATH=context)
+    assert done.status == "SUCCEEDED", done.log
+    assert done.exported["WARNINGS"] == ""
 
 
 # Build secrets.
