@@ -194,7 +194,7 @@ def run_renamed(cloud: Cloud) -> str:
     cloud.finish_rollout()
     for _ in range(2):
         cloud.tick()
-    cloud.change_service(container="web")
+    cloud.change_service(container="web", auto_deploy=True)
     return str(arn)
 
 
