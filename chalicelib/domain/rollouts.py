@@ -7,6 +7,9 @@ from typing import Any
 
 from chalicelib.domain.timing import WORKER_LIFE
 
+# A rollout may take so many times its deploy_minutes if it moves all the time.
+LONGEST = 6
+
 
 @dataclass(frozen=True)
 class Call:
@@ -139,6 +142,14 @@ def decide_idle(
     if origin is Origin.UNKNOWN or wanted in rollout.moving:
         return Step.WAIT
     return Step.UPDATE
+
+
+def next_deadline(*, now: int, started_at: int, minutes: int) -> int:
+    """Until when a rollout that has moved now must move again, `minutes` later.
+
+    The end of the longest rollout is a second limit: ECS may replace failing tasks for ever.
+    """
+    return min(now + minutes * 60, started_at + LONGEST * minutes * 60)
 
 
 def _is_settled(now: int, called_at: int | None) -> bool:

@@ -12,6 +12,7 @@ from tests.support.embedded import (
     MINUTE,
     REGISTRY,
     Cloud,
+    client,
     create_image_repository,
     put_image,
     sha,
@@ -145,7 +146,9 @@ def test_a_rollout_that_never_ends_fails_at_its_deadline_and_ecs_goes_back(cloud
         cloud.tick()
     failed = cloud.deployment(stuck)
     assert failed["status"] == "failed"
-    assert failed["error"].startswith("not healthy after 20 minutes")
+    assert failed["error"].startswith(
+        "0 of 2 tasks are healthy, and no other became healthy for 20 minutes (deploy_minutes): "
+    )
     assert cloud.service()["active_deployment_id"] is None
     cloud.settle()
     assert cloud.image_on_ecs() == image_of_deployment(cloud, good)
@@ -183,6 +186,51 @@ def test_a_rollout_that_is_healthy_before_its_deadline_succeeds_when_read_later(
     cloud.lose_events()
     cloud.tick()
     assert cloud.statuses(number) == ["success"]
+
+
+def test_a_slow_rollout_goes_on_as_long_as_tasks_become_healthy(cloud: Cloud) -> None:
+    cloud.change_service(deploy_minutes=10)
+    client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=10)
+    number = request_deployment(cloud, "a")
+    cloud.settle()
+    for healthy in range(1, 10):
+        run_tasks(healthy)
+        for _ in range(3):
+            cloud.tick()
+    assert cloud.statuses(number) == ["deploying"]
+    run_tasks(10)
+    cloud.settle()
+    assert cloud.statuses(number) == ["success"]
+
+
+def test_a_rollout_that_stands_still_fails_and_says_how_far_it_came(cloud: Cloud) -> None:
+    cloud.change_service(deploy_minutes=5)
+    client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=10)
+    number = request_deployment(cloud, "a")
+    cloud.settle()
+    run_tasks(6)
+    for _ in range(7):
+        cloud.tick()
+    assert cloud.deployment(number)["error"].startswith("6 of 10 tasks are healthy, and no other")
+
+
+def test_a_rollout_has_a_longest_time_also_if_it_moves(cloud: Cloud) -> None:
+    cloud.change_service(deploy_minutes=1)
+    client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=50)
+    number = request_deployment(cloud, "a")
+    cloud.settle()
+    for healthy in range(1, 9):
+        run_tasks(healthy)
+        cloud.tick()
+    failed = cloud.deployment(number)
+    assert failed["status"] == "failed"
+    assert failed["error"].startswith("not done after 6 minutes (6 times deploy_minutes): ")
+
+
+def run_tasks(healthy: int) -> None:
+    """So many tasks of the newest rollout are healthy."""
+    primary = ecs.engine().service(CLUSTER, "hello").deployments[0]
+    ecs.engine().report(CLUSTER, "hello", primary.id, running=healthy)
 
 
 def test_the_deadline_of_a_deployment_counts_from_when_it_becomes_active(cloud: Cloud) -> None:

@@ -19,7 +19,16 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.progress import deploy_progress
 from chalicelib.domain.releases import rollback_target
 from chalicelib.domain.requests import update_service_request
-from chalicelib.domain.rollouts import Origin, Rollout, Step, decide_active, decide_idle, origin_of
+from chalicelib.domain.rollouts import (
+    LONGEST,
+    Origin,
+    Rollout,
+    Step,
+    decide_active,
+    decide_idle,
+    next_deadline,
+    origin_of,
+)
 from chalicelib.domain.statuses import DeploymentStatus, has_ended
 from chalicelib.domain.timing import PERIOD, SILENCE, SLOW, WATCH
 from chalicelib.errors import Rejected, Stale, Unavailable
@@ -101,7 +110,7 @@ def _deploy(
         elif step is Step.SUCCEED:
             _succeed(service, active, current)
         elif step is Step.FAIL:
-            _fail(service, active, _why_failed(active, rollout))
+            _fail(service, active, _why_failed(service, active, rollout))
         elif step is Step.SUPERSEDE:
             _supersede(service, active, rollout)
         else:
@@ -427,14 +436,22 @@ def _fail(service: Service, active: Deployment, reason: str) -> None:
     queue.wake(f"service-{service.id}")
 
 
-def _why_failed(active: Deployment, rollout: Rollout) -> str:
+def _why_failed(service: Service, active: Deployment, rollout: Rollout) -> str:
     task_definition = active.task_definition or ""
     if task_definition in rollout.failed:
         return rollout.failed[task_definition]
     if rollout.task_definition == task_definition and rollout.state == "FAILED":
         return rollout.reason or "ECS reports that the rollout failed"
-    seconds = active.deadline_at - (active.started_at or active.created_at)
-    return f"not healthy after {seconds // 60} minutes: {active.error or rollout.reason}"
+    minutes = service.settings.deploy_minutes
+    why = active.error or rollout.reason
+    if active.started_at is None:
+        return f"not begun within {minutes} minutes (deploy_minutes): {why}"
+    tasks = f"{rollout.running} of {rollout.desired} tasks are healthy"
+    if active.deadline_at >= active.started_at + LONGEST * minutes * 60:
+        return (
+            f"not done after {LONGEST * minutes} minutes ({LONGEST} times deploy_minutes): {tasks}"
+        )
+    return f"{tasks}, and no other became healthy for {minutes} minutes (deploy_minutes): {why}"
 
 
 def _note_progress(service: Service, active: Deployment, rollout: Rollout) -> None:
@@ -444,8 +461,14 @@ def _note_progress(service: Service, active: Deployment, rollout: Rollout) -> No
     before = active.progress
     progress = deploy_progress(rollout.running, rollout.desired, before) if runs else before
     writes = []
-    if progress != active.progress or active.error:
-        writes.append(change(active, progress=progress, error=None, waits=0))
+    if progress != before or active.error:
+        deadline_at = active.deadline_at
+        if progress > before and active.started_at is not None:
+            minutes = service.settings.deploy_minutes
+            later = next_deadline(now=now, started_at=active.started_at, minutes=minutes)
+            deadline_at = max(deadline_at, later)
+        moved = {"progress": progress, "deadline_at": deadline_at}
+        writes.append(change(active, error=None, waits=0, **moved))
     if (service.due_at or 0) <= now:
         writes.append(change(service, **schedule_at(now + PERIOD)))
     if writes:
