@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chalicelib import clock
 from chalicelib.aws.clients import calling, client
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.rollouts import Call, Rollout
@@ -14,6 +15,7 @@ from chalicelib.errors import Rejected, Unavailable
 _FAILED = {"ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"}
 _MOVING = {"PENDING", "IN_PROGRESS", "STOP_REQUESTED"}
 _HISTORY_LENGTH = 20  # the limit of DescribeServiceRevisions
+_RECORDED = 600  # seconds after which ECS has recorded a call
 
 
 def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
@@ -45,7 +47,7 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
     newest = None
     if wanted and wanted != primary["taskDefinition"]:
         history = _history(cluster, service)
-        newest = _newest_call(history, primary)
+        newest = _newest_call(history, primary, wanted)
         if wanted not in failed:
             status, reason = _last_end(history, wanted)
             failed |= {wanted: reason} if status in _FAILED else {}
@@ -129,19 +131,28 @@ def _history(cluster: str, service: str) -> list[_Record]:
     ]
 
 
-def _newest_call(history: Sequence[_Record], primary: Mapping[str, Any]) -> Call | None:
+def _newest_call(
+    history: Sequence[_Record], primary: Mapping[str, Any], wanted: str
+) -> Call | None:
     """The call that PRIMARY comes from; None if ECS has not recorded it yet.
 
-    PRIMARY has the definition of the newest record, or ECS rolls or rolled that back. The record of
-    a service that was not changed for 90 days is gone: then PRIMARY itself is the record.
+    PRIMARY has the definition of the newest record, or the one that ECS rolled that record back to.
+    The record of a service that was not changed for 90 days is gone: then PRIMARY itself is the
+    record, unless it is young.
     """
     definition = primary["taskDefinition"]
     if not history:
-        return Call(primary["id"], definition, int(primary["createdAt"].timestamp()))
-    newest = history[0]
-    rolled_back = newest.status in _FAILED | _MOVING
-    recorded = newest.call.task_definition == definition or rolled_back
-    return newest.call if recorded else None
+        at = int(primary["createdAt"].timestamp())
+        return Call(primary["id"], definition, at) if clock.now() - at > _RECORDED else None
+    call, status = history[0].call, history[0].status
+    if call.task_definition == definition:
+        return call
+    # If the rollout of `wanted` failed, its end matters, and not what ECS runs instead.
+    if status in _FAILED and (
+        call.task_definition == wanted or _rolled_back_to(call.arn) == definition
+    ):
+        return call
+    return None
 
 
 def _last_end(history: Sequence[_Record], task_definition: str) -> tuple[str, str]:
@@ -152,6 +163,20 @@ def _last_end(history: Sequence[_Record], task_definition: str) -> tuple[str, st
                 return "ROLLBACK_FAILED", record.reason
             return record.status, record.reason
     return "", ""
+
+
+def _rolled_back_to(arn: str) -> str | None:
+    """The task definition that ECS rolled a service deployment back to (Rollback)."""
+    with calling("ECS DescribeServiceDeployments"):
+        answer = client("ecs").describe_service_deployments(serviceDeploymentArns=[arn])
+    found = answer["serviceDeployments"]
+    revision = found[0].get("rollback", {}).get("serviceRevisionArn") if found else None
+    if revision is None:
+        return None
+    with calling("ECS DescribeServiceRevisions"):
+        described = client("ecs").describe_service_revisions(serviceRevisionArns=[revision])
+    definitions: list[str] = [each["taskDefinition"] for each in described["serviceRevisions"]]
+    return definitions[0] if definitions else None
 
 
 def _tripped(arn: str) -> bool:

@@ -31,14 +31,15 @@ class PushedBuild:
 def follows(a: PushedBuild, b: PushedBuild) -> bool:
     """Whether the push of `a` came directly after that of `b`: it began where `b` ended.
 
-    GitHub's times must not contradict: a branch can also be pushed back to an older commit.
+    GitHub's times must not contradict, because a branch can also be pushed back to an older commit.
+    A time that was in the future proves nothing.
     """
     return (
         a.push_id != b.push_id
         and a.ref == b.ref
         and a.before == b.sha != NULL_SHA
         and b.before != a.sha
-        and a.sent_at >= b.sent_at
+        and (a.sent_at >= b.sent_at or b.sent_at > b.pushed_at)
     )
 
 

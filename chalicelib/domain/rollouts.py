@@ -73,6 +73,7 @@ def origin_of(
     by_slipway: bool,
     called_at: int | None,
     ended_at: int | None,
+    begun_at: int | None = None,
 ) -> Origin:
     """Who made ECS run another definition than `wanted`, by ECS's record and its time.
 
@@ -80,13 +81,15 @@ def origin_of(
     registered it for this service, or would restore it. Then the call may be Slipway's own if it
     was made within a worker's life of Slipway's last call, at `called_at`: a paused worker makes it
     late. It may also be Slipway's until the deployment of the definition ended, at `ended_at`.
+
+    An active deployment that has begun, at `begun_at`, can only be displaced by a later call.
     """
     call = rollout.newest
     if wanted is None or rollout.task_definition == wanted:
         return Origin.SLIPWAY
     if call is None:
         return Origin.UNKNOWN
-    if call.task_definition == wanted:
+    if call.task_definition == wanted or (begun_at is not None and call.at < begun_at):
         return Origin.SLIPWAY
     until = max((called_at or 0) + WORKER_LIFE, ended_at or 0)
     return Origin.SLIPWAY if by_slipway and call.at <= until else Origin.OUTSIDE

@@ -4,7 +4,7 @@ from chalicelib.domain.push_order import in_order
 from chalicelib.domain.pushes import builds_tag
 from chalicelib.domain.refs import RefType
 from chalicelib.domain.statuses import BuildStatus
-from chalicelib.store.jobs import find_builds
+from chalicelib.store.jobs import find_builds, find_deployments
 from chalicelib.store.models import Build, Service
 
 
@@ -34,7 +34,11 @@ def _why_too_late(service: Service, build: Build) -> str | None:
     A later push counts also if it was not deployed. Pushes to refs that the service does not build
     any more do not count.
     """
-    rows = find_builds(map(int, service.pushed or ()))
+    numbers = set(map(int, service.pushed or ()))
+    # The image that runs, or will, counts however long ago it was built.
+    deployments = find_deployments(service.active, service.waiting, service.current).values()
+    numbers |= {each.build_id for each in deployments if each.build_id is not None}
+    rows = [row for row in find_builds(numbers) if row.trigger == "push"]
     others = [row for row in rows if not _why_not_followed(service, row)]
     order = in_order([row.push for row in (*others, build)])
     place = order.index(build.push.push_id)

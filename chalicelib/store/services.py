@@ -10,7 +10,7 @@ from chalicelib.store.reads import find, find_all, get
 from chalicelib.store.writes import Write, add, change, discard
 
 # Of the builds of pushes, so many are compared with the next one that ends.
-_KEEP_PUSHED = 20
+_KEEP_PUSHED = 50
 
 
 def get_service(number: int) -> Service:

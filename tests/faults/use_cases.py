@@ -18,6 +18,7 @@ from tests.faults.rows import builds
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
 from tests.support.embedded import (
+    CLUSTER,
     MINUTE,
     Cloud,
     add_followers,
@@ -359,6 +360,25 @@ def changed_outside(cloud: Cloud) -> None:
     run_on_ecs(register("hello", "hello:outside"))
 
 
+def ecs_service_deleted(cloud: Cloud) -> None:
+    """Another party has deleted the ECS service of a release."""
+    two_releases(cloud)
+    cloud.advance(90 * MINUTE)
+    client("ecs").delete_service(cluster=CLUSTER, service="hello", force=True)
+
+
+def rolled_back_outside(cloud: Cloud) -> None:
+    """ECS has rolled back the rollout of another party, to the earlier release that it chose."""
+    chosen_outside(cloud)
+    cloud.finish_rollout()
+    cloud.tick()
+    run_on_ecs(register("hello", "hello:outside"))
+    cloud.fail_rollout()
+    cloud.finish_rollout(settle=False)
+    cloud.lose_events()
+    cloud.advance(61 * MINUTE)
+
+
 def chosen_outside(cloud: Cloud) -> None:
     """Another party makes ECS run an earlier release, long after the last call of Slipway."""
     two_releases(cloud)
@@ -627,6 +647,8 @@ USE_CASES = (
     UseCase("the schedule finds queued builds", messages_lost, _tick),
     UseCase("a late UpdateService is undone", late_call, _tick),
     UseCase("a change outside Slipway is found", changed_outside, _tick),
+    UseCase("the ECS service of a release was deleted", ecs_service_deleted, _tick),
+    UseCase("a rollout of another party was rolled back", rolled_back_outside, _tick),
     UseCase("an earlier release that was chosen outside is found", chosen_outside, _tick),
     UseCase("a change outside Slipway during a rollout is found", chosen_during_a_rollout, _tick),
     UseCase(

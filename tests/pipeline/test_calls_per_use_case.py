@@ -19,8 +19,8 @@ TABLE = {
     "start a build": "GetItem*3 Query DescribeImages TransactWriteItems*2 StartBuild",
     "see a build's progress": "GetItem BatchGetBuilds TransactWriteItems",
     "reconcile an unchanged build": "GetItem BatchGetBuilds",
-    "end a build and deploy it": "GetItem*2 BatchGetBuilds DescribeImages BatchGetItem UpdateItem "
-    "TransactWriteItems Query SendMessageBatch",
+    "end a build and deploy it": "GetItem*2 BatchGetBuilds DescribeImages BatchGetItem*2 "
+    "UpdateItem TransactWriteItems Query SendMessageBatch",
     "reconcile an ended build": "GetItem",
     "begin a rollout": "GetItem BatchGetItem DescribeServices DescribeImages "
     "DescribeTaskDefinition RegisterTaskDefinition TransactWriteItems UpdateService",

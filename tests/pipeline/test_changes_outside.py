@@ -376,9 +376,61 @@ def test_a_change_that_ecs_keeps_no_record_of_is_shown(cloud: Cloud) -> None:
     records().clear()
     cloud.settle()
     cloud.tick()
+    assert cloud.service()["drift"] is None  # ECS may list the record of a young change later
+    for _ in range(10):
+        cloud.tick()
     assert cloud.definition_on_ecs() == older
     assert "chosen outside Slipway" in cloud.service()["drift"]
     assert len(entries(cloud)) == 1
+
+
+def rolled_back_by_ecs(cloud: Cloud) -> None:
+    """Another party's rollout fails, and ECS goes back to the release. A day passes."""
+    two_releases(cloud)
+    run_on_ecs(register("hello", "hello:by-hand"))
+    cloud.settle()
+    cloud.fail_rollout()
+    cloud.finish_rollout()
+    cloud.tick()
+    cloud.change_service(auto_deploy=True)
+    cloud.advance(24 * 60 * MINUTE)
+
+
+@pytest.mark.parametrize("kind", ["deployment", "rollback"])
+def test_an_earlier_change_outside_does_not_end_a_deployment_whose_first_call_failed(
+    cloud: Cloud, trouble: Trouble, kind: str
+) -> None:
+    rolled_back_by_ecs(cloud)
+    trouble.refuse("ecs.UpdateService", "ServerException")
+    if kind == "rollback":
+        cloud.roll_back()
+    else:
+        cloud.deploy(f"hello@{put_image('hello', 'x')}")
+    cloud.settle()
+    for _ in range(3):
+        cloud.tick()
+    cloud.finish_rollout()
+    assert cloud.statuses(3) == ["success"]
+
+
+def test_a_choice_after_a_failed_release_is_not_overwritten_before_ecs_has_recorded_it(
+    cloud: Cloud,
+) -> None:
+    older, _ = two_releases(cloud)
+    cloud.begin_release(3)
+    cloud.fail_rollout()
+    cloud.finish_rollout()
+    cloud.tick()
+    cloud.advance(60 * MINUTE)
+    run_on_ecs(older)
+    late = records().pop(0)
+    cloud.settle()
+    cloud.tick()
+    assert cloud.definition_on_ecs() == older
+    records().insert(0, late)
+    cloud.tick()
+    assert cloud.definition_on_ecs() == older
+    assert "chosen outside Slipway" in cloud.service()["drift"]
 
 
 def test_a_cancelled_rollout_is_undone_however_long_it_took(cloud: Cloud) -> None:

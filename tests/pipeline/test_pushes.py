@@ -2,6 +2,7 @@
 
 import pytest
 
+from chalicelib.store import services
 from tests.support.embedded import MIDNIGHT, MINUTE, Cloud, put_image, sha
 
 EARLIER, LATER = int(MIDNIGHT) - 1_000, int(MIDNIGHT)
@@ -213,3 +214,36 @@ def test_a_push_that_arrives_after_a_later_rollback_does_not_replace_it(cloud: C
     cloud.settle()
     cloud.finish_build(3)
     assert cloud.build(3)["not_deployed"] == "a manual deployment or rollback came after this push"
+
+
+def test_the_deployed_push_counts_however_many_builds_have_failed_since(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "_KEEP_PUSHED", 2)
+    cloud.seconds_before_push = 1
+    for number in (1, 2, 3, 4, 5):
+        cloud.push(sha(number))
+        cloud.settle()
+        if number == 2:
+            cloud.finish_build(2)
+            cloud.finish_rollout()
+        else:
+            cloud.end_build(number, "FAILED")
+    assert cloud.api.post("/v1/cicd/builds/1/retry").status == 202
+    cloud.settle()
+    cloud.finish_build(6)
+    assert cloud.build(6)["not_deployed"] == "build 2 of a later push was built already"
+
+
+def test_a_push_that_a_later_one_follows_is_earlier_even_if_its_clock_was_ahead(
+    cloud: Cloud,
+) -> None:
+    cloud.push(sha(2), before=sha(1))
+    cloud.settle()
+    cloud.finish_build(1)
+    cloud.finish_rollout()
+    cloud.advance(10 * MINUTE)
+    cloud.push(sha(1), before=sha(9), pushed_at=LATER + 20 * 60 * MINUTE)
+    cloud.settle()
+    cloud.finish_build(2)
+    assert cloud.build(2)["not_deployed"] == "build 1 of a later push was built already"

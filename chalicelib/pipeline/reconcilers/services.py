@@ -93,7 +93,8 @@ def _deploy(
         return _cannot_observe(service, active, refusal)
     if active.task_definition is None:
         expected = _kept(service, current, rollout)
-    origin = _origin(service, rollout, expected)
+    begun_at = active.started_at if active.task_definition is not None else None
+    origin = _origin(service, rollout, expected, begun_at=begun_at)
     step = decide_active(
         wanted=active.task_definition,
         rollout=rollout,
@@ -212,7 +213,9 @@ def _watch(
     commit(change(service, **state, **schedule_at(now + every)))
 
 
-def _origin(service: Service, rollout: Rollout, wanted: str | None) -> Origin:
+def _origin(
+    service: Service, rollout: Rollout, wanted: str | None, *, begun_at: int | None = None
+) -> Origin:
     """Who made ECS run what it runs instead of `wanted`."""
     call = rollout.newest
     is_other = call is not None and wanted not in {rollout.task_definition, call.task_definition}
@@ -224,6 +227,7 @@ def _origin(service: Service, rollout: Rollout, wanted: str | None) -> Origin:
         by_slipway=called is not None or restores,
         called_at=service.called_at,
         ended_at=called.finished_at if called else None,
+        begun_at=begun_at,
     )
 
 
