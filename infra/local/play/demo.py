@@ -345,7 +345,7 @@ class Story:
         return row
 
     def _change_configuration(self) -> None:
-        """Change a setting directly in ECS. The next deployment must start from it."""
+        """Change a setting directly in ECS. It stays, and the next deployment starts from it."""
         ecs = self.client.aws("ecs")
         definition = self.client.definition("web")
         container = definition["containerDefinitions"][0]
@@ -355,6 +355,10 @@ class Story:
         )["taskDefinition"]["taskDefinitionArn"]
         ecs.update_service(cluster=sample.CLUSTER, service="web", taskDefinition=arn)
         saw("meanwhile GREETING was changed directly in ECS")
+        path = f"/v1/services/{self.service}"
+        wait_for("the change", lambda: self.client.call("GET", path)["auto_deploy_paused"])
+        saw("Slipway leaves it so, and has paused auto-deploy")
+        self.client.call("PATCH", path, {"auto_deploy": True})
 
     def _runs(self, definition: str) -> bool | None:
         return True if self.client.definition("web")["taskDefinitionArn"] == definition else None
