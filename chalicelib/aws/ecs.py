@@ -1,6 +1,6 @@
 """ECS: observe a service, register task definitions, update a service."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,13 +110,7 @@ def _history(cluster: str, service: str) -> list[_Record]:
         return []
     # The API reference does not specify an order.
     rows.sort(key=lambda row: row["createdAt"], reverse=True)
-    arns = sorted({row["targetServiceRevisionArn"] for row in rows})
-    with calling("ECS DescribeServiceRevisions"):
-        described = client("ecs").describe_service_revisions(serviceRevisionArns=arns)
-    definitions = {
-        revision["serviceRevisionArn"]: revision["taskDefinition"]
-        for revision in described["serviceRevisions"]
-    }
+    definitions = _definitions({row["targetServiceRevisionArn"] for row in rows})
     return [
         _Record(
             Call(
@@ -167,24 +161,31 @@ def _last_end(history: Sequence[_Record], task_definition: str) -> tuple[str, st
 
 def _rolled_back_to(arn: str) -> str | None:
     """The task definition that ECS rolled a service deployment back to (Rollback)."""
-    with calling("ECS DescribeServiceDeployments"):
-        answer = client("ecs").describe_service_deployments(serviceDeploymentArns=[arn])
-    found = answer["serviceDeployments"]
-    revision = found[0].get("rollback", {}).get("serviceRevisionArn") if found else None
-    if revision is None:
-        return None
-    with calling("ECS DescribeServiceRevisions"):
-        described = client("ecs").describe_service_revisions(serviceRevisionArns=[revision])
-    definitions: list[str] = [each["taskDefinition"] for each in described["serviceRevisions"]]
-    return definitions[0] if definitions else None
+    revision = _service_deployment(arn).get("rollback", {}).get("serviceRevisionArn")
+    return _definitions({revision}).get(revision) if revision is not None else None
 
 
 def _tripped(arn: str) -> bool:
     """Whether the circuit breaker stopped a rollout (ServiceDeploymentCircuitBreaker)."""
+    breaker = _service_deployment(arn).get("deploymentCircuitBreaker", {})
+    return bool(breaker.get("status") == "TRIGGERED")
+
+
+def _service_deployment(arn: str) -> dict[str, Any]:
+    """A service deployment as DescribeServiceDeployments returns it; empty if it is gone."""
     with calling("ECS DescribeServiceDeployments"):
         answer = client("ecs").describe_service_deployments(serviceDeploymentArns=[arn])
-    found = answer["serviceDeployments"]
-    return bool(found) and found[0].get("deploymentCircuitBreaker", {}).get("status") == "TRIGGERED"
+    found: list[dict[str, Any]] = answer["serviceDeployments"]
+    return found[0] if found else {}
+
+
+def _definitions(revisions: Collection[str]) -> dict[str, str]:
+    """The task definitions of service revisions, by the ARN of the revision."""
+    with calling("ECS DescribeServiceRevisions"):
+        answer = client("ecs").describe_service_revisions(serviceRevisionArns=sorted(revisions))
+    return {
+        each["serviceRevisionArn"]: each["taskDefinition"] for each in answer["serviceRevisions"]
+    }
 
 
 def describe_task_definition(arn: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import random
 import time
 from collections.abc import Callable
-from itertools import count
 from typing import TypeVar
 
 from chalicelib import budget
@@ -11,6 +10,7 @@ from chalicelib.errors import NotFound, Stale, Unavailable
 from chalicelib.store.models import Service
 from chalicelib.store.services import get_service
 
+_FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 0.4
 _T = TypeVar("_T")
 
@@ -20,16 +20,17 @@ def retry_on_conflict(step: Callable[[], _T]) -> _T:
 
     Raises Unavailable when the time of the request is used up.
     """
-    for attempt in count():
+    longest = _FIRST_PAUSE
+    while True:
         try:
             return step()
         except Stale as stale:
-            pause = random.uniform(0, min(_LONGEST_PAUSE, 0.05 * 2**attempt))
+            pause = random.uniform(0, longest)
             if pause >= budget.left():
                 why = "other requests keep changing the same rows; try again"
                 raise Unavailable(why) from stale
             time.sleep(pause)
-    raise AssertionError("unreachable")
+            longest = min(_LONGEST_PAUSE, 2 * longest)
 
 
 def retry_with_fresh_service(service: Service, step: Callable[[Service], _T]) -> _T:

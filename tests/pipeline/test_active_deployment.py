@@ -189,10 +189,7 @@ def test_a_rollout_that_is_healthy_before_its_deadline_succeeds_when_read_later(
 
 
 def test_a_slow_rollout_goes_on_as_long_as_tasks_become_healthy(cloud: Cloud) -> None:
-    cloud.change_service(deploy_minutes=10)
-    client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=10)
-    number = request_deployment(cloud, "a")
-    cloud.settle()
+    number = begin_rollout(cloud, deploy_minutes=10, tasks=10)
     for healthy in range(1, 10):
         run_tasks(healthy)
         for _ in range(3):
@@ -204,10 +201,7 @@ def test_a_slow_rollout_goes_on_as_long_as_tasks_become_healthy(cloud: Cloud) ->
 
 
 def test_a_rollout_that_stands_still_fails_and_says_how_far_it_came(cloud: Cloud) -> None:
-    cloud.change_service(deploy_minutes=5)
-    client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=10)
-    number = request_deployment(cloud, "a")
-    cloud.settle()
+    number = begin_rollout(cloud, deploy_minutes=5, tasks=10)
     run_tasks(6)
     for _ in range(7):
         cloud.tick()
@@ -215,16 +209,22 @@ def test_a_rollout_that_stands_still_fails_and_says_how_far_it_came(cloud: Cloud
 
 
 def test_a_rollout_has_a_longest_time_also_if_it_moves(cloud: Cloud) -> None:
-    cloud.change_service(deploy_minutes=1)
-    client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=50)
-    number = request_deployment(cloud, "a")
-    cloud.settle()
+    number = begin_rollout(cloud, deploy_minutes=1, tasks=50)
     for healthy in range(1, 9):
         run_tasks(healthy)
         cloud.tick()
     failed = cloud.deployment(number)
     assert failed["status"] == "failed"
     assert failed["error"].startswith("not done after 6 minutes (6 times deploy_minutes): ")
+
+
+def begin_rollout(cloud: Cloud, *, deploy_minutes: int, tasks: int) -> int:
+    """Begin a rollout of so many tasks; return the number of its deployment."""
+    cloud.change_service(deploy_minutes=deploy_minutes)
+    client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=tasks)
+    number = request_deployment(cloud, "a")
+    cloud.settle()
+    return number
 
 
 def run_tasks(healthy: int) -> None:

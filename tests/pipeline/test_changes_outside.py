@@ -51,15 +51,19 @@ def deploy_by_hand(cloud: Cloud, tag: str) -> int:
     return int(answer.body["deployment_id"])
 
 
-def test_an_older_release_that_somebody_runs_on_ecs_stays(cloud: Cloud) -> None:
-    older, _ = two_releases(cloud)
-    run_on_ecs(older)
-    events = cloud.take_events()
-    for event in events * 2:
+def hear_twice_and_settle(cloud: Cloud) -> None:
+    """Every event of ECS arrives twice, and its rollout ends well."""
+    for event in cloud.take_events() * 2:
         cloud.hear(event)
     cloud.finish_rollout()
     for _ in range(3):
         cloud.tick()
+
+
+def test_an_older_release_that_somebody_runs_on_ecs_stays(cloud: Cloud) -> None:
+    older, _ = two_releases(cloud)
+    run_on_ecs(older)
+    hear_twice_and_settle(cloud)
     cloud.advance(61 * MINUTE)
     cloud.tick()
     runs = f"ECS runs {older} of deployment 1"
@@ -178,12 +182,7 @@ def test_a_rollout_is_superseded_by_a_change_outside(cloud: Cloud, number: int |
     start_rollout(cloud)
     chosen = definition_of(cloud, number) if number else register("hello", "hello:by-hand")
     run_on_ecs(chosen)
-    events = cloud.take_events()
-    for event in events * 2:
-        cloud.hear(event)
-    cloud.finish_rollout()
-    for _ in range(3):
-        cloud.tick()
+    hear_twice_and_settle(cloud)
     ended = cloud.deployment(3)
     assert ended["status"] == "superseded"
     of = f" of deployment {number}" if number else ""

@@ -6,6 +6,7 @@ What another party makes ECS run stays until somebody deploys or rolls back expl
 """
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from chalicelib import clock
@@ -182,12 +183,13 @@ def _keep_step(
     if step is Step.UPDATE:
         _update(service, target, rollout, wanted or "")
     elif step is Step.SHOW_DRIFT:
-        _show_choice(service, rollout)
+        runs = _runs(service, rollout)
+        _watch(service, _drift(runs), news=_note_choice(service, rollout, runs))
     elif step is Step.SHOW_FAILURE:
         why = rollout.failed.get(wanted or "") or rollout.reason
         _watch(service, f"ECS cannot run {wanted} any more: {why}", every=SLOW)
     elif step is Step.WATCH and current is not None and wanted != current.task_definition:
-        _watch(service, _drift(service, rollout))
+        _watch(service, _drift(_runs(service, rollout)))
     elif step is Step.WATCH:
         _watch(service, None, released=current is not None)
     elif step is Step.WAIT and not now < (service.due_at or 0) <= now + PERIOD:
@@ -201,16 +203,20 @@ def _watch(
     every: int = WATCH,
     released: bool = False,
     called_at: int | None = None,
+    news: Sequence[Write] = (),
 ) -> None:
-    """Show the drift, if any, and look again later. Forget the baseline once the release runs."""
+    """Show the drift, if any, and look again later. Forget the baseline once the release runs.
+
+    `news` are writes that belong to what is shown.
+    """
     now = clock.now()
     forget = released and service.baseline is not None
     known = service.drift == drift and service.called_at == called_at and not forget
-    if known and (service.due_at or 0) > now:
+    if known and not news and (service.due_at or 0) > now:
         return
     baseline: dict[str, Any] = {"baseline": None} if forget else {}
     state = {"drift": drift, "called_at": called_at, "attention": None, **baseline}
-    commit(change(service, **state, **schedule_at(now + every)))
+    commit(change(service, **state, **schedule_at(now + every)), *news)
 
 
 def _origin(
@@ -238,9 +244,9 @@ def _runs(service: Service, rollout: Rollout) -> str:
     return f"ECS runs {rollout.task_definition}{of}"
 
 
-def _drift(service: Service, rollout: Rollout) -> str:
-    """What ECS runs because another party chose it, as text."""
-    return f"{_runs(service, rollout)}, which was chosen outside Slipway"
+def _drift(runs: str) -> str:
+    """The drift of a service whose ECS service another party changed."""
+    return f"{runs}, which was chosen outside Slipway"
 
 
 def _overrules(service: Service, active: Deployment, rollout: Rollout) -> bool:
@@ -256,31 +262,16 @@ def _overrules(service: Service, active: Deployment, rollout: Rollout) -> bool:
     return call.at <= active.created_at and (active.trigger != "push" or resumed)
 
 
-def _show_choice(service: Service, rollout: Rollout) -> None:
-    """Show the choice of another party as drift, and pause auto-deploy the first time."""
-    drift = _drift(service, rollout)
-    news = _note_choice(service, rollout)
-    if not news:
-        return _watch(service, drift)
-    now = clock.now()
-    state = {"drift": drift, "called_at": None, "attention": None}
-    commit(change(service, **state, **schedule_at(now + WATCH)), *news)
-
-
 def _supersede(service: Service, active: Deployment, rollout: Rollout) -> None:
     """End the deployment in favour of the choice of another party."""
-    now = clock.now()
-    error = f"changed outside Slipway: {_runs(service, rollout)}"
-    commit(
-        finish(active, DeploymentStatus.SUPERSEDED, at=now, error=error),
-        *activate_waiting(service, _waiting(service), at=now),
-        *_note_choice(service, rollout, superseded=active.number),
-    )
-    queue.wake(f"service-{service.id}")
+    runs = _runs(service, rollout)
+    news = _note_choice(service, rollout, runs, superseded=active.number)
+    error = f"changed outside Slipway: {runs}"
+    _end(service, active, DeploymentStatus.SUPERSEDED, error, *news)
 
 
 def _note_choice(
-    service: Service, rollout: Rollout, *, superseded: int | None = None
+    service: Service, rollout: Rollout, runs: str, *, superseded: int | None = None
 ) -> list[Write]:
     """The pause of auto-deploy and the audit entry for a new choice of another party.
 
@@ -290,7 +281,7 @@ def _note_choice(
     if call is None or service.chosen == call.arn:
         return []
     pause = (
-        f"the ECS service was changed outside Slipway: {_runs(service, rollout)}; "
+        f"the ECS service was changed outside Slipway: {runs}; "
         'deploy or roll back explicitly, or resume with PATCH {"auto_deploy": true}'
     )
     return [
@@ -432,10 +423,18 @@ def _waiting(service: Service) -> Deployment | None:
 
 
 def _fail(service: Service, active: Deployment, reason: str) -> None:
+    _end(service, active, DeploymentStatus.FAILED, reason)
+
+
+def _end(
+    service: Service, active: Deployment, status: DeploymentStatus, error: str, *more: Write
+) -> None:
+    """End the active deployment without a success, and activate the waiting one."""
     now = clock.now()
     commit(
-        finish(active, DeploymentStatus.FAILED, at=now, error=reason),
+        finish(active, status, at=now, error=error),
         *activate_waiting(service, _waiting(service), at=now),
+        *more,
     )
     queue.wake(f"service-{service.id}")
 
