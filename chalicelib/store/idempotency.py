@@ -24,6 +24,7 @@ class IdempotencyKey:
         self._id = f"key:{hashlib.sha256(used.encode()).hexdigest()}"
         self._body = hashlib.sha256(body).hexdigest()
         self._expired: Receipt | None = None
+        self._tried = False
 
     def find(self) -> int | None:
         """The number of the resource that an earlier request created; None for a new key.
@@ -47,8 +48,16 @@ class IdempotencyKey:
     def record(self, made: int) -> Write:
         """Store the number of the resource that the request created.
 
-        If two requests use one key at the same time, the second commit fails.
+        If two requests use one key at the same time, the second commit fails. Its next try raises
+        Conflict (idempotency_key_used), because no further try can succeed.
         """
+        if self._tried and self.find() is not None:
+            raise Conflict(
+                "another request with this key was faster; send this one again for its answer",
+                code="idempotency_key_used",
+                field="Idempotency-Key",
+            )
+        self._tried = True
         outcome = {"body": self._body, "made": made}
         until = datetime.fromtimestamp(clock.now(), UTC) + KEEP_KEYS
         if self._expired is not None:

@@ -1,6 +1,8 @@
 """Idempotency-Key: a repeated request gets the same answer and has no second effect."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from chalice.test import Client
 
 from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
+from tests.faults.injector import Injector
 from tests.faults.rows import rows
 from tests.support.client import Answer, Api
 from tests.support.embedded import Cloud, create_image_repository, put_image
@@ -149,6 +152,47 @@ def test_concurrent_requests_with_one_key_work_once_and_answer_alike(
     assert [answer.headers.get("idempotency-replayed") for answer in answers].count(None) == 1
     assert len(rows("jobs")) == (1 if kind == "build" else 0)
     assert len(rows("projects")) == (1 if kind == "build" else 2)
+
+
+def overtaken(faults: Injector, request: Callable[[], Answer]) -> tuple[Answer, Answer, int]:
+    """The answers of a request and of a repeat that overtakes it, and the tries of the first."""
+    faster: list[Answer] = []
+
+    def overtake(number: int, name: str) -> None:
+        if name == "dynamodb.TransactWriteItems" and not faster:
+            faster.append(request())
+
+    faults.reset()
+    faults.before = overtake
+    slower = request()
+    return slower, faster[0], faults.names.count("dynamodb.TransactWriteItems")
+
+
+def test_a_request_overtaken_by_its_repeat_gets_the_same_answer_at_once(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = requests(cloud)
+    faults = Injector(monkeypatch)
+    for path, body in sent:
+        slower, faster, tries = overtaken(faults, partial(post, cloud.api, path, body))
+        assert slower.headers["idempotency-replayed"] == "true", slower.text
+        assert (slower.status, slower.text, tries) == (faster.status, faster.text, 1)
+
+
+def test_a_request_with_an_expired_key_overtaken_by_its_repeat_gets_the_same_answer(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = partial(post, cloud.api, f"/v1/cicd/services/{cloud.service_id}/build", {})
+    request()
+    cloud.advance(DAY)
+    slower, faster, tries = overtaken(Injector(monkeypatch), request)
+    assert (slower.body["build_id"], tries) == (faster.body["build_id"], 1)
+
+
+def test_a_lost_answer_of_dynamodb_needs_no_key(cloud: Cloud, trouble: Trouble) -> None:
+    trouble.lose_answers("dynamodb.TransactWriteItems", times=1)
+    answer = cloud.api.post(f"/v1/cicd/services/{cloud.service_id}/build", {})
+    assert (answer.status, list(rows("jobs"))) == (202, ["build-1"])
 
 
 def test_leading_zeros_in_the_path_do_not_change_the_key(cloud: Cloud) -> None:

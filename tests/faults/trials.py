@@ -1,5 +1,6 @@
 """Repeat a trial from the same start in forked copies, and let a cloud recover from its faults."""
 
+import faulthandler
 import json
 import os
 import traceback
@@ -19,6 +20,8 @@ from tests.support import speed
 from tests.support.embedded import CLUSTER, Cloud, client, put_image, sha
 
 ROUNDS = 20
+# Seconds. A trial takes less than one; one that hangs ends with its stack as the failure.
+LONGEST_TRIAL = 120
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,12 @@ def forked(trial: Callable[[], Any]) -> Result:
     child = os.fork()
     if child == 0:
         os.close(reader)
+        faulthandler.dump_traceback_later(LONGEST_TRIAL, exit=True, file=writer)
         try:
             result = {"answer": trial()}
         except BaseException:
             result = {"trouble": traceback.format_exc()}
+        faulthandler.cancel_dump_traceback_later()
         with os.fdopen(writer, "w") as pipe:
             json.dump(result, pipe)
         os._exit(0)
@@ -46,7 +51,10 @@ def forked(trial: Callable[[], Any]) -> Result:
     with os.fdopen(reader) as pipe:
         written = pipe.read()
     os.waitpid(child, 0)
-    return Result(**json.loads(written or '{"trouble": "the trial died without a result"}'))
+    try:
+        return Result(**json.loads(written))
+    except ValueError:
+        return Result(trouble=written or "the trial died without a result")
 
 
 @cache
