@@ -114,7 +114,7 @@ def decide_active(
     if runs and rollout.state == "COMPLETED":
         return Step.SUCCEED  # also after the deadline: the rollout is healthy
     if origin is Origin.OUTSIDE:
-        return Step.SUPERSEDE if _is_settled(now, called_at) else Step.WAIT
+        return Step.SUPERSEDE if now >= settled_at(called_at) else Step.WAIT
     if now > deadline_at:
         return Step.FAIL
     if origin is Origin.UNKNOWN:
@@ -133,7 +133,7 @@ def decide_idle(
     of an ended deployment, are undone. A choice of another party is shown and not undone. A release
     that ECS cannot run any more is shown, too.
     """
-    settled = _is_settled(now, called_at)
+    settled = now >= settled_at(called_at)
     if wanted is None or rollout.task_definition == wanted:
         if rollout.state == "FAILED" and wanted is not None:
             return Step.SHOW_FAILURE if settled else Step.WAIT
@@ -155,6 +155,6 @@ def next_deadline(*, now: int, started_at: int, minutes: int) -> int:
     return min(now + minutes * 60, started_at + LONGEST * minutes * 60)
 
 
-def _is_settled(now: int, called_at: int | None) -> bool:
-    """Whether no call of Slipway can be in flight any more."""
-    return called_at is None or now - called_at > WORKER_LIFE
+def settled_at(called_at: int | None) -> int:
+    """From when on no call of Slipway can be in flight any more."""
+    return 0 if called_at is None else called_at + WORKER_LIFE + 1

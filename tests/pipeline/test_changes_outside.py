@@ -17,7 +17,7 @@ from tests.support.embedded import (
     sha,
     task_definition,
 )
-from tests.support.sdk import Trouble
+from tests.support.sdk import Calls, Trouble
 
 
 def definition_of(cloud: Cloud, number: int) -> str:
@@ -250,16 +250,20 @@ def test_a_push_waiting_behind_a_superseded_rollout_is_superseded_too(cloud: Clo
     assert len(entries(cloud)) == 1
 
 
-def test_a_change_within_a_workers_life_waits_and_then_stays(cloud: Cloud) -> None:
+def test_a_change_within_a_workers_life_waits_and_then_stays(cloud: Cloud, calls: Calls) -> None:
     two_releases(cloud)
     cloud.begin_release(3)
     by_hand = register("hello", "hello:by-hand")
     cloud.advance(10)
     run_on_ecs(by_hand)
+    calls.clear()
     cloud.settle()
     assert cloud.statuses(3) == ["deploying"]
     assert cloud.definition_on_ecs() == by_hand
-    cloud.tick()
+    wakes = [entry for call in calls.to("sqs.SendMessageBatch") for entry in call["Entries"]]
+    assert {entry["DelaySeconds"] for entry in wakes} == {22}
+    cloud.advance(22)
+    cloud.wake("service-1")
     assert cloud.statuses(3) == ["superseded"]
     assert cloud.definition_on_ecs() == by_hand
 

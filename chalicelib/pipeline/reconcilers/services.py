@@ -29,6 +29,7 @@ from chalicelib.domain.rollouts import (
     decide_idle,
     next_deadline,
     origin_of,
+    settled_at,
 )
 from chalicelib.domain.statuses import DeploymentStatus, has_ended
 from chalicelib.domain.timing import PERIOD, SILENCE, SLOW, WATCH
@@ -117,6 +118,7 @@ def _deploy(
             _supersede(service, active, rollout)
         else:
             _note_progress(service, active, rollout)
+            _judge_soon(service, origin)
     except Rejected as refusal:
         _fail(service, active, refusal.detail)
 
@@ -173,10 +175,11 @@ def _keep_step(
 ) -> None:
     now = clock.now()
     wanted = _kept(service, current, rollout)
+    origin = _origin(service, rollout, wanted)
     step = decide_idle(
         wanted=wanted,
         rollout=rollout,
-        origin=_origin(service, rollout, wanted),
+        origin=origin,
         now=now,
         called_at=service.called_at,
     )
@@ -192,8 +195,19 @@ def _keep_step(
         _watch(service, _drift(_runs(service, rollout)))
     elif step is Step.WATCH:
         _watch(service, None, released=current is not None)
-    elif step is Step.WAIT and not now < (service.due_at or 0) <= now + PERIOD:
-        commit(change(service, **schedule_at(now + PERIOD)))
+    elif step is Step.WAIT:
+        if not now < (service.due_at or 0) <= now + PERIOD:
+            commit(change(service, **schedule_at(now + PERIOD)))
+        _judge_soon(service, origin)
+
+
+def _judge_soon(service: Service, origin: Origin) -> None:
+    """Look at the choice of another party as soon as no call of Slipway can be in flight any more.
+
+    The schedule alone would show it, and pause auto-deploy, up to a minute later.
+    """
+    if origin is Origin.OUTSIDE:
+        queue.wake(f"service-{service.id}", delay=settled_at(service.called_at) - clock.now())
 
 
 def _watch(
