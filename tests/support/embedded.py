@@ -4,6 +4,7 @@ The pump delivers messages, AWS's events and the schedule to the app's handlers.
 `Cloud` do the rest.
 """
 
+import hashlib
 import json
 import logging
 import time
@@ -248,9 +249,12 @@ class Cloud:
         if settle:
             self.settle()
 
-    def fail_rollout(self, name: str = "hello", *, settle: bool = True) -> None:
-        """Tasks of the newest ECS deployment stop until the circuit breaker trips."""
-        ecs.engine().fail(CLUSTER, name)
+    def fail_rollout(self, name: str = "hello", *, settle: bool = True, **why: Any) -> None:
+        """Tasks of the newest ECS deployment stop until the circuit breaker trips.
+
+        `why` are the reason and the details of `Engine.fail`.
+        """
+        ecs.engine().fail(CLUSTER, name, **why)
         if settle:
             self.settle()
 
@@ -386,6 +390,32 @@ def put_image(repository: str, tag: str) -> str:
         repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag
     )
     return str(answer["image"]["imageId"]["imageDigest"])
+
+
+def put_index(repository: str, tag: str, *architectures: str) -> tuple[str, dict[str, str]]:
+    """Put an image index for Linux into ECR; return its digest and those of its manifests."""
+    media_type = "application/vnd.oci.image.manifest.v1+json"
+    digests = {
+        each: f"sha256:{hashlib.sha256(f'{tag} {each}'.encode()).hexdigest()}"
+        for each in architectures
+    }
+    index = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [
+            {
+                "mediaType": media_type,
+                "digest": digest,
+                "size": 2,
+                "platform": {"architecture": architecture, "os": "linux"},
+            }
+            for architecture, digest in digests.items()
+        ],
+    }
+    answer = client("ecr").put_image(
+        repositoryName=repository, imageManifest=json.dumps(index), imageTag=tag
+    )
+    return str(answer["image"]["imageId"]["imageDigest"]), digests
 
 
 def remove_image(repository: str, digest: str) -> None:
