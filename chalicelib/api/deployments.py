@@ -12,11 +12,13 @@ from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.api.http.parameters import CURSOR, DEPLOYMENT_STATUS, LIMIT, RESTORED, Id
 from chalicelib.domain.images import Image, image_reference
 from chalicelib.domain.tokens import Role
+from chalicelib.errors import NotFound
 from chalicelib.pipeline.commands.deployments import request_deployment
 from chalicelib.pipeline.commands.rollbacks import preview, request_rollback
 from chalicelib.store import models
 from chalicelib.store.idempotency import IdempotencyKey
 from chalicelib.store.jobs import list_jobs
+from chalicelib.store.release_receipts import find_release_receipt
 
 routes = Routes(__name__)
 
@@ -156,3 +158,19 @@ def list_deployments(
 def get_deployment(caller: Principal, deployment_id: int) -> views.Deployment:
     """Show a deployment."""
     return views.deployment(load_deployment(caller, deployment_id))
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/cicd/deployments/{deployment_id}/receipt",
+    role=Role.VIEWER,
+    answer=views.ReleaseReceipt,
+)
+def get_receipt(caller: Principal, deployment_id: int) -> views.ReleaseReceipt:
+    """Show the evidence that ECS ran a release. Only a deployment that succeeded has it."""
+    row = load_deployment(caller, deployment_id)
+    receipt = find_release_receipt(row.number)
+    if receipt is None:
+        why = "it is older than receipts" if row.status == "success" else f"it is {row.status}"
+        raise NotFound(f"deployment {row.number} has no receipt: {why}", code="no_receipt")
+    return views.release_receipt(receipt)

@@ -1,5 +1,7 @@
 """Images in ECR: look-ups by tag and by digest, and of repositories."""
 
+import json
+
 from chalicelib.aws.clients import calling, client
 from chalicelib.errors import Rejected
 
@@ -14,6 +16,18 @@ def digest_of(repository: str, tag: str) -> str | None:
 def exists(repository: str, digest: str) -> bool:
     """Whether the repository still contains the image with this digest."""
     return _digest(repository, {"imageDigest": digest}) is not None
+
+
+def digests_of(repository: str, digest: str) -> set[str]:
+    """The digest of an image, and those of its platforms if it is an image index."""
+    with calling("ECR BatchGetImage"):
+        answer = client("ecr").batch_get_image(
+            repositoryName=repository, imageIds=[{"imageDigest": digest}]
+        )
+    manifests = [json.loads(each["imageManifest"]) for each in answer["images"]]
+    return {digest} | {
+        each["digest"] for manifest in manifests for each in manifest.get("manifests", ())
+    }
 
 
 def has_repository(name: str) -> bool:

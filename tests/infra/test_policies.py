@@ -19,8 +19,9 @@ from tests.support.embedded import Cloud, cloud, sha
 __all__ = ["cloud"]
 
 POLICIES = sorted((ROOT / ".chalice").glob("policy-*.json"))
-# The only actions without a resource type in AWS's service authorization reference.
-WITHOUT_RESOURCE = {"ecs:DescribeTaskDefinition"}
+# The only actions without a resource type that a service has in AWS's service authorization
+# reference. ListTasks takes a container instance, which Fargate has not.
+WITHOUT_RESOURCE = {"ecs:DescribeTaskDefinition", "ecs:ListTasks"}
 
 
 def _statements(name: str) -> list[dict[str, Any]]:
@@ -150,7 +151,8 @@ def test_all_triggers_of_the_pipeline_have_the_same_permissions() -> None:
     assert triggered[0] == triggered[1] == triggered[2]
 
 
-def test_every_function_reads_the_logs_of_builds_and_no_others() -> None:
+def test_every_function_reads_the_logs_of_builds_and_the_triggers_those_of_tasks() -> None:
+    logs = "arn:aws:logs:eu-west-1:123456789012:log-group:{}:log-stream:*"
     for name in ALL:
         resources = [
             resource
@@ -158,9 +160,8 @@ def test_every_function_reads_the_logs_of_builds_and_no_others() -> None:
             if "logs:GetLogEvents" in _list(statement["Action"])
             for resource in _list(statement["Resource"])
         ]
-        assert resources == [
-            "arn:aws:logs:eu-west-1:123456789012:log-group:/slipway/builds:log-stream:*"
-        ]
+        tasks = [] if name == "api" else [logs.format("/ecs/*")]
+        assert resources == [logs.format("/slipway/builds"), *tasks]
 
 
 def test_exactly_the_actions_that_the_code_calls_are_granted() -> None:
@@ -277,13 +278,18 @@ def test_policies_of_an_installation_contain_only_its_own_names() -> None:
 
 def test_policies_of_an_installation_name_its_own_logs_and_roles() -> None:
     mine = Installation(
-        prefix="slipway-dev", build_log_dir="/slipway-dev/logs", task_roles="shop/run-*"
+        prefix="slipway-dev",
+        build_log_dir="/slipway-dev/logs",
+        task_roles="shop/run-*",
+        task_log_groups="/shop/*",
     )
     api = move((ROOT / ".chalice/policy-api.json").read_text(), mine)
     assert ":log-group:/slipway-dev/logs/builds:log-stream:*" in api
     wakeup = move((ROOT / ".chalice/policy-wakeup.json").read_text(), mine)
     assert ":log-group:/slipway-dev/logs/builds:log-stream:*" in wakeup
     assert '"arn:aws:iam::123456789012:role/shop/run-*"' in wakeup
+    assert ":log-group:/shop/*:log-stream:*" in wakeup
+    assert ":log-group:/ecs/*" not in wakeup
 
 
 def test_a_function_of_a_moved_installation_writes_to_its_own_logs() -> None:

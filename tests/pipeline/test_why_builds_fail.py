@@ -32,6 +32,8 @@ def test_a_failed_build_shows_phase_cause_exit_code_and_last_lines(cloud: Cloud)
         "phase": "build",
         "summary": RUN_FAILED,
         "exit_code": 2,
+        "tasks": [],
+        "events": [],
         "log_tail": ["Building the image", *OUTPUT],
         "next_step": None,
     }
