@@ -77,7 +77,7 @@ def warm_up() -> None:
 def finish_outside() -> None:
     """Let every running build and rollout succeed in AWS. Their events stay undelivered.
 
-    A build fails if ECR does not have its image repository.
+    A build fails if ECR does not have its image repository. ECS replaces missing tasks.
     """
     for build in codebuild_builds():
         if build["buildStatus"] == "IN_PROGRESS":
@@ -88,7 +88,8 @@ def finish_outside() -> None:
             status = "SUCCEEDED" if digest is not None else "FAILED"
             codebuild.engine().run_to(build["id"], status, exported=exported)
     for service in ecs.engine().services():
-        if any(open_rollouts(service)):
+        primary = service.deployments[0]
+        if any(open_rollouts(service)) or primary.running_count < primary.desired_count:
             ecs.engine().complete(CLUSTER, service.name)
 
 

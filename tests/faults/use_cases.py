@@ -28,6 +28,7 @@ from tests.support.embedded import (
     keep_secret,
     make_older,
     put_image,
+    put_index,
     register,
     run_on_ecs,
     sha,
@@ -64,6 +65,10 @@ def _deliver_messages(cloud: Cloud) -> None:
 
 def _deliver_events(cloud: Cloud) -> None:
     cloud.pump.deliver_events()
+
+
+def _wake_service(cloud: Cloud) -> None:
+    cloud.wake("service-1")
 
 
 def _tick(cloud: Cloud) -> None:
@@ -287,6 +292,46 @@ def rollout_failed(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.begin_release(2)
     cloud.fail_rollout(settle=False)
+
+
+def index_rolled_out(cloud: Cloud) -> None:
+    """ECS reports the digests of the manifests, not that of the image index."""
+    digest, _ = put_index("hello", "multi", "amd64", "arm64")
+    ecs.engine().fleet.reports_manifests = True
+    assert cloud.deploy(f"hello@{digest}").status == 202
+    cloud.settle()
+    cloud.finish_rollout(settle=False)
+
+
+def tasks_lost(cloud: Cloud) -> None:
+    """Tasks of a release at rest crash. ECS has not replaced them yet."""
+    cloud.release(1)
+    for _ in range(2):
+        cloud.tick()
+    lose_tasks(failed=2)
+
+
+def tasks_lost_for_minutes(cloud: Cloud) -> None:
+    tasks_lost(cloud)
+    cloud.wake("service-1")
+    cloud.advance(3 * MINUTE)
+
+
+def unhealthy_and_replaced(cloud: Cloud) -> None:
+    """A release was reported as unhealthy. Then ECS replaced its tasks a minute ago."""
+    tasks_lost_for_minutes(cloud)
+    cloud.wake("service-1")
+    ecs.engine().complete(CLUSTER, "hello")
+    cloud.wake("service-1")
+    cloud.advance(MINUTE)
+
+
+def lose_tasks(*, running: int = 0, failed: int) -> None:
+    """So many tasks of the newest ECS deployment run now, and so many have crashed."""
+    primary = ecs.engine().service(CLUSTER, "hello").deployments[0].id
+    ecs.engine().report(
+        CLUSTER, "hello", primary, running=running, failed=failed, exit_code=1, log=["Killed"]
+    )
 
 
 def rollout_cancelled(cloud: Cloud) -> None:
@@ -610,6 +655,10 @@ USE_CASES = (
     UseCase("a rollout begins", to_be_deployed, _deliver_messages),
     UseCase("a rollout succeeds", rolled_out, _deliver_events),
     UseCase("a rollout fails", rollout_failed, _deliver_events),
+    UseCase("a rollout of an image index succeeds", index_rolled_out, _deliver_events),
+    UseCase("a release loses its tasks", tasks_lost, _wake_service),
+    UseCase("a release without tasks is reported", tasks_lost_for_minutes, _wake_service),
+    UseCase("a release has recovered", unhealthy_and_replaced, _wake_service),
     UseCase("a cancelled rollout is undone", rollout_cancelled, _deliver_messages),
     UseCase("a build is requested", new_service, lambda c: post(c, "build", {}, key="k")),
     UseCase("a deployment is requested", two_releases, lambda c: deploy_image(c, "c")),
@@ -758,6 +807,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/builds/1/logs", building),
     ("/v1/cicd/builds/1/logs?limit=100", build_failed_long_ago),
     ("/v1/cicd/deployments/1", rolling_out),
+    ("/v1/cicd/deployments/1/receipt", two_releases),
 )
 
 
