@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from moto.ecs.exceptions import ECSException
 
+from chalicelib.aws import queue
 from chalicelib.domain.lag import LAG
 from chalicelib.domain.timing import TOKEN_LIFE
 from chalicelib.domain.tokens import Role, new_token
@@ -30,6 +31,7 @@ from tests.support.embedded import (
     put_image,
     put_index,
     register,
+    remove_image,
     run_on_ecs,
     sha,
 )
@@ -65,10 +67,6 @@ def _deliver_messages(cloud: Cloud) -> None:
 
 def _deliver_events(cloud: Cloud) -> None:
     cloud.pump.deliver_events()
-
-
-def _wake_service(cloud: Cloud) -> None:
-    cloud.wake("service-1")
 
 
 def _tick(cloud: Cloud) -> None:
@@ -256,6 +254,17 @@ def rolled_out(cloud: Cloud) -> None:
     cloud.finish_rollout(settle=False)
 
 
+def to_be_deployed_without_its_image(cloud: Cloud) -> None:
+    to_be_deployed(cloud)
+    remove_image("hello", builds()[1]["image_digest"])
+
+
+def changed_right_after_a_call(cloud: Cloud) -> None:
+    """Another party changes the ECS service while a call of Slipway may be in flight."""
+    rolling_out(cloud)
+    run_on_ecs(register("hello", "hello:outside"))
+
+
 def rolling_out(cloud: Cloud) -> None:
     built(cloud)
     cloud.settle()
@@ -309,21 +318,24 @@ def tasks_lost(cloud: Cloud) -> None:
     for _ in range(2):
         cloud.tick()
     lose_tasks(failed=2)
+    queue.wake("service-1")
 
 
 def tasks_lost_for_minutes(cloud: Cloud) -> None:
     tasks_lost(cloud)
-    cloud.wake("service-1")
+    cloud.settle()
     cloud.advance(3 * MINUTE)
+    queue.wake("service-1")
 
 
 def unhealthy_and_replaced(cloud: Cloud) -> None:
     """A release was reported as unhealthy. Then ECS replaced its tasks a minute ago."""
     tasks_lost_for_minutes(cloud)
-    cloud.wake("service-1")
+    cloud.settle()
     ecs.engine().complete(CLUSTER, "hello")
     cloud.wake("service-1")
     cloud.advance(MINUTE)
+    queue.wake("service-1")
 
 
 def lose_tasks(*, running: int = 0, failed: int) -> None:
@@ -653,12 +665,22 @@ USE_CASES = (
     ),
     UseCase("a running build passes its deadline", build_too_long, _tick),
     UseCase("a rollout begins", to_be_deployed, _deliver_messages),
+    UseCase(
+        "a rollout cannot begin without its image",
+        to_be_deployed_without_its_image,
+        _deliver_messages,
+    ),
+    UseCase(
+        "a change outside Slipway waits for its judgement",
+        changed_right_after_a_call,
+        _deliver_events,
+    ),
     UseCase("a rollout succeeds", rolled_out, _deliver_events),
     UseCase("a rollout fails", rollout_failed, _deliver_events),
     UseCase("a rollout of an image index succeeds", index_rolled_out, _deliver_events),
-    UseCase("a release loses its tasks", tasks_lost, _wake_service),
-    UseCase("a release without tasks is reported", tasks_lost_for_minutes, _wake_service),
-    UseCase("a release has recovered", unhealthy_and_replaced, _wake_service),
+    UseCase("a release loses its tasks", tasks_lost, _deliver_messages),
+    UseCase("a release without tasks is reported", tasks_lost_for_minutes, _deliver_messages),
+    UseCase("a release has recovered", unhealthy_and_replaced, _deliver_messages),
     UseCase("a cancelled rollout is undone", rollout_cancelled, _deliver_messages),
     UseCase("a build is requested", new_service, lambda c: post(c, "build", {}, key="k")),
     UseCase("a deployment is requested", two_releases, lambda c: deploy_image(c, "c")),
