@@ -5,17 +5,21 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from chalicelib.api.http.problems import cleaned
 from chalicelib.clock import rfc3339
 from chalicelib.domain.build_failures import Failure
 from chalicelib.domain.images import machine_for
 from chalicelib.domain.line import Place
 from chalicelib.domain.log_text import clean_lines, clean_text
+from chalicelib.domain.plan import Plan
+from chalicelib.domain.preflight import Finding
 from chalicelib.domain.refs import RefType
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
 from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
 from chalicelib.store import models
+from chalicelib.store.jobs import findings_of
 
 # Texts of people, commits, builds and AWS, or with a part of one. They are shown cleaned.
 _FROM_OUTSIDE = frozenset(
@@ -128,7 +132,8 @@ class Deployment(msgspec.Struct, kw_only=True):
     target of a rollback from here. A rollback leaves `rollback_of` and restores `restores`. Its
     image runs as `container` of `ecs_service` in `ecs_cluster`, null in old deployments. A
     deployment is `superseded` if a newer request replaced it while it was waiting, or if the ECS
-    service was changed outside Slipway: see `error`.
+    service was changed outside Slipway: see `error`. `findings` are those of the newest preflight:
+    when the deployment was accepted, or right before its rollout.
     """
 
     id: int
@@ -154,6 +159,7 @@ class Deployment(msgspec.Struct, kw_only=True):
     rollback_to: int | None
     rollback_of: int | None
     restores: int | None
+    findings: list[Finding]
     created_at: str | None
     started_at: str | None
     finished_at: str | None
@@ -248,7 +254,13 @@ def deployment(row: models.Deployment) -> Deployment:
         ecs_cluster=target.cluster if target else None,
         ecs_service=target.service if target else None,
         container=target.container if target else None,
+        findings=cleaned(findings_of(row)),
     )
+
+
+def plan(made: Plan) -> Plan:
+    """A plan as the API shows it."""
+    return msgspec.structs.replace(made, findings=tuple(cleaned(made.findings)))
 
 
 def job(row: models.Job) -> Job:

@@ -1,4 +1,4 @@
-"""Build logs, read from CloudWatch in pages."""
+"""CloudWatch Logs: build logs, read in pages, and whether log groups exist."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +47,17 @@ def read(log_path: str, *, cursor: str | None, limit: int) -> LogPage:
         raise
     lines = [LogLine(event["timestamp"], event["message"]) for event in answer["events"]]
     return LogPage(lines, answer["nextForwardToken"])
+
+
+def has_group(name: str) -> bool:
+    """Whether there is a log group of this name. Raises Rejected if the look is denied.
+
+    The answer is sorted by name (DescribeLogGroups in the API reference), so of all names that
+    begin with this one it comes first.
+    """
+    with calling("CloudWatch Logs DescribeLogGroups"):
+        answer = client("logs").describe_log_groups(logGroupNamePrefix=name, limit=1)
+    return [each["logGroupName"] for each in answer["logGroups"]] == [name]
 
 
 def tail(log_path: str, *, limit: int) -> list[str]:

@@ -368,6 +368,8 @@ class Deployment(Job, discriminator="deploy"):
     rollback_of = IntegerAttribute(null=True)
     replaced = IntegerAttribute(null=True)
     rollback_to = IntegerAttribute(null=True)
+    # The findings of the newest preflight; None without findings.
+    findings = JSONAttribute(null=True)
 
 
 class Claim(Model):

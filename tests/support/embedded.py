@@ -160,6 +160,13 @@ class Cloud:
         path = f"/v1/cicd/services/{self.service_id}/deploy"
         return self.api.post(path, {"image_tag": image})
 
+    def plan(self, image: str) -> Any:
+        """The plan of a deployment, which is not made."""
+        path = f"/v1/cicd/services/{self.service_id}/deploy?dry_run=true"
+        answer = self.api.post(path, {"image_tag": image})
+        assert answer.status == 200, answer.text
+        return answer.body
+
     def deploy_build(self, number: int) -> int:
         """Request the deployment of a build's image; return the deployment's number."""
         answer = self.deploy(self.build(number)["image_tag"])
@@ -351,6 +358,7 @@ class Cloud:
 
 def create_ecs_service(name: str, *, desired: int = 2) -> None:
     """Create a healthy ECS service that runs another image."""
+    create_role("hello")
     client("ecs").create_service(
         cluster=CLUSTER,
         serviceName=name,
@@ -369,23 +377,42 @@ def create_image_repository(name: str) -> None:
         ecr.create_repository(repositoryName=name)
 
 
-def put_image(repository: str, tag: str) -> str:
-    """Put an image into ECR as `docker push` does; return its digest, which depends on the tag."""
-    manifest = {
+def put_image(repository: str, tag: str, *platforms: str) -> str:
+    """Put an image into ECR as a build does; return its digest, which depends on the tag.
+
+    The default platform is linux/amd64. BuildKit pushes an index, with an attestation in it.
+    """
+    found = [each.split("/") for each in (*(platforms or ["linux/amd64"]), "unknown/unknown")]
+    index = {
         "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": "sha256:" + "0" * 64,
-            "size": 2,
-        },
-        "layers": [],
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [
+            {
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": "sha256:" + "0" * 64,
+                "size": 2,
+                "platform": {"os": system, "architecture": architecture},
+            }
+            for system, architecture in found
+        ],
         "annotations": {"org.opencontainers.image.version": tag},
     }
+    return put_manifest(repository, tag, index)
+
+
+def put_manifest(repository: str, tag: str, manifest: dict[str, Any]) -> str:
+    """Put a manifest into ECR as `docker push` does; return its digest."""
     answer = client("ecr").put_image(
         repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag
     )
     return str(answer["image"]["imageId"]["imageDigest"])
+
+
+def create_role(name: str) -> None:
+    """Create a role of tasks in IAM if it is missing."""
+    iam = client("iam")
+    with suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
 
 
 def remove_image(repository: str, digest: str) -> None:

@@ -132,7 +132,7 @@ def _cache_checks_of_clauses() -> None:
 
 def make_clients() -> None:
     """Create the product's clients before a fork, so that copies of this process share them."""
-    for service in ("codebuild", "ecr", "ecs", "logs", "secretsmanager", "sqs"):
+    for service in ("codebuild", "ecr", "ecs", "iam", "logs", "secretsmanager", "sqs", "ssm"):
         clients.client(service)
 
 
