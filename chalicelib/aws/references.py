@@ -4,10 +4,10 @@ from collections.abc import Collection
 from typing import Any
 
 from chalicelib.aws.clients import calling, client
-from chalicelib.errors import Rejected, Unavailable
+from chalicelib.errors import Rejected
 
 # DescribeParameters answers in pages, also empty ones (its page in the API reference).
-_PAGES = 5
+_PAGES = 10
 MOST_PARAMETERS = 25  # a filter has 50 values (ParameterStringFilter), two for each parameter
 
 
@@ -30,7 +30,7 @@ def existing_parameters(names: Collection[str]) -> set[str]:
     """Those of at most MOST_PARAMETERS `names` that are names of parameters.
 
     An ARN does not tell whether a name begins with "/", so both names are looked for. Raises
-    Rejected if the look is denied, Unavailable if Parameter Store returns too many pages.
+    Rejected if the look is denied, or if Parameter Store returns too many pages.
     """
     values = sorted({form for name in names for form in _forms(name)})
     found: set[str] = set()
@@ -41,7 +41,7 @@ def existing_parameters(names: Collection[str]) -> set[str]:
         if not page.get("NextToken"):
             return {name for name in names if _forms(name) & found}
         token = {"NextToken": page["NextToken"]}
-    raise Unavailable(f"SSM DescribeParameters: no end after {_PAGES} pages")
+    raise Rejected(f"SSM DescribeParameters: no end after {_PAGES} pages")
 
 
 def _page(names: list[str], token: dict[str, str]) -> Any:

@@ -47,7 +47,10 @@ def parse_manifest(media_type: str, text: str) -> Manifest:
     if media_type not in ACCEPTED:
         return Manifest(other=f"of the type {media_type}")
     content = _parsed(text)
-    return _index(content) if media_type in _INDEXES else _single(content)
+    try:
+        return _index(content) if media_type in _INDEXES else _single(content)
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"not a manifest: {error}") from error
 
 
 def platform_of(config: bytes) -> str:
@@ -59,7 +62,7 @@ def platform_of(config: bytes) -> str:
 
 
 def _index(content: Mapping[str, Any]) -> Manifest:
-    entries = [each for each in content.get("manifests", []) if isinstance(each, Mapping)]
+    entries = content.get("manifests", [])
     found = [_platform(each.get("platform") or {}) for each in entries]
     platforms = frozenset(each for each in found if each and each != _NO_PLATFORM)
     if not platforms and "" not in found:
@@ -86,7 +89,10 @@ def _platform(content: Mapping[str, Any]) -> str:
 
 
 def _parsed(text: str | bytes) -> dict[str, Any]:
-    content = json.loads(text)
+    try:
+        content = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(content, dict):
         raise ValueError("not a JSON object")
     return content

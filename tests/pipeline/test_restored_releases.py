@@ -337,8 +337,7 @@ def test_the_content_of_a_definition_is_neither_shown_nor_listed_nor_logged(
     ]
     assert not [name for name, request in calls.made if "task-definition:" in str(request)]
     # A preview reads the content for the plan.
-    for query in ("", "?deployment_id=1"):
-        shown.append(cloud.api.get(f"{path}/rollback{query}").text)
+    shown += [cloud.api.get(f"{path}/rollback{each}").text for each in ("", "?deployment_id=1")]
     shown.append(cloud.api.post(f"{path}/deploy?dry_run=true", {"image_tag": image}).text)
     assert not [text for text in shown if "correct-horse" in text]
     assert "correct-horse" not in caplog.text
