@@ -268,3 +268,16 @@ def test_a_preview_without_a_target_has_no_plan(cloud: Cloud) -> None:
     preview = cloud.preview()
     assert preview["code"] == "nothing_to_roll_back"
     assert (preview["plan"], preview["findings"]) == (None, [])
+
+
+def test_a_plan_needs_the_permission_of_a_deployment(two: Cloud) -> None:
+    body = {"image_tag": two.build(1)["image_tag"]}
+    neighbour = two.add_service("neighbour", branch="develop")
+    callers = [("viewer", {}, 403), ("deployer", {"service_id": neighbour}, 404)]
+    for role, restriction, status in callers:
+        made = two.api.post("/v1/tokens", {"name": role, "role": role, **restriction}).body
+        api = two.api.as_holder_of(made["token"])
+        answers = [api.post(f"{deploy_path(two)}{each}", body) for each in ("", "?dry_run=true")]
+        problems = [{**each.body, "instance": ""} for each in answers]
+        assert problems[0] == problems[1]
+        assert problems[0]["status"] == status

@@ -400,6 +400,18 @@ def put_image(repository: str, tag: str, *platforms: str) -> str:
     return put_manifest(repository, tag, index)
 
 
+def put_single_image(repository: str, tag: str) -> str:
+    """Put an image into ECR that is no index; its config, which ECR lacks, names the platform."""
+    empty = {"digest": "sha256:" + "0" * 64, "size": 2}
+    manifest = {
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **empty},
+        "layers": [],
+        "annotations": {"org.opencontainers.image.version": tag},
+    }
+    return put_manifest(repository, tag, manifest)
+
+
 def put_manifest(repository: str, tag: str, manifest: dict[str, Any]) -> str:
     """Put a manifest into ECR as `docker push` does; return its digest."""
     answer = client("ecr").put_image(
