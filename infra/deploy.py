@@ -17,11 +17,18 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from infra.package import ROOT, Installation, PackagingFailed, stack_template, write_package
+from infra.package import (
+    EXAMPLE,
+    ROOT,
+    Installation,
+    PackagingFailed,
+    stack_template,
+    write_package,
+)
 from infra.parameters import what_is_missing, what_is_wide
 from infra.stacks import Refused, apply_stack, find_defaults, find_stack, open_session
 
-_NO_VARIABLES = frozenset({"Packages", "TaskRoles"})
+_NO_VARIABLES = frozenset({"Packages", "TaskLogGroups", "TaskRoles"})
 
 
 def environment_of(outputs: Mapping[str, str]) -> dict[str, str]:
@@ -95,6 +102,7 @@ def _installation(
         prefix=prefix,
         build_log_dir=parameters["BuildLogDir"],
         task_roles=parameters["TaskRoles"],
+        task_log_groups=parameters.get("TaskLogGroups", EXAMPLE.task_log_groups),
     )
 
 

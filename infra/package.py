@@ -46,6 +46,7 @@ class Installation:
     prefix: str = "slipway"
     build_log_dir: str = "/slipway"
     task_roles: str = EXAMPLES["TaskRoles"]
+    task_log_groups: str = "/ecs/*"
 
 
 EXAMPLE = Installation()
@@ -79,7 +80,10 @@ def move(text: str, to: Installation) -> str:
     for kind in ("secret:", "parameter/"):
         named = named.replace(f":{kind}{EXAMPLE.prefix}/", f":{kind}{to.prefix}/")
     logs = named.replace(f"log-group:{EXAMPLE.build_log_dir}/", f"log-group:{to.build_log_dir}/")
-    return logs.replace(f":role/{EXAMPLE.task_roles}", f":role/{to.task_roles}")
+    tasks = logs.replace(
+        f"log-group:{EXAMPLE.task_log_groups}:", f"log-group:{to.task_log_groups}:"
+    )
+    return tasks.replace(f":role/{EXAMPLE.task_roles}", f":role/{to.task_roles}")
 
 
 def write_application(directory: Path, to: Installation) -> None:

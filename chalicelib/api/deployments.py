@@ -14,12 +14,13 @@ from chalicelib.domain.images import Image, image_reference
 from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import Finding, PreflightFailed, errors_as_text
 from chalicelib.domain.tokens import Role
-from chalicelib.errors import Conflict
+from chalicelib.errors import Conflict, NotFound
 from chalicelib.pipeline.commands.deployments import plan_deployment, request_deployment
 from chalicelib.pipeline.commands.rollbacks import preview, request_rollback
 from chalicelib.store import models
 from chalicelib.store.idempotency import IdempotencyKey
 from chalicelib.store.jobs import list_jobs
+from chalicelib.store.release_receipts import find_release_receipt
 
 routes = Routes(__name__)
 
@@ -179,3 +180,19 @@ def list_deployments(
 def get_deployment(caller: Principal, deployment_id: int) -> views.Deployment:
     """Show a deployment."""
     return views.deployment(load_deployment(caller, deployment_id))
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/cicd/deployments/{deployment_id}/receipt",
+    role=Role.VIEWER,
+    answer=views.ReleaseReceipt,
+)
+def get_receipt(caller: Principal, deployment_id: int) -> views.ReleaseReceipt:
+    """Show the evidence that ECS ran a release. Only a deployment that succeeded has it."""
+    row = load_deployment(caller, deployment_id)
+    receipt = find_release_receipt(row.number)
+    if receipt is None:
+        why = "it is older than receipts" if row.status == "success" else f"it is {row.status}"
+        raise NotFound(f"deployment {row.number} has no receipt: {why}", code="no_receipt")
+    return views.release_receipt(receipt)

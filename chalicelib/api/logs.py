@@ -11,6 +11,7 @@ from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.api.http.parameters import LOG_CURSOR, LOG_FORMAT, LOG_LIMIT
 from chalicelib.aws import logs
 from chalicelib.domain.lag import LAG
+from chalicelib.domain.log_streams import LogStream, stream_of_build
 from chalicelib.domain.log_text import clean_lines
 from chalicelib.domain.progress import has_run_commands
 from chalicelib.domain.statuses import has_ended
@@ -82,8 +83,9 @@ def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:
     settled = has_ended(build.status) and clock.now() - (build.finished_at or 0) >= LAG
     if build.log_path is None:
         return Log(lines=[], next_cursor=None, complete=settled, expired=False)
-    page = logs.read(build.log_path, cursor=cursor, limit=limit)
-    complete = settled and (page.missing or _is_last(build.log_path, page, limit))
+    stream = stream_of_build(build.log_path)
+    page = logs.read(stream, cursor=cursor, limit=limit)
+    complete = settled and (page.missing or _is_last(stream, page, limit))
     messages = clean_lines((line.message for line in page.lines), known_secrets())
     return Log(
         lines=[
@@ -96,7 +98,7 @@ def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:
     )
 
 
-def _is_last(log_path: str, page: logs.LogPage, limit: int) -> bool:
+def _is_last(stream: LogStream, page: logs.LogPage, limit: int) -> bool:
     """Whether the log has no lines after this page: CloudWatch answers twice in a row without any.
 
     At the end it returns the same cursor again. A single empty answer does not show the end.
@@ -104,7 +106,7 @@ def _is_last(log_path: str, page: logs.LogPage, limit: int) -> bool:
     if len(page.lines) == limit:
         return False
     following = (
-        logs.read(log_path, cursor=page.cursor, limit=1) for _ in range(2 if page.lines else 1)
+        logs.read(stream, cursor=page.cursor, limit=1) for _ in range(2 if page.lines else 1)
     )
     return all(not each.lines and each.cursor == page.cursor for each in following)
 

@@ -6,8 +6,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from chalicelib.api.http.problems import cleaned
-from chalicelib.clock import rfc3339
-from chalicelib.domain.build_failures import Failure
+from chalicelib.domain import health as domain
+from chalicelib.domain.failures import Failure
 from chalicelib.domain.images import machine_for
 from chalicelib.domain.line import Place
 from chalicelib.domain.log_text import clean_lines, clean_text
@@ -16,6 +16,7 @@ from chalicelib.domain.preflight import Finding
 from chalicelib.domain.refs import RefType
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
+from chalicelib.domain.timing import rfc3339
 from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
 from chalicelib.store import models
@@ -61,11 +62,21 @@ class Project(msgspec.Struct, kw_only=True):
     created_at: str | None
 
 
+class Health(msgspec.Struct, kw_only=True):
+    """How many tasks of a release run, if some are missing. `why` is the newest reason of ECS."""
+
+    running: int
+    desired: int
+    since: str | None
+    why: str | None
+
+
 class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """A service: its settings, and its current, active and waiting deployments. `drift` says why
     ECS may not run the current release. `auto_deploy_paused` says why builds are not deployed
     automatically, and how to go on: a rollback and a change of the ECS service outside Slipway
-    pause auto-deploy. `attention` names a problem that an operator should solve.
+    pause auto-deploy. `health` is null unless tasks of the current release are missing.
+    `attention` names a problem that an operator should solve.
     """
 
     id: int
@@ -75,6 +86,7 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     active_deployment_id: int | None
     waiting_deployment_id: int | None
     drift: str | None
+    health: Health | None
     attention: str | None
     created_at: str | None
     updated_at: str | None
@@ -132,8 +144,9 @@ class Deployment(msgspec.Struct, kw_only=True):
     target of a rollback from here. A rollback leaves `rollback_of` and restores `restores`. Its
     image runs as `container` of `ecs_service` in `ecs_cluster`, null in old deployments. A
     deployment is `superseded` if a newer request replaced it while it was waiting, or if the ECS
-    service was changed outside Slipway: see `error`. `findings` are those of the newest preflight:
-    when the deployment was accepted, or right before its rollout.
+    service was changed outside Slipway: see `error`. `failure` says more about a failed deployment,
+    and `warnings` about what the proof of a success does not show. `findings` are those of the
+    newest preflight: when the deployment was accepted, or right before its rollout.
     """
 
     id: int
@@ -143,6 +156,8 @@ class Deployment(msgspec.Struct, kw_only=True):
     status: DeploymentStatus
     progress: int
     error: str | None
+    failure: Failure | None
+    warnings: list[str]
     cancelled_by: str | None
     reason: str | None
     trigger: str
@@ -164,6 +179,57 @@ class Deployment(msgspec.Struct, kw_only=True):
     started_at: str | None
     finished_at: str | None
     simulated: bool
+
+
+class ReceiptTask(msgspec.Struct, kw_only=True):
+    """A task that ran the release, with the digests that its containers of the image reported."""
+
+    task: str
+    image_digests: list[str]
+    health: str
+    started_at: int | None
+
+
+class PreviousReceipt(msgspec.Struct, kw_only=True):
+    """The receipt before, by its deployment and its hash."""
+
+    deployment_id: int
+    hash: str
+
+
+class ReleaseReceipt(msgspec.Struct, kw_only=True):
+    """The evidence that ECS ran a release, read when its deployment succeeded. It never changes.
+    Times are in seconds since 1970. At most 100 `tasks` are listed. `warnings` say what the
+    evidence does not show. `hash` is the SHA-256 of this object without `hash`, as JSON with
+    sorted keys, without spaces and in ASCII. `previous` chains it to the service's receipt before.
+    """
+
+    deployment_id: int
+    project_id: int
+    service_id: int
+    image: str
+    image_digest: str
+    build_id: int | None
+    commit_sha: str | None
+    restores: int | None
+    task_definition: str
+    fingerprint: str
+    ecs_cluster: str | None
+    ecs_service: str | None
+    containers: list[str]
+    service_deployment: str | None
+    service_revision: str | None
+    circuit_breaker: str | None
+    alarms: str | None
+    desired_tasks: int
+    tasks: list[ReceiptTask]
+    warnings: list[str]
+    created_at: int
+    started_at: int
+    rolled_out_at: int | None
+    verified_at: int
+    previous: PreviousReceipt | None
+    hash: str
 
 
 class Job(msgspec.Struct, kw_only=True):
@@ -217,6 +283,16 @@ def service(row: models.Service) -> Service:
         current_deployment_id=row.current,
         active_deployment_id=row.active,
         waiting_deployment_id=row.waiting,
+        health=row.health and _health(row.health),
+    )
+
+
+def _health(health: domain.Health) -> Health:
+    return Health(
+        running=health.running,
+        desired=health.desired,
+        since=rfc3339(health.since),
+        why=text(health.why),
     )
 
 
@@ -255,12 +331,19 @@ def deployment(row: models.Deployment) -> Deployment:
         ecs_service=target.service if target else None,
         container=target.container if target else None,
         findings=cleaned(findings_of(row)),
+        failure=row.failure and _cleaned(row.failure),
+        warnings=clean_lines((row.warnings or "").splitlines(), known_secrets()),
     )
 
 
 def plan(made: Plan) -> Plan:
     """A plan as the API shows it."""
     return msgspec.structs.replace(made, findings=tuple(cleaned(made.findings)))
+
+
+def release_receipt(content: Mapping[str, Any]) -> ReleaseReceipt:
+    """A receipt as the API shows it, from its stored content."""
+    return msgspec.convert(content, ReleaseReceipt)
 
 
 def job(row: models.Job) -> Job:
@@ -323,8 +406,14 @@ def texts(value: Any) -> Any:
 
 
 def _cleaned(failure: Failure) -> Failure:
-    tail = clean_lines(failure.log_tail, known_secrets())
-    return msgspec.structs.replace(failure, summary=text(failure.summary), log_tail=tuple(tail))
+    replace, secrets = msgspec.structs.replace, known_secrets()
+    return replace(
+        failure,
+        summary=text(failure.summary),
+        tasks=tuple(replace(each, reason=text(each.reason)) for each in failure.tasks),
+        events=tuple(map(text, failure.events)),
+        log_tail=tuple(clean_lines(failure.log_tail, secrets)),
+    )
 
 
 def _image(row: models.Build | models.Deployment) -> str:

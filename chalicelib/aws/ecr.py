@@ -1,5 +1,6 @@
 """Images in ECR: look-ups by tag and by digest, their manifests and configs, and repositories."""
 
+import json
 from typing import Any
 from urllib.request import urlopen
 
@@ -64,6 +65,18 @@ def _download(url: str) -> bytes:
     if len(content) > _MOST_BYTES:
         raise Rejected(f"the image's config has more than {_MOST_BYTES} bytes")
     return content
+
+
+def digests_of(repository: str, digest: str) -> set[str]:
+    """The digest of an image, and those of its platforms if it is an image index."""
+    with calling("ECR BatchGetImage"):
+        answer = client("ecr").batch_get_image(
+            repositoryName=repository, imageIds=[{"imageDigest": digest}]
+        )
+    manifests = [json.loads(each["imageManifest"]) for each in answer["images"]]
+    return {digest} | {
+        each["digest"] for manifest in manifests for each in manifest.get("manifests", ())
+    }
 
 
 def has_repository(name: str) -> bool:

@@ -1,13 +1,18 @@
-"""ECS: observe a service, register task definitions, update a service."""
+"""ECS: observe a service and its tasks, register task definitions, update a service."""
 
-from collections.abc import Collection, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from chalicelib import clock
 from chalicelib.aws.clients import calling, client
+from chalicelib.domain.deploy_failures import Event
 from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.release_receipts import ServiceDeployment
 from chalicelib.domain.rollouts import Call, Rollout
+from chalicelib.domain.tasks import Container, Task
 from chalicelib.errors import Rejected, Unavailable
 
 # ServiceDeployment in the ECS API reference. A STOPPED rollout was displaced by another one, or its
@@ -15,6 +20,7 @@ from chalicelib.errors import Rejected, Unavailable
 _FAILED = {"ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"}
 _MOVING = {"PENDING", "IN_PROGRESS", "STOP_REQUESTED"}
 _HISTORY_LENGTH = 20  # the limit of DescribeServiceRevisions
+_DESCRIBED = 100  # the limit of DescribeTasks
 _RECORDED = 600  # seconds after which ECS has recorded a call
 
 
@@ -58,10 +64,15 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
         reason=primary.get("rolloutStateReason", ""),
         desired=primary["desiredCount"],
         running=primary["runningCount"],
+        updated_at=_seconds(primary.get("updatedAt")) or 0,
         failed=failed,
         moving=moving,
         newest=newest,
         configuration=row.get("deploymentConfiguration", {}),
+        events=tuple(
+            Event(int(each["createdAt"].timestamp()), each["message"])
+            for each in row.get("events", ())
+        ),
     )
 
 
@@ -186,6 +197,89 @@ def _definitions(revisions: Collection[str]) -> dict[str, str]:
     return {
         each["serviceRevisionArn"]: each["taskDefinition"] for each in answer["serviceRevisions"]
     }
+
+
+def record_of(target: EcsTarget, task_definition: str) -> ServiceDeployment | None:
+    """ECS's record of the newest rollout of a task definition; None if it has none (yet)."""
+    history = _history(target.cluster, target.service)
+    calls = [each.call for each in history if each.call.task_definition == task_definition]
+    row = _service_deployment(calls[0].arn) if calls else {}
+    if not row:
+        return None
+    return ServiceDeployment(
+        row["serviceDeploymentArn"],
+        row["targetServiceRevision"]["arn"],
+        row["status"],
+        finished_at=_seconds(row.get("finishedAt")),
+        breaker=row.get("deploymentCircuitBreaker", {}).get("status", ""),
+        alarms=row.get("alarms", {}).get("status", ""),
+    )
+
+
+def running_tasks(target: EcsTarget) -> list[Task]:
+    """The tasks of the service that ECS wants to run."""
+    arns = list(_task_arns(target, desiredStatus="RUNNING"))
+    return [
+        task
+        for start in range(0, len(arns), _DESCRIBED)
+        for task in _describe_tasks(target.cluster, arns[start : start + _DESCRIBED])
+    ]
+
+
+def stopped_tasks(target: EcsTarget) -> list[Task]:
+    """Up to a hundred tasks of the service that ECS has stopped or wants to stop.
+
+    ECS shows a stopped task for at least an hour (ListTasks in the API reference).
+    """
+    arns = list(itertools.islice(_task_arns(target, desiredStatus="STOPPED"), _DESCRIBED))
+    return _describe_tasks(target.cluster, arns) if arns else []
+
+
+def _task_arns(target: EcsTarget, **options: str) -> Iterator[str]:
+    while True:
+        with calling("ECS ListTasks"):
+            answer = client("ecs").list_tasks(
+                cluster=target.cluster, serviceName=target.service, maxResults=100, **options
+            )
+        yield from answer["taskArns"]
+        if not answer.get("nextToken"):
+            return
+        options["nextToken"] = answer["nextToken"]
+
+
+def _describe_tasks(cluster: str, arns: Sequence[str]) -> list[Task]:
+    """Tasks; those that are gone are left out."""
+    with calling("ECS DescribeTasks"):
+        answer = client("ecs").describe_tasks(cluster=cluster, tasks=arns)
+    return [_task(row) for row in answer["tasks"]]
+
+
+def _task(row: Mapping[str, Any]) -> Task:
+    return Task(
+        row["taskArn"],
+        row["taskDefinitionArn"],
+        row["lastStatus"],
+        row.get("healthStatus", "UNKNOWN"),
+        tuple(
+            Container(
+                each["name"],
+                each.get("image", ""),
+                each.get("imageDigest"),
+                each.get("exitCode"),
+                each.get("reason", ""),
+                each.get("runtimeId", ""),
+            )
+            for each in row["containers"]
+        ),
+        started_at=_seconds(row.get("startedAt")),
+        stopped_at=_seconds(row.get("stoppedAt") or row.get("stoppingAt")),
+        stop_code=row.get("stopCode", ""),
+        stopped_reason=row.get("stoppedReason", ""),
+    )
+
+
+def _seconds(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp())
 
 
 def describe_task_definition(name: str) -> dict[str, Any]:

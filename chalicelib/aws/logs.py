@@ -1,9 +1,10 @@
-"""CloudWatch Logs: build logs, read in pages, and whether log groups exist."""
+"""CloudWatch Logs: logs of builds and of containers, and whether log groups exist."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.aws.clients import calling, client
+from chalicelib.domain.log_streams import LogStream
 from chalicelib.errors import InvalidInput, Rejected
 
 
@@ -27,8 +28,8 @@ class LogPage:
     missing: bool = False
 
 
-def read(log_path: str, *, cursor: str | None, limit: int) -> LogPage:
-    """Lines of `<log group>/<log stream>`, oldest first. A missing stream is an empty page.
+def read(stream: LogStream, *, cursor: str | None, limit: int) -> LogPage:
+    """Lines of a stream, oldest first. A missing stream is an empty page.
 
     At the end of a stream CloudWatch returns the same forward token again, so a client can follow
     the log with the cursor. A page may be empty while more follow (GetLogEvents in the API
@@ -36,7 +37,7 @@ def read(log_path: str, *, cursor: str | None, limit: int) -> LogPage:
     """
     token = {"nextToken": cursor} if cursor else {}
     try:
-        answer = _events(log_path, startFromHead=True, limit=limit, **token)
+        answer = _events(stream, startFromHead=True, limit=limit, **token)
     except Rejected as error:
         if error.code == "ResourceNotFoundException":
             return LogPage([], cursor, missing=True)
@@ -60,21 +61,20 @@ def has_group(name: str) -> bool:
     return [each["logGroupName"] for each in answer["logGroups"]] == [name]
 
 
-def tail(log_path: str, *, limit: int) -> list[str]:
-    """The last `limit` lines of `<log group>/<log stream>`, oldest first. Raises Rejected."""
-    answer = _events(log_path, startFromHead=False, limit=limit)
+def tail(stream: LogStream, *, limit: int) -> list[str]:
+    """The last `limit` lines of a stream, oldest first. Raises Rejected."""
+    answer = _events(stream, startFromHead=False, limit=limit)
     if not answer["events"]:
         # An empty page may have more before it (GetLogEvents in the API reference).
         token = answer["nextBackwardToken"]
-        answer = _events(log_path, startFromHead=False, limit=limit, nextToken=token)
+        answer = _events(stream, startFromHead=False, limit=limit, nextToken=token)
     return [
         line for event in answer["events"] for line in event["message"].rstrip("\n").split("\n")
     ]
 
 
-def _events(log_path: str, **options: Any) -> Any:
-    group, job, stream = log_path.rsplit("/", 2)  # a stream is `build-123/<uuid>`
+def _events(stream: LogStream, **options: Any) -> Any:
     with calling("CloudWatch Logs GetLogEvents"):
         return client("logs").get_log_events(
-            logGroupName=group, logStreamName=f"{job}/{stream}", **options
+            logGroupName=stream.group, logStreamName=stream.name, **options
         )

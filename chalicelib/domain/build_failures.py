@@ -8,67 +8,38 @@ failure. The cause is in the output: the last `error: …` of the step, or Build
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-
-import msgspec
 
 from chalicelib.domain.builds import BuildReport
+from chalicelib.domain.failures import TAIL_LINES, Failure, Phase, cut, one_line
 from chalicelib.domain.images import create_repository
 
-TAIL_LINES = 20
 # BuildKit repeats the end of a failed command and ten lines of the Dockerfile before its error.
 _SEARCHED_LINES = 40
 _LINE_LENGTH = 400
 _READ_LENGTH = 2000  # of a line: the patterns below take too long for an endless one
-_SUMMARY_LENGTH = 600
-
-
-class BuildPhase(StrEnum):
-    """The part of a build that failed."""
-
-    QUEUE = "queue"  # waiting for CodeBuild, or in CodeBuild's queue
-    START = "start"  # CodeBuild's start of the build, before the first step
-    FETCH = "fetch"
-    PREPARE = "prepare"
-    LOG_IN = "log_in"
-    BUILD = "build"
-    PUSH = "push"
-    FINISH = "finish"  # CodeBuild's end of the build, after the last step
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a build failed. `summary` is one line. `exit_code` is that of the failed command.
-    `log_tail` is the end of the build's output. `next_step` says what to do about a known cause.
-    """
-
-    phase: BuildPhase
-    summary: str
-    exit_code: int | None = None
-    log_tail: tuple[str, ...] = ()
-    next_step: str | None = None
 
 
 # By the title that each command of the buildspec prints first.
-STEPS: Mapping[str, BuildPhase] = {
-    "Preparing the build": BuildPhase.PREPARE,
-    "Fetching the source": BuildPhase.FETCH,
-    "Finding the Dockerfile": BuildPhase.PREPARE,
-    "Logging in to the registry": BuildPhase.LOG_IN,
-    "Building the image": BuildPhase.BUILD,
-    "Copying the image to other registries": BuildPhase.PUSH,
+STEPS: Mapping[str, Phase] = {
+    "Preparing the build": Phase.PREPARE,
+    "Fetching the source": Phase.FETCH,
+    "Finding the Dockerfile": Phase.PREPARE,
+    "Logging in to the registry": Phase.LOG_IN,
+    "Building the image": Phase.BUILD,
+    "Copying the image to other registries": Phase.PUSH,
 }
 # By CodeBuild's own phases (BuildPhaseType), where no step of the buildspec is known.
-_PHASES: Mapping[str, BuildPhase] = {
-    "SUBMITTED": BuildPhase.QUEUE,
-    "QUEUED": BuildPhase.QUEUE,
-    "PROVISIONING": BuildPhase.START,
-    "DOWNLOAD_SOURCE": BuildPhase.START,
-    "INSTALL": BuildPhase.START,
-    "PRE_BUILD": BuildPhase.PREPARE,
-    "BUILD": BuildPhase.BUILD,
-    "POST_BUILD": BuildPhase.PUSH,
-    "UPLOAD_ARTIFACTS": BuildPhase.FINISH,
-    "FINALIZING": BuildPhase.FINISH,
+_PHASES: Mapping[str, Phase] = {
+    "SUBMITTED": Phase.QUEUE,
+    "QUEUED": Phase.QUEUE,
+    "PROVISIONING": Phase.START,
+    "DOWNLOAD_SOURCE": Phase.START,
+    "INSTALL": Phase.START,
+    "PRE_BUILD": Phase.PREPARE,
+    "BUILD": Phase.BUILD,
+    "POST_BUILD": Phase.PUSH,
+    "UPLOAD_ARTIFACTS": Phase.FINISH,
+    "FINALIZING": Phase.FINISH,
 }
 # The phases in which CodeBuild runs commands.
 _WITH_COMMANDS = frozenset({"INSTALL", "PRE_BUILD", "BUILD", "POST_BUILD"})
@@ -126,7 +97,7 @@ def read_output(lines: Iterable[str], script: Iterable[str]) -> Output:
             whole = whole or _FAILED_PHASE.match(text) is not None
         elif not verdict and not (copy and line.strip() in copied):
             copy = False
-            output.append(_cut(line, _READ_LENGTH))
+            output.append(cut(line, _READ_LENGTH))
     kept = tuple(output)
     return Output(kept, kept[begin:], title, whole)
 
@@ -140,18 +111,18 @@ def failure_of(
     """
     command = _failed_command(report)
     title = (_title(command[0]) if command else "") or output.title
-    phase = STEPS.get(title) or _PHASES.get(report.reached, BuildPhase.BUILD)
+    phase = STEPS.get(title) or _PHASES.get(report.reached, Phase.BUILD)
     summary, exit_code = _summary(report, output, title, late)
-    summary = _cut(summary, _READ_LENGTH)
+    summary = cut(summary, _READ_LENGTH)
     lines = [line for line in output.lines if line.strip()]
     ran = _RUN_FAILED.search(summary) is not None
-    if phase is BuildPhase.BUILD and not ran and _PUSH.search(summary):
-        phase = BuildPhase.PUSH
+    if phase is Phase.BUILD and not ran and _PUSH.search(summary):
+        phase = Phase.PUSH
     return Failure(
         phase=phase,
         summary=one_line(summary),
         exit_code=exit_code,
-        log_tail=tuple(_cut(line, _LINE_LENGTH) for line in lines[-TAIL_LINES:]),
+        log_tail=tuple(cut(line, _LINE_LENGTH) for line in lines[-TAIL_LINES:]),
         next_step=_next_step(report, summary, output.step, phase, image_repository, registry),
     )
 
@@ -226,7 +197,7 @@ class _Cause:
 
     text: re.Pattern[str]
     next_step: str
-    phases: frozenset[BuildPhase]
+    phases: frozenset[Phase]
     anywhere: bool = False
     in_command: bool = False
     own_registry: bool = False
@@ -235,7 +206,7 @@ class _Cause:
 def _cause(
     text: str,
     next_step: str,
-    *phases: BuildPhase,
+    *phases: Phase,
     anywhere: bool = False,
     in_command: bool = False,
     ignore_case: bool = False,
@@ -244,7 +215,7 @@ def _cause(
     return _Cause(
         re.compile(text, re.IGNORECASE if ignore_case else 0),
         next_step,
-        frozenset(phases or BuildPhase),
+        frozenset(phases or Phase),
         anywhere=anywhere,
         in_command=in_command,
         own_registry=own_registry,
@@ -270,7 +241,7 @@ NETWORK = (
     r"|unexpected eof($|[^ ]| while reading)|rpc failed; curl"
 )
 
-_IN_DOCKER = (BuildPhase.BUILD, BuildPhase.PUSH)
+_IN_DOCKER = (Phase.BUILD, Phase.PUSH)
 # The first one that applies wins. The texts are those of git, BuildKit, containerd, Docker Hub, ECR
 # and the resolvers of glibc, Go and Node.js.
 _CAUSES: tuple[_Cause, ...] = (
@@ -278,14 +249,14 @@ _CAUSES: tuple[_Cause, ...] = (
         r"couldn't find remote ref|not our ref|has no branch or tag|no branch of \S+ contains",
         "Check git_ref, or the service's branch: the repository has no branch, tag or commit of "
         "this name.",
-        BuildPhase.FETCH,
+        Phase.FETCH,
         anywhere=True,
     ),
     # AWS CLI: "An error occurred (<code>) when calling the <name> operation: …".
     _cause(
         r"\(AccessDenied\w*\) when calling the AssumeRole\b",
         "Deploy Slipway's stack again: CodeBuild's role may not assume the push role.",
-        BuildPhase.PREPARE,
+        Phase.PREPARE,
         *_IN_DOCKER,
         anywhere=True,
     ),
@@ -294,16 +265,16 @@ _CAUSES: tuple[_Cause, ...] = (
         "Check that the secret exists in Secrets Manager, in the region of the builds, under the "
         "name that the setting gives. If it has a KMS key of its own, the stack's push role must "
         "be allowed to decrypt with it.",
-        BuildPhase.FETCH,
-        BuildPhase.LOG_IN,
+        Phase.FETCH,
+        Phase.LOG_IN,
         *_IN_DOCKER,
         anywhere=True,
     ),
     _cause(
         r"the secret is binary, not text",
         "Store the secret as text (SecretString), not as binary.",
-        BuildPhase.FETCH,
-        BuildPhase.LOG_IN,
+        Phase.FETCH,
+        Phase.LOG_IN,
         *_IN_DOCKER,
         anywhere=True,
     ),
@@ -311,7 +282,7 @@ _CAUSES: tuple[_Cause, ...] = (
         r"neither a token nor user:token",
         "Store a token, or user:token, as the plain text of the secret that the project's "
         "git_credential names.",
-        BuildPhase.FETCH,
+        Phase.FETCH,
     ),
     _cause(
         r"could not read (?:Username|Password)|Authentication failed|terminal prompts disabled"
@@ -320,7 +291,7 @@ _CAUSES: tuple[_Cause, ...] = (
         r"|Authorization error: ",
         "Check git_url. If the repository is private, set the project's git_credential to a secret "
         "with a token that may read it.",
-        BuildPhase.FETCH,
+        Phase.FETCH,
         anywhere=True,
         ignore_case=True,
     ),
@@ -328,19 +299,19 @@ _CAUSES: tuple[_Cause, ...] = (
         r"no Dockerfile|failed to read dockerfile",
         "Commit a Dockerfile at this path, or set the service's dockerfile and context_path to "
         "the path of the one that exists.",
-        BuildPhase.PREPARE,
+        Phase.PREPARE,
         *_IN_DOCKER,
     ),
     _cause(
         r"no directory|is not a directory|is outside the repository",
         "Set the service's context_path and dockerfile to paths that exist in the repository.",
-        BuildPhase.PREPARE,
+        Phase.PREPARE,
     ),
     _cause(
         RATE_LIMIT,
         "Build again later: the git host limits requests. Some hosts allow more requests with the "
         "project's git_credential.",
-        BuildPhase.FETCH,
+        Phase.FETCH,
         anywhere=True,
         ignore_case=True,
     ),
@@ -348,7 +319,7 @@ _CAUSES: tuple[_Cause, ...] = (
         RATE_LIMIT,
         "Build again later: a server limits requests. Base images can come from another registry: "
         "public.ecr.aws, or an ECR pull-through cache with credentials for Docker Hub.",
-        BuildPhase.LOG_IN,
+        Phase.LOG_IN,
         *_IN_DOCKER,
         anywhere=True,
         in_command=True,
@@ -427,7 +398,7 @@ _CAUSES: tuple[_Cause, ...] = (
         r"|\bdenied: ",
         "Builds push only to repositories that match the stack's parameter RepositoryPattern, and "
         "pull from this registry only those in BaseRepositories: set the parameter and deploy.",
-        BuildPhase.LOG_IN,
+        Phase.LOG_IN,
         *_IN_DOCKER,
         own_registry=True,
     ),
@@ -456,7 +427,7 @@ def _next_step(
     report: BuildReport,
     summary: str,
     step: Sequence[str],
-    phase: BuildPhase,
+    phase: Phase,
     image_repository: str,
     registry: str,
 ) -> str | None:
@@ -480,19 +451,19 @@ def _next_step(
 
 
 def _advice(
-    causes: Iterable[_Cause], lines: Sequence[str], phase: BuildPhase, registry: str
+    causes: Iterable[_Cause], lines: Sequence[str], phase: Phase, registry: str
 ) -> str | None:
     for cause in causes:
         possible = phase in cause.phases
         found = [line for line in lines if possible and cause.text.search(line)]
-        elsewhere = cause.own_registry and phase is not BuildPhase.LOG_IN
+        elsewhere = cause.own_registry and phase is not Phase.LOG_IN
         if any(not elsewhere or registry in line for line in found):
             return cause.next_step
     return None
 
 
-def _after_time_out(phase: BuildPhase) -> str:
-    if phase is BuildPhase.QUEUE:
+def _after_time_out(phase: Phase) -> str:
+    if phase is Phase.QUEUE:
         return (
             "Request a higher quota for CodeBuild in Service Quotas, lower JOB_WORKERS or raise "
             "the service's queued_minutes. Then retry the build."
@@ -506,12 +477,3 @@ def _after_time_out(phase: BuildPhase) -> str:
 def _title(command: str) -> str:
     match = _TITLE.match(command)
     return match["title"] if match else ""
-
-
-def one_line(text: str) -> str:
-    """A text as a summary: on one line, and not too long."""
-    return _cut(" ".join(text.split()), _SUMMARY_LENGTH)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
+from chalicelib.domain.deploy_failures import Event
 from chalicelib.domain.timing import WORKER_LIFE
 
 # A rollout may take so many times its deploy_minutes if it moves all the time.
@@ -30,7 +31,8 @@ class Rollout:
     `failed` maps a task definition to the reason why its rollout failed. `moving` are definitions
     that are not PRIMARY and have a rollout that has not ended: ECS has not reported its end yet.
     `newest` is the call that PRIMARY comes from; None if it was not read, or if ECS has not
-    recorded it yet. If ECS rolled its definition back, PRIMARY has another one.
+    recorded it yet. If ECS rolled its definition back, PRIMARY has another one. `events` are the
+    newest messages of the service. `updated_at` is when ECS changed PRIMARY last.
     """
 
     task_definition: str
@@ -38,10 +40,12 @@ class Rollout:
     reason: str = ""
     desired: int = 0
     running: int = 0
+    updated_at: int = 0
     failed: Mapping[str, str] = field(default_factory=dict)
     moving: frozenset[str] = frozenset()
     newest: Call | None = None
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
 
 
 class Origin(Enum):

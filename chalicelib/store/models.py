@@ -27,8 +27,9 @@ from pynamodb.expressions.update import RemoveAction, SetAction
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
-from chalicelib.domain.build_failures import Failure
 from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.failures import Failure, StoppedTask
+from chalicelib.domain.health import Health
 from chalicelib.domain.push_order import PushedBuild
 from chalicelib.domain.refs import NULL_SHA
 from chalicelib.domain.service_settings import (
@@ -109,10 +110,19 @@ class SettingsAttribute(StructAttribute[_S]):
         return stored if "layout" in stored else from_layout_1(stored)
 
 
+class FailureAttribute(StructAttribute[Failure]):
+    """A failure, with the stopped tasks inside it."""
+
+    def _present(self, stored: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**stored, "tasks": [StoppedTask(**each) for each in stored.get("tasks", ())]}
+
+
 def _thawed(value: Any) -> Any:
     if isinstance(value, StrEnum):
         return value.value
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [_thawed(each) for each in value]
+    return msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else value
 
 
 def _frozen(value: Any) -> Any:
@@ -208,8 +218,12 @@ class Service(Model):
     # there is no current release yet, or the ECS service's owner chose another definition.
     baseline = UnicodeAttribute(null=True)
     drift = UnicodeAttribute(null=True)
+    # None if all tasks of the current release run.
+    health = StructAttribute(Health, null=True)
     # The newest choice of another party that is in the audit trail: ARN of a service deployment.
     chosen = UnicodeAttribute(null=True)
+    # The newest receipt of a release: `deployment_id` and `hash`.
+    receipt = JSONAttribute(null=True)
     due = UnicodeAttribute(null=True)
     due_at = IntegerAttribute(null=True)
     attention = UnicodeAttribute(null=True)
@@ -271,6 +285,7 @@ class Job(Model):
     status = UnicodeAttribute()
     progress = IntegerAttribute(default=0)
     error = UnicodeAttribute(null=True)
+    failure = FailureAttribute(Failure, null=True)
     requested_by = UnicodeAttribute()
     trigger = UnicodeAttribute()
     image_repository = UnicodeAttribute()
@@ -319,7 +334,6 @@ class Build(Job, discriminator="build"):
     codebuild_id = UnicodeAttribute(null=True)
     # When CodeBuild ended the build; set while AWS may not show all of its log or its image yet.
     ended_at = IntegerAttribute(null=True)
-    failure = StructAttribute(Failure, null=True)
     # A copy of the project's credential: a repeated StartBuild call must be the same request.
     git_credential = UnicodeAttribute(null=True)
     attempt = IntegerAttribute(default=0)
@@ -368,6 +382,8 @@ class Deployment(Job, discriminator="deploy"):
     rollback_of = IntegerAttribute(null=True)
     replaced = IntegerAttribute(null=True)
     rollback_to = IntegerAttribute(null=True)
+    # What the proof of the release does not show, one sentence a line.
+    warnings = UnicodeAttribute(null=True)
     # The findings of the newest preflight; None without findings.
     findings = JSONAttribute(null=True)
 
@@ -416,7 +432,10 @@ class Token(Model):
 
 
 class Receipt(Model):
-    """The outcome of a delivery, a push or an idempotency key, kept until `expires_at`."""
+    """The outcome of a delivery, a push or an idempotency key, kept until `expires_at`.
+
+    Also the receipt of a release, which is kept for ever.
+    """
 
     Meta = _meta("receipts")
 
@@ -431,7 +450,7 @@ class Receipt(Model):
     id = UnicodeAttribute(hash_key=True)
     version = VersionAttribute()
     created_at = IntegerAttribute()
-    expires_at = TTLAttribute()
+    expires_at = TTLAttribute(null=True)
     outcome = JSONAttribute()
     times = IntegerAttribute(null=True)
     verdicts = UnicodeSetAttribute(null=True)

@@ -21,6 +21,7 @@ PATTERN = {
         "CodeBuild Build State Change",
         "CodeBuild Build Phase Change",
         "ECS Deployment State Change",
+        "ECS Service Action",
     ],
 }
 _STREAM = re.compile(r"(build-[0-9]{1,15})/.+", re.ASCII)

@@ -15,14 +15,13 @@ from chalicelib.domain.build_failures import (
     NETWORK,
     RATE_LIMIT,
     STEPS,
-    BuildPhase,
-    Failure,
     Output,
     failure_of,
     has_output,
     read_output,
 )
 from chalicelib.domain.builds import BuildReport
+from chalicelib.domain.failures import Failure, Phase
 from tests.support.codebuild_log import (
     COMMAND,
     OUTPUT,
@@ -91,7 +90,7 @@ def test_a_failed_command_of_the_buildspec_is_named_by_its_phase(command: str) -
 
 def test_the_cause_is_the_last_error_of_buildkit() -> None:
     assert failure(failed_log()) == Failure(
-        phase=BuildPhase.BUILD,
+        phase=Phase.BUILD,
         summary=RUN_FAILED,
         exit_code=2,
         log_tail=("Building the image", *OUTPUT),
@@ -105,7 +104,7 @@ def test_the_cause_is_the_last_error_of_a_step() -> None:
         "fatal: error reading section header 'shallow-info'",
         "error: cannot fetch the commit 6113728f27ae82c7b1a177c8d03f9e96e0adf246",
     )
-    assert found.phase is BuildPhase.FETCH
+    assert found.phase is Phase.FETCH
     assert found.summary == "cannot fetch the commit 6113728f27ae82c7b1a177c8d03f9e96e0adf246"
     assert found.exit_code == 1
     assert found.next_step is not None
@@ -122,7 +121,7 @@ def test_an_error_of_an_earlier_step_is_not_the_cause() -> None:
     ]
     found = failure(log, message=failed_command(f'echo "{LOGIN}"'))
     assert found.summary.startswith("Error response from daemon: login attempt failed")
-    assert found.phase is BuildPhase.LOG_IN
+    assert found.phase is Phase.LOG_IN
     assert "error: 5 bytes of body are still expected" in found.log_tail
 
 
@@ -196,44 +195,44 @@ def test_only_phases_with_commands_have_output(failed_phase: str, expected: bool
     [
         (
             {"failed_phase": "PROVISIONING", "message": "Unable to pull customer's image"},
-            BuildPhase.START,
+            Phase.START,
             "CodeBuild: PROVISIONING FAILED: Unable to pull customer's image",
             None,
         ),
         (
             {"failed_phase": "DOWNLOAD_SOURCE", "message": "YAML_FILE_ERROR: no phases"},
-            BuildPhase.START,
+            Phase.START,
             "CodeBuild: DOWNLOAD_SOURCE FAILED: YAML_FILE_ERROR: no phases",
             None,
         ),
         (
             {"status": "FAULT", "failed_phase": "", "message": ""},
-            BuildPhase.BUILD,
+            Phase.BUILD,
             "CodeBuild: FAULT",
             "Build again",
         ),
         (
             {"status": "TIMED_OUT", "failed_phase": "QUEUED", "message": "Build has timed out. "},
-            BuildPhase.QUEUE,
+            Phase.QUEUE,
             "too late",
             "Request a higher quota",
         ),
         (
             {"status": "TIMED_OUT", "message": "Build has timed out. "},
-            BuildPhase.BUILD,
+            Phase.BUILD,
             "too late",
             "Raise the service's build_minutes",
         ),
         (
             {"status": "STOPPED", "message": ""},
-            BuildPhase.BUILD,
+            Phase.BUILD,
             "too late",
             "Raise the service's build_minutes",
         ),
     ],
 )
 def test_a_failure_of_codebuild_itself_shows_its_message(
-    values: dict[str, Any], phase: BuildPhase, summary: str, advice: str | None
+    values: dict[str, Any], phase: Phase, summary: str, advice: str | None
 ) -> None:
     found = failure([], **values)
     assert (found.phase, found.summary, found.exit_code) == (phase, summary, None)
@@ -514,7 +513,7 @@ def test_the_output_of_a_dockerfiles_command_gives_advice_only_by_its_last_line(
 )
 def test_the_text_of_a_dockerfiles_command_gives_no_advice(command: str) -> None:
     found = failure_in("Building the image", "#9 1.2 no", COMMAND_FAILED.format(command))
-    assert (found.phase, found.next_step) == (BuildPhase.BUILD, None)
+    assert (found.phase, found.next_step) == (Phase.BUILD, None)
 
 
 # A build may also be logged in to the mirror.

@@ -28,4 +28,5 @@ def test_a_trial_that_hangs_ends_with_its_stack(monkeypatch: pytest.MonkeyPatch)
         threading.Event().wait()
 
     trouble = forked(wait_for_ever).trouble
-    assert "Timeout" in trouble and "wait_for_ever" in trouble
+    assert "Timeout" in trouble
+    assert "wait_for_ever" in trouble

@@ -20,8 +20,9 @@ __all__ = ["cloud"]
 
 POLICIES = sorted((ROOT / ".chalice").glob("policy-*.json"))
 # The only actions for which AWS allows no narrower resource: the service authorization reference,
-# and "Restricting access to Parameter Store parameters using IAM policies".
-WITHOUT_RESOURCE = {"ecs:DescribeTaskDefinition", "ssm:DescribeParameters"}
+# and "Restricting access to Parameter Store parameters using IAM policies". ListTasks takes a
+# container instance, which Fargate has not.
+WITHOUT_RESOURCE = {"ecs:DescribeTaskDefinition", "ecs:ListTasks", "ssm:DescribeParameters"}
 
 
 def _statements(name: str) -> list[dict[str, Any]]:
@@ -177,7 +178,8 @@ def test_no_function_reads_the_values_of_secrets_of_tasks() -> None:
                     assert all("slipway/*" in arn for arn in _list(statement["Resource"]))
 
 
-def test_every_function_reads_the_logs_of_builds_and_no_others() -> None:
+def test_every_function_reads_the_logs_of_builds_and_the_triggers_those_of_tasks() -> None:
+    logs = "arn:aws:logs:eu-west-1:123456789012:log-group:{}:log-stream:*"
     for name in ALL:
         resources = [
             resource
@@ -185,9 +187,8 @@ def test_every_function_reads_the_logs_of_builds_and_no_others() -> None:
             if "logs:GetLogEvents" in _list(statement["Action"])
             for resource in _list(statement["Resource"])
         ]
-        assert resources == [
-            "arn:aws:logs:eu-west-1:123456789012:log-group:/slipway/builds:log-stream:*"
-        ]
+        tasks = [] if name == "api" else [logs.format("/ecs/*")]
+        assert resources == [logs.format("/slipway/builds"), *tasks]
 
 
 def test_exactly_the_actions_that_the_code_calls_are_granted() -> None:
@@ -304,13 +305,18 @@ def test_policies_of_an_installation_contain_only_its_own_names() -> None:
 
 def test_policies_of_an_installation_name_its_own_logs_and_roles() -> None:
     mine = Installation(
-        prefix="slipway-dev", build_log_dir="/slipway-dev/logs", task_roles="shop/run-*"
+        prefix="slipway-dev",
+        build_log_dir="/slipway-dev/logs",
+        task_roles="shop/run-*",
+        task_log_groups="/shop/*",
     )
     api = move((ROOT / ".chalice/policy-api.json").read_text(), mine)
     assert ":log-group:/slipway-dev/logs/builds:log-stream:*" in api
     wakeup = move((ROOT / ".chalice/policy-wakeup.json").read_text(), mine)
     assert ":log-group:/slipway-dev/logs/builds:log-stream:*" in wakeup
     assert '"arn:aws:iam::123456789012:role/shop/run-*"' in wakeup
+    assert ":log-group:/shop/*:log-stream:*" in wakeup
+    assert ":log-group:/ecs/*" not in wakeup
 
 
 def test_a_function_of_a_moved_installation_writes_to_its_own_logs() -> None:

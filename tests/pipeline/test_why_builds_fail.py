@@ -32,6 +32,8 @@ def test_a_failed_build_shows_phase_cause_exit_code_and_last_lines(cloud: Cloud)
         "phase": "build",
         "summary": RUN_FAILED,
         "exit_code": 2,
+        "tasks": [],
+        "events": [],
         "log_tail": ["Building the image", *OUTPUT],
         "next_step": None,
     }
@@ -136,6 +138,8 @@ def test_a_log_that_cannot_be_read_does_not_keep_a_build_open(
         "phase": "build",
         "summary": 'the step "Building the image" failed: exit status 1',
         "exit_code": 1,
+        "tasks": [],
+        "events": [],
         "log_tail": [],
         "next_step": None,
     }
@@ -282,6 +286,8 @@ def test_a_build_for_a_missing_image_repository_fails_before_it_starts(
         "phase": "start",
         "summary": "ECR has no image repository hello",
         "exit_code": None,
+        "tasks": [],
+        "events": [],
         "log_tail": [],
         "next_step": "Create the repository: aws ecr create-repository --repository-name hello "
         "--region eu-west-1",

@@ -4,6 +4,7 @@ The pump delivers messages, AWS's events and the schedule to the app's handlers.
 `Cloud` do the rest.
 """
 
+import hashlib
 import json
 import logging
 import time
@@ -255,9 +256,12 @@ class Cloud:
         if settle:
             self.settle()
 
-    def fail_rollout(self, name: str = "hello", *, settle: bool = True) -> None:
-        """Tasks of the newest ECS deployment stop until the circuit breaker trips."""
-        ecs.engine().fail(CLUSTER, name)
+    def fail_rollout(self, name: str = "hello", *, settle: bool = True, **why: Any) -> None:
+        """Tasks of the newest ECS deployment stop until the circuit breaker trips.
+
+        `why` are the reason and the details of `Engine.fail`.
+        """
+        ecs.engine().fail(CLUSTER, name, **why)
         if settle:
             self.settle()
 
@@ -382,22 +386,30 @@ def put_image(repository: str, tag: str, *platforms: str) -> str:
 
     The default platform is linux/amd64. BuildKit pushes an index, with an attestation in it.
     """
-    found = [each.split("/") for each in (*(platforms or ["linux/amd64"]), "unknown/unknown")]
+    return put_index(repository, tag, *(platforms or ["linux/amd64"]), "unknown/unknown")[0]
+
+
+def put_index(repository: str, tag: str, *platforms: str) -> tuple[str, dict[str, str]]:
+    """Put an image index into ECR; return its digest and those of its manifests."""
+    media_type = "application/vnd.oci.image.manifest.v1+json"
+    digests = {
+        each: f"sha256:{hashlib.sha256(f'{tag} {each}'.encode()).hexdigest()}" for each in platforms
+    }
     index = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "manifests": [
             {
-                "mediaType": "application/vnd.oci.image.manifest.v1+json",
-                "digest": "sha256:" + "0" * 64,
+                "mediaType": media_type,
+                "digest": digest,
                 "size": 2,
-                "platform": {"os": system, "architecture": architecture},
+                "platform": dict(zip(("os", "architecture"), platform.split("/"), strict=True)),
             }
-            for system, architecture in found
+            for platform, digest in digests.items()
         ],
         "annotations": {"org.opencontainers.image.version": tag},
     }
-    return put_manifest(repository, tag, index)
+    return put_manifest(repository, tag, index), digests
 
 
 def put_single_image(repository: str, tag: str) -> str:

@@ -9,7 +9,6 @@ import msgspec
 
 from chalicelib import clock
 from chalicelib.aws import codebuild, ecr, queue
-from chalicelib.domain.build_failures import BuildPhase, Failure, one_line
 from chalicelib.domain.builds import (
     BuildReport,
     Progress,
@@ -19,6 +18,7 @@ from chalicelib.domain.builds import (
     waited_in_vain,
     why_no_capacity,
 )
+from chalicelib.domain.failures import Failure, Phase, one_line
 from chalicelib.domain.lag import next_look
 from chalicelib.domain.line import Line
 from chalicelib.domain.progress import build_progress
@@ -168,12 +168,12 @@ def _back_in_line(build: Build, refusal: str) -> None:
         deadline_at = clock.now() + build.settings.queued_minutes * 60
         return _wait(build, refusal, attempt_at=None, deadline_at=deadline_at)
     why = why_no_capacity(refusal, others, build.settings)
-    _fail(build, Failure(phase=BuildPhase.QUEUE, summary=why))
+    _fail(build, Failure(phase=Phase.QUEUE, summary=why))
 
 
 def _refused(refusal: Rejected) -> Failure:
     step = "Correct the cause in AWS, then retry the build."
-    return Failure(phase=BuildPhase.START, summary=refusal.detail, next_step=step)
+    return Failure(phase=Phase.START, summary=refusal.detail, next_step=step)
 
 
 def _new_attempt(build: Build, now: int) -> dict[str, Any]:
@@ -223,7 +223,7 @@ def _follow(build: Build, report: BuildReport | None) -> None:
     )
     if step is Progress.FORGOTTEN:
         forgotten = f"CodeBuild does not know {build.codebuild_id}"
-        failure = Failure(phase=BuildPhase.BUILD, summary=forgotten, next_step="Retry the build.")
+        failure = Failure(phase=Phase.BUILD, summary=forgotten, next_step="Retry the build.")
         return _fail(build, failure)
     if step is Progress.STOP:
         codebuild.stop(build.codebuild_id or "")
@@ -326,7 +326,7 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
 
 
 def _fail_push(build: Build, report: BuildReport, why: str) -> None:
-    _fail(build, Failure(phase=BuildPhase.PUSH, summary=why), **_learned(build, report))
+    _fail(build, Failure(phase=Phase.PUSH, summary=why), **_learned(build, report))
 
 
 def _learned(build: Build, report: BuildReport) -> dict[str, Any]:
@@ -385,7 +385,7 @@ def _give_up(build: Build) -> None:
         return _finish(build, BuildStatus.CANCELLED, _why_cancelled(build))
     waited = f"{waited_in_vain(build.settings)}: {build.error or 'no answer'}"
     step = "Retry the build. If CodeBuild does not take it again, check its quotas and its status."
-    _fail(build, Failure(phase=BuildPhase.QUEUE, summary=waited, next_step=step))
+    _fail(build, Failure(phase=Phase.QUEUE, summary=waited, next_step=step))
 
 
 def _why_cancelled(build: Build) -> str:

@@ -4,8 +4,6 @@ import logging
 
 from chalicelib.aws import ecr, logs
 from chalicelib.domain.build_failures import (
-    BuildPhase,
-    Failure,
     Output,
     failure_of,
     has_output,
@@ -13,8 +11,10 @@ from chalicelib.domain.build_failures import (
 )
 from chalicelib.domain.builds import BuildReport, why_late
 from chalicelib.domain.credentials import git_path, is_below
+from chalicelib.domain.failures import Failure, Phase
 from chalicelib.domain.images import create_repository, no_repository
 from chalicelib.domain.lag import next_look
+from chalicelib.domain.log_streams import stream_of_build
 from chalicelib.domain.log_text import clean_lines
 from chalicelib.errors import Rejected, SlipwayError
 from chalicelib.known_secrets import known_secrets
@@ -47,7 +47,7 @@ def find_failure(build: Build, report: BuildReport, *, now: int, ended_at: int) 
 
 def _output(build: Build, report: BuildReport) -> Output:
     try:
-        lines = logs.tail(report.log_path or "", limit=_LOG_LINES)
+        lines = logs.tail(stream_of_build(report.log_path or ""), limit=_LOG_LINES)
     except SlipwayError as trouble:
         logger.warning("the log of %s cannot be read: %s", build.job_id, trouble.detail)
         # CloudWatch may answer later, or create the stream later. A refusal stays.
@@ -71,7 +71,7 @@ def find_missing_repository(build: Build) -> Failure | None:
     except Rejected:
         return None
     return Failure(
-        phase=BuildPhase.START,
+        phase=Phase.START,
         summary=no_repository(build.image_repository),
         next_step=create_repository(build.image_repository, settings().registry),
     )
@@ -86,7 +86,7 @@ def find_unreadable_credential(build: Build, credential: str | None) -> Failure 
     if credential is None or is_below(path, credential):
         return None
     return Failure(
-        phase=BuildPhase.START,
+        phase=Phase.START,
         summary=(
             f"builds of this project read only secrets below {path}, but its git_credential is "
             f"{credential}"

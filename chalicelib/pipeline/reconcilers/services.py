@@ -17,8 +17,12 @@ from chalicelib.domain.definitions import (
     same_task_definition,
 )
 from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.failures import Failure, Phase, one_line
+from chalicelib.domain.health import Health, next_health
+from chalicelib.domain.lag import next_look
 from chalicelib.domain.preflight import Finding, Release, errors_as_text, has_errors
 from chalicelib.domain.progress import deploy_progress
+from chalicelib.domain.release_receipts import sealed
 from chalicelib.domain.releases import rollback_target
 from chalicelib.domain.requests import update_service_request
 from chalicelib.domain.rollouts import (
@@ -33,14 +37,21 @@ from chalicelib.domain.rollouts import (
     settled_at,
 )
 from chalicelib.domain.statuses import DeploymentStatus, has_ended
-from chalicelib.domain.timing import PERIOD, SILENCE, SLOW, WATCH
+from chalicelib.domain.timing import PERIOD, SILENCE, SLOW, UNKNOWN_GRACE, WATCH
 from chalicelib.errors import Rejected, Stale, Unavailable
 from chalicelib.pipeline.preflight import NO_SERVICE, Look, check, look_at_image
+from chalicelib.pipeline.reconcilers.rollout_ends import (
+    Proof,
+    find_crash,
+    find_proof,
+    find_rollout_failure,
+)
 from chalicelib.store.definitions import keep_definition, kept_definition, registered_for
 from chalicelib.store.due import schedule_at, unschedule
 from chalicelib.store.history import record
 from chalicelib.store.jobs import find_deployments, finish, stored_findings, transition
 from chalicelib.store.models import Deployment, Service
+from chalicelib.store.release_receipts import keep_release_receipt
 from chalicelib.store.services import activate_waiting, find_service
 from chalicelib.store.writes import Write, change, commit
 
@@ -111,9 +122,10 @@ def _deploy(
         elif step is Step.UPDATE:
             _update(service, target, rollout, active.task_definition or "")
         elif step is Step.SUCCEED:
-            _succeed(service, active, current)
+            _verify(service, target, active, current, rollout)
         elif step is Step.FAIL:
-            _fail(service, active, _why_failed(service, active, rollout))
+            why = _why_failed(service, active, rollout)
+            _fail_rollout(service, target, active, rollout, why)
         elif step is Step.SUPERSEDE:
             _supersede(service, active, rollout)
         else:
@@ -194,11 +206,58 @@ def _keep_step(
     elif step is Step.WATCH and current is not None and wanted != current.task_definition:
         _watch(service, _drift(_runs(service, rollout)))
     elif step is Step.WATCH:
-        _watch(service, None, released=current is not None)
+        _watch_release(service, target, current, rollout)
     elif step is Step.WAIT:
         if not now < (service.due_at or 0) <= now + PERIOD:
             commit(change(service, **schedule_at(now + PERIOD)))
         _judge_soon(service, origin)
+
+
+def _watch_release(
+    service: Service, target: EcsTarget, current: Deployment | None, rollout: Rollout
+) -> None:
+    """Look at the tasks of what ECS should run, and look again soon while some are missing."""
+    if current is None:
+        return _watch(service, None)
+    missing = rollout.running < rollout.desired
+    health = next_health(
+        service.health,
+        running=rollout.running,
+        desired=rollout.desired,
+        why=find_crash(current, target) if missing else None,
+        now=clock.now(),
+    )
+    _watch(
+        service,
+        None,
+        every=WATCH if health is None else PERIOD,
+        released=True,
+        health=health,
+        news=_note_health(service, current, health),
+    )
+
+
+def _note_health(service: Service, current: Deployment, health: Health | None) -> list[Write]:
+    """The audit entry when tasks of the release have been missing, and when all run again."""
+    reported = service.health is not None and service.health.reported
+    if reported == (health is not None and health.reported):
+        return []
+    shown = health or service.health
+    return [
+        record(
+            f"service-{service.id}",
+            "service.recovered" if reported else "service.unhealthy",
+            at=clock.now(),
+            actor="ecs",
+            project_id=service.project_id,
+            service_id=service.id,
+            deployment_id=current.number,
+            running=shown and shown.running,
+            desired=shown and shown.desired,
+            since=shown and shown.since,
+            why=shown and shown.why,
+        )
+    ]
 
 
 def _judge_soon(service: Service, origin: Origin) -> None:
@@ -217,20 +276,22 @@ def _watch(
     every: int = WATCH,
     released: bool = False,
     called_at: int | None = None,
+    health: Health | None = None,
     news: Sequence[Write] = (),
 ) -> None:
-    """Show the drift, if any, and look again later. Forget the baseline once the release runs.
+    """Show drift and missing tasks, and look again later. Forget the baseline if the release runs.
 
     `news` are writes that belong to what is shown.
     """
     now = clock.now()
     forget = released and service.baseline is not None
-    known = service.drift == drift and service.called_at == called_at and not forget
+    shown = (service.drift, service.called_at, service.health) == (drift, called_at, health)
+    known = shown and not forget
     if known and not news and (service.due_at or 0) > now:
         return
     baseline: dict[str, Any] = {"baseline": None} if forget else {}
-    state = {"drift": drift, "called_at": called_at, "attention": None, **baseline}
-    commit(change(service, **state, **schedule_at(now + every)), *news)
+    state = {"drift": drift, "called_at": called_at, "health": health, "attention": None}
+    commit(change(service, **state, **baseline, **schedule_at(now + every)), *news)
 
 
 def _origin(
@@ -347,6 +408,7 @@ def _begin(
             service,
             called_at=now,
             drift=None,
+            health=None,
             **_way_back(service, current, rollout, origin),
             **schedule_at(now + PERIOD),
         ),
@@ -395,8 +457,10 @@ def _preflight(
 
 def _refuse(service: Service, active: Deployment, findings: tuple[Finding, ...]) -> None:
     """End a deployment before its rollout: it cannot run."""
+    why = errors_as_text(findings)
     shown = change(active, findings=stored_findings(findings))
-    _end(service, active, DeploymentStatus.FAILED, errors_as_text(findings), shown)
+    failure = Failure(phase=Phase.BEGIN, summary=one_line(why))
+    _end(service, active, DeploymentStatus.FAILED, why, shown, failure=failure)
 
 
 def _way_back(
@@ -434,9 +498,36 @@ def _call_update(
     )
 
 
-def _succeed(service: Service, active: Deployment, current: Deployment | None) -> None:
-    """End the deployment, make it current, and activate the waiting one, in one transaction."""
+def _verify(
+    service: Service,
+    target: EcsTarget,
+    active: Deployment,
+    current: Deployment | None,
+    rollout: Rollout,
+) -> None:
+    """End the deployment once its tasks prove it: ECS's word alone is not enough."""
     now = clock.now()
+    proof = find_proof(active, target, rollout, now=now)
+    if proof.missing is None:
+        return _succeed(service, active, current, proof)
+    if now > active.deadline_at + UNKNOWN_GRACE:
+        why = f"ECS has ended the rollout, but {proof.missing}"
+        return _fail_rollout(service, target, active, rollout, why, phase=Phase.VERIFY)
+    _note_progress(service, active, rollout, waits_for=proof.missing)
+    soon = next_look(now, rollout.updated_at)
+    if soon is not None:
+        queue.wake(f"service-{service.id}", delay=soon - now)
+
+
+def _succeed(
+    service: Service, active: Deployment, current: Deployment | None, proof: Proof
+) -> None:
+    """End the deployment, make it current, and activate the waiting one, in one transaction.
+
+    The transaction also writes the receipt, which names the receipt before it.
+    """
+    now = clock.now()
+    receipt = sealed({**_facts(active), **(proof.evidence or {})}, service.receipt)
     left = service.moved_from if current is None else None
     rows = find_deployments(active.restores, left)
     before = current or rows.get(left)
@@ -444,12 +535,53 @@ def _succeed(service: Service, active: Deployment, current: Deployment | None) -
     replaced = current.number if current is not None else None
     resumed: dict[str, Any] = {"auto_deploy_paused": None} if active.trigger == "manual" else {}
     commit(
-        finish(active, DeploymentStatus.SUCCESS, at=now, rollback_to=back_to, replaced=replaced),
+        finish(
+            active,
+            DeploymentStatus.SUCCESS,
+            at=now,
+            rollback_to=back_to,
+            replaced=replaced,
+            warnings="\n".join(proof.warnings) or None,
+        ),
         *activate_waiting(service, _waiting(service), at=now),
-        change(service, current=active.number, baseline=None, drift=None, **resumed),
+        change(
+            service,
+            current=active.number,
+            baseline=None,
+            drift=None,
+            health=None,
+            receipt={"deployment_id": active.number, "hash": receipt["hash"]},
+            **resumed,
+        ),
+        keep_release_receipt(active.number, receipt),
         *_mark_left(active, current),
     )
     queue.wake(f"service-{service.id}")
+
+
+def _facts(active: Deployment) -> dict[str, Any]:
+    """The part of a receipt that comes from the deployment."""
+    names = (
+        "service_id",
+        "project_id",
+        "image",
+        "image_digest",
+        "build_id",
+        "commit_sha",
+        "task_definition",
+        "fingerprint",
+        "restores",
+        "created_at",
+        "started_at",
+    )
+    facts = {name: getattr(active, name) for name in names}
+    target = active.target
+    return {
+        "deployment_id": active.number,
+        **facts,
+        "ecs_cluster": target and target.cluster,
+        "ecs_service": target and target.service,
+    }
 
 
 def _mark_left(active: Deployment, current: Deployment | None) -> list[Write]:
@@ -466,16 +598,43 @@ def _waiting(service: Service) -> Deployment | None:
 
 
 def _fail(service: Service, active: Deployment, reason: str) -> None:
-    _end(service, active, DeploymentStatus.FAILED, reason)
+    """End the active deployment with a reason that needs no look at ECS."""
+    begun = active.task_definition is not None
+    failure = Failure(phase=Phase.ROLL_OUT if begun else Phase.BEGIN, summary=one_line(reason))
+    _end(service, active, DeploymentStatus.FAILED, reason, failure=failure)
+
+
+def _fail_rollout(
+    service: Service,
+    target: EcsTarget,
+    active: Deployment,
+    rollout: Rollout,
+    reason: str,
+    *,
+    phase: Phase = Phase.ROLL_OUT,
+) -> None:
+    """End the active deployment with the cause that ECS shows."""
+    if active.task_definition is None:
+        return _fail(service, active, reason)
+    failure = find_rollout_failure(active, target, rollout, reason, phase=phase)
+    known = failure.summary == one_line(reason)
+    error = reason if known else f"{failure.summary} ({reason})"
+    _end(service, active, DeploymentStatus.FAILED, error, failure=failure)
 
 
 def _end(
-    service: Service, active: Deployment, status: DeploymentStatus, error: str, *more: Write
+    service: Service,
+    active: Deployment,
+    status: DeploymentStatus,
+    error: str,
+    *more: Write,
+    failure: Failure | None = None,
 ) -> None:
     """End the active deployment without a success, and activate the waiting one."""
     now = clock.now()
+    why: dict[str, Any] = {"failure": failure} if failure is not None else {}
     commit(
-        finish(active, status, at=now, error=error),
+        finish(active, status, at=now, error=error, **why),
         *activate_waiting(service, _waiting(service), at=now),
         *more,
     )
@@ -500,21 +659,24 @@ def _why_failed(service: Service, active: Deployment, rollout: Rollout) -> str:
     return f"{tasks}, and no other became healthy for {minutes} minutes (deploy_minutes): {why}"
 
 
-def _note_progress(service: Service, active: Deployment, rollout: Rollout) -> None:
+def _note_progress(
+    service: Service, active: Deployment, rollout: Rollout, *, waits_for: str | None = None
+) -> None:
+    """Note how many tasks are healthy, and what else the deployment waits for."""
     now = clock.now()
     # The tasks of another definition are no progress.
     runs = rollout.task_definition == active.task_definition
     before = active.progress
     progress = deploy_progress(rollout.running, rollout.desired, before) if runs else before
     writes = []
-    if progress != before or active.error:
+    if progress != before or active.error != waits_for:
         deadline_at = active.deadline_at
         if progress > before and active.started_at is not None:
             minutes = service.settings.deploy_minutes
             later = next_deadline(now=now, started_at=active.started_at, minutes=minutes)
             deadline_at = max(deadline_at, later)
         moved = {"progress": progress, "deadline_at": deadline_at}
-        writes.append(change(active, error=None, waits=0, **moved))
+        writes.append(change(active, error=waits_for, waits=0, **moved))
     if (service.due_at or 0) <= now:
         writes.append(change(service, **schedule_at(now + PERIOD)))
     if writes:

@@ -7,9 +7,10 @@ state of tasks. `ecs_rollouts` holds the rules.
 """
 
 import dataclasses
+import hashlib
 import threading
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Iterable
+from typing import Any, Unpack, cast
 
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import ActionResult
@@ -24,8 +25,18 @@ from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 
 from infra.local.aws.ecs_rollouts import Json, Record, Service
+from infra.local.aws.ecs_tasks import (
+    ESSENTIAL_EXITED,
+    USER_REASON,
+    Details,
+    Fleet,
+    Stop,
+    Task,
+    failure,
+)
 
 PAGE_SIZE = 20
+TASKS_AT_ONCE = 100
 DEFAULT_CONFIGURATION: Json = {
     "deploymentCircuitBreaker": {"enable": False, "rollback": False},
     "maximumPercent": 200,
@@ -53,6 +64,9 @@ def install() -> None:
         Engine.describe_service_revisions,
         Engine.describe_task_definition,
         Engine.delete_task_definitions,
+        Engine.list_tasks,
+        Engine.describe_tasks,
+        Engine.stop_task,
     ):
         setattr(EC2ContainerServiceResponse, action.__name__, _responder(action))
 
@@ -79,6 +93,7 @@ class Engine:
 
     def __init__(self, backend: Any) -> None:
         self.lock = threading.RLock()
+        self.fleet = Fleet(backend)
         self._backend = backend
         self._services: dict[tuple[str, str], Service] = {}
         self._events: list[Json] = []
@@ -103,6 +118,11 @@ class Engine:
         found = self._backend.describe_task_definition(task_definition)
         return cast(list[Json], found.container_definitions)
 
+    def tasks(self, deployment_id: str, *statuses: str) -> list[Task]:
+        """The tasks of a deployment that did not stop, oldest first; by default in any status."""
+        with self.lock:
+            return self.fleet.active(deployment_id, *statuses)
+
     def report(
         self,
         cluster: str,
@@ -111,17 +131,22 @@ class Engine:
         *,
         running: int,
         failed: int = 0,
-        reason: str = "Essential container in task exited",
+        reason: str = ESSENTIAL_EXITED,
+        healthy: Iterable[str] = (),
+        **details: Unpack[Details],
     ) -> None:
         """Report a deployment's healthy tasks and its newly failed ones, with the reason.
 
-        `failed` counts since the last report. A report about a removed deployment has no effect.
+        `failed` counts since the last report. `ecs_tasks.failure` infers missing details. A data
+        plane that knows the tasks names the healthy ones by id. A report about a removed deployment
+        has no effect.
         """
         with self.lock:
             found = self._services.get((cluster, service))
             for deployment in found.deployments if found else []:
                 if found and deployment.id == deployment_id:
-                    found.observe(deployment, running, failed, reason)
+                    deployment.healthy = frozenset(healthy)
+                    found.observe(deployment, running, failed, failure(reason, **details))
                     return
 
     def complete(self, cluster: str, service: str) -> None:
@@ -129,16 +154,25 @@ class Engine:
         primary = self.service(cluster, service).deployments[0]
         self.report(cluster, service, primary.id, running=primary.desired_count)
 
-    def fail(self, cluster: str, service: str, reason: str = "task failed to start") -> None:
+    def fail(
+        self,
+        cluster: str,
+        service: str,
+        reason: str | None = None,
+        **details: Unpack[Details],
+    ) -> None:
         """Report enough failed tasks of the newest deployment to trip the circuit breaker.
 
-        Raises ValueError if the breaker is off: ECS would then start tasks forever.
+        Without a reason the tasks failed to start, or exited if `details` say how. The lines of
+        `log` are in each failed container's log stream, if it has one. Raises ValueError if the
+        breaker is off: ECS would then start tasks forever.
         """
         found = self.service(cluster, service)
         if not found.breaker["enable"]:
             raise ValueError(f"service {service} has no deployment circuit breaker to trip")
+        reason = reason or (ESSENTIAL_EXITED if details else "Task failed to start")
         primary, failed = found.deployments[0].id, found.threshold
-        self.report(cluster, service, primary, running=0, failed=failed, reason=reason)
+        self.report(cluster, service, primary, running=0, failed=failed, reason=reason, **details)
 
     def drain_events(self) -> list[Json]:
         """The EventBridge events since the last call, oldest first."""
@@ -162,6 +196,7 @@ class Engine:
             desired_count=request.get("desiredCount", 0),
             deployment_configuration=_configuration(request),
             publish=lambda event: self._events.append(event),
+            fleet=self.fleet,
             launch_type=request.get("launchType"),
             network_configuration=request.get("networkConfiguration"),
         )
@@ -184,13 +219,12 @@ class Engine:
         return {"service": service}
 
     def delete_service(self, request: Json) -> Json:
-        """DeleteService: INACTIVE at once, without the time AWS takes to drain the tasks."""
+        """DeleteService: INACTIVE at once."""
         service = self._active(request)
         if service.desired_count > 0 and not request.get("force"):
             message = "The service cannot be stopped while it is scaled above 0."
             raise InvalidParameterException(message)
-        service.supersede("The service was deleted.")
-        service.status, service.desired_count, service.deployments = "INACTIVE", 0, []
+        service.delete()
         return {"service": service}
 
     def describe_services(self, request: Json) -> Json:
@@ -233,6 +267,62 @@ class Engine:
         asked = request["serviceRevisionArns"]
         return {"serviceRevisions": _known(asked, known), "failures": _unknown(asked, known)}
 
+    def list_tasks(self, request: Json) -> Json:
+        """ListTasks: by default those that shall run, in no useful order.
+
+        The API reference promises no order. Inferred: a stopped task is listed as long as
+        DescribeTasks shows it, and the text of the refusal of two filters.
+        """
+        cluster, wanted = self._cluster(request), request.get("desiredStatus", "RUNNING")
+        name, starter, family = (
+            request.get(each) for each in ("serviceName", "startedBy", "family")
+        )
+        if starter and (name or family):
+            raise InvalidParameterException("startedBy must be the only filter.")
+        if name:
+            name = self._find(request | {"service": name}).name
+        size = request.get("maxResults", TASKS_AT_ONCE)
+        if not 1 <= size <= TASKS_AT_ONCE:
+            raise InvalidParameterException("maxResults must be between 1 and 100.")
+        matching = [
+            each.task_arn
+            for each in self.fleet
+            if each.cluster_arn == cluster.arn
+            and each.desired_status == wanted
+            and name in (None, each.group.removeprefix("service:"))
+            and starter in (None, each.started_by)
+            and family in (None, _family(each))
+        ]
+        left = sorted((_shuffled(arn), arn) for arn in matching)
+        left = [each for each in left if each[0] > request.get("nextToken", "")]
+        more = left[size - 1][0] if len(left) > size else None
+        return {"taskArns": [arn for _, arn in left[:size]], "nextToken": more}
+
+    def describe_tasks(self, request: Json) -> Json:
+        """DescribeTasks: at most 100. Inferred: the texts of the refusals."""
+        cluster, asked = self._cluster(request), request["tasks"]
+        if not 1 <= len(asked) <= TASKS_AT_ONCE:
+            state = "cannot be empty" if not asked else "must be at most 100"
+            raise InvalidParameterException(f"Tasks {state}.")
+        found = {name: self.fleet.find(cluster.arn, name) for name in asked}
+        base = cluster.arn.replace(":cluster/", ":task/")
+        missing = [name for name, task in found.items() if task is None]
+        arns = [name if name.startswith("arn:") else f"{base}/{name}" for name in missing]
+        return {
+            "tasks": [task for task in found.values() if task],
+            "failures": [_missing(arn) for arn in arns],
+        }
+
+    def stop_task(self, request: Json) -> Json:
+        """StopTask: the service's scheduler starts another one. Stopping twice has no effect."""
+        task = self.fleet.find(self._cluster(request).arn, request["task"])
+        if task is None:
+            raise InvalidParameterException("The referenced task was not found.")
+        if task.last_status != "STOPPED":
+            stop = Stop(request.get("reason", USER_REASON), "UserInitiated")
+            self._service_of(task).lose(task, stop)
+        return {"task": task}
+
     def describe_task_definition(self, request: Json) -> Json:
         """DescribeTaskDefinition; of inactive and deleted ones only those that a service runs.
 
@@ -263,6 +353,10 @@ class Engine:
             for service in self._services.values()
             for deployment in service.deployments
         )
+
+    def _service_of(self, task: Task) -> Service:
+        cluster = task.task_arn.split("/")[1]
+        return self._services[cluster, task.group.removeprefix("service:")]
 
     def _cluster(self, request: Json) -> Any:
         return self._backend._get_cluster(request.get("cluster", "default"))
@@ -313,6 +407,14 @@ def _known(asked: list[str], known: dict[str, Any]) -> list[Any]:
 
 def _unknown(asked: list[str], known: dict[str, Any]) -> list[Json]:
     return [_missing(arn) for arn in asked if arn not in known]
+
+
+def _family(task: Task) -> str:
+    return task.task_definition_arn.rpartition("/")[2].partition(":")[0]
+
+
+def _shuffled(arn: str) -> str:
+    return hashlib.sha256(arn.encode()).hexdigest()
 
 
 def _missing(arn: str) -> Json:

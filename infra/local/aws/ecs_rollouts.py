@@ -10,35 +10,37 @@ import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from infra.local.aws import clock
+from infra.local.aws.ecs_tasks import Fleet, Stop, Task, now
 
 Json = dict[str, Any]
 BREAKER_REASON = "ECS deployment circuit breaker: tasks failed to start."
 SHOWN_EVENTS = 100
 
 
-def now() -> datetime:
-    """The embedded cloud's time, in the type that the API uses."""
-    return datetime.fromtimestamp(clock.now(), UTC)
-
-
 @dataclass(frozen=True)
 class Revision:
-    """A service revision. Its id is unrelated to the revision number of the task definition."""
+    """A service revision. Its id is unrelated to the revision number of the task definition.
+
+    `container_images` is empty until its first task starts.
+    """
 
     service_revision_arn: str
     service_arn: str
     cluster_arn: str
     task_definition: str
+    container_images: list[Json] = field(default_factory=list)
     created_at: datetime = field(default_factory=now)
 
 
 @dataclass
 class Deployment:
-    """An entry of a service's `deployments`: the tasks of one revision."""
+    """An entry of a service's `deployments`: the tasks of one revision.
+
+    `healthy` are the ids of the healthy tasks, if the data plane named them.
+    """
 
     id: str
     revision: Revision
@@ -48,6 +50,7 @@ class Deployment:
     rollout_state: str = "IN_PROGRESS"
     running_count: int = 0
     failed_tasks: int = 0
+    healthy: frozenset[str] = frozenset()
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
 
@@ -134,6 +137,7 @@ class Service:
     desired_count: int
     deployment_configuration: Json
     publish: Callable[[Json], None]
+    fleet: Fleet
     launch_type: str | None = None
     network_configuration: Json | None = None
     status: str = "ACTIVE"
@@ -193,6 +197,13 @@ class Service:
             primary.desired_count = desired_count
         for each in older:
             each.desired_count = min(each.desired_count, desired_count)
+        self._follow()
+
+    def delete(self) -> None:
+        """End everything at once, without the time that AWS takes to drain the tasks."""
+        self.supersede("The service was deleted.")
+        self.status, self.desired_count, self.deployments = "INACTIVE", 0, []
+        self._follow()
 
     def supersede(self, reason: str) -> None:
         """End the record of a replaced rollout, if it is still in progress."""
@@ -202,17 +213,28 @@ class Service:
             elif record.status == "ROLLBACK_IN_PROGRESS":
                 record.end("ROLLBACK_FAILED", reason)
 
-    def observe(self, deployment: Deployment, running: int, failed: int, reason: str) -> None:
+    def observe(self, deployment: Deployment, running: int, failed: int, stop: Stop) -> None:
         """Apply a report: the healthy tasks now, and the failed ones since the last report."""
         if failed:
-            self._log(f"(deployment {deployment.id}) {failed} task(s) failed: {reason}")
+            self._log(f"(deployment {deployment.id}) {failed} task(s) failed: {stop.reason}")
+        self.fleet.fail(self, deployment, running, failed, stop)
         # A task that becomes healthy resets the failure count (`resetOnHealthyTask`).
         earlier = 0 if running > deployment.running_count else deployment.failed_tasks
         if failed or running != deployment.running_count:
             deployment.updated_at = now()
         deployment.running_count, deployment.failed_tasks = running, earlier + failed
+        self._follow()
         if deployment is self.deployments[0] and deployment.rollout_state == "IN_PROGRESS":
             self._judge(deployment)
+
+    def lose(self, task: Task, stop: Stop) -> None:
+        """A task is stopped that did not fail. The scheduler starts another."""
+        for deployment in self.deployments:
+            if deployment.id == task.started_by and task.last_status == "RUNNING":
+                deployment.running_count -= 1
+                deployment.updated_at = now()
+        self.fleet.stop(task, stop)
+        self._follow()
 
     def _judge(self, primary: Deployment) -> None:
         record = self.records[0]
@@ -230,12 +252,14 @@ class Service:
         primary = Deployment(identity, revision, self.desired_count, reason.format(id=identity))
         self.deployments.insert(0, primary)
         self._announce(primary, "SERVICE_DEPLOYMENT_IN_PROGRESS")
+        self._follow()
         return primary
 
     def _complete(self, primary: Deployment, record: Record) -> None:
         primary.rollout_state = "COMPLETED"
         primary.rollout_state_reason = f"ECS deployment {primary.id} completed."
         self.deployments, self.completed = [primary], primary
+        self._follow()
         record.end("ROLLBACK_SUCCESSFUL" if record.rollback else "SUCCESSFUL", record.status_reason)
         self._log(f"(deployment {primary.id}) deployment completed.")
         self._log("has reached a steady state.")
@@ -244,6 +268,7 @@ class Service:
     def _trip(self, primary: Deployment, record: Record) -> None:
         primary.rollout_state, primary.rollout_state_reason = "FAILED", BREAKER_REASON
         primary.desired_count = primary.running_count = 0
+        self._follow()
         self._log(f"(deployment {primary.id}) deployment failed: tasks failed to start.")
         self._announce(primary, "SERVICE_DEPLOYMENT_FAILED")
         if record.rollback:
@@ -267,6 +292,14 @@ class Service:
             "serviceRevisionArn": good.revision.service_revision_arn,
         }
 
+    def _follow(self) -> None:
+        """Let the tasks follow the counts, with AWS's messages of the scheduler."""
+        started, stopped = self.fleet.follow(self)
+        if started:
+            self._log(f"has started {len(started)} tasks: {_listed(started)}.")
+        if stopped:
+            self._log(f"has stopped {len(stopped)} running tasks: {_listed(stopped)}.")
+
     def _arn(self, kind: str, identity: str) -> str:
         return f"{self.arn.replace(':service/', f':{kind}/')}/{identity}"
 
@@ -277,6 +310,10 @@ class Service:
 
     def _announce(self, deployment: Deployment, name: str) -> None:
         self.publish(state_change(self.arn, deployment.id, name, deployment.rollout_state_reason))
+
+
+def _listed(tasks: list[Task]) -> str:
+    return " ".join(f"(task {each.id})" for each in tasks)
 
 
 def state_change(service_arn: str, deployment_id: str, name: str, reason: str) -> Json:

@@ -1,0 +1,17 @@
+"""Where the output of a build or of a container is: a stream of CloudWatch Logs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LogStream:
+    """A stream, and its log group."""
+
+    group: str
+    name: str
+
+
+def stream_of_build(log_path: str) -> LogStream:
+    """The stream of a build's `log_path`: `<log group>/build-123/<uuid>`."""
+    group, job, stream = log_path.rsplit("/", 2)
+    return LogStream(group, f"{job}/{stream}")

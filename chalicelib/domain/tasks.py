@@ -1,0 +1,157 @@
+"""Tasks of an ECS service: which ones prove a release, and why others have stopped."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.domain.log_streams import LogStream
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of a task. `digest` is that of the image it runs, if ECS knows it."""
+
+    name: str
+    image: str
+    digest: str | None = None
+    exit_code: int | None = None
+    reason: str = ""
+    runtime_id: str = ""
+
+    @property
+    def runs_digest(self) -> str | None:
+        """The digest of the image that it runs.
+
+        Old agents do not report it. An image that is named by its digest cannot be another one.
+        """
+        return self.digest or self.image.partition("@")[2] or None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task as ECS reports it. Times are in seconds since the epoch, None before they come."""
+
+    arn: str
+    task_definition: str
+    status: str
+    health: str
+    containers: tuple[Container, ...]
+    started_at: int | None = None
+    stopped_at: int | None = None
+    stop_code: str = ""
+    stopped_reason: str = ""
+
+    @property
+    def id(self) -> str:
+        """The last part of its ARN, as consoles show it."""
+        return self.arn.rsplit("/", 1)[-1]
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs, and no health check has failed."""
+        return self.status == "RUNNING" and self.health != "UNHEALTHY"
+
+    def of(self, image: str) -> list[Container]:
+        """The containers for which the task definition names an image."""
+        return [each for each in self.containers if each.image == image]
+
+
+def missing_proof(
+    tasks: Iterable[Task],
+    *,
+    image: str,
+    digests: Collection[str],
+    desired: int,
+) -> str | None:
+    """What is missing until the tasks prove the release; None if they prove it.
+
+    `tasks` are those of its definition. Each running one must have a container for the `image`, all
+    of these must run one of the `digests`, and as many tasks must run as are desired.
+    """
+    running = [task for task in tasks if task.runs]
+    for task in running:
+        found = [each.runs_digest for each in task.of(image)]
+        for digest in found or [None]:
+            if digest not in digests:
+                return f"task {task.id} runs {digest or 'an unknown image'}, not {image}"
+    if len(running) != desired:
+        return f"{len(running)} of {desired} tasks run the release"
+    return None
+
+
+def explaining(tasks: Iterable[Task], task_definition: str) -> list[Task]:
+    """The stopped tasks of a definition that did not stop because ECS wanted fewer, newest first.
+
+    A stop by the service's scheduler explains a failure only if a health check failed (Task,
+    `stopCode`, in the API reference).
+    """
+    own = [
+        task
+        for task in tasks
+        if task.task_definition == task_definition
+        and task.stopped_at is not None
+        and (task.stop_code != "ServiceSchedulerInitiated" or "fail" in task.stopped_reason.lower())
+    ]
+    return sorted(own, key=lambda task: task.stopped_at or 0, reverse=True)
+
+
+# Exit codes of containers that a signal ended: KILL, for instance without memory, and TERM, with
+# which ECS stops the other containers of a task.
+_KILLED, _TERMINATED = 137, 143
+
+
+def failed_container(task: Task) -> Container | None:
+    """The container that made the task stop; None if no container ran or has a reason."""
+    ended = [each for each in task.containers if each.reason or each.exit_code is not None]
+    return min(ended, key=_rank, default=None)
+
+
+def _rank(container: Container) -> int:
+    """A container with a reason of its own comes first, and one that ECS stopped last."""
+    if container.reason:
+        return 0
+    return {_KILLED: 2, 0: 3, _TERMINATED: 4}.get(container.exit_code or 0, 1)
+
+
+def why_stopped(task: Task) -> str:
+    """Why a task stopped, in one sentence: its container's reason and exit code, or ECS's reason.
+
+    ECS's "Essential container in task exited" says nothing that the exit code does not say.
+    """
+    container = failed_container(task)
+    exited = task.stop_code == "EssentialContainerExited"
+    if container is None or not (exited or container.reason):
+        return task.stopped_reason or "ECS gives no reason"
+    if container.exit_code is None:
+        return container.reason or task.stopped_reason
+    end = f"container {container.name} exited with code {container.exit_code}"
+    return f"{end}: {container.reason}" if container.reason else end
+
+
+def log_stream(
+    definition: Mapping[str, Any], task: Task, container: Container, *, region: str
+) -> LogStream | None:
+    """The stream that a container writes to; None if its log driver is not awslogs.
+
+    Without a prefix the stream has the name of the container's id ("Using the awslogs log driver").
+    """
+    configured = {
+        each["name"]: each.get("logConfiguration", {})
+        for each in definition.get("containerDefinitions", ())
+    }
+    log = configured.get(container.name, {})
+    options: Mapping[str, str] = log.get("options", {})
+    group = options.get("awslogs-group")
+    if log.get("logDriver") != "awslogs" or not group:
+        return None
+    if options.get("awslogs-region", region) != region:
+        return None
+    prefix = options.get("awslogs-stream-prefix")
+    stream = f"{prefix}/{container.name}/{task.id}" if prefix else container.runtime_id
+    return LogStream(group, stream) if stream else None
+
+
+def digests_of(tasks: Iterable[Task], image: str) -> set[str]:
+    """The digests that the tasks run for an image."""
+    found = (each.runs_digest for task in tasks for each in task.of(image))
+    return {digest for digest in found if digest}

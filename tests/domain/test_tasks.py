@@ -1,0 +1,201 @@
+"""What tasks prove, and why they stopped."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.domain.log_streams import LogStream
+from chalicelib.domain.tasks import (
+    Container,
+    Task,
+    explaining,
+    failed_container,
+    log_stream,
+    missing_proof,
+    why_stopped,
+)
+
+NEW = "arn:aws:ecs:eu-west-1:123456789012:task-definition/web:2"
+OLD = "arn:aws:ecs:eu-west-1:123456789012:task-definition/web:1"
+WANTED, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
+
+
+IMAGE = f"registry/web@{WANTED}"
+
+
+def app(digest: str | None = WANTED, *, name: str = "app") -> Container:
+    return Container(name, IMAGE, digest)
+
+
+def task(name: str = "t1", *containers: Container, **values: Any) -> Task:
+    return Task(
+        f"arn:aws:ecs:eu-west-1:123456789012:task/main/{name}",
+        values.pop("definition", NEW),
+        values.pop("status", "RUNNING"),
+        values.pop("health", "UNKNOWN"),
+        containers or (app(),),
+        **values,
+    )
+
+
+def stopped(code: str, reason: str, *containers: Container, at: int = 1) -> Task:
+    return task(
+        "t1", *containers, status="STOPPED", stop_code=code, stopped_reason=reason, stopped_at=at
+    )
+
+
+def exited(code: int | None, name: str = "app", reason: str = "") -> Container:
+    return Container(name, "image", exit_code=code, reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "missing"),
+    [
+        ([task("a"), task("b")], None),
+        ([task("a", health="HEALTHY"), task("b")], None),
+        ([task("a"), task("b", app(None))], None),
+        ([task("a"), task("b", app(), Container("proxy", "proxy:1", OTHER))], None),
+        ([task("a"), task("b", app(), app(name="migrate"))], None),
+        ([], "0 of 2 tasks run the release"),
+        ([task("a")], "1 of 2 tasks run the release"),
+        ([task("a"), task("b"), task("c")], "3 of 2 tasks run the release"),
+        ([task("a"), task("b", status="PENDING")], "1 of 2 tasks run the release"),
+        ([task("a"), task("b", health="UNHEALTHY")], "1 of 2 tasks run the release"),
+        ([task("a"), task("b", app(OTHER))], f"task b runs {OTHER}, not {IMAGE}"),
+        (
+            [task("a"), task("b", app(), app(OTHER, name="migrate"))],
+            f"task b runs {OTHER}, not {IMAGE}",
+        ),
+        (
+            [task("a"), task("b", Container("app", "web:latest", WANTED))],
+            f"task b runs an unknown image, not {IMAGE}",
+        ),
+    ],
+)
+def test_a_release_is_proven_by_as_many_running_tasks_of_its_image_as_are_desired(
+    tasks: list[Task], missing: str | None
+) -> None:
+    assert missing_proof(tasks, image=IMAGE, digests={WANTED}, desired=2) == missing
+
+
+def test_the_digest_of_a_platform_of_the_image_proves_it_too() -> None:
+    tasks = [task("a"), task("b", app(OTHER))]
+    for digests, proves in (({WANTED, OTHER}, True), ({WANTED}, False)):
+        missing = missing_proof(tasks, image=IMAGE, digests=digests, desired=2)
+        assert (missing is None) is proves
+
+
+@pytest.mark.parametrize(
+    ("one", "why"),
+    [
+        (
+            stopped("EssentialContainerExited", "Essential container in task exited", exited(1)),
+            "container app exited with code 1",
+        ),
+        (
+            stopped("EssentialContainerExited", "Essential container in task exited", exited(0)),
+            "container app exited with code 0",
+        ),
+        (
+            stopped(
+                "EssentialContainerExited",
+                "Essential container in task exited",
+                exited(137, reason="OutOfMemoryError: Container killed due to memory usage"),
+            ),
+            "container app exited with code 137: "
+            "OutOfMemoryError: Container killed due to memory usage",
+        ),
+        (
+            stopped(
+                "EssentialContainerExited",
+                "Essential container in task exited",
+                exited(143, "proxy"),
+                exited(2),
+            ),
+            "container app exited with code 2",
+        ),
+        (
+            stopped(
+                "TaskFailedToStart",
+                "CannotPullContainerError: pull image manifest has been retried 1 time(s)",
+                exited(None, reason="CannotPullContainerError: not found"),
+            ),
+            "CannotPullContainerError: not found",
+        ),
+        (
+            stopped("TaskFailedToStart", "ResourceInitializationError: no secret", exited(None)),
+            "ResourceInitializationError: no secret",
+        ),
+        (
+            stopped(
+                "ServiceSchedulerInitiated",
+                "Task failed ELB health checks in (target-group arn:aws:x)",
+                exited(143),
+            ),
+            "Task failed ELB health checks in (target-group arn:aws:x)",
+        ),
+        (stopped("", "", exited(None)), "ECS gives no reason"),
+    ],
+)
+def test_a_stopped_task_is_explained_by_its_container_or_by_ecs(one: Task, why: str) -> None:
+    assert why_stopped(one) == why
+
+
+def test_the_container_that_failed_is_not_one_that_ecs_stopped_with_it() -> None:
+    containers: tuple[Container, ...] = (
+        exited(143, "a"),
+        exited(0, "b"),
+        exited(137, "c"),
+        exited(3, "d"),
+    )
+    ranked = []
+    for _ in range(4):
+        found = failed_container(stopped("EssentialContainerExited", "", *containers))
+        assert found is not None
+        ranked.append(found.name)
+        containers = tuple(each for each in containers if each.name != found.name)
+    assert ranked == ["d", "c", "b", "a"]
+
+
+def test_tasks_that_ecs_wanted_to_stop_explain_no_failure() -> None:
+    crashed = stopped("EssentialContainerExited", "Essential container in task exited", at=5)
+    unhealthy = stopped("ServiceSchedulerInitiated", "Task failed container health checks", at=7)
+    scaled_in = stopped("ServiceSchedulerInitiated", "Scaling activity initiated by (x)", at=9)
+    other = replace(crashed, task_definition=OLD)
+    running = task("r")
+    assert explaining([crashed, unhealthy, scaled_in, other, running], NEW) == [unhealthy, crashed]
+
+
+@pytest.mark.parametrize(
+    ("driver", "options", "expected"),
+    [
+        (
+            "awslogs",
+            {"awslogs-group": "/ecs/web", "awslogs-stream-prefix": "a/b"},
+            LogStream("/ecs/web", "a/b/app/t1"),
+        ),
+        ("awslogs", {"awslogs-group": "/ecs/web"}, LogStream("/ecs/web", "docker-id")),
+        (
+            "awslogs",
+            {"awslogs-group": "/ecs/web", "awslogs-region": "eu-west-1"},
+            LogStream("/ecs/web", "docker-id"),
+        ),
+        ("awslogs", {"awslogs-group": "/ecs/web", "awslogs-region": "us-east-1"}, None),
+        ("awslogs", {}, None),
+        ("awsfirelens", {"awslogs-group": "/ecs/web"}, None),
+    ],
+)
+def test_the_log_of_a_container_is_found_in_its_definition(
+    driver: str, options: dict[str, str], expected: LogStream | None
+) -> None:
+    configuration = {"logDriver": driver, "options": options}
+    definition = {"containerDefinitions": [{"name": "app", "logConfiguration": configuration}]}
+    container = replace(exited(1), runtime_id="docker-id")
+    found = log_stream(definition, task("t1", container), container, region="eu-west-1")
+    assert found == expected
+
+
+def test_a_container_without_a_log_configuration_has_no_log() -> None:
+    definition = {"containerDefinitions": [{"name": "app"}]}
+    assert log_stream(definition, task(), exited(1), region="eu-west-1") is None

@@ -1,0 +1,141 @@
+"""A release of which tasks die after its success: shown on the service, and in the audit trail."""
+
+from typing import Any
+
+import pytest
+
+from infra.local.aws import ecs
+from tests.support.embedded import CLUSTER, MINUTE, Cloud, client
+from tests.support.sdk import Calls
+
+
+def report(running: int, *, failed: int = 0, **details: Any) -> None:
+    """So many tasks of the release run now, and so many have failed."""
+    primary = ecs.engine().service(CLUSTER, "hello").deployments[0].id
+    ecs.engine().report(CLUSTER, "hello", primary, running=running, failed=failed, **details)
+
+
+def entries(cloud: Cloud) -> list[tuple[str, Any]]:
+    """The audit entries on the service's health, oldest first."""
+    answer = cloud.api.get(f"/v1/audit?service_id={cloud.service_id}")
+    found = [(each["action"], each["details"]) for each in answer.body["items"]]
+    return [
+        each for each in reversed(found) if each[0] in {"service.unhealthy", "service.recovered"}
+    ]
+
+
+@pytest.fixture
+def released(cloud: Cloud) -> Cloud:
+    """A release at rest."""
+    cloud.release(1)
+    for _ in range(2):
+        cloud.tick()
+    assert cloud.service()["health"] is None
+    return cloud
+
+
+def look(cloud: Cloud, *, minutes: int = 1) -> None:
+    for _ in range(minutes):
+        cloud.tick()
+        cloud.settle()
+
+
+def test_tasks_that_die_after_the_success_are_shown_with_the_reason_and_reported_once(
+    released: Cloud,
+) -> None:
+    report(0, failed=2, exit_code=1)
+    released.wake("service-1")
+    health = released.service()["health"]
+    assert (health["running"], health["desired"]) == (0, 2)
+    assert health["why"] == "container app exited with code 1"
+    assert entries(released) == []
+    look(released, minutes=5)
+    ((action, details),) = entries(released)
+    assert action == "service.unhealthy"
+    assert (details["deployment_id"], details["running"], details["desired"]) == (1, 0, 2)
+    assert released.service()["health"]["since"] == health["since"]
+    assert released.statuses(1) == ["success"]
+    assert released.service()["drift"] is None
+
+
+def test_a_release_that_runs_again_is_reported_as_recovered(released: Cloud) -> None:
+    report(0, failed=2, exit_code=1)
+    released.wake("service-1")
+    look(released, minutes=3)
+    report(2)
+    look(released, minutes=3)
+    assert released.service()["health"] is None
+    assert [action for action, _ in entries(released)] == [
+        "service.unhealthy",
+        "service.recovered",
+    ]
+
+
+def test_a_task_that_ecs_replaces_quickly_is_no_news(released: Cloud) -> None:
+    report(1, failed=1, exit_code=1)
+    released.wake("service-1")
+    assert released.service()["health"]["running"] == 1
+    released.advance(30)
+    report(2)
+    look(released, minutes=4)
+    assert released.service()["health"] is None
+    assert entries(released) == []
+
+
+def test_no_new_deployment_is_made_for_a_release_that_is_not_healthy(
+    released: Cloud, calls: Calls
+) -> None:
+    calls.clear()
+    report(0, failed=2, exit_code=1)
+    released.wake("service-1")
+    look(released, minutes=5)
+    assert "ecs.UpdateService" not in calls.counted
+    listed = released.api.get(f"/v1/cicd/services/{released.service_id}/deployments").body
+    assert [each["id"] for each in listed["items"]] == [1]
+
+
+def test_the_next_deployment_ends_the_report(released: Cloud) -> None:
+    report(0, failed=2, exit_code=1)
+    released.wake("service-1")
+    look(released, minutes=3)
+    released.release(2)
+    assert released.service()["health"] is None
+
+
+def test_an_event_of_ecs_about_tasks_that_do_not_start_leads_to_a_look(released: Cloud) -> None:
+    report(0, failed=2, exit_code=1)
+    released.lose_events()
+    arn = client("ecs").describe_services(cluster=CLUSTER, services=["hello"])["services"][0][
+        "serviceArn"
+    ]
+    released.hear(
+        {
+            "version": "0",
+            "id": "e",
+            "detail-type": "ECS Service Action",
+            "source": "aws.ecs",
+            "account": "123456789012",
+            "time": "2026-01-01T00:00:00Z",
+            "region": "eu-west-1",
+            "resources": [arn],
+            "detail": {"eventType": "WARN", "eventName": "SERVICE_TASK_START_IMPAIRED"},
+        }
+    )
+    assert released.service()["health"]["running"] == 0
+
+
+def test_an_idle_release_is_looked_at_once_an_hour_and_an_unhealthy_one_every_minute(
+    released: Cloud, calls: Calls
+) -> None:
+    calls.clear()
+    look(released, minutes=10)
+    assert "ecs.DescribeServices" not in calls.counted
+    report(0, failed=2, exit_code=1)
+    released.wake("service-1")
+    calls.clear()
+    released.lose_events()
+    for _ in range(3):
+        released.advance(MINUTE)
+        released.pump.tick()
+        released.settle()
+    assert calls.counted["ecs.DescribeServices"] >= 3

@@ -1,0 +1,178 @@
+"""A deployment succeeds only with the proof that ECS runs it; the proof is kept as its receipt."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from chalicelib.domain.release_receipts import hash_of
+from infra.local.aws import ecs
+from tests.support.embedded import CLUSTER, MINUTE, Cloud, client, ecs_service, put_index, sha
+from tests.support.sdk import Calls, Trouble
+
+LIST_TASKS = "ecs.ListTasks"
+
+
+def receipt(cloud: Cloud, number: int) -> Any:
+    answer = cloud.api.get(f"/v1/cicd/deployments/{number}/receipt")
+    assert answer.status == 200, answer.text
+    return answer.body
+
+
+def tasks_of(definition: str) -> list[Any]:
+    arns = client("ecs").list_tasks(cluster=CLUSTER, serviceName="hello")["taskArns"]
+    tasks = client("ecs").describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"]
+    return [task for task in tasks if task["taskDefinitionArn"] == definition]
+
+
+def test_a_success_has_a_receipt_with_the_evidence_of_ecs(cloud: Cloud) -> None:
+    cloud.release(1)
+    deployment, found = cloud.deployment(1), receipt(cloud, 1)
+    tasks = tasks_of(deployment["task_definition"])
+    assert sorted(each["task"] for each in found["tasks"]) == sorted(
+        task["taskArn"] for task in tasks
+    )
+    assert [each["image_digests"] for each in found["tasks"]] == [[deployment["image_digest"]]] * 2
+    assert found["containers"] == [deployment["container"]]
+    (record,) = client("ecs").describe_service_deployments(
+        serviceDeploymentArns=[found["service_deployment"]]
+    )["serviceDeployments"]
+    assert record["status"] == "SUCCESSFUL"
+    assert record["targetServiceRevision"]["arn"] == found["service_revision"]
+    for name in ("task_definition", "commit_sha", "build_id", "image_digest"):
+        assert found[name] == deployment[name]
+    assert (found["desired_tasks"], found["warnings"]) == (2, [])
+    assert found["previous"] is None
+
+
+def test_receipts_are_chained_by_their_hashes(cloud: Cloud) -> None:
+    for number in (1, 2):
+        cloud.release(number)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    receipts = [receipt(cloud, number) for number in (1, 2, 3)]
+    for found in receipts:
+        assert hash_of(found) == found["hash"]
+    for earlier, later in itertools.pairwise(receipts):
+        assert later["previous"] == {
+            "deployment_id": earlier["deployment_id"],
+            "hash": earlier["hash"],
+        }
+    assert receipts[2]["restores"] == 1
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+def test_a_deployment_without_success_has_no_receipt_and_breaks_no_chain(
+    cloud: Cloud, end: str
+) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    if end == "failed":
+        cloud.fail_rollout()
+    else:
+        assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+        cloud.settle()
+    answer = cloud.api.get("/v1/cicd/deployments/2/receipt")
+    assert (answer.status, answer.body["code"]) == (404, "no_receipt")
+    assert end in answer.body["detail"]
+    cloud.finish_rollout()
+    cloud.release(3)
+    assert receipt(cloud, 3)["previous"]["deployment_id"] == 1
+
+
+def test_the_manifest_of_the_tasks_platform_proves_an_image_index(cloud: Cloud) -> None:
+    digest, manifests = put_index("hello", "multi", "linux/amd64", "linux/arm64")
+    ecs.engine().fleet.reports_manifests = True
+    assert cloud.deploy(f"hello@{digest}").status == 202
+    cloud.settle()
+    cloud.finish_rollout()
+    found = receipt(cloud, 1)
+    assert found["image_digest"] == digest
+    reported = {digest for each in found["tasks"] for digest in each["image_digests"]}
+    assert reported
+    assert reported <= set(manifests.values())
+
+
+def test_tasks_that_ecs_shows_late_are_waited_for(cloud: Cloud, trouble: Trouble) -> None:
+    cloud.begin_release(1)
+    trouble.refuse(LIST_TASKS, "ThrottlingException: slow down", times=2 * Trouble.TRIES)
+    cloud.finish_rollout()
+    assert cloud.statuses(1) == ["deploying"]
+    for _ in range(3):
+        cloud.tick()
+    assert cloud.statuses(1) == ["success"]
+
+
+def lose_a_task() -> None:
+    """A task stops by itself, and the next one has not started yet."""
+    ecs.engine().report(
+        CLUSTER, "hello", ecs.engine().service(CLUSTER, "hello").deployments[0].id, running=1
+    )
+
+
+def test_a_rollout_that_ecs_has_ended_with_too_few_tasks_waits_and_then_fails(
+    cloud: Cloud,
+) -> None:
+    cloud.release(1)
+    first = cloud.deployment(1)["task_definition"]
+    cloud.begin_release(2)
+    cloud.finish_rollout(settle=False)
+    lose_a_task()
+    cloud.settle()
+    deployment = cloud.deployment(2)
+    assert deployment["status"] == "deploying"
+    assert deployment["error"] == "1 of 2 tasks are healthy"
+    for _ in range(30):
+        cloud.tick()
+    deployment = cloud.deployment(2)
+    assert deployment["status"] == "failed"
+    assert deployment["failure"]["phase"] == "verify"
+    assert "ECS has ended the rollout, but 1 of 2 tasks are healthy" in deployment["error"]
+    assert ecs_service()["taskDefinition"] == first
+
+
+def test_a_service_that_wants_no_tasks_succeeds_with_a_warning(cloud: Cloud) -> None:
+    client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=0)
+    cloud.settle()
+    cloud.release(1)
+    warning = "the ECS service wants no tasks, so no task has run this release yet"
+    assert cloud.deployment(1)["warnings"] == [warning]
+    found = receipt(cloud, 1)
+    assert (found["desired_tasks"], found["tasks"], found["warnings"]) == (0, [], [warning])
+
+
+def test_a_success_costs_five_more_calls_and_an_unchanged_rollout_none(
+    cloud: Cloud, calls: Calls
+) -> None:
+    cloud.begin_release(1)
+    calls.clear()
+    cloud.wake("service-1")
+    assert not {name for name in calls.counted if "Task" in name or "ServiceDeployment" in name}
+    cloud.finish_rollout(settle=False)
+    calls.clear()
+    cloud.wake("service-1")
+    proof = (
+        "ecs.ListServiceDeployments",
+        "ecs.DescribeServiceRevisions",
+        "ecs.DescribeServiceDeployments",
+        "ecs.ListTasks",
+        "ecs.DescribeTasks",
+    )
+    assert {name: calls.counted[name] for name in proof} == dict.fromkeys(proof, 1)
+    assert cloud.statuses(1) == ["success"]
+
+
+def test_a_success_that_was_committed_before_an_answer_was_lost_has_one_receipt(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.begin_release(1)
+    trouble.lose_answers("dynamodb.TransactWriteItems")
+    cloud.handlers_may_fail = True
+    cloud.finish_rollout()
+    cloud.advance(MINUTE)
+    for _ in range(3):
+        cloud.tick()
+    assert cloud.statuses(1) == ["success"]
+    assert receipt(cloud, 1)["previous"] is None
+    assert cloud.push(sha(2)).status == 202

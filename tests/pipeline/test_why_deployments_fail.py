@@ -1,0 +1,127 @@
+"""A failed deployment says why its tasks stopped, with the end of the container's log."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.embedded import CLUSTER, Cloud, client, ecs_service, run_on_ecs
+from tests.support.sdk import Trouble
+
+GROUP = "/ecs/hello"
+BREAKER = "ECS deployment circuit breaker: tasks failed to start."
+
+
+def failure(cloud: Cloud, number: int) -> Any:
+    deployment = cloud.deployment(number)
+    assert deployment["status"] == "failed"
+    return deployment["failure"]
+
+
+def write_logs_to_cloudwatch(cloud: Cloud, driver: str = "awslogs") -> None:
+    """The owner's task definition sends the container's output to CloudWatch Logs."""
+    client("logs").create_log_group(logGroupName=GROUP)
+    definition = client("ecs").describe_task_definition(
+        taskDefinition=ecs_service()["taskDefinition"]
+    )["taskDefinition"]
+    containers = definition["containerDefinitions"]
+    containers[0]["logConfiguration"] = {
+        "logDriver": driver,
+        "options": {
+            "awslogs-group": GROUP,
+            "awslogs-region": "eu-west-1",
+            "awslogs-stream-prefix": "web",
+        },
+    }
+    arn = client("ecs").register_task_definition(family="hello", containerDefinitions=containers)[
+        "taskDefinition"
+    ]["taskDefinitionArn"]
+    run_on_ecs(arn)
+    cloud.finish_rollout()
+
+
+def test_a_crashed_container_is_named_with_its_exit_code_and_the_end_of_its_log(
+    cloud: Cloud,
+) -> None:
+    write_logs_to_cloudwatch(cloud)
+    cloud.begin_release(1)
+    cloud.fail_rollout(exit_code=3, log=["starting", "KeyError: 'DATABASE_URL'"])
+    found = failure(cloud, 1)
+    assert found["phase"] == "roll_out"
+    assert found["summary"] == "container app exited with code 3"
+    assert found["exit_code"] == 3
+    assert found["log_tail"] == ["starting", "KeyError: 'DATABASE_URL'"]
+    assert found["next_step"].startswith("Read the end of the container's log")
+    assert {(each["container"], each["exit_code"]) for each in found["tasks"]} == {("app", 3)}
+    assert all(each["stopped_at"] and each["task"] for each in found["tasks"])
+    assert any("failed" in event for event in found["events"])
+    assert cloud.deployment(1)["error"] == f"{found['summary']} ({BREAKER})"
+
+
+def test_an_image_that_cannot_be_pulled_is_the_cause_and_not_the_breaker(cloud: Cloud) -> None:
+    cloud.begin_release(1)
+    reason = "CannotPullContainerError: failed to resolve ref hello@sha256:1: not found"
+    cloud.fail_rollout(reason=reason)
+    found = failure(cloud, 1)
+    assert found["summary"] == reason
+    assert found["exit_code"] is None
+    assert found["log_tail"] == []
+    assert "Build it again" in found["next_step"]
+
+
+def test_secrets_and_control_sequences_in_a_containers_log_are_not_shown(cloud: Cloud) -> None:
+    write_logs_to_cloudwatch(cloud)
+    cloud.begin_release(1)
+    token = "ghp_" + "a1" * 20
+    cloud.fail_rollout(exit_code=1, log=[f"\x1b[31mtoken {token}\x1b[0m"])
+    assert failure(cloud, 1)["log_tail"] == ["token ***"]
+
+
+@pytest.mark.parametrize("refused", ["logs.GetLogEvents", "ecs.ListTasks", "ecs.DescribeTasks"])
+def test_what_slipway_may_not_read_is_left_out_of_the_failure(
+    cloud: Cloud, trouble: Trouble, refused: str
+) -> None:
+    write_logs_to_cloudwatch(cloud)
+    cloud.begin_release(1)
+    trouble.refuse(refused, "AccessDeniedException: not authorized", times=4)
+    cloud.fail_rollout(exit_code=3, log=["starting"])
+    found = failure(cloud, 1)
+    assert found["log_tail"] == []
+    tasks_are_known = refused == "logs.GetLogEvents"
+    assert bool(found["tasks"]) is tasks_are_known
+    assert (found["exit_code"] == 3) is tasks_are_known
+
+
+def test_a_look_at_the_tasks_that_aws_does_not_answer_is_repeated(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.begin_release(1)
+    trouble.refuse("ecs.ListTasks", "ThrottlingException: slow down", times=Trouble.TRIES)
+    cloud.fail_rollout(exit_code=3)
+    for _ in range(2):
+        cloud.tick()
+    assert failure(cloud, 1)["exit_code"] == 3
+
+
+def test_a_standstill_is_explained_by_the_events_of_the_service(cloud: Cloud) -> None:
+    client("ecs").update_service(
+        cluster=CLUSTER,
+        service="hello",
+        deploymentConfiguration={"deploymentCircuitBreaker": {"enable": False, "rollback": False}},
+    )
+    cloud.begin_release(1)
+    for _ in range(30):
+        cloud.tick()
+    deployment = cloud.deployment(1)
+    assert deployment["status"] == "failed"
+    assert "0 of 2 tasks are healthy" in deployment["error"]
+
+
+def test_a_deployment_that_could_not_begin_fails_in_that_phase(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    trouble.refuse("ecs.RegisterTaskDefinition", "ClientException: Role is not valid", times=2)
+    cloud.begin_release(1)
+    found = failure(cloud, 1)
+    assert found["phase"] == "begin"
+    assert "Role is not valid" in found["summary"]
+    assert found["tasks"] == []
