@@ -27,7 +27,7 @@ from chalicelib.aws import clients
 from chalicelib.store import tables
 
 # The services of AWS that the product calls.
-SERVICES = ("dynamodb", "codebuild", "ecr", "ecs", "logs", "secretsmanager", "sqs")
+SERVICES = ("dynamodb", "codebuild", "ecr", "ecs", "iam", "logs", "secretsmanager", "sqs", "ssm")
 
 _tables: dict[str, Table] = {}
 
