@@ -24,6 +24,7 @@ from moto import mock_aws
 
 from infra.local.aws import fidelity
 from infra.local.aws.ecs import engine
+from infra.local.aws.ecs_logs import NO_LOG_GROUP
 from infra.local.machines import containers
 from infra.local.machines.containers import CommandFailed, Docker
 from infra.local.machines.ecs_agent import ServiceAgent
@@ -42,8 +43,13 @@ run)
   case "$1" in *broken*) echo "exec format error" >&2; exit 1;; esac;;
 inspect)
   [ -f "$2" ] || { echo "Error: No such object: $2" >&2; exit 1; }
-  case "$(cat "$2")" in *crashing*) running=false;; *) running=true;; esac
-  echo "[{\\"State\\": {\\"Running\\": $running, \\"ExitCode\\": 0}}]";;
+  case "$(cat "$2")" in
+  *crashing*) state='"Running": false, "ExitCode": 3, "OOMKilled": false';;
+  *greedy*) state='"Running": false, "ExitCode": 137, "OOMKilled": true';;
+  *) state='"Running": true, "ExitCode": 0';;
+  esac
+  echo "[{\\"State\\": {$state}}]";;
+logs) cat ../output; cat ../errors >&2;;
 exec) case "$(cat "$2")" in *unhealthy*) exit 1;; esac;;
 rm) shift 2; rm -f "$@";;
 ps) ls;;
@@ -86,6 +92,10 @@ class World:
     def rollout(self) -> str:
         state: str = self.service()["deployments"][0]["rolloutState"]
         return state
+
+    def tasks(self, status: str = "RUNNING") -> Any:
+        listed = self.ecs.list_tasks(cluster="main", desiredStatus=status)["taskArns"]
+        return self.ecs.describe_tasks(cluster="main", tasks=listed)["tasks"] if listed else []
 
     def images(self) -> list[str]:
         """The images of the scripted docker's containers."""
@@ -240,6 +250,123 @@ def test_an_image_that_cannot_run_is_rolled_back(world: World, image: str, reaso
     assert "v1" in world.images()
     world.step_until(lambda: world.rollout() == "COMPLETED" and world.images() == ["v1"])
     assert any(reason in each["message"] for each in world.service()["events"])
+
+
+def awslogs(**options: str) -> dict[str, Any]:
+    """A container definition whose output goes to the log group /app."""
+    known = {"awslogs-group": "/app", "awslogs-stream-prefix": "ecs"} | options
+    return {"logConfiguration": {"logDriver": "awslogs", "options": known}}
+
+
+@pytest.mark.parametrize(
+    ("image", "code", "exit_code", "reason"),
+    [
+        ("crashing", "EssentialContainerExited", 3, None),
+        (
+            "greedy",
+            "EssentialContainerExited",
+            137,
+            "OutOfMemoryError: Container killed due to memory usage",
+        ),
+        ("unhealthy", "ServiceSchedulerInitiated", 137, None),
+        ("missing", "TaskFailedToStart", None, "CannotPullContainerError: manifest unknown"),
+        ("broken", "TaskFailedToStart", None, "CannotStartContainerError: exec format error"),
+    ],
+)
+def test_a_failed_task_shows_what_its_container_ended_with(
+    world: World, image: str, code: str, exit_code: int | None, reason: str | None
+) -> None:
+    world.deploy(image, **CHECK)
+    world.step_until(lambda: bool(world.tasks("STOPPED")))
+    task = world.tasks("STOPPED")[0]
+    (container,) = task["containers"]
+    assert task["stopCode"] == code
+    assert (container.get("exitCode"), container.get("reason")) == (exit_code, reason)
+
+
+def test_a_container_that_somebody_removed_was_killed(world: World) -> None:
+    world.deploy("v1")
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    (running,) = world.tasks()
+    (container,) = (world.state / "containers").iterdir()
+    container.unlink()
+    world.agent.step()
+    (task,) = world.tasks("STOPPED")
+    assert task["taskArn"] == running["taskArn"]
+    assert task["containers"][0]["exitCode"] == 137
+
+
+def test_each_task_is_one_container(world: World) -> None:
+    world.deploy("v1", desired=3, **CHECK)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    before = {each["taskArn"] for each in world.tasks()}
+    names = {path.name: path for path in (world.state / "containers").iterdir()}
+    dead = sorted(before)[1]
+    names[f"slipway-hello-{dead.rpartition('/')[2][:12]}"].write_text("crashing")
+    world.agent.step()
+    assert [each["taskArn"] for each in world.tasks("STOPPED")] == [dead]
+    assert before - {each["taskArn"] for each in world.tasks()} == {dead}
+
+
+def test_the_healthy_tasks_are_those_with_healthy_containers(world: World) -> None:
+    world.deploy("v1", desired=2, healthCheck=CHECK["healthCheck"] | {"startPeriod": 300})
+    world.agent.step()
+    first, second = (each.id for each in engine().tasks(world.service()["deployments"][0]["id"]))
+    (world.state / "containers" / f"slipway-hello-{first[:12]}").write_text("unhealthy")
+    world.agent.step()
+    shown = {each["taskArn"].rpartition("/")[2]: each["lastStatus"] for each in world.tasks()}
+    assert shown == {first: "PENDING", second: "RUNNING"}
+    (world.state / "containers" / f"slipway-hello-{second[:12]}").write_text("crashing")
+    world.agent.step()
+    world.step_until(lambda: len(world.images()) == 2)
+    names = [call.split()[3] for call in world.calls() if call.startswith("run ")]
+    assert len(set(names)) == len(names) == 3
+
+
+def test_a_task_stopped_by_hand_is_another_container_afterwards(world: World) -> None:
+    world.deploy("v1", desired=2)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    before = {path.name for path in (world.state / "containers").iterdir()}
+    arn = world.tasks()[0]["taskArn"]
+    world.ecs.stop_task(cluster="main", task=arn)
+    world.step_until(lambda: world.service()["runningCount"] == 2)
+    after = {path.name for path in (world.state / "containers").iterdir()}
+    assert before - after == {f"slipway-hello-{arn.rpartition('/')[2][:12]}"}
+    assert len(after) == 2
+    assert [each["stopCode"] for each in world.tasks("STOPPED")] == ["UserInitiated"]
+    assert world.service()["deployments"][0]["failedTasks"] == 0
+
+
+def test_a_containers_output_is_in_its_log_stream_once_and_in_order(world: World) -> None:
+    """Developer guide, "Send Amazon ECS logs to CloudWatch": prefix/container/task-id."""
+    logs = boto3.client("logs")
+    logs.create_log_group(logGroupName="/app")
+    (world.state / "output").write_text("2026-01-01T00:00:00.000000001Z first\n")
+    (world.state / "errors").write_text("2026-01-01T00:00:00.000000002Z second\n")
+    world.deploy("v1", **awslogs())
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    (task,) = world.tasks()
+    stream = f"ecs/web/{task['taskArn'].rpartition('/')[2]}"
+    with (world.state / "errors").open("a") as errors:
+        errors.write("Error response from daemon\n2026-01-01T00:00:03.000000000Z third \n")
+    (container,) = (world.state / "containers").iterdir()
+    container.write_text("crashing")
+    world.agent.step()
+    events = logs.get_log_events(logGroupName="/app", logStreamName=stream)["events"]
+    assert [each["message"] for each in events] == ["first", "second", "third "]
+
+
+def test_a_task_without_its_log_group_does_not_start(world: World) -> None:
+    """Developer guide, "ResourceInitializationError"; `awslogs-create-group` creates the group."""
+    world.deploy("v1", **awslogs())
+    world.agent.step()
+    (task,) = world.tasks("STOPPED")
+    assert (task["stopCode"], task["stoppedReason"]) == ("TaskFailedToStart", NO_LOG_GROUP)
+    assert world.images() == []
+    world.deploy("v1", **awslogs(**{"awslogs-create-group": "true"}))
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    groups = boto3.client("logs").describe_log_groups()["logGroups"]
+    assert [each["logGroupName"] for each in groups] == ["/app"]
 
 
 def test_failures_in_the_start_period_do_not_count(world: World) -> None:

@@ -74,6 +74,8 @@ def test_a_container_runs_until_it_is_removed(
     assert docker(*listing, "label=owner=you").stdout == ""
     assert docker("exec", "one", "/bin/sh", "-c", "exit 1").returncode == 0
     assert docker("port", "one", "80/tcp").returncode == 1
+    logs = docker("logs", "--timestamps", "--since", "2026-01-01T00:00:00.000000000Z", "one")
+    assert (logs.returncode, logs.stdout) == (0, "")
 
     assert docker("rm", "-f", "one", "none").returncode == 0
     assert docker("inspect", "one").returncode == 1

@@ -9,7 +9,7 @@ state of tasks. `ecs_rollouts` holds the rules.
 import dataclasses
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Unpack, cast
 
 from moto.core.common_types import TYPE_RESPONSE
@@ -118,6 +118,11 @@ class Engine:
         found = self._backend.describe_task_definition(task_definition)
         return cast(list[Json], found.container_definitions)
 
+    def tasks(self, deployment_id: str, *statuses: str) -> list[Task]:
+        """The tasks of a deployment that did not stop, oldest first; by default in any status."""
+        with self.lock:
+            return self.fleet.active(deployment_id, *statuses)
+
     def report(
         self,
         cluster: str,
@@ -127,17 +132,20 @@ class Engine:
         running: int,
         failed: int = 0,
         reason: str = ESSENTIAL_EXITED,
+        healthy: Iterable[str] = (),
         **details: Unpack[Details],
     ) -> None:
         """Report a deployment's healthy tasks and its newly failed ones, with the reason.
 
-        `failed` counts since the last report. `ecs_tasks.failure` infers missing details. A report
-        about a removed deployment has no effect.
+        `failed` counts since the last report. `ecs_tasks.failure` infers missing details. A data
+        plane that knows the tasks names the healthy ones by id. A report about a removed deployment
+        has no effect.
         """
         with self.lock:
             found = self._services.get((cluster, service))
             for deployment in found.deployments if found else []:
                 if found and deployment.id == deployment_id:
+                    deployment.healthy = frozenset(healthy)
                     found.observe(deployment, running, failed, failure(reason, **details))
                     return
 

@@ -37,7 +37,10 @@ class Revision:
 
 @dataclass
 class Deployment:
-    """An entry of a service's `deployments`: the tasks of one revision."""
+    """An entry of a service's `deployments`: the tasks of one revision.
+
+    `healthy` are the ids of the healthy tasks, if the data plane named them.
+    """
 
     id: str
     revision: Revision
@@ -47,6 +50,7 @@ class Deployment:
     rollout_state: str = "IN_PROGRESS"
     running_count: int = 0
     failed_tasks: int = 0
+    healthy: frozenset[str] = frozenset()
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
 

@@ -44,7 +44,7 @@ class Stop:
 
     The other values are those of the container that ended the task, the first essential one if
     `container` names none: the last lines that it wrote are its `log`. A container that never ran
-    has no exit code and no log.
+    has no exit code and no log. `task` is the id of the failed task, if that is known.
     """
 
     reason: str
@@ -54,6 +54,7 @@ class Stop:
     container: str | None = None
     log: tuple[str, ...] = ()
     healthy: bool = True
+    task: str | None = None
 
     @property
     def ran(self) -> bool:
@@ -69,6 +70,7 @@ class Details(TypedDict, total=False):
     stop_code: str
     container: str
     log: list[str]
+    task: str
 
 
 def failure(reason: str, **details: Unpack[Details]) -> Stop:
@@ -93,6 +95,7 @@ def failure(reason: str, **details: Unpack[Details]) -> Stop:
         details.get("container"),
         tuple(details.get("log", ())),
         healthy=not checked,
+        task=details.get("task"),
     )
 
 
@@ -170,7 +173,7 @@ class Fleet:
         self.reports_manifests = False
         self._backend = backend
         self._images = Images(backend.account_id, backend.region_name)
-        self._logs = Logs(backend.account_id, backend.region_name)
+        self.logs = Logs(backend.account_id, backend.region_name)
         self._tasks: dict[str, Task] = {}
 
     def __iter__(self) -> Iterator[Task]:
@@ -188,6 +191,15 @@ class Fleet:
                 return task
         return None
 
+    def active(self, deployment_id: str | None = None, *statuses: str) -> list[Task]:
+        """The tasks of a deployment, or of all, that did not stop; oldest first."""
+        return [
+            task
+            for task in self._tasks.values()
+            if task.last_status in (statuses or ("PENDING", "RUNNING"))
+            and deployment_id in (None, task.started_by)
+        ]
+
     def follow(self, service: "Service") -> tuple[list[Task], list[Task]]:
         """Bring the tasks in line with the counts of a service's deployments.
 
@@ -195,10 +207,20 @@ class Fleet:
         """
         started: list[Task] = []
         present = {each.id: each for each in service.deployments}
-        surplus = [each for each in self._active(service) if each.started_by not in present]
+        surplus = [
+            each
+            for each in self.active()
+            if (each.cluster_arn, each.group) == (service.cluster_arn, f"service:{service.name}")
+            and each.started_by not in present
+        ]
         for deployment in present.values():
-            running = self._active(service, deployment, "RUNNING")
-            pending = self._active(service, deployment, "PENDING")
+            running, pending = (
+                sorted(found, key=lambda each: each.id not in deployment.healthy)
+                for found in (
+                    self.active(deployment.id, "RUNNING"),
+                    self.active(deployment.id, "PENDING"),
+                )
+            )
             surplus += running[deployment.running_count :]
             missing = deployment.running_count - len(running)
             wanted = max(0, missing) + deployment.pending_count
@@ -221,8 +243,9 @@ class Fleet:
         Healthy tasks that are gone come first, then pending ones, then ones that started and failed
         between two reports.
         """
-        lost = self._active(service, deployment, "RUNNING")[running:] if stop.ran else []
-        victims = [*lost, *self._active(service, deployment, "PENDING")][:failed]
+        lost = self.active(deployment.id, "RUNNING")[running:] if stop.ran else []
+        known = [each for each in self.active(deployment.id) if each.id == stop.task]
+        victims = (known or [*lost, *self.active(deployment.id, "PENDING")])[:failed]
         victims += [self._create(service, deployment) for _ in range(failed - len(victims))]
         for task in victims:
             fault = None
@@ -242,24 +265,12 @@ class Fleet:
                 if not stop.healthy:
                     container.health_status = "UNHEALTHY"
                 if container.runtime_id:
-                    self._logs.write(container.definition, task.id, stop.log)
+                    self.logs.write(container.definition, task.id, stop.log)
             container.last_status = "STOPPED"
         task.last_status = task.desired_status = "STOPPED"
         task.stopped_reason, task.stop_code = stop.reason, stop.code
         task.stopping_at = task.stopped_at = now()
         task.version += 1
-
-    def _active(
-        self, service: "Service", deployment: "Deployment | None" = None, *statuses: str
-    ) -> list[Task]:
-        """The tasks of a service, or of one deployment, that did not stop; oldest first."""
-        return [
-            task
-            for task in self._tasks.values()
-            if (task.cluster_arn, task.group) == (service.cluster_arn, f"service:{service.name}")
-            and task.last_status in (statuses or ("PENDING", "RUNNING"))
-            and (deployment is None or task.started_by == deployment.id)
-        ]
 
     def _create(self, service: "Service", deployment: "Deployment") -> Task:
         base, identity = service.cluster_arn.partition(":cluster/")[0], secrets.token_hex(16)
@@ -280,7 +291,7 @@ class Fleet:
 
     def _open_logs(self, task: Task) -> str | None:
         """Make the log streams of a task. Returns the reason if that fails its start."""
-        faults = [self._logs.open(each.definition, task.id) for each in task.containers]
+        faults = [self.logs.open(each.definition, task.id) for each in task.containers]
         return next(filter(None, faults), None)
 
     def _run(self, task: Task, deployment: "Deployment") -> None:

@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from infra.local.machines.forwarder import Address
 
 COMMAND_SECONDS = 30.0
 PULL_SECONDS = 120.0
+# A line of `docker logs --timestamps`. Messages of docker itself have no time.
+_LINE = re.compile(r"(\d{4}-\d\d-\d\dT[\d:]+\.\d{9}Z) (.*)", re.ASCII)
 PASSED_ON = ("HOME", "TMPDIR", "DOCKER_", "SIMULATED_DOCKER_")
 
 
@@ -52,15 +56,26 @@ class Docker:
             options += [word for value in values for word in (option, value)]
         self._run("run", "-d", *options, image, *command)
 
-    def is_running(self, name: str) -> bool:
-        """Whether the container runs. False if it exited or does not exist."""
+    def state(self, name: str) -> Any:
+        """The container's `State` as `docker inspect` shows it. None if there is no container."""
         try:
-            found = json.loads(self._run("inspect", name))
+            return json.loads(self._run("inspect", name))[0]["State"]
         except CommandFailed as failure:
             if "no such" in str(failure).lower():
-                return False
+                return None
             raise
-        return bool(found[0]["State"]["Running"])
+
+    def output(self, name: str, since: str) -> list[tuple[str, str]]:
+        """The lines that a container wrote after a time, each with its own time, in order.
+
+        `since` is the time of an earlier line, or empty. Times have nanoseconds.
+        """
+        options = ["--since", since] if since else []
+        done = self._finished("logs", "--timestamps", *options, name)
+        lines = (
+            _LINE.fullmatch(line) for line in [*done.stdout.splitlines(), *done.stderr.splitlines()]
+        )
+        return sorted((line[1], line[2]) for line in lines if line and line[1] > since)
 
     def passes(self, name: str, command: Sequence[str], timeout: float) -> bool:
         """Whether a command in the container succeeds within `timeout` seconds."""
@@ -97,6 +112,11 @@ class Docker:
         ).splitlines()
 
     def _run(self, *arguments: str, timeout: float = COMMAND_SECONDS) -> str:
+        return str(self._finished(*arguments, timeout=timeout).stdout)
+
+    def _finished(
+        self, *arguments: str, timeout: float = COMMAND_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         try:
             done = subprocess.run(
                 [self._command, *arguments],
@@ -114,4 +134,4 @@ class Docker:
         if done.returncode != 0:
             message = done.stderr.strip() or f"docker {arguments[0]} exited {done.returncode}"
             raise CommandFailed(message)
-        return done.stdout
+        return done

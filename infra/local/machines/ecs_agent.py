@@ -3,19 +3,21 @@
 A task is the first essential container of its task definition: image, command, environment, TCP
 ports and health check. Entry points, secrets and volumes are ignored. As on AWS, an image is
 pulled before each start, its own health check is ignored, and the old tasks stay until the new ones
-are healthy. Health checks run more often than on AWS: at every step.
+are healthy. Health checks run more often than on AWS: at every step. The output of a container with
+the log driver awslogs goes to CloudWatch Logs.
 """
 
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from infra.local.aws.ecs import engine
 from infra.local.aws.ecs_rollouts import Deployment, Json, Service
+from infra.local.aws.ecs_tasks import ESSENTIAL_EXITED, KILLED
 from infra.local.machines.containers import CommandFailed, Docker
 from infra.local.machines.forwarder import Address, Forwarder
 
@@ -23,6 +25,7 @@ DEFAULT_RETRIES = 3
 DEFAULT_TIMEOUT = 5
 LONGEST_BACKOFF = 30
 LABEL = "slipway.local"
+OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
 class ServiceAgent:
@@ -83,12 +86,16 @@ class ServiceAgent:
 
 @dataclass
 class _Task:
+    """A container that runs as a task. `id` is the task's id in ECS."""
+
+    id: str
     name: str
     deployment: str
     container: Json
     started: float
     healthy: bool = False
     misses: int = 0
+    logged: str = ""  # the time of the last line in CloudWatch Logs
     address: Address | None = None
 
 
@@ -123,11 +130,15 @@ class _Tasks:
     def check(self) -> None:
         """Check every task. Remove and report failed ones."""
         for task in list(self._tasks):
-            if reason := self._find_fault(task):
-                self._fail(task, reason)
+            if fault := self._find_fault(task):
+                self._fail(task, **fault)
+            else:
+                self._copy_output(task)
 
     def run(self, service: Service) -> None:
-        """Remove surplus tasks, start missing ones, report the rest."""
+        """Remove stopped and surplus tasks, start missing ones, report the rest."""
+        active = {task.id for each in service.deployments for task in engine().tasks(each.id)}
+        self._remove([task for task in self._tasks if task.id not in active])
         self._remove(self._surplus(service))
         primary = service.deployments[0]
         container = _essential(engine().containers(primary.task_definition))
@@ -149,9 +160,14 @@ class _Tasks:
             simulated = f"{healthy[0].name} is simulated: no process listens"
             self._forwarder.target = healthy[0].address or simulated
 
-    def _find_fault(self, task: _Task) -> str | None:
-        if not self._docker.is_running(task.name):
-            return "Essential container in task exited"
+    def _find_fault(self, task: _Task) -> Json | None:
+        """What `Engine.report` shall say about a failed task. None if it did not fail."""
+        state = self._docker.state(task.name)
+        if state is None:  # somebody removed it by force
+            return {"reason": ESSENTIAL_EXITED, "exit_code": KILLED}
+        if not state["Running"]:
+            killed = {"container_reason": OUT_OF_MEMORY} if state.get("OOMKilled") else {}
+            return {"reason": ESSENTIAL_EXITED, "exit_code": state["ExitCode"], **killed}
         check = task.container.get("healthCheck", {"command": ["NONE"]})
         command = _health_command(check["command"])
         if command and not self._docker.passes(
@@ -161,7 +177,7 @@ class _Tasks:
             if task.healthy or time.monotonic() - task.started >= check.get("startPeriod", 0):
                 task.misses += 1
             unhealthy = task.misses >= check.get("retries", DEFAULT_RETRIES)
-            return "Task failed container health checks" if unhealthy else None
+            return {"reason": "Task failed container health checks"} if unhealthy else None
         if not task.healthy:
             self._become_healthy(task)
         task.misses = 0
@@ -195,13 +211,18 @@ class _Tasks:
         except CommandFailed as failure:
             self._count_failure(primary.id, f"CannotPullContainerError: {failure}")
             return
-        for _ in range(primary.desired_count - present):
-            self._start(primary, container)
+        started = {task.id for task in self._tasks}
+        for each in engine().tasks(primary.id, "PENDING"):
+            if each.id not in started:
+                self._start(each.id, primary, container)
 
-    def _start(self, primary: Deployment, container: Json) -> None:
-        name = f"slipway-{self._name}-{uuid.uuid4().hex[:12]}"
-        task = _Task(name, primary.id, container, time.monotonic())
+    def _start(self, task_id: str, primary: Deployment, container: Json) -> None:
+        name = f"slipway-{self._name}-{task_id[:12]}"
+        task = _Task(task_id, name, primary.id, container, time.monotonic())
         self._tasks.append(task)  # first: a container that starts too slowly is removed too
+        if fault := engine().fleet.logs.open(container, task_id):
+            self._fail(task, fault)
+            return
         try:
             self._docker.start(
                 name,
@@ -214,25 +235,36 @@ class _Tasks:
         except CommandFailed as failure:
             self._fail(task, f"CannotStartContainerError: {failure}")
 
-    def _fail(self, task: _Task, reason: str) -> None:
-        self._remove([task])
-        self._count_failure(task.deployment, reason)
+    def _copy_output(self, task: _Task) -> None:
+        """Append a container's new lines to its log stream in CloudWatch Logs."""
+        if task.container.get("logConfiguration", {}).get("logDriver") != "awslogs":
+            return
+        with suppress(CommandFailed):  # the container may be gone; no log may stop the checks
+            lines = self._docker.output(task.name, task.logged)
+            engine().fleet.logs.write(task.container, task.id, [text for _, text in lines])
+            task.logged = lines[-1][0] if lines else task.logged
 
-    def _count_failure(self, deployment: str, reason: str) -> None:
+    def _fail(self, task: _Task, reason: str, **details: Any) -> None:
+        self._copy_output(task)
+        self._remove([task])
+        self._count_failure(task.deployment, reason, task=task.id, **details)
+
+    def _count_failure(self, deployment: str, reason: str, **details: Any) -> None:
         # ECS throttles tasks that fail repeatedly. A new deployment starts at once.
         self._failures = self._failures + 1 if deployment == self._failing else 1
         self._failing = deployment
         steps = min(LONGEST_BACKOFF, 2 ** (self._failures - 1))
         self._pause_until = time.monotonic() + self._interval * steps
-        self._report(deployment, failed=1, reason=reason)
+        self._report(deployment, failed=1, reason=reason, **details)
         if reason != self._printed:
             _say(f"service {self._name}: {reason}")
         self._printed = reason
 
-    def _report(self, deployment: str, *, failed: int = 0, reason: str = "") -> None:
-        healthy = sum(each.healthy and each.deployment == deployment for each in self._tasks)
+    def _report(self, deployment: str, **failure: Any) -> None:
+        ours = [each for each in self._tasks if each.deployment == deployment and each.healthy]
+        healthy = [each.id for each in ours]
         engine().report(
-            self._cluster, self._name, deployment, running=healthy, failed=failed, reason=reason
+            self._cluster, self._name, deployment, running=len(healthy), healthy=healthy, **failure
         )
 
     def _remove(self, tasks: list[_Task]) -> None:
