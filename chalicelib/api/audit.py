@@ -8,7 +8,7 @@ from chalicelib.access import Principal, list_history
 from chalicelib.api import views
 from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.api.http.parameters import CURSOR, LIMIT, PROJECT, SERVICE
-from chalicelib.clock import rfc3339
+from chalicelib.domain.timing import rfc3339
 from chalicelib.domain.tokens import Role
 from chalicelib.store.models import History
 

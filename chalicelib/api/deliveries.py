@@ -6,8 +6,8 @@ from chalicelib.access import Principal, list_deliveries, load_delivery
 from chalicelib.api import views
 from chalicelib.api.http.endpoints import Routes
 from chalicelib.api.http.parameters import CURSOR, LIMIT
-from chalicelib.clock import rfc3339
 from chalicelib.domain.deliveries import Outcome, Verdict, outcome_of
+from chalicelib.domain.timing import rfc3339
 from chalicelib.domain.tokens import Role
 from chalicelib.store.models import Receipt
 from chalicelib.store.receipts import verdicts_of

@@ -17,8 +17,8 @@ from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.api.http.parameters import CURSOR, LIMIT, Id
-from chalicelib.clock import rfc3339
 from chalicelib.domain.names import DisplayName
+from chalicelib.domain.timing import rfc3339
 from chalicelib.domain.tokens import Role
 from chalicelib.errors import NotFound
 from chalicelib.store import models, tokens

@@ -5,7 +5,6 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from chalicelib.clock import rfc3339
 from chalicelib.domain import health as domain
 from chalicelib.domain.failures import Failure
 from chalicelib.domain.images import machine_for
@@ -14,6 +13,7 @@ from chalicelib.domain.log_text import clean_lines, clean_text
 from chalicelib.domain.refs import RefType
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
+from chalicelib.domain.timing import rfc3339
 from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
 from chalicelib.store import models
@@ -176,10 +176,10 @@ class Deployment(msgspec.Struct, kw_only=True):
 
 
 class ReceiptTask(msgspec.Struct, kw_only=True):
-    """A task that ran the release, with the digest of the image that it reported."""
+    """A task that ran the release, with the digests that its containers of the image reported."""
 
     task: str
-    image_digest: str | None
+    image_digests: list[str]
     health: str
     started_at: int | None
 
@@ -210,7 +210,7 @@ class ReleaseReceipt(msgspec.Struct, kw_only=True):
     fingerprint: str
     ecs_cluster: str | None
     ecs_service: str | None
-    container: str | None
+    containers: list[str]
     service_deployment: str | None
     service_revision: str | None
     circuit_breaker: str | None

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chalicelib.clock import rfc3339
 from chalicelib.domain.failures import TAIL_LINES, Failure, Phase, StoppedTask, one_line
 from chalicelib.domain.tasks import Task, failed_container, why_stopped
+from chalicelib.domain.timing import rfc3339
 
 MAX_TASKS = 5
 MAX_EVENTS = 10

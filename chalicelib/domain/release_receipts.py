@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.domain.tasks import Task
+from chalicelib.domain.tasks import Task, digests_of
 
 # Of very many tasks only the first are listed.
 MAX_TASKS = 100
@@ -57,12 +57,12 @@ def evidence(
     record: ServiceDeployment | None,
     tasks: Sequence[Task],
     *,
-    container: str,
+    image: str,
     desired: int,
     verified_at: int,
     warnings: Sequence[str],
 ) -> dict[str, Any]:
-    """The part of a receipt that comes from ECS."""
+    """The part of a receipt that comes from ECS. `tasks` are those of the release."""
     return {
         "service_deployment": record and record.arn,
         "service_revision": record and record.revision,
@@ -71,10 +71,11 @@ def evidence(
         "rolled_out_at": record and record.finished_at,
         "verified_at": verified_at,
         "desired_tasks": desired,
+        "containers": sorted({each.name for task in tasks for each in task.of(image)}),
         "tasks": [
             {
                 "task": task.arn,
-                "image_digest": task.digest(container),
+                "image_digests": sorted(digests_of([task], image)),
                 "health": task.health,
                 "started_at": task.started_at,
             }

@@ -1,6 +1,6 @@
 """Tasks of an ECS service: which ones prove a release, and why others have stopped."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,14 @@ class Container:
     exit_code: int | None = None
     reason: str = ""
     runtime_id: str = ""
+
+    @property
+    def runs_digest(self) -> str | None:
+        """The digest of the image that it runs.
+
+        Old agents do not report it. An image that is named by its digest cannot be another one.
+        """
+        return self.digest or self.image.partition("@")[2] or None
 
 
 @dataclass(frozen=True)
@@ -43,39 +51,31 @@ class Task:
         """Whether it runs, and no health check has failed."""
         return self.status == "RUNNING" and self.health != "UNHEALTHY"
 
-    def digest(self, container: str) -> str | None:
-        """The digest of the image that a container runs.
-
-        Old agents do not report it. An image that is named by its digest cannot be another one.
-        """
-        for each in self.containers:
-            if each.name == container:
-                return each.digest or each.image.partition("@")[2] or None
-        return None
+    def of(self, image: str) -> list[Container]:
+        """The containers for which the task definition names an image."""
+        return [each for each in self.containers if each.image == image]
 
 
 def missing_proof(
     tasks: Iterable[Task],
     *,
-    task_definition: str,
-    container: str,
+    image: str,
     digests: Collection[str],
     desired: int,
 ) -> str | None:
     """What is missing until the tasks prove the release; None if they prove it.
 
-    Every running task of the definition must run one of the `digests` in `container`, and as many
-    must run as are desired.
+    `tasks` are those of its definition. Each running one must have a container for the `image`, all
+    of these must run one of the `digests`, and as many tasks must run as are desired.
     """
-    own = [task for task in tasks if task.task_definition == task_definition]
-    for task in own:
-        digest = task.digest(container)
-        if task.runs and digest not in digests:
-            wanted = min(digests)
-            return f"task {task.id} runs {digest or 'an unknown image'}, not {wanted}"
-    running = sum(task.runs for task in own)
-    if running != desired:
-        return f"{running} of {desired} tasks run the release"
+    running = [task for task in tasks if task.runs]
+    for task in running:
+        found = [each.runs_digest for each in task.of(image)]
+        for digest in found or [None]:
+            if digest not in digests:
+                return f"task {task.id} runs {digest or 'an unknown image'}, not {image}"
+    if len(running) != desired:
+        return f"{len(running)} of {desired} tasks run the release"
     return None
 
 
@@ -151,6 +151,7 @@ def log_stream(
     return LogStream(group, stream) if stream else None
 
 
-def digests_of(tasks: Sequence[Task], container: str) -> set[str]:
-    """The digests that the running tasks report for a container."""
-    return {digest for task in tasks if task.runs and (digest := task.digest(container))}
+def digests_of(tasks: Iterable[Task], image: str) -> set[str]:
+    """The digests that the tasks run for an image."""
+    found = (each.runs_digest for task in tasks for each in task.of(image))
+    return {digest for digest in found if digest}

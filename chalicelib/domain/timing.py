@@ -1,4 +1,6 @@
-"""Durations that the rules use, in seconds."""
+"""Durations that the rules use, in seconds, and the form of times for readers."""
+
+from datetime import UTC, datetime
 
 # Between two steps of open work. The schedule runs with the same period.
 PERIOD = 60
@@ -18,3 +20,10 @@ UNKNOWN_GRACE = 120
 STUCK = 3 * PERIOD
 # Work stays open so long after its deadline while AWS does not answer.
 SILENCE = 600
+
+
+def rfc3339(seconds: int | float | None) -> str | None:
+    """The time as `2026-11-22T22:34:44Z`; None stays None."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

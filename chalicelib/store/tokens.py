@@ -6,6 +6,7 @@ from typing import NamedTuple
 from pynamodb.exceptions import PynamoDBException
 
 from chalicelib import budget, clock
+from chalicelib.domain.timing import rfc3339
 from chalicelib.domain.tokens import Role, digest, is_token, new_token
 from chalicelib.errors import InvalidInput, NotFound, Unavailable
 from chalicelib.store.claims import claim, next_number, owner_of
@@ -66,7 +67,7 @@ def create_token(
         role=role,
         for_project=project_id,
         for_service=service_id,
-        expires_at=clock.rfc3339(expires_at),
+        expires_at=rfc3339(expires_at),
     )
     commit(create(row), claim(subject, row.id), trail)
     return NewToken(row, secret)

@@ -139,6 +139,7 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "active_deployment_id": None,
         "waiting_deployment_id": None,
         "drift": None,
+        "health": None,
         "attention": None,
         "simulated": False,
     }

@@ -21,14 +21,20 @@ OLD = "arn:aws:ecs:eu-west-1:123456789012:task-definition/web:1"
 WANTED, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 
 
+IMAGE = f"registry/web@{WANTED}"
+
+
+def app(digest: str | None = WANTED, *, name: str = "app") -> Container:
+    return Container(name, IMAGE, digest)
+
+
 def task(name: str = "t1", *containers: Container, **values: Any) -> Task:
-    app = Container("app", f"registry/web@{WANTED}", WANTED)
     return Task(
         f"arn:aws:ecs:eu-west-1:123456789012:task/main/{name}",
         values.pop("definition", NEW),
         values.pop("status", "RUNNING"),
         values.pop("health", "UNKNOWN"),
-        containers or (app,),
+        containers or (app(),),
         **values,
     )
 
@@ -48,41 +54,35 @@ def exited(code: int | None, name: str = "app", reason: str = "") -> Container:
     [
         ([task("a"), task("b")], None),
         ([task("a", health="HEALTHY"), task("b")], None),
-        ([task("a"), task("b"), task("c", definition=OLD)], None),
-        ([task("a"), task("b", Container("app", f"registry/web@{WANTED}"))], None),
+        ([task("a"), task("b", app(None))], None),
+        ([task("a"), task("b", app(), Container("proxy", "proxy:1", OTHER))], None),
+        ([task("a"), task("b", app(), app(name="migrate"))], None),
         ([], "0 of 2 tasks run the release"),
         ([task("a")], "1 of 2 tasks run the release"),
         ([task("a"), task("b"), task("c")], "3 of 2 tasks run the release"),
-        ([task("a"), task("b", definition=OLD)], "1 of 2 tasks run the release"),
         ([task("a"), task("b", status="PENDING")], "1 of 2 tasks run the release"),
         ([task("a"), task("b", health="UNHEALTHY")], "1 of 2 tasks run the release"),
+        ([task("a"), task("b", app(OTHER))], f"task b runs {OTHER}, not {IMAGE}"),
         (
-            [task("a"), task("b", Container("app", "registry/web:latest", OTHER))],
-            f"task b runs {OTHER}, not {WANTED}",
+            [task("a"), task("b", app(), app(OTHER, name="migrate"))],
+            f"task b runs {OTHER}, not {IMAGE}",
         ),
         (
-            [task("a"), task("b", Container("app", "registry/web:latest"))],
-            f"task b runs an unknown image, not {WANTED}",
-        ),
-        (
-            [task("a"), task("b", Container("proxy", f"registry/web@{WANTED}", WANTED))],
-            f"task b runs an unknown image, not {WANTED}",
+            [task("a"), task("b", Container("app", "web:latest", WANTED))],
+            f"task b runs an unknown image, not {IMAGE}",
         ),
     ],
 )
 def test_a_release_is_proven_by_as_many_running_tasks_of_its_image_as_are_desired(
     tasks: list[Task], missing: str | None
 ) -> None:
-    found = missing_proof(tasks, task_definition=NEW, container="app", digests={WANTED}, desired=2)
-    assert found == missing
+    assert missing_proof(tasks, image=IMAGE, digests={WANTED}, desired=2) == missing
 
 
 def test_the_digest_of_a_platform_of_the_image_proves_it_too() -> None:
-    tasks = [task("a"), task("b", Container("app", f"registry/web@{WANTED}", OTHER))]
+    tasks = [task("a"), task("b", app(OTHER))]
     for digests, proves in (({WANTED, OTHER}, True), ({WANTED}, False)):
-        missing = missing_proof(
-            tasks, task_definition=NEW, container="app", digests=digests, desired=2
-        )
+        missing = missing_proof(tasks, image=IMAGE, digests=digests, desired=2)
         assert (missing is None) is proves
 
 
@@ -143,7 +143,12 @@ def test_a_stopped_task_is_explained_by_its_container_or_by_ecs(one: Task, why: 
 
 
 def test_the_container_that_failed_is_not_one_that_ecs_stopped_with_it() -> None:
-    containers = (exited(143, "a"), exited(0, "b"), exited(137, "c"), exited(3, "d"))
+    containers: tuple[Container, ...] = (
+        exited(143, "a"),
+        exited(0, "b"),
+        exited(137, "c"),
+        exited(3, "d"),
+    )
     ranked = []
     for _ in range(4):
         found = failed_container(stopped("EssentialContainerExited", "", *containers))

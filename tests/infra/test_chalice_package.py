@@ -114,6 +114,7 @@ def test_one_rule_delivers_the_events_of_codebuild_and_ecs(resources: dict[str, 
                     "CodeBuild Build State Change",
                     "CodeBuild Build Phase Change",
                     "ECS Deployment State Change",
+                    "ECS Service Action",
                 ],
             },
         )

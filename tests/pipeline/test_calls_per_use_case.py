@@ -25,7 +25,9 @@ TABLE = {
     "begin a rollout": "GetItem BatchGetItem DescribeServices DescribeImages "
     "DescribeTaskDefinition RegisterTaskDefinition TransactWriteItems UpdateService",
     "reconcile an unchanged rollout": "GetItem BatchGetItem DescribeServices",
-    "end a rollout": "GetItem BatchGetItem DescribeServices TransactWriteItems SendMessageBatch",
+    "end a rollout": "GetItem BatchGetItem DescribeServices ListServiceDeployments "
+    "DescribeServiceRevisions DescribeServiceDeployments ListTasks DescribeTasks "
+    "TransactWriteItems SendMessageBatch",
     "reconcile an idle service": "GetItem BatchGetItem DescribeServices TransactWriteItems",
     "request a build": "GetItem*2 UpdateItem TransactWriteItems SendMessageBatch",
     "request a build with a key": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",
@@ -36,11 +38,13 @@ TABLE = {
     "TransactWriteItems SendMessageBatch",
     "begin a rollback": "GetItem*2 BatchGetItem*2 DescribeServices DescribeImages "
     "RegisterTaskDefinition TransactWriteItems UpdateService",
-    "end a rollback": "GetItem BatchGetItem*2 DescribeServices TransactWriteItems SendMessageBatch",
+    "end a rollback": "GetItem BatchGetItem*2 DescribeServices ListServiceDeployments "
+    "DescribeServiceRevisions DescribeServiceDeployments ListTasks DescribeTasks "
+    "TransactWriteItems SendMessageBatch",
     "request a deployment": "GetItem*3 DescribeImages UpdateItem TransactWriteItems "
     "SendMessageBatch",
-    "see a rollout fail": "GetItem BatchGetItem DescribeServices ListServiceDeployments "
-    "DescribeServiceRevisions TransactWriteItems SendMessageBatch",
+    "see a rollout fail": "GetItem*2 BatchGetItem DescribeServices ListServiceDeployments "
+    "DescribeServiceRevisions ListTasks DescribeTasks TransactWriteItems SendMessageBatch",
     "see a build fail": "GetItem*2 BatchGetBuilds GetLogEvents TransactWriteItems Query",
     "read the end of a log": "GetItem*2 GetLogEvents*3",
     "create a service": "GetItem*3 DescribeImages UpdateItem TransactWriteItems",

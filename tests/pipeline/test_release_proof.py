@@ -32,13 +32,14 @@ def test_a_success_has_a_receipt_with_the_evidence_of_ecs(cloud: Cloud) -> None:
     assert sorted(each["task"] for each in found["tasks"]) == sorted(
         task["taskArn"] for task in tasks
     )
-    assert {each["image_digest"] for each in found["tasks"]} == {deployment["image_digest"]}
+    assert [each["image_digests"] for each in found["tasks"]] == [[deployment["image_digest"]]] * 2
+    assert found["containers"] == [deployment["container"]]
     (record,) = client("ecs").describe_service_deployments(
         serviceDeploymentArns=[found["service_deployment"]]
     )["serviceDeployments"]
     assert record["status"] == "SUCCESSFUL"
     assert record["targetServiceRevision"]["arn"] == found["service_revision"]
-    for name in ("task_definition", "image_digest", "commit_sha", "build_id", "container"):
+    for name in ("task_definition", "commit_sha", "build_id", "image_digest"):
         assert found[name] == deployment[name]
     assert (found["desired_tasks"], found["warnings"]) == (2, [])
     assert found["previous"] is None
@@ -88,7 +89,9 @@ def test_the_manifest_of_the_tasks_platform_proves_an_image_index(cloud: Cloud) 
     cloud.finish_rollout()
     found = receipt(cloud, 1)
     assert found["image_digest"] == digest
-    assert {each["image_digest"] for each in found["tasks"]} <= set(manifests.values())
+    reported = {digest for each in found["tasks"] for digest in each["image_digests"]}
+    assert reported
+    assert reported <= set(manifests.values())
 
 
 def test_tasks_that_ecs_shows_late_are_waited_for(cloud: Cloud, trouble: Trouble) -> None:

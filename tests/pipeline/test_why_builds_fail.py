@@ -138,6 +138,8 @@ def test_a_log_that_cannot_be_read_does_not_keep_a_build_open(
         "phase": "build",
         "summary": 'the step "Building the image" failed: exit status 1',
         "exit_code": 1,
+        "tasks": [],
+        "events": [],
         "log_tail": [],
         "next_step": None,
     }
@@ -284,6 +286,8 @@ def test_a_build_for_a_missing_image_repository_fails_before_it_starts(
         "phase": "start",
         "summary": "ECR has no image repository hello",
         "exit_code": None,
+        "tasks": [],
+        "events": [],
         "log_tail": [],
         "next_step": "Create the repository: aws ecr create-repository --repository-name hello "
         "--region eu-west-1",

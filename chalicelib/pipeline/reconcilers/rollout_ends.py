@@ -53,25 +53,19 @@ def find_proof(active: Deployment, target: EcsTarget, rollout: Rollout, *, now: 
         return Proof("ECS has not recorded the rollout yet")
     if record is not None and record.status != "SUCCESSFUL":
         return Proof(f"its record of the rollout is {record.status}")
-    tasks = ecs.running_tasks(target)
+    tasks = [task for task in ecs.running_tasks(target) if task.task_definition == definition]
     digests = {active.image_digest or ""}
-    if not digests_of(tasks, target.container) <= digests:
+    if not digests_of(tasks, active.image) <= digests:
         digests = ecr.digests_of(active.image_repository, active.image_digest or "")
-    missing = missing_proof(
-        tasks,
-        task_definition=definition,
-        container=target.container,
-        digests=digests,
-        desired=rollout.desired,
-    )
+    missing = missing_proof(tasks, image=active.image, digests=digests, desired=rollout.desired)
     if missing is not None:
         return Proof(missing)
     unseen = warnings_of(record, desired=rollout.desired, configuration=rollout.configuration)
     warnings = clean_lines(unseen, known_secrets())
     found = evidence(
         record,
-        [task for task in tasks if task.task_definition == definition],
-        container=target.container,
+        [task for task in tasks if task.runs],
+        image=active.image,
         desired=rollout.desired,
         verified_at=now,
         warnings=warnings,

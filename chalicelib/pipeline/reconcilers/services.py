@@ -550,7 +550,6 @@ def _facts(active: Deployment) -> dict[str, Any]:
         **facts,
         "ecs_cluster": target and target.cluster,
         "ecs_service": target and target.service,
-        "container": target and target.container,
     }
 
 
