@@ -373,8 +373,11 @@ def create_image_repository(name: str) -> None:
         ecr.create_repository(repositoryName=name)
 
 
-def put_image(repository: str, tag: str) -> str:
-    """Put an image into ECR as `docker push` does; return its digest, which depends on the tag."""
+def put_image(repository: str, tag: str, *, content: str | None = None) -> str:
+    """Put an image into ECR as `docker push` does; return its digest.
+
+    The digest depends on the content, which is the tag by default.
+    """
     manifest = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -384,7 +387,7 @@ def put_image(repository: str, tag: str) -> str:
             "size": 2,
         },
         "layers": [],
-        "annotations": {"org.opencontainers.image.version": tag},
+        "annotations": {"org.opencontainers.image.version": content or tag},
     }
     answer = client("ecr").put_image(
         repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag
