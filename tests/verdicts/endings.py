@@ -43,8 +43,7 @@ class Ending:
 
     `steps` are played so many seconds after the rollout began, and `before` is played before it.
     `configuration` is the part of the service's deployment configuration that the ending needs.
-    `source` is AWS's page and its content. It says which parts are inferred. `known_wrong` is
-    Slipway's verdict if it is not the right one.
+    `source` is AWS's page and its content. It says which parts are inferred.
     """
 
     name: str
@@ -54,7 +53,6 @@ class Ending:
     before: Step = nothing
     configuration: Mapping[str, Any] = field(default_factory=dict)
     image: Image = Image.DIGEST
-    known_wrong: Verdict | None = None
 
 
 # The service's tasks.
@@ -306,7 +304,6 @@ ENDINGS = (
         "Guide, early success and throttle logic: the rollout has ended, and ECS goes on to "
         "start tasks.",
         {60: at_once(healthy(), scale(4)), 1860: healthy()},
-        known_wrong=Verdict.FAILED,
     ),
     Ending(
         "StopServiceDeployment during the rollout",
