@@ -162,7 +162,9 @@ def _cannot_keep(service: Service, refusal: Rejected, called_at: int | None) -> 
     if refusal.code in _NO_RELEASE:
         return _watch(service, refusal.detail)
     if called_at is None or now - called_at > SILENCE:
-        return _watch(service, refusal.detail, every=SLOW, called_at=called_at)
+        return _watch(
+            service, refusal.detail, every=SLOW, called_at=called_at, health=service.health
+        )
     commit(change(service, drift=refusal.detail, called_at=called_at, **schedule_at(now + PERIOD)))
 
 
@@ -477,7 +479,11 @@ def _verify(
     """End the deployment once its tasks prove it: ECS's word alone is not enough."""
     now = clock.now()
     overdue = now > active.deadline_at + UNKNOWN_GRACE
-    proof = find_proof(active, target, rollout, now=now, overdue=overdue)
+    try:
+        proof = find_proof(active, target, rollout, now=now, overdue=overdue)
+    except Rejected as refusal:
+        # The rollout has begun: Slipway may be allowed to look before the deadline.
+        proof = Proof(missing=refusal.detail)
     if proof.missing is None:
         return _succeed(service, active, current, proof)
     if overdue:
