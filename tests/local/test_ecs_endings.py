@@ -91,6 +91,31 @@ def test_an_alarm_rolls_a_rollout_back(world: World) -> None:
     assert ending(world) == ("ROLLBACK_SUCCESSFUL", reason)
 
 
+def test_an_alarm_in_the_bake_time_rolls_a_rollout_back(world: World) -> None:
+    """Deployment alarms: ECS still monitors them after the old service version has scaled in."""
+    begin(world, **alarms("errors"))
+    ecs.engine().bake("main", "hello")
+    assert states(world) == [("PRIMARY", "IN_PROGRESS", "hello:2")]
+    assert (world.service()["runningCount"], world.service()["desiredCount"]) == (2, 2)
+    assert (world.record()["status"], world.record()["alarms"]["status"]) == (
+        "IN_PROGRESS",
+        "MONITORING",
+    )
+    ecs.engine().alarm("errors")
+    assert states(world) == [
+        ("PRIMARY", "IN_PROGRESS", "hello:1"),
+        ("ACTIVE", "FAILED", "hello:2"),
+    ]
+
+
+def test_a_rollout_ends_well_after_its_bake_time(world: World) -> None:
+    """Early success criteria: "If you use alarm-based rollback, the bake time elapses."."""
+    begin(world, **alarms("errors"))
+    ecs.engine().bake("main", "hello")
+    ecs.engine().complete("main", "hello")
+    assert ending(world) == ("SUCCESSFUL", None)
+
+
 def test_alarms_are_ignored_if_one_is_on_when_the_rollout_begins(world: World) -> None:
     """Deployment alarms: ECS does not monitor alarms for the duration of that deployment."""
     ecs.engine().alarm("slow")

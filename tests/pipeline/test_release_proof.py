@@ -7,7 +7,16 @@ import pytest
 
 from chalicelib.domain.release_receipts import hash_of
 from infra.local.aws import ecs
-from tests.support.embedded import CLUSTER, MINUTE, Cloud, client, ecs_service, put_index, sha
+from tests.support.embedded import (
+    CLUSTER,
+    CONFIGURATION,
+    MINUTE,
+    Cloud,
+    client,
+    ecs_service,
+    put_index,
+    sha,
+)
 from tests.support.sdk import Calls, Trouble
 
 LIST_TASKS = "ecs.ListTasks"
@@ -106,9 +115,8 @@ def test_tasks_that_ecs_shows_late_are_waited_for(cloud: Cloud, trouble: Trouble
 
 def lose_a_task() -> None:
     """A task stops by itself, and the next one has not started yet."""
-    ecs.engine().report(
-        CLUSTER, "hello", ecs.engine().service(CLUSTER, "hello").deployments[0].id, running=1
-    )
+    primary = ecs.engine().service(CLUSTER, "hello").deployments[0].id
+    ecs.engine().report(CLUSTER, "hello", primary, running=1, failed=1)
 
 
 def test_a_rollout_that_ecs_has_ended_with_too_few_tasks_waits_and_then_fails(
@@ -130,6 +138,59 @@ def test_a_rollout_that_ecs_has_ended_with_too_few_tasks_waits_and_then_fails(
     assert deployment["failure"]["phase"] == "verify"
     assert "ECS has ended the rollout, but 1 of 2 tasks are healthy" in deployment["error"]
     assert ecs_service()["taskDefinition"] == first
+
+
+def scale(count: int) -> None:
+    client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=count)
+
+
+def test_tasks_that_are_desired_only_since_the_rollout_ended_do_not_fail_it(cloud: Cloud) -> None:
+    cloud.begin_release(1)
+    cloud.finish_rollout(settle=False)
+    scale(4)
+    cloud.settle()
+    assert cloud.deployment(1)["error"] == "2 of 4 tasks are healthy"
+    for _ in range(30):
+        cloud.tick()
+    warning = (
+        "2 of 4 tasks run: the ECS service was scaled up after the rollout, and ECS has not "
+        "started the others"
+    )
+    assert (cloud.statuses(1), cloud.deployment(1)["warnings"]) == (["success"], [warning])
+    found = receipt(cloud, 1)
+    assert (found["desired_tasks"], len(found["tasks"])) == (4, 2)
+
+
+def test_a_task_that_stops_after_the_rollout_fails_it_also_if_more_are_desired(
+    cloud: Cloud,
+) -> None:
+    cloud.begin_release(1)
+    cloud.finish_rollout(settle=False)
+    scale(4)
+    lose_a_task()
+    for _ in range(30):
+        cloud.tick()
+    assert cloud.statuses(1) == ["failed"]
+
+
+def test_tasks_that_early_success_left_out_must_run(cloud: Cloud) -> None:
+    early = {
+        "enable": True,
+        "healthyPercent": 50,
+        "sourceServiceRevisionCleanup": "BLOCKING",
+    }
+    client("ecs").update_service(
+        cluster=CLUSTER,
+        service="hello",
+        deploymentConfiguration=CONFIGURATION | {"earlySuccessCriteria": early},
+    )
+    cloud.begin_release(1)
+    primary = ecs.engine().service(CLUSTER, "hello").deployments[0].id
+    ecs.engine().report(CLUSTER, "hello", primary, running=1)
+    for _ in range(30):
+        cloud.tick()
+    assert cloud.statuses(1) == ["failed"]
+    assert cloud.deployment(1)["failure"]["phase"] == "verify"
 
 
 def test_a_service_that_wants_no_tasks_succeeds_with_a_warning(cloud: Cloud) -> None:

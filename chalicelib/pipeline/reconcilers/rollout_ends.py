@@ -9,7 +9,7 @@ from chalicelib.domain.deploy_failures import failure_of
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import TAIL_LINES, Failure, Phase
 from chalicelib.domain.log_text import clean_lines
-from chalicelib.domain.release_receipts import evidence, warnings_of
+from chalicelib.domain.release_receipts import ServiceDeployment, evidence, warnings_of
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.tasks import (
     Task,
@@ -40,27 +40,40 @@ class Proof:
     warnings: tuple[str, ...] = ()
 
 
-def find_proof(active: Deployment, target: EcsTarget, rollout: Rollout, *, now: int) -> Proof:
+def find_proof(
+    active: Deployment, target: EcsTarget, rollout: Rollout, *, now: int, overdue: bool = False
+) -> Proof:
     """The proof that ECS runs the active deployment, after ECS has ended its rollout.
 
-    Raises Rejected and Unavailable.
+    If it is `overdue`, tasks that are missing only because the service was scaled up are no longer
+    waited for. Raises Rejected and Unavailable.
     """
     definition = active.task_definition or ""
-    if rollout.running != rollout.desired:
+    desired, short = rollout.desired, rollout.running != rollout.desired
+    if short and not overdue:
         return Proof(f"{rollout.running} of {rollout.desired} tasks are healthy")
     record = ecs.record_of(target, definition)
     if record is None and now - (active.started_at or now) < _RECORDED:
         return Proof("ECS has not recorded the rollout yet")
     if record is not None and record.status != "SUCCESSFUL":
         return Proof(f"its record of the rollout is {record.status}")
+    if short:
+        if not _was_scaled_up(active, target, rollout, record):
+            return Proof(f"{rollout.running} of {rollout.desired} tasks are healthy")
+        desired = rollout.running
     tasks = [task for task in ecs.running_tasks(target) if task.task_definition == definition]
     digests = {active.image_digest or ""}
     if not digests_of(tasks, active.image) <= digests:
         digests = ecr.digests_of(active.image_repository, active.image_digest or "")
-    missing = missing_proof(tasks, image=active.image, digests=digests, desired=rollout.desired)
+    missing = missing_proof(tasks, image=active.image, digests=digests, desired=desired)
     if missing is not None:
         return Proof(missing)
     unseen = warnings_of(record, desired=rollout.desired, configuration=rollout.configuration)
+    if short:
+        unseen.append(
+            f"{desired} of {rollout.desired} tasks run: the ECS service was scaled up after the "
+            "rollout, and ECS has not started the others"
+        )
     warnings = clean_lines(unseen, known_secrets())
     found = evidence(
         record,
@@ -71,6 +84,22 @@ def find_proof(active: Deployment, target: EcsTarget, rollout: Rollout, *, now: 
         warnings=warnings,
     )
     return Proof(evidence=found, warnings=tuple(warnings))
+
+
+def _was_scaled_up(
+    active: Deployment, target: EcsTarget, rollout: Rollout, record: ServiceDeployment | None
+) -> bool:
+    """Whether tasks are missing only because more of them are desired since the rollout ended.
+
+    Without early success ECS ends a rollout well when all desired tasks are healthy ("Complete
+    Amazon ECS rolling deployments early with early success criteria"). So either some of them have
+    stopped since, or more are desired now.
+    """
+    early = rollout.configuration.get("earlySuccessCriteria", {}).get("enable")
+    ended_at = record.finished_at if record is not None else None
+    if early or ended_at is None or not 0 < rollout.running < rollout.desired:
+        return False
+    return all((task.stopped_at or 0) < ended_at for task in _explaining_tasks(active, target))
 
 
 def find_rollout_failure(

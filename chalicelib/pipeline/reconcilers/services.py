@@ -509,14 +509,15 @@ def _verify(
 ) -> None:
     """End the deployment once its tasks prove it: ECS's word alone is not enough."""
     now = clock.now()
+    overdue = now > active.deadline_at + UNKNOWN_GRACE
     try:
-        proof = find_proof(active, target, rollout, now=now)
+        proof = find_proof(active, target, rollout, now=now, overdue=overdue)
     except Rejected as refusal:
         # The rollout has begun: Slipway may be allowed to look before the deadline.
         proof = Proof(missing=refusal.detail)
     if proof.missing is None:
         return _succeed(service, active, current, proof)
-    if now > active.deadline_at + UNKNOWN_GRACE:
+    if overdue:
         why = f"ECS has ended the rollout, but {proof.missing}"
         return _fail_rollout(service, target, active, rollout, why, phase=Phase.VERIFY)
     _note_progress(service, active, rollout, waits_for=proof.missing)

@@ -170,6 +170,14 @@ class Engine:
         primary = self.service(cluster, service).deployments[0]
         self.report(cluster, service, primary.id, running=primary.desired_count)
 
+    def bake(self, cluster: str, service: str) -> None:
+        """Report that every task of the newest deployment is healthy, and begin its bake time.
+
+        The next report ends the bake time: AWS computes its length and does not say how.
+        """
+        with self.lock:
+            self._services[cluster, service].bake()
+
     def fail(
         self,
         cluster: str,

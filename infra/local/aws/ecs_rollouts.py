@@ -343,6 +343,19 @@ class Service:
         self.fleet.stop(task, stop)
         self._follow()
 
+    def bake(self) -> None:
+        """The newest deployment has all its tasks, the others have none, and it goes on.
+
+        "The bake time is a period of time after a new service version has scaled out and the old
+        service version has scaled in, during which Amazon ECS continues to monitor the alarm."
+        Inferred: the deployments without tasks are gone.
+        """
+        primary, record = self.deployments[0], self.records[0]
+        record.status, record.started_at = "IN_PROGRESS", record.started_at or now()
+        primary.running_count, primary.updated_at = primary.desired_count, now()
+        self.deployments = [primary]
+        self._follow()
+
     def hear(self, alarm: str) -> None:
         """An alarm goes into the state ALARM. It fails a rollout that ECS watches it for."""
         for record in self.records[:1]:

@@ -1,0 +1,3 @@
+"""These tests run against an AWS that moto embeds in the test process."""
+
+from tests.support.fixtures import *  # noqa: F403
