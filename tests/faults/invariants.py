@@ -10,6 +10,7 @@ from moto.ecr.models import ecr_backends
 
 from chalicelib import clock
 from chalicelib.domain.definitions import fingerprint
+from chalicelib.domain.release_receipts import hash_of
 from chalicelib.domain.statuses import has_ended, may_follow
 from chalicelib.domain.timing import PERIOD, WATCH
 from infra.local.aws import codebuild, ecs
@@ -95,6 +96,7 @@ def check() -> None:
     _check_digests(all_deployments, all_builds)
     _check_definitions(all_deployments)
     _check_changes_outside(all_deployments)
+    _check_receipts(all_services, all_deployments)
 
 
 def _check_active(service: Row, all_deployments: dict[int, Row]) -> None:
@@ -239,6 +241,40 @@ def _check_changes_outside(all_deployments: dict[int, Row]) -> None:
         if deployment["status"] == "superseded" and "task_definition" in deployment:
             outside = f"deployment {number} was superseded during its rollout without a change"
             _require(number in superseded, outside)
+
+
+def _check_receipts(all_services: dict[int, Row], all_deployments: dict[int, Row]) -> None:
+    """Each success has a receipt with its proof, and a service's receipts are one chain."""
+    receipts = {
+        int(name.removeprefix("release:")): json.loads(row["outcome"])
+        for name, row in rows("receipts").items()
+        if name.startswith("release:")
+    }
+    for number, deployment in all_deployments.items():
+        receipt, status = receipts.get(number), deployment["status"]
+        proven = status != "success" or receipt is not None
+        _require(proven, f"deployment {number} is a success without a receipt")
+        if receipt is None:
+            continue
+        is_end = status in {"success", "rolled_back"}
+        _require(is_end, f"deployment {number} is {status} and has a receipt")
+        _require(hash_of(receipt) == receipt["hash"], f"the receipt of {number} was changed")
+        tasks = receipt["tasks"]
+        same = len(tasks) == receipt["desired_tasks"]
+        _require(same, f"the receipt of deployment {number} does not name all its tasks")
+        for task in tasks:
+            runs = task["image_digests"] == [deployment["image_digest"]]
+            # ECS may report the digest of a manifest of the image index.
+            manifests = ecs.engine().fleet.reports_manifests and any(task["image_digests"])
+            _require(runs or manifests, f"a task of deployment {number} runs another image")
+    for number, service in all_services.items():
+        own = {each for each, receipt in receipts.items() if receipt["service_id"] == number}
+        head, seen = json.loads(service.get("receipt") or "null"), 0
+        while head is not None:
+            receipt = receipts[head["deployment_id"]]
+            _require(receipt["hash"] == head["hash"], f"the chain of service {number} is broken")
+            head, seen = receipt["previous"], seen + 1
+        _require(seen == len(own), f"the chain of service {number} has {seen} of {len(own)}")
 
 
 def changes_outside() -> list[Any]:

@@ -139,12 +139,15 @@ def in_make_test(case: UseCase, name: str) -> tuple[str, ...]:
 
 
 READS_OF_WORK = {
+    "ecr.BatchGetImage",
     "codebuild.BatchGetBuilds",
     "codebuild.ListBuildsForProject",
     "ecs.DescribeServiceDeployments",
     "ecs.DescribeServiceRevisions",
     "ecs.DescribeServices",
+    "ecs.DescribeTasks",
     "ecs.ListServiceDeployments",
+    "ecs.ListTasks",
 }
 
 

@@ -145,6 +145,8 @@ PAIRS = (
             ("others take the capacity", use_cases.others_take_the_capacity, BUILD),
             ("a change outside Slipway is found", use_cases.changed_outside, SERVICE),
             ("a change during a rollout is found", use_cases.chosen_during_a_rollout, SERVICE),
+            ("a release without tasks is reported", use_cases.tasks_lost_for_minutes, SERVICE),
+            ("a release has recovered", use_cases.unhealthy_and_replaced, SERVICE),
         )
     ),
     *(
@@ -205,6 +207,7 @@ PAIRS = (
             ("a change outside Slipway is found", use_cases.changed_outside),
             ("an earlier release was chosen outside", use_cases.chosen_outside),
             ("a change during a rollout is found", use_cases.chosen_during_a_rollout),
+            ("a release without tasks is reported", use_cases.tasks_lost_for_minutes),
         )
         for what, request in (("a rollback", roll_back), ("a deployment", deploy))
     ),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.release_receipts import hash_of
 from chalicelib.store.jobs import find_build, get_deployment
 from chalicelib.store.models import Build, Claim, Deployment, Job, Receipt, Service
 from chalicelib.store.services import get_service
@@ -48,6 +49,19 @@ def start_twice(_: Cloud) -> None:
 def end_only_the_row(cloud: Cloud) -> None:
     build(Build.status.set("failed"), Job.due.remove())(cloud)
     service(Service.open_builds.remove())(cloud)
+
+
+def change_receipt(*, seal: bool = False, **changes: Any) -> Step:
+    """Change the receipt of deployment 1, and with `seal` its hash, too."""
+
+    def corrupt(_: Cloud) -> None:
+        row = Receipt.get("release:1")
+        content = {**row.outcome, **changes}
+        if seal:
+            content["hash"] = hash_of(content)
+        row.update(actions=[Receipt.outcome.set(content)])
+
+    return corrupt
 
 
 def delete_receipt(receipt: str) -> Step:
@@ -193,6 +207,11 @@ def roll_out_again_after_failure(cloud: Cloud) -> None:
             deployment(Deployment.target.set(ELSEWHERE)),
             "deployment 3 has another target than its release",
         ),
+        (released, delete_receipt("release:1"), "deployment 1 is a success without a receipt"),
+        (released, change_receipt(desired_tasks=3), "the receipt of 1 was changed"),
+        (released, change_receipt(desired_tasks=3, seal=True), "1 does not name all its tasks"),
+        (released, change_receipt(tasks=[], desired_tasks=0, seal=True), "the chain .* is broken"),
+        (released, service(Service.receipt.remove()), "the chain of service 1 has 0 of 1"),
         (
             deploying,
             deployment(Deployment.target.set(ELSEWHERE)),

@@ -15,7 +15,7 @@ from moto import mock_aws
 from chalicelib.domain.statuses import has_ended
 from infra.local.aws import codebuild, ecs
 from tests.faults.invariants import check, codebuild_builds, is_watched, open_rollouts
-from tests.faults.rows import rows, services
+from tests.faults.rows import Row, rows, services
 from tests.support import speed
 from tests.support.embedded import CLUSTER, Cloud, client, put_image, sha
 
@@ -77,7 +77,7 @@ def warm_up() -> None:
 def finish_outside() -> None:
     """Let every running build and rollout succeed in AWS. Their events stay undelivered.
 
-    A build fails if ECR does not have its image repository.
+    A build fails if ECR does not have its image repository. ECS replaces missing tasks.
     """
     for build in codebuild_builds():
         if build["buildStatus"] == "IN_PROGRESS":
@@ -88,7 +88,8 @@ def finish_outside() -> None:
             status = "SUCCEEDED" if digest is not None else "FAILED"
             codebuild.engine().run_to(build["id"], status, exported=exported)
     for service in ecs.engine().services():
-        if any(open_rollouts(service)):
+        primary = service.deployments[0]
+        if any(open_rollouts(service)) or primary.running_count < primary.desired_count:
             ecs.engine().complete(CLUSTER, service.name)
 
 
@@ -128,10 +129,15 @@ def recover(cloud: Cloud) -> None:
 def is_at_rest() -> bool:
     """Whether all jobs have ended and no service waits for a step."""
     ended = all(has_ended(row["status"]) for row in rows("jobs").values())
-    # A service that shows drift is at rest, unless a call of Slipway may still be in flight.
-    due = (
-        row
-        for row in services().values()
-        if "due" in row and ("drift" not in row or "called_at" in row)
-    )
-    return ended and all(map(is_watched, due))
+    return ended and all(map(_is_at_rest, services().values()))
+
+
+def _is_at_rest(service: Row) -> bool:
+    """A service that shows drift is at rest, unless a call of Slipway may still be in flight.
+
+    A refusal that was injected is over at the next look.
+    """
+    if "injected" in service.get("drift", ""):
+        return False
+    shows_drift = "drift" in service and "called_at" not in service
+    return "due" not in service or shows_drift or is_watched(service)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from moto.ecs.exceptions import ECSException
 
+from chalicelib.aws import queue
 from chalicelib.domain.lag import LAG
 from chalicelib.domain.timing import TOKEN_LIFE
 from chalicelib.domain.tokens import Role, new_token
@@ -28,8 +29,10 @@ from tests.support.embedded import (
     keep_secret,
     make_older,
     put_image,
+    put_index,
     put_single_image,
     register,
+    remove_image,
     run_on_ecs,
     sha,
 )
@@ -252,6 +255,17 @@ def rolled_out(cloud: Cloud) -> None:
     cloud.finish_rollout(settle=False)
 
 
+def to_be_deployed_without_its_image(cloud: Cloud) -> None:
+    to_be_deployed(cloud)
+    remove_image("hello", builds()[1]["image_digest"])
+
+
+def changed_right_after_a_call(cloud: Cloud) -> None:
+    """Another party changes the ECS service while a call of Slipway may be in flight."""
+    rolling_out(cloud)
+    run_on_ecs(register("hello", "hello:outside"))
+
+
 def rolling_out(cloud: Cloud) -> None:
     built(cloud)
     cloud.settle()
@@ -288,6 +302,49 @@ def rollout_failed(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.begin_release(2)
     cloud.fail_rollout(settle=False)
+
+
+def index_rolled_out(cloud: Cloud) -> None:
+    """ECS reports the digests of the manifests, not that of the image index."""
+    digest, _ = put_index("hello", "multi", "amd64", "arm64")
+    ecs.engine().fleet.reports_manifests = True
+    assert cloud.deploy(f"hello@{digest}").status == 202
+    cloud.settle()
+    cloud.finish_rollout(settle=False)
+
+
+def tasks_lost(cloud: Cloud) -> None:
+    """Tasks of a release at rest crash. ECS has not replaced them yet."""
+    cloud.release(1)
+    for _ in range(2):
+        cloud.tick()
+    lose_tasks(failed=2)
+    queue.wake("service-1")
+
+
+def tasks_lost_for_minutes(cloud: Cloud) -> None:
+    tasks_lost(cloud)
+    cloud.settle()
+    cloud.advance(3 * MINUTE)
+    queue.wake("service-1")
+
+
+def unhealthy_and_replaced(cloud: Cloud) -> None:
+    """A release was reported as unhealthy. Then ECS replaced its tasks a minute ago."""
+    tasks_lost_for_minutes(cloud)
+    cloud.settle()
+    ecs.engine().complete(CLUSTER, "hello")
+    cloud.wake("service-1")
+    cloud.advance(MINUTE)
+    queue.wake("service-1")
+
+
+def lose_tasks(*, running: int = 0, failed: int) -> None:
+    """So many tasks of the newest ECS deployment run now, and so many have crashed."""
+    primary = ecs.engine().service(CLUSTER, "hello").deployments[0].id
+    ecs.engine().report(
+        CLUSTER, "hello", primary, running=running, failed=failed, exit_code=1, log=["Killed"]
+    )
 
 
 def rollout_cancelled(cloud: Cloud) -> None:
@@ -657,8 +714,22 @@ USE_CASES = (
     UseCase("a rollout begins after many checks", needy_to_be_deployed, _deliver_messages),
     UseCase("a rollout is refused before it begins", archived_after_the_request, _deliver_messages),
     UseCase("a deployment is planned", needy_release, _plan),
+    UseCase(
+        "a rollout cannot begin without its image",
+        to_be_deployed_without_its_image,
+        _deliver_messages,
+    ),
+    UseCase(
+        "a change outside Slipway waits for its judgement",
+        changed_right_after_a_call,
+        _deliver_events,
+    ),
     UseCase("a rollout succeeds", rolled_out, _deliver_events),
     UseCase("a rollout fails", rollout_failed, _deliver_events),
+    UseCase("a rollout of an image index succeeds", index_rolled_out, _deliver_events),
+    UseCase("a release loses its tasks", tasks_lost, _deliver_messages),
+    UseCase("a release without tasks is reported", tasks_lost_for_minutes, _deliver_messages),
+    UseCase("a release has recovered", unhealthy_and_replaced, _deliver_messages),
     UseCase("a cancelled rollout is undone", rollout_cancelled, _deliver_messages),
     UseCase("a build is requested", new_service, lambda c: post(c, "build", {}, key="k")),
     UseCase("a deployment is requested", two_releases, lambda c: deploy_image(c, "c")),
@@ -807,6 +878,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/builds/1/logs", building),
     ("/v1/cicd/builds/1/logs?limit=100", build_failed_long_ago),
     ("/v1/cicd/deployments/1", rolling_out),
+    ("/v1/cicd/deployments/1/receipt", two_releases),
 )
 
 

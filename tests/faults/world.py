@@ -280,6 +280,17 @@ class World:
             self._only_pushes = False
             ecs.engine().fail(CLUSTER, "hello")
 
+    def lose_tasks(self, choice: int) -> None:
+        """Some or all tasks of the newest ECS deployment crash, for instance after its end."""
+        self._note("tasks lost")
+        primary = ecs.engine().service(CLUSTER, "hello").deployments[0]
+        lost = min(primary.running_count, 1 + choice % 2)
+        if lost:
+            running = primary.running_count - lost
+            ecs.engine().report(
+                CLUSTER, "hello", primary.id, running=running, failed=lost, exit_code=choice % 3
+            )
+
     def change_outside(self, choice: int) -> None:
         """Another party makes ECS run its own definition, or an earlier one of Slipway."""
         self._note("changed outside")
@@ -515,6 +526,7 @@ ACTIONS: dict[str, int] = {
     "begin_codebuild_build": 2,
     "end_codebuild_build": 6,
     "end_ecs_rollout": 6,
+    "lose_tasks": 1,
     "change_outside": 2,
     "delete_definitions": 1,
     "pass_time": 2,
@@ -534,6 +546,7 @@ CALM_ACTIONS = {
         "roll_back",
         "cancel",
         "change_outside",
+        "lose_tasks",
         "wake_during_schedule",
     }
 }

@@ -249,7 +249,11 @@ def test_an_image_that_cannot_run_is_rolled_back(world: World, image: str, reaso
     )
     assert "v1" in world.images()
     world.step_until(lambda: world.rollout() == "COMPLETED" and world.images() == ["v1"])
-    assert any(reason in each["message"] for each in world.service()["events"])
+    assert reason in {each["stoppedReason"] for each in world.tasks("STOPPED")}
+    checked = any(
+        "failed container health checks" in each["message"] for each in world.service()["events"]
+    )
+    assert checked == (image == "unhealthy")
 
 
 def awslogs(**options: str) -> dict[str, Any]:

@@ -1,100 +1,25 @@
 """The tasks of the embedded ECS through boto3. Each test states AWS's behaviour and its source."""
 
-import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
-from infra.local.aws import clock, ecs, fidelity
+from infra.local.aws import clock, ecs
 from infra.local.aws.ecs_logs import NO_LOG_GROUP
+from tests.support.ecs_world import HERE, World, ecs_world
 
-BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
-HERE = {"cluster": "main", "service": "hello"}
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CHECK: dict[str, Any] = {"healthCheck": {"command": ["CMD", "/probe"]}}
 
 
-class World:
-    """A cluster with an ECS service `hello`, seen through boto3."""
-
-    def __init__(self) -> None:
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        self.ecs, self.ecr, self.logs = (
-            boto3.client(name, "eu-west-1", **keys)  # type: ignore[call-overload]
-            for name in ("ecs", "ecr", "logs")
-        )
-        self.ecs.create_cluster(clusterName="main")
-        self.ecr.create_repository(repositoryName="hello")
-
-    def register(self, image: str = "web:1", *more: Any, **container: Any) -> str:
-        made = self.ecs.register_task_definition(
-            family="hello",
-            containerDefinitions=[{"name": "web", "image": image, "memory": 8} | container, *more],
-        )
-        return str(made["taskDefinition"]["taskDefinitionArn"])
-
-    def create(self, *, desired: int = 2, complete: bool = True) -> None:
-        """Create the service with the newest task definition."""
-        self.ecs.create_service(
-            cluster="main",
-            serviceName="hello",
-            taskDefinition="hello",
-            desiredCount=desired,
-            deploymentConfiguration=BREAKER,
-        )
-        if complete:
-            ecs.engine().complete("main", "hello")
-
-    def update(self, **change: Any) -> None:
-        self.ecs.update_service(**HERE, **change)
-
-    def service(self) -> Any:
-        return self.ecs.describe_services(cluster="main", services=["hello"])["services"][0]
-
-    def deployment(self) -> str:
-        """The id of the PRIMARY deployment."""
-        return str(self.service()["deployments"][0]["id"])
-
-    def report(self, running: int, **more: Any) -> None:
-        """The data plane reports tasks of the PRIMARY deployment."""
-        ecs.engine().report("main", "hello", self.deployment(), running=running, **more)
-
-    def arns(self, **asked: Any) -> list[str]:
-        pages = self.ecs.get_paginator("list_tasks").paginate(cluster="main", **asked)
-        return [arn for page in pages for arn in page["taskArns"]]
-
-    def tasks(self, status: str = "RUNNING", **asked: Any) -> Any:
-        arns = self.arns(desiredStatus=status, **asked)
-        return self.describe(*arns)["tasks"] if arns else []
-
-    def failed_tasks(self) -> Any:
-        """Tasks that stopped by themselves, oldest first."""
-        stopped = self.tasks("STOPPED")
-        failed = [each for each in stopped if each["stopCode"] != "ServiceSchedulerInitiated"]
-        return sorted(failed, key=lambda each: each["createdAt"])
-
-    def describe(self, *arns: str) -> Any:
-        return self.ecs.describe_tasks(cluster="main", tasks=list(arns))
-
-    def put_image(self, tag: str, manifest: Any) -> str:
-        answer = self.ecr.put_image(
-            repositoryName="hello", imageTag=tag, imageManifest=json.dumps(manifest)
-        )
-        return str(answer["image"]["imageId"]["imageDigest"])
-
-
 @pytest.fixture
 def world() -> Iterator[World]:
-    fidelity.install()
-    with mock_aws():
-        yield World()
-    clock.reset()
+    with ecs_world() as world:
+        yield world
 
 
 def manifest(note: str) -> Any:

@@ -162,7 +162,9 @@ def _cannot_keep(service: Service, refusal: Rejected, called_at: int | None) -> 
     if refusal.code in NO_SERVICE:
         return _watch(service, refusal.detail)
     if called_at is None or now - called_at > SILENCE:
-        return _watch(service, refusal.detail, every=SLOW, called_at=called_at)
+        return _watch(
+            service, refusal.detail, every=SLOW, called_at=called_at, health=service.health
+        )
     commit(change(service, drift=refusal.detail, called_at=called_at, **schedule_at(now + PERIOD)))
 
 
@@ -507,7 +509,11 @@ def _verify(
 ) -> None:
     """End the deployment once its tasks prove it: ECS's word alone is not enough."""
     now = clock.now()
-    proof = find_proof(active, target, rollout, now=now)
+    try:
+        proof = find_proof(active, target, rollout, now=now)
+    except Rejected as refusal:
+        # The rollout has begun: Slipway may be allowed to look before the deadline.
+        proof = Proof(missing=refusal.detail)
     if proof.missing is None:
         return _succeed(service, active, current, proof)
     if now > active.deadline_at + UNKNOWN_GRACE:

@@ -24,7 +24,7 @@ from moto.ecs.exceptions import (
 from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 
-from infra.local.aws.ecs_rollouts import Json, Record, Service
+from infra.local.aws.ecs_rollouts import OPEN, Json, Record, Service, hook_refusal
 from infra.local.aws.ecs_tasks import (
     ESSENTIAL_EXITED,
     USER_REASON,
@@ -51,6 +51,20 @@ class ServiceNotActive(ECSException):
         super().__init__("ServiceNotActiveException", "Service was not ACTIVE.")
 
 
+class ServiceDeploymentNotFound(ECSException):
+    """A stop of a service deployment that does not exist."""
+
+    def __init__(self) -> None:
+        super().__init__("ServiceDeploymentNotFoundException", "Service deployment not found.")
+
+
+class ServiceDeploymentEnded(ECSException):
+    """A stop of a service deployment that has ended."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__("ConflictException", f"The service deployment is already {status}.")
+
+
 def install() -> None:
     """Put the engine behind moto's ECS actions. Repeated calls are harmless."""
     for action in (
@@ -61,6 +75,7 @@ def install() -> None:
         Engine.list_services,
         Engine.list_service_deployments,
         Engine.describe_service_deployments,
+        Engine.stop_service_deployment,
         Engine.describe_service_revisions,
         Engine.describe_task_definition,
         Engine.delete_task_definitions,
@@ -97,6 +112,7 @@ class Engine:
         self._backend = backend
         self._services: dict[tuple[str, str], Service] = {}
         self._events: list[Json] = []
+        self._alarms: set[str] = set()
 
     # The side of the data plane.
 
@@ -174,6 +190,24 @@ class Engine:
         primary, failed = found.deployments[0].id, found.threshold
         self.report(cluster, service, primary, running=0, failed=failed, reason=reason, **details)
 
+    def alarm(self, name: str, *, on: bool = True) -> None:
+        """A CloudWatch alarm goes into the state ALARM, or leaves it."""
+        with self.lock:
+            if not on:
+                self._alarms.discard(name)
+                return
+            self._alarms.add(name)
+            for service in self._services.values():
+                service.hear(name)
+
+    def refuse(self, cluster: str, service: str, hook: str, stage: str = "PRE_SCALE_UP") -> None:
+        """A lifecycle hook of the rollout that is under way returns FAILED.
+
+        `hook` is the ARN of its function. Raises ValueError if no rollout is under way.
+        """
+        with self.lock:
+            self._services[cluster, service].refuse(hook_refusal(stage, hook))
+
     def drain_events(self) -> list[Json]:
         """The EventBridge events since the last call, oldest first."""
         with self.lock:
@@ -197,6 +231,7 @@ class Engine:
             deployment_configuration=_configuration(request),
             publish=lambda event: self._events.append(event),
             fleet=self.fleet,
+            alarms_on=self._alarms,
             launch_type=request.get("launchType"),
             network_configuration=request.get("networkConfiguration"),
         )
@@ -259,6 +294,24 @@ class Engine:
         known = {each.service_deployment_arn: each for one in services for each in one.records}
         asked = request["serviceDeploymentArns"]
         return {"serviceDeployments": _known(asked, known), "failures": _unknown(asked, known)}
+
+    def stop_service_deployment(self, request: Json) -> Json:
+        """StopServiceDeployment: the rollback begins with the data plane's next report.
+
+        A rollback that is under way goes on. Inferred: the refusal of a record that has ended, and
+        what ABORT does, which the guide does not describe.
+        """
+        arn = request["serviceDeploymentArn"]
+        for service in self._services.values():
+            for record in service.records:
+                if record.service_deployment_arn == arn:
+                    if record.status not in OPEN:
+                        raise ServiceDeploymentEnded(record.status)
+                    if record.status in ("PENDING", "IN_PROGRESS"):
+                        aborts = request.get("stopType") == "ABORT"
+                        record.status = "STOP_REQUESTED" if aborts else "ROLLBACK_REQUESTED"
+                    return {"serviceDeploymentArn": arn}
+        raise ServiceDeploymentNotFound
 
     def describe_service_revisions(self, request: Json) -> Json:
         """DescribeServiceRevisions."""

@@ -27,6 +27,7 @@ SHOWN = timedelta(hours=1)
 # Inferred: a program ends with 0 when ECS stops it, and is killed if it does not answer.
 ENDED, FAILED, KILLED = 0, 1, 137
 ESSENTIAL_EXITED = "Essential container in task exited"
+UNHEALTHY = "Task failed container health checks"
 USER_REASON = "Task stopped by user"
 _NEVER_RAN = re.compile(r"Cannot\w+Error|ResourceInitializationError|.*failed to start", re.I)
 # Errors of one container, which ECS shows at the container too.
@@ -237,8 +238,8 @@ class Fleet:
 
     def fail(
         self, service: "Service", deployment: "Deployment", running: int, failed: int, stop: Stop
-    ) -> None:
-        """Stop failed tasks of a deployment that has `running` healthy ones now.
+    ) -> list[Task]:
+        """Stop and return failed tasks of a deployment that has `running` healthy ones now.
 
         Healthy tasks that are gone come first, then pending ones, then ones that started and failed
         between two reports.
@@ -252,6 +253,7 @@ class Fleet:
             if stop.ran and task.last_status == "PENDING" and not (fault := self._open_logs(task)):
                 self._run(task, deployment)
             self.stop(task, failure(fault) if fault else stop)
+        return victims
 
     def stop(self, task: Task, stop: Stop) -> None:
         """End a task. Its containers never ran if it was still pending."""

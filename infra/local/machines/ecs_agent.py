@@ -17,7 +17,7 @@ from typing import Any
 
 from infra.local.aws.ecs import engine
 from infra.local.aws.ecs_rollouts import Deployment, Json, Service
-from infra.local.aws.ecs_tasks import ESSENTIAL_EXITED, KILLED
+from infra.local.aws.ecs_tasks import ESSENTIAL_EXITED, KILLED, UNHEALTHY
 from infra.local.machines.containers import CommandFailed, Docker
 from infra.local.machines.forwarder import Address, Forwarder
 
@@ -177,7 +177,7 @@ class _Tasks:
             if task.healthy or time.monotonic() - task.started >= check.get("startPeriod", 0):
                 task.misses += 1
             unhealthy = task.misses >= check.get("retries", DEFAULT_RETRIES)
-            return {"reason": "Task failed container health checks"} if unhealthy else None
+            return {"reason": UNHEALTHY} if unhealthy else None
         if not task.healthy:
             self._become_healthy(task)
         task.misses = 0

@@ -201,6 +201,7 @@ class Story:
         saw(f"builds of the two services {'ran at the same time' if overlap else 'ran in turn'}")
         say("4", "The image is deployed by digest and answers")
         self._deployed("one", web["deployment_id"])
+        self._show_receipt(web["deployment_id"])
 
     def more_pushes(self) -> None:
         say("5", "Two more pushes answer, a fourth one is unhealthy")
@@ -312,6 +313,12 @@ class Story:
         self.definitions[version] = definition["taskDefinitionArn"]
         saw(f"{how} version {version}: deployment {number}, {row['image_digest'][:19]}…")
         self._answers(version)
+
+    def _show_receipt(self, number: int) -> None:
+        receipt = self.client.call("GET", f"/v1/cicd/deployments/{number}/receipt")
+        wanted = [[receipt["image_digest"]]] * receipt["desired_tasks"]
+        check("the digests in the receipt", [e["image_digests"] for e in receipt["tasks"]], wanted)
+        saw(f"its receipt: {len(wanted)} of {len(wanted)} tasks run it, {receipt['hash'][:19]}…")
 
     def _answers(self, version: str, *, again: bool = False) -> None:
         if not self.client.real:
