@@ -306,7 +306,7 @@ def rollout_failed(cloud: Cloud) -> None:
 
 def index_rolled_out(cloud: Cloud) -> None:
     """ECS reports the digests of the manifests, not that of the image index."""
-    digest, _ = put_index("hello", "multi", "amd64", "arm64")
+    digest, _ = put_index("hello", "multi", "linux/amd64", "linux/arm64")
     ecs.engine().fleet.reports_manifests = True
     assert cloud.deploy(f"hello@{digest}").status == 202
     cloud.settle()
@@ -711,9 +711,6 @@ USE_CASES = (
     ),
     UseCase("a running build passes its deadline", build_too_long, _tick),
     UseCase("a rollout begins", to_be_deployed, _deliver_messages),
-    UseCase("a rollout begins after many checks", needy_to_be_deployed, _deliver_messages),
-    UseCase("a rollout is refused before it begins", archived_after_the_request, _deliver_messages),
-    UseCase("a deployment is planned", needy_release, _plan),
     UseCase(
         "a rollout cannot begin without its image",
         to_be_deployed_without_its_image,
@@ -724,6 +721,9 @@ USE_CASES = (
         changed_right_after_a_call,
         _deliver_events,
     ),
+    UseCase("a rollout begins after many checks", needy_to_be_deployed, _deliver_messages),
+    UseCase("a rollout is refused before it begins", archived_after_the_request, _deliver_messages),
+    UseCase("a deployment is planned", needy_release, _plan),
     UseCase("a rollout succeeds", rolled_out, _deliver_events),
     UseCase("a rollout fails", rollout_failed, _deliver_events),
     UseCase("a rollout of an image index succeeds", index_rolled_out, _deliver_events),
