@@ -77,6 +77,8 @@ def _single(content: Mapping[str, Any]) -> Manifest:
     layers = [each.get("mediaType") for each in content.get("layers", [])]
     if layers and set(layers) == {_ATTESTATION}:
         return Manifest(other="an attestation")
+    if not kind:
+        raise ValueError("the manifest names no type of its config")
     if kind not in _CONFIGS:
         return Manifest(other=f"an artifact of the type {kind}")
     return Manifest(config=str(config.get("digest", "")))

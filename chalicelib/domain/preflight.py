@@ -251,7 +251,7 @@ def _of_service(service: Refusal | Unknown | None) -> Iterator[Finding]:
             advice = "Create an ECS service with it, and change ecs_service"
         else:
             advice = "Create it, or change ecs_cluster and ecs_service"
-        yield _error(service.code, f"{service.text}. {advice}")
+        yield _error(service.code, f"{service.text.rstrip('.')}. {advice}")
 
 
 def _of_image(release: Release, image: FoundImage | Unknown | None) -> Iterator[Finding]:
@@ -356,7 +356,7 @@ def _more(found: list[Finding]) -> Finding:
 def _not_checked(
     thing: str, unknown: Unknown, subject: str | None = None, *, advice: str = ""
 ) -> Finding:
-    text = f"not checked: {thing}: {unknown.reason[:_LONGEST_REASON]}"
+    text = f"not checked: {thing}: {unknown.reason[:_LONGEST_REASON].rstrip('.')}"
     return _warning("not_checked", f"{text}. {advice}" if advice else text, subject)
 
 

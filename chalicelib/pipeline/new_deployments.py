@@ -47,6 +47,17 @@ class ReleaseImage:
         return f"{settings().registry}/{self.repository}@{self.digest}"
 
 
+def image_of(release: Deployment) -> ReleaseImage:
+    """The image of a deployment."""
+    return ReleaseImage(
+        release.image_repository,
+        release.image_digest or "",
+        release.image_tag,
+        build_id=release.build_id,
+        commit_sha=release.commit_sha,
+    )
+
+
 def new_deployment(
     service: Service,
     number: int,

@@ -15,7 +15,7 @@ from chalicelib.domain.plan import (
 )
 from chalicelib.domain.preflight import Finding, Refusal, Unknown, has_errors
 from chalicelib.domain.rollouts import Rollout
-from chalicelib.pipeline.new_deployments import ReleaseImage
+from chalicelib.pipeline.new_deployments import ReleaseImage, image_of
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Deployment, Service
 
@@ -44,20 +44,13 @@ def plan_of_deployment(service: Service, checked: Checked) -> Plan:
     waiting = (
         [Ending(deployment_id=service.waiting, status="superseded")] if service.waiting else []
     )
-    wanted = PlannedImage(
-        image=image.name,
-        image_digest=image.digest,
-        image_tag=image.tag or None,
-        commit_sha=image.commit_sha,
-        build_id=image.build_id,
-    )
     resumes = service.settings.auto_deploy and service.auto_deploy_paused is not None
     return _plan(
         service,
         checked,
         running=running,
         then=then,
-        wanted=wanted,
+        wanted=_planned(image),
         ends=waiting,
         starts_after=service.active,
         auto_deploy="resumed" if resumes else "unchanged",
@@ -133,12 +126,15 @@ def _image_now(
 
 
 def _released(release: Deployment) -> PlannedImage:
-    image = ReleaseImage(release.image_repository, release.image_digest or "", release.image_tag)
+    return _planned(image_of(release), deployment_id=release.number)
+
+
+def _planned(image: ReleaseImage, *, deployment_id: int | None = None) -> PlannedImage:
     return PlannedImage(
         image=image.name,
-        image_digest=release.image_digest,
-        image_tag=release.image_tag or None,
-        commit_sha=release.commit_sha,
-        build_id=release.build_id,
-        deployment_id=release.number,
+        image_digest=image.digest or None,
+        image_tag=image.tag or None,
+        commit_sha=image.commit_sha,
+        build_id=image.build_id,
+        deployment_id=deployment_id,
     )

@@ -14,6 +14,7 @@ from chalicelib.store.models import Build, Deployment, Service
 from chalicelib.store.writes import change, commit, create, discard
 from tests.support.builders import SHA, WEBHOOK_SECRET
 from tests.support.client import Api
+from tests.support.embedded import CLUSTER, create_ecs_service, put_image
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -55,16 +56,12 @@ def create_successful_build(api: Api, service: int) -> Build:
     return get_build(number)
 
 
-def push_image(tag: str) -> str:
-    """Push an image to ECR as a build does; its digest."""
-    ecr = aws_client("ecr")
-    answer = ecr.put_image(
-        repositoryName="myapp",
-        imageManifest='{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}',
-        imageManifestMediaType="application/vnd.oci.image.manifest.v1+json",
-        imageTag=tag,
-    )
-    return str(answer["image"]["imageId"]["imageDigest"])
+@pytest.fixture
+def on_ecs(service: int) -> int:
+    """The number of a service with an ECS service."""
+    aws_client("ecs").create_cluster(clusterName=CLUSTER)
+    create_ecs_service("hello")
+    return service
 
 
 def test_a_project_is_created_shown_and_listed(api: Api) -> None:
@@ -296,9 +293,10 @@ def test_a_job_shows_the_state_of_its_build_or_deployment(api: Api, service: int
     assert (job["type"], job["status"], job["deployment_id"]) == ("deploy", "cancelled", 7)
 
 
-def test_a_build_of_the_service_is_deployed_by_its_tag(api: Api, service: int) -> None:
+def test_a_build_of_the_service_is_deployed_by_its_tag(api: Api, on_ecs: int) -> None:
+    service = on_ecs
     build = create_successful_build(api, service)
-    digest = push_image(build.image_tag)
+    digest = put_image("myapp", build.image_tag)
     commit(change(build, image_digest=digest))
     body = {"image_tag": f"myapp:{build.image_tag}", "reason": "<script>alert(1)</script>"}
     answer = api.post(f"/v1/cicd/services/{service}/deploy", body)
@@ -315,7 +313,7 @@ def test_a_build_of_the_service_is_deployed_by_its_tag(api: Api, service: int) -
 
 
 def test_an_image_that_does_not_exist_cannot_be_deployed(api: Api, service: int) -> None:
-    push_image("other")
+    put_image("myapp", "other")
     answer = api.post(f"/v1/cicd/services/{service}/deploy", {"image_tag": "myapp:main-deadbee"})
     assert (answer.status, answer.body["code"]) == (404, "image_not_found")
 
@@ -345,8 +343,9 @@ def test_without_an_earlier_release_preview_and_rollback_say_the_same(
     assert answer.body["detail"] == preview.body["reason"]
 
 
-def test_a_rollback_restores_the_target_of_its_preview(api: Api, service: int) -> None:
-    digest = push_image("main-1")
+def test_a_rollback_restores_the_target_of_its_preview(api: Api, on_ecs: int) -> None:
+    service = on_ecs
+    digest = put_image("myapp", "main-1")
     done = {
         "status": DeploymentStatus.SUCCESS,
         "progress": 100,

@@ -96,6 +96,11 @@ def test_a_broken_manifest_is_an_error(media_type: str, text: str) -> None:
         parse_manifest(media_type, text)
 
 
+def test_a_manifest_without_a_type_is_an_error() -> None:
+    with pytest.raises(ValueError, match="names no type"):
+        parse_manifest(MANIFEST, single({}, LAYER))
+
+
 def test_a_config_names_the_platform() -> None:
     assert platform_of(b'{"os": "linux", "architecture": "arm64", "variant": "v8"}') == (
         "linux/arm64"

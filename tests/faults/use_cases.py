@@ -306,7 +306,7 @@ def rollout_failed(cloud: Cloud) -> None:
 
 def index_rolled_out(cloud: Cloud) -> None:
     """ECS reports the digests of the manifests, not that of the image index."""
-    digest, _ = put_index("hello", "multi", "amd64", "arm64")
+    digest, _ = put_index("hello", "multi", "linux/amd64", "linux/arm64")
     ecs.engine().fleet.reports_manifests = True
     assert cloud.deploy(f"hello@{digest}").status == 202
     cloud.settle()
@@ -551,13 +551,11 @@ def needy_release(cloud: Cloud) -> None:
     cloud.release(1)
 
 
-def archived_after_the_request(cloud: Cloud) -> None:
-    """ECR has archived the image of a deployment that has not begun."""
-    two_releases(cloud)
-    deploy_image(cloud, "c")
-    client("ecr").update_image_storage_class(
-        repositoryName="hello", imageId={"imageTag": "c"}, targetStorageClass="ARCHIVE"
-    )
+def to_be_deployed_without_its_service(cloud: Cloud) -> None:
+    """The ECS service of a deployment that has not begun was deleted."""
+    to_be_deployed(cloud)
+    client("ecs").delete_service(cluster=CLUSTER, service="hello", force=True)
+    cloud.lose_events()
 
 
 def _plan(cloud: Cloud) -> Answer:
@@ -722,7 +720,11 @@ USE_CASES = (
         _deliver_events,
     ),
     UseCase("a rollout begins after many checks", needy_to_be_deployed, _deliver_messages),
-    UseCase("a rollout is refused before it begins", archived_after_the_request, _deliver_messages),
+    UseCase(
+        "a rollout cannot begin without its ECS service",
+        to_be_deployed_without_its_service,
+        _deliver_messages,
+    ),
     UseCase("a deployment is planned", needy_release, _plan),
     UseCase("a rollout succeeds", rolled_out, _deliver_events),
     UseCase("a rollout fails", rollout_failed, _deliver_events),

@@ -11,8 +11,8 @@ from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.pipeline.commands.deployments import require_target
 from chalicelib.pipeline.new_deployments import (
-    ReleaseImage,
     audit_request,
+    image_of,
     new_deployment,
     supersede_waiting,
 )
@@ -105,13 +105,7 @@ def request_rollback(
         deployment = new_deployment(
             service,
             next_number("deployments"),
-            ReleaseImage(
-                target.image_repository,
-                target.image_digest or "",
-                target.image_tag,
-                build_id=target.build_id,
-                commit_sha=target.commit_sha,
-            ),
+            image_of(target),
             actor=actor,
             trigger="rollback",
             reason=reason,
@@ -131,15 +125,10 @@ def request_rollback(
 def _checked(service: Service, target: _Target, look: Look) -> Checked:
     """The release to restore, after its preflight."""
     release = target.release
-    # Releases that are older than this attribute have no target: `_why_not` compared it.
+    # A release that is older than its attribute `target` ran where the service is deployed now:
+    # `_restorable` refuses the others.
     place = release.target or require_target(service)
-    image = ReleaseImage(
-        release.image_repository,
-        release.image_digest or "",
-        release.image_tag,
-        build_id=release.build_id,
-        commit_sha=release.commit_sha,
-    )
+    image = image_of(release)
     arn = release.task_definition or ""
     kept = kept_definition(arn)
     content = look(partial(ecs.describe_task_definition, arn)) if kept is None else kept
