@@ -9,11 +9,13 @@ from chalicelib.access import Principal, load_deployment, load_service
 from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
-from chalicelib.api.http.parameters import CURSOR, DEPLOYMENT_STATUS, LIMIT, RESTORED, Id
+from chalicelib.api.http.parameters import CURSOR, DEPLOYMENT_STATUS, DRY_RUN, LIMIT, RESTORED, Id
 from chalicelib.domain.images import Image, image_reference
+from chalicelib.domain.plan import Plan
+from chalicelib.domain.preflight import Finding, PreflightFailed, errors_as_text
 from chalicelib.domain.tokens import Role
-from chalicelib.errors import NotFound
-from chalicelib.pipeline.commands.deployments import request_deployment
+from chalicelib.errors import Conflict, NotFound
+from chalicelib.pipeline.commands.deployments import plan_deployment, request_deployment
 from chalicelib.pipeline.commands.rollbacks import preview, request_rollback
 from chalicelib.store import models
 from chalicelib.store.idempotency import IdempotencyKey
@@ -40,14 +42,17 @@ class NewRollback(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class RollbackPreview(msgspec.Struct, kw_only=True):
-    """The release that a rollback would restore now. If none, `code` and `reason` are those of the
-    answer to a rollback.
+    """The release that a rollback would restore now, with the plan. If it is not `possible`, `code`
+    and `reason` are those of the answer to a rollback. There is a `target` and a `plan` then, too,
+    if the code is `preflight_failed`: `findings` say what to do.
     """
 
     possible: bool
     target: views.Deployment | None
     code: str | None
     reason: str | None
+    findings: list[Finding]
+    plan: Plan | None
 
 
 def _accepted(deployment: models.Deployment) -> Reply:
@@ -66,16 +71,24 @@ def _repeat(caller: Principal, number: int) -> Reply:
     "/v1/cicd/services/{service_id}/deploy",
     role=Role.DEPLOYER,
     body=NewDeployment,
+    query=(DRY_RUN,),
     status=202,
     answer=views.AcceptedDeployment,
     repeat=_repeat,
+    documented=Documented(other_answers={200: Plan}),
 )
 def deploy(
-    caller: Principal, service_id: int, body: NewDeployment, idempotency_key: IdempotencyKey | None
+    caller: Principal,
+    service_id: int,
+    body: NewDeployment,
+    dry_run: bool,
+    idempotency_key: IdempotencyKey | None,
 ) -> Reply:
-    """Deploy an image."""
+    """Deploy an image, or show with `dry_run` what this would do."""
     service = load_service(caller, service_id)
     image = image_reference(body.image_tag)
+    if dry_run:
+        return Reply(views.plan(plan_deployment(service, image)), status=200)
     return _accepted(
         request_deployment(
             service,
@@ -127,12 +140,21 @@ def preview_rollback(
     """Preview a rollback without starting it."""
     found = preview(load_service(caller, service_id), deployment_id)
     target, refusal = found.target, found.refusal
+    plan = views.plan(found.plan) if found.plan is not None else None
+    findings = list(plan.findings) if plan is not None else []
     return RollbackPreview(
-        possible=target is not None,
+        possible=refusal is None,
         target=views.deployment(target) if target is not None else None,
         code=refusal.code if refusal is not None else None,
-        reason=refusal.detail if refusal is not None else None,
+        reason=_reason(refusal, findings) if refusal is not None else None,
+        findings=findings,
+        plan=plan,
     )
+
+
+def _reason(refusal: Conflict, findings: list[Finding]) -> str:
+    is_preflight = isinstance(refusal, PreflightFailed)
+    return errors_as_text(findings) if is_preflight else refusal.detail
 
 
 @routes.endpoint(

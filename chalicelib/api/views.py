@@ -5,11 +5,14 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from chalicelib.api.http.problems import cleaned
 from chalicelib.domain import health as domain
 from chalicelib.domain.failures import Failure
 from chalicelib.domain.images import machine_for
 from chalicelib.domain.line import Place
 from chalicelib.domain.log_text import clean_lines, clean_text
+from chalicelib.domain.plan import Plan
+from chalicelib.domain.preflight import Finding
 from chalicelib.domain.refs import RefType
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
@@ -17,6 +20,7 @@ from chalicelib.domain.timing import rfc3339
 from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
 from chalicelib.store import models
+from chalicelib.store.jobs import findings_of
 
 # Texts of people, commits, builds and AWS, or with a part of one. They are shown cleaned.
 _FROM_OUTSIDE = frozenset(
@@ -141,7 +145,8 @@ class Deployment(msgspec.Struct, kw_only=True):
     image runs as `container` of `ecs_service` in `ecs_cluster`, null in old deployments. A
     deployment is `superseded` if a newer request replaced it while it was waiting, or if the ECS
     service was changed outside Slipway: see `error`. `failure` says more about a failed deployment,
-    and `warnings` about what the proof of a success does not show.
+    and `warnings` about what the proof of a success does not show. `findings` are those of the
+    newest preflight: when the deployment was accepted, or right before its rollout.
     """
 
     id: int
@@ -169,6 +174,7 @@ class Deployment(msgspec.Struct, kw_only=True):
     rollback_to: int | None
     rollback_of: int | None
     restores: int | None
+    findings: list[Finding]
     created_at: str | None
     started_at: str | None
     finished_at: str | None
@@ -324,9 +330,15 @@ def deployment(row: models.Deployment) -> Deployment:
         ecs_cluster=target.cluster if target else None,
         ecs_service=target.service if target else None,
         container=target.container if target else None,
+        findings=cleaned(findings_of(row)),
         failure=row.failure and _cleaned(row.failure),
         warnings=clean_lines((row.warnings or "").splitlines(), known_secrets()),
     )
+
+
+def plan(made: Plan) -> Plan:
+    """A plan as the API shows it."""
+    return msgspec.structs.replace(made, findings=tuple(cleaned(made.findings)))
 
 
 def release_receipt(content: Mapping[str, Any]) -> ReleaseReceipt:

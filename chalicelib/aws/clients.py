@@ -37,15 +37,20 @@ _TEMPORARY = frozenset(
 
 def client(service: str) -> Any:
     """The boto3 client of `service`, with a shorter time-out while an HTTP caller waits."""
-    return _client(service, 1 if budget.is_limited() else 5)
+    return _client(service, read_timeout())
+
+
+def read_timeout() -> int:
+    """The seconds that AWS has to answer a call: fewer while an HTTP caller waits."""
+    return 1 if budget.is_limited() else 5
 
 
 @cache
-def _client(service: str, read_timeout: int) -> Any:
+def _client(service: str, timeout: int) -> Any:
     retries: Any = {"total_max_attempts": 2, "mode": "standard"}
     return boto3.client(
         service,  # type: ignore[call-overload]
-        config=Config(connect_timeout=1, read_timeout=read_timeout, retries=retries),
+        config=Config(connect_timeout=1, read_timeout=timeout, retries=retries),
     )
 
 

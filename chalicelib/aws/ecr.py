@@ -1,21 +1,70 @@
-"""Images in ECR: look-ups by tag and by digest, and of repositories."""
+"""Images in ECR: look-ups by tag and by digest, their manifests and configs, and repositories."""
 
 import json
+from typing import Any
+from urllib.request import urlopen
 
-from chalicelib.aws.clients import calling, client
-from chalicelib.errors import Rejected
+from chalicelib.aws.clients import calling, client, read_timeout
+from chalicelib.domain.manifests import ACCEPTED
+from chalicelib.errors import Rejected, Unavailable
 
 _GONE = {"ImageNotFoundException", "RepositoryNotFoundException"}
+_MOST_BYTES = 1_000_000  # of a config blob; common ones have some kilobytes
 
 
 def digest_of(repository: str, tag: str) -> str | None:
     """The digest of the image with this tag, or None if there is none."""
-    return _digest(repository, {"imageTag": tag})
+    found = _describe(repository, {"imageTag": tag})
+    return None if found is None else str(found["imageDigest"])
 
 
-def exists(repository: str, digest: str) -> bool:
-    """Whether the repository still contains the image with this digest."""
-    return _digest(repository, {"imageDigest": digest}) is not None
+def status_of(repository: str, digest: str) -> str | None:
+    """The imageStatus of the image with this digest, or None if the repository has no such image.
+
+    It is ACTIVE, ARCHIVED or ACTIVATING (ImageDetail in the ECR API reference).
+    """
+    found = _describe(repository, {"imageDigest": digest})
+    return None if found is None else str(found.get("imageStatus", "ACTIVE"))
+
+
+def manifest(repository: str, digest: str) -> tuple[str, str]:
+    """The media type and the text of an image's manifest. Raises Rejected if there is none."""
+    with calling("ECR BatchGetImage"):
+        answer = client("ecr").batch_get_image(
+            repositoryName=repository,
+            imageIds=[{"imageDigest": digest}],
+            acceptedMediaTypes=list(ACCEPTED),
+        )
+    if not answer["images"]:
+        why = [each.get("failureReason", "") for each in answer["failures"]]
+        raise Rejected(f"ECR BatchGetImage: {'; '.join(why)}")
+    found = answer["images"][0]
+    return found.get("imageManifestMediaType", ""), found["imageManifest"]
+
+
+def config(repository: str, digest: str) -> bytes:
+    """An image's config blob, by its digest.
+
+    S3 has the blobs: ECR only gives a URL, as it does for layers (GetDownloadUrlForLayer in the ECR
+    API reference).
+    """
+    with calling("ECR GetDownloadUrlForLayer"):
+        answer = client("ecr").get_download_url_for_layer(
+            repositoryName=repository, layerDigest=digest
+        )
+    return _download(answer["downloadUrl"])
+
+
+def _download(url: str) -> bytes:
+    try:
+        # ECR made the URL, so no caller chooses it.
+        with urlopen(url, timeout=read_timeout()) as answer:
+            content: bytes = answer.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise Unavailable(f"download of an image's config: {error}") from error
+    if len(content) > _MOST_BYTES:
+        raise Rejected(f"the image's config has more than {_MOST_BYTES} bytes")
+    return content
 
 
 def digests_of(repository: str, digest: str) -> set[str]:
@@ -42,7 +91,7 @@ def has_repository(name: str) -> bool:
     return True
 
 
-def _digest(repository: str, image: dict[str, str]) -> str | None:
+def _describe(repository: str, image: dict[str, str]) -> dict[str, Any] | None:
     try:
         with calling("ECR DescribeImages"):
             answer = client("ecr").describe_images(repositoryName=repository, imageIds=[image])
@@ -50,5 +99,5 @@ def _digest(repository: str, image: dict[str, str]) -> str | None:
         if error.code in _GONE:
             return None
         raise
-    digest: str = answer["imageDetails"][0]["imageDigest"]
-    return digest
+    found: dict[str, Any] = answer["imageDetails"][0]
+    return found

@@ -282,10 +282,13 @@ def _seconds(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp())
 
 
-def describe_task_definition(arn: str) -> dict[str, Any]:
-    """A task definition as DescribeTaskDefinition returns it, with its tags as "tags"."""
+def describe_task_definition(name: str) -> dict[str, Any]:
+    """A task definition as DescribeTaskDefinition returns it, with its tags as "tags".
+
+    `name` is an ARN, or a family: then it is the latest ACTIVE revision of it.
+    """
     with calling("ECS DescribeTaskDefinition"):
-        answer = client("ecs").describe_task_definition(taskDefinition=arn, include=["TAGS"])
+        answer = client("ecs").describe_task_definition(taskDefinition=name, include=["TAGS"])
     return {**answer["taskDefinition"], "tags": answer.get("tags", [])}
 
 

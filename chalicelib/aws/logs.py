@@ -1,4 +1,4 @@
-"""Logs of builds and of containers, read from CloudWatch."""
+"""CloudWatch Logs: logs of builds and of containers, and whether log groups exist."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +48,17 @@ def read(stream: LogStream, *, cursor: str | None, limit: int) -> LogPage:
         raise
     lines = [LogLine(event["timestamp"], event["message"]) for event in answer["events"]]
     return LogPage(lines, answer["nextForwardToken"])
+
+
+def has_group(name: str) -> bool:
+    """Whether there is a log group of this name. Raises Rejected if the look is denied.
+
+    The answer is sorted by name (DescribeLogGroups in the API reference), so of all names that
+    begin with this one it comes first.
+    """
+    with calling("CloudWatch Logs DescribeLogGroups"):
+        answer = client("logs").describe_log_groups(logGroupNamePrefix=name, limit=1)
+    return [each["logGroupName"] for each in answer["logGroups"]] == [name]
 
 
 def tail(stream: LogStream, *, limit: int) -> list[str]:

@@ -36,7 +36,9 @@ def next_task_definition(
     `current` and `tags` come from DescribeTaskDefinition. Raises Rejected (container_not_found).
     """
     containers = current["containerDefinitions"]
-    _require_container(current, container)
+    missing = no_container(current, container)
+    if missing is not None:
+        raise Rejected(missing, code="container_not_found")
     changed = [
         {**each, "image": image} if each["name"] == container else dict(each) for each in containers
     ]
@@ -57,6 +59,17 @@ def same_task_definition(
     return {key: value for key, value in request.items() if value not in (None, "", [], {})}
 
 
+def differs(one: Mapping[str, Any], other: Mapping[str, Any], *, container: str) -> bool:
+    """Whether two described definitions differ in more than the image of `container`.
+
+    A definition without the container differs from all others.
+    """
+    if no_container(one, container) or no_container(other, container):
+        return True
+    same = [next_task_definition(each, container=container, image="-") for each in (one, other)]
+    return fingerprint(same[0]) != fingerprint(same[1])
+
+
 def fingerprint(request: Mapping[str, Any]) -> str:
     """SHA-256 of a RegisterTaskDefinition request without its tags."""
     settings = {key: value for key, value in request.items() if key != "tags"}
@@ -64,12 +77,13 @@ def fingerprint(request: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _require_container(definition: Mapping[str, Any], container: str) -> None:
+def no_container(definition: Mapping[str, Any], container: str) -> str | None:
+    """Why an image cannot be put into `container` of a task definition; None if it can."""
     names = [each["name"] for each in definition["containerDefinitions"]]
-    if container not in names:
-        raise Rejected(
-            f"the task definition {definition['family']} has no container {container}; "
-            f"it has: {', '.join(names)}. Set the service's container to one of them, or make ECS "
-            f"run a definition that has {container}",
-            code="container_not_found",
-        )
+    if container in names:
+        return None
+    return (
+        f"the task definition {definition['family']} has no container {container}; "
+        f"it has: {', '.join(names)}. Set the service's container to one of them, or make ECS "
+        f"run a definition that has {container}"
+    )

@@ -3,16 +3,24 @@
 Callers request deployments, and so does the success of a build.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from chalicelib import clock
 from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.preflight import Finding
 from chalicelib.domain.statuses import DeploymentStatus, job_id
 from chalicelib.settings import settings
 from chalicelib.store.due import schedule_at
 from chalicelib.store.history import record
-from chalicelib.store.jobs import find_deployments, finish, opened, service_key
+from chalicelib.store.jobs import (
+    find_deployments,
+    finish,
+    opened,
+    service_key,
+    stored_findings,
+)
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import Write, change, create
 
@@ -27,6 +35,17 @@ class ReleaseImage:
     build_id: int | None = None
     commit_sha: str | None = None
 
+    @property
+    def name(self) -> str:
+        """The image as a request may name it: by its tag, or by its digest if it has none."""
+        mark = f":{self.tag}" if self.tag else f"@{self.digest}"
+        return f"{self.repository}{mark}"
+
+    @property
+    def full_name(self) -> str:
+        """The image as a task definition names it: with the registry and the digest."""
+        return f"{settings().registry}/{self.repository}@{self.digest}"
+
 
 def new_deployment(
     service: Service,
@@ -37,11 +56,12 @@ def new_deployment(
     trigger: str,
     reason: str | None,
     target: EcsTarget | None = None,
+    findings: Iterable[Finding] = (),
     **more: Any,
 ) -> Deployment:
     """The row of a queued deployment; `more` are further attributes of the row.
 
-    Without a `target` it is the service's.
+    Without a `target` it is the service's. `findings` are those of its preflight, if it was made.
     """
     now = clock.now()
     return Deployment(
@@ -58,12 +78,13 @@ def new_deployment(
         image_repository=image.repository,
         image_tag=image.tag,
         image_digest=image.digest,
-        image=f"{settings().registry}/{image.repository}@{image.digest}",
+        image=image.full_name,
         reason=reason,
         build_id=image.build_id,
         commit_sha=image.commit_sha,
         created_at=now,
         deadline_at=now + service.settings.deploy_minutes * 60,
+        findings=stored_findings(findings),
         **more,
     )
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 from pynamodb.indexes import Index
 
+from chalicelib.domain.preflight import Finding
 from chalicelib.domain.statuses import (
     TRANSITIONS,
     BuildStatus,
@@ -88,6 +90,16 @@ def opened(kind: str, number: int, at: int) -> int:
 def service_key(service_id: int, kind: str) -> str:
     """The partition that lists one kind of a service's jobs."""
     return f"{service_id}#{kind}"
+
+
+def stored_findings(findings: Iterable[Finding]) -> list[dict[str, Any]] | None:
+    """Findings as a value of the attribute `findings`; None if there are none."""
+    return [msgspec.to_builtins(each) for each in findings] or None
+
+
+def findings_of(deployment: Deployment) -> list[Finding]:
+    """The findings of a deployment's newest preflight."""
+    return msgspec.convert(deployment.findings or [], list[Finding])
 
 
 def transition(job: _J, status: BuildStatus | DeploymentStatus, **values: Any) -> Write:

@@ -384,6 +384,8 @@ class Deployment(Job, discriminator="deploy"):
     rollback_to = IntegerAttribute(null=True)
     # What the proof of the release does not show, one sentence a line.
     warnings = UnicodeAttribute(null=True)
+    # The findings of the newest preflight; None without findings.
+    findings = JSONAttribute(null=True)
 
 
 class Claim(Model):

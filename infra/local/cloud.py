@@ -191,13 +191,16 @@ _agents: list[Any] = []
 
 @contextmanager
 def _registry(data: Path) -> Iterator[str]:
+    from infra.local.aws import fidelity
     from infra.local.machines.registry import Registry
 
     registry = Registry(data / "registry")
     registry.start()
+    fidelity.BLOBS = f"http://{registry.host}"
     try:
         yield registry.host
     finally:
+        fidelity.BLOBS = ""
         registry.stop()
 
 

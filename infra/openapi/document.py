@@ -132,7 +132,10 @@ def document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str, Any]:
     order = list(GROUPS)
     listed = sorted(endpoints, key=lambda each: (order.index(each.group), each.path, each.method))
     types = [Problem] + [
-        kind for endpoint in listed for kind in (endpoint.body, endpoint.answer) if kind is not None
+        kind
+        for endpoint in listed
+        for kind in (endpoint.body, endpoint.answer, *endpoint.documented.other_answers.values())
+        if kind is not None
     ]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     # A generic type is named after its argument: a page of projects is a ProjectPage.
@@ -185,7 +188,8 @@ def _renamed(*parts: Any) -> Any:
 
 
 def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
-    successes = (endpoint.status, *endpoint.documented.other_statuses)
+    documented = endpoint.documented
+    successes = (*documented.other_answers, endpoint.status, *documented.other_statuses)
     operation: dict[str, Any] = {
         "operationId": endpoint.view,
         "summary": endpoint.summary,
@@ -266,8 +270,9 @@ def _answer(endpoint: Endpoint, status: int, schemas: dict[str, Any]) -> dict[st
         "headers": _headers(*_headers_of(endpoint, status)),
     }
     content = {kind: {"schema": {"type": "string"}} for kind in endpoint.documented.media_types}
-    if endpoint.answer is not None:
-        content = {"application/json": {"schema": schemas[repr(endpoint.answer)]}, **content}
+    shape = endpoint.documented.other_answers.get(status, endpoint.answer)
+    if shape is not None:
+        content = {"application/json": {"schema": schemas[repr(shape)]}, **content}
     if content:
         answer["content"] = content
     return answer
@@ -277,7 +282,7 @@ def _headers_of(endpoint: Endpoint, status: int) -> list[str]:
     names = []
     if status in {201, 202} and endpoint.role is not None:
         names.append("Location")
-    if endpoint.repeat is not None:
+    if endpoint.repeat is not None and status not in endpoint.documented.other_answers:
         names.append("Idempotency-Replayed")
     if endpoint.is_tagged:
         names.append("ETag")

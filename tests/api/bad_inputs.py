@@ -401,6 +401,25 @@ PREVIEW_QUERIES: list[tuple[str, str]] = [
     ("deployment_id=1&deployment_id=2", "invalid_deployment_id"),
     ("limit=1", "unknown_parameter"),
 ]
+# Of POST requests: (path, query, code). Only a deployment has a dry run.
+DRY_RUN_QUERIES: list[tuple[str, str, str]] = [
+    *(
+        ("deploy", query, "invalid_dry_run")
+        for query in (
+            "dry_run=",
+            "dry_run=1",
+            "dry_run=True",
+            "dry_run=yes",
+            "dry_run=%20true",
+            "dry_run=true&dry_run=true",
+            "dry_run=true&dry_run=false",
+        )
+    ),
+    ("deploy", "dryrun=true", "unknown_parameter"),
+    ("deploy", "limit=1", "unknown_parameter"),
+    ("rollback", "dry_run=true", "unknown_parameter"),
+    ("build", "dry_run=true", "unknown_parameter"),
+]
 LOG_QUERIES: list[tuple[str, str]] = [
     ("limit=10001", "invalid_limit"),
     ("format=html", "invalid_format"),
@@ -779,9 +798,9 @@ _PATHS = [
 ]
 
 
-def _query(path: str, query: str, code: str) -> Refused:
+def _query(path: str, query: str, code: str, method: str = "GET", **more: Any) -> Refused:
     name = query.partition("=")[0]
-    return Refused(f"?{query[:60]}", "GET", f"{path}?{query}", 400, code, name)
+    return Refused(f"?{query[:60]}", method, f"{path}?{query}", 400, code, name, **more)
 
 
 _QUERIES = [
@@ -792,6 +811,10 @@ _QUERIES = [
     ),
     *(_query(f"/v1/cicd/builds/{BUILD}/logs", query, code) for query, code in LOG_QUERIES),
     *(_query(_ROLLBACK, query, code) for query, code in PREVIEW_QUERIES),
+    *(
+        _query(f"{_OF_SERVICE}/{verb}", query, code, "POST", body={"image_tag": f"hello@{SHA256}"})
+        for verb, query, code in DRY_RUN_QUERIES
+    ),
 ]
 
 _STATES = [
@@ -838,6 +861,10 @@ _STATES = [
     _conflict("the current release", _ROLLBACK, "already_running", deployment_id=CURRENT),
 ]
 
+_DRY_RUNS = [
+    replace(row, path=f"{row.path}?dry_run=true") for row in _STATES if row.path.endswith("/deploy")
+]
+
 _TESTED = [
     Refused(case, "POST", f"{_HOOK}/test", status, code, at, raw=raw, headers=headers)
     for case, raw, headers, status, code, at in UNREADABLE
@@ -866,6 +893,7 @@ REFUSED: list[Refused] = [
         *_PATHS,
         *_QUERIES,
         *_STATES,
+        *_DRY_RUNS,
         *_DELIVERIES,
         *_TESTED,
     )

@@ -30,6 +30,7 @@ from tests.support.embedded import (
     make_older,
     put_image,
     put_index,
+    put_single_image,
     register,
     remove_image,
     run_on_ecs,
@@ -519,6 +520,51 @@ def second_service(cloud: Cloud) -> None:
     cloud.add_service("other")
 
 
+def run_needy(cloud: Cloud) -> None:
+    """ECS runs a definition with a log group, a secret and a parameter, which exist."""
+    secret = client("secretsmanager").create_secret(Name="db", SecretString="x")["ARN"]
+    client("ssm").put_parameter(Name="/shop/key", Value="x", Type="String")
+    client("logs").create_log_group(logGroupName="/ecs/hello")
+    container = {
+        "name": "app",
+        "image": "hello:owner",
+        "memory": 128,
+        "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/ecs/hello"}},
+        "secrets": [
+            {"name": "DB", "valueFrom": secret},
+            {"name": "KEY", "valueFrom": "/shop/key"},
+        ],
+    }
+    client("ecs").register_task_definition(family="hello", containerDefinitions=[container])
+    run_on_ecs("hello")
+    cloud.finish_rollout()
+
+
+def needy_to_be_deployed(cloud: Cloud) -> None:
+    """A deployment of an image of a single manifest is requested; it needs many things."""
+    run_needy(cloud)
+    cloud.deploy(f"hello@{put_single_image('hello', 'single')}")
+
+
+def needy_release(cloud: Cloud) -> None:
+    run_needy(cloud)
+    cloud.release(1)
+
+
+def archived_after_the_request(cloud: Cloud) -> None:
+    """ECR has archived the image of a deployment that has not begun."""
+    two_releases(cloud)
+    deploy_image(cloud, "c")
+    client("ecr").update_image_storage_class(
+        repositoryName="hello", imageId={"imageTag": "c"}, targetStorageClass="ARCHIVE"
+    )
+
+
+def _plan(cloud: Cloud) -> Answer:
+    path = f"/v1/cicd/services/{cloud.service_id}/deploy?dry_run=true"
+    return cloud.api.post(path, {"image_tag": f"hello:{builds()[1]['image_tag']}"})
+
+
 def image_deployed(cloud: Cloud) -> None:
     two_releases(cloud)
     deploy_image(cloud, "c")
@@ -675,6 +721,9 @@ USE_CASES = (
         changed_right_after_a_call,
         _deliver_events,
     ),
+    UseCase("a rollout begins after many checks", needy_to_be_deployed, _deliver_messages),
+    UseCase("a rollout is refused before it begins", archived_after_the_request, _deliver_messages),
+    UseCase("a deployment is planned", needy_release, _plan),
     UseCase("a rollout succeeds", rolled_out, _deliver_events),
     UseCase("a rollout fails", rollout_failed, _deliver_events),
     UseCase("a rollout of an image index succeeds", index_rolled_out, _deliver_events),

@@ -19,9 +19,10 @@ from tests.support.embedded import Cloud, cloud, sha
 __all__ = ["cloud"]
 
 POLICIES = sorted((ROOT / ".chalice").glob("policy-*.json"))
-# The only actions without a resource type that a service has in AWS's service authorization
-# reference. ListTasks takes a container instance, which Fargate has not.
-WITHOUT_RESOURCE = {"ecs:DescribeTaskDefinition", "ecs:ListTasks"}
+# The only actions for which AWS allows no narrower resource: the service authorization reference,
+# and "Restricting access to Parameter Store parameters using IAM policies". ListTasks takes a
+# container instance, which Fargate has not.
+WITHOUT_RESOURCE = {"ecs:DescribeTaskDefinition", "ecs:ListTasks", "ssm:DescribeParameters"}
 
 
 def _statements(name: str) -> list[dict[str, Any]]:
@@ -85,6 +86,7 @@ CALLED = (_called() - {"sqs:SendMessageBatch"}) | {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
     "ecs:TagResource",
+    "iam:PassRole",
 }
 ALL = [path.stem.removeprefix("policy-") for path in POLICIES]
 
@@ -132,7 +134,8 @@ def test_only_new_task_definitions_can_be_tagged(name: str) -> None:
 
 def test_the_api_starts_no_build_and_touches_no_service() -> None:
     used = {a for a in _actions("api") if a.startswith(("codebuild:", "ecs:", "iam:"))}
-    assert used == {"ecs:DescribeTaskDefinition"}  # for rollbacks to releases without a kept one
+    # Only for preflight and plans, and for rollbacks to releases without a kept definition.
+    assert used == {"ecs:DescribeServices", "ecs:DescribeTaskDefinition", "iam:GetRole"}
 
 
 def test_the_api_cannot_read_the_secrets_of_builds() -> None:
@@ -149,6 +152,30 @@ def test_all_triggers_of_the_pipeline_have_the_same_permissions() -> None:
     consuming = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
     triggered = [_actions(name) - consuming for name in ("cloud-event", "schedule", "wakeup")]
     assert triggered[0] == triggered[1] == triggered[2]
+
+
+def test_every_function_may_look_at_the_roles_that_tasks_may_have() -> None:
+    passed = {
+        statement["Resource"]
+        for statement in _statements("wakeup")
+        if statement["Action"] == "iam:PassRole"
+    }
+    for name in ALL:
+        seen = {each["Resource"] for each in _statements(name) if each["Action"] == "iam:GetRole"}
+        assert seen == passed
+
+
+def test_no_function_reads_the_values_of_secrets_of_tasks() -> None:
+    for name in ALL:
+        for statement in _statements(name):
+            for action in {
+                "secretsmanager:GetSecretValue",
+                "ssm:GetParameter",
+                "ssm:GetParameters",
+            }:
+                if action in _list(statement["Action"]) and statement["Effect"] == "Allow":
+                    assert name == "api"
+                    assert all("slipway/*" in arn for arn in _list(statement["Resource"]))
 
 
 def test_every_function_reads_the_logs_of_builds_and_the_triggers_those_of_tasks() -> None:
@@ -172,15 +199,15 @@ def test_exactly_the_actions_that_the_code_calls_are_granted() -> None:
     assert comparable == CALLED
 
 
-def test_only_the_api_uses_tokens_and_receipts_and_changes_projects() -> None:
+def test_only_the_api_uses_tokens_changes_projects_and_reads_receipts() -> None:
     for name in ALL:
         projects = {row for row in _granted_rows(name) if row[1].startswith("slipway-projects")}
         assert name == "api" or projects == {("GetItem", "slipway-projects")}
-        for table in ("tokens", "receipts"):
+        for table, allowed in (("tokens", set()), ("receipts", {"PutItem"})):
             actions = {
                 action for action, target in _granted_rows(name) if target == f"slipway-{table}"
             }
-            assert bool(actions) is (name == "api"), (name, table)
+            assert name == "api" or actions == allowed, (name, table)
 
 
 @pytest.fixture

@@ -282,6 +282,54 @@ def test_ecr_may_show_a_pushed_image_a_moment_later(
     assert len(ecr.describe_images(**image)["imageDetails"]) == 1
 
 
+def test_an_archived_image_is_described_but_not_handed_out_until_it_is_restored(
+    ecr: ECRClient,
+) -> None:
+    """ECR User Guide, "Archiving an image": a pull fails with 404, describe-images shows the status
+    ARCHIVED. UpdateImageStorageClass in the API reference: ACTIVE, ARCHIVED, ACTIVATING. How long a
+    restore takes is in the guide, too: up to 20 minutes."""
+    name = f"repository-{uuid.uuid4()}"
+    ecr.create_repository(repositoryName=name)
+    ecr.put_image(repositoryName=name, imageManifest=manifest("new"), imageTag="main")
+    image: Any = {"repositoryName": name, "imageIds": [{"imageTag": "main"}]}
+
+    def status() -> str:
+        return ecr.describe_images(**image)["imageDetails"][0]["imageStatus"]
+
+    def move(target: Any) -> str:
+        answer = ecr.update_image_storage_class(
+            repositoryName=name, imageId={"imageTag": "main"}, targetStorageClass=target
+        )
+        return answer["imageStatus"]
+
+    assert status() == "ACTIVE"
+    assert move("ARCHIVE") == status() == "ARCHIVED"
+    pulled = ecr.batch_get_image(**image)
+    assert pulled["images"] == []
+    assert pulled["failures"][0]["failureCode"] == "ImageNotFound"
+    assert move("STANDARD") == status() == "ACTIVATING"
+    assert ecr.batch_get_image(**image)["images"] == []
+    clock.advance(fidelity.RESTORE_TIME)
+    assert status() == "ACTIVE"
+    assert len(ecr.batch_get_image(**image)["images"]) == 1
+
+
+def test_a_layer_has_a_url_in_the_registry_that_has_the_blobs(
+    ecr: ECRClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API reference GetDownloadUrlForLayer: a URL, or LayersNotFoundException. On AWS it leads to
+    S3."""
+    name = f"repository-{uuid.uuid4()}"
+    ecr.create_repository(repositoryName=name)
+    layer = digest("layer")
+    with pytest.raises(ClientError) as error:
+        ecr.get_download_url_for_layer(repositoryName=name, layerDigest=layer)
+    assert code_of(error) == "LayersNotFoundException"
+    monkeypatch.setattr(fidelity, "BLOBS", "http://127.0.0.1:5000")
+    found = ecr.get_download_url_for_layer(repositoryName=name, layerDigest=layer)
+    assert found["downloadUrl"] == f"http://127.0.0.1:5000/v2/{name}/blobs/{layer}"
+
+
 def test_a_received_message_returns_after_its_visibility_timeout(
     endpoint: str | None,
 ) -> None:

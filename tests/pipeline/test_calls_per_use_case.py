@@ -22,8 +22,8 @@ TABLE = {
     "end a build and deploy it": "GetItem*2 BatchGetBuilds DescribeImages BatchGetItem*2 "
     "UpdateItem TransactWriteItems Query SendMessageBatch",
     "reconcile an ended build": "GetItem",
-    "begin a rollout": "GetItem BatchGetItem DescribeServices DescribeImages "
-    "DescribeTaskDefinition RegisterTaskDefinition TransactWriteItems UpdateService",
+    "begin a rollout": "GetItem BatchGetItem DescribeServices DescribeTaskDefinition*2 "
+    "DescribeImages BatchGetImage GetRole RegisterTaskDefinition TransactWriteItems UpdateService",
     "reconcile an unchanged rollout": "GetItem BatchGetItem DescribeServices",
     "end a rollout": "GetItem BatchGetItem DescribeServices ListServiceDeployments "
     "DescribeServiceRevisions DescribeServiceDeployments ListTasks DescribeTasks "
@@ -33,16 +33,19 @@ TABLE = {
     "request a build with a key": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",
     "repeat that request": "GetItem*3",
     "cancel a queued build": "GetItem*4 TransactWriteItems",
-    "preview a rollback": "GetItem*2 BatchGetItem*2 DescribeImages",
-    "request a rollback": "GetItem*2 BatchGetItem*2 DescribeImages UpdateItem "
-    "TransactWriteItems SendMessageBatch",
-    "begin a rollback": "GetItem*2 BatchGetItem*2 DescribeServices DescribeImages "
-    "RegisterTaskDefinition TransactWriteItems UpdateService",
+    "preview a rollback": "GetItem*3 BatchGetItem*3 DescribeImages DescribeServices BatchGetImage "
+    "GetRole DescribeTaskDefinition",
+    "request a rollback": "GetItem*3 BatchGetItem*2 DescribeImages DescribeServices BatchGetImage "
+    "GetRole UpdateItem TransactWriteItems SendMessageBatch",
+    "begin a rollback": "GetItem*2 BatchGetItem*2 DescribeServices DescribeImages BatchGetImage "
+    "GetRole RegisterTaskDefinition TransactWriteItems UpdateService",
     "end a rollback": "GetItem BatchGetItem*2 DescribeServices ListServiceDeployments "
     "DescribeServiceRevisions DescribeServiceDeployments ListTasks DescribeTasks "
     "TransactWriteItems SendMessageBatch",
-    "request a deployment": "GetItem*3 DescribeImages UpdateItem TransactWriteItems "
-    "SendMessageBatch",
+    "plan a deployment": "GetItem*3 DescribeImages DescribeServices DescribeTaskDefinition*2 "
+    "BatchGetImage GetRole BatchGetItem",
+    "request a deployment": "GetItem*3 DescribeImages DescribeServices DescribeTaskDefinition*2 "
+    "BatchGetImage GetRole UpdateItem TransactWriteItems SendMessageBatch",
     "see a rollout fail": "GetItem*2 BatchGetItem DescribeServices ListServiceDeployments "
     "DescribeServiceRevisions ListTasks DescribeTasks TransactWriteItems SendMessageBatch",
     "see a build fail": "GetItem*2 BatchGetBuilds GetLogEvents TransactWriteItems Query",
@@ -113,6 +116,7 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     meter("begin a rollback", lambda: reconcile(service))
     cloud.finish_rollout(settle=False)
     meter("end a rollback", lambda: reconcile(service))
+    meter("plan a deployment", lambda: cloud.plan(tag))
     meter("request a deployment", lambda: cloud.deploy(tag))
     cloud.settle()
     cloud.fail_rollout(settle=False)

@@ -91,7 +91,7 @@ def test_a_deployment_without_success_has_no_receipt_and_breaks_no_chain(
 
 
 def test_the_manifest_of_the_tasks_platform_proves_an_image_index(cloud: Cloud) -> None:
-    digest, manifests = put_index("hello", "multi", "amd64", "arm64")
+    digest, manifests = put_index("hello", "multi", "linux/amd64", "linux/arm64")
     ecs.engine().fleet.reports_manifests = True
     assert cloud.deploy(f"hello@{digest}").status == 202
     cloud.settle()

@@ -66,7 +66,8 @@ def refused(cloud: Cloud, deployment_id: int | None = None) -> tuple[str, str]:
     assert answer.status == 409, answer.text
     assert (rows("jobs"), rows("services")) == before
     code, reason = answer.body["code"], answer.body["detail"]
-    assert preview == {"possible": False, "target": None, "code": code, "reason": reason}
+    nothing: dict[str, Any] = {"target": None, "findings": [], "plan": None}
+    assert preview == {"possible": False, "code": code, "reason": reason, **nothing}
     return code, reason
 
 
@@ -220,10 +221,10 @@ def test_a_deployment_after_such_a_rollback_says_what_to_do(cloud: Cloud) -> Non
     renamed = run_renamed(cloud)
     cloud.release(2)
     restore(cloud)
-    failed = cloud.deploy_build(2)
-    cloud.settle()
-    error = cloud.deployment(failed)["error"]
-    assert "has no container web; it has: app, sidecar. Set the service's container" in error
+    refused = cloud.deploy(cloud.build(2)["image_tag"])
+    assert (refused.status, refused.body["code"]) == (409, "preflight_failed")
+    what = "has no container web; it has: app, sidecar. Set the service's container"
+    assert what in refused.body["detail"]
     run_on_ecs(renamed)
     cloud.finish_rollout()
     again = cloud.deploy_build(2)
@@ -321,6 +322,7 @@ def test_the_content_of_a_definition_is_neither_shown_nor_listed_nor_logged(
     delete_definition(cloud.deployment(1)["task_definition"])
     back = restore(cloud)["id"]
     path = f"/v1/cicd/services/{cloud.service_id}"
+    image = cloud.build(2)["image_tag"]
     calls.clear()
     shown = [
         cloud.api.get(each).text
@@ -328,14 +330,15 @@ def test_the_content_of_a_definition_is_neither_shown_nor_listed_nor_logged(
             f"/v1/cicd/deployments/{back}",
             f"/v1/cicd/jobs/deploy-{back}",
             f"{path}/deployments",
-            f"{path}/rollback",
-            f"{path}/rollback?deployment_id=1",
             f"/v1/services/{cloud.service_id}",
             "/v1/cicd/jobs",
             "/v1/audit",
         )
     ]
     assert not [name for name, request in calls.made if "task-definition:" in str(request)]
+    # A preview reads the content for the plan.
+    shown += [cloud.api.get(f"{path}/rollback{each}").text for each in ("", "?deployment_id=1")]
+    shown.append(cloud.api.post(f"{path}/deploy?dry_run=true", {"image_tag": image}).text)
     assert not [text for text in shown if "correct-horse" in text]
     assert "correct-horse" not in caplog.text
     kept = [

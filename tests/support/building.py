@@ -12,6 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
+import yaml
 from moto import mock_aws
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from types_boto3_codebuild.type_defs import BuildTypeDef, EnvironmentVariableTypeDef
@@ -26,6 +27,25 @@ BUILDSPEC = (ROOT / "infra" / "buildspec.yml").read_text()
 SIMULATED_DOCKER = ROOT / "infra" / "local" / "machines" / "simulated_docker"
 STAND_IN_AWS = ROOT / "infra" / "local" / "machines" / "stand_in_aws"
 GIT_URL = "https://github.com/team/app.git"
+
+
+def split_after_fetch(buildspec: str) -> tuple[str, str]:
+    """A buildspec that ends with the step that fetches the source, and the text of the others."""
+    spec = yaml.safe_load(buildspec)
+    commands = spec["phases"]["pre_build"]["commands"]
+    (last,) = (
+        number
+        for number, command in enumerate(commands, start=1)
+        if command.startswith('echo "Fetching the source"')
+    )
+    later = [*commands[last:], *spec["phases"].pop("build")["commands"]]
+    spec["phases"]["pre_build"]["commands"] = commands[:last]
+    assert list(spec["phases"]) == ["pre_build"]
+    return yaml.safe_dump(spec), "\n".join(later)
+
+
+# The steps up to the one that fetches the source, and the text of the steps after it.
+FETCH, AFTER_FETCH = split_after_fetch(BUILDSPEC)
 
 
 def git(directory: Path, *arguments: str) -> str:
@@ -82,9 +102,13 @@ class Cloud:
         self.repository = repository
         self._server: ThreadedMotoServer | None = None
         self._codebuild = boto3.client("codebuild")
+        for name, buildspec in (("slipway-builds", BUILDSPEC), ("slipway-fetches", FETCH)):
+            self._create_project(name, buildspec)
+
+    def _create_project(self, name: str, buildspec: str) -> None:
         self._codebuild.create_project(
-            name="slipway-builds",
-            source={"type": "NO_SOURCE", "buildspec": BUILDSPEC},
+            name=name,
+            source={"type": "NO_SOURCE", "buildspec": buildspec},
             artifacts={"type": "NO_ARTIFACTS"},
             environment={
                 "type": "LINUX_CONTAINER",
@@ -115,6 +139,13 @@ class Cloud:
 
     def build(self, environment: dict[str, str] | None = None, /, **variables: str) -> Outcome:
         """Run one build of the project 7."""
+        return self._run("slipway-builds", environment or {}, variables)
+
+    def fetch(self, environment: dict[str, str] | None = None, /, **variables: str) -> Outcome:
+        """Run one build of the project 7 up to the end of the step that fetches the source."""
+        return self._run("slipway-fetches", environment or {}, variables)
+
+    def _run(self, name: str, environment: dict[str, str], variables: dict[str, str]) -> Outcome:
         request = {
             "JOB_ID": "build-1",
             "PROJECT_ID": "7",
@@ -134,11 +165,11 @@ class Cloud:
             {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in request.items()
         ]
         if self._server is not None:
-            environment = {"AWS_ENDPOINT_URL": self.endpoint, **(environment or {})}
+            environment = {"AWS_ENDPOINT_URL": self.endpoint, **environment}
         started = self._codebuild.start_build(
-            projectName="slipway-builds", environmentVariablesOverride=overrides
+            projectName=name, environmentVariablesOverride=overrides
         )["build"]
-        BuildAgent(environment=environment or {}, max_builds=1).run_one()
+        BuildAgent(environment=environment, max_builds=1).run_one()
         build = self._codebuild.batch_get_builds(ids=[started["id"]])["builds"][0]
         events = boto3.client("logs").get_log_events(
             logGroupName=build["logs"]["groupName"],
@@ -208,13 +239,14 @@ def image(tag: str) -> str:
 
 
 WITNESS = """#!/usr/bin/env python3
-import json, os, subprocess, sys
+import json, os, sys
 arguments = sys.argv[1:]
 if arguments[:2] == ["buildx", "inspect"]:
     print("Driver: docker\\nPlatforms: linux/amd64")
 seen = {"arguments": arguments, "environment": dict(os.environ), "files": {}}
 seen["directory"] = os.listdir()
 if arguments[:2] == ["buildx", "build"] and "--help" not in arguments:
+    import subprocess
     # buildx asks git about the context, for the provenance of the image.
     if os.environ.get("BUILDX_GIT_INFO") != "false":
         seen["git"] = True

@@ -161,6 +161,13 @@ class Cloud:
         path = f"/v1/cicd/services/{self.service_id}/deploy"
         return self.api.post(path, {"image_tag": image})
 
+    def plan(self, image: str) -> Any:
+        """The plan of a deployment, which is not made."""
+        path = f"/v1/cicd/services/{self.service_id}/deploy?dry_run=true"
+        answer = self.api.post(path, {"image_tag": image})
+        assert answer.status == 200, answer.text
+        return answer.body
+
     def deploy_build(self, number: int) -> int:
         """Request the deployment of a build's image; return the deployment's number."""
         answer = self.deploy(self.build(number)["image_tag"])
@@ -355,6 +362,7 @@ class Cloud:
 
 def create_ecs_service(name: str, *, desired: int = 2) -> None:
     """Create a healthy ECS service that runs another image."""
+    create_role("hello")
     client("ecs").create_service(
         cluster=CLUSTER,
         serviceName=name,
@@ -373,34 +381,19 @@ def create_image_repository(name: str) -> None:
         ecr.create_repository(repositoryName=name)
 
 
-def put_image(repository: str, tag: str, *, content: str | None = None) -> str:
-    """Put an image into ECR as `docker push` does; return its digest.
+def put_image(repository: str, tag: str, *platforms: str) -> str:
+    """Put an image into ECR as a build does; return its digest, which depends on the tag.
 
-    The digest depends on the content, which is the tag by default.
+    The default platform is linux/amd64. BuildKit pushes an index, with an attestation in it.
     """
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": "sha256:" + "0" * 64,
-            "size": 2,
-        },
-        "layers": [],
-        "annotations": {"org.opencontainers.image.version": content or tag},
-    }
-    answer = client("ecr").put_image(
-        repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag
-    )
-    return str(answer["image"]["imageId"]["imageDigest"])
+    return put_index(repository, tag, *(platforms or ["linux/amd64"]), "unknown/unknown")[0]
 
 
-def put_index(repository: str, tag: str, *architectures: str) -> tuple[str, dict[str, str]]:
-    """Put an image index for Linux into ECR; return its digest and those of its manifests."""
+def put_index(repository: str, tag: str, *platforms: str) -> tuple[str, dict[str, str]]:
+    """Put an image index into ECR; return its digest and those of its manifests."""
     media_type = "application/vnd.oci.image.manifest.v1+json"
     digests = {
-        each: f"sha256:{hashlib.sha256(f'{tag} {each}'.encode()).hexdigest()}"
-        for each in architectures
+        each: f"sha256:{hashlib.sha256(f'{tag} {each}'.encode()).hexdigest()}" for each in platforms
     }
     index = {
         "schemaVersion": 2,
@@ -410,15 +403,40 @@ def put_index(repository: str, tag: str, *architectures: str) -> tuple[str, dict
                 "mediaType": media_type,
                 "digest": digest,
                 "size": 2,
-                "platform": {"architecture": architecture, "os": "linux"},
+                "platform": dict(zip(("os", "architecture"), platform.split("/"), strict=True)),
             }
-            for architecture, digest in digests.items()
+            for platform, digest in digests.items()
         ],
+        "annotations": {"org.opencontainers.image.version": tag},
     }
+    return put_manifest(repository, tag, index), digests
+
+
+def put_single_image(repository: str, tag: str) -> str:
+    """Put an image into ECR that is no index; its config, which ECR lacks, names the platform."""
+    empty = {"digest": "sha256:" + "0" * 64, "size": 2}
+    manifest = {
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **empty},
+        "layers": [],
+        "annotations": {"org.opencontainers.image.version": tag},
+    }
+    return put_manifest(repository, tag, manifest)
+
+
+def put_manifest(repository: str, tag: str, manifest: dict[str, Any]) -> str:
+    """Put a manifest into ECR as `docker push` does; return its digest."""
     answer = client("ecr").put_image(
-        repositoryName=repository, imageManifest=json.dumps(index), imageTag=tag
+        repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag
     )
-    return str(answer["image"]["imageId"]["imageDigest"]), digests
+    return str(answer["image"]["imageId"]["imageDigest"])
+
+
+def create_role(name: str) -> None:
+    """Create a role of tasks in IAM if it is missing."""
+    iam = client("iam")
+    with suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
 
 
 def remove_image(repository: str, digest: str) -> None:

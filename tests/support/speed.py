@@ -3,25 +3,36 @@
 No patch changes a response.
 """
 
+import copy
 import functools
 import gc
+import pickle
+import string
 from typing import Any
 
 import botocore.useragent
 import moto.core.responses
 from botocore.auth import SigV4Auth
 from botocore.loaders import JSONFileLoader
+from botocore.parsers import BaseJSONParser
+from moto import backend_index
 from moto.core.serialize import AttributePicker, AttributePickerContext, BaseJSONSerializer
 from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing import ast_nodes, expressions
+from moto.moto_api._internal.moto_random import MotoRandom
 
 from chalicelib.aws import clients
 from chalicelib.store import tables
 
+# The services of AWS that the product calls.
+SERVICES = ("dynamodb", "codebuild", "ecr", "ecs", "iam", "logs", "secretsmanager", "sqs", "ssm")
+
 _tables: dict[str, Table] = {}
 
 
+@functools.cache
 def install() -> None:
     """Compute once what moto and botocore compute again in every call."""
     _cache(botocore.useragent, "sanitize_user_agent_string_component")
@@ -33,7 +44,15 @@ def install() -> None:
     _cache_checks_of_expression_nodes()
     _cache_checks_of_clauses()
     _skip_serializing_attribute_values()
-    _pick_members_by_exact_name()
+    _remember_names_of_members()
+    _find_the_service_at_once()
+    _convert_only_projected_attributes()
+    _copy_attribute_values_without_copy()
+    _copy_update_expressions_with_pickle()
+    _measure_texts_at_once()
+    _skip_parsing_plain_attribute_values()
+    _draw_request_ids_at_once()
+    _send_one_user_agent()
     # AWS's service models fill the heap. With the default thresholds, garbage collection takes
     # an eighth of a run.
     gc.set_threshold(100_000, 50, 100)
@@ -132,7 +151,7 @@ def _cache_checks_of_clauses() -> None:
 
 def make_clients() -> None:
     """Create the product's clients before a fork, so that copies of this process share them."""
-    for service in ("codebuild", "ecr", "ecs", "logs", "secretsmanager", "sqs"):
+    for service in SERVICES[1:]:
         clients.client(service)
 
 
@@ -149,18 +168,126 @@ def _skip_serializing_attribute_values() -> None:
     BaseJSONSerializer._serialize_type_structure = serialize  # type: ignore[method-assign]
 
 
-def _pick_members_by_exact_name() -> None:
-    """Skip the search for other spellings if a dict has the member under its exact name."""
+def _remember_names_of_members() -> None:
+    """moto finds out again for each value under which names a dict may have a member."""
     original: Any = AttributePicker.__call__
+    known: dict[Any, tuple[str, ...]] = {}
 
     def pick(self: AttributePicker, context: AttributePickerContext) -> Any:
-        if type(context.obj) is dict and not self.response_transformers:
-            found = context.obj.get(context.key)
-            if found is not None:
-                return found
-        return original(self, context)
+        obj, key = context.obj, context.key
+        if type(obj) is not dict or self.response_transformers:
+            return original(self, context)
+        found = obj.get(key)
+        if found is not None:
+            return found
+        where = (type(self), *self.alias_providers, key, context.shape)
+        names = known.get(where)
+        if names is None:
+            names = known[where] = tuple(self.get_possible_keys(context))
+        for name in names:
+            if "." in name:  # a path through several objects
+                return original(self, context)
+            if name in obj:
+                return obj[name]
+        return None
 
     AttributePicker.__call__ = pick  # type: ignore[method-assign]
+
+
+def _find_the_service_at_once() -> None:
+    """moto compares each address with the patterns of all services until one fits."""
+    backend_index.backend_url_patterns.sort(key=lambda pattern: pattern[0] not in SERVICES)
+
+
+def _convert_only_projected_attributes() -> None:
+    """moto converts all attributes of an item again for each attribute that an index projects."""
+    original: Any = Item.project
+
+    def project(self: Item, projection_expressions: list[list[str]]) -> Item:
+        wanted = {path[0].partition("[")[0] for path in projection_expressions}
+        part = copy.copy(self)
+        part.attrs = {k: v for k, v in self.attrs.items() if k in wanted}  # type: ignore[assignment]
+        projected: Item = original(part, projection_expressions)
+        return projected
+
+    Item.project = project  # type: ignore[method-assign]
+
+
+def _copy_attribute_values_without_copy() -> None:
+    """`copy.deepcopy` looks up what it has copied before, but attribute values are trees."""
+    value_type: Any = DynamoType
+
+    def copied(self: Any, _memo: Any = None) -> Any:
+        result = value_type.__new__(value_type)
+        kind, value = self.type, self.value
+        result.type = kind
+        if kind == "M":
+            value = {name: copied(each) for name, each in value.items()}
+        elif kind == "L":
+            value = [copied(each) for each in value]
+        elif kind in ("SS", "NS", "BS"):
+            value = list(value)
+        result.value = value
+        return result
+
+    value_type.__deepcopy__ = copied
+
+
+def _copy_update_expressions_with_pickle() -> None:
+    """A validator copies the tree of an expression, and pickle does that ten times as fast."""
+    nodes: Any = ast_nodes
+    root = nodes.UpdateExpression
+    pickled = functools.cache(pickle.dumps)
+    root.__deepcopy__ = lambda self, _memo: pickle.loads(pickled(self))
+
+
+def _measure_texts_at_once() -> None:
+    """moto measures all attributes of an item again when it changes one, and most are texts."""
+    value_type: Any = DynamoType
+    original: Any = value_type.size
+
+    def size(self: Any) -> int:
+        if self.type == "S" and type(self.value) is str:
+            return len(self.value) if self.value.isascii() else len(self.value.encode())
+        return int(original(self))
+
+    value_type.size = size
+
+
+def _skip_parsing_plain_attribute_values() -> None:
+    """An attribute value without binary parts is parsed as what it is, after ten look-ups."""
+    parser: Any = BaseJSONParser
+    original: Any = parser._handle_structure
+    plain = {"S", "N", "BOOL", "NULL", "SS", "NS"}
+
+    def handle_structure(self: Any, shape: Any, value: Any) -> Any:
+        if shape.name == "AttributeValue" and type(value) is dict and len(value) == 1:
+            ((kind, content),) = value.items()
+            if kind in plain and content is not None:
+                return value
+        return original(self, shape, value)
+
+    parser._handle_structure = handle_structure
+
+
+def _draw_request_ids_at_once() -> None:
+    """Each answer has a request id of 52 random characters."""
+    generator: Any = MotoRandom
+
+    def get_random_string(
+        self: Any, length: int = 20, include_digits: bool = True, lower_case: bool = False
+    ) -> str:
+        pool = string.ascii_letters + (string.digits if include_digits else "")
+        text = "".join(self.choices(pool, k=length))
+        return text.lower() if lower_case else text
+
+    generator.get_random_string = get_random_string
+
+
+def _send_one_user_agent() -> None:
+    """botocore describes itself and the machine anew in each request, and moto does not look."""
+    agent: Any = botocore.useragent.UserAgentString
+    agent.to_string = lambda _self: "tests"
 
 
 def create_tables(region: str = "eu-west-1", account: str = "123456789012") -> None:

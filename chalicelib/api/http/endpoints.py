@@ -18,7 +18,7 @@ from chalicelib import access, budget
 from chalicelib.api.http.answers import Reply, as_reply, link_next, respond
 from chalicelib.api.http.bodies import read_body
 from chalicelib.api.http.idempotency import Repeat, run_or_replay
-from chalicelib.api.http.parameters import Parameter, parse_id, parse_query
+from chalicelib.api.http.parameters import DRY_RUN, Parameter, parse_id, parse_query
 from chalicelib.api.http.problems import plain_problem, problem
 from chalicelib.api.http.requests import request_id, source_address
 from chalicelib.domain.tokens import Role
@@ -38,11 +38,13 @@ class Documented:
     """Facts for the OpenAPI document that do not follow from the rest of a declaration.
 
     `other_statuses` are further statuses of the same answer, and `errors` further error statuses.
+    `other_answers` are the answers of further statuses.
     `headers` are further headers of the answer, and `media_types` its types other than JSON.
     `details` are parts of the operation that describe what the view itself reads of the request.
     """
 
     other_statuses: Sequence[int] = ()
+    other_answers: Mapping[int, Any] = field(default_factory=dict)
     errors: Sequence[int] = ()
     headers: Sequence[str] = ()
     media_types: Sequence[str] = ()
@@ -176,4 +178,7 @@ def _call_as(
     if endpoint.repeat is None:
         return link_next(as_reply(view(caller, **sent)), request, path, query.list_name)
     run = partial(view, caller, **sent)
-    return as_reply(run_or_replay(endpoint.repeat, caller, request, path, run))
+    is_dry_run = sent.get(DRY_RUN.name, False)
+    return as_reply(
+        run_or_replay(endpoint.repeat, caller, request, path, run, is_dry_run=is_dry_run)
+    )

@@ -20,13 +20,24 @@ _KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
 
 
 def run_or_replay(
-    repeat: Repeat, caller: Principal, request: Request, path: str, run: Callable[..., Any]
+    repeat: Repeat,
+    caller: Principal,
+    request: Request,
+    path: str,
+    run: Callable[..., Any],
+    *,
+    is_dry_run: bool = False,
 ) -> Any:
-    """Run a view, or replay the answer if an earlier request with this key did the work."""
+    """Run a view, or replay the answer if an earlier request with this key did the work.
+
+    A dry run does no work, so it neither uses a key nor gets the answer of an earlier request.
+    """
     sent = request.headers.get("idempotency-key")
     if sent is None:
         return run(idempotency_key=None)
     key = _parse_key(sent, caller, request, path)
+    if is_dry_run:
+        return run(idempotency_key=None)
     number = key.find()
     if number is None:
         try:

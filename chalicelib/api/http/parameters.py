@@ -130,6 +130,12 @@ def _one_of(words: Sequence[str]) -> Callable[[str], str]:
     return parse
 
 
+def _flag(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError("true or false")
+    return text == "true"
+
+
 def _limit(default: int, most: int) -> Parameter:
     schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
     return Parameter(
@@ -183,6 +189,14 @@ SERVICE = _number("service_id", "Only changes of this service.")
 RESTORED = _number(
     "deployment_id",
     "The deployment to restore. Without it: the release before the current one.",
+)
+DRY_RUN = Parameter(
+    "dry_run",
+    parse=_flag,
+    default=False,
+    schema={"type": "boolean", "default": False},
+    meaning="Return the plan of the request, with status 200, and change nothing.",
+    is_filter=False,
 )
 JOB_TYPE = _words("type", list(TRANSITIONS), None, f"Only jobs of this type. {_PER_PAGE}")
 JOB_STATUS = _words("status", list(JobStatus), None, f"Only jobs with this status. {_PER_PAGE}")

@@ -1,12 +1,14 @@
 """Errors as problem documents (RFC 9457): the body of every error response."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TypeVar
 
 import msgspec
 from chalice.app import Response
 
+from chalicelib.domain.log_text import clean_text
+from chalicelib.domain.preflight import Finding, PreflightFailed, errors_as_text
 from chalicelib.errors import (
     Conflict,
     Forbidden,
@@ -18,6 +20,7 @@ from chalicelib.errors import (
     Unauthorized,
     Unavailable,
 )
+from chalicelib.known_secrets import known_secrets
 
 # The most specific class of an error that is listed here decides.
 STATUSES: Mapping[type[SlipwayError], HTTPStatus] = {
@@ -48,7 +51,9 @@ _T = TypeVar("_T")
 
 
 class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An error: `code` for programs, `detail` for people, `field` for the part that is wrong."""
+    """An error: `code` for programs, `detail` for people, `field` for the part that is wrong. With
+    the code `preflight_failed`, `findings` are all findings about the release.
+    """
 
     type: str
     title: str
@@ -57,14 +62,21 @@ class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
     code: str
     instance: str
     field: str = ""
+    findings: list[Finding] = []
 
 
 def problem(error: SlipwayError, *, request_id: str) -> Response:
     """The response for a request that raised `error`."""
+    findings: list[Finding] = []
+    detail = _presentable(error.detail)
+    if isinstance(error, PreflightFailed):
+        findings = cleaned(error.findings)
+        detail = errors_as_text(findings)  # whole: it names each problem
     return _document(
         status_of(error),
         code=error.code,
-        detail=error.detail,
+        detail=detail,
+        findings=findings,
         field=error.field,
         request_id=request_id,
         headers=_lookup(_HEADERS, error) or {},
@@ -74,7 +86,8 @@ def problem(error: SlipwayError, *, request_id: str) -> Response:
 def plain_problem(status: int, *, detail: str, request_id: str) -> Response:
     """The response without a SlipwayError: for a bug, or for an error that Chalice raised."""
     known = HTTPStatus(status)
-    return _document(known, code=known.name.lower(), detail=detail, request_id=request_id)
+    shown = _presentable(detail)
+    return _document(known, code=known.name.lower(), detail=shown, request_id=request_id)
 
 
 def status_of(error: SlipwayError) -> HTTPStatus:
@@ -99,21 +112,31 @@ def _document(
     request_id: str,
     field: str = "",
     headers: Mapping[str, str] | None = None,
+    findings: Sequence[Finding] = (),
 ) -> Response:
     document = Problem(
         type="about:blank",
         title=status.phrase,
         status=status,
-        detail=_presentable(detail),
+        detail=detail,
         code=code,
         field=_presentable(field),
         instance=request_id,
+        findings=list(findings),
     )
     return Response(
         msgspec.json.encode(document).decode(),
         headers={"Content-Type": "application/problem+json", **(headers or {})},
         status_code=status,
     )
+
+
+def cleaned(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings as the API shows them: they have texts of AWS."""
+    return [
+        msgspec.structs.replace(each, message=clean_text(each.message, known_secrets()))
+        for each in findings
+    ]
 
 
 def _presentable(text: str) -> str:

@@ -1,11 +1,23 @@
-"""Requests for a deployment."""
+"""Requests for a deployment, and the plan of one."""
 
 from chalicelib import clock
 from chalicelib.aws import ecr, queue
+from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.images import ImageReference, build_id_of_tag
+from chalicelib.domain.plan import Plan
+from chalicelib.domain.preflight import PreflightFailed, Release, Unknown, has_errors
+from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.statuses import BuildStatus
 from chalicelib.errors import Conflict, Forbidden, NotFound
 from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, new_deployment
+from chalicelib.pipeline.plans import Checked, plan_of_deployment
+from chalicelib.pipeline.preflight import (
+    Look,
+    check,
+    look_at_definition,
+    look_at_image,
+    look_at_service,
+)
 from chalicelib.pipeline.retries import retry_with_fresh_service
 from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
@@ -25,11 +37,12 @@ def request_deployment(
 ) -> Deployment:
     """Accept the deployment of an image by the tag of a build of the service, or by its digest.
 
-    Raises Conflict (service_not_configured), Forbidden (image_not_allowed), NotFound
-    (image_not_found).
+    Raises Conflict (service_not_configured, preflight_failed), Forbidden (image_not_allowed),
+    NotFound (image_not_found).
     """
-    require_target(service)
-    found = _resolve(service, image)
+    checked = _checked(service, image)
+    if has_errors(checked.findings):
+        raise PreflightFailed(checked.findings)
     number = next_number("deployments")
 
     def accept(service: Service) -> Deployment:
@@ -37,7 +50,13 @@ def request_deployment(
         require_target(service)
         _require_own_repository(service, image)
         deployment = new_deployment(
-            service, number, found, actor=actor, trigger="manual", reason=reason
+            service,
+            number,
+            checked.image,
+            actor=actor,
+            trigger="manual",
+            reason=reason,
+            findings=checked.findings,
         )
         commit(
             *enqueue(service, deployment),
@@ -51,17 +70,45 @@ def request_deployment(
     return deployment
 
 
-def require_target(service: Service) -> None:
-    """Raises Conflict (service_not_configured) for a service without an ECS target."""
-    if service.settings.ecs_target is None:
+def plan_deployment(service: Service, image: ImageReference) -> Plan:
+    """What the deployment of an image would do. Nothing is written.
+
+    Raises the errors of `request_deployment`, except preflight_failed: the plan has the findings.
+    """
+    return plan_of_deployment(service, _checked(service, image))
+
+
+def _checked(service: Service, image: ImageReference) -> Checked:
+    target = require_target(service)
+    look = Look()
+    release, status = _resolve(service, image, look)
+    runs = look_at_service(look, target)
+    running = look_at_definition(look, runs)
+    findings = check(
+        look,
+        Release(release.repository, release.digest, target.container, running),
+        service=runs,
+        image=status,
+        arn=runs.task_definition if isinstance(runs, Rollout) else None,
+    )
+    return Checked(release, target.container, findings, runs, running)
+
+
+def require_target(service: Service) -> EcsTarget:
+    """The service's ECS target. Raises Conflict (service_not_configured) if it has none."""
+    target = service.settings.ecs_target
+    if target is None:
         raise Conflict(
             f"service {service.id} has no ECS target: set ecs_cluster, ecs_service and container",
             code="service_not_configured",
         )
+    return target
 
 
-def _resolve(service: Service, image: ImageReference) -> ReleaseImage:
-    """The exact image, and its build if a tag names one."""
+def _resolve(
+    service: Service, image: ImageReference, look: Look
+) -> tuple[ReleaseImage, str | Unknown]:
+    """The exact image, with its build if a tag names one, and its imageStatus."""
     _require_own_repository(service, image)
     repository = service.settings.image_repository
     build = _build_of(service, image.tag) if image.tag else None
@@ -81,15 +128,17 @@ def _resolve(service: Service, image: ImageReference) -> ReleaseImage:
             code="image_not_allowed",
             field="image_tag",
         )
-    if not ecr.exists(repository, digest):
+    status = look_at_image(look, repository, digest)
+    if status is None:
         raise _missing(repository, f"@{digest}")
-    return ReleaseImage(
+    release = ReleaseImage(
         repository,
         digest,
         image.tag,
         build_id=build.number if build else None,
         commit_sha=build.commit_sha if build else None,
     )
+    return release, status
 
 
 def _require_own_repository(service: Service, image: ImageReference) -> None:

@@ -1,9 +1,12 @@
 """Requests for a rollback, and the preview of one."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from chalicelib import clock
-from chalicelib.aws import ecr, ecs, queue
+from chalicelib.aws import ecs, queue
+from chalicelib.domain.plan import Plan
+from chalicelib.domain.preflight import Finding, PreflightFailed, Release, Unknown, has_errors
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.pipeline.commands.deployments import require_target
@@ -13,8 +16,17 @@ from chalicelib.pipeline.new_deployments import (
     new_deployment,
     supersede_waiting,
 )
+from chalicelib.pipeline.plans import Checked, plan_of_rollback
+from chalicelib.pipeline.preflight import (
+    Look,
+    check,
+    look_at_definition,
+    look_at_image,
+    look_at_service,
+)
 from chalicelib.pipeline.retries import retry_with_fresh_service
 from chalicelib.store.claims import next_number
+from chalicelib.store.definitions import kept_definition
 from chalicelib.store.due import schedule_at
 from chalicelib.store.idempotency import IdempotencyKey, record_key
 from chalicelib.store.jobs import find_deployments, finish
@@ -26,10 +38,22 @@ _MAX_STEPS_BACK = 20
 
 @dataclass(frozen=True)
 class Preview:
-    """The release that a rollback would restore, or the `refusal` that it would get."""
+    """The release that a rollback would restore, with the plan, or the `refusal` that it would get.
+
+    There is a plan, too, if only preflight refuses.
+    """
 
     target: Deployment | None
+    plan: Plan | None = None
     refusal: Conflict | None = None
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A release to restore, and the imageStatus of its image."""
+
+    release: Deployment
+    image: str | Unknown
 
 
 def preview(service: Service, deployment_id: int | None = None) -> Preview:
@@ -37,11 +61,17 @@ def preview(service: Service, deployment_id: int | None = None) -> Preview:
 
     Raises NotFound for a deployment of another service.
     """
+    look = Look()
     try:
         require_target(service)
-        return Preview(_target(service, deployment_id))
+        target = _target(service, deployment_id, look)
     except Conflict as refusal:
-        return Preview(None, refusal)
+        return Preview(None, refusal=refusal)
+    checked = _checked(service, target, look)
+    running = look_at_definition(look, checked.service)
+    refused = PreflightFailed(checked.findings) if has_errors(checked.findings) else None
+    plan = plan_of_rollback(service, checked, target.release, running)
+    return Preview(target.release, plan, refused)
 
 
 def request_rollback(
@@ -56,12 +86,21 @@ def request_rollback(
 
     The active and the waiting deployment end. Raises Conflict (nothing_to_roll_back,
     rollback_in_progress, already_running, not_deployable, other_ecs_service,
-    service_not_configured), NotFound for a deployment of another service.
+    service_not_configured, preflight_failed), NotFound for a deployment of another service.
     """
+    look = Look()
+    # Preflight takes time. It is not repeated if another request changes the service meanwhile.
+    known: dict[int, tuple[Finding, ...]] = {}
 
     def accept(service: Service) -> Deployment:
         require_target(service)
-        target = _target(service, deployment_id)
+        chosen = _target(service, deployment_id, look)
+        target = chosen.release
+        if target.number not in known:
+            known[target.number] = _checked(service, chosen, look).findings
+        findings = known[target.number]
+        if has_errors(findings):
+            raise PreflightFailed(findings)
         leaving = service.active if service.active is not None else service.current
         deployment = new_deployment(
             service,
@@ -77,6 +116,7 @@ def request_rollback(
             trigger="rollback",
             reason=reason,
             target=target.target,
+            findings=findings,
             restores=target.number,
             rollback_of=leaving,
         )
@@ -86,6 +126,32 @@ def request_rollback(
     deployment = retry_with_fresh_service(service, accept)
     queue.wake(f"service-{service.id}")
     return deployment
+
+
+def _checked(service: Service, target: _Target, look: Look) -> Checked:
+    """The release to restore, after its preflight."""
+    release = target.release
+    # Releases that are older than this attribute have no target: `_why_not` compared it.
+    place = release.target or require_target(service)
+    image = ReleaseImage(
+        release.image_repository,
+        release.image_digest or "",
+        release.image_tag,
+        build_id=release.build_id,
+        commit_sha=release.commit_sha,
+    )
+    arn = release.task_definition or ""
+    kept = kept_definition(arn)
+    content = look(partial(ecs.describe_task_definition, arn)) if kept is None else kept
+    runs = look_at_service(look, place)
+    findings = check(
+        look,
+        Release(image.repository, image.digest, None, content),
+        service=runs,
+        image=target.image,
+        arn=arn,
+    )
+    return Checked(image, place.container, findings, runs, content)
 
 
 def _activate(service: Service, rollback: Deployment) -> list[Write]:
@@ -113,7 +179,7 @@ def _activate(service: Service, rollback: Deployment) -> list[Write]:
     return [*writes, *supersede_waiting(service, rollback)]
 
 
-def _target(service: Service, wanted: int | None) -> Deployment:
+def _target(service: Service, wanted: int | None, look: Look) -> _Target:
     rows = find_deployments(service.active, service.current, service.moved_from, wanted)
     active = rows.get(service.active)
     if active is not None and active.restores is not None:
@@ -121,14 +187,16 @@ def _target(service: Service, wanted: int | None) -> Deployment:
             f"deployment {active.number} is rolling back already", code="rollback_in_progress"
         )
     if wanted is not None:
-        return _named(service, wanted, rows.get(wanted), idle=active is None)
+        return _named(service, wanted, rows.get(wanted), look, idle=active is None)
     current = rows.get(service.current)
     if current is None:
-        return _nearest(service, rows.get(service.moved_from))
-    return _nearest(service, current if active else _before(current))
+        return _nearest(service, rows.get(service.moved_from), look)
+    return _nearest(service, current if active else _before(current), look)
 
 
-def _named(service: Service, number: int, target: Deployment | None, *, idle: bool) -> Deployment:
+def _named(
+    service: Service, number: int, target: Deployment | None, look: Look, *, idle: bool
+) -> _Target:
     if target is None or target.service_id != service.id:
         raise NotFound(f"there is no deployment {number}", field="deployment_id")
     if idle and number == service.current:
@@ -138,22 +206,22 @@ def _named(service: Service, number: int, target: Deployment | None, *, idle: bo
             f"deployment {number} was never healthy: its status is {target.status}",
             code="not_deployable",
         )
-    refusal = _why_not(service, target)
-    if refusal is not None:
-        raise refusal
-    return target
+    found = _restorable(service, target, look)
+    if isinstance(found, Conflict):
+        raise found
+    return found
 
 
-def _nearest(service: Service, target: Deployment | None) -> Deployment:
+def _nearest(service: Service, target: Deployment | None, look: Look) -> _Target:
     """The first release, going back from `target`, that can be restored."""
     refusals = []
     for _ in range(_MAX_STEPS_BACK):
         if target is None:
             break
-        refusal = _why_not(service, target)
-        if refusal is None:
-            return target
-        refusals.append(refusal.detail)
+        found = _restorable(service, target, look)
+        if isinstance(found, _Target):
+            return found
+        refusals.append(found.detail)
         target = _before(target)
     why = f": {refusals[0]}" if refusals else ""
     raise Conflict(
@@ -162,14 +230,15 @@ def _nearest(service: Service, target: Deployment | None) -> Deployment:
     )
 
 
-def _why_not(service: Service, release: Deployment) -> Conflict | None:
-    """Why a release cannot be restored; None if it can."""
+def _restorable(service: Service, release: Deployment, look: Look) -> _Target | Conflict:
+    """The release as a target of a rollback, or why it cannot be restored."""
     number, repository, digest = release.number, release.image_repository, release.image_digest
     instead = f"deploy {repository}@{digest} explicitly"
     elsewhere = _why_elsewhere(service, release)
     if elsewhere is not None:
         return Conflict(f"{elsewhere}, or {instead}", code="other_ecs_service")
-    if not ecr.exists(repository, digest or ""):
+    image = look_at_image(look, repository, digest or "")
+    if image is None:
         return Conflict(
             f"the image of deployment {number} is gone from {repository}", code="not_deployable"
         )
@@ -180,7 +249,7 @@ def _why_not(service: Service, release: Deployment) -> Conflict | None:
             f"ECS, and Slipway has no copy of it: {instead}",
             code="not_deployable",
         )
-    return None
+    return _Target(release, image)
 
 
 def _why_elsewhere(service: Service, release: Deployment) -> str | None:

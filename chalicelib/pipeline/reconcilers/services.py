@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chalicelib import clock
-from chalicelib.aws import ecr, ecs, queue
+from chalicelib.aws import ecs, queue
 from chalicelib.domain.definitions import (
     fingerprint,
     next_task_definition,
@@ -20,6 +20,7 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, Phase, one_line
 from chalicelib.domain.health import Health, next_health
 from chalicelib.domain.lag import next_look
+from chalicelib.domain.preflight import Finding, Release, errors_as_text, has_errors
 from chalicelib.domain.progress import deploy_progress
 from chalicelib.domain.release_receipts import sealed
 from chalicelib.domain.releases import rollback_target
@@ -38,6 +39,7 @@ from chalicelib.domain.rollouts import (
 from chalicelib.domain.statuses import DeploymentStatus, has_ended
 from chalicelib.domain.timing import PERIOD, SILENCE, SLOW, UNKNOWN_GRACE, WATCH
 from chalicelib.errors import Rejected, Stale, Unavailable
+from chalicelib.pipeline.preflight import NO_SERVICE, Look, check, look_at_image
 from chalicelib.pipeline.reconcilers.rollout_ends import (
     Proof,
     find_crash,
@@ -47,14 +49,12 @@ from chalicelib.pipeline.reconcilers.rollout_ends import (
 from chalicelib.store.definitions import keep_definition, kept_definition, registered_for
 from chalicelib.store.due import schedule_at, unschedule
 from chalicelib.store.history import record
-from chalicelib.store.jobs import find_deployments, finish, transition
+from chalicelib.store.jobs import find_deployments, finish, stored_findings, transition
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.release_receipts import keep_release_receipt
 from chalicelib.store.services import activate_waiting, find_service
 from chalicelib.store.writes import Write, change, commit
 
-# Codes that prove that no release of Slipway runs.
-_NO_RELEASE = {"ecs_service_missing", "ecs_controller_unsupported", "ClusterNotFoundException"}
 # Seconds between recording a call and making it. A slower worker must decide again: another worker
 # may have rolled out the same definition and seen it fail.
 _MAX_CALL_DELAY = 5
@@ -137,7 +137,7 @@ def _deploy(
 
 def _cannot_observe(service: Service, active: Deployment, refusal: Rejected) -> None:
     """Denied access fails a rollout only before it starts."""
-    if active.task_definition is None or refusal.code in _NO_RELEASE:
+    if active.task_definition is None or refusal.code in NO_SERVICE:
         return _fail(service, active, refusal.detail)
     _wait(service, active, refusal.detail)
 
@@ -159,7 +159,7 @@ def _cannot_keep(service: Service, refusal: Rejected, called_at: int | None) -> 
     undone later. The refused call had no effect, so its time is not kept.
     """
     now = clock.now()
-    if refusal.code in _NO_RELEASE:
+    if refusal.code in NO_SERVICE:
         return _watch(service, refusal.detail)
     if called_at is None or now - called_at > SILENCE:
         return _watch(
@@ -386,9 +386,11 @@ def _begin(
     origin: Origin,
 ) -> None:
     """Register a task definition for the deployment, record it, and only then roll it out."""
-    if not ecr.exists(active.image_repository, active.image_digest or ""):
-        raise Rejected(f"the image {active.image} is gone")
-    request = _definition(target, active, rollout)
+    content, source = _content(active, rollout)
+    findings = _preflight(target, active, rollout, content, source)
+    if has_errors(findings):
+        return _refuse(service, active, findings)
+    request = _request(target, active, content)
     arn = ecs.register_task_definition(request)
     now = clock.now()
     commit(
@@ -402,6 +404,7 @@ def _begin(
             progress=deploy_progress(0, 1, active.progress),
             error=None,
             waits=0,
+            findings=stored_findings(findings),
         ),
         change(
             service,
@@ -416,22 +419,50 @@ def _begin(
     _call_update(service, target, rollout, arn, called_at=now)
 
 
-def _definition(target: EcsTarget, active: Deployment, rollout: Rollout) -> dict[str, Any]:
-    """The RegisterTaskDefinition request of a deployment; a rollback repeats that of its target.
+def _content(active: Deployment, rollout: Rollout) -> tuple[dict[str, Any], str]:
+    """The definition that a deployment starts from, and its ARN: of what runs, or of the release
+    that a rollback restores.
 
     The revision of the restored release is not used: other parties may have deregistered it.
     """
     if active.restores is None:
-        running = ecs.describe_task_definition(rollout.task_definition)
-        return next_task_definition(
-            running, container=target.container, image=active.image, tags=running["tags"]
-        )
+        return ecs.describe_task_definition(rollout.task_definition), rollout.task_definition
     arn = find_deployments(active.restores)[active.restores].task_definition or ""
-    kept = kept_definition(arn)
-    if kept is not None:
-        return kept
-    described = ecs.describe_task_definition(arn)
-    return same_task_definition(described, tags=described["tags"])
+    return kept_definition(arn) or ecs.describe_task_definition(arn), arn
+
+
+def _request(target: EcsTarget, active: Deployment, content: dict[str, Any]) -> dict[str, Any]:
+    """The RegisterTaskDefinition request; a rollback repeats that of the release it restores."""
+    tags = content.get("tags", [])
+    if active.restores is None:
+        return next_task_definition(
+            content, container=target.container, image=active.image, tags=tags
+        )
+    return same_task_definition(content, tags=tags)
+
+
+def _preflight(
+    target: EcsTarget, active: Deployment, rollout: Rollout, content: dict[str, Any], source: str
+) -> tuple[Finding, ...]:
+    """The findings right before the rollout. Raises Unavailable if AWS does not answer."""
+    look = Look(waits=True)
+    repository, digest = active.image_repository, active.image_digest or ""
+    container = target.container if active.restores is None else None
+    return check(
+        look,
+        Release(repository, digest, container, content),
+        service=rollout,
+        image=look_at_image(look, repository, digest),
+        arn=source,
+    )
+
+
+def _refuse(service: Service, active: Deployment, findings: tuple[Finding, ...]) -> None:
+    """End a deployment before its rollout: it cannot run."""
+    why = errors_as_text(findings)
+    shown = change(active, findings=stored_findings(findings))
+    failure = Failure(phase=Phase.BEGIN, summary=one_line(why))
+    _end(service, active, DeploymentStatus.FAILED, why, shown, failure=failure)
 
 
 def _way_back(

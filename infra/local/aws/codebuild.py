@@ -8,8 +8,8 @@ At `account_limit` running builds, further ones stay in the phase QUEUED until t
 most for their queued time-out (User Guide, "Builds in AWS CodeBuild").
 """
 
-import copy
 import json
+import pickle
 import threading
 import uuid
 from collections.abc import Callable
@@ -103,7 +103,7 @@ class Engine:
     def call(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
         """Run an API action by name. The answer is a copy: agents keep changing the build."""
         with self._lock:
-            answer: dict[str, Any] = copy.deepcopy(getattr(self, action)(request))
+            answer: dict[str, Any] = _copied(getattr(self, action)(request))
             return answer
 
     # The API, with AWS's requests and answers.
@@ -184,7 +184,8 @@ class Engine:
             if build is None:
                 return None
             self._enter(build, "PROVISIONING", "SUCCEEDED", "")
-            return copy.deepcopy(build)
+            copy: Build = _copied(build)
+            return copy
 
     def alive(self, build_id: str) -> bool:
         """Whether the build still runs: not ended, stopped or timed out."""
@@ -343,7 +344,7 @@ class Engine:
         build["phases"].append({"phaseType": phase, "startTime": now})
         build["currentPhase"] = phase
         event = phase_change(build, last, region=self.region, account=self.account)
-        self.events.append(copy.deepcopy(event))
+        self.events.append(_copied(event))
         if phase == "PROVISIONING":
             self._publish_state(build)
 
@@ -359,7 +360,12 @@ class Engine:
 
     def _publish_state(self, build: Build) -> None:
         event = state_change(build, region=self.region, account=self.account)
-        self.events.append(copy.deepcopy(event))
+        self.events.append(_copied(event))
+
+
+def _copied(value: Any) -> Any:
+    """A deep copy of plain values; `copy.deepcopy` takes ten times as long."""
+    return pickle.loads(pickle.dumps(value))
 
 
 def _build_id(name: str) -> str:

@@ -2,7 +2,8 @@
 
 The patches replace functions of moto by name, so moto's version is pinned. Each patch closes one
 gap, and a test states AWS's behaviour. The gaps: a lock, all-or-nothing transactions, real digests,
-images that ECR shows late, and a clear refusal of actions that moto lacks.
+images that ECR shows late or has archived, their configs, and a clear refusal of actions that moto
+lacks.
 """
 
 import copy
@@ -23,6 +24,7 @@ from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
 from moto.ecr.exceptions import ImageNotFoundException
 from moto.ecr.models import ECRBackend, Image
+from moto.ecr.responses import ECRResponse
 from moto.sqs.models import Message, SQSBackend
 from moto.sqs.responses import SQSResponse
 
@@ -33,6 +35,10 @@ STATEFUL = frozenset({"codebuild", "dynamodb", "ecr", "ecs", "events", "logs", "
 TOKEN_LIFETIME = 600
 # Seconds until DescribeImages shows a pushed image. Tests set it: on AWS it may be a second.
 IMAGE_LAG = 0.0
+# Seconds until ECR has restored an archived image: up to 20 minutes ("Restoring an image").
+RESTORE_TIME = 600
+# The registry that has the blobs of images: `http://<host>`. Without it ECR has none.
+BLOBS = ""
 POLL_INTERVAL = 0.05
 
 # A condition instead of a lock: a long poll releases it while it waits.
@@ -63,6 +69,13 @@ class ImageTagAlreadyExists(ServiceException):
     code = "ImageTagAlreadyExistsException"
 
 
+class LayersNotFound(ServiceException):
+    """The repository has no such layer."""
+
+    code = "LayersNotFoundException"
+    message = "The layer does not exist in the repository."
+
+
 def install() -> None:
     """Patch moto once per process, before moto is used.
 
@@ -81,6 +94,8 @@ def install() -> None:
     _honour_request_tokens()
     _digest_manifests()
     _show_images_late()
+    _archive_images()
+    _point_to_blobs()
     _tell_sqs_the_time()
     _move_dead_letters()
     codebuild.install()
@@ -237,6 +252,56 @@ def _show_images_late() -> None:
 
     ECRBackend.put_image = put_image  # type: ignore[method-assign]
     ECRBackend.describe_images = describe_images  # type: ignore[method-assign]
+
+
+def _archive_images() -> None:
+    """Add imageStatus and UpdateImageStorageClass. An archived image cannot be pulled.
+
+    Its status is ACTIVATING while it is restored (UpdateImageStorageClass, "Archiving an image").
+    """
+    get = ECRBackend.batch_get_image
+
+    def image_status(self: Image) -> str:
+        archived, active_at = vars(self).get("storage", (False, 0.0))
+        if archived:
+            return "ARCHIVED"
+        return "ACTIVE" if clock.now() >= active_at else "ACTIVATING"
+
+    def update_image_storage_class(self: ECRResponse) -> ActionResult:
+        name, wanted = self._get_param("repositoryName"), self._get_param("imageId")
+        repository = self.ecr_backend._get_repository(name)
+        image = repository._get_image(wanted.get("imageTag"), wanted.get("imageDigest"))
+        archived = self._get_param("targetStorageClass") == "ARCHIVE"
+        vars(image)["storage"] = (archived, clock.now() + RESTORE_TIME)
+        status = image_status(image)
+        return ActionResult({"repositoryName": name, "imageId": wanted, "imageStatus": status})
+
+    def batch_get_image(self: ECRBackend, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        answer = get(self, *args, **kwargs)
+        for image in [each for each in answer["images"] if image_status(each) != "ACTIVE"]:
+            answer["images"].remove(image)
+            reason = "Requested image not found"  # the code is inferred from the 404 of a pull
+            failure = {"imageId": image.image_id, "failureCode": "ImageNotFound"}
+            answer["failures"].append(failure | {"failureReason": reason})
+        return answer
+
+    Image.image_status = property(image_status)  # type: ignore[attr-defined]
+    ECRResponse.update_image_storage_class = update_image_storage_class  # type: ignore[attr-defined]
+    ECRBackend.batch_get_image = batch_get_image  # type: ignore[method-assign]
+
+
+def _point_to_blobs() -> None:
+    """GetDownloadUrlForLayer, which moto lacks, leads to the local registry instead of S3."""
+
+    def get_download_url_for_layer(self: ECRResponse) -> ActionResult:
+        name, digest = self._get_param("repositoryName"), self._get_param("layerDigest")
+        self.ecr_backend._get_repository(name)
+        if not BLOBS:
+            raise LayersNotFound
+        url = f"{BLOBS}/v2/{name}/blobs/{digest}"
+        return ActionResult({"downloadUrl": url, "layerDigest": digest})
+
+    ECRResponse.get_download_url_for_layer = get_download_url_for_layer  # type: ignore[assignment,method-assign]
 
 
 def _tell_sqs_the_time() -> None:

@@ -38,6 +38,8 @@ SECTIONS = {
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "GIT_ALLOW_PROTOCOL", "AWS_ENDPOINT_URL")
 INHERITED_PREFIXES = ("DOCKER_", "GIT_CONFIG_")
 LINE_LIMIT = 65536
+# libyaml, where PyYAML has it, reads the buildspec ten times as fast.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FLUSH_INTERVAL = 0.4
 LOOK_INTERVAL = 0.1
 GRACE = 2.0
@@ -130,7 +132,7 @@ class _BuildRun:
     def _run_buildspec(self, log_lag: float) -> None:
         self._engine.phase(self._id, "DOWNLOAD_SOURCE")
         try:
-            spec = yaml.safe_load(self._build["source"]["buildspec"])
+            spec = yaml.load(self._build["source"]["buildspec"], LOADER)
             sections = {name: spec["phases"].get(name, {}) for name in SECTIONS}
         except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
             message = f"YAML_FILE_ERROR: {error}"
@@ -204,7 +206,7 @@ class _BuildRun:
         )
         reader = threading.Thread(target=self._log.copy, args=(process.stdout,), daemon=True)
         reader.start()
-        status = self._watch(process)
+        status = self._watch(process, reader)
         _kill_group(process.pid, signal.SIGKILL)
         # A process that left the group may keep the pipe open. The build does not wait for it.
         reader.join(GRACE)
@@ -214,12 +216,14 @@ class _BuildRun:
             self._variables = _read_environment(left)
         return status
 
-    def _watch(self, process: subprocess.Popen[bytes]) -> int:
+    def _watch(self, process: subprocess.Popen[bytes], reader: threading.Thread) -> int:
         """Wait for the process, or kill it when the build is over. Returns its exit status."""
         flushed = time.monotonic()
         while not self._is_over():
+            # Most commands close their output when they end, and then this returns at once.
+            reader.join(LOOK_INTERVAL)
             with suppress(subprocess.TimeoutExpired):
-                return process.wait(LOOK_INTERVAL)
+                return process.wait(0 if reader.is_alive() else LOOK_INTERVAL)
             if time.monotonic() - flushed >= FLUSH_INTERVAL:
                 self._log.flush()
                 flushed = time.monotonic()

@@ -1,0 +1,59 @@
+"""Secrets and parameters that task definitions refer to: only whether they exist, no values."""
+
+from collections.abc import Collection
+from typing import Any
+
+from chalicelib.aws.clients import calling, client
+from chalicelib.errors import Rejected
+
+# DescribeParameters answers in pages, also empty ones (its page in the API reference).
+_PAGES = 10
+MOST_PARAMETERS = 25  # a filter has 50 values (ParameterStringFilter), two for each parameter
+
+
+def has_secret(name: str) -> bool:
+    """Whether Secrets Manager has a secret of this name or ARN that is not to be deleted.
+
+    Raises Rejected if the look is denied.
+    """
+    try:
+        with calling("Secrets Manager DescribeSecret"):
+            answer = client("secretsmanager").describe_secret(SecretId=name)
+    except Rejected as refusal:
+        if refusal.code == "ResourceNotFoundException":
+            return False
+        raise
+    return "DeletedDate" not in answer
+
+
+def existing_parameters(names: Collection[str]) -> set[str]:
+    """Those of at most MOST_PARAMETERS `names` that are names of parameters.
+
+    An ARN does not tell whether a name begins with "/", so both names are looked for. Raises
+    Rejected if the look is denied, or if Parameter Store returns too many pages.
+    """
+    values = sorted({form for name in names for form in _forms(name)})
+    found: set[str] = set()
+    token: dict[str, str] = {}
+    for _ in range(_PAGES):
+        page = _page(values, token)
+        found |= {each["Name"] for each in page["Parameters"]}
+        if not page.get("NextToken"):
+            return {name for name in names if _forms(name) & found}
+        token = {"NextToken": page["NextToken"]}
+    raise Rejected(f"SSM DescribeParameters: no end after {_PAGES} pages")
+
+
+def _page(names: list[str], token: dict[str, str]) -> Any:
+    with calling("SSM DescribeParameters"):
+        return client("ssm").describe_parameters(
+            ParameterFilters=[{"Key": "Name", "Option": "Equals", "Values": names}],
+            MaxResults=50,
+            **token,
+        )
+
+
+def _forms(name: str) -> set[str]:
+    """The names that a parameter may have; in a hierarchy names begin with "/"."""
+    bare = name.lstrip("/")
+    return {f"/{bare}"} if "/" in bare else {bare, f"/{bare}"}

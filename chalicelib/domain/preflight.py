@@ -1,0 +1,368 @@
+"""Preflight: every known problem of a release, found before ECS starts tasks of it.
+
+`needs` says what a task definition refers to. The caller looks for it in AWS and describes the
+result as a `World`. `preflight` turns it into findings.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from chalicelib.domain.definitions import no_container
+from chalicelib.errors import Conflict
+
+
+class Severity(StrEnum):
+    """`error`: the release cannot run, so it is refused. `warning`: it is only shown."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A problem that was found before a rollout. An `error` refuses the release, a `warning` does
+    not. `message` says what to do. `subject` is the name or ARN of what the finding is about. The
+    code `not_checked` means that AWS did not let Slipway look.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    subject: str | None = None
+
+
+class PreflightFailed(Conflict):
+    """The release cannot run. `findings` are all of them, also the warnings."""
+
+    default_code = "preflight_failed"
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__(errors_as_text(self.findings))
+
+
+class Kind(StrEnum):
+    """A kind of thing that a task definition refers to."""
+
+    ROLE = "role"
+    SECRET = "secret"  # noqa: S105
+    PARAMETER = "parameter"
+    LOG_GROUP = "log_group"
+
+
+@dataclass(frozen=True)
+class Need:
+    """A thing that must exist so that tasks start: `name` is what AWS finds it by.
+
+    If it is in another region or account, `elsewhere` says so: Slipway looks only in its own.
+    """
+
+    kind: Kind
+    name: str
+    elsewhere: str = ""
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """The result of a look that failed, with the reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why ECS cannot deploy the service at all: ecs_service_missing, ClusterNotFoundException or
+    ecs_controller_unsupported.
+    """
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """An image in ECR. `status` is ImageDetail's imageStatus. `other` says what it is instead of an
+    image, else it is empty. `platforms` are written as `os/architecture`.
+    """
+
+    status: str = "ACTIVE"
+    other: str = ""
+    platforms: frozenset[str] | Unknown = frozenset()
+
+
+@dataclass(frozen=True)
+class Release:
+    """What is to run: an image, put into a container of a task definition.
+
+    `definition` is the content to register, as RegisterTaskDefinition takes it or
+    DescribeTaskDefinition returns it. Without a `container` it has the image already, else the
+    image in it does not matter.
+    """
+
+    repository: str
+    digest: str
+    container: str | None
+    definition: Mapping[str, Any] | Unknown
+
+
+@dataclass(frozen=True)
+class World:
+    """What AWS has, as far as a release needs it.
+
+    `image` is None if ECR does not have it. `service` is None if ECS can deploy it. `found` says
+    for each of the definition's `needs` whether it exists. `newer` is the ARN of a newer revision
+    with another content that another party registered, and that does not run.
+    """
+
+    image: FoundImage | Unknown | None
+    service: Refusal | Unknown | None = None
+    found: Mapping[Need, bool | Unknown] = field(default_factory=dict)
+    newer: str | Unknown | None = None
+
+
+# The texts of findings about missing things: what is missing, and what to do.
+_MISSING: Mapping[Kind, tuple[str, str]] = {
+    Kind.ROLE: (
+        "the role {name} does not exist, so ECS cannot start tasks",
+        "Create it, or make ECS run a task definition with another role",
+    ),
+    Kind.SECRET: (
+        "Secrets Manager has no secret {name}, or it is scheduled for deletion",
+        "Create or restore it, or make ECS run a task definition without it",
+    ),
+    Kind.PARAMETER: (
+        "Parameter Store has no parameter {name}",
+        "Create it, or make ECS run a task definition without it",
+    ),
+    Kind.LOG_GROUP: (
+        "CloudWatch Logs has no log group {name}, which the log driver awslogs writes to",
+        "Create it: aws logs create-log-group --log-group-name {name}",
+    ),
+}
+# What to do if Slipway may not look for a thing.
+_ALLOW: Mapping[Kind, str] = {
+    # The policies allow iam:GetRole and iam:PassRole for the same roles.
+    Kind.ROLE: "Slipway may use only roles that the stack's parameter TaskRoles matches",
+    Kind.SECRET: "Check yourself that it exists",
+    Kind.PARAMETER: "Check yourself that it exists",
+    Kind.LOG_GROUP: "Check yourself that it exists",
+}
+# A release keeps so many findings. Lists of deployments show them.
+_MOST = 25
+_LONGEST_REASON = 300
+_ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
+
+
+def preflight(release: Release, world: World) -> tuple[Finding, ...]:
+    """All findings about a release, errors first."""
+    found = [
+        *_of_service(world.service),
+        *_of_image(release, world.image),
+        *_of_definition(release, world),
+        *_of_newer(world.newer),
+    ]
+    found.sort(key=lambda each: each.severity is Severity.WARNING)
+    return tuple(found if len(found) <= _MOST else [*found[: _MOST - 1], _more(found)])
+
+
+def has_errors(findings: Iterable[Finding]) -> bool:
+    """Whether the findings refuse the release."""
+    return any(each.severity is Severity.ERROR for each in findings)
+
+
+def errors_as_text(findings: Iterable[Finding]) -> str:
+    """All errors in one text, numbered if there is more than one."""
+    texts = [each.message for each in findings if each.severity is Severity.ERROR]
+    if len(texts) == 1:
+        return texts[0]
+    numbered = (f"({number}) {text}" for number, text in enumerate(texts, 1))
+    return f"{len(texts)} problems: {' '.join(numbered)}"
+
+
+def needs(definition: Mapping[str, Any], *, region: str, account: str) -> tuple[Need, ...]:
+    """What a task definition refers to, each once. `region` and `account` are Slipway's own."""
+    containers = definition.get("containerDefinitions", [])
+    roles = [definition.get(name) for name in ("taskRoleArn", "executionRoleArn")]
+    found = [Need(Kind.ROLE, role) for role in roles if role]
+    for container in containers:
+        references = _references(container)
+        found += [_secret(each, region=region, account=account) for each in references]
+        private = container.get("repositoryCredentials", {}).get("credentialsParameter")
+        if private:
+            found.append(_of_secrets_manager(private, region=region))
+        found += _log_groups(container, region=region)
+    return tuple(dict.fromkeys(found))
+
+
+def _references(container: Mapping[str, Any]) -> list[str]:
+    logs = container.get("logConfiguration", {})
+    secrets = [*container.get("secrets", []), *logs.get("secretOptions", [])]
+    return [each["valueFrom"] for each in secrets]
+
+
+def _secret(reference: str, *, region: str, account: str) -> Need:
+    """The secret behind a `valueFrom`: an ARN, or the name of a parameter (Secret in the ECS API
+    reference).
+    """
+    if ":secretsmanager:" in reference:
+        return _of_secrets_manager(reference, region=region)
+    if not reference.startswith("arn:"):
+        return Need(Kind.PARAMETER, reference.partition(":")[0])
+    place, owner, resource = reference.split(":", 5)[3:]
+    name = resource.partition("/")[2].partition(":")[0]
+    elsewhere = _elsewhere(place, region) or (
+        f"it is in the account {owner}" if owner != account else ""
+    )
+    return Need(Kind.PARAMETER, reference if elsewhere else name, elsewhere)
+
+
+def _of_secrets_manager(reference: str, *, region: str) -> Need:
+    """A secret by name or ARN. After its ARN a reference may have a JSON key, a stage and a version
+    ("Pass Secrets Manager secrets through Amazon ECS environment variables").
+    """
+    if not reference.startswith("arn:"):
+        return Need(Kind.SECRET, reference)
+    parts = reference.split(":")
+    return Need(Kind.SECRET, ":".join(parts[:7]), _elsewhere(parts[3], region))
+
+
+def _log_groups(container: Mapping[str, Any], *, region: str) -> Iterator[Need]:
+    logs = container.get("logConfiguration", {})
+    options = logs.get("options", {})
+    group = options.get("awslogs-group")
+    created = str(options.get("awslogs-create-group", "")).lower() == "true"
+    if logs.get("logDriver") == "awslogs" and group and not created:
+        place = options.get("awslogs-region", region)
+        yield Need(Kind.LOG_GROUP, group, _elsewhere(place, region))
+
+
+def _elsewhere(place: str, region: str) -> str:
+    return f"it is in {place}" if place != region else ""
+
+
+def _of_service(service: Refusal | Unknown | None) -> Iterator[Finding]:
+    if isinstance(service, Unknown):
+        yield _not_checked("the ECS service", service)
+    elif service is not None:
+        if service.code == "ecs_controller_unsupported":
+            advice = "Create an ECS service with it, and change ecs_service"
+        else:
+            advice = "Create it, or change ecs_cluster and ecs_service"
+        yield _error(service.code, f"{service.text}. {advice}")
+
+
+def _of_image(release: Release, image: FoundImage | Unknown | None) -> Iterator[Finding]:
+    repository, digest = release.repository, release.digest
+    name = f"{repository}@{digest}"
+    if image is None:
+        text = f"the image {name} is gone from ECR. Build the commit again and deploy the new image"
+        yield _error("image_missing", text, name)
+    elif isinstance(image, Unknown):
+        yield _not_checked("the image", image, name)
+    elif image.status != "ACTIVE":
+        yield _inactive(repository, digest, image.status)
+    elif image.other:
+        text = f"{name} is no image: it is {image.other}. Deploy an image"
+        yield _error("not_an_image", text, name)
+    elif isinstance(image.platforms, Unknown):
+        yield _not_checked("the image's platforms", image.platforms, name)
+    elif not isinstance(release.definition, Unknown):
+        yield from _of_platforms(release.definition, image.platforms, name)
+
+
+def _inactive(repository: str, digest: str, status: str) -> Finding:
+    """ECR refuses pulls of archived images ("Archiving an image" in the ECR user guide)."""
+    name = f"{repository}@{digest}"
+    if status == "ACTIVATING":
+        text = f"ECR is restoring the image {name}. Wait until its imageStatus is ACTIVE"
+        return _error("image_activating", f"{text}, and try again", name)
+    text = (
+        f"the image {name} has the imageStatus {status} in ECR, so ECS cannot pull it. Restore it "
+        f"with UpdateImageStorageClass, and try again when it is ACTIVE: aws ecr "
+        f"update-image-storage-class --repository-name {repository} --image-id "
+        f"imageDigest={digest} --target-storage-class STANDARD"
+    )
+    return _error("image_archived", text, name)
+
+
+def _of_platforms(
+    definition: Mapping[str, Any], platforms: frozenset[str], name: str
+) -> Iterator[Finding]:
+    """Tasks of Fargate run on X86_64 and LINUX unless runtimePlatform says otherwise.
+
+    On EC2 without a cpuArchitecture ECS places a task on any instance (inferred: the API reference
+    has no default for it), so the image may match.
+    """
+    chosen = definition.get("runtimePlatform") or {}
+    family = chosen.get("operatingSystemFamily") or "LINUX"
+    architecture = chosen.get("cpuArchitecture") or "X86_64"
+    system = "windows" if family.startswith("WINDOWS") else "linux"
+    wanted = f"{system}/{_ARCHITECTURES.get(architecture, architecture.lower())}"
+    if wanted in platforms:
+        return
+    has = ", ".join(sorted(platforms))
+    advice = f"Build the image for {wanted} (setting `platforms`), or change runtimePlatform"
+    is_certain = bool(chosen) or "FARGATE" in definition.get("requiresCompatibilities", [])
+    if is_certain:
+        text = f"the task definition runs on {architecture} {family} ({wanted})"
+        yield _error("platform_mismatch", f"{text}, but the image is for {has}. {advice}", name)
+    else:
+        text = (
+            f"the task definition has no runtimePlatform, and the image is only for {has}: its "
+            f"tasks fail on instances of {wanted}. {advice}"
+        )
+        yield _warning("platform_mismatch", text, name)
+
+
+def _of_definition(release: Release, world: World) -> Iterator[Finding]:
+    definition = release.definition
+    if isinstance(definition, Unknown):
+        # If the ECS service itself has a finding, that says why.
+        if world.service is None:
+            yield _not_checked("the task definition", definition)
+        return
+    missing = release.container and no_container(definition, release.container)
+    if missing:
+        yield _error("container_not_found", missing, release.container)
+    for need, found in world.found.items():
+        what, advice = (text.format(name=need.name) for text in _MISSING[need.kind])
+        if isinstance(found, Unknown):
+            thing = f"the {need.kind.replace('_', ' ')} {need.name}"
+            yield _not_checked(thing, found, need.name, advice=_ALLOW[need.kind])
+        elif not found:
+            yield _error(f"{need.kind}_missing", f"{what}. {advice}", need.name)
+
+
+def _of_newer(newer: str | Unknown | None) -> Iterator[Finding]:
+    if isinstance(newer, Unknown):
+        yield _not_checked("newer revisions of the task definition", newer)
+    elif newer is not None:
+        text = (
+            f"the revision {newer} is newer than the one that ECS runs, and it is not used: a "
+            "deployment starts from the revision that runs. To use the new one, make ECS run it, "
+            "and deploy again"
+        )
+        yield _warning("newer_revision", text, newer)
+
+
+def _more(found: list[Finding]) -> Finding:
+    text = f"{len(found) - _MOST + 1} more findings are not listed"
+    return Finding(code="more", severity=found[_MOST - 1].severity, message=text)
+
+
+def _not_checked(
+    thing: str, unknown: Unknown, subject: str | None = None, *, advice: str = ""
+) -> Finding:
+    text = f"not checked: {thing}: {unknown.reason[:_LONGEST_REASON]}"
+    return _warning("not_checked", f"{text}. {advice}" if advice else text, subject)
+
+
+def _error(code: str, message: str, subject: str | None = None) -> Finding:
+    return Finding(code=code, severity=Severity.ERROR, message=message, subject=subject)
+
+
+def _warning(code: str, message: str, subject: str | None = None) -> Finding:
+    return Finding(code=code, severity=Severity.WARNING, message=message, subject=subject)

@@ -1,0 +1,144 @@
+"""Plans: what a request for a deployment or a rollback would do."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.domain.definitions import next_task_definition, no_container
+from chalicelib.domain.plan import (
+    AutoDeploy,
+    Ending,
+    Plan,
+    PlannedImage,
+    changes,
+    commits_between,
+    image_in,
+)
+from chalicelib.domain.preflight import Finding, Refusal, Unknown, has_errors
+from chalicelib.domain.rollouts import Rollout
+from chalicelib.pipeline.new_deployments import ReleaseImage
+from chalicelib.store.jobs import find_deployments
+from chalicelib.store.models import Deployment, Service
+
+Definition = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A release after its preflight: `service` is what ECS runs. `content` is the definition to
+    register, still with the image that it has now.
+    """
+
+    image: ReleaseImage
+    container: str
+    findings: tuple[Finding, ...]
+    service: Rollout | Refusal | Unknown
+    content: Definition | Unknown
+
+
+def plan_of_deployment(service: Service, checked: Checked) -> Plan:
+    """The plan of a deployment, which starts from what ECS runs: `checked.content`."""
+    image, running = checked.image, checked.content
+    then = running
+    if not isinstance(running, Unknown) and not no_container(running, checked.container):
+        then = next_task_definition(running, container=checked.container, image=image.full_name)
+    waiting = (
+        [Ending(deployment_id=service.waiting, status="superseded")] if service.waiting else []
+    )
+    wanted = PlannedImage(
+        image=image.name,
+        image_digest=image.digest,
+        image_tag=image.tag or None,
+        commit_sha=image.commit_sha,
+        build_id=image.build_id,
+    )
+    resumes = service.settings.auto_deploy and service.auto_deploy_paused is not None
+    return _plan(
+        service,
+        checked,
+        running=running,
+        then=then,
+        wanted=wanted,
+        ends=waiting,
+        starts_after=service.active,
+        auto_deploy="resumed" if resumes else "unchanged",
+    )
+
+
+def plan_of_rollback(
+    service: Service, checked: Checked, target: Deployment, running: Definition | Unknown
+) -> Plan:
+    """The plan of a rollback to `target`; `running` is the definition that ECS runs."""
+    ends: list[Ending] = []
+    if service.active is not None:
+        ends.append(Ending(deployment_id=service.active, status="rolled_back"))
+    if service.waiting is not None:
+        ends.append(Ending(deployment_id=service.waiting, status="superseded"))
+    pauses = service.settings.auto_deploy and service.auto_deploy_paused is None
+    return _plan(
+        service,
+        checked,
+        running=running,
+        then=checked.content,
+        wanted=_released(target),
+        ends=ends,
+        starts_after=None,
+        auto_deploy="paused" if pauses else "unchanged",
+    )
+
+
+def _plan(
+    service: Service,
+    checked: Checked,
+    *,
+    running: Definition | Unknown,
+    then: Definition | Unknown,
+    wanted: PlannedImage,
+    ends: list[Ending],
+    starts_after: int | None,
+    auto_deploy: AutoDeploy,
+) -> Plan:
+    now = _image_now(service, checked, running)
+    known = not isinstance(running, Unknown) and not isinstance(then, Unknown)
+    return Plan(
+        possible=not has_errors(checked.findings),
+        image_now=now,
+        image_then=wanted,
+        commits=commits_between(
+            now.commit_sha if now else None,
+            wanted.commit_sha,
+            git_url=service.settings.git_url,
+            back=wanted.deployment_id is not None,
+        ),
+        changes=changes(running, then) if known else None,  # type: ignore[arg-type]
+        findings=checked.findings,
+        ends=tuple(ends),
+        starts_after=starts_after,
+        auto_deploy=auto_deploy,
+    )
+
+
+def _image_now(
+    service: Service, checked: Checked, running: Definition | Unknown
+) -> PlannedImage | None:
+    """The image that ECS runs, with its release if that is one of the service."""
+    if isinstance(checked.service, Rollout):
+        rows = find_deployments(service.active, service.current).values()
+        for row in rows:
+            if row.task_definition == checked.service.task_definition:
+                return _released(row)
+    image = None if isinstance(running, Unknown) else image_in(running, checked.container)
+    if image is None:
+        return None
+    return PlannedImage(image=image, image_digest=image.partition("@")[2] or None)
+
+
+def _released(release: Deployment) -> PlannedImage:
+    image = ReleaseImage(release.image_repository, release.image_digest or "", release.image_tag)
+    return PlannedImage(
+        image=image.name,
+        image_digest=release.image_digest,
+        image_tag=release.image_tag or None,
+        commit_sha=release.commit_sha,
+        build_id=release.build_id,
+        deployment_id=release.number,
+    )

@@ -1,0 +1,191 @@
+"""Looks at AWS for preflight: once for each release, with few and bounded calls.
+
+A request is checked when it is accepted, and again before its rollout begins.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from chalicelib.aws import ecr, ecs, iam, logs, references
+from chalicelib.domain.definitions import differs
+from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.manifests import parse_manifest, platform_of
+from chalicelib.domain.preflight import (
+    Finding,
+    FoundImage,
+    Kind,
+    Need,
+    Refusal,
+    Release,
+    Unknown,
+    World,
+    needs,
+    preflight,
+)
+from chalicelib.domain.rollouts import Rollout
+from chalicelib.errors import Rejected, Unavailable
+from chalicelib.store.definitions import registered_for
+
+_T = TypeVar("_T")
+Definition = Mapping[str, Any]
+
+# Codes of `ecs.observe` that prove that ECS cannot deploy the service, so no release runs there.
+NO_SERVICE = {"ecs_service_missing", "ecs_controller_unsupported", "ClusterNotFoundException"}
+# The most things of a kind that are looked for, each with a call of its own, except parameters.
+_MOST: Mapping[Kind, int] = {
+    Kind.ROLE: 2,
+    Kind.SECRET: 10,
+    Kind.PARAMETER: references.MOST_PARAMETERS,
+    Kind.LOG_GROUP: 5,
+}
+
+
+class Look:
+    """Makes calls that only look. A refused one has an Unknown result.
+
+    So has one that AWS does not answer, and then no further call is made: a caller waits for the
+    answer, and the rollout's own preflight looks again. With `waits` Unavailable is raised instead.
+    """
+
+    def __init__(self, *, waits: bool = False) -> None:
+        self._waits = waits
+        self._silence: Unknown | None = None
+
+    def __call__(self, call: Callable[[], _T]) -> _T | Unknown:
+        if self._silence is not None:
+            return self._silence
+        try:
+            return call()
+        except Rejected as refusal:
+            return Unknown(refusal.detail)
+        except Unavailable as trouble:
+            if self._waits:
+                raise
+            why = f"AWS did not answer ({trouble.detail}); this is checked again before the rollout"
+            self._silence = Unknown(why)
+            return self._silence
+
+
+def look_at_service(look: Look, target: EcsTarget) -> Rollout | Refusal | Unknown:
+    """What ECS runs, or why it cannot deploy the service."""
+
+    def observe() -> Rollout | Refusal:
+        try:
+            return ecs.observe(target, wanted=None)
+        except Rejected as refusal:
+            if refusal.code in NO_SERVICE:
+                return Refusal(refusal.code, refusal.detail)
+            raise
+
+    return look(observe)
+
+
+def look_at_definition(
+    look: Look, rollout: Rollout | Refusal | Unknown
+) -> dict[str, Any] | Unknown:
+    """The definition that ECS runs, with its tags as "tags"."""
+    if isinstance(rollout, Rollout):
+        return look(partial(ecs.describe_task_definition, rollout.task_definition))
+    return rollout if isinstance(rollout, Unknown) else Unknown(rollout.text)
+
+
+def look_at_image(look: Look, repository: str, digest: str) -> str | Unknown | None:
+    """The imageStatus of an image; None if ECR does not have the image."""
+    return look(partial(ecr.status_of, repository, digest))
+
+
+def check(
+    look: Look,
+    release: Release,
+    *,
+    service: Rollout | Refusal | Unknown,
+    image: str | Unknown | None,
+    arn: str | None,
+) -> tuple[Finding, ...]:
+    """All findings about a release.
+
+    `service` and `image` are the results of the looks at them. `arn` is that of the definition that
+    `release` has. With a container the image is put into what ECS runs; a rollback has none.
+    """
+    definition = release.definition
+    newer: str | Unknown | None = None
+    found: Mapping[Need, bool | Unknown] = {}
+    known = _known_image(look, release, image)
+    if not isinstance(definition, Unknown):
+        region, account = (arn or "arn:aws:ecs:::").split(":")[3:5]
+        found = _found(look, needs(definition, region=region, account=account))
+        if release.container is not None:
+            newer = look(partial(_newer, definition, release.container))
+    problem = None if isinstance(service, Rollout) else service
+    return preflight(release, World(image=known, service=problem, found=found, newer=newer))
+
+
+def _known_image(
+    look: Look, release: Release, status: str | Unknown | None
+) -> FoundImage | Unknown | None:
+    if status is None or isinstance(status, Unknown):
+        return status
+    # ECR gives out nothing of an archived image.
+    return _image(look, release) if status == "ACTIVE" else FoundImage(status)
+
+
+def _image(look: Look, release: Release) -> FoundImage:
+    repository = release.repository
+
+    def read() -> FoundImage:
+        try:
+            manifest = parse_manifest(*ecr.manifest(repository, release.digest))
+        except ValueError as error:
+            raise Rejected(f"the image's manifest cannot be read: {error}") from error
+        if manifest.other or not manifest.config:
+            return FoundImage(other=manifest.other, platforms=_stated(manifest.platforms))
+        return FoundImage(platforms=look(partial(_of_config, repository, manifest.config)))
+
+    found = look(read)
+    return FoundImage(platforms=found) if isinstance(found, Unknown) else found
+
+
+def _stated(platforms: frozenset[str]) -> frozenset[str] | Unknown:
+    return platforms or Unknown("the image's index does not name the platforms of all its images")
+
+
+def _of_config(repository: str, digest: str) -> frozenset[str]:
+    try:
+        return frozenset({platform_of(ecr.config(repository, digest))})
+    except ValueError as error:
+        raise Rejected(f"the image's config cannot be read: {error}") from error
+
+
+def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | Unknown]:
+    """Whether the things exist, in the order of `wanted`."""
+    found: dict[Need, bool | Unknown] = {}
+    by_kind: dict[Kind, list[Need]] = {kind: [] for kind in Kind}
+    for need in wanted:
+        found[need] = Unknown(need.elsewhere or f"Slipway looks for at most {_MOST[need.kind]}")
+        if not need.elsewhere and len(by_kind[need.kind]) < _MOST[need.kind]:
+            by_kind[need.kind].append(need)
+    for need in by_kind[Kind.ROLE]:
+        found[need] = look(partial(iam.has_role, need.name))
+    for need in by_kind[Kind.SECRET]:
+        found[need] = look(partial(references.has_secret, need.name))
+    for need in by_kind[Kind.LOG_GROUP]:
+        found[need] = look(partial(logs.has_group, need.name))
+    names = [need.name for need in by_kind[Kind.PARAMETER]]
+    existing = look(partial(references.existing_parameters, names)) if names else set[str]()
+    for need in by_kind[Kind.PARAMETER]:
+        found[need] = existing if isinstance(existing, Unknown) else need.name in existing
+    return found
+
+
+def _newer(running: Definition, container: str) -> str | None:
+    """The ARN of the family's latest revision, if another party registered it after the one that
+    runs, and it differs in more than the image.
+    """
+    newest = ecs.describe_task_definition(running["family"])
+    arn: str = newest["taskDefinitionArn"]
+    if newest["revision"] <= running["revision"]:
+        return None
+    if not differs(running, newest, container=container) or registered_for(arn) is not None:
+        return None
+    return arn

@@ -1,0 +1,391 @@
+"""Preflight: the findings of a release, from what AWS has. Each case names its expected codes."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from botocore import session
+
+from chalicelib.domain.preflight import (
+    Finding,
+    FoundImage,
+    Kind,
+    Need,
+    PreflightFailed,
+    Refusal,
+    Release,
+    Severity,
+    Unknown,
+    World,
+    errors_as_text,
+    has_errors,
+    needs,
+    preflight,
+)
+
+DIGEST = "sha256:" + "1" * 64
+REGION, ACCOUNT = "eu-west-1", "123456789012"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ecs-hello"
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:db-a1B2c3"
+PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter"
+DENIED = Unknown("IAM GetRole: not authorized")
+
+
+def definition(*, container: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        "family": "hello",
+        "containerDefinitions": [{"name": "app", **(container or {})}, {"name": "proxy"}],
+        **more,
+    }
+
+
+def release(content: dict[str, Any] | Unknown, container: str | None = "app") -> Release:
+    return Release("hello", DIGEST, container, content)
+
+
+AMD = FoundImage(platforms=frozenset({"linux/amd64"}))
+ARM = FoundImage(platforms=frozenset({"linux/arm64"}))
+BOTH = FoundImage(platforms=frozenset({"linux/amd64", "linux/arm64"}))
+FARGATE: dict[str, Any] = {"requiresCompatibilities": ["FARGATE"]}
+
+
+def on(architecture: str, family: str = "LINUX") -> dict[str, Any]:
+    return {"runtimePlatform": {"cpuArchitecture": architecture, "operatingSystemFamily": family}}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A release in a world. `errors` and `warnings` are the codes that it must have, and `says` are
+    parts of the texts.
+    """
+
+    name: str
+    world: World
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    says: tuple[str, ...] = ()
+    definition: dict[str, Any] | Unknown = field(default_factory=definition)
+    container: str | None = "app"
+
+
+def missing(kind: Kind, name: str) -> World:
+    return World(BOTH, found={Need(kind, name): False})
+
+
+def unseen(kind: Kind, name: str) -> World:
+    return World(BOTH, found={Need(kind, name): DENIED})
+
+
+CASES = [
+    Case("all is well", World(BOTH)),
+    Case("all that is needed exists", World(BOTH, found={Need(Kind.ROLE, ROLE): True})),
+    Case("no image", World(None), ["image_missing"], says=("is gone from ECR", "Build the")),
+    Case(
+        "an archived image",
+        World(FoundImage("ARCHIVED")),
+        ["image_archived"],
+        says=(
+            "UpdateImageStorageClass",
+            "aws ecr update-image-storage-class --repository-name hello "
+            f"--image-id imageDigest={DIGEST} --target-storage-class STANDARD",
+        ),
+    ),
+    Case(
+        "an image that is being restored",
+        World(FoundImage("ACTIVATING")),
+        ["image_activating"],
+        says=("Wait until its imageStatus is ACTIVE",),
+    ),
+    Case(
+        "an attestation",
+        World(FoundImage(other="an attestation")),
+        ["not_an_image"],
+        says=("is no image: it is an attestation",),
+    ),
+    Case(
+        "an ARM definition, an AMD image",
+        World(AMD),
+        ["platform_mismatch"],
+        says=("ARM64 LINUX (linux/arm64)", "the image is for linux/amd64", "setting `platforms`"),
+        definition=definition(**on("ARM64")),
+    ),
+    Case(
+        "an AMD definition, an ARM image",
+        World(ARM),
+        ["platform_mismatch"],
+        says=("X86_64 LINUX (linux/amd64)", "the image is for linux/arm64"),
+        definition=definition(**on("X86_64")),
+    ),
+    Case(
+        "Fargate without a platform, an ARM image",
+        World(ARM),
+        ["platform_mismatch"],
+        says=("X86_64 LINUX (linux/amd64)",),
+        definition=definition(**FARGATE),
+    ),
+    Case("Fargate without a platform", World(AMD), definition=definition(**FARGATE)),
+    Case(
+        "EC2 without a platform, an ARM image",
+        World(ARM),
+        warnings=["platform_mismatch"],
+        says=("no runtimePlatform", "only for linux/arm64"),
+        definition=definition(requiresCompatibilities=["EC2"]),
+    ),
+    Case(
+        "a Windows definition, a Linux image",
+        World(AMD),
+        ["platform_mismatch"],
+        says=("X86_64 WINDOWS_SERVER_2022_CORE (windows/amd64)",),
+        definition=definition(**on("X86_64", "WINDOWS_SERVER_2022_CORE")),
+    ),
+    Case("an ARM definition, both", World(BOTH), definition=definition(**on("ARM64"))),
+    Case(
+        "only the architecture is set",
+        World(AMD),
+        ["platform_mismatch"],
+        definition=definition(runtimePlatform={"cpuArchitecture": "ARM64"}),
+    ),
+    Case(
+        "platforms that cannot be read",
+        World(FoundImage(platforms=Unknown("ECR BatchGetImage: denied"))),
+        warnings=["not_checked"],
+        says=("not checked: the image's platforms: ECR BatchGetImage: denied",),
+    ),
+    Case(
+        "an image that cannot be looked at",
+        World(Unknown("ECR DescribeImages: denied")),
+        warnings=["not_checked"],
+        says=("not checked: the image: ECR DescribeImages: denied",),
+    ),
+    Case(
+        "no such container",
+        World(BOTH),
+        ["container_not_found"],
+        says=("has no container web; it has: app, proxy. Set the service's container",),
+        container="web",
+    ),
+    Case("a rollback needs no container", World(BOTH), container=None),
+    Case(
+        "no role",
+        missing(Kind.ROLE, ROLE),
+        ["role_missing"],
+        says=(f"the role {ROLE} does not exist", "Create it"),
+    ),
+    Case(
+        "no secret",
+        missing(Kind.SECRET, SECRET),
+        ["secret_missing"],
+        says=(f"no secret {SECRET}, or it is scheduled for deletion", "Create or restore it"),
+    ),
+    Case(
+        "no parameter",
+        missing(Kind.PARAMETER, "/db"),
+        ["parameter_missing"],
+        says=("Parameter Store has no parameter /db",),
+    ),
+    Case(
+        "no log group",
+        missing(Kind.LOG_GROUP, "/ecs/hello"),
+        ["log_group_missing"],
+        says=("aws logs create-log-group --log-group-name /ecs/hello",),
+    ),
+    Case(
+        "a role that Slipway may not look at",
+        unseen(Kind.ROLE, ROLE),
+        warnings=["not_checked"],
+        says=(f"not checked: the role {ROLE}: IAM GetRole: not authorized", "TaskRoles"),
+    ),
+    *(
+        Case(
+            f"a {kind} that Slipway may not look at",
+            unseen(kind, "x"),
+            warnings=["not_checked"],
+            says=(f"not checked: the {kind.replace('_', ' ')} x: IAM",),
+        )
+        for kind in (Kind.SECRET, Kind.PARAMETER, Kind.LOG_GROUP)
+    ),
+    Case(
+        "a definition that Slipway may not read",
+        World(BOTH),
+        warnings=["not_checked"],
+        says=("not checked: the task definition: denied",),
+        definition=Unknown("denied"),
+    ),
+    Case(
+        "no ECS service",
+        World(BOTH, service=Refusal("ecs_service_missing", "there is no active ECS service")),
+        ["ecs_service_missing"],
+        says=("change ecs_cluster and ecs_service",),
+        definition=Unknown("there is no active ECS service"),
+    ),
+    Case(
+        "an ECS service that CodeDeploy deploys",
+        World(BOTH, service=Refusal("ecs_controller_unsupported", "deployed by CODE_DEPLOY")),
+        ["ecs_controller_unsupported"],
+        says=("deployed by CODE_DEPLOY. Create an ECS service with it",),
+        definition=Unknown("deployed by CODE_DEPLOY"),
+    ),
+    Case(
+        "an ECS service that Slipway may not look at",
+        World(BOTH, service=Unknown("denied")),
+        warnings=["not_checked"],
+        says=("not checked: the ECS service: denied",),
+        definition=Unknown("denied"),
+    ),
+    Case(
+        "a newer revision",
+        World(BOTH, newer="arn:…/hello:8"),
+        warnings=["newer_revision"],
+        says=("hello:8 is newer than the one that ECS runs", "make ECS run it"),
+    ),
+    Case(
+        "a family that Slipway may not look at",
+        World(BOTH, newer=Unknown("denied")),
+        warnings=["not_checked"],
+        says=("not checked: newer revisions of the task definition: denied",),
+    ),
+    Case(
+        "everything at once, errors first",
+        World(
+            AMD,
+            found={
+                Need(Kind.ROLE, ROLE): DENIED,
+                Need(Kind.SECRET, SECRET): False,
+                Need(Kind.LOG_GROUP, "/ecs/hello"): False,
+            },
+            newer="arn:…/hello:8",
+        ),
+        ["platform_mismatch", "container_not_found", "secret_missing", "log_group_missing"],
+        ["not_checked", "newer_revision"],
+        definition=definition(**on("ARM64")),
+        container="web",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_release_has_the_findings_of_its_world(case: Case) -> None:
+    found = preflight(release(case.definition, case.container), case.world)
+    codes = {severity: [f.code for f in found if f.severity == severity] for severity in Severity}
+    assert codes == {"error": case.errors, "warning": case.warnings}
+    assert [each.severity for each in found] == sorted(each.severity for each in found)
+    text = "\n".join(each.message for each in found)
+    for part in case.says:
+        assert part in text
+    assert has_errors(found) is bool(case.errors)
+
+
+def test_every_operating_system_and_architecture_of_ecs_is_known() -> None:
+    model: Any = session.get_session().get_service_model("ecs")
+    for family in model.shape_for("OSFamily").enum:
+        for architecture in model.shape_for("CPUArchitecture").enum:
+            (found,) = preflight(
+                release(definition(**on(architecture, family))),
+                World(FoundImage(platforms=frozenset({"plan9/mips"}))),
+            )
+            system = "linux" if family == "LINUX" else "windows"
+            assert f"({system}/" in found.message
+            assert "(linux/x86" not in found.message
+
+
+def test_the_text_of_a_refusal_has_every_error_and_no_warning() -> None:
+    world = World(
+        None,
+        found={Need(Kind.ROLE, ROLE): False, Need(Kind.SECRET, SECRET): DENIED},
+    )
+    refusal = PreflightFailed(preflight(release(definition()), world))
+    assert refusal.code == "preflight_failed"
+    assert refusal.detail.startswith("2 problems: (1) the image hello@sha256:")
+    assert f"(2) the role {ROLE} does not exist" in refusal.detail
+    assert SECRET not in refusal.detail
+    assert len(refusal.findings) == 3
+    one = preflight(release(definition()), World(None))
+    assert errors_as_text(one) == one[0].message
+
+
+def test_a_release_keeps_a_limited_number_of_findings() -> None:
+    many = {Need(Kind.SECRET, f"secret-{number}"): DENIED for number in range(60)}
+    found = preflight(release(definition()), World(None, found=many))
+    assert len(found) == 25
+    assert found[0].code == "image_missing"
+    assert found[-1] == Finding(
+        code="more", severity=Severity.WARNING, message="37 more findings are not listed"
+    )
+    none: dict[Need, bool | Unknown] = dict.fromkeys(many, False)
+    errors = preflight(release(definition()), World(BOTH, found=none))
+    assert errors[-1].severity is Severity.ERROR
+
+
+def test_a_definition_needs_its_roles_secrets_and_log_groups() -> None:
+    logs = {
+        "logDriver": "awslogs",
+        "options": {"awslogs-group": "/ecs/hello", "awslogs-region": REGION},
+        "secretOptions": [{"name": "token", "valueFrom": "splunk-token"}],
+    }
+    content = definition(
+        taskRoleArn=ROLE,
+        executionRoleArn="ecs-execution",
+        container={
+            "logConfiguration": logs,
+            "repositoryCredentials": {"credentialsParameter": "hub"},
+            "secrets": [
+                {"name": "A", "valueFrom": SECRET},
+                {"name": "B", "valueFrom": f"{SECRET}:password::"},
+                {"name": "C", "valueFrom": f"{PARAMETER}/shop/db"},
+                {"name": "D", "valueFrom": f"{PARAMETER}/flat"},
+                {"name": "E", "valueFrom": "plain"},
+            ],
+        },
+    )
+    assert needs(content, region=REGION, account=ACCOUNT) == (
+        Need(Kind.ROLE, ROLE),
+        Need(Kind.ROLE, "ecs-execution"),
+        Need(Kind.SECRET, SECRET),
+        Need(Kind.PARAMETER, "shop/db"),
+        Need(Kind.PARAMETER, "flat"),
+        Need(Kind.PARAMETER, "plain"),
+        Need(Kind.PARAMETER, "splunk-token"),
+        Need(Kind.SECRET, "hub"),
+        Need(Kind.LOG_GROUP, "/ecs/hello"),
+    )
+
+
+def test_what_is_in_another_region_or_account_is_not_looked_for() -> None:
+    far = SECRET.replace(REGION, "us-east-1")
+    other = f"{PARAMETER}/db".replace(ACCOUNT, "210987654321")
+    content = definition(
+        container={
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {"awslogs-group": "g", "awslogs-region": "us-east-1"},
+            },
+            "secrets": [{"name": "A", "valueFrom": far}, {"name": "B", "valueFrom": other}],
+        }
+    )
+    assert needs(content, region=REGION, account=ACCOUNT) == (
+        Need(Kind.SECRET, far, "it is in us-east-1"),
+        Need(Kind.PARAMETER, other, "it is in the account 210987654321"),
+        Need(Kind.LOG_GROUP, "g", "it is in us-east-1"),
+    )
+
+
+@pytest.mark.parametrize("value", ["true", "True"])
+def test_a_log_group_that_ecs_creates_need_not_exist(value: str) -> None:
+    options = {"awslogs-group": "g", "awslogs-create-group": value}
+    content = definition(
+        container={"logConfiguration": {"logDriver": "awslogs", "options": options}}
+    )
+    assert needs(content, region=REGION, account=ACCOUNT) == ()
+
+
+def test_other_log_drivers_need_no_log_group() -> None:
+    options = {"awslogs-group": "g"}
+    content = definition(
+        container={"logConfiguration": {"logDriver": "fluentd", "options": options}}
+    )
+    assert needs(content, region=REGION, account=ACCOUNT) == ()
+
+
+def test_a_definition_without_references_needs_nothing() -> None:
+    assert needs(definition(), region=REGION, account=ACCOUNT) == ()
+    assert not preflight(release(definition()), replace(World(BOTH), found={}))
