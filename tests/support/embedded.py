@@ -381,19 +381,28 @@ def create_image_repository(name: str) -> None:
         ecr.create_repository(repositoryName=name)
 
 
-def put_image(repository: str, tag: str, *platforms: str) -> str:
-    """Put an image into ECR as a build does; return its digest, which depends on the tag.
+def put_image(repository: str, tag: str, *platforms: str, content: str | None = None) -> str:
+    """Put an image into ECR as a build does; return its digest.
 
-    The default platform is linux/amd64. BuildKit pushes an index, with an attestation in it.
+    The digest depends on the content, which is the tag by default. The default platform is
+    linux/amd64. BuildKit pushes an index, with an attestation in it.
     """
-    return put_index(repository, tag, *(platforms or ["linux/amd64"]), "unknown/unknown")[0]
+    wanted = [*(platforms or ["linux/amd64"]), "unknown/unknown"]
+    return put_index(repository, tag, *wanted, content=content)[0]
 
 
-def put_index(repository: str, tag: str, *platforms: str) -> tuple[str, dict[str, str]]:
-    """Put an image index into ECR; return its digest and those of its manifests."""
+def put_index(
+    repository: str, tag: str, *platforms: str, content: str | None = None
+) -> tuple[str, dict[str, str]]:
+    """Put an image index into ECR; return its digest and those of its manifests.
+
+    The digests depend on the content, which is the tag by default.
+    """
+    content = content or tag
     media_type = "application/vnd.oci.image.manifest.v1+json"
     digests = {
-        each: f"sha256:{hashlib.sha256(f'{tag} {each}'.encode()).hexdigest()}" for each in platforms
+        each: f"sha256:{hashlib.sha256(f'{content} {each}'.encode()).hexdigest()}"
+        for each in platforms
     }
     index = {
         "schemaVersion": 2,
