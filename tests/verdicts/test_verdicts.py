@@ -53,8 +53,8 @@ class Told:
 def push_image(kind: Image) -> tuple[str, set[str]]:
     """Push an image to ECR; its name, and the digests that its tasks may report."""
     if kind is Image.INDEX:
-        digest, manifests = put_index(NAME, TAG, "amd64", "arm64")
-        return f"{REGISTRY}/{NAME}@{digest}", {digest, manifests["amd64"]}
+        digest, manifests = put_index(NAME, TAG, "linux/amd64", "linux/arm64")
+        return f"{REGISTRY}/{NAME}@{digest}", {manifests["linux/amd64"]}
     digest = put_image(NAME, TAG)
     name = TAG if kind is Image.TAG else digest
     return f"{REGISTRY}/{NAME}{':' if kind is Image.TAG else '@'}{name}", {digest}
@@ -62,7 +62,7 @@ def push_image(kind: Image) -> tuple[str, set[str]]:
 
 def prepare(ending: Ending) -> None:
     """The state of the service before the rollout."""
-    ecs.engine().fleet.reports_manifests = True
+    ecs.engine().fleet.reports_manifests = ending.image is Image.INDEX
     configure(**ending.configuration)()
     ending.before()
 
