@@ -193,6 +193,7 @@ def get_receipt(caller: Principal, deployment_id: int) -> views.ReleaseReceipt:
     row = load_deployment(caller, deployment_id)
     receipt = find_release_receipt(row.number)
     if receipt is None:
-        why = "it is older than receipts" if row.status == "success" else f"it is {row.status}"
+        succeeded = row.progress == 100  # a rolled back release succeeded, too
+        why = "Slipway has kept none for it" if succeeded else f"it is {row.status}"
         raise NotFound(f"deployment {row.number} has no receipt: {why}", code="no_receipt")
     return views.release_receipt(receipt)

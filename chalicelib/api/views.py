@@ -62,6 +62,13 @@ class Project(msgspec.Struct, kw_only=True):
     created_at: str | None
 
 
+class ReceiptReference(msgspec.Struct, kw_only=True):
+    """A receipt, by its deployment and its hash."""
+
+    deployment_id: int
+    hash: str
+
+
 class Health(msgspec.Struct, kw_only=True):
     """How many tasks of a release run, if some are missing. `why` is the newest reason of ECS."""
 
@@ -75,7 +82,8 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     """A service: its settings, and its current, active and waiting deployments. `drift` says why
     ECS may not run the current release. `auto_deploy_paused` says why builds are not deployed
     automatically, and how to go on: a rollback and a change of the ECS service outside Slipway
-    pause auto-deploy. `health` is null unless tasks of the current release are missing.
+    pause auto-deploy. `health` is null unless tasks of the current release are missing. `receipt`
+    is the newest one of its releases.
     `attention` names a problem that an operator should solve.
     """
 
@@ -87,6 +95,7 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     waiting_deployment_id: int | None
     drift: str | None
     health: Health | None
+    receipt: ReceiptReference | None
     attention: str | None
     created_at: str | None
     updated_at: str | None
@@ -190,13 +199,6 @@ class ReceiptTask(msgspec.Struct, kw_only=True):
     started_at: int | None
 
 
-class PreviousReceipt(msgspec.Struct, kw_only=True):
-    """The receipt before, by its deployment and its hash."""
-
-    deployment_id: int
-    hash: str
-
-
 class ReleaseReceipt(msgspec.Struct, kw_only=True):
     """The evidence that ECS ran a release, read when its deployment succeeded. It never changes.
     Times are in seconds since 1970. At most 100 `tasks` are listed. `warnings` say what the
@@ -228,7 +230,7 @@ class ReleaseReceipt(msgspec.Struct, kw_only=True):
     started_at: int
     rolled_out_at: int | None
     verified_at: int
-    previous: PreviousReceipt | None
+    previous: ReceiptReference | None
     hash: str
 
 
@@ -284,6 +286,7 @@ def service(row: models.Service) -> Service:
         active_deployment_id=row.active,
         waiting_deployment_id=row.waiting,
         health=row.health and _health(row.health),
+        receipt=row.receipt and ReceiptReference(**row.receipt),
     )
 
 

@@ -68,15 +68,12 @@ def _download(url: str) -> bytes:
 
 
 def digests_of(repository: str, digest: str) -> set[str]:
-    """The digest of an image, and those of its platforms if it is an image index."""
-    with calling("ECR BatchGetImage"):
-        answer = client("ecr").batch_get_image(
-            repositoryName=repository, imageIds=[{"imageDigest": digest}]
-        )
-    manifests = [json.loads(each["imageManifest"]) for each in answer["images"]]
-    return {digest} | {
-        each["digest"] for manifest in manifests for each in manifest.get("manifests", ())
-    }
+    """The digest of an image, and those of its platforms if it is an image index.
+
+    Raises Rejected if ECR does not have it.
+    """
+    _, text = manifest(repository, digest)
+    return {digest} | {each["digest"] for each in json.loads(text).get("manifests", ())}
 
 
 def has_repository(name: str) -> bool:

@@ -1,7 +1,7 @@
 """ECS: observe a service and its tasks, register task definitions, update a service."""
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.release_receipts import ServiceDeployment
 from chalicelib.domain.rollouts import Call, Rollout
 from chalicelib.domain.tasks import Container, Task
+from chalicelib.domain.timing import RECORDED
 from chalicelib.errors import Rejected, Unavailable
 
 # ServiceDeployment in the ECS API reference. A STOPPED rollout was displaced by another one, or its
@@ -21,7 +22,6 @@ _FAILED = {"ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", 
 _MOVING = {"PENDING", "IN_PROGRESS", "STOP_REQUESTED"}
 _HISTORY_LENGTH = 20  # the limit of DescribeServiceRevisions
 _DESCRIBED = 100  # the limit of DescribeTasks
-_RECORDED = 600  # seconds after which ECS has recorded a call
 
 
 def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
@@ -65,6 +65,8 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
         desired=primary["desiredCount"],
         running=primary["runningCount"],
         updated_at=_seconds(primary.get("updatedAt")) or 0,
+        all_desired=row["desiredCount"],
+        all_running=row["runningCount"],
         failed=failed,
         moving=moving,
         newest=newest,
@@ -148,7 +150,7 @@ def _newest_call(
     definition = primary["taskDefinition"]
     if not history:
         at = int(primary["createdAt"].timestamp())
-        return Call(primary["id"], definition, at) if clock.now() - at > _RECORDED else None
+        return Call(primary["id"], definition, at) if clock.now() - at > RECORDED else None
     call, status = history[0].call, history[0].status
     if call.task_definition == definition:
         return call
@@ -218,21 +220,25 @@ def record_of(target: EcsTarget, task_definition: str) -> ServiceDeployment | No
 
 def running_tasks(target: EcsTarget) -> list[Task]:
     """The tasks of the service that ECS wants to run."""
-    arns = list(_task_arns(target, desiredStatus="RUNNING"))
-    return [
-        task
-        for start in range(0, len(arns), _DESCRIBED)
-        for task in _describe_tasks(target.cluster, arns[start : start + _DESCRIBED])
-    ]
+    return _tasks(target, _task_arns(target, desiredStatus="RUNNING"))
 
 
 def stopped_tasks(target: EcsTarget) -> list[Task]:
-    """Up to a hundred tasks of the service that ECS has stopped or wants to stop.
+    """Up to 500 tasks of the service that ECS has stopped or wants to stop, in no order.
 
     ECS shows a stopped task for at least an hour (ListTasks in the API reference).
     """
-    arns = list(itertools.islice(_task_arns(target, desiredStatus="STOPPED"), _DESCRIBED))
-    return _describe_tasks(target.cluster, arns) if arns else []
+    arns = _task_arns(target, desiredStatus="STOPPED")
+    return _tasks(target, itertools.islice(arns, 5 * _DESCRIBED))
+
+
+def _tasks(target: EcsTarget, arns: Iterable[str]) -> list[Task]:
+    known = list(arns)
+    return [
+        task
+        for start in range(0, len(known), _DESCRIBED)
+        for task in _describe_tasks(target.cluster, known[start : start + _DESCRIBED])
+    ]
 
 
 def _task_arns(target: EcsTarget, **options: str) -> Iterator[str]:

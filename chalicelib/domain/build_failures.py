@@ -10,12 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chalicelib.domain.builds import BuildReport
-from chalicelib.domain.failures import TAIL_LINES, Failure, Phase, cut, one_line
+from chalicelib.domain.failures import LINE_LENGTH, TAIL_LINES, Failure, Phase, cut, one_line
 from chalicelib.domain.images import create_repository
 
 # BuildKit repeats the end of a failed command and ten lines of the Dockerfile before its error.
 _SEARCHED_LINES = 40
-_LINE_LENGTH = 400
 _READ_LENGTH = 2000  # of a line: the patterns below take too long for an endless one
 
 
@@ -122,7 +121,7 @@ def failure_of(
         phase=phase,
         summary=one_line(summary),
         exit_code=exit_code,
-        log_tail=tuple(cut(line, _LINE_LENGTH) for line in lines[-TAIL_LINES:]),
+        log_tail=tuple(cut(line, LINE_LENGTH) for line in lines[-TAIL_LINES:]),
         next_step=_next_step(report, summary, output.step, phase, image_repository, registry),
     )
 

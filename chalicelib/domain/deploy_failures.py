@@ -8,8 +8,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chalicelib.domain.failures import TAIL_LINES, Failure, Phase, StoppedTask, one_line
-from chalicelib.domain.tasks import Task, failed_container, why_stopped
+from chalicelib.domain.failures import (
+    LINE_LENGTH,
+    TAIL_LINES,
+    Failure,
+    Phase,
+    StoppedTask,
+    cut,
+    one_line,
+)
+from chalicelib.domain.tasks import BY_HAND, Task, failed_container, why_stopped
 from chalicelib.domain.timing import rfc3339
 
 MAX_TASKS = 5
@@ -18,12 +26,14 @@ MAX_EVENTS = 10
 # Events that every service has and that explain no failure.
 _NOISE = re.compile(
     r"has started \d+ tasks|has stopped \d+ running tasks|has reached a steady state"
-    r"|has begun draining connections|\bregistered \d+ targets|deployment completed",
+    r"|has begun draining connections|registered \d+ targets|deployment completed",
 )
 _PROBLEM = re.compile(r"unable|fail|unhealthy|insufficient|error", re.IGNORECASE)
 # Events that tell how the rollout ended, and not why.
 _OUTCOME = re.compile(r"deployment failed|rolling back")
-_BY_HAND = "UserInitiated"
+# Each event begins with the name of the service, which may contain any word.
+_SERVICE = re.compile(r"\(service [^)]*\) ?")
+_WRONG_PLATFORM = re.compile("exec format error")
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,8 @@ class Event:
     message: str
 
 
-# What to do about a cause. The first pattern that matches the summary or the log decides.
+# What to do about a cause. The first pattern that matches a reason or an event of ECS decides. The
+# container's own output may contain any word: it decides only if the program could not start.
 _NEXT_STEPS = tuple(
     (re.compile(pattern, re.IGNORECASE), step)
     for pattern, step in (
@@ -85,12 +96,12 @@ _NEXT_STEPS = tuple(
             "and give a slow start more time (startPeriod or healthCheckGracePeriodSeconds).",
         ),
         (
-            r"unable to (consistently )?place|no container instance|RESOURCE:|capacity",
+            r"unable to (consistently )?place|no container instance|RESOURCE:|capacity is unavail",
             "ECS has no room for the tasks: check the cluster's capacity and the size of the "
             "tasks.",
         ),
         (
-            r"role|AssumeRole|is not authorized|AccessDenied",
+            r"\bassume (the )?(service linked )?role|is not authorized|AccessDenied",
             "Check the roles of the task definition and of the ECS service.",
         ),
         (
@@ -115,7 +126,7 @@ def failure_of(
     its rollout began. The summary is the newest task's reason, or the newest event that names a
     problem; `reason` is only repeated if they do not explain it.
     """
-    shown = [each for each in events if not _NOISE.search(each.message)]
+    shown = [each for each in events if not _NOISE.search(_said(each))]
     shown.sort(key=lambda each: each.at, reverse=True)
     cause = _cause(tasks, shown)
     summary = one_line(cause or reason)
@@ -126,17 +137,22 @@ def failure_of(
         exit_code=newest.exit_code if newest else None,
         tasks=tuple(map(_stopped, tasks[:MAX_TASKS])),
         events=tuple(one_line(each.message) for each in shown[:MAX_EVENTS]),
-        log_tail=tuple(log_tail[-TAIL_LINES:]),
-        next_step=_next_step(tasks, "\n".join([summary, reason, *log_tail])),
+        log_tail=tuple(cut(line, LINE_LENGTH) for line in log_tail[-TAIL_LINES:]),
+        next_step=_next_step(tasks, [summary, reason, *map(_said, shown)], log_tail),
     )
 
 
 def _cause(tasks: Sequence[Task], events: Sequence[Event]) -> str | None:
     if tasks:
         why = why_stopped(tasks[0])
-        return f"a task was stopped by hand: {why}" if tasks[0].stop_code == _BY_HAND else why
-    causes = (each.message for each in events if not _OUTCOME.search(each.message))
-    return next(filter(_PROBLEM.search, causes), None)
+        return f"a task was stopped by hand: {why}" if tasks[0].stop_code == BY_HAND else why
+    causes = (each for each in events if not _OUTCOME.search(_said(each)))
+    return next((each.message for each in causes if _PROBLEM.search(_said(each))), None)
+
+
+def _said(event: Event) -> str:
+    """An event without the name of its service."""
+    return _SERVICE.sub("", event.message, count=1)
 
 
 def _stopped(task: Task) -> StoppedTask:
@@ -150,7 +166,8 @@ def _stopped(task: Task) -> StoppedTask:
     )
 
 
-def _next_step(tasks: Sequence[Task], text: str) -> str | None:
-    if tasks and tasks[0].stop_code == _BY_HAND:
+def _next_step(tasks: Sequence[Task], texts: Iterable[str], log: Iterable[str]) -> str | None:
+    if tasks and tasks[0].stop_code == BY_HAND:
         return "Somebody stopped the tasks in ECS. If that was a mistake, deploy again."
-    return next((step for pattern, step in _NEXT_STEPS if pattern.search(text)), None)
+    said = "\n".join([*texts, *filter(_WRONG_PLATFORM.search, log)])
+    return next((step for pattern, step in _NEXT_STEPS if pattern.search(said)), None)

@@ -5,6 +5,8 @@ from enum import StrEnum
 import msgspec
 
 TAIL_LINES = 20
+# Characters of a line of a log. A failure must fit into a row, and many rows into an answer.
+LINE_LENGTH = 400
 _SUMMARY_LENGTH = 600
 
 
@@ -19,7 +21,7 @@ class Phase(StrEnum):
     BUILD = "build"
     PUSH = "push"
     FINISH = "finish"  # CodeBuild's end of the build, after the last step
-    BEGIN = "begin"  # a deployment: before ECS was told of it
+    BEGIN = "begin"  # a deployment: before UpdateService
     ROLL_OUT = "roll_out"
     VERIFY = "verify"  # ECS has ended the rollout well, and its tasks do not run the release
 

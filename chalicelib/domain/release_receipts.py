@@ -44,7 +44,10 @@ def warnings_of(
     alarms = configuration.get("alarms", {})
     if record is not None and alarms.get("enable") and record.alarms == "DISABLED":
         names = ", ".join(alarms.get("alarmNames", ()))
-        found.append(f"ECS did not watch the alarms ({names}): one was on when the rollout began")
+        found.append(
+            f"ECS did not watch the alarms ({names}) in this rollout: it ignores them if one is on "
+            "when the rollout begins"
+        )
     if configuration.get("earlySuccessCriteria", {}).get("enable"):
         found.append(
             "ECS may end its checks before all tasks run (earlySuccessCriteria); Slipway has "

@@ -32,7 +32,8 @@ class Rollout:
     that are not PRIMARY and have a rollout that has not ended: ECS has not reported its end yet.
     `newest` is the call that PRIMARY comes from; None if it was not read, or if ECS has not
     recorded it yet. If ECS rolled its definition back, PRIMARY has another one. `events` are the
-    newest messages of the service. `updated_at` is when ECS changed PRIMARY last.
+    newest messages of the service. `updated_at` is when ECS changed PRIMARY last. `all_desired`
+    and `all_running` count the tasks of all its deployments.
     """
 
     task_definition: str
@@ -41,6 +42,8 @@ class Rollout:
     desired: int = 0
     running: int = 0
     updated_at: int = 0
+    all_desired: int = 0
+    all_running: int = 0
     failed: Mapping[str, str] = field(default_factory=dict)
     moving: frozenset[str] = frozenset()
     newest: Call | None = None
@@ -141,7 +144,7 @@ def decide_idle(
     if wanted is None or rollout.task_definition == wanted:
         if rollout.state == "FAILED" and wanted is not None:
             return Step.SHOW_FAILURE if settled else Step.WAIT
-        return Step.WATCH if settled and rollout.state != "IN_PROGRESS" else Step.WAIT
+        return Step.WATCH if settled else Step.WAIT
     if origin is Origin.OUTSIDE:
         return Step.SHOW_DRIFT if settled else Step.WAIT
     if wanted in rollout.failed:

@@ -6,6 +6,9 @@ from typing import Any
 
 from chalicelib.domain.log_streams import LogStream
 
+# The `stopCode` of a task that somebody stopped (Task in the API reference).
+BY_HAND = "UserInitiated"
+
 
 @dataclass(frozen=True)
 class Container:
@@ -17,6 +20,7 @@ class Container:
     exit_code: int | None = None
     reason: str = ""
     runtime_id: str = ""
+    essential: bool = True
 
     @property
     def runs_digest(self) -> str | None:
@@ -65,8 +69,9 @@ def missing_proof(
 ) -> str | None:
     """What is missing until the tasks prove the release; None if they prove it.
 
-    `tasks` are those of its definition. Each running one must have a container for the `image`, all
-    of these must run one of the `digests`, and as many tasks must run as are desired.
+    `tasks` are those of its definition. Each running one must have a container for the `image`, and
+    all of these must run one of the `digests`. At least as many tasks must run as are desired: ECS
+    may have to keep protected ones.
     """
     running = [task for task in tasks if task.runs]
     for task in running:
@@ -74,16 +79,17 @@ def missing_proof(
         for digest in found or [None]:
             if digest not in digests:
                 return f"task {task.id} runs {digest or 'an unknown image'}, not {image}"
-    if len(running) != desired:
+    if len(running) < desired:
         return f"{len(running)} of {desired} tasks run the release"
     return None
 
 
 def explaining(tasks: Iterable[Task], task_definition: str) -> list[Task]:
-    """The stopped tasks of a definition that did not stop because ECS wanted fewer, newest first.
+    """The stopped tasks of a definition that did not stop because ECS wanted fewer.
 
-    A stop by the service's scheduler explains a failure only if a health check failed (Task,
-    `stopCode`, in the API reference).
+    Those that failed by themselves come first, and the newest of them first. A stop by the
+    service's scheduler explains a failure only if a health check failed (Task, `stopCode`, in the
+    API reference).
     """
     own = [
         task
@@ -92,7 +98,7 @@ def explaining(tasks: Iterable[Task], task_definition: str) -> list[Task]:
         and task.stopped_at is not None
         and (task.stop_code != "ServiceSchedulerInitiated" or "fail" in task.stopped_reason.lower())
     ]
-    return sorted(own, key=lambda task: task.stopped_at or 0, reverse=True)
+    return sorted(own, key=lambda task: (task.stop_code == BY_HAND, -(task.stopped_at or 0)))
 
 
 # Exit codes of containers that a signal ended: KILL, for instance without memory, and TERM, with
@@ -106,11 +112,13 @@ def failed_container(task: Task) -> Container | None:
     return min(ended, key=_rank, default=None)
 
 
-def _rank(container: Container) -> int:
-    """A container with a reason of its own comes first, and one that ECS stopped last."""
-    if container.reason:
-        return 0
-    return {_KILLED: 2, 0: 3, _TERMINATED: 4}.get(container.exit_code or 0, 1)
+def _rank(container: Container) -> tuple[bool, int]:
+    """An essential container comes first, with a reason of its own, and one that ECS stopped last.
+
+    The end of a container that is not essential does not end the task.
+    """
+    ended = {_KILLED: 2, 0: 3, _TERMINATED: 4}.get(container.exit_code or 0, 1)
+    return not container.essential, 0 if container.reason else ended
 
 
 def why_stopped(task: Task) -> str:

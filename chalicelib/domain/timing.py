@@ -4,16 +4,17 @@ from datetime import UTC, datetime
 
 # Between two steps of open work. The schedule runs with the same period.
 PERIOD = 60
-# Between two steps of a service with a problem that only its owner can repair.
-SLOW = 600
-# Between two steps of an idle service, in case the event of a change from outside is lost.
-WATCH = 3600
+# Between two steps of an idle service: ECS sends no event when a task crashes, and the event of a
+# change from outside may be lost. Also if only its owner can repair a problem.
+WATCH = 600
 # The longest life of a worker: every function's time-out is below this. Until then a call that was
 # recorded in `called_at` may still be in flight.
 WORKER_LIFE = 31
 # CodeBuild's idempotencyToken is valid for five minutes (StartBuild in its API reference). A call
 # may be repeated while the token is valid longer than the worker lives.
 TOKEN_LIFE = 240
+# ECS has recorded a call in a service deployment by then.
+RECORDED = 600
 # BatchGetBuilds may not know a new build yet.
 UNKNOWN_GRACE = 120
 # A row that is overdue for so long is stuck: every step that a worker takes sets a new time.

@@ -382,6 +382,8 @@ class Deployment(Job, discriminator="deploy"):
     rollback_of = IntegerAttribute(null=True)
     replaced = IntegerAttribute(null=True)
     rollback_to = IntegerAttribute(null=True)
+    # When a look first found that ECS had ended the rollout well; only while its proof is missing.
+    rolled_out_at = IntegerAttribute(null=True)
     # What the proof of the release does not show, one sentence a line.
     warnings = UnicodeAttribute(null=True)
     # The findings of the newest preflight; None without findings.

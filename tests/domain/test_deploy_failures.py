@@ -149,6 +149,35 @@ def test_without_tasks_an_event_that_names_a_problem_explains_the_failure() -> N
     assert "capacity" in (failure.next_step or "")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET /health check route registered",
+        "HikariPool: capacity 10",
+        "resource: loaded",
+        "user role loaded",
+        "OutOfMemory guard enabled",
+    ],
+)
+def test_words_in_the_containers_own_log_choose_no_next_step(line: str) -> None:
+    failure = failure_of(BREAKER, tasks=[crashed(1)], log_tail=[line])
+    assert (failure.next_step or "").startswith("Read the end of the container's log")
+
+
+def test_the_name_of_a_service_is_no_problem_in_an_event() -> None:
+    events = [
+        Event(5, "(service error-tracker) has changed its mind."),
+        Event(4, "(service error-tracker) was unable to place a task."),
+        Event(6, "(service error-tracker) deregistered 1 targets in (target-group x)"),
+    ]
+    assert failure_of(BREAKER, events=events).summary == events[1].message
+
+
+def test_a_long_line_of_a_log_is_cut() -> None:
+    failure = failure_of(BREAKER, tasks=[crashed(1)], log_tail=["x" * 250_000] * 30)
+    assert [len(line) for line in failure.log_tail] == [400] * 20
+
+
 def test_without_anything_else_the_reason_is_the_summary() -> None:
     failure = failure_of(BREAKER)
     assert (failure.summary, failure.tasks, failure.events) == (BREAKER, (), ())

@@ -48,7 +48,7 @@ def test_each_receipt_names_the_one_before_by_its_hash() -> None:
         (RECORD, 2, {}, []),
         (RECORD, 0, {}, ["wants no tasks"]),
         (None, 2, {}, ["no record"]),
-        (RECORD, 2, ALARMS, ["did not watch the alarms (5xx, latency)"]),
+        (RECORD, 2, ALARMS, ["did not watch the alarms (5xx, latency) in this rollout"]),
         (None, 2, ALARMS, ["no record"]),
         (RECORD, 2, {"alarms": {**ALARMS["alarms"], "enable": False}}, []),
         (RECORD, 2, {"earlySuccessCriteria": {"enable": True}}, ["earlySuccessCriteria"]),

@@ -166,7 +166,7 @@ def test_without_a_record_only_an_unexpected_definition_has_an_unknown_origin(
 
 @pytest.mark.parametrize(("called_at", "settled"), SETTLED.items())
 @pytest.mark.parametrize("state", ["IN_PROGRESS", "COMPLETED"])
-def test_an_idle_service_is_watched_once_its_rollout_and_all_calls_have_ended(
+def test_an_idle_service_is_watched_once_all_calls_have_ended(
     state: str, called_at: int | None, settled: bool
 ) -> None:
     for wanted in (OTHER, None):
@@ -177,7 +177,7 @@ def test_an_idle_service_is_watched_once_its_rollout_and_all_calls_have_ended(
             now=NOW,
             called_at=called_at,
         )
-        assert step is (Step.WATCH if settled and state == "COMPLETED" else Step.WAIT)
+        assert step is (Step.WATCH if settled else Step.WAIT)
 
 
 @pytest.mark.parametrize(("called_at", "settled"), SETTLED.items())

@@ -59,7 +59,7 @@ def exited(code: int | None, name: str = "app", reason: str = "") -> Container:
         ([task("a"), task("b", app(), app(name="migrate"))], None),
         ([], "0 of 2 tasks run the release"),
         ([task("a")], "1 of 2 tasks run the release"),
-        ([task("a"), task("b"), task("c")], "3 of 2 tasks run the release"),
+        ([task("a"), task("b"), task("c")], None),
         ([task("a"), task("b", status="PENDING")], "1 of 2 tasks run the release"),
         ([task("a"), task("b", health="UNHEALTHY")], "1 of 2 tasks run the release"),
         ([task("a"), task("b", app(OTHER))], f"task b runs {OTHER}, not {IMAGE}"),
@@ -156,6 +156,19 @@ def test_the_container_that_failed_is_not_one_that_ecs_stopped_with_it() -> None
         ranked.append(found.name)
         containers = tuple(each for each in containers if each.name != found.name)
     assert ranked == ["d", "c", "b", "a"]
+
+
+def test_a_container_that_is_not_essential_does_not_explain_the_end_of_a_task() -> None:
+    agent = replace(exited(1, "agent"), essential=False)
+    found = failed_container(stopped("EssentialContainerExited", "", agent, exited(0)))
+    assert found is not None
+    assert found.name == "app"
+
+
+def test_a_task_stopped_by_hand_explains_a_failure_only_if_none_failed_by_itself() -> None:
+    by_hand = stopped("UserInitiated", "Task stopped by user", at=9)
+    crashed = stopped("EssentialContainerExited", "Essential container in task exited", at=5)
+    assert explaining([by_hand, crashed], NEW) == [crashed, by_hand]
 
 
 def test_tasks_that_ecs_wanted_to_stop_explain_no_failure() -> None:

@@ -89,16 +89,16 @@ def test_a_missing_ecs_service_fails_the_deployment_with_the_reason(cloud: Cloud
     assert cloud.service()["active_deployment_id"] is None
 
 
-def test_a_change_without_an_event_is_shown_after_an_hour(cloud: Cloud) -> None:
+def test_a_change_without_an_event_is_shown_after_ten_minutes(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.advance(2 * MINUTE)
     cloud.tick()
     run_on_ecs(register("hello", "hello:by-hand"))
     ecs.engine().drain_events()
-    cloud.advance(30 * MINUTE)
+    cloud.advance(5 * MINUTE)
     cloud.tick()
     assert cloud.service()["drift"] is None
-    cloud.advance(31 * MINUTE)
+    cloud.advance(6 * MINUTE)
     cloud.tick()
     assert "chosen outside Slipway" in cloud.service()["drift"]
 

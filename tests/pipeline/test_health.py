@@ -94,12 +94,44 @@ def test_no_new_deployment_is_made_for_a_release_that_is_not_healthy(
     assert [each["id"] for each in listed["items"]] == [1]
 
 
-def test_the_next_deployment_ends_the_report(released: Cloud) -> None:
+def test_the_next_release_ends_the_report(released: Cloud) -> None:
     report(0, failed=2, exit_code=1)
     released.wake("service-1")
     look(released, minutes=3)
     released.release(2)
     assert released.service()["health"] is None
+    assert [action for action, _ in entries(released)] == ["service.unhealthy", "service.recovered"]
+
+
+def test_a_crash_is_found_without_any_event(released: Cloud) -> None:
+    report(0, failed=2, exit_code=1)
+    for _ in range(13):
+        released.lose_events()
+        released.tick()
+    assert [action for action, _ in entries(released)] == ["service.unhealthy"]
+
+
+def test_an_old_crash_is_not_the_reason_of_a_scale_out(released: Cloud) -> None:
+    report(1, failed=1, exit_code=1)
+    report(2)
+    look(released, minutes=40)
+    client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=4)
+    released.wake("service-1")
+    look(released, minutes=5)
+    health = released.service()["health"]
+    assert (health["running"], health["desired"], health["why"]) == (2, 4, None)
+    assert entries(released) == []
+
+
+def test_missing_tasks_are_shown_during_a_rollout_that_another_party_forced(
+    released: Cloud,
+) -> None:
+    client("ecs").update_service(cluster=CLUSTER, service="hello", forceNewDeployment=True)
+    service = ecs.engine().service(CLUSTER, "hello")
+    ecs.engine().report(CLUSTER, "hello", service.deployments[1].id, running=0, failed=2)
+    look(released, minutes=4)
+    assert released.service()["health"]["running"] == 0
+    assert [action for action, _ in entries(released)] == ["service.unhealthy"]
 
 
 def test_an_event_of_ecs_about_tasks_that_do_not_start_leads_to_a_look(released: Cloud) -> None:
@@ -124,11 +156,11 @@ def test_an_event_of_ecs_about_tasks_that_do_not_start_leads_to_a_look(released:
     assert released.service()["health"]["running"] == 0
 
 
-def test_an_idle_release_is_looked_at_once_an_hour_and_an_unhealthy_one_every_minute(
+def test_an_idle_release_is_looked_at_every_ten_minutes_and_an_unhealthy_one_every_minute(
     released: Cloud, calls: Calls
 ) -> None:
     calls.clear()
-    look(released, minutes=10)
+    look(released, minutes=5)
     assert "ecs.DescribeServices" not in calls.counted
     report(0, failed=2, exit_code=1)
     released.wake("service-1")

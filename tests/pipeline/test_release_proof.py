@@ -193,6 +193,57 @@ def test_tasks_that_early_success_left_out_must_run(cloud: Cloud) -> None:
     assert cloud.deployment(1)["failure"]["phase"] == "verify"
 
 
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+def test_a_proof_that_aws_never_lets_slipway_read_takes_no_release_down(
+    cloud: Cloud, trouble: Trouble, code: str
+) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    trouble.refuse(LIST_TASKS, code, times=10_000)
+    cloud.finish_rollout()
+    for _ in range(15):
+        cloud.tick()
+    assert cloud.statuses(2) == ["deploying"]
+    for _ in range(10):
+        cloud.tick()
+    deployment = cloud.deployment(2)
+    assert deployment["status"] == "success"
+    (warning,) = deployment["warnings"]
+    assert warning.startswith("not proven: ECS ListTasks")
+    found = receipt(cloud, 2)
+    assert (found["tasks"], found["warnings"]) == ([], [warning])
+    assert ecs_service()["taskDefinition"] == deployment["task_definition"]
+
+
+def test_one_bad_look_after_an_outage_takes_no_release_down(cloud: Cloud) -> None:
+    cloud.begin_release(1)
+    cloud.finish_rollout(settle=False)
+    cloud.advance(40 * MINUTE)
+    lose_a_task()
+    cloud.settle()
+    cloud.tick()
+    assert cloud.statuses(1) == ["deploying"]
+    ecs.engine().complete(CLUSTER, "hello")
+    cloud.tick()
+    assert cloud.statuses(1) == ["success"]
+
+
+def test_a_record_that_ecs_never_writes_fails_no_release(cloud: Cloud) -> None:
+    cloud.change_service(deploy_minutes=5)
+    cloud.begin_release(1)
+    cloud.finish_rollout(settle=False)
+    ecs.engine().service(CLUSTER, "hello").records.clear()
+    cloud.settle()
+    for _ in range(9):
+        cloud.tick()
+    assert cloud.statuses(1) == ["deploying"]
+    for _ in range(2):
+        cloud.tick()
+    assert cloud.statuses(1) == ["success"]
+    (warning,) = receipt(cloud, 1)["warnings"]
+    assert "no record" in warning
+
+
 def test_a_service_that_wants_no_tasks_succeeds_with_a_warning(cloud: Cloud) -> None:
     client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=0)
     cloud.settle()

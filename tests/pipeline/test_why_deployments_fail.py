@@ -91,6 +91,44 @@ def test_what_slipway_may_not_read_is_left_out_of_the_failure(
     assert (found["exit_code"] == 3) is tasks_are_known
 
 
+def test_the_longest_lines_of_a_log_do_not_keep_a_failed_rollout_open(cloud: Cloud) -> None:
+    write_logs_to_cloudwatch(cloud)
+    cloud.begin_release(1)
+    cloud.fail_rollout(exit_code=3, log=["x" * 250_000] * 3)
+    assert {len(line) for line in failure(cloud, 1)["log_tail"]} == {400}
+
+
+def test_a_log_that_aws_does_not_show_does_not_keep_a_failed_rollout_open(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    write_logs_to_cloudwatch(cloud)
+    cloud.begin_release(1)
+    trouble.refuse("logs.GetLogEvents", "ThrottlingException", times=100)
+    cloud.fail_rollout(exit_code=3, log=["starting"])
+    found = failure(cloud, 1)
+    assert (found["exit_code"], found["log_tail"]) == (3, [])
+
+
+def test_tasks_that_aws_does_not_show_keep_a_failed_rollout_open_for_two_minutes_at_most(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.begin_release(1)
+    trouble.refuse("ecs.ListTasks", "ThrottlingException", times=1000)
+    cloud.fail_rollout(exit_code=3)
+    for _ in range(4):
+        cloud.tick()
+    found = failure(cloud, 1)
+    assert found["summary"] == BREAKER or "circuit breaker" in found["summary"]
+
+
+def test_a_secret_at_the_end_of_a_long_reason_is_hidden(cloud: Cloud) -> None:
+    cloud.begin_release(1)
+    token = "ghp_" + "a1" * 20
+    cloud.fail_rollout(reason=f"CannotPullContainerError: {'x' * 545} {token}")
+    deployment = cloud.deployment(1)
+    assert "ghp_" not in str(deployment)
+
+
 def test_a_look_at_the_tasks_that_aws_does_not_answer_is_repeated(
     cloud: Cloud, trouble: Trouble
 ) -> None:

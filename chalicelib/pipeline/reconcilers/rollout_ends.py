@@ -1,14 +1,16 @@
 """The end of a rollout in ECS: the proof that a release runs, or the cause of its failure."""
 
 import logging
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
 
 from chalicelib.aws import ecr, ecs, logs
-from chalicelib.domain.deploy_failures import failure_of
+from chalicelib.domain.deploy_failures import Event, failure_of
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import TAIL_LINES, Failure, Phase
-from chalicelib.domain.log_text import clean_lines
+from chalicelib.domain.log_text import clean_lines, clean_text
 from chalicelib.domain.release_receipts import ServiceDeployment, evidence, warnings_of
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.tasks import (
@@ -20,15 +22,20 @@ from chalicelib.domain.tasks import (
     missing_proof,
     why_stopped,
 )
-from chalicelib.errors import Rejected
+from chalicelib.domain.timing import RECORDED
+from chalicelib.errors import Rejected, Unavailable
 from chalicelib.known_secrets import known_secrets
 from chalicelib.store.definitions import kept_definition
 from chalicelib.store.models import Deployment
 
 logger = logging.getLogger("slipway")
 
-# Seconds after the begin of a rollout until which ECS must have recorded it.
-_RECORDED = 600
+_T = TypeVar("_T")
+
+# How often the look at the tasks of a failed rollout is repeated if AWS does not answer.
+_PATIENCE = 3
+# So many of the newest failed tasks may have the log: CloudWatch shows the last one late.
+_LOGS = 3
 
 
 @dataclass(frozen=True)
@@ -45,45 +52,75 @@ def find_proof(
 ) -> Proof:
     """The proof that ECS runs the active deployment, after ECS has ended its rollout.
 
-    If it is `overdue`, tasks that are missing only because the service was scaled up are no longer
-    waited for. Raises Rejected and Unavailable.
+    If it is `overdue`, two things are no longer waited for: tasks that are missing only because the
+    service was scaled up, and what AWS does not let Slipway read. Before, raises Rejected and
+    Unavailable.
     """
-    definition = active.task_definition or ""
-    desired, short = rollout.desired, rollout.running != rollout.desired
+    unread: list[str] = []
+    short = rollout.running < rollout.desired
     if short and not overdue:
-        return Proof(f"{rollout.running} of {rollout.desired} tasks are healthy")
-    record = ecs.record_of(target, definition)
-    if record is None and now - (active.started_at or now) < _RECORDED:
+        return Proof(_too_few(rollout))
+    record = _read(partial(ecs.record_of, target, active.task_definition or ""), unread, overdue)
+    if record is None and not unread and now - (active.started_at or now) < RECORDED:
         return Proof("ECS has not recorded the rollout yet")
     if record is not None and record.status != "SUCCESSFUL":
         return Proof(f"its record of the rollout is {record.status}")
-    if short:
-        if not _was_scaled_up(active, target, rollout, record):
-            return Proof(f"{rollout.running} of {rollout.desired} tasks are healthy")
-        desired = rollout.running
-    tasks = [task for task in ecs.running_tasks(target) if task.task_definition == definition]
-    digests = {active.image_digest or ""}
-    if not digests_of(tasks, active.image) <= digests:
-        digests = ecr.digests_of(active.image_repository, active.image_digest or "")
+    if short and not _was_scaled_up(active, target, rollout, record):
+        return Proof(_too_few(rollout))
+    tasks = _read(partial(_running, active, target), unread, overdue) or []
+    digests = _read(partial(_digests, active, tasks), unread, overdue) or set()
+    desired = rollout.running if short else rollout.desired
     missing = missing_proof(tasks, image=active.image, digests=digests, desired=desired)
-    if missing is not None:
+    if missing is not None and not unread:
         return Proof(missing)
-    unseen = warnings_of(record, desired=rollout.desired, configuration=rollout.configuration)
+    warnings = [
+        *(f"not proven: {each}; this success rests on the report of ECS" for each in unread),
+        *warnings_of(record, desired=rollout.desired, configuration=rollout.configuration),
+    ]
     if short:
-        unseen.append(
+        warnings.append(
             f"{desired} of {rollout.desired} tasks run: the ECS service was scaled up after the "
             "rollout, and ECS has not started the others"
         )
-    warnings = clean_lines(unseen, known_secrets())
+    shown = tuple(clean_lines(warnings, known_secrets()))
     found = evidence(
         record,
-        [task for task in tasks if task.runs],
+        tasks,
         image=active.image,
         desired=rollout.desired,
         verified_at=now,
-        warnings=warnings,
+        warnings=shown,
     )
-    return Proof(evidence=found, warnings=tuple(warnings))
+    return Proof(evidence=found, warnings=shown)
+
+
+def _too_few(rollout: Rollout) -> str:
+    return f"{rollout.running} of {rollout.desired} tasks are healthy"
+
+
+def _read(look: Callable[[], _T], unread: list[str], overdue: bool) -> _T | None:
+    """The result of a look at AWS. If it fails and is `overdue`, its reason becomes `unread`."""
+    try:
+        return look()
+    except (Rejected, Unavailable) as trouble:
+        if not overdue:
+            raise
+        unread.append(trouble.detail)
+        return None
+
+
+def _running(active: Deployment, target: EcsTarget) -> list[Task]:
+    """The running tasks of the deployment."""
+    tasks = ecs.running_tasks(target)
+    return [task for task in tasks if task.task_definition == active.task_definition and task.runs]
+
+
+def _digests(active: Deployment, tasks: list[Task]) -> set[str]:
+    """The digests that a container of the image may report. ECR is only asked for an index."""
+    digest = active.image_digest or ""
+    if digests_of(tasks, active.image) <= {digest}:
+        return {digest}
+    return ecr.digests_of(active.image_repository, digest)
 
 
 def _was_scaled_up(
@@ -107,28 +144,33 @@ def find_rollout_failure(
 ) -> Failure:
     """The failure of a deployment that ends with `reason` after its rollout began.
 
-    If AWS does not let Slipway look, the failure has the reason only. Raises Unavailable.
+    What AWS does not let Slipway read is left out. Raises Unavailable a few times before that: the
+    look is repeated.
     """
-    begun_at = active.started_at or 0
-    tasks = _explaining_tasks(active, target)
-    return failure_of(
-        reason,
-        tasks=tasks,
-        events=[each for each in rollout.events if each.at >= begun_at],
-        log_tail=_log_tail(tasks[0]) if tasks else (),
-        phase=phase,
-    )
+    begun_at, secrets = active.started_at or 0, known_secrets()
+    try:
+        tasks = _explaining_tasks(active, target)
+    except Unavailable as trouble:
+        if active.waits < _PATIENCE:
+            raise
+        logger.warning("the tasks of %s cannot be read: %s", active.job_id, trouble.detail)
+        tasks = []
+    events = [
+        Event(each.at, clean_text(each.message, secrets))
+        for each in rollout.events
+        if each.at >= begun_at
+    ]
+    return failure_of(reason, tasks=tasks, events=events, log_tail=_log_tail(tasks), phase=phase)
 
 
-def find_crash(current: Deployment, target: EcsTarget) -> str | None:
-    """Why the newest task of a release stopped after its success; None if ECS shows none."""
+def find_crash(current: Deployment, target: EcsTarget, *, since: int) -> str | None:
+    """Why the newest task of a release stopped since a time; None if ECS shows none."""
     tasks = _explaining_tasks(current, target)
-    since = current.finished_at or 0
     return next((why_stopped(task) for task in tasks if (task.stopped_at or 0) >= since), None)
 
 
 def _explaining_tasks(deployment: Deployment, target: EcsTarget) -> list[Task]:
-    """The stopped tasks of a deployment that did not stop because ECS wanted fewer, newest first.
+    """The stopped tasks of a deployment that explain a failure, with clean texts.
 
     Empty if Slipway may not look. Raises Unavailable.
     """
@@ -137,23 +179,52 @@ def _explaining_tasks(deployment: Deployment, target: EcsTarget) -> list[Task]:
     except Rejected as refusal:
         logger.warning("the tasks of %s cannot be read: %s", deployment.job_id, refusal.detail)
         return []
-    return explaining(stopped, deployment.task_definition or "")
+    tasks = explaining(stopped, deployment.task_definition or "")
+    definition = kept_definition(deployment.task_definition or "") if tasks else None
+    secrets = known_secrets()
+    return [_known(task, definition or {}, secrets) for task in tasks]
 
 
-def _log_tail(task: Task) -> list[str]:
-    """The last lines of the failed container, cleaned; empty if Slipway cannot read them."""
-    container = failed_container(task)
-    definition = kept_definition(task.task_definition)
-    if container is None or definition is None:
-        return []
-    region = task.task_definition.split(":")[3]
-    stream = log_stream(definition, task, container, region=region)
-    if stream is None:
-        return []
-    try:
-        lines = logs.tail(stream, limit=5 * TAIL_LINES)
-    except Rejected as refusal:
-        logger.warning("the log of %s cannot be read: %s", task.arn, refusal.detail)
-        return []
-    # Clean more lines than are kept: a secret may begin before them.
-    return clean_lines(lines, known_secrets())[-TAIL_LINES:]
+def _known(task: Task, definition: Mapping[str, Any], secrets: Sequence[str]) -> Task:
+    """A task with clean texts, and with what its definition says about its containers.
+
+    The texts are cleaned before they are cut: a part of a secret would not be found any more.
+    """
+    containers = {each["name"]: each for each in definition.get("containerDefinitions", ())}
+    return replace(
+        task,
+        stopped_reason=clean_text(task.stopped_reason, secrets),
+        containers=tuple(
+            replace(
+                each,
+                reason=clean_text(each.reason, secrets),
+                essential=containers.get(each.name, {}).get("essential", True),
+            )
+            for each in task.containers
+        ),
+    )
+
+
+def _log_tail(tasks: Sequence[Task]) -> list[str]:
+    """The last lines of the newest failed container that has some, cleaned.
+
+    Empty if Slipway cannot read them: the log is no reason to keep a failed rollout open.
+    """
+    definition = kept_definition(tasks[0].task_definition) if tasks else None
+    for task in tasks[:_LOGS]:
+        container = failed_container(task)
+        region = task.task_definition.split(":")[3]
+        if container is None or definition is None:
+            continue
+        stream = log_stream(definition, task, container, region=region)
+        if stream is None:
+            continue
+        try:
+            lines = logs.tail(stream, limit=5 * TAIL_LINES)
+        except (Rejected, Unavailable) as trouble:
+            logger.warning("the log of %s cannot be read: %s", task.arn, trouble.detail)
+            continue
+        if lines:
+            # Clean more lines than are kept: a secret may begin before them.
+            return clean_lines(lines, known_secrets())[-TAIL_LINES:]
+    return []

@@ -18,8 +18,9 @@ from chalicelib.domain.definitions import (
 )
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, Phase, one_line
-from chalicelib.domain.health import Health, next_health
+from chalicelib.domain.health import GRACE, Health, next_health
 from chalicelib.domain.lag import next_look
+from chalicelib.domain.log_text import clean_text
 from chalicelib.domain.preflight import Finding, Release, errors_as_text, has_errors
 from chalicelib.domain.progress import deploy_progress
 from chalicelib.domain.release_receipts import sealed
@@ -37,8 +38,9 @@ from chalicelib.domain.rollouts import (
     settled_at,
 )
 from chalicelib.domain.statuses import DeploymentStatus, has_ended
-from chalicelib.domain.timing import PERIOD, SILENCE, SLOW, UNKNOWN_GRACE, WATCH
+from chalicelib.domain.timing import PERIOD, RECORDED, SILENCE, WATCH
 from chalicelib.errors import Rejected, Stale, Unavailable
+from chalicelib.known_secrets import known_secrets
 from chalicelib.pipeline.preflight import NO_SERVICE, Look, check, look_at_image
 from chalicelib.pipeline.reconcilers.rollout_ends import (
     Proof,
@@ -162,9 +164,7 @@ def _cannot_keep(service: Service, refusal: Rejected, called_at: int | None) -> 
     if refusal.code in NO_SERVICE:
         return _watch(service, refusal.detail)
     if called_at is None or now - called_at > SILENCE:
-        return _watch(
-            service, refusal.detail, every=SLOW, called_at=called_at, health=service.health
-        )
+        return _watch(service, refusal.detail, called_at=called_at, health=service.health)
     commit(change(service, drift=refusal.detail, called_at=called_at, **schedule_at(now + PERIOD)))
 
 
@@ -204,7 +204,7 @@ def _keep_step(
         _watch(service, _drift(runs), news=_note_choice(service, rollout, runs))
     elif step is Step.SHOW_FAILURE:
         why = rollout.failed.get(wanted or "") or rollout.reason
-        _watch(service, f"ECS cannot run {wanted} any more: {why}", every=SLOW)
+        _watch(service, f"ECS cannot run {wanted} any more: {why}")
     elif step is Step.WATCH and current is not None and wanted != current.task_definition:
         _watch(service, _drift(_runs(service, rollout)))
     elif step is Step.WATCH:
@@ -218,29 +218,35 @@ def _keep_step(
 def _watch_release(
     service: Service, target: EcsTarget, current: Deployment | None, rollout: Rollout
 ) -> None:
-    """Look at the tasks of what ECS should run, and look again soon while some are missing."""
-    if current is None:
-        return _watch(service, None)
-    missing = rollout.running < rollout.desired
-    health = next_health(
-        service.health,
-        running=rollout.running,
-        desired=rollout.desired,
-        why=find_crash(current, target) if missing else None,
-        now=clock.now(),
-    )
+    """Look at the tasks of what ECS should run, and look again soon while some are missing.
+
+    Another party may have started a new rollout of the same definition.
+    """
+    now, is_moving = clock.now(), rollout.state == "IN_PROGRESS"
+    health = None
+    if current is not None:
+        before = service.health
+        missing = rollout.all_running < rollout.all_desired
+        since = max(current.finished_at or 0, (before.since if before else now) - GRACE)
+        health = next_health(
+            before,
+            running=rollout.all_running,
+            desired=rollout.all_desired,
+            why=find_crash(current, target, since=since) if missing else None,
+            now=now,
+        )
     _watch(
         service,
         None,
-        every=WATCH if health is None else PERIOD,
-        released=True,
+        every=PERIOD if health is not None or is_moving else WATCH,
+        released=current is not None and not is_moving,
+        called_at=service.called_at if is_moving else None,
         health=health,
-        news=_note_health(service, current, health),
     )
 
 
-def _note_health(service: Service, current: Deployment, health: Health | None) -> list[Write]:
-    """The audit entry when tasks of the release have been missing, and when all run again."""
+def _note_health(service: Service, health: Health | None) -> list[Write]:
+    """The audit entry when tasks of the release have been missing, and when that is over."""
     reported = service.health is not None and service.health.reported
     if reported == (health is not None and health.reported):
         return []
@@ -253,7 +259,7 @@ def _note_health(service: Service, current: Deployment, health: Health | None) -
             actor="ecs",
             project_id=service.project_id,
             service_id=service.id,
-            deployment_id=current.number,
+            deployment_id=service.current,
             running=shown and shown.running,
             desired=shown and shown.desired,
             since=shown and shown.since,
@@ -268,7 +274,8 @@ def _judge_soon(service: Service, origin: Origin) -> None:
     The schedule alone would show it, and pause auto-deploy, up to a minute later.
     """
     if origin is Origin.OUTSIDE:
-        queue.wake(f"service-{service.id}", delay=settled_at(service.called_at) - clock.now())
+        delay = max(0, settled_at(service.called_at) - clock.now())
+        queue.wake(f"service-{service.id}", delay=delay)
 
 
 def _watch(
@@ -293,7 +300,8 @@ def _watch(
         return
     baseline: dict[str, Any] = {"baseline": None} if forget else {}
     state = {"drift": drift, "called_at": called_at, "health": health, "attention": None}
-    commit(change(service, **state, **baseline, **schedule_at(now + every)), *news)
+    writes = [*news, *_note_health(service, health)]
+    commit(change(service, **state, **baseline, **schedule_at(now + every)), *writes)
 
 
 def _origin(
@@ -410,7 +418,6 @@ def _begin(
             service,
             called_at=now,
             drift=None,
-            health=None,
             **_way_back(service, current, rollout, origin),
             **schedule_at(now + PERIOD),
         ),
@@ -509,18 +516,20 @@ def _verify(
 ) -> None:
     """End the deployment once its tasks prove it: ECS's word alone is not enough."""
     now = clock.now()
-    overdue = now > active.deadline_at + UNKNOWN_GRACE
+    # The first look may be a late one, for instance after an outage.
+    ended_at = now if active.rolled_out_at is None else active.rolled_out_at
+    overdue = now > max(active.deadline_at, ended_at + RECORDED)
     try:
         proof = find_proof(active, target, rollout, now=now, overdue=overdue)
-    except Rejected as refusal:
-        # The rollout has begun: Slipway may be allowed to look before the deadline.
-        proof = Proof(missing=refusal.detail)
+    except (Rejected, Unavailable) as trouble:
+        # The rollout has begun: AWS may answer later, and may allow the look then.
+        proof = Proof(missing=trouble.detail)
     if proof.missing is None:
         return _succeed(service, active, current, proof)
     if overdue:
         why = f"ECS has ended the rollout, but {proof.missing}"
         return _fail_rollout(service, target, active, rollout, why, phase=Phase.VERIFY)
-    _note_progress(service, active, rollout, waits_for=proof.missing)
+    _note_progress(service, active, rollout, waits_for=proof.missing[:1000], rolled_out_at=ended_at)
     soon = next_look(now, rollout.updated_at)
     if soon is not None:
         queue.wake(f"service-{service.id}", delay=soon - now)
@@ -561,6 +570,7 @@ def _succeed(
             **resumed,
         ),
         keep_release_receipt(active.number, receipt),
+        *_note_health(service, None),
         *_mark_left(active, current),
     )
     queue.wake(f"service-{service.id}")
@@ -623,6 +633,7 @@ def _fail_rollout(
     """End the active deployment with the cause that ECS shows."""
     if active.task_definition is None:
         return _fail(service, active, reason)
+    reason = clean_text(reason, known_secrets())
     failure = find_rollout_failure(active, target, rollout, reason, phase=phase)
     known = failure.summary == one_line(reason)
     error = reason if known else f"{failure.summary} ({reason})"
@@ -667,23 +678,31 @@ def _why_failed(service: Service, active: Deployment, rollout: Rollout) -> str:
 
 
 def _note_progress(
-    service: Service, active: Deployment, rollout: Rollout, *, waits_for: str | None = None
+    service: Service,
+    active: Deployment,
+    rollout: Rollout,
+    *,
+    waits_for: str | None = None,
+    rolled_out_at: int | None = None,
 ) -> None:
-    """Note how many tasks are healthy, and what else the deployment waits for."""
+    """Note how many tasks are healthy, what else the deployment waits for, and ECS's end of it."""
     now = clock.now()
     # The tasks of another definition are no progress.
     runs = rollout.task_definition == active.task_definition
     before = active.progress
     progress = deploy_progress(rollout.running, rollout.desired, before) if runs else before
     writes = []
-    if progress != before or active.error != waits_for:
+    noted = (active.progress, active.error, active.rolled_out_at)
+    if noted != (progress, waits_for, rolled_out_at):
         deadline_at = active.deadline_at
         if progress > before and active.started_at is not None:
             minutes = service.settings.deploy_minutes
             later = next_deadline(now=now, started_at=active.started_at, minutes=minutes)
             deadline_at = max(deadline_at, later)
         moved = {"progress": progress, "deadline_at": deadline_at}
-        writes.append(change(active, error=waits_for, waits=0, **moved))
+        writes.append(
+            change(active, error=waits_for, waits=0, rolled_out_at=rolled_out_at, **moved)
+        )
     if (service.due_at or 0) <= now:
         writes.append(change(service, **schedule_at(now + PERIOD)))
     if writes:
