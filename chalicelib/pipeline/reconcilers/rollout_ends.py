@@ -136,7 +136,7 @@ def _was_scaled_up(
     ended_at = record.finished_at if record is not None else None
     if early or ended_at is None or not 0 < rollout.running < rollout.desired:
         return False
-    return all((task.stopped_at or 0) < ended_at for task in _explaining_tasks(active, target))
+    return all((task.stopped_at or 0) < ended_at for task in _explaining_tasks(active, target, {}))
 
 
 def find_rollout_failure(
@@ -148,8 +148,9 @@ def find_rollout_failure(
     look is repeated.
     """
     begun_at, secrets = active.started_at or 0, known_secrets()
+    definition = _definition(active)
     try:
-        tasks = _explaining_tasks(active, target)
+        tasks = _explaining_tasks(active, target, definition)
     except Unavailable as trouble:
         if active.waits < _PATIENCE:
             raise
@@ -160,16 +161,25 @@ def find_rollout_failure(
         for each in rollout.events
         if each.at >= begun_at
     ]
-    return failure_of(reason, tasks=tasks, events=events, log_tail=_log_tail(tasks), phase=phase)
+    return failure_of(
+        reason, tasks=tasks, events=events, log_tail=_log_tail(tasks, definition), phase=phase
+    )
 
 
 def find_crash(current: Deployment, target: EcsTarget, *, since: int) -> str | None:
     """Why the newest task of a release stopped since a time; None if ECS shows none."""
-    tasks = _explaining_tasks(current, target)
+    tasks = _explaining_tasks(current, target, _definition(current))
     return next((why_stopped(task) for task in tasks if (task.stopped_at or 0) >= since), None)
 
 
-def _explaining_tasks(deployment: Deployment, target: EcsTarget) -> list[Task]:
+def _definition(deployment: Deployment) -> Mapping[str, Any]:
+    """The content of the deployment's task definition; empty if it was not kept."""
+    return kept_definition(deployment.task_definition or "") or {}
+
+
+def _explaining_tasks(
+    deployment: Deployment, target: EcsTarget, definition: Mapping[str, Any]
+) -> list[Task]:
     """The stopped tasks of a deployment that explain a failure, with clean texts.
 
     Empty if Slipway may not look. Raises Unavailable.
@@ -180,9 +190,8 @@ def _explaining_tasks(deployment: Deployment, target: EcsTarget) -> list[Task]:
         logger.warning("the tasks of %s cannot be read: %s", deployment.job_id, refusal.detail)
         return []
     tasks = explaining(stopped, deployment.task_definition or "")
-    definition = kept_definition(deployment.task_definition or "") if tasks else None
     secrets = known_secrets()
-    return [_known(task, definition or {}, secrets) for task in tasks]
+    return [_known(task, definition, secrets) for task in tasks]
 
 
 def _known(task: Task, definition: Mapping[str, Any], secrets: Sequence[str]) -> Task:
@@ -205,16 +214,15 @@ def _known(task: Task, definition: Mapping[str, Any], secrets: Sequence[str]) ->
     )
 
 
-def _log_tail(tasks: Sequence[Task]) -> list[str]:
+def _log_tail(tasks: Sequence[Task], definition: Mapping[str, Any]) -> list[str]:
     """The last lines of the newest failed container that has some, cleaned.
 
     Empty if Slipway cannot read them: the log is no reason to keep a failed rollout open.
     """
-    definition = kept_definition(tasks[0].task_definition) if tasks else None
     for task in tasks[:_LOGS]:
         container = failed_container(task)
         region = task.task_definition.split(":")[3]
-        if container is None or definition is None:
+        if container is None:
             continue
         stream = log_stream(definition, task, container, region=region)
         if stream is None:
