@@ -20,7 +20,7 @@ def port() -> Iterator[int]:
     kind = app.__class__
     server = gateway.listen(0)
     gateway.attach(server, app)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         yield server.server_port

@@ -59,6 +59,10 @@ class Hosts:
             **self.witness.environment,
             "GIT_ALLOW_PROTOCOL": "https",
             "GIT_SSL_CAINFO": str(self.mine.certificate),
+            # Else each git reads all certificates of the machine, too.
+            "GIT_CONFIG_COUNT": "2",
+            "GIT_CONFIG_KEY_1": "http.sslCAPath",
+            "GIT_CONFIG_VALUE_1": str(self.mine.root),
             # Turn on all traces: they must not show the credential.
             "GIT_TRACE": "1",
             "GIT_TRACE_CURL": "1",

@@ -7,6 +7,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +95,22 @@ class Outcome:
         return {v["name"]: v["value"] for v in self.build["exportedEnvironmentVariables"]}
 
 
+@cache
+def serve_aws() -> str:
+    """Serve the AWS of the running test until this process ends; its stop would take a second."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    return f"http://{host}:{port}"
+
+
 class Cloud:
     """One build's cloud: a project, a registry, and an agent that clones `repository`."""
 
     def __init__(self, registry: Registry, repository: Repository) -> None:
         self.registry = registry
         self.repository = repository
-        self._server: ThreadedMotoServer | None = None
+        self._needs_endpoint = False
         self._codebuild = boto3.client("codebuild")
         for name, buildspec in (("slipway-builds", BUILDSPEC), ("slipway-fetches", FETCH)):
             self._create_project(name, buildspec)
@@ -121,16 +131,9 @@ class Cloud:
 
     @property
     def endpoint(self) -> str:
-        """The address of this test's AWS for other processes; the first use starts a server."""
-        if self._server is None:
-            self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-            self._server.start()
-        host, port = self._server.get_host_and_port()
-        return f"http://{host}:{port}"
-
-    def stop(self) -> None:
-        if self._server is not None:
-            self._server.stop()
+        """The address of this test's AWS for other processes. Builds get it once it was read."""
+        self._needs_endpoint = True
+        return serve_aws()
 
     def secret(self, name: str, value: str) -> str:
         """Create a secret in Secrets Manager and return its name."""
@@ -164,7 +167,7 @@ class Cloud:
         overrides: list[EnvironmentVariableTypeDef] = [
             {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in request.items()
         ]
-        if self._server is not None:
+        if self._needs_endpoint:
             environment = {"AWS_ENDPOINT_URL": self.endpoint, **environment}
         started = self._codebuild.start_build(
             projectName=name, environmentVariablesOverride=overrides
@@ -214,7 +217,6 @@ def cloud(
         registry.start()
         cloud = Cloud(registry, repository)
         yield cloud
-        cloud.stop()
         registry.stop()
 
 

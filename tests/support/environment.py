@@ -13,6 +13,7 @@ QUEUE = "slipway-wakeups"
 
 def prepare() -> None:
     """Set the variables of the settings. Call it before the first import of the product."""
+    _keep_compiled_modules()
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     # `python3` is then this interpreter. A version manager's script takes eight times as long.
@@ -28,6 +29,17 @@ def prepare() -> None:
         QUEUE_URL=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{QUEUE}",
         REGISTRY=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com",
     )
+
+
+def _keep_compiled_modules() -> None:
+    """Keep them beside the installed packages if the machine wants none beside the sources.
+
+    Else each of the many processes of the tests compiles moto again, which takes seconds.
+    """
+    if sys.dont_write_bytecode:
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = str(Path(sys.prefix, "compiled"))
+        os.environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": sys.pycache_prefix}
 
 
 prepare()

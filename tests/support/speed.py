@@ -12,12 +12,18 @@ from typing import Any
 
 import botocore.useragent
 import moto.core.responses
+import moto.dynamodb.responses
 from botocore.auth import SigV4Auth
 from botocore.loaders import JSONFileLoader
 from botocore.parsers import BaseJSONParser
 from moto import backend_index
-from moto.core.serialize import AttributePicker, AttributePickerContext, BaseJSONSerializer
-from moto.dynamodb.models import dynamodb_backends
+from moto.core.serialize import (
+    AttributePicker,
+    AttributePickerContext,
+    BaseJSONSerializer,
+    XFormedAttributePicker,
+)
+from moto.dynamodb.models import dynamodb_backends, utilities
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing import ast_nodes, expressions
@@ -44,6 +50,7 @@ def install() -> None:
     _cache_checks_of_expression_nodes()
     _cache_checks_of_clauses()
     _skip_serializing_attribute_values()
+    _convert_attribute_values_by_type()
     _remember_names_of_members()
     _find_the_service_at_once()
     _convert_only_projected_attributes()
@@ -157,21 +164,48 @@ def make_clients() -> None:
 
 def _skip_serializing_attribute_values() -> None:
     """moto stores them in the form of the response, but looks for ten types in each of them."""
-    original: Any = BaseJSONSerializer._serialize_type_structure
+    serializer: Any = BaseJSONSerializer
+    of_structure, of_map = serializer._serialize_type_structure, serializer._serialize_type_map
 
     def serialize(self: Any, serialized: Any, value: Any, shape: Any, key: Any, *more: Any) -> None:
         if shape.name == "AttributeValue" and isinstance(value, dict):
             serialized[key] = value
         else:
-            original(self, serialized, value, shape, key, *more)
+            of_structure(self, serialized, value, shape, key, *more)
 
-    BaseJSONSerializer._serialize_type_structure = serialize  # type: ignore[method-assign]
+    def serialize_map(self: Any, serialized: Any, value: Any, shape: Any, key: Any) -> None:
+        if shape.value.name == "AttributeValue" and type(value) is dict:
+            self._default_serialize(serialized, value, shape, key)
+        else:
+            of_map(self, serialized, value, shape, key)
+
+    serializer._serialize_type_structure = serialize
+    serializer._serialize_type_map = serialize_map
+
+
+def _convert_attribute_values_by_type() -> None:
+    """moto asks each part of an answer whether it is a date or has a conversion of its own."""
+    original: Any = utilities.dynamo_to_dict
+
+    def convert(obj: Any) -> Any:
+        kind = type(obj)
+        if kind is str:
+            return obj
+        if kind is DynamoType and obj.type in ("S", "N", "BOOL", "NULL"):
+            return {obj.type: obj.value}
+        if kind is DynamoType and obj.type in ("M", "L"):
+            return {obj.type: convert(obj.value)}
+        if kind is dict:
+            return {name: convert(each) for name, each in obj.items()}
+        return original(obj)
+
+    for module in (utilities, moto.dynamodb.responses):
+        vars(module)["dynamo_to_dict"] = convert
 
 
 def _remember_names_of_members() -> None:
-    """moto finds out again for each value under which names a dict may have a member."""
+    """moto finds out again for each value under which names its type may have a member."""
     original: Any = AttributePicker.__call__
-    known: dict[Any, tuple[str, ...]] = {}
 
     def pick(self: AttributePicker, context: AttributePickerContext) -> Any:
         obj, key = context.obj, context.key
@@ -180,18 +214,27 @@ def _remember_names_of_members() -> None:
         found = obj.get(key)
         if found is not None:
             return found
-        where = (type(self), *self.alias_providers, key, context.shape)
-        names = known.get(where)
-        if names is None:
-            names = known[where] = tuple(self.get_possible_keys(context))
-        for name in names:
-            if "." in name:  # a path through several objects
-                return original(self, context)
-            if name in obj:
-                return obj[name]
-        return None
+        names = self.get_possible_keys(context)
+        if any("." in name for name in names):  # a path through several objects
+            return original(self, context)
+        return next((obj[name] for name in names if name in obj), None)
 
     AttributePicker.__call__ = pick  # type: ignore[method-assign]
+    pickers: tuple[Any, ...] = (AttributePicker, XFormedAttributePicker)
+    for picker in pickers:
+        picker.get_possible_keys = _remembered(picker.get_possible_keys)
+
+
+def _remembered(find: Any) -> Any:
+    known: dict[Any, tuple[str, ...]] = {}
+
+    def get_possible_keys(self: Any, context: AttributePickerContext) -> tuple[str, ...]:
+        where = (type(context.obj), context.key, context.shape, *self.alias_providers)
+        if where not in known:
+            known[where] = tuple(find(self, context))
+        return known[where]
+
+    return get_possible_keys
 
 
 def _find_the_service_at_once() -> None:
@@ -257,7 +300,7 @@ def _measure_texts_at_once() -> None:
 def _skip_parsing_plain_attribute_values() -> None:
     """An attribute value without binary parts is parsed as what it is, after ten look-ups."""
     parser: Any = BaseJSONParser
-    original: Any = parser._handle_structure
+    of_structure, of_map = parser._handle_structure, parser._handle_map
     plain = {"S", "N", "BOOL", "NULL", "SS", "NS"}
 
     def handle_structure(self: Any, shape: Any, value: Any) -> Any:
@@ -265,9 +308,14 @@ def _skip_parsing_plain_attribute_values() -> None:
             ((kind, content),) = value.items()
             if kind in plain and content is not None:
                 return value
-        return original(self, shape, value)
+        return of_structure(self, shape, value)
 
-    parser._handle_structure = handle_structure
+    def handle_map(self: Any, shape: Any, value: Any) -> Any:
+        if shape.value.name == "AttributeValue":
+            return {name: handle_structure(self, shape.value, each) for name, each in value.items()}
+        return of_map(self, shape, value)
+
+    parser._handle_structure, parser._handle_map = handle_structure, handle_map
 
 
 def _draw_request_ids_at_once() -> None:

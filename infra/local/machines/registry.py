@@ -59,7 +59,7 @@ class Registry:
         self._server = _Server(("127.0.0.1", port), self)
         self.host = f"127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         )
 
     def start(self) -> None:
