@@ -27,6 +27,7 @@ from tests.support.embedded import (
     create_image_repository,
     delete_definition,
     keep_secret,
+    log_to_cloudwatch,
     make_older,
     put_image,
     put_index,
@@ -311,6 +312,25 @@ def index_rolled_out(cloud: Cloud) -> None:
     assert cloud.deploy(f"hello@{digest}").status == 202
     cloud.settle()
     cloud.finish_rollout(settle=False)
+
+
+def rollout_failed_with_a_log(cloud: Cloud) -> None:
+    log_to_cloudwatch(cloud)
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.fail_rollout(settle=False, exit_code=1, log=["KeyError"])
+
+
+def scaled_up_as_the_rollout_ended(cloud: Cloud) -> None:
+    """ECS cannot start the additional tasks. The time to wait for them is over."""
+    cloud.change_service(deploy_minutes=1)
+    built(cloud)
+    cloud.settle()
+    cloud.finish_rollout(settle=False)
+    client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=4)
+    cloud.settle()
+    cloud.advance(11 * MINUTE)
+    queue.wake("service-1")
 
 
 def tasks_lost(cloud: Cloud) -> None:
@@ -729,6 +749,14 @@ USE_CASES = (
     UseCase("a rollout succeeds", rolled_out, _deliver_events),
     UseCase("a rollout fails", rollout_failed, _deliver_events),
     UseCase("a rollout of an image index succeeds", index_rolled_out, _deliver_events),
+    UseCase(
+        "a rollout fails, and its container has a log", rollout_failed_with_a_log, _deliver_events
+    ),
+    UseCase(
+        "a rollout succeeds though the service was scaled up",
+        scaled_up_as_the_rollout_ended,
+        _deliver_messages,
+    ),
     UseCase("a release loses its tasks", tasks_lost, _deliver_messages),
     UseCase("a release without tasks is reported", tasks_lost_for_minutes, _deliver_messages),
     UseCase("a release has recovered", unhealthy_and_replaced, _deliver_messages),

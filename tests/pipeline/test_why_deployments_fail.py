@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.embedded import CLUSTER, Cloud, client, ecs_service, run_on_ecs
+from tests.support.embedded import CLUSTER, Cloud, client, log_to_cloudwatch
 from tests.support.sdk import Trouble
 
-GROUP = "/ecs/hello"
 BREAKER = "ECS deployment circuit breaker: tasks failed to start."
 
 
@@ -17,32 +16,10 @@ def failure(cloud: Cloud, number: int) -> Any:
     return deployment["failure"]
 
 
-def write_logs_to_cloudwatch(cloud: Cloud, driver: str = "awslogs") -> None:
-    """The owner's task definition sends the container's output to CloudWatch Logs."""
-    client("logs").create_log_group(logGroupName=GROUP)
-    definition = client("ecs").describe_task_definition(
-        taskDefinition=ecs_service()["taskDefinition"]
-    )["taskDefinition"]
-    containers = definition["containerDefinitions"]
-    containers[0]["logConfiguration"] = {
-        "logDriver": driver,
-        "options": {
-            "awslogs-group": GROUP,
-            "awslogs-region": "eu-west-1",
-            "awslogs-stream-prefix": "web",
-        },
-    }
-    arn = client("ecs").register_task_definition(family="hello", containerDefinitions=containers)[
-        "taskDefinition"
-    ]["taskDefinitionArn"]
-    run_on_ecs(arn)
-    cloud.finish_rollout()
-
-
 def test_a_crashed_container_is_named_with_its_exit_code_and_the_end_of_its_log(
     cloud: Cloud,
 ) -> None:
-    write_logs_to_cloudwatch(cloud)
+    log_to_cloudwatch(cloud)
     cloud.begin_release(1)
     cloud.fail_rollout(exit_code=3, log=["starting", "KeyError: 'DATABASE_URL'"])
     found = failure(cloud, 1)
@@ -69,7 +46,7 @@ def test_an_image_that_cannot_be_pulled_is_the_cause_and_not_the_breaker(cloud: 
 
 
 def test_secrets_and_control_sequences_in_a_containers_log_are_not_shown(cloud: Cloud) -> None:
-    write_logs_to_cloudwatch(cloud)
+    log_to_cloudwatch(cloud)
     cloud.begin_release(1)
     token = "ghp_" + "a1" * 20
     cloud.fail_rollout(exit_code=1, log=[f"\x1b[31mtoken {token}\x1b[0m"])
@@ -80,7 +57,7 @@ def test_secrets_and_control_sequences_in_a_containers_log_are_not_shown(cloud: 
 def test_what_slipway_may_not_read_is_left_out_of_the_failure(
     cloud: Cloud, trouble: Trouble, refused: str
 ) -> None:
-    write_logs_to_cloudwatch(cloud)
+    log_to_cloudwatch(cloud)
     cloud.begin_release(1)
     trouble.refuse(refused, "AccessDeniedException: not authorized", times=4)
     cloud.fail_rollout(exit_code=3, log=["starting"])
@@ -92,7 +69,7 @@ def test_what_slipway_may_not_read_is_left_out_of_the_failure(
 
 
 def test_the_longest_lines_of_a_log_do_not_keep_a_failed_rollout_open(cloud: Cloud) -> None:
-    write_logs_to_cloudwatch(cloud)
+    log_to_cloudwatch(cloud)
     cloud.begin_release(1)
     cloud.fail_rollout(exit_code=3, log=["x" * 250_000] * 3)
     assert {len(line) for line in failure(cloud, 1)["log_tail"]} == {400}
@@ -101,7 +78,7 @@ def test_the_longest_lines_of_a_log_do_not_keep_a_failed_rollout_open(cloud: Clo
 def test_a_log_that_aws_does_not_show_does_not_keep_a_failed_rollout_open(
     cloud: Cloud, trouble: Trouble
 ) -> None:
-    write_logs_to_cloudwatch(cloud)
+    log_to_cloudwatch(cloud)
     cloud.begin_release(1)
     trouble.refuse("logs.GetLogEvents", "ThrottlingException", times=100)
     cloud.fail_rollout(exit_code=3, log=["starting"])

@@ -497,6 +497,23 @@ def run_on_ecs(task_definition: str, name: str = "hello") -> None:
     client("ecs").update_service(cluster=CLUSTER, service=name, taskDefinition=task_definition)
 
 
+def log_to_cloudwatch(cloud: Cloud) -> None:
+    """The owner's task definition sends the container's output to CloudWatch Logs."""
+    client("logs").create_log_group(logGroupName="/ecs/hello")
+    containers = task_definition(ecs_service()["taskDefinition"])["containerDefinitions"]
+    containers[0]["logConfiguration"] = {
+        "logDriver": "awslogs",
+        "options": {
+            "awslogs-group": "/ecs/hello",
+            "awslogs-region": "eu-west-1",
+            "awslogs-stream-prefix": "web",
+        },
+    }
+    answer = client("ecs").register_task_definition(family="hello", containerDefinitions=containers)
+    run_on_ecs(answer["taskDefinition"]["taskDefinitionArn"])
+    cloud.finish_rollout()
+
+
 def delete_definition(arn: str) -> None:
     """The service's owner deregisters and deletes a task definition."""
     client("ecs").deregister_task_definition(taskDefinition=arn)

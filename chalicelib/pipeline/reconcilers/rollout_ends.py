@@ -53,13 +53,15 @@ def find_proof(
     """The proof that ECS runs the active deployment, after ECS has ended its rollout.
 
     If it is `overdue`, two things are no longer waited for: tasks that are missing only because the
-    service was scaled up, and what AWS does not let Slipway read. Before, raises Rejected and
-    Unavailable.
+    service was scaled up, and, if no task is missing, what AWS does not let Slipway read. Otherwise
+    raises Rejected and Unavailable.
     """
     unread: list[str] = []
     short = rollout.running < rollout.desired
     if short and not overdue:
         return Proof(_too_few(rollout))
+    if short:
+        overdue = False  # Only a look can tell why tasks are missing.
     record = _read(partial(ecs.record_of, target, active.task_definition or ""), unread, overdue)
     if record is None and not unread and now - (active.started_at or now) < RECORDED:
         return Proof("ECS has not recorded the rollout yet")

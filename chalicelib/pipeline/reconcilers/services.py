@@ -519,14 +519,16 @@ def _verify(
     # The first look may be a late one, for instance after an outage.
     ended_at = now if active.rolled_out_at is None else active.rolled_out_at
     overdue = now > max(active.deadline_at, ended_at + RECORDED)
+    gives_up = overdue
     try:
         proof = find_proof(active, target, rollout, now=now, overdue=overdue)
     except (Rejected, Unavailable) as trouble:
         # The rollout has begun: AWS may answer later, and may allow the look then.
         proof = Proof(missing=trouble.detail)
+        gives_up = now > max(active.deadline_at, ended_at + 6 * RECORDED)
     if proof.missing is None:
         return _succeed(service, active, current, proof)
-    if overdue:
+    if gives_up:
         why = f"ECS has ended the rollout, but {proof.missing}"
         return _fail_rollout(service, target, active, rollout, why, phase=Phase.VERIFY)
     _note_progress(service, active, rollout, waits_for=proof.missing[:1000], rolled_out_at=ended_at)
