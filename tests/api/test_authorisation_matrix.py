@@ -4,6 +4,7 @@ The matrix is built from the app's routes. A new route with a body needs an entr
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -149,7 +150,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """One world for all tests: a refused request changes nothing, others run in a forked copy."""
+    """One world for all tests: only allowed changes change it, and they run in a forked copy."""
     with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
         yield World(Cloud(monkeypatch))
 
@@ -208,7 +209,7 @@ def test_every_kind_of_caller_gets_the_expected_answer(endpoint: Endpoint, world
     for caller in CALLERS:
         api = world.apis[caller.name]
         expected = expected_answer(endpoint, caller)
-        if expected == "allowed":
+        if expected == "allowed" and endpoint.method != "GET":
             # The request may change the world, so it runs in a copy.
             trouble = forked(partial(check_answer, expected, api, endpoint, missing)).trouble
             problems += [f"{caller.name} should be allowed:\n{trouble}"] if trouble else []
@@ -219,7 +220,8 @@ def test_every_kind_of_caller_gets_the_expected_answer(endpoint: Endpoint, world
 
 def check_answer(expected: str, api: Api, endpoint: Endpoint, missing: tuple[int, str]) -> None:
     if expected == "allowed":
-        status, text = send(api, endpoint)
+        with nothing_is_written() if endpoint.method == "GET" else nullcontext():
+            status, text = send(api, endpoint)
         assert status < 500, text
         assert status not in {401, 403, 404}, text
         return

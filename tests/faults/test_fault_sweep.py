@@ -1,6 +1,5 @@
 """Each call of each use case fails in each way. The end must be the same as without a fault."""
 
-import gc
 import re
 from collections.abc import Callable
 from functools import partial
@@ -115,7 +114,6 @@ def sweep(
     """
     cloud.handlers_may_fail = True
     case.prepare(cloud)
-    gc.freeze()  # so that the garbage collector of a fork does not touch, and copy, the heap
     without_fault = forked(lambda: recorded(case, cloud, faults))
     assert not without_fault.trouble, without_fault.trouble
     calls, expected = without_fault.answer

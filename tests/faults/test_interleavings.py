@@ -1,6 +1,5 @@
 """Two steps at once: one pauses at a call, the other runs completely, then the first continues."""
 
-import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -349,7 +348,6 @@ def test_two_steps_at_once_end_well_in_any_order(
     faults = Injector(monkeypatch)
     cloud.handlers_may_fail = True
     pair.prepare(cloud)
-    gc.freeze()
     orders = {(pair.first, pair.second), (pair.second, pair.first)}
     swept = [sweep(*order, pair.in_flight, cloud, faults) for order in orders]
     problems = [problem for _, found in swept for problem in found]

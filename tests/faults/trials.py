@@ -1,6 +1,7 @@
 """Repeat a trial from the same start in forked copies, and let a cloud recover from its faults."""
 
 import faulthandler
+import gc
 import json
 import os
 import traceback
@@ -34,6 +35,7 @@ class Result:
 
 def forked(trial: Callable[[], Any]) -> Result:
     """Run `trial` in a forked copy of this process and its AWS. The answer must fit into JSON."""
+    gc.freeze()  # so that the garbage collector of the copy does not touch, and copy, the heap
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
