@@ -97,7 +97,10 @@ _PUSH = {
         },
         "head_commit": {
             "type": ["object", "null"],
-            "properties": {"author": {"type": ["object", "null"]}},
+            "properties": {
+                "id": {"type": ["string", "null"], "pattern": f"^{SHA}{END}"},
+                "author": {"type": ["object", "null"]},
+            },
         },
         "sender": {"type": ["object", "null"]},
     },

@@ -104,10 +104,10 @@ def parse_push(payload: object) -> Push:
     if not isinstance(payload, Mapping):
         raise _refuse("the payload is not an object", "")
     ref = parse_pushed_ref(payload.get("ref"))
-    before = payload.get("before")
     after = _parse_sha(payload.get("after"), "after")
     repository = _object(payload, "repository")
     commit = _object(payload, "head_commit", optional=True)
+    head = _parse_optional_sha(commit.get("id"), "head_commit.id")
     author = _object(commit, "author", optional=True, inside="head_commit.")
     key = _parse_repository(repository)
     message = commit.get("message")
@@ -119,8 +119,10 @@ def parse_push(payload: object) -> Push:
         ref=ref,
         branch=branch_of(ref),
         tag=tag,
-        before=NULL_SHA if before is None else _parse_sha(before, "before"),
-        sha=after if tag is None else _tagged_commit(commit),
+        before=_parse_optional_sha(payload.get("before"), "before"),
+        # For a branch `after` is the commit, and head_commit is null for some pushes that can be
+        # built. For an annotated tag `after` is the tag object's SHA.
+        sha=after if tag is None else head,
         deleted=after == NULL_SHA or payload.get("deleted") is True,
         pushed_at=_parse_pushed_at(repository.get("pushed_at")),
         message=_first_line(message),
@@ -219,12 +221,8 @@ def _parse_sha(value: object, field: str) -> str:
     return value.lower()
 
 
-def _tagged_commit(head_commit: Mapping[str, Any]) -> str:
-    """The commit of a tag. `after` is the tag object's SHA if the tag is annotated.
-
-    For a branch `after` is the commit, and head_commit is null for some pushes that can be built.
-    """
-    return _parse_sha(head_commit.get("id"), "head_commit.id") if head_commit else NULL_SHA
+def _parse_optional_sha(value: object, field: str) -> str:
+    return NULL_SHA if value is None else _parse_sha(value, field)
 
 
 def _parse_repository(repository: Mapping[str, Any]) -> str:

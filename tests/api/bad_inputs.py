@@ -524,6 +524,12 @@ IGNORED: list[tuple[str, bytes, Headers, str]] = [
         "tag v1 names no commit",
     ),
     (
+        "a tag of a commit without an id",
+        push(ref="refs/tags/v1", head_commit={"author": {"name": "Ann"}}),
+        {},
+        "tag v1 names no commit",
+    ),
+    (
         "a message that asks for no build",
         push(head_commit={"message": "Fix it\n\n[no ci]"}),
         {},

@@ -212,6 +212,8 @@ def test_a_message_is_cut_to_its_first_line_and_is_safe_to_show(
         (payload(repository__pushed_at="0001-01-01T00:00:00+23:59"), "repository.pushed_at"),
         (payload(head_commit=5), "head_commit"),
         (payload(head_commit__author="me"), "head_commit.author"),
+        (payload(head_commit__id="main"), "head_commit.id"),
+        (payload(ref="refs/tags/v1", head_commit__id=7), "head_commit.id"),
         (payload(sender=[]), "sender"),
     ],
 )
@@ -267,8 +269,9 @@ def test_the_commit_of_an_annotated_tag_is_the_one_that_it_names() -> None:
 def test_a_deleted_tag_and_a_tag_without_a_commit_are_ignored() -> None:
     deleted = payload(ref="refs/tags/v1", after=NULL_SHA, deleted=True, head_commit=None)
     assert ignored_reason(parse_push(deleted)) == "tag v1 was deleted"
-    of_a_tree = payload(ref="refs/tags/v1", head_commit=None)
-    assert ignored_reason(parse_push(of_a_tree)) == "tag v1 names no commit"
+    for head_commit in (None, {}, {"message": "v1"}, {"id": None}):
+        of_a_tree = payload(ref="refs/tags/v1", head_commit=head_commit)
+        assert ignored_reason(parse_push(of_a_tree)) == "tag v1 names no commit"
 
 
 @pytest.mark.parametrize(
