@@ -15,6 +15,8 @@ WORKER_LIFE = 31
 TOKEN_LIFE = 240
 # ECS has recorded a call in a service deployment by then.
 RECORDED = 600
+# A deployment whose rollout has ended waits so long for a look at its tasks that AWS allows.
+READABLE = 3600
 # BatchGetBuilds may not know a new build yet.
 UNKNOWN_GRACE = 120
 # A row that is overdue for so long is stuck: every step that a worker takes sets a new time.

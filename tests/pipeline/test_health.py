@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infra.local.aws import ecs
-from tests.support.embedded import CLUSTER, MINUTE, Cloud, client
+from tests.support.embedded import CLUSTER, MINUTE, Cloud, client, register, run_on_ecs
 from tests.support.sdk import Calls
 
 
@@ -101,6 +101,27 @@ def test_the_next_release_ends_the_report(released: Cloud) -> None:
     released.release(2)
     assert released.service()["health"] is None
     assert [action for action, _ in entries(released)] == ["service.unhealthy", "service.recovered"]
+
+
+def test_a_choice_of_another_party_is_no_recovery(released: Cloud) -> None:
+    report(0, failed=2, exit_code=1)
+    released.wake("service-1")
+    look(released, minutes=3)
+    run_on_ecs(register("theirs", "nginx:1"))
+    look(released, minutes=3)
+    assert released.service()["drift"] is not None
+    assert released.service()["health"] is None
+    assert [action for action, _ in entries(released)] == ["service.unhealthy"]
+
+
+def test_a_deleted_ecs_service_is_no_recovery(released: Cloud) -> None:
+    report(0, failed=2, exit_code=1)
+    released.wake("service-1")
+    look(released, minutes=3)
+    client("ecs").delete_service(cluster=CLUSTER, service="hello", force=True)
+    look(released, minutes=12)
+    assert released.service()["drift"] is not None
+    assert [action for action, _ in entries(released)] == ["service.unhealthy"]
 
 
 def test_a_crash_is_found_without_any_event(released: Cloud) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -40,11 +40,10 @@ _LOGS = 3
 
 @dataclass(frozen=True)
 class Proof:
-    """The evidence for a release, and what it does not show. If some is `missing`, it says what."""
+    """The evidence for a release, or what is `missing` for it."""
 
     missing: str | None = None
-    evidence: dict[str, Any] | None = None
-    warnings: tuple[str, ...] = ()
+    evidence: dict[str, Any] = field(default_factory=dict)
 
 
 def find_proof(
@@ -56,27 +55,26 @@ def find_proof(
     service was scaled up, and, if no task is missing, what AWS does not let Slipway read. Otherwise
     raises Rejected and Unavailable.
     """
-    unread: list[str] = []
     short = rollout.running < rollout.desired
     if short and not overdue:
         return Proof(_too_few(rollout))
-    if short:
-        overdue = False  # Only a look can tell why tasks are missing.
-    record = _read(partial(ecs.record_of, target, active.task_definition or ""), unread, overdue)
+    # Only a look that succeeds can tell why tasks are missing.
+    unread: list[str] | None = [] if overdue and not short else None
+    record = _read(partial(ecs.record_of, target, active.task_definition or ""), unread)
     if record is None and not unread and now - (active.started_at or now) < RECORDED:
         return Proof("ECS has not recorded the rollout yet")
     if record is not None and record.status != "SUCCESSFUL":
         return Proof(f"its record of the rollout is {record.status}")
     if short and not _was_scaled_up(active, target, rollout, record):
         return Proof(_too_few(rollout))
-    tasks = _read(partial(_running, active, target), unread, overdue) or []
-    digests = _read(partial(_digests, active, tasks), unread, overdue) or set()
+    tasks = _read(partial(_running, active, target), unread) or []
+    digests = _read(partial(_digests, active, tasks), unread) or set()
     desired = rollout.running if short else rollout.desired
     missing = missing_proof(tasks, image=active.image, digests=digests, desired=desired)
     if missing is not None and not unread:
         return Proof(missing)
     warnings = [
-        *(f"not proven: {each}; this success rests on the report of ECS" for each in unread),
+        *(f"not proven: {each}; this success rests on the report of ECS" for each in unread or ()),
         *warnings_of(record, desired=rollout.desired, configuration=rollout.configuration),
     ]
     if short:
@@ -84,28 +82,27 @@ def find_proof(
             f"{desired} of {rollout.desired} tasks run: the ECS service was scaled up after the "
             "rollout, and ECS has not started the others"
         )
-    shown = tuple(clean_lines(warnings, known_secrets()))
     found = evidence(
         record,
         tasks,
         image=active.image,
         desired=rollout.desired,
         verified_at=now,
-        warnings=shown,
+        warnings=clean_lines(warnings, known_secrets()),
     )
-    return Proof(evidence=found, warnings=shown)
+    return Proof(evidence=found)
 
 
 def _too_few(rollout: Rollout) -> str:
     return f"{rollout.running} of {rollout.desired} tasks are healthy"
 
 
-def _read(look: Callable[[], _T], unread: list[str], overdue: bool) -> _T | None:
-    """The result of a look at AWS. If it fails and is `overdue`, its reason becomes `unread`."""
+def _read(look: Callable[[], _T], unread: list[str] | None) -> _T | None:
+    """The result of a look at AWS. If it fails, its reason is added to `unread`, or it raises."""
     try:
         return look()
     except (Rejected, Unavailable) as trouble:
-        if not overdue:
+        if unread is None:
             raise
         unread.append(trouble.detail)
         return None

@@ -38,7 +38,7 @@ from chalicelib.domain.rollouts import (
     settled_at,
 )
 from chalicelib.domain.statuses import DeploymentStatus, has_ended
-from chalicelib.domain.timing import PERIOD, RECORDED, SILENCE, WATCH
+from chalicelib.domain.timing import PERIOD, READABLE, RECORDED, SILENCE, WATCH
 from chalicelib.errors import Rejected, Stale, Unavailable
 from chalicelib.known_secrets import known_secrets
 from chalicelib.pipeline.preflight import NO_SERVICE, Look, check, look_at_image
@@ -162,9 +162,9 @@ def _cannot_keep(service: Service, refusal: Rejected, called_at: int | None) -> 
     """
     now = clock.now()
     if refusal.code in NO_SERVICE:
-        return _watch(service, refusal.detail)
+        return _watch(service, refusal.detail, health=None)
     if called_at is None or now - called_at > SILENCE:
-        return _watch(service, refusal.detail, called_at=called_at, health=service.health)
+        return _watch(service, refusal.detail, health=service.health, called_at=called_at)
     commit(change(service, drift=refusal.detail, called_at=called_at, **schedule_at(now + PERIOD)))
 
 
@@ -201,12 +201,12 @@ def _keep_step(
         _update(service, target, rollout, wanted or "")
     elif step is Step.SHOW_DRIFT:
         runs = _runs(service, rollout)
-        _watch(service, _drift(runs), news=_note_choice(service, rollout, runs))
+        _watch(service, _drift(runs), health=None, news=_note_choice(service, rollout, runs))
     elif step is Step.SHOW_FAILURE:
         why = rollout.failed.get(wanted or "") or rollout.reason
-        _watch(service, f"ECS cannot run {wanted} any more: {why}")
+        _watch(service, f"ECS cannot run {wanted} any more: {why}", health=None)
     elif step is Step.WATCH and current is not None and wanted != current.task_definition:
-        _watch(service, _drift(_runs(service, rollout)))
+        _watch(service, _drift(_runs(service, rollout)), health=None)
     elif step is Step.WATCH:
         _watch_release(service, target, current, rollout)
     elif step is Step.WAIT:
@@ -238,10 +238,11 @@ def _watch_release(
     _watch(
         service,
         None,
+        health=health,
         every=PERIOD if health is not None or is_moving else WATCH,
         released=current is not None and not is_moving,
         called_at=service.called_at if is_moving else None,
-        health=health,
+        news=_note_health(service, health),
     )
 
 
@@ -282,15 +283,16 @@ def _watch(
     service: Service,
     drift: str | None,
     *,
+    health: Health | None,
     every: int = WATCH,
     released: bool = False,
     called_at: int | None = None,
-    health: Health | None = None,
     news: Sequence[Write] = (),
 ) -> None:
     """Show drift and missing tasks, and look again later. Forget the baseline if the release runs.
 
-    `news` are writes that belong to what is shown.
+    `health` is None also while ECS runs something else than the release. `news` are writes that
+    belong to what is shown.
     """
     now = clock.now()
     forget = released and service.baseline is not None
@@ -300,8 +302,7 @@ def _watch(
         return
     baseline: dict[str, Any] = {"baseline": None} if forget else {}
     state = {"drift": drift, "called_at": called_at, "health": health, "attention": None}
-    writes = [*news, *_note_health(service, health)]
-    commit(change(service, **state, **baseline, **schedule_at(now + every)), *writes)
+    commit(change(service, **state, **baseline, **schedule_at(now + every)), *news)
 
 
 def _origin(
@@ -397,7 +398,8 @@ def _begin(
     content, source = _content(active, rollout)
     findings = _preflight(target, active, rollout, content, source)
     if has_errors(findings):
-        return _refuse(service, active, findings)
+        shown = change(active, findings=stored_findings(findings))
+        return _fail(service, active, errors_as_text(findings), shown)
     request = _request(target, active, content)
     arn = ecs.register_task_definition(request)
     now = clock.now()
@@ -464,14 +466,6 @@ def _preflight(
     )
 
 
-def _refuse(service: Service, active: Deployment, findings: tuple[Finding, ...]) -> None:
-    """End a deployment before its rollout: it cannot run."""
-    why = errors_as_text(findings)
-    shown = change(active, findings=stored_findings(findings))
-    failure = Failure(phase=Phase.BEGIN, summary=one_line(why))
-    _end(service, active, DeploymentStatus.FAILED, why, shown, failure=failure)
-
-
 def _way_back(
     service: Service, current: Deployment | None, rollout: Rollout, origin: Origin
 ) -> dict[str, str | None]:
@@ -525,7 +519,7 @@ def _verify(
     except (Rejected, Unavailable) as trouble:
         # The rollout has begun: AWS may answer later, and may allow the look then.
         proof = Proof(missing=trouble.detail)
-        gives_up = now > max(active.deadline_at, ended_at + 6 * RECORDED)
+        gives_up = now > max(active.deadline_at, ended_at + READABLE)
     if proof.missing is None:
         return _succeed(service, active, current, proof)
     if gives_up:
@@ -545,7 +539,7 @@ def _succeed(
     The transaction also writes the receipt, which names the receipt before it.
     """
     now = clock.now()
-    receipt = sealed({**_facts(active), **(proof.evidence or {})}, service.receipt)
+    receipt = sealed({**_facts(active), **proof.evidence}, service.receipt)
     left = service.moved_from if current is None else None
     rows = find_deployments(active.restores, left)
     before = current or rows.get(left)
@@ -559,7 +553,7 @@ def _succeed(
             at=now,
             rollback_to=back_to,
             replaced=replaced,
-            warnings="\n".join(proof.warnings) or None,
+            warnings="\n".join(proof.evidence["warnings"]) or None,
         ),
         *activate_waiting(service, _waiting(service), at=now),
         change(
@@ -616,11 +610,11 @@ def _waiting(service: Service) -> Deployment | None:
     return find_deployments(service.waiting).get(service.waiting)
 
 
-def _fail(service: Service, active: Deployment, reason: str) -> None:
+def _fail(service: Service, active: Deployment, reason: str, *more: Write) -> None:
     """End the active deployment with a reason that needs no look at ECS."""
     begun = active.task_definition is not None
     failure = Failure(phase=Phase.ROLL_OUT if begun else Phase.BEGIN, summary=one_line(reason))
-    _end(service, active, DeploymentStatus.FAILED, reason, failure=failure)
+    _end(service, active, DeploymentStatus.FAILED, reason, *more, failure=failure)
 
 
 def _fail_rollout(
