@@ -19,11 +19,13 @@ The life of a push, with the functions that it passes through:
 6. `auto_deploy.why_not_deployed` decides whether the image is deployed. If it is, one transaction
    ends the build and makes the new deployment active or waiting (`new_deployments.enqueue`), and
    `aws.queue.wake` names the service. Otherwise the build only ends, with `not_deployed`.
-7. `reconcilers.services.reconcile_service` observes the ECS service, decides with
-   `domain.rollouts.decide_active`, registers a task definition, records it with `called_at`, and
-   calls UpdateService with `domain.requests.update_service_request`.
-8. ECS's events and the schedule call it again until the rollout has ended. One transaction ends the
-   deployment, makes it `current` if it succeeded, and makes the waiting one active.
+7. `reconcilers.services.reconcile_service` calls `deployments.deploy`, which observes the ECS
+   service and decides with `domain.rollouts.decide_active`. `begins.begin` registers a task
+   definition, records it with `called_at`, and calls UpdateService with
+   `domain.requests.update_service_request`.
+8. ECS's events and the schedule call it again until the rollout has ended and its tasks prove the
+   release (`evidence.find_proof`). One transaction ends the deployment (`ends`), makes it `current`
+   if it succeeded, and makes the waiting one active.
 
 Without an active deployment `domain.rollouts.decide_idle` keeps ECS at the current release. What
 another party chose (`domain.rollouts.origin_of`) stays and is shown as drift. Any worker may repeat

@@ -3,12 +3,7 @@
 import logging
 
 from chalicelib.aws import ecr, logs
-from chalicelib.domain.build_failures import (
-    Output,
-    failure_of,
-    has_output,
-    read_output,
-)
+from chalicelib.domain.build_failures import Output, failure_of, has_output, read_output
 from chalicelib.domain.builds import BuildReport, why_late
 from chalicelib.domain.credentials import git_path, is_below
 from chalicelib.domain.failures import Failure, Phase

@@ -1,0 +1,116 @@
+"""The begin of a rollout: its task definition, preflight, and the way back."""
+
+from typing import Any
+
+from chalicelib import clock
+from chalicelib.aws import ecs
+from chalicelib.domain.definitions import fingerprint, next_task_definition, same_task_definition
+from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.preflight import Finding, Release, errors_as_text, has_errors
+from chalicelib.domain.progress import deploy_progress
+from chalicelib.domain.rollouts import Origin, Rollout
+from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.domain.timing import PERIOD
+from chalicelib.pipeline.preflight import Look, check, look_at_image
+from chalicelib.pipeline.reconcilers.ecs_changes import call_update
+from chalicelib.pipeline.reconcilers.ends import fail
+from chalicelib.store.definitions import keep_definition, kept_definition
+from chalicelib.store.due import schedule_at
+from chalicelib.store.jobs import find_deployments, stored_findings, transition
+from chalicelib.store.models import Deployment, Service
+from chalicelib.store.writes import change, commit
+
+
+def begin(
+    service: Service,
+    target: EcsTarget,
+    active: Deployment,
+    current: Deployment | None,
+    rollout: Rollout,
+    origin: Origin,
+) -> None:
+    """Register a task definition for the deployment, record it, and only then roll it out."""
+    content, source = _content(active, rollout)
+    findings = _preflight(target, active, rollout, content, source)
+    if has_errors(findings):
+        shown = change(active, findings=stored_findings(findings))
+        return fail(service, active, errors_as_text(findings), shown)
+    request = _request(target, active, content)
+    arn = ecs.register_task_definition(request)
+    now = clock.now()
+    commit(
+        transition(
+            active,
+            DeploymentStatus.DEPLOYING,
+            task_definition=arn,
+            fingerprint=fingerprint(request),
+            started_at=now,
+            deadline_at=now + service.settings.deploy_minutes * 60,
+            progress=deploy_progress(0, 1, active.progress),
+            error=None,
+            waits=0,
+            findings=stored_findings(findings),
+        ),
+        change(
+            service,
+            called_at=now,
+            drift=None,
+            **_way_back(service, current, rollout, origin),
+            **schedule_at(now + PERIOD),
+        ),
+        keep_definition(arn, request, owner=active.job_id),
+    )
+    call_update(service, target, rollout, arn, called_at=now)
+
+
+def _content(active: Deployment, rollout: Rollout) -> tuple[dict[str, Any], str]:
+    """The definition that a deployment starts from, and its ARN: of what runs, or of the release
+    that a rollback restores.
+
+    The revision of the restored release is not used: other parties may have deregistered it.
+    """
+    if active.restores is None:
+        return ecs.describe_task_definition(rollout.task_definition), rollout.task_definition
+    arn = find_deployments(active.restores)[active.restores].task_definition or ""
+    return kept_definition(arn) or ecs.describe_task_definition(arn), arn
+
+
+def _request(target: EcsTarget, active: Deployment, content: dict[str, Any]) -> dict[str, Any]:
+    """The RegisterTaskDefinition request; a rollback repeats that of the release it restores."""
+    tags = content.get("tags", [])
+    if active.restores is None:
+        return next_task_definition(
+            content, container=target.container, image=active.image, tags=tags
+        )
+    return same_task_definition(content, tags=tags)
+
+
+def _preflight(
+    target: EcsTarget, active: Deployment, rollout: Rollout, content: dict[str, Any], source: str
+) -> tuple[Finding, ...]:
+    """The findings right before the rollout. Raises Unavailable if AWS does not answer."""
+    look = Look(waits=True)
+    repository, digest = active.image_repository, active.image_digest or ""
+    container = target.container if active.restores is None else None
+    return check(
+        look,
+        Release(repository, digest, container, content),
+        service=rollout,
+        image=look_at_image(look, repository, digest),
+        arn=source,
+    )
+
+
+def _way_back(
+    service: Service, current: Deployment | None, rollout: Rollout, origin: Origin
+) -> dict[str, str | None]:
+    """The baseline to restore if the deployment fails.
+
+    It is the definition that ECS runs now, if another party chose it. It is None if ECS runs the
+    current release. Otherwise it does not change.
+    """
+    runs = rollout.task_definition
+    if current is not None and runs == current.task_definition:
+        return {"baseline": None}
+    first = current is None and service.baseline is None
+    return {"baseline": runs} if first or origin is Origin.OUTSIDE else {}

@@ -1,0 +1,193 @@
+"""The active deployment of a service, one step at a time."""
+
+import random
+
+from chalicelib import clock
+from chalicelib.aws import ecs, queue
+from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.failures import Phase
+from chalicelib.domain.lag import next_look
+from chalicelib.domain.progress import deploy_progress
+from chalicelib.domain.rollouts import LONGEST, Origin, Rollout, Step, decide_active, next_deadline
+from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.domain.timing import PERIOD, READABLE, RECORDED, SILENCE
+from chalicelib.errors import Rejected, Unavailable
+from chalicelib.pipeline.preflight import NO_SERVICE
+from chalicelib.pipeline.reconcilers.begins import begin
+from chalicelib.pipeline.reconcilers.ecs_changes import (
+    definition_to_keep,
+    definition_to_restore,
+    find_origin,
+    judge_soon,
+    note_choice,
+    update_ecs,
+    what_runs,
+)
+from chalicelib.pipeline.reconcilers.ends import end, fail, fail_rollout, succeed
+from chalicelib.pipeline.reconcilers.evidence import Proof, find_proof
+from chalicelib.store.due import schedule_at
+from chalicelib.store.models import Deployment, Service
+from chalicelib.store.writes import change, commit
+
+
+def deploy(
+    service: Service, target: EcsTarget, active: Deployment, current: Deployment | None
+) -> None:
+    """One step of the active deployment."""
+    expected = active.task_definition or definition_to_restore(service, current)
+    try:
+        rollout = ecs.observe(target, wanted=expected)
+    except Rejected as refusal:
+        return _cannot_observe(service, active, refusal)
+    if active.task_definition is None:
+        expected = definition_to_keep(service, current, rollout)
+    begun_at = active.started_at if active.task_definition is not None else None
+    origin = find_origin(service, rollout, expected, begun_at=begun_at)
+    step = decide_active(
+        wanted=active.task_definition,
+        rollout=rollout,
+        origin=Origin.SLIPWAY if _overrules(service, active, rollout) else origin,
+        now=clock.now(),
+        deadline_at=active.deadline_at,
+        called_at=service.called_at,
+    )
+    try:
+        if step is Step.BEGIN:
+            begin(service, target, active, current, rollout, origin)
+        elif step is Step.UPDATE:
+            update_ecs(service, target, rollout, active.task_definition or "")
+        elif step is Step.SUCCEED:
+            _verify(service, target, active, current, rollout)
+        elif step is Step.FAIL:
+            why = _why_failed(service, active, rollout)
+            fail_rollout(service, target, active, rollout, why)
+        elif step is Step.SUPERSEDE:
+            _supersede(service, active, rollout)
+        else:
+            _note_progress(service, active, rollout)
+            judge_soon(service, origin)
+    except Rejected as refusal:
+        fail(service, active, refusal.detail)
+
+
+def _cannot_observe(service: Service, active: Deployment, refusal: Rejected) -> None:
+    """Denied access fails a rollout only before it starts."""
+    if active.task_definition is None or refusal.code in NO_SERVICE:
+        return fail(service, active, refusal.detail)
+    wait(service, active, refusal.detail)
+
+
+def _overrules(service: Service, active: Deployment, rollout: Rollout) -> bool:
+    """Whether a deployment that has not begun is a decision after the choice of another party.
+
+    An explicit one is if it was requested after the choice. A push is if auto-deploy was resumed
+    since then.
+    """
+    call = rollout.newest
+    if active.task_definition is not None or call is None:
+        return False
+    resumed = service.chosen == call.arn and not service.auto_deploy_paused
+    return call.at <= active.created_at and (active.trigger != "push" or resumed)
+
+
+def _supersede(service: Service, active: Deployment, rollout: Rollout) -> None:
+    """End the deployment in favour of the choice of another party."""
+    runs = what_runs(service, rollout)
+    news = note_choice(service, rollout, runs, superseded=active.number)
+    error = f"changed outside Slipway: {runs}"
+    end(service, active, DeploymentStatus.SUPERSEDED, error, *news)
+
+
+def _verify(
+    service: Service,
+    target: EcsTarget,
+    active: Deployment,
+    current: Deployment | None,
+    rollout: Rollout,
+) -> None:
+    """End the deployment once its tasks prove it: ECS's word alone is not enough."""
+    now = clock.now()
+    # The first look may be a late one, for instance after an outage.
+    ended_at = now if active.rolled_out_at is None else active.rolled_out_at
+    overdue = now > max(active.deadline_at, ended_at + RECORDED)
+    gives_up = overdue
+    try:
+        proof = find_proof(active, target, rollout, now=now, overdue=overdue)
+    except (Rejected, Unavailable) as trouble:
+        # The rollout has begun: AWS may answer later, and may allow the look then.
+        proof = Proof(missing=trouble.detail)
+        gives_up = now > max(active.deadline_at, ended_at + READABLE)
+    if proof.missing is None:
+        return succeed(service, active, current, proof)
+    if gives_up:
+        why = f"ECS has ended the rollout, but {proof.missing}"
+        return fail_rollout(service, target, active, rollout, why, phase=Phase.VERIFY)
+    _note_progress(service, active, rollout, waits_for=proof.missing[:1000], rolled_out_at=ended_at)
+    soon = next_look(now, rollout.updated_at)
+    if soon is not None:
+        queue.wake(f"service-{service.id}", delay=soon - now)
+
+
+def _why_failed(service: Service, active: Deployment, rollout: Rollout) -> str:
+    task_definition = active.task_definition or ""
+    if task_definition in rollout.failed:
+        return rollout.failed[task_definition]
+    if rollout.task_definition == task_definition and rollout.state == "FAILED":
+        return rollout.reason or "ECS reports that the rollout failed"
+    minutes = service.settings.deploy_minutes
+    why = active.error or rollout.reason
+    if active.started_at is None:
+        return f"not begun within {minutes} minutes (deploy_minutes): {why}"
+    tasks = f"{rollout.running} of {rollout.desired} tasks are healthy"
+    if active.deadline_at >= active.started_at + LONGEST * minutes * 60:
+        return (
+            f"not done after {LONGEST * minutes} minutes ({LONGEST} times deploy_minutes): {tasks}"
+        )
+    return f"{tasks}, and no other became healthy for {minutes} minutes (deploy_minutes): {why}"
+
+
+def _note_progress(
+    service: Service,
+    active: Deployment,
+    rollout: Rollout,
+    *,
+    waits_for: str | None = None,
+    rolled_out_at: int | None = None,
+) -> None:
+    """Note how many tasks are healthy, what else the deployment waits for, and ECS's end of it."""
+    now = clock.now()
+    # The tasks of another definition are no progress.
+    runs = rollout.task_definition == active.task_definition
+    before = active.progress
+    progress = deploy_progress(rollout.running, rollout.desired, before) if runs else before
+    writes = []
+    noted = (active.progress, active.error, active.rolled_out_at)
+    if noted != (progress, waits_for, rolled_out_at):
+        deadline_at = active.deadline_at
+        if progress > before and active.started_at is not None:
+            minutes = service.settings.deploy_minutes
+            later = next_deadline(now=now, started_at=active.started_at, minutes=minutes)
+            deadline_at = max(deadline_at, later)
+        moved = {"progress": progress, "deadline_at": deadline_at}
+        writes.append(
+            change(active, error=waits_for, waits=0, rolled_out_at=rolled_out_at, **moved)
+        )
+    if (service.due_at or 0) <= now:
+        writes.append(change(service, **schedule_at(now + PERIOD)))
+    if writes:
+        commit(*writes)
+
+
+def wait(service: Service, active: Deployment | None, reason: str) -> None:
+    """Try again later, with a growing delay. The deployment shows the reason."""
+    now = clock.now()
+    if active is None:
+        return commit(change(service, **schedule_at(now + PERIOD)))
+    if now > active.deadline_at + SILENCE:
+        error = f"the deadline has passed, and AWS does not answer: {reason}"
+        return fail(service, active, error)
+    delay = min(PERIOD, 10 * 2 ** min(active.waits, 5)) * random.uniform(0.8, 1.2)
+    commit(
+        change(active, waits=active.waits + 1, error=reason[:1000]),
+        change(service, **schedule_at(now + round(delay))),
+    )

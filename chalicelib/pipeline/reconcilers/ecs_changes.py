@@ -1,0 +1,140 @@
+"""What ECS should run, who chose what it runs instead, and the call that changes it."""
+
+from chalicelib import clock
+from chalicelib.aws import ecs, queue
+from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.requests import update_service_request
+from chalicelib.domain.rollouts import Origin, Rollout, origin_of, settled_at
+from chalicelib.domain.timing import PERIOD
+from chalicelib.errors import Stale
+from chalicelib.store.definitions import registered_for
+from chalicelib.store.due import schedule_at
+from chalicelib.store.history import record
+from chalicelib.store.jobs import find_deployments
+from chalicelib.store.models import Deployment, Service
+from chalicelib.store.writes import Write, change, commit
+
+# Seconds between recording a call and making it. A slower worker must decide again: another worker
+# may have rolled out the same definition and seen it fail.
+_MAX_CALL_DELAY = 5
+
+
+def definition_to_restore(service: Service, current: Deployment | None) -> str | None:
+    """The definition that Slipway restores without an active deployment, if ECS runs another."""
+    return service.baseline or (current.task_definition if current else None)
+
+
+def definition_to_keep(
+    service: Service, current: Deployment | None, rollout: Rollout
+) -> str | None:
+    """The definition that ECS should run without an active deployment.
+
+    If ECS runs the release, keep it, even if the baseline is another definition: the owner has
+    chosen the release again.
+    """
+    release = current.task_definition if current else None
+    back = release is not None and rollout.task_definition == release
+    return release if back else definition_to_restore(service, current)
+
+
+def find_origin(
+    service: Service, rollout: Rollout, wanted: str | None, *, begun_at: int | None = None
+) -> Origin:
+    """Who made ECS run what it runs instead of `wanted`."""
+    call = rollout.newest
+    is_other = call is not None and wanted not in {rollout.task_definition, call.task_definition}
+    called = _deployment_of(service, call.task_definition) if call and is_other else None
+    restores = call is not None and call.task_definition == service.baseline
+    return origin_of(
+        rollout,
+        wanted=wanted,
+        by_slipway=called is not None or restores,
+        called_at=service.called_at,
+        ended_at=called.finished_at if called else None,
+        begun_at=begun_at,
+    )
+
+
+def what_runs(service: Service, rollout: Rollout) -> str:
+    """What ECS runs, as text."""
+    deployment = _deployment_of(service, rollout.task_definition)
+    of = f" of deployment {deployment.number}" if deployment else ""
+    return f"ECS runs {rollout.task_definition}{of}"
+
+
+def drift_of(runs: str) -> str:
+    """The drift of a service whose ECS service another party changed."""
+    return f"{runs}, which was chosen outside Slipway"
+
+
+def note_choice(
+    service: Service, rollout: Rollout, runs: str, *, superseded: int | None = None
+) -> list[Write]:
+    """The pause of auto-deploy and the audit entry for a new choice of another party.
+
+    Empty if the choice is known. ECS does not say who made it.
+    """
+    call = rollout.newest
+    if call is None or service.chosen == call.arn:
+        return []
+    pause = (
+        f"the ECS service was changed outside Slipway: {runs}; "
+        'deploy or roll back explicitly, or resume with PATCH {"auto_deploy": true}'
+    )
+    return [
+        change(service, chosen=call.arn, auto_deploy_paused=pause),
+        record(
+            f"service-{service.id}",
+            "service.changed_outside",
+            at=clock.now(),
+            actor="outside",
+            project_id=service.project_id,
+            service_id=service.id,
+            task_definition=rollout.task_definition,
+            service_deployment=call.arn,
+            superseded=superseded,
+        ),
+    ]
+
+
+def judge_soon(service: Service, origin: Origin) -> None:
+    """Look at the choice of another party as soon as no call of Slipway can be in flight any more.
+
+    The schedule alone would show it, and pause auto-deploy, up to a minute later.
+    """
+    if origin is Origin.OUTSIDE:
+        delay = max(0, settled_at(service.called_at) - clock.now())
+        queue.wake(f"service-{service.id}", delay=delay)
+
+
+def update_ecs(service: Service, target: EcsTarget, rollout: Rollout, task_definition: str) -> None:
+    """Record a call, and then make ECS run a task definition."""
+    now = clock.now()
+    commit(change(service, called_at=now, **schedule_at(now + PERIOD)))
+    call_update(service, target, rollout, task_definition, called_at=now)
+
+
+def call_update(
+    service: Service, target: EcsTarget, rollout: Rollout, task_definition: str, *, called_at: int
+) -> None:
+    """Make the UpdateService call that was recorded at `called_at`. Raises Stale if it is late."""
+    if clock.now() - called_at > _MAX_CALL_DELAY:
+        raise Stale(f"service {service.id} was not updated in time and may have changed")
+    ecs.update_service(
+        update_service_request(
+            target,
+            task_definition=task_definition,
+            deployment_configuration=rollout.configuration,
+        )
+    )
+
+
+def _deployment_of(service: Service, task_definition: str) -> Deployment | None:
+    """The deployment of this service that a task definition was registered for."""
+    job_id = registered_for(task_definition)
+    if job_id is None:
+        return None
+    number = int(job_id.rpartition("-")[2])
+    deployment = find_deployments(number).get(number)
+    is_own = deployment is not None and deployment.service_id == service.id
+    return deployment if is_own else None

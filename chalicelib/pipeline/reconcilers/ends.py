@@ -1,0 +1,167 @@
+"""The end of a deployment, in one transaction with the begin of the waiting one."""
+
+from typing import Any
+
+from chalicelib import clock
+from chalicelib.aws import queue
+from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.failures import Failure, Phase, one_line
+from chalicelib.domain.health import Health
+from chalicelib.domain.log_text import clean_text
+from chalicelib.domain.release_receipts import sealed
+from chalicelib.domain.releases import rollback_target
+from chalicelib.domain.rollouts import Rollout
+from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.known_secrets import known_secrets
+from chalicelib.pipeline.reconcilers.evidence import Proof, find_rollout_failure
+from chalicelib.store.history import record
+from chalicelib.store.jobs import find_deployments, finish, transition
+from chalicelib.store.models import Deployment, Service
+from chalicelib.store.release_receipts import keep_release_receipt
+from chalicelib.store.services import activate_waiting
+from chalicelib.store.writes import Write, change, commit
+
+
+def succeed(service: Service, active: Deployment, current: Deployment | None, proof: Proof) -> None:
+    """End the deployment, make it current, and activate the waiting one, in one transaction.
+
+    The transaction also writes the receipt, which names the receipt before it.
+    """
+    now = clock.now()
+    receipt = sealed({**_facts(active), **proof.evidence}, service.receipt)
+    left = service.moved_from if current is None else None
+    rows = find_deployments(active.restores, left)
+    before = current or rows.get(left)
+    back_to = rollback_target(active, replaced=before, restored=rows.get(active.restores))
+    replaced = current.number if current is not None else None
+    resumed: dict[str, Any] = {"auto_deploy_paused": None} if active.trigger == "manual" else {}
+    commit(
+        finish(
+            active,
+            DeploymentStatus.SUCCESS,
+            at=now,
+            rollback_to=back_to,
+            replaced=replaced,
+            warnings="\n".join(proof.evidence["warnings"]) or None,
+        ),
+        *activate_waiting(service, _waiting(service), at=now),
+        change(
+            service,
+            current=active.number,
+            baseline=None,
+            drift=None,
+            health=None,
+            receipt={"deployment_id": active.number, "hash": receipt["hash"]},
+            **resumed,
+        ),
+        keep_release_receipt(active.number, receipt),
+        *note_health(service, None),
+        *_mark_left(active, current),
+    )
+    queue.wake(f"service-{service.id}")
+
+
+def fail(service: Service, active: Deployment, reason: str, *more: Write) -> None:
+    """End the active deployment with a reason that needs no look at ECS."""
+    begun = active.task_definition is not None
+    failure = Failure(phase=Phase.ROLL_OUT if begun else Phase.BEGIN, summary=one_line(reason))
+    end(service, active, DeploymentStatus.FAILED, reason, *more, failure=failure)
+
+
+def fail_rollout(
+    service: Service,
+    target: EcsTarget,
+    active: Deployment,
+    rollout: Rollout,
+    reason: str,
+    *,
+    phase: Phase = Phase.ROLL_OUT,
+) -> None:
+    """End the active deployment with the cause that ECS shows."""
+    if active.task_definition is None:
+        return fail(service, active, reason)
+    reason = clean_text(reason, known_secrets())
+    failure = find_rollout_failure(active, target, rollout, reason, phase=phase)
+    known = failure.summary == one_line(reason)
+    error = reason if known else f"{failure.summary} ({reason})"
+    end(service, active, DeploymentStatus.FAILED, error, failure=failure)
+
+
+def end(
+    service: Service,
+    active: Deployment,
+    status: DeploymentStatus,
+    error: str,
+    *more: Write,
+    failure: Failure | None = None,
+) -> None:
+    """End the active deployment without a success, and activate the waiting one."""
+    now = clock.now()
+    why: dict[str, Any] = {"failure": failure} if failure is not None else {}
+    commit(
+        finish(active, status, at=now, error=error, **why),
+        *activate_waiting(service, _waiting(service), at=now),
+        *more,
+    )
+    queue.wake(f"service-{service.id}")
+
+
+def note_health(service: Service, health: Health | None) -> list[Write]:
+    """The audit entry when tasks of the release have been missing, and when that is over."""
+    reported = service.health is not None and service.health.reported
+    if reported == (health is not None and health.reported):
+        return []
+    shown = health or service.health
+    return [
+        record(
+            f"service-{service.id}",
+            "service.recovered" if reported else "service.unhealthy",
+            at=clock.now(),
+            actor="ecs",
+            project_id=service.project_id,
+            service_id=service.id,
+            deployment_id=service.current,
+            running=shown and shown.running,
+            desired=shown and shown.desired,
+            since=shown and shown.since,
+            why=shown and shown.why,
+        )
+    ]
+
+
+def _facts(active: Deployment) -> dict[str, Any]:
+    """The part of a receipt that comes from the deployment."""
+    names = (
+        "service_id",
+        "project_id",
+        "image",
+        "image_digest",
+        "build_id",
+        "commit_sha",
+        "task_definition",
+        "fingerprint",
+        "restores",
+        "created_at",
+        "started_at",
+    )
+    facts = {name: getattr(active, name) for name in names}
+    target = active.target
+    return {
+        "deployment_id": active.number,
+        **facts,
+        "ecs_cluster": target and target.cluster,
+        "ecs_service": target and target.service,
+    }
+
+
+def _mark_left(active: Deployment, current: Deployment | None) -> list[Write]:
+    """A successful rollback marks the release that it left."""
+    if current is None or active.restores in {None, current.number}:
+        return []
+    if current.status != DeploymentStatus.SUCCESS:
+        return []
+    return [transition(current, DeploymentStatus.ROLLED_BACK)]
+
+
+def _waiting(service: Service) -> Deployment | None:
+    return find_deployments(service.waiting).get(service.waiting)
