@@ -26,11 +26,12 @@ Record = Callable[[str, Any], None]
 
 CASES = (*USE_CASES, *READINGS)
 RETRY_AFTER = 15  # seconds until a caller repeats a request that got no answer
-# `make test` injects these kinds into the calls of USE_CASES that change something: a process that
-# dies after a read leaves the same state as one that dies before it. `make sweep` injects the rest.
-ALWAYS = (injector.DIED_AFTER, injector.LOST_AFTER)
+# `make test` injects these kinds in turn into the calls of USE_CASES that change something, and
+# `make sweep` all others. A process that dies after a read leaves the same state as one that dies
+# before it.
+IN_TURN = (injector.DIED_AFTER, injector.LOST_AFTER)
 READS = re.compile(r"\w+\.(BatchGet|Describe|Get|List|Query|Scan|TransactGet|Filter)")
-Plan = Callable[[str], tuple[str, ...]]
+Plan = Callable[[int, str], tuple[str, ...]]
 
 
 @pytest.fixture
@@ -118,7 +119,9 @@ def sweep(
     assert not without_fault.trouble, without_fault.trouble
     calls, expected = without_fault.answer
     assert calls
-    planned = [(number, name, kind) for number, name in enumerate(calls) for kind in kinds(name)]
+    planned = [
+        (number, name, kind) for number, name in enumerate(calls) for kind in kinds(number, name)
+    ]
     problems = []
     for number, name, kind in planned:
         result = forked(partial(trial, case, cloud, faults, (number, kind)))
@@ -131,9 +134,10 @@ def sweep(
     return "fault sweep", (len({number for number, _, _ in planned}), len(planned))
 
 
-def in_make_test(case: UseCase, name: str) -> tuple[str, ...]:
-    """The kinds of faults that `make test` injects into a call of this name."""
-    return ALWAYS if case in USE_CASES and not READS.match(name) else ()
+def in_make_test(case: UseCase, number: int, name: str) -> tuple[str, ...]:
+    """The kinds of faults that `make test` injects into a call of this number and name."""
+    changes = case in USE_CASES and not READS.match(name)
+    return (IN_TURN[number % len(IN_TURN)],) if changes else ()
 
 
 READS_OF_WORK = {
@@ -183,8 +187,9 @@ def test_a_use_case_ends_the_same_if_an_answer_is_lost_or_the_process_dies(
 def test_a_use_case_ends_the_same_after_any_fault(
     case: UseCase, cloud: Cloud, faults: Injector, record_property: Record
 ) -> None:
-    def others(name: str) -> tuple[str, ...]:
-        return tuple(kind for kind in injector.KINDS if kind not in in_make_test(case, name))
+    def others(number: int, name: str) -> tuple[str, ...]:
+        tried = in_make_test(case, number, name)
+        return tuple(kind for kind in injector.KINDS if kind not in tried)
 
     record_property(*sweep(case, cloud, faults, others))
 
