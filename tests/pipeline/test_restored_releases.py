@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from chalicelib.store.services import find_service
+from chalicelib.store.writes import change, commit
 from tests.faults.rows import rows
 from tests.support.embedded import (
     Cloud,
@@ -129,6 +131,22 @@ def test_a_rollback_skips_the_releases_of_another_ecs_service(moved: Cloud) -> N
     assert moved.preview()["target"]["id"] == 1
 
 
+def test_an_older_release_is_not_restored_if_its_service_moved_before_moves_were_kept(
+    moved: Cloud,
+) -> None:
+    for number in (1, 2, 3):
+        make_older(number)
+    service = find_service(moved.service_id)
+    assert service is not None
+    commit(change(service, moved_from=None))
+    moved.deploy(f"hello@{put_image('hello', 'fourth')}")
+    moved.settle()
+    moved.finish_rollout("moved")
+    assert refused(moved, 1)[0] == "other_ecs_service"
+    assert moved.preview()["target"]["id"] == 3
+    assert moved.roll_back(deployment_id=3).status == 202
+
+
 def test_an_older_release_is_not_restored_after_a_move(cloud: Cloud) -> None:
     cloud.release(1)
     make_older(1)
@@ -176,8 +194,8 @@ def test_the_target_cannot_change_while_a_deployment_runs_or_waits(cloud: Cloud)
     path = f"/v1/services/{cloud.service_id}"
     cloud.begin_release(2)
     cloud.deploy_build(1)
-    for change in ({"ecs_service": "moved"}, {"ecs_cluster": "other"}, {"container": "web"}):
-        assert cloud.api.patch(path, change).body["code"] == "service_busy"
+    for setting in ({"ecs_service": "moved"}, {"ecs_cluster": "other"}, {"container": "web"}):
+        assert cloud.api.patch(path, setting).body["code"] == "service_busy"
     cloud.finish_rollout()
     assert cloud.api.patch(path, {"container": "web"}).body["code"] == "service_busy"
     cloud.finish_rollout()

@@ -247,7 +247,7 @@ def _why_elsewhere(service: Service, release: Deployment) -> str | None:
     if target is None:
         return None
     if release.target is None:
-        if service.moved_from is None:
+        if service.moved_from is None and _is_of_the_family_that_runs(service, release):
             return None
         return (
             f"deployment {number} is older than the service's move to {target.full_name}, and "
@@ -259,6 +259,17 @@ def _why_elsewhere(service: Service, release: Deployment) -> str | None:
         f"deployment {number} ran in the ECS service {release.target.full_name}, and service "
         f"{service.id} deploys to {target.full_name} now: change ecs_cluster and ecs_service back"
     )
+
+
+def _is_of_the_family_that_runs(service: Service, release: Deployment) -> bool:
+    """Whether an older release has the family of task definitions of the current one.
+
+    Rows that are as old do not show whether the service moved to another ECS service since.
+    """
+    current = find_deployments(service.current).get(service.current)
+    names = [each.task_definition for each in (release, current) if each is not None]
+    families = [(name or "").rpartition(":")[0] for name in names]
+    return len(families) == 2 and families[0] == families[1]
 
 
 def _before(release: Deployment | None) -> Deployment | None:
