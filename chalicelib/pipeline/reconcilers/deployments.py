@@ -19,6 +19,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
     definition_to_restore,
     find_origin,
     judge_soon,
+    not_recorded,
     note_choice,
     update_ecs,
     what_runs,
@@ -64,7 +65,9 @@ def deploy(
         elif step is Step.SUPERSEDE:
             _supersede(service, active, rollout)
         else:
-            _note_progress(service, active, rollout)
+            unknown = origin is Origin.UNKNOWN
+            waits_for = not_recorded(what_runs(service, rollout)) if unknown else None
+            _note_progress(service, active, rollout, waits_for=waits_for)
             judge_soon(service, origin)
     except Rejected as refusal:
         fail(service, active, refusal.detail)

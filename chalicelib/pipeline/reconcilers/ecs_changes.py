@@ -67,6 +67,11 @@ def drift_of(runs: str) -> str:
     return f"{runs}, which was chosen outside Slipway"
 
 
+def not_recorded(runs: str) -> str:
+    """The drift of a service as long as ECS has no service deployment for what it runs."""
+    return f"{runs}, and has not recorded yet who chose that"
+
+
 def note_choice(
     service: Service, rollout: Rollout, runs: str, *, superseded: int | None = None
 ) -> list[Write]:

@@ -12,7 +12,7 @@ from chalicelib import clock
 from chalicelib.aws import ecs
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.health import GRACE, Health, next_health
-from chalicelib.domain.rollouts import Rollout, Step, decide_idle
+from chalicelib.domain.rollouts import Origin, Rollout, Step, decide_idle
 from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.timing import PERIOD, SILENCE, WATCH
 from chalicelib.errors import Rejected, Stale, Unavailable
@@ -24,6 +24,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
     drift_of,
     find_origin,
     judge_soon,
+    not_recorded,
     note_choice,
     update_ecs,
     what_runs,
@@ -121,6 +122,9 @@ def _keep_step(
         _watch(service, drift_of(what_runs(service, rollout)), health=None)
     elif step is Step.WATCH:
         _watch_release(service, target, current, rollout)
+    elif step is Step.WAIT and origin is Origin.UNKNOWN:
+        shown = not_recorded(what_runs(service, rollout))
+        _watch(service, shown, health=None, every=PERIOD, called_at=service.called_at)
     elif step is Step.WAIT:
         if not now < (service.due_at or 0) <= now + PERIOD:
             commit(change(service, **schedule_at(now + PERIOD)))
