@@ -44,8 +44,9 @@ class Event:
     message: str
 
 
-# What to do about a cause. The first pattern that matches a reason or an event of ECS decides. The
-# container's own output may contain any word: it decides only if the program could not start.
+# What to do about a cause. The first pattern that matches decides: in the newest task's reason,
+# then in ECS's reason for the end, then in the newest event. The container's own output may have
+# any word: it decides only if the program could not start.
 _NEXT_STEPS = tuple(
     (re.compile(pattern, re.IGNORECASE), step)
     for pattern, step in (
@@ -81,9 +82,14 @@ _NEXT_STEPS = tuple(
             "the execution role may read them.",
         ),
         (
-            r"OutOfMemory|exited with code 137",
+            r"OutOfMemory",
             "The container used more memory than it may. Give the task more memory, or let the "
             "program use less.",
+        ),
+        (
+            r"exited with code 137",
+            "The container was killed, often because it used more memory than it may. Compare the "
+            "task's memory with what the program uses, and read the end of the container's log.",
         ),
         (
             r"exited with code 12[67]",
@@ -169,5 +175,8 @@ def _stopped(task: Task) -> StoppedTask:
 def _next_step(tasks: Sequence[Task], texts: Iterable[str], log: Iterable[str]) -> str | None:
     if tasks and tasks[0].stop_code == BY_HAND:
         return "Somebody stopped the tasks in ECS. If that was a mistake, deploy again."
-    said = "\n".join([*texts, *filter(_WRONG_PLATFORM.search, log)])
-    return next((step for pattern, step in _NEXT_STEPS if pattern.search(said)), None)
+    for text in (*filter(_WRONG_PLATFORM.search, log), *texts):
+        for pattern, step in _NEXT_STEPS:
+            if pattern.search(text):
+                return step
+    return None

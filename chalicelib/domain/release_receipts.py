@@ -28,8 +28,15 @@ class ServiceDeployment:
     alarms: str = ""
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A part of the proof that AWS did not let Slipway read, and why."""
+
+    why: str
+
+
 def warnings_of(
-    record: ServiceDeployment | None, *, desired: int, configuration: Mapping[str, Any]
+    record: ServiceDeployment | Unread | None, *, desired: int, configuration: Mapping[str, Any]
 ) -> list[str]:
     """What the evidence does not show, as sentences.
 
@@ -42,7 +49,11 @@ def warnings_of(
     if record is None:
         found.append("ECS has no record of this rollout, so its own checks are not known")
     alarms = configuration.get("alarms", {})
-    if record is not None and alarms.get("enable") and record.alarms == "DISABLED":
+    if (
+        isinstance(record, ServiceDeployment)
+        and alarms.get("enable")
+        and record.alarms == "DISABLED"
+    ):
         names = ", ".join(alarms.get("alarmNames", ()))
         found.append(
             f"ECS did not watch the alarms ({names}) in this rollout: it ignores them if one is on "

@@ -63,7 +63,7 @@ DeployMinutes = Annotated[
         ge=1,
         le=480,
         description="a whole number from 1 to 480: the minutes in which another task of a rollout "
-        "must become healthy; a rollout takes at most six times as long",
+        "must start; a rollout takes at most six times as long",
     ),
 ]
 Submodules = Annotated[

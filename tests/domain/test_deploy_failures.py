@@ -114,6 +114,33 @@ def test_the_newest_task_explains_the_failure_and_what_to_do(
     assert failure.phase is Phase.ROLL_OUT
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        "(service web) was unable to place a task because no container instance met its needs.",
+        "(service web) (task 1) failed container health checks.",
+    ],
+)
+def test_the_next_step_is_about_the_task_and_not_about_an_earlier_event(event: str) -> None:
+    failure = failure_of(BREAKER, tasks=[crashed(1)], events=[Event(1, event)])
+    assert failure.summary == "container app exited with code 1"
+    assert failure.next_step is not None
+    assert "the container's log" in failure.next_step
+
+
+def test_an_event_decides_the_next_step_if_the_task_says_nothing() -> None:
+    silent = stopped("TaskFailedToStart", "")
+    event = Event(1, "(service web) was unable to place a task: no container instance met …")
+    assert "no room" in (failure_of("slow", tasks=[silent], events=[event]).next_step or "")
+
+
+def test_a_killed_container_is_not_said_to_have_used_too_much_memory() -> None:
+    assert "was killed, often" in (failure_of(BREAKER, tasks=[crashed(137)]).next_step or "")
+    reason = "OutOfMemoryError: Container killed due to memory usage"
+    out_of_memory = stopped("EssentialContainerExited", "x", exit_code=137, container_reason=reason)
+    assert "used more memory than" in (failure_of(BREAKER, tasks=[out_of_memory]).next_step or "")
+
+
 def test_a_failure_lists_its_tasks_and_the_events_that_say_something() -> None:
     tasks = [stopped("UserInitiated", "x", name=f"t{number}") for number in range(9)]
     events = [
@@ -144,7 +171,7 @@ def test_without_tasks_an_event_that_names_a_problem_explains_the_failure() -> N
         Event(2, f"{no_room}its requirements."),
         Event(6, "(service web) (deployment ecs-svc/1) deployment failed: tasks failed to start."),
     ]
-    failure = failure_of("1 of 2 tasks are healthy", events=events)
+    failure = failure_of("1 of 2 tasks run", events=events)
     assert failure.summary == f"{no_room}its requirements."
     assert "capacity" in (failure.next_step or "")
 

@@ -147,7 +147,7 @@ def test_a_rollout_that_never_ends_fails_at_its_deadline_and_ecs_goes_back(cloud
     failed = cloud.deployment(stuck)
     assert failed["status"] == "failed"
     assert failed["error"].startswith(
-        "0 of 2 tasks are healthy, and no other became healthy for 20 minutes (deploy_minutes): "
+        "0 of 2 tasks run, and no other has started for 20 minutes (deploy_minutes): "
     )
     assert cloud.service()["active_deployment_id"] is None
     cloud.settle()
@@ -205,7 +205,7 @@ def test_a_rollout_that_stands_still_fails_and_says_how_far_it_came(cloud: Cloud
     run_tasks(6)
     for _ in range(7):
         cloud.tick()
-    assert cloud.deployment(number)["error"].startswith("6 of 10 tasks are healthy, and no other")
+    assert cloud.deployment(number)["error"].startswith("6 of 10 tasks run, and no other")
 
 
 def test_a_rollout_has_a_longest_time_also_if_it_moves(cloud: Cloud) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from infra.local.aws import ecs
 from tests.support.embedded import CLUSTER, MINUTE, Cloud, client, register, run_on_ecs
-from tests.support.sdk import Calls
+from tests.support.sdk import Calls, Trouble
 
 
 def report(running: int, *, failed: int = 0, **details: Any) -> None:
@@ -100,7 +100,31 @@ def test_the_next_release_ends_the_report(released: Cloud) -> None:
     look(released, minutes=3)
     released.release(2)
     assert released.service()["health"] is None
-    assert [action for action, _ in entries(released)] == ["service.unhealthy", "service.recovered"]
+    (_, lost), (action, found) = entries(released)
+    assert (lost["deployment_id"], lost["running"], lost["desired"]) == (1, 0, 2)
+    assert action == "service.recovered"
+    assert (found["deployment_id"], found["running"], found["desired"]) == (2, 2, 2)
+
+
+def test_a_release_without_tasks_is_no_recovery(released: Cloud) -> None:
+    report(0, failed=2, exit_code=1)
+    released.wake("service-1")
+    look(released, minutes=3)
+    client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=0)
+    released.release(2)
+    assert released.service()["health"] is None
+    assert [action for action, _ in entries(released)] == ["service.unhealthy"]
+
+
+def test_missing_tasks_are_reported_while_aws_does_not_say_why(
+    released: Cloud, trouble: Trouble
+) -> None:
+    trouble.refuse("ecs.ListTasks", "ThrottlingException", times=10_000)
+    report(0, failed=2, exit_code=1)
+    released.wake("service-1")
+    look(released, minutes=3)
+    assert released.service()["health"]["why"] is None
+    assert [action for action, _ in entries(released)] == ["service.unhealthy"]
 
 
 def test_a_choice_of_another_party_is_no_recovery(released: Cloud) -> None:

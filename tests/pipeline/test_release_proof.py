@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib.domain.release_receipts import hash_of
 from infra.local.aws import ecs
+from infra.local.aws.ecs_images import Images
 from tests.support.embedded import (
     CLUSTER,
     CONFIGURATION,
@@ -130,13 +131,13 @@ def test_a_rollout_that_ecs_has_ended_with_too_few_tasks_waits_and_then_fails(
     cloud.settle()
     deployment = cloud.deployment(2)
     assert deployment["status"] == "deploying"
-    assert deployment["error"] == "1 of 2 tasks are healthy"
+    assert deployment["error"] == "1 of 2 tasks run"
     for _ in range(30):
         cloud.tick()
     deployment = cloud.deployment(2)
     assert deployment["status"] == "failed"
     assert deployment["failure"]["phase"] == "verify"
-    assert "ECS has ended the rollout, but 1 of 2 tasks are healthy" in deployment["error"]
+    assert "ECS has ended the rollout, but 1 of 2 tasks run" in deployment["error"]
     assert ecs_service()["taskDefinition"] == first
 
 
@@ -149,7 +150,7 @@ def test_tasks_that_are_desired_only_since_the_rollout_ended_do_not_fail_it(clou
     cloud.finish_rollout(settle=False)
     scale(4)
     cloud.settle()
-    assert cloud.deployment(1)["error"] == "2 of 4 tasks are healthy"
+    assert cloud.deployment(1)["error"] == "2 of 4 tasks run"
     for _ in range(30):
         cloud.tick()
     warning = (
@@ -213,6 +214,34 @@ def test_a_proof_that_aws_never_lets_slipway_read_takes_no_release_down(
     found = receipt(cloud, 2)
     assert (found["tasks"], found["warnings"]) == ([], [warning])
     assert ecs_service()["taskDefinition"] == deployment["task_definition"]
+
+
+def test_a_denied_record_does_not_excuse_tasks_that_run_something_else(
+    cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    trouble.refuse("ecs.ListServiceDeployments", "AccessDeniedException", times=10_000)
+    monkeypatch.setattr(Images, "digest", lambda *_: "sha256:" + "e" * 64)
+    cloud.finish_rollout()
+    for _ in range(25):
+        cloud.tick()
+    assert cloud.statuses(2) == ["failed"]
+    assert "runs sha256:eeee" in cloud.deployment(2)["error"]
+
+
+def test_a_denied_record_is_not_said_to_be_missing(cloud: Cloud, trouble: Trouble) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    trouble.refuse("ecs.ListServiceDeployments", "AccessDeniedException", times=10_000)
+    cloud.finish_rollout()
+    for _ in range(25):
+        cloud.tick()
+    assert cloud.statuses(2) == ["success"]
+    found = receipt(cloud, 2)
+    (warning,) = found["warnings"]
+    assert warning.startswith("not proven: ECS ListServiceDeployments")
+    assert len(found["tasks"]) == 2
 
 
 def test_one_bad_look_after_an_outage_takes_no_release_down(cloud: Cloud) -> None:

@@ -128,7 +128,7 @@ def test_a_standstill_is_explained_by_the_events_of_the_service(cloud: Cloud) ->
         cloud.tick()
     deployment = cloud.deployment(1)
     assert deployment["status"] == "failed"
-    assert "0 of 2 tasks are healthy" in deployment["error"]
+    assert "0 of 2 tasks run" in deployment["error"]
 
 
 def test_a_deployment_that_could_not_begin_fails_in_that_phase(

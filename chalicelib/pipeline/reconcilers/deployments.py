@@ -141,12 +141,12 @@ def _why_failed(service: Service, active: Deployment, rollout: Rollout) -> str:
     why = active.error or rollout.reason
     if active.started_at is None:
         return f"not begun within {minutes} minutes (deploy_minutes): {why}"
-    tasks = f"{rollout.running} of {rollout.desired} tasks are healthy"
+    tasks = f"{rollout.running} of {rollout.desired} tasks run"
     if active.deadline_at >= active.started_at + LONGEST * minutes * 60:
         return (
             f"not done after {LONGEST * minutes} minutes ({LONGEST} times deploy_minutes): {tasks}"
         )
-    return f"{tasks}, and no other became healthy for {minutes} minutes (deploy_minutes): {why}"
+    return f"{tasks}, and no other has started for {minutes} minutes (deploy_minutes): {why}"
 
 
 def _note_progress(
@@ -157,7 +157,7 @@ def _note_progress(
     waits_for: str | None = None,
     rolled_out_at: int | None = None,
 ) -> None:
-    """Note how many tasks are healthy, what else the deployment waits for, and ECS's end of it."""
+    """Note how many tasks run, what else the deployment waits for, and ECS's end of it."""
     now = clock.now()
     # The tasks of another definition are no progress.
     runs = rollout.task_definition == active.task_definition

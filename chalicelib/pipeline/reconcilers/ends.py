@@ -55,7 +55,7 @@ def succeed(service: Service, active: Deployment, current: Deployment | None, pr
             **resumed,
         ),
         keep_release_receipt(active.number, receipt),
-        *note_health(service, None),
+        *_note_recovery(service, active, proof),
         *_mark_left(active, current),
     )
     queue.wake(f"service-{service.id}")
@@ -106,8 +106,13 @@ def end(
     queue.wake(f"service-{service.id}")
 
 
-def note_health(service: Service, health: Health | None) -> list[Write]:
-    """The audit entry when tasks of the release have been missing, and when that is over."""
+def note_health(
+    service: Service, health: Health | None, *, release: int | None, running: int, desired: int
+) -> list[Write]:
+    """The audit entry when tasks of the release have been missing, and when that is over.
+
+    `release` is the deployment of which `running` of `desired` tasks run now.
+    """
     reported = service.health is not None and service.health.reported
     if reported == (health is not None and health.reported):
         return []
@@ -120,13 +125,21 @@ def note_health(service: Service, health: Health | None) -> list[Write]:
             actor="ecs",
             project_id=service.project_id,
             service_id=service.id,
-            deployment_id=service.current,
-            running=shown and shown.running,
-            desired=shown and shown.desired,
+            deployment_id=release,
+            running=running,
+            desired=desired,
             since=shown and shown.since,
             why=shown and shown.why,
         )
     ]
+
+
+def _note_recovery(service: Service, active: Deployment, proof: Proof) -> list[Write]:
+    """The audit entry if tasks of the earlier release were missing, and those of this one run."""
+    if not proof.evidence["tasks"]:
+        return []
+    desired = proof.evidence["desired_tasks"]
+    return note_health(service, None, release=active.number, running=desired, desired=desired)
 
 
 def _facts(active: Deployment) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from chalicelib.domain.deploy_failures import Event, failure_of
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import TAIL_LINES, Failure, Phase
 from chalicelib.domain.log_text import clean_lines, clean_text
-from chalicelib.domain.release_receipts import ServiceDeployment, evidence, warnings_of
+from chalicelib.domain.release_receipts import ServiceDeployment, Unread, evidence, warnings_of
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.tasks import (
     Task,
@@ -59,53 +59,59 @@ def find_proof(
     if short and not overdue:
         return Proof(_too_few(rollout))
     # Only a look that succeeds can tell why tasks are missing.
-    unread: list[str] | None = [] if overdue and not short else None
-    record = _read(partial(ecs.record_of, target, active.task_definition or ""), unread)
-    if record is None and not unread and now - (active.started_at or now) < RECORDED:
+    may_fail = overdue and not short
+    record = _look(partial(ecs.record_of, target, active.task_definition or ""), may_fail)
+    if record is None and now - (active.started_at or now) < RECORDED:
         return Proof("ECS has not recorded the rollout yet")
-    if record is not None and record.status != "SUCCESSFUL":
+    if isinstance(record, ServiceDeployment) and record.status != "SUCCESSFUL":
         return Proof(f"its record of the rollout is {record.status}")
-    if short and not _was_scaled_up(active, target, rollout, record):
+    found = None if isinstance(record, Unread) else record
+    if short and not _was_scaled_up(active, target, rollout, found):
         return Proof(_too_few(rollout))
-    tasks = _read(partial(_running, active, target), unread) or []
-    digests = _read(partial(_digests, active, tasks), unread) or set()
     desired = rollout.running if short else rollout.desired
-    missing = missing_proof(tasks, image=active.image, digests=digests, desired=desired)
-    if missing is not None and not unread:
-        return Proof(missing)
+    tasks = _look(partial(_running, active, target), may_fail)
+    digests: set[str] | Unread = set()
+    if not isinstance(tasks, Unread):
+        digests = _look(partial(_digests, active, tasks), may_fail)
+        # Without the image index each task must at least report some digest.
+        proven = digests_of(tasks, active.image) if isinstance(digests, Unread) else digests
+        missing = missing_proof(tasks, image=active.image, digests=proven, desired=desired)
+        if missing is not None:
+            return Proof(missing)
     warnings = [
-        *(f"not proven: {each}; this success rests on the report of ECS" for each in unread or ()),
-        *warnings_of(record, desired=rollout.desired, configuration=rollout.configuration),
+        f"not proven: {each.why}; this success rests on the report of ECS"
+        for each in (record, tasks, digests)
+        if isinstance(each, Unread)
     ]
+    warnings += warnings_of(record, desired=rollout.desired, configuration=rollout.configuration)
     if short:
         warnings.append(
             f"{desired} of {rollout.desired} tasks run: the ECS service was scaled up after the "
             "rollout, and ECS has not started the others"
         )
-    found = evidence(
-        record,
-        tasks,
+    shown = evidence(
+        found,
+        () if isinstance(tasks, Unread) else tasks,
         image=active.image,
         desired=rollout.desired,
         verified_at=now,
         warnings=clean_lines(warnings, known_secrets()),
     )
-    return Proof(evidence=found)
+    return Proof(evidence=shown)
 
 
 def _too_few(rollout: Rollout) -> str:
-    return f"{rollout.running} of {rollout.desired} tasks are healthy"
+    return f"{rollout.running} of {rollout.desired} tasks run"
 
 
-def _read(look: Callable[[], _T], unread: list[str] | None) -> _T | None:
-    """The result of a look at AWS. If it fails, its reason is added to `unread`, or it raises."""
+def _look(look: Callable[[], _T], may_fail: bool) -> _T | Unread:
+    """The result of a look at AWS. If it fails and may fail, the reason."""
     try:
         return look()
     except (Rejected, Unavailable) as trouble:
-        if unread is None:
+        if not may_fail:
             raise
-        unread.append(trouble.detail)
-        return None
+        return Unread(trouble.detail)
 
 
 def _running(active: Deployment, target: EcsTarget) -> list[Task]:
@@ -167,7 +173,12 @@ def find_rollout_failure(
 
 def find_crash(current: Deployment, target: EcsTarget, *, since: int) -> str | None:
     """Why the newest task of a release stopped since a time; None if ECS shows none."""
-    tasks = _explaining_tasks(current, target, _definition(current))
+    try:
+        tasks = _explaining_tasks(current, target, _definition(current))
+    except Unavailable as trouble:
+        # That tasks are missing is known without the reason.
+        logger.warning("the tasks of %s cannot be read: %s", current.job_id, trouble.detail)
+        return None
     return next((why_stopped(task) for task in tasks if (task.stopped_at or 0) >= since), None)
 
 

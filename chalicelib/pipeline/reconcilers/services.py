@@ -158,7 +158,13 @@ def _watch_release(
         every=PERIOD if health is not None or is_moving else WATCH,
         released=current is not None and not is_moving,
         called_at=service.called_at if is_moving else None,
-        news=note_health(service, health),
+        news=note_health(
+            service,
+            health,
+            release=service.current,
+            running=rollout.all_running,
+            desired=rollout.all_desired,
+        ),
     )
 
 
