@@ -358,6 +358,29 @@ def test_a_policy_that_is_a_link_fails_the_build(attack: Attack) -> None:
     assert attack.witness.text == ""
 
 
+@pytest.mark.docker
+def test_real_buildx_evaluates_no_policy_of_a_repository(
+    attack: Attack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A policy that nothing can read ends a build in which buildx evaluates it."""
+    use_real_docker(monkeypatch)
+    if "--policy" not in docker("build", "--help").stdout:
+        pytest.skip("this buildx evaluates no policies")
+    (attack.path / "Dockerfile.rego").write_text("no policy")
+    attack.commit()
+    without_the_buildspec = docker("build", str(attack.path))
+    assert without_the_buildspec.returncode != 0
+    assert "rego_parse_error" in without_the_buildspec.stderr
+    done = attack.cloud.build()
+    assert done.status == "SUCCEEDED", done.log
+
+
+def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["docker", "buildx", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
 def test_docker_runs_in_an_empty_directory(attack: Attack) -> None:
     attack.commit()
     assert attack.build().status == "SUCCEEDED"
