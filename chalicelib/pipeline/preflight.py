@@ -162,8 +162,8 @@ def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | Unknown]:
     found: dict[Need, bool | Unknown] = {}
     by_kind: dict[Kind, list[Need]] = {kind: [] for kind in Kind}
     for need in wanted:
-        found[need] = Unknown(need.elsewhere or f"Slipway looks for at most {_MOST[need.kind]}")
-        if not need.elsewhere and len(by_kind[need.kind]) < _MOST[need.kind]:
+        found[need] = Unknown(need.unseen or f"Slipway looks for at most {_MOST[need.kind]}")
+        if not need.unseen and len(by_kind[need.kind]) < _MOST[need.kind]:
             by_kind[need.kind].append(need)
     for need in by_kind[Kind.ROLE]:
         found[need] = look(partial(iam.has_role, need.name))

@@ -341,8 +341,8 @@ def test_a_definition_needs_its_roles_secrets_and_log_groups() -> None:
         Need(Kind.ROLE, ROLE),
         Need(Kind.ROLE, "ecs-execution"),
         Need(Kind.SECRET, SECRET),
-        Need(Kind.PARAMETER, "shop/db"),
-        Need(Kind.PARAMETER, "flat"),
+        Need(Kind.PARAMETER, "/shop/db"),
+        Need(Kind.PARAMETER, "/flat"),
         Need(Kind.PARAMETER, "plain"),
         Need(Kind.PARAMETER, "splunk-token"),
         Need(Kind.SECRET, "hub"),
@@ -367,6 +367,53 @@ def test_what_is_in_another_region_or_account_is_not_looked_for() -> None:
         Need(Kind.PARAMETER, other, "it is in the account 210987654321"),
         Need(Kind.LOG_GROUP, "g", "it is in us-east-1"),
     )
+
+
+@pytest.mark.parametrize("start", ["", PARAMETER])
+def test_a_parameter_of_aws_may_stand_for_a_secret(start: str) -> None:
+    reference = f"{start}/aws/reference/secretsmanager/shop/db"
+    assert needs_of(reference) == (Need(Kind.SECRET, "shop/db"),)
+
+
+@pytest.mark.parametrize("start", ["", PARAMETER, f"arn:aws:ssm:{REGION}::parameter"])
+def test_a_public_parameter_is_not_looked_for(start: str) -> None:
+    name = "/aws/service/global-infrastructure/current-region"
+    reason = "Parameter Store does not list parameters of AWS"
+    assert needs_of(f"{start}{name}") == (Need(Kind.PARAMETER, name, reason),)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "arn:",
+        "arn:aws:ssm",
+        "arn:aws:ssm:::",
+        "arn:aws:s3:::bucket/key",
+        f"arn:aws:ssm:{REGION}:{ACCOUNT}:document/x",
+        f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter",
+    ],
+)
+def test_what_is_no_arn_of_a_secret_is_not_looked_for(reference: str) -> None:
+    (need,) = needs_of(reference)
+    assert need.name == reference
+    assert need.unseen == "it is no ARN of a secret or a parameter"
+
+
+@pytest.mark.parametrize(
+    "reference", ["arn:", "arn:aws:secretsmanager", f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:x"]
+)
+def test_credentials_that_are_no_arn_of_a_secret_are_not_looked_for(reference: str) -> None:
+    content = definition(
+        container={"repositoryCredentials": {"credentialsParameter": reference}},
+    )
+    (need,) = needs(content, region=REGION, account=ACCOUNT)
+    assert need == Need(Kind.SECRET, reference, "it is no ARN of a secret")
+
+
+def needs_of(reference: str) -> tuple[Need, ...]:
+    """The needs of a definition with one secret."""
+    content = definition(container={"secrets": [{"name": "A", "valueFrom": reference}]})
+    return needs(content, region=REGION, account=ACCOUNT)
 
 
 @pytest.mark.parametrize("value", ["true", "True"])

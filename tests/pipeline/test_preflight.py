@@ -316,6 +316,37 @@ def test_a_secret_that_is_to_be_deleted_is_missing(cloud: Cloud) -> None:
     assert "scheduled for deletion" in found[0]["message"]
 
 
+def run_with_secret(cloud: Cloud, reference: str) -> None:
+    """ECS runs a definition with this `valueFrom`."""
+    run_definition(cloud, container={"secrets": [{"name": "A", "valueFrom": reference}]})
+
+
+def test_a_secret_behind_the_name_of_a_parameter_is_looked_for(cloud: Cloud) -> None:
+    run_with_secret(cloud, "/aws/reference/secretsmanager/shop/db")
+    digest = put_image("hello", "good")
+    found = refused(cloud, digest)["findings"]
+    assert codes(found) == ["secret_missing"]
+    client("secretsmanager").create_secret(Name="shop/db", SecretString="x")
+    assert accepted(cloud, digest)["findings"] == []
+
+
+def test_a_public_parameter_of_aws_is_not_looked_for(cloud: Cloud) -> None:
+    run_with_secret(cloud, "/aws/service/global-infrastructure/current-region")
+    found = accepted(cloud, put_image("hello", "good"))["findings"]
+    assert codes(found) == ["not_checked"]
+    assert "Parameter Store does not list parameters of AWS" in found[0]["message"]
+
+
+@pytest.mark.parametrize("reference", ["arn:aws:ssm", "arn:aws:s3:::bucket/key"])
+def test_a_reference_that_is_no_arn_of_a_secret_is_a_warning(cloud: Cloud, reference: str) -> None:
+    run_with_secret(cloud, reference)
+    found = accepted(cloud, put_image("hello", "good"))["findings"]
+    assert codes(found) == ["not_checked"]
+    assert f"{reference}: it is no ARN of a secret or a parameter" in found[0]["message"]
+    cloud.settle()
+    assert cloud.deployment(1)["status"] == "deploying"
+
+
 def many_references(kind: str, count: int) -> dict[str, Any]:
     arn = {
         "secret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:s{}",
