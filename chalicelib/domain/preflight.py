@@ -4,6 +4,7 @@
 result as a `World`. `preflight` turns it into findings.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -156,6 +157,9 @@ _LONGEST_REASON = 300
 # Names of parameters that AWS has itself, and those of them that stand for secrets.
 _OF_AWS = "/aws/"
 _SECRETS_OF_AWS = "/aws/reference/secretsmanager/"
+# Names of parameters; those of a hierarchy begin with "/" (PutParameter in the API reference).
+_ONE_PART = re.compile(r"[A-Za-z0-9_.-]+")
+_PARAMETER = re.compile(rf"/?{_ONE_PART.pattern}|(?:/{_ONE_PART.pattern})+")
 _ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
 
 
@@ -221,7 +225,13 @@ def _secret(reference: str, *, region: str, account: str) -> Need:
     is_public = name.startswith(_OF_AWS) and not name.startswith(_SECRETS_OF_AWS)
     foreign = f"it is in the account {owner}" if owner != account and not is_public else ""
     elsewhere = _elsewhere(place, region) or foreign
-    return Need(Kind.PARAMETER, reference, elsewhere) if elsewhere else _parameter(name)
+    if elsewhere:
+        return Need(Kind.PARAMETER, reference, elsewhere)
+    bare = name.partition(":")[0]
+    if _ONE_PART.fullmatch(bare[1:]):
+        # The ARN does not tell whether the name begins with "/".
+        return Need(Kind.PARAMETER, f"{reference.removesuffix(resource)}parameter{bare}")
+    return _parameter(name)
 
 
 def _parameter(name: str) -> Need:
@@ -236,6 +246,8 @@ def _parameter(name: str) -> Need:
         return Need(Kind.SECRET, bare.removeprefix(_SECRETS_OF_AWS))
     if bare.startswith(_OF_AWS):
         return Need(Kind.PARAMETER, bare, "Parameter Store does not list parameters of AWS")
+    if not _PARAMETER.fullmatch(bare):
+        return Need(Kind.PARAMETER, name, "it is no name of a parameter")
     return Need(Kind.PARAMETER, bare)
 
 

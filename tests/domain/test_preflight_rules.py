@@ -342,7 +342,7 @@ def test_a_definition_needs_its_roles_secrets_and_log_groups() -> None:
         Need(Kind.ROLE, "ecs-execution"),
         Need(Kind.SECRET, SECRET),
         Need(Kind.PARAMETER, "/shop/db"),
-        Need(Kind.PARAMETER, "/flat"),
+        Need(Kind.PARAMETER, f"{PARAMETER}/flat"),
         Need(Kind.PARAMETER, "plain"),
         Need(Kind.PARAMETER, "splunk-token"),
         Need(Kind.SECRET, "hub"),
@@ -408,6 +408,28 @@ def test_credentials_that_are_no_arn_of_a_secret_are_not_looked_for(reference: s
     )
     (need,) = needs(content, region=REGION, account=ACCOUNT)
     assert need == Need(Kind.SECRET, reference, "it is no ARN of a secret")
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        ("DB", "DB"),
+        ("/DB", "/DB"),
+        ("DB:3", "DB"),
+        ("/shop/db:prod", "/shop/db"),
+        (f"{PARAMETER}/DB", f"{PARAMETER}/DB"),
+        (f"{PARAMETER}/DB:3", f"{PARAMETER}/DB"),
+        (f"{PARAMETER}/shop/db:prod", "/shop/db"),
+    ],
+)
+def test_a_parameter_has_its_exact_name(reference: str, name: str) -> None:
+    assert needs_of(reference) == (Need(Kind.PARAMETER, name),)
+
+
+@pytest.mark.parametrize("reference", ["shop/db", "//shop/db", f"{PARAMETER}//shop/db", "a b", "/"])
+def test_what_is_no_name_of_a_parameter_is_not_looked_for(reference: str) -> None:
+    (need,) = needs_of(reference)
+    assert need.unseen == "it is no name of a parameter"
 
 
 def needs_of(reference: str) -> tuple[Need, ...]:

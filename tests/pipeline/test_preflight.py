@@ -330,6 +330,18 @@ def test_a_secret_behind_the_name_of_a_parameter_is_looked_for(cloud: Cloud) -> 
     assert accepted(cloud, digest)["findings"] == []
 
 
+@pytest.mark.parametrize(("wanted", "other"), [("DB", "/DB"), ("/DB", "DB")])
+def test_a_parameter_with_a_slash_before_its_name_is_another_one(
+    cloud: Cloud, wanted: str, other: str
+) -> None:
+    client("ssm").put_parameter(Name=other, Value="x", Type="String")
+    run_with_secret(cloud, wanted)
+    digest = put_image("hello", "good")
+    assert codes(refused(cloud, digest)["findings"]) == ["parameter_missing"]
+    run_with_secret(cloud, f"arn:aws:ssm:eu-west-1:123456789012:parameter/{wanted.lstrip('/')}")
+    assert accepted(cloud, digest)["findings"] == []
+
+
 def test_a_public_parameter_of_aws_is_not_looked_for(cloud: Cloud) -> None:
     run_with_secret(cloud, "/aws/service/global-infrastructure/current-region")
     found = accepted(cloud, put_image("hello", "good"))["findings"]
