@@ -89,12 +89,17 @@ def has_repository(name: str) -> bool:
 
 
 def _describe(repository: str, image: dict[str, str]) -> dict[str, Any] | None:
+    """An image of any status; without the filter ECR returns only active ones (DescribeImagesFilter
+    in the ECR API reference).
+    """
     try:
         with calling("ECR DescribeImages"):
-            answer = client("ecr").describe_images(repositoryName=repository, imageIds=[image])
+            answer = client("ecr").describe_images(
+                repositoryName=repository, imageIds=[image], filter={"imageStatus": "ANY"}
+            )
     except Rejected as error:
         if error.code in _GONE:
             return None
         raise
-    found: dict[str, Any] = answer["imageDetails"][0]
-    return found
+    found: list[dict[str, Any]] = answer["imageDetails"]
+    return found[0] if found else None
