@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from chalicelib import budget
 from chalicelib.aws import ecr, ecs, iam, logs, references
 from chalicelib.domain.definitions import differs
 from chalicelib.domain.ecs_target import EcsTarget
@@ -41,14 +42,22 @@ _MOST: Mapping[Kind, int] = {
 }
 
 
+# Looks begin within these seconds. The last one takes up to two more: a second each to connect and
+# to read, and no second try. A worker lives for 30 seconds.
+_SECONDS = 8.0
+# An HTTP request keeps so much of its time: for the last look, and to begin its writes.
+_KEEP = 2.5
+
+
 class Look:
-    """Makes calls that only look. A refused one has an Unknown result.
+    """Makes calls that only look, within some seconds. A refused one has an Unknown result.
 
     So has one that AWS does not answer, and then no further call is made: a caller waits for the
     answer, and the rollout's own preflight looks again. With `waits` Unavailable is raised instead.
     """
 
     def __init__(self, *, waits: bool = False) -> None:
+        self._budget = budget.part(_SECONDS, keep=_KEEP, tries=1)
         self._waits = waits
         self._silence: Unknown | None = None
 
@@ -56,7 +65,8 @@ class Look:
         if self._silence is not None:
             return self._silence
         try:
-            return call()
+            with budget.spending(self._budget):
+                return call()
         except Rejected as refusal:
             return Unknown(refusal.detail)
         except Unavailable as trouble:

@@ -472,11 +472,13 @@ def test_a_check_that_aws_did_not_answer_is_made_again_before_the_rollout(
     assert set(codes(found)) == {"not_checked"}
     assert "AWS did not answer" in found[0]["message"]
     assert "this is checked again before the rollout" in found[0]["message"]
+    trouble.end()
     trouble.refuse(operation, "ThrottlingException", "slow down")
     cloud.settle()
     waiting = cloud.deployment(1)
     assert waiting["status"] == "queued"
     assert "slow down" in waiting["error"]
+    trouble.end()
     cloud.tick()
     assert cloud.deployment(1)["status"] == "deploying"
     assert cloud.deployment(1)["findings"] == []
