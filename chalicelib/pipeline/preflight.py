@@ -53,12 +53,14 @@ class Look:
     """Makes calls that only look, within some seconds. A refused one has an Unknown result.
 
     So has one that AWS does not answer, and then no further call is made: a caller waits for the
-    answer, and the rollout's own preflight looks again. With `waits` Unavailable is raised instead.
+    answer, and the rollout's own preflight looks again, unless this is the last one. With `waits`
+    Unavailable is raised instead.
     """
 
-    def __init__(self, *, waits: bool = False) -> None:
+    def __init__(self, *, waits: bool = False, is_last: bool = False) -> None:
         self._budget = budget.part(_SECONDS, keep=_KEEP, tries=1)
         self._waits = waits
+        self._again = "" if is_last else "; this is checked again before the rollout"
         self._silence: Unknown | None = None
 
     def __call__(self, call: Callable[[], _T]) -> _T | Unknown:
@@ -72,8 +74,7 @@ class Look:
         except Unavailable as trouble:
             if self._waits:
                 raise
-            why = f"AWS did not answer ({trouble.detail}); this is checked again before the rollout"
-            self._silence = Unknown(why)
+            self._silence = Unknown(f"AWS did not answer ({trouble.detail}){self._again}")
             return self._silence
 
 

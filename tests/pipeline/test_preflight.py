@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from chalicelib import budget
 from chalicelib.aws import references
 from infra.local.aws import fidelity
 from infra.local.machines.registry import Registry
@@ -482,6 +484,74 @@ def test_a_check_that_aws_did_not_answer_is_made_again_before_the_rollout(
     cloud.tick()
     assert cloud.deployment(1)["status"] == "deploying"
     assert cloud.deployment(1)["findings"] == []
+
+
+@pytest.mark.parametrize("operation", DENIED)
+def test_a_deployment_waits_only_a_few_times_for_a_look(
+    cloud: Cloud, trouble: Trouble, operation: str
+) -> None:
+    run_needy(cloud)
+    accepted(cloud, put_image("hello", "good"))
+    trouble.refuse(operation, "ServiceUnavailableException", "out of order", times=1000)
+    for _ in range(4):
+        cloud.tick()
+    begun = cloud.deployment(1)
+    assert begun["status"] == "deploying"
+    assert set(codes(begun["findings"])) == {"not_checked"}
+    assert "out of order" in begun["findings"][0]["message"]
+    assert "again before the rollout" not in begun["findings"][0]["message"]
+
+
+def test_a_rollback_does_not_wait_for_a_look(cloud: Cloud, trouble: Trouble) -> None:
+    for number in (1, 2):
+        cloud.release(number)
+    trouble.refuse("iam.GetRole", "ServiceUnavailableException", "out of order", times=1000)
+    assert cloud.roll_back().status == 202
+    cloud.settle()
+    begun = cloud.deployment(3)
+    assert begun["status"] == "deploying"
+    assert codes(begun["findings"]) == ["not_checked"]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["ecs.DescribeServices", "ecs.DescribeTaskDefinition", "ecs.RegisterTaskDefinition"],
+)
+def test_a_deployment_waits_for_what_its_rollout_needs(
+    cloud: Cloud, trouble: Trouble, operation: str
+) -> None:
+    accepted(cloud, put_image("hello", "good"))
+    trouble.refuse(operation, "ServiceUnavailableException", "out of order", times=1000)
+    for _ in range(10):
+        cloud.tick()
+    assert cloud.deployment(1)["status"] == "queued"
+    trouble.end()
+    cloud.tick()
+    cloud.tick()
+    assert cloud.deployment(1)["status"] == "deploying"
+
+
+def test_the_looks_of_a_worker_are_made_within_a_few_seconds(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look is answered, but slowly. A Lambda function lives for 30 seconds."""
+    seconds = 0.0
+
+    def has_secret(_: str) -> bool:
+        nonlocal seconds
+        seconds += 1.5
+        budget.check()
+        return True
+
+    run_definition(cloud, container=many_references("secret", 10))
+    monkeypatch.setattr(references, "has_secret", has_secret)
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: seconds))
+    accepted(cloud, put_image("hello", "good"))
+    for _ in range(4):
+        seconds = 0.0
+        cloud.tick()
+        assert seconds < 10
+    assert cloud.deployment(1)["status"] == "deploying"
 
 
 def test_after_a_call_without_an_answer_a_request_makes_no_further_looks(
