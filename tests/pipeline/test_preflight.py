@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 
 from chalicelib import budget
 from chalicelib.aws import references
+from chalicelib.pipeline import preflight as looks
 from infra.local.aws import fidelity
 from infra.local.machines.registry import Registry
 from tests.support.client import Answer
@@ -226,6 +231,83 @@ def test_a_silent_download_is_a_warning_first_and_is_waited_for_then(
     waiting = cloud.deployment(1)
     assert waiting["status"] == "queued"
     assert "download of an image's config" in waiting["error"]
+
+
+@pytest.fixture
+def store(cloud: Cloud) -> Iterator[HTTPServer]:
+    """Where ECR sends for blobs; a test sets the handler of requests."""
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(fidelity, "BLOBS", f"http://127.0.0.1:{server.server_port}")
+        yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def answering(status: int, *parts: bytes, pause: float = 0.0) -> type[BaseHTTPRequestHandler]:
+    """A handler that answers with a status and with parts of a body, slowly."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            with suppress(OSError):
+                for part in parts:
+                    self.wfile.write(part)
+                    time.sleep(pause)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    return Handler
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_download_that_is_refused_is_a_warning(
+    cloud: Cloud, store: HTTPServer, status: int
+) -> None:
+    store.RequestHandlerClass = answering(status)
+    found = accepted(cloud, put_single(None, "amd64"))["findings"]
+    assert f"download of an image's config: HTTP Error {status}" in found[0]["message"]
+    assert "did not answer" not in found[0]["message"]
+    cloud.settle()
+    assert cloud.deployment(1)["status"] == "deploying"
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_download_that_fails_for_a_time_is_waited_for(
+    cloud: Cloud, store: HTTPServer, status: int
+) -> None:
+    store.RequestHandlerClass = answering(status)
+    found = accepted(cloud, put_single(None, "amd64"))["findings"]
+    assert "AWS did not answer" in found[0]["message"]
+    cloud.settle()
+    assert cloud.deployment(1)["status"] == "queued"
+
+
+def test_an_answer_that_is_no_http_is_waited_for(cloud: Cloud, store: HTTPServer) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            self.rfile.readline()
+            self.wfile.write(b"no HTTP\r\n")
+
+    store.RequestHandlerClass = Handler
+    found = accepted(cloud, put_single(None, "amd64"))["findings"]
+    assert "AWS did not answer" in found[0]["message"]
+
+
+def test_a_download_in_drips_ends_with_the_time_of_the_looks(
+    cloud: Cloud, store: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "_SECONDS", 0.5)
+    store.RequestHandlerClass = answering(200, *[b" "] * 100, pause=0.05)
+    began = time.monotonic()
+    found = accepted(cloud, put_single(None, "amd64"))["findings"]
+    assert time.monotonic() - began < 3
+    assert "AWS did not answer" in found[0]["message"]
 
 
 def test_every_problem_is_named_at_once(cloud: Cloud) -> None:
