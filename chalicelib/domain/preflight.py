@@ -333,8 +333,8 @@ def _of_platforms(
 ) -> Iterator[Finding]:
     """Tasks of Fargate run on X86_64 and LINUX unless runtimePlatform says otherwise.
 
-    On EC2 without a cpuArchitecture ECS places a task on any instance (inferred: the API reference
-    has no default for it), so the image may match.
+    Elsewhere ECS places a task without a cpuArchitecture on any instance (inferred: the API
+    reference has no default for it), so the image may match.
     """
     chosen = definition.get("runtimePlatform") or {}
     family = chosen.get("operatingSystemFamily") or "LINUX"
@@ -345,13 +345,14 @@ def _of_platforms(
         return
     has = ", ".join(sorted(platforms))
     advice = f"Build the image for {wanted} (setting `platforms`), or change runtimePlatform"
-    is_certain = bool(chosen) or "FARGATE" in definition.get("requiresCompatibilities", [])
+    only_fargate = definition.get("requiresCompatibilities") == ["FARGATE"]
+    is_certain = "cpuArchitecture" in chosen or only_fargate
     if is_certain:
         text = f"the task definition runs on {architecture} {family} ({wanted})"
         yield _error("platform_mismatch", f"{text}, but the image is for {has}. {advice}", name)
     else:
         text = (
-            f"the task definition has no runtimePlatform, and the image is only for {has}: its "
+            f"the task definition has no cpuArchitecture, and the image is only for {has}: its "
             f"tasks fail on instances of {wanted}. {advice}"
         )
         yield _warning("platform_mismatch", text, name)

@@ -128,8 +128,38 @@ CASES = [
         "EC2 without a platform, an ARM image",
         World(ARM),
         warnings=["platform_mismatch"],
-        says=("no runtimePlatform", "only for linux/arm64"),
+        says=("no cpuArchitecture", "only for linux/arm64"),
         definition=definition(requiresCompatibilities=["EC2"]),
+    ),
+    Case(
+        "EC2 with an operating system, an ARM image",
+        World(ARM),
+        warnings=["platform_mismatch"],
+        says=("no cpuArchitecture", "only for linux/arm64"),
+        definition=definition(
+            requiresCompatibilities=["EC2"], runtimePlatform={"operatingSystemFamily": "LINUX"}
+        ),
+    ),
+    Case(
+        "Fargate with an operating system, an ARM image",
+        World(ARM),
+        ["platform_mismatch"],
+        definition=definition(**FARGATE, runtimePlatform={"operatingSystemFamily": "LINUX"}),
+    ),
+    *(
+        Case(
+            f"{others} and Fargate, an ARM image",
+            World(ARM),
+            warnings=["platform_mismatch"],
+            definition=definition(requiresCompatibilities=[*others, "FARGATE"]),
+        )
+        for others in (["EC2"], ["MANAGED_INSTANCES"])
+    ),
+    Case(
+        "EC2 with an architecture, an ARM image",
+        World(ARM),
+        ["platform_mismatch"],
+        definition=definition(requiresCompatibilities=["EC2"], **on("X86_64")),
     ),
     Case(
         "a Windows definition, a Linux image",
