@@ -1,7 +1,8 @@
 """The time budget of an HTTP request, so that it is answered before the caller's time-out.
 
 GitHub waits ten seconds for the answer to a delivery. The budget is checked before each call to
-AWS: when it is used up, no further call begins and no work is half done.
+AWS: when it is used up, no further call begins and no work is half done. Looks of preflight have a
+part of it, also in a worker: the deployment does not depend on them.
 """
 
 import math
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from chalicelib.errors import Unavailable
 
@@ -16,28 +18,57 @@ from chalicelib.errors import Unavailable
 # connect and to read, and up to a second between them.
 HTTP_SECONDS = 4.0
 
-_ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
+
+@dataclass(frozen=True)
+class Budget:
+    """Calls to AWS may begin until `ends_at`, in seconds of the monotonic clock.
+
+    Each has so many tries.
+    """
+
+    ends_at: float = math.inf
+    tries: int = 2
+
+
+_UNLIMITED = Budget()
+_budget: ContextVar[Budget] = ContextVar("budget", default=_UNLIMITED)
 
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """Allow the block to begin calls to AWS for this long; without a budget there is no limit."""
-    token = _ends_at.set(time.monotonic() + seconds)
+    with spending(Budget(time.monotonic() + seconds)):
+        yield
+
+
+@contextmanager
+def spending(part: Budget) -> Iterator[None]:
+    """Allow the block to begin calls to AWS within a budget."""
+    token = _budget.set(part)
     try:
         yield
     finally:
-        _ends_at.reset(token)
+        _budget.reset(token)
+
+
+def part(seconds: float, *, keep: float, tries: int) -> Budget:
+    """The next `seconds`, but fewer if only `keep` of the budget would be left after them."""
+    return Budget(time.monotonic() + min(seconds, left() - keep), tries)
 
 
 def is_limited() -> bool:
-    """Whether there is a budget: an HTTP caller waits for the answer."""
-    return _ends_at.get() is not None
+    """Whether there is a budget: an HTTP caller waits for the answer, or a worker for looks."""
+    return left() < math.inf
 
 
 def left() -> float:
     """The seconds that are left; infinite without a budget."""
-    ends_at = _ends_at.get()
-    return math.inf if ends_at is None else ends_at - time.monotonic()
+    return _budget.get().ends_at - time.monotonic()
+
+
+def tries() -> int:
+    """How often a call to AWS is tried."""
+    return _budget.get().tries
 
 
 def check() -> None:

@@ -36,18 +36,18 @@ _TEMPORARY = frozenset(
 
 
 def client(service: str) -> Any:
-    """The boto3 client of `service`, with a shorter time-out while an HTTP caller waits."""
-    return _client(service, read_timeout())
+    """The boto3 client of `service`, with the time-out and the tries that the budget allows."""
+    return _client(service, read_timeout(), budget.tries())
 
 
 def read_timeout() -> int:
-    """The seconds that AWS has to answer a call: fewer while an HTTP caller waits."""
+    """The seconds that AWS has to answer a call: fewer within a budget."""
     return 1 if budget.is_limited() else 5
 
 
 @cache
-def _client(service: str, timeout: int) -> Any:
-    retries: Any = {"total_max_attempts": 2, "mode": "standard"}
+def _client(service: str, timeout: int, tries: int) -> Any:
+    retries: Any = {"total_max_attempts": tries, "mode": "standard"}
     return boto3.client(
         service,  # type: ignore[call-overload]
         config=Config(connect_timeout=1, read_timeout=timeout, retries=retries),

@@ -1,9 +1,13 @@
 """Images in ECR: look-ups by tag and by digest, their manifests and configs, and repositories."""
 
 import json
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from chalicelib import budget
 from chalicelib.aws.clients import calling, client, read_timeout
 from chalicelib.domain.manifests import ACCEPTED
 from chalicelib.errors import Rejected, Unavailable
@@ -56,12 +60,18 @@ def config(repository: str, digest: str) -> bytes:
 
 
 def _download(url: str) -> bytes:
+    content = b""
     try:
         # ECR made the URL, so no caller chooses it.
         with urlopen(url, timeout=read_timeout()) as answer:
-            content: bytes = answer.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise Unavailable(f"download of an image's config: {error}") from error
+            while part := answer.read1(_MOST_BYTES + 1 - len(content)):
+                content += part
+                budget.check()  # the time-out is that of one read
+    except (HTTPException, OSError) as error:
+        status = error.code if isinstance(error, HTTPError) else None
+        is_temporary = status is None or status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS
+        kind = Unavailable if is_temporary else Rejected
+        raise kind(f"download of an image's config: {error}") from error
     if len(content) > _MOST_BYTES:
         raise Rejected(f"the image's config has more than {_MOST_BYTES} bytes")
     return content
@@ -89,12 +99,17 @@ def has_repository(name: str) -> bool:
 
 
 def _describe(repository: str, image: dict[str, str]) -> dict[str, Any] | None:
+    """An image of any status; without the filter ECR returns only active ones (DescribeImagesFilter
+    in the ECR API reference).
+    """
     try:
         with calling("ECR DescribeImages"):
-            answer = client("ecr").describe_images(repositoryName=repository, imageIds=[image])
+            answer = client("ecr").describe_images(
+                repositoryName=repository, imageIds=[image], filter={"imageStatus": "ANY"}
+            )
     except Rejected as error:
         if error.code in _GONE:
             return None
         raise
-    found: dict[str, Any] = answer["imageDetails"][0]
-    return found
+    found: list[dict[str, Any]] = answer["imageDetails"]
+    return found[0] if found else None

@@ -27,10 +27,9 @@ def has_secret(name: str) -> bool:
 
 
 def existing_parameters(names: Collection[str]) -> set[str]:
-    """Those of at most MOST_PARAMETERS `names` that are names of parameters.
+    """Those of at most MOST_PARAMETERS names, or ARNs of one-part names, that exist.
 
-    An ARN does not tell whether a name begins with "/", so both names are looked for. Raises
-    Rejected if the look is denied, or if Parameter Store returns too many pages.
+    Raises Rejected if the look is denied, or if Parameter Store returns too many pages.
     """
     values = sorted({form for name in names for form in _forms(name)})
     found: set[str] = set()
@@ -54,6 +53,8 @@ def _page(names: list[str], token: dict[str, str]) -> Any:
 
 
 def _forms(name: str) -> set[str]:
-    """The names that a parameter may have; in a hierarchy names begin with "/"."""
-    bare = name.lstrip("/")
-    return {f"/{bare}"} if "/" in bare else {bare, f"/{bare}"}
+    """The names that a parameter may have: `DB` and `/DB` have the same ARN."""
+    if not name.startswith("arn:"):
+        return {name}
+    short = name.rpartition("/")[2]
+    return {short, f"/{short}"}

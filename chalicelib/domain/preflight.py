@@ -4,6 +4,7 @@
 result as a `World`. `preflight` turns it into findings.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -57,12 +58,12 @@ class Kind(StrEnum):
 class Need:
     """A thing that must exist so that tasks start: `name` is what AWS finds it by.
 
-    If it is in another region or account, `elsewhere` says so: Slipway looks only in its own.
+    `unseen` says why Slipway does not look for it: it is in another region, for instance.
     """
 
     kind: Kind
     name: str
-    elsewhere: str = ""
+    unseen: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,12 @@ _ALLOW: Mapping[Kind, str] = {
 # A release keeps so many findings. Lists of deployments show them.
 _MOST = 25
 _LONGEST_REASON = 300
+# Names of parameters that AWS has itself, and those of them that stand for secrets.
+_OF_AWS = "/aws/"
+_SECRETS_OF_AWS = "/aws/reference/secretsmanager/"
+# Names of parameters; those of a hierarchy begin with "/" (PutParameter in the API reference).
+_ONE_PART = re.compile(r"[A-Za-z0-9_.-]+")
+_PARAMETER = re.compile(rf"/?{_ONE_PART.pattern}|(?:/{_ONE_PART.pattern})+")
 _ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
 
 
@@ -205,18 +212,43 @@ def _references(container: Mapping[str, Any]) -> list[str]:
 
 def _secret(reference: str, *, region: str, account: str) -> Need:
     """The secret behind a `valueFrom`: an ARN, or the name of a parameter (Secret in the ECS API
-    reference).
+    reference, which does not say that ECS refuses other texts).
     """
-    if ":secretsmanager:" in reference:
-        return _of_secrets_manager(reference, region=region)
     if not reference.startswith("arn:"):
-        return Need(Kind.PARAMETER, reference.partition(":")[0])
-    place, owner, resource = reference.split(":", 5)[3:]
-    name = resource.partition("/")[2].partition(":")[0]
-    elsewhere = _elsewhere(place, region) or (
-        f"it is in the account {owner}" if owner != account else ""
-    )
-    return Need(Kind.PARAMETER, reference if elsewhere else name, elsewhere)
+        return _parameter(reference)
+    service, place, owner, resource = _parts(reference)
+    if service == "secretsmanager":
+        return _of_secrets_manager(reference, region=region)
+    name = resource.removeprefix("parameter")
+    if service != "ssm" or not name.startswith("/"):
+        return Need(Kind.PARAMETER, reference, "it is no ARN of a secret or a parameter")
+    is_public = name.startswith(_OF_AWS) and not name.startswith(_SECRETS_OF_AWS)
+    foreign = f"it is in the account {owner}" if owner != account and not is_public else ""
+    elsewhere = _elsewhere(place, region) or foreign
+    if elsewhere:
+        return Need(Kind.PARAMETER, reference, elsewhere)
+    bare = name.partition(":")[0]
+    if _ONE_PART.fullmatch(bare[1:]):
+        # The ARN does not tell whether the name begins with "/".
+        return Need(Kind.PARAMETER, f"{reference.removesuffix(resource)}parameter{bare}")
+    return _parameter(name)
+
+
+def _parameter(name: str) -> Need:
+    """A parameter, or what AWS has at its name: DescribeParameters does not list names of AWS.
+
+    One kind of them stands for a secret of the account ("Referencing AWS Secrets Manager secrets
+    from Parameter Store parameters"). The others are AWS's public parameters. A name may have a
+    version or a label after it (GetParameters in the API reference of Systems Manager).
+    """
+    bare = name.partition(":")[0]
+    if bare.startswith(_SECRETS_OF_AWS):
+        return Need(Kind.SECRET, bare.removeprefix(_SECRETS_OF_AWS))
+    if bare.startswith(_OF_AWS):
+        return Need(Kind.PARAMETER, bare, "Parameter Store does not list parameters of AWS")
+    if not _PARAMETER.fullmatch(bare):
+        return Need(Kind.PARAMETER, name, "it is no name of a parameter")
+    return Need(Kind.PARAMETER, bare)
 
 
 def _of_secrets_manager(reference: str, *, region: str) -> Need:
@@ -225,8 +257,16 @@ def _of_secrets_manager(reference: str, *, region: str) -> Need:
     """
     if not reference.startswith("arn:"):
         return Need(Kind.SECRET, reference)
-    parts = reference.split(":")
-    return Need(Kind.SECRET, ":".join(parts[:7]), _elsewhere(parts[3], region))
+    service, place, _, resource = _parts(reference)
+    if service != "secretsmanager" or not resource.startswith("secret:"):
+        return Need(Kind.SECRET, reference, "it is no ARN of a secret")
+    return Need(Kind.SECRET, ":".join(reference.split(":")[:7]), _elsewhere(place, region))
+
+
+def _parts(arn: str) -> tuple[str, str, str, str]:
+    """Service, region, account and resource of an ARN; all are empty if it is none."""
+    parts = arn.split(":", 5)[2:]
+    return (parts[0], parts[1], parts[2], parts[3]) if len(parts) == 4 else ("", "", "", "")
 
 
 def _log_groups(container: Mapping[str, Any], *, region: str) -> Iterator[Need]:
@@ -293,8 +333,8 @@ def _of_platforms(
 ) -> Iterator[Finding]:
     """Tasks of Fargate run on X86_64 and LINUX unless runtimePlatform says otherwise.
 
-    On EC2 without a cpuArchitecture ECS places a task on any instance (inferred: the API reference
-    has no default for it), so the image may match.
+    Elsewhere ECS places a task without a cpuArchitecture on any instance (inferred: the API
+    reference has no default for it), so the image may match.
     """
     chosen = definition.get("runtimePlatform") or {}
     family = chosen.get("operatingSystemFamily") or "LINUX"
@@ -305,13 +345,14 @@ def _of_platforms(
         return
     has = ", ".join(sorted(platforms))
     advice = f"Build the image for {wanted} (setting `platforms`), or change runtimePlatform"
-    is_certain = bool(chosen) or "FARGATE" in definition.get("requiresCompatibilities", [])
+    only_fargate = definition.get("requiresCompatibilities") == ["FARGATE"]
+    is_certain = "cpuArchitecture" in chosen or only_fargate
     if is_certain:
         text = f"the task definition runs on {architecture} {family} ({wanted})"
         yield _error("platform_mismatch", f"{text}, but the image is for {has}. {advice}", name)
     else:
         text = (
-            f"the task definition has no runtimePlatform, and the image is only for {has}: its "
+            f"the task definition has no cpuArchitecture, and the image is only for {has}: its "
             f"tasks fail on instances of {wanted}. {advice}"
         )
         yield _warning("platform_mismatch", text, name)

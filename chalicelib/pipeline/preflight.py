@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from chalicelib import budget
 from chalicelib.aws import ecr, ecs, iam, logs, references
 from chalicelib.domain.definitions import differs
 from chalicelib.domain.ecs_target import EcsTarget
@@ -41,29 +42,39 @@ _MOST: Mapping[Kind, int] = {
 }
 
 
+# Looks begin within these seconds. The last one takes up to two more: a second each to connect and
+# to read, and no second try. A worker lives for 30 seconds.
+_SECONDS = 8.0
+# An HTTP request keeps so much of its time: for the last look, and to begin its writes.
+_KEEP = 2.5
+
+
 class Look:
-    """Makes calls that only look. A refused one has an Unknown result.
+    """Makes calls that only look, within some seconds. A refused one has an Unknown result.
 
     So has one that AWS does not answer, and then no further call is made: a caller waits for the
-    answer, and the rollout's own preflight looks again. With `waits` Unavailable is raised instead.
+    answer, and the rollout's own preflight looks again, unless this is the last one. With `waits`
+    Unavailable is raised instead.
     """
 
-    def __init__(self, *, waits: bool = False) -> None:
+    def __init__(self, *, waits: bool = False, is_last: bool = False) -> None:
+        self._budget = budget.part(_SECONDS, keep=_KEEP, tries=1)
         self._waits = waits
+        self._again = "" if is_last else "; this is checked again before the rollout"
         self._silence: Unknown | None = None
 
     def __call__(self, call: Callable[[], _T]) -> _T | Unknown:
         if self._silence is not None:
             return self._silence
         try:
-            return call()
+            with budget.spending(self._budget):
+                return call()
         except Rejected as refusal:
             return Unknown(refusal.detail)
         except Unavailable as trouble:
             if self._waits:
                 raise
-            why = f"AWS did not answer ({trouble.detail}); this is checked again before the rollout"
-            self._silence = Unknown(why)
+            self._silence = Unknown(f"AWS did not answer ({trouble.detail}){self._again}")
             return self._silence
 
 
@@ -162,8 +173,8 @@ def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | Unknown]:
     found: dict[Need, bool | Unknown] = {}
     by_kind: dict[Kind, list[Need]] = {kind: [] for kind in Kind}
     for need in wanted:
-        found[need] = Unknown(need.elsewhere or f"Slipway looks for at most {_MOST[need.kind]}")
-        if not need.elsewhere and len(by_kind[need.kind]) < _MOST[need.kind]:
+        found[need] = Unknown(need.unseen or f"Slipway looks for at most {_MOST[need.kind]}")
+        if not need.unseen and len(by_kind[need.kind]) < _MOST[need.kind]:
             by_kind[need.kind].append(need)
     for need in by_kind[Kind.ROLE]:
         found[need] = look(partial(iam.has_role, need.name))

@@ -82,7 +82,9 @@ class HangingAws:
     TRY = CONNECT_TIMEOUT + READ_TIMEOUT
     PAUSE = 1.0  # botocore's longest before the second try (its "Retries" guide, standard mode)
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, hangs_from: int, late: bool) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *, hangs_from: int = 0, late: bool = False
+    ) -> None:
         """With `late`, the second try of the first hanging call gets an answer."""
         self.seconds = 0.0
         self.calls = 0
@@ -143,3 +145,53 @@ def test_every_request_is_answered_within_nine_seconds_if_aws_hangs(
         if calls <= hangs_from:
             break
     assert calls == hangs_from > 3
+
+
+class HangingService:
+    """One service of AWS hangs, and the others answer. The seconds are simulated."""
+
+    CALL = 0.02
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+        self.seconds = 0.0
+        original: Any = vars(Endpoint)["_get_response"]
+
+        def get_response(endpoint: Any, request: Any, model: Any, context: Any) -> Any:
+            if model.service_model.service_name != service:
+                self.seconds += self.CALL
+                return original(endpoint, request, model, context)
+            self.seconds += HangingAws.TRY
+            return None, ReadTimeoutError(endpoint_url=request.url)
+
+        def pause(_: float) -> None:
+            self.seconds += HangingAws.PAUSE
+
+        monkeypatch.setattr(Endpoint, "_get_response", get_response)
+        monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=pause))
+        monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: self.seconds))
+        monkeypatch.setattr(budget, "HTTP_SECONDS", HTTP_SECONDS)
+
+
+@pytest.mark.parametrize("service", ["ecr", "ecs", "iam"])
+@pytest.mark.parametrize("action", ["deploy", "plan", "rollback", "preview"])
+def test_one_service_of_aws_that_hangs_stops_no_release(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, service: str, action: str
+) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    image = {"image_tag": cloud.build(1)["image_tag"]}
+    path = f"/v1/cicd/services/{cloud.service_id}"
+    aws = HangingService(monkeypatch, service)
+    answer = {
+        "deploy": lambda: cloud.api.post(f"{path}/deploy", image),
+        "plan": lambda: cloud.api.post(f"{path}/deploy?dry_run=true", image),
+        "rollback": lambda: cloud.api.post(f"{path}/rollback", {}),
+        "preview": lambda: cloud.api.get(f"{path}/rollback"),
+    }[action]()
+    assert aws.seconds <= 9
+    is_request = action in {"deploy", "rollback"}
+    assert answer.status == (202 if is_request else 200), answer.text
+    shown = cloud.deployment(3) if is_request else answer.body
+    found = shown.get("plan", shown)["findings"]
+    assert {each["code"] for each in found} == {"not_checked"}
+    assert "AWS did not answer" in found[0]["message"]

@@ -128,8 +128,38 @@ CASES = [
         "EC2 without a platform, an ARM image",
         World(ARM),
         warnings=["platform_mismatch"],
-        says=("no runtimePlatform", "only for linux/arm64"),
+        says=("no cpuArchitecture", "only for linux/arm64"),
         definition=definition(requiresCompatibilities=["EC2"]),
+    ),
+    Case(
+        "EC2 with an operating system, an ARM image",
+        World(ARM),
+        warnings=["platform_mismatch"],
+        says=("no cpuArchitecture", "only for linux/arm64"),
+        definition=definition(
+            requiresCompatibilities=["EC2"], runtimePlatform={"operatingSystemFamily": "LINUX"}
+        ),
+    ),
+    Case(
+        "Fargate with an operating system, an ARM image",
+        World(ARM),
+        ["platform_mismatch"],
+        definition=definition(**FARGATE, runtimePlatform={"operatingSystemFamily": "LINUX"}),
+    ),
+    *(
+        Case(
+            f"{others} and Fargate, an ARM image",
+            World(ARM),
+            warnings=["platform_mismatch"],
+            definition=definition(requiresCompatibilities=[*others, "FARGATE"]),
+        )
+        for others in (["EC2"], ["MANAGED_INSTANCES"])
+    ),
+    Case(
+        "EC2 with an architecture, an ARM image",
+        World(ARM),
+        ["platform_mismatch"],
+        definition=definition(requiresCompatibilities=["EC2"], **on("X86_64")),
     ),
     Case(
         "a Windows definition, a Linux image",
@@ -341,8 +371,8 @@ def test_a_definition_needs_its_roles_secrets_and_log_groups() -> None:
         Need(Kind.ROLE, ROLE),
         Need(Kind.ROLE, "ecs-execution"),
         Need(Kind.SECRET, SECRET),
-        Need(Kind.PARAMETER, "shop/db"),
-        Need(Kind.PARAMETER, "flat"),
+        Need(Kind.PARAMETER, "/shop/db"),
+        Need(Kind.PARAMETER, f"{PARAMETER}/flat"),
         Need(Kind.PARAMETER, "plain"),
         Need(Kind.PARAMETER, "splunk-token"),
         Need(Kind.SECRET, "hub"),
@@ -367,6 +397,75 @@ def test_what_is_in_another_region_or_account_is_not_looked_for() -> None:
         Need(Kind.PARAMETER, other, "it is in the account 210987654321"),
         Need(Kind.LOG_GROUP, "g", "it is in us-east-1"),
     )
+
+
+@pytest.mark.parametrize("start", ["", PARAMETER])
+def test_a_parameter_of_aws_may_stand_for_a_secret(start: str) -> None:
+    reference = f"{start}/aws/reference/secretsmanager/shop/db"
+    assert needs_of(reference) == (Need(Kind.SECRET, "shop/db"),)
+
+
+@pytest.mark.parametrize("start", ["", PARAMETER, f"arn:aws:ssm:{REGION}::parameter"])
+def test_a_public_parameter_is_not_looked_for(start: str) -> None:
+    name = "/aws/service/global-infrastructure/current-region"
+    reason = "Parameter Store does not list parameters of AWS"
+    assert needs_of(f"{start}{name}") == (Need(Kind.PARAMETER, name, reason),)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "arn:",
+        "arn:aws:ssm",
+        "arn:aws:ssm:::",
+        "arn:aws:s3:::bucket/key",
+        f"arn:aws:ssm:{REGION}:{ACCOUNT}:document/x",
+        f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter",
+    ],
+)
+def test_what_is_no_arn_of_a_secret_is_not_looked_for(reference: str) -> None:
+    (need,) = needs_of(reference)
+    assert need.name == reference
+    assert need.unseen == "it is no ARN of a secret or a parameter"
+
+
+@pytest.mark.parametrize(
+    "reference", ["arn:", "arn:aws:secretsmanager", f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:x"]
+)
+def test_credentials_that_are_no_arn_of_a_secret_are_not_looked_for(reference: str) -> None:
+    content = definition(
+        container={"repositoryCredentials": {"credentialsParameter": reference}},
+    )
+    (need,) = needs(content, region=REGION, account=ACCOUNT)
+    assert need == Need(Kind.SECRET, reference, "it is no ARN of a secret")
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        ("DB", "DB"),
+        ("/DB", "/DB"),
+        ("DB:3", "DB"),
+        ("/shop/db:prod", "/shop/db"),
+        (f"{PARAMETER}/DB", f"{PARAMETER}/DB"),
+        (f"{PARAMETER}/DB:3", f"{PARAMETER}/DB"),
+        (f"{PARAMETER}/shop/db:prod", "/shop/db"),
+    ],
+)
+def test_a_parameter_has_its_exact_name(reference: str, name: str) -> None:
+    assert needs_of(reference) == (Need(Kind.PARAMETER, name),)
+
+
+@pytest.mark.parametrize("reference", ["shop/db", "//shop/db", f"{PARAMETER}//shop/db", "a b", "/"])
+def test_what_is_no_name_of_a_parameter_is_not_looked_for(reference: str) -> None:
+    (need,) = needs_of(reference)
+    assert need.unseen == "it is no name of a parameter"
+
+
+def needs_of(reference: str) -> tuple[Need, ...]:
+    """The needs of a definition with one secret."""
+    content = definition(container={"secrets": [{"name": "A", "valueFrom": reference}]})
+    return needs(content, region=REGION, account=ACCOUNT)
 
 
 @pytest.mark.parametrize("value", ["true", "True"])

@@ -287,14 +287,18 @@ def test_an_archived_image_is_described_but_not_handed_out_until_it_is_restored(
 ) -> None:
     """ECR User Guide, "Archiving an image": a pull fails with 404, describe-images shows the status
     ARCHIVED. UpdateImageStorageClass in the API reference: ACTIVE, ARCHIVED, ACTIVATING. How long a
-    restore takes is in the guide, too: up to 20 minutes."""
+    restore takes is in the guide, too: up to 20 minutes. DescribeImagesFilter in the API reference:
+    if imageStatus is not specified, only images with ACTIVE status are returned."""
     name = f"repository-{uuid.uuid4()}"
     ecr.create_repository(repositoryName=name)
     ecr.put_image(repositoryName=name, imageManifest=manifest("new"), imageTag="main")
     image: Any = {"repositoryName": name, "imageIds": [{"imageTag": "main"}]}
 
     def status() -> str:
-        return ecr.describe_images(**image)["imageDetails"][0]["imageStatus"]
+        found = ecr.describe_images(**image, filter={"imageStatus": "ANY"})["imageDetails"]
+        active = ecr.describe_images(**image)["imageDetails"]
+        assert active == [each for each in found if each["imageStatus"] == "ACTIVE"]
+        return found[0]["imageStatus"]
 
     def move(target: Any) -> str:
         answer = ecr.update_image_storage_class(

@@ -2,13 +2,20 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from chalicelib import budget
 from chalicelib.aws import references
+from chalicelib.pipeline import preflight as looks
 from infra.local.aws import fidelity
 from infra.local.machines.registry import Registry
 from tests.support.client import Answer
@@ -226,6 +233,83 @@ def test_a_silent_download_is_a_warning_first_and_is_waited_for_then(
     assert "download of an image's config" in waiting["error"]
 
 
+@pytest.fixture
+def store(cloud: Cloud) -> Iterator[HTTPServer]:
+    """Where ECR sends for blobs; a test sets the handler of requests."""
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(fidelity, "BLOBS", f"http://127.0.0.1:{server.server_port}")
+        yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def answering(status: int, *parts: bytes, pause: float = 0.0) -> type[BaseHTTPRequestHandler]:
+    """A handler that answers with a status and with parts of a body, slowly."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            with suppress(OSError):
+                for part in parts:
+                    self.wfile.write(part)
+                    time.sleep(pause)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    return Handler
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_download_that_is_refused_is_a_warning(
+    cloud: Cloud, store: HTTPServer, status: int
+) -> None:
+    store.RequestHandlerClass = answering(status)
+    found = accepted(cloud, put_single(None, "amd64"))["findings"]
+    assert f"download of an image's config: HTTP Error {status}" in found[0]["message"]
+    assert "did not answer" not in found[0]["message"]
+    cloud.settle()
+    assert cloud.deployment(1)["status"] == "deploying"
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_download_that_fails_for_a_time_is_waited_for(
+    cloud: Cloud, store: HTTPServer, status: int
+) -> None:
+    store.RequestHandlerClass = answering(status)
+    found = accepted(cloud, put_single(None, "amd64"))["findings"]
+    assert "AWS did not answer" in found[0]["message"]
+    cloud.settle()
+    assert cloud.deployment(1)["status"] == "queued"
+
+
+def test_an_answer_that_is_no_http_is_waited_for(cloud: Cloud, store: HTTPServer) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            self.rfile.readline()
+            self.wfile.write(b"no HTTP\r\n")
+
+    store.RequestHandlerClass = Handler
+    found = accepted(cloud, put_single(None, "amd64"))["findings"]
+    assert "AWS did not answer" in found[0]["message"]
+
+
+def test_a_download_in_drips_ends_with_the_time_of_the_looks(
+    cloud: Cloud, store: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "_SECONDS", 0.5)
+    store.RequestHandlerClass = answering(200, *[b" "] * 100, pause=0.05)
+    began = time.monotonic()
+    found = accepted(cloud, put_single(None, "amd64"))["findings"]
+    assert time.monotonic() - began < 3
+    assert "AWS did not answer" in found[0]["message"]
+
+
 def test_every_problem_is_named_at_once(cloud: Cloud) -> None:
     run_definition(
         cloud,
@@ -314,6 +398,49 @@ def test_a_secret_that_is_to_be_deleted_is_missing(cloud: Cloud) -> None:
     found = refused(cloud, put_image("hello", "bad"))["findings"]
     assert codes(found) == ["secret_missing"]
     assert "scheduled for deletion" in found[0]["message"]
+
+
+def run_with_secret(cloud: Cloud, reference: str) -> None:
+    """ECS runs a definition with this `valueFrom`."""
+    run_definition(cloud, container={"secrets": [{"name": "A", "valueFrom": reference}]})
+
+
+def test_a_secret_behind_the_name_of_a_parameter_is_looked_for(cloud: Cloud) -> None:
+    run_with_secret(cloud, "/aws/reference/secretsmanager/shop/db")
+    digest = put_image("hello", "good")
+    found = refused(cloud, digest)["findings"]
+    assert codes(found) == ["secret_missing"]
+    client("secretsmanager").create_secret(Name="shop/db", SecretString="x")
+    assert accepted(cloud, digest)["findings"] == []
+
+
+@pytest.mark.parametrize(("wanted", "other"), [("DB", "/DB"), ("/DB", "DB")])
+def test_a_parameter_with_a_slash_before_its_name_is_another_one(
+    cloud: Cloud, wanted: str, other: str
+) -> None:
+    client("ssm").put_parameter(Name=other, Value="x", Type="String")
+    run_with_secret(cloud, wanted)
+    digest = put_image("hello", "good")
+    assert codes(refused(cloud, digest)["findings"]) == ["parameter_missing"]
+    run_with_secret(cloud, f"arn:aws:ssm:eu-west-1:123456789012:parameter/{wanted.lstrip('/')}")
+    assert accepted(cloud, digest)["findings"] == []
+
+
+def test_a_public_parameter_of_aws_is_not_looked_for(cloud: Cloud) -> None:
+    run_with_secret(cloud, "/aws/service/global-infrastructure/current-region")
+    found = accepted(cloud, put_image("hello", "good"))["findings"]
+    assert codes(found) == ["not_checked"]
+    assert "Parameter Store does not list parameters of AWS" in found[0]["message"]
+
+
+@pytest.mark.parametrize("reference", ["arn:aws:ssm", "arn:aws:s3:::bucket/key"])
+def test_a_reference_that_is_no_arn_of_a_secret_is_a_warning(cloud: Cloud, reference: str) -> None:
+    run_with_secret(cloud, reference)
+    found = accepted(cloud, put_image("hello", "good"))["findings"]
+    assert codes(found) == ["not_checked"]
+    assert f"{reference}: it is no ARN of a secret or a parameter" in found[0]["message"]
+    cloud.settle()
+    assert cloud.deployment(1)["status"] == "deploying"
 
 
 def many_references(kind: str, count: int) -> dict[str, Any]:
@@ -429,14 +556,84 @@ def test_a_check_that_aws_did_not_answer_is_made_again_before_the_rollout(
     assert set(codes(found)) == {"not_checked"}
     assert "AWS did not answer" in found[0]["message"]
     assert "this is checked again before the rollout" in found[0]["message"]
+    trouble.end()
     trouble.refuse(operation, "ThrottlingException", "slow down")
     cloud.settle()
     waiting = cloud.deployment(1)
     assert waiting["status"] == "queued"
     assert "slow down" in waiting["error"]
+    trouble.end()
     cloud.tick()
     assert cloud.deployment(1)["status"] == "deploying"
     assert cloud.deployment(1)["findings"] == []
+
+
+@pytest.mark.parametrize("operation", DENIED)
+def test_a_deployment_waits_only_a_few_times_for_a_look(
+    cloud: Cloud, trouble: Trouble, operation: str
+) -> None:
+    run_needy(cloud)
+    accepted(cloud, put_image("hello", "good"))
+    trouble.refuse(operation, "ServiceUnavailableException", "out of order", times=1000)
+    for _ in range(4):
+        cloud.tick()
+    begun = cloud.deployment(1)
+    assert begun["status"] == "deploying"
+    assert set(codes(begun["findings"])) == {"not_checked"}
+    assert "out of order" in begun["findings"][0]["message"]
+    assert "again before the rollout" not in begun["findings"][0]["message"]
+
+
+def test_a_rollback_does_not_wait_for_a_look(cloud: Cloud, trouble: Trouble) -> None:
+    for number in (1, 2):
+        cloud.release(number)
+    trouble.refuse("iam.GetRole", "ServiceUnavailableException", "out of order", times=1000)
+    assert cloud.roll_back().status == 202
+    cloud.settle()
+    begun = cloud.deployment(3)
+    assert begun["status"] == "deploying"
+    assert codes(begun["findings"]) == ["not_checked"]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["ecs.DescribeServices", "ecs.DescribeTaskDefinition", "ecs.RegisterTaskDefinition"],
+)
+def test_a_deployment_waits_for_what_its_rollout_needs(
+    cloud: Cloud, trouble: Trouble, operation: str
+) -> None:
+    accepted(cloud, put_image("hello", "good"))
+    trouble.refuse(operation, "ServiceUnavailableException", "out of order", times=1000)
+    for _ in range(10):
+        cloud.tick()
+    assert cloud.deployment(1)["status"] == "queued"
+    trouble.end()
+    cloud.tick()
+    cloud.tick()
+    assert cloud.deployment(1)["status"] == "deploying"
+
+
+def test_the_looks_of_a_worker_are_made_within_a_few_seconds(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look is answered, but slowly. A Lambda function lives for 30 seconds."""
+    seconds = 0.0
+
+    def has_secret(_: str) -> bool:
+        nonlocal seconds
+        seconds += 1.5
+        budget.check()
+        return True
+
+    run_definition(cloud, container=many_references("secret", 10))
+    monkeypatch.setattr(references, "has_secret", has_secret)
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: seconds))
+    accepted(cloud, put_image("hello", "good"))
+    for _ in range(4):
+        seconds = 0.0
+        cloud.tick()
+        assert seconds < 10
+    assert cloud.deployment(1)["status"] == "deploying"
 
 
 def test_after_a_call_without_an_answer_a_request_makes_no_further_looks(

@@ -53,7 +53,7 @@ def record_calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 class Trouble:
     """Makes calls fail. botocore still makes its own second try."""
 
-    TRIES = 2  # each client of Slipway tries a call twice
+    TRIES = 2  # Slipway's clients try a call twice, and a look of preflight once
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._plans: dict[str, list[tuple[str, str]]] = {}

@@ -14,6 +14,7 @@ from chalicelib.domain.timing import PERIOD
 from chalicelib.pipeline.preflight import Look, check, look_at_image
 from chalicelib.pipeline.reconcilers.ecs_changes import call_update
 from chalicelib.pipeline.reconcilers.ends import fail
+from chalicelib.pipeline.reconcilers.evidence import PATIENCE
 from chalicelib.store.definitions import keep_definition, kept_definition
 from chalicelib.store.due import schedule_at
 from chalicelib.store.jobs import find_deployments, stored_findings, transition
@@ -88,8 +89,13 @@ def _request(target: EcsTarget, active: Deployment, content: dict[str, Any]) -> 
 def _preflight(
     target: EcsTarget, active: Deployment, rollout: Rollout, content: dict[str, Any], source: str
 ) -> tuple[Finding, ...]:
-    """The findings right before the rollout. Raises Unavailable if AWS does not answer."""
-    look = Look(waits=True)
+    """The findings right before the rollout.
+
+    If AWS does not answer, raises Unavailable a few times before a deployment goes on without the
+    answer: the look is repeated. A rollback does not wait, since it may end an incident.
+    """
+    waits = active.restores is None and active.waits < PATIENCE
+    look = Look(waits=waits, is_last=True)
     repository, digest = active.image_repository, active.image_digest or ""
     container = target.container if active.restores is None else None
     return check(

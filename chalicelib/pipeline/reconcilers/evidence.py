@@ -32,8 +32,9 @@ logger = logging.getLogger("slipway")
 
 _T = TypeVar("_T")
 
-# How often the look at the tasks of a failed rollout is repeated if AWS does not answer.
-_PATIENCE = 3
+# How often a look is repeated if AWS does not answer: preflight's, and at the tasks of a failed
+# rollout.
+PATIENCE = 3
 # So many of the newest failed tasks may have the log: CloudWatch shows the last one late.
 _LOGS = 3
 
@@ -157,7 +158,7 @@ def find_rollout_failure(
     try:
         tasks = _explaining_tasks(active, target, definition)
     except Unavailable as trouble:
-        if active.waits < _PATIENCE:
+        if active.waits < PATIENCE:
             raise
         logger.warning("the tasks of %s cannot be read: %s", active.job_id, trouble.detail)
         tasks = []

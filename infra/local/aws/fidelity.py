@@ -258,8 +258,11 @@ def _archive_images() -> None:
     """Add imageStatus and UpdateImageStorageClass. An archived image cannot be pulled.
 
     Its status is ACTIVATING while it is restored (UpdateImageStorageClass, "Archiving an image").
+    DescribeImages returns only active images unless its filter says otherwise
+    (DescribeImagesFilter). It leaves out the others (inferred: an ImageNotFoundException is for an
+    image that does not exist).
     """
-    get = ECRBackend.batch_get_image
+    get, describe = ECRBackend.batch_get_image, ECRResponse.describe_images
 
     def image_status(self: Image) -> str:
         archived, active_at = vars(self).get("storage", (False, 0.0))
@@ -276,6 +279,12 @@ def _archive_images() -> None:
         status = image_status(image)
         return ActionResult({"repositoryName": name, "imageId": wanted, "imageStatus": status})
 
+    def describe_images(self: ECRResponse) -> ActionResult:
+        answer: Any = describe(self).result
+        wanted = (self._get_param("filter") or {}).get("imageStatus", "ACTIVE")
+        shown = [each for each in answer["imageDetails"] if wanted in {"ANY", image_status(each)}]
+        return ActionResult({"imageDetails": shown})
+
     def batch_get_image(self: ECRBackend, *args: Any, **kwargs: Any) -> dict[str, Any]:
         answer = get(self, *args, **kwargs)
         for image in [each for each in answer["images"] if image_status(each) != "ACTIVE"]:
@@ -287,6 +296,7 @@ def _archive_images() -> None:
 
     Image.image_status = property(image_status)  # type: ignore[attr-defined]
     ECRResponse.update_image_storage_class = update_image_storage_class  # type: ignore[attr-defined]
+    ECRResponse.describe_images = describe_images  # type: ignore[method-assign]
     ECRBackend.batch_get_image = batch_get_image  # type: ignore[method-assign]
 
 
