@@ -14,6 +14,7 @@ from chalicelib.domain.timing import PERIOD
 from chalicelib.pipeline.preflight import Look, check, look_at_image
 from chalicelib.pipeline.reconcilers.ecs_changes import call_update
 from chalicelib.pipeline.reconcilers.ends import fail
+from chalicelib.settings import settings
 from chalicelib.store.definitions import keep_definition, kept_definition
 from chalicelib.store.due import schedule_at
 from chalicelib.store.jobs import find_deployments, stored_findings, transition
@@ -80,7 +81,7 @@ def _request(target: EcsTarget, active: Deployment, content: dict[str, Any]) -> 
     tags = content.get("tags", [])
     if active.restores is None:
         return next_task_definition(
-            content, container=target.container, image=active.image, tags=tags
+            content, containers=target.containers, image=active.image, tags=tags
         )
     return same_task_definition(content, tags=tags)
 
@@ -91,10 +92,10 @@ def _preflight(
     """The findings right before the rollout. Raises Unavailable if AWS does not answer."""
     look = Look(waits=True)
     repository, digest = active.image_repository, active.image_digest or ""
-    container = target.container if active.restores is None else None
+    containers = target.containers if active.restores is None else ()
     return check(
         look,
-        Release(repository, digest, container, content),
+        Release(repository, digest, containers, content, settings().registry),
         service=rollout,
         image=look_at_image(look, repository, digest),
         arn=source,

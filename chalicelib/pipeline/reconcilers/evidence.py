@@ -15,6 +15,7 @@ from chalicelib.domain.release_receipts import ServiceDeployment, evidence, warn
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.tasks import (
     Task,
+    awaited,
     digests_of,
     explaining,
     failed_container,
@@ -70,7 +71,11 @@ def find_proof(
     tasks = _read(partial(_running, active, target), unread) or []
     digests = _read(partial(_digests, active, tasks), unread) or set()
     desired = rollout.running if short else rollout.desired
-    missing = missing_proof(tasks, image=active.image, digests=digests, desired=desired)
+    # A rollback restores all images of a definition: it may be older than the list of containers.
+    names = target.containers if active.restores is None else ()
+    missing = missing_proof(
+        tasks, image=active.image, digests=digests, desired=desired, containers=names
+    )
     if missing is not None and not unread:
         return Proof(missing)
     warnings = [
@@ -199,6 +204,7 @@ def _known(task: Task, definition: Mapping[str, Any], secrets: Sequence[str]) ->
     The texts are cleaned before they are cut: a part of a secret would not be found any more.
     """
     containers = {each["name"]: each for each in definition.get("containerDefinitions", ())}
+    waited_for = awaited(definition)
     return replace(
         task,
         stopped_reason=clean_text(task.stopped_reason, secrets),
@@ -207,6 +213,7 @@ def _known(task: Task, definition: Mapping[str, Any], secrets: Sequence[str]) ->
                 each,
                 reason=clean_text(each.reason, secrets),
                 essential=containers.get(each.name, {}).get("essential", True),
+                awaited=each.name in waited_for,
             )
             for each in task.containers
         ),
