@@ -39,7 +39,7 @@ _BINDINGS = frozenset(
         "also_push_to",
         "ecs_cluster",
         "ecs_service",
-        "container",
+        "containers",
         "webhook_secret",
     }
 )

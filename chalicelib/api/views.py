@@ -151,7 +151,7 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
 class Deployment(msgspec.Struct, kw_only=True):
     """One release of a service. `replaced` is the deployment that ran before. `rollback_to` is the
     target of a rollback from here. A rollback leaves `rollback_of` and restores `restores`. Its
-    image runs as `container` of `ecs_service` in `ecs_cluster`, null in old deployments. A
+    image runs in the `containers` of `ecs_service` in `ecs_cluster`, null in old deployments. A
     deployment is `superseded` if a newer request replaced it while it was waiting, or if the ECS
     service was changed outside Slipway: see `error`. `failure` says more about a failed deployment,
     and `warnings` about what the proof of a success does not show. `findings` are those of the
@@ -175,7 +175,7 @@ class Deployment(msgspec.Struct, kw_only=True):
     image_digest: str | None
     ecs_cluster: str | None
     ecs_service: str | None
-    container: str | None
+    containers: tuple[str, ...] | None
     task_definition: str | None
     build_id: int | None
     commit_sha: str | None
@@ -332,7 +332,7 @@ def deployment(row: models.Deployment) -> Deployment:
         image_tag=_image(row),
         ecs_cluster=target.cluster if target else None,
         ecs_service=target.service if target else None,
-        container=target.container if target else None,
+        containers=target.containers if target else None,
         findings=cleaned(findings_of(row)),
         failure=row.failure and _cleaned(row.failure),
         warnings=clean_lines((row.warnings or "").splitlines(), known_secrets()),

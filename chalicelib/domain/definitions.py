@@ -1,8 +1,8 @@
-"""Task definitions: the next revision differs from the described one at most in one image."""
+"""Task definitions: the next revision differs from the described one only in the new image."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from chalicelib.errors import Rejected
@@ -27,20 +27,20 @@ _READ_ONLY = frozenset(
 def next_task_definition(
     current: Mapping[str, Any],
     *,
-    container: str,
+    containers: Collection[str],
     image: str,
     tags: Iterable[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
-    """RegisterTaskDefinition's parameters for `current` with `image` in `container`.
+    """RegisterTaskDefinition's parameters for `current` with `image` in `containers`.
 
     `current` and `tags` come from DescribeTaskDefinition. Raises Rejected (container_not_found).
     """
-    containers = current["containerDefinitions"]
-    missing = no_container(current, container)
+    missing = why_not_in(current, containers)
     if missing is not None:
         raise Rejected(missing, code="container_not_found")
     changed = [
-        {**each, "image": image} if each["name"] == container else dict(each) for each in containers
+        {**each, "image": image} if each["name"] in containers else dict(each)
+        for each in current["containerDefinitions"]
     ]
     return same_task_definition({**current, "containerDefinitions": changed}, tags=tags)
 
@@ -59,14 +59,16 @@ def same_task_definition(
     return {key: value for key, value in request.items() if value not in (None, "", [], {})}
 
 
-def differs(one: Mapping[str, Any], other: Mapping[str, Any], *, container: str) -> bool:
-    """Whether two described definitions differ in more than the image of `container`.
+def differs(
+    one: Mapping[str, Any], other: Mapping[str, Any], *, containers: Collection[str]
+) -> bool:
+    """Whether two described definitions differ in more than the images of `containers`.
 
-    A definition without the container differs from all others.
+    A definition without one of the containers differs from all others.
     """
-    if no_container(one, container) or no_container(other, container):
+    if missing_containers(one, containers) or missing_containers(other, containers):
         return True
-    same = [next_task_definition(each, container=container, image="-") for each in (one, other)]
+    same = [next_task_definition(each, containers=containers, image="-") for each in (one, other)]
     return fingerprint(same[0]) != fingerprint(same[1])
 
 
@@ -77,13 +79,44 @@ def fingerprint(request: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def no_container(definition: Mapping[str, Any], container: str) -> str | None:
-    """Why an image cannot be put into `container` of a task definition; None if it can."""
-    names = [each["name"] for each in definition["containerDefinitions"]]
-    if container in names:
+def missing_containers(definition: Mapping[str, Any], containers: Iterable[str]) -> list[str]:
+    """Those of `containers` that a task definition does not have."""
+    names = {each["name"] for each in definition["containerDefinitions"]}
+    return [name for name in containers if name not in names]
+
+
+def why_not_in(definition: Mapping[str, Any], containers: Iterable[str]) -> str | None:
+    """Why an image cannot be put into `containers` of a task definition; None if it can.
+
+    All missing containers are named.
+    """
+    missing = missing_containers(definition, containers)
+    if not missing:
         return None
+    kind = "container" if len(missing) == 1 else "containers"
+    names = ", ".join(each["name"] for each in definition["containerDefinitions"])
     return (
-        f"the task definition {definition['family']} has no container {container}; "
-        f"it has: {', '.join(names)}. Set the service's container to one of them, or make ECS "
-        f"run a definition that has {container}"
+        f"the task definition {definition['family']} has no {kind} {', '.join(missing)}; "
+        f"it has: {names}. Change the service's containers, or make ECS run a definition that has "
+        f"{', '.join(missing)}"
     )
+
+
+def left_behind(
+    definition: Mapping[str, Any], containers: Collection[str], *, repository: str
+) -> list[str]:
+    """Containers of a task definition that have an image of `repository` and are not in
+    `containers`. `repository` is named with its registry.
+    """
+    return [
+        each["name"]
+        for each in definition["containerDefinitions"]
+        if each["name"] not in containers and _repository(each.get("image", "")) == repository
+    ]
+
+
+def _repository(image: str) -> str:
+    """The repository of an image with a tag, a digest, both or neither."""
+    name = image.partition("@")[0]
+    path, colon, tag = name.rpartition(":")
+    return path if colon and "/" not in tag else name

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.domain.definitions import no_container
+from chalicelib.domain.definitions import left_behind, missing_containers, why_not_in
 from chalicelib.errors import Conflict
 
 
@@ -96,17 +96,18 @@ class FoundImage:
 
 @dataclass(frozen=True)
 class Release:
-    """What is to run: an image, put into a container of a task definition.
+    """What is to run: an image, put into containers of a task definition.
 
     `definition` is the content to register, as RegisterTaskDefinition takes it or
-    DescribeTaskDefinition returns it. Without a `container` it has the image already, else the
-    image in it does not matter.
+    DescribeTaskDefinition returns it. Without `containers` it has the image already, else the
+    image in them does not matter. `registry` is the host of the image's registry.
     """
 
     repository: str
     digest: str
-    container: str | None
+    containers: tuple[str, ...]
     definition: Mapping[str, Any] | Unknown
+    registry: str = ""
 
 
 @dataclass(frozen=True)
@@ -365,9 +366,11 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
         if world.service is None:
             yield _not_checked("the task definition", definition)
         return
-    missing = release.container and no_container(definition, release.container)
+    missing = why_not_in(definition, release.containers)
     if missing:
-        yield _error("container_not_found", missing, release.container)
+        names = missing_containers(definition, release.containers)
+        yield _error("container_not_found", missing, ", ".join(names))
+    yield from _of_other_containers(release, definition)
     for need, found in world.found.items():
         what, advice = (text.format(name=need.name) for text in _MISSING[need.kind])
         if isinstance(found, Unknown):
@@ -375,6 +378,19 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
             yield _not_checked(thing, found, need.name, advice=_ALLOW[need.kind])
         elif not found:
             yield _error(f"{need.kind}_missing", f"{what}. {advice}", need.name)
+
+
+def _of_other_containers(release: Release, definition: Mapping[str, Any]) -> Iterator[Finding]:
+    """Containers that keep an image of the same repository. A rollback restores all images."""
+    if not release.containers:
+        return
+    repository = f"{release.registry}/{release.repository}"
+    for name in left_behind(definition, release.containers, repository=repository):
+        text = (
+            f"the container {name} has an image of {release.repository}, too, and keeps it. Add it "
+            "to the service's containers if it should get the new image"
+        )
+        yield _warning("container_keeps_image", text, name)
 
 
 def _of_newer(newer: str | Unknown | None) -> Iterator[Finding]:

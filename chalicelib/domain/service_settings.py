@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from chalicelib.domain.build_args import BuildArgs
 from chalicelib.domain.credentials import BuildSecrets, Destinations
-from chalicelib.domain.ecs_target import EcsName, EcsTarget
+from chalicelib.domain.ecs_target import ContainerNames, EcsName, EcsTarget
 from chalicelib.domain.fields import END
 from chalicelib.domain.images import ImageRepository, Platforms
 from chalicelib.domain.paths import ContextPath, RepositoryPath
@@ -148,7 +148,7 @@ class BuildSettings(BuildOptions, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A service to create. The three names of its ECS target must be given together."""
+    """A service to create. The three parts of its ECS target must be given together."""
 
     name: ServiceName
     branch: Branch = "main"
@@ -157,7 +157,7 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
     image_repository: ImageRepository
     ecs_cluster: EcsName | None = None
     ecs_service: EcsName | None = None
-    container: EcsName | None = None
+    containers: ContainerNames | None = None
     webhook_secret: OwnSecretReference | None = None
     auto_deploy: AutoDeploy = False
     max_open_builds: MaxOpenBuilds = 20
@@ -173,21 +173,39 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
     @property
     def ecs_target(self) -> EcsTarget | None:
         """The ECS target of releases; None for a service that is only built."""
-        if self.ecs_cluster is None or self.ecs_service is None or self.container is None:
+        if self.ecs_cluster is None or self.ecs_service is None or self.containers is None:
             return None
         return EcsTarget(
-            cluster=self.ecs_cluster, service=self.ecs_service, container=self.container
+            cluster=self.ecs_cluster, service=self.ecs_service, containers=self.containers
         )
 
 
-TARGET_FIELDS = ("ecs_cluster", "ecs_service", "container")
+TARGET_FIELDS = ("ecs_cluster", "ecs_service", "containers")
 
-# The layout of stored settings. In layout 1, the paths of Dockerfiles began at the context.
-LAYOUT = 2
+# The layout of stored settings. In layout 2, a release had one `container`. In layout 1, the paths
+# of Dockerfiles began at the context, too.
+LAYOUT = 3
+
+
+def present_layout(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Stored settings of any layout in the present one."""
+    layout = stored.get("layout", 1)
+    if layout < 2:
+        stored = from_layout_1(stored)
+    return from_layout_2(stored) if layout < 3 else stored
+
+
+def from_layout_2(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored settings, or a stored target, of layout 2 in layout 3: its only container in a list.
+
+    The settings of a build have no container.
+    """
+    container = stored.get("container")
+    return {**stored, "containers": [container]} if container is not None else dict(stored)
 
 
 def from_layout_1(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored settings of layout 1 in the present layout, with the same Dockerfile."""
+    """Stored settings of layout 1 in layout 2, with the same Dockerfile."""
     context, dockerfile = stored.get("context_path", "."), stored.get("dockerfile", "Dockerfile")
     path = posixpath.normpath(f"{context}/{dockerfile}")
     of_context = posixpath.normpath(f"{context}/Dockerfile")

@@ -8,11 +8,20 @@ from chalicelib.domain.log_streams import LogStream
 
 # The `stopCode` of a task that somebody stopped (Task in the API reference).
 BY_HAND = "UserInitiated"
+# Exit codes of containers that a signal ended: KILL, for instance without memory, and TERM, with
+# which ECS stops the other containers of a task.
+_KILLED, _TERMINATED = 137, 143
+# The reason of a container that was not started because of another one (pull request 3218 of
+# aws/amazon-ecs-agent). Its exit code is 143.
+_NOT_STARTED = "failed to resolve container ordering dependency"
 
 
 @dataclass(frozen=True)
 class Container:
-    """A container of a task. `digest` is that of the image it runs, if ECS knows it."""
+    """A container of a task. `digest` is that of the image it runs, if ECS knows it.
+
+    `awaited` means that another container starts only after this one has exited with code 0.
+    """
 
     name: str
     image: str
@@ -21,6 +30,7 @@ class Container:
     reason: str = ""
     runtime_id: str = ""
     essential: bool = True
+    awaited: bool = False
 
     @property
     def runs_digest(self) -> str | None:
@@ -29,6 +39,11 @@ class Container:
         Old agents do not report it. An image that is named by its digest cannot be another one.
         """
         return self.digest or self.image.partition("@")[2] or None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended by itself, and not with success."""
+        return self.exit_code not in {None, 0, _TERMINATED, _KILLED}
 
 
 @dataclass(frozen=True)
@@ -66,19 +81,24 @@ def missing_proof(
     image: str,
     digests: Collection[str],
     desired: int,
+    containers: Collection[str] = (),
 ) -> str | None:
     """What is missing until the tasks prove the release; None if they prove it.
 
-    `tasks` are those of its definition. Each running one must have a container for the `image`, and
-    all of these must run one of the `digests`. At least as many tasks must run as are desired: ECS
-    may have to keep protected ones.
+    `tasks` are those of its definition. Each running one must have a container for the `image`, all
+    of `containers` must be among them, and all of them must run one of the `digests`. A container
+    that has exited, such as an init container, still shows its digest. At least as many tasks must
+    run as are desired: ECS may have to keep protected ones.
     """
     running = [task for task in tasks if task.runs]
     for task in running:
-        found = [each.runs_digest for each in task.of(image)]
-        for digest in found or [None]:
+        found = {each.name: each.runs_digest for each in task.of(image)}
+        for digest in found.values() or [None]:
             if digest not in digests:
                 return f"task {task.id} runs {digest or 'an unknown image'}, not {image}"
+        without = [name for name in containers if name not in found]
+        if without:
+            return f"the container {without[0]} of task {task.id} does not run {image}"
     if len(running) < desired:
         return f"{len(running)} of {desired} tasks run the release"
     return None
@@ -101,11 +121,6 @@ def explaining(tasks: Iterable[Task], task_definition: str) -> list[Task]:
     return sorted(own, key=lambda task: (task.stop_code == BY_HAND, -(task.stopped_at or 0)))
 
 
-# Exit codes of containers that a signal ended: KILL, for instance without memory, and TERM, with
-# which ECS stops the other containers of a task.
-_KILLED, _TERMINATED = 137, 143
-
-
 def failed_container(task: Task) -> Container | None:
     """The container that made the task stop; None if no container ran or has a reason."""
     ended = [each for each in task.containers if each.reason or each.exit_code is not None]
@@ -115,10 +130,14 @@ def failed_container(task: Task) -> Container | None:
 def _rank(container: Container) -> tuple[bool, int]:
     """An essential container comes first, with a reason of its own, and one that ECS stopped last.
 
-    The end of a container that is not essential does not end the task.
+    The end of a container that is not essential does not end the task, unless others wait for its
+    success. A container that was not started because of another one explains nothing.
     """
+    ends_task = container.essential or (container.awaited and bool(container.exit_code))
+    if _NOT_STARTED in container.reason:
+        return not ends_task, 5
     ended = {_KILLED: 2, 0: 3, _TERMINATED: 4}.get(container.exit_code or 0, 1)
-    return not container.essential, 0 if container.reason else ended
+    return not ends_task, 0 if container.reason else ended
 
 
 def why_stopped(task: Task) -> str:
@@ -128,12 +147,26 @@ def why_stopped(task: Task) -> str:
     """
     container = failed_container(task)
     exited = task.stop_code == "EssentialContainerExited"
+    # ECS does not document the code for a container on which another one waits (`dependsOn`).
+    exited |= task.stop_code == "TaskFailedToStart" and bool(container and container.failed)
     if container is None or not (exited or container.reason):
         return task.stopped_reason or "ECS gives no reason"
     if container.exit_code is None:
         return container.reason or task.stopped_reason
     end = f"container {container.name} exited with code {container.exit_code}"
     return f"{end}: {container.reason}" if container.reason else end
+
+
+def awaited(definition: Mapping[str, Any]) -> set[str]:
+    """The containers on which others wait until they have exited with code 0: condition SUCCESS
+    of `dependsOn` (ContainerDependency in the API reference).
+    """
+    return {
+        each["containerName"]
+        for container in definition.get("containerDefinitions", ())
+        for each in container.get("dependsOn", ())
+        if each["condition"] == "SUCCESS"
+    }
 
 
 def log_stream(

@@ -44,7 +44,12 @@ class ReleaseImage:
     @property
     def full_name(self) -> str:
         """The image as a task definition names it: with the registry and the digest."""
-        return f"{settings().registry}/{self.repository}@{self.digest}"
+        return f"{self.registry}/{self.repository}@{self.digest}"
+
+    @property
+    def registry(self) -> str:
+        """The host of the installation's registry."""
+        return settings().registry
 
 
 def image_of(release: Deployment) -> ReleaseImage:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.domain.definitions import next_task_definition, no_container
+from chalicelib.domain.definitions import missing_containers, next_task_definition
 from chalicelib.domain.plan import (
     AutoDeploy,
     Ending,
@@ -25,11 +25,11 @@ Definition = dict[str, Any]
 @dataclass(frozen=True)
 class Checked:
     """A release after its preflight: `service` is what ECS runs. `content` is the definition to
-    register, still with the image that it has now.
+    register, still with the image that it has now. The first of `containers` is the main one.
     """
 
     image: ReleaseImage
-    container: str
+    containers: tuple[str, ...]
     findings: tuple[Finding, ...]
     service: Rollout | Refusal | Unknown
     content: Definition | Unknown
@@ -39,8 +39,9 @@ def plan_of_deployment(service: Service, checked: Checked) -> Plan:
     """The plan of a deployment, which starts from what ECS runs: `checked.content`."""
     image, running = checked.image, checked.content
     then = running
-    if not isinstance(running, Unknown) and not no_container(running, checked.container):
-        then = next_task_definition(running, container=checked.container, image=image.full_name)
+    names = checked.containers
+    if not isinstance(running, Unknown) and not missing_containers(running, names):
+        then = next_task_definition(running, containers=names, image=image.full_name)
     waiting = (
         [Ending(deployment_id=service.waiting, status="superseded")] if service.waiting else []
     )
@@ -119,7 +120,7 @@ def _image_now(
         for row in rows:
             if row.task_definition == checked.service.task_definition:
                 return _released(row)
-    image = None if isinstance(running, Unknown) else image_in(running, checked.container)
+    image = None if isinstance(running, Unknown) else image_in(running, checked.containers[0])
     if image is None:
         return None
     return PlannedImage(image=image, image_digest=image.partition("@")[2] or None)

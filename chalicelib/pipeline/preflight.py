@@ -3,7 +3,7 @@
 A request is checked when it is accepted, and again before its rollout begins.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -117,7 +117,7 @@ def check(
     """All findings about a release.
 
     `service` and `image` are the results of the looks at them. `arn` is that of the definition that
-    `release` has. With a container the image is put into what ECS runs; a rollback has none.
+    `release` has. With containers the image is put into what ECS runs; a rollback has none.
     """
     definition = release.definition
     newer: str | Unknown | None = None
@@ -126,8 +126,8 @@ def check(
     if not isinstance(definition, Unknown):
         region, account = (arn or "arn:aws:ecs:::").split(":")[3:5]
         found = _found(look, needs(definition, region=region, account=account))
-        if release.container is not None:
-            newer = look(partial(_newer, definition, release.container))
+        if release.containers:
+            newer = look(partial(_newer, definition, release.containers))
     problem = None if isinstance(service, Rollout) else service
     return preflight(release, World(image=known, service=problem, found=found, newer=newer))
 
@@ -189,14 +189,14 @@ def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | Unknown]:
     return found
 
 
-def _newer(running: Definition, container: str) -> str | None:
+def _newer(running: Definition, containers: Collection[str]) -> str | None:
     """The ARN of the family's latest revision, if another party registered it after the one that
-    runs, and it differs in more than the image.
+    runs, and it differs in more than its images.
     """
     newest = ecs.describe_task_definition(running["family"])
     arn: str = newest["taskDefinitionArn"]
     if newest["revision"] <= running["revision"]:
         return None
-    if not differs(running, newest, container=container) or registered_for(arn) is not None:
+    if not differs(running, newest, containers=containers) or registered_for(arn) is not None:
         return None
     return arn

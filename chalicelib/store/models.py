@@ -36,7 +36,8 @@ from chalicelib.domain.service_settings import (
     LAYOUT,
     BuildSettings,
     ServiceSettings,
-    from_layout_1,
+    from_layout_2,
+    present_layout,
 )
 from chalicelib.settings import settings
 
@@ -107,7 +108,14 @@ class SettingsAttribute(StructAttribute[_S]):
         return {**super()._stored(value), "layout": LAYOUT}
 
     def _present(self, stored: Mapping[str, Any]) -> Mapping[str, Any]:
-        return stored if "layout" in stored else from_layout_1(stored)
+        return present_layout(stored)
+
+
+class TargetAttribute(StructAttribute[EcsTarget]):
+    """The ECS target of a release. Older rows have one `container`."""
+
+    def _present(self, stored: Mapping[str, Any]) -> Mapping[str, Any]:
+        return from_layout_2(stored)
 
 
 class FailureAttribute(StructAttribute[Failure]):
@@ -372,7 +380,7 @@ class Deployment(Job, discriminator="deploy"):
     build_id = IntegerAttribute(null=True)
     # None for a row that is older than this attribute. The content of such a row's task definition
     # was not kept either (`store.definitions`).
-    target = StructAttribute(EcsTarget, null=True)
+    target = TargetAttribute(EcsTarget, null=True)
     task_definition = UnicodeAttribute(null=True)
     fingerprint = UnicodeAttribute(null=True)
     # Numbers of deployments. restores: the release whose image and definition a rollback brings

@@ -109,18 +109,23 @@ _HEADERS_OF_ERRORS: Mapping[int, str] = {
     503: "Retry-After",
 }
 # Rules for combinations of fields: msgspec describes each field only by itself.
-_TARGET = ("ecs_cluster", "ecs_service", "container")
+_TARGET: Mapping[str, str] = {
+    "ecs_cluster": "string",
+    "ecs_service": "string",
+    "containers": "array",
+}
+_A_TARGET = {name: {"type": kind} for name, kind in _TARGET.items()}
 _NO_TARGET = {each: {"type": "null"} for each in _TARGET} | {"auto_deploy": {"const": False}}
 _COMBINATIONS: Mapping[str, dict[str, Any]] = {
     "ServiceSettings": {
         "anyOf": [
-            {"required": [*_TARGET], "properties": {each: {"type": "string"} for each in _TARGET}},
+            {"required": [*_TARGET], "properties": _A_TARGET},
             {"properties": _NO_TARGET},
         ]
     },
     "ServiceChanges": {
         "anyOf": [
-            {"properties": {each: {"type": "string"} for each in _TARGET}},
+            {"properties": _A_TARGET},
             {"required": [*_TARGET], "properties": _NO_TARGET},
         ]
     },

@@ -35,7 +35,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
             image_repository="team/web",
             ecs_cluster="default",
             ecs_service="web",
-            container="web",
+            containers=("web",),
             auto_deploy=True,
         ),
         "built": _example(

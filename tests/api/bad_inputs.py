@@ -254,7 +254,11 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
             "secretsmanager:slipway/webhook",
         )
     ),
-    ("container", "", 400, "invalid_container"),
+    *(
+        ("containers", value, 400, "invalid_containers")
+        for value in ([], "app", ["a b"], ["app", "app"], [f"c{number}" for number in range(11)])
+    ),
+    ("container", "app", 400, "unknown_field"),
     ("auto_deploy", "yes", 400, "invalid_auto_deploy"),
     *(("build_minutes", value, 400, "invalid_build_minutes") for value in (4, 481, True)),
     ("deploy_minutes", 1.5, 400, "invalid_deploy_minutes"),
@@ -630,7 +634,7 @@ _NEW_SERVICE = {
     "image_repository": "other",
     "ecs_cluster": "main",
     "ecs_service": "other",
-    "container": "app",
+    "containers": ["app"],
 }
 
 
@@ -646,7 +650,7 @@ def _hidden(method: str, path: str) -> Refused:
     )
 
 
-_NO_TARGET = dict.fromkeys(("ecs_cluster", "ecs_service", "container"))
+_NO_TARGET = dict.fromkeys(("ecs_cluster", "ecs_service", "containers"))
 _LOOKS = frozenset({"ecr.DescribeImages"})
 _MISSING = {"image_repository": "nowhere"}
 _SETTINGS = [

@@ -12,7 +12,7 @@ from tests.support.client import Api
 from tests.support.sdk import Calls, Trouble
 from tests.support.written import nothing_is_written
 
-NO_TARGET = dict.fromkeys(("ecs_cluster", "ecs_service", "container"))
+NO_TARGET = dict.fromkeys(("ecs_cluster", "ecs_service", "containers"))
 
 
 def test_a_missing_image_repository_is_refused_with_the_command_that_creates_it(
@@ -73,14 +73,14 @@ def test_auto_deploy_needs_an_ecs_target(
     assert api.patch(own, {**NO_TARGET, "auto_deploy": False}).status == 200
     with nothing_is_written():
         assert_refused(api.patch(own, on), 409)
-    target = {"ecs_cluster": "main", "ecs_service": "hello", "container": "app"}
+    target = {"ecs_cluster": "main", "ecs_service": "hello", "containers": ["app"]}
     assert api.patch(own, {**target, **on}).status == 200
 
 
 def assert_refused(answer: Any, status: int) -> None:
     assert (answer.status, answer.body["code"]) == (status, "auto_deploy_without_target")
     assert answer.body["field"] == "auto_deploy"
-    assert "set ecs_cluster, ecs_service, container" in answer.body["detail"]
+    assert "set ecs_cluster, ecs_service, containers" in answer.body["detail"]
 
 
 def test_a_service_from_before_this_rule_can_be_changed(api: Api, service: int) -> None:

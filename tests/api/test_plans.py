@@ -151,7 +151,7 @@ def test_a_dry_run_refuses_what_the_request_refuses(two: Cloud, image: Any) -> N
 
 
 def test_a_dry_run_of_a_service_without_a_target_is_refused(cloud: Cloud) -> None:
-    target = {"ecs_cluster": None, "ecs_service": None, "container": None}
+    target = {"ecs_cluster": None, "ecs_service": None, "containers": None}
     cloud.change_service(auto_deploy=False, **target)
     answer = cloud.api.post(f"{deploy_path(cloud)}?dry_run=true", {"image_tag": "hello:x"})
     assert (answer.status, answer.body["code"]) == (409, "service_not_configured")

@@ -123,7 +123,7 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "also_push_required": False,
         "ecs_cluster": None,
         "ecs_service": None,
-        "container": None,
+        "containers": None,
         "webhook_secret": None,
         "auto_deploy": False,
         "auto_deploy_paused": None,
@@ -155,7 +155,7 @@ def test_a_patch_of_a_service_changes_only_the_given_fields(api: Api, service: i
     assert changed.body == {**before, **times, "branch": "next", "auto_deploy": True}
     gone = api.patch(
         f"/v1/services/{service}",
-        {"ecs_cluster": None, "ecs_service": None, "container": None, "auto_deploy": False},
+        {"ecs_cluster": None, "ecs_service": None, "containers": None, "auto_deploy": False},
     )
     assert gone.body["ecs_service"] is None
 
@@ -321,7 +321,7 @@ def test_an_image_that_does_not_exist_cannot_be_deployed(api: Api, service: int)
 
 def test_a_service_without_a_target_cannot_be_deployed(api: Api, service: int) -> None:
     api.patch(
-        f"/v1/services/{service}", {"ecs_cluster": None, "ecs_service": None, "container": None}
+        f"/v1/services/{service}", {"ecs_cluster": None, "ecs_service": None, "containers": None}
     )
     answer = api.post(f"/v1/cicd/services/{service}/deploy", {"image_tag": "myapp:main-1"})
     assert (answer.status, answer.body["code"]) == (409, "service_not_configured")
@@ -351,7 +351,7 @@ def test_a_rollback_restores_the_target_of_its_preview(api: Api, on_ecs: int) ->
         "status": DeploymentStatus.SUCCESS,
         "progress": 100,
         "task_definition": "arn:1",
-        "target": EcsTarget(cluster="main", service="hello", container="app"),
+        "target": EcsTarget(cluster="main", service="hello", containers=("app",)),
     }
     create_deployment(service, 101, image_digest=digest, **done)
     create_deployment(service, 102, image_digest=digest, rollback_to=101, **done)

@@ -11,7 +11,7 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.definitions import fingerprint, next_task_definition
+from chalicelib.domain.definitions import fingerprint, left_behind, next_task_definition
 from chalicelib.errors import Rejected
 
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/hello@sha256:" + "b" * 64
@@ -75,7 +75,7 @@ def ecs_structure(name: str) -> StructureShape:
 
 
 def test_the_next_definition_has_the_new_image_and_no_read_only_fields() -> None:
-    assert next_task_definition(CURRENT, container="app", image=IMAGE) == {
+    assert next_task_definition(CURRENT, containers=["app"], image=IMAGE) == {
         "family": "hello",
         "taskRoleArn": "arn:aws:iam::123456789012:role/hello",
         "networkMode": "awsvpc",
@@ -93,7 +93,7 @@ def test_the_dropped_fields_are_those_that_cannot_be_registered() -> None:
     registered = ecs_structure("RegisterTaskDefinitionRequest")
     assert READ_ONLY.keys() == described.members.keys() - registered.members.keys()
     request = next_task_definition(
-        CURRENT, container="app", image=IMAGE, tags=[{"key": "team", "value": "a"}]
+        CURRENT, containers=["app"], image=IMAGE, tags=[{"key": "team", "value": "a"}]
     )
     assert ParamValidator().validate(request, registered).generate_report() == ""
 
@@ -101,7 +101,7 @@ def test_the_dropped_fields_are_those_that_cannot_be_registered() -> None:
 def test_tags_are_kept_except_those_that_only_aws_may_write() -> None:
     request = next_task_definition(
         CURRENT,
-        container="app",
+        containers=["app"],
         image=IMAGE,
         tags=[
             {"key": "team", "value": "a"},
@@ -114,48 +114,64 @@ def test_tags_are_kept_except_those_that_only_aws_may_write() -> None:
 
 def test_a_request_without_remaining_tags_has_no_tags() -> None:
     tags = [{"key": "AWS:x", "value": "b"}]
-    assert "tags" not in next_task_definition(CURRENT, container="app", image=IMAGE, tags=tags)
+    assert "tags" not in next_task_definition(CURRENT, containers=["app"], image=IMAGE, tags=tags)
 
 
 def test_the_error_for_an_unknown_container_lists_the_containers() -> None:
     with pytest.raises(Rejected, match="hello has no container web; it has: app, sidecar") as error:
-        next_task_definition(CURRENT, container="web", image=IMAGE)
+        next_task_definition(CURRENT, containers=["web"], image=IMAGE)
     assert error.value.code == "container_not_found"
 
 
+def test_the_error_names_all_missing_containers() -> None:
+    with pytest.raises(Rejected, match="has no containers web, job; it has: app, sidecar"):
+        next_task_definition(CURRENT, containers=["web", "app", "job"], image=IMAGE)
+
+
+@pytest.mark.parametrize(
+    "image", ["r:5000/hello", "r:5000/hello:1", "r:5000/hello@sha256:1", "r:5000/hello:1@sha256:1"]
+)
+def test_containers_with_an_image_of_the_repository_are_left_behind(image: str) -> None:
+    definition = {"containerDefinitions": [APP, {"name": "migrate", "image": image}]}
+    assert left_behind(definition, ["app"], repository="r:5000/hello") == ["migrate"]
+    assert left_behind(definition, ["app", "migrate"], repository="r:5000/hello") == []
+    assert left_behind(definition, ["app"], repository="r:5000/hell") == []
+
+
 @given(containers=CONTAINERS, extra=st.dictionaries(NAMES, JSON, max_size=3), data=st.data())
-def test_only_the_image_of_one_container_changes(
+def test_only_the_images_of_the_chosen_containers_change(
     containers: list[dict[str, Any]], extra: dict[str, Any], data: st.DataObject
 ) -> None:
-    chosen = data.draw(st.sampled_from([each["name"] for each in containers]))
+    names = st.sampled_from([each["name"] for each in containers])
+    chosen = data.draw(st.lists(names, min_size=1, unique=True))
     current = {**READ_ONLY, **extra, "family": "hello", "containerDefinitions": containers}
     before = copy.deepcopy(current)
-    request = next_task_definition(current, container=chosen, image=IMAGE)
+    request = next_task_definition(current, containers=chosen, image=IMAGE)
     assert current == before
     images = {each["name"]: each["image"] for each in request["containerDefinitions"]}
-    assert images[chosen] == IMAGE
+    assert {images[name] for name in chosen} == {IMAGE}
     assert not READ_ONLY.keys() & request.keys()
     for old, new in zip(containers, request["containerDefinitions"], strict=True):
-        assert new == (old if old["name"] != chosen else {**old, "image": IMAGE})
+        assert new == (old if old["name"] not in chosen else {**old, "image": IMAGE})
     for key, value in extra.items():
         assert request.get(key, value) == value
         assert key in request or value in ("", [], {})
 
 
 def test_a_fingerprint_does_not_depend_on_tags_or_the_order_of_keys() -> None:
-    plain = next_task_definition(CURRENT, container="app", image=IMAGE)
+    plain = next_task_definition(CURRENT, containers=["app"], image=IMAGE)
     tagged = {"tags": [{"key": "team", "value": "a"}], **dict(reversed(plain.items()))}
     assert fingerprint(tagged) == fingerprint(plain)
 
 
 def test_a_fingerprint_changes_with_the_image() -> None:
-    one = next_task_definition(CURRENT, container="app", image=IMAGE)
-    other = next_task_definition(CURRENT, container="app", image="hello:1")
+    one = next_task_definition(CURRENT, containers=["app"], image=IMAGE)
+    other = next_task_definition(CURRENT, containers=["app"], image="hello:1")
     assert fingerprint(one) != fingerprint(other)
 
 
 def test_a_registered_definition_keeps_its_fingerprint() -> None:
-    request = next_task_definition(CURRENT, container="app", image=IMAGE)
+    request = next_task_definition(CURRENT, containers=["app"], image=IMAGE)
     described = {**READ_ONLY, **request, "revision": 8, "volumes": [], "placementConstraints": []}
-    again = next_task_definition(described, container="app", image=IMAGE)
+    again = next_task_definition(described, containers=["app"], image=IMAGE)
     assert fingerprint(again) == fingerprint(request)

@@ -127,4 +127,4 @@ def test_an_unknown_commit_has_no_range(now: str | None, then: str | None) -> No
     ],
 )
 def test_definitions_are_compared_without_the_image(other: dict[str, Any], expected: bool) -> None:
-    assert differs(definition(app()), other, container="app") is expected
+    assert differs(definition(app()), other, containers=["app"]) is expected

@@ -39,8 +39,8 @@ def definition(*, container: dict[str, Any] | None = None, **more: Any) -> dict[
     }
 
 
-def release(content: dict[str, Any] | Unknown, container: str | None = "app") -> Release:
-    return Release("hello", DIGEST, container, content)
+def release(content: dict[str, Any] | Unknown, containers: tuple[str, ...] = ("app",)) -> Release:
+    return Release("hello", DIGEST, containers, content, "registry")
 
 
 AMD = FoundImage(platforms=frozenset({"linux/amd64"}))
@@ -65,7 +65,7 @@ class Case:
     warnings: list[str] = field(default_factory=list)
     says: tuple[str, ...] = ()
     definition: dict[str, Any] | Unknown = field(default_factory=definition)
-    container: str | None = "app"
+    containers: tuple[str, ...] = ("app",)
 
 
 def missing(kind: Kind, name: str) -> World:
@@ -191,10 +191,10 @@ CASES = [
         "no such container",
         World(BOTH),
         ["container_not_found"],
-        says=("has no container web; it has: app, proxy. Set the service's container",),
-        container="web",
+        says=("has no container web; it has: app, proxy. Change the service's containers",),
+        containers=("web",),
     ),
-    Case("a rollback needs no container", World(BOTH), container=None),
+    Case("a rollback needs no container", World(BOTH), containers=()),
     Case(
         "no role",
         missing(Kind.ROLE, ROLE),
@@ -288,14 +288,14 @@ CASES = [
         ["platform_mismatch", "container_not_found", "secret_missing", "log_group_missing"],
         ["not_checked", "newer_revision"],
         definition=definition(**on("ARM64")),
-        container="web",
+        containers=("web",),
     ),
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_release_has_the_findings_of_its_world(case: Case) -> None:
-    found = preflight(release(case.definition, case.container), case.world)
+    found = preflight(release(case.definition, case.containers), case.world)
     codes = {severity: [f.code for f in found if f.severity == severity] for severity in Severity}
     assert codes == {"error": case.errors, "warning": case.warnings}
     assert [each.severity for each in found] == sorted(each.severity for each in found)

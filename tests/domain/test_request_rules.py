@@ -41,7 +41,7 @@ SETTINGS = BuildSettings(
     build_args={"VERSION": "1", "MESSAGE": 'it\'s "$(id)"\n\u20ac'},
 )
 BUILD = ExampleBuild(SETTINGS)
-TARGET = EcsTarget(cluster="main", service="hello", container="app")
+TARGET = EcsTarget(cluster="main", service="hello", containers=("app",))
 
 
 def request_for(build: ExampleBuild) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from chalicelib.domain.log_streams import LogStream
 from chalicelib.domain.tasks import (
     Container,
     Task,
+    awaited,
     explaining,
     failed_container,
     log_stream,
@@ -84,6 +85,63 @@ def test_the_digest_of_a_platform_of_the_image_proves_it_too() -> None:
     for digests, proves in (({WANTED, OTHER}, True), ({WANTED}, False)):
         missing = missing_proof(tasks, image=IMAGE, digests=digests, desired=2)
         assert (missing is None) is proves
+
+
+def test_a_task_proves_a_release_only_if_each_container_of_the_list_has_its_image() -> None:
+    init = replace(app(name="migrate"), exit_code=0)
+    for containers, missing in (
+        ((app(), init), None),
+        ((app(),), f"the container migrate of task a does not run {IMAGE}"),
+        ((app(), replace(init, image="web:1")), "the container migrate of task a does not run"),
+        ((app(), replace(init, digest=OTHER)), f"task a runs {OTHER}, not {IMAGE}"),
+    ):
+        found = missing_proof(
+            [task("a", *containers)],
+            image=IMAGE,
+            digests={WANTED},
+            desired=1,
+            containers=("app", "migrate"),
+        )
+        assert (found or "").startswith(missing or "")
+        assert (found is None) == (missing is None)
+
+
+NOT_STARTED = (
+    "CannotStartContainerError: dependency graph: failed to resolve container ordering dependency "
+    "[migrate(web) (STOPPED->RUNNING) - Exit: 4] for target [app(web) (NONE->RUNNING)] as "
+    "dependency did not exit successfully."
+)
+
+
+@pytest.mark.parametrize("code", ["EssentialContainerExited", "TaskFailedToStart"])
+def test_a_failed_init_container_explains_a_task_and_not_the_one_that_waited(code: str) -> None:
+    waited = exited(143, reason=NOT_STARTED)
+    init = replace(exited(4, "migrate"), essential=False, awaited=True)
+    found = stopped(code, "Task failed to start", waited, init, exited(143, "proxy"))
+    assert why_stopped(found) == "container migrate exited with code 4"
+
+
+@pytest.mark.parametrize(("code", "name"), [(0, "app"), (143, "app"), (4, "migrate")])
+def test_an_init_container_that_ended_well_does_not_explain_a_crash(code: int, name: str) -> None:
+    init = replace(exited(code, "migrate"), essential=False, awaited=True)
+    found = failed_container(stopped("EssentialContainerExited", "", init, exited(3)))
+    assert found is not None
+    assert found.name == name
+
+
+def test_a_task_that_never_started_is_explained_by_its_reason() -> None:
+    one = stopped("TaskFailedToStart", "Task failed to start", exited(137, "proxy"), exited(None))
+    assert why_stopped(one) == "Task failed to start"
+
+
+def test_only_the_condition_success_makes_a_container_awaited() -> None:
+    conditions = ("SUCCESS", "COMPLETE", "HEALTHY", "START")
+    waiting = [
+        {"name": f"w-{each}", "dependsOn": [{"containerName": each, "condition": each}]}
+        for each in conditions
+    ]
+    definition = {"containerDefinitions": [*waiting, *({"name": each} for each in conditions)]}
+    assert awaited(definition) == {"SUCCESS"}
 
 
 @pytest.mark.parametrize(

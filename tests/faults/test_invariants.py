@@ -109,7 +109,7 @@ def released(cloud: Cloud) -> None:
     cloud.tick()
 
 
-ELSEWHERE = EcsTarget(cluster="main", service="elsewhere", container="app")
+ELSEWHERE = EcsTarget(cluster="main", service="elsewhere", containers=("app",))
 
 
 def cancelled_rollout(cloud: Cloud) -> None:

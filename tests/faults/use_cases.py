@@ -528,7 +528,7 @@ def _settings(name: str) -> dict[str, object]:
         "image_repository": name,
         "ecs_cluster": "main",
         "ecs_service": name,
-        "container": "app",
+        "containers": ["app"],
     }
 
 

@@ -33,7 +33,7 @@ class World:
             image_repository=IMAGE_REPOSITORY,
             ecs_cluster="default",
             ecs_service="web",
-            container="web",
+            containers=("web",),
         )
         self.send("/v1/cicd/services/1/build", git_ref="main")
         self.wait_for("build-1")

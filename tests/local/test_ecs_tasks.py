@@ -186,6 +186,47 @@ def test_the_container_that_ended_the_task_has_the_exit_code(world: World) -> No
     assert shown == [("web", 0, None), ("proxy", 3, "broken")]
 
 
+MIGRATE = {"name": "migrate", "image": "web:1", "memory": 8, "essential": False}
+
+
+def after(condition: str) -> Any:
+    return {"dependsOn": [{"containerName": "migrate", "condition": condition}]}
+
+
+@pytest.mark.parametrize("condition", ["SUCCESS", "COMPLETE"])
+def test_a_running_task_shows_its_init_container_as_stopped(world: World, condition: str) -> None:
+    """API reference, ContainerDependency: the other container starts after its end."""
+    world.register("web:1", MIGRATE, **after(condition))
+    world.create(desired=1)
+    (task,) = world.tasks()
+    shown = [
+        (each["name"], each["lastStatus"], each.get("exitCode")) for each in task["containers"]
+    ]
+    assert shown == [("web", "RUNNING", None), ("migrate", "STOPPED", 0)]
+    assert all("imageDigest" in each for each in task["containers"])
+    world.report(0, failed=1, exit_code=3)
+    (dead,) = world.failed_tasks()
+    assert [each["exitCode"] for each in dead["containers"]] == [3, 0]
+
+
+def test_a_container_does_not_start_if_the_one_that_it_waits_for_fails(world: World) -> None:
+    """Pull request 3218 of aws/amazon-ecs-agent: exit code 143, and the reason."""
+    proxy = {"name": "proxy", "image": "proxy:1", "memory": 8}
+    world.register("web:1", MIGRATE, proxy, **after("SUCCESS"))
+    world.create(desired=1, complete=False)
+    world.report(0, failed=1, container="migrate", exit_code=4)
+    (task,) = world.failed_tasks()
+    assert "startedAt" not in task
+    waiting, migrate, other = task["containers"]
+    assert [each["exitCode"] for each in task["containers"]] == [143, 4, 0]
+    assert "dependency [migrate(web:1) (STOPPED->RUNNING) - Exit: 4]" in waiting["reason"]
+    assert ("runtimeId" in waiting, "runtimeId" in migrate, "runtimeId" in other) == (
+        False,
+        True,
+        True,
+    )
+
+
 def test_a_healthy_task_that_dies_is_replaced_by_a_pending_one(world: World) -> None:
     """Developer guide, "Amazon ECS services": the scheduler keeps the desired number of tasks."""
     world.register()

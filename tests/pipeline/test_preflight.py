@@ -678,7 +678,7 @@ def point_nowhere(cloud: Cloud) -> None:
 
 
 def rename_container(cloud: Cloud) -> None:
-    cloud.change_service(container="web")
+    cloud.change_service(containers=["web"])
 
 
 @pytest.mark.parametrize(
@@ -686,7 +686,7 @@ def rename_container(cloud: Cloud) -> None:
     [
         (delete_ecs_service, "ecs_service_missing", "change ecs_cluster and ecs_service"),
         (point_nowhere, "ClusterNotFoundException", "change ecs_cluster and ecs_service"),
-        (rename_container, "container_not_found", "Set the service's container"),
+        (rename_container, "container_not_found", "Change the service's containers"),
     ],
 )
 def test_a_service_that_cannot_be_deployed_is_refused(

@@ -43,7 +43,7 @@ def test_a_success_has_a_receipt_with_the_evidence_of_ecs(cloud: Cloud) -> None:
         task["taskArn"] for task in tasks
     )
     assert [each["image_digests"] for each in found["tasks"]] == [[deployment["image_digest"]]] * 2
-    assert found["containers"] == [deployment["container"]]
+    assert found["containers"] == deployment["containers"]
     (record,) = client("ecs").describe_service_deployments(
         serviceDeploymentArns=[found["service_deployment"]]
     )["serviceDeployments"]

@@ -83,11 +83,11 @@ def content(arn: str) -> dict[str, Any]:
 def test_a_deployment_shows_where_it_ran(moved: Cloud) -> None:
     targets = [
         tuple(
-            moved.deployment(number)[name] for name in ("ecs_cluster", "ecs_service", "container")
+            moved.deployment(number)[name] for name in ("ecs_cluster", "ecs_service", "containers")
         )
         for number in (1, 3)
     ]
-    assert targets == [("main", "hello", "app"), ("main", "moved", "app")]
+    assert targets == [("main", "hello", ["app"]), ("main", "moved", ["app"])]
 
 
 def test_a_release_of_another_ecs_service_is_not_restored(moved: Cloud) -> None:
@@ -170,9 +170,9 @@ def test_a_moved_service_without_a_release_says_why_it_cannot_roll_back(cloud: C
     code, reason = refused(cloud)
     assert code == "nothing_to_roll_back"
     assert "deployment 1 ran in the ECS service main/hello" in reason
-    cloud.change_service(ecs_cluster=None, ecs_service=None, container=None, auto_deploy=False)
+    cloud.change_service(ecs_cluster=None, ecs_service=None, containers=None, auto_deploy=False)
     assert refused(cloud)[0] == "service_not_configured"
-    cloud.change_service(ecs_cluster="main", ecs_service="hello", container="app")
+    cloud.change_service(ecs_cluster="main", ecs_service="hello", containers=["app"])
     assert cloud.preview()["target"]["id"] == 1
 
 
@@ -194,10 +194,10 @@ def test_the_target_cannot_change_while_a_deployment_runs_or_waits(cloud: Cloud)
     path = f"/v1/services/{cloud.service_id}"
     cloud.begin_release(2)
     cloud.deploy_build(1)
-    for setting in ({"ecs_service": "moved"}, {"ecs_cluster": "other"}, {"container": "web"}):
+    for setting in ({"ecs_service": "moved"}, {"ecs_cluster": "other"}, {"containers": ["web"]}):
         assert cloud.api.patch(path, setting).body["code"] == "service_busy"
     cloud.finish_rollout()
-    assert cloud.api.patch(path, {"container": "web"}).body["code"] == "service_busy"
+    assert cloud.api.patch(path, {"containers": ["web"]}).body["code"] == "service_busy"
     cloud.finish_rollout()
     assert cloud.statuses(1, 2, 3) == ["success"] * 3
     assert {cloud.deployment(number)["ecs_service"] for number in (1, 2, 3)} == {"hello"}
@@ -213,7 +213,7 @@ def run_renamed(cloud: Cloud) -> str:
     cloud.finish_rollout()
     for _ in range(2):
         cloud.tick()
-    cloud.change_service(container="web", auto_deploy=True)
+    cloud.change_service(containers=["web"], auto_deploy=True)
     return str(arn)
 
 
@@ -230,8 +230,8 @@ def test_a_release_is_restored_with_the_container_that_it_had(cloud: Cloud, olde
     assert cloud.preview()["target"]["id"] == 1
     back = restore(cloud)
     assert content(back["task_definition"]) == content(first["task_definition"])
-    assert older or back["container"] == "app"
-    assert cloud.service()["container"] == "web"
+    assert older or back["containers"] == ["app"]
+    assert cloud.service()["containers"] == ["web"]
 
 
 def test_a_deployment_after_such_a_rollback_says_what_to_do(cloud: Cloud) -> None:
@@ -241,7 +241,7 @@ def test_a_deployment_after_such_a_rollback_says_what_to_do(cloud: Cloud) -> Non
     restore(cloud)
     refused = cloud.deploy(cloud.build(2)["image_tag"])
     assert (refused.status, refused.body["code"]) == (409, "preflight_failed")
-    what = "has no container web; it has: app, sidecar. Set the service's container"
+    what = "has no container web; it has: app, sidecar. Change the service's containers"
     assert what in refused.body["detail"]
     run_on_ecs(renamed)
     cloud.finish_rollout()
@@ -370,7 +370,7 @@ def test_an_older_release_is_restored_while_ecs_describes_its_definition(cloud: 
         cloud.release(number)
     make_older(1)
     expected = content(cloud.deployment(1)["task_definition"])
-    assert cloud.deployment(1)["container"] is None
+    assert cloud.deployment(1)["containers"] is None
     assert cloud.preview()["target"]["id"] == cloud.preview(1)["target"]["id"] == 1
     back = restore(cloud)
     assert content(back["task_definition"]) == expected

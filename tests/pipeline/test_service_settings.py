@@ -27,7 +27,7 @@ def settings_of(name: str, **changes: Any) -> ServiceSettings:
         image_repository="myapp",
         ecs_cluster="main",
         ecs_service=name,
-        container="app",
+        containers=("app",),
     )
     return msgspec.structs.replace(settings, **changes)
 
@@ -94,8 +94,8 @@ def test_another_project_may_use_the_same_name(web: Service) -> None:
 def test_an_incomplete_ecs_target_is_refused(shop: Project, web: Service) -> None:
     with nothing_is_written():
         with pytest.raises(InvalidInput) as refused:
-            create_service(shop, settings_of("x", container=None), actor="ann")
-        assert (refused.value.code, refused.value.field) == ("incomplete_ecs_target", "container")
+            create_service(shop, settings_of("x", containers=None), actor="ann")
+        assert (refused.value.code, refused.value.field) == ("incomplete_ecs_target", "containers")
         with pytest.raises(InvalidInput):
             update_service(web, {"ecs_cluster": None}, actor="ann")
         with pytest.raises(InvalidInput):
@@ -103,20 +103,22 @@ def test_an_incomplete_ecs_target_is_refused(shop: Project, web: Service) -> Non
 
 
 def test_a_service_without_a_target_accepts_only_a_complete_one(shop: Project) -> None:
-    settings = settings_of("job", ecs_cluster=None, ecs_service=None, container=None)
+    settings = settings_of("job", ecs_cluster=None, ecs_service=None, containers=None)
     job = create_service(shop, settings, actor="ann")
     with nothing_is_written(), pytest.raises(Conflict) as refused:
         update_service(job, {"ecs_service": "job"}, actor="ann")
     assert (refused.value.code, refused.value.field) == ("incomplete_ecs_target", "ecs_cluster")
-    target = {"ecs_cluster": "main", "ecs_service": "job", "container": "app"}
-    assert update_service(job, target, actor="ann").settings.container == "app"
+    target = {"ecs_cluster": "main", "ecs_service": "job", "containers": ("app",)}
+    assert update_service(job, target, actor="ann").settings.containers == ("app",)
 
 
 def test_a_service_without_a_target_claims_none(shop: Project) -> None:
-    settings = settings_of("job", ecs_cluster=None, ecs_service=None, container=None)
+    settings = settings_of("job", ecs_cluster=None, ecs_service=None, containers=None)
     service = create_service(shop, settings, actor="ann")
     assert not [row.id for row in Claim.scan() if row.id.startswith("ecs:")]
-    update_service(service, {"ecs_cluster": "a", "ecs_service": "b", "container": "c"}, actor="ann")
+    update_service(
+        service, {"ecs_cluster": "a", "ecs_service": "b", "containers": ("c",)}, actor="ann"
+    )
     assert owner_of("ecs:a/b") == "service-1"
 
 
@@ -199,7 +201,7 @@ def test_a_busy_service_cannot_change_its_target_or_images_or_be_deleted(
     web: Service, work: Any
 ) -> None:
     commit(change(web, **work))
-    for changes in ({"ecs_service": "new"}, {"container": "c"}, {"image_repository": "other"}):
+    for changes in ({"ecs_service": "new"}, {"containers": ("c",)}, {"image_repository": "other"}):
         assert refusal(update_service, web, changes, actor="ann") == ("service_busy", "")
     assert refusal(delete_service, web, actor="ann") == ("service_busy", "")
     assert update_service(web, {"branch": "next"}, actor="ann").settings.branch == "next"

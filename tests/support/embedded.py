@@ -99,7 +99,7 @@ class Cloud:
             "image_repository": name,
             "ecs_cluster": CLUSTER,
             "ecs_service": name,
-            "container": "app",
+            "containers": ["app"],
             "auto_deploy": True,
             **settings,
         }

@@ -77,7 +77,7 @@ def new_service() -> dict[str, Any]:
         "image_repository": "myapp",
         "ecs_cluster": "main",
         "ecs_service": "hello",
-        "container": "app",
+        "containers": ["app"],
     }
 
 

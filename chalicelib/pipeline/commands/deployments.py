@@ -86,12 +86,12 @@ def _checked(service: Service, image: ImageReference) -> Checked:
     running = look_at_definition(look, runs)
     findings = check(
         look,
-        Release(release.repository, release.digest, target.container, running),
+        Release(release.repository, release.digest, target.containers, running, release.registry),
         service=runs,
         image=status,
         arn=runs.task_definition if isinstance(runs, Rollout) else None,
     )
-    return Checked(release, target.container, findings, runs, running)
+    return Checked(release, target.containers, findings, runs, running)
 
 
 def require_target(service: Service) -> EcsTarget:
@@ -99,7 +99,7 @@ def require_target(service: Service) -> EcsTarget:
     target = service.settings.ecs_target
     if target is None:
         raise Conflict(
-            f"service {service.id} has no ECS target: set ecs_cluster, ecs_service and container",
+            f"service {service.id} has no ECS target: set ecs_cluster, ecs_service and containers",
             code="service_not_configured",
         )
     return target

@@ -135,12 +135,12 @@ def _checked(service: Service, target: _Target, look: Look) -> Checked:
     runs = look_at_service(look, place)
     findings = check(
         look,
-        Release(image.repository, image.digest, None, content),
+        Release(image.repository, image.digest, (), content),
         service=runs,
         image=target.image,
         arn=arn,
     )
-    return Checked(image, place.container, findings, runs, content)
+    return Checked(image, place.containers, findings, runs, content)
 
 
 def _activate(service: Service, rollback: Deployment) -> list[Write]:

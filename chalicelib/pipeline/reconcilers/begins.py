@@ -15,6 +15,7 @@ from chalicelib.pipeline.preflight import Look, check, look_at_image
 from chalicelib.pipeline.reconcilers.ecs_changes import call_update
 from chalicelib.pipeline.reconcilers.ends import fail
 from chalicelib.pipeline.reconcilers.evidence import PATIENCE
+from chalicelib.settings import settings
 from chalicelib.store.definitions import keep_definition, kept_definition
 from chalicelib.store.due import schedule_at
 from chalicelib.store.jobs import find_deployments, stored_findings, transition
@@ -81,7 +82,7 @@ def _request(target: EcsTarget, active: Deployment, content: dict[str, Any]) -> 
     tags = content.get("tags", [])
     if active.restores is None:
         return next_task_definition(
-            content, container=target.container, image=active.image, tags=tags
+            content, containers=target.containers, image=active.image, tags=tags
         )
     return same_task_definition(content, tags=tags)
 
@@ -97,10 +98,10 @@ def _preflight(
     waits = active.restores is None and active.waits < PATIENCE
     look = Look(waits=waits, is_last=True)
     repository, digest = active.image_repository, active.image_digest or ""
-    container = target.container if active.restores is None else None
+    containers = target.containers if active.restores is None else ()
     return check(
         look,
-        Release(repository, digest, container, content),
+        Release(repository, digest, containers, content, settings().registry),
         service=rollout,
         image=look_at_image(look, repository, digest),
         arn=source,

@@ -15,6 +15,7 @@ from chalicelib.domain.release_receipts import ServiceDeployment, Unread, eviden
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.tasks import (
     Task,
+    awaited,
     digests_of,
     explaining,
     failed_container,
@@ -70,13 +71,17 @@ def find_proof(
     if short and not _was_scaled_up(active, target, rollout, found):
         return Proof(_too_few(rollout))
     desired = rollout.running if short else rollout.desired
+    # A rollback restores all images of a definition: it may be older than the list of containers.
+    names = target.containers if active.restores is None else ()
     tasks = _look(partial(_running, active, target), may_fail)
     digests: set[str] | Unread = set()
     if not isinstance(tasks, Unread):
         digests = _look(partial(_digests, active, tasks), may_fail)
         # Without the image index each task must at least report some digest.
         proven = digests_of(tasks, active.image) if isinstance(digests, Unread) else digests
-        missing = missing_proof(tasks, image=active.image, digests=proven, desired=desired)
+        missing = missing_proof(
+            tasks, image=active.image, digests=proven, desired=desired, containers=names
+        )
         if missing is not None:
             return Proof(missing)
     warnings = [
@@ -211,6 +216,7 @@ def _known(task: Task, definition: Mapping[str, Any], secrets: Sequence[str]) ->
     The texts are cleaned before they are cut: a part of a secret would not be found any more.
     """
     containers = {each["name"]: each for each in definition.get("containerDefinitions", ())}
+    waited_for = awaited(definition)
     return replace(
         task,
         stopped_reason=clean_text(task.stopped_reason, secrets),
@@ -219,6 +225,7 @@ def _known(task: Task, definition: Mapping[str, Any], secrets: Sequence[str]) ->
                 each,
                 reason=clean_text(each.reason, secrets),
                 essential=containers.get(each.name, {}).get("essential", True),
+                awaited=each.name in waited_for,
             )
             for each in task.containers
         ),

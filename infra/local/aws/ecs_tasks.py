@@ -26,6 +26,9 @@ Json = dict[str, Any]
 SHOWN = timedelta(hours=1)
 # Inferred: a program ends with 0 when ECS stops it, and is killed if it does not answer.
 ENDED, FAILED, KILLED = 0, 1, 137
+# The exit code of a container that waits for the success of another one, if that fails: pull
+# request 3218 of aws/amazon-ecs-agent, also for its reason.
+NOT_STARTED = 143
 ESSENTIAL_EXITED = "Essential container in task exited"
 UNHEALTHY = "Task failed container health checks"
 USER_REASON = "Task stopped by user"
@@ -244,14 +247,19 @@ class Fleet:
         Healthy tasks that are gone come first, then pending ones, then ones that started and failed
         between two reports.
         """
-        lost = self.active(deployment.id, "RUNNING")[running:] if stop.ran else []
+        ended_first = stop.container in self._init_containers(deployment.task_definition)
+        may_be_lost = stop.ran and not ended_first
+        lost = self.active(deployment.id, "RUNNING")[running:] if may_be_lost else []
         known = [each for each in self.active(deployment.id) if each.id == stop.task]
         victims = (known or [*lost, *self.active(deployment.id, "PENDING")])[:failed]
         victims += [self._create(service, deployment) for _ in range(failed - len(victims))]
         for task in victims:
             fault = None
             if stop.ran and task.last_status == "PENDING" and not (fault := self._open_logs(task)):
-                self._run(task, deployment)
+                if ended_first:
+                    self._run_init(task, deployment, stop)
+                else:
+                    self._run(task, deployment)
             self.stop(task, failure(fault) if fault else stop)
         return victims
 
@@ -260,7 +268,7 @@ class Fleet:
         ended = stop.container or _essential(task.containers).name
         for container in task.containers:
             is_cause = container.name == ended
-            if task.last_status == "RUNNING":
+            if container.runtime_id and container.exit_code is None:
                 container.exit_code = stop.exit_code if is_cause else ENDED
             if is_cause:
                 container.reason = stop.container_reason
@@ -297,15 +305,51 @@ class Fleet:
         return next(filter(None, faults), None)
 
     def _run(self, task: Task, deployment: "Deployment") -> None:
+        """Run a task. Its init containers have ended well by then: ContainerDependency."""
+        ended = self._init_containers(task.task_definition_arn)
         for container in task.containers:
-            container.image_digest = self._digest(task, container, deployment)
-            container.runtime_id = f"{task.id}-{secrets.randbelow(10**10):010}"
-            container.last_status = "RUNNING"
+            self._start(container, task, deployment)
+            if container.name in ended:
+                container.last_status, container.exit_code = "STOPPED", ENDED
+                continue
             check = container.definition.get("healthCheck", {"command": ["NONE"]})
             if check["command"] != ["NONE"]:
                 container.health_status = "HEALTHY"
         task.last_status, task.started_at = "RUNNING", now()
         task.version += 1
+
+    def _run_init(self, task: Task, deployment: "Deployment", stop: Stop) -> None:
+        """Start the containers of a task that do not wait for the init container that fails.
+
+        The task was never RUNNING. Inferred: its `stopCode` is that of the essential container.
+        """
+        failed = next(each for each in task.containers if each.name == stop.container)
+        for container in task.containers:
+            if not _waits_for_success(container, failed.name):
+                self._start(container, task, deployment)
+                continue
+            container.exit_code = NOT_STARTED
+            container.reason = (
+                "CannotStartContainerError: dependency graph: failed to resolve container ordering "
+                f"dependency [{failed.name}({failed.image}) (STOPPED->RUNNING) - Exit: "
+                f"{stop.exit_code}] for target [{container.name}({container.image}) "
+                "(NONE->RUNNING)] as dependency did not exit successfully."
+            )
+
+    def _start(self, container: Container, task: Task, deployment: "Deployment") -> None:
+        container.image_digest = self._digest(task, container, deployment)
+        container.runtime_id = f"{task.id}-{secrets.randbelow(10**10):010}"
+        container.last_status = "RUNNING"
+
+    def _init_containers(self, task_definition: str) -> set[str]:
+        """The containers that must have exited before others start: COMPLETE or SUCCESS."""
+        definition = self._backend.describe_task_definition(task_definition)
+        return {
+            dependency["containerName"]
+            for container in definition.container_definitions
+            for dependency in container.get("dependsOn", ())
+            if dependency["condition"] in ("COMPLETE", "SUCCESS")
+        }
 
     def _digest(self, task: Task, container: Container, deployment: "Deployment") -> str | None:
         """The digest of a container's image.
@@ -331,6 +375,11 @@ class Fleet:
 
     def _definition(self, task: Task) -> Any:
         return self._backend.describe_task_definition(task.task_definition_arn)
+
+
+def _waits_for_success(container: Container, name: str) -> bool:
+    depends_on = container.definition.get("dependsOn", ())
+    return {"containerName": name, "condition": "SUCCESS"} in depends_on
 
 
 def _essential(containers: list[Container]) -> Container:

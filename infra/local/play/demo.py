@@ -166,7 +166,7 @@ class Story:
             body |= {
                 "ecs_cluster": sample.CLUSTER,
                 "ecs_service": name,
-                "container": sample.CONTAINER,
+                "containers": [sample.CONTAINER],
             }
         path = f"/v1/projects/{project}/services"
         number: int = self.client.call("POST", path, body, expect=201)["id"]
