@@ -130,7 +130,7 @@ class Launcher:
             task.stop_code or "EssentialContainerExited",
             exit_code,
             container_reason,
-            container or _overridden(task),
+            container or overridden(task),
             tuple(log),
         )
         self._fleet.stop(task, stop)
@@ -149,7 +149,7 @@ class Launcher:
             return
         found = failure(reason)
         code = task.stop_code or "TaskFailedToStart"
-        container = _overridden(task)
+        container = overridden(task)
         self._fleet.stop(
             task, Stop(reason, code, container_reason=found.container_reason, container=container)
         )
@@ -199,14 +199,14 @@ class Launcher:
         return task
 
     def _container(self, task: Task) -> Container:
-        name = _overridden(task)
+        name = overridden(task)
         return next(each for each in task.containers if each.name == name)
 
     def _announce(self, task: Task) -> None:
         self._publish(task_state_change(task))
 
 
-def _overridden(task: Task) -> str:
+def overridden(task: Task) -> str:
     """The container whose command a task overrides, else the first one."""
     overrides = task.overrides.get("containerOverrides") or [{"name": task.containers[0].name}]
     return str(overrides[0]["name"])
