@@ -13,7 +13,7 @@ COMMON = {"budget", "clock", "correlation", "errors", "known_secrets", "settings
 MAY_IMPORT = {
     "app": {"api", "triggers"},
     "api": {"access", "pipeline", "store", "aws", "domain", *COMMON},
-    "triggers": {"pipeline", "store", *COMMON},
+    "triggers": {"pipeline", "store", "domain", *COMMON},
     "access": {"store", "domain", *COMMON},
     "pipeline": {"store", "aws", "domain", *COMMON},
     "store": {"domain", *COMMON},

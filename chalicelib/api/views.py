@@ -7,6 +7,7 @@ import msgspec
 
 from chalicelib.api.http.problems import cleaned
 from chalicelib.domain import health as domain
+from chalicelib.domain import release_commands
 from chalicelib.domain.failures import Failure
 from chalicelib.domain.images import machine_for
 from chalicelib.domain.line import Place
@@ -148,6 +149,29 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     simulated: bool
 
 
+class CommandLog(msgspec.Struct, kw_only=True):
+    """Where the output of a container is in CloudWatch Logs."""
+
+    group: str
+    stream: str
+
+
+class CommandRun(msgspec.Struct, kw_only=True):
+    """The release command of a deployment. `task` is the ARN of the task that runs it, null until
+    ECS has started it. `exit_code` and `finished_at` are null until its end, and if the deployment
+    ended before it. `log` is null unless the container writes to CloudWatch Logs, and `log_tail`
+    are its last lines.
+    """
+
+    command: list[str]
+    task: str | None
+    started_at: str | None
+    finished_at: str | None
+    exit_code: int | None
+    log: CommandLog | None
+    log_tail: list[str]
+
+
 class Deployment(msgspec.Struct, kw_only=True):
     """One release of a service. `replaced` is the deployment that ran before. `rollback_to` is the
     target of a rollback from here. A rollback leaves `rollback_of` and restores `restores`. Its
@@ -156,6 +180,8 @@ class Deployment(msgspec.Struct, kw_only=True):
     service was changed outside Slipway: see `error`. `failure` says more about a failed deployment,
     and `warnings` about what the proof of a success does not show. `findings` are those of the
     newest preflight: when the deployment was accepted, or right before its rollout.
+    `release_command` is null if it runs none. `started_at` is the begin of the rollout, after the
+    command.
     """
 
     id: int
@@ -184,6 +210,7 @@ class Deployment(msgspec.Struct, kw_only=True):
     rollback_of: int | None
     restores: int | None
     findings: list[Finding]
+    release_command: CommandRun | None
     created_at: str | None
     started_at: str | None
     finished_at: str | None
@@ -336,6 +363,20 @@ def deployment(row: models.Deployment) -> Deployment:
         findings=cleaned(findings_of(row)),
         failure=row.failure and _cleaned(row.failure),
         warnings=clean_lines((row.warnings or "").splitlines(), known_secrets()),
+        release_command=row.release_command and _command(row.release_command),
+    )
+
+
+def _command(run: release_commands.CommandRun) -> CommandRun:
+    group, stream = run.log_group, run.log_stream
+    return CommandRun(
+        command=list(run.command),
+        task=run.task,
+        started_at=rfc3339(run.started_at),
+        finished_at=rfc3339(run.finished_at),
+        exit_code=run.exit_code,
+        log=CommandLog(group=group, stream=stream) if group and stream else None,
+        log_tail=clean_lines(run.log_tail, known_secrets()),
     )
 
 

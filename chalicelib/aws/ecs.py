@@ -22,6 +22,16 @@ _FAILED = {"ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", 
 _MOVING = {"PENDING", "IN_PROGRESS", "STOP_REQUESTED"}
 _HISTORY_LENGTH = 20  # the limit of DescribeServiceRevisions
 _DESCRIBED = 100  # the limit of DescribeTasks
+# Members that DescribeServices shows and RunTask takes: where tasks run, and AWS-managed tags.
+_PLACEMENT = (
+    "launchType",
+    "capacityProviderStrategy",
+    "platformVersion",
+    "networkConfiguration",
+    "placementConstraints",
+    "placementStrategy",
+    "enableECSManagedTags",
+)
 
 
 def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
@@ -71,11 +81,22 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
         moving=moving,
         newest=newest,
         configuration=row.get("deploymentConfiguration", {}),
+        placement=_placement(row),
         events=tuple(
             Event(int(each["createdAt"].timestamp()), each["message"])
             for each in row.get("events", ())
         ),
     )
+
+
+def _placement(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The placement of a service's tasks as RunTask takes it. Empty members mean "not set".
+
+    RunTask takes no tags from a service: it refuses `propagateTags` SERVICE.
+    """
+    found = {name: row[name] for name in _PLACEMENT if row.get(name)}
+    from_definition = row.get("propagateTags") == "TASK_DEFINITION"
+    return {**found, **({"propagateTags": "TASK_DEFINITION"} if from_definition else {})}
 
 
 def _require_rolling_updates(service: str, row: Mapping[str, Any]) -> None:
@@ -220,7 +241,8 @@ def record_of(target: EcsTarget, task_definition: str) -> ServiceDeployment | No
 
 def running_tasks(target: EcsTarget) -> list[Task]:
     """The tasks of the service that ECS wants to run."""
-    return _tasks(target, _task_arns(target, desiredStatus="RUNNING"))
+    arns = _task_arns(target.cluster, serviceName=target.service, desiredStatus="RUNNING")
+    return _tasks(target.cluster, arns)
 
 
 def stopped_tasks(target: EcsTarget) -> list[Task]:
@@ -228,25 +250,65 @@ def stopped_tasks(target: EcsTarget) -> list[Task]:
 
     ECS shows a stopped task for at least an hour (ListTasks in the API reference).
     """
-    arns = _task_arns(target, desiredStatus="STOPPED")
-    return _tasks(target, itertools.islice(arns, 5 * _DESCRIBED))
+    arns = _task_arns(target.cluster, serviceName=target.service, desiredStatus="STOPPED")
+    return _tasks(target.cluster, itertools.islice(arns, 5 * _DESCRIBED))
 
 
-def _tasks(target: EcsTarget, arns: Iterable[str]) -> list[Task]:
+def find_task(cluster: str, arn: str) -> Task | None:
+    """A task; None if ECS does not show it, yet or any more."""
+    return next(iter(_describe_tasks(cluster, [arn])), None)
+
+
+def tasks_started_by(cluster: str, started_by: str) -> list[Task]:
+    """The tasks with this `startedBy`, running and stopped ones. A new one may be shown late."""
+    arns = [
+        arn
+        for status in ("RUNNING", "STOPPED")
+        for arn in _task_arns(cluster, startedBy=started_by, desiredStatus=status)
+    ]
+    return _tasks(cluster, dict.fromkeys(arns))
+
+
+def run_task(request: Mapping[str, Any]) -> str:
+    """Start a task and return its ARN. Raises Rejected also if ECS cannot place it."""
+    try:
+        with calling("ECS RunTask"):
+            answer = client("ecs").run_task(**request)
+    except Rejected as refusal:
+        # The token belongs to an earlier call with another request: look for the task of that one.
+        if refusal.code == "ConflictException":
+            raise Unavailable(refusal.detail, code=refusal.code) from refusal
+        raise
+    if not answer["tasks"]:
+        failures = [
+            " ".join(filter(None, (each.get("reason"), each.get("detail"))))
+            for each in answer.get("failures", ())
+        ]
+        reasons = "; ".join(dict.fromkeys(failures)) or "it gives no reason"
+        raise Rejected(f"ECS cannot place the task: {reasons}", code="task_not_placed")
+    arn: str = answer["tasks"][0]["taskArn"]
+    return arn
+
+
+def stop_task(cluster: str, arn: str, *, reason: str) -> None:
+    """Stop a task. A task that has stopped already stays as it is."""
+    with calling("ECS StopTask"):
+        client("ecs").stop_task(cluster=cluster, task=arn, reason=reason)
+
+
+def _tasks(cluster: str, arns: Iterable[str]) -> list[Task]:
     known = list(arns)
     return [
         task
         for start in range(0, len(known), _DESCRIBED)
-        for task in _describe_tasks(target.cluster, known[start : start + _DESCRIBED])
+        for task in _describe_tasks(cluster, known[start : start + _DESCRIBED])
     ]
 
 
-def _task_arns(target: EcsTarget, **options: str) -> Iterator[str]:
+def _task_arns(cluster: str, **options: str) -> Iterator[str]:
     while True:
         with calling("ECS ListTasks"):
-            answer = client("ecs").list_tasks(
-                cluster=target.cluster, serviceName=target.service, maxResults=100, **options
-            )
+            answer = client("ecs").list_tasks(cluster=cluster, maxResults=100, **options)
         yield from answer["taskArns"]
         if not answer.get("nextToken"):
             return

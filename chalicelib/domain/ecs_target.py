@@ -46,6 +46,11 @@ class EcsTarget(msgspec.Struct, frozen=True, kw_only=True):
     containers: ContainerNames
 
     @property
+    def main_container(self) -> str:
+        """The container that runs the release command."""
+        return self.containers[0]
+
+    @property
     def full_name(self) -> str:
         """The ECS service with its cluster: `cluster/service`."""
         return f"{self.cluster}/{self.service}"

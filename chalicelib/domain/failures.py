@@ -21,7 +21,8 @@ class Phase(StrEnum):
     BUILD = "build"
     PUSH = "push"
     FINISH = "finish"  # CodeBuild's end of the build, after the last step
-    BEGIN = "begin"  # a deployment: before UpdateService
+    BEGIN = "begin"  # a deployment: before its release command and UpdateService
+    RELEASE_COMMAND = "release_command"  # the command before the rollout
     ROLL_OUT = "roll_out"
     VERIFY = "verify"  # ECS has ended the rollout well, and its tasks do not run the release
 

@@ -80,7 +80,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a request would do, made without doing it. `possible` says whether it would be accepted;
     if not, `findings` say why. `image_now` and `changes` are null if ECS does not show what runs,
     and `commits` if a commit is unknown. No value of a variable is shown. The deployment would
-    begin after the end of `starts_after`, and start from what ECS runs then.
+    begin after the end of `starts_after`, and start from what ECS runs then. It would run the
+    `release_command` before its rollout.
     """
 
     possible: bool
@@ -92,6 +93,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ends: tuple[Ending, ...]
     starts_after: int | None
     auto_deploy: AutoDeploy
+    release_command: tuple[str, ...] | None = None
 
 
 def commits_between(

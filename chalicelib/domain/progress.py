@@ -19,6 +19,8 @@ _BUILD_PROGRESS: Mapping[str, int] = {
     "FINALIZING": 90,  # the image may still be missing in ECR
 }
 
+# A deployment whose release command runs: its rollout has not begun.
+COMMAND_STARTED = 5
 _DEPLOY_STARTED = 10
 _DEPLOY_ALL_RUNNING = 95
 

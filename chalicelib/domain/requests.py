@@ -1,12 +1,13 @@
 """Requests to AWS as data. `chalicelib.aws` sends them; tests compare them as a whole."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from chalicelib.domain.credentials import secret_name
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.images import ARM, machine_for
+from chalicelib.domain.release_commands import TAG
 from chalicelib.domain.service_settings import BuildSettings
 
 
@@ -147,4 +148,27 @@ def update_service_request(
             **deployment_configuration,
             "deploymentCircuitBreaker": {**breaker, "enable": True, "rollback": True},
         },
+    }
+
+
+def run_task_request(
+    target: EcsTarget,
+    *,
+    task_definition: str,
+    command: Sequence[str],
+    started_by: str,
+    client_token: str,
+    placement: Mapping[str, Any],
+) -> dict[str, Any]:
+    """RunTask's parameters for one task of `task_definition` with `command` in its container."""
+    override = {"name": target.main_container, "command": list(command)}
+    return {
+        **placement,
+        "cluster": target.cluster,
+        "taskDefinition": task_definition,
+        "count": 1,
+        "startedBy": started_by,
+        "tags": [{"key": TAG, "value": started_by}],
+        "clientToken": client_token,
+        "overrides": {"containerOverrides": [override]},
     }

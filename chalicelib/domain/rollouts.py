@@ -32,8 +32,9 @@ class Rollout:
     that are not PRIMARY and have a rollout that has not ended: ECS has not reported its end yet.
     `newest` is the call that PRIMARY comes from; None if it was not read, or if ECS has not
     recorded it yet. If ECS rolled its definition back, PRIMARY has another one. `events` are the
-    newest messages of the service. `updated_at` is when ECS changed PRIMARY last. `all_desired`
-    and `all_running` count the tasks of all its deployments.
+    newest messages of the service. `placement` says where its tasks run, in the members that
+    RunTask takes. `updated_at` is when ECS changed PRIMARY last. `all_desired` and `all_running`
+    count the tasks of all its deployments.
     """
 
     task_definition: str
@@ -48,6 +49,7 @@ class Rollout:
     moving: frozenset[str] = frozenset()
     newest: Call | None = None
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    placement: Mapping[str, Any] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
 
 

@@ -19,6 +19,7 @@ from chalicelib.domain.images import ImageRepository, Platforms
 from chalicelib.domain.paths import ContextPath, RepositoryPath
 from chalicelib.domain.patterns import Paths, Tags
 from chalicelib.domain.refs import Branch
+from chalicelib.domain.release_commands import ReleaseCommand, ReleaseCommandMinutes
 from chalicelib.domain.repositories import GitUrl, repository_key
 from chalicelib.domain.webhook_secrets import OwnSecretReference
 
@@ -163,6 +164,8 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
     max_open_builds: MaxOpenBuilds = 20
     supersede_builds: SupersedeBuilds = True
     deploy_minutes: DeployMinutes = 20
+    release_command: ReleaseCommand | None = None
+    release_command_minutes: ReleaseCommandMinutes = 15
 
     @property
     def build(self) -> BuildSettings:

@@ -20,7 +20,8 @@ class DeploymentStatus(StrEnum):
     """The status of a deployment."""
 
     QUEUED = "queued"  # waiting, or active without a task definition
-    DEPLOYING = "deploying"  # active; its task definition is being rolled out
+    # Active: its release command runs, or its task definition is being rolled out.
+    DEPLOYING = "deploying"
     SUCCESS = "success"
     FAILED = "failed"
     CANCELLED = "cancelled"

@@ -55,6 +55,7 @@ def plan_of_deployment(service: Service, checked: Checked) -> Plan:
         ends=waiting,
         starts_after=service.active,
         auto_deploy="resumed" if resumes else "unchanged",
+        release_command=service.settings.release_command,
     )
 
 
@@ -90,6 +91,7 @@ def _plan(
     ends: list[Ending],
     starts_after: int | None,
     auto_deploy: AutoDeploy,
+    release_command: tuple[str, ...] | None = None,
 ) -> Plan:
     now = _image_now(service, checked, running)
     known = not isinstance(running, Unknown) and not isinstance(then, Unknown)
@@ -108,6 +110,7 @@ def _plan(
         ends=tuple(ends),
         starts_after=starts_after,
         auto_deploy=auto_deploy,
+        release_command=release_command,
     )
 
 

@@ -32,6 +32,7 @@ from chalicelib.domain.failures import Failure, StoppedTask
 from chalicelib.domain.health import Health
 from chalicelib.domain.push_order import PushedBuild
 from chalicelib.domain.refs import NULL_SHA
+from chalicelib.domain.release_commands import CommandRun
 from chalicelib.domain.service_settings import (
     LAYOUT,
     BuildSettings,
@@ -225,6 +226,10 @@ class Service(Model):
     # The task definition to restore after a failed deployment if it is not the current release:
     # there is no current release yet, or the ECS service's owner chose another definition.
     baseline = UnicodeAttribute(null=True)
+    # The deployment whose release command may be running, also after the end of the deployment.
+    command = IntegerAttribute(null=True)
+    # The newest deployments that ran a release command. A rollback says which of them it crosses.
+    commands = NumberSetAttribute(null=True)
     drift = UnicodeAttribute(null=True)
     # None if all tasks of the current release run.
     health = StructAttribute(Health, null=True)
@@ -383,6 +388,8 @@ class Deployment(Job, discriminator="deploy"):
     target = TargetAttribute(EcsTarget, null=True)
     task_definition = UnicodeAttribute(null=True)
     fingerprint = UnicodeAttribute(null=True)
+    # None without a release command. Until it has succeeded, `started_at` is None.
+    release_command = StructAttribute(CommandRun, null=True)
     # Numbers of deployments. restores: the release whose image and definition a rollback brings
     # back; rollback_of: the release that a rollback leaves; replaced: the release that ran before;
     # rollback_to: the target of a rollback of this release.
@@ -396,6 +403,11 @@ class Deployment(Job, discriminator="deploy"):
     warnings = UnicodeAttribute(null=True)
     # The findings of the newest preflight; None without findings.
     findings = JSONAttribute(null=True)
+
+    @property
+    def awaits_command(self) -> bool:
+        """Whether its release command must succeed before its rollout begins."""
+        return self.release_command is not None and self.started_at is None
 
 
 class Claim(Model):

@@ -10,18 +10,28 @@ from typing import Any
 from chalice.app import Blueprint
 
 from chalicelib.correlation import working_on
+from chalicelib.domain.release_commands import STARTED_BY, job_of
 from chalicelib.pipeline.reconcilers.loop import reconcile
 from chalicelib.settings import settings
 from chalicelib.store.claims import owner_of
 from chalicelib.triggers.invocations import Invocation, with_raw_event
 
+# Of the events of tasks only those of release commands: each task of each service has several.
 PATTERN = {
     "source": ["aws.codebuild", "aws.ecs"],
-    "detail-type": [
-        "CodeBuild Build State Change",
-        "CodeBuild Build Phase Change",
-        "ECS Deployment State Change",
-        "ECS Service Action",
+    "$or": [
+        {
+            "detail-type": [
+                "CodeBuild Build State Change",
+                "CodeBuild Build Phase Change",
+                "ECS Deployment State Change",
+                "ECS Service Action",
+            ]
+        },
+        {
+            "detail-type": ["ECS Task State Change"],
+            "detail": {"startedBy": [{"prefix": STARTED_BY}]},
+        },
     ],
 }
 _STREAM = re.compile(r"(build-[0-9]{1,15})/.+", re.ASCII)
@@ -43,7 +53,7 @@ def on_cloud_event(invocation: Invocation) -> None:
 
 
 def row_id_of(event: Any) -> str | None:
-    """The id of the row that an event names, such as "build-123" or "service-7".
+    """The id of the row that an event names, such as "build-123", "deploy-4" or "service-7".
 
     None if the event names no build or service of Slipway.
     """
@@ -52,9 +62,11 @@ def row_id_of(event: Any) -> str | None:
         return None
     if event.get("source") == "aws.codebuild":
         return _build_row(detail)
-    if event.get("source") == "aws.ecs":
-        return _service_row(event.get("resources"))
-    return None
+    if event.get("source") != "aws.ecs":
+        return None
+    if event.get("detail-type") == "ECS Task State Change":
+        return job_of(detail.get("startedBy"), settings().table_prefix)
+    return _service_row(event.get("resources"))
 
 
 def _build_row(detail: Mapping[str, Any]) -> str | None:

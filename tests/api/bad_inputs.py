@@ -262,6 +262,26 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
     ("auto_deploy", "yes", 400, "invalid_auto_deploy"),
     *(("build_minutes", value, 400, "invalid_build_minutes") for value in (4, 481, True)),
     ("deploy_minutes", 1.5, 400, "invalid_deploy_minutes"),
+    *(
+        ("release_command", value, 400, "invalid_release_command")
+        for value in (
+            "python manage.py migrate",
+            [],
+            ["x"] * 51,
+            ["migrate", 1],
+            ["migrate", None],
+            ["migrate\x00"],
+            ["\x1b[2J"],
+            ["migrate \u202e"],
+            ["x" * 7500],
+            {"command": ["migrate"]},
+            True,
+        )
+    ),
+    *(
+        ("release_command_minutes", value, 400, "invalid_release_command_minutes")
+        for value in (0, 121, "15", True, None)
+    ),
     ("queued_minutes", "60", 400, "invalid_queued_minutes"),
     *(
         ("secrets", value, 400, "invalid_secrets")

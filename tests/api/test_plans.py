@@ -79,6 +79,7 @@ def test_a_plan_shows_what_the_deployment_then_does(two: Cloud) -> None:
         "ends": [],
         "starts_after": None,
         "auto_deploy": "unchanged",
+        "release_command": None,
     }
     two.settle()
     assert two.definition_on_ecs() == before

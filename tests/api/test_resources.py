@@ -132,6 +132,8 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "supersede_builds": True,
         "build_minutes": 30,
         "deploy_minutes": 20,
+        "release_command": None,
+        "release_command_minutes": 15,
         "current_deployment_id": None,
         "active_deployment_id": None,
         "waiting_deployment_id": None,

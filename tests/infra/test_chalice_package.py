@@ -110,11 +110,19 @@ def test_one_rule_delivers_the_events_of_codebuild_and_ecs(resources: dict[str, 
             "CloudWatchEvent",
             {
                 "source": ["aws.codebuild", "aws.ecs"],
-                "detail-type": [
-                    "CodeBuild Build State Change",
-                    "CodeBuild Build Phase Change",
-                    "ECS Deployment State Change",
-                    "ECS Service Action",
+                "$or": [
+                    {
+                        "detail-type": [
+                            "CodeBuild Build State Change",
+                            "CodeBuild Build Phase Change",
+                            "ECS Deployment State Change",
+                            "ECS Service Action",
+                        ]
+                    },
+                    {
+                        "detail-type": ["ECS Task State Change"],
+                        "detail": {"startedBy": [{"prefix": "slipway/"}]},
+                    },
                 ],
             },
         )

@@ -11,6 +11,7 @@ import pytest
 from botocore import xform_name
 from botocore.client import BaseClient
 
+from chalicelib.domain.release_commands import TAG, started_by
 from infra.local.aws.pump import Pump
 from infra.package import EXAMPLE, ROOT, Installation, move
 from tests.support.client import Api
@@ -124,12 +125,29 @@ def test_a_role_can_only_be_passed_to_ecs_tasks(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_only_new_task_definitions_can_be_tagged(name: str) -> None:
+def test_only_new_task_definitions_and_new_tasks_can_be_tagged(name: str) -> None:
+    creates = {"task-definition": "RegisterTaskDefinition", "task": "RunTask"}
     for statement in _statements(name):
         if "ecs:TagResource" in _list(statement["Action"]):
-            assert statement["Condition"] == {
-                "StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}
-            }
+            kind = statement["Resource"].split(":")[5].partition("/")[0]
+            assert statement["Condition"] == {"StringEquals": {"ecs:CreateAction": creates[kind]}}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_only_tasks_that_slipway_started_can_be_stopped(name: str) -> None:
+    """They have this tag, and no task can be started without it."""
+    tags = {
+        "ecs:RunTask": "aws:RequestTag/StartedBySlipway",
+        "ecs:StopTask": "aws:ResourceTag/StartedBySlipway",
+    }
+    for statement in _statements(name):
+        for action in tags.keys() & set(_list(statement["Action"])):
+            own = started_by("slipway", "deploy-*")
+            assert statement["Condition"] == {"StringLike": {tags[action]: own}}
+            moved = move(json.dumps(statement), Installation(prefix="slipway-dev"))
+            assert started_by("slipway-dev", "deploy-*") in moved
+            assert own not in moved
+    assert TAG in tags["ecs:RunTask"]
 
 
 def test_the_api_starts_no_build_and_touches_no_service() -> None:

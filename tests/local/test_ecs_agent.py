@@ -25,7 +25,7 @@ from moto import mock_aws
 from infra.local.aws import fidelity
 from infra.local.aws.ecs import engine
 from infra.local.aws.ecs_logs import NO_LOG_GROUP
-from infra.local.machines import containers
+from infra.local.machines import containers, standalone_tasks
 from infra.local.machines.containers import CommandFailed, Docker
 from infra.local.machines.ecs_agent import ServiceAgent
 from infra.local.machines.registry import Registry
@@ -45,11 +45,14 @@ inspect)
   [ -f "$2" ] || { echo "Error: No such object: $2" >&2; exit 1; }
   case "$(cat "$2")" in
   *crashing*) state='"Running": false, "ExitCode": 3, "OOMKilled": false';;
+  *waiting*) [ -f ../signalled ] && state='"Running": false, "ExitCode": 143' \\
+    || state='"Running": true, "ExitCode": 0';;
   *greedy*) state='"Running": false, "ExitCode": 137, "OOMKilled": true';;
   *) state='"Running": true, "ExitCode": 0';;
   esac
   echo "[{\\"State\\": {$state}}]";;
 logs) cat ../output; cat ../errors >&2;;
+kill) touch ../signalled;;
 exec) case "$(cat "$2")" in *unhealthy*) exit 1;; esac;;
 rm) shift 2; rm -f "$@";;
 ps) ls;;
@@ -549,6 +552,132 @@ def test_simulated_containers_can_succeed_and_fail_and_are_marked_simulated(
     assert not list((tmp_path / "simulated" / "containers").iterdir())
 
 
+def test_a_simulated_command_counts_as_ended_and_says_so(
+    ecs: Any, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = Path("infra/local/machines/simulated_docker").absolute()
+    monkeypatch.setenv("SIMULATED_DOCKER_STATE", str(tmp_path / "simulated"))
+    image = f"{registry.host}/hello"
+    build(str(directory / "docker"), tmp_path, f"{image}:v1")
+    build(str(directory / "docker"), tmp_path, f"{image}:v2", "LABEL slipway.simulated.exit_code=3")
+    agent = ServiceAgent(path=f"{directory}:{os.environ['PATH']}", session="test", interval=0.01)
+    world = World(ecs, agent, tmp_path)
+    boto3.client("logs").create_log_group(logGroupName="/ecs/hello")
+    try:
+        for tag, code in (("v1", 0), ("v2", 3)):
+            arn = run_task(world, f"{image}:{tag}", ["migrate"], **logged("/ecs/hello"))
+            assert ended(world, arn)["containers"][0]["exitCode"] == code
+            (line,) = log_of(arn)
+            assert line == (
+                f'[simulated] ["migrate"] was not run; it counts as ended with exit code {code}'
+            )
+    finally:
+        agent.stop()
+    assert not list((tmp_path / "simulated" / "containers").iterdir())
+
+
+def run_task(world: World, image: str, command: list[str], **container: Any) -> str:
+    """Run a command in a task that no service started; return the task's ARN."""
+    definition = {"name": "web", "image": image, "memory": 8, **container}
+    world.ecs.register_task_definition(family="hello", containerDefinitions=[definition])
+    answer = world.ecs.run_task(
+        cluster="main",
+        taskDefinition="hello",
+        overrides={"containerOverrides": [{"name": "web", "command": command}]},
+    )
+    return str(answer["tasks"][0]["taskArn"])
+
+
+def ended(world: World, arn: str, seconds: float = 30) -> Any:
+    """The task after its end, as DescribeTasks shows it."""
+
+    def shown() -> Any:
+        return world.ecs.describe_tasks(cluster="main", tasks=[arn])["tasks"][0]
+
+    def stopped() -> bool:
+        world.agent.step()
+        return bool(shown()["lastStatus"] == "STOPPED")
+
+    until(stopped, seconds)
+    return shown()
+
+
+def logged(group: str) -> dict[str, Any]:
+    options = {
+        "awslogs-group": group,
+        "awslogs-region": "eu-west-1",
+        "awslogs-stream-prefix": "web",
+    }
+    return {"logConfiguration": {"logDriver": "awslogs", "options": options}}
+
+
+def log_of(arn: str) -> list[str]:
+    answer = boto3.client("logs").get_log_events(
+        logGroupName="/ecs/hello", logStreamName=f"web/web/{arn.rpartition('/')[2]}"
+    )
+    return [each["message"] for each in answer["events"]]
+
+
+def test_a_task_of_run_task_runs_its_command_to_its_end(world: World) -> None:
+    arn = run_task(world, "crashing", ["migrate", "--all"])
+    world.agent.step()
+    started = next(each for each in world.calls() if each.startswith("run -d"))
+    assert started.endswith("crashing migrate --all")
+    task = ended(world, arn)
+    assert task["containers"][0]["exitCode"] == 3
+    assert (task["stopCode"], task["stoppedReason"]) == (
+        "EssentialContainerExited",
+        "Essential container in task exited",
+    )
+    assert world.images() == []
+
+
+def test_a_task_of_run_task_is_killed_by_the_system_without_memory(world: World) -> None:
+    (container,) = ended(world, run_task(world, "greedy", ["migrate"]))["containers"]
+    assert container["exitCode"] == 137
+    assert container["reason"].startswith("OutOfMemoryError")
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [("missing", "CannotPullContainerError"), ("broken", "CannotStartContainerError")],
+)
+def test_a_task_of_run_task_may_fail_to_start(world: World, image: str, reason: str) -> None:
+    task = ended(world, run_task(world, image, ["migrate"]))
+    assert (task["stopCode"], reason in task["stoppedReason"]) == ("TaskFailedToStart", True)
+    assert "exitCode" not in task["containers"][0]
+    assert world.images() == []
+
+
+def test_no_program_runs_in_a_task_without_its_log_group(world: World) -> None:
+    task = ended(world, run_task(world, "v1", ["migrate"], **logged("/missing")))
+    assert task["stoppedReason"] == NO_LOG_GROUP
+    assert not [each for each in world.calls() if each.startswith("run")]
+
+
+def test_stop_task_sends_a_signal_to_the_program(world: World) -> None:
+    arn = run_task(world, "waiting", ["migrate"])
+    world.agent.step()
+    world.agent.step()
+    world.ecs.stop_task(cluster="main", task=arn, reason="enough")
+    task = ended(world, arn)
+    assert (task["stopCode"], task["stoppedReason"]) == ("UserInitiated", "enough")
+    assert task["containers"][0]["exitCode"] == 143
+    assert [each for each in world.calls() if each.startswith("kill --signal TERM")]
+
+
+def test_a_program_that_ignores_the_signal_is_killed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standalone_tasks, "STOP_TIMEOUT", 0.0)
+    arn = run_task(world, "v1", ["migrate"])
+    world.agent.step()
+    world.ecs.stop_task(cluster="main", task=arn)
+    for _ in range(3):
+        world.agent.step()
+    assert [each for each in world.calls() if each.startswith("kill --signal KILL")]
+
+
 def missing_for_real_containers() -> str:
     """The reason why real containers cannot run here. Empty if they can."""
     if shutil.which("docker") is None or not Path(BUSYBOX).exists():
@@ -619,3 +748,42 @@ def test_real_containers_are_replaced_without_a_failing_request(
     moves = [event["detail"]["eventName"] for event in engine().drain_events()]
     assert moves.count("SERVICE_DEPLOYMENT_COMPLETED") == 3
     assert moves.count("SERVICE_DEPLOYMENT_FAILED") == 1
+
+
+@pytest.mark.docker
+def test_a_real_command_runs_in_the_image_of_its_task(
+    ecs: Any, registry: Registry, tmp_path: Path
+) -> None:
+    if reason := missing_for_real_containers():
+        pytest.skip(reason)
+    image = f"{registry.host}/hello:v1"
+    build("docker", tmp_path, image, server=BUSYBOX)
+    session = f"test-{uuid.uuid4().hex[:8]}"
+    agent = ServiceAgent(path=os.environ["PATH"], session=session, interval=0.2)
+    world = World(ecs, agent, tmp_path)
+    boto3.client("logs").create_log_group(logGroupName="/ecs/hello")
+    try:
+        for script, code, lines in (
+            ("/bin/busybox cat /www/index.html; echo; echo migrated", 0, ["v1", "migrated"]),
+            ("echo broken >&2; exit 3", 3, ["broken"]),
+        ):
+            command = ["/bin/busybox", "sh", "-c", script]
+            arn = run_task(world, image, command, **logged("/ecs/hello"))
+            assert ended(world, arn, 60)["containers"][0]["exitCode"] == code
+            assert log_of(arn) == lines
+        arn = run_task(
+            world,
+            image,
+            ["/bin/busybox", "sh", "-c", "trap 'exit 9' TERM; while :; do :; done"],
+        )
+        world.step_until(lambda: runs(world))
+        world.ecs.stop_task(cluster="main", task=arn)
+        assert ended(world, arn, 60)["containers"][0]["exitCode"] == 9
+    finally:
+        agent.stop()
+        subprocess.run(["docker", "rmi", "-f", image], capture_output=True, timeout=60, check=False)
+    assert Docker(os.environ["PATH"]).names(f"slipway.local={session}") == []
+
+
+def runs(world: World) -> bool:
+    return [each["lastStatus"] for each in world.tasks()] == ["RUNNING"]

@@ -265,6 +265,16 @@ class Cloud:
         if settle:
             self.settle()
 
+    def end_command(
+        self, exit_code: int = 0, *, log: Sequence[str] = (), settle: bool = True
+    ) -> None:
+        """The newest task that RunTask has started runs, and its program ends."""
+        launcher = ecs.engine().launcher
+        launcher.begin(launcher.started[-1])
+        launcher.end(launcher.started[-1], exit_code, log=log)
+        if settle:
+            self.settle()
+
     def begin_release(self, number: int) -> int:
         """Push commit `number`, build it and begin its rollout; return the build's number."""
         build = int(self.push(sha(number)).body["builds"][0]["build_id"])

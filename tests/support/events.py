@@ -57,6 +57,13 @@ def ecs_event(service: str, *, cluster: str = "main") -> dict[str, Any]:
     return _event("ECS Deployment State Change", "aws.ecs", arn, detail)
 
 
+def task_event(started_by: object) -> dict[str, Any]:
+    """A task has stopped ("Amazon ECS task state change events")."""
+    arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/main/0123456789abcdef"
+    detail = {"taskArn": arn, "lastStatus": "STOPPED", "startedBy": started_by}
+    return _event("ECS Task State Change", "aws.ecs", arn, detail)
+
+
 def schedule_event() -> dict[str, Any]:
     """The schedule fires (EventBridge User Guide, "Creating a rule that runs on a schedule")."""
     arn = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/slipway-on-schedule"

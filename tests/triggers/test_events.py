@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chalicelib.triggers.events import row_id_of
 from tests.support.embedded import Cloud, put_image, sha
-from tests.support.events import codebuild_event, ecs_event
+from tests.support.events import codebuild_event, ecs_event, task_event
 from tests.support.sdk import Calls
 
 
@@ -49,6 +49,32 @@ def test_an_ecs_event_advances_only_its_own_service(cloud: Cloud) -> None:
     assert cloud.statuses(1) == ["success"]
 
 
+def test_an_event_of_a_release_command_names_its_deployment() -> None:
+    assert row_id_of(task_event("slipway/slipway-deploy-12")) == "deploy-12"
+
+
+@pytest.mark.parametrize(
+    "started_by",
+    [
+        "ecs-svc/0123456789",
+        "slipway/other-deploy-12",
+        "slipway/slipway-build-12",
+        "slipway/slipway-deploy-",
+        "slipway/slipway-deploy-1\n",
+        "slipway-deploy-12",
+        "",
+        None,
+        7,
+    ],
+)
+def test_an_event_of_another_task_is_ignored(started_by: Any) -> None:
+    assert row_id_of(task_event(started_by)) is None
+
+
+def test_an_event_of_a_missing_deployment_has_no_effect(cloud: Cloud) -> None:
+    cloud.hear(task_event("slipway/slipway-deploy-999"))
+
+
 def test_events_about_other_resources_cost_at_most_one_read(cloud: Cloud, calls: Calls) -> None:
     calls.clear()
     cloud.hear(codebuild_event("State", project="somebody-elses"))
@@ -69,7 +95,12 @@ def test_an_event_with_an_impossible_service_name_reads_no_row(
     assert calls.counted == {}
 
 
-EVENTS = [codebuild_event("State"), codebuild_event("Phase"), ecs_event("somebody-elses")]
+EVENTS = [
+    codebuild_event("State"),
+    codebuild_event("Phase"),
+    ecs_event("somebody-elses"),
+    task_event("slipway/slipway-deploy-999"),
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
@@ -99,4 +130,4 @@ def test_no_form_of_an_event_breaks_the_handler(
     for name in path[:-1]:
         parent = parent[name]
     parent[path[-1]] = value
-    assert row_id_of(event) in {None, "build-1"}
+    assert row_id_of(event) in {None, "build-1", "deploy-999"}

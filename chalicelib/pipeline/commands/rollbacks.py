@@ -7,6 +7,7 @@ from chalicelib import clock
 from chalicelib.aws import ecs, queue
 from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import Finding, PreflightFailed, Release, Unknown, has_errors
+from chalicelib.domain.release_commands import crossed
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.pipeline.commands.deployments import require_target
@@ -140,7 +141,8 @@ def _checked(service: Service, target: _Target, look: Look) -> Checked:
         image=target.image,
         arn=arn,
     )
-    return Checked(image, place.containers, findings, runs, content)
+    warned = (*findings, *crossed(service.commands, release.number))
+    return Checked(image, place.containers, warned, runs, content)
 
 
 def _activate(service: Service, rollback: Deployment) -> list[Write]:

@@ -3,11 +3,12 @@
 from typing import Any
 
 from chalicelib import clock
-from chalicelib.aws import ecs
+from chalicelib.aws import ecs, queue
 from chalicelib.domain.definitions import fingerprint, next_task_definition, same_task_definition
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.preflight import Finding, Release, errors_as_text, has_errors
-from chalicelib.domain.progress import deploy_progress
+from chalicelib.domain.progress import COMMAND_STARTED, deploy_progress
+from chalicelib.domain.release_commands import CommandRun, crossed
 from chalicelib.domain.rollouts import Origin, Rollout
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.timing import PERIOD
@@ -20,7 +21,7 @@ from chalicelib.store.definitions import keep_definition, kept_definition
 from chalicelib.store.due import schedule_at
 from chalicelib.store.jobs import find_deployments, stored_findings, transition
 from chalicelib.store.models import Deployment, Service
-from chalicelib.store.writes import change, commit
+from chalicelib.store.writes import Write, change, commit
 
 
 def begin(
@@ -31,27 +32,77 @@ def begin(
     rollout: Rollout,
     origin: Origin,
 ) -> None:
-    """Register a task definition for the deployment, record it, and only then roll it out."""
+    """Register a task definition for the deployment, record it, and only then roll it out.
+
+    A release command runs before the rollout.
+    """
     content, source = _content(active, rollout)
-    findings = _preflight(target, active, rollout, content, source)
+    findings = _preflight(service, target, active, rollout, content, source)
     if has_errors(findings):
         shown = change(active, findings=stored_findings(findings))
         return fail(service, active, errors_as_text(findings), shown)
     request = _request(target, active, content)
     arn = ecs.register_task_definition(request)
+    registered = transition(
+        active,
+        DeploymentStatus.DEPLOYING,
+        task_definition=arn,
+        fingerprint=fingerprint(request),
+        findings=stored_findings(findings),
+    )
+    kept = keep_definition(arn, request, owner=active.job_id)
+    command = service.settings.release_command
+    if command is not None and active.restores is None:
+        return _await_command(service, active, command, registered, kept)
+    roll_out(service, target, active, current, rollout, origin, registered, kept, definition=arn)
+
+
+def _await_command(
+    service: Service, active: Deployment, command: tuple[str, ...], *more: Write
+) -> None:
+    """Record the release command that must succeed before the rollout."""
+    now, minutes = clock.now(), service.settings.release_command_minutes
+    commit(
+        change(
+            active,
+            release_command=CommandRun(command=command, minutes=minutes),
+            deadline_at=now + minutes * 60,
+            progress=max(active.progress, COMMAND_STARTED),
+            error=None,
+            waits=0,
+        ),
+        # The service must not have changed since its command was read.
+        change(service, **schedule_at(now)),
+        *more,
+    )
+    queue.wake(f"service-{service.id}")
+
+
+def roll_out(
+    service: Service,
+    target: EcsTarget,
+    active: Deployment,
+    current: Deployment | None,
+    rollout: Rollout,
+    origin: Origin,
+    *more: Write,
+    definition: str,
+    **values: Any,
+) -> None:
+    """Record that the rollout of `definition` begins, and begin it.
+
+    `more` are further writes of the transaction, and `values` further attributes of the deployment.
+    """
     now = clock.now()
     commit(
-        transition(
+        change(
             active,
-            DeploymentStatus.DEPLOYING,
-            task_definition=arn,
-            fingerprint=fingerprint(request),
             started_at=now,
             deadline_at=now + service.settings.deploy_minutes * 60,
             progress=deploy_progress(0, 1, active.progress),
             error=None,
             waits=0,
-            findings=stored_findings(findings),
+            **values,
         ),
         change(
             service,
@@ -60,9 +111,9 @@ def begin(
             **_way_back(service, current, rollout, origin),
             **schedule_at(now + PERIOD),
         ),
-        keep_definition(arn, request, owner=active.job_id),
+        *more,
     )
-    call_update(service, target, rollout, arn, called_at=now)
+    call_update(service, target, rollout, definition, called_at=now)
 
 
 def _content(active: Deployment, rollout: Rollout) -> tuple[dict[str, Any], str]:
@@ -88,7 +139,12 @@ def _request(target: EcsTarget, active: Deployment, content: dict[str, Any]) -> 
 
 
 def _preflight(
-    target: EcsTarget, active: Deployment, rollout: Rollout, content: dict[str, Any], source: str
+    service: Service,
+    target: EcsTarget,
+    active: Deployment,
+    rollout: Rollout,
+    content: dict[str, Any],
+    source: str,
 ) -> tuple[Finding, ...]:
     """The findings right before the rollout.
 
@@ -99,13 +155,14 @@ def _preflight(
     look = Look(waits=waits, is_last=True)
     repository, digest = active.image_repository, active.image_digest or ""
     containers = target.containers if active.restores is None else ()
-    return check(
+    found = check(
         look,
         Release(repository, digest, containers, content, settings().registry),
         service=rollout,
         image=look_at_image(look, repository, digest),
         arn=source,
     )
+    return (*found, *crossed(service.commands, active.restores))
 
 
 def _way_back(

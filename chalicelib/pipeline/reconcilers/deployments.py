@@ -26,6 +26,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
 )
 from chalicelib.pipeline.reconcilers.ends import end, fail, fail_rollout, succeed
 from chalicelib.pipeline.reconcilers.evidence import Proof, find_proof
+from chalicelib.pipeline.reconcilers.release_commands import advance
 from chalicelib.store.due import schedule_at
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import change, commit
@@ -35,17 +36,17 @@ def deploy(
     service: Service, target: EcsTarget, active: Deployment, current: Deployment | None
 ) -> None:
     """One step of the active deployment."""
-    expected = active.task_definition or definition_to_restore(service, current)
+    wanted = active.task_definition if active.started_at is not None else None
+    expected = wanted or definition_to_restore(service, current)
     try:
         rollout = ecs.observe(target, wanted=expected)
     except Rejected as refusal:
         return _cannot_observe(service, active, refusal)
-    if active.task_definition is None:
+    if wanted is None:
         expected = definition_to_keep(service, current, rollout)
-    begun_at = active.started_at if active.task_definition is not None else None
-    origin = find_origin(service, rollout, expected, begun_at=begun_at)
+    origin = find_origin(service, rollout, expected, begun_at=active.started_at)
     step = decide_active(
-        wanted=active.task_definition,
+        wanted=wanted,
         rollout=rollout,
         origin=Origin.SLIPWAY if _overrules(service, active, rollout) else origin,
         now=clock.now(),
@@ -53,8 +54,10 @@ def deploy(
         called_at=service.called_at,
     )
     try:
-        if step is Step.BEGIN:
+        if step is Step.BEGIN and active.task_definition is None:
             begin(service, target, active, current, rollout, origin)
+        elif step in {Step.BEGIN, Step.FAIL} and active.awaits_command:
+            advance(service, target, active, current, rollout, origin)
         elif step is Step.UPDATE:
             update_ecs(service, target, rollout, active.task_definition or "")
         elif step is Step.SUCCEED:
@@ -87,7 +90,7 @@ def _overrules(service: Service, active: Deployment, rollout: Rollout) -> bool:
     since then.
     """
     call = rollout.newest
-    if active.task_definition is not None or call is None:
+    if active.started_at is not None or call is None:
         return False
     resumed = service.chosen == call.arn and not service.auto_deploy_paused
     return call.at <= active.created_at and (active.trigger != "push" or resumed)

@@ -123,8 +123,7 @@ def call_update(
     service: Service, target: EcsTarget, rollout: Rollout, task_definition: str, *, called_at: int
 ) -> None:
     """Make the UpdateService call that was recorded at `called_at`. Raises Stale if it is late."""
-    if clock.now() - called_at > _MAX_CALL_DELAY:
-        raise Stale(f"service {service.id} was not updated in time and may have changed")
+    require_prompt(service, called_at=called_at)
     ecs.update_service(
         update_service_request(
             target,
@@ -132,6 +131,12 @@ def call_update(
             deployment_configuration=rollout.configuration,
         )
     )
+
+
+def require_prompt(service: Service, *, called_at: int) -> None:
+    """Raise Stale if the call that was recorded at `called_at` would be late."""
+    if clock.now() - called_at > _MAX_CALL_DELAY:
+        raise Stale(f"service {service.id} was not updated in time and may have changed")
 
 
 def _deployment_of(service: Service, task_definition: str) -> Deployment | None:

@@ -63,8 +63,9 @@ def succeed(service: Service, active: Deployment, current: Deployment | None, pr
 
 def fail(service: Service, active: Deployment, reason: str, *more: Write) -> None:
     """End the active deployment with a reason that needs no look at ECS."""
-    begun = active.task_definition is not None
-    failure = Failure(phase=Phase.ROLL_OUT if begun else Phase.BEGIN, summary=one_line(reason))
+    phase = Phase.RELEASE_COMMAND if active.release_command is not None else Phase.BEGIN
+    begun = active.started_at is not None
+    failure = Failure(phase=Phase.ROLL_OUT if begun else phase, summary=one_line(reason))
     end(service, active, DeploymentStatus.FAILED, reason, *more, failure=failure)
 
 
@@ -78,7 +79,7 @@ def fail_rollout(
     phase: Phase = Phase.ROLL_OUT,
 ) -> None:
     """End the active deployment with the cause that ECS shows."""
-    if active.task_definition is None:
+    if active.started_at is None:
         return fail(service, active, reason)
     reason = clean_text(reason, known_secrets())
     failure = find_rollout_failure(active, target, rollout, reason, phase=phase)

@@ -10,6 +10,7 @@ from chalicelib.aws import ecr, ecs, logs
 from chalicelib.domain.deploy_failures import Event, failure_of
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import TAIL_LINES, Failure, Phase
+from chalicelib.domain.log_streams import LogStream
 from chalicelib.domain.log_text import clean_lines, clean_text
 from chalicelib.domain.release_receipts import ServiceDeployment, Unread, evidence, warnings_of
 from chalicelib.domain.rollouts import Rollout
@@ -159,7 +160,7 @@ def find_rollout_failure(
     look is repeated.
     """
     begun_at, secrets = active.started_at or 0, known_secrets()
-    definition = _definition(active)
+    definition = definition_of(active)
     try:
         tasks = _explaining_tasks(active, target, definition)
     except Unavailable as trouble:
@@ -180,7 +181,7 @@ def find_rollout_failure(
 def find_crash(current: Deployment, target: EcsTarget, *, since: int) -> str | None:
     """Why the newest task of a release stopped since a time; None if ECS shows none."""
     try:
-        tasks = _explaining_tasks(current, target, _definition(current))
+        tasks = _explaining_tasks(current, target, definition_of(current))
     except Unavailable as trouble:
         # That tasks are missing is known without the reason.
         logger.warning("the tasks of %s cannot be read: %s", current.job_id, trouble.detail)
@@ -188,7 +189,7 @@ def find_crash(current: Deployment, target: EcsTarget, *, since: int) -> str | N
     return next((why_stopped(task) for task in tasks if (task.stopped_at or 0) >= since), None)
 
 
-def _definition(deployment: Deployment) -> Mapping[str, Any]:
+def definition_of(deployment: Deployment) -> Mapping[str, Any]:
     """The content of the deployment's task definition; empty if it was not kept."""
     return kept_definition(deployment.task_definition or "") or {}
 
@@ -206,15 +207,15 @@ def _explaining_tasks(
         logger.warning("the tasks of %s cannot be read: %s", deployment.job_id, refusal.detail)
         return []
     tasks = explaining(stopped, deployment.task_definition or "")
-    secrets = known_secrets()
-    return [_known(task, definition, secrets) for task in tasks]
+    return [cleaned_task(task, definition) for task in tasks]
 
 
-def _known(task: Task, definition: Mapping[str, Any], secrets: Sequence[str]) -> Task:
+def cleaned_task(task: Task, definition: Mapping[str, Any]) -> Task:
     """A task with clean texts, and with what its definition says about its containers.
 
     The texts are cleaned before they are cut: a part of a secret would not be found any more.
     """
+    secrets = known_secrets()
     containers = {each["name"]: each for each in definition.get("containerDefinitions", ())}
     waited_for = awaited(definition)
     return replace(
@@ -245,12 +246,18 @@ def _log_tail(tasks: Sequence[Task], definition: Mapping[str, Any]) -> list[str]
         stream = log_stream(definition, task, container, region=region)
         if stream is None:
             continue
-        try:
-            lines = logs.tail(stream, limit=5 * TAIL_LINES)
-        except (Rejected, Unavailable) as trouble:
-            logger.warning("the log of %s cannot be read: %s", task.arn, trouble.detail)
-            continue
+        lines = tail_of(stream)
         if lines:
-            # Clean more lines than are kept: a secret may begin before them.
-            return clean_lines(lines, known_secrets())[-TAIL_LINES:]
+            return lines
     return []
+
+
+def tail_of(stream: LogStream) -> list[str]:
+    """The last lines of a container's log, cleaned. Empty if Slipway cannot read them."""
+    try:
+        lines = logs.tail(stream, limit=5 * TAIL_LINES)
+    except (Rejected, Unavailable) as trouble:
+        logger.warning("the log %s cannot be read: %s", stream.name, trouble.detail)
+        return []
+    # Clean more lines than are kept: a secret may begin before them.
+    return clean_lines(lines, known_secrets())[-TAIL_LINES:]

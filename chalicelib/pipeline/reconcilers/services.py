@@ -31,6 +31,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
 )
 from chalicelib.pipeline.reconcilers.ends import fail, note_health
 from chalicelib.pipeline.reconcilers.evidence import find_crash
+from chalicelib.pipeline.reconcilers.release_commands import stop_leftover
 from chalicelib.store.due import schedule_at, unschedule
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Deployment, Service
@@ -47,16 +48,19 @@ def reconcile_service(number: int) -> None:
     service = find_service(number)
     if service is None:
         return
-    rows = find_deployments(service.active, service.current)
+    rows = find_deployments(service.active, service.current, service.command)
     active, current = rows.get(service.active), rows.get(service.current)
     target = service.settings.ecs_target
     if active is not None and has_ended(active.status):
         raise Stale(f"service {number} was read before its active deployment ended")
+    stop_leftover(service, rows.get(service.command))
     if target is None and active is not None:
         return fail(service, active, "the service has no ECS target any more")
     idle = active is None and current is None and service.baseline is None
     if idle or service.deleted_at is not None or target is None:
-        return commit(change(service, **unschedule()))
+        stops = service.command is not None
+        timer = schedule_at(clock.now() + PERIOD) if stops else unschedule()
+        return commit(change(service, **timer))
     try:
         if active is not None:
             deploy(service, active.target or target, active, current)
@@ -184,6 +188,8 @@ def _watch(
     belong to what is shown.
     """
     now = clock.now()
+    if service.command is not None:
+        every = PERIOD
     forget = released and service.baseline is not None
     shown = (service.drift, service.called_at, service.health) == (drift, called_at, health)
     known = shown and not forget

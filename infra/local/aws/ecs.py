@@ -25,6 +25,7 @@ from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 
 from infra.local.aws.ecs_rollouts import OPEN, Json, Record, Service, hook_refusal
+from infra.local.aws.ecs_run_task import Launcher
 from infra.local.aws.ecs_tasks import (
     ESSENTIAL_EXITED,
     USER_REASON,
@@ -81,6 +82,7 @@ def install() -> None:
         Engine.delete_task_definitions,
         Engine.list_tasks,
         Engine.describe_tasks,
+        Engine.run_task,
         Engine.stop_task,
     ):
         setattr(EC2ContainerServiceResponse, action.__name__, _responder(action))
@@ -113,8 +115,9 @@ class Engine:
         self._services: dict[tuple[str, str], Service] = {}
         self._events: list[Json] = []
         self._alarms: set[str] = set()
+        self.launcher = Launcher(self.fleet, lambda event: self._events.append(event))
 
-    # The side of the data plane.
+    # The side of the data plane. That of tasks of RunTask is `launcher`.
 
     def services(self) -> list[Service]:
         """Copies of the active services, which a data plane has to run."""
@@ -242,6 +245,11 @@ class Engine:
             alarms_on=self._alarms,
             launch_type=request.get("launchType"),
             network_configuration=request.get("networkConfiguration"),
+            capacity_provider_strategy=request.get("capacityProviderStrategy"),
+            platform_version=request.get("platformVersion"),
+            placement_constraints=request.get("placementConstraints"),
+            placement_strategy=request.get("placementStrategy"),
+            propagate_tags=request.get("propagateTags"),
         )
         service.roll_out(self._task_definition(request["taskDefinition"]))
         self._services[cluster.name, name] = service
@@ -374,12 +382,20 @@ class Engine:
             "failures": [_missing(arn) for arn in arns],
         }
 
+    def run_task(self, request: Json) -> Json:
+        """RunTask: see `ecs_run_task`."""
+        arn = self._task_definition(request["taskDefinition"])
+        definition = self._backend.describe_task_definition(arn)
+        return self.launcher.run(self._cluster(request), definition, request)
+
     def stop_task(self, request: Json) -> Json:
         """StopTask: the service's scheduler starts another one. Stopping twice has no effect."""
         task = self.fleet.find(self._cluster(request).arn, request["task"])
         if task is None:
             raise InvalidParameterException("The referenced task was not found.")
-        if task.last_status != "STOPPED":
+        if task in self.launcher.started:
+            self.launcher.ask_to_stop(task, request.get("reason", USER_REASON))
+        elif task.last_status != "STOPPED":
             stop = Stop(request.get("reason", USER_REASON), "UserInitiated")
             self._service_of(task).lose(task, stop)
         return {"task": task}

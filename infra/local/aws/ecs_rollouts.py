@@ -216,6 +216,11 @@ class Service:
     alarms_on: set[str]
     launch_type: str | None = None
     network_configuration: Json | None = None
+    capacity_provider_strategy: list[Json] | None = None
+    platform_version: str | None = None
+    placement_constraints: list[Json] | None = None
+    placement_strategy: list[Json] | None = None
+    propagate_tags: str | None = None
     status: str = "ACTIVE"
     deployments: list[Deployment] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)

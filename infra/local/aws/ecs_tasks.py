@@ -135,7 +135,10 @@ class Container:
 
 @dataclass
 class Task:
-    """A task that a service's deployment started."""
+    """A task that a service's deployment or RunTask started.
+
+    `overrides` are those of RunTask. ECS shows the task from `shown_at` on.
+    """
 
     task_arn: str
     cluster_arn: str
@@ -153,6 +156,8 @@ class Task:
     stopped_at: datetime | None = None
     stop_code: str | None = None
     stopped_reason: str | None = None
+    overrides: Json = field(default_factory=dict)
+    shown_at: datetime = field(default_factory=now)
 
     @property
     def id(self) -> str:
@@ -167,7 +172,7 @@ class Task:
 
 
 class Fleet:
-    """The tasks of all services of one account and region, stopped ones for an hour.
+    """The tasks of one account and region, stopped ones for an hour.
 
     `backend` is moto's backend of ECS. With `reports_manifests`, the digest that a container of an
     image index shows is that of its platform's manifest.
@@ -186,7 +191,7 @@ class Fleet:
         for task in [*self._tasks.values()]:
             if task.stopped_at and task.stopped_at < oldest:
                 del self._tasks[task.task_arn]
-        return iter([*self._tasks.values()])
+        return iter([each for each in self._tasks.values() if each.shown_at <= now()])
 
     def find(self, cluster_arn: str, name: str) -> Task | None:
         """The task with an ARN or an id, if ECS still shows it."""
@@ -232,7 +237,7 @@ class Fleet:
             started += fresh
             surplus += pending[wanted:]
             for task in [*pending, *fresh][: max(0, missing)]:
-                self._open_logs(task)
+                self.open_logs(task)
                 self._run(task, deployment)
         for task in surplus:
             reason = f"Scaling activity initiated by (deployment {task.started_by})"
@@ -255,13 +260,27 @@ class Fleet:
         victims += [self._create(service, deployment) for _ in range(failed - len(victims))]
         for task in victims:
             fault = None
-            if stop.ran and task.last_status == "PENDING" and not (fault := self._open_logs(task)):
+            if stop.ran and task.last_status == "PENDING" and not (fault := self.open_logs(task)):
                 if ended_first:
                     self._run_init(task, deployment, stop)
                 else:
                     self._run(task, deployment)
             self.stop(task, failure(fault) if fault else stop)
         return victims
+
+    def add(self, task: Task) -> None:
+        """Add a task that no service started."""
+        self._tasks[task.task_arn] = task
+
+    def run_standalone(self, task: Task) -> None:
+        """Start the containers of a task that no service started."""
+        ended = self._init_containers(task.task_definition_arn)
+        for container in task.containers:
+            self._start(task, container, self._images.digest(container.image))
+            if container.name in ended:
+                container.last_status, container.exit_code = "STOPPED", ENDED
+        task.last_status, task.started_at = "RUNNING", now()
+        task.version += 1
 
     def stop(self, task: Task, stop: Stop) -> None:
         """End a task. Its containers never ran if it was still pending."""
@@ -279,7 +298,7 @@ class Fleet:
             container.last_status = "STOPPED"
         task.last_status = task.desired_status = "STOPPED"
         task.stopped_reason, task.stop_code = stop.reason, stop.code
-        task.stopping_at = task.stopped_at = now()
+        task.stopping_at, task.stopped_at = task.stopping_at or now(), now()
         task.version += 1
 
     def _create(self, service: "Service", deployment: "Deployment") -> Task:
@@ -299,7 +318,7 @@ class Fleet:
         self._tasks[task.task_arn] = task
         return task
 
-    def _open_logs(self, task: Task) -> str | None:
+    def open_logs(self, task: Task) -> str | None:
         """Make the log streams of a task. Returns the reason if that fails its start."""
         faults = [self.logs.open(each.definition, task.id) for each in task.containers]
         return next(filter(None, faults), None)
@@ -308,13 +327,9 @@ class Fleet:
         """Run a task. Its init containers have ended well by then: ContainerDependency."""
         ended = self._init_containers(task.task_definition_arn)
         for container in task.containers:
-            self._start(container, task, deployment)
+            self._start(task, container, self._digest(task, container, deployment))
             if container.name in ended:
                 container.last_status, container.exit_code = "STOPPED", ENDED
-                continue
-            check = container.definition.get("healthCheck", {"command": ["NONE"]})
-            if check["command"] != ["NONE"]:
-                container.health_status = "HEALTHY"
         task.last_status, task.started_at = "RUNNING", now()
         task.version += 1
 
@@ -326,7 +341,7 @@ class Fleet:
         failed = next(each for each in task.containers if each.name == stop.container)
         for container in task.containers:
             if not _waits_for_success(container, failed.name):
-                self._start(container, task, deployment)
+                self._start(task, container, self._digest(task, container, deployment))
                 continue
             container.exit_code = NOT_STARTED
             container.reason = (
@@ -336,10 +351,13 @@ class Fleet:
                 "(NONE->RUNNING)] as dependency did not exit successfully."
             )
 
-    def _start(self, container: Container, task: Task, deployment: "Deployment") -> None:
-        container.image_digest = self._digest(task, container, deployment)
+    def _start(self, task: Task, container: Container, digest: str | None) -> None:
+        container.image_digest = digest
         container.runtime_id = f"{task.id}-{secrets.randbelow(10**10):010}"
         container.last_status = "RUNNING"
+        check = container.definition.get("healthCheck", {"command": ["NONE"]})
+        if check["command"] != ["NONE"]:
+            container.health_status = "HEALTHY"
 
     def _init_containers(self, task_definition: str) -> set[str]:
         """The containers that must have exited before others start: COMPLETE or SUCCESS."""

@@ -12,6 +12,9 @@ from infra.local.machines.forwarder import Address
 
 COMMAND_SECONDS = 30.0
 PULL_SECONDS = 120.0
+# The label of every container of a session of the embedded cloud.
+LABEL = "slipway.local"
+OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 # A line of `docker logs --timestamps`. Messages of docker itself have no time.
 _LINE = re.compile(r"(\d{4}-\d\d-\d\dT[\d:]+\.\d{9}Z) (.*)", re.ASCII)
 PASSED_ON = ("HOME", "TMPDIR", "DOCKER_", "SIMULATED_DOCKER_")
@@ -93,6 +96,14 @@ class Docker:
             return None
         host, _, number = published.rpartition(":")
         return host, int(number)
+
+    def kill(self, name: str, signal: str) -> None:
+        """Send a signal to a container's program. A program that has ended is no error."""
+        try:
+            self._run("kill", "--signal", signal, name)
+        except CommandFailed as failure:
+            if "is not running" not in str(failure):
+                raise
 
     def remove(self, names: Sequence[str]) -> None:
         """Kill and remove containers. A missing container is no error."""

@@ -1,10 +1,11 @@
-"""Runs the tasks of the embedded ECS's services as containers and reports their state.
+"""Runs the tasks of the embedded ECS as containers and reports their state.
 
-A task is the first essential container of its task definition: image, command, environment, TCP
-ports and health check. Entry points, secrets and volumes are ignored. As on AWS, an image is
-pulled before each start, its own health check is ignored, and the old tasks stay until the new ones
-are healthy. Health checks run more often than on AWS: at every step. The output of a container with
-the log driver awslogs goes to CloudWatch Logs.
+A task of a service is the first essential container of its task definition: image, command,
+environment, TCP ports and health check. Entry points, secrets and volumes are ignored. As on AWS,
+an image is pulled before each start, its own health check is ignored, and the old tasks stay until
+the new ones are healthy. Health checks run more often than on AWS: at every step. The output of a
+container with the log driver awslogs goes to CloudWatch Logs. `standalone_tasks` runs the tasks of
+RunTask.
 """
 
 import sys
@@ -18,14 +19,13 @@ from typing import Any
 from infra.local.aws.ecs import engine
 from infra.local.aws.ecs_rollouts import Deployment, Json, Service
 from infra.local.aws.ecs_tasks import ESSENTIAL_EXITED, KILLED, UNHEALTHY
-from infra.local.machines.containers import CommandFailed, Docker
+from infra.local.machines.containers import LABEL, OUT_OF_MEMORY, CommandFailed, Docker
 from infra.local.machines.forwarder import Address, Forwarder
+from infra.local.machines.standalone_tasks import StandaloneTasks
 
 DEFAULT_RETRIES = 3
 DEFAULT_TIMEOUT = 5
 LONGEST_BACKOFF = 30
-LABEL = "slipway.local"
-OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
 class ServiceAgent:
@@ -36,6 +36,7 @@ class ServiceAgent:
         self._session = session
         self._interval = interval
         self._services: dict[str, _Tasks] = {}
+        self._standalone = StandaloneTasks(self._docker, session)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -77,6 +78,9 @@ class ServiceAgent:
         for service in engine().services():  # again: a report may have ended a rollout
             if _key(service) in self._services:
                 self._services[_key(service)].serve(service)
+
+        with _failures_printed("tasks of RunTask"):
+            self._standalone.step()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
