@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from chalicelib.domain.config import Config, Overlay, why_no_size
 from chalicelib.domain.definitions import no_container
 from chalicelib.errors import Conflict
 
@@ -99,13 +100,15 @@ class Release:
 
     `definition` is the content to register, as RegisterTaskDefinition takes it or
     DescribeTaskDefinition returns it. Without a `container` it has the image already, else the
-    image in it does not matter.
+    image in it does not matter. `overlay` is the service's config, which the definition has; a
+    rollback has none.
     """
 
     repository: str
     digest: str
     container: str | None
     definition: Mapping[str, Any] | Unknown
+    overlay: Overlay | None = None
 
 
 @dataclass(frozen=True)
@@ -327,6 +330,8 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
     missing = release.container and no_container(definition, release.container)
     if missing:
         yield _error("container_not_found", missing, release.container)
+    if release.overlay is not None:
+        yield from _of_config(definition, release.overlay.config)
     for need, found in world.found.items():
         what, advice = (text.format(name=need.name) for text in _MISSING[need.kind])
         if isinstance(found, Unknown):
@@ -334,6 +339,19 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
             yield _not_checked(thing, found, need.name, advice=_ALLOW[need.kind])
         elif not found:
             yield _error(f"{need.kind}_missing", f"{what}. {advice}", need.name)
+
+
+def _of_config(definition: Mapping[str, Any], config: Config) -> Iterator[Finding]:
+    """Problems of a service's config, which RegisterTaskDefinition would refuse."""
+    if config.secrets and not definition.get("executionRoleArn"):
+        text = (
+            "the config has secrets, and the task definition has no executionRoleArn, with which "
+            "ECS reads them. Make ECS run a task definition that has one"
+        )
+        yield _error("execution_role_needed", text)
+    size = why_no_size(definition, config)
+    if size is not None:
+        yield _error("size_not_supported", size)
 
 
 def _of_newer(newer: str | Unknown | None) -> Iterator[Finding]:

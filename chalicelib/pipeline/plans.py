@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from typing import Any
 
+from chalicelib.domain.config import Config, Overlay
 from chalicelib.domain.definitions import next_task_definition, no_container
 from chalicelib.domain.plan import (
     AutoDeploy,
+    ConfigChanges,
     Ending,
     Plan,
     PlannedImage,
     changes,
     commits_between,
+    config_changes,
     image_in,
 )
 from chalicelib.domain.preflight import Finding, Refusal, Unknown, has_errors
@@ -25,7 +28,7 @@ Definition = dict[str, Any]
 @dataclass(frozen=True)
 class Checked:
     """A release after its preflight: `service` is what ECS runs. `content` is the definition to
-    register, still with the image that it has now.
+    register, still with the image and, under an `overlay`, the config that it has now.
     """
 
     image: ReleaseImage
@@ -33,14 +36,11 @@ class Checked:
     findings: tuple[Finding, ...]
     service: Rollout | Refusal | Unknown
     content: Definition | Unknown
+    overlay: Overlay | None = None
 
 
 def plan_of_deployment(service: Service, checked: Checked) -> Plan:
     """The plan of a deployment, which starts from what ECS runs: `checked.content`."""
-    image, running = checked.image, checked.content
-    then = running
-    if not isinstance(running, Unknown) and not no_container(running, checked.container):
-        then = next_task_definition(running, container=checked.container, image=image.full_name)
     waiting = (
         [Ending(deployment_id=service.waiting, status="superseded")] if service.waiting else []
     )
@@ -48,19 +48,42 @@ def plan_of_deployment(service: Service, checked: Checked) -> Plan:
     return _plan(
         service,
         checked,
-        running=running,
-        then=then,
-        wanted=_planned(image),
+        running=checked.content,
+        then=_with_release(checked),
+        wanted=_planned(checked.image),
         ends=waiting,
         starts_after=service.active,
         auto_deploy="resumed" if resumes else "unchanged",
     )
 
 
-def plan_of_rollback(
-    service: Service, checked: Checked, target: Deployment, running: Definition | Unknown
+def plan_of_config(
+    service: Service, checked: Checked, after: Config, *, starts_after: int | None
 ) -> Plan:
-    """The plan of a rollback to `target`; `running` is the definition that ECS runs."""
+    """The plan of the deployment that brings the config `after`."""
+    return _plan(
+        service,
+        checked,
+        running=checked.content,
+        then=_with_release(checked),
+        wanted=_planned(checked.image),
+        ends=[],
+        starts_after=starts_after,
+        auto_deploy="unchanged",
+        config=config_changes(service.config, after),
+    )
+
+
+def plan_of_rollback(
+    service: Service,
+    checked: Checked,
+    target: Deployment,
+    running: Definition | Unknown,
+    after: Config,
+) -> Plan:
+    """The plan of a rollback to `target`; `running` is the definition that ECS runs, and `after`
+    the config that the service has then.
+    """
     ends: list[Ending] = []
     if service.active is not None:
         ends.append(Ending(deployment_id=service.active, status="rolled_back"))
@@ -76,7 +99,17 @@ def plan_of_rollback(
         ends=ends,
         starts_after=None,
         auto_deploy="paused" if pauses else "unchanged",
+        config=config_changes(service.config, after),
     )
+
+
+def _with_release(checked: Checked) -> Definition | Unknown:
+    """What ECS runs, with the image and the config of a deployment."""
+    content, container, overlay = checked.content, checked.container, checked.overlay
+    if isinstance(content, Unknown) or no_container(content, container):
+        return content
+    configured = content if overlay is None else overlay.over(content)
+    return next_task_definition(configured, container=container, image=checked.image.full_name)
 
 
 def _plan(
@@ -89,6 +122,7 @@ def _plan(
     ends: list[Ending],
     starts_after: int | None,
     auto_deploy: AutoDeploy,
+    config: ConfigChanges | None = None,
 ) -> Plan:
     now = _image_now(service, checked, running)
     known = not isinstance(running, Unknown) and not isinstance(then, Unknown)
@@ -107,6 +141,8 @@ def _plan(
         ends=tuple(ends),
         starts_after=starts_after,
         auto_deploy=auto_deploy,
+        desired_count=None if checked.overlay is None else checked.overlay.config.desired_count,
+        config=config,
     )
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from chalicelib.aws import ecr, ecs, iam, logs, references
+from chalicelib.domain.config import Overlay
 from chalicelib.domain.definitions import differs
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.manifests import parse_manifest, platform_of
@@ -106,7 +107,8 @@ def check(
     """All findings about a release.
 
     `service` and `image` are the results of the looks at them. `arn` is that of the definition that
-    `release` has. With a container the image is put into what ECS runs; a rollback has none.
+    `release` has, or is made from. With a container the image is put into what ECS runs; a rollback
+    has none.
     """
     definition = release.definition
     newer: str | Unknown | None = None
@@ -116,7 +118,7 @@ def check(
         region, account = (arn or "arn:aws:ecs:::").split(":")[3:5]
         found = _found(look, needs(definition, region=region, account=account))
         if release.container is not None:
-            newer = look(partial(_newer, definition, release.container))
+            newer = look(partial(_newer, definition, release.container, release.overlay))
     problem = None if isinstance(service, Rollout) else service
     return preflight(release, World(image=known, service=problem, found=found, newer=newer))
 
@@ -178,14 +180,15 @@ def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | Unknown]:
     return found
 
 
-def _newer(running: Definition, container: str) -> str | None:
+def _newer(running: Definition, container: str, overlay: Overlay | None) -> str | None:
     """The ARN of the family's latest revision, if another party registered it after the one that
-    runs, and it differs in more than the image.
+    runs, and it differs in more than the image and the service's config.
     """
     newest = ecs.describe_task_definition(running["family"])
     arn: str = newest["taskDefinitionArn"]
     if newest["revision"] <= running["revision"]:
         return None
+    newest = newest if overlay is None else overlay.over(newest)
     if not differs(running, newest, container=container) or registered_for(arn) is not None:
         return None
     return arn

@@ -555,7 +555,11 @@ def run_needy(cloud: Cloud) -> None:
             {"name": "KEY", "valueFrom": "/shop/key"},
         ],
     }
-    client("ecs").register_task_definition(family="hello", containerDefinitions=[container])
+    client("ecs").register_task_definition(
+        family="hello",
+        executionRoleArn="arn:aws:iam::123456789012:role/hello",
+        containerDefinitions=[container],
+    )
     run_on_ecs("hello")
     cloud.finish_rollout()
 

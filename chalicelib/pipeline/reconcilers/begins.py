@@ -4,6 +4,7 @@ from typing import Any
 
 from chalicelib import clock
 from chalicelib.aws import ecs
+from chalicelib.domain.config import Overlay
 from chalicelib.domain.definitions import fingerprint, next_task_definition, same_task_definition
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.preflight import Finding, Release, errors_as_text, has_errors
@@ -11,6 +12,7 @@ from chalicelib.domain.progress import deploy_progress
 from chalicelib.domain.rollouts import Origin, Rollout
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.timing import PERIOD
+from chalicelib.pipeline.config_releases import overlay_of
 from chalicelib.pipeline.preflight import Look, check, look_at_image
 from chalicelib.pipeline.reconcilers.ecs_changes import call_update
 from chalicelib.pipeline.reconcilers.ends import fail
@@ -31,7 +33,9 @@ def begin(
 ) -> None:
     """Register a task definition for the deployment, record it, and only then roll it out."""
     content, source = _content(active, rollout)
-    findings = _preflight(target, active, rollout, content, source)
+    overlay = _overlay(service, target, active, current, rollout)
+    content = overlay.over(content) if overlay is not None else content
+    findings = _preflight(target, active, rollout, content, source, overlay)
     if has_errors(findings):
         shown = change(active, findings=stored_findings(findings))
         return fail(service, active, errors_as_text(findings), shown)
@@ -50,7 +54,9 @@ def begin(
             error=None,
             waits=0,
             findings=stored_findings(findings),
+            **({} if overlay is None else {"config": overlay.config}),
         ),
+        # On condition of the service's version: a change of its config makes one of both try again.
         change(
             service,
             called_at=now,
@@ -60,7 +66,8 @@ def begin(
         ),
         keep_definition(arn, request, owner=active.job_id),
     )
-    call_update(service, target, rollout, arn, called_at=now)
+    count = active.desired_count
+    call_update(service, target, rollout, arn, called_at=now, desired_count=count)
 
 
 def _content(active: Deployment, rollout: Rollout) -> tuple[dict[str, Any], str]:
@@ -85,8 +92,27 @@ def _request(target: EcsTarget, active: Deployment, content: dict[str, Any]) -> 
     return same_task_definition(content, tags=tags)
 
 
+def _overlay(
+    service: Service,
+    target: EcsTarget,
+    active: Deployment,
+    current: Deployment | None,
+    rollout: Rollout,
+) -> Overlay | None:
+    """The service's config, which a deployment takes when it begins; None for a rollback."""
+    if active.restores is not None:
+        return None
+    runs, containers = rollout.task_definition, (target.container,)
+    return overlay_of(service, service.config, current, runs=runs, containers=containers)
+
+
 def _preflight(
-    target: EcsTarget, active: Deployment, rollout: Rollout, content: dict[str, Any], source: str
+    target: EcsTarget,
+    active: Deployment,
+    rollout: Rollout,
+    content: dict[str, Any],
+    source: str,
+    overlay: Overlay | None,
 ) -> tuple[Finding, ...]:
     """The findings right before the rollout. Raises Unavailable if AWS does not answer."""
     look = Look(waits=True)
@@ -94,7 +120,7 @@ def _preflight(
     container = target.container if active.restores is None else None
     return check(
         look,
-        Release(repository, digest, container, content),
+        Release(repository, digest, container, content, overlay),
         service=rollout,
         image=look_at_image(look, repository, digest),
         arn=source,
