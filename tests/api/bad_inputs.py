@@ -201,7 +201,6 @@ ROLLBACK_FIELDS: list[tuple[str, Any, int, str]] = [
     ("deployment_id", NEIGHBOURS_DEPLOYMENT, 404, "not_found"),
 ]
 
-# Refused for a new service and for a changed one.
 _ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-a1B2c3"
 _VARIABLES: list[Any] = [
     None,
@@ -255,6 +254,7 @@ CONFIG_FIELDS: list[tuple[str, Any, int, str]] = [
     ("replicas", 3, 400, "unknown_field"),
 ]
 
+# Refused for a new service and for a changed one.
 SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
     *(("name", value, 400, "invalid_name") for value in ("Hello", "hello\n", "a" * 64, None)),
     ("git_url", "http://github.com/a/b", 400, "invalid_git_url"),
