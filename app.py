@@ -4,6 +4,7 @@ from chalicelib.api import (
     about,
     audit,
     builds,
+    config,
     deliveries,
     deployments,
     jobs,
@@ -23,6 +24,7 @@ app.register_middleware(complete, "http")
 app.register_blueprint(about.routes)
 app.register_blueprint(projects.routes)
 app.register_blueprint(services.routes)
+app.register_blueprint(config.routes)
 app.register_blueprint(builds.routes)
 app.register_blueprint(logs.routes)
 app.register_blueprint(deployments.routes)

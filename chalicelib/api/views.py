@@ -16,7 +16,7 @@ from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import Finding
 from chalicelib.domain.refs import RefType
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
-from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_status
+from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_id, job_status
 from chalicelib.domain.timing import rfc3339
 from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
@@ -298,6 +298,32 @@ class AcceptedDeployment(msgspec.Struct, kw_only=True):
     status: DeploymentStatus
 
 
+class Config(msgspec.Struct, kw_only=True):
+    """A service's config. `secrets` are only references. `released` says whether the current
+    release has exactly this config. `deployment_id` is the open deployment that brings it, or has
+    it already.
+    """
+
+    environment: dict[str, str]
+    secrets: dict[str, str]
+    cpu: int | None
+    memory: int | None
+    desired_count: int | None
+    released: bool
+    deployment_id: int | None
+
+
+class AcceptedConfig(msgspec.Struct, kw_only=True):
+    """An accepted change of a service's config. Follow the deployment that brings it. If none does,
+    `not_deployed` says why.
+    """
+
+    deployment_id: int | None = None
+    job_id: str | None = None
+    status: DeploymentStatus | None = None
+    not_deployed: str | None = None
+
+
 def project(row: models.Project) -> Project:
     """A project as the API shows it."""
     return _shown(Project, row)
@@ -413,6 +439,13 @@ def accepted_deployment(row: models.Deployment) -> AcceptedDeployment:
     """The response to a request for a deployment or a rollback; a replay is identical."""
     return AcceptedDeployment(
         deployment_id=row.number, job_id=row.job_id, status=DeploymentStatus.QUEUED
+    )
+
+
+def accepted_config(number: int) -> AcceptedConfig:
+    """The response to a change that a deployment brings; a replay is identical."""
+    return AcceptedConfig(
+        deployment_id=number, job_id=job_id("deploy", number), status=DeploymentStatus.QUEUED
     )
 
 

@@ -1,10 +1,11 @@
 """Plans: what a deployment or a rollback would change, without any value of a variable."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
 
+from chalicelib.domain.config import SIZES, Config
 from chalicelib.domain.definitions import same_task_definition
 from chalicelib.domain.preflight import Finding
 from chalicelib.domain.repositories import repository_of
@@ -69,6 +70,16 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     settings: tuple[str, ...] = ()
 
 
+class ConfigChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What changes in a service's config. `sizes` are names, of `cpu`, `memory` and
+    `desired_count`.
+    """
+
+    environment: Names
+    secrets: Names
+    sizes: tuple[str, ...]
+
+
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """A deployment that the request would end, and its status after that."""
 
@@ -81,7 +92,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     if not, `findings` say why. `image_now` and `changes` are null if ECS does not show what runs,
     and `commits` if a commit is unknown. No value of a variable is shown. The deployment would
     begin after the end of `starts_after`, and start from what ECS runs then. It would run the
-    `release_command` before its rollout.
+    `release_command` before its rollout. `desired_count` is the number of tasks that it asks ECS
+    for; null if it leaves the number. `config` is what the request itself changes in the service's
+    config: a change of it, or a rollback.
     """
 
     possible: bool
@@ -94,6 +107,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     starts_after: int | None
     auto_deploy: AutoDeploy
     release_command: tuple[str, ...] | None = None
+    desired_count: int | None
+    config: ConfigChanges | None
+
+
+def config_changes(before: Config, after: Config) -> ConfigChanges:
+    """The differences of two configs, by name."""
+    return ConfigChanges(
+        environment=_names(before.environment, after.environment),
+        secrets=_names(before.secrets, after.secrets),
+        sizes=tuple(name for name in SIZES if getattr(before, name) != getattr(after, name)),
+    )
 
 
 def commits_between(
@@ -147,8 +171,8 @@ def _change(
         name=name,
         image_now=before.get("image"),
         image_then=after.get("image"),
-        environment=_names(before, after, "environment", "value"),
-        secrets=_names(before, after, "secrets", "valueFrom"),
+        environment=_names(*_values(before, after, "environment", "value")),
+        secrets=_names(*_values(before, after, "secrets", "valueFrom")),
         settings=_different(before, after, without=_SHOWN),
     )
     unchanged = Names()
@@ -156,11 +180,14 @@ def _change(
     return None if same and change.environment == change.secrets == unchanged else change
 
 
-def _names(now: Mapping[str, Any], then: Mapping[str, Any], member: str, value: str) -> Names:
-    before, after = (
-        {each["name"]: each.get(value) for each in container.get(member, [])}
-        for container in (now, then)
-    )
+def _values(
+    now: Mapping[str, Any], then: Mapping[str, Any], member: str, value: str
+) -> Iterator[dict[str, Any]]:
+    for container in (now, then):
+        yield {each["name"]: each.get(value) for each in container.get(member, [])}
+
+
+def _names(before: Mapping[str, Any], after: Mapping[str, Any]) -> Names:
     both = before.keys() & after.keys()
     return Names(
         added=tuple(sorted(after.keys() - before.keys())),

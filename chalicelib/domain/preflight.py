@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from chalicelib.domain.config import Config, Overlay, why_no_size
 from chalicelib.domain.definitions import left_behind, missing_containers, why_not_in
 from chalicelib.errors import Conflict
 
@@ -100,7 +101,8 @@ class Release:
 
     `definition` is the content to register, as RegisterTaskDefinition takes it or
     DescribeTaskDefinition returns it. Without `containers` it has the image already, else the
-    image in them does not matter. `registry` is the host of the image's registry.
+    image in them does not matter. `registry` is the host of the image's registry. `overlay` is the
+    service's config, which the definition has; a rollback has none.
     """
 
     repository: str
@@ -108,6 +110,7 @@ class Release:
     containers: tuple[str, ...]
     definition: Mapping[str, Any] | Unknown
     registry: str = ""
+    overlay: Overlay | None = None
 
 
 @dataclass(frozen=True)
@@ -371,6 +374,8 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
         names = missing_containers(definition, release.containers)
         yield _error("container_not_found", missing, ", ".join(names))
     yield from _of_other_containers(release, definition)
+    if release.overlay is not None:
+        yield from _of_config(definition, release.overlay.config)
     for need, found in world.found.items():
         what, advice = (text.format(name=need.name) for text in _MISSING[need.kind])
         if isinstance(found, Unknown):
@@ -391,6 +396,19 @@ def _of_other_containers(release: Release, definition: Mapping[str, Any]) -> Ite
             "to the service's containers if it should get the new image"
         )
         yield _warning("container_keeps_image", text, name)
+
+
+def _of_config(definition: Mapping[str, Any], config: Config) -> Iterator[Finding]:
+    """Problems of a service's config, which RegisterTaskDefinition would refuse."""
+    if config.secrets and not definition.get("executionRoleArn"):
+        text = (
+            "the config has secrets, and the task definition has no executionRoleArn, with which "
+            "ECS reads them. Make ECS run a task definition that has one"
+        )
+        yield _error("execution_role_needed", text)
+    size = why_no_size(definition, config)
+    if size is not None:
+        yield _error("size_not_supported", size)
 
 
 def _of_newer(newer: str | Unknown | None) -> Iterator[Finding]:

@@ -131,18 +131,24 @@ def _names(references: Mapping[str, str]) -> dict[str, str]:
 
 
 def update_service_request(
-    target: EcsTarget, *, task_definition: str, deployment_configuration: Mapping[str, Any]
+    target: EcsTarget,
+    *,
+    task_definition: str,
+    deployment_configuration: Mapping[str, Any],
+    desired_count: int | None = None,
 ) -> dict[str, Any]:
     """UpdateService's parameters that make `task_definition` the PRIMARY of the target.
 
     The request repeats the whole described configuration: ECS resets parts that are left out. It
     switches the circuit breaker on. It never sets forceNewDeployment: a repeated call must have no
-    effect.
+    effect. Without a `desired_count` the service keeps its number of tasks.
     """
     breaker = deployment_configuration.get("deploymentCircuitBreaker", {})
+    count = {} if desired_count is None else {"desiredCount": desired_count}
     return {
         "cluster": target.cluster,
         "service": target.service,
+        **count,
         "taskDefinition": task_definition,
         "deploymentConfiguration": {
             **deployment_configuration,

@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from typing import Any
 
+from chalicelib.domain.config import Config, Overlay
 from chalicelib.domain.definitions import missing_containers, next_task_definition
 from chalicelib.domain.plan import (
     AutoDeploy,
+    ConfigChanges,
     Ending,
     Plan,
     PlannedImage,
     changes,
     commits_between,
+    config_changes,
     image_in,
 )
 from chalicelib.domain.preflight import Finding, Refusal, Unknown, has_errors
@@ -25,7 +28,8 @@ Definition = dict[str, Any]
 @dataclass(frozen=True)
 class Checked:
     """A release after its preflight: `service` is what ECS runs. `content` is the definition to
-    register, still with the image that it has now. The first of `containers` is the main one.
+    register, still with the image and, under an `overlay`, the config that it has now. The first
+    of `containers` is the main one.
     """
 
     image: ReleaseImage
@@ -33,15 +37,11 @@ class Checked:
     findings: tuple[Finding, ...]
     service: Rollout | Refusal | Unknown
     content: Definition | Unknown
+    overlay: Overlay | None = None
 
 
 def plan_of_deployment(service: Service, checked: Checked) -> Plan:
     """The plan of a deployment, which starts from what ECS runs: `checked.content`."""
-    image, running = checked.image, checked.content
-    then = running
-    names = checked.containers
-    if not isinstance(running, Unknown) and not missing_containers(running, names):
-        then = next_task_definition(running, containers=names, image=image.full_name)
     waiting = (
         [Ending(deployment_id=service.waiting, status="superseded")] if service.waiting else []
     )
@@ -49,9 +49,9 @@ def plan_of_deployment(service: Service, checked: Checked) -> Plan:
     return _plan(
         service,
         checked,
-        running=running,
-        then=then,
-        wanted=_planned(image),
+        running=checked.content,
+        then=_with_release(checked),
+        wanted=_planned(checked.image),
         ends=waiting,
         starts_after=service.active,
         auto_deploy="resumed" if resumes else "unchanged",
@@ -59,10 +59,34 @@ def plan_of_deployment(service: Service, checked: Checked) -> Plan:
     )
 
 
-def plan_of_rollback(
-    service: Service, checked: Checked, target: Deployment, running: Definition | Unknown
+def plan_of_config(
+    service: Service, checked: Checked, after: Config, *, starts_after: int | None
 ) -> Plan:
-    """The plan of a rollback to `target`; `running` is the definition that ECS runs."""
+    """The plan of the deployment that brings the config `after`."""
+    return _plan(
+        service,
+        checked,
+        running=checked.content,
+        then=_with_release(checked),
+        wanted=_planned(checked.image),
+        ends=[],
+        starts_after=starts_after,
+        auto_deploy="unchanged",
+        release_command=service.settings.release_command,
+        config=config_changes(service.config, after),
+    )
+
+
+def plan_of_rollback(
+    service: Service,
+    checked: Checked,
+    target: Deployment,
+    running: Definition | Unknown,
+    after: Config,
+) -> Plan:
+    """The plan of a rollback to `target`; `running` is the definition that ECS runs, and `after`
+    the config that the service has then.
+    """
     ends: list[Ending] = []
     if service.active is not None:
         ends.append(Ending(deployment_id=service.active, status="rolled_back"))
@@ -78,7 +102,17 @@ def plan_of_rollback(
         ends=ends,
         starts_after=None,
         auto_deploy="paused" if pauses else "unchanged",
+        config=config_changes(service.config, after),
     )
+
+
+def _with_release(checked: Checked) -> Definition | Unknown:
+    """What ECS runs, with the image and the config of a deployment."""
+    content, containers, overlay = checked.content, checked.containers, checked.overlay
+    if isinstance(content, Unknown) or missing_containers(content, containers):
+        return content
+    configured = content if overlay is None else overlay.over(content)
+    return next_task_definition(configured, containers=containers, image=checked.image.full_name)
 
 
 def _plan(
@@ -92,6 +126,7 @@ def _plan(
     starts_after: int | None,
     auto_deploy: AutoDeploy,
     release_command: tuple[str, ...] | None = None,
+    config: ConfigChanges | None = None,
 ) -> Plan:
     now = _image_now(service, checked, running)
     known = not isinstance(running, Unknown) and not isinstance(then, Unknown)
@@ -111,6 +146,8 @@ def _plan(
         starts_after=starts_after,
         auto_deploy=auto_deploy,
         release_command=release_command,
+        desired_count=None if checked.overlay is None else checked.overlay.config.desired_count,
+        config=config,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from chalicelib import budget
 from chalicelib.aws import ecr, ecs, iam, logs, references
+from chalicelib.domain.config import Overlay
 from chalicelib.domain.definitions import differs
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.manifests import parse_manifest, platform_of
@@ -117,7 +118,8 @@ def check(
     """All findings about a release.
 
     `service` and `image` are the results of the looks at them. `arn` is that of the definition that
-    `release` has. With containers the image is put into what ECS runs; a rollback has none.
+    `release` has, or is made from. With containers the image is put into what ECS runs; a rollback
+    has none.
     """
     definition = release.definition
     newer: str | Unknown | None = None
@@ -127,7 +129,7 @@ def check(
         region, account = (arn or "arn:aws:ecs:::").split(":")[3:5]
         found = _found(look, needs(definition, region=region, account=account))
         if release.containers:
-            newer = look(partial(_newer, definition, release.containers))
+            newer = look(partial(_newer, definition, release.containers, release.overlay))
     problem = None if isinstance(service, Rollout) else service
     return preflight(release, World(image=known, service=problem, found=found, newer=newer))
 
@@ -189,14 +191,15 @@ def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | Unknown]:
     return found
 
 
-def _newer(running: Definition, containers: Collection[str]) -> str | None:
+def _newer(running: Definition, containers: Collection[str], overlay: Overlay | None) -> str | None:
     """The ARN of the family's latest revision, if another party registered it after the one that
-    runs, and it differs in more than its images.
+    runs, and it differs in more than its images and the service's config.
     """
     newest = ecs.describe_task_definition(running["family"])
     arn: str = newest["taskDefinitionArn"]
     if newest["revision"] <= running["revision"]:
         return None
+    newest = newest if overlay is None else overlay.over(newest)
     if not differs(running, newest, containers=containers) or registered_for(arn) is not None:
         return None
     return arn

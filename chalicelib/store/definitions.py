@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.store.claims import owner_of
-from chalicelib.store.models import Claim
+from chalicelib.store.jobs import find_deployments
+from chalicelib.store.models import Claim, Deployment
 from chalicelib.store.reads import find
 from chalicelib.store.writes import Write, create
 
@@ -27,6 +28,17 @@ def kept_definition(arn: str) -> dict[str, Any] | None:
 def registered_for(arn: str) -> str | None:
     """The job id of the deployment that a task definition was registered for, or None."""
     return owner_of(_name(arn))
+
+
+def deployment_of(service_id: int, arn: str) -> Deployment | None:
+    """The deployment of a service that a task definition was registered for, or None."""
+    job_id = registered_for(arn)
+    if job_id is None:
+        return None
+    number = int(job_id.rpartition("-")[2])
+    deployment = find_deployments(number).get(number)
+    is_own = deployment is not None and deployment.service_id == service_id
+    return deployment if is_own else None
 
 
 def _name(arn: str) -> str:

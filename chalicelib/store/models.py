@@ -27,6 +27,7 @@ from pynamodb.expressions.update import RemoveAction, SetAction
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
+from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, StoppedTask
 from chalicelib.domain.health import Health
@@ -209,6 +210,8 @@ class Service(Model):
     project_id = IntegerAttribute()
     listed_in = IntegerAttribute(null=True)
     settings = SettingsAttribute(ServiceSettings)
+    # The next release takes it when it begins. Its values are in no list and no log.
+    config = StructAttribute(Config, default=Config)
     auto_deploy_paused = UnicodeAttribute(null=True)
     # The time of the last manual deployment or rollback: no earlier push replaces it.
     overruled_at = IntegerAttribute(null=True)
@@ -386,6 +389,9 @@ class Deployment(Job, discriminator="deploy"):
     # None for a row that is older than this attribute. The content of such a row's task definition
     # was not kept either (`store.definitions`).
     target = TargetAttribute(EcsTarget, null=True)
+    # The service's config when the deployment began, or that of the release that a rollback
+    # restores. None before the begin, and for a row that is older than this attribute.
+    config = StructAttribute(Config, null=True)
     task_definition = UnicodeAttribute(null=True)
     fingerprint = UnicodeAttribute(null=True)
     # None without a release command. Until it has succeeded, `started_at` is None.
@@ -408,6 +414,20 @@ class Deployment(Job, discriminator="deploy"):
     def awaits_command(self) -> bool:
         """Whether its release command must succeed before its rollout begins."""
         return self.release_command is not None and self.started_at is None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the variables that Slipway has set in the task definition."""
+        return frozenset() if self.config is None else self.config.names
+
+    @property
+    def desired_count(self) -> int | None:
+        """The number of tasks to ask ECS for; None to leave it.
+
+        A rollback leaves it: going back in an incident must not take capacity away.
+        """
+        restored = self.restores is not None
+        return None if restored or self.config is None else self.config.desired_count
 
 
 class Claim(Model):

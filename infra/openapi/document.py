@@ -3,7 +3,7 @@
 import copy
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -23,6 +23,7 @@ _REFERENCE = "#/components/schemas/{name}"
 GROUPS: Mapping[str, str] = {
     "projects": "A project is a group of services. A token can be restricted to a project.",
     "services": "A service has a repository, an image repository, an ECS target and settings.",
+    "config": "A service's variables, secrets and sizes. A change of them is a release, too.",
     "builds": "A build makes an image from a commit and pushes it to ECR.",
     "logs": "The output of a build.",
     "deployments": "A deployment brings an image to ECS. A rollback restores an earlier release.",
@@ -139,7 +140,7 @@ def document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str, Any]:
     types = [Problem] + [
         kind
         for endpoint in listed
-        for kind in (endpoint.body, endpoint.answer, *endpoint.documented.other_answers.values())
+        for kind in (endpoint.body, endpoint.answer, *_other_answers(endpoint))
         if kind is not None
     ]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
@@ -178,6 +179,11 @@ def document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str, Any]:
         },
         "security": [{"token": []}],
     }
+
+
+def _other_answers(endpoint: Endpoint) -> Iterator[Any]:
+    for answer in endpoint.documented.other_answers.values():
+        yield from answer if isinstance(answer, tuple) else (answer,)
 
 
 def _require_all_fields(schema: dict[str, Any]) -> None:
@@ -274,9 +280,14 @@ def _answer(endpoint: Endpoint, status: int, schemas: dict[str, Any]) -> dict[st
         ),
         "headers": _headers(*_headers_of(endpoint, status)),
     }
-    content = {kind: {"schema": {"type": "string"}} for kind in endpoint.documented.media_types}
+    content: dict[str, Any] = {
+        kind: {"schema": {"type": "string"}} for kind in endpoint.documented.media_types
+    }
     shape = endpoint.documented.other_answers.get(status, endpoint.answer)
-    if shape is not None:
+    if isinstance(shape, tuple):
+        schema = {"anyOf": [schemas[repr(each)] for each in shape]}
+        content = {"application/json": {"schema": schema}, **content}
+    elif shape is not None:
         content = {"application/json": {"schema": schemas[repr(shape)]}, **content}
     if content:
         answer["content"] = content

@@ -63,6 +63,14 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
             "Allow more time for builds and deployments", build_minutes=60, deploy_minutes=45
         ),
     },
+    "update_config": {
+        "variables": _example(
+            "Set a variable, remove another one, and deploy this",
+            environment={"LOG_LEVEL": "debug", "OLD_NAME": None},
+            reason="Find the slow requests",
+        ),
+        "size": _example("Change the size with the next release", memory=512, deploy=False),
+    },
     "start_build": {
         "branch": _example("The newest commit of a branch", git_ref="master"),
         "commit": _example(

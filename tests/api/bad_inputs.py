@@ -201,6 +201,59 @@ ROLLBACK_FIELDS: list[tuple[str, Any, int, str]] = [
     ("deployment_id", NEIGHBOURS_DEPLOYMENT, 404, "not_found"),
 ]
 
+_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-a1B2c3"
+_VARIABLES: list[Any] = [
+    None,
+    [],
+    "A=1",
+    {"": "x"},
+    {"1A": "x"},
+    {"A-B": "x"},
+    {"A B": "x"},
+    {"A.B": "x"},
+    {"A\n": "x"},
+    {"\xc4": "x"},
+    {"A": 1},
+    {"A": True},
+    {"A": ["x"]},
+    {"A" * 256: "x"},
+    {"A": "x\0"},
+    {"A": "\x1b[31m"},
+    {f"N{number}": None for number in range(201)},
+]
+_SIZES: list[Any] = ["256", -1, 256.5, True, [], 10**9]
+CONFIG_FIELDS: list[tuple[str, Any, int, str]] = [
+    *(
+        (field, value, 400, f"invalid_{field}")
+        for field in ("environment", "secrets")
+        for value in _VARIABLES
+    ),
+    ("environment", {"A": "x" * 32 * 1024}, 400, "invalid_environment"),
+    *(
+        ("secrets", {"A": value}, 400, "invalid_secrets")
+        for value in (
+            "",
+            "hunter2",
+            "secretsmanager:slipway/task/1/db",
+            "ssm:/slipway/task/1/db",
+            f"{_ARN}:user",
+            f"{_ARN}\n",
+            "arn:aws:s3:::bucket/key",
+        )
+    ),
+    *(
+        (field, value, 400, f"invalid_{field}")
+        for field in ("cpu", "memory", "desired_count")
+        for value in _SIZES
+    ),
+    ("cpu", 127, 400, "invalid_cpu"),
+    ("memory", 5, 400, "invalid_memory"),
+    ("deploy", "false", 400, "invalid_deploy"),
+    ("deploy", None, 400, "invalid_deploy"),
+    ("reason", "x" * 501, 400, "invalid_reason"),
+    ("replicas", 3, 400, "unknown_field"),
+]
+
 # Refused for a new service and for a changed one.
 SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
     *(("name", value, 400, "invalid_name") for value in ("Hello", "hello\n", "a" * 64, None)),
@@ -385,6 +438,7 @@ NUMBERED_PATHS = [
     "/v1/projects/{}",
     "/v1/projects/{}/services",
     "/v1/services/{}",
+    "/v1/services/{}/config",
     "/v1/cicd/builds/{}",
     "/v1/cicd/builds/{}/logs",
     "/v1/cicd/deployments/{}",
@@ -646,6 +700,7 @@ def _fields(
 
 _OF_SERVICE = f"/v1/cicd/services/{SERVICE}"
 _BUILD, _DEPLOY, _ROLLBACK = (f"{_OF_SERVICE}/{verb}" for verb in ("build", "deploy", "rollback"))
+_CONFIG = f"/v1/services/{SERVICE}/config"
 _SERVICES = f"/v1/projects/{PROJECT}/services"
 _HOOK = "/v1/webhooks/github"
 _NEW_SERVICE = {
@@ -713,6 +768,29 @@ _BODIES = [
     *_fields("POST", _ROLLBACK, ROLLBACK_FIELDS),
     *_fields("POST", _SERVICES, SERVICE_FIELDS, **_NEW_SERVICE),
     *_fields("PATCH", f"/v1/services/{SERVICE}", SERVICE_FIELDS),
+    *_fields("PATCH", _CONFIG, CONFIG_FIELDS, memory=512),
+    Refused(
+        "a name in environment and in secrets",
+        "PATCH",
+        _CONFIG,
+        400,
+        "name_in_both",
+        "environment",
+        body={"environment": {"A": "1"}, "secrets": {"A": _ARN}},
+    ),
+    Refused(
+        "a plan without an ECS target",
+        "PATCH",
+        f"/v1/services/{UNCONFIGURED}/config?dry_run=true",
+        409,
+        "service_not_configured",
+        body={"memory": 512},
+    ),
+    Refused(
+        "a dry run of yes", "PATCH", f"{_CONFIG}?dry_run=yes", 400, "invalid_dry_run", "dry_run", {}
+    ),
+    _hidden("PATCH", _CONFIG),
+    _hidden("GET", _CONFIG),
     *_fields("POST", "/v1/projects", [("name", n, 400, "invalid_name") for n in PROJECT_NAMES]),
     *(
         Refused(case, "POST", _BUILD, status, code, at, raw=raw)

@@ -49,6 +49,7 @@ BODIES: Mapping[str, Any] = {
         "image_repository": "hello",
     },
     "update_service": {"branch": "main"},
+    "update_config": {"environment": {"LEVEL": "debug"}},
     "start_build": {},
     # The image of build 1.
     "deploy": {"image_tag": "hello:master-111111111111-1"},

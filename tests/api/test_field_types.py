@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from chalicelib.api.builds import NewBuild
+from chalicelib.api.config import ConfigChanges
 from chalicelib.api.deployments import NewDeployment, NewRollback
 from chalicelib.api.projects import NewProject, ProjectChanges
 from chalicelib.api.services import ServiceChanges
@@ -22,6 +23,7 @@ from tests.support.fields import AnInstallation, read
 BODIES: list[type[msgspec.Struct]] = [
     ServiceSettings,
     ServiceChanges,
+    ConfigChanges,
     NewBuild,
     NewDeployment,
     NewRollback,
@@ -46,6 +48,8 @@ PIECES = [
         "slipway",
     ),
     "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/7/shop-a1B2c3",
+    "arn:aws:ssm:eu-west-1:123456789012:parameter/slipway/task/7/key",
+    *(":user::", ":user"),
     *("secretsmanager:slipway/build/7/npm", "docker.io/acme/web", "NPM_TOKEN"),
     *("linux/amd64", "linux/arm64", "PATH", "LD_PRELOAD", "https_proxy", "VERSION", "1.2"),
     *("web", "Web shop", "viewer", "admin", "\n", "\0", "\x7f", " ", "é", "日本", "$(id)"),

@@ -80,6 +80,8 @@ def test_a_plan_shows_what_the_deployment_then_does(two: Cloud) -> None:
         "starts_after": None,
         "auto_deploy": "unchanged",
         "release_command": None,
+        "desired_count": None,
+        "config": None,
     }
     two.settle()
     assert two.definition_on_ecs() == before
@@ -237,6 +239,7 @@ def test_the_preview_of_a_rollback_names_the_configuration_that_changes(cloud: C
         family="hello",
         cpu="512",
         taskRoleArn="arn:aws:iam::123456789012:role/hello",
+        executionRoleArn="arn:aws:iam::123456789012:role/hello",
         containerDefinitions=[
             {
                 "name": "app",
@@ -261,7 +264,7 @@ def test_the_preview_of_a_rollback_names_the_configuration_that_changes(cloud: C
     assert app["secrets"] == {"added": [], "removed": ["TOKEN"], "changed": []}
     assert app["image_now"] == app["image_then"]
     assert (sidecar["image_now"], sidecar["image_then"]) == ("proxy:2", "proxy:1")
-    assert changes["settings"] == ["cpu"]
+    assert changes["settings"] == ["cpu", "executionRoleArn"]
     assert "-value" not in answer.text
 
 

@@ -22,6 +22,7 @@ _FIXED = (
     "image_digest",
     "image",
     "target",
+    "config",
     "task_definition",
     "restores",
     "rollback_of",
@@ -70,8 +71,14 @@ def _compare(job_id: str, before: Row, after: Row) -> None:
         _require(old != new, f"{job_id} had ended as {old}, and {sorted(changed)} changed")
         also = sorted(changed - {"status", "version"})
         _require(not also, f"{job_id} went from {old} to {new}, and {also} changed")
-    for key in _FIXED:
+    # A failed image is not rolled out again by a change of the config.
+    may_change = {"image", "image_digest"} if _waits_with_a_config(before) else set()
+    for key in set(_FIXED) - may_change:
         _require(key not in before or key not in changed, f"{key} of {job_id} changed")
+
+
+def _waits_with_a_config(job: Row) -> bool:
+    return job["trigger"] == "config" and "task_definition" not in job
 
 
 def check() -> None:
@@ -95,6 +102,7 @@ def check() -> None:
     _check_rollouts(all_deployments)
     _check_digests(all_deployments, all_builds)
     _check_definitions(all_deployments)
+    _check_configs(all_services, all_deployments)
     _check_changes_outside(all_deployments)
     _check_receipts(all_services, all_deployments)
 
@@ -229,6 +237,38 @@ def _check_definitions(all_deployments: dict[int, Row]) -> None:
             if "target" in restored:
                 same = restored["target"] == deployment["target"]
                 _require(same, f"deployment {number} has another target than its release")
+
+
+def _check_configs(all_services: dict[int, Row], all_deployments: dict[int, Row]) -> None:
+    """The definition of a deployment has exactly the config of its row.
+
+    In these stories no owner has a variable of a name that a config ever had.
+    """
+    claims = rows("claims")
+    known = {number: _variables(service.get("config")) for number, service in all_services.items()}
+    for deployment in all_deployments.values():
+        known[deployment["service_id"]] |= _variables(deployment.get("config"))
+    for number, deployment in all_deployments.items():
+        if "task_definition" not in deployment or "target" not in deployment:
+            continue
+        names, config = known[deployment["service_id"]], deployment.get("config", {})
+        for container in ecs.engine().containers(deployment["task_definition"]):
+            if container["name"] not in deployment["target"]["containers"]:
+                continue
+            entries = [*container.get("environment", ()), *container.get("secrets", ())]
+            found = {each["name"]: each.get("value", each.get("valueFrom")) for each in entries}
+            found = {each: value for each, value in found.items() if each in names}
+            same = found == _variables(config)
+            _require(same, f"the definition of deployment {number} has another config than its row")
+        kept = claims[f"task-definition:{deployment['task_definition']}"].get("definition")
+        for size in ("cpu", "memory"):
+            wanted = config.get(size)
+            fits = wanted is None or json.loads(kept or "{}").get(size) == str(wanted)
+            _require(fits, f"the definition of deployment {number} has another {size} than its row")
+
+
+def _variables(config: Row | None) -> dict[str, str]:
+    return {**(config or {}).get("environment", {}), **(config or {}).get("secrets", {})}
 
 
 def _check_changes_outside(all_deployments: dict[int, Row]) -> None:

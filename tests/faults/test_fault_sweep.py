@@ -46,7 +46,10 @@ def outcome(cloud: Cloud) -> dict[str, Any]:
     known = {row["image"]: numbers.index(number) for number, row in deployments().items()}
     images = [cloud.image_on_ecs(service.name) for service in ecs.engine().services()]
     return {
-        "jobs": [[row["kind"], row["status"], "image_digest" in row] for row in jobs],
+        "jobs": [
+            [row["kind"], row["status"], "image_digest" in row, row.get("config", {})]
+            for row in jobs
+        ],
         "images": [known.get(image, image) for image in images],
         "services": [
             [
@@ -54,6 +57,7 @@ def outcome(cloud: Cloud) -> dict[str, Any]:
                 "deleted_at" in row,
                 "auto_deploy_paused" in row,
                 "drift" in row,
+                row.get("config", {}).get("environment", {}),
             ]
             for row in services().values()
         ],

@@ -47,6 +47,10 @@ def roll_back(cloud: Cloud) -> Any:
     return post(cloud, "rollback", {}, key="k")
 
 
+def change(cloud: Cloud) -> Any:
+    return use_cases.change_config(cloud, LEVEL="info", MORE="1")
+
+
 def push(cloud: Cloud) -> Any:
     return cloud.push(sha(9), delivery="the-same-delivery", pushed_at=1_795_305_600)
 
@@ -317,6 +321,23 @@ PAIRS = (
         use_cases.two_releases,
         deploy,
         lambda c: deploy_image(c, "d"),
+    ),
+    *(
+        Pair(f"{name}: a worker and a change of the config", prepare, SERVICE, change)
+        for name, prepare in (
+            ("a rollout begins", use_cases.to_be_deployed),
+            ("a change of the config begins", use_cases.config_requested),
+            ("one deployment ends, one waits", use_cases.rolled_out_and_one_waits),
+            ("an image fails, a change waits", use_cases.config_waits_and_the_image_fails),
+        )
+    ),
+    *(
+        Pair(f"a change of the config and {what}", use_cases.configured, change, request)
+        for what, request in (
+            ("another one", lambda c: use_cases.change_config(c, OTHER="1")),
+            ("a rollback", roll_back),
+            ("a deployment", deploy),
+        )
     ),
     Pair(
         "two requests for a rollback",

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.release_receipts import hash_of
 from chalicelib.store.jobs import find_build, get_deployment
@@ -109,6 +110,12 @@ def released(cloud: Cloud) -> None:
     cloud.tick()
 
 
+def configured(cloud: Cloud) -> None:
+    body = {"environment": {"LEVEL": "debug"}, "cpu": 256, "deploy": False}
+    assert cloud.api.patch("/v1/services/1/config", body).status == 200
+    released(cloud)
+
+
 ELSEWHERE = EcsTarget(cluster="main", service="elsewhere", containers=("app",))
 
 
@@ -206,6 +213,21 @@ def roll_out_again_after_failure(cloud: Cloud) -> None:
             rolling_back,
             deployment(Deployment.target.set(ELSEWHERE)),
             "deployment 3 has another target than its release",
+        ),
+        (
+            configured,
+            deployment(Deployment.config.set(Config(environment={"LEVEL": "info"}, cpu=256))),
+            "deployment 1 has another config than its row",
+        ),
+        (
+            configured,
+            deployment(Deployment.config.set(Config(cpu=256))),
+            "deployment 1 has another config than its row",
+        ),
+        (
+            configured,
+            deployment(Deployment.config.set(Config(environment={"LEVEL": "debug"}, cpu=512))),
+            "deployment 1 has another cpu than its row",
         ),
         (released, delete_receipt("release:1"), "deployment 1 is a success without a receipt"),
         (released, change_receipt(desired_tasks=3), "the receipt of 1 was changed"),
@@ -306,6 +328,17 @@ def test_a_rollback_by_ecs_that_is_taken_for_a_change_outside_is_a_violation(
     changed_outside(cloud)
     with pytest.raises(Violation, match="are no changes outside Slipway"):
         world.check_changes()
+
+
+def test_a_change_of_the_config_that_is_lost_is_a_violation(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(cloud, monkeypatch)
+    world.change_config(1)
+    world.check_configs()
+    service(Service.config.set(Config()))(cloud)
+    with pytest.raises(Violation, match=r"the config has lost \['V1'\]"):
+        world.check_configs()
 
 
 def test_an_accepted_job_without_a_row_is_a_violation(cloud: Cloud) -> None:

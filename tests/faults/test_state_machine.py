@@ -34,6 +34,7 @@ class Pipeline(RuleBasedStateMachine):
     def no_invariant_is_violated(self) -> None:
         check()
         self.world.check_changes()
+        self.world.check_configs()
 
     def teardown(self) -> None:
         try:

@@ -512,6 +512,54 @@ def post(cloud: Cloud, action: str, body: dict[str, object], *, key: str) -> Ans
     return cloud.api.post(path, body, headers={"Idempotency-Key": key})
 
 
+def change_config(cloud: Cloud, **environment: str | None) -> Answer:
+    """Change variables of the config, with the names as the idempotency key."""
+    path = f"/v1/services/{cloud.service_id}/config"
+    body = {"environment": environment, "desired_count": 3}
+    return cloud.api.patch(path, body, headers={"Idempotency-Key": "-".join(environment)})
+
+
+def configured(cloud: Cloud) -> None:
+    """A release with a config, after one without, and ECS is at rest."""
+    two_releases(cloud)
+    change_config(cloud, LEVEL="debug")
+    cloud.settle()
+    cloud.finish_rollout()
+
+
+def config_requested(cloud: Cloud) -> None:
+    """A deployment that changes a variable and removes another one is to begin."""
+    configured(cloud)
+    change_config(cloud, LEVEL=None, MODE="fast")
+
+
+def config_rolling_out(cloud: Cloud) -> None:
+    config_requested(cloud)
+    cloud.settle()
+
+
+def config_waits(cloud: Cloud) -> None:
+    """A change of the config waits while a new image is rolled out."""
+    two_releases(cloud)
+    cloud.begin_release(3)
+    change_config(cloud, LEVEL="debug")
+    cloud.settle()
+
+
+def config_waits_and_the_image_fails(cloud: Cloud) -> None:
+    config_waits(cloud)
+    cloud.fail_rollout(settle=False)
+
+
+def config_waits_over_a_choice(cloud: Cloud) -> None:
+    """An image is deployed over a choice of another party, and fails. A change waits."""
+    to_be_deployed_over_a_choice(cloud)
+    cloud.settle()
+    change_config(cloud, LEVEL="debug")
+    cloud.settle()
+    cloud.fail_rollout(settle=False)
+
+
 def cancel(cloud: Cloud, job_id: str) -> Answer:
     return cloud.api.post(f"/v1/cicd/jobs/{job_id}/cancel")
 
@@ -555,7 +603,11 @@ def run_needy(cloud: Cloud) -> None:
             {"name": "KEY", "valueFrom": "/shop/key"},
         ],
     }
-    client("ecs").register_task_definition(family="hello", containerDefinitions=[container])
+    client("ecs").register_task_definition(
+        family="hello",
+        executionRoleArn="arn:aws:iam::123456789012:role/hello",
+        containerDefinitions=[container],
+    )
     run_on_ecs("hello")
     cloud.finish_rollout()
 
@@ -882,6 +934,42 @@ USE_CASES = (
         two_releases,
         lambda c: post(c, "rollback", {"deployment_id": 1}, key="k"),
     ),
+    UseCase(
+        "a change of the config is requested",
+        two_releases,
+        lambda c: change_config(c, LEVEL="debug"),
+    ),
+    UseCase(
+        "a change of the config joins a deployment that has not begun",
+        to_be_deployed,
+        lambda c: change_config(c, LEVEL="debug"),
+    ),
+    UseCase(
+        "a change of the config waits for a rollout",
+        rolling_out,
+        lambda c: change_config(c, LEVEL="debug"),
+    ),
+    UseCase("a change of the config begins", config_requested, _deliver_messages),
+    UseCase(
+        "an image fails, and a change of the config begins",
+        config_waits_and_the_image_fails,
+        _deliver_events,
+    ),
+    UseCase(
+        "an image fails over a choice, and a change of the config ends",
+        config_waits_over_a_choice,
+        _deliver_events,
+    ),
+    UseCase(
+        "an image is cancelled, and a change of the config begins",
+        config_waits,
+        lambda c: cancel(c, "deploy-3"),
+    ),
+    UseCase(
+        "a rollback over a change of the config is requested",
+        config_rolling_out,
+        lambda c: post(c, "rollback", {}, key="k"),
+    ),
     UseCase("a token is created", new_service, _create_token),
     UseCase("a token is revoked", a_token, _revoke_token),
 )
@@ -893,6 +981,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/projects/1", new_service),
     ("/v1/projects/1/services", new_service),
     ("/v1/services/1", new_service),
+    ("/v1/services/1/config", config_waits),
     ("/v1/cicd/services/1/builds", new_service),
     ("/v1/cicd/services/1/deployments", new_service),
     ("/v1/cicd/services/1/rollback", two_releases),
@@ -913,7 +1002,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
 
 
 def _read(path: str, prepare: Callable[[Cloud], None]) -> UseCase:
-    """Read a path with a new viewer token of one project, or tokens with the admin's.
+    """Read a path with a new deployer token of one project, or tokens with the admin's.
 
     The first use of a token writes its row.
     """
@@ -921,7 +1010,7 @@ def _read(path: str, prepare: Callable[[Cloud], None]) -> UseCase:
 
     def prepared(cloud: Cloud) -> None:
         prepare(cloud)
-        create_token("reader", Role.VIEWER, project_id=cloud.project, token=token)
+        create_token("reader", Role.DEPLOYER, project_id=cloud.project, token=token)
 
     def read(cloud: Cloud) -> Answer:
         needs_admin = path.startswith("/v1/tokens")

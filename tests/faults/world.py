@@ -45,6 +45,8 @@ from tests.support.embedded import (
 from tests.support.sdk import Killed
 
 ROUNDS = 80
+# Deployments of these triggers overrule no choice of another party.
+_NOT_EXPLICIT = {"push", "config"}
 PATIENCE = 2  # schedule periods until a row must show that its work in AWS has ended
 
 
@@ -104,6 +106,8 @@ class World:
         self._pushes = 0
         self._keys = 0
         self._only_pushes = True
+        # Names of variables that accepted changes of the config have set.
+        self._variables: set[str] = set()
 
     # Requests of callers.
 
@@ -162,6 +166,24 @@ class World:
         named = {"deployment_id": known[choice % len(known)]} if known and choice % 3 == 0 else {}
         self._post("rollback", named)
 
+    def change_config(self, choice: int) -> None:
+        """A caller changes the config, every fourth time without a deployment.
+
+        It sets a variable of its own, and sets or removes one that many changes share.
+        """
+        self._keys += 1
+        shared = None if choice % 3 == 0 else str(choice)
+        body: dict[str, Any] = {
+            "environment": {f"V{self._keys}": "x", "SHARED": shared},
+            "deploy": choice % 4 != 0,
+        }
+        if choice % 5 == 0:
+            body |= {"cpu": 256 + choice % 3, "desired_count": 1 + choice % 3}
+        path = f"/v1/services/{self.cloud.service_id}/config"
+        headers: dict[str, str | None] = {"Idempotency-Key": f"key-{self._keys}"}
+        name = f"change {self._keys}"
+        self._send(lambda: self.cloud.api.patch(path, body, headers=headers), name)
+
     def cancel(self, choice: int) -> None:
         """A caller cancels a job."""
         self._only_pushes = False
@@ -195,11 +217,13 @@ class World:
             raise Violation(f"{request.name} got the answer {answer.status}: {answer.text}")
         if answer.status < 300:
             self._accept(answer.body)
+            if request.name.startswith("change "):
+                self._variables.add(f"V{request.name.removeprefix('change ')}")
         return answer.status < 500
 
     def _accept(self, body: dict[str, Any]) -> None:
         accepted = [body, *body.get("builds", ())]
-        self._accepted |= {each["job_id"] for each in accepted if "job_id" in each}
+        self._accepted |= {each["job_id"] for each in accepted if each.get("job_id")}
 
     # Messages and events.
 
@@ -330,13 +354,22 @@ class World:
         if not self._changes or not self._changes[-1].stays:
             return
         last = self._changes[-1]
-        explicit = (row for row in deployments().values() if row["trigger"] != "push")
+        explicit = (row for row in deployments().values() if row["trigger"] not in _NOT_EXPLICIT)
         if any(row["created_at"] >= last.at for row in explicit):
             return
         newest = ecs.engine().service(CLUSTER, "hello").records[0]
         if newest is not last.record:
             chosen, runs = last.record.target.task_definition, newest.target.task_definition
             raise Violation(f"{chosen} was chosen outside Slipway, and {runs} was rolled out since")
+
+    def check_configs(self) -> None:
+        """No accepted change of the config is lost, unless a rollback brought an earlier one."""
+        if any(row["trigger"] == "rollback" for row in deployments().values()):
+            return
+        config = services()[self.cloud.service_id].get("config", {})
+        lost = self._variables - config.get("environment", {}).keys()
+        if lost:
+            raise Violation(f"the config has lost {sorted(lost)}")
 
     def delete_definitions(self, _: int) -> None:
         """Another party deletes the task definitions of ended releases that ECS does not run."""
@@ -446,6 +479,7 @@ class World:
         check_settled(self._accepted)
         self._check_newest()
         self.check_changes()
+        self.check_configs()
         self.tally.jobs = len(rows("jobs"))
 
     def _let_work_end(self, *, lose_all: bool) -> None:
@@ -517,6 +551,7 @@ ACTIONS: dict[str, int] = {
     "retry_build": 1,
     "deploy": 2,
     "roll_back": 2,
+    "change_config": 2,
     "cancel": 2,
     "deliver_message": 8,
     "deliver_message_twice": 2,

@@ -35,7 +35,7 @@ TABLE = {
     "cancel a queued build": "GetItem*4 TransactWriteItems",
     "preview a rollback": "GetItem*3 BatchGetItem*3 DescribeImages DescribeServices BatchGetImage "
     "GetRole DescribeTaskDefinition",
-    "request a rollback": "GetItem*3 BatchGetItem*2 DescribeImages DescribeServices BatchGetImage "
+    "request a rollback": "GetItem*3 BatchGetItem*3 DescribeImages DescribeServices BatchGetImage "
     "GetRole UpdateItem TransactWriteItems SendMessageBatch",
     "begin a rollback": "GetItem*2 BatchGetItem*2 DescribeServices DescribeImages BatchGetImage "
     "GetRole RegisterTaskDefinition TransactWriteItems UpdateService",
@@ -43,9 +43,13 @@ TABLE = {
     "DescribeServiceRevisions DescribeServiceDeployments ListTasks DescribeTasks "
     "TransactWriteItems SendMessageBatch",
     "plan a deployment": "GetItem*3 DescribeImages DescribeServices DescribeTaskDefinition*2 "
-    "BatchGetImage GetRole BatchGetItem",
+    "BatchGetItem*2 BatchGetImage GetRole",
     "request a deployment": "GetItem*3 DescribeImages DescribeServices DescribeTaskDefinition*2 "
-    "BatchGetImage GetRole UpdateItem TransactWriteItems SendMessageBatch",
+    "BatchGetItem BatchGetImage GetRole UpdateItem TransactWriteItems SendMessageBatch",
+    "change the config": "GetItem*2 BatchGetItem*2 DescribeImages DescribeServices "
+    "DescribeTaskDefinition*2 BatchGetImage GetRole UpdateItem TransactWriteItems SendMessageBatch",
+    "repeat that change": "GetItem*2",
+    "show the config": "GetItem*2 BatchGetItem",
     "see a rollout fail": "GetItem*2 BatchGetItem DescribeServices ListServiceDeployments "
     "DescribeServiceRevisions ListTasks DescribeTasks TransactWriteItems SendMessageBatch",
     "see a build fail": "GetItem*2 BatchGetBuilds GetLogEvents TransactWriteItems Query",
@@ -118,6 +122,13 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     meter("end a rollback", lambda: reconcile(service))
     meter("plan a deployment", lambda: cloud.plan(tag))
     meter("request a deployment", lambda: cloud.deploy(tag))
+    cloud.settle()
+    config = f"/v1/services/{cloud.service_id}/config"
+    cloud.finish_rollout()
+    change = {"environment": {"A": "1"}}
+    meter("change the config", lambda: cloud.api.patch(config, change))
+    meter("repeat that change", lambda: cloud.api.patch(config, change))
+    meter("show the config", lambda: cloud.api.get(config))
     cloud.settle()
     cloud.fail_rollout(settle=False)
     meter("see a rollout fail", lambda: reconcile(service))

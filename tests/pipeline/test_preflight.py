@@ -44,6 +44,8 @@ ARM = {"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"}
 def run_definition(cloud: Cloud, *, container: dict[str, Any] | None = None, **more: Any) -> str:
     """The owner makes ECS run a definition with these members; return its ARN."""
     first = {"name": "app", "image": "hello:owner", "memory": 128, **(container or {})}
+    if "secrets" in first:
+        more = {"executionRoleArn": f"{ROLE}hello", **more}
     answer = client("ecs").register_task_definition(
         family="hello", containerDefinitions=[first], **more
     )

@@ -38,7 +38,7 @@ class Documented:
     """Facts for the OpenAPI document that do not follow from the rest of a declaration.
 
     `other_statuses` are further statuses of the same answer, and `errors` further error statuses.
-    `other_answers` are the answers of further statuses.
+    `other_answers` are the answers of further statuses; a tuple has alternatives.
     `headers` are further headers of the answer, and `media_types` its types other than JSON.
     `details` are parts of the operation that describe what the view itself reads of the request.
     """

@@ -2,6 +2,7 @@
 
 from chalicelib import clock
 from chalicelib.aws import ecr, queue
+from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.images import ImageReference, build_id_of_tag
 from chalicelib.domain.plan import Plan
@@ -9,6 +10,7 @@ from chalicelib.domain.preflight import PreflightFailed, Release, Unknown, has_e
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.statuses import BuildStatus
 from chalicelib.errors import Conflict, Forbidden, NotFound
+from chalicelib.pipeline.config_releases import overlay_of
 from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, new_deployment
 from chalicelib.pipeline.plans import Checked, plan_of_deployment
 from chalicelib.pipeline.preflight import (
@@ -22,7 +24,7 @@ from chalicelib.pipeline.retries import retry_with_fresh_service
 from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
 from chalicelib.store.idempotency import IdempotencyKey, record_key
-from chalicelib.store.jobs import find_build
+from chalicelib.store.jobs import find_build, find_deployments
 from chalicelib.store.models import Build, Deployment, Service
 from chalicelib.store.writes import change, commit
 
@@ -79,19 +81,40 @@ def plan_deployment(service: Service, image: ImageReference) -> Plan:
 
 
 def _checked(service: Service, image: ImageReference) -> Checked:
-    target = require_target(service)
+    require_target(service)
     look = Look()
     release, status = _resolve(service, image, look)
+    return check_release(service, release, status, service.config, look)
+
+
+def check_release(
+    service: Service,
+    image: ReleaseImage,
+    status: str | Unknown | None,
+    config: Config,
+    look: Look,
+) -> Checked:
+    """An image, of the imageStatus `status`, after its preflight with a config of the service.
+
+    Raises Conflict (service_not_configured).
+    """
+    target = require_target(service)
     runs = look_at_service(look, target)
     running = look_at_definition(look, runs)
+    arn = runs.task_definition if isinstance(runs, Rollout) else None
+    current = find_deployments(service.current).get(service.current)
+    overlay = overlay_of(service, config, current, runs=arn, containers=target.containers)
+    content = running if isinstance(running, Unknown) else overlay.over(running)
     findings = check(
         look,
-        Release(release.repository, release.digest, target.containers, running, release.registry),
+        Release(
+            image.repository, image.digest, target.containers, content, image.registry, overlay
+        ),
         service=runs,
         image=status,
-        arn=runs.task_definition if isinstance(runs, Rollout) else None,
+        arn=arn,
     )
-    return Checked(release, target.containers, findings, runs, running)
+    return Checked(image, target.containers, findings, runs, running, overlay)
 
 
 def require_target(service: Service) -> EcsTarget:

@@ -7,12 +7,13 @@ from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, has_ended
 from chalicelib.errors import Conflict, Stale
+from chalicelib.pipeline.config_releases import activate_after_failure
 from chalicelib.pipeline.retries import retry_on_conflict
 from chalicelib.store.due import schedule_at
 from chalicelib.store.history import record
-from chalicelib.store.jobs import find_deployments, finish, get_build, get_deployment
+from chalicelib.store.jobs import finish, get_build, get_deployment
 from chalicelib.store.models import Build, Deployment, Job, Service
-from chalicelib.store.services import activate_waiting, close_builds, get_service
+from chalicelib.store.services import close_builds, get_service
 from chalicelib.store.writes import Write, change, commit
 
 
@@ -71,8 +72,7 @@ def _leave(service: Service, number: int) -> list[Write]:
     if service.waiting == number:
         return [change(service, waiting=None)]
     if service.active == number:
-        waiting = find_deployments(service.waiting).get(service.waiting)
-        return activate_waiting(service, waiting, at=clock.now())
+        return activate_after_failure(service, at=clock.now())
     raise Stale(f"deployment {number} is neither active nor waiting any more")
 
 

@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from chalicelib import clock
 from chalicelib.aws import ecs, queue
+from chalicelib.domain.config import Config
 from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import Finding, PreflightFailed, Release, Unknown, has_errors
 from chalicelib.domain.release_commands import crossed
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.pipeline.commands.deployments import require_target
+from chalicelib.pipeline.config_releases import set_config
 from chalicelib.pipeline.new_deployments import (
     audit_request,
     image_of,
@@ -71,7 +75,8 @@ def preview(service: Service, deployment_id: int | None = None) -> Preview:
     checked = _checked(service, target, look)
     running = look_at_definition(look, checked.service)
     refused = PreflightFailed(checked.findings) if has_errors(checked.findings) else None
-    plan = plan_of_rollback(service, checked, target.release, running)
+    after = _restored_config(service, target.release)
+    plan = plan_of_rollback(service, checked, target.release, running, after)
     return Preview(target.release, plan, refused)
 
 
@@ -85,9 +90,10 @@ def request_rollback(
 ) -> Deployment:
     """Accept a rollback to an earlier release. It becomes active at once.
 
-    The active and the waiting deployment end. Raises Conflict (nothing_to_roll_back,
-    rollback_in_progress, already_running, not_deployable, other_ecs_service,
-    service_not_configured, preflight_failed), NotFound for a deployment of another service.
+    The active and the waiting deployment end, and the service gets the config of the release.
+    Raises Conflict (nothing_to_roll_back, rollback_in_progress, already_running, not_deployable,
+    other_ecs_service, service_not_configured, preflight_failed), NotFound for a deployment of
+    another service.
     """
     look = Look()
     # Preflight takes time. It is not repeated if another request changes the service meanwhile.
@@ -114,8 +120,14 @@ def request_rollback(
             findings=findings,
             restores=target.number,
             rollback_of=leaving,
+            config=_config_of_rollback(service, target),
         )
-        commit(*_activate(service, deployment), *record_key(idempotency_key, deployment.number))
+        after = _restored_config(service, target)
+        commit(
+            *_activate(service, deployment),
+            *set_config(service, after, actor=actor, reason=reason, deployment=deployment.number),
+            *record_key(idempotency_key, deployment.number),
+        )
         return deployment
 
     deployment = retry_with_fresh_service(service, accept)
@@ -143,6 +155,27 @@ def _checked(service: Service, target: _Target, look: Look) -> Checked:
     )
     warned = (*findings, *crossed(service.commands, release.number))
     return Checked(image, place.containers, warned, runs, content)
+
+
+def _restored_config(service: Service, release: Deployment) -> Config:
+    """The service's config after a rollback to `release`, which an old release has not.
+
+    The number of tasks stays: going back in an incident must not take capacity away.
+    """
+    count = service.config.desired_count
+    return msgspec.structs.replace(release.config or Config(), desired_count=count)
+
+
+def _config_of_rollback(service: Service, release: Deployment) -> Config:
+    """The config that runs after a rollback, with the number of tasks that ECS was last told."""
+    rows = find_deployments(service.active, service.current)
+    told = [
+        row.config.desired_count
+        for row in (rows.get(service.active), rows.get(service.current))
+        if row is not None and row.config is not None
+    ]
+    count = told[0] if told else None
+    return msgspec.structs.replace(release.config or Config(), desired_count=count)
 
 
 def _activate(service: Service, rollback: Deployment) -> list[Write]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from chalicelib import clock
 from chalicelib.aws import ecs, queue
+from chalicelib.domain.config import Overlay
 from chalicelib.domain.definitions import fingerprint, next_task_definition, same_task_definition
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.preflight import Finding, Release, errors_as_text, has_errors
@@ -12,6 +13,7 @@ from chalicelib.domain.release_commands import CommandRun, crossed
 from chalicelib.domain.rollouts import Origin, Rollout
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.timing import PERIOD
+from chalicelib.pipeline.config_releases import overlay_of
 from chalicelib.pipeline.preflight import Look, check, look_at_image
 from chalicelib.pipeline.reconcilers.ecs_changes import call_update
 from chalicelib.pipeline.reconcilers.ends import fail
@@ -37,7 +39,9 @@ def begin(
     A release command runs before the rollout.
     """
     content, source = _content(active, rollout)
-    findings = _preflight(service, target, active, rollout, content, source)
+    overlay = _overlay(service, target, active, current, rollout)
+    content = overlay.over(content) if overlay is not None else content
+    findings = _preflight(service, target, active, rollout, content, source, overlay)
     if has_errors(findings):
         shown = change(active, findings=stored_findings(findings))
         return fail(service, active, errors_as_text(findings), shown)
@@ -49,6 +53,7 @@ def begin(
         task_definition=arn,
         fingerprint=fingerprint(request),
         findings=stored_findings(findings),
+        **({} if overlay is None else {"config": overlay.config}),
     )
     kept = keep_definition(arn, request, owner=active.job_id)
     command = service.settings.release_command
@@ -104,6 +109,7 @@ def roll_out(
             waits=0,
             **values,
         ),
+        # On condition of the service's version: a change of its config makes one of both try again.
         change(
             service,
             called_at=now,
@@ -113,7 +119,8 @@ def roll_out(
         ),
         *more,
     )
-    call_update(service, target, rollout, definition, called_at=now)
+    count = active.desired_count
+    call_update(service, target, rollout, definition, called_at=now, desired_count=count)
 
 
 def _content(active: Deployment, rollout: Rollout) -> tuple[dict[str, Any], str]:
@@ -138,6 +145,20 @@ def _request(target: EcsTarget, active: Deployment, content: dict[str, Any]) -> 
     return same_task_definition(content, tags=tags)
 
 
+def _overlay(
+    service: Service,
+    target: EcsTarget,
+    active: Deployment,
+    current: Deployment | None,
+    rollout: Rollout,
+) -> Overlay | None:
+    """The service's config, which a deployment takes when it begins; None for a rollback."""
+    if active.restores is not None:
+        return None
+    runs = rollout.task_definition
+    return overlay_of(service, service.config, current, runs=runs, containers=target.containers)
+
+
 def _preflight(
     service: Service,
     target: EcsTarget,
@@ -145,6 +166,7 @@ def _preflight(
     rollout: Rollout,
     content: dict[str, Any],
     source: str,
+    overlay: Overlay | None,
 ) -> tuple[Finding, ...]:
     """The findings right before the rollout.
 
@@ -157,7 +179,7 @@ def _preflight(
     containers = target.containers if active.restores is None else ()
     found = check(
         look,
-        Release(repository, digest, containers, content, settings().registry),
+        Release(repository, digest, containers, content, settings().registry, overlay),
         service=rollout,
         image=look_at_image(look, repository, digest),
         arn=source,

@@ -12,6 +12,7 @@ from chalicelib.domain.rollouts import LONGEST, Origin, Rollout, Step, decide_ac
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.timing import PERIOD, READABLE, RECORDED, SILENCE
 from chalicelib.errors import Rejected, Unavailable
+from chalicelib.pipeline.config_releases import TRIGGER
 from chalicelib.pipeline.preflight import NO_SERVICE
 from chalicelib.pipeline.reconcilers.begins import begin
 from chalicelib.pipeline.reconcilers.ecs_changes import (
@@ -59,7 +60,9 @@ def deploy(
         elif step in {Step.BEGIN, Step.FAIL} and active.awaits_command:
             advance(service, target, active, current, rollout, origin)
         elif step is Step.UPDATE:
-            update_ecs(service, target, rollout, active.task_definition or "")
+            definition = active.task_definition or ""
+            count = active.desired_count
+            update_ecs(service, target, rollout, definition, desired_count=count)
         elif step is Step.SUCCEED:
             _verify(service, target, active, current, rollout)
         elif step is Step.FAIL:
@@ -87,13 +90,13 @@ def _overrules(service: Service, active: Deployment, rollout: Rollout) -> bool:
     """Whether a deployment that has not begun is a decision after the choice of another party.
 
     An explicit one is if it was requested after the choice. A push is if auto-deploy was resumed
-    since then.
+    since then, and so is a change of the config: it chooses no image.
     """
     call = rollout.newest
     if active.started_at is not None or call is None:
         return False
     resumed = service.chosen == call.arn and not service.auto_deploy_paused
-    return call.at <= active.created_at and (active.trigger != "push" or resumed)
+    return call.at <= active.created_at and (active.trigger not in {"push", TRIGGER} or resumed)
 
 
 def _supersede(service: Service, active: Deployment, rollout: Rollout) -> None:

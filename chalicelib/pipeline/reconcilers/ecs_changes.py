@@ -7,10 +7,9 @@ from chalicelib.domain.requests import update_service_request
 from chalicelib.domain.rollouts import Origin, Rollout, origin_of, settled_at
 from chalicelib.domain.timing import PERIOD
 from chalicelib.errors import Stale
-from chalicelib.store.definitions import registered_for
+from chalicelib.store.definitions import deployment_of
 from chalicelib.store.due import schedule_at
 from chalicelib.store.history import record
-from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import Write, change, commit
 
@@ -43,7 +42,7 @@ def find_origin(
     """Who made ECS run what it runs instead of `wanted`."""
     call = rollout.newest
     is_other = call is not None and wanted not in {rollout.task_definition, call.task_definition}
-    called = _deployment_of(service, call.task_definition) if call and is_other else None
+    called = deployment_of(service.id, call.task_definition) if call and is_other else None
     restores = call is not None and call.task_definition == service.baseline
     return origin_of(
         rollout,
@@ -57,7 +56,7 @@ def find_origin(
 
 def what_runs(service: Service, rollout: Rollout) -> str:
     """What ECS runs, as text."""
-    deployment = _deployment_of(service, rollout.task_definition)
+    deployment = deployment_of(service.id, rollout.task_definition)
     of = f" of deployment {deployment.number}" if deployment else ""
     return f"ECS runs {rollout.task_definition}{of}"
 
@@ -112,15 +111,30 @@ def judge_soon(service: Service, origin: Origin) -> None:
         queue.wake(f"service-{service.id}", delay=delay)
 
 
-def update_ecs(service: Service, target: EcsTarget, rollout: Rollout, task_definition: str) -> None:
-    """Record a call, and then make ECS run a task definition."""
+def update_ecs(
+    service: Service,
+    target: EcsTarget,
+    rollout: Rollout,
+    task_definition: str,
+    *,
+    desired_count: int | None = None,
+) -> None:
+    """Record a call, and then make ECS run a task definition, and so many tasks if it is given."""
     now = clock.now()
     commit(change(service, called_at=now, **schedule_at(now + PERIOD)))
-    call_update(service, target, rollout, task_definition, called_at=now)
+    call_update(
+        service, target, rollout, task_definition, called_at=now, desired_count=desired_count
+    )
 
 
 def call_update(
-    service: Service, target: EcsTarget, rollout: Rollout, task_definition: str, *, called_at: int
+    service: Service,
+    target: EcsTarget,
+    rollout: Rollout,
+    task_definition: str,
+    *,
+    called_at: int,
+    desired_count: int | None = None,
 ) -> None:
     """Make the UpdateService call that was recorded at `called_at`. Raises Stale if it is late."""
     require_prompt(service, called_at=called_at)
@@ -129,6 +143,7 @@ def call_update(
             target,
             task_definition=task_definition,
             deployment_configuration=rollout.configuration,
+            desired_count=desired_count,
         )
     )
 
@@ -137,14 +152,3 @@ def require_prompt(service: Service, *, called_at: int) -> None:
     """Raise Stale if the call that was recorded at `called_at` would be late."""
     if clock.now() - called_at > _MAX_CALL_DELAY:
         raise Stale(f"service {service.id} was not updated in time and may have changed")
-
-
-def _deployment_of(service: Service, task_definition: str) -> Deployment | None:
-    """The deployment of this service that a task definition was registered for."""
-    job_id = registered_for(task_definition)
-    if job_id is None:
-        return None
-    number = int(job_id.rpartition("-")[2])
-    deployment = find_deployments(number).get(number)
-    is_own = deployment is not None and deployment.service_id == service.id
-    return deployment if is_own else None

@@ -13,6 +13,7 @@ from chalicelib.domain.releases import rollback_target
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.known_secrets import known_secrets
+from chalicelib.pipeline.config_releases import activate_after_failure
 from chalicelib.pipeline.reconcilers.evidence import Proof, find_rollout_failure
 from chalicelib.store.history import record
 from chalicelib.store.jobs import find_deployments, finish, transition
@@ -44,7 +45,7 @@ def succeed(service: Service, active: Deployment, current: Deployment | None, pr
             replaced=replaced,
             warnings="\n".join(proof.evidence["warnings"]) or None,
         ),
-        *activate_waiting(service, _waiting(service), at=now),
+        *activate_waiting(service, find_deployments(service.waiting).get(service.waiting), at=now),
         change(
             service,
             current=active.number,
@@ -96,12 +97,15 @@ def end(
     *more: Write,
     failure: Failure | None = None,
 ) -> None:
-    """End the active deployment without a success, and activate the waiting one."""
+    """End the active deployment without a success, and activate the waiting one.
+
+    What waits because of a change of the config does not roll a failed image out again.
+    """
     now = clock.now()
     why: dict[str, Any] = {"failure": failure} if failure is not None else {}
     commit(
         finish(active, status, at=now, error=error, **why),
-        *activate_waiting(service, _waiting(service), at=now),
+        *activate_after_failure(service, at=now),
         *more,
     )
     queue.wake(f"service-{service.id}")
@@ -175,7 +179,3 @@ def _mark_left(active: Deployment, current: Deployment | None) -> list[Write]:
     if current.status != DeploymentStatus.SUCCESS:
         return []
     return [transition(current, DeploymentStatus.ROLLED_BACK)]
-
-
-def _waiting(service: Service) -> Deployment | None:
-    return find_deployments(service.waiting).get(service.waiting)

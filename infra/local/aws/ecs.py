@@ -24,6 +24,7 @@ from moto.ecs.exceptions import (
 from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 
+from infra.local.aws.ecs_definitions import why_refused
 from infra.local.aws.ecs_rollouts import OPEN, Json, Record, Service, hook_refusal
 from infra.local.aws.ecs_run_task import Launcher
 from infra.local.aws.ecs_tasks import (
@@ -86,6 +87,19 @@ def install() -> None:
         Engine.stop_task,
     ):
         setattr(EC2ContainerServiceResponse, action.__name__, _responder(action))
+    moto: Any = EC2ContainerServiceResponse
+    moto.register_task_definition = _register_task_definition
+
+
+_registered_by_moto = EC2ContainerServiceResponse.register_task_definition
+
+
+def _register_task_definition(response: EC2ContainerServiceResponse) -> ActionResult:
+    """RegisterTaskDefinition of moto, which accepts more than ECS."""
+    problem = why_refused(response._get_params())
+    if problem is not None:
+        raise EcsClientException(problem)
+    return _registered_by_moto(response)
 
 
 def engine(region: str = "eu-west-1", account: str = "123456789012") -> "Engine":

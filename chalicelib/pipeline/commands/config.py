@@ -1,0 +1,193 @@
+"""Changes of a service's config, and the deployments that bring them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from chalicelib.aws import queue
+from chalicelib.domain.config import Config, merged
+from chalicelib.domain.plan import Plan
+from chalicelib.domain.preflight import Finding, PreflightFailed, has_errors
+from chalicelib.errors import Conflict
+from chalicelib.pipeline.commands.deployments import check_release, require_target
+from chalicelib.pipeline.config_releases import TRIGGER, set_config
+from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, image_of, new_deployment
+from chalicelib.pipeline.plans import Checked, plan_of_config
+from chalicelib.pipeline.preflight import Look, look_at_image
+from chalicelib.pipeline.retries import retry_with_fresh_service
+from chalicelib.store.claims import next_number
+from chalicelib.store.idempotency import IdempotencyKey, record_key
+from chalicelib.store.jobs import find_deployments
+from chalicelib.store.models import Deployment, Service
+from chalicelib.store.writes import Write, commit
+
+
+class Kept(IntEnum):
+    """Why no deployment brings a change. An Idempotency-Key keeps it like a deployment's number."""
+
+    UNCHANGED = 0
+    NOT_WANTED = -1
+    NO_TARGET = -2
+    NO_RELEASE = -3
+
+
+@dataclass(frozen=True)
+class ShownConfig:
+    """A service's config. `released` is true if the current release has exactly this one.
+
+    `deployment` is the number of the open deployment that brings it, or has it already.
+    """
+
+    config: Config
+    released: bool
+    deployment: int | None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a change takes effect: the open deployment that has not begun, or the newest release.
+
+    A rollback does not take the service's config.
+    """
+
+    open: Deployment | None
+    newest: Deployment | None
+
+    @property
+    def image(self) -> ReleaseImage | None:
+        """The image that a change is released with; None without a release."""
+        source = self.open or self.newest
+        return None if source is None else image_of(source)
+
+
+def show_config(service: Service) -> ShownConfig:
+    """The service's config, and where it is released."""
+    rows = find_deployments(service.active, service.waiting, service.current)
+    current = rows.get(service.current)
+    has_it = current is not None and (current.config or Config()) == service.config
+    active, waiting = rows.get(service.active), rows.get(service.waiting)
+    brings = (
+        each.number
+        for each in (active, waiting)
+        if each is not None and (_takes_config(each) or (each.config or Config()) == service.config)
+    )
+    return ShownConfig(service.config, has_it, next(brings, None))
+
+
+def change_config(
+    service: Service,
+    changes: Mapping[str, Any],
+    *,
+    actor: str,
+    deploy: bool,
+    reason: str | None,
+    idempotency_key: IdempotencyKey | None = None,
+) -> int:
+    """Merge changes into the config; return the number of the deployment that brings it, or a Kept.
+
+    A deployment that has not begun takes the config when it begins. Otherwise a new one is made if
+    `deploy` is true, with the image of the newest release. An unchanged config writes nothing.
+    Raises the errors of `merged`, and Conflict (preflight_failed).
+    """
+    # Preflight takes time. It is not repeated if another request changes the service meanwhile.
+    known: list[tuple[ReleaseImage, Config, tuple[Finding, ...]]] = []
+
+    def checked(service: Service, image: ReleaseImage, after: Config) -> tuple[Finding, ...]:
+        if not known or known[-1][:2] != (image, after):
+            known.append((image, after, _checked(service, image, after).findings))
+        findings = known[-1][2]
+        if has_errors(findings):
+            raise PreflightFailed(findings)
+        return findings
+
+    def accept(service: Service) -> int:
+        after = merged(service.config, changes)
+        if after == service.config:
+            return Kept.UNCHANGED
+        place = _place(service)
+        kept = _why_kept(service, place, deploy=deploy)
+        writes: list[Write] = []
+        if kept is not None or place.image is None:
+            outcome: int = Kept.NO_RELEASE if kept is None else kept
+        else:
+            findings = checked(service, place.image, after) if deploy else ()
+            if place.open is not None:
+                outcome = place.open.number
+            else:
+                outcome = next_number("deployments")
+                deployment = new_deployment(
+                    service,
+                    outcome,
+                    place.image,
+                    actor=actor,
+                    trigger=TRIGGER,
+                    reason=reason,
+                    findings=findings,
+                )
+                writes = enqueue(service, deployment)
+        brings = outcome if outcome > 0 else None
+        commit(
+            *writes,
+            *set_config(service, after, actor=actor, reason=reason, deployment=brings),
+            *record_key(idempotency_key, outcome),
+        )
+        return outcome
+
+    outcome = retry_with_fresh_service(service, accept)
+    if outcome > 0:
+        queue.wake(f"service-{service.id}")
+    return outcome
+
+
+def plan_config(service: Service, changes: Mapping[str, Any]) -> Plan:
+    """What the release of a change would do. Nothing is written.
+
+    Raises the errors of `merged`, and Conflict (service_not_configured, nothing_released).
+    """
+    after = merged(service.config, changes)
+    require_target(service)
+    place = _place(service)
+    if place.image is None:
+        raise Conflict(
+            f"service {service.id} has no release yet, so a change of its config starts nothing: "
+            "the first deployment takes it",
+            code="nothing_released",
+        )
+    is_next = place.open is not None and place.open.number == service.active
+    return plan_of_config(
+        service,
+        _checked(service, place.image, after),
+        after,
+        starts_after=None if is_next else service.active,
+    )
+
+
+def _place(service: Service) -> _Place:
+    rows = find_deployments(service.active, service.waiting, service.current)
+    active, waiting = rows.get(service.active), rows.get(service.waiting)
+    to_begin = active if active is not None and _takes_config(active) else waiting
+    return _Place(to_begin, active or rows.get(service.current))
+
+
+def _takes_config(deployment: Deployment) -> bool:
+    """Whether an open deployment takes the service's config: when it begins, unless it is a
+    rollback.
+    """
+    return deployment.task_definition is None and deployment.restores is None
+
+
+def _why_kept(service: Service, place: _Place, *, deploy: bool) -> Kept | None:
+    if place.open is not None:
+        return None
+    if not deploy:
+        return Kept.NOT_WANTED
+    if service.settings.ecs_target is None:
+        return Kept.NO_TARGET
+    return Kept.NO_RELEASE if place.newest is None else None
+
+
+def _checked(service: Service, image: ReleaseImage, config: Config) -> Checked:
+    look = Look()
+    status = look_at_image(look, image.repository, image.digest)
+    return check_release(service, image, status, config, look)

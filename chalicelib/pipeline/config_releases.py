@@ -1,0 +1,118 @@
+"""The config of a service in its releases: which names were set, and what a failed image leaves."""
+
+from typing import Any
+
+import msgspec
+
+from chalicelib import clock
+from chalicelib.domain.config import Config, Overlay
+from chalicelib.domain.plan import config_changes
+from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.pipeline.new_deployments import image_of
+from chalicelib.store.definitions import deployment_of
+from chalicelib.store.history import record
+from chalicelib.store.jobs import find_deployments, finish
+from chalicelib.store.models import Deployment, Service
+from chalicelib.store.services import activate_waiting
+from chalicelib.store.writes import Write, change
+
+# The trigger of a deployment that a change of the config has made.
+TRIGGER = "config"
+
+
+def overlay_of(
+    service: Service,
+    config: Config,
+    current: Deployment | None,
+    *,
+    runs: str | None,
+    containers: tuple[str, ...],
+) -> Overlay:
+    """A config of the service, to be put over the task definition `runs`.
+
+    Slipway has set the names of the current release there, and those of the deployment that the
+    definition was registered for: another party may have chosen an earlier one.
+    """
+    before = current.names if current is not None else frozenset[str]()
+    if runs is not None and (current is None or current.task_definition != runs):
+        registrant = deployment_of(service.id, runs)
+        before |= registrant.names if registrant is not None else frozenset()
+    return Overlay(config, before, containers)
+
+
+def set_config(
+    service: Service,
+    after: Config,
+    *,
+    actor: str,
+    reason: str | None,
+    deployment: int | None,
+) -> list[Write]:
+    """Set the service's config, with the audit entry, which has names and sizes but no value.
+
+    Empty if it is the same. `deployment` is the number of the one that brings it, if there is one.
+    """
+    before, now = service.config, clock.now()
+    if after == before:
+        return []
+    changes = config_changes(before, after)
+    return [
+        change(service, config=after, updated_at=now),
+        record(
+            f"service-{service.id}",
+            "service.config_changed",
+            at=now,
+            actor=actor,
+            project_id=service.project_id,
+            service_id=service.id,
+            environment=msgspec.to_builtins(changes.environment),
+            secrets=msgspec.to_builtins(changes.secrets),
+            before={name: getattr(before, name) for name in changes.sizes},
+            after={name: getattr(after, name) for name in changes.sizes},
+            deployment_id=deployment,
+            reason=reason,
+        ),
+    ]
+
+
+def activate_after_failure(service: Service, *, at: int) -> list[Write]:
+    """Make the waiting deployment, if any, active after the active one did not succeed.
+
+    A deployment of the trigger `config` has the image of the one that did not succeed. A change of
+    the config must not roll that image out again: it gets the image of the current release, which
+    runs again. If another party chose what ECS returns to, no image of Slipway runs: it ends.
+    Without a current release it keeps its image, and the new config may be what was missing.
+    """
+    if service.waiting is None:
+        return activate_waiting(service, None, at=at)
+    rows = find_deployments(service.waiting, service.current)
+    waiting, current = rows.get(service.waiting), rows.get(service.current)
+    if waiting is None or waiting.trigger != TRIGGER or current is None:
+        return activate_waiting(service, waiting, at=at)
+    if service.baseline is not None:
+        error = (
+            f"the deployment before it did not succeed, and ECS returns to {service.baseline}, "
+            "which was chosen outside Slipway: deploy an image, which takes the config"
+        )
+        return [
+            *activate_waiting(service, None, at=at),
+            change(service, waiting=None),
+            finish(waiting, DeploymentStatus.SUPERSEDED, at=at, error=error),
+        ]
+    return [
+        *activate_waiting(service, waiting, at=at),
+        change(waiting, findings=None, **_image(current)),
+    ]
+
+
+def _image(release: Deployment) -> dict[str, Any]:
+    """The attributes of a deployment that name its image."""
+    image = image_of(release)
+    return {
+        "image_repository": image.repository,
+        "image_tag": image.tag,
+        "image_digest": image.digest,
+        "image": image.full_name,
+        "build_id": image.build_id,
+        "commit_sha": image.commit_sha,
+    }
