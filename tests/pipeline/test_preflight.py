@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from chalicelib import budget
-from chalicelib.aws import references
+from chalicelib.aws import iam, references
 from chalicelib.pipeline import preflight as looks
 from infra.local.aws import fidelity
 from infra.local.machines.registry import Registry
@@ -28,6 +28,7 @@ from tests.support.embedded import (
     put_manifest,
     register,
     run_on_ecs,
+    task_definition,
 )
 from tests.support.sdk import Calls, Trouble
 from tests.support.written import nothing_is_written
@@ -634,6 +635,55 @@ def test_the_looks_of_a_worker_are_made_within_a_few_seconds(
         cloud.tick()
         assert seconds < 10
     assert cloud.deployment(1)["status"] == "deploying"
+
+
+def make_looks_slow(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None] = lambda: None
+) -> None:
+    """Each look at a role takes eight seconds. During the first one the owner acts."""
+    has_role, acts = iam.has_role, [act]
+
+    def slow(role: str) -> bool:
+        cloud.advance(8)
+        while acts:
+            acts.pop()()
+        return has_role(role)
+
+    monkeypatch.setattr(iam, "has_role", slow)
+
+
+def test_a_choice_of_the_owner_during_slow_looks_stays(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.release(1)
+    owners = register("hello", "hello:owner")
+    make_looks_slow(cloud, monkeypatch, lambda: run_on_ecs(owners))
+    cloud.begin_release(2)
+    cloud.tick()
+    assert cloud.statuses(2) == ["superseded"]
+    assert cloud.definition_on_ecs() == owners
+    assert "changed outside Slipway" in cloud.service()["auto_deploy_paused"]
+
+
+def test_the_first_release_starts_from_what_its_owner_chose_during_slow_looks(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owners = register("hello", "hello:owner", LEVEL="debug")
+    make_looks_slow(cloud, monkeypatch, lambda: run_on_ecs(owners))
+    cloud.begin_release(1)
+    begun = cloud.deployment(1)
+    assert begun["status"] == "deploying"
+    (app, _) = task_definition(begun["task_definition"])["containerDefinitions"]
+    assert app["environment"] == [{"name": "LEVEL", "value": "debug"}]
+
+
+def test_slow_looks_at_an_unchanged_service_begin_the_rollout(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.release(1)
+    make_looks_slow(cloud, monkeypatch)
+    cloud.begin_release(2)
+    assert cloud.deployment(2)["status"] == "deploying"
 
 
 def test_after_a_call_without_an_answer_a_request_makes_no_further_looks(

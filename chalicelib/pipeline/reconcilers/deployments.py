@@ -36,6 +36,7 @@ def deploy(
 ) -> None:
     """One step of the active deployment."""
     expected = active.task_definition or definition_to_restore(service, current)
+    observed_at = clock.now()
     try:
         rollout = ecs.observe(target, wanted=expected)
     except Rejected as refusal:
@@ -54,7 +55,7 @@ def deploy(
     )
     try:
         if step is Step.BEGIN:
-            begin(service, target, active, current, rollout, origin)
+            begin(service, target, active, current, rollout, origin, observed_at=observed_at)
         elif step is Step.UPDATE:
             update_ecs(service, target, rollout, active.task_definition or "")
         elif step is Step.SUCCEED:

@@ -15,8 +15,9 @@ from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import Write, change, commit
 
 # Seconds between recording a call and making it. A slower worker must decide again: another worker
-# may have rolled out the same definition and seen it fail.
-_MAX_CALL_DELAY = 5
+# may have rolled out the same definition and seen it fail. After so many seconds a begin reads the
+# ECS service again.
+MAX_CALL_DELAY = 5
 
 
 def definition_to_restore(service: Service, current: Deployment | None) -> str | None:
@@ -123,7 +124,7 @@ def call_update(
     service: Service, target: EcsTarget, rollout: Rollout, task_definition: str, *, called_at: int
 ) -> None:
     """Make the UpdateService call that was recorded at `called_at`. Raises Stale if it is late."""
-    if clock.now() - called_at > _MAX_CALL_DELAY:
+    if clock.now() - called_at > MAX_CALL_DELAY:
         raise Stale(f"service {service.id} was not updated in time and may have changed")
     ecs.update_service(
         update_service_request(
