@@ -58,17 +58,27 @@ class Kind(StrEnum):
 class Need:
     """A thing that must exist so that tasks start: `name` is what AWS finds it by.
 
-    `unseen` says why Slipway does not look for it: it is in another region, for instance.
+    `unseen` says why Slipway does not look for it: it is in another region, for instance. A secret
+    may have a `stage` and the id of a `version`; without both the current one is wanted.
     """
 
     kind: Kind
     name: str
     unseen: str = ""
+    stage: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True)
 class Unknown:
     """The result of a look that failed, with the reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class NoValue:
+    """A secret that exists, but not in the wanted version, with the reason."""
 
     reason: str
 
@@ -120,7 +130,7 @@ class World:
 
     image: FoundImage | Unknown | None
     service: Refusal | Unknown | None = None
-    found: Mapping[Need, bool | Unknown] = field(default_factory=dict)
+    found: Mapping[Need, bool | NoValue | Unknown] = field(default_factory=dict)
     newer: str | Unknown | None = None
 
 
@@ -143,6 +153,7 @@ _MISSING: Mapping[Kind, tuple[str, str]] = {
         "Create it: aws logs create-log-group --log-group-name {name}",
     ),
 }
+_PUT_VALUE = "Put a value into it, or make ECS run a task definition without it"
 # What to do if Slipway may not look for a thing.
 _ALLOW: Mapping[Kind, str] = {
     # The policies allow iam:GetRole and iam:PassRole for the same roles.
@@ -158,6 +169,8 @@ _LONGEST_REASON = 300
 _OF_AWS = "/aws/"
 _SECRETS_OF_AWS = "/aws/reference/secretsmanager/"
 # Names of parameters; those of a hierarchy begin with "/" (PutParameter in the API reference).
+# Of the id of a secret's version (DescribeSecret); labels are shorter (inferred: those of AWS are).
+_SHORTEST_VERSION = 32
 _ONE_PART = re.compile(r"[A-Za-z0-9_.-]+")
 _PARAMETER = re.compile(rf"/?{_ONE_PART.pattern}|(?:/{_ONE_PART.pattern})+")
 _ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
@@ -241,9 +254,10 @@ def _parameter(name: str) -> Need:
     from Parameter Store parameters"). The others are AWS's public parameters. A name may have a
     version or a label after it (GetParameters in the API reference of Systems Manager).
     """
-    bare = name.partition(":")[0]
+    bare, _, version = name.partition(":")
     if bare.startswith(_SECRETS_OF_AWS):
-        return Need(Kind.SECRET, bare.removeprefix(_SECRETS_OF_AWS))
+        which = "version" if len(version) >= _SHORTEST_VERSION else "stage"
+        return Need(Kind.SECRET, bare.removeprefix(_SECRETS_OF_AWS), **{which: version})
     if bare.startswith(_OF_AWS):
         return Need(Kind.PARAMETER, bare, "Parameter Store does not list parameters of AWS")
     if not _PARAMETER.fullmatch(bare):
@@ -260,7 +274,28 @@ def _of_secrets_manager(reference: str, *, region: str) -> Need:
     service, place, _, resource = _parts(reference)
     if service != "secretsmanager" or not resource.startswith("secret:"):
         return Need(Kind.SECRET, reference, "it is no ARN of a secret")
-    return Need(Kind.SECRET, ":".join(reference.split(":")[:7]), _elsewhere(place, region))
+    _, name, _, stage, version, *_ = [*resource.split(":"), "", "", ""]
+    arn = f"{reference.removesuffix(resource)}secret:{name}"
+    return Need(Kind.SECRET, arn, _elsewhere(place, region), stage=stage, version=version)
+
+
+def has_value(need: Need, labels: Mapping[str, Iterable[str]]) -> bool | NoValue | Unknown:
+    """Whether a secret has the wanted version. `labels` are the staging labels of its versions.
+
+    A version without a label may exist, too: DescribeSecret does not list it (VersionIdsToStages in
+    the API reference of Secrets Manager, and IncludeDeprecated of ListSecretVersionIds).
+    """
+    stage = need.stage or ("" if need.version else "AWSCURRENT")
+    if need.version and need.version not in labels:
+        reason = f"Secrets Manager lists only versions with a staging label, and not {need.version}"
+        return Unknown(reason)
+    versions = [labels[need.version]] if need.version else labels.values()
+    if not stage or any(stage in each for each in versions):
+        return True
+    which = (
+        f"its version {need.version} does not have" if need.version else "it has no version with"
+    )
+    return NoValue(f"{which} the staging label {stage}")
 
 
 def _parts(arn: str) -> tuple[str, str, str, str]:
@@ -373,6 +408,9 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
         if isinstance(found, Unknown):
             thing = f"the {need.kind.replace('_', ' ')} {need.name}"
             yield _not_checked(thing, found, need.name, advice=_ALLOW[need.kind])
+        elif isinstance(found, NoValue):
+            text = f"the secret {need.name} has no value to give: {found.reason}"
+            yield _error("secret_missing", f"{text}. {_PUT_VALUE}", need.name)
         elif not found:
             yield _error(f"{need.kind}_missing", f"{what}. {advice}", need.name)
 

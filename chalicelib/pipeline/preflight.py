@@ -17,10 +17,12 @@ from chalicelib.domain.preflight import (
     FoundImage,
     Kind,
     Need,
+    NoValue,
     Refusal,
     Release,
     Unknown,
     World,
+    has_value,
     needs,
     preflight,
 )
@@ -121,7 +123,7 @@ def check(
     """
     definition = release.definition
     newer: str | Unknown | None = None
-    found: Mapping[Need, bool | Unknown] = {}
+    found: Mapping[Need, bool | NoValue | Unknown] = {}
     known = _known_image(look, release, image)
     if not isinstance(definition, Unknown):
         region, account = (arn or "arn:aws:ecs:::").split(":")[3:5]
@@ -168,9 +170,9 @@ def _of_config(repository: str, digest: str) -> frozenset[str]:
         raise Rejected(f"the image's config cannot be read: {error}") from error
 
 
-def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | Unknown]:
+def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | NoValue | Unknown]:
     """Whether the things exist, in the order of `wanted`."""
-    found: dict[Need, bool | Unknown] = {}
+    found: dict[Need, bool | NoValue | Unknown] = {}
     by_kind: dict[Kind, list[Need]] = {kind: [] for kind in Kind}
     for need in wanted:
         found[need] = Unknown(need.unseen or f"Slipway looks for at most {_MOST[need.kind]}")
@@ -179,7 +181,7 @@ def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | Unknown]:
     for need in by_kind[Kind.ROLE]:
         found[need] = look(partial(iam.has_role, need.name))
     for need in by_kind[Kind.SECRET]:
-        found[need] = look(partial(references.has_secret, need.name))
+        found[need] = _secret(look, need)
     for need in by_kind[Kind.LOG_GROUP]:
         found[need] = look(partial(logs.has_group, need.name))
     names = [need.name for need in by_kind[Kind.PARAMETER]]
@@ -187,6 +189,13 @@ def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | Unknown]:
     for need in by_kind[Kind.PARAMETER]:
         found[need] = existing if isinstance(existing, Unknown) else need.name in existing
     return found
+
+
+def _secret(look: Look, need: Need) -> bool | NoValue | Unknown:
+    labels = look(partial(references.labels_of, need.name))
+    if labels is None or isinstance(labels, Unknown):
+        return False if labels is None else labels
+    return has_value(need, labels)
 
 
 def _newer(running: Definition, container: str) -> str | None:

@@ -11,6 +11,7 @@ from chalicelib.domain.preflight import (
     FoundImage,
     Kind,
     Need,
+    NoValue,
     PreflightFailed,
     Refusal,
     Release,
@@ -19,6 +20,7 @@ from chalicelib.domain.preflight import (
     World,
     errors_as_text,
     has_errors,
+    has_value,
     needs,
     preflight,
 )
@@ -206,6 +208,12 @@ CASES = [
         missing(Kind.SECRET, SECRET),
         ["secret_missing"],
         says=(f"no secret {SECRET}, or it is scheduled for deletion", "Create or restore it"),
+    ),
+    Case(
+        "a secret without a value",
+        World(BOTH, found={Need(Kind.SECRET, SECRET, stage="blue"): NoValue("no label blue")}),
+        ["secret_missing"],
+        says=(f"the secret {SECRET} has no value to give: no label blue. Put a value into it",),
     ),
     Case(
         "no parameter",
@@ -397,6 +405,58 @@ def test_what_is_in_another_region_or_account_is_not_looked_for() -> None:
         Need(Kind.PARAMETER, other, "it is in the account 210987654321"),
         Need(Kind.LOG_GROUP, "g", "it is in us-east-1"),
     )
+
+
+VERSION = "0f6e5f2a-6a0b-4c3e-9a51-3d1f8b6d7c10"
+OF_SECRETS = "/aws/reference/secretsmanager/db"
+
+
+@pytest.mark.parametrize(
+    ("reference", "need"),
+    [
+        (SECRET, Need(Kind.SECRET, SECRET)),
+        (f"{SECRET}:password::", Need(Kind.SECRET, SECRET)),
+        (f"{SECRET}::AWSPREVIOUS:", Need(Kind.SECRET, SECRET, stage="AWSPREVIOUS")),
+        (f"{SECRET}:::{VERSION}", Need(Kind.SECRET, SECRET, version=VERSION)),
+        (f"{SECRET}:k:blue:{VERSION}", Need(Kind.SECRET, SECRET, stage="blue", version=VERSION)),
+        (f"{OF_SECRETS}:AWSPREVIOUS", Need(Kind.SECRET, "db", stage="AWSPREVIOUS")),
+        (f"{OF_SECRETS}:{VERSION}", Need(Kind.SECRET, "db", version=VERSION)),
+    ],
+)
+def test_a_reference_to_a_secret_keeps_its_stage_and_its_version(
+    reference: str, need: Need
+) -> None:
+    assert needs_of(reference) == (need,)
+
+
+@pytest.mark.parametrize(
+    ("stage", "version", "has"),
+    [
+        ("", "", True),
+        ("AWSCURRENT", "", True),
+        ("blue", "", True),
+        ("AWSPENDING", "", False),
+        ("", "one", True),
+        ("blue", "one", True),
+        ("blue", "two", False),
+        ("", "three", Unknown),
+        ("blue", "three", Unknown),
+    ],
+)
+def test_a_secret_has_a_value_at_its_stages_and_versions(
+    stage: str, version: str, has: bool | type[Unknown]
+) -> None:
+    labels = {"one": ["AWSPREVIOUS", "blue"], "two": ["AWSCURRENT"]}
+    found = has_value(Need(Kind.SECRET, SECRET, stage=stage, version=version), labels)
+    if has is Unknown:
+        assert isinstance(found, Unknown)
+    else:
+        assert (found is True) is has
+
+
+def test_a_secret_without_labels_has_no_value() -> None:
+    found = has_value(Need(Kind.SECRET, SECRET), {})
+    assert isinstance(found, NoValue)
 
 
 @pytest.mark.parametrize("start", ["", PARAMETER])

@@ -415,6 +415,33 @@ def test_a_secret_behind_the_name_of_a_parameter_is_looked_for(cloud: Cloud) -> 
     assert accepted(cloud, digest)["findings"] == []
 
 
+def test_a_secret_without_a_value_is_refused(cloud: Cloud) -> None:
+    secret = client("secretsmanager").create_secret(Name="db")["ARN"]
+    run_with_secret(cloud, secret)
+    digest = put_image("hello", "good")
+    found = refused(cloud, digest)["findings"]
+    assert codes(found) == ["secret_missing"]
+    assert "has no version with the staging label AWSCURRENT" in found[0]["message"]
+    client("secretsmanager").put_secret_value(SecretId=secret, SecretString="x")
+    assert accepted(cloud, digest)["findings"] == []
+
+
+def test_a_version_of_a_secret_is_looked_for(cloud: Cloud) -> None:
+    manager = client("secretsmanager")
+    secret = manager.create_secret(Name="db", SecretString="x")["ARN"]
+    digest = put_image("hello", "good")
+    run_with_secret(cloud, f"{secret}:key:AWSPREVIOUS:")
+    assert codes(refused(cloud, digest)["findings"]) == ["secret_missing"]
+    newest = manager.put_secret_value(SecretId=secret, SecretString="y")["VersionId"]
+    assert accepted(cloud, digest)["findings"] == []
+    run_with_secret(cloud, f"{secret}:::{newest}")
+    assert accepted(cloud, digest)["findings"] == []
+    run_with_secret(cloud, f"{secret}:::{newest[:-4]}0000")
+    found = accepted(cloud, digest)["findings"]
+    assert codes(found) == ["not_checked"]
+    assert "lists only versions with a staging label" in found[0]["message"]
+
+
 @pytest.mark.parametrize(("wanted", "other"), [("DB", "/DB"), ("/DB", "DB")])
 def test_a_parameter_with_a_slash_before_its_name_is_another_one(
     cloud: Cloud, wanted: str, other: str
@@ -620,14 +647,14 @@ def test_the_looks_of_a_worker_are_made_within_a_few_seconds(
     """Each look is answered, but slowly. A Lambda function lives for 30 seconds."""
     seconds = 0.0
 
-    def has_secret(_: str) -> bool:
+    def labels_of(_: str) -> dict[str, list[str]]:
         nonlocal seconds
         seconds += 1.5
         budget.check()
-        return True
+        return {"one": ["AWSCURRENT"]}
 
     run_definition(cloud, container=many_references("secret", 10))
-    monkeypatch.setattr(references, "has_secret", has_secret)
+    monkeypatch.setattr(references, "labels_of", labels_of)
     monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: seconds))
     accepted(cloud, put_image("hello", "good"))
     for _ in range(4):
