@@ -380,8 +380,7 @@ def _of_platforms(
         return
     has = ", ".join(sorted(platforms))
     advice = f"Build the image for {wanted} (setting `platforms`), or change runtimePlatform"
-    only_fargate = definition.get("requiresCompatibilities") == ["FARGATE"]
-    is_certain = "cpuArchitecture" in chosen or only_fargate
+    is_certain = "cpuArchitecture" in chosen or _is_for_fargate(definition)
     if is_certain:
         text = f"the task definition runs on {architecture} {family} ({wanted})"
         yield _error("platform_mismatch", f"{text}, but the image is for {has}. {advice}", name)
@@ -391,6 +390,26 @@ def _of_platforms(
             f"tasks fail on instances of {wanted}. {advice}"
         )
         yield _warning("platform_mismatch", text, name)
+
+
+def _is_for_fargate(definition: Mapping[str, Any]) -> bool:
+    """Whether the tasks run on Fargate for sure."""
+    return list(definition.get("requiresCompatibilities") or ()) == ["FARGATE"]
+
+
+def _of_execution_role(definition: Mapping[str, Any]) -> Iterator[Finding]:
+    """A release has an image of ECR, and Fargate pulls it with the execution role ("Amazon ECS task
+    execution IAM role" in the developer guide). RegisterTaskDefinition refuses a definition for
+    Fargate without it ("Fargate requires task definition to have execution role ARN to support ECR
+    images"; the API reference does not say so).
+    """
+    if _is_for_fargate(definition) and not definition.get("executionRoleArn"):
+        text = (
+            "the task definition is for FARGATE and has no executionRoleArn, so it cannot pull an "
+            "image from ECR. Make ECS run one with an execution role that has the policy "
+            "AmazonECSTaskExecutionRolePolicy"
+        )
+        yield _error("execution_role_missing", text)
 
 
 def _of_definition(release: Release, world: World) -> Iterator[Finding]:
@@ -403,6 +422,7 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
     missing = release.container and no_container(definition, release.container)
     if missing:
         yield _error("container_not_found", missing, release.container)
+    yield from _of_execution_role(definition)
     for need, found in world.found.items():
         what, advice = (text.format(name=need.name) for text in _MISSING[need.kind])
         if isinstance(found, Unknown):

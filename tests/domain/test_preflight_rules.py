@@ -48,7 +48,7 @@ def release(content: dict[str, Any] | Unknown, container: str | None = "app") ->
 AMD = FoundImage(platforms=frozenset({"linux/amd64"}))
 ARM = FoundImage(platforms=frozenset({"linux/arm64"}))
 BOTH = FoundImage(platforms=frozenset({"linux/amd64", "linux/arm64"}))
-FARGATE: dict[str, Any] = {"requiresCompatibilities": ["FARGATE"]}
+FARGATE: dict[str, Any] = {"requiresCompatibilities": ["FARGATE"], "executionRoleArn": ROLE}
 
 
 def on(architecture: str, family: str = "LINUX") -> dict[str, Any]:
@@ -156,6 +156,21 @@ CASES = [
             definition=definition(requiresCompatibilities=[*others, "FARGATE"]),
         )
         for others in (["EC2"], ["MANAGED_INSTANCES"])
+    ),
+    Case(
+        "Fargate without an execution role",
+        World(BOTH),
+        ["execution_role_missing"],
+        says=("has no executionRoleArn", "pull an image from ECR", "AmazonECSTaskExecutionRole"),
+        definition=definition(requiresCompatibilities=["FARGATE"]),
+    ),
+    *(
+        Case(
+            f"no execution role, {compatibilities}",
+            World(BOTH),
+            definition=definition(requiresCompatibilities=compatibilities),
+        )
+        for compatibilities in ([], ["EC2"], ["EC2", "FARGATE"])
     ),
     Case(
         "EC2 with an architecture, an ARM image",

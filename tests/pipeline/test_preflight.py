@@ -344,6 +344,20 @@ def test_every_problem_is_named_at_once(cloud: Cloud) -> None:
     ]
 
 
+def test_fargate_without_an_execution_role_is_refused_before_ecs_refuses_it(cloud: Cloud) -> None:
+    fargate: dict[str, Any] = {
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": "awsvpc",
+        "cpu": "256",
+        "memory": "512",
+    }
+    run_definition(cloud, **fargate)
+    digest = put_image("hello", "good")
+    assert codes(refused(cloud, digest)["findings"]) == ["execution_role_missing"]
+    run_definition(cloud, **fargate, executionRoleArn=f"{ROLE}hello")
+    assert accepted(cloud, digest)["findings"] == []
+
+
 def test_a_release_is_accepted_when_all_that_it_needs_exists(cloud: Cloud) -> None:
     create_role("tasks")
     client("iam").create_role(

@@ -44,6 +44,9 @@ DEFAULT_CONFIGURATION: Json = {
 }
 
 
+_REGISTER = EC2ContainerServiceResponse.register_task_definition
+
+
 class ServiceNotActive(ECSException):
     """An update of a service that was deleted."""
 
@@ -84,6 +87,19 @@ def install() -> None:
         Engine.stop_task,
     ):
         setattr(EC2ContainerServiceResponse, action.__name__, _responder(action))
+    EC2ContainerServiceResponse.register_task_definition = _register  # type: ignore[assignment,method-assign]
+
+
+def _register(response: EC2ContainerServiceResponse) -> ActionResult:
+    """RegisterTaskDefinition. Fargate pulls from ECR only with an execution role."""
+    images = [each.get("image", "") for each in response._get_param("containerDefinitions") or ()]
+    is_for_fargate = response._get_param("requiresCompatibilities") == ["FARGATE"]
+    has_role = response._get_param("executionRoleArn")
+    if is_for_fargate and not has_role and any(".dkr.ecr." in each for each in images):
+        raise EcsClientException(
+            "Fargate requires task definition to have execution role ARN to support ECR images."
+        )
+    return _REGISTER(response)
 
 
 def engine(region: str = "eu-west-1", account: str = "123456789012") -> "Engine":
