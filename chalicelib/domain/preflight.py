@@ -157,7 +157,10 @@ _PUT_VALUE = "Put a value into it, or make ECS run a task definition without it"
 # What to do if Slipway may not look for a thing.
 _ALLOW: Mapping[Kind, str] = {
     # The policies allow iam:GetRole and iam:PassRole for the same roles.
-    Kind.ROLE: "Slipway may use only roles that the stack's parameter TaskRoles matches",
+    Kind.ROLE: (
+        "If iam:PassRole is denied, too, ECS refuses to register the task definition: set the "
+        "stack's parameter TaskRoles so that it matches {name}"
+    ),
     Kind.SECRET: "Check yourself that it exists",
     Kind.PARAMETER: "Check yourself that it exists",
     Kind.LOG_GROUP: "Check yourself that it exists",
@@ -427,7 +430,9 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
         what, advice = (text.format(name=need.name) for text in _MISSING[need.kind])
         if isinstance(found, Unknown):
             thing = f"the {need.kind.replace('_', ' ')} {need.name}"
-            yield _not_checked(thing, found, need.name, advice=_ALLOW[need.kind])
+            yield _not_checked(
+                thing, found, need.name, advice=_ALLOW[need.kind].format(name=need.name)
+            )
         elif isinstance(found, NoValue):
             text = f"the secret {need.name} has no value to give: {found.reason}"
             yield _error("secret_missing", f"{text}. {_PUT_VALUE}", need.name)

@@ -246,7 +246,11 @@ CASES = [
         "a role that Slipway may not look at",
         unseen(Kind.ROLE, ROLE),
         warnings=["not_checked"],
-        says=(f"not checked: the role {ROLE}: IAM GetRole: not authorized", "TaskRoles"),
+        says=(
+            f"not checked: the role {ROLE}: IAM GetRole: not authorized",
+            "If iam:PassRole is denied, too, ECS refuses to register the task definition",
+            f"set the stack's parameter TaskRoles so that it matches {ROLE}",
+        ),
     ),
     *(
         Case(
