@@ -125,7 +125,7 @@ class World:
 
     `image` is None if ECR does not have it. `service` is None if ECS can deploy it. `found` says
     for each of the definition's `needs` whether it exists. `newer` is the ARN of a newer revision
-    with another content that another party registered, and that does not run.
+    with another content that another party registered, and that the ECS service does not run.
     """
 
     image: FoundImage | Unknown | None
@@ -445,9 +445,9 @@ def _of_newer(newer: str | Unknown | None) -> Iterator[Finding]:
         yield _not_checked("newer revisions of the task definition", newer)
     elif newer is not None:
         text = (
-            f"the revision {newer} is newer than the one that ECS runs, and it is not used: a "
-            "deployment starts from the revision that runs. To use the new one, make ECS run it, "
-            "and deploy again"
+            f"the revision {newer} is newer than the one that ECS runs, and this ECS service does "
+            "not run it: a deployment starts from the revision that runs. To use the new one, make "
+            "ECS run it, and deploy again"
         )
         yield _warning("newer_revision", text, newer)
 

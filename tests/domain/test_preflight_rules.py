@@ -293,7 +293,10 @@ CASES = [
         "a newer revision",
         World(BOTH, newer="arn:…/hello:8"),
         warnings=["newer_revision"],
-        says=("hello:8 is newer than the one that ECS runs", "make ECS run it"),
+        says=(
+            "hello:8 is newer than the one that ECS runs, and this ECS service does not run it",
+            "make ECS run it",
+        ),
     ),
     Case(
         "a family that Slipway may not look at",
