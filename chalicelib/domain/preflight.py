@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.domain.definitions import no_container
+from chalicelib.domain.images import image_reference
 from chalicelib.errors import Conflict
 
 
@@ -52,6 +53,7 @@ class Kind(StrEnum):
     SECRET = "secret"  # noqa: S105
     PARAMETER = "parameter"
     LOG_GROUP = "log_group"
+    IMAGE = "image"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Need:
     """A thing that must exist so that tasks start: `name` is what AWS finds it by.
 
     `unseen` says why Slipway does not look for it: it is in another region, for instance. A secret
-    may have a `stage` and the id of a `version`; without both the current one is wanted.
+    may have a `stage` and the id of a `version`; without both the current one is wanted. The image
+    of a container that is not `essential` may be missing.
     """
 
     kind: Kind
@@ -67,6 +70,7 @@ class Need:
     unseen: str = ""
     stage: str = ""
     version: str = ""
+    essential: bool = True
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,11 @@ _MISSING: Mapping[Kind, tuple[str, str]] = {
         "CloudWatch Logs has no log group {name}, which the log driver awslogs writes to",
         "Create it: aws logs create-log-group --log-group-name {name}",
     ),
+    Kind.IMAGE: (
+        "ECR has no image {name}, which another container of the task definition has, or it is "
+        "archived",
+        "Push or restore it, or make ECS run a task definition without it",
+    ),
 }
 _PUT_VALUE = "Put a value into it, or make ECS run a task definition without it"
 # What to do if Slipway may not look for a thing.
@@ -164,6 +173,7 @@ _ALLOW: Mapping[Kind, str] = {
     Kind.SECRET: "Check yourself that it exists",
     Kind.PARAMETER: "Check yourself that it exists",
     Kind.LOG_GROUP: "Check yourself that it exists",
+    Kind.IMAGE: "Check yourself that it exists",
 }
 # A release keeps so many findings. Lists of deployments show them.
 _MOST = 25
@@ -220,6 +230,36 @@ def needs(definition: Mapping[str, Any], *, region: str, account: str) -> tuple[
     return tuple(dict.fromkeys(found))
 
 
+def other_images(release: Release, *, registry: str) -> tuple[Need, ...]:
+    """The images of the definition that are in `registry`, each once, without the release's own.
+
+    If a container that is not essential fails, the others run on (ContainerDefinition in the ECS
+    API reference).
+    """
+    if isinstance(release.definition, Unknown):
+        return ()
+    found = []
+    for each in release.definition["containerDefinitions"]:
+        name = _name_in(registry, each.get("image", ""))
+        own = each["name"] == release.container or name == f"{release.repository}@{release.digest}"
+        if name and not own:
+            found.append(Need(Kind.IMAGE, name, essential=each.get("essential", True)))
+    return tuple(dict.fromkeys(found))
+
+
+def _name_in(registry: str, image: str) -> str:
+    """The name of an image of `registry`, with its digest or else its tag; empty for others."""
+    name = image.removeprefix(f"{registry}/")
+    try:
+        reference = image_reference(name) if name != image else None
+    except ValueError:
+        reference = None
+    if reference is None:
+        return ""
+    mark = f"@{reference.digest}" if reference.digest else f":{reference.tag or 'latest'}"
+    return f"{reference.repository}{mark}"
+
+
 def _references(container: Mapping[str, Any]) -> list[str]:
     logs = container.get("logConfiguration", {})
     secrets = [*container.get("secrets", []), *logs.get("secretOptions", [])]
@@ -259,8 +299,10 @@ def _parameter(name: str) -> Need:
     """
     bare, _, version = name.partition(":")
     if bare.startswith(_SECRETS_OF_AWS):
-        which = "version" if len(version) >= _SHORTEST_VERSION else "stage"
-        return Need(Kind.SECRET, bare.removeprefix(_SECRETS_OF_AWS), **{which: version})
+        is_id = len(version) >= _SHORTEST_VERSION
+        name = bare.removeprefix(_SECRETS_OF_AWS)
+        stage = "" if is_id else version
+        return Need(Kind.SECRET, name, stage=stage, version=version if is_id else "")
     if bare.startswith(_OF_AWS):
         return Need(Kind.PARAMETER, bare, "Parameter Store does not list parameters of AWS")
     if not _PARAMETER.fullmatch(bare):
@@ -437,7 +479,8 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
             text = f"the secret {need.name} has no value to give: {found.reason}"
             yield _error("secret_missing", f"{text}. {_PUT_VALUE}", need.name)
         elif not found:
-            yield _error(f"{need.kind}_missing", f"{what}. {advice}", need.name)
+            finding = _error if need.essential else _warning
+            yield finding(f"{need.kind}_missing", f"{what}. {advice}", need.name)
 
 
 def _of_newer(newer: str | Unknown | None) -> Iterator[Finding]:

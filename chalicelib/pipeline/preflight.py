@@ -24,10 +24,12 @@ from chalicelib.domain.preflight import (
     World,
     has_value,
     needs,
+    other_images,
     preflight,
 )
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.errors import Rejected, Unavailable
+from chalicelib.settings import settings
 from chalicelib.store.definitions import registered_for
 
 _T = TypeVar("_T")
@@ -41,6 +43,7 @@ _MOST: Mapping[Kind, int] = {
     Kind.SECRET: 10,
     Kind.PARAMETER: references.MOST_PARAMETERS,
     Kind.LOG_GROUP: 5,
+    Kind.IMAGE: 5,
 }
 
 
@@ -127,7 +130,8 @@ def check(
     known = _known_image(look, release, image)
     if not isinstance(definition, Unknown):
         region, account = (arn or "arn:aws:ecs:::").split(":")[3:5]
-        found = _found(look, needs(definition, region=region, account=account))
+        wanted = needs(definition, region=region, account=account)
+        found = _found(look, [*wanted, *other_images(release, registry=settings().registry)])
         if release.container is not None:
             newer = look(partial(_newer, definition, release.container))
     problem = None if isinstance(service, Rollout) else service
@@ -184,11 +188,20 @@ def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | NoValue | Un
         found[need] = _secret(look, need)
     for need in by_kind[Kind.LOG_GROUP]:
         found[need] = look(partial(logs.has_group, need.name))
+    for need in by_kind[Kind.IMAGE]:
+        found[need] = look(partial(_can_be_pulled, need.name))
     names = [need.name for need in by_kind[Kind.PARAMETER]]
     existing = look(partial(references.existing_parameters, names)) if names else set[str]()
     for need in by_kind[Kind.PARAMETER]:
         found[need] = existing if isinstance(existing, Unknown) else need.name in existing
     return found
+
+
+def _can_be_pulled(image: str) -> bool:
+    """Whether ECR gives out an image: it has it, and has not archived it."""
+    separator = "@" if "@" in image else ":"
+    repository, _, mark = image.partition(separator)
+    return ecr.status_of(repository, mark) == "ACTIVE"
 
 
 def _secret(look: Look, need: Need) -> bool | NoValue | Unknown:

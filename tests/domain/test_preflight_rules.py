@@ -22,6 +22,7 @@ from chalicelib.domain.preflight import (
     has_errors,
     has_value,
     needs,
+    other_images,
     preflight,
 )
 
@@ -243,6 +244,18 @@ CASES = [
         says=("aws logs create-log-group --log-group-name /ecs/hello",),
     ),
     Case(
+        "no image of another container",
+        missing(Kind.IMAGE, "proxy:1"),
+        ["image_missing"],
+        says=("ECR has no image proxy:1", "another container", "or it is archived"),
+    ),
+    Case(
+        "no image of another container that is not essential",
+        World(BOTH, found={Need(Kind.IMAGE, "proxy:1", essential=False): False}),
+        warnings=["image_missing"],
+        says=("ECR has no image proxy:1",),
+    ),
+    Case(
         "a role that Slipway may not look at",
         unseen(Kind.ROLE, ROLE),
         warnings=["not_checked"],
@@ -259,7 +272,7 @@ CASES = [
             warnings=["not_checked"],
             says=(f"not checked: the {kind.replace('_', ' ')} x: IAM",),
         )
-        for kind in (Kind.SECRET, Kind.PARAMETER, Kind.LOG_GROUP)
+        for kind in (Kind.SECRET, Kind.PARAMETER, Kind.LOG_GROUP, Kind.IMAGE)
     ),
     Case(
         "a definition that Slipway may not read",
@@ -479,6 +492,37 @@ def test_a_secret_has_a_value_at_its_stages_and_versions(
 def test_a_secret_without_labels_has_no_value() -> None:
     found = has_value(Need(Kind.SECRET, SECRET), {})
     assert isinstance(found, NoValue)
+
+
+REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        (f"{REGISTRY}/proxy", "proxy:latest"),
+        (f"{REGISTRY}/team/proxy:1", "team/proxy:1"),
+        (f"{REGISTRY}/proxy:1@{DIGEST}", f"proxy@{DIGEST}"),
+        ("proxy:1", None),
+        (f"{REGISTRY.replace(ACCOUNT, '210987654321')}/proxy:1", None),
+        (f"{REGISTRY}/NO", None),
+        (f"{REGISTRY}/hello@{DIGEST}", None),
+    ],
+)
+@pytest.mark.parametrize("container", ["app", None])
+def test_the_images_of_other_containers_must_be_in_the_registry(
+    image: str, name: str | None, container: str | None
+) -> None:
+    own = {"name": "app", "image": f"{REGISTRY}/hello@{DIGEST}"}
+    content = {"family": "hello", "containerDefinitions": [own, {"name": "proxy", "image": image}]}
+    wanted = () if name is None else (Need(Kind.IMAGE, name),)
+    assert other_images(release(content, container), registry=REGISTRY) == wanted
+
+
+def test_the_image_that_a_deployment_replaces_is_not_needed() -> None:
+    content = definition(container={"image": f"{REGISTRY}/hello:gone"})
+    assert other_images(release(content), registry=REGISTRY) == ()
+    assert other_images(release(content, None), registry=REGISTRY) != ()
 
 
 @pytest.mark.parametrize("start", ["", PARAMETER])

@@ -23,17 +23,21 @@ from tests.support.embedded import (
     CLUSTER,
     Cloud,
     client,
+    create_image_repository,
     create_role,
     put_image,
     put_manifest,
     register,
+    remove_image,
     run_on_ecs,
     task_definition,
 )
+from tests.support.environment import ACCOUNT, REGION
 from tests.support.sdk import Calls, Trouble
 from tests.support.written import nothing_is_written
 
 ROLE = "arn:aws:iam::123456789012:role/"
+REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-a1B2c3"
 LOGS = {
     "logDriver": "awslogs",
@@ -356,6 +360,66 @@ def test_fargate_without_an_execution_role_is_refused_before_ecs_refuses_it(clou
     assert codes(refused(cloud, digest)["findings"]) == ["execution_role_missing"]
     run_definition(cloud, **fargate, executionRoleArn=f"{ROLE}hello")
     assert accepted(cloud, digest)["findings"] == []
+
+
+def run_with_sidecar(cloud: Cloud, image: str, **more: Any) -> None:
+    """ECS runs a definition with a second container, which has an image of Slipway's registry."""
+    containers: Any = [
+        {"name": "app", "image": "hello:owner", "memory": 128},
+        {"name": "proxy", "image": f"{REGISTRY}/{image}", "memory": 128, **more},
+    ]
+    answer = client("ecs").register_task_definition(
+        family="hello", taskRoleArn=f"{ROLE}hello", containerDefinitions=containers
+    )
+    run_on_ecs(answer["taskDefinition"]["taskDefinitionArn"])
+    cloud.finish_rollout()
+
+
+def test_a_missing_image_of_another_container_is_refused(cloud: Cloud) -> None:
+    create_image_repository("proxy")
+    run_with_sidecar(cloud, "proxy:1")
+    digest = put_image("hello", "good")
+    found = refused(cloud, digest)["findings"]
+    assert (codes(found), found[0]["subject"]) == (["image_missing"], "proxy:1")
+    put_image("proxy", "1")
+    assert accepted(cloud, digest)["findings"] == []
+
+
+def test_an_archived_image_of_another_container_is_refused(cloud: Cloud) -> None:
+    sidecar = put_image("hello", "sidecar")
+    run_with_sidecar(cloud, f"hello@{sidecar}")
+    set_storage(sidecar, "ARCHIVE")
+    assert codes(refused(cloud, put_image("hello", "good"))["findings"]) == ["image_missing"]
+
+
+def test_a_missing_image_of_a_container_that_is_not_essential_is_a_warning(cloud: Cloud) -> None:
+    run_with_sidecar(cloud, "nowhere:1", essential=False)
+    found = accepted(cloud, put_image("hello", "good"))["findings"]
+    assert [(each["code"], each["severity"]) for each in found] == [("image_missing", "warning")]
+
+
+def test_a_rollback_needs_the_images_of_all_containers(cloud: Cloud) -> None:
+    sidecar = put_image("hello", "sidecar")
+    run_with_sidecar(cloud, "hello:sidecar")
+    for number in (1, 2):
+        cloud.release(number)
+    remove_image("hello", sidecar)
+    answer = cloud.roll_back()
+    assert answer.status == 409
+    assert codes(answer.body["findings"]) == ["image_missing"]
+    put_image("hello", "sidecar")
+    assert cloud.roll_back().status == 202
+
+
+def test_an_image_of_another_container_that_slipway_may_not_look_at_is_a_warning(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    run_with_sidecar(cloud, "hello:sidecar")
+    digest = put_image("hello", "good")
+    trouble.refuse("ecr.DescribeImages", "AccessDeniedException", "you may not", times=9)
+    found = accepted(cloud, digest)["findings"]
+    assert codes(found) == ["not_checked"] * 2
+    assert "not checked: the image hello:sidecar: " in found[1]["message"]
 
 
 def test_a_release_is_accepted_when_all_that_it_needs_exists(cloud: Cloud) -> None:
