@@ -8,7 +8,6 @@ from chalicelib.errors import Rejected
 
 # DescribeParameters answers in pages, also empty ones (its page in the API reference).
 _PAGES = 10
-MOST_PARAMETERS = 25  # a filter has 50 values (ParameterStringFilter), two for each parameter
 
 
 def labels_of(secret: str) -> dict[str, list[str]] | None:
@@ -29,9 +28,10 @@ def labels_of(secret: str) -> dict[str, list[str]] | None:
 
 
 def existing_parameters(names: Collection[str]) -> set[str]:
-    """Those of at most MOST_PARAMETERS names, or ARNs of one-part names, that exist.
+    """Those of at most 25 names, or ARNs of one-part names, that exist.
 
-    Raises Rejected if the look is denied, or if Parameter Store returns too many pages.
+    A filter has up to 50 values (ParameterStringFilter), and an ARN is two names. Raises Rejected
+    if the look is denied, or if Parameter Store returns too many pages.
     """
     values = sorted({form for name in names for form in _forms(name)})
     found: set[str] = set()

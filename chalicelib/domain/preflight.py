@@ -128,16 +128,26 @@ class World:
     """What AWS has, as far as a release needs it.
 
     `image` is None if ECR does not have it. `service` is None if ECS can deploy it. `found` says
-    for each of the definition's `needs` whether it exists. `newer` is the ARN of a newer revision
+    for each of the definition's `needs` whether it exists. `further` says how many more of a kind
+    were not looked for. `newer` is the ARN of a newer revision
     with another content that another party registered, and that the ECS service does not run.
     """
 
     image: FoundImage | Unknown | None
     service: Refusal | Unknown | None = None
     found: Mapping[Need, bool | NoValue | Unknown] = field(default_factory=dict)
+    further: Mapping[Kind, int] = field(default_factory=dict)
     newer: str | Unknown | None = None
 
 
+# The most things of a kind that are looked for, each with a call of its own, except parameters.
+MOST_LOOKS: Mapping[Kind, int] = {
+    Kind.ROLE: 2,
+    Kind.SECRET: 10,
+    Kind.PARAMETER: 25,
+    Kind.LOG_GROUP: 5,
+    Kind.IMAGE: 5,
+}
 # The texts of findings about missing things: what is missing, and what to do.
 _MISSING: Mapping[Kind, tuple[str, str]] = {
     Kind.ROLE: (
@@ -178,6 +188,7 @@ _ALLOW: Mapping[Kind, str] = {
 # A release keeps so many findings. Lists of deployments show them.
 _MOST = 25
 _LONGEST_REASON = 300
+_NOT_CHECKED = "not_checked"
 # Names of parameters that AWS has itself, and those of them that stand for secrets.
 _OF_AWS = "/aws/"
 _SECRETS_OF_AWS = "/aws/reference/secretsmanager/"
@@ -190,14 +201,14 @@ _ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
 
 
 def preflight(release: Release, world: World) -> tuple[Finding, ...]:
-    """All findings about a release, errors first."""
+    """All findings about a release: errors first, and what was not checked last."""
     found = [
         *_of_service(world.service),
         *_of_image(release, world.image),
         *_of_definition(release, world),
         *_of_newer(world.newer),
     ]
-    found.sort(key=lambda each: each.severity is Severity.WARNING)
+    found.sort(key=lambda each: (each.severity is Severity.WARNING, each.code == _NOT_CHECKED))
     return tuple(found if len(found) <= _MOST else [*found[: _MOST - 1], _more(found)])
 
 
@@ -482,6 +493,12 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
             finding = _error if need.essential else _warning
             yield finding(f"{need.kind}_missing", f"{what}. {advice}", need.name)
 
+    for kind, count in world.further.items():
+        things = f"{kind.replace('_', ' ')}{'' if count == 1 else 's'}"
+        thing = f"{count} further {things} {'was' if count == 1 else 'were'} not looked for"
+        why = Unknown(f"Slipway looks for at most {MOST_LOOKS[kind]}")
+        yield _not_checked(thing, why, advice="Check yourself that they exist")
+
 
 def _of_newer(newer: str | Unknown | None) -> Iterator[Finding]:
     if isinstance(newer, Unknown):
@@ -504,7 +521,7 @@ def _not_checked(
     thing: str, unknown: Unknown, subject: str | None = None, *, advice: str = ""
 ) -> Finding:
     text = f"not checked: {thing}: {unknown.reason[:_LONGEST_REASON].rstrip('.')}"
-    return _warning("not_checked", f"{text}. {advice}" if advice else text, subject)
+    return _warning(_NOT_CHECKED, f"{text}. {advice}" if advice else text, subject)
 
 
 def _error(code: str, message: str, subject: str | None = None) -> Finding:

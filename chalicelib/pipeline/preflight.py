@@ -3,6 +3,7 @@
 A request is checked when it is accepted, and again before its rollout begins.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from chalicelib.domain.definitions import differs
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.manifests import parse_manifest, platform_of
 from chalicelib.domain.preflight import (
+    MOST_LOOKS,
     Finding,
     FoundImage,
     Kind,
@@ -37,16 +39,6 @@ Definition = Mapping[str, Any]
 
 # Codes of `ecs.observe` that prove that ECS cannot deploy the service, so no release runs there.
 NO_SERVICE = {"ecs_service_missing", "ecs_controller_unsupported", "ClusterNotFoundException"}
-# The most things of a kind that are looked for, each with a call of its own, except parameters.
-_MOST: Mapping[Kind, int] = {
-    Kind.ROLE: 2,
-    Kind.SECRET: 10,
-    Kind.PARAMETER: references.MOST_PARAMETERS,
-    Kind.LOG_GROUP: 5,
-    Kind.IMAGE: 5,
-}
-
-
 # Looks begin within these seconds. The last one takes up to two more: a second each to connect and
 # to read, and no second try. A worker lives for 30 seconds.
 _SECONDS = 8.0
@@ -127,15 +119,21 @@ def check(
     definition = release.definition
     newer: str | Unknown | None = None
     found: Mapping[Need, bool | NoValue | Unknown] = {}
+    further: Mapping[Kind, int] = {}
     known = _known_image(look, release, image)
     if not isinstance(definition, Unknown):
         region, account = (arn or "arn:aws:ecs:::").split(":")[3:5]
-        wanted = needs(definition, region=region, account=account)
-        found = _found(look, [*wanted, *other_images(release, registry=settings().registry)])
+        wanted = [
+            *needs(definition, region=region, account=account),
+            *other_images(release, registry=settings().registry),
+        ]
+        found = _found(look, wanted)
+        further = Counter(need.kind for need in wanted if need not in found)
         if release.container is not None:
             newer = look(partial(_newer, definition, release.container))
     problem = None if isinstance(service, Rollout) else service
-    return preflight(release, World(image=known, service=problem, found=found, newer=newer))
+    world = World(image=known, service=problem, found=found, further=further, newer=newer)
+    return preflight(release, world)
 
 
 def _known_image(
@@ -175,13 +173,14 @@ def _of_config(repository: str, digest: str) -> frozenset[str]:
 
 
 def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | NoValue | Unknown]:
-    """Whether the things exist, in the order of `wanted`."""
+    """Whether the things exist, in the order of `wanted`; those beyond MOST_LOOKS are left out."""
     found: dict[Need, bool | NoValue | Unknown] = {}
     by_kind: dict[Kind, list[Need]] = {kind: [] for kind in Kind}
     for need in wanted:
-        found[need] = Unknown(need.unseen or f"Slipway looks for at most {_MOST[need.kind]}")
-        if not need.unseen and len(by_kind[need.kind]) < _MOST[need.kind]:
-            by_kind[need.kind].append(need)
+        looked_for = by_kind[need.kind]
+        if need.unseen or len(looked_for) < MOST_LOOKS[need.kind]:
+            found[need] = Unknown(need.unseen)  # keeps the order
+            looked_for += [] if need.unseen else [need]
     for need in by_kind[Kind.ROLE]:
         found[need] = look(partial(iam.has_role, need.name))
     for need in by_kind[Kind.SECRET]:

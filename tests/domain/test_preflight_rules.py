@@ -329,7 +329,7 @@ CASES = [
             newer="arn:…/hello:8",
         ),
         ["platform_mismatch", "container_not_found", "secret_missing", "log_group_missing"],
-        ["not_checked", "newer_revision"],
+        ["newer_revision", "not_checked"],
         definition=definition(**on("ARM64")),
         container="web",
     ),
@@ -384,9 +384,32 @@ def test_a_release_keeps_a_limited_number_of_findings() -> None:
     assert found[-1] == Finding(
         code="more", severity=Severity.WARNING, message="37 more findings are not listed"
     )
-    none: dict[Need, bool | Unknown] = dict.fromkeys(many, False)
+    none: dict[Need, bool | NoValue | Unknown] = dict.fromkeys(many, False)
     errors = preflight(release(definition()), World(BOTH, found=none))
     assert errors[-1].severity is Severity.ERROR
+
+
+def test_what_was_not_checked_does_not_cut_other_warnings() -> None:
+    many = {Need(Kind.SECRET, f"secret-{number}"): DENIED for number in range(60)}
+    found = preflight(release(definition()), World(ARM, found=many, newer="arn:…/hello:8"))
+    assert [each.code for each in found[:3]] == [
+        "platform_mismatch",
+        "newer_revision",
+        "not_checked",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "says"),
+    [
+        (Kind.SECRET, 30, "30 further secrets were not looked for: Slipway looks for at most 10"),
+        (Kind.LOG_GROUP, 1, "1 further log group was not looked for: Slipway looks for at most 5"),
+    ],
+)
+def test_further_things_are_one_finding_of_their_kind(kind: Kind, count: int, says: str) -> None:
+    (found,) = preflight(release(definition()), World(BOTH, further={kind: count}))
+    assert (found.code, found.severity) == ("not_checked", Severity.WARNING)
+    assert found.message.startswith(f"not checked: {says}")
 
 
 def test_a_definition_needs_its_roles_secrets_and_log_groups() -> None:

@@ -563,8 +563,8 @@ def test_the_number_of_looks_is_limited_and_the_rest_is_said(cloud: Cloud, calls
     answer = deploy_digest(cloud, put_image("hello", "bad"))
     assert calls.counted["secretsmanager.DescribeSecret"] == 10
     found = answer.body["findings"]
-    assert codes(found) == ["secret_missing"] * 10 + ["not_checked"] * 2
-    assert "Slipway looks for at most 10" in found[-1]["message"]
+    assert codes(found) == ["secret_missing"] * 10 + ["not_checked"]
+    assert "2 further secrets were not looked for" in found[-1]["message"]
 
 
 def test_many_parameters_are_looked_for_page_by_page(cloud: Cloud, calls: Calls) -> None:
