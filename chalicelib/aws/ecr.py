@@ -22,12 +22,12 @@ def digest_of(repository: str, tag: str) -> str | None:
     return None if found is None else str(found["imageDigest"])
 
 
-def status_of(repository: str, digest: str) -> str | None:
-    """The imageStatus of the image with this digest, or None if the repository has no such image.
+def status_of(repository: str, mark: str) -> str | None:
+    """The imageStatus of the image with this digest or tag; None if the repository has none.
 
     It is ACTIVE, ARCHIVED or ACTIVATING (ImageDetail in the ECR API reference).
     """
-    found = _describe(repository, {"imageDigest": digest})
+    found = _describe(repository, {"imageDigest" if ":" in mark else "imageTag": mark})
     return None if found is None else str(found.get("imageStatus", "ACTIVE"))
 
 

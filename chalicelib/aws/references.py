@@ -8,28 +8,30 @@ from chalicelib.errors import Rejected
 
 # DescribeParameters answers in pages, also empty ones (its page in the API reference).
 _PAGES = 10
-MOST_PARAMETERS = 25  # a filter has 50 values (ParameterStringFilter), two for each parameter
 
 
-def has_secret(name: str) -> bool:
-    """Whether Secrets Manager has a secret of this name or ARN that is not to be deleted.
+def labels_of(secret: str) -> dict[str, list[str]] | None:
+    """The staging labels of the versions of a secret, by name or ARN.
 
-    Raises Rejected if the look is denied.
+    None if Secrets Manager has no such secret, or if it is to be deleted. Raises Rejected if the
+    look is denied.
     """
     try:
         with calling("Secrets Manager DescribeSecret"):
-            answer = client("secretsmanager").describe_secret(SecretId=name)
+            answer = client("secretsmanager").describe_secret(SecretId=secret)
     except Rejected as refusal:
         if refusal.code == "ResourceNotFoundException":
-            return False
+            return None
         raise
-    return "DeletedDate" not in answer
+    labels: dict[str, list[str]] = answer.get("VersionIdsToStages") or {}
+    return None if "DeletedDate" in answer else labels
 
 
 def existing_parameters(names: Collection[str]) -> set[str]:
-    """Those of at most MOST_PARAMETERS names, or ARNs of one-part names, that exist.
+    """Those of at most 25 names, or ARNs of one-part names, that exist.
 
-    Raises Rejected if the look is denied, or if Parameter Store returns too many pages.
+    A filter has up to 50 values (ParameterStringFilter), and an ARN is two names. Raises Rejected
+    if the look is denied, or if Parameter Store returns too many pages.
     """
     values = sorted({form for name in names for form in _forms(name)})
     found: set[str] = set()

@@ -23,6 +23,8 @@ _CONFIGS = (
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 )
+# The config of an artifact that has none: then `artifactType` says what it is.
+_EMPTY = "application/vnd.oci.empty.v1+json"
 _ATTESTATION = "application/vnd.in-toto+json"
 # BuildKit gives the attestations in an index the platform unknown/unknown.
 _NO_PLATFORM = "unknown/unknown"
@@ -43,12 +45,21 @@ class Manifest:
 
 
 def parse_manifest(media_type: str, text: str) -> Manifest:
-    """Parse a manifest of a registry. Raises ValueError for one that cannot be read."""
-    if media_type not in ACCEPTED:
+    """Parse a manifest of a registry. Raises ValueError for one that cannot be read.
+
+    Without a `media_type` it is the one that the manifest names: a registry need not name it
+    (imageManifestMediaType in the ECR API reference is optional).
+    """
+    if media_type and media_type not in ACCEPTED:
         return Manifest(other=f"of the type {media_type}")
     content = _parsed(text)
+    kind = media_type or str(content.get("mediaType", ""))
+    if not kind:
+        raise ValueError("the manifest names no type")
+    if kind not in ACCEPTED:
+        return Manifest(other=f"of the type {kind}")
     try:
-        return _index(content) if media_type in _INDEXES else _single(content)
+        return _index(content) if kind in _INDEXES else _single(content)
     except (AttributeError, TypeError) as error:
         raise ValueError(f"not a manifest: {error}") from error
 
@@ -62,7 +73,10 @@ def platform_of(config: bytes) -> str:
 
 
 def _index(content: Mapping[str, Any]) -> Manifest:
-    entries = content.get("manifests", [])
+    # An artifact beside the images, such as the index of SOCI, has a type of its own. That of an
+    # image is the type of its config (OCI, "Content Descriptors").
+    images = {None, "", *_CONFIGS}
+    entries = [each for each in content.get("manifests", []) if each.get("artifactType") in images]
     found = [_platform(each.get("platform") or {}) for each in entries]
     platforms = frozenset(each for each in found if each and each != _NO_PLATFORM)
     if not platforms and "" not in found:
@@ -73,14 +87,15 @@ def _index(content: Mapping[str, Any]) -> Manifest:
 
 def _single(content: Mapping[str, Any]) -> Manifest:
     config = content.get("config") or {}
-    kind = str(content.get("artifactType") or config.get("mediaType", ""))
+    kind = str(config.get("mediaType", ""))
     layers = [each.get("mediaType") for each in content.get("layers", [])]
     if layers and set(layers) == {_ATTESTATION}:
         return Manifest(other="an attestation")
     if not kind:
         raise ValueError("the manifest names no type of its config")
     if kind not in _CONFIGS:
-        return Manifest(other=f"an artifact of the type {kind}")
+        artifact = str(content.get("artifactType") or kind) if kind == _EMPTY else kind
+        return Manifest(other=f"an artifact of the type {artifact}")
     return Manifest(config=str(config.get("digest", "")))
 
 

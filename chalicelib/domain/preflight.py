@@ -14,6 +14,7 @@ import msgspec
 
 from chalicelib.domain.config import Config, Overlay, why_no_size
 from chalicelib.domain.definitions import left_behind, missing_containers, why_not_in
+from chalicelib.domain.images import image_reference
 from chalicelib.errors import Conflict
 
 
@@ -53,23 +54,36 @@ class Kind(StrEnum):
     SECRET = "secret"  # noqa: S105
     PARAMETER = "parameter"
     LOG_GROUP = "log_group"
+    IMAGE = "image"
 
 
 @dataclass(frozen=True)
 class Need:
     """A thing that must exist so that tasks start: `name` is what AWS finds it by.
 
-    `unseen` says why Slipway does not look for it: it is in another region, for instance.
+    `unseen` says why Slipway does not look for it: it is in another region, for instance. A secret
+    may have a `stage` and the id of a `version`; without both the current one is wanted. The image
+    of a container that is not `essential` may be missing.
     """
 
     kind: Kind
     name: str
     unseen: str = ""
+    stage: str = ""
+    version: str = ""
+    essential: bool = True
 
 
 @dataclass(frozen=True)
 class Unknown:
     """The result of a look that failed, with the reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class NoValue:
+    """A secret that exists, but not in the wanted version, with the reason."""
 
     reason: str
 
@@ -118,16 +132,26 @@ class World:
     """What AWS has, as far as a release needs it.
 
     `image` is None if ECR does not have it. `service` is None if ECS can deploy it. `found` says
-    for each of the definition's `needs` whether it exists. `newer` is the ARN of a newer revision
-    with another content that another party registered, and that does not run.
+    for each of the definition's `needs` whether it exists. `further` says how many more of a kind
+    were not looked for. `newer` is the ARN of a newer revision
+    with another content that another party registered, and that the ECS service does not run.
     """
 
     image: FoundImage | Unknown | None
     service: Refusal | Unknown | None = None
-    found: Mapping[Need, bool | Unknown] = field(default_factory=dict)
+    found: Mapping[Need, bool | NoValue | Unknown] = field(default_factory=dict)
+    further: Mapping[Kind, int] = field(default_factory=dict)
     newer: str | Unknown | None = None
 
 
+# The most things of a kind that are looked for, each with a call of its own, except parameters.
+MOST_LOOKS: Mapping[Kind, int] = {
+    Kind.ROLE: 2,
+    Kind.SECRET: 10,
+    Kind.PARAMETER: 25,
+    Kind.LOG_GROUP: 5,
+    Kind.IMAGE: 5,
+}
 # The texts of findings about missing things: what is missing, and what to do.
 _MISSING: Mapping[Kind, tuple[str, str]] = {
     Kind.ROLE: (
@@ -146,36 +170,49 @@ _MISSING: Mapping[Kind, tuple[str, str]] = {
         "CloudWatch Logs has no log group {name}, which the log driver awslogs writes to",
         "Create it: aws logs create-log-group --log-group-name {name}",
     ),
+    Kind.IMAGE: (
+        "ECR has no image {name}, which another container of the task definition has, or it is "
+        "archived",
+        "Push or restore it, or make ECS run a task definition without it",
+    ),
 }
+_PUT_VALUE = "Put a value into it, or make ECS run a task definition without it"
 # What to do if Slipway may not look for a thing.
 _ALLOW: Mapping[Kind, str] = {
     # The policies allow iam:GetRole and iam:PassRole for the same roles.
-    Kind.ROLE: "Slipway may use only roles that the stack's parameter TaskRoles matches",
+    Kind.ROLE: (
+        "If iam:PassRole is denied, too, ECS refuses to register the task definition: set the "
+        "stack's parameter TaskRoles so that it matches {name}"
+    ),
     Kind.SECRET: "Check yourself that it exists",
     Kind.PARAMETER: "Check yourself that it exists",
     Kind.LOG_GROUP: "Check yourself that it exists",
+    Kind.IMAGE: "Check yourself that it exists",
 }
 # A release keeps so many findings. Lists of deployments show them.
 _MOST = 25
 _LONGEST_REASON = 300
+_NOT_CHECKED = "not_checked"
 # Names of parameters that AWS has itself, and those of them that stand for secrets.
 _OF_AWS = "/aws/"
 _SECRETS_OF_AWS = "/aws/reference/secretsmanager/"
 # Names of parameters; those of a hierarchy begin with "/" (PutParameter in the API reference).
+# Of the id of a secret's version (DescribeSecret); labels are shorter (inferred: those of AWS are).
+_SHORTEST_VERSION = 32
 _ONE_PART = re.compile(r"[A-Za-z0-9_.-]+")
 _PARAMETER = re.compile(rf"/?{_ONE_PART.pattern}|(?:/{_ONE_PART.pattern})+")
 _ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
 
 
 def preflight(release: Release, world: World) -> tuple[Finding, ...]:
-    """All findings about a release, errors first."""
+    """All findings about a release: errors first, and what was not checked last."""
     found = [
         *_of_service(world.service),
         *_of_image(release, world.image),
         *_of_definition(release, world),
         *_of_newer(world.newer),
     ]
-    found.sort(key=lambda each: each.severity is Severity.WARNING)
+    found.sort(key=lambda each: (each.severity is Severity.WARNING, each.code == _NOT_CHECKED))
     return tuple(found if len(found) <= _MOST else [*found[: _MOST - 1], _more(found)])
 
 
@@ -206,6 +243,36 @@ def needs(definition: Mapping[str, Any], *, region: str, account: str) -> tuple[
             found.append(_of_secrets_manager(private, region=region))
         found += _log_groups(container, region=region)
     return tuple(dict.fromkeys(found))
+
+
+def other_images(release: Release) -> tuple[Need, ...]:
+    """The images of the definition that are in its registry, each once, without the release's own.
+
+    If a container that is not essential fails, the others run on (ContainerDefinition in the ECS
+    API reference).
+    """
+    if isinstance(release.definition, Unknown):
+        return ()
+    found = []
+    for each in release.definition["containerDefinitions"]:
+        name = _name_in(release.registry, each.get("image", ""))
+        own = each["name"] in release.containers or name == f"{release.repository}@{release.digest}"
+        if name and not own:
+            found.append(Need(Kind.IMAGE, name, essential=each.get("essential", True)))
+    return tuple(dict.fromkeys(found))
+
+
+def _name_in(registry: str, image: str) -> str:
+    """The name of an image of `registry`, with its digest or else its tag; empty for others."""
+    name = image.removeprefix(f"{registry}/")
+    try:
+        reference = image_reference(name) if name != image else None
+    except ValueError:
+        reference = None
+    if reference is None:
+        return ""
+    mark = f"@{reference.digest}" if reference.digest else f":{reference.tag or 'latest'}"
+    return f"{reference.repository}{mark}"
 
 
 def _references(container: Mapping[str, Any]) -> list[str]:
@@ -245,9 +312,12 @@ def _parameter(name: str) -> Need:
     from Parameter Store parameters"). The others are AWS's public parameters. A name may have a
     version or a label after it (GetParameters in the API reference of Systems Manager).
     """
-    bare = name.partition(":")[0]
+    bare, _, version = name.partition(":")
     if bare.startswith(_SECRETS_OF_AWS):
-        return Need(Kind.SECRET, bare.removeprefix(_SECRETS_OF_AWS))
+        is_id = len(version) >= _SHORTEST_VERSION
+        name = bare.removeprefix(_SECRETS_OF_AWS)
+        stage = "" if is_id else version
+        return Need(Kind.SECRET, name, stage=stage, version=version if is_id else "")
     if bare.startswith(_OF_AWS):
         return Need(Kind.PARAMETER, bare, "Parameter Store does not list parameters of AWS")
     if not _PARAMETER.fullmatch(bare):
@@ -264,7 +334,28 @@ def _of_secrets_manager(reference: str, *, region: str) -> Need:
     service, place, _, resource = _parts(reference)
     if service != "secretsmanager" or not resource.startswith("secret:"):
         return Need(Kind.SECRET, reference, "it is no ARN of a secret")
-    return Need(Kind.SECRET, ":".join(reference.split(":")[:7]), _elsewhere(place, region))
+    _, name, _, stage, version, *_ = [*resource.split(":"), "", "", ""]
+    arn = f"{reference.removesuffix(resource)}secret:{name}"
+    return Need(Kind.SECRET, arn, _elsewhere(place, region), stage=stage, version=version)
+
+
+def has_value(need: Need, labels: Mapping[str, Iterable[str]]) -> bool | NoValue | Unknown:
+    """Whether a secret has the wanted version. `labels` are the staging labels of its versions.
+
+    A version without a label may exist, too: DescribeSecret does not list it (VersionIdsToStages in
+    the API reference of Secrets Manager, and IncludeDeprecated of ListSecretVersionIds).
+    """
+    stage = need.stage or ("" if need.version else "AWSCURRENT")
+    if need.version and need.version not in labels:
+        reason = f"Secrets Manager lists only versions with a staging label, and not {need.version}"
+        return Unknown(reason)
+    versions = [labels[need.version]] if need.version else labels.values()
+    if not stage or any(stage in each for each in versions):
+        return True
+    which = (
+        f"its version {need.version} does not have" if need.version else "it has no version with"
+    )
+    return NoValue(f"{which} the staging label {stage}")
 
 
 def _parts(arn: str) -> tuple[str, str, str, str]:
@@ -349,8 +440,7 @@ def _of_platforms(
         return
     has = ", ".join(sorted(platforms))
     advice = f"Build the image for {wanted} (setting `platforms`), or change runtimePlatform"
-    only_fargate = definition.get("requiresCompatibilities") == ["FARGATE"]
-    is_certain = "cpuArchitecture" in chosen or only_fargate
+    is_certain = "cpuArchitecture" in chosen or _is_for_fargate(definition)
     if is_certain:
         text = f"the task definition runs on {architecture} {family} ({wanted})"
         yield _error("platform_mismatch", f"{text}, but the image is for {has}. {advice}", name)
@@ -360,6 +450,34 @@ def _of_platforms(
             f"tasks fail on instances of {wanted}. {advice}"
         )
         yield _warning("platform_mismatch", text, name)
+
+
+def _is_for_fargate(definition: Mapping[str, Any]) -> bool:
+    """Whether the tasks run on Fargate for sure."""
+    return list(definition.get("requiresCompatibilities") or ()) == ["FARGATE"]
+
+
+def _of_execution_role(definition: Mapping[str, Any], config: Config) -> Iterator[Finding]:
+    """A release has an image of ECR, and Fargate pulls it with the execution role ("Amazon ECS task
+    execution IAM role" in the developer guide). RegisterTaskDefinition refuses a definition for
+    Fargate without it ("Fargate requires task definition to have execution role ARN to support ECR
+    images"; the API reference does not say so). ECS reads secrets with it.
+    """
+    if definition.get("executionRoleArn"):
+        return
+    if _is_for_fargate(definition):
+        text = (
+            "the task definition is for FARGATE and has no executionRoleArn, so it cannot pull an "
+            "image from ECR. Make ECS run one with an execution role that has the policy "
+            "AmazonECSTaskExecutionRolePolicy"
+        )
+        yield _error("execution_role_missing", text)
+    elif config.secrets:
+        text = (
+            "the config has secrets, and the task definition has no executionRoleArn, with which "
+            "ECS reads them. Make ECS run a task definition that has one"
+        )
+        yield _error("execution_role_missing", text)
 
 
 def _of_definition(release: Release, world: World) -> Iterator[Finding]:
@@ -374,15 +492,30 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
         names = missing_containers(definition, release.containers)
         yield _error("container_not_found", missing, ", ".join(names))
     yield from _of_other_containers(release, definition)
-    if release.overlay is not None:
-        yield from _of_config(definition, release.overlay.config)
+    config = release.overlay.config if release.overlay is not None else Config()
+    yield from _of_execution_role(definition, config)
+    size = why_no_size(definition, config)
+    if size is not None:
+        yield _error("size_not_supported", size)
     for need, found in world.found.items():
         what, advice = (text.format(name=need.name) for text in _MISSING[need.kind])
         if isinstance(found, Unknown):
             thing = f"the {need.kind.replace('_', ' ')} {need.name}"
-            yield _not_checked(thing, found, need.name, advice=_ALLOW[need.kind])
+            yield _not_checked(
+                thing, found, need.name, advice=_ALLOW[need.kind].format(name=need.name)
+            )
+        elif isinstance(found, NoValue):
+            text = f"the secret {need.name} has no value to give: {found.reason}"
+            yield _error("secret_missing", f"{text}. {_PUT_VALUE}", need.name)
         elif not found:
-            yield _error(f"{need.kind}_missing", f"{what}. {advice}", need.name)
+            finding = _error if need.essential else _warning
+            yield finding(f"{need.kind}_missing", f"{what}. {advice}", need.name)
+
+    for kind, count in world.further.items():
+        things = f"{kind.replace('_', ' ')}{'' if count == 1 else 's'}"
+        thing = f"{count} further {things} {'was' if count == 1 else 'were'} not looked for"
+        why = Unknown(f"Slipway looks for at most {MOST_LOOKS[kind]}")
+        yield _not_checked(thing, why, advice="Check yourself that they exist")
 
 
 def _of_other_containers(release: Release, definition: Mapping[str, Any]) -> Iterator[Finding]:
@@ -398,27 +531,14 @@ def _of_other_containers(release: Release, definition: Mapping[str, Any]) -> Ite
         yield _warning("container_keeps_image", text, name)
 
 
-def _of_config(definition: Mapping[str, Any], config: Config) -> Iterator[Finding]:
-    """Problems of a service's config, which RegisterTaskDefinition would refuse."""
-    if config.secrets and not definition.get("executionRoleArn"):
-        text = (
-            "the config has secrets, and the task definition has no executionRoleArn, with which "
-            "ECS reads them. Make ECS run a task definition that has one"
-        )
-        yield _error("execution_role_needed", text)
-    size = why_no_size(definition, config)
-    if size is not None:
-        yield _error("size_not_supported", size)
-
-
 def _of_newer(newer: str | Unknown | None) -> Iterator[Finding]:
     if isinstance(newer, Unknown):
         yield _not_checked("newer revisions of the task definition", newer)
     elif newer is not None:
         text = (
-            f"the revision {newer} is newer than the one that ECS runs, and it is not used: a "
-            "deployment starts from the revision that runs. To use the new one, make ECS run it, "
-            "and deploy again"
+            f"the revision {newer} is newer than the one that ECS runs, and this ECS service does "
+            "not run it: a deployment starts from the revision that runs. To use the new one, make "
+            "ECS run it, and deploy again"
         )
         yield _warning("newer_revision", text, newer)
 
@@ -432,7 +552,7 @@ def _not_checked(
     thing: str, unknown: Unknown, subject: str | None = None, *, advice: str = ""
 ) -> Finding:
     text = f"not checked: {thing}: {unknown.reason[:_LONGEST_REASON].rstrip('.')}"
-    return _warning("not_checked", f"{text}. {advice}" if advice else text, subject)
+    return _warning(_NOT_CHECKED, f"{text}. {advice}" if advice else text, subject)
 
 
 def _error(code: str, message: str, subject: str | None = None) -> Finding:

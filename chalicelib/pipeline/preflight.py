@@ -3,6 +3,7 @@
 A request is checked when it is accepted, and again before its rollout begins.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
@@ -14,15 +15,19 @@ from chalicelib.domain.definitions import differs
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.manifests import parse_manifest, platform_of
 from chalicelib.domain.preflight import (
+    MOST_LOOKS,
     Finding,
     FoundImage,
     Kind,
     Need,
+    NoValue,
     Refusal,
     Release,
     Unknown,
     World,
+    has_value,
     needs,
+    other_images,
     preflight,
 )
 from chalicelib.domain.rollouts import Rollout
@@ -34,15 +39,6 @@ Definition = Mapping[str, Any]
 
 # Codes of `ecs.observe` that prove that ECS cannot deploy the service, so no release runs there.
 NO_SERVICE = {"ecs_service_missing", "ecs_controller_unsupported", "ClusterNotFoundException"}
-# The most things of a kind that are looked for, each with a call of its own, except parameters.
-_MOST: Mapping[Kind, int] = {
-    Kind.ROLE: 2,
-    Kind.SECRET: 10,
-    Kind.PARAMETER: references.MOST_PARAMETERS,
-    Kind.LOG_GROUP: 5,
-}
-
-
 # Looks begin within these seconds. The last one takes up to two more: a second each to connect and
 # to read, and no second try. A worker lives for 30 seconds.
 _SECONDS = 8.0
@@ -123,15 +119,22 @@ def check(
     """
     definition = release.definition
     newer: str | Unknown | None = None
-    found: Mapping[Need, bool | Unknown] = {}
+    found: Mapping[Need, bool | NoValue | Unknown] = {}
+    further: Mapping[Kind, int] = {}
     known = _known_image(look, release, image)
     if not isinstance(definition, Unknown):
         region, account = (arn or "arn:aws:ecs:::").split(":")[3:5]
-        found = _found(look, needs(definition, region=region, account=account))
+        wanted = [
+            *needs(definition, region=region, account=account),
+            *other_images(release),
+        ]
+        found = _found(look, wanted)
+        further = Counter(need.kind for need in wanted if need not in found)
         if release.containers:
             newer = look(partial(_newer, definition, release.containers, release.overlay))
     problem = None if isinstance(service, Rollout) else service
-    return preflight(release, World(image=known, service=problem, found=found, newer=newer))
+    world = World(image=known, service=problem, found=found, further=further, newer=newer)
+    return preflight(release, world)
 
 
 def _known_image(
@@ -170,25 +173,42 @@ def _of_config(repository: str, digest: str) -> frozenset[str]:
         raise Rejected(f"the image's config cannot be read: {error}") from error
 
 
-def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | Unknown]:
-    """Whether the things exist, in the order of `wanted`."""
-    found: dict[Need, bool | Unknown] = {}
+def _found(look: Look, wanted: Iterable[Need]) -> dict[Need, bool | NoValue | Unknown]:
+    """Whether the things exist, in the order of `wanted`; those beyond MOST_LOOKS are left out."""
+    found: dict[Need, bool | NoValue | Unknown] = {}
     by_kind: dict[Kind, list[Need]] = {kind: [] for kind in Kind}
     for need in wanted:
-        found[need] = Unknown(need.unseen or f"Slipway looks for at most {_MOST[need.kind]}")
-        if not need.unseen and len(by_kind[need.kind]) < _MOST[need.kind]:
-            by_kind[need.kind].append(need)
+        looked_for = by_kind[need.kind]
+        if need.unseen or len(looked_for) < MOST_LOOKS[need.kind]:
+            found[need] = Unknown(need.unseen)  # keeps the order
+            looked_for += [] if need.unseen else [need]
     for need in by_kind[Kind.ROLE]:
         found[need] = look(partial(iam.has_role, need.name))
     for need in by_kind[Kind.SECRET]:
-        found[need] = look(partial(references.has_secret, need.name))
+        found[need] = _secret(look, need)
     for need in by_kind[Kind.LOG_GROUP]:
         found[need] = look(partial(logs.has_group, need.name))
+    for need in by_kind[Kind.IMAGE]:
+        found[need] = look(partial(_can_be_pulled, need.name))
     names = [need.name for need in by_kind[Kind.PARAMETER]]
     existing = look(partial(references.existing_parameters, names)) if names else set[str]()
     for need in by_kind[Kind.PARAMETER]:
         found[need] = existing if isinstance(existing, Unknown) else need.name in existing
     return found
+
+
+def _can_be_pulled(image: str) -> bool:
+    """Whether ECR gives out an image: it has it, and has not archived it."""
+    separator = "@" if "@" in image else ":"
+    repository, _, mark = image.partition(separator)
+    return ecr.status_of(repository, mark) == "ACTIVE"
+
+
+def _secret(look: Look, need: Need) -> bool | NoValue | Unknown:
+    labels = look(partial(references.labels_of, need.name))
+    if labels is None or isinstance(labels, Unknown):
+        return False if labels is None else labels
+    return has_value(need, labels)
 
 
 def _newer(running: Definition, containers: Collection[str], overlay: Overlay | None) -> str | None:

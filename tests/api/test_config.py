@@ -173,7 +173,7 @@ def test_a_missing_secret_is_found_before_anything_is_written(one: Cloud) -> Non
 def test_secrets_need_an_execution_role(cloud: Cloud) -> None:
     cloud.release(1)
     answer = change(cloud, secrets={"DB": arn_of("db")})
-    assert [each["code"] for each in answer.body["findings"]] == ["execution_role_needed"]
+    assert [each["code"] for each in answer.body["findings"]] == ["execution_role_missing"]
 
 
 def test_fargate_has_no_task_of_every_size(one: Cloud) -> None:

@@ -10,7 +10,8 @@ from chalicelib.domain.manifests import ACCEPTED, Manifest, parse_manifest, plat
 OCI = "application/vnd.oci.image"
 DOCKER = "application/vnd.docker"
 INDEX, MANIFEST = f"{OCI}.index.v1+json", f"{OCI}.manifest.v1+json"
-CONFIG = {"mediaType": f"{OCI}.config.v1+json", "digest": "sha256:c"}
+CONFIG_TYPE = f"{OCI}.config.v1+json"
+CONFIG = {"mediaType": CONFIG_TYPE, "digest": "sha256:c"}
 
 
 def entry(platform: str | None) -> dict[str, Any]:
@@ -31,6 +32,8 @@ def single(config: dict[str, Any] | None = None, *layers: str, **more: Any) -> s
 DEEP = '{"a":' * 100_000
 LAYER = f"{OCI}.layer.v1.tar+gzip"
 HELM = "application/vnd.cncf.helm.config.v1+json"
+EMPTY = "application/vnd.oci.empty.v1+json"
+SOCI = "application/vnd.amazon.soci.index.v2+json"
 CACHE = "application/vnd.buildkit.cacheconfig.v0"
 
 
@@ -67,8 +70,34 @@ CACHE = "application/vnd.buildkit.cacheconfig.v0"
         ),
         (
             MANIFEST,
-            single(None, artifactType="application/spdx+json"),
+            single({"mediaType": EMPTY}, artifactType="application/spdx+json"),
             Manifest(other="an artifact of the type application/spdx+json"),
+        ),
+        (
+            MANIFEST,
+            single({"mediaType": EMPTY}),
+            Manifest(other=f"an artifact of the type {EMPTY}"),
+        ),
+        # The type of the config decides: such an image can run.
+        (MANIFEST, single(None, artifactType="application/x.app"), Manifest(config="sha256:c")),
+        # ECR need not name the type, but the manifest may.
+        ("", single(None, LAYER, mediaType=MANIFEST), Manifest(config="sha256:c")),
+        ("", json.dumps({"mediaType": "text/plain"}), Manifest(other="of the type text/plain")),
+        # The index of SOCI is an artifact beside the images.
+        (
+            INDEX,
+            json.dumps({"manifests": [entry("linux/amd64"), {"artifactType": SOCI}]}),
+            Manifest(frozenset({"linux/amd64"})),
+        ),
+        (
+            INDEX,
+            json.dumps({"manifests": [entry("linux/amd64") | {"artifactType": CONFIG_TYPE}]}),
+            Manifest(frozenset({"linux/amd64"})),
+        ),
+        (
+            INDEX,
+            json.dumps({"manifests": [{"artifactType": SOCI}]}),
+            Manifest(other="an index without an image"),
         ),
         ("text/plain", "", Manifest(other="of the type text/plain")),
     ],
@@ -96,9 +125,12 @@ def test_a_broken_manifest_is_an_error(media_type: str, text: str) -> None:
         parse_manifest(media_type, text)
 
 
-def test_a_manifest_without_a_type_is_an_error() -> None:
+@pytest.mark.parametrize(
+    ("media_type", "text"), [(MANIFEST, single({}, LAYER)), ("", single(None, LAYER)), ("", "{}")]
+)
+def test_a_manifest_without_a_type_is_an_error(media_type: str, text: str) -> None:
     with pytest.raises(ValueError, match="names no type"):
-        parse_manifest(MANIFEST, single({}, LAYER))
+        parse_manifest(media_type, text)
 
 
 def test_a_config_names_the_platform() -> None:

@@ -11,6 +11,7 @@ from chalicelib.domain.preflight import (
     FoundImage,
     Kind,
     Need,
+    NoValue,
     PreflightFailed,
     Refusal,
     Release,
@@ -19,7 +20,9 @@ from chalicelib.domain.preflight import (
     World,
     errors_as_text,
     has_errors,
+    has_value,
     needs,
+    other_images,
     preflight,
 )
 
@@ -39,14 +42,17 @@ def definition(*, container: dict[str, Any] | None = None, **more: Any) -> dict[
     }
 
 
+REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+
+
 def release(content: dict[str, Any] | Unknown, containers: tuple[str, ...] = ("app",)) -> Release:
-    return Release("hello", DIGEST, containers, content, "registry")
+    return Release("hello", DIGEST, containers, content, REGISTRY)
 
 
 AMD = FoundImage(platforms=frozenset({"linux/amd64"}))
 ARM = FoundImage(platforms=frozenset({"linux/arm64"}))
 BOTH = FoundImage(platforms=frozenset({"linux/amd64", "linux/arm64"}))
-FARGATE: dict[str, Any] = {"requiresCompatibilities": ["FARGATE"]}
+FARGATE: dict[str, Any] = {"requiresCompatibilities": ["FARGATE"], "executionRoleArn": ROLE}
 
 
 def on(architecture: str, family: str = "LINUX") -> dict[str, Any]:
@@ -156,6 +162,21 @@ CASES = [
         for others in (["EC2"], ["MANAGED_INSTANCES"])
     ),
     Case(
+        "Fargate without an execution role",
+        World(BOTH),
+        ["execution_role_missing"],
+        says=("has no executionRoleArn", "pull an image from ECR", "AmazonECSTaskExecutionRole"),
+        definition=definition(requiresCompatibilities=["FARGATE"]),
+    ),
+    *(
+        Case(
+            f"no execution role, {compatibilities}",
+            World(BOTH),
+            definition=definition(requiresCompatibilities=compatibilities),
+        )
+        for compatibilities in ([], ["EC2"], ["EC2", "FARGATE"])
+    ),
+    Case(
         "EC2 with an architecture, an ARM image",
         World(ARM),
         ["platform_mismatch"],
@@ -208,6 +229,12 @@ CASES = [
         says=(f"no secret {SECRET}, or it is scheduled for deletion", "Create or restore it"),
     ),
     Case(
+        "a secret without a value",
+        World(BOTH, found={Need(Kind.SECRET, SECRET, stage="blue"): NoValue("no label blue")}),
+        ["secret_missing"],
+        says=(f"the secret {SECRET} has no value to give: no label blue. Put a value into it",),
+    ),
+    Case(
         "no parameter",
         missing(Kind.PARAMETER, "/db"),
         ["parameter_missing"],
@@ -220,10 +247,26 @@ CASES = [
         says=("aws logs create-log-group --log-group-name /ecs/hello",),
     ),
     Case(
+        "no image of another container",
+        missing(Kind.IMAGE, "proxy:1"),
+        ["image_missing"],
+        says=("ECR has no image proxy:1", "another container", "or it is archived"),
+    ),
+    Case(
+        "no image of another container that is not essential",
+        World(BOTH, found={Need(Kind.IMAGE, "proxy:1", essential=False): False}),
+        warnings=["image_missing"],
+        says=("ECR has no image proxy:1",),
+    ),
+    Case(
         "a role that Slipway may not look at",
         unseen(Kind.ROLE, ROLE),
         warnings=["not_checked"],
-        says=(f"not checked: the role {ROLE}: IAM GetRole: not authorized", "TaskRoles"),
+        says=(
+            f"not checked: the role {ROLE}: IAM GetRole: not authorized",
+            "If iam:PassRole is denied, too, ECS refuses to register the task definition",
+            f"set the stack's parameter TaskRoles so that it matches {ROLE}",
+        ),
     ),
     *(
         Case(
@@ -232,7 +275,7 @@ CASES = [
             warnings=["not_checked"],
             says=(f"not checked: the {kind.replace('_', ' ')} x: IAM",),
         )
-        for kind in (Kind.SECRET, Kind.PARAMETER, Kind.LOG_GROUP)
+        for kind in (Kind.SECRET, Kind.PARAMETER, Kind.LOG_GROUP, Kind.IMAGE)
     ),
     Case(
         "a definition that Slipway may not read",
@@ -266,7 +309,10 @@ CASES = [
         "a newer revision",
         World(BOTH, newer="arn:…/hello:8"),
         warnings=["newer_revision"],
-        says=("hello:8 is newer than the one that ECS runs", "make ECS run it"),
+        says=(
+            "hello:8 is newer than the one that ECS runs, and this ECS service does not run it",
+            "make ECS run it",
+        ),
     ),
     Case(
         "a family that Slipway may not look at",
@@ -286,7 +332,7 @@ CASES = [
             newer="arn:…/hello:8",
         ),
         ["platform_mismatch", "container_not_found", "secret_missing", "log_group_missing"],
-        ["not_checked", "newer_revision"],
+        ["newer_revision", "not_checked"],
         definition=definition(**on("ARM64")),
         containers=("web",),
     ),
@@ -341,9 +387,32 @@ def test_a_release_keeps_a_limited_number_of_findings() -> None:
     assert found[-1] == Finding(
         code="more", severity=Severity.WARNING, message="37 more findings are not listed"
     )
-    none: dict[Need, bool | Unknown] = dict.fromkeys(many, False)
+    none: dict[Need, bool | NoValue | Unknown] = dict.fromkeys(many, False)
     errors = preflight(release(definition()), World(BOTH, found=none))
     assert errors[-1].severity is Severity.ERROR
+
+
+def test_what_was_not_checked_does_not_cut_other_warnings() -> None:
+    many = {Need(Kind.SECRET, f"secret-{number}"): DENIED for number in range(60)}
+    found = preflight(release(definition()), World(ARM, found=many, newer="arn:…/hello:8"))
+    assert [each.code for each in found[:3]] == [
+        "platform_mismatch",
+        "newer_revision",
+        "not_checked",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "says"),
+    [
+        (Kind.SECRET, 30, "30 further secrets were not looked for: Slipway looks for at most 10"),
+        (Kind.LOG_GROUP, 1, "1 further log group was not looked for: Slipway looks for at most 5"),
+    ],
+)
+def test_further_things_are_one_finding_of_their_kind(kind: Kind, count: int, says: str) -> None:
+    (found,) = preflight(release(definition()), World(BOTH, further={kind: count}))
+    assert (found.code, found.severity) == ("not_checked", Severity.WARNING)
+    assert found.message.startswith(f"not checked: {says}")
 
 
 def test_a_definition_needs_its_roles_secrets_and_log_groups() -> None:
@@ -397,6 +466,86 @@ def test_what_is_in_another_region_or_account_is_not_looked_for() -> None:
         Need(Kind.PARAMETER, other, "it is in the account 210987654321"),
         Need(Kind.LOG_GROUP, "g", "it is in us-east-1"),
     )
+
+
+VERSION = "0f6e5f2a-6a0b-4c3e-9a51-3d1f8b6d7c10"
+OF_SECRETS = "/aws/reference/secretsmanager/db"
+
+
+@pytest.mark.parametrize(
+    ("reference", "need"),
+    [
+        (SECRET, Need(Kind.SECRET, SECRET)),
+        (f"{SECRET}:password::", Need(Kind.SECRET, SECRET)),
+        (f"{SECRET}::AWSPREVIOUS:", Need(Kind.SECRET, SECRET, stage="AWSPREVIOUS")),
+        (f"{SECRET}:::{VERSION}", Need(Kind.SECRET, SECRET, version=VERSION)),
+        (f"{SECRET}:k:blue:{VERSION}", Need(Kind.SECRET, SECRET, stage="blue", version=VERSION)),
+        (f"{OF_SECRETS}:AWSPREVIOUS", Need(Kind.SECRET, "db", stage="AWSPREVIOUS")),
+        (f"{OF_SECRETS}:{VERSION}", Need(Kind.SECRET, "db", version=VERSION)),
+    ],
+)
+def test_a_reference_to_a_secret_keeps_its_stage_and_its_version(
+    reference: str, need: Need
+) -> None:
+    assert needs_of(reference) == (need,)
+
+
+@pytest.mark.parametrize(
+    ("stage", "version", "has"),
+    [
+        ("", "", True),
+        ("AWSCURRENT", "", True),
+        ("blue", "", True),
+        ("AWSPENDING", "", False),
+        ("", "one", True),
+        ("blue", "one", True),
+        ("blue", "two", False),
+        ("", "three", Unknown),
+        ("blue", "three", Unknown),
+    ],
+)
+def test_a_secret_has_a_value_at_its_stages_and_versions(
+    stage: str, version: str, has: bool | type[Unknown]
+) -> None:
+    labels = {"one": ["AWSPREVIOUS", "blue"], "two": ["AWSCURRENT"]}
+    found = has_value(Need(Kind.SECRET, SECRET, stage=stage, version=version), labels)
+    if has is Unknown:
+        assert isinstance(found, Unknown)
+    else:
+        assert (found is True) is has
+
+
+def test_a_secret_without_labels_has_no_value() -> None:
+    found = has_value(Need(Kind.SECRET, SECRET), {})
+    assert isinstance(found, NoValue)
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        (f"{REGISTRY}/proxy", "proxy:latest"),
+        (f"{REGISTRY}/team/proxy:1", "team/proxy:1"),
+        (f"{REGISTRY}/proxy:1@{DIGEST}", f"proxy@{DIGEST}"),
+        ("proxy:1", None),
+        (f"{REGISTRY.replace(ACCOUNT, '210987654321')}/proxy:1", None),
+        (f"{REGISTRY}/NO", None),
+        (f"{REGISTRY}/hello@{DIGEST}", None),
+    ],
+)
+@pytest.mark.parametrize("containers", [("app",), ()])
+def test_the_images_of_other_containers_must_be_in_the_registry(
+    image: str, name: str | None, containers: tuple[str, ...]
+) -> None:
+    own = {"name": "app", "image": f"{REGISTRY}/hello@{DIGEST}"}
+    content = {"family": "hello", "containerDefinitions": [own, {"name": "proxy", "image": image}]}
+    wanted = () if name is None else (Need(Kind.IMAGE, name),)
+    assert other_images(release(content, containers)) == wanted
+
+
+def test_the_image_that_a_deployment_replaces_is_not_needed() -> None:
+    content = definition(container={"image": f"{REGISTRY}/hello:gone"})
+    assert other_images(release(content)) == ()
+    assert other_images(release(content, ())) != ()
 
 
 @pytest.mark.parametrize("start", ["", PARAMETER])

@@ -51,6 +51,8 @@ def _plain(value: Any) -> Any:
         return {int(number) for number in value.value}
     if value.type == "M":
         return {name: _plain(each) for name, each in value.value.items()}
+    if value.type == "L":
+        return [_plain(each) for each in value.value]
     if value.type == "NULL":
         return None
     return value.value

@@ -563,6 +563,25 @@ def test_a_task_definition_is_returned_as_registered(client: Any) -> None:
     assert found["tags"] == tags
 
 
+def test_fargate_pulls_from_ecr_only_with_an_execution_role(client: Any) -> None:
+    """Developer guide, "Amazon ECS task execution IAM role". The text is that of ECS."""
+    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/hello:1"
+    asked: Any = {
+        "family": "small",
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": "awsvpc",
+        "cpu": "256",
+        "memory": "512",
+        "containerDefinitions": [{"name": "app", "image": image}],
+    }
+    with pytest.raises(client.exceptions.ClientException, match="execution role ARN"):
+        client.register_task_definition(**asked)
+    client.register_task_definition(**asked, executionRoleArn="arn:aws:iam::123456789012:role/run")
+    client.register_task_definition(**asked | {"requiresCompatibilities": ["EC2"]})
+    public: Any = [{"name": "app", "image": "nginx"}]
+    client.register_task_definition(**asked | {"containerDefinitions": public})
+
+
 def test_a_server_and_the_engine_share_one_state_that_a_reset_clears() -> None:
     ecs.install()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from chalicelib import budget
-from chalicelib.aws import references
+from chalicelib.aws import iam, references
 from chalicelib.pipeline import preflight as looks
 from infra.local.aws import fidelity
 from infra.local.machines.registry import Registry
@@ -23,16 +23,21 @@ from tests.support.embedded import (
     CLUSTER,
     Cloud,
     client,
+    create_image_repository,
     create_role,
     put_image,
     put_manifest,
     register,
+    remove_image,
     run_on_ecs,
+    task_definition,
 )
+from tests.support.environment import ACCOUNT, REGION
 from tests.support.sdk import Calls, Trouble
 from tests.support.written import nothing_is_written
 
 ROLE = "arn:aws:iam::123456789012:role/"
+REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-a1B2c3"
 LOGS = {
     "logDriver": "awslogs",
@@ -345,6 +350,80 @@ def test_every_problem_is_named_at_once(cloud: Cloud) -> None:
     ]
 
 
+def test_fargate_without_an_execution_role_is_refused_before_ecs_refuses_it(cloud: Cloud) -> None:
+    fargate: dict[str, Any] = {
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": "awsvpc",
+        "cpu": "256",
+        "memory": "512",
+    }
+    run_definition(cloud, **fargate)
+    digest = put_image("hello", "good")
+    assert codes(refused(cloud, digest)["findings"]) == ["execution_role_missing"]
+    run_definition(cloud, **fargate, executionRoleArn=f"{ROLE}hello")
+    assert accepted(cloud, digest)["findings"] == []
+
+
+def run_with_sidecar(cloud: Cloud, image: str, **more: Any) -> None:
+    """ECS runs a definition with a second container, which has an image of Slipway's registry."""
+    containers: Any = [
+        {"name": "app", "image": "hello:owner", "memory": 128},
+        {"name": "proxy", "image": f"{REGISTRY}/{image}", "memory": 128, **more},
+    ]
+    answer = client("ecs").register_task_definition(
+        family="hello", taskRoleArn=f"{ROLE}hello", containerDefinitions=containers
+    )
+    run_on_ecs(answer["taskDefinition"]["taskDefinitionArn"])
+    cloud.finish_rollout()
+
+
+def test_a_missing_image_of_another_container_is_refused(cloud: Cloud) -> None:
+    create_image_repository("proxy")
+    run_with_sidecar(cloud, "proxy:1")
+    digest = put_image("hello", "good")
+    found = refused(cloud, digest)["findings"]
+    assert (codes(found), found[0]["subject"]) == (["image_missing"], "proxy:1")
+    put_image("proxy", "1")
+    assert accepted(cloud, digest)["findings"] == []
+
+
+def test_an_archived_image_of_another_container_is_refused(cloud: Cloud) -> None:
+    sidecar = put_image("hello", "sidecar")
+    run_with_sidecar(cloud, f"hello@{sidecar}")
+    set_storage(sidecar, "ARCHIVE")
+    assert codes(refused(cloud, put_image("hello", "good"))["findings"]) == ["image_missing"]
+
+
+def test_a_missing_image_of_a_container_that_is_not_essential_is_a_warning(cloud: Cloud) -> None:
+    run_with_sidecar(cloud, "nowhere:1", essential=False)
+    found = accepted(cloud, put_image("hello", "good"))["findings"]
+    assert [(each["code"], each["severity"]) for each in found] == [("image_missing", "warning")]
+
+
+def test_a_rollback_needs_the_images_of_all_containers(cloud: Cloud) -> None:
+    sidecar = put_image("hello", "sidecar")
+    run_with_sidecar(cloud, "hello:sidecar")
+    for number in (1, 2):
+        cloud.release(number)
+    remove_image("hello", sidecar)
+    answer = cloud.roll_back()
+    assert answer.status == 409
+    assert codes(answer.body["findings"]) == ["image_missing"]
+    put_image("hello", "sidecar")
+    assert cloud.roll_back().status == 202
+
+
+def test_an_image_of_another_container_that_slipway_may_not_look_at_is_a_warning(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    run_with_sidecar(cloud, "hello:sidecar")
+    digest = put_image("hello", "good")
+    trouble.refuse("ecr.DescribeImages", "AccessDeniedException", "you may not", times=9)
+    found = accepted(cloud, digest)["findings"]
+    assert codes(found) == ["not_checked"] * 2
+    assert "not checked: the image hello:sidecar: " in found[1]["message"]
+
+
 def test_a_release_is_accepted_when_all_that_it_needs_exists(cloud: Cloud) -> None:
     create_role("tasks")
     client("iam").create_role(
@@ -416,6 +495,33 @@ def test_a_secret_behind_the_name_of_a_parameter_is_looked_for(cloud: Cloud) -> 
     assert accepted(cloud, digest)["findings"] == []
 
 
+def test_a_secret_without_a_value_is_refused(cloud: Cloud) -> None:
+    secret = client("secretsmanager").create_secret(Name="db")["ARN"]
+    run_with_secret(cloud, secret)
+    digest = put_image("hello", "good")
+    found = refused(cloud, digest)["findings"]
+    assert codes(found) == ["secret_missing"]
+    assert "has no version with the staging label AWSCURRENT" in found[0]["message"]
+    client("secretsmanager").put_secret_value(SecretId=secret, SecretString="x")
+    assert accepted(cloud, digest)["findings"] == []
+
+
+def test_a_version_of_a_secret_is_looked_for(cloud: Cloud) -> None:
+    manager = client("secretsmanager")
+    secret = manager.create_secret(Name="db", SecretString="x")["ARN"]
+    digest = put_image("hello", "good")
+    run_with_secret(cloud, f"{secret}:key:AWSPREVIOUS:")
+    assert codes(refused(cloud, digest)["findings"]) == ["secret_missing"]
+    newest = manager.put_secret_value(SecretId=secret, SecretString="y")["VersionId"]
+    assert accepted(cloud, digest)["findings"] == []
+    run_with_secret(cloud, f"{secret}:::{newest}")
+    assert accepted(cloud, digest)["findings"] == []
+    run_with_secret(cloud, f"{secret}:::{newest[:-4]}0000")
+    found = accepted(cloud, digest)["findings"]
+    assert codes(found) == ["not_checked"]
+    assert "lists only versions with a staging label" in found[0]["message"]
+
+
 @pytest.mark.parametrize(("wanted", "other"), [("DB", "/DB"), ("/DB", "DB")])
 def test_a_parameter_with_a_slash_before_its_name_is_another_one(
     cloud: Cloud, wanted: str, other: str
@@ -459,8 +565,8 @@ def test_the_number_of_looks_is_limited_and_the_rest_is_said(cloud: Cloud, calls
     answer = deploy_digest(cloud, put_image("hello", "bad"))
     assert calls.counted["secretsmanager.DescribeSecret"] == 10
     found = answer.body["findings"]
-    assert codes(found) == ["secret_missing"] * 10 + ["not_checked"] * 2
-    assert "Slipway looks for at most 10" in found[-1]["message"]
+    assert codes(found) == ["secret_missing"] * 10 + ["not_checked"]
+    assert "2 further secrets were not looked for" in found[-1]["message"]
 
 
 def test_many_parameters_are_looked_for_page_by_page(cloud: Cloud, calls: Calls) -> None:
@@ -621,14 +727,14 @@ def test_the_looks_of_a_worker_are_made_within_a_few_seconds(
     """Each look is answered, but slowly. A Lambda function lives for 30 seconds."""
     seconds = 0.0
 
-    def has_secret(_: str) -> bool:
+    def labels_of(_: str) -> dict[str, list[str]]:
         nonlocal seconds
         seconds += 1.5
         budget.check()
-        return True
+        return {"one": ["AWSCURRENT"]}
 
     run_definition(cloud, container=many_references("secret", 10))
-    monkeypatch.setattr(references, "has_secret", has_secret)
+    monkeypatch.setattr(references, "labels_of", labels_of)
     monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: seconds))
     accepted(cloud, put_image("hello", "good"))
     for _ in range(4):
@@ -636,6 +742,55 @@ def test_the_looks_of_a_worker_are_made_within_a_few_seconds(
         cloud.tick()
         assert seconds < 10
     assert cloud.deployment(1)["status"] == "deploying"
+
+
+def make_looks_slow(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None] = lambda: None
+) -> None:
+    """Each look at a role takes eight seconds. During the first one the owner acts."""
+    has_role, acts = iam.has_role, [act]
+
+    def slow(role: str) -> bool:
+        cloud.advance(8)
+        while acts:
+            acts.pop()()
+        return has_role(role)
+
+    monkeypatch.setattr(iam, "has_role", slow)
+
+
+def test_a_choice_of_the_owner_during_slow_looks_stays(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.release(1)
+    owners = register("hello", "hello:owner")
+    make_looks_slow(cloud, monkeypatch, lambda: run_on_ecs(owners))
+    cloud.begin_release(2)
+    cloud.tick()
+    assert cloud.statuses(2) == ["superseded"]
+    assert cloud.definition_on_ecs() == owners
+    assert "changed outside Slipway" in cloud.service()["auto_deploy_paused"]
+
+
+def test_the_first_release_starts_from_what_its_owner_chose_during_slow_looks(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owners = register("hello", "hello:owner", LEVEL="debug")
+    make_looks_slow(cloud, monkeypatch, lambda: run_on_ecs(owners))
+    cloud.begin_release(1)
+    begun = cloud.deployment(1)
+    assert begun["status"] == "deploying"
+    (app, _) = task_definition(begun["task_definition"])["containerDefinitions"]
+    assert app["environment"] == [{"name": "LEVEL", "value": "debug"}]
+
+
+def test_slow_looks_at_an_unchanged_service_begin_the_rollout(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.release(1)
+    make_looks_slow(cloud, monkeypatch)
+    cloud.begin_release(2)
+    assert cloud.deployment(2)["status"] == "deploying"
 
 
 def test_after_a_call_without_an_answer_a_request_makes_no_further_looks(

@@ -13,9 +13,14 @@ from chalicelib.domain.release_commands import CommandRun, crossed
 from chalicelib.domain.rollouts import Origin, Rollout
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.timing import PERIOD
+from chalicelib.errors import Stale
 from chalicelib.pipeline.config_releases import overlay_of
 from chalicelib.pipeline.preflight import Look, check, look_at_image
-from chalicelib.pipeline.reconcilers.ecs_changes import call_update
+from chalicelib.pipeline.reconcilers.ecs_changes import (
+    MAX_CALL_DELAY,
+    call_update,
+    definition_to_restore,
+)
 from chalicelib.pipeline.reconcilers.ends import fail
 from chalicelib.pipeline.reconcilers.evidence import PATIENCE
 from chalicelib.settings import settings
@@ -33,10 +38,13 @@ def begin(
     current: Deployment | None,
     rollout: Rollout,
     origin: Origin,
+    *,
+    observed_at: int,
 ) -> None:
     """Register a task definition for the deployment, record it, and only then roll it out.
 
-    A release command runs before the rollout.
+    A release command runs before the rollout. Raises Stale if ECS does not run any more what it ran
+    at `observed_at`.
     """
     content, source = _content(active, rollout)
     overlay = _overlay(service, target, active, current, rollout)
@@ -45,6 +53,8 @@ def begin(
     if has_errors(findings):
         shown = change(active, findings=stored_findings(findings))
         return fail(service, active, errors_as_text(findings), shown)
+    if clock.now() - observed_at > MAX_CALL_DELAY:
+        _require_unchanged(service, target, current, rollout)
     request = _request(target, active, content)
     arn = ecs.register_task_definition(request)
     registered = transition(
@@ -185,6 +195,15 @@ def _preflight(
         arn=source,
     )
     return (*found, *crossed(service.commands, active.restores))
+
+
+def _require_unchanged(
+    service: Service, target: EcsTarget, current: Deployment | None, rollout: Rollout
+) -> None:
+    """Raise Stale if another party changed the ECS service during the looks: its choice stays."""
+    again = ecs.observe(target, wanted=definition_to_restore(service, current))
+    if (again.task_definition, again.newest) != (rollout.task_definition, rollout.newest):
+        raise Stale(f"the ECS service of service {service.id} has changed")
 
 
 def _way_back(

@@ -39,6 +39,7 @@ def deploy(
     """One step of the active deployment."""
     wanted = active.task_definition if active.started_at is not None else None
     expected = wanted or definition_to_restore(service, current)
+    observed_at = clock.now()
     try:
         rollout = ecs.observe(target, wanted=expected)
     except Rejected as refusal:
@@ -56,7 +57,7 @@ def deploy(
     )
     try:
         if step is Step.BEGIN and active.task_definition is None:
-            begin(service, target, active, current, rollout, origin)
+            begin(service, target, active, current, rollout, origin, observed_at=observed_at)
         elif step in {Step.BEGIN, Step.FAIL} and active.awaits_command:
             advance(service, target, active, current, rollout, origin)
         elif step is Step.UPDATE:

@@ -14,8 +14,9 @@ from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import Write, change, commit
 
 # Seconds between recording a call and making it. A slower worker must decide again: another worker
-# may have rolled out the same definition and seen it fail.
-_MAX_CALL_DELAY = 5
+# may have rolled out the same definition and seen it fail. After so many seconds a begin reads the
+# ECS service again.
+MAX_CALL_DELAY = 5
 
 
 def definition_to_restore(service: Service, current: Deployment | None) -> str | None:
@@ -150,5 +151,5 @@ def call_update(
 
 def require_prompt(service: Service, *, called_at: int) -> None:
     """Raise Stale if the call that was recorded at `called_at` would be late."""
-    if clock.now() - called_at > _MAX_CALL_DELAY:
+    if clock.now() - called_at > MAX_CALL_DELAY:
         raise Stale(f"service {service.id} was not updated in time and may have changed")

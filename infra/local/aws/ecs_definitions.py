@@ -42,7 +42,12 @@ def why_refused(request: dict[str, Any]) -> str | None:
                 "When you are specifying container secrets, you must also specify a value for "
                 "'executionRoleArn'."
             )
-    if "FARGATE" in request.get("requiresCompatibilities", []):
+    compatibilities = request.get("requiresCompatibilities", [])
+    images = [each.get("image", "") for each in request.get("containerDefinitions", [])]
+    from_ecr = any(".dkr.ecr." in image for image in images)
+    if compatibilities == ["FARGATE"] and from_ecr and not request.get("executionRoleArn"):
+        return "Fargate requires task definition to have execution role ARN to support ECR images."
+    if "FARGATE" in compatibilities:
         sizes = _FARGATE_SIZES.get(str(request.get("cpu")), [])
         if str(request.get("memory")) not in map(str, sizes):
             return "No Fargate configuration exists for given values."
