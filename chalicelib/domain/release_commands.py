@@ -201,7 +201,7 @@ def failure_of_command(
     if task is None:
         reason, next_step = _why_not_found(run, waited_for)
     elif now > deadline_at and (not has_ended(task, container) or task.stop_code == BY_HAND):
-        reason, next_step = _out_of_time(run)
+        reason, next_step = _out_of_time(run, task)
     else:
         reason, next_step = _why_ended(task, container), None
     tasks = [task] if task is not None and task.stopped_at is not None else []
@@ -220,11 +220,16 @@ def failure_to_start(reason: str) -> Failure:
     return failure_of(text, phase=Phase.RELEASE_COMMAND)
 
 
-def _out_of_time(run: CommandRun) -> tuple[str, str]:
-    reason = (
-        f"the release command did not end within {run.minutes} minutes "
-        "(release_command_minutes), and was stopped"
-    )
+def _out_of_time(run: CommandRun, task: Task) -> tuple[str, str]:
+    limit = f"within {run.minutes} minutes (release_command_minutes), and was stopped"
+    if task.started_at is None:
+        reason = f"the task of the release command did not start {limit}"
+        step = (
+            "Check whether the cluster has room for the task and whether its image can be pulled, "
+            "or raise release_command_minutes, and deploy again."
+        )
+        return reason, step
+    reason = f"the release command did not end {limit}"
     step = (
         "Check what the command did until it was stopped. Let it take less time, or raise "
         "release_command_minutes, and deploy again."

@@ -45,6 +45,7 @@ def ended(exit_code: int | None, code: str = "EssentialContainerExited", reason:
     return task("STOPPED", exit_code=exit_code, stop_code=code, stopped_reason=reason, stopped_at=9)
 
 
+RUNNING = task(started_at=3)
 STEPS = [
     # (run, task, now, free, step)
     (NEW, None, 0, True, CALL),
@@ -130,8 +131,16 @@ def failure(run: CommandRun, seen: Task | None, *, now: int = 9, waited_for: str
         (KNOWN, ended(137), 9, "exited with code 137", "more memory", 137),
         (KNOWN, ended(127), 9, "exited with code 127", "command cannot be run", 127),
         (KNOWN, ended(0, BY_HAND, "by Ada"), 9, "code 0 after its task was stopped: by Ada", "", 0),
-        (KNOWN, task(), DEADLINE + SILENCE + 1, "not end within 15 minutes", "raise", None),
-        (KNOWN, ended(0, BY_HAND, "Slipway"), DEADLINE + 9, "not end within 15", "raise", 0),
+        (KNOWN, RUNNING, DEADLINE + SILENCE + 1, "not end within 15 minutes", "raise", None),
+        (KNOWN, task("PENDING"), DEADLINE + SILENCE + 1, "not start within 15", "room", None),
+        (
+            KNOWN,
+            replace(ended(0, BY_HAND, "Slipway"), started_at=3),
+            DEADLINE + 9,
+            "not end within 15",
+            "raise",
+            0,
+        ),
         (KNOWN, None, 9999, f"does not show the task {ARN}", "whether the command ran", None),
         (ASKED, None, 9999, "not known whether the command ran", "whether the command ran", None),
         (NEW, None, 9999, "could not begin in time: another", "", None),

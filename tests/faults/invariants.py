@@ -14,6 +14,7 @@ from chalicelib.domain.release_receipts import hash_of
 from chalicelib.domain.statuses import has_ended, may_follow
 from chalicelib.domain.timing import PERIOD, WATCH
 from infra.local.aws import codebuild, ecs
+from infra.local.aws.ecs_run_task import overridden
 from tests.faults.rows import Row, builds, deployments, history, rows, services
 
 _OPEN_IN_ECS = {"PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
@@ -24,6 +25,7 @@ _FIXED = (
     "target",
     "config",
     "task_definition",
+    "started_at",
     "restores",
     "rollback_of",
     "created_at",
@@ -103,6 +105,7 @@ def check() -> None:
     _check_digests(all_deployments, all_builds)
     _check_definitions(all_deployments)
     _check_configs(all_services, all_deployments)
+    _check_commands(all_deployments)
     _check_changes_outside(all_deployments)
     _check_receipts(all_services, all_deployments)
 
@@ -271,6 +274,46 @@ def _variables(config: Row | None) -> dict[str, str]:
     return {**(config or {}).get("environment", {}), **(config or {}).get("secrets", {})}
 
 
+def _check_commands(all_deployments: dict[int, Row]) -> None:
+    """A release command runs at most once for each deployment, and only those of open ones.
+
+    ECS runs the definition of a deployment only after its command has succeeded. No two commands
+    of a service run at the same time.
+    """
+    tasks = ecs.engine().launcher.started
+    started = Counter(task.started_by for task in tasks)
+    twice = sorted(name for name, times in started.items() if times > 1)
+    _require(not twice, f"the release command ran twice for {twice}")
+    by_definition = {row.get("task_definition"): row for row in all_deployments.values()}
+    running = [each for each in tasks if each.last_status == "RUNNING"]
+    rolled_out = {
+        record.target.task_definition
+        for service in ecs.engine().services()
+        for record in service.records
+    }
+    for task in tasks:
+        row = by_definition.get(task.task_definition_arn)
+        if row is None:  # an answer was lost, or the process died
+            continue
+        name = f"the release command of {row['id']}"
+        _require("release_command" in row and "restores" not in row, f"{name} was not asked for")
+        _require(row.get("started_at") is None or _succeeded(task), f"{name} did not succeed")
+    for definition in rolled_out & by_definition.keys():
+        row = by_definition[definition]
+        if "release_command" in row:
+            done = [each for each in tasks if each.task_definition_arn == definition]
+            succeeded = len(done) == 1 and _succeeded(done[0])
+            _require(succeeded, f"{row['id']} was rolled out without its release command")
+            code = row["release_command"]["exit_code"]
+            _require(code == 0, f"{row['id']} was rolled out with exit code {code}")
+    _require(len(running) <= 1, f"{len(running)} release commands run at once")
+
+
+def _succeeded(task: Any) -> bool:
+    codes = [each.exit_code for each in task.containers if each.name == overridden(task)]
+    return codes == [0] and task.stop_code == "EssentialContainerExited"
+
+
 def _check_changes_outside(all_deployments: dict[int, Row]) -> None:
     """The audit trail has one entry for each change outside, and for each rollout that it ended."""
     entries = [details["service_deployment"] for details in changes_outside()]
@@ -337,6 +380,9 @@ def check_settled(accepted: set[str]) -> None:
         _require(has_end, f"{job_id} is still {job['status']}: {job.get('error')}")
     for service in services().values():
         _check_at_rest(service)
+        _require("command" not in service, f"service {service['id']} still waits for a command")
+    left = [each.started_by for each in ecs.engine().launcher.active()]
+    _require(not left, f"the release commands {left} still run")
     _check_deliveries()
 
 

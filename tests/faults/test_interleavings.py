@@ -14,7 +14,7 @@ from tests.faults.invariants import Ledger, check, check_settled
 from tests.faults.trials import forked, recover
 from tests.faults.use_cases import cancel, deploy_image, post
 from tests.support.client import Answer
-from tests.support.embedded import CLUSTER, Cloud, cloud, create_ecs_service, sha
+from tests.support.embedded import CLUSTER, MINUTE, Cloud, cloud, create_ecs_service, sha
 
 __all__ = ["cloud"]
 
@@ -119,6 +119,16 @@ def move(cloud: Cloud) -> Any:
     return cloud.api.patch(f"/v1/services/{cloud.service_id}", {"ecs_service": "moved"})
 
 
+def later(prepare: Step) -> Step:
+    """A minute after `prepare`, when no call can be in flight any more."""
+
+    def prepared(cloud: Cloud) -> None:
+        prepare(cloud)
+        cloud.advance(MINUTE)
+
+    return prepared
+
+
 BUILD, SERVICE = wake("build-1"), wake("service-1")
 
 PAIRS = (
@@ -150,6 +160,15 @@ PAIRS = (
             ("a change during a rollout is found", use_cases.chosen_during_a_rollout, SERVICE),
             ("a release without tasks is reported", use_cases.tasks_lost_for_minutes, SERVICE),
             ("a release has recovered", use_cases.unhealthy_and_replaced, SERVICE),
+            ("a release command is started", use_cases.command_to_be_started, SERVICE),
+            ("a release command succeeds", use_cases.command_succeeded, SERVICE),
+            ("a release command fails", use_cases.command_failed, SERVICE),
+            (
+                "a release command is started after its first worker died",
+                later(use_cases.died_before_run_task),
+                SERVICE,
+            ),
+            ("a cancelled release command is stopped", use_cases.command_cancelled, SERVICE),
         )
     ),
     *(
@@ -189,6 +208,20 @@ PAIRS = (
                 SERVICE,
                 "deploy-3",
             ),
+            ("a deployment begins", use_cases.command_to_begin, SERVICE, "deploy-2"),
+            (
+                "a release command is started",
+                use_cases.command_to_be_started,
+                SERVICE,
+                "deploy-2",
+            ),
+            ("a release command succeeds", use_cases.command_succeeded, SERVICE, "deploy-2"),
+            (
+                "a release command takes too long",
+                use_cases.command_takes_too_long,
+                SERVICE,
+                "deploy-2",
+            ),
         )
     ),
     Pair(
@@ -211,6 +244,8 @@ PAIRS = (
             ("an earlier release was chosen outside", use_cases.chosen_outside),
             ("a change during a rollout is found", use_cases.chosen_during_a_rollout),
             ("a release without tasks is reported", use_cases.tasks_lost_for_minutes),
+            ("a release command is started", use_cases.command_to_be_started),
+            ("a release command succeeds", use_cases.command_succeeded),
         )
         for what, request in (("a rollback", roll_back), ("a deployment", deploy))
     ),

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from chalicelib.domain.config import Config
@@ -12,6 +13,7 @@ from chalicelib.store.jobs import find_build, get_deployment
 from chalicelib.store.models import Build, Claim, Deployment, Job, Receipt, Service
 from chalicelib.store.services import get_service
 from infra.local.aws import codebuild, ecs
+from tests.faults import use_cases
 from tests.faults.invariants import Ledger, Violation, check, check_replaced, check_settled
 from tests.faults.world import World
 from tests.support.embedded import (
@@ -155,9 +157,51 @@ def roll_out_again_after_failure(cloud: Cloud) -> None:
     run_on_ecs(definition)
 
 
+def run_command_of(deployment: str) -> Step:
+    """Another task of deployment 2's definition runs, for the command of a deployment."""
+
+    def corrupt(cloud: Cloud) -> None:
+        client("ecs").run_task(
+            cluster=CLUSTER,
+            taskDefinition=cloud.deployment(2)["task_definition"],
+            startedBy=f"slipway/slipway-{deployment}",
+        )
+        launcher = ecs.engine().launcher
+        launcher.begin(launcher.started[-1])
+
+    return corrupt
+
+
+def roll_out_before_its_command(cloud: Cloud) -> None:
+    run_on_ecs(cloud.deployment(2)["task_definition"])
+
+
+def forget_the_exit_code(_: Cloud) -> None:
+    row = get_deployment(2)
+    assert row.release_command is not None
+    failed = msgspec.structs.replace(row.release_command, exit_code=1)
+    row.update(actions=[Deployment.release_command.set(failed)])
+
+
 @pytest.mark.parametrize(
     ("prepare", "corrupt", "message"),
     [
+        (
+            use_cases.command_runs,
+            run_command_of("deploy-2"),
+            "command ran twice for .*deploy-2",
+        ),
+        (use_cases.command_runs, run_command_of("deploy-9"), "2 release commands run at once"),
+        (
+            use_cases.command_runs,
+            roll_out_before_its_command,
+            "deploy-2 was rolled out without its release command",
+        ),
+        (
+            use_cases.command_was_run,
+            forget_the_exit_code,
+            "deploy-2 was rolled out with exit code 1",
+        ),
         (deploying, service(Service.active.remove()), "is open, and neither active nor waiting"),
         (
             released,
@@ -292,6 +336,21 @@ def test_a_wrong_end_is_reported(cloud: Cloud, prepare: Step, corrupt: Step, mes
     prepare(cloud)
     corrupt(cloud)
     with pytest.raises(Violation, match=message):
+        check_settled(set())
+
+
+def test_a_command_that_is_left_behind_is_a_violation(cloud: Cloud) -> None:
+    use_cases.command_was_run(cloud)
+    for _ in range(3):
+        cloud.tick()
+    check_settled(set())
+    service(Service.command.set(2))(cloud)
+    with pytest.raises(Violation, match="service 1 still waits for a command"):
+        check_settled(set())
+    service(Service.command.remove())(cloud)
+    other = register("other", "other:1")
+    client("ecs").run_task(cluster=CLUSTER, taskDefinition=other, startedBy="deploy-9")
+    with pytest.raises(Violation, match="still run"):
         check_settled(set())
 
 

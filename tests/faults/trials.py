@@ -89,10 +89,22 @@ def finish_outside() -> None:
                 exported["IMAGE_DIGEST"] = digest
             status = "SUCCEEDED" if digest is not None else "FAILED"
             codebuild.engine().run_to(build["id"], status, exported=exported)
+    finish_commands()
     for service in ecs.engine().services():
         primary = service.deployments[0]
         if any(open_rollouts(service)) or primary.running_count < primary.desired_count:
             ecs.engine().complete(CLUSTER, service.name)
+
+
+def finish_commands(exit_code: int = 0) -> None:
+    """Let the program of each release command end. Those that are to stop are killed."""
+    launcher = ecs.engine().launcher
+    for task in launcher.active():
+        launcher.begin(task)
+        if task.desired_status == "STOPPED":
+            launcher.kill(task)
+        else:
+            launcher.end(task, exit_code)
 
 
 def put_image_of(build: dict[str, object]) -> str | None:
@@ -139,7 +151,7 @@ def _is_at_rest(service: Row) -> bool:
 
     A refusal that was injected is over at the next look.
     """
-    if "injected" in service.get("drift", ""):
+    if "injected" in service.get("drift", "") or "command" in service:
         return False
     shows_drift = "drift" in service and "called_at" not in service
     return "due" not in service or shows_drift or is_watched(service)

@@ -496,6 +496,90 @@ def build_cancelled(cloud: Cloud) -> None:
     cancel(cloud, "build-1")
 
 
+def command_to_begin(cloud: Cloud) -> None:
+    """A deployment of a service with a release command is requested."""
+    log_to_cloudwatch(cloud)
+    cloud.release(1)
+    cloud.change_service(release_command=["migrate"])
+    deploy_image(cloud, "b")
+
+
+def command_to_be_started(cloud: Cloud) -> None:
+    """The deployment's definition is registered, and its command is not yet started."""
+    command_to_begin(cloud)
+    cloud.pump.deliver_messages()
+
+
+def command_runs(cloud: Cloud) -> None:
+    command_to_begin(cloud)
+    cloud.settle()
+    launcher = ecs.engine().launcher
+    launcher.begin(launcher.started[-1])
+    cloud.settle()
+
+
+def command_succeeded(cloud: Cloud) -> None:
+    command_runs(cloud)
+    cloud.end_command(log=["migrated"], settle=False)
+
+
+def command_failed(cloud: Cloud) -> None:
+    command_runs(cloud)
+    cloud.end_command(1, log=["no such table"], settle=False)
+
+
+def command_takes_too_long(cloud: Cloud) -> None:
+    command_runs(cloud)
+    cloud.advance(20 * MINUTE)
+
+
+def command_cancelled(cloud: Cloud) -> None:
+    command_runs(cloud)
+    cancel(cloud, "deploy-2")
+
+
+def command_cancelled_and_stopped(cloud: Cloud) -> None:
+    """The task of a cancelled deployment's command has stopped."""
+    command_cancelled(cloud)
+    cloud.pump.deliver_messages()
+    launcher = ecs.engine().launcher
+    launcher.kill(launcher.started[-1])
+
+
+def command_during_a_change(cloud: Cloud) -> None:
+    """Another party changes the ECS service while a release command runs."""
+    command_runs(cloud)
+    cloud.advance(MINUTE)
+    run_on_ecs(register("hello", "hello:outside"))
+    cloud.lose_events()
+
+
+def command_was_run(cloud: Cloud) -> None:
+    """The current release ran a command before its rollout."""
+    command_succeeded(cloud)
+    cloud.settle()
+    cloud.finish_rollout()
+
+
+def _die_at_the_command(cloud: Cloud, kill: Callable[[Trouble, str], None]) -> None:
+    command_to_be_started(cloud)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        kill(Trouble(monkeypatch), "ecs.RunTask")
+        with pytest.raises(Killed):
+            cloud.wake("service-1")
+    cloud.lose_messages()
+    cloud.lose_events()
+
+
+def died_after_run_task(cloud: Cloud) -> None:
+    """The worker died after RunTask. The row has no task, and the events are lost."""
+    _die_at_the_command(cloud, Trouble.kill_after)
+
+
+def died_before_run_task(cloud: Cloud) -> None:
+    _die_at_the_command(cloud, Trouble.kill_before)
+
+
 def deploy_image(cloud: Cloud, tag: str) -> Answer:
     """Deploy an image by its digest, with its tag as the idempotency key."""
     ecr = client("ecr")
@@ -968,6 +1052,25 @@ USE_CASES = (
     UseCase(
         "a rollback over a change of the config is requested",
         config_rolling_out,
+        lambda c: post(c, "rollback", {}, key="k"),
+    ),
+    UseCase("a deployment with a release command begins", command_to_begin, _deliver_messages),
+    UseCase("a release command is started", command_to_be_started, _deliver_messages),
+    UseCase("a release command succeeds", command_succeeded, _deliver_events),
+    UseCase("a release command fails", command_failed, _deliver_events),
+    UseCase("a release command takes too long", command_takes_too_long, _tick),
+    UseCase("a cancelled release command is stopped", command_cancelled, _deliver_messages),
+    UseCase(
+        "a cancelled release command has stopped", command_cancelled_and_stopped, _deliver_events
+    ),
+    UseCase("a change outside ends a release command", command_during_a_change, _tick),
+    UseCase("a release command is found after its worker died", died_after_run_task, _tick),
+    UseCase(
+        "a release command is started after its first worker died", died_before_run_task, _tick
+    ),
+    UseCase(
+        "a rollback over a release command is requested",
+        command_was_run,
         lambda c: post(c, "rollback", {}, key="k"),
     ),
     UseCase("a token is created", new_service, _create_token),

@@ -304,6 +304,34 @@ class World:
             self._only_pushes = False
             ecs.engine().fail(CLUSTER, "hello")
 
+    def change_command(self, choice: int) -> None:
+        """An admin sets a release command, or removes it."""
+        command = ["migrate"] if choice % 3 else None
+        path = f"/v1/services/{self.cloud.service_id}"
+        body = {"release_command": command, "release_command_minutes": 1 + choice % 20}
+        self._send(lambda: self.cloud.api.patch(path, body), "change of the command")
+
+    def end_command(self, choice: int) -> None:
+        """The program of a release command begins, or ends. Some programs fail."""
+        launcher = ecs.engine().launcher
+        tasks = launcher.active()
+        if not tasks:
+            return
+        task = tasks[choice % len(tasks)]
+        if task.last_status == "PENDING" and choice % 2:
+            launcher.begin(task)
+            return
+        launcher.begin(task)
+        fails = not self.calm and choice % 5 == 0
+        if fails:
+            self._only_pushes = False
+        stops = task.desired_status == "STOPPED" and choice % 2
+        launcher.end(task, 137 if stops else int(fails))
+
+    def delay_tasks(self, choice: int) -> None:
+        """ECS shows new tasks up to a minute and a half late."""
+        ecs.engine().launcher.lag = choice % 90
+
     def lose_tasks(self, choice: int) -> None:
         """Some or all tasks of the newest ECS deployment crash, for instance after its end."""
         self._note("tasks lost")
@@ -320,7 +348,7 @@ class World:
         self._note("changed outside")
         self._only_pushes = False
         own = sorted(
-            row["task_definition"] for row in deployments().values() if "task_definition" in row
+            row["task_definition"] for row in deployments().values() if "started_at" in row
         )
         is_own = bool(own) and choice % 2 == 0
         definition = own[choice // 2 % len(own)] if is_own else register("hello", f"by:{choice}")
@@ -561,6 +589,9 @@ ACTIONS: dict[str, int] = {
     "begin_codebuild_build": 2,
     "end_codebuild_build": 6,
     "end_ecs_rollout": 6,
+    "change_command": 2,
+    "end_command": 4,
+    "delay_tasks": 1,
     "lose_tasks": 1,
     "change_outside": 2,
     "delete_definitions": 1,

@@ -224,6 +224,10 @@ def test_a_refused_run_task_ends_the_deployment(released: Cloud, trouble: Troubl
     assert released.statuses(number) == ["failed"]
     assert released.deployment(number)["failure"]["phase"] == "release_command"
     assert started() == []
+    released.change_service(release_command=None)
+    begin(released, "newer")
+    released.finish_rollout()
+    assert released.preview()["findings"] == []
 
 
 def test_a_command_that_takes_too_long_is_stopped(released: Cloud) -> None:
@@ -265,6 +269,17 @@ def test_deploy_minutes_begin_with_the_rollout(released: Cloud) -> None:
     assert released.statuses(number) == ["deploying"]
     released.finish_rollout()
     assert released.statuses(number) == ["success"]
+
+
+def test_a_task_that_ecs_never_starts_is_stopped(released: Cloud) -> None:
+    number = begin(released)
+    released.advance(20 * MINUTE)
+    released.tick()
+    released.settle()
+    deployment = released.deployment(number)
+    assert deployment["status"] == "failed"
+    assert "did not start within 15 minutes" in deployment["error"]
+    assert released.preview(1)["code"] == "already_running"
 
 
 def test_a_command_that_somebody_stops_is_no_success(released: Cloud) -> None:

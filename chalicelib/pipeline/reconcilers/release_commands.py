@@ -191,7 +191,8 @@ def _call(service: Service, target: EcsTarget, active: Deployment, rollout: Roll
         task = ecs.run_task(request)
     except Rejected as refusal:
         # After an unknown end of an earlier call a task may run: the next look stops it.
-        freed = [change(service, command=None)] if first else []
+        none_ran = {"command": None, "commands": commands - {active.number} or None}
+        freed = [change(service, **none_ran)] if first else []
         return _end(service, active, failure_to_start(refusal.detail), *freed)
     commit(change(active, release_command=msgspec.structs.replace(called, task=task)))
 
