@@ -88,6 +88,8 @@ def test_the_session_works_as_written() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"current_deployment_id":1' in done.stdout
     assert '"possible":false' in done.stdout
+    assert '"environment":{"LOG_LEVEL":"debug"}' in done.stdout
+    assert '"released":true' in done.stdout
 
 
 def _after(mark: str) -> str:

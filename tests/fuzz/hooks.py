@@ -72,6 +72,13 @@ schemathesis.openapi.format(
     "build-secret-reference",
     st.from_regex("secretsmanager:slipway/build/1/[a-z]{1,9}", fullmatch=True),
 )
+schemathesis.openapi.format(
+    "task-secret-reference",
+    st.from_regex(
+        r"arn:aws:secretsmanager:eu-west-1:[0-9]{12}:secret:[a-z/]{1,9}(:[a-z]{0,5}::)?",
+        fullmatch=True,
+    ),
+)
 # A cursor belongs to one list, so `before_call` seals the position for the list of the request.
 schemathesis.openapi.format(
     "cursor", st.integers(1, 2**53).map(lambda number: f"{POSITION}{number}")

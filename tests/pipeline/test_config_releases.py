@@ -306,6 +306,19 @@ def test_a_change_before_the_begin_ends_when_another_party_changes_ecs(one: Clou
     assert one.service()["auto_deploy_paused"] is not None
 
 
+def test_a_waiting_change_does_not_replace_a_choice_during_the_rollout(one: Cloud) -> None:
+    one.begin_release(2)
+    number = deploy_change(one, environment={"LEVEL": "debug"})
+    one.advance(MINUTE)
+    chosen = register("hello", "hello:outside")
+    run_on_ecs(chosen)
+    one.settle()
+    one.tick()
+    assert one.statuses(2, number) == ["superseded", "superseded"]
+    assert one.definition_on_ecs() == chosen
+    assert config(one)["released"] is False
+
+
 def test_names_go_with_an_earlier_definition_that_another_party_chose(one: Cloud) -> None:
     """That definition has variables of an earlier config, which Slipway has set."""
     deploy_change(one, environment={"OLD": "1"})

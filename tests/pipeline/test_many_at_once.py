@@ -143,3 +143,21 @@ def test_changes_of_one_service_at_once_are_all_made(cloud: Cloud) -> None:
         asked(cloud, "PATCH", path, {"build_args": {"N": str(number)}}) for number in range(AT_ONCE)
     ]
     assert [status for status, _ in send_at_once(cloud, requests)] == [200] * AT_ONCE
+
+
+def test_of_many_changes_of_a_config_at_once_none_is_lost(cloud: Cloud) -> None:
+    cloud.release(1)
+    path = f"/v1/services/{cloud.service_id}/config"
+    headers = {"Authorization": f"Bearer {cloud.api.token}", "Content-Type": "application/json"}
+    changes = [{"environment": {f"V{number}": "x"}} for number in range(6)]
+    left = [Sent("PATCH", path, json.dumps(each).encode(), headers) for each in changes]
+    answers: list[tuple[int, Any]] = []
+    while left:
+        answered = list(zip(left, send_at_once(cloud, left), strict=True))
+        # 503 is a correct answer under this load.
+        left = [each for each, (status, _) in answered if status == 503]
+        answers += [answer for _, answer in answered if answer[0] != 503]
+    assert {status for status, _ in answers} == {202}
+    assert len({body["deployment_id"] for _, body in answers}) == 1
+    config = cloud.api.get(path).body
+    assert config["environment"] == {f"V{number}": "x" for number in range(6)}
