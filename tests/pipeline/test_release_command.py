@@ -532,6 +532,57 @@ def test_a_change_outside_ends_the_command(released: Cloud) -> None:
     assert released.image_on_ecs() == "hello:outside"
 
 
+def test_a_change_outside_ends_the_command_of_a_first_release(cloud: Cloud) -> None:
+    """The registered definition is not made from the one that was chosen."""
+    cloud.change_service(release_command=COMMAND)
+    number = begin(cloud)
+    start(cloud)
+    cloud.advance(MINUTE)
+    run_on_ecs(register("hello", "hello:outside"))
+    cloud.settle()
+    cloud.tick()
+    assert cloud.statuses(number) == ["superseded"]
+    cloud.end_command()
+    for _ in range(2):
+        cloud.tick()
+    assert cloud.image_on_ecs() == "hello:outside"
+
+
+def test_a_failed_rollout_is_undone_before_the_next_command_runs(released: Cloud) -> None:
+    """The command may take long, and the release before must not wait for it."""
+    release = released.definition_on_ecs()
+    released.change_service(release_command=None, deploy_minutes=5)
+    failed = begin(released, "bad")
+    waiting = begin(released, "new")
+    released.change_service(release_command=COMMAND)
+    released.advance(6 * MINUTE)
+    released.tick()
+    released.settle()
+    assert released.statuses(failed, waiting) == ["failed", "deploying"]
+    assert released.definition_on_ecs() == release
+    assert len(started()) == 1
+    released.end_command()
+    released.finish_rollout()
+    assert released.statuses(waiting) == ["success"]
+
+
+def test_a_refusal_to_undo_a_rollout_does_not_stop_the_command(
+    released: Cloud, trouble: Trouble
+) -> None:
+    released.change_service(release_command=None, deploy_minutes=5)
+    begin(released, "bad")
+    waiting = begin(released, "new")
+    released.change_service(release_command=COMMAND)
+    trouble.refuse("ecs.UpdateService", "ClientException")
+    released.advance(6 * MINUTE)
+    released.tick()
+    released.settle()
+    assert len(started()) == 1
+    released.end_command()
+    released.finish_rollout()
+    assert released.statuses(waiting) == ["success"]
+
+
 def test_the_command_of_a_deleted_service_is_stopped(cloud: Cloud) -> None:
     cloud.change_service(release_command=COMMAND)
     number = begin(cloud)

@@ -68,19 +68,25 @@ def begin(
     kept = keep_definition(arn, request, owner=active.job_id)
     command = service.settings.release_command
     if command is not None and active.restores is None:
-        return _await_command(service, active, command, registered, kept)
+        return _await_command(service, active, command, rollout, registered, kept)
     roll_out(service, target, active, current, rollout, origin, registered, kept, definition=arn)
 
 
 def _await_command(
-    service: Service, active: Deployment, command: tuple[str, ...], *more: Write
+    service: Service,
+    active: Deployment,
+    command: tuple[str, ...],
+    rollout: Rollout,
+    *more: Write,
 ) -> None:
     """Record the release command that must succeed before the rollout."""
     now, minutes = clock.now(), service.settings.release_command_minutes
     commit(
         change(
             active,
-            release_command=CommandRun(command=command, minutes=minutes),
+            release_command=CommandRun(
+                command=command, minutes=minutes, base=rollout.task_definition
+            ),
             deadline_at=now + minutes * 60,
             progress=max(active.progress, COMMAND_STARTED),
             error=None,

@@ -1,5 +1,6 @@
 """The active deployment of a service, one step at a time."""
 
+import logging
 import random
 
 from chalicelib import clock
@@ -8,7 +9,15 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Phase
 from chalicelib.domain.lag import next_look
 from chalicelib.domain.progress import deploy_progress
-from chalicelib.domain.rollouts import LONGEST, Origin, Rollout, Step, decide_active, next_deadline
+from chalicelib.domain.rollouts import (
+    LONGEST,
+    Origin,
+    Rollout,
+    Step,
+    decide_active,
+    decide_idle,
+    next_deadline,
+)
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.timing import PERIOD, READABLE, RECORDED, SILENCE
 from chalicelib.errors import Rejected, Unavailable
@@ -32,20 +41,24 @@ from chalicelib.store.due import schedule_at
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import change, commit
 
+logger = logging.getLogger("slipway")
+
 
 def deploy(
     service: Service, target: EcsTarget, active: Deployment, current: Deployment | None
 ) -> None:
     """One step of the active deployment."""
     wanted = active.task_definition if active.started_at is not None else None
-    expected = wanted or definition_to_restore(service, current)
+    # Before a first release there is no definition to restore: what ECS runs must stay meanwhile.
+    base = active.release_command.base if active.release_command else None
+    expected = wanted or definition_to_restore(service, current) or base
     observed_at = clock.now()
     try:
         rollout = ecs.observe(target, wanted=expected)
     except Rejected as refusal:
         return _cannot_observe(service, active, refusal)
     if wanted is None:
-        expected = definition_to_keep(service, current, rollout)
+        expected = definition_to_keep(service, current, rollout) or base
     origin = find_origin(service, rollout, expected, begun_at=active.started_at)
     step = decide_active(
         wanted=wanted,
@@ -59,7 +72,7 @@ def deploy(
         if step is Step.BEGIN and active.task_definition is None:
             begin(service, target, active, current, rollout, origin, observed_at=observed_at)
         elif step in {Step.BEGIN, Step.FAIL} and active.awaits_command:
-            advance(service, target, active, current, rollout, origin)
+            _await_command(service, target, active, current, rollout, origin, expected)
         elif step is Step.UPDATE:
             definition = active.task_definition or ""
             count = active.desired_count
@@ -98,6 +111,31 @@ def _overrules(service: Service, active: Deployment, rollout: Rollout) -> bool:
         return False
     resumed = service.chosen == call.arn and not service.auto_deploy_paused
     return call.at <= active.created_at and (active.trigger not in {"push", TRIGGER} or resumed)
+
+
+def _await_command(
+    service: Service,
+    target: EcsTarget,
+    active: Deployment,
+    current: Deployment | None,
+    rollout: Rollout,
+    origin: Origin,
+    expected: str | None,
+) -> None:
+    """One step of the release command, which may take long.
+
+    First undo the rollout of an ended deployment. If AWS refuses that, the command runs anyway.
+    """
+    now, called_at = clock.now(), service.called_at
+    idle = decide_idle(
+        wanted=expected, rollout=rollout, origin=origin, now=now, called_at=called_at
+    )
+    if idle is Step.UPDATE:
+        try:
+            return update_ecs(service, target, rollout, expected or "")
+        except Rejected as refusal:
+            logger.warning("service-%s is not restored: %s", service.id, refusal.detail)
+    advance(service, target, active, current, rollout, origin)
 
 
 def _supersede(service: Service, active: Deployment, rollout: Rollout) -> None:
