@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from moto.ecr.models import ecr_backends
@@ -83,8 +83,11 @@ def _waits_with_a_config(job: Row) -> bool:
     return job["trigger"] == "config" and "task_definition" not in job
 
 
-def check() -> None:
-    """Check the invariants that hold at any moment. Raises Violation."""
+def check(others: Collection[str] = ()) -> None:
+    """Check the invariants that hold at any moment. Raises Violation.
+
+    `others` are the ARNs of the service deployments that another party has made in ECS.
+    """
     jobs, all_services = rows("jobs"), services()
     all_deployments, all_builds = deployments(jobs), builds(jobs)
     for service in all_services.values():
@@ -101,7 +104,7 @@ def check() -> None:
             _require(is_open, f"build {number} is in open_builds and is not open")
     _check_codebuild(jobs)
     _check_superseded(all_builds)
-    _check_rollouts(all_deployments)
+    _check_rollouts(all_deployments, others)
     _check_digests(all_deployments, all_builds)
     _check_definitions(all_deployments)
     _check_configs(all_services, all_deployments)
@@ -178,7 +181,7 @@ def _push_order(build: Row) -> tuple[int, str]:
     return build["pushed_at"], build["commit_sha"]
 
 
-def _check_rollouts(all_deployments: dict[int, Row]) -> None:
+def _check_rollouts(all_deployments: dict[int, Row], others: Collection[str]) -> None:
     """Slipway never rolls out a task definition again after its rollout failed."""
     registered = {
         row["task_definition"] for row in all_deployments.values() if "task_definition" in row
@@ -187,7 +190,8 @@ def _check_rollouts(all_deployments: dict[int, Row]) -> None:
         failed: set[str] = set()
         for record in reversed(service.records):
             definition = record.target.task_definition
-            again = definition in failed and definition in registered
+            is_own = definition in registered and record.service_deployment_arn not in others
+            again = definition in failed and is_own
             _require(not again, f"{definition} failed and was rolled out again")
             if record.target.rollout_state == "FAILED":
                 failed.add(definition)
@@ -366,12 +370,13 @@ def changes_outside() -> list[Any]:
     return [json.loads(each["details"]) for each in entries]
 
 
-def check_settled(accepted: set[str]) -> None:
+def check_settled(accepted: set[str], others: Collection[str] = ()) -> None:
     """Check the invariants that hold once the faults have stopped and all work had time to end.
 
-    `accepted` are the ids of the jobs that the API has accepted. Raises Violation.
+    `accepted` are the ids of the jobs that the API has accepted, and `others` the ARNs of the
+    service deployments that another party has made in ECS. Raises Violation.
     """
-    check()
+    check(others)
     jobs = rows("jobs")
     missing = accepted - jobs.keys()
     _require(not missing, f"accepted jobs without a row: {sorted(missing)}")
@@ -422,10 +427,12 @@ def _check_drift(service: Row) -> None:
     row_id, text = f"service-{service['id']}", service["drift"]
     _require(is_watched(service), f"{row_id} shows {text!r} and is not watched")
     outside = re.fullmatch(
-        r"ECS runs (\S+?)(?: of deployment (\d+))?, which was chosen outside Slipway", text
+        r"ECS runs (\S+?)(?: of deployment (\d+))?(?:, to which it went back from (\S+))?, "
+        r"which was chosen outside Slipway",
+        text,
     )
     if outside is not None:
-        runs, number = outside.groups()
+        runs, number, left = outside.groups()
         _require(runs == _primary_definition(service), f"{row_id} shows {text!r} and does not")
         by_definition = {
             row.get("task_definition"): row["number"] for row in deployments().values()
@@ -433,7 +440,7 @@ def _check_drift(service: Row) -> None:
         is_right = str(by_definition.get(runs)) == str(number)
         _require(is_right, f"{row_id} shows {text!r}, which names the wrong deployment")
         chosen = {details["task_definition"] for details in changes_outside()}
-        _require(runs in chosen, f"{row_id} shows {text!r} without an audit entry")
+        _require((left or runs) in chosen, f"{row_id} shows {text!r} without an audit entry")
         return
     has_reason = ": " in text or text.startswith("there is no active ECS service")
     _require(has_reason, f"{row_id} shows {text!r}, which gives no reason")

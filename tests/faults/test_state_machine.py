@@ -32,7 +32,7 @@ class Pipeline(RuleBasedStateMachine):
 
     @invariant()
     def no_invariant_is_violated(self) -> None:
-        check()
+        check(self.world.changes)
         self.world.check_changes()
         self.world.check_configs()
 

@@ -348,7 +348,9 @@ class World:
         self._note("changed outside")
         self._only_pushes = False
         own = sorted(
-            row["task_definition"] for row in deployments().values() if "started_at" in row
+            row["task_definition"]
+            for row in deployments().values()
+            if "started_at" in row and row["task_definition"] not in self._deleted
         )
         is_own = bool(own) and choice % 2 == 0
         definition = own[choice // 2 % len(own)] if is_own else register("hello", f"by:{choice}")
@@ -370,18 +372,24 @@ class World:
         definitions = {service.get("baseline"), *(row.get("task_definition") for row in wanted)}
         return {each for each in definitions if each is not None}
 
+    @property
+    def changes(self) -> set[str]:
+        """The ARNs of the service deployments that another party has made."""
+        return {change.record.service_deployment_arn for change in self._changes}
+
     def check_changes(self) -> None:
         """Only changes by another party are taken for such, and the last one stays.
 
         It stays unless an image was deployed or rolled back explicitly since then.
         """
-        made = {change.record.service_deployment_arn for change in self._changes}
         found = {details["service_deployment"] for details in changes_outside()}
-        if found - made:
-            raise Violation(f"{found - made} are no changes outside Slipway")
+        if found - self.changes:
+            raise Violation(f"{found - self.changes} are no changes outside Slipway")
         if not self._changes or not self._changes[-1].stays:
             return
         last = self._changes[-1]
+        if last.record.target.rollout_state == "FAILED":
+            return  # ECS went back to what ran before
         explicit = (row for row in deployments().values() if row["trigger"] not in _NOT_EXPLICIT)
         if any(row["created_at"] >= last.at for row in explicit):
             return
@@ -504,7 +512,7 @@ class World:
         self.cloud.advance(WATCH)
         self._let_work_end(lose_all=lose_all)
         self._ledger.raise_first()
-        check_settled(self._accepted)
+        check_settled(self._accepted, self.changes)
         self._check_newest()
         self.check_changes()
         self.check_configs()
@@ -518,7 +526,7 @@ class World:
                 self.cloud.tick()
                 if not lose_all:
                     self.cloud.settle()
-                check()
+                check(self.changes)
                 if pending:
                     self.tally.repair = max(self.tally.repair, period)
                 pending = self._still_open(pending)

@@ -376,6 +376,25 @@ def test_a_change_that_ecs_has_not_recorded_yet_is_shown_later(cloud: Cloud) -> 
     assert "chosen outside Slipway" in cloud.service()["drift"]
 
 
+def test_a_choice_that_fails_and_what_ecs_went_back_to_are_both_shown(cloud: Cloud) -> None:
+    start_rollout(cloud)
+    cloud.finish_rollout(settle=False)
+    cloud.lose_events()
+    theirs = register("hello", "hello:theirs")
+    run_on_ecs(theirs)
+    cloud.settle()
+    cloud.tick()
+    assert cloud.statuses(3) == ["superseded"]
+    cloud.fail_rollout()
+    cloud.finish_rollout()
+    cloud.tick()
+    assert cloud.service()["drift"] == (
+        f"ECS runs {definition_of(cloud, 3)} of deployment 3, to which it went back from {theirs}, "
+        "which was chosen outside Slipway"
+    )
+    assert [each["details"]["task_definition"] for each in entries(cloud)] == [theirs]
+
+
 def test_a_change_that_ecs_keeps_no_record_of_is_shown(cloud: Cloud) -> None:
     """ECS keeps the records of service deployments for 90 days."""
     older, _ = two_releases(cloud)

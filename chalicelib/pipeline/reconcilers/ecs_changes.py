@@ -62,9 +62,13 @@ def what_runs(service: Service, rollout: Rollout) -> str:
     return f"ECS runs {rollout.task_definition}{of}"
 
 
-def drift_of(runs: str) -> str:
+def drift_of(service: Service, rollout: Rollout) -> str:
     """The drift of a service whose ECS service another party changed."""
-    return f"{runs}, which was chosen outside Slipway"
+    runs, call = what_runs(service, rollout), rollout.newest
+    chosen = "which was chosen outside Slipway"
+    if call is None or call.task_definition == rollout.task_definition:
+        return f"{runs}, {chosen}"
+    return f"{runs}, to which it went back from {call.task_definition}, {chosen}"
 
 
 def not_recorded(runs: str) -> str:
@@ -95,7 +99,7 @@ def note_choice(
             actor="outside",
             project_id=service.project_id,
             service_id=service.id,
-            task_definition=rollout.task_definition,
+            task_definition=call.task_definition,
             service_deployment=call.arn,
             superseded=superseded,
         ),

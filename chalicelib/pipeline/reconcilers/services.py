@@ -118,12 +118,13 @@ def _keep_step(
         update_ecs(service, target, rollout, wanted or "")
     elif step is Step.SHOW_DRIFT:
         runs = what_runs(service, rollout)
-        _watch(service, drift_of(runs), health=None, news=note_choice(service, rollout, runs))
+        news = note_choice(service, rollout, runs)
+        _watch(service, drift_of(service, rollout), health=None, news=news)
     elif step is Step.SHOW_FAILURE:
         why = rollout.failed.get(wanted or "") or rollout.reason
         _watch(service, f"ECS cannot run {wanted} any more: {why}", health=None)
     elif step is Step.WATCH and current is not None and wanted != current.task_definition:
-        _watch(service, drift_of(what_runs(service, rollout)), health=None)
+        _watch(service, drift_of(service, rollout), health=None)
     elif step is Step.WATCH:
         _watch_release(service, target, current, rollout)
     elif step is Step.WAIT and origin is Origin.UNKNOWN:
