@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Iterable
 
+from pynamodb.constants import NULL
 from pynamodb.expressions.condition import size
+from pynamodb.expressions.operand import Path
 
 from chalicelib.store.due import schedule_at
 from chalicelib.store.models import Deployment, Service
@@ -46,14 +48,17 @@ def activate_waiting(service: Service, waiting: Deployment | None, *, at: int) -
 def open_build(service: Service, number: int, *, most: int, pushed: bool) -> Write:
     """Add a new build to the open ones, and to those of pushes.
 
-    The conditions are that the service is not deleted and has fewer than `most` open builds.
+    The conditions are that the service is not deleted, has builds of its own and has fewer than
+    `most` open ones.
     """
     has_room = Service.open_builds.does_not_exist() | (size(Service.open_builds) < most)
     exists = Service.id.exists() & Service.deleted_at.does_not_exist()
+    source = Path(["settings", "image_from"])
+    has_own = source.does_not_exist() | source.is_type(NULL)
     return Write(
         service,
         {"open_builds": add(number), **({"pushed": add(number)} if pushed else {})},
-        condition=exists & has_room,
+        condition=exists & has_own & has_room,
         versioned=False,
     )
 

@@ -31,18 +31,9 @@ def body_of(cloud: Cloud, name: str, **settings: Any) -> dict[str, Any]:
     }
 
 
-def add(cloud: Cloud, name: str, **settings: Any) -> int:
-    """Create a service that deploys the images of "hello"; return its number."""
-    create_ecs_service(name)
-    path = f"/v1/projects/{cloud.project}/services"
-    answer = cloud.api.post(path, body_of(cloud, name, **settings))
-    assert answer.status == 201, answer.text
-    return int(answer.body["id"])
-
-
 @pytest.fixture
 def worker(cloud: Cloud) -> int:
-    return add(cloud, "worker")
+    return cloud.add_dependent("worker")
 
 
 def patch(cloud: Cloud, number: int, **changes: Any) -> Any:
@@ -83,7 +74,7 @@ def own(build: Any, service: int) -> tuple[int | None, str | None]:
 
 
 def test_one_build_of_a_push_is_deployed_to_all_its_services(cloud: Cloud, worker: int) -> None:
-    job = add(cloud, "job")
+    job = cloud.add_dependent("job")
     build = release(cloud, 1)
     finish_rollouts(cloud, "job")
     assert len(cloud.builds_in_codebuild()) == 1
@@ -244,7 +235,7 @@ def test_a_source_has_at_most_ten_dependents_and_ends_with_all_of_them_at_once(
     cloud: Cloud,
 ) -> None:
     names = [f"w{number}" for number in range(MAX_DEPENDENTS)]
-    numbers = [add(cloud, name) for name in names]
+    numbers = [cloud.add_dependent(name) for name in names]
     path = f"/v1/projects/{cloud.project}/services"
     create_ecs_service("more")
     more = body_of(cloud, "more")
