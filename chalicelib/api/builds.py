@@ -84,14 +84,14 @@ def list_builds(
     service = load_service(caller, service_id, history=True)
     found = list_jobs("build", service.id, limit=limit, before=cursor)
     rows = [cast(models.Build, row) for row in found.rows if status in {None, row.status}]
-    return views.page(rows, found.before, views.build)
+    return views.page(rows, found.before, lambda row: views.build(row, caller.sees_service))
 
 
 @routes.endpoint("GET", "/v1/cicd/builds/{build_id}", role=Role.VIEWER, answer=views.Build)
 def get_build(caller: Principal, build_id: int) -> views.Build:
     """Show a build."""
     build = load_build(caller, build_id)
-    return views.build(build, place_of(build))
+    return views.build(build, caller.sees_service, place_of(build))
 
 
 @routes.endpoint(

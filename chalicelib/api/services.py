@@ -24,6 +24,14 @@ from chalicelib.store.models import Service
 
 routes = Routes(__name__)
 
+NewService = partial(
+    "NewService",
+    ServiceSettings,
+    "A service to create. The three parts of its ECS target must be given together. Either give "
+    "git_url and image_repository, or image_from: then the service has no builds of its own, and "
+    "settings of builds cannot be given.",
+    required={"name"},
+)
 ServiceChanges = partial(
     "ServiceChanges", ServiceSettings, "Settings to change. Omitted settings keep their values."
 )
@@ -57,7 +65,7 @@ def _created(service: Service) -> Reply:
     "POST",
     "/v1/projects/{project_id}/services",
     role=Role.ADMIN,
-    body=ServiceSettings,
+    body=NewService,
     status=201,
     answer=views.Service,
     repeat=lambda caller, number: _created(load_service(caller, number)),
@@ -65,13 +73,15 @@ def _created(service: Service) -> Reply:
 def create_service(
     caller: Principal,
     project_id: int,
-    body: ServiceSettings,
+    body: msgspec.Struct,
     idempotency_key: IdempotencyKey | None,
 ) -> Reply:
     """Create a service in a project."""
     project = load_project_for_new_service(caller, project_id)
     return _created(
-        services.create_service(project, body, actor=caller.actor, idempotency_key=idempotency_key)
+        services.create_service(
+            project, given(body), actor=caller.actor, idempotency_key=idempotency_key
+        )
     )
 
 
@@ -112,10 +122,15 @@ def update_service(caller: Principal, service_id: int, body: msgspec.Struct) -> 
         require_unrestricted(caller)
     if changes.keys() & _PROJECT_WIDE:
         require_whole_project(caller)
+    if changes.get("image_from") is not None:
+        load_service(caller, changes["image_from"])
     return views.service(services.update_service(service, changes, actor=caller.actor))
 
 
 @routes.endpoint("DELETE", "/v1/services/{service_id}", role=Role.ADMIN, status=204)
 def delete_service(caller: Principal, service_id: int) -> None:
     """Delete a service. Its containers on ECS keep running, and its history stays readable."""
-    services.delete_service(load_service(caller, service_id), actor=caller.actor)
+    service = load_service(caller, service_id)
+    if service.dependents:
+        require_whole_project(caller)
+    services.delete_service(service, actor=caller.actor)

@@ -103,6 +103,16 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     simulated: bool
 
 
+class Dependent(msgspec.Struct, kw_only=True):
+    """The effect of a build on a service that deploys its images (`image_from`): a deployment, or
+    the reason why there is none.
+    """
+
+    service_id: int
+    deployment_id: int | None
+    not_deployed: str | None
+
+
 class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """One commit built into one image, with its own copy of the settings. `error` says why it waits
     or failed, and `failure` says more about a failed build. If `ref_type` is null, `git_ref` is a
@@ -111,6 +121,7 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     which takes longer. `warnings` are problems that did not fail the build. `retry_of` is the first
     build that it retries, and `superseded_by` the build of the later push. A single queued build
     has `waiting_for`, and `position` in Slipway's line (1 is the next); in lists both are null.
+    `dependents` are the services that deploy the images of the service by `image_from`.
     """
 
     id: int
@@ -139,6 +150,7 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     warnings: list[str]
     deployment_id: int | None
     not_deployed: str | None
+    dependents: list[Dependent]
     retry_of: int | None
     superseded_by: int | None
     position: int | None
@@ -352,8 +364,11 @@ def _health(health: domain.Health) -> Health:
     )
 
 
-def build(row: models.Build, place: Place = _NO_PLACE) -> Build:
-    """A build as the API shows it, with its place in the line if it is known."""
+def build(row: models.Build, sees: Callable[[int, int], bool], place: Place = _NO_PLACE) -> Build:
+    """A build as the API shows it, with its place in the line if it is known.
+
+    `sees` decides for (project, service) numbers which dependents are shown.
+    """
     machine = machine_for(row.settings.platforms)
     return _shown(
         Build,
@@ -367,6 +382,11 @@ def build(row: models.Build, place: Place = _NO_PLACE) -> Build:
         position=place.position,
         waiting_for=_formatted("waiting_for", place.waiting_for),
         failure=row.failure and _cleaned(row.failure),
+        dependents=[
+            Dependent(**{**each, "not_deployed": text(each["not_deployed"])})
+            for each in row.dependents or ()
+            if sees(row.project_id, each["service_id"])
+        ],
     )
 
 

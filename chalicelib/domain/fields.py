@@ -10,7 +10,7 @@ and OpenAPI document agree on the form of every value. A `Rule` adds what a sche
 
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -86,11 +86,18 @@ def given(body: msgspec.Struct) -> dict[str, Any]:
     return {name: value for name, value in values if value is not UNSET}
 
 
-def partial(name: str, model: type[msgspec.Struct], meaning: str) -> type[msgspec.Struct]:
-    """A struct like `model` in which no field is required; a missing one is UNSET."""
+def partial(
+    name: str, model: type[msgspec.Struct], meaning: str, *, required: Collection[str] = ()
+) -> type[msgspec.Struct]:
+    """A struct like `model` with only these `required` fields; a missing other one is UNSET."""
     return msgspec.defstruct(
         name,
-        [(field.name, field.type | UnsetType, UNSET) for field in msgspec.structs.fields(model)],
+        [
+            (field.name, field.type)
+            if field.name in required
+            else (field.name, field.type | UnsetType, UNSET)
+            for field in msgspec.structs.fields(model)
+        ],
         kw_only=True,
         forbid_unknown_fields=True,
         namespace={"__doc__": meaning},

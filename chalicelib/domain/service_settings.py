@@ -99,6 +99,17 @@ Sbom = Annotated[
 AlsoPushRequired = Annotated[
     bool, Meta(description="whether a build fails if a copy to another registry fails")
 ]
+ServiceId = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=2**53 - 1,
+        description=(
+            "the id of another service of the project, which builds the images of this one. Then "
+            "this service has no builds of its own"
+        ),
+    ),
+]
 AutoDeploy = Annotated[
     bool, Meta(description="whether the image of each push is deployed automatically")
 ]
@@ -156,6 +167,7 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
     paths: Paths = ()
     tags: Tags = ()
     image_repository: ImageRepository
+    image_from: ServiceId | None = None
     ecs_cluster: EcsName | None = None
     ecs_service: EcsName | None = None
     containers: ContainerNames | None = None
@@ -184,6 +196,23 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
 
 
 TARGET_FIELDS = ("ecs_cluster", "ecs_service", "containers")
+
+# Settings that a service with `image_from` has from that service.
+OF_SOURCE = ("git_url", "image_repository")
+# Settings that only a service with builds of its own uses, with their defaults.
+BUILDING_DEFAULTS: Mapping[str, Any] = {
+    field.name: field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    for field in msgspec.structs.fields(ServiceSettings)
+    if field.name
+    not in {
+        "name",
+        "image_from",
+        *OF_SOURCE,
+        *TARGET_FIELDS,
+        "auto_deploy",
+        "deploy_minutes",
+    }
+}
 
 # The layout of stored settings. In layout 2, a release had one `container`. In layout 1, the paths
 # of Dockerfiles began at the context, too.

@@ -219,6 +219,8 @@ class Service(Model):
     # deployed.
     pushed = NumberSetAttribute(null=True)
     open_builds = NumberSetAttribute(null=True)
+    # The services that deploy the images of this one (`image_from`).
+    dependents = NumberSetAttribute(null=True)
     # The service's place in the line of builds after its last turn (`domain.line`).
     turn = IntegerAttribute(default=0)
     active = IntegerAttribute(null=True)
@@ -356,6 +358,15 @@ class Build(Job, discriminator="build"):
     attempt_at = IntegerAttribute(null=True)
     deployment_id = IntegerAttribute(null=True)
     not_deployed = UnicodeAttribute(null=True)
+    # The same for each dependent of the service: `service_id`, `deployment_id`, `not_deployed`.
+    dependents = JSONAttribute(null=True)
+
+    def deployment_of(self, service: Service) -> int | None:
+        """The deployment of a service that this build led to by itself."""
+        if self.service_id == service.id:
+            return self.deployment_id
+        own = (each for each in self.dependents or () if each["service_id"] == service.id)
+        return next((each["deployment_id"] for each in own), None)
 
     @property
     def push(self) -> PushedBuild:

@@ -1,8 +1,10 @@
 """Services: reads, and the writes that change their active deployment and open builds."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
+from pynamodb.constants import NULL
 from pynamodb.expressions.condition import size
+from pynamodb.expressions.operand import Path
 
 from chalicelib.store.due import schedule_at
 from chalicelib.store.models import Deployment, Service
@@ -23,6 +25,12 @@ def find_service(number: int) -> Service | None:
     return find(Service, number)
 
 
+def find_services(numbers: Iterable[float]) -> list[Service]:
+    """The services with these numbers, in consistent reads, by number."""
+    rows = find_all(Service, map(int, numbers)).values()
+    return sorted(rows, key=lambda row: row.id)
+
+
 def activate_waiting(service: Service, waiting: Deployment | None, *, at: int) -> list[Write]:
     """Make the waiting deployment, if any, active after the end of the active one.
 
@@ -40,14 +48,17 @@ def activate_waiting(service: Service, waiting: Deployment | None, *, at: int) -
 def open_build(service: Service, number: int, *, most: int, pushed: bool) -> Write:
     """Add a new build to the open ones, and to those of pushes.
 
-    The conditions are that the service is not deleted and has fewer than `most` open builds.
+    The conditions are that the service is not deleted, has builds of its own and has fewer than
+    `most` open ones.
     """
     has_room = Service.open_builds.does_not_exist() | (size(Service.open_builds) < most)
     exists = Service.id.exists() & Service.deleted_at.does_not_exist()
+    source = Path(["settings", "image_from"])
+    has_own = source.does_not_exist() | source.is_type(NULL)
     return Write(
         service,
         {"open_builds": add(number), **({"pushed": add(number)} if pushed else {})},
-        condition=exists & has_room,
+        condition=exists & has_own & has_room,
         versioned=False,
     )
 

@@ -13,6 +13,7 @@ from chalicelib.api import views
 from chalicelib.api.http.endpoints import NUMBERED, Endpoint
 from chalicelib.api.http.parameters import MAX_ID
 from chalicelib.api.http.problems import Problem
+from chalicelib.domain.service_settings import BUILDING_DEFAULTS, OF_SOURCE
 from chalicelib.domain.statuses import TRANSITIONS
 from chalicelib.domain.tokens import Role
 from infra.openapi.examples import BODIES, IDS, OTHER_IDS
@@ -118,10 +119,27 @@ _TARGET: Mapping[str, str] = {
 _A_TARGET = {name: {"type": kind} for name, kind in _TARGET.items()}
 _NO_TARGET = {each: {"type": "null"} for each in _TARGET} | {"auto_deploy": {"const": False}}
 _COMBINATIONS: Mapping[str, dict[str, Any]] = {
-    "ServiceSettings": {
-        "anyOf": [
-            {"required": [*_TARGET], "properties": _A_TARGET},
-            {"properties": _NO_TARGET},
+    "NewService": {
+        "allOf": [
+            {
+                "anyOf": [
+                    {"required": [*_TARGET], "properties": _A_TARGET},
+                    {"properties": _NO_TARGET},
+                ]
+            },
+            {
+                "anyOf": [
+                    {
+                        "required": [*OF_SOURCE],
+                        "properties": {"image_from": {"type": "null"}},
+                    },
+                    {
+                        "required": ["image_from"],
+                        "properties": {"image_from": {"type": "integer"}}
+                        | dict.fromkeys([*OF_SOURCE, *BUILDING_DEFAULTS], False),
+                    },
+                ]
+            },
         ]
     },
     "ServiceChanges": {

@@ -49,6 +49,15 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
             build_args={"PYTHON_VERSION": "3.12"},
             image_repository="team/worker",
         ),
+        "sharing": _example(
+            "A service that deploys the images of another one",
+            name="jobs",
+            image_from=1,
+            ecs_cluster="default",
+            ecs_service="jobs",
+            containers=("jobs",),
+            auto_deploy=True,
+        ),
     },
     "update_project": {
         "rename": _example("Rename the project", name="storefront"),

@@ -312,6 +312,7 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
         for value in ([], "app", ["a b"], ["app", "app"], [f"c{number}" for number in range(11)])
     ),
     ("container", "app", 400, "unknown_field"),
+    *(("image_from", value, 400, "invalid_image_from") for value in (0, "1", True, 2**53)),
     ("auto_deploy", "yes", 400, "invalid_auto_deploy"),
     *(("build_minutes", value, 400, "invalid_build_minutes") for value in (4, 481, True)),
     ("deploy_minutes", 1.5, 400, "invalid_deploy_minutes"),
@@ -761,8 +762,61 @@ _SETTINGS = [
     )
 ]
 
+_WITHOUT_BUILDS = {"name": "other", "image_from": SERVICE}
+_SOURCES = [
+    Refused(case, method, path, status, code, field, body=body)
+    for case, method, path, status, code, field, body in (
+        (
+            "a missing source",
+            "POST",
+            _SERVICES,
+            404,
+            "not_found",
+            "image_from",
+            {**_WITHOUT_BUILDS, "image_from": 77},
+        ),
+        (
+            "a source and a repository",
+            "POST",
+            _SERVICES,
+            400,
+            "not_with_image_from",
+            "git_url",
+            {**_WITHOUT_BUILDS, "git_url": _NEW_SERVICE["git_url"]},
+        ),
+        (
+            "a source and a setting of builds",
+            "POST",
+            _SERVICES,
+            400,
+            "not_with_image_from",
+            "branch",
+            {**_WITHOUT_BUILDS, "branch": "main"},
+        ),
+        (
+            "neither a source nor a repository",
+            "POST",
+            _SERVICES,
+            400,
+            "missing_field",
+            "git_url",
+            {"name": "other"},
+        ),
+        (
+            "itself as its source",
+            "PATCH",
+            f"/v1/services/{UNCONFIGURED}",
+            400,
+            "invalid_image_from",
+            "image_from",
+            {"image_from": UNCONFIGURED},
+        ),
+    )
+]
+
 _BODIES = [
     *_SETTINGS,
+    *_SOURCES,
     *_fields("POST", _BUILD, BUILD_FIELDS),
     *_fields("POST", _DEPLOY, DEPLOY_FIELDS, image_tag="hello:master-1"),
     *_fields("POST", _ROLLBACK, ROLLBACK_FIELDS),

@@ -14,8 +14,7 @@ from chalicelib.api.deployments import NewDeployment, NewRollback
 from chalicelib.api.http.bodies import read_body
 from chalicelib.api.http.problems import problem
 from chalicelib.api.projects import NewProject
-from chalicelib.api.services import ServiceChanges
-from chalicelib.domain.service_settings import ServiceSettings
+from chalicelib.api.services import NewService, ServiceChanges
 from chalicelib.errors import InvalidInput
 from tests.support.builders import gateway_event
 
@@ -25,7 +24,7 @@ MODELS: list[type[msgspec.Struct]] = [
     NewProject,
     NewRollback,
     ServiceChanges,
-    ServiceSettings,
+    NewService,
 ]
 NAMES = sorted({name for model in MODELS for name in model.__struct_fields__})
 

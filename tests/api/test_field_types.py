@@ -13,15 +13,14 @@ from chalicelib.api.builds import NewBuild
 from chalicelib.api.config import ConfigChanges
 from chalicelib.api.deployments import NewDeployment, NewRollback
 from chalicelib.api.projects import NewProject, ProjectChanges
-from chalicelib.api.services import ServiceChanges
+from chalicelib.api.services import NewService, ServiceChanges
 from chalicelib.api.tokens import NewToken
 from chalicelib.domain.images import Image, ImageRepository
-from chalicelib.domain.service_settings import ServiceSettings
 from chalicelib.errors import InvalidInput
 from tests.support.fields import AnInstallation, read
 
 BODIES: list[type[msgspec.Struct]] = [
-    ServiceSettings,
+    NewService,
     ServiceChanges,
     ConfigChanges,
     NewBuild,
@@ -94,7 +93,7 @@ class Field:
         except InvalidInput as error:
             by_schema = isinstance(error.__cause__, msgspec.ValidationError)
             # msgspec writes `uniqueItems` into the schema, and a Rule checks it.
-            return not (by_schema or self.name == "platforms")
+            return not (by_schema or self.name in {"platforms", "containers"})
         return True
 
 

@@ -44,7 +44,7 @@ def test_the_document_marks_public_routes_and_required_fields() -> None:
     public = {name for name, (_, _, each) in OPERATIONS.items() if each.get("security") == []}
     assert public == {"get_health", "get_openapi", "get_docs", "receive_github"}
     schemas = DOCUMENT["components"]["schemas"]
-    assert set(schemas["ServiceSettings"]["required"]) == {"name", "git_url", "image_repository"}
+    assert schemas["NewService"]["required"] == ["name"]
     assert [each["name"] for each in OPERATIONS["list_builds"][2]["parameters"]] == [
         "service_id",
         "limit",
@@ -65,7 +65,7 @@ def test_the_document_describes_githubs_request_and_its_answers() -> None:
 
 
 def test_the_document_warns_that_build_args_are_not_for_secrets() -> None:
-    for name in ("ServiceSettings", "ServiceChanges", "NewBuild"):
+    for name in ("NewService", "ServiceChanges", "NewBuild"):
         schema = DOCUMENT["components"]["schemas"][name]
         assert "Do not pass secrets" in str(schema["properties"]["build_args"])
 

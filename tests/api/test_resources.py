@@ -119,6 +119,7 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "provenance": True,
         "sbom": True,
         "image_repository": "team/web",
+        "image_from": None,
         "also_push_to": {},
         "also_push_required": False,
         "ecs_cluster": None,

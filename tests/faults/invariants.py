@@ -105,6 +105,7 @@ def check(others: Collection[str] = ()) -> None:
     _check_codebuild(jobs)
     _check_superseded(all_builds)
     _check_rollouts(all_deployments, others)
+    _check_dependents(all_services, all_builds, all_deployments)
     _check_digests(all_deployments, all_builds)
     _check_definitions(all_deployments)
     _check_configs(all_services, all_deployments)
@@ -197,15 +198,57 @@ def _check_rollouts(all_deployments: dict[int, Row], others: Collection[str]) ->
                 failed.add(definition)
 
 
+def _check_dependents(
+    all_services: dict[int, Row], all_builds: dict[int, Row], all_deployments: dict[int, Row]
+) -> None:
+    """A source lists its dependents, and each successful build the effect on each of them.
+
+    That is a deployment of the build, or a reason. A dependent has no builds of its own.
+    """
+    for number, service in all_services.items():
+        source = None if "deleted_at" in service else service["settings"].get("image_from")
+        lists = {row["id"] for row in all_services.values() if number in row.get("dependents", ())}
+        expected = set() if source is None else {source}
+        _require(lists == expected, f"service {number} is listed by {lists}, not by {expected}")
+        builds_nothing = source is None or "open_builds" not in service
+        _require(builds_nothing, f"service {number} has image_from and open builds")
+    for number, build in all_builds.items():
+        effects = {build["service_id"]: build} if build["status"] == "success" else {}
+        for entry in json.loads(build.get("dependents", "[]")):
+            effects[entry["service_id"]] = entry
+        for service_id, entry in effects.items():
+            made = all_deployments.get(entry.get("deployment_id") or 0, {})
+            ids = (made.get("service_id"), made.get("build_id"))
+            deployed = ids == (service_id, number) and not entry.get("not_deployed")
+            left = not made and bool(entry.get("not_deployed"))
+            one = f"build {number} has neither a deployment nor a reason for service {service_id}"
+            _require(deployed or left, one)
+        for service_id, service in all_services.items():
+            is_dependent = service["settings"].get("image_from") == build["service_id"]
+            joined = service["updated_at"] < build.get("finished_at", 0)
+            if is_dependent and joined and effects and "deleted_at" not in service:
+                unnamed = f"build {number} does not name service {service_id}"
+                _require(service_id in effects, unnamed)
+    for number, deployment in all_deployments.items():
+        if deployment["trigger"] == "push":
+            build = all_builds[deployment["build_id"]]
+            entries = [build, *json.loads(build.get("dependents", "[]"))]
+            named = number in {entry.get("deployment_id") for entry in entries}
+            _require(named, f"build {build['number']} does not name deployment {number}")
+
+
 def _check_digests(all_deployments: dict[int, Row], all_builds: dict[int, Row]) -> None:
-    """A deployment has the digest of a successful build of its service, or one that is in ECR.
+    """A deployment has the digest of a successful build of its service or of the source of its
+    images, or one that is in ECR.
 
     A deployment that a push triggered always has a build.
     """
     for number, deployment in all_deployments.items():
         digest, build = deployment["image_digest"], all_builds.get(deployment.get("build_id", 0))
         if build is not None:
-            own = build["service_id"] == deployment["service_id"]
+            settings = services()[deployment["service_id"]]["settings"]
+            builders = {deployment["service_id"], settings.get("image_from")}
+            own = build["service_id"] in builders
             known = own and build["status"] == "success" and build["image_digest"] == digest
             _require(known, f"no build of its service made the image of deployment {number}")
         else:

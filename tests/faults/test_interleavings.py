@@ -129,6 +129,36 @@ def later(prepare: Step) -> Step:
     return prepared
 
 
+def of_dependent(action: str, **body: Any) -> Step:
+    """A request for the dependent of `use_cases.built_for_dependents` with a rollout."""
+    return lambda cloud: cloud.api.post(f"/v1/cicd/services/2/{action}", body)
+
+
+def change_dependent(**changes: Any) -> Step:
+    return lambda cloud: cloud.api.patch("/v1/services/2", changes)
+
+
+def dependents_and_built(cloud: Cloud) -> None:
+    """A build has ended in CodeBuild, and the ECS service of a new service exists."""
+    use_cases.dependents_ecs_service(cloud)
+    use_cases.built(cloud)
+
+
+def built_beside_another(cloud: Cloud) -> None:
+    """A build has ended in CodeBuild, and another service follows another branch."""
+    cloud.add_service("worker", branch="develop")
+    use_cases.built(cloud)
+
+
+def built_and_one_dependent(cloud: Cloud) -> None:
+    """A build has ended in CodeBuild, and another service deploys its image."""
+    use_cases.dependents_ecs_service(cloud)
+    cloud.advance(1)
+    use_cases.create_dependent(cloud)
+    cloud.advance(1)
+    use_cases.built(cloud)
+
+
 BUILD, SERVICE = wake("build-1"), wake("service-1")
 
 PAIRS = (
@@ -272,6 +302,73 @@ PAIRS = (
         "a build ends: a worker and a rollback", use_cases.third_built, wake("build-3"), roll_back
     ),
     Pair("a build ends: a worker and a deployment", use_cases.third_built, wake("build-3"), deploy),
+    *(
+        Pair(f"a build of several services ends: a worker and {what}", prepare, wake(build), step)
+        for what, prepare, build, step in (
+            (
+                "another worker",
+                use_cases.built_for_dependents,
+                "build-3",
+                wake("build-3"),
+            ),
+            (
+                "the end of another rollout",
+                use_cases.built_for_dependents,
+                "build-3",
+                wake("service-2"),
+            ),
+            (
+                "a deployment of one of them",
+                use_cases.built_for_dependents,
+                "build-3",
+                lambda c: c.api.post(
+                    "/v1/cicd/services/2/deploy", {"image_tag": c.build(1)["image_tag"]}
+                ),
+            ),
+            (
+                "a rollback of one of them",
+                use_cases.built_for_dependents,
+                "build-3",
+                of_dependent("rollback", deployment_id=3),
+            ),
+            (
+                "a switch of auto-deploy",
+                built_and_one_dependent,
+                "build-1",
+                change_dependent(auto_deploy=False),
+            ),
+            (
+                "a deletion of one of them",
+                built_and_one_dependent,
+                "build-1",
+                lambda c: c.api.delete("/v1/services/2"),
+            ),
+            (
+                "a new one",
+                dependents_and_built,
+                "build-1",
+                use_cases.create_dependent,
+            ),
+            (
+                "a service that takes its images",
+                built_beside_another,
+                "build-1",
+                change_dependent(image_from=1),
+            ),
+        )
+    ),
+    Pair(
+        "a source is deleted: a deletion and a new dependent",
+        use_cases.dependents_ecs_service,
+        delete,
+        use_cases.create_dependent,
+    ),
+    Pair(
+        "a push arrives: a delivery and a service that takes other images",
+        use_cases.second_service,
+        push,
+        change_dependent(image_from=1),
+    ),
     Pair(
         "a later push arrives: the workers of both builds",
         use_cases.two_pushes_queued,

@@ -118,6 +118,24 @@ def configured(cloud: Cloud) -> None:
     released(cloud)
 
 
+def released_to_two(cloud: Cloud) -> None:
+    """A build was deployed to its service and to a dependent of it."""
+    cloud.add_dependent("worker")
+    cloud.advance(1)
+    cloud.release(1)
+
+
+def deploy_images_of_itself(cloud: Cloud) -> None:
+    row = get_service(cloud.service_id)
+    settings = msgspec.structs.replace(row.settings, image_from=row.id)
+    row.update(actions=[Service.settings.set(settings), Service.dependents.set({row.id})])
+
+
+def name_another_deployment(_: Cloud) -> None:
+    entry = {"service_id": 2, "deployment_id": 1, "not_deployed": None}
+    (find_build(1) or Build()).update(actions=[Build.dependents.set([entry])])
+
+
 ELSEWHERE = EcsTarget(cluster="main", service="elsewhere", containers=("app",))
 
 
@@ -278,6 +296,27 @@ def forget_the_exit_code(_: Cloud) -> None:
         (released, change_receipt(desired_tasks=3, seal=True), "1 does not name all its tasks"),
         (released, change_receipt(tasks=[], desired_tasks=0, seal=True), "the chain .* is broken"),
         (released, service(Service.receipt.remove()), "the chain of service 1 has 0 of 1"),
+        (
+            released_to_two,
+            service(Service.dependents.remove()),
+            r"service 2 is listed by set\(\), not by \{1\}",
+        ),
+        (
+            building,
+            deploy_images_of_itself,
+            "service 1 has image_from and open builds",
+        ),
+        (released_to_two, build(Build.dependents.remove()), "build 1 does not name service 2"),
+        (
+            released_to_two,
+            name_another_deployment,
+            "build 1 has neither a deployment nor a reason for service 2",
+        ),
+        (
+            released,
+            build(Build.deployment_id.remove(), Build.not_deployed.set("auto_deploy is off")),
+            "build 1 does not name deployment 1",
+        ),
         (
             deploying,
             deployment(Deployment.target.set(ELSEWHERE)),

@@ -24,6 +24,7 @@ from tests.support.embedded import (
     Cloud,
     add_followers,
     client,
+    create_ecs_service,
     create_image_repository,
     delete_definition,
     keep_secret,
@@ -197,6 +198,27 @@ def retried(cloud: Cloud) -> None:
 def built(cloud: Cloud) -> None:
     building(cloud)
     cloud.finish_build(1, settle=False)
+
+
+def two_dependents(cloud: Cloud) -> None:
+    """Two other services deploy the images of the service."""
+    for name in ("worker", "job"):
+        cloud.add_dependent(name)
+    cloud.advance(1)
+
+
+def built_for_dependents(cloud: Cloud) -> None:
+    """One of two dependents has a rollout and a deployment that waits for its end."""
+    two_dependents(cloud)
+    for number in (1, 2):
+        cloud.push(sha(number))
+        cloud.settle()
+        cloud.finish_build(number)
+        cloud.finish_rollout()
+        cloud.finish_rollout("job")
+    cloud.push(sha(3))
+    cloud.settle()
+    cloud.finish_build(3, settle=False)
 
 
 def build_failed(cloud: Cloud) -> None:
@@ -830,6 +852,27 @@ def _create_service(cloud: Cloud) -> Answer:
     return cloud.api.post(path, _settings("new"), headers=KEY)
 
 
+def dependents_ecs_service(_: Cloud) -> None:
+    create_ecs_service("worker")
+
+
+def create_dependent(cloud: Cloud) -> Answer:
+    body = {
+        "name": "worker",
+        "image_from": cloud.service_id,
+        "ecs_cluster": CLUSTER,
+        "ecs_service": "worker",
+        "containers": ["app"],
+        "auto_deploy": True,
+    }
+    path = f"/v1/projects/{cloud.project}/services"
+    return cloud.api.post(path, body, headers=KEY)
+
+
+def _take_images(cloud: Cloud) -> Answer:
+    return cloud.api.patch("/v1/services/2", {"image_from": cloud.service_id})
+
+
 def _path(cloud: Cloud) -> str:
     return f"/v1/services/{cloud.service_id}"
 
@@ -849,6 +892,7 @@ USE_CASES = (
     UseCase("a build is started", pushed, _deliver_messages),
     UseCase("a build makes progress", in_a_phase, _deliver_events),
     UseCase("a build succeeds", built, _deliver_events),
+    UseCase("a build of several services succeeds", built_for_dependents, _deliver_events),
     UseCase("a build fails", build_failed, _deliver_events),
     UseCase(
         "a build fails, and its log is not complete", build_failed_without_its_log, _deliver_events
@@ -955,6 +999,18 @@ USE_CASES = (
     ),
     UseCase(
         "a service is changed", new_service, lambda c: c.api.patch(_path(c), {"branch": "dev"})
+    ),
+    UseCase("a service without builds is created", dependents_ecs_service, create_dependent),
+    UseCase("a service takes the images of another one", second_service, _take_images),
+    UseCase(
+        "the repository of several services is changed",
+        two_dependents,
+        lambda c: c.api.patch(_path(c), {"git_url": "https://github.com/acme/other.git"}),
+    ),
+    UseCase(
+        "a service without builds is deleted",
+        two_dependents,
+        lambda c: c.api.delete("/v1/services/2"),
     ),
     UseCase("a service is deleted", second_service, lambda c: c.api.delete(_path(c))),
     UseCase("a started build is found after its worker died", died_after_start_build, _tick),

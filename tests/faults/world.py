@@ -94,6 +94,9 @@ class World:
         self.calm = calm
         self.cloud = cloud
         self.cloud.handlers_may_fail = True
+        # A second service deploys the images of the first one.
+        self._dependent = cloud.add_dependent("worker", desired=1)
+        cloud.advance(1)
         self.tally = Tally()
         self.injector = Injector(monkeypatch)
         self._ledger = Ledger()
@@ -149,7 +152,7 @@ class World:
             self._send(lambda: self.cloud.api.post(path, headers=headers), "retry")
 
     def deploy(self, choice: int) -> None:
-        """A caller deploys the image of a build, or an image by its digest."""
+        """A caller deploys the image of a build, or an image by its digest, to a service."""
         self._only_pushes = False
         built = [row for row in builds().values() if row["status"] == "success"]
         if built and choice % 3:
@@ -157,14 +160,25 @@ class World:
             image = f"{row['image_repository']}:{row['image_tag']}"
         else:
             image = f"hello@{put_image('hello', f'by-hand-{self._keys}')}"
-        self._post("deploy", {"image_tag": image})
+        self._post("deploy", {"image_tag": image}, self._service(choice))
 
     def roll_back(self, choice: int) -> None:
         """A caller rolls back, every third time to a named deployment."""
         self._only_pushes = False
         known = sorted(deployments())
         named = {"deployment_id": known[choice % len(known)]} if known and choice % 3 == 0 else {}
-        self._post("rollback", named)
+        self._post("rollback", named, self._service(choice))
+
+    def switch_dependent(self, choice: int) -> None:
+        """A caller switches the auto-deploy of the dependent on or off."""
+        self._only_pushes = False
+        path = f"/v1/services/{self._dependent}"
+        body = {"auto_deploy": bool(choice % 2)}
+        self._send(lambda: self.cloud.api.patch(path, body), "switch")
+
+    def _service(self, choice: int) -> int:
+        """Two of three times the service with the builds, otherwise its dependent."""
+        return self._dependent if choice // 3 % 3 == 0 else self.cloud.service_id
 
     def change_config(self, choice: int) -> None:
         """A caller changes the config, every fourth time without a deployment.
@@ -193,9 +207,9 @@ class World:
             path = f"/v1/cicd/jobs/{job_id}/cancel"
             self._send(lambda: self.cloud.api.post(path), f"cancel {job_id}")
 
-    def _post(self, action: str, body: dict[str, Any]) -> None:
+    def _post(self, action: str, body: dict[str, Any], service: int | None = None) -> None:
         self._keys += 1
-        path = f"/v1/cicd/services/{self.cloud.service_id}/{action}"
+        path = f"/v1/cicd/services/{service or self.cloud.service_id}/{action}"
         headers: dict[str, str | None] = {"Idempotency-Key": f"key-{self._keys}"}
         self._send(lambda: self.cloud.api.post(path, body, headers=headers), action)
 
@@ -298,11 +312,12 @@ class World:
 
     def end_ecs_rollout(self, choice: int) -> None:
         """The newest ECS deployment becomes healthy, or its circuit breaker trips."""
+        name = "worker" if choice % 3 == 0 else "hello"
         if self.calm or choice % 4:
-            ecs.engine().complete(CLUSTER, "hello")
-        elif ecs.engine().service(CLUSTER, "hello").breaker["enable"]:
+            ecs.engine().complete(CLUSTER, name)
+        elif ecs.engine().service(CLUSTER, name).breaker["enable"]:
             self._only_pushes = False
-            ecs.engine().fail(CLUSTER, "hello")
+            ecs.engine().fail(CLUSTER, name)
 
     def change_command(self, choice: int) -> None:
         """An admin sets a release command, or removes it."""
@@ -349,14 +364,14 @@ class World:
         self._only_pushes = False
         own = sorted(
             row["task_definition"]
-            for row in deployments().values()
+            for row in self._own()
             if "started_at" in row and row["task_definition"] not in self._deleted
         )
         is_own = bool(own) and choice % 2 == 0
         definition = own[choice // 2 % len(own)] if is_own else register("hello", f"by:{choice}")
         if definition == self.cloud.definition_on_ecs():
             return
-        (service,) = services().values()
+        service = services()[self.cloud.service_id]
         now = int(self.cloud._now)
         wanted = self._wanted_definitions(service)
         may_be_late = is_own and now <= service.get("called_at", 0) + WORKER_LIFE
@@ -364,6 +379,10 @@ class World:
         run_on_ecs(definition)
         record = ecs.engine().service(CLUSTER, "hello").records[0]
         self._changes.append(Change(record, now, stays))
+
+    def _own(self) -> list[Row]:
+        """The deployments of the service with the builds."""
+        return [row for row in deployments().values() if row["service_id"] == self.cloud.service_id]
 
     def _wanted_definitions(self, service: Row) -> set[str]:
         """The definitions that Slipway rolls out or restores at the moment."""
@@ -390,7 +409,7 @@ class World:
         last = self._changes[-1]
         if last.record.target.rollout_state == "FAILED":
             return  # ECS went back to what ran before
-        explicit = (row for row in deployments().values() if row["trigger"] not in _NOT_EXPLICIT)
+        explicit = (row for row in self._own() if row["trigger"] not in _NOT_EXPLICIT)
         if any(row["created_at"] >= last.at for row in explicit):
             return
         newest = ecs.engine().service(CLUSTER, "hello").records[0]
@@ -415,9 +434,9 @@ class World:
         used = {each.task_definition for each in found.deployments}
         used |= {found.completed.task_definition} if found.completed else set()
         used.add(service.get("baseline", ""))
-        for number, row in deployments().items():
+        for row in self._own():
             arn = row.get("task_definition")
-            ended = has_ended(row["status"]) and number != service.get("current")
+            ended = has_ended(row["status"]) and row["number"] != service.get("current")
             if arn and ended and arn not in used | self._deleted:
                 self._deleted.add(arn)
                 delete_definition(arn)
@@ -441,7 +460,7 @@ class World:
         self._run(self.cloud.pump.tick)
 
     def wake_during_schedule(self, choice: int) -> None:
-        """While the schedule is paused after a call, wake all builds and the service.
+        """While the schedule is paused after a call, wake all builds and both services.
 
         Every second time the last build is cancelled first.
         """
@@ -453,7 +472,7 @@ class World:
         def wake_all() -> None:
             if build_ids and choice % 2:
                 self.cloud.api.post(f"/v1/cicd/jobs/{build_ids[-1]}/cancel")
-            for row_id in ("service-1", *build_ids):
+            for row_id in ("service-1", f"service-{self._dependent}", *build_ids):
                 self.cloud.wake(row_id)
 
         self._interrupt(choice % 12, wake_all)
@@ -553,20 +572,19 @@ class World:
         } | self._rolled_out()
 
     def _rolled_out(self) -> set[str]:
-        newest = ecs.engine().service(CLUSTER, "hello").deployments[0]
+        newest = [each.deployments[0] for each in ecs.engine().services()]
+        completed = {each.task_definition for each in newest if each.rollout_state == "COMPLETED"}
         return {
             row["id"]
             for row in deployments().values()
-            if row["status"] == "deploying"
-            and row["task_definition"] == newest.task_definition
-            and newest.rollout_state == "COMPLETED"
+            if row["status"] == "deploying" and row["task_definition"] in completed
         }
 
     def _still_open(self, job_ids: set[str]) -> set[str]:
         return {job_id for job_id in job_ids if not has_ended(rows("jobs")[job_id]["status"])}
 
     def _check_newest(self) -> None:
-        """The newest push runs, if only pushes decided and no build or deployment failed."""
+        """The newest push runs everywhere, if only pushes decided and nothing failed."""
         pushed = [row for row in builds().values() if row["trigger"] == "push"]
         all_succeeded = all(row["status"] in {"success", "superseded"} for row in pushed)
         if not self._only_pushes or not pushed or not all_succeeded:
@@ -575,9 +593,10 @@ class World:
             return
         self.tally.only_pushes += 1
         newest = max(pushed, key=lambda row: (row["pushed_at"], row["commit_sha"]))
-        runs = self.cloud.image_on_ecs()
-        if not runs.endswith(newest["image_digest"]):
-            raise Violation(f"build {newest['number']} is the newest, and ECS runs {runs}")
+        for name in ("hello", "worker"):
+            runs = self.cloud.image_on_ecs(name)
+            if not runs.endswith(newest["image_digest"]):
+                raise Violation(f"build {newest['number']} is the newest, and {name} runs {runs}")
 
 
 ACTIONS: dict[str, int] = {
@@ -588,6 +607,7 @@ ACTIONS: dict[str, int] = {
     "deploy": 2,
     "roll_back": 2,
     "change_config": 2,
+    "switch_dependent": 1,
     "cancel": 2,
     "deliver_message": 8,
     "deliver_message_twice": 2,
@@ -618,6 +638,7 @@ CALM_ACTIONS = {
         "request_build",
         "deploy",
         "roll_back",
+        "switch_dependent",
         "cancel",
         "change_outside",
         "lose_tasks",

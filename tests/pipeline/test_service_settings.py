@@ -3,10 +3,8 @@
 import threading
 from typing import Any
 
-import msgspec
 import pytest
 
-from chalicelib.domain.service_settings import ServiceSettings
 from chalicelib.errors import Conflict, InvalidInput, NotFound
 from chalicelib.pipeline.commands.followers import MAX_FOLLOWERS, MAX_FOLLOWERS_OF_ALL_BRANCHES
 from chalicelib.pipeline.commands.projects import create_project
@@ -20,16 +18,16 @@ from tests.support.written import nothing_is_written
 REPOSITORY = "github.com/codertocat/hello-world"
 
 
-def settings_of(name: str, **changes: Any) -> ServiceSettings:
-    settings = ServiceSettings(
-        name=name,
-        git_url="https://github.com/Codertocat/Hello-World.git",
-        image_repository="myapp",
-        ecs_cluster="main",
-        ecs_service=name,
-        containers=("app",),
-    )
-    return msgspec.structs.replace(settings, **changes)
+def settings_of(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "git_url": "https://github.com/Codertocat/Hello-World.git",
+        "image_repository": "myapp",
+        "ecs_cluster": "main",
+        "ecs_service": name,
+        "containers": ("app",),
+        **changes,
+    }
 
 
 @pytest.fixture

@@ -105,6 +105,20 @@ class Cloud:
         }
         return int(self._created(f"/v1/projects/{self.project}/services", body)["id"])
 
+    def add_dependent(self, name: str, *, desired: int = 2, **settings: Any) -> int:
+        """Create a service that deploys the images of "hello"; return its number."""
+        create_ecs_service(name, desired=desired)
+        body = {
+            "name": name,
+            "image_from": self.service_id,
+            "ecs_cluster": CLUSTER,
+            "ecs_service": name,
+            "containers": ["app"],
+            "auto_deploy": True,
+            **settings,
+        }
+        return int(self._created(f"/v1/projects/{self.project}/services", body)["id"])
+
     def push(
         self,
         commit: str,

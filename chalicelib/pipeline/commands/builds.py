@@ -9,6 +9,7 @@ from chalicelib.aws import queue
 from chalicelib.domain.refs import Ref, RefType
 from chalicelib.domain.statuses import BuildStatus, has_ended
 from chalicelib.errors import Conflict
+from chalicelib.pipeline.commands.image_sources import require_own_builds
 from chalicelib.pipeline.new_builds import Source, accept_build, new_build, require_room
 from chalicelib.pipeline.retries import retry_with_fresh_service
 from chalicelib.store.claims import next_number
@@ -28,7 +29,7 @@ def request_build(
     """Accept a build of a branch, a tag or a commit.
 
     `options` are `BuildOptions` by name that replace the service's. Raises Conflict
-    (too_many_builds), and NotFound if the service has been deleted.
+    (no_own_builds, too_many_builds), and NotFound if the service has been deleted.
     """
     source = Source(ref, ref.name if ref.type is RefType.COMMIT else "")
     return _accept(service, source, options, actor=actor, idempotency_key=idempotency_key)
@@ -41,7 +42,7 @@ def retry_build(
 
     It has the service's present settings, except those that the first request chose. Without a
     known commit it builds the same ref. Raises Conflict (build_open, build_succeeded,
-    too_many_builds), and NotFound if the service has been deleted.
+    no_own_builds, too_many_builds), and NotFound if the service has been deleted.
     """
     _require_failed(build)
     ref = Ref(build.git_ref, RefType(build.ref_type) if build.ref_type else None)
@@ -58,11 +59,11 @@ def _accept(
     actor: str,
     idempotency_key: IdempotencyKey | None,
 ) -> Build:
-    require_room(service)
+    _require_possible(service)
     number = next_number("builds")
 
     def accept(service: Service) -> Build:
-        require_room(service)
+        _require_possible(service)
         build = new_build(
             service,
             number,
@@ -80,6 +81,11 @@ def _accept(
     build = retry_with_fresh_service(service, accept)
     queue.wake(build.job_id)
     return build
+
+
+def _require_possible(service: Service) -> None:
+    require_own_builds(service)
+    require_room(service)
 
 
 def _require_failed(build: Build) -> None:

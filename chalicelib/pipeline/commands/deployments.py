@@ -139,8 +139,8 @@ def _resolve(
         if ecr.digest_of(repository, image.tag) is None:
             raise _missing(repository, f":{image.tag}")
         raise Forbidden(
-            f"the tag {image.tag} does not come from a build of this service; "
-            "name a build's image_tag, or the image by its @sha256: digest",
+            f"the tag {image.tag} does not come from a build of this service, or of the one that "
+            "builds its images; name a build's image_tag, or the image by its @sha256: digest",
             code="image_not_allowed",
             field="image_tag",
         )
@@ -178,10 +178,14 @@ def _require_own_repository(service: Service, image: ImageReference) -> None:
 
 
 def _build_of(service: Service, tag: str) -> Build | None:
-    """The successful build of the service that has this tag, which ends in the build's number."""
+    """The successful build of the service, or of the one that builds its images, with this tag.
+
+    A tag ends in the build's number.
+    """
     number = build_id_of_tag(tag)
     build = find_build(number) if number is not None else None
-    if build is None or build.service_id != service.id or build.image_tag != tag:
+    builders = {service.id, service.settings.image_from}
+    if build is None or build.service_id not in builders or build.image_tag != tag:
         return None
     return build if build.status == BuildStatus.SUCCESS else None
 

@@ -21,26 +21,28 @@ def follow(
 ) -> list[Write]:
     """Follow the branch and tags of `after` instead of those of `before`; None means nothing.
 
+    A service without builds of its own follows nothing.
+
     Raises Conflict (too_many_services, too_many_webhook_secrets).
     """
     old, new = _followed(service, before), _followed(service, after)
     if old == new:
         return []
     writes = []
-    if before is not None and (after is None or before.repository != after.repository):
-        row, others = followers(before.repository)
+    if old is not None and (new is None or old[0] != new[0]):
+        row, others = followers(old[0])
         rest = {number: each for number, each in others.items() if number != service.id}
-        writes.append(set_followers(row, before.repository, rest))
-    if after is not None and new is not None:
-        row, others = followers(after.repository)
+        writes.append(set_followers(row, old[0], rest))
+    if new is not None:
+        row, others = followers(new[0])
         together = {**others, service.id: new[1]}
-        _require_room(after.repository, new[1], together.values())
-        writes.append(set_followers(row, after.repository, together))
+        _require_room(new[0], new[1], together.values())
+        writes.append(set_followers(row, new[0], together))
     return writes
 
 
 def _followed(service: Service, settings: ServiceSettings | None) -> tuple[str, Follower] | None:
-    if settings is None:
+    if settings is None or settings.image_from is not None:
         return None
     follower = Follower(
         service.project_id, settings.branch, settings.webhook_secret, bool(settings.tags)

@@ -204,11 +204,7 @@ def _judge(push: Push, signers: Signers, visible: Mapping[int, Follower]) -> Jud
     receipt = find(Receipt, _receipt_id(push))
     known = {int(k): int(v) for k, v in receipt.outcome["builds"].items()} if receipt else {}
     rows = find_all(Service, [number for number, each in visible.items() if _may_build(each, push)])
-    services = {
-        row.id: row
-        for row in rows.values()
-        if row.deleted_at is None and _may_build(row.settings, push)
-    }
+    services = {row.id: row for row in rows.values() if _still_builds(row, push)}
     refused = frozenset(
         number
         for number, row in services.items()
@@ -244,6 +240,12 @@ def _with_room(choice: Choice, service: Service, push: Push) -> Choice:
     if not choice.builds or replaces or has_room(service):
         return choice
     return Choice(builds=False, reason=f"{why_no_room(service)}, then redeliver")
+
+
+def _still_builds(row: Service, push: Push) -> bool:
+    """Whether the service builds such pushes now; it may have changed since it was listed."""
+    settings = row.settings
+    return row.deleted_at is None and settings.image_from is None and _may_build(settings, push)
 
 
 def _may_build(follower: Follower | ServiceSettings, push: Push) -> bool:

@@ -16,6 +16,12 @@ from chalicelib.domain.service_settings import TARGET_FIELDS, ServiceSettings
 from chalicelib.domain.timing import SILENCE
 from chalicelib.errors import Conflict, InvalidInput, Rejected, Unavailable
 from chalicelib.pipeline.commands.followers import follow
+from chalicelib.pipeline.commands.image_sources import (
+    carry_over,
+    join_source,
+    require_no_dependents,
+    with_image_from,
+)
 from chalicelib.pipeline.retries import existing_service, retry_on_conflict
 from chalicelib.settings import settings as installation
 from chalicelib.store.claims import next_number, replace_claims
@@ -24,29 +30,32 @@ from chalicelib.store.idempotency import IdempotencyKey, record_key
 from chalicelib.store.models import Claim, Project, Service
 from chalicelib.store.writes import ConditionFailed, Write, change, commit, create
 
-_NOT_WHILE_BUSY = frozenset({*TARGET_FIELDS, "image_repository"})
+_NOT_WHILE_BUSY = frozenset({*TARGET_FIELDS, "image_repository", "image_from"})
 
 
 def create_service(
     project: Project,
-    settings: ServiceSettings,
+    given: Mapping[str, Any],
     *,
     actor: str,
     idempotency_key: IdempotencyKey | None = None,
 ) -> Service:
-    """Create a service.
+    """Create a service with the `given` settings, by name.
 
     Raises InvalidInput (incomplete_ecs_target, auto_deploy_without_target,
-    image_repository_not_found), Forbidden (secret_not_allowed) and Conflict (name_taken,
-    ecs_service_taken, too_many_services, too_many_webhook_secrets).
+    image_repository_not_found), Forbidden (secret_not_allowed), Conflict (name_taken,
+    ecs_service_taken, too_many_services, too_many_webhook_secrets), and the errors of
+    `with_image_from` and `join_source`.
     """
+    settings = ServiceSettings(**with_image_from(None, project.id, given))
     missing = _missing_of_target(settings)
     if missing:
         raise _incomplete_target(missing)
     _require_own_secrets(project.id, msgspec.structs.asdict(settings))
     if settings.auto_deploy and settings.ecs_target is None:
         raise _auto_deploy_without_target(InvalidInput)
-    _require_image_repository(settings.image_repository)
+    if settings.image_from is None:
+        _require_image_repository(settings.image_repository)
     now = clock.now()
     service = Service(
         next_number("services"),
@@ -58,10 +67,14 @@ def create_service(
     )
 
     def write() -> None:
+        # A source may have changed since the last try.
+        settings = ServiceSettings(**with_image_from(None, project.id, given))
+        service.settings = settings
         _commit(
             create(service),
             *_own(service, None, settings),
             *follow(service, None, settings),
+            *join_source(service, None, settings),
             _audit(
                 service,
                 "service.created",
@@ -91,18 +104,22 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
     def write() -> Service:
         fresh = existing_service(service.id)
         before = fresh.settings
-        names = [name for name, value in changes.items() if getattr(before, name) != value]
+        wanted = with_image_from(fresh, fresh.project_id, changes)
+        names = [name for name, value in wanted.items() if getattr(before, name) != value]
         resumes = changes.get("auto_deploy") is True and fresh.auto_deploy_paused is not None
         if not names and not resumes:
             return fresh
-        after = msgspec.structs.replace(before, **{name: changes[name] for name in names})
+        after = msgspec.structs.replace(before, **{name: wanted[name] for name in names})
         _require_rest_of_target(fresh, after)
         if {"auto_deploy", *TARGET_FIELDS} & set(names):
             _require_target_of_auto_deploy(after)
         if _NOT_WHILE_BUSY & set(names):
             _require_idle(fresh)
         if "image_repository" in names:
+            require_no_dependents(fresh, field="image_repository")
+        if "image_repository" in names and after.image_from is None:
             _require_image_repository(after.image_repository)
+        carried = carry_over(fresh, after)
         resumed = {"resumed": fresh.auto_deploy_paused} if resumes else {}
         _commit(
             change(
@@ -113,11 +130,15 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
             ),
             *_own(fresh, before, after),
             *follow(fresh, before, after),
-            _audit(
-                fresh,
-                "service.updated",
-                actor,
-                {"before": _audited(before, names), "after": _audited(after, names), **resumed},
+            *join_source(fresh, before, after),
+            _audit_change(fresh, actor, before, after, names, **resumed),
+            *(
+                write
+                for each, own in carried
+                for write in (
+                    change(each, settings=own, updated_at=clock.now()),
+                    _audit_change(each, actor, each.settings, own, ["git_url"]),
+                )
             ),
         )
         return fresh
@@ -128,16 +149,18 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
 def delete_service(service: Service, *, actor: str) -> None:
     """Delete a service and release its claims; its row and history stay.
 
-    Raises Conflict (service_busy).
+    Raises Conflict (service_busy, has_dependents).
     """
 
     def write() -> None:
         fresh = existing_service(service.id)
+        require_no_dependents(fresh)
         _require_idle(fresh)
         _commit(
             change(fresh, deleted_at=clock.now(), listed_in=None),
             *_own(fresh, fresh.settings, None),
             *follow(fresh, fresh.settings, None),
+            *join_source(fresh, fresh.settings, None),
             _audit(fresh, "service.deleted", actor, {"name": fresh.settings.name}),
         )
 
@@ -285,6 +308,19 @@ def _audited(settings: ServiceSettings, names: Iterable[str]) -> dict[str, Any]:
     if "build_args" in shown:
         shown["build_args"] = sorted(shown["build_args"])
     return shown
+
+
+def _audit_change(
+    service: Service,
+    actor: str,
+    before: ServiceSettings,
+    after: ServiceSettings,
+    names: Iterable[str],
+    **more: Any,
+) -> Write:
+    names = list(names)
+    changed = {"before": _audited(before, names), "after": _audited(after, names)}
+    return _audit(service, "service.updated", actor, changed | more)
 
 
 def _subject(service: Service) -> str:

@@ -26,9 +26,9 @@ from chalicelib.domain.requests import start_build_request
 from chalicelib.domain.statuses import BuildStatus, has_ended, job_id
 from chalicelib.domain.timing import PERIOD, WORKER_LIFE
 from chalicelib.errors import Rejected, SlipwayError, Unavailable
-from chalicelib.pipeline.auto_deploy import why_not_deployed
+from chalicelib.pipeline.auto_deploy import deploy_build
 from chalicelib.pipeline.line import read_line
-from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, new_deployment
+from chalicelib.pipeline.new_deployments import ReleaseImage
 from chalicelib.pipeline.reconcilers.failures import (
     find_failure,
     find_missing_repository,
@@ -36,7 +36,6 @@ from chalicelib.pipeline.reconcilers.failures import (
 )
 from chalicelib.pipeline.superseding import supersede_builds
 from chalicelib.settings import settings
-from chalicelib.store.claims import next_number
 from chalicelib.store.due import schedule_at
 from chalicelib.store.jobs import find_build, finish, transition
 from chalicelib.store.models import Build
@@ -277,8 +276,8 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
     except Rejected as refusal:
         return _fail_push(build, report, f"the build succeeded, but: {refusal.detail}")
     if digest is None:
-        image = f"{build.image_repository}:{build.image_tag}"
-        missing = f"the build succeeded, but ECR holds no {image}"
+        name = f"{build.image_repository}:{build.image_tag}"
+        missing = f"the build succeeded, but ECR holds no {name}"
         if next_look(now, _ended_at(build, report, now)) is not None:
             return _look_again(build, report, now, f"{missing} yet")
         return _fail_push(build, report, missing)
@@ -293,36 +292,20 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
         return _fail_push(build, report, why)
     service = get_service(build.service_id)
     learned = {"image_digest": digest, **_learned(build, report)}
-    not_deployed = why_not_deployed(service, build)
-    if not_deployed:
-        commit(
-            finish(
-                build, BuildStatus.SUCCESS, at=clock.now(), not_deployed=not_deployed, **learned
-            ),
-            close_builds(service, build.number),
-        )
-        return queue.wake(*_next_in_line(build))
-    number = next_number("deployments")
-    deployment = new_deployment(
-        service,
-        number,
-        ReleaseImage(
-            build.image_repository,
-            digest,
-            build.image_tag,
-            build_id=build.number,
-            commit_sha=learned.get("commit_sha"),
-        ),
-        actor=build.requested_by,
-        trigger="push",
-        reason=build.commit_message,
+    image = ReleaseImage(
+        build.image_repository,
+        digest,
+        build.image_tag,
+        build_id=build.number,
+        commit_sha=learned.get("commit_sha"),
     )
+    deployed = deploy_build(service, build, image)
     commit(
-        finish(build, BuildStatus.SUCCESS, at=clock.now(), deployment_id=number, **learned),
+        finish(build, BuildStatus.SUCCESS, at=clock.now(), **learned, **deployed.values),
         close_builds(service, build.number),
-        *enqueue(service, deployment),
+        *deployed.writes,
     )
-    queue.wake(f"service-{service.id}", *_next_in_line(build))
+    queue.wake(*(f"service-{each}" for each in deployed.services), *_next_in_line(build))
 
 
 def _fail_push(build: Build, report: BuildReport, why: str) -> None:
