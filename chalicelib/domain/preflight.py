@@ -76,9 +76,10 @@ class Need:
 
 @dataclass(frozen=True)
 class Unknown:
-    """The result of a look that failed, with the reason."""
+    """The result of a look that failed, with the reason; `is_denied` if AWS refused the look."""
 
     reason: str
+    is_denied: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,18 +178,13 @@ _MISSING: Mapping[Kind, tuple[str, str]] = {
     ),
 }
 _PUT_VALUE = "Put a value into it, or make ECS run a task definition without it"
-# What to do if Slipway may not look for a thing.
-_ALLOW: Mapping[Kind, str] = {
-    # The policies allow iam:GetRole and iam:PassRole for the same roles.
-    Kind.ROLE: (
-        "If iam:PassRole is denied, too, ECS refuses to register the task definition: set the "
-        "stack's parameter TaskRoles so that it matches {name}"
-    ),
-    Kind.SECRET: "Check yourself that it exists",
-    Kind.PARAMETER: "Check yourself that it exists",
-    Kind.LOG_GROUP: "Check yourself that it exists",
-    Kind.IMAGE: "Check yourself that it exists",
-}
+# What to do if Slipway cannot look for a thing, and for a role if AWS denies the look: the policies
+# allow iam:GetRole and iam:PassRole for the same roles.
+_CHECK = "Check yourself that it exists"
+_ALLOW_ROLE = (
+    "If iam:PassRole is denied, too, ECS refuses to register the task definition: set the stack's "
+    "parameter TaskRoles so that it matches {name}"
+)
 # A release keeps so many findings. Lists of deployments show them.
 _MOST = 25
 _LONGEST_REASON = 300
@@ -196,9 +192,9 @@ _NOT_CHECKED = "not_checked"
 # Names of parameters that AWS has itself, and those of them that stand for secrets.
 _OF_AWS = "/aws/"
 _SECRETS_OF_AWS = "/aws/reference/secretsmanager/"
-# Names of parameters; those of a hierarchy begin with "/" (PutParameter in the API reference).
-# Of the id of a secret's version (DescribeSecret); labels are shorter (inferred: those of AWS are).
+# The shortest id of a secret's version (GetSecretValue). A label may be as long, but AWS's are not.
 _SHORTEST_VERSION = 32
+# Names of parameters; those of a hierarchy begin with "/" (PutParameter in the API reference).
 _ONE_PART = re.compile(r"[A-Za-z0-9_.-]+")
 _PARAMETER = re.compile(rf"/?{_ONE_PART.pattern}|(?:/{_ONE_PART.pattern})+")
 _ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
@@ -440,7 +436,7 @@ def _of_platforms(
         return
     has = ", ".join(sorted(platforms))
     advice = f"Build the image for {wanted} (setting `platforms`), or change runtimePlatform"
-    is_certain = "cpuArchitecture" in chosen or _is_for_fargate(definition)
+    is_certain = bool(chosen.get("cpuArchitecture")) or _is_for_fargate(definition)
     if is_certain:
         text = f"the task definition runs on {architecture} {family} ({wanted})"
         yield _error("platform_mismatch", f"{text}, but the image is for {has}. {advice}", name)
@@ -501,16 +497,15 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
         what, advice = (text.format(name=need.name) for text in _MISSING[need.kind])
         if isinstance(found, Unknown):
             thing = f"the {need.kind.replace('_', ' ')} {need.name}"
-            yield _not_checked(
-                thing, found, need.name, advice=_ALLOW[need.kind].format(name=need.name)
-            )
+            is_denied = found.is_denied and need.kind is Kind.ROLE
+            advice = _ALLOW_ROLE.format(name=need.name) if is_denied else _CHECK
+            yield _not_checked(thing, found, need.name, advice=advice)
         elif isinstance(found, NoValue):
             text = f"the secret {need.name} has no value to give: {found.reason}"
             yield _error("secret_missing", f"{text}. {_PUT_VALUE}", need.name)
         elif not found:
             finding = _error if need.essential else _warning
             yield finding(f"{need.kind}_missing", f"{what}. {advice}", need.name)
-
     for kind, count in world.further.items():
         things = f"{kind.replace('_', ' ')}{'' if count == 1 else 's'}"
         thing = f"{count} further {things} {'was' if count == 1 else 'were'} not looked for"

@@ -67,7 +67,7 @@ class Look:
             with budget.spending(self._budget):
                 return call()
         except Rejected as refusal:
-            return Unknown(refusal.detail)
+            return Unknown(refusal.detail, is_denied=True)
         except Unavailable as trouble:
             if self._waits:
                 raise

@@ -31,7 +31,7 @@ REGION, ACCOUNT = "eu-west-1", "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ecs-hello"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:db-a1B2c3"
 PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter"
-DENIED = Unknown("IAM GetRole: not authorized")
+DENIED = Unknown("IAM GetRole: not authorized", is_denied=True)
 
 
 def definition(*, container: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -390,6 +390,12 @@ def test_a_release_keeps_a_limited_number_of_findings() -> None:
     none: dict[Need, bool | NoValue | Unknown] = dict.fromkeys(many, False)
     errors = preflight(release(definition()), World(BOTH, found=none))
     assert errors[-1].severity is Severity.ERROR
+
+
+def test_a_role_that_aws_did_not_show_for_a_time_is_no_question_of_permissions() -> None:
+    silent = {Need(Kind.ROLE, ROLE): Unknown("AWS did not answer")}
+    (found,) = preflight(release(definition()), World(BOTH, found=silent))
+    assert found.message.endswith("AWS did not answer. Check yourself that it exists")
 
 
 def test_what_was_not_checked_does_not_cut_other_warnings() -> None:
