@@ -191,7 +191,8 @@ class Deployment(msgspec.Struct, kw_only=True):
     deployment is `superseded` if a newer request replaced it while it was waiting, or if the ECS
     service was changed outside Slipway: see `error`. `failure` says more about a failed deployment,
     and `warnings` about what the proof of a success does not show. `findings` are those of the
-    newest preflight: when the deployment was accepted, or right before its rollout.
+    newest preflight: when the deployment was accepted, or right before its rollout. `trigger` is
+    `manual`, `push`, `rollback`, or `config` for a change of the service's config.
     `release_command` is null if it runs none. `started_at` is the begin of the rollout, after the
     command.
     """

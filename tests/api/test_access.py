@@ -43,7 +43,7 @@ def test_every_route_but_the_public_ones_requires_a_token(api: Api, service: int
 
 ALLOWED_WRITES = {
     "viewer": set[str](),
-    "deployer": {"build", "deploy", "rollback", "cancel", "retry"},
+    "deployer": {"build", "deploy", "rollback", "cancel", "retry", "config"},
 }
 
 
