@@ -16,9 +16,10 @@ The life of a push, with the functions that it passes through:
 5. CodeBuild's events and the schedule call it again. The build is `building` once it has left
    CodeBuild's own queue. `domain.builds.decide_progress` reads
    CodeBuild's report. At success the digest comes from ECR.
-6. `auto_deploy.why_not_deployed` decides whether the image is deployed. If it is, one transaction
-   ends the build and makes the new deployment active or waiting (`new_deployments.enqueue`), and
-   `aws.queue.wake` names the service. Otherwise the build only ends, with `not_deployed`.
+6. `auto_deploy.why_not_deployed` decides for the service, and for each that deploys its images,
+   whether the image is deployed. One transaction ends the build and makes the new deployments
+   active or waiting (`new_deployments.enqueue`), and `aws.queue.wake` names their services. For
+   the other services the build has `not_deployed`.
 7. `reconcilers.services.reconcile_service` calls `deployments.deploy`, which observes the ECS
    service and decides with `domain.rollouts.decide_active`. `begins.begin` registers a task
    definition, records it with `called_at`, and calls UpdateService with

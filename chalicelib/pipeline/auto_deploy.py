@@ -50,16 +50,13 @@ def deploy_build(service: Service, build: Build, image: ReleaseImage) -> Deploye
             reason=build.commit_message,
         )
         writes += enqueue(each, deployment)
-    outcomes = [
-        {"deployment_id": numbers.get(each.id), "not_deployed": reasons[each.id]}
-        for each in everyone
-    ]
-    dependents = [
-        {"service_id": each.id, **outcome}
-        for each, outcome in zip(everyone[1:], outcomes[1:], strict=True)
-    ]
-    values = {**outcomes[0], "dependents": dependents or None}
-    return Deployed(values, writes, [each.id for each in chosen])
+    effects = {
+        number: {"deployment_id": numbers.get(number), "not_deployed": reason}
+        for number, reason in reasons.items()
+    }
+    own = effects.pop(service.id)
+    dependents = [{"service_id": number, **effect} for number, effect in effects.items()]
+    return Deployed({**own, "dependents": dependents or None}, writes, list(numbers))
 
 
 def why_not_deployed(service: Service, build: Build, *, source: Service) -> str | None:
