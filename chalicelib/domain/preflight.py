@@ -124,7 +124,7 @@ class Release:
     digest: str
     containers: tuple[str, ...]
     definition: Mapping[str, Any] | Unknown
-    registry: str = ""
+    registry: str
     overlay: Overlay | None = None
 
 

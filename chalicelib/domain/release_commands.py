@@ -75,8 +75,8 @@ ReleaseCommand = Annotated[
         description=(
             "a command that each deployment runs to its end before its rollout, for instance "
             'migrations: ["python", "manage.py", "migrate"]. It runs in a task of the new '
-            "revision, as the command of the service's main container, and its exit code must be 0. "
-            "Rollbacks do not run it. It is no place for secrets: it is shown with the service"
+            "revision, as the command of the service's main container, and its exit code must be "
+            "0. Rollbacks do not run it. It is no place for secrets: it is shown with the service"
         ),
     ),
     Rule(normal=_within_size, explain=_explain),

@@ -180,6 +180,7 @@ def test_fargate_has_no_task_of_every_size(one: Cloud) -> None:
     client("ecs").register_task_definition(
         family="hello",
         requiresCompatibilities=["FARGATE"],
+        executionRoleArn=ROLE,
         networkMode="awsvpc",
         cpu="256",
         memory="512",

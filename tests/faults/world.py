@@ -324,7 +324,7 @@ class World:
         command = ["migrate"] if choice % 3 else None
         path = f"/v1/services/{self.cloud.service_id}"
         body = {"release_command": command, "release_command_minutes": 1 + choice % 20}
-        self._send(lambda: self.cloud.api.patch(path, body), "change of the command")
+        self._send(lambda: self.cloud.api.patch(path, body), "command")
 
     def end_command(self, choice: int) -> None:
         """The program of a release command begins, or ends. Some programs fail."""

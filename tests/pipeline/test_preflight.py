@@ -96,10 +96,10 @@ def accepted(cloud: Cloud, digest: str) -> dict[str, Any]:
     return found
 
 
-def set_storage(digest: str, wanted: str) -> None:
+def set_storage(digest: str, wanted: str, *, repository: str = "hello") -> None:
     """The owner archives or restores an image."""
     client("ecr").update_image_storage_class(
-        repositoryName="hello", imageId={"imageDigest": digest}, targetStorageClass=wanted
+        repositoryName=repository, imageId={"imageDigest": digest}, targetStorageClass=wanted
     )
 
 
@@ -388,9 +388,10 @@ def test_a_missing_image_of_another_container_is_refused(cloud: Cloud) -> None:
 
 
 def test_an_archived_image_of_another_container_is_refused(cloud: Cloud) -> None:
-    sidecar = put_image("hello", "sidecar")
-    run_with_sidecar(cloud, f"hello@{sidecar}")
-    set_storage(sidecar, "ARCHIVE")
+    create_image_repository("proxy")
+    sidecar = put_image("proxy", "sidecar")
+    run_with_sidecar(cloud, f"proxy@{sidecar}")
+    set_storage(sidecar, "ARCHIVE", repository="proxy")
     assert codes(refused(cloud, put_image("hello", "good"))["findings"]) == ["image_missing"]
 
 
@@ -401,27 +402,28 @@ def test_a_missing_image_of_a_container_that_is_not_essential_is_a_warning(cloud
 
 
 def test_a_rollback_needs_the_images_of_all_containers(cloud: Cloud) -> None:
-    sidecar = put_image("hello", "sidecar")
-    run_with_sidecar(cloud, "hello:sidecar")
+    create_image_repository("proxy")
+    sidecar = put_image("proxy", "sidecar")
+    run_with_sidecar(cloud, "proxy:sidecar")
     for number in (1, 2):
         cloud.release(number)
-    remove_image("hello", sidecar)
+    remove_image("proxy", sidecar)
     answer = cloud.roll_back()
     assert answer.status == 409
     assert codes(answer.body["findings"]) == ["image_missing"]
-    put_image("hello", "sidecar")
+    put_image("proxy", "sidecar")
     assert cloud.roll_back().status == 202
 
 
 def test_an_image_of_another_container_that_slipway_may_not_look_at_is_a_warning(
     cloud: Cloud, trouble: Trouble
 ) -> None:
-    run_with_sidecar(cloud, "hello:sidecar")
+    run_with_sidecar(cloud, "proxy:sidecar")
     digest = put_image("hello", "good")
     trouble.refuse("ecr.DescribeImages", "AccessDeniedException", "you may not", times=9)
     found = accepted(cloud, digest)["findings"]
     assert codes(found) == ["not_checked"] * 2
-    assert "not checked: the image hello:sidecar: " in found[1]["message"]
+    assert "not checked: the image proxy:sidecar: " in found[1]["message"]
 
 
 def test_a_release_is_accepted_when_all_that_it_needs_exists(cloud: Cloud) -> None:

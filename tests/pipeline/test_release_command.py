@@ -123,6 +123,7 @@ def begin_in_a_network(cloud: Cloud) -> int:
         family="hello",
         networkMode="awsvpc",
         requiresCompatibilities=["FARGATE"],
+        executionRoleArn="arn:aws:iam::123456789012:role/hello",
         cpu="256",
         memory="512",
         containerDefinitions=[{"name": "app", "image": "hello:before"}],

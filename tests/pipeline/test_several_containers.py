@@ -10,6 +10,8 @@ from tests.support.embedded import (
     CLUSTER,
     Cloud,
     client,
+    create_image_repository,
+    put_image,
     run_on_ecs,
     task_definition,
 )
@@ -129,6 +131,9 @@ def test_all_missing_containers_are_named_at_once(cloud: Cloud) -> None:
 def test_a_container_that_keeps_an_image_of_the_repository_is_a_warning(
     cloud: Cloud, image: str, warned: bool
 ) -> None:
+    create_image_repository("other/hello")
+    for repository, tag in (("hello", "before"), ("hello", "latest"), ("other/hello", "before")):
+        put_image(repository, tag)
     run_with_migration(cloud, image)
     cloud.release(1)
     deployment = cloud.deployment(1)

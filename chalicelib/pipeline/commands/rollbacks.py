@@ -148,7 +148,7 @@ def _checked(service: Service, target: _Target, look: Look) -> Checked:
     runs = look_at_service(look, place)
     findings = check(
         look,
-        Release(image.repository, image.digest, (), content),
+        Release(image.repository, image.digest, (), content, image.registry),
         service=runs,
         image=target.image,
         arn=arn,
