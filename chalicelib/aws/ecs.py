@@ -42,7 +42,7 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
     cluster or the service is missing or inactive (ecs_service_missing), or if ECS does not deploy
     the service itself (ecs_controller_unsupported).
     """
-    cluster, service = target.cluster, target.service
+    cluster, service, seen_at = target.cluster, target.service, clock.now()
     with calling("ECS DescribeServices"):
         answer = client("ecs").describe_services(cluster=cluster, services=[service])
     found = [row for row in answer["services"] if row["status"] == "ACTIVE"]
@@ -86,6 +86,8 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
             Event(int(each["createdAt"].timestamp()), each["message"])
             for each in row.get("events", ())
         ),
+        wanted=wanted,
+        seen_at=seen_at,
     )
 
 
@@ -259,14 +261,19 @@ def find_task(cluster: str, arn: str) -> Task | None:
     return next(iter(_describe_tasks(cluster, [arn])), None)
 
 
-def tasks_started_by(cluster: str, started_by: str) -> list[Task]:
-    """The tasks with this `startedBy`, running and stopped ones. A new one may be shown late."""
+def tasks_started_by(cluster: str, started_by: str, *, family: str) -> list[Task]:
+    """The tasks with this `startedBy`, running and stopped ones. A new one may be shown late.
+
+    "When you specify `startedBy` as the filter, it must be the only filter that you use" (ListTasks
+    in the API reference), and without `desiredStatus` only those are listed that shall run. So the
+    stopped ones are those of the task definition's family.
+    """
     arns = [
-        arn
-        for status in ("RUNNING", "STOPPED")
-        for arn in _task_arns(cluster, startedBy=started_by, desiredStatus=status)
+        *_task_arns(cluster, startedBy=started_by),
+        *_task_arns(cluster, family=family, desiredStatus="STOPPED"),
     ]
-    return _tasks(cluster, dict.fromkeys(arns))
+    found = _tasks(cluster, dict.fromkeys(arns))
+    return [each for each in found if each.started_by == started_by]
 
 
 def run_task(request: Mapping[str, Any]) -> str:
@@ -319,6 +326,11 @@ def _describe_tasks(cluster: str, arns: Sequence[str]) -> list[Task]:
     """Tasks; those that are gone are left out."""
     with calling("ECS DescribeTasks"):
         answer = client("ecs").describe_tasks(cluster=cluster, tasks=arns)
+    for failure in answer.get("failures", ()):
+        if failure.get("reason") != "MISSING":
+            raise Unavailable(
+                f"ECS DescribeTasks: {failure.get('reason')} {failure.get('arn')}", code="unknown"
+            )
     return [_task(row) for row in answer["tasks"]]
 
 
@@ -343,6 +355,7 @@ def _task(row: Mapping[str, Any]) -> Task:
         stopped_at=_seconds(row.get("stoppedAt") or row.get("stoppingAt")),
         stop_code=row.get("stopCode", ""),
         stopped_reason=row.get("stoppedReason", ""),
+        started_by=row.get("startedBy", ""),
     )
 
 

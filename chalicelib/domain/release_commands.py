@@ -126,12 +126,20 @@ class CommandStep(Enum):
 
 
 def decide_command(
-    run: CommandRun, task: Task | None, *, container: str, now: int, deadline_at: int, free: bool
+    run: CommandRun,
+    task: Task | None,
+    *,
+    container: str,
+    now: int,
+    deadline_at: int,
+    free: bool,
+    missing_since: int | None,
 ) -> CommandStep:
     """The next step of a release command. `task` is what ECS shows of its task.
 
-    `free` is false while a command of an earlier deployment may still run. No call is repeated
-    while an earlier one may be in flight, or after its client token may have expired.
+    `free` is false while a command of an earlier deployment may still run. ECS has not shown the
+    task since `missing_since`. No call is repeated while an earlier one may be in flight, or after
+    its client token may have expired.
     """
     if task is not None:
         if has_ended(task, container):
@@ -147,16 +155,19 @@ def decide_command(
     may_repeat = run.task is None and now <= min(run.requested_at + REPEATABLE, deadline_at)
     if settled and may_repeat:
         return CommandStep.CALL
-    return CommandStep.FAIL if is_unknown(run, now) else CommandStep.WAIT
+    gone = is_unknown(run, missing_since, now)
+    return CommandStep.FAIL if gone else CommandStep.WAIT
 
 
-def is_unknown(run: CommandRun, now: int) -> bool:
-    """Whether a task that ECS does not show will not appear any more.
+def is_unknown(run: CommandRun, missing_since: int | None, now: int) -> bool:
+    """Whether a task that ECS has not shown since `missing_since` will not appear any more.
 
-    ECS may show a new task late ("The Amazon ECS API follows an eventual consistency model":
-    RunTask in the API reference). Inferred: two minutes are enough.
+    ECS may show a new task late, and leave a known one out of an answer ("The Amazon ECS API
+    follows an eventual consistency model": RunTask in the API reference). Inferred: two minutes
+    are enough.
     """
-    return now > (run.called_at or 0) + UNKNOWN_GRACE
+    since = now if missing_since is None else missing_since
+    return now > max(run.called_at or 0, since) + UNKNOWN_GRACE
 
 
 def has_ended(task: Task, container: str) -> bool:
@@ -167,9 +178,23 @@ def has_ended(task: Task, container: str) -> bool:
 def has_succeeded(task: Task, container: str) -> bool:
     """Whether the command ended by itself, with exit code 0.
 
-    A program may answer the signal of a stop with exit code 0, too.
+    A program may answer the signal of a stop with exit code 0, too: of StopTask, and of ECS after
+    another essential container has failed.
     """
-    return _ended_by_itself(task) and exit_code_of(task, container) == 0
+    alone = _ended_by_itself(task) and _failed_beside(task, container) is None
+    return alone and exit_code_of(task, container) == 0
+
+
+def _failed_beside(task: Task, container: str) -> Container | None:
+    """Another essential container that failed. ECS does not say which one ended first."""
+    return next(
+        (
+            each
+            for each in task.containers
+            if each.name != container and each.essential and (each.failed or each.reason)
+        ),
+        None,
+    )
 
 
 def _ended_by_itself(task: Task) -> bool:
@@ -216,10 +241,17 @@ def failure_of_command(
     )
 
 
-def failure_to_start(reason: str) -> Failure:
-    """The failure of a deployment for whose command ECS refuses to start a task."""
-    text = f"the release command could not be started: {reason}"
-    return failure_of(text, phase=Phase.RELEASE_COMMAND)
+def failure_to_start(run: CommandRun, reason: str, *, first: bool) -> Failure:
+    """The failure of a deployment for whose command ECS refuses to start a task.
+
+    After an earlier call whose end is not known, the command may have run.
+    """
+    if first:
+        text = f"the release command could not be started: {reason}"
+        return failure_of(text, phase=Phase.RELEASE_COMMAND)
+    unknown, next_step = _why_not_found(run, None)
+    found = failure_of(f"{unknown}: {reason}", phase=Phase.RELEASE_COMMAND)
+    return msgspec.structs.replace(found, next_step=next_step)
 
 
 def _out_of_time(run: CommandRun, task: Task) -> tuple[str, str]:
@@ -262,6 +294,13 @@ def _why_ended(task: Task, container: str) -> str:
         why = (found.reason if found is not None else "") or task.stopped_reason
         return f"the task of the release command did not start: {why or 'ECS gives no reason'}"
     end = f"the release command exited with code {found.exit_code}"
+    beside = _failed_beside(task, container)
+    if beside is not None and found.exit_code == 0:
+        how = beside.reason or f"exited with code {beside.exit_code}"
+        return (
+            f"the essential container {beside.name} failed beside the release command ({how}), "
+            "and ECS may have stopped the command before its end"
+        )
     if not _ended_by_itself(task):
         return f"{end} after its task was stopped: {task.stopped_reason or task.stop_code}"
     return f"{end}: {found.reason}" if found.reason else end

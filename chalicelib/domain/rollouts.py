@@ -34,7 +34,8 @@ class Rollout:
     recorded it yet. If ECS rolled its definition back, PRIMARY has another one. `events` are the
     newest messages of the service. `placement` says where its tasks run, in the members that
     RunTask takes. `updated_at` is when ECS changed PRIMARY last. `all_desired` and `all_running`
-    count the tasks of all its deployments.
+    count the tasks of all its deployments. The service was read at `seen_at`, and `newest` is for
+    the definition `wanted` then.
     """
 
     task_definition: str
@@ -51,6 +52,8 @@ class Rollout:
     configuration: Mapping[str, Any] = field(default_factory=dict)
     placement: Mapping[str, Any] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
+    wanted: str | None = None
+    seen_at: int = 0
 
 
 class Origin(Enum):

@@ -59,6 +59,7 @@ class Task:
     stopped_at: int | None = None
     stop_code: str = ""
     stopped_reason: str = ""
+    started_by: str = ""
 
     @property
     def id(self) -> str:

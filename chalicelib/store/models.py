@@ -233,6 +233,9 @@ class Service(Model):
     baseline = UnicodeAttribute(null=True)
     # The deployment whose release command may be running, also after the end of the deployment.
     command = IntegerAttribute(null=True)
+    # Since when ECS has not shown the task of this command, and why its task cannot be stopped.
+    command_missing = IntegerAttribute(null=True)
+    command_trouble = UnicodeAttribute(null=True)
     # The newest deployments that ran a release command. A rollback says which of them it crosses.
     commands = NumberSetAttribute(null=True)
     drift = UnicodeAttribute(null=True)

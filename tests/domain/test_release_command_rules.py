@@ -84,15 +84,59 @@ STEPS = [
 def test_the_next_step_follows_from_what_ecs_shows(
     run: CommandRun, seen: Task | None, now: int, free: bool, step: CommandStep
 ) -> None:
-    decided = decide_command(run, seen, container="app", now=now, deadline_at=DEADLINE, free=free)
+    decided = decide_command(
+        run, seen, container="app", now=now, deadline_at=DEADLINE, free=free, missing_since=0
+    )
     assert decided is step
+
+
+def test_one_answer_without_the_task_ends_no_command() -> None:
+    for missing_since, step in ((None, WAIT), (500, WAIT), (500 - UNKNOWN_GRACE, FAIL)):
+        decided = decide_command(
+            KNOWN,
+            None,
+            container="app",
+            now=501,
+            deadline_at=DEADLINE,
+            free=True,
+            missing_since=missing_since,
+        )
+        assert decided is step
+
+
+@pytest.mark.parametrize(
+    ("beside", "step"),
+    [
+        (Container("proxy", "proxy:1"), ROLL_OUT),
+        (Container("proxy", "proxy:1", exit_code=0), ROLL_OUT),
+        (Container("proxy", "proxy:1", exit_code=143), ROLL_OUT),
+        (Container("proxy", "proxy:1", exit_code=1), FAIL),
+        (Container("proxy", "proxy:1", exit_code=137, reason="OutOfMemoryError"), FAIL),
+        (Container("proxy", "proxy:1", exit_code=1, essential=False), ROLL_OUT),
+    ],
+)
+def test_an_essential_container_that_failed_beside_the_command_may_have_cut_it_off(
+    beside: Container, step: CommandStep
+) -> None:
+    seen = replace(ended(0), containers=(Container("app", "image", exit_code=0), beside))
+    decided = decide_command(
+        KNOWN, seen, container="app", now=9, deadline_at=DEADLINE, free=True, missing_since=None
+    )
+    assert decided is step
+    if step is FAIL:
+        found = failure_of_command(
+            KNOWN, seen, container="app", now=9, deadline_at=DEADLINE, waited_for=None
+        )
+        assert "the essential container proxy failed beside" in found.summary
 
 
 def test_no_call_is_repeated_after_its_token_may_have_expired() -> None:
     """The token of a task that ended at once lives for an hour more ("Ensuring idempotency")."""
     late = 120 * 60
     for now, step in ((REPEATABLE, CALL), (REPEATABLE + 1, FAIL)):
-        decided = decide_command(ASKED, None, container="app", now=now, deadline_at=late, free=True)
+        decided = decide_command(
+            ASKED, None, container="app", now=now, deadline_at=late, free=True, missing_since=0
+        )
         assert decided is step
     assert REPEATABLE + WORKER_LIFE < 3600
 
@@ -111,7 +155,9 @@ def test_a_command_that_did_not_succeed_never_leads_to_a_rollout(
 ) -> None:
     run = msgspec.structs.replace(KNOWN, called_at=called)
     seen = replace(task(status, exit_code=code), stop_code=stop)
-    step = decide_command(run, seen, container="app", now=now, deadline_at=deadline, free=free)
+    step = decide_command(
+        run, seen, container="app", now=now, deadline_at=deadline, free=free, missing_since=None
+    )
     assert step is not CALL
     if step is ROLL_OUT:
         assert code == 0
@@ -171,9 +217,14 @@ def test_a_failure_says_why_and_what_to_do(
 
 
 def test_a_refusal_of_ecs_says_what_to_do() -> None:
-    found = failure_to_start("ECS cannot place the task: RESOURCE:MEMORY")
+    text = "ECS cannot place the task: RESOURCE:MEMORY"
+    found = failure_to_start(ASKED, text, first=True)
     assert found.phase == "release_command"
+    assert "could not be started" in found.summary
     assert "no room" in (found.next_step or "")
+    repeated = failure_to_start(ASKED, text, first=False)
+    assert "it is not known whether the command ran" in repeated.summary
+    assert text in repeated.summary
 
 
 class Setting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

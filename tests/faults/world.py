@@ -107,6 +107,7 @@ class World:
         self._events: list[dict[str, Any]] = []
         self._deleted: set[str] = set()
         self._pushes = 0
+        self._pushed_at = 0
         self._keys = 0
         self._only_pushes = True
         # Names of variables that accepted changes of the config have set.
@@ -120,7 +121,8 @@ class World:
         Every fourth delivery is 90 seconds late: a newer push may be first. Every fourth has two
         pushes, the newer one first.
         """
-        at = int(self.cloud._now) - (90 if choice % 4 == 0 else 0)
+        at = max(self._pushed_at, int(self.cloud._now) - (90 if choice % 4 == 0 else 0))
+        self._pushed_at = at  # each push begins at the commit of the one before, so it is later
         numbers = [self._pushes + 1] if choice % 4 != 1 else [self._pushes + 2, self._pushes + 1]
         self._pushes += len(numbers)
         for number in numbers:

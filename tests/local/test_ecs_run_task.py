@@ -147,9 +147,15 @@ def test_a_stopped_task_is_listed_for_an_hour(world: World) -> None:
     ecs.engine().launcher.begin(newest())
     ecs.engine().launcher.end(newest(), 0)
     assert world.arns(startedBy="me") == []
-    assert world.arns(startedBy="me", desiredStatus="STOPPED") == [arn]
+    assert world.arns(family="hello", desiredStatus="STOPPED") == [arn]
     clock.advance(HOUR + 60)
-    assert world.arns(startedBy="me", desiredStatus="STOPPED") == []
+    assert world.arns(family="hello", desiredStatus="STOPPED") == []
+
+
+def test_the_starter_is_the_only_filter_of_a_list(world: World) -> None:
+    """API reference, ListTasks: "it must be the only filter that you use"."""
+    with pytest.raises(ClientError, match="startedBy must be the only filter"):
+        world.arns(startedBy="me", desiredStatus="STOPPED")
 
 
 def test_a_stopped_task_runs_until_its_program_has_answered_the_signal(world: World) -> None:

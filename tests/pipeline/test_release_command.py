@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.aws import ecs as aws_ecs
 from infra.local.aws import ecs
 from tests.support.embedded import (
     CLUSTER,
@@ -407,7 +408,8 @@ def test_a_command_is_not_run_twice_after_its_token_may_have_expired(
     released.end_command(settle=False)
     released.lose_events()
     released.advance(61 * MINUTE)
-    released.tick()
+    for _ in range(4):
+        released.tick()
     deployment = released.deployment(number)
     assert deployment["status"] == "failed"
     assert "it is not known whether the command ran" in deployment["error"]
@@ -422,7 +424,8 @@ def test_a_task_that_ecs_does_not_show_any_more_fails_the_deployment(released: C
     released.end_command(settle=False)
     released.lose_events()
     released.advance(61 * MINUTE)
-    released.tick()
+    for _ in range(4):
+        released.tick()
     deployment = released.deployment(number)
     assert deployment["status"] == "failed"
     assert "its exit code is not known" in deployment["error"]
@@ -671,3 +674,118 @@ def test_a_restored_release_runs_no_command(released: Cloud) -> None:
     for _ in range(3):
         released.tick()
     assert len(started()) == 1
+
+
+def leave_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One answer of DescribeTasks has none of the tasks."""
+    describe, left_out = aws_ecs._describe_tasks, iter([True])
+
+    def partly(cluster: str, arns: Any) -> Any:
+        return [] if next(left_out, False) else describe(cluster, arns)
+
+    monkeypatch.setattr(aws_ecs, "_describe_tasks", partly)
+
+
+def test_one_answer_without_the_task_ends_no_command_and_starts_no_second_one(
+    released: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = begin(released)
+    start(released)
+    for _ in range(4):
+        released.tick()
+    leave_out_once(monkeypatch)
+    for _ in range(3):
+        released.tick()
+    assert released.statuses(number) == ["deploying"]
+    released.end_command()
+    assert shown(released, number)["exit_code"] == 0
+    assert len(started()) == 1
+
+
+def test_a_leftover_that_one_answer_leaves_out_is_still_stopped(
+    released: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = begin(released)
+    start(released)
+    for _ in range(4):
+        released.tick()
+    leave_out_once(monkeypatch)
+    released.api.post(f"/v1/cicd/jobs/deploy-{number}/cancel")
+    released.settle()
+    begin(released, "next")
+    for _ in range(2):
+        released.tick()
+    running = [each for each in started() if each.desired_status == "RUNNING"]
+    assert len(running) <= 1
+
+
+def test_a_task_that_cannot_be_stopped_holds_the_next_command_and_is_named(
+    released: Cloud, trouble: Trouble
+) -> None:
+    number = begin(released)
+    start(released)
+    trouble.refuse("ecs.StopTask", "AccessDeniedException", "you may not", times=10_000)
+    released.api.post(f"/v1/cicd/jobs/deploy-{number}/cancel")
+    released.settle()
+    newer = begin(released, "next")
+    for _ in range(3):
+        released.tick()
+    error = released.deployment(newer)["error"]
+    assert error.startswith(f"the release command of deployment {number} cannot be stopped: ")
+    assert "you may not" in error
+    assert f"Stop the task {started()[0].task_arn} in ECS" in error
+    for _ in range(100):
+        released.tick()
+    begin(released, "another")
+    for _ in range(3):
+        released.tick()
+    assert len(started()) == 1
+
+
+def test_the_wait_for_an_earlier_command_is_longer_than_a_short_limit(released: Cloud) -> None:
+    released.change_service(release_command_minutes=1)
+    number = begin(released)
+    start(released)
+    released.api.post(f"/v1/cicd/jobs/deploy-{number}/cancel")
+    released.settle()
+    newer = begin(released, "next")
+    released.advance(70)
+    released.tick()
+    assert released.statuses(newer) == ["deploying"]
+
+
+def test_a_command_that_an_essential_sidecar_may_have_cut_off_is_no_success(
+    released: Cloud,
+) -> None:
+    number, rollouts = begin(released), released.rollouts()
+    start(released)
+    ecs.engine().launcher.end(started()[-1], 1, container="sidecar")
+    released.settle()
+    assert released.statuses(number) == ["failed"]
+    assert "the essential container sidecar failed beside" in released.deployment(number)["error"]
+    assert released.rollouts() == rollouts
+
+
+def test_a_choice_during_slow_looks_at_the_command_stays(
+    released: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = begin(released)
+    start(released)
+    released.advance(MINUTE)
+    theirs = register("hello", "hello:theirs")
+    find = aws_ecs.find_task
+
+    def slowly(cluster: str, arn: str) -> Any:
+        found = find(cluster, arn)
+        if found is not None and found.stopped_at is not None:
+            run_on_ecs(theirs)
+            released.advance(13)
+        return found
+
+    monkeypatch.setattr(aws_ecs, "find_task", slowly)
+    released.end_command()
+    monkeypatch.setattr(aws_ecs, "find_task", find)
+    for _ in range(3):
+        released.tick()
+    assert released.definition_on_ecs() == theirs
+    assert released.statuses(number) == ["superseded"]

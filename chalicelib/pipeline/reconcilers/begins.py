@@ -12,15 +12,11 @@ from chalicelib.domain.progress import COMMAND_STARTED, deploy_progress
 from chalicelib.domain.release_commands import CommandRun, crossed
 from chalicelib.domain.rollouts import Origin, Rollout
 from chalicelib.domain.statuses import DeploymentStatus
-from chalicelib.domain.timing import PERIOD
+from chalicelib.domain.timing import PERIOD, SILENCE
 from chalicelib.errors import Stale
 from chalicelib.pipeline.config_releases import overlay_of
 from chalicelib.pipeline.preflight import Look, check, look_at_image
-from chalicelib.pipeline.reconcilers.ecs_changes import (
-    MAX_CALL_DELAY,
-    call_update,
-    definition_to_restore,
-)
+from chalicelib.pipeline.reconcilers.ecs_changes import MAX_CALL_DELAY, call_update
 from chalicelib.pipeline.reconcilers.ends import fail
 from chalicelib.pipeline.reconcilers.evidence import PATIENCE
 from chalicelib.settings import settings
@@ -38,13 +34,10 @@ def begin(
     current: Deployment | None,
     rollout: Rollout,
     origin: Origin,
-    *,
-    observed_at: int,
 ) -> None:
     """Register a task definition for the deployment, record it, and only then roll it out.
 
-    A release command runs before the rollout. Raises Stale if ECS does not run any more what it ran
-    at `observed_at`.
+    A release command runs before the rollout. Raises the errors of `roll_out`.
     """
     content, source = _content(active, rollout)
     overlay = _overlay(service, target, active, current, rollout)
@@ -53,8 +46,6 @@ def begin(
     if has_errors(findings):
         shown = change(active, findings=stored_findings(findings))
         return fail(service, active, errors_as_text(findings), shown)
-    if clock.now() - observed_at > MAX_CALL_DELAY:
-        _require_unchanged(service, target, current, rollout)
     request = _request(target, active, content)
     arn = ecs.register_task_definition(request)
     registered = transition(
@@ -87,7 +78,8 @@ def _await_command(
             release_command=CommandRun(
                 command=command, minutes=minutes, base=rollout.task_definition
             ),
-            deadline_at=now + minutes * 60,
+            # The command of an earlier deployment may have to be stopped first.
+            deadline_at=now + max(minutes * 60, SILENCE),
             progress=max(active.progress, COMMAND_STARTED),
             error=None,
             waits=0,
@@ -113,7 +105,10 @@ def roll_out(
     """Record that the rollout of `definition` begins, and begin it.
 
     `more` are further writes of the transaction, and `values` further attributes of the deployment.
+    Raises Stale if ECS does not run any more what it ran when the service was read.
     """
+    if clock.now() - rollout.seen_at > MAX_CALL_DELAY:
+        _require_unchanged(service, target, rollout)
     now = clock.now()
     commit(
         change(
@@ -203,11 +198,9 @@ def _preflight(
     return (*found, *crossed(service.commands, active.restores))
 
 
-def _require_unchanged(
-    service: Service, target: EcsTarget, current: Deployment | None, rollout: Rollout
-) -> None:
+def _require_unchanged(service: Service, target: EcsTarget, rollout: Rollout) -> None:
     """Raise Stale if another party changed the ECS service during the looks: its choice stays."""
-    again = ecs.observe(target, wanted=definition_to_restore(service, current))
+    again = ecs.observe(target, wanted=rollout.wanted)
     if (again.task_definition, again.newest) != (rollout.task_definition, rollout.newest):
         raise Stale(f"the ECS service of service {service.id} has changed")
 

@@ -52,7 +52,6 @@ def deploy(
     # Before a first release there is no definition to restore: what ECS runs must stay meanwhile.
     base = active.release_command.base if active.release_command else None
     expected = wanted or definition_to_restore(service, current) or base
-    observed_at = clock.now()
     try:
         rollout = ecs.observe(target, wanted=expected)
     except Rejected as refusal:
@@ -70,7 +69,7 @@ def deploy(
     )
     try:
         if step is Step.BEGIN and active.task_definition is None:
-            begin(service, target, active, current, rollout, origin, observed_at=observed_at)
+            begin(service, target, active, current, rollout, origin)
         elif step in {Step.BEGIN, Step.FAIL} and active.awaits_command:
             _await_command(service, target, active, current, rollout, origin, expected)
         elif step is Step.UPDATE:

@@ -18,6 +18,7 @@ from chalicelib.domain.release_commands import (
     exit_code_of,
     failure_of_command,
     failure_to_start,
+    has_ended,
     is_unknown,
     shown_tail,
     started_by,
@@ -42,6 +43,8 @@ logger = logging.getLogger("slipway")
 
 # So many of the newest deployments with a command are kept for the warning of rollbacks.
 _KEEP_COMMANDS = 50
+# No command of the service can be running any more.
+_FREE: dict[str, Any] = {"command": None, "command_missing": None, "command_trouble": None}
 _STARTS = "the release command is started"
 _RUNS = "the release command runs"
 
@@ -61,6 +64,9 @@ def advance(
     run = _run_of(active)
     try:
         task = _look(target.cluster, active) if run.requested_at is not None else None
+        if task is not None and has_ended(task, target.main_container):
+            # Its definition says which other containers are essential.
+            task = cleaned_task(task, definition_of(active))
         step = decide_command(
             run,
             task,
@@ -68,6 +74,7 @@ def advance(
             now=clock.now(),
             deadline_at=active.deadline_at,
             free=service.command in {None, active.number},
+            missing_since=service.command_missing,
         )
         if step is CommandStep.STOP:
             _stop(target.cluster, task, f"it did not end within {run.minutes} minutes")
@@ -108,24 +115,46 @@ def stop_leftover(service: Service, deployment: Deployment | None) -> None:
         return
     now, run = clock.now(), deployment.release_command
     cluster = deployment.target.cluster
-    # The task ends by itself some time. AWS may never show it, or never allow to stop it.
-    given_up = now > (run.called_at or 0) + run.minutes * 60 + READABLE
     try:
         task = _look(cluster, deployment)
-        gone = is_unknown(run, now) if task is None else task.status == "STOPPED"
-        if not gone:
-            _stop(cluster, task, f"{deployment.job_id} does not wait for it any more")
     except (Rejected, Unavailable) as trouble:
-        logger.warning(
-            "the release command of %s cannot be stopped: %s", deployment.job_id, trouble.detail
-        )
-        task, gone = None, False
-    if gone or given_up:
-        news = []
-        if task is not None and run.finished_at is None:
-            code = exit_code_of(task, deployment.target.main_container)
-            news.append(_audit(deployment, "stopped", task, code))
-        commit(change(service, command=None), *news)
+        # The task ends by itself some time, and AWS may never allow the look.
+        if now > (run.called_at or 0) + run.minutes * 60 + READABLE:
+            return commit(change(service, **_FREE))
+        return _note_trouble(service, deployment, trouble.detail)
+    if task is None and is_unknown(run, service.command_missing, now):
+        return commit(change(service, **_FREE))
+    if task is not None and task.status == "STOPPED":
+        return _free(service, deployment, run, task, deployment.target.main_container)
+    _note_missing(service, task)
+    try:
+        _stop(cluster, task, f"{deployment.job_id} does not wait for it any more")
+    except (Rejected, Unavailable) as trouble:
+        _note_trouble(service, deployment, f"{trouble.detail}. Stop the task {run.task} in ECS")
+
+
+def _free(
+    service: Service, deployment: Deployment, run: CommandRun, task: Task, container: str
+) -> None:
+    """The task of an ended deployment has stopped. Its end is in the audit trail."""
+    news = []
+    if run.finished_at is None:
+        news.append(_audit(deployment, "stopped", task, exit_code_of(task, container)))
+    commit(change(service, **_FREE), *news)
+
+
+def _note_missing(service: Service, task: Task | None) -> None:
+    """Keep since when ECS has not shown the task of a command."""
+    since = None if task is not None else service.command_missing or clock.now()
+    if since != service.command_missing:
+        commit(change(service, command_missing=since))
+
+
+def _note_trouble(service: Service, deployment: Deployment, trouble: str) -> None:
+    """Keep why a task cannot be stopped: the next command waits for it, and shows that."""
+    logger.warning("the release command of %s cannot be stopped: %s", deployment.job_id, trouble)
+    if service.command_trouble != trouble:
+        commit(change(service, command_trouble=trouble))
 
 
 def _stop(cluster: str, task: Task | None, reason: str) -> None:
@@ -153,8 +182,10 @@ def _look(cluster: str, deployment: Deployment) -> Task | None:
     run = _run_of(deployment)
     if run.task is not None:
         return ecs.find_task(cluster, run.task)
-    found = ecs.tasks_started_by(cluster, _started_by(deployment))
-    own = [each for each in found if each.task_definition == deployment.task_definition]
+    definition = deployment.task_definition or ""
+    family = definition.rpartition("/")[2].rpartition(":")[0]
+    found = ecs.tasks_started_by(cluster, _started_by(deployment), family=family)
+    own = [each for each in found if each.task_definition == definition]
     return min(own, key=lambda each: each.arn, default=None)
 
 
@@ -174,6 +205,8 @@ def _call(service: Service, target: EcsTarget, active: Deployment, rollout: Roll
         change(
             service,
             command=active.number,
+            command_missing=None,
+            command_trouble=None,
             commands=set(sorted(commands)[-_KEEP_COMMANDS:]),
             **schedule_at(now + PERIOD),
         ),
@@ -191,9 +224,10 @@ def _call(service: Service, target: EcsTarget, active: Deployment, rollout: Roll
         task = ecs.run_task(request)
     except Rejected as refusal:
         # After an unknown end of an earlier call a task may run: the next look stops it.
-        none_ran = {"command": None, "commands": commands - {active.number} or None}
+        none_ran = {**_FREE, "commands": commands - {active.number} or None}
         freed = [change(service, **none_ran)] if first else []
-        return _end(service, active, failure_to_start(refusal.detail), *freed)
+        failure = failure_to_start(called, refusal.detail, first=first)
+        return _end(service, active, failure, *freed)
     commit(change(active, release_command=msgspec.structs.replace(called, task=task)))
 
 
@@ -221,9 +255,9 @@ def _ends(service: Service, active: Deployment, task: Task | None, seen: Command
     """The writes at the end of a command. A task that still runs is stopped by the next look."""
     if seen.requested_at is None:
         return []
-    gone = task is None or task.status == "STOPPED"
+    gone = task is not None and task.status == "STOPPED"
     entry = _audit(active, "ended", task, seen.exit_code)
-    return [*([change(service, command=None)] if gone else []), entry]
+    return [*([change(service, **_FREE)] if gone else []), entry]
 
 
 def _audit(deployment: Deployment, how: str, task: Task | None, exit_code: int | None) -> Write:
@@ -244,9 +278,12 @@ def _note(service: Service, target: EcsTarget, active: Deployment, task: Task | 
     now, run = clock.now(), _run_of(active)
     seen = _seen(active, target, task, ended=False) if task is not None else run
     if run.requested_at is None:
-        text = f"the release command of deployment {service.command} is being stopped"
+        text = f"the release command of deployment {service.command} "
+        trouble = service.command_trouble
+        text += "is being stopped" if trouble is None else f"cannot be stopped: {trouble}"
     else:
         text = _STARTS if seen.started_at is None else _RUNS
+        _note_missing(service, task)
     writes = []
     if (active.error, active.release_command) != (text, seen) or (task and active.waits):
         writes.append(change(active, release_command=seen, error=text, waits=0))

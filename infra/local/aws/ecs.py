@@ -360,7 +360,7 @@ class Engine:
         name, starter, family = (
             request.get(each) for each in ("serviceName", "startedBy", "family")
         )
-        if starter and (name or family):
+        if starter and (name or family or "desiredStatus" in request):
             raise InvalidParameterException("startedBy must be the only filter.")
         if name:
             name = self._find(request | {"service": name}).name
