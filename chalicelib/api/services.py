@@ -53,8 +53,9 @@ _BINDINGS = frozenset(
 )
 
 
-# A name is unique in the project, and the secrets are those of all services of the project.
-_PROJECT_WIDE = frozenset({"name", "secrets"})
+# A name is unique in the project, and the secrets are those of all services of the project. A
+# release command runs with the values behind the references of the config, and can print them.
+_PROJECT_WIDE = frozenset({"name", "secrets", "release_command"})
 
 
 def _created(service: Service) -> Reply:

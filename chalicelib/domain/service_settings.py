@@ -199,19 +199,13 @@ TARGET_FIELDS = ("ecs_cluster", "ecs_service", "containers")
 
 # Settings that a service with `image_from` has from that service.
 OF_SOURCE = ("git_url", "image_repository")
+# Settings that say which pushes of a service are built, and how many builds of it may wait.
+_OF_PUSHES = {"branch", "paths", "tags", "webhook_secret", "max_open_builds", "supersede_builds"}
 # Settings that only a service with builds of its own uses, with their defaults.
 BUILDING_DEFAULTS: Mapping[str, Any] = {
     field.name: field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     for field in msgspec.structs.fields(ServiceSettings)
-    if field.name
-    not in {
-        "name",
-        "image_from",
-        *OF_SOURCE,
-        *TARGET_FIELDS,
-        "auto_deploy",
-        "deploy_minutes",
-    }
+    if field.name in {*BuildSettings.__struct_fields__, *_OF_PUSHES}.difference(OF_SOURCE)
 }
 
 # The layout of stored settings. In layout 2, a release had one `container`. In layout 1, the paths

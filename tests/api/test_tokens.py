@@ -220,3 +220,24 @@ def test_a_project_admin_cannot_point_a_service_at_other_resources(
             f"/v1/projects/{cloud.project}/services", {**service, "image_repository": "hello"}
         )
     assert (created.status, created.body["code"]) == (403, "forbidden")
+
+
+def test_only_an_admin_of_the_whole_project_changes_settings_that_act_on_all_of_it(
+    cloud: Cloud,
+) -> None:
+    path = f"/v1/services/{cloud.service_id}"
+    project = caller_with(cloud, role="admin", project_id=cloud.project)
+    service = caller_with(cloud, role="admin", service_id=cloud.service_id)
+    # This records the use of the token, so that a refused change writes nothing.
+    assert service.get(path).status == 200
+    for change in (
+        {"name": "other"},
+        {"secrets": {"npm": "secretsmanager:slipway/build/1/npm"}},
+        {"release_command": ["env"]},
+        {"release_command": None},
+    ):
+        with nothing_is_written():
+            refused = service.patch(path, change)
+        assert (refused.status, refused.body["code"]) == (403, "forbidden"), change
+        assert project.patch(path, change).status == 200, change
+    assert service.patch(path, {"release_command_minutes": 16}).status == 200

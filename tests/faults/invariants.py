@@ -203,7 +203,8 @@ def _check_dependents(
 ) -> None:
     """A source lists its dependents, and each successful build the effect on each of them.
 
-    That is a deployment of the build, or a reason. A dependent has no builds of its own.
+    That is a deployment of the build, or a reason. A dependent has no builds of its own, and has
+    the repositories of its source.
     """
     for number, service in all_services.items():
         source = None if "deleted_at" in service else service["settings"].get("image_from")
@@ -212,6 +213,10 @@ def _check_dependents(
         _require(lists == expected, f"service {number} is listed by {lists}, not by {expected}")
         builds_nothing = source is None or "open_builds" not in service
         _require(builds_nothing, f"service {number} has image_from and open builds")
+        of_source = all_services[source] if source is not None else service
+        for name in ("git_url", "image_repository"):
+            same = service["settings"][name] == of_source["settings"][name]
+            _require(same, f"service {number} has another {name} than its source {source}")
     for number, build in all_builds.items():
         effects = {build["service_id"]: build} if build["status"] == "success" else {}
         for entry in json.loads(build.get("dependents", "[]")):

@@ -14,7 +14,15 @@ from tests.faults.invariants import Ledger, check, check_settled
 from tests.faults.trials import forked, recover
 from tests.faults.use_cases import cancel, deploy_image, post
 from tests.support.client import Answer
-from tests.support.embedded import CLUSTER, MINUTE, Cloud, cloud, create_ecs_service, sha
+from tests.support.embedded import (
+    CLUSTER,
+    MINUTE,
+    Cloud,
+    cloud,
+    create_ecs_service,
+    create_image_repository,
+    sha,
+)
 
 __all__ = ["cloud"]
 
@@ -136,6 +144,19 @@ def of_dependent(action: str, **body: Any) -> Step:
 
 def change_dependent(**changes: Any) -> Step:
     return lambda cloud: cloud.api.patch("/v1/services/2", changes)
+
+
+def can_join_a_source_that_moves(cloud: Cloud) -> None:
+    """Another service, the ECS service of a new one, and other repositories for the source."""
+    use_cases.second_service(cloud)
+    use_cases.dependents_ecs_service(cloud)
+    create_image_repository("moved")
+
+
+def move_source(cloud: Cloud) -> Any:
+    """Another image repository, which the source cannot have any more once it has dependents."""
+    url = "https://github.com/acme/moved.git"
+    return cloud.api.patch("/v1/services/1", {"git_url": url, "image_repository": "moved"})
 
 
 def dependents_and_built(cloud: Cloud) -> None:
@@ -362,6 +383,13 @@ PAIRS = (
         use_cases.dependents_ecs_service,
         delete,
         use_cases.create_dependent,
+    ),
+    *(
+        Pair(f"a source moves: a change and {what}", can_join_a_source_that_moves, *steps)
+        for what, steps in (
+            ("a new dependent", (move_source, use_cases.create_dependent)),
+            ("a service that takes its images", (move_source, change_dependent(image_from=1))),
+        )
     ),
     Pair(
         "a push arrives: a delivery and a service that takes other images",

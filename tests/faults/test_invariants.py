@@ -131,6 +131,12 @@ def deploy_images_of_itself(cloud: Cloud) -> None:
     row.update(actions=[Service.settings.set(settings), Service.dependents.set({row.id})])
 
 
+def move_only_the_source(cloud: Cloud) -> None:
+    row = get_service(cloud.service_id)
+    settings = msgspec.structs.replace(row.settings, image_repository="moved")
+    row.update(actions=[Service.settings.set(settings)])
+
+
 def name_another_deployment(_: Cloud) -> None:
     entry = {"service_id": 2, "deployment_id": 1, "not_deployed": None}
     (find_build(1) or Build()).update(actions=[Build.dependents.set([entry])])
@@ -305,6 +311,11 @@ def forget_the_exit_code(_: Cloud) -> None:
             building,
             deploy_images_of_itself,
             "service 1 has image_from and open builds",
+        ),
+        (
+            released_to_two,
+            move_only_the_source,
+            "service 2 has another image_repository than its source 1",
         ),
         (released_to_two, build(Build.dependents.remove()), "build 1 does not name service 2"),
         (

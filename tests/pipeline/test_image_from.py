@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.domain.service_settings import OF_SOURCE, ServiceSettings
 from chalicelib.pipeline.commands.image_sources import MAX_DEPENDENTS
 from chalicelib.store.services import get_service
 from tests.support.client import Api
@@ -361,6 +362,70 @@ def test_a_service_with_builds_may_take_the_images_of_another_one(cloud: Cloud) 
     assert get_service(cloud.service_id).dependents is None
     answer = cloud.push(sha(2))
     assert [each["service_id"] for each in answer.body["builds"]] == [cloud.service_id, other]
+
+
+# A value other than the default for each setting that has one, besides image_from.
+OTHER_VALUES: dict[str, Any] = {
+    "context_path": "app",
+    "dockerfile": "docker/Dockerfile",
+    "target": "production",
+    "platforms": ["linux/arm64"],
+    "build_args": {"LEVEL": "debug"},
+    "submodules": True,
+    "lfs": True,
+    "history": True,
+    "secrets": {"npm": "secretsmanager:slipway/build/1/npm"},
+    "provenance": False,
+    "sbom": False,
+    "also_push_to": {"docker.io/acme/web": "secretsmanager:slipway/build/1/hub"},
+    "also_push_required": True,
+    "queued_minutes": 61,
+    "build_minutes": 31,
+    "branch": "develop",
+    "paths": ["src/**"],
+    "tags": ["v*"],
+    "ecs_cluster": CLUSTER,
+    "ecs_service": "other",
+    "containers": ["app"],
+    "webhook_secret": "secretsmanager:slipway/webhook/other",
+    "auto_deploy": True,
+    "max_open_builds": 19,
+    "supersede_builds": False,
+    "deploy_minutes": 21,
+    "release_command": ["migrate"],
+    "release_command_minutes": 16,
+}
+OWN_SETTINGS = {
+    "ecs_cluster",
+    "ecs_service",
+    "containers",
+    "auto_deploy",
+    "deploy_minutes",
+    "release_command",
+    "release_command_minutes",
+}
+
+
+def test_a_service_that_takes_other_images_keeps_all_settings_but_those_of_builds(
+    cloud: Cloud,
+) -> None:
+    names = set(ServiceSettings.__struct_fields__) - {"name", "image_from", *OF_SOURCE}
+    assert set(OTHER_VALUES) == names
+    other = cloud.add_service("other", **OTHER_VALUES)
+    before = cloud.service(other)
+    after = changed(cloud, other, image_from=cloud.service_id)
+    assert {name for name in names if after[name] == before[name]} == OWN_SETTINGS
+
+
+def test_a_service_of_other_images_has_a_release_command_of_its_own(
+    cloud: Cloud, worker: int
+) -> None:
+    own: dict[str, Any] = {"release_command": ["migrate"], "release_command_minutes": 16}
+    shown = changed(cloud, worker, **own)
+    assert {name: shown[name] for name in own} == own
+    job = cloud.service(cloud.add_dependent("job", **own))
+    assert {name: job[name] for name in own} == own
+    assert cloud.service()["release_command"] is None
 
 
 def test_a_service_takes_other_images_only_while_it_is_idle(cloud: Cloud) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.domain.service_settings import BUILDING_DEFAULTS, OF_SOURCE, ServiceSettings
-from chalicelib.errors import Conflict, InvalidInput, NotFound
+from chalicelib.errors import Conflict, InvalidInput, NotFound, Stale
 from chalicelib.store.models import Service
 from chalicelib.store.services import find_service, find_services, get_service
 from chalicelib.store.writes import Write, add, change, discard
@@ -69,6 +69,8 @@ def join_source(
         writes.append(change(get_service(old), dependents=discard(service.id)))
     if after is not None and new is not None:
         source = _source(service, service.project_id, new)
+        if _from(source) != {name: getattr(after, name) for name in OF_SOURCE}:
+            raise Stale(f"service {new} has other repositories now; try again")
         if len(source.dependents or ()) >= MAX_DEPENDENTS:
             raise Conflict(
                 f"{MAX_DEPENDENTS} services deploy the images of service {new} already",
