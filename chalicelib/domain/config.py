@@ -189,6 +189,38 @@ def merged(config: Config, changes: Mapping[str, Any]) -> Config:
     return after
 
 
+def rebased(base: Config, *, before: Config, after: Config) -> Config:
+    """`base` with what changed from `before` to `after`.
+
+    It may have more names and bytes than `merged` allows: the next change must remove some.
+    """
+    was, now = _entries(before), _entries(after)
+    kept = {name: each for name, each in _entries(base).items() if was.get(name) == now.get(name)}
+    entries = kept | {name: each for name, each in now.items() if was.get(name) != each}
+    sizes = {
+        name: getattr(base if getattr(before, name) == getattr(after, name) else after, name)
+        for name in SIZES
+    }
+    return Config(
+        environment=_of_field("environment", entries),
+        secrets=_of_field("secrets", entries),
+        **sizes,
+    )
+
+
+def _entries(config: Config) -> dict[str, tuple[str, str]]:
+    """The names of a config with their fields and values."""
+    return {
+        name: (field, value)
+        for field in ("environment", "secrets")
+        for name, value in getattr(config, field).items()
+    }
+
+
+def _of_field(field: str, entries: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    return {name: value for name, (of, value) in entries.items() if of == field}
+
+
 def _set_names(changes: Mapping[str, str | None]) -> set[str]:
     return {name for name, value in changes.items() if value is not None}
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from chalicelib import clock
-from chalicelib.domain.config import Config, Overlay
+from chalicelib.domain.config import Config, Overlay, rebased
 from chalicelib.domain.plan import config_changes
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.pipeline.new_deployments import image_of
@@ -75,18 +75,46 @@ def set_config(
     ]
 
 
-def activate_after_failure(service: Service, *, at: int) -> list[Write]:
-    """Make the waiting deployment, if any, active after the active one did not succeed.
+def activate_after_failure(service: Service, active: Deployment, *, at: int) -> list[Write]:
+    """Make the waiting deployment, if any, active after the `active` one did not succeed.
+
+    If that was a rollback, the service gets the config of the current release back.
+    """
+    rows = find_deployments(service.waiting, service.current)
+    waiting, current = rows.get(service.waiting), rows.get(service.current)
+    return [
+        *_activate(service, waiting, current, at=at),
+        *_bring_config_back(service, active, current),
+    ]
+
+
+def _bring_config_back(
+    service: Service, active: Deployment, current: Deployment | None
+) -> list[Write]:
+    """Undo the change of the config with which a rollback was accepted.
+
+    What was changed after that stays. So does the number of tasks, which a rollback does not
+    change.
+    """
+    if active.restores is None or current is None:
+        return []
+    before, now = active.config or Config(), service.config
+    after = rebased(current.config or Config(), before=before, after=now)
+    after = msgspec.structs.replace(after, desired_count=now.desired_count)
+    reason = f"deployment {active.number} has not rolled back: the release before it stays"
+    return set_config(service, after, actor="slipway", reason=reason, deployment=None)
+
+
+def _activate(
+    service: Service, waiting: Deployment | None, current: Deployment | None, *, at: int
+) -> list[Write]:
+    """Make the waiting deployment, if any, active after one that did not succeed.
 
     A deployment of the trigger `config` has the image of the one that did not succeed. A change of
     the config must not roll that image out again: it gets the image of the current release, which
     runs again. If another party chose what ECS returns to, no image of Slipway runs: it ends.
     Without a current release it keeps its image, and the new config may be what was missing.
     """
-    if service.waiting is None:
-        return activate_waiting(service, None, at=at)
-    rows = find_deployments(service.waiting, service.current)
-    waiting, current = rows.get(service.waiting), rows.get(service.current)
     if waiting is None or waiting.trigger != TRIGGER or current is None:
         return activate_waiting(service, waiting, at=at)
     if service.baseline is not None:

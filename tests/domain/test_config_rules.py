@@ -12,6 +12,7 @@ from chalicelib.domain.config import (
     Config,
     Overlay,
     merged,
+    rebased,
     require_own_references,
     why_no_size,
 )
@@ -118,6 +119,23 @@ def test_every_config_is_reached_from_every_other_one_by_a_merge(
     assert merged(before, changes) == after
     assert merged(after, changes) == after
     assert merged(before, {}) == before
+
+
+@given(before=configs, after=configs, base=configs)
+def test_what_changed_from_one_config_to_another_is_put_on_a_third(
+    before: Config, after: Config, base: Config
+) -> None:
+    assert rebased(base, before=before, after=before) == base
+    assert rebased(before, before=before, after=after) == after
+    assert rebased(base, before=base, after=after) == after
+    found = rebased(base, before=before, after=after)
+    assert not found.environment.keys() & found.secrets.keys()
+    for name in before.names | after.names | base.names:
+        values = [
+            (each.environment.get(name), each.secrets.get(name))
+            for each in (before, after, base, found)
+        ]
+        assert values[3] == (values[2] if values[0] == values[1] else values[1])
 
 
 def test_a_name_in_environment_and_in_secrets_is_refused() -> None:

@@ -450,6 +450,23 @@ def test_a_change_of_the_config_that_is_lost_is_a_violation(
         world.check_configs()
 
 
+def test_a_config_that_a_rollback_without_success_leaves_is_a_violation(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(cloud, monkeypatch)
+    cloud.release(1)
+    world.change_config(1)
+    cloud.settle()
+    cloud.finish_rollout()
+    number = cloud.roll_back().body["deployment_id"]
+    world.check_configs()
+    assert cloud.api.post(f"/v1/cicd/jobs/deploy-{number}/cancel").status < 300
+    world.check_configs()
+    service(Service.config.set(Config()))(cloud)
+    with pytest.raises(Violation, match=r"the config has lost \['V1'\]"):
+        world.check_configs()
+
+
 def test_an_accepted_job_without_a_row_is_a_violation(cloud: Cloud) -> None:
     released(cloud)
     check_settled({"build-1"})

@@ -420,11 +420,19 @@ class World:
             raise Violation(f"{chosen} was chosen outside Slipway, and {runs} was rolled out since")
 
     def check_configs(self) -> None:
-        """No accepted change of the config is lost, unless a rollback brought an earlier one."""
-        if any(row["trigger"] == "rollback" for row in deployments().values()):
+        """No accepted change of the config is lost, unless a rollback brought an earlier one.
+
+        A variable that is never removed again and that the current release has is in the config,
+        unless a rollback is under way.
+        """
+        service, found = services()[self.cloud.service_id], deployments()
+        names = service.get("config", {}).get("environment", {}).keys()
+        lost = self._variables - names
+        if any(row["trigger"] == "rollback" for row in found.values()):
+            current = found.get(service.get("current", 0), {}).get("config", {})
+            lost &= current.get("environment", {}).keys()
+        if found.get(service.get("active", 0), {}).get("trigger") == "rollback":
             return
-        config = services()[self.cloud.service_id].get("config", {})
-        lost = self._variables - config.get("environment", {}).keys()
         if lost:
             raise Violation(f"the config has lost {sorted(lost)}")
 

@@ -1,5 +1,6 @@
 """A release consists of an image and of a config: what a change of the config rolls out."""
 
+import json
 from typing import Any
 
 import pytest
@@ -398,6 +399,59 @@ def test_a_rollback_drops_changes_that_were_not_released(one: Cloud) -> None:
     one.advance(MINUTE)
     one.release(3)
     assert on_ecs(one) == {}
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed", "superseded"])
+def test_a_rollback_that_does_not_succeed_leaves_the_config_of_the_release_that_runs(
+    one: Cloud, how: str
+) -> None:
+    deploy_change(one, environment={"DATABASE": "x", "NEW": "1"}, memory=512)
+    release(one)
+    one.release(2)
+    one.advance(90 * MINUTE)
+    assert one.roll_back(deployment_id=1).body["deployment_id"] == 4
+    change(one, environment={"LATER": "1"}, deploy=False)
+    one.settle()
+    if how == "cancelled":
+        one.api.post("/v1/cicd/jobs/deploy-4/cancel")
+        one.settle()
+    elif how == "failed":
+        one.fail_rollout()
+    else:
+        one.advance(MINUTE)
+        run_on_ecs(register("hello", "hello:outside"))
+        one.settle()
+        one.tick()
+    assert one.statuses(4) == [how]
+    shown = config(one)
+    assert shown["environment"] == {"DATABASE": "x", "NEW": "1", "LATER": "1"}
+    assert shown["memory"] == 512
+    entry = json.loads(
+        max(
+            (each for each in history() if each["action"] == "service.config_changed"),
+            key=lambda each: int(each["sequence"]),
+        )["details"]
+    )
+    assert entry["environment"] == {"added": ["DATABASE", "NEW"], "removed": [], "changed": []}
+    assert entry["reason"] == "deployment 4 has not rolled back: the release before it stays"
+    one.finish_rollout()
+    assert one.deploy(f"hello@{put_image('hello', 'by-hand')}").status == 202
+    release(one)
+    assert on_ecs(one) == {"DATABASE": "x", "NEW": "1", "LATER": "1"}
+
+
+def test_a_change_that_waits_for_a_failed_rollback_has_the_config_of_its_image(one: Cloud) -> None:
+    deploy_change(one, environment={"NEW": "1"})
+    release(one)
+    one.release(2)
+    assert one.roll_back(deployment_id=1).body["deployment_id"] == 4
+    number = deploy_change(one, environment={"LEVEL": "debug"})
+    one.settle()
+    one.fail_rollout()
+    release(one)
+    assert one.statuses(4, number) == ["failed", "success"]
+    assert one.deployment(number)["commit_sha"] == sha(2)
+    assert on_ecs(one) == {"NEW": "1", "LEVEL": "debug"}
 
 
 def test_a_rollback_to_an_older_release_has_an_empty_config(one: Cloud) -> None:

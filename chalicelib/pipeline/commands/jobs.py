@@ -61,18 +61,19 @@ def _cancel_deployment(number: int, *, actor: str) -> Deployment:
             error=f"cancelled by {actor}",
             cancelled_by=actor,
         ),
-        *_leave(service, number),
+        *_leave(service, deployment),
         _audit(deployment, "deployment.cancelled", actor),
     )
     queue.wake(f"service-{service.id}")
     return deployment
 
 
-def _leave(service: Service, number: int) -> list[Write]:
+def _leave(service: Service, deployment: Deployment) -> list[Write]:
+    number = deployment.number
     if service.waiting == number:
         return [change(service, waiting=None)]
     if service.active == number:
-        return activate_after_failure(service, at=clock.now())
+        return activate_after_failure(service, deployment, at=clock.now())
     raise Stale(f"deployment {number} is neither active nor waiting any more")
 
 

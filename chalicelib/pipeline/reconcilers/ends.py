@@ -105,7 +105,7 @@ def end(
     why: dict[str, Any] = {"failure": failure} if failure is not None else {}
     commit(
         finish(active, status, at=now, error=error, **why),
-        *activate_after_failure(service, at=now),
+        *activate_after_failure(service, active, at=now),
         *more,
     )
     queue.wake(f"service-{service.id}")
