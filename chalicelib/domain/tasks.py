@@ -14,6 +14,8 @@ _KILLED, _TERMINATED = 137, 143
 # The reason of a container that was not started because of another one (pull request 3218 of
 # aws/amazon-ecs-agent). Its exit code is 143.
 _NOT_STARTED = "failed to resolve container ordering dependency"
+# Characters of a variable's value: a shorter one would hide ordinary text of the log.
+_SHORTEST_VALUE = 8
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,8 @@ def log_stream(
     """The stream that a container writes to; None if its log driver is not awslogs.
 
     Without a prefix the stream has the name of the container's id ("Using the awslogs log driver").
+    It hides the values of the definition's variables, because everybody who sees the service reads
+    the end of a log.
     """
     configured = {
         each["name"]: each.get("logConfiguration", {})
@@ -189,7 +193,17 @@ def log_stream(
         return None
     prefix = options.get("awslogs-stream-prefix")
     stream = f"{prefix}/{container.name}/{task.id}" if prefix else container.runtime_id
-    return LogStream(group, stream) if stream else None
+    return LogStream(group, stream, hidden=_values(definition)) if stream else None
+
+
+def _values(definition: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values of all variables; of one with line breaks also each line, as programs print it."""
+    found = set()
+    for container in definition.get("containerDefinitions", ()):
+        for variable in container.get("environment", ()):
+            lines = variable.get("value", "").splitlines()
+            found |= {"".join(lines), *lines}
+    return tuple(sorted(value for value in found if len(value) >= _SHORTEST_VALUE))
 
 
 def digests_of(tasks: Iterable[Task], image: str) -> set[str]:

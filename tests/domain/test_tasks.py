@@ -267,6 +267,20 @@ def test_the_log_of_a_container_is_found_in_its_definition(
     assert found == expected
 
 
+def test_a_log_hides_the_values_of_variables_that_ordinary_text_does_not_have() -> None:
+    logs = {"logDriver": "awslogs", "options": {"awslogs-group": "/ecs/web"}}
+    values = ["12345678", "1234567", "one line\nand\nanother", ""]
+    variables = [{"name": f"N{number}", "value": value} for number, value in enumerate(values)]
+    app = {"name": "app", "logConfiguration": logs, "environment": [*variables, {"name": "EMPTY"}]}
+    proxy = {"name": "proxy", "environment": [{"name": "N", "value": "of-the-proxy"}]}
+    definition = {"containerDefinitions": [app, proxy]}
+    container = replace(exited(1), runtime_id="docker-id")
+    found = log_stream(definition, task("t1", container), container, region="eu-west-1")
+    assert found is not None
+    assert set(found.hidden) == {"12345678", "one line", "one lineandanother", "of-the-proxy"}
+    assert "12345678" not in repr(found)
+
+
 def test_a_container_without_a_log_configuration_has_no_log() -> None:
     definition = {"containerDefinitions": [{"name": "app"}]}
     assert log_stream(definition, task(), exited(1), region="eu-west-1") is None
