@@ -10,6 +10,7 @@ from chalicelib.domain.tasks import (
     Container,
     Task,
     awaited,
+    bad_ends,
     explaining,
     failed_container,
     log_stream,
@@ -89,11 +90,18 @@ def test_the_digest_of_a_platform_of_the_image_proves_it_too() -> None:
 
 def test_a_task_proves_a_release_only_if_each_container_of_the_list_has_its_image() -> None:
     init = replace(app(name="migrate"), exit_code=0)
+    reason = "CannotStartContainerError: exec: not found"
+    never = replace(app(name="migrate"), status="STOPPED", reason=reason, essential=False)
     for containers, missing in (
         ((app(), init), None),
         ((app(),), f"the container migrate of task a does not run {IMAGE}"),
         ((app(), replace(init, image="web:1")), "the container migrate of task a does not run"),
         ((app(), replace(init, digest=OTHER)), f"task a runs {OTHER}, not {IMAGE}"),
+        ((app(), never), "the container migrate of task a did not start: CannotStartContainerErr"),
+        ((app(), replace(never, digest=None)), "the container migrate of task a did not start: "),
+        ((app(), replace(never, exit_code=1)), None),
+        ((app(), replace(never, status="RUNNING")), None),
+        ((app(), init, replace(never, name="tool")), None),
     ):
         found = missing_proof(
             [task("a", *containers)],
@@ -104,6 +112,18 @@ def test_a_task_proves_a_release_only_if_each_container_of_the_list_has_its_imag
         )
         assert (found or "").startswith(missing or "")
         assert (found is None) == (missing is None)
+
+
+def test_each_bad_end_of_a_container_of_the_list_is_named_once() -> None:
+    def one(name: str, code: int) -> Task:
+        proxy = replace(app(name="proxy"), exit_code=2)
+        return task(name, app(), replace(app(name="migrate"), exit_code=code), proxy)
+
+    tasks = [one("a", 1), one("b", 1), one("c", 137), one("d", 0)]
+    assert bad_ends(tasks, ("app", "migrate")) == [
+        "container migrate exited with code 1",
+        "container migrate exited with code 137",
+    ]
 
 
 NOT_STARTED = (

@@ -17,6 +17,7 @@ from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.tasks import (
     Task,
     awaited,
+    bad_ends,
     digests_of,
     explaining,
     failed_container,
@@ -90,6 +91,8 @@ def find_proof(
         for each in (record, tasks, digests)
         if isinstance(each, Unread)
     ]
+    if not isinstance(tasks, Unread):
+        warnings += bad_ends(tasks, target.containers)
     warnings += warnings_of(record, desired=rollout.desired, configuration=rollout.configuration)
     if short:
         warnings.append(
