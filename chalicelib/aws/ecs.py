@@ -348,6 +348,7 @@ def _task(row: Mapping[str, Any]) -> Task:
                 each.get("exitCode"),
                 each.get("reason", ""),
                 each.get("runtimeId", ""),
+                status=each.get("lastStatus", ""),
             )
             for each in row["containers"]
         ),

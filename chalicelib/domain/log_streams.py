@@ -1,14 +1,15 @@
 """Where the output of a build or of a container is: a stream of CloudWatch Logs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class LogStream:
-    """A stream, and its log group."""
+    """A stream, and its log group. `hidden` are texts that its lines must not show."""
 
     group: str
     name: str
+    hidden: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
 def stream_of_build(log_path: str) -> LogStream:

@@ -14,7 +14,7 @@ import base64
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 
 SHORTEST = 6  # characters of a secret: a shorter one would match ordinary text
 # Characters of a form that are hidden at the beginning or the end of the text. A build can print
@@ -46,7 +46,7 @@ def mask_known(lines: Sequence[str], secrets: Sequence[str], mask: str) -> list[
     return _masked(text, spans, mask).split("\n") if spans else list(lines)
 
 
-@cache
+@lru_cache(maxsize=256)
 def _forms(secret: str) -> tuple[str, ...]:
     """The strings to search for. In a decoded text each byte is one character."""
     if len(secret) < SHORTEST:

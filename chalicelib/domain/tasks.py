@@ -14,6 +14,8 @@ _KILLED, _TERMINATED = 137, 143
 # The reason of a container that was not started because of another one (pull request 3218 of
 # aws/amazon-ecs-agent). Its exit code is 143.
 _NOT_STARTED = "failed to resolve container ordering dependency"
+# Characters of a variable's value: a shorter one would hide ordinary text of the log.
+_SHORTEST_VALUE = 8
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,15 @@ class Container:
     runtime_id: str = ""
     essential: bool = True
     awaited: bool = False
+    status: str = ""
+
+    @property
+    def never_started(self) -> bool:
+        """Whether it has ended without an exit code, for instance because its command is missing.
+
+        A container that runs may have a reason, too (Container in the ECS API reference).
+        """
+        return bool(self.reason) and self.exit_code is None and self.status != "RUNNING"
 
     @property
     def runs_digest(self) -> str | None:
@@ -87,12 +98,15 @@ def missing_proof(
     """What is missing until the tasks prove the release; None if they prove it.
 
     `tasks` are those of its definition. Each running one must have a container for the `image`, all
-    of `containers` must be among them, and all of them must run one of the `digests`. A container
-    that has exited, such as an init container, still shows its digest. At least as many tasks must
-    run as are desired: ECS may have to keep protected ones.
+    of `containers` must be among them and have started, and all of them must run one of the
+    `digests`. A container that has exited, such as an init container, still shows its digest. At
+    least as many tasks must run as are desired: ECS may have to keep protected ones.
     """
     running = [task for task in tasks if task.runs]
     for task in running:
+        for each in task.of(image):
+            if each.name in containers and each.never_started:
+                return f"the container {each.name} of task {task.id} did not start: {each.reason}"
         found = {each.name: each.runs_digest for each in task.of(image)}
         for digest in found.values() or [None]:
             if digest not in digests:
@@ -103,6 +117,20 @@ def missing_proof(
     if len(running) < desired:
         return f"{len(running)} of {desired} tasks run the release"
     return None
+
+
+def bad_ends(tasks: Iterable[Task], containers: Collection[str]) -> list[str]:
+    """How some of `containers` ended that exited with another code than 0, each end once.
+
+    The end of a container that is not essential does not end its task.
+    """
+    ended = {
+        (each.name, each.exit_code)
+        for task in tasks
+        for each in task.containers
+        if each.name in containers and each.exit_code
+    }
+    return [f"container {name} exited with code {code}" for name, code in sorted(ended)]
 
 
 def explaining(tasks: Iterable[Task], task_definition: str) -> list[Task]:
@@ -176,6 +204,8 @@ def log_stream(
     """The stream that a container writes to; None if its log driver is not awslogs.
 
     Without a prefix the stream has the name of the container's id ("Using the awslogs log driver").
+    It hides the values of the definition's variables, because everybody who sees the service reads
+    the end of a log.
     """
     configured = {
         each["name"]: each.get("logConfiguration", {})
@@ -190,7 +220,17 @@ def log_stream(
         return None
     prefix = options.get("awslogs-stream-prefix")
     stream = f"{prefix}/{container.name}/{task.id}" if prefix else container.runtime_id
-    return LogStream(group, stream) if stream else None
+    return LogStream(group, stream, hidden=_values(definition)) if stream else None
+
+
+def _values(definition: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values of all variables; of one with line breaks also each line, as programs print it."""
+    found = set()
+    for container in definition.get("containerDefinitions", ()):
+        for variable in container.get("environment", ()):
+            lines = variable.get("value", "").splitlines()
+            found |= {"".join(lines), *lines}
+    return tuple(sorted(value for value in found if len(value) >= _SHORTEST_VALUE))
 
 
 def digests_of(tasks: Iterable[Task], image: str) -> set[str]:

@@ -118,6 +118,11 @@ _TARGET: Mapping[str, str] = {
 }
 _A_TARGET = {name: {"type": kind} for name, kind in _TARGET.items()}
 _NO_TARGET = {each: {"type": "null"} for each in _TARGET} | {"auto_deploy": {"const": False}}
+_OF_ANOTHER = {
+    "required": ["image_from"],
+    "properties": {"image_from": {"type": "integer"}}
+    | dict.fromkeys([*OF_SOURCE, *BUILDING_DEFAULTS], False),
+}
 _COMBINATIONS: Mapping[str, dict[str, Any]] = {
     "NewService": {
         "allOf": [
@@ -133,19 +138,20 @@ _COMBINATIONS: Mapping[str, dict[str, Any]] = {
                         "required": [*OF_SOURCE],
                         "properties": {"image_from": {"type": "null"}},
                     },
-                    {
-                        "required": ["image_from"],
-                        "properties": {"image_from": {"type": "integer"}}
-                        | dict.fromkeys([*OF_SOURCE, *BUILDING_DEFAULTS], False),
-                    },
+                    _OF_ANOTHER,
                 ]
             },
         ]
     },
     "ServiceChanges": {
-        "anyOf": [
-            {"properties": _A_TARGET},
-            {"required": [*_TARGET], "properties": _NO_TARGET},
+        "allOf": [
+            {
+                "anyOf": [
+                    {"properties": _A_TARGET},
+                    {"required": [*_TARGET], "properties": _NO_TARGET},
+                ]
+            },
+            {"anyOf": [{"properties": {"image_from": {"type": "null"}}}, _OF_ANOTHER]},
         ]
     },
 }

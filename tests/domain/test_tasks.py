@@ -10,6 +10,7 @@ from chalicelib.domain.tasks import (
     Container,
     Task,
     awaited,
+    bad_ends,
     explaining,
     failed_container,
     log_stream,
@@ -89,11 +90,18 @@ def test_the_digest_of_a_platform_of_the_image_proves_it_too() -> None:
 
 def test_a_task_proves_a_release_only_if_each_container_of_the_list_has_its_image() -> None:
     init = replace(app(name="migrate"), exit_code=0)
+    reason = "CannotStartContainerError: exec: not found"
+    never = replace(app(name="migrate"), status="STOPPED", reason=reason, essential=False)
     for containers, missing in (
         ((app(), init), None),
         ((app(),), f"the container migrate of task a does not run {IMAGE}"),
         ((app(), replace(init, image="web:1")), "the container migrate of task a does not run"),
         ((app(), replace(init, digest=OTHER)), f"task a runs {OTHER}, not {IMAGE}"),
+        ((app(), never), "the container migrate of task a did not start: CannotStartContainerErr"),
+        ((app(), replace(never, digest=None)), "the container migrate of task a did not start: "),
+        ((app(), replace(never, exit_code=1)), None),
+        ((app(), replace(never, status="RUNNING")), None),
+        ((app(), init, replace(never, name="tool")), None),
     ):
         found = missing_proof(
             [task("a", *containers)],
@@ -104,6 +112,18 @@ def test_a_task_proves_a_release_only_if_each_container_of_the_list_has_its_imag
         )
         assert (found or "").startswith(missing or "")
         assert (found is None) == (missing is None)
+
+
+def test_each_bad_end_of_a_container_of_the_list_is_named_once() -> None:
+    def one(name: str, code: int) -> Task:
+        proxy = replace(app(name="proxy"), exit_code=2)
+        return task(name, app(), replace(app(name="migrate"), exit_code=code), proxy)
+
+    tasks = [one("a", 1), one("b", 1), one("c", 137), one("d", 0)]
+    assert bad_ends(tasks, ("app", "migrate")) == [
+        "container migrate exited with code 1",
+        "container migrate exited with code 137",
+    ]
 
 
 NOT_STARTED = (
@@ -265,6 +285,20 @@ def test_the_log_of_a_container_is_found_in_its_definition(
     container = replace(exited(1), runtime_id="docker-id")
     found = log_stream(definition, task("t1", container), container, region="eu-west-1")
     assert found == expected
+
+
+def test_a_log_hides_the_values_of_variables_that_ordinary_text_does_not_have() -> None:
+    logs = {"logDriver": "awslogs", "options": {"awslogs-group": "/ecs/web"}}
+    values = ["12345678", "1234567", "one line\nand\nanother", ""]
+    variables = [{"name": f"N{number}", "value": value} for number, value in enumerate(values)]
+    app = {"name": "app", "logConfiguration": logs, "environment": [*variables, {"name": "EMPTY"}]}
+    proxy = {"name": "proxy", "environment": [{"name": "N", "value": "of-the-proxy"}]}
+    definition = {"containerDefinitions": [app, proxy]}
+    container = replace(exited(1), runtime_id="docker-id")
+    found = log_stream(definition, task("t1", container), container, region="eu-west-1")
+    assert found is not None
+    assert set(found.hidden) == {"12345678", "one line", "one lineandanother", "of-the-proxy"}
+    assert "12345678" not in repr(found)
 
 
 def test_a_container_without_a_log_configuration_has_no_log() -> None:

@@ -196,6 +196,23 @@ def test_the_end_of_the_log_of_a_successful_command_is_kept(cloud: Cloud) -> Non
     assert shown(cloud, number)["log_tail"] == [f"line {each}" for each in range(10, 30)]
 
 
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_values_of_variables_are_hidden_in_the_end_of_the_log(cloud: Cloud, exit_code: int) -> None:
+    log_to_cloudwatch(cloud, PASSWORD="of-the-owner")
+    cloud.release(1)
+    config = {"environment": {"DB_URL": "postgres://db/horse", "SHORT": "verbose"}, "deploy": False}
+    cloud.api.patch(f"/v1/services/{cloud.service_id}/config", config)
+    cloud.change_service(release_command=["env"])
+    number = begin(cloud)
+    log = ["PASSWORD=of-the-owner", "DB_URL=postgres://db/horse", "SHORT=verbose"]
+    cloud.end_command(exit_code, log=log)
+    hidden = ["PASSWORD=***", "DB_URL=***", "SHORT=verbose"]
+    assert shown(cloud, number)["log_tail"] == hidden
+    if exit_code:
+        assert cloud.deployment(number)["failure"]["log_tail"] == hidden
+    assert "horse" not in cloud.api.get(f"/v1/cicd/deployments/{number}").text
+
+
 def test_a_task_that_does_not_start_ends_the_deployment(released: Cloud) -> None:
     number = begin(released)
     ecs.engine().launcher.fail(started()[0], "CannotPullContainerError: pull access denied")

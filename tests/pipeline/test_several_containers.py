@@ -199,6 +199,45 @@ def test_a_task_whose_init_container_ran_another_image_proves_no_release(
     assert migrating.statuses(1) == ["success"]
 
 
+def test_a_task_whose_init_container_never_started_proves_no_release(migrating: Cloud) -> None:
+    migrating.begin_release(1)
+    migrating.finish_rollout(settle=False)
+    for task in running_tasks():
+        migrate = container_of(task, "migrate")
+        migrate.image_digest, migrate.exit_code = None, None
+        migrate.reason = "CannotStartContainerError: exec: not found"
+    for _ in range(25):
+        migrating.tick()
+    deployment = migrating.deployment(1)
+    assert deployment["status"] == "failed"
+    assert deployment["failure"]["phase"] == "verify"
+    assert "the container migrate of task" in deployment["error"]
+    assert "did not start: CannotStartContainerError: exec: not found" in deployment["error"]
+
+
+@pytest.mark.parametrize("by_rollback", [False, True])
+def test_a_container_of_the_list_that_ended_badly_is_a_warning(
+    migrating: Cloud, by_rollback: bool
+) -> None:
+    number = 1
+    if by_rollback:
+        for commit in (1, 2):
+            migrating.release(commit)
+        number = int(migrating.roll_back().body["deployment_id"])
+        migrating.settle()
+    else:
+        migrating.begin_release(1)
+    migrating.finish_rollout(settle=False)
+    for task in running_tasks():
+        container_of(task, "migrate").exit_code = 1
+    migrating.settle()
+    deployment = migrating.deployment(number)
+    assert deployment["status"] == "success"
+    assert deployment["warnings"] == ["container migrate exited with code 1"]
+    receipt = migrating.api.get(f"/v1/cicd/deployments/{number}/receipt").body
+    assert receipt["warnings"] == deployment["warnings"]
+
+
 def store_as_before(cloud: Cloud) -> None:
     """Write the rows of the service and of deployment 1 as a version with one container did."""
     dynamodb = boto3.client("dynamodb", region_name="eu-west-1")

@@ -53,6 +53,20 @@ def test_secrets_and_control_sequences_in_a_containers_log_are_not_shown(cloud: 
     assert failure(cloud, 1)["log_tail"] == ["token ***"]
 
 
+def test_values_of_variables_in_a_containers_log_are_not_shown(cloud: Cloud) -> None:
+    key = "-----BEGIN KEY-----\nMIIEowIBAAKCAQEA\n-----END KEY-----"
+    log_to_cloudwatch(cloud, KEY=key)
+    cloud.begin_release(1)
+    cloud.fail_rollout(exit_code=1, log=["read MIIEowIBAAKCAQEA", repr(key), *key.splitlines()])
+    assert failure(cloud, 1)["log_tail"] == [
+        "read ***",
+        r"'***\n***\n***'",
+        "***",
+        "***",
+        "***",
+    ]
+
+
 @pytest.mark.parametrize("refused", ["logs.GetLogEvents", "ecs.ListTasks", "ecs.DescribeTasks"])
 def test_what_slipway_may_not_read_is_left_out_of_the_failure(
     cloud: Cloud, trouble: Trouble, refused: str

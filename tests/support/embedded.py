@@ -521,8 +521,11 @@ def run_on_ecs(task_definition: str, name: str = "hello") -> None:
     client("ecs").update_service(cluster=CLUSTER, service=name, taskDefinition=task_definition)
 
 
-def log_to_cloudwatch(cloud: Cloud) -> None:
-    """The owner's task definition sends the container's output to CloudWatch Logs."""
+def log_to_cloudwatch(cloud: Cloud, **variables: str) -> None:
+    """The owner's task definition sends the container's output to CloudWatch Logs.
+
+    The container gets the `variables`.
+    """
     client("logs").create_log_group(logGroupName="/ecs/hello")
     containers = task_definition(ecs_service()["taskDefinition"])["containerDefinitions"]
     containers[0]["logConfiguration"] = {
@@ -533,6 +536,8 @@ def log_to_cloudwatch(cloud: Cloud) -> None:
             "awslogs-stream-prefix": "web",
         },
     }
+    given = [{"name": name, "value": value} for name, value in variables.items()]
+    containers[0]["environment"] = [*containers[0].get("environment", ()), *given]
     answer = client("ecs").register_task_definition(family="hello", containerDefinitions=containers)
     run_on_ecs(answer["taskDefinition"]["taskDefinitionArn"])
     cloud.finish_rollout()

@@ -34,14 +34,14 @@ def with_image_from(
     number = changes.get("image_from", had)
     if number is None:
         if before is None or had is not None:
-            _require_given(changes)
+            _require_given(changes, kind=InvalidInput if before is None else Conflict)
         return dict(changes)
     is_new = number != had
     _require_not_given(
         (
             name
             for name, value in changes.items()
-            if before is None or is_new or getattr(before, name) != value
+            if before is None or "image_from" in changes or getattr(before, name) != value
         ),
         number,
         kind=InvalidInput if "image_from" in changes else Conflict,
@@ -141,10 +141,10 @@ def _source(service: Service | None, project_id: int, number: int) -> Service:
     return source
 
 
-def _require_given(changes: Mapping[str, Any]) -> None:
+def _require_given(changes: Mapping[str, Any], *, kind: type[InvalidInput | Conflict]) -> None:
     missing = [name for name in OF_SOURCE if name not in changes]
     if missing:
-        raise InvalidInput(
+        raise kind(
             "this field is required without image_from", code="missing_field", field=missing[0]
         )
 

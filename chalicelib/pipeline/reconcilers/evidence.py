@@ -17,6 +17,7 @@ from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.tasks import (
     Task,
     awaited,
+    bad_ends,
     digests_of,
     explaining,
     failed_container,
@@ -90,6 +91,8 @@ def find_proof(
         for each in (record, tasks, digests)
         if isinstance(each, Unread)
     ]
+    if not isinstance(tasks, Unread):
+        warnings += bad_ends(tasks, target.containers)
     warnings += warnings_of(record, desired=rollout.desired, configuration=rollout.configuration)
     if short:
         warnings.append(
@@ -253,11 +256,14 @@ def _log_tail(tasks: Sequence[Task], definition: Mapping[str, Any]) -> list[str]
 
 
 def tail_of(stream: LogStream) -> list[str]:
-    """The last lines of a container's log, cleaned. Empty if Slipway cannot read them."""
+    """The last lines of a container's log, cleaned. Empty if Slipway cannot read them.
+
+    Values behind references are not known, so they are not hidden.
+    """
     try:
         lines = logs.tail(stream, limit=5 * TAIL_LINES)
     except (Rejected, Unavailable) as trouble:
         logger.warning("the log %s cannot be read: %s", stream.name, trouble.detail)
         return []
     # Clean more lines than are kept: a secret may begin before them.
-    return clean_lines(lines, known_secrets())[-TAIL_LINES:]
+    return clean_lines(lines, (*known_secrets(), *stream.hidden))[-TAIL_LINES:]
