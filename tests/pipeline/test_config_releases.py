@@ -388,6 +388,19 @@ def test_a_rollback_brings_the_config_back_with_the_image_but_no_smaller_service
     assert on_ecs(one) == {"LEVEL": "debug", "GONE": "1"}
 
 
+def test_a_number_of_tasks_that_ecs_was_never_asked_for_is_not_released(one: Cloud) -> None:
+    one.change_service(release_command=["migrate"])
+    number = deploy_change(one, desired_count=5)
+    one.settle()
+    assert one.deployment(number)["started_at"] is None
+    assert one.roll_back().status == 202
+    release(one)
+    for _ in range(3):
+        one.tick()
+    assert ecs_service()["desiredCount"] == 2
+    assert (config(one)["desired_count"], config(one)["released"]) == (5, False)
+
+
 def test_a_rollback_drops_changes_that_were_not_released(one: Cloud) -> None:
     one.release(2)
     change(one, environment={"LEVEL": "debug"}, deploy=False)
