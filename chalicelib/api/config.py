@@ -54,7 +54,7 @@ class ConfigChanges(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 _NOT_DEPLOYED: Mapping[int, str] = {
-    Kept.UNCHANGED: "the config is the same as before",
+    Kept.UNCHANGED: "the config is the same as before, and it is released or deploy is false",
     Kept.NOT_WANTED: "deploy is false; the next release takes the config",
     Kept.NO_TARGET: "the service has no ECS target; the first release takes the config",
     Kept.NO_RELEASE: "the service has no release yet; the first one takes the config",

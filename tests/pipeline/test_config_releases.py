@@ -544,6 +544,39 @@ def test_a_newer_revision_that_differs_only_in_the_config_is_no_finding(one: Clo
     ]
 
 
+def test_a_change_that_is_not_released_is_released_by_a_repeat(one: Cloud) -> None:
+    change(one, environment={"LEVEL": "debug"}, deploy=False)
+    again = change(one, environment={"LEVEL": "debug"}, deploy=False)
+    assert (again.status, again.body["deployment_id"]) == (200, None)
+    assert again.body["not_deployed"].startswith("the config is the same as before")
+    number = deploy_change(one, environment={"LEVEL": "debug"})
+    assert [deploy_change(one), deploy_change(one, environment={"LEVEL": "debug"})] == [number] * 2
+    one.settle()
+    assert (one.deployment(number)["status"], deploy_change(one)) == ("deploying", number)
+    one.fail_rollout()
+    one.finish_rollout()
+    assert one.statuses(number) == ["failed"]
+    again_number = deploy_change(one)
+    assert again_number != number
+    release(one)
+    assert on_ecs(one) == {"LEVEL": "debug"}
+    same = change(one)
+    assert (same.status, same.body["deployment_id"]) == (200, None)
+    entries = [each for each in history() if each["action"] == "service.config_changed"]
+    assert len(entries) == 1
+
+
+def test_a_repeat_with_a_key_names_the_same_deployment(one: Cloud) -> None:
+    change(one, environment={"LEVEL": "debug"})
+    headers: dict[str, str | None] = {"Idempotency-Key": "again"}
+    path = f"/v1/services/{one.service_id}/config"
+    first = one.api.patch(path, {}, headers=headers)
+    release(one)
+    again = one.api.patch(path, {}, headers=headers)
+    assert (first.status, again.status) == (202, 202)
+    assert first.body["deployment_id"] == again.body["deployment_id"] == 2
+
+
 def test_a_change_may_ask_for_no_tasks(one: Cloud) -> None:
     deploy_change(one, desired_count=0)
     release(one)

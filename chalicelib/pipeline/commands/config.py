@@ -1,6 +1,6 @@
 """Changes of a service's config, and the deployments that bring them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -87,7 +87,8 @@ def change_config(
     """Merge changes into the config; return the number of the deployment that brings it, or a Kept.
 
     A deployment that has not begun takes the config when it begins. Otherwise a new one is made if
-    `deploy` is true, with the image of the newest release. An unchanged config writes nothing.
+    `deploy` is true, with the image of the newest release. An unchanged config is deployed, too, if
+    it is not released and no open deployment brings it.
     Raises the errors of `merged`, and Conflict (preflight_failed).
     """
     # Preflight takes time. It is not repeated if another request changes the service meanwhile.
@@ -104,7 +105,10 @@ def change_config(
     def accept(service: Service) -> int:
         after = merged(service.config, changes)
         if after == service.config:
-            return Kept.UNCHANGED
+            same = _outcome_if_unchanged(service, deploy=deploy)
+            if same is not None:
+                _commit_any(record_key(idempotency_key, same) if same > 0 else ())
+                return same
         place = _place(service)
         kept = _why_kept(service, place, deploy=deploy)
         writes: list[Write] = []
@@ -127,11 +131,8 @@ def change_config(
                 )
                 writes = enqueue(service, deployment)
         brings = outcome if outcome > 0 else None
-        commit(
-            *writes,
-            *set_config(service, after, actor=actor, reason=reason, deployment=brings),
-            *record_key(idempotency_key, outcome),
-        )
+        writes += set_config(service, after, actor=actor, reason=reason, deployment=brings)
+        _commit_any([*writes, *record_key(idempotency_key, outcome)])
         return outcome
 
     outcome = retry_with_fresh_service(service, accept)
@@ -161,6 +162,22 @@ def plan_config(service: Service, changes: Mapping[str, Any]) -> Plan:
         after,
         starts_after=None if is_next else service.active,
     )
+
+
+def _outcome_if_unchanged(service: Service, *, deploy: bool) -> int | None:
+    """The open deployment that brings the config or has it, or Kept.UNCHANGED.
+
+    None if the config is not released and is to be deployed.
+    """
+    shown = show_config(service)
+    if shown.deployment is not None:
+        return shown.deployment
+    return Kept.UNCHANGED if shown.released or not deploy else None
+
+
+def _commit_any(writes: Sequence[Write]) -> None:
+    if writes:
+        commit(*writes)
 
 
 def _place(service: Service) -> _Place:
