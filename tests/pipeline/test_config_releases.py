@@ -294,6 +294,28 @@ def test_a_change_does_not_overrule_what_another_party_chose(one: Cloud) -> None
     assert on_ecs(one) == {"LEVEL": "debug"}
 
 
+def test_a_change_overrules_no_choice_either_after_auto_deploy_was_resumed(one: Cloud) -> None:
+    one.advance(90 * MINUTE)
+    number = deploy_change(one, environment={"LEVEL": "debug"})
+    one.lose_messages()
+    chosen = register("hello", "hello:outside")
+    run_on_ecs(chosen)
+    one.tick()
+    one.change_service(auto_deploy=True)
+    one.advance(MINUTE)
+    one.settle()
+    one.tick()
+    row = one.deployment(number)
+    assert (row["status"], one.definition_on_ecs()) == ("superseded", chosen)
+    assert row["error"].endswith("deploy an image, which takes the config")
+    one.change_service(auto_deploy=True)
+    one.advance(MINUTE)
+    change(one, environment={"LEVEL": "info"})
+    one.settle()
+    one.tick()
+    assert one.definition_on_ecs() == chosen
+
+
 def test_a_change_before_the_begin_ends_when_another_party_changes_ecs(one: Cloud) -> None:
     one.advance(90 * MINUTE)
     number = deploy_change(one, environment={"LEVEL": "debug"})
