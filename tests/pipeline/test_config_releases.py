@@ -277,21 +277,41 @@ def test_after_a_choice_of_another_party_a_failure_leaves_no_image_to_change(one
     assert one.service()["active_deployment_id"] is one.service()["waiting_deployment_id"] is None
 
 
-def test_a_change_does_not_overrule_what_another_party_chose(one: Cloud) -> None:
+def test_a_change_over_what_another_party_chose_is_kept_for_the_next_image(one: Cloud) -> None:
+    one.advance(90 * MINUTE)
+    chosen = register("hello", "hello:outside")
+    run_on_ecs(chosen)
+    one.finish_rollout()
+    wanted = {"environment": {"LEVEL": "debug"}}
+    planned = one.api.patch("/v1/services/1/config?dry_run=true", wanted)
+    answer = change(one, **wanted)
+    assert (answer.status, answer.body["deployment_id"]) == (200, None)
+    assert (planned.status, planned.body) == (200, answer.body)
+    assert answer.body["not_deployed"].startswith("the ECS service was changed outside Slipway")
+    assert sorted(deployments()) == [1]
+    assert (config(one)["environment"], config(one)["released"]) == ({"LEVEL": "debug"}, False)
+    one.settle()
+    assert one.definition_on_ecs() == chosen
+    assert one.deploy(f"hello@{put_image('hello', 'by-hand')}").status == 202
+    release(one)
+    assert on_ecs(one) == {"LEVEL": "debug"}
+
+
+def test_a_change_over_a_choice_that_an_image_failed_to_replace_is_kept(one: Cloud) -> None:
     one.advance(90 * MINUTE)
     chosen = register("hello", "hello:outside")
     run_on_ecs(chosen)
     one.finish_rollout()
     one.tick()
-    number = deploy_change(one, environment={"LEVEL": "debug"})
-    one.settle()
-    row = one.deployment(number)
-    assert (row["status"], one.definition_on_ecs()) == ("superseded", chosen)
-    assert row["error"].startswith("changed outside Slipway")
-    assert config(one)["released"] is False
     assert one.deploy(f"hello@{put_image('hello', 'by-hand')}").status == 202
-    release(one)
-    assert on_ecs(one) == {"LEVEL": "debug"}
+    one.settle()
+    one.fail_rollout()
+    one.finish_rollout()
+    assert one.definition_on_ecs() == chosen
+    answer = change(one, environment={"LEVEL": "debug"})
+    assert answer.body["not_deployed"].startswith("the ECS service was changed outside Slipway")
+    one.settle()
+    assert one.definition_on_ecs() == chosen
 
 
 def test_a_change_overrules_no_choice_either_after_auto_deploy_was_resumed(one: Cloud) -> None:
