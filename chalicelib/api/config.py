@@ -54,10 +54,13 @@ class ConfigChanges(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 _NOT_DEPLOYED: Mapping[int, str] = {
-    Kept.UNCHANGED: "the config is the same as before",
+    Kept.UNCHANGED: "the config is the same as before, and it is released or deploy is false",
     Kept.NOT_WANTED: "deploy is false; the next release takes the config",
     Kept.NO_TARGET: "the service has no ECS target; the first release takes the config",
     Kept.NO_RELEASE: "the service has no release yet; the first one takes the config",
+    Kept.CHANGED_OUTSIDE: (
+        "the ECS service was changed outside Slipway: deploy an image, which takes the config"
+    ),
 }
 
 
@@ -66,6 +69,11 @@ def _answer(outcome: int) -> Reply:
     if outcome <= 0:
         return Reply(views.AcceptedConfig(not_deployed=_NOT_DEPLOYED[outcome]), status=200)
     return Reply(views.accepted_config(outcome), location=f"/v1/cicd/deployments/{outcome}")
+
+
+def _shown_plan(planned: Plan | int) -> Any:
+    """The plan of a deployment, or the body of the answer if none would begin."""
+    return _answer(planned).body if isinstance(planned, int) else views.plan(planned)
 
 
 def _repeat(caller: Principal, outcome: int) -> Reply:
@@ -111,7 +119,8 @@ def update_config(
     deploy, reason = changes.pop("deploy"), changes.pop("reason")
     _require_secrets(caller, service, changes)
     if dry_run:
-        return Reply(views.plan(plan_config(service, changes)), status=200)
+        planned = plan_config(service, changes, deploy=deploy)
+        return Reply(_shown_plan(planned), status=200)
     return _answer(
         change_config(
             service,

@@ -80,6 +80,8 @@ def activate_after_failure(service: Service, active: Deployment, *, at: int) -> 
 
     If that was a rollback, the service gets the config of the current release back.
     """
+    if service.waiting is None and active.restores is None:
+        return activate_waiting(service, None, at=at)
     rows = find_deployments(service.waiting, service.current)
     waiting, current = rows.get(service.waiting), rows.get(service.current)
     return [

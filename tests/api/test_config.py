@@ -71,11 +71,13 @@ def test_a_change_names_the_deployment_that_brings_it(one: Cloud) -> None:
     )
     assert answer.headers["location"].endswith("/v1/cicd/deployments/2")
     again = change(one, environment={"LEVEL": "debug", "MISSING": None})
-    assert (again.status, again.body["not_deployed"]) == (200, "the config is the same as before")
+    assert (again.status, again.body) == (202, answer.body)
 
 
 def test_an_unchanged_config_writes_nothing(one: Cloud) -> None:
     change(one, environment={"LEVEL": "debug"}, cpu=256)
+    one.settle()
+    one.finish_rollout()
     with nothing_is_written():
         for body in ({}, {"cpu": 256}, {"environment": {"LEVEL": "debug", "X": None}}):
             assert one.api.patch(PATH, body, headers=KEY).status == 200
@@ -144,9 +146,29 @@ def test_the_plan_of_a_change_shows_names_and_writes_nothing(one: Cloud, calls: 
     assert plan["image_then"]["build_id"] == 2
 
 
-def test_a_plan_needs_a_release(cloud: Cloud) -> None:
+def test_a_plan_of_a_change_that_no_deployment_brings_says_so(one: Cloud) -> None:
+    def planned(**body: Any) -> Answer:
+        with nothing_is_written():
+            return one.api.patch(f"{PATH}?dry_run=true", body)
+
+    for body in ({}, {"deploy": False, "cpu": 256}):
+        answer = planned(**body)
+        assert (answer.status, answer.body) == (200, one.api.patch(PATH, body).body)
+        assert answer.body["not_deployed"]
+    assert planned().body["possible"] is True
+    change(one, cpu=256)
+    one.settle()
+    assert planned().body == one.api.patch(PATH, {}).body
+    assert planned().body["deployment_id"] == 2
+    assert planned(cpu=512).body["starts_after"] == 2
+
+
+def test_a_plan_without_a_release_says_so(cloud: Cloud) -> None:
     answer = cloud.api.patch(f"{PATH}?dry_run=true", {"cpu": 256})
-    assert (answer.status, answer.body["code"]) == (409, "nothing_released")
+    assert (answer.status, answer.body["not_deployed"]) == (
+        200,
+        "the service has no release yet; the first one takes the config",
+    )
 
 
 def test_a_deployments_plan_has_the_config(one: Cloud) -> None:

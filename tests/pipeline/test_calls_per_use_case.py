@@ -48,7 +48,7 @@ TABLE = {
     "BatchGetItem BatchGetImage GetRole UpdateItem TransactWriteItems SendMessageBatch",
     "change the config": "GetItem*2 BatchGetItem*2 DescribeImages DescribeServices "
     "DescribeTaskDefinition*2 BatchGetImage GetRole UpdateItem TransactWriteItems SendMessageBatch",
-    "repeat that change": "GetItem*2",
+    "repeat that change": "GetItem*2 BatchGetItem SendMessageBatch",
     "show the config": "GetItem*2 BatchGetItem",
     "see a rollout fail": "GetItem*2 BatchGetItem DescribeServices ListServiceDeployments "
     "DescribeServiceRevisions ListTasks DescribeTasks TransactWriteItems SendMessageBatch",

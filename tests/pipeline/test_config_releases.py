@@ -277,21 +277,63 @@ def test_after_a_choice_of_another_party_a_failure_leaves_no_image_to_change(one
     assert one.service()["active_deployment_id"] is one.service()["waiting_deployment_id"] is None
 
 
-def test_a_change_does_not_overrule_what_another_party_chose(one: Cloud) -> None:
+def test_a_change_over_what_another_party_chose_is_kept_for_the_next_image(one: Cloud) -> None:
+    one.advance(90 * MINUTE)
+    chosen = register("hello", "hello:outside")
+    run_on_ecs(chosen)
+    one.finish_rollout()
+    wanted = {"environment": {"LEVEL": "debug"}}
+    planned = one.api.patch("/v1/services/1/config?dry_run=true", wanted)
+    answer = change(one, **wanted)
+    assert (answer.status, answer.body["deployment_id"]) == (200, None)
+    assert (planned.status, planned.body) == (200, answer.body)
+    assert answer.body["not_deployed"].startswith("the ECS service was changed outside Slipway")
+    assert sorted(deployments()) == [1]
+    assert (config(one)["environment"], config(one)["released"]) == ({"LEVEL": "debug"}, False)
+    one.settle()
+    assert one.definition_on_ecs() == chosen
+    assert one.deploy(f"hello@{put_image('hello', 'by-hand')}").status == 202
+    release(one)
+    assert on_ecs(one) == {"LEVEL": "debug"}
+
+
+def test_a_change_over_a_choice_that_an_image_failed_to_replace_is_kept(one: Cloud) -> None:
     one.advance(90 * MINUTE)
     chosen = register("hello", "hello:outside")
     run_on_ecs(chosen)
     one.finish_rollout()
     one.tick()
-    number = deploy_change(one, environment={"LEVEL": "debug"})
+    assert one.deploy(f"hello@{put_image('hello', 'by-hand')}").status == 202
     one.settle()
+    one.fail_rollout()
+    one.finish_rollout()
+    assert one.definition_on_ecs() == chosen
+    answer = change(one, environment={"LEVEL": "debug"})
+    assert answer.body["not_deployed"].startswith("the ECS service was changed outside Slipway")
+    one.settle()
+    assert one.definition_on_ecs() == chosen
+
+
+def test_a_change_overrules_no_choice_either_after_auto_deploy_was_resumed(one: Cloud) -> None:
+    one.advance(90 * MINUTE)
+    number = deploy_change(one, environment={"LEVEL": "debug"})
+    one.lose_messages()
+    chosen = register("hello", "hello:outside")
+    run_on_ecs(chosen)
+    one.tick()
+    one.change_service(auto_deploy=True)
+    one.advance(MINUTE)
+    one.settle()
+    one.tick()
     row = one.deployment(number)
     assert (row["status"], one.definition_on_ecs()) == ("superseded", chosen)
-    assert row["error"].startswith("changed outside Slipway")
-    assert config(one)["released"] is False
-    assert one.deploy(f"hello@{put_image('hello', 'by-hand')}").status == 202
-    release(one)
-    assert on_ecs(one) == {"LEVEL": "debug"}
+    assert row["error"].endswith("deploy an image, which takes the config")
+    one.change_service(auto_deploy=True)
+    one.advance(MINUTE)
+    change(one, environment={"LEVEL": "info"})
+    one.settle()
+    one.tick()
+    assert one.definition_on_ecs() == chosen
 
 
 def test_a_change_before_the_begin_ends_when_another_party_changes_ecs(one: Cloud) -> None:
@@ -386,6 +428,19 @@ def test_a_rollback_brings_the_config_back_with_the_image_but_no_smaller_service
     one.advance(MINUTE)
     one.release(2)
     assert on_ecs(one) == {"LEVEL": "debug", "GONE": "1"}
+
+
+def test_a_number_of_tasks_that_ecs_was_never_asked_for_is_not_released(one: Cloud) -> None:
+    one.change_service(release_command=["migrate"])
+    number = deploy_change(one, desired_count=5)
+    one.settle()
+    assert one.deployment(number)["started_at"] is None
+    assert one.roll_back().status == 202
+    release(one)
+    for _ in range(3):
+        one.tick()
+    assert ecs_service()["desiredCount"] == 2
+    assert (config(one)["desired_count"], config(one)["released"]) == (5, False)
 
 
 def test_a_rollback_drops_changes_that_were_not_released(one: Cloud) -> None:
@@ -529,6 +584,39 @@ def test_a_newer_revision_that_differs_only_in_the_config_is_no_finding(one: Clo
     assert [each["code"] for each in one.plan(one.build(1)["image_tag"])["findings"]] == [
         "newer_revision"
     ]
+
+
+def test_a_change_that_is_not_released_is_released_by_a_repeat(one: Cloud) -> None:
+    change(one, environment={"LEVEL": "debug"}, deploy=False)
+    again = change(one, environment={"LEVEL": "debug"}, deploy=False)
+    assert (again.status, again.body["deployment_id"]) == (200, None)
+    assert again.body["not_deployed"].startswith("the config is the same as before")
+    number = deploy_change(one, environment={"LEVEL": "debug"})
+    assert [deploy_change(one), deploy_change(one, environment={"LEVEL": "debug"})] == [number] * 2
+    one.settle()
+    assert (one.deployment(number)["status"], deploy_change(one)) == ("deploying", number)
+    one.fail_rollout()
+    one.finish_rollout()
+    assert one.statuses(number) == ["failed"]
+    again_number = deploy_change(one)
+    assert again_number != number
+    release(one)
+    assert on_ecs(one) == {"LEVEL": "debug"}
+    same = change(one)
+    assert (same.status, same.body["deployment_id"]) == (200, None)
+    entries = [each for each in history() if each["action"] == "service.config_changed"]
+    assert len(entries) == 1
+
+
+def test_a_repeat_with_a_key_names_the_same_deployment(one: Cloud) -> None:
+    change(one, environment={"LEVEL": "debug"})
+    headers: dict[str, str | None] = {"Idempotency-Key": "again"}
+    path = f"/v1/services/{one.service_id}/config"
+    first = one.api.patch(path, {}, headers=headers)
+    release(one)
+    again = one.api.patch(path, {}, headers=headers)
+    assert (first.status, again.status) == (202, 202)
+    assert first.body["deployment_id"] == again.body["deployment_id"] == 2
 
 
 def test_a_change_may_ask_for_no_tasks(one: Cloud) -> None:

@@ -353,7 +353,7 @@ def test_a_service_with_builds_may_take_the_images_of_another_one(cloud: Cloud) 
     for _ in range(2):
         cloud.tick()
     incomplete = patch(cloud, other, image_from=None)
-    assert refusal(incomplete) == (400, "missing_field", "git_url")
+    assert refusal(incomplete) == (409, "missing_field", "git_url")
     url = f"https://github.com/{REPOSITORY}.git"
     back = changed(
         cloud, other, image_from=None, git_url=url, image_repository="worker", branch="master"

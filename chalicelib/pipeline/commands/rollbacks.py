@@ -167,14 +167,14 @@ def _restored_config(service: Service, release: Deployment) -> Config:
 
 
 def _config_of_rollback(service: Service, release: Deployment) -> Config:
-    """The config that runs after a rollback, with the number of tasks that ECS was last told."""
+    """The config that runs after a rollback, with the number of tasks that ECS was asked for."""
     rows = find_deployments(service.active, service.current)
-    told = [
+    asked = [
         row.config.desired_count
         for row in (rows.get(service.active), rows.get(service.current))
-        if row is not None and row.config is not None
+        if row is not None and row.config is not None and row.started_at is not None
     ]
-    count = told[0] if told else None
+    count = asked[0] if asked else None
     return msgspec.structs.replace(release.config or Config(), desired_count=count)
 
 

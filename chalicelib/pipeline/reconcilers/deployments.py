@@ -102,14 +102,14 @@ def _cannot_observe(service: Service, active: Deployment, refusal: Rejected) -> 
 def _overrules(service: Service, active: Deployment, rollout: Rollout) -> bool:
     """Whether a deployment that has not begun is a decision after the choice of another party.
 
-    An explicit one is if it was requested after the choice. A push is if auto-deploy was resumed
-    since then, and so is a change of the config: it chooses no image.
+    An explicit one is if it was requested after the choice, and a push if auto-deploy was resumed
+    since then. A change of the config never is: it chooses no image.
     """
     call = rollout.newest
-    if active.started_at is not None or call is None:
+    if active.started_at is not None or call is None or active.trigger == TRIGGER:
         return False
     resumed = service.chosen == call.arn and not service.auto_deploy_paused
-    return call.at <= active.created_at and (active.trigger not in {"push", TRIGGER} or resumed)
+    return call.at <= active.created_at and (active.trigger != "push" or resumed)
 
 
 def _await_command(
@@ -142,6 +142,8 @@ def _supersede(service: Service, active: Deployment, rollout: Rollout) -> None:
     runs = what_runs(service, rollout)
     news = note_choice(service, rollout, runs, superseded=active.number)
     error = f"changed outside Slipway: {runs}"
+    if active.trigger == TRIGGER:
+        error += ". To release the config, deploy an image, which takes the config"
     end(service, active, DeploymentStatus.SUPERSEDED, error, *news)
 
 
