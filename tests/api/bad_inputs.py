@@ -833,14 +833,6 @@ _BODIES = [
         body={"environment": {"A": "1"}, "secrets": {"A": _ARN}},
     ),
     Refused(
-        "a plan without an ECS target",
-        "PATCH",
-        f"/v1/services/{UNCONFIGURED}/config?dry_run=true",
-        409,
-        "service_not_configured",
-        body={"memory": 512},
-    ),
-    Refused(
         "a dry run of yes", "PATCH", f"{_CONFIG}?dry_run=yes", 400, "invalid_dry_run", "dry_run", {}
     ),
     _hidden("PATCH", _CONFIG),
