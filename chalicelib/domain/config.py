@@ -277,12 +277,13 @@ def _name_of(reference: str) -> str:
 class Overlay:
     """A config, to be put over a task definition.
 
-    `before` are names that Slipway has set there: those that the config has no more are removed.
-    `containers` are the names of the containers that get the variables.
+    `before` are the names that Slipway has set there, by container: those that the config has no
+    more are removed, also from a container that gets no variables any more. `containers` are the
+    names of the containers that get the variables.
     """
 
     config: Config
-    before: frozenset[str]
+    before: Mapping[str, frozenset[str]]
     containers: tuple[str, ...]
 
     def over(self, definition: Mapping[str, Any]) -> dict[str, Any]:
@@ -294,8 +295,7 @@ class Overlay:
         return {
             **definition,
             "containerDefinitions": [
-                self._over(each) if each["name"] in self.containers else each
-                for each in definition["containerDefinitions"]
+                self._over(each) for each in definition["containerDefinitions"]
             ],
             **{name: str(size) for name, size in sizes.items() if size is not None},
         }
@@ -309,8 +309,9 @@ class Overlay:
         return {**container, **changed}
 
     def _entries(self, container: Mapping[str, Any], field: str, value: str) -> list[Any]:
-        wanted = dict(sorted(getattr(self.config, field).items()))
-        ours = self.before | self.config.names
+        config = self.config if container["name"] in self.containers else Config()
+        wanted = dict(sorted(getattr(config, field).items()))
+        ours = self.before.get(container["name"], frozenset()) | config.names
         entries = []
         for entry in container.get(field, []):
             name = entry["name"]

@@ -31,12 +31,17 @@ def overlay_of(
     """A config of the service, to be put over the task definition `runs`.
 
     Slipway has set the names of the current release there, and those of the deployment that the
-    definition was registered for: another party may have chosen an earlier one.
+    definition was registered for: another party may have chosen an earlier one. Each has set them
+    in the containers of its own target.
     """
-    before = current.names if current is not None else frozenset[str]()
+    registrant = None
     if runs is not None and (current is None or current.task_definition != runs):
         registrant = deployment_of(service.id, runs)
-        before |= registrant.names if registrant is not None else frozenset()
+    before: dict[str, frozenset[str]] = {}
+    for row in (current, registrant):
+        if row is not None and row.target is not None:
+            for container in row.target.containers:
+                before[container] = before.get(container, frozenset()) | row.names
     return Overlay(config, before, containers)
 
 

@@ -66,7 +66,7 @@ definitions = st.builds(
 
 
 def over(config: Config, before: set[str] | frozenset[str] = frozenset()) -> Overlay:
-    return Overlay(config, frozenset(before), ("app",))
+    return Overlay(config, {"app": frozenset(before)}, ("app",))
 
 
 def variables(content: dict[str, Any], name: str = "app") -> dict[str, str]:
@@ -230,6 +230,25 @@ def test_new_variables_come_after_those_of_the_owner_in_a_fixed_order() -> None:
         {"name": "S", "value": "plain"},
     ]
     assert app["secrets"] == [{"name": "Z", "valueFrom": PARAMETER}]
+
+
+def test_names_are_removed_where_they_were_set_and_set_where_they_are_wanted() -> None:
+    variables_of = {"A": "1", "B": "1"}
+    content = definition(
+        *(container(name, variables_of, {}) for name in ("app", "old", "new", "x"))
+    )
+    overlay = Overlay(
+        Config(environment={"B": "2"}),
+        {"app": frozenset({"A", "B"}), "old": frozenset({"B"})},
+        ("app", "new"),
+    )
+    after = overlay.over(content)
+    assert [variables(after, name) for name in ("app", "old", "new", "x")] == [
+        {"B": "2"},
+        {"A": "1"},
+        {"A": "1", "B": "2"},
+        {"A": "1", "B": "1"},
+    ]
 
 
 @pytest.mark.parametrize(

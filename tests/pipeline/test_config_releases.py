@@ -572,6 +572,45 @@ def test_a_config_moves_with_the_service_to_another_ecs_service(one: Cloud) -> N
     assert variables(one.definition_on_ecs("moved")) == {"LEVEL": "debug", "MODE": "fast"}
 
 
+def own_containers(cloud: Cloud, *containers: dict[str, Any]) -> None:
+    """ECS runs a definition of the owner with these containers."""
+    whole = [{"image": "hello:owner", "memory": 128, **each} for each in containers]
+    client("ecs").register_task_definition(family="hello", containerDefinitions=whole)
+    run_on_ecs("hello")
+    cloud.finish_rollout()
+
+
+def test_a_removed_name_leaves_a_container_that_gets_the_image_no_more(cloud: Cloud) -> None:
+    own_containers(cloud, {"name": "app"}, {"name": "old", "essential": False})
+    cloud.change_service(containers=["app", "old"])
+    change(cloud, environment={"TOKEN": "leaked", "LEVEL": "debug"})
+    cloud.release(1)
+    assert variables(cloud.definition_on_ecs(), 1) == {"TOKEN": "leaked", "LEVEL": "debug"}
+    for _ in range(3):
+        cloud.tick()
+    cloud.change_service(containers=["app"])
+    deploy_change(cloud, environment={"TOKEN": None})
+    release(cloud)
+    assert on_ecs(cloud) == {"LEVEL": "debug"}
+    assert variables(cloud.definition_on_ecs(), 1) == {}
+
+
+def test_an_owners_variable_stays_in_a_container_that_gets_the_image_now(cloud: Cloud) -> None:
+    level = [{"name": "LEVEL", "value": "owner"}]
+    own_containers(
+        cloud, {"name": "app"}, {"name": "migrate", "essential": False, "environment": level}
+    )
+    change(cloud, environment={"LEVEL": "debug"})
+    cloud.release(1)
+    for _ in range(3):
+        cloud.tick()
+    cloud.change_service(containers=["app", "migrate"])
+    deploy_change(cloud, environment={"LEVEL": None})
+    release(cloud)
+    assert on_ecs(cloud) == {}
+    assert variables(cloud.definition_on_ecs(), 1) == {"LEVEL": "owner"}
+
+
 def test_a_newer_revision_that_differs_only_in_the_config_is_no_finding(one: Cloud) -> None:
     """The owner's pipeline registers its definition, which has no variable of Slipway."""
     deploy_change(one, environment={"LEVEL": "debug"})
