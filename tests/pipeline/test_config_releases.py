@@ -624,6 +624,22 @@ def test_a_change_with_the_newest_image_runs_the_command(one: Cloud) -> None:
         assert len(commands_of(one)) == count
 
 
+def test_a_size_that_ecs_refuses_is_found_before_anything_is_written(cloud: Cloud) -> None:
+    own_containers(cloud, {"name": "app"}, {"name": "b"}, {"name": "c"})
+    cloud.change_service(containers=["app", "b", "c"])
+    cloud.release(1)
+    for wanted, code in (
+        ({"memory": 64}, "size_not_supported"),
+        ({"environment": {"BIG": "x" * 22_000}}, "definition_too_large"),
+    ):
+        answer = change(cloud, **wanted)
+        assert (answer.status, answer.body["code"]) == (409, "preflight_failed")
+        assert [each["code"] for each in answer.body["findings"]] == [code]
+    assert deploy_change(cloud, environment={"BIG": "x" * 21_000}, memory=128) == 2
+    release(cloud)
+    assert cloud.statuses(2) == ["success"]
+
+
 def own_containers(cloud: Cloud, *containers: dict[str, Any]) -> None:
     """ECS runs a definition of the owner with these containers."""
     whole = [{"image": "hello:owner", "memory": 128, **each} for each in containers]
