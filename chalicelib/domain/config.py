@@ -335,10 +335,40 @@ _FARGATE: Mapping[int, Sequence[int]] = {
 
 
 def why_no_size(definition: Mapping[str, Any], config: Config) -> str | None:
-    """Why Fargate has no task of the definition's size; None if it has.
+    """Why ECS refuses a task of the definition's size; None if it accepts it.
 
     Only a size that comes from the config is checked: ECS has accepted all others.
     """
+    return _why_too_small(definition, config) or _why_not_on_fargate(definition, config)
+
+
+def _why_too_small(definition: Mapping[str, Any], config: Config) -> str | None:
+    """Why the containers do not fit into the task.
+
+    Users quote the refusals in pulumi/pulumi-awsx#188 and cloudnativedaysjp/dreamkast-infra#4766.
+    That ECS does not add up `memory` is inferred: only the text about one container is quoted.
+    """
+    wanted, containers = config.memory, definition["containerDefinitions"]
+    if wanted is None:
+        return None
+    for container in containers:
+        memory = container.get("memory") or 0
+        if memory > wanted:
+            return (
+                f"the container {container['name']} has memory {memory}, so the task cannot have "
+                f"memory {wanted}: use at least {memory}, or make ECS run a task definition with "
+                "less for the container"
+            )
+    reserved = sum(each.get("memoryReservation") or 0 for each in containers)
+    if reserved > wanted:
+        return (
+            f"the containers reserve memory {reserved} together (memoryReservation), so the task "
+            f"cannot have memory {wanted}: use at least {reserved}"
+        )
+    return None
+
+
+def _why_not_on_fargate(definition: Mapping[str, Any], config: Config) -> str | None:
     sized = config.cpu is not None or config.memory is not None
     if not sized or "FARGATE" not in definition.get("requiresCompatibilities", []):
         return None

@@ -23,6 +23,8 @@ _READ_ONLY = frozenset(
     }
 )
 
+_MOST_BYTES = 64 * 1024
+
 
 def next_task_definition(
     current: Mapping[str, Any],
@@ -77,6 +79,22 @@ def fingerprint(request: Mapping[str, Any]) -> str:
     settings = {key: value for key, value in request.items() if key != "tags"}
     canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def why_too_large(definition: Mapping[str, Any]) -> str | None:
+    """Why ECS refuses a definition for its size ("Amazon ECS service quotas"); None if it fits.
+
+    AWS does not say what it counts. This is the shortest JSON of the request: a longer definition
+    cannot fit.
+    """
+    text = json.dumps(same_task_definition(definition), separators=(",", ":"), ensure_ascii=False)
+    length = len(text.encode())
+    if length <= _MOST_BYTES:
+        return None
+    return (
+        f"the task definition would have {length} bytes, and ECS takes at most {_MOST_BYTES}: each "
+        "of the service's containers gets the variables. Set fewer or shorter variables"
+    )
 
 
 def missing_containers(definition: Mapping[str, Any], containers: Iterable[str]) -> list[str]:

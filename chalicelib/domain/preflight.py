@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.domain.config import Config, Overlay, why_no_size
-from chalicelib.domain.definitions import left_behind, missing_containers, why_not_in
+from chalicelib.domain.definitions import left_behind, missing_containers, why_not_in, why_too_large
 from chalicelib.domain.images import image_reference
 from chalicelib.errors import Conflict
 
@@ -490,9 +490,7 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
     yield from _of_other_containers(release, definition)
     config = release.overlay.config if release.overlay is not None else Config()
     yield from _of_execution_role(definition, config)
-    size = why_no_size(definition, config)
-    if size is not None:
-        yield _error("size_not_supported", size)
+    yield from _of_sizes(definition, config)
     for need, found in world.found.items():
         what, advice = (text.format(name=need.name) for text in _MISSING[need.kind])
         if isinstance(found, Unknown):
@@ -511,6 +509,15 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
         thing = f"{count} further {things} {'was' if count == 1 else 'were'} not looked for"
         why = Unknown(f"Slipway looks for at most {MOST_LOOKS[kind]}")
         yield _not_checked(thing, why, advice="Check yourself that they exist")
+
+
+def _of_sizes(definition: Mapping[str, Any], config: Config) -> Iterator[Finding]:
+    size = why_no_size(definition, config)
+    if size is not None:
+        yield _error("size_not_supported", size)
+    too_large = why_too_large(definition)
+    if too_large is not None:
+        yield _error("definition_too_large", too_large)
 
 
 def _of_other_containers(release: Release, definition: Mapping[str, Any]) -> Iterator[Finding]:

@@ -31,6 +31,8 @@ _WORD = rf"^[^{_UNSAFE}]*$"
 # startedBy: "Up to 128 letters (uppercase and lowercase), numbers, hyphens (-), forward slash (/),
 # and underscores (_) are allowed" (RunTask in the ECS API reference).
 STARTED_BY = "slipway/"
+# The code of the finding that a release goes back over a command.
+STAYS = "release_command_stays"
 _STARTED_BY = re.compile(rf"{STARTED_BY}(?P<prefix>.+)-(?P<job_id>deploy-[0-9]{{1,15}})", re.ASCII)
 # The tag with the same text: the policies allow to stop only tasks that have it.
 TAG = "StartedBySlipway"
@@ -342,4 +344,4 @@ def crossed(commands: Collection[float] | None, target: int | None) -> list[Find
         f"{which} ran a release command after deployment {target}, and a rollback does not undo "
         "it. Check that the earlier release works with what it changed, such as a database schema"
     )
-    return [Finding(code="release_command_stays", severity=Severity.WARNING, message=text)]
+    return [Finding(code=STAYS, severity=Severity.WARNING, message=text)]

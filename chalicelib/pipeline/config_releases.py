@@ -7,11 +7,13 @@ import msgspec
 from chalicelib import clock
 from chalicelib.domain.config import Config, Overlay, rebased
 from chalicelib.domain.plan import config_changes
+from chalicelib.domain.preflight import Finding
+from chalicelib.domain.release_commands import STAYS, crossed
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.pipeline.new_deployments import image_of
 from chalicelib.store.definitions import deployment_of
 from chalicelib.store.history import record
-from chalicelib.store.jobs import find_deployments, finish
+from chalicelib.store.jobs import find_deployments, findings_of, finish
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.services import activate_waiting
 from chalicelib.store.writes import Write, change
@@ -43,6 +45,26 @@ def overlay_of(
             for container in row.target.containers:
                 before[container] = before.get(container, frozenset()) | row.names
     return Overlay(config, before, containers)
+
+
+def commands_that_stay(
+    service: Service, image_digest: str | None, current: Deployment | None
+) -> list[Finding]:
+    """The warning that a change of the config is rolled out with code older than a release command.
+
+    `image_digest` is that of its image, which the current release has. A later image may have run a
+    command and failed, or the current release itself has gone back over one. A command of the older
+    code may damage what the newer one has made.
+    """
+    if current is None or current.image_digest != image_digest:
+        return []
+    known = [each for each in findings_of(current) if each.code == STAYS]
+    if known:
+        return known
+    later = [int(each) for each in service.commands or () if each > current.number]
+    rows = find_deployments(*later).values() if later else ()
+    others = [row.number for row in rows if row.image_digest != image_digest]
+    return crossed(others, current.number)
 
 
 def set_config(

@@ -60,7 +60,12 @@ def plan_of_deployment(service: Service, checked: Checked) -> Plan:
 
 
 def plan_of_config(
-    service: Service, checked: Checked, after: Config, *, starts_after: int | None
+    service: Service,
+    checked: Checked,
+    after: Config,
+    *,
+    starts_after: int | None,
+    release_command: tuple[str, ...] | None,
 ) -> Plan:
     """The plan of the deployment that brings the config `after`."""
     return _plan(
@@ -72,7 +77,7 @@ def plan_of_config(
         ends=[],
         starts_after=starts_after,
         auto_deploy="unchanged",
-        release_command=service.settings.release_command,
+        release_command=release_command,
         config=config_changes(service.config, after),
     )
 

@@ -285,6 +285,22 @@ def test_the_sizes_are_those_that_ecs_accepts(cpu: int, memory: int) -> None:
     assert (why_no_size(content, config) is None) is (why_refused(content) is None)
 
 
+def test_a_task_has_at_least_the_memory_of_each_container() -> None:
+    content = definition({**container("app", {}, {}), "memory": 128}, container("x", {}, {}))
+    for memory, why in ((64, "container app has memory 128"), (128, None)):
+        config = Config(memory=memory)
+        after = over(config).over(content)
+        found = why_no_size(after, config)
+        assert found is None if why is None else why in str(found)
+        assert (found is None) is (why_refused(after) is None)
+    reserving = [{**container(name, {}, {}), "memoryReservation": 100} for name in ("app", "x")]
+    after = over(Config(memory=199)).over(definition(*reserving))
+    assert "reserve memory 200 together" in str(why_no_size(after, Config(memory=199)))
+    assert why_refused(after) is not None
+    owners = {**content, "memory": "64"}
+    assert why_no_size(owners, Config(environment={"A": "1"})) is None
+
+
 def test_a_size_that_is_the_owners_or_not_on_fargate_is_not_judged() -> None:
     """ECS has accepted the owner's size, also one that is newer than the table."""
     fargate = definition(requiresCompatibilities=["FARGATE"], cpu="32768", memory="131072")

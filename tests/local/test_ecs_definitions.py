@@ -36,6 +36,21 @@ def register(container: dict[str, Any], **more: Any) -> None:
         ({}, {**FARGATE, "cpu": "256", "memory": "4096"}, "No Fargate configuration exists"),
         ({}, {**FARGATE, "cpu": "300", "memory": "512"}, "No Fargate configuration exists"),
         ({}, FARGATE, "No Fargate configuration exists"),
+        (
+            {},
+            {"memory": "64"},
+            "The 'memory' setting for container 'app' is greater than for the task.",
+        ),
+        (
+            {"memory": 99, "memoryReservation": 100},
+            {"memory": "99"},
+            "The sum of all container 'memoryReservation' values cannot be greater",
+        ),
+        (
+            {"environment": [{"name": "A", "value": "x" * 65_536}]},
+            {},
+            "Max allowed length is '65536' bytes.",
+        ),
     ],
 )
 def test_a_definition_that_ecs_refuses_is_a_client_exception(

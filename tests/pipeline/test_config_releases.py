@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from infra.local.aws import ecs
 from tests.faults.rows import deployments, history, services
 from tests.support.client import Answer
 from tests.support.embedded import (
@@ -570,6 +571,73 @@ def test_a_config_moves_with_the_service_to_another_ecs_service(one: Cloud) -> N
     one.settle()
     one.finish_rollout("moved")
     assert variables(one.definition_on_ecs("moved")) == {"LEVEL": "debug", "MODE": "fast"}
+
+
+def commands_of(cloud: Cloud) -> list[str]:
+    """The images of the release commands that have run."""
+    return [each.containers[0].definition["image"] for each in ecs.engine().launcher.started]
+
+
+def test_a_change_after_a_failure_runs_no_command_of_the_older_image(one: Cloud) -> None:
+    one.change_service(release_command=["migrate"])
+    one.release(2)
+    one.end_command()
+    number = deploy_change(one, environment={"LEVEL": "debug"})
+    one.fail_rollout()
+    release(one)
+    row = one.deployment(number)
+    assert (row["status"], row["image_tag"]) == ("success", one.deployment(1)["image_tag"])
+    assert len(commands_of(one)) == 1
+    assert [each["code"] for each in row["findings"]] == ["release_command_stays"]
+    assert "deployment 2 ran a release command after deployment 1" in row["findings"][0]["message"]
+    plan = one.api.patch("/v1/services/1/config?dry_run=true", {"cpu": 256}).body
+    assert plan["release_command"] is None
+    assert [each["code"] for each in plan["findings"]] == ["release_command_stays"]
+    again = deploy_change(one, environment={"LEVEL": "info"})
+    release(one)
+    assert one.statuses(again) == ["success"]
+    assert len(commands_of(one)) == 1
+    one.release(3)
+    assert len(commands_of(one)) == 2
+
+
+def test_a_change_after_a_rollback_over_a_command_runs_none(one: Cloud) -> None:
+    one.change_service(release_command=["migrate"])
+    one.release(2)
+    one.end_command()
+    one.finish_rollout()
+    one.roll_back()
+    release(one)
+    number = deploy_change(one, environment={"LEVEL": "debug"})
+    release(one)
+    assert one.statuses(number) == ["success"]
+    assert len(commands_of(one)) == 1
+
+
+def test_a_change_with_the_newest_image_runs_the_command(one: Cloud) -> None:
+    one.change_service(release_command=["migrate"])
+    for level, count in (("a", 1), ("b", 2)):
+        deploy_change(one, environment={"LEVEL": level})
+        one.settle()
+        one.end_command()
+        one.fail_rollout()
+        assert len(commands_of(one)) == count
+
+
+def test_a_size_that_ecs_refuses_is_found_before_anything_is_written(cloud: Cloud) -> None:
+    own_containers(cloud, {"name": "app"}, {"name": "b"}, {"name": "c"})
+    cloud.change_service(containers=["app", "b", "c"])
+    cloud.release(1)
+    for wanted, code in (
+        ({"memory": 64}, "size_not_supported"),
+        ({"environment": {"BIG": "x" * 22_000}}, "definition_too_large"),
+    ):
+        answer = change(cloud, **wanted)
+        assert (answer.status, answer.body["code"]) == (409, "preflight_failed")
+        assert [each["code"] for each in answer.body["findings"]] == [code]
+    assert deploy_change(cloud, environment={"BIG": "x" * 21_000}, memory=128) == 2
+    release(cloud)
+    assert cloud.statuses(2) == ["success"]
 
 
 def own_containers(cloud: Cloud, *containers: dict[str, Any]) -> None:

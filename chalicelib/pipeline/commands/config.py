@@ -1,7 +1,7 @@
 """Changes of a service's config, and the deployments that bring them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -9,9 +9,10 @@ from chalicelib.aws import queue
 from chalicelib.domain.config import Config, merged
 from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import Finding, PreflightFailed, has_errors
+from chalicelib.domain.release_commands import STAYS
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.pipeline.commands.deployments import check_release
-from chalicelib.pipeline.config_releases import TRIGGER, set_config
+from chalicelib.pipeline.config_releases import TRIGGER, commands_that_stay, set_config
 from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, image_of, new_deployment
 from chalicelib.pipeline.plans import Checked, plan_of_config
 from chalicelib.pipeline.preflight import Look, look_at_image
@@ -152,7 +153,14 @@ def plan_config(service: Service, changes: Mapping[str, Any], *, deploy: bool) -
     if _is_chosen_outside(service, place, checked):
         return Kept.CHANGED_OUTSIDE
     is_next = begins is not None and begins == service.active
-    return plan_of_config(service, checked, after, starts_after=None if is_next else service.active)
+    goes_back = any(each.code == STAYS for each in checked.findings)
+    return plan_of_config(
+        service,
+        checked,
+        after,
+        starts_after=None if is_next else service.active,
+        release_command=None if goes_back else service.settings.release_command,
+    )
 
 
 def _outcome_if_unchanged(service: Service, *, deploy: bool) -> int | None:
@@ -245,4 +253,9 @@ def _is_chosen_outside(service: Service, place: _Place, checked: Checked) -> boo
 def _checked(service: Service, image: ReleaseImage, config: Config) -> Checked:
     look = Look()
     status = look_at_image(look, image.repository, image.digest)
-    return check_release(service, image, status, config, look)
+    checked = check_release(service, image, status, config, look)
+    if service.active is not None or not service.commands:
+        return checked
+    current = find_deployments(service.current).get(service.current)
+    stays = commands_that_stay(service, image.digest, current)
+    return replace(checked, findings=(*checked.findings, *stays))

@@ -14,7 +14,7 @@ from chalicelib.domain.rollouts import Origin, Rollout
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.timing import PERIOD, SILENCE
 from chalicelib.errors import Stale
-from chalicelib.pipeline.config_releases import overlay_of
+from chalicelib.pipeline.config_releases import TRIGGER, commands_that_stay, overlay_of
 from chalicelib.pipeline.preflight import Look, check, look_at_image
 from chalicelib.pipeline.reconcilers.ecs_changes import MAX_CALL_DELAY, call_update
 from chalicelib.pipeline.reconcilers.ends import fail
@@ -42,7 +42,8 @@ def begin(
     content, source = _content(active, rollout)
     overlay = _overlay(service, target, active, current, rollout)
     content = overlay.over(content) if overlay is not None else content
-    findings = _preflight(service, target, active, rollout, content, source, overlay)
+    stays = _commands_that_stay(service, active, current)
+    findings = (*_preflight(target, active, rollout, content, source, overlay), *stays)
     if has_errors(findings):
         shown = change(active, findings=stored_findings(findings))
         return fail(service, active, errors_as_text(findings), shown)
@@ -58,7 +59,7 @@ def begin(
     )
     kept = keep_definition(arn, request, owner=active.job_id)
     command = service.settings.release_command
-    if command is not None and active.restores is None:
+    if command is not None and active.restores is None and not stays:
         return _await_command(service, active, command, rollout, registered, kept)
     roll_out(service, target, active, current, rollout, origin, registered, kept, definition=arn)
 
@@ -171,7 +172,6 @@ def _overlay(
 
 
 def _preflight(
-    service: Service,
     target: EcsTarget,
     active: Deployment,
     rollout: Rollout,
@@ -188,14 +188,21 @@ def _preflight(
     look = Look(waits=waits, is_last=True)
     repository, digest = active.image_repository, active.image_digest or ""
     containers = target.containers if active.restores is None else ()
-    found = check(
+    return check(
         look,
         Release(repository, digest, containers, content, settings().registry, overlay),
         service=rollout,
         image=look_at_image(look, repository, digest),
         arn=source,
     )
-    return (*found, *crossed(service.commands, active.restores))
+
+
+def _commands_that_stay(
+    service: Service, active: Deployment, current: Deployment | None
+) -> list[Finding]:
+    if active.trigger == TRIGGER:
+        return commands_that_stay(service, active.image_digest, current)
+    return crossed(service.commands, active.restores)
 
 
 def _require_unchanged(service: Service, target: EcsTarget, rollout: Rollout) -> None:
