@@ -70,7 +70,7 @@ def _explain(value: Any) -> str:
 
 
 ReleaseCommand = Annotated[
-    tuple[Annotated[str, Meta(pattern=_WORD)], ...],
+    tuple[Annotated[str, Meta(pattern=_WORD, extra_json_schema={"format": "command-word"})], ...],
     Meta(
         min_length=1,
         max_length=_MOST_WORDS,

@@ -79,6 +79,7 @@ schemathesis.openapi.format(
         fullmatch=True,
     ),
 )
+schemathesis.openapi.format("command-word", st.from_regex(r"[ -~\n\u65e5]{0,20}", fullmatch=True))
 # A cursor belongs to one list, so `before_call` seals the position for the list of the request.
 schemathesis.openapi.format(
     "cursor", st.integers(1, 2**53).map(lambda number: f"{POSITION}{number}")

@@ -265,7 +265,7 @@ def test_a_source_cannot_have_a_source(cloud: Cloud, worker: int) -> None:
     answer = patch(cloud, cloud.service_id, image_from=other)
     assert refusal(answer) == (409, "has_dependents", "image_from")
     itself = patch(cloud, other, image_from=other)
-    assert refusal(itself) == (400, "invalid_image_from", "image_from")
+    assert refusal(itself) == (409, "image_from_itself", "image_from")
 
 
 def test_a_source_is_a_service_of_the_same_project(cloud: Cloud) -> None:

@@ -25,8 +25,8 @@ def with_image_from(
     """The settings to change, with those that follow from `image_from`.
 
     A dependent has the source's git_url and image_repository, and the defaults of all settings that
-    only builds use. `service` is None for a new one. Raises InvalidInput (missing_field,
-    not_with_image_from, invalid_image_from), NotFound, and Conflict (not_with_image_from,
+    only builds use. `service` is None for a new one. Raises InvalidInput or
+    Conflict (missing_field, not_with_image_from), NotFound, and Conflict (image_from_itself,
     image_from_chain, has_dependents).
     """
     before = service.settings if service is not None else None
@@ -121,9 +121,9 @@ def _from(source: Service) -> dict[str, Any]:
 def _source(service: Service | None, project_id: int, number: int) -> Service:
     """The service with this number, if it may be the source of `service`."""
     if service is not None and service.id == number:
-        raise InvalidInput(
+        raise Conflict(
             "image_from must be another service: without it a service deploys its own builds",
-            code="invalid_image_from",
+            code="image_from_itself",
             field="image_from",
         )
     source = find_service(number)
