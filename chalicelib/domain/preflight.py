@@ -136,6 +136,7 @@ class World:
     for each of the definition's `needs` whether it exists. `further` says how many more of a kind
     were not looked for. `newer` is the ARN of a newer revision
     with another content that another party registered, and that the ECS service does not run.
+    `desired` is the number of tasks that ECS wants now.
     """
 
     image: FoundImage | Unknown | None
@@ -143,6 +144,7 @@ class World:
     found: Mapping[Need, bool | NoValue | Unknown] = field(default_factory=dict)
     further: Mapping[Kind, int] = field(default_factory=dict)
     newer: str | Unknown | None = None
+    desired: int | None = None
 
 
 # The most things of a kind that are looked for, each with a call of its own, except parameters.
@@ -207,6 +209,7 @@ def preflight(release: Release, world: World) -> tuple[Finding, ...]:
         *_of_image(release, world.image),
         *_of_definition(release, world),
         *_of_newer(world.newer),
+        *_of_count(release, world.desired),
     ]
     found.sort(key=lambda each: (each.severity is Severity.WARNING, each.code == _NOT_CHECKED))
     return tuple(found if len(found) <= _MOST else [*found[: _MOST - 1], _more(found)])
@@ -509,6 +512,18 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
         thing = f"{count} further {things} {'was' if count == 1 else 'were'} not looked for"
         why = Unknown(f"Slipway looks for at most {MOST_LOOKS[kind]}")
         yield _not_checked(thing, why, advice="Check yourself that they exist")
+
+
+def _of_count(release: Release, now: int | None) -> Iterator[Finding]:
+    wanted = release.overlay.config.desired_count if release.overlay is not None else None
+    if wanted is None or now is None or wanted >= now:
+        return
+    text = (
+        f"the release asks ECS for {wanted} tasks, and ECS wants {now} now. The smaller number "
+        "stays also if the release fails. Check that it is enough, or set desired_count to null if "
+        "the service scales by itself"
+    )
+    yield _warning("fewer_tasks", text)
 
 
 def _of_sizes(definition: Mapping[str, Any], config: Config) -> Iterator[Finding]:

@@ -132,8 +132,15 @@ def check(
         further = Counter(need.kind for need in wanted if need not in found)
         if release.containers:
             newer = look(partial(_newer, definition, release.containers, release.overlay))
-    problem = None if isinstance(service, Rollout) else service
-    world = World(image=known, service=problem, found=found, further=further, newer=newer)
+    runs = service if isinstance(service, Rollout) else None
+    world = World(
+        image=known,
+        service=None if isinstance(service, Rollout) else service,
+        found=found,
+        further=further,
+        newer=newer,
+        desired=runs.all_desired if runs is not None else None,
+    )
     return preflight(release, world)
 
 

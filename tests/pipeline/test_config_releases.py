@@ -640,6 +640,24 @@ def test_a_size_that_ecs_refuses_is_found_before_anything_is_written(cloud: Clou
     assert cloud.statuses(2) == ["success"]
 
 
+def test_a_change_that_takes_tasks_away_has_a_warning(one: Cloud) -> None:
+    """A failed deployment does not bring them back."""
+    client("ecs").update_service(cluster=CLUSTER, service="hello", desiredCount=10)
+    one.finish_rollout()
+    number = deploy_change(one, desired_count=4)
+    (warning,) = one.deployment(number)["findings"]
+    assert (warning["code"], warning["severity"]) == ("fewer_tasks", "warning")
+    assert "asks ECS for 4 tasks, and ECS wants 10 now" in warning["message"]
+    one.settle()
+    one.fail_rollout()
+    for _ in range(3):
+        one.tick()
+    assert ecs_service()["desiredCount"] == 4
+    assert [each["code"] for each in one.deployment(number)["findings"]] == ["fewer_tasks"]
+    more = deploy_change(one, desired_count=12)
+    assert one.deployment(more)["findings"] == []
+
+
 def own_containers(cloud: Cloud, *containers: dict[str, Any]) -> None:
     """ECS runs a definition of the owner with these containers."""
     whole = [{"image": "hello:owner", "memory": 128, **each} for each in containers]
