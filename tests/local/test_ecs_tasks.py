@@ -68,7 +68,8 @@ def test_only_a_health_check_of_the_definition_makes_a_task_healthy(world: World
     assert [each["healthStatus"] for each in world.tasks()] == ["UNKNOWN"]
     world.register(**CHECK)
     world.update(taskDefinition="hello")
-    assert world.tasks(startedBy=world.deployment())[0]["healthStatus"] == "UNKNOWN"
+    (fresh,) = world.describe(*world.arns(startedBy=world.deployment()))["tasks"]
+    assert fresh["healthStatus"] == "UNKNOWN"
     world.report(1)
     (task,) = world.tasks()
     assert (task["healthStatus"], web(task)["healthStatus"]) == ("HEALTHY", "HEALTHY")
