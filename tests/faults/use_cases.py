@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from moto.ecs.exceptions import ECSException
 
+from chalicelib.aws import ecs as aws_ecs
 from chalicelib.aws import queue
 from chalicelib.domain.lag import LAG
 from chalicelib.domain.timing import TOKEN_LIFE
 from chalicelib.domain.tokens import Role, new_token
+from chalicelib.errors import Rejected
 from chalicelib.store.tokens import create_token
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
@@ -21,6 +23,7 @@ from tests.support.client import Answer
 from tests.support.embedded import (
     CLUSTER,
     MINUTE,
+    REGISTRY,
     Cloud,
     add_followers,
     client,
@@ -652,6 +655,71 @@ def config_waits(cloud: Cloud) -> None:
     cloud.settle()
 
 
+def config_of_older_code(cloud: Cloud) -> None:
+    """An image fails after its release command, and a change of the config waits."""
+    command_succeeded(cloud)
+    cloud.settle()
+    change_config(cloud, LEVEL="debug")
+    cloud.fail_rollout(settle=False)
+
+
+def plan_config(cloud: Cloud) -> Answer:
+    path = f"/v1/services/{cloud.service_id}/config?dry_run=true"
+    return cloud.api.patch(path, {"environment": {"LEVEL": "debug"}})
+
+
+def release_the_config(cloud: Cloud) -> Answer:
+    """An empty change, which releases what is not released."""
+    return cloud.api.patch(f"/v1/services/{cloud.service_id}/config", {})
+
+
+def image_beside_it(cloud: Cloud) -> None:
+    """Another container has an image of the same registry."""
+    two_releases(cloud)
+    put_image("hello", "proxy")
+    answer = client("ecs").register_task_definition(
+        family="hello",
+        containerDefinitions=[
+            {"name": "app", "image": "hello:owner", "memory": 128},
+            {"name": "proxy", "image": f"{REGISTRY}/hello:proxy", "memory": 128},
+        ],
+    )
+    run_on_ecs(answer["taskDefinition"]["taskDefinitionArn"])
+    cloud.finish_rollout()
+
+
+def _begin_slowly(cloud: Cloud) -> None:
+    """The registration of the task definition takes so long that ECS is read again."""
+    register_definition = aws_ecs.register_task_definition
+
+    def slowly(request: Any) -> str:
+        cloud.advance(10)
+        return register_definition(request)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(aws_ecs, "register_task_definition", slowly)
+        _deliver_messages(cloud)
+
+
+def _look_without_the_task(cloud: Cloud) -> None:
+    """One answer of ECS leaves out the task of the release command."""
+    send(QUEUE, "service-1")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(aws_ecs, "_describe_tasks", lambda *_: [])
+        _deliver_messages(cloud)
+
+
+def _stop_in_vain(cloud: Cloud) -> None:
+    """ECS refuses to stop the task of a cancelled deployment's command."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise Rejected("ECS StopTask: you may not", code="AccessDeniedException")
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(aws_ecs, "stop_task", refused)
+        _deliver_messages(cloud)
+
+
 def config_waits_and_the_image_fails(cloud: Cloud) -> None:
     config_waits(cloud)
     cloud.fail_rollout(settle=False)
@@ -1090,6 +1158,21 @@ USE_CASES = (
         lambda c: change_config(c, LEVEL="debug"),
     ),
     UseCase("a change of the config begins", config_requested, _deliver_messages),
+    UseCase("a change of the config of older code begins", config_of_older_code, _deliver_events),
+    UseCase(
+        "a change of the config over a change outside is planned", changed_outside, plan_config
+    ),
+    UseCase("a change of the config is planned", two_releases, plan_config),
+    UseCase("a config that is not released is requested", config_rolling_out, release_the_config),
+    UseCase(
+        "the request for a change of the config is repeated",
+        config_requested,
+        lambda c: change_config(c, LEVEL=None, MODE="fast"),
+    ),
+    UseCase("a deployment beside another image is planned", image_beside_it, _plan),
+    UseCase("a rollout begins slowly", to_be_deployed, _begin_slowly),
+    UseCase("ECS leaves out a release command", command_runs, _look_without_the_task),
+    UseCase("a cancelled release command cannot be stopped", command_cancelled, _stop_in_vain),
     UseCase(
         "an image fails, and a change of the config begins",
         config_waits_and_the_image_fails,
