@@ -15,6 +15,7 @@ from chalicelib.domain.log_text import clean_lines, clean_text
 from chalicelib.domain.release_receipts import ServiceDeployment, Unread, evidence, warnings_of
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.tasks import (
+    Container,
     Task,
     awaited,
     bad_ends,
@@ -243,16 +244,17 @@ def _log_tail(tasks: Sequence[Task], definition: Mapping[str, Any]) -> list[str]
     """
     for task in tasks[:_LOGS]:
         container = failed_container(task)
-        region = task.task_definition.split(":")[3]
-        if container is None:
-            continue
-        stream = log_stream(definition, task, container, region=region)
-        if stream is None:
-            continue
-        lines = tail_of(stream)
+        stream = stream_of(definition, task, container) if container is not None else None
+        lines = tail_of(stream) if stream is not None else []
         if lines:
             return lines
     return []
+
+
+def stream_of(definition: Mapping[str, Any], task: Task, container: Container) -> LogStream | None:
+    """The log of a container; None if Slipway cannot know it. Its group is in the task's region."""
+    region = task.task_definition.split(":")[3]
+    return log_stream(definition, task, container, region=region)
 
 
 def tail_of(stream: LogStream) -> list[str]:

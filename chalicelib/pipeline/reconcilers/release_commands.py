@@ -1,6 +1,8 @@
 """The release command of the active deployment, and the tasks that ended deployments left."""
 
 import logging
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -26,13 +28,18 @@ from chalicelib.domain.release_commands import (
 from chalicelib.domain.requests import run_task_request
 from chalicelib.domain.rollouts import Origin, Rollout
 from chalicelib.domain.statuses import DeploymentStatus
-from chalicelib.domain.tasks import Task, log_stream
+from chalicelib.domain.tasks import Task
 from chalicelib.domain.timing import PERIOD, READABLE
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.pipeline.reconcilers.begins import roll_out
 from chalicelib.pipeline.reconcilers.ecs_changes import require_prompt
 from chalicelib.pipeline.reconcilers.ends import end
-from chalicelib.pipeline.reconcilers.evidence import cleaned_task, definition_of, tail_of
+from chalicelib.pipeline.reconcilers.evidence import (
+    cleaned_task,
+    definition_of,
+    stream_of,
+    tail_of,
+)
 from chalicelib.settings import settings
 from chalicelib.store.due import schedule_at
 from chalicelib.store.history import record
@@ -48,6 +55,9 @@ _FREE: dict[str, Any] = {"command": None, "command_missing": None, "command_trou
 _STARTS = "the release command is started"
 _RUNS = "the release command runs"
 
+# Reads the content of the deployment's task definition, at most once in a step.
+_Definition = Callable[[], Mapping[str, Any]]
+
 
 def advance(
     service: Service,
@@ -61,29 +71,30 @@ def advance(
 
     A denied look must not end a command that may be running.
     """
-    run = _run_of(active)
+    run, now = _run_of(active), clock.now()
+    definition = cache(partial(definition_of, active))  # most steps do not need it
     try:
         task = _look(target.cluster, active) if run.requested_at is not None else None
-        if task is not None and has_ended(task, target.main_container):
+        if task and (has_ended(task, target.main_container) or now > active.deadline_at):
             # Its definition says which other containers are essential.
-            task = cleaned_task(task, definition_of(active))
+            task = cleaned_task(task, definition())
         step = decide_command(
             run,
             task,
             container=target.main_container,
-            now=clock.now(),
+            now=now,
             deadline_at=active.deadline_at,
             free=service.command in {None, active.number},
             missing_since=service.command_missing,
         )
-        if step is CommandStep.STOP:
+        if step is CommandStep.STOP and task is not None:
             _stop(target.cluster, task, f"it did not end within {run.minutes} minutes")
     except Rejected as refusal:
         raise Unavailable(refusal.detail, code=refusal.code) from refusal
     if step is CommandStep.CALL:
         _call(service, target, active, rollout)
     elif step is CommandStep.ROLL_OUT and task is not None:
-        seen = _seen(active, target, task, ended=True)
+        seen = _seen(active, target, task, definition, ended=True)
         roll_out(
             service,
             target,
@@ -96,9 +107,9 @@ def advance(
             release_command=seen,
         )
     elif step is CommandStep.FAIL:
-        _fail(service, target, active, task)
+        _fail(service, target, active, task, definition)
     else:
-        _note(service, target, active, task)
+        _note(service, target, active, task, definition)
 
 
 def stop_leftover(service: Service, deployment: Deployment | None) -> None:
@@ -110,7 +121,7 @@ def stop_leftover(service: Service, deployment: Deployment | None) -> None:
     if service.command is None:
         return
     if deployment is None or deployment.target is None or deployment.release_command is None:
-        return commit(change(service, command=None))
+        return commit(change(service, **_FREE))
     if deployment.number == service.active and deployment.awaits_command:
         return
     now, run = clock.now(), deployment.release_command
@@ -127,10 +138,12 @@ def stop_leftover(service: Service, deployment: Deployment | None) -> None:
     if task is not None and task.status == "STOPPED":
         return _free(service, deployment, run, task, deployment.target.main_container)
     _note_missing(service, task)
+    if task is None:
+        return
     try:
         _stop(cluster, task, f"{deployment.job_id} does not wait for it any more")
     except (Rejected, Unavailable) as trouble:
-        _note_trouble(service, deployment, f"{trouble.detail}. Stop the task {run.task} in ECS")
+        _note_trouble(service, deployment, f"{trouble.detail}. Stop the task {task.arn} in ECS")
 
 
 def _free(
@@ -157,13 +170,13 @@ def _note_trouble(service: Service, deployment: Deployment, trouble: str) -> Non
         commit(change(service, command_trouble=trouble))
 
 
-def _stop(cluster: str, task: Task | None, reason: str) -> None:
+def _stop(cluster: str, task: Task, reason: str) -> None:
     """Stop a task, unless ECS stops it already.
 
     StopTask deletes the tags of the task ("Any tags associated with the task will be deleted"), and
     the policies allow no second call without them.
     """
-    if task is not None and not task.stop_code:
+    if not task.stop_code:
         ecs.stop_task(cluster, task.arn, reason=f"Slipway: {reason}")
 
 
@@ -204,9 +217,7 @@ def _call(service: Service, target: EcsTarget, active: Deployment, rollout: Roll
         change(active, release_command=called, error=_STARTS, **begun),
         change(
             service,
-            command=active.number,
-            command_missing=None,
-            command_trouble=None,
+            **{**_FREE, "command": active.number},
             commands=set(sorted(commands)[-_KEEP_COMMANDS:]),
             **schedule_at(now + PERIOD),
         ),
@@ -231,12 +242,18 @@ def _call(service: Service, target: EcsTarget, active: Deployment, rollout: Roll
     commit(change(active, release_command=msgspec.structs.replace(called, task=task)))
 
 
-def _fail(service: Service, target: EcsTarget, active: Deployment, task: Task | None) -> None:
+def _fail(
+    service: Service,
+    target: EcsTarget,
+    active: Deployment,
+    task: Task | None,
+    definition: _Definition,
+) -> None:
     run = _run_of(active)
-    seen = _seen(active, target, task, ended=True) if task is not None else run
+    seen = _seen(active, target, task, definition, ended=True) if task is not None else run
     failure = failure_of_command(
         run,
-        cleaned_task(task, definition_of(active)) if task is not None else None,
+        task,
         container=target.main_container,
         now=clock.now(),
         deadline_at=active.deadline_at,
@@ -273,10 +290,16 @@ def _audit(deployment: Deployment, how: str, task: Task | None, exit_code: int |
     )
 
 
-def _note(service: Service, target: EcsTarget, active: Deployment, task: Task | None) -> None:
+def _note(
+    service: Service,
+    target: EcsTarget,
+    active: Deployment,
+    task: Task | None,
+    definition: _Definition,
+) -> None:
     """Show what the deployment waits for, and look again later."""
     now, run = clock.now(), _run_of(active)
-    seen = _seen(active, target, task, ended=False) if task is not None else run
+    seen = _seen(active, target, task, definition, ended=False) if task is not None else run
     if run.requested_at is None:
         text = f"the release command of deployment {service.command} "
         trouble = service.command_trouble
@@ -293,30 +316,26 @@ def _note(service: Service, target: EcsTarget, active: Deployment, task: Task | 
         commit(*writes)
 
 
-def _seen(active: Deployment, target: EcsTarget, task: Task, *, ended: bool) -> CommandRun:
+def _seen(
+    active: Deployment, target: EcsTarget, task: Task, definition: _Definition, *, ended: bool
+) -> CommandRun:
     """The run with what ECS shows of its task, and after its end with the end of its log."""
     run, container = _run_of(active), target.main_container
+    is_new = task.started_at is not None and run.log_stream is None
+    stream = _stream(definition(), task, container) if is_new or ended else None
     seen: dict[str, Any] = {"task": task.arn, "started_at": task.started_at}
-    if task.started_at is not None and run.log_stream is None:
-        stream = _stream(active, task, container)
-        if stream is not None:
-            seen |= {"log_group": stream.group, "log_stream": stream.name}
-    run = msgspec.structs.replace(run, **seen)
-    if not ended:
-        return run
-    stream = _stream(active, task, container)
-    code = exit_code_of(task, container)
-    return msgspec.structs.replace(
-        run,
-        finished_at=task.stopped_at or (clock.now() if code is not None else None),
-        exit_code=code,
-        log_tail=shown_tail(tail_of(stream)) if stream is not None else (),
-    )
+    if is_new and stream is not None:
+        seen |= {"log_group": stream.group, "log_stream": stream.name}
+    if ended:
+        code = exit_code_of(task, container)
+        seen |= {
+            "finished_at": task.stopped_at or (clock.now() if code is not None else None),
+            "exit_code": code,
+            "log_tail": shown_tail(tail_of(stream)) if stream is not None else (),
+        }
+    return msgspec.structs.replace(run, **seen)
 
 
-def _stream(active: Deployment, task: Task, container: str) -> LogStream | None:
+def _stream(definition: Mapping[str, Any], task: Task, container: str) -> LogStream | None:
     found = next((each for each in task.containers if each.name == container), None)
-    region = task.task_definition.split(":")[3]
-    if found is None:
-        return None
-    return log_stream(definition_of(active), task, found, region=region)
+    return stream_of(definition, task, found) if found is not None else None
