@@ -134,9 +134,9 @@ class World:
 
     `image` is None if ECR does not have it. `service` is None if ECS can deploy it. `found` says
     for each of the definition's `needs` whether it exists. `further` says how many more of a kind
-    were not looked for. `newer` is the ARN of a newer revision
-    with another content that another party registered, and that the ECS service does not run.
-    `desired` is the number of tasks that ECS wants now.
+    were not looked for. `newer` is the ARN of a newer revision with another content that another
+    party registered, and that the ECS service does not run. `desired` is the number of tasks that
+    ECS wants now.
     """
 
     image: FoundImage | Unknown | None

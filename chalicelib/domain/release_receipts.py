@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chalicelib.domain.preflight import Unknown
 from chalicelib.domain.tasks import Task, digests_of
 
 # Of very many tasks only the first are listed.
@@ -28,15 +29,8 @@ class ServiceDeployment:
     alarms: str = ""
 
 
-@dataclass(frozen=True)
-class Unread:
-    """A part of the proof that AWS did not let Slipway read, and why."""
-
-    why: str
-
-
 def warnings_of(
-    record: ServiceDeployment | Unread | None, *, desired: int, configuration: Mapping[str, Any]
+    record: ServiceDeployment | Unknown | None, *, desired: int, configuration: Mapping[str, Any]
 ) -> list[str]:
     """What the evidence does not show, as sentences.
 

@@ -43,7 +43,7 @@ def overlay_of(
     for row in (current, registrant):
         if row is not None and row.target is not None:
             for container in row.target.containers:
-                before[container] = before.get(container, frozenset()) | row.names
+                before[container] = before.get(container, frozenset()) | row.own_config.names
     return Overlay(config, before, containers)
 
 
@@ -127,8 +127,8 @@ def _bring_config_back(
     """
     if active.restores is None or current is None:
         return []
-    before, now = active.config or Config(), service.config
-    after = rebased(current.config or Config(), before=before, after=now)
+    before, now = active.own_config, service.config
+    after = rebased(current.own_config, before=before, after=now)
     after = msgspec.structs.replace(after, desired_count=now.desired_count)
     reason = f"deployment {active.number} has not rolled back: the release before it stays"
     return set_config(service, after, actor="slipway", reason=reason, deployment=None)

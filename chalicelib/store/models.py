@@ -430,9 +430,9 @@ class Deployment(Job, discriminator="deploy"):
         return self.release_command is not None and self.started_at is None
 
     @property
-    def names(self) -> frozenset[str]:
-        """The names of the variables that Slipway has set in the task definition."""
-        return frozenset() if self.config is None else self.config.names
+    def own_config(self) -> Config:
+        """Its config; empty before the begin, and for a row that is older than configs."""
+        return self.config or Config()
 
     @property
     def desired_count(self) -> int | None:
@@ -440,8 +440,7 @@ class Deployment(Job, discriminator="deploy"):
 
         A rollback leaves it: going back in an incident must not take capacity away.
         """
-        restored = self.restores is not None
-        return None if restored or self.config is None else self.config.desired_count
+        return None if self.restores is not None else self.own_config.desired_count
 
 
 class Claim(Model):

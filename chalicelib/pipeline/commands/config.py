@@ -68,12 +68,12 @@ def show_config(service: Service) -> ShownConfig:
     """The service's config, and where it is released."""
     rows = find_deployments(service.active, service.waiting, service.current)
     current = rows.get(service.current)
-    has_it = current is not None and (current.config or Config()) == service.config
+    has_it = current is not None and current.own_config == service.config
     active, waiting = rows.get(service.active), rows.get(service.waiting)
     brings = (
         each.number
         for each in (active, waiting)
-        if each is not None and (_takes_config(each) or (each.config or Config()) == service.config)
+        if each is not None and (_takes_config(each) or each.own_config == service.config)
     )
     return ShownConfig(service.config, has_it, next(brings, None))
 

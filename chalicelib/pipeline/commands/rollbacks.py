@@ -163,19 +163,19 @@ def _restored_config(service: Service, release: Deployment) -> Config:
     The number of tasks stays: going back in an incident must not take capacity away.
     """
     count = service.config.desired_count
-    return msgspec.structs.replace(release.config or Config(), desired_count=count)
+    return msgspec.structs.replace(release.own_config, desired_count=count)
 
 
 def _config_of_rollback(service: Service, release: Deployment) -> Config:
     """The config that runs after a rollback, with the number of tasks that ECS was asked for."""
     rows = find_deployments(service.active, service.current)
     asked = [
-        row.config.desired_count
+        row.own_config.desired_count
         for row in (rows.get(service.active), rows.get(service.current))
         if row is not None and row.config is not None and row.started_at is not None
     ]
     count = asked[0] if asked else None
-    return msgspec.structs.replace(release.config or Config(), desired_count=count)
+    return msgspec.structs.replace(release.own_config, desired_count=count)
 
 
 def _activate(service: Service, rollback: Deployment) -> list[Write]:

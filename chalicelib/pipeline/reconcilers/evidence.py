@@ -12,7 +12,8 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import TAIL_LINES, Failure, Phase
 from chalicelib.domain.log_streams import LogStream
 from chalicelib.domain.log_text import clean_lines, clean_text
-from chalicelib.domain.release_receipts import ServiceDeployment, Unread, evidence, warnings_of
+from chalicelib.domain.preflight import Unknown
+from chalicelib.domain.release_receipts import ServiceDeployment, evidence, warnings_of
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.tasks import (
     Container,
@@ -70,29 +71,29 @@ def find_proof(
         return Proof("ECS has not recorded the rollout yet")
     if isinstance(record, ServiceDeployment) and record.status != "SUCCESSFUL":
         return Proof(f"its record of the rollout is {record.status}")
-    found = None if isinstance(record, Unread) else record
+    found = None if isinstance(record, Unknown) else record
     if short and not _was_scaled_up(active, target, rollout, found):
         return Proof(_too_few(rollout))
     desired = rollout.running if short else rollout.desired
     # A rollback restores all images of a definition: it may be older than the list of containers.
     names = target.containers if active.restores is None else ()
     tasks = _look(partial(_running, active, target), may_fail)
-    digests: set[str] | Unread = set()
-    if not isinstance(tasks, Unread):
+    digests: set[str] | Unknown = set()
+    if not isinstance(tasks, Unknown):
         digests = _look(partial(_digests, active, tasks), may_fail)
         # Without the image index each task must at least report some digest.
-        proven = digests_of(tasks, active.image) if isinstance(digests, Unread) else digests
+        proven = digests_of(tasks, active.image) if isinstance(digests, Unknown) else digests
         missing = missing_proof(
             tasks, image=active.image, digests=proven, desired=desired, containers=names
         )
         if missing is not None:
             return Proof(missing)
     warnings = [
-        f"not proven: {each.why}; this success rests on the report of ECS"
+        f"not proven: {each.reason}; this success rests on the report of ECS"
         for each in (record, tasks, digests)
-        if isinstance(each, Unread)
+        if isinstance(each, Unknown)
     ]
-    if not isinstance(tasks, Unread):
+    if not isinstance(tasks, Unknown):
         warnings += bad_ends(tasks, target.containers)
     warnings += warnings_of(record, desired=rollout.desired, configuration=rollout.configuration)
     if short:
@@ -102,7 +103,7 @@ def find_proof(
         )
     shown = evidence(
         found,
-        () if isinstance(tasks, Unread) else tasks,
+        () if isinstance(tasks, Unknown) else tasks,
         image=active.image,
         desired=rollout.desired,
         verified_at=now,
@@ -115,14 +116,14 @@ def _too_few(rollout: Rollout) -> str:
     return f"{rollout.running} of {rollout.desired} tasks run"
 
 
-def _look(look: Callable[[], _T], may_fail: bool) -> _T | Unread:
+def _look(look: Callable[[], _T], may_fail: bool) -> _T | Unknown:
     """The result of a look at AWS. If it fails and may fail, the reason."""
     try:
         return look()
     except (Rejected, Unavailable) as trouble:
         if not may_fail:
             raise
-        return Unread(trouble.detail)
+        return Unknown(trouble.detail)
 
 
 def _running(active: Deployment, target: EcsTarget) -> list[Task]:
