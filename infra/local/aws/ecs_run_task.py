@@ -107,7 +107,7 @@ class Launcher:
         fault = self._fleet.open_logs(task)
         if fault is not None:
             return self.fail(task, fault)
-        self._fleet.run_standalone(task)
+        self._fleet.run(task)
         self._announce(task)
 
     def end(

@@ -238,7 +238,7 @@ class Fleet:
             surplus += pending[wanted:]
             for task in [*pending, *fresh][: max(0, missing)]:
                 self.open_logs(task)
-                self._run(task, deployment)
+                self.run(task, deployment)
         for task in surplus:
             reason = f"Scaling activity initiated by (deployment {task.started_by})"
             self.stop(task, Stop(reason, "ServiceSchedulerInitiated"))
@@ -264,23 +264,13 @@ class Fleet:
                 if ended_first:
                     self._run_init(task, deployment, stop)
                 else:
-                    self._run(task, deployment)
+                    self.run(task, deployment)
             self.stop(task, failure(fault) if fault else stop)
         return victims
 
     def add(self, task: Task) -> None:
         """Add a task that no service started."""
         self._tasks[task.task_arn] = task
-
-    def run_standalone(self, task: Task) -> None:
-        """Start the containers of a task that no service started."""
-        ended = self._init_containers(task.task_definition_arn)
-        for container in task.containers:
-            self._start(task, container, self._images.digest(container.image))
-            if container.name in ended:
-                container.last_status, container.exit_code = "STOPPED", ENDED
-        task.last_status, task.started_at = "RUNNING", now()
-        task.version += 1
 
     def stop(self, task: Task, stop: Stop) -> None:
         """End a task. Its containers never ran if it was still pending."""
@@ -323,8 +313,11 @@ class Fleet:
         faults = [self.logs.open(each.definition, task.id) for each in task.containers]
         return next(filter(None, faults), None)
 
-    def _run(self, task: Task, deployment: "Deployment") -> None:
-        """Run a task. Its init containers have ended well by then: ContainerDependency."""
+    def run(self, task: Task, deployment: "Deployment | None" = None) -> None:
+        """Run a task of a deployment, or one that no service started.
+
+        Its init containers have ended well by then: ContainerDependency.
+        """
         ended = self._init_containers(task.task_definition_arn)
         for container in task.containers:
             self._start(task, container, self._digest(task, container, deployment))
@@ -369,12 +362,16 @@ class Fleet:
             if dependency["condition"] in ("COMPLETE", "SUCCESS")
         }
 
-    def _digest(self, task: Task, container: Container, deployment: "Deployment") -> str | None:
+    def _digest(
+        self, task: Task, container: Container, deployment: "Deployment | None"
+    ) -> str | None:
         """The digest of a container's image.
 
-        It is fixed when the revision's first task starts, unless `versionConsistency` is disabled:
-        API reference, ContainerImage and ContainerDefinition.versionConsistency.
+        In a service it is fixed when the revision's first task starts, unless `versionConsistency`
+        is disabled: API reference, ContainerImage and ContainerDefinition.versionConsistency.
         """
+        if deployment is None:
+            return self._images.digest(container.image)
         known = deployment.revision.container_images
         kept = next((each for each in known if each["containerName"] == container.name), None)
         digest = kept["imageDigest"] if kept else self._images.digest(container.image)
