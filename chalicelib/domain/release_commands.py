@@ -99,13 +99,11 @@ class CommandRun(msgspec.Struct, frozen=True, kw_only=True):
 
     Times are in seconds since 1970. `requested_at` is the time of the first RunTask call and
     `called_at` that of the newest one. Both are recorded before the call. `task` is the task's ARN.
-    `log_tail` are the last lines of the log after its end. `base` is the task definition that ECS
-    ran when the deployment began.
+    `log_tail` are the last lines of the log after its end.
     """
 
     command: tuple[str, ...]
     minutes: int
-    base: str
     requested_at: int | None = None
     called_at: int | None = None
     task: str | None = None

@@ -30,7 +30,7 @@ from chalicelib.errors import InvalidInput
 ARN = "arn:aws:ecs:eu-west-1:123456789012:task/main/1"
 CALL, WAIT, STOP = CommandStep.CALL, CommandStep.WAIT, CommandStep.STOP
 ROLL_OUT, FAIL = CommandStep.ROLL_OUT, CommandStep.FAIL
-NEW = CommandRun(command=("migrate",), minutes=15, base="web:1")
+NEW = CommandRun(command=("migrate",), minutes=15)
 ASKED = msgspec.structs.replace(NEW, requested_at=0, called_at=0)
 KNOWN = msgspec.structs.replace(ASKED, task=ARN)
 DEADLINE = 15 * 60

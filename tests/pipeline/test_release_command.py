@@ -569,6 +569,43 @@ def test_a_change_outside_ends_the_command_of_a_first_release(cloud: Cloud) -> N
     assert cloud.image_on_ecs() == "hello:outside"
 
 
+def test_a_change_outside_also_ends_what_waits_behind_the_command_of_a_first_release(
+    cloud: Cloud,
+) -> None:
+    cloud.change_service(release_command=COMMAND)
+    first = begin(cloud)
+    start(cloud)
+    waiting = begin(cloud, "newer")
+    cloud.advance(MINUTE)
+    run_on_ecs(register("hello", "hello:outside"))
+    cloud.settle()
+    cloud.tick()
+    assert cloud.statuses(first, waiting) == ["superseded", "superseded"]
+    cloud.end_command()
+    for _ in range(2):
+        cloud.tick()
+    assert cloud.image_on_ecs() == "hello:outside"
+    assert len(started()) == 1
+    assert "chosen outside Slipway" in cloud.service()["drift"]
+
+
+def test_a_deployment_over_a_choice_outside_leaves_it_when_its_command_fails(
+    released: Cloud,
+) -> None:
+    chosen = register("hello", "hello:outside")
+    run_on_ecs(chosen)
+    for _ in range(2):
+        released.tick()
+    released.advance(MINUTE)
+    number = begin(released)
+    released.end_command(1)
+    for _ in range(3):
+        released.tick()
+    assert released.statuses(number) == ["failed"]
+    assert released.definition_on_ecs() == chosen
+    assert "chosen outside Slipway" in released.service()["drift"]
+
+
 def test_a_failed_rollout_is_undone_before_the_next_command_runs(released: Cloud) -> None:
     """The command may take long, and the release before must not wait for it."""
     release = released.definition_on_ecs()

@@ -1,5 +1,6 @@
 """The begin of a rollout: its task definition, preflight, and the way back."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from chalicelib import clock
@@ -60,7 +61,8 @@ def begin(
     kept = keep_definition(arn, request, owner=active.job_id)
     command = service.settings.release_command
     if command is not None and active.restores is None and not stays:
-        return _await_command(service, active, command, rollout, registered, kept)
+        way_back = _way_back(service, current, rollout, origin)
+        return _await_command(service, active, command, way_back, registered, kept)
     roll_out(service, target, active, current, rollout, origin, registered, kept, definition=arn)
 
 
@@ -68,17 +70,18 @@ def _await_command(
     service: Service,
     active: Deployment,
     command: tuple[str, ...],
-    rollout: Rollout,
+    way_back: Mapping[str, str | None],
     *more: Write,
 ) -> None:
-    """Record the release command that must succeed before the rollout."""
+    """Record the release command that must succeed before the rollout.
+
+    What ECS runs must stay meanwhile, so the way back is recorded, too.
+    """
     now, minutes = clock.now(), service.settings.release_command_minutes
     commit(
         change(
             active,
-            release_command=CommandRun(
-                command=command, minutes=minutes, base=rollout.task_definition
-            ),
+            release_command=CommandRun(command=command, minutes=minutes),
             # The command of an earlier deployment may have to be stopped first.
             deadline_at=now + max(minutes * 60, SILENCE),
             progress=max(active.progress, COMMAND_STARTED),
@@ -86,7 +89,7 @@ def _await_command(
             waits=0,
         ),
         # The service must not have changed since its command was read.
-        change(service, **schedule_at(now)),
+        change(service, **way_back, **schedule_at(now)),
         *more,
     )
     queue.wake(f"service-{service.id}")

@@ -49,15 +49,13 @@ def deploy(
 ) -> None:
     """One step of the active deployment."""
     wanted = active.task_definition if active.started_at is not None else None
-    # Before a first release there is no definition to restore: what ECS runs must stay meanwhile.
-    base = active.release_command.base if active.release_command else None
-    expected = wanted or definition_to_restore(service, current) or base
+    expected = wanted or definition_to_restore(service, current)
     try:
         rollout = ecs.observe(target, wanted=expected)
     except Rejected as refusal:
         return _cannot_observe(service, active, refusal)
     if wanted is None:
-        expected = definition_to_keep(service, current, rollout) or base
+        expected = definition_to_keep(service, current, rollout)
     origin = find_origin(service, rollout, expected, begun_at=active.started_at)
     step = decide_active(
         wanted=wanted,
