@@ -32,7 +32,7 @@ run: $(READY) ## start Slipway and its embedded cloud on this machine
 demo: $(READY) ## run a push, a deployment and a rollback from end to end
 	exec $(PYTHON) -m infra.local.play.demo $(SIMULATION) $(ARGS)
 
-test: $(READY) ## run the tests
+test: $(READY) ## run all tests but the long ones
 	$(PYTHON) -m pytest $(if $(findstring .py,$(ARGS)),,-n 3 --dist worksteal) $(ARGS)
 
 sweep: $(READY) ## test every fault at every call, and two workers interleaved at every call
@@ -50,7 +50,7 @@ check: $(READY) ## run all checks: format, lint, types, template, tests
 	$(PYTHON) -m ruff check --quiet .
 	$(PYTHON) -m mypy
 	.venv/bin/cfn-lint infra/stack.yaml
-	$(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)
+	$(PYTHON) -m pytest -n 3 --dist worksteal -m "not (sweep or fuzz)" $(ARGS)
 
 openapi: $(READY) ## regenerate the OpenAPI document and the page at /docs
 	$(PYTHON) -m infra.openapi
