@@ -14,6 +14,7 @@ from chalicelib.errors import Forbidden, NotFound, Unauthorized
 from chalicelib.store import history, receipts, tokens
 from chalicelib.store.jobs import get_build, get_deployment, list_all_jobs
 from chalicelib.store.models import (
+    LISTED,
     Build,
     Deployment,
     History,
@@ -49,6 +50,12 @@ class Principal:
     actor: str
     project_id: int | None = None
     service_id: int | None = None
+    expires_at: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the token."""
+        return self.actor.removeprefix("token:")
 
     def sees_project(self, number: int | None) -> bool:
         """Whether the caller may see a project."""
@@ -81,12 +88,25 @@ def principal(authorization: str | None) -> Principal:
             "send a token as Authorization: Bearer slw_…"
         )
     row = find(Token, digest(match["token"]))
-    if row is None or (row.expires_at is not None and row.expires_at <= clock.now()):
+    if row is None or _is_expired(row):
         raise Unauthorized("the token is unknown, revoked or expired; request a new one")
     tokens.note_use(row)
+    return _holder_of(row)
+
+
+def _holder_of(row: Token) -> Principal:
     return Principal(
-        row.number, Role(row.role), f"token:{row.name}", row.project_id, row.service_id
+        row.number,
+        Role(row.role),
+        f"token:{row.name}",
+        row.project_id,
+        row.service_id,
+        row.expires_at,
     )
+
+
+def _is_expired(row: Token) -> bool:
+    return row.expires_at is not None and row.expires_at <= clock.now()
 
 
 def require(caller: Principal, role: Role) -> None:
@@ -124,6 +144,19 @@ def list_tokens(caller: Principal, *, limit: int, before: int | None) -> Page[To
     return tokens.list_tokens(limit=limit, before=before)
 
 
+def list_tokens_of_service(
+    caller: Principal, number: int, *, limit: int, before: int | None
+) -> Page[Token]:
+    """The tokens on a page of all tokens that reach a service and have not expired.
+
+    Raises NotFound, and Forbidden unless the caller is an unrestricted admin.
+    """
+    found = list_tokens(caller, limit=limit, before=before)
+    service = load_service(caller, number)
+    rows = [row for row in found.rows if _holder_of(row).sees(service) and not _is_expired(row)]
+    return Page(rows, found.before)
+
+
 def load_token(caller: Principal, number: int) -> Token:
     """A token by its number.
 
@@ -138,7 +171,7 @@ def list_projects(caller: Principal, *, limit: int, before: int | None) -> Page[
     """A page of the projects that the caller may see, newest first."""
     require(caller, Role.VIEWER)
     if caller.project_id is None:
-        return page(Project.all_index, "y", Project.id, limit=limit, before=before)
+        return page(Project.all_index, LISTED, Project.id, limit=limit, before=before)
     own = find(Project, caller.project_id) if before is None or before > caller.project_id else None
     return Page([] if own is None else [own], None)
 
@@ -169,11 +202,32 @@ def list_services(
 ) -> Page[Service]:
     """A page of a project's services that the caller may see, newest first."""
     require(caller, Role.VIEWER)
+    return _services(caller, project.id, limit=limit, before=before)
+
+
+def list_all_services(
+    caller: Principal, *, project_id: int | None, limit: int, before: int | None
+) -> Page[Service]:
+    """A page of the services that the caller may see, of one project or of all, newest first.
+
+    Raises NotFound for a project that is missing or hidden.
+    """
+    require(caller, Role.VIEWER)
+    if project_id is not None:
+        load_project(caller, project_id)
+    return _services(caller, project_id or caller.project_id, limit=limit, before=before)
+
+
+def _services(
+    caller: Principal, project_id: int | None, *, limit: int, before: int | None
+) -> Page[Service]:
     number = caller.service_id
-    if number is None:
-        return page(Service.project_index, project.id, Service.id, limit=limit, before=before)
-    own = find(Service, number) if before is None or before > number else None
-    return Page([] if own is None or own.deleted_at is not None else [own], None)
+    if number is not None:
+        own = find(Service, number) if before is None or before > number else None
+        return Page([] if own is None or own.deleted_at is not None else [own], None)
+    if project_id is None:
+        return page(Service.all_index, LISTED, Service.id, limit=limit, before=before)
+    return page(Service.project_index, project_id, Service.id, limit=limit, before=before)
 
 
 def load_service(caller: Principal, number: int, *, history: bool = False) -> Service:

@@ -1,4 +1,4 @@
-"""API tokens: create, list, show, revoke."""
+"""API tokens: create, list, show, revoke, and the caller's own."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from chalicelib.access import (
 from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
-from chalicelib.api.http.parameters import CURSOR, LIMIT, Id
+from chalicelib.api.http.parameters import CURSOR, LIMIT, LIMIT_OF_ALL, Id
 from chalicelib.domain.names import DisplayName
 from chalicelib.domain.timing import rfc3339
 from chalicelib.domain.tokens import Role
@@ -58,6 +58,32 @@ class CreatedToken(Token, kw_only=True):
     token: str
 
 
+class Caller(msgspec.Struct, kw_only=True):
+    """The token of the request. It reaches every project, or only that of `project_id`, and there
+    every service, or only that of `service_id`.
+    """
+
+    token_id: int
+    name: str
+    role: Role
+    project_id: int | None
+    service_id: int | None
+    expires_at: str | None
+
+
+@routes.endpoint("GET", "/v1/whoami", role=Role.VIEWER, answer=Caller)
+def who_am_i(caller: Principal) -> Caller:
+    """Show your own token: its role, restriction and expiry."""
+    return Caller(
+        token_id=caller.token_id,
+        name=caller.name,
+        role=caller.role,
+        project_id=caller.project_id,
+        service_id=caller.service_id,
+        expires_at=rfc3339(caller.expires_at),
+    )
+
+
 @routes.endpoint(
     "POST",
     "/v1/tokens",
@@ -90,6 +116,21 @@ def create_token(caller: Principal, body: NewToken) -> Reply:
 def list_tokens(caller: Principal, limit: int, cursor: int | None) -> views.Page[Token]:
     """List all tokens, newest first, including expired ones."""
     found = access.list_tokens(caller, limit=limit, before=cursor)
+    return views.page(found.rows, found.before, _shown)
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/services/{service_id}/access",
+    role=Role.ADMIN,
+    query=(LIMIT_OF_ALL, CURSOR),
+    answer=views.Page[Token],
+)
+def list_access(
+    caller: Principal, service_id: int, limit: int, cursor: int | None
+) -> views.Page[Token]:
+    """List the tokens that reach a service, newest first, without expired ones."""
+    found = access.list_tokens_of_service(caller, service_id, limit=limit, before=cursor)
     return views.page(found.rows, found.before, _shown)
 
 

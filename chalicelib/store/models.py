@@ -30,7 +30,7 @@ from pynamodb.models import Model
 from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, StoppedTask
-from chalicelib.domain.health import Health
+from chalicelib.domain.health import Health, TaskCount
 from chalicelib.domain.push_order import PushedBuild
 from chalicelib.domain.refs import NULL_SHA
 from chalicelib.domain.release_commands import CommandRun
@@ -48,6 +48,8 @@ CONNECT_TIMEOUT = 1
 READ_TIMEOUT = 1
 MAX_RETRIES = 1  # PynamoDB does not read retry_configuration from a model, only this
 
+# The only value of `listed`, the partition of the indexes of all rows.
+LISTED = "y"
 # The only value of `due`, the partition of the due indexes. Rows without it are not in the index.
 DUE = "y"
 
@@ -174,7 +176,7 @@ class Project(Model):
     all_index = All()
     id = IntegerAttribute(hash_key=True)
     version = VersionAttribute()
-    listed = UnicodeAttribute(default="y")
+    listed = UnicodeAttribute(default=LISTED)
     name = UnicodeAttribute()
     git_credential = UnicodeAttribute(null=True)
     created_at = IntegerAttribute()
@@ -188,6 +190,13 @@ class Service(Model):
     """
 
     Meta = _meta("services")
+
+    class All(GlobalSecondaryIndex["Service"]):
+        """Every service, newest first, without deleted ones."""
+
+        Meta = _index_meta("all", AllProjection())
+        listed = UnicodeAttribute(hash_key=True)
+        id = IntegerAttribute(range_key=True)
 
     class ByProject(GlobalSecondaryIndex["Service"]):
         """A project's services, newest first, without deleted ones."""
@@ -203,11 +212,14 @@ class Service(Model):
         due = UnicodeAttribute(hash_key=True)
         due_at = IntegerAttribute(range_key=True)
 
+    all_index = All()
     project_index = ByProject()
     due_index = Due()
     id = IntegerAttribute(hash_key=True)
     version = VersionAttribute()
     project_id = IntegerAttribute()
+    # Both are None for a deleted service, and `listed` also for a row that is older than it.
+    listed = UnicodeAttribute(null=True)
     listed_in = IntegerAttribute(null=True)
     settings = SettingsAttribute(ServiceSettings)
     # The next release takes it when it begins. Its values are in no list and no log.
@@ -226,6 +238,9 @@ class Service(Model):
     active = IntegerAttribute(null=True)
     waiting = IntegerAttribute(null=True)
     current = IntegerAttribute(null=True)
+    # The build and the deployment that ended last, with any outcome.
+    last_build = IntegerAttribute(null=True)
+    last_deployment = IntegerAttribute(null=True)
     # The release that ran before the service's last move to another ECS service.
     moved_from = IntegerAttribute(null=True)
     # The task definition to restore after a failed deployment if it is not the current release:
@@ -241,6 +256,8 @@ class Service(Model):
     drift = UnicodeAttribute(null=True)
     # None if all tasks of the current release run.
     health = StructAttribute(Health, null=True)
+    # None until the first look at ECS, and without an ECS service.
+    tasks = StructAttribute(TaskCount, null=True)
     # The newest choice of another party that is in the audit trail: ARN of a service deployment.
     chosen = UnicodeAttribute(null=True)
     # The newest receipt of a release: `deployment_id` and `hash`.
@@ -301,7 +318,7 @@ class Job(Model):
     project_id = IntegerAttribute()
     service_id = IntegerAttribute()
     service_key = UnicodeAttribute()
-    listed = UnicodeAttribute(default="y")
+    listed = UnicodeAttribute(default=LISTED)
     opened = IntegerAttribute()
     status = UnicodeAttribute()
     progress = IntegerAttribute(default=0)
@@ -313,6 +330,9 @@ class Job(Model):
     image_tag = UnicodeAttribute()
     image_digest = UnicodeAttribute(null=True)
     commit_sha = UnicodeAttribute(null=True)
+    # A deployment has those of its build. None in a deployment that is older than them.
+    commit_message = UnicodeAttribute(null=True)
+    author = UnicodeAttribute(null=True)
     created_at = IntegerAttribute()
     started_at = IntegerAttribute(null=True)
     finished_at = IntegerAttribute(null=True)
@@ -336,8 +356,6 @@ class Build(Job, discriminator="build"):
     image = UnicodeAttribute()
     log_group = UnicodeAttribute()
     log_path = UnicodeAttribute(null=True)
-    commit_message = UnicodeAttribute(null=True)
-    author = UnicodeAttribute(null=True)
     # Only for builds of pushes: the commit before the push, GitHub's time of the push, and the
     # delivery's id.
     before_sha = UnicodeAttribute(null=True)
@@ -474,7 +492,7 @@ class Token(Model):
     all_index = All()
     id = UnicodeAttribute(hash_key=True)
     version = VersionAttribute()
-    listed = UnicodeAttribute(default="y")
+    listed = UnicodeAttribute(default=LISTED)
     number = IntegerAttribute()
     name = UnicodeAttribute()
     role = UnicodeAttribute()
@@ -544,7 +562,7 @@ class History(Model):
     service_index = ByService()
     subject = UnicodeAttribute(hash_key=True)
     key = UnicodeAttribute(range_key=True)
-    listed = UnicodeAttribute(default="y")
+    listed = UnicodeAttribute(default=LISTED)
     sequence = IntegerAttribute()
     at = IntegerAttribute()
     actor = UnicodeAttribute()

@@ -136,16 +136,9 @@ def _flag(text: str) -> bool:
     return text == "true"
 
 
-def _limit(default: int, most: int) -> Parameter:
+def _limit(default: int, most: int, meaning: str = "The maximum length of a page.") -> Parameter:
     schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
-    return Parameter(
-        "limit",
-        _number_up_to(most),
-        default,
-        schema,
-        "The maximum length of a page.",
-        is_filter=False,
-    )
+    return Parameter("limit", _number_up_to(most), default, schema, meaning, is_filter=False)
 
 
 def _words(
@@ -173,6 +166,9 @@ def _parse_number(text: str) -> int:
 
 
 LIMIT = _limit(20, 100)
+LIMIT_OF_ALL = _limit(100, 100, f"How many rows are searched for a page. {_PER_PAGE}")
+# Each service in the list of all services takes some further rows.
+SERVICE_LIMIT = _limit(20, 50)
 CURSOR = Parameter(CURSOR_NAME, _position, None, _CURSOR, _CURSOR_MEANING)
 BUILD_STATUS = _words(
     "status", list(BuildStatus), None, f"Only builds with this status. {_PER_PAGE}"
@@ -185,6 +181,7 @@ PROJECT = _number(
     "Only changes of this project and its services. "
     "Without `project_id` and `service_id`: all changes, only for an unrestricted admin.",
 )
+OF_PROJECT = _number("project_id", "Only services of this project.")
 SERVICE = _number("service_id", "Only changes of this service.")
 RESTORED = _number(
     "deployment_id",
