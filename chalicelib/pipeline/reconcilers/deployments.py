@@ -35,7 +35,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
     what_runs,
 )
 from chalicelib.pipeline.reconcilers.ends import end, fail, fail_rollout, succeed
-from chalicelib.pipeline.reconcilers.evidence import Proof, find_proof
+from chalicelib.pipeline.reconcilers.evidence import Proof, find_proof, kept_events
 from chalicelib.pipeline.reconcilers.release_commands import advance
 from chalicelib.store.due import schedule_at
 from chalicelib.store.models import Deployment, Service
@@ -142,7 +142,8 @@ def _supersede(service: Service, active: Deployment, rollout: Rollout) -> None:
     error = f"changed outside Slipway: {runs}"
     if active.trigger == TRIGGER:
         error += ". To release the config, deploy an image, which takes the config"
-    end(service, active, DeploymentStatus.SUPERSEDED, error, *news)
+    shown = change(active, events=kept_events(active, rollout))
+    end(service, active, DeploymentStatus.SUPERSEDED, error, shown, *news)
 
 
 def _verify(
@@ -165,7 +166,7 @@ def _verify(
         proof = Proof(missing=trouble.detail)
         gives_up = now > max(active.deadline_at, ended_at + READABLE)
     if proof.missing is None:
-        return succeed(service, active, current, proof)
+        return succeed(service, active, current, rollout, proof)
     if gives_up:
         why = f"ECS has ended the rollout, but {proof.missing}"
         return fail_rollout(service, target, active, rollout, why, phase=Phase.VERIFY)
