@@ -9,6 +9,7 @@ from chalice.app import Request
 from msgspec import Meta
 
 from chalicelib.api.http import cursors
+from chalicelib.domain import deployment_log
 from chalicelib.domain.statuses import TRANSITIONS, BuildStatus, DeploymentStatus, JobStatus
 from chalicelib.errors import InvalidInput, NotFound
 
@@ -121,6 +122,13 @@ def _log_token(text: str) -> str:
     return text
 
 
+def _log_place(text: str) -> deployment_log.Place:
+    try:
+        return deployment_log.decode(text)
+    except ValueError as error:
+        raise ValueError(cursors.EXPECTED) from error
+
+
 def _one_of(words: Sequence[str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
@@ -137,8 +145,12 @@ def _flag(text: str) -> bool:
 
 
 def _limit(default: int, most: int, meaning: str = "The maximum length of a page.") -> Parameter:
-    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    schema = {**_up_to(most), "default": default}
     return Parameter("limit", _number_up_to(most), default, schema, meaning, is_filter=False)
+
+
+def _up_to(most: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 1, "maximum": most}
 
 
 def _words(
@@ -198,8 +210,19 @@ DRY_RUN = Parameter(
 JOB_TYPE = _words("type", list(TRANSITIONS), None, f"Only jobs of this type. {_PER_PAGE}")
 JOB_STATUS = _words("status", list(JobStatus), None, f"Only jobs with this status. {_PER_PAGE}")
 # GetLogEvents in the CloudWatch Logs API reference: at most 10,000 events a call.
-LOG_LIMIT = _limit(1000, 10_000)
+_MOST_LINES = 10_000
+LOG_LIMIT = _limit(1000, _MOST_LINES)
+LOG_TAIL = Parameter(
+    "tail",
+    _number_up_to(_MOST_LINES),
+    None,
+    _up_to(_MOST_LINES),
+    "Begin with so many of the last lines. `next_cursor` goes on after them. "
+    "With a `cursor` this has no effect.",
+    is_filter=False,
+)
 LOG_CURSOR = Parameter(CURSOR_NAME, _log_token, None, _CURSOR, _CURSOR_MEANING)
+DEPLOYMENT_LOG_CURSOR = Parameter(CURSOR_NAME, _log_place, None, _CURSOR, _CURSOR_MEANING)
 LOG_FORMAT = _words(
     "format", ["json", "text"], "json", "The format of the response.", is_filter=False
 )

@@ -36,7 +36,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
     what_runs,
 )
 from chalicelib.pipeline.reconcilers.ends import end, fail, fail_rollout, succeed
-from chalicelib.pipeline.reconcilers.evidence import Proof, find_proof
+from chalicelib.pipeline.reconcilers.evidence import Proof, find_proof, kept_events
 from chalicelib.pipeline.reconcilers.release_commands import advance
 from chalicelib.store.due import schedule_at
 from chalicelib.store.models import Deployment, Service
@@ -143,7 +143,8 @@ def _supersede(service: Service, active: Deployment, rollout: Rollout) -> None:
     error = f"changed outside Slipway: {runs}"
     if active.trigger == TRIGGER:
         error += ". To release the config, deploy an image, which takes the config"
-    end(service, active, DeploymentStatus.SUPERSEDED, error, *news)
+    shown = change(active, events=kept_events(active, rollout))
+    end(service, active, DeploymentStatus.SUPERSEDED, error, shown, *news)
 
 
 def _verify(
@@ -208,9 +209,11 @@ def _note_progress(
     runs = rollout.task_definition == active.task_definition
     before = active.progress
     progress = deploy_progress(rollout.running, rollout.desired, before) if runs else before
+    counts = {"running_tasks": rollout.running, "desired_tasks": rollout.desired} if runs else {}
     writes = []
     noted = (active.progress, active.error, active.rolled_out_at)
-    if noted != (progress, waits_for, rolled_out_at):
+    recounted = any(getattr(active, name) != number for name, number in counts.items())
+    if recounted or noted != (progress, waits_for, rolled_out_at):
         deadline_at = active.deadline_at
         if progress > before and active.started_at is not None:
             minutes = service.settings.deploy_minutes
@@ -218,7 +221,7 @@ def _note_progress(
             deadline_at = max(deadline_at, later)
         moved = {"progress": progress, "deadline_at": deadline_at}
         writes.append(
-            change(active, error=waits_for, waits=0, rolled_out_at=rolled_out_at, **moved)
+            change(active, error=waits_for, waits=0, rolled_out_at=rolled_out_at, **moved, **counts)
         )
     tasks = next_count(service.tasks, rollout)
     if tasks != service.tasks:

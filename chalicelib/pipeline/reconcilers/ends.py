@@ -8,13 +8,14 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, Phase, one_line
 from chalicelib.domain.health import Health, next_count
 from chalicelib.domain.log_text import clean_text
+from chalicelib.domain.progress import with_duration
 from chalicelib.domain.release_receipts import sealed
 from chalicelib.domain.releases import rollback_target
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.known_secrets import known_secrets
 from chalicelib.pipeline.config_releases import activate_after_failure
-from chalicelib.pipeline.reconcilers.evidence import Proof, find_rollout_failure
+from chalicelib.pipeline.reconcilers.evidence import Proof, find_rollout_failure, kept_events
 from chalicelib.store.history import record
 from chalicelib.store.jobs import find_deployments, finish, transition
 from chalicelib.store.models import Deployment, Service
@@ -50,6 +51,7 @@ def succeed(
             rollback_to=back_to,
             replaced=replaced,
             warnings="\n".join(proof.evidence["warnings"]) or None,
+            events=kept_events(active, rollout),
         ),
         *activate_waiting(service, find_deployments(service.waiting).get(service.waiting), at=now),
         change(
@@ -61,6 +63,7 @@ def succeed(
             health=None,
             tasks=next_count(service.tasks, rollout),
             receipt={"deployment_id": active.number, "hash": receipt["hash"]},
+            deploy_seconds=with_duration(service.deploy_seconds, now - (active.begun_at or now)),
             **resumed,
         ),
         keep_release_receipt(active.number, receipt),
@@ -94,7 +97,8 @@ def fail_rollout(
     failure = find_rollout_failure(active, target, rollout, reason, phase=phase)
     known = failure.summary == one_line(reason)
     error = reason if known else f"{failure.summary} ({reason})"
-    end(service, active, DeploymentStatus.FAILED, error, failure=failure)
+    shown = change(active, events=kept_events(active, rollout))
+    end(service, active, DeploymentStatus.FAILED, error, shown, failure=failure)
 
 
 def end(

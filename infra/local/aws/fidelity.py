@@ -2,13 +2,15 @@
 
 The patches replace functions of moto by name, so moto's version is pinned. Each patch closes one
 gap, and a test states AWS's behaviour. The gaps: a lock, all-or-nothing transactions, real digests,
-images that ECR shows late or has archived, their configs, and a clear refusal of actions that moto
-lacks.
+images that ECR shows late or has archived, their configs, pages of logs, and a
+clear refusal of actions that moto lacks.
 """
 
 import copy
 import hashlib
+import itertools
 import json
+import re
 import threading
 import time
 from typing import Any
@@ -25,6 +27,8 @@ from moto.dynamodb.responses import DynamoHandler
 from moto.ecr.exceptions import ImageNotFoundException
 from moto.ecr.models import ECRBackend, Image
 from moto.ecr.responses import ECRResponse
+from moto.logs.exceptions import InvalidParameterException
+from moto.logs.models import LogStream
 from moto.sqs.models import Message, SQSBackend
 from moto.sqs.responses import SQSResponse
 
@@ -40,6 +44,7 @@ RESTORE_TIME = 600
 # The registry that has the blobs of images: `http://<host>`. Without it ECR has none.
 BLOBS = ""
 POLL_INTERVAL = 0.05
+MAX_LOG_PAGE = 1024 * 1024
 
 # A condition instead of a lock: a long poll releases it while it waits.
 _turn = threading.Condition(threading.RLock())
@@ -96,6 +101,7 @@ def install() -> None:
     _show_images_late()
     _archive_images()
     _point_to_blobs()
+    _page_through_logs()
     _tell_sqs_the_time()
     _move_dead_letters()
     codebuild.install()
@@ -312,6 +318,47 @@ def _point_to_blobs() -> None:
         return ActionResult({"downloadUrl": url, "layerDigest": digest})
 
     ECRResponse.get_download_url_for_layer = get_download_url_for_layer  # type: ignore[assignment,method-assign]
+
+
+def _page_through_logs() -> None:
+    """GetLogEvents as its API reference has it.
+
+    A page has at most 1 MB of events. A token is a place in the stream, also if the next request
+    has other times. Events at `endTime` are not included. moto has no limit of the size, and its
+    tokens count only the events between the times.
+    """
+
+    def get_log_events(
+        self: LogStream, start: Any, end: Any, limit: Any, token: str | None, from_head: Any
+    ) -> tuple[list[dict[str, Any]], str | None, str | None]:
+        events = sorted(self.events, key=lambda event: event.timestamp)
+        first = sum(event.timestamp < start for event in events) if start else 0
+        end_at = sum(event.timestamp < end for event in events) if end else len(events)
+        is_forward = bool(from_head)
+        if token is not None:
+            is_forward, place = token.startswith("f/"), _place_of(token)
+            first, end_at = (max(first, place), end_at) if is_forward else (first, place)
+        indexes = range(first, max(first, end_at))
+        indexes = indexes[: limit or 10_000] if is_forward else indexes[-(limit or 10_000) :]
+        kept = _within_size([events[i].message for i in indexes], from_end=not is_forward)
+        shown = indexes[:kept] if is_forward else indexes[len(indexes) - kept :]
+        back, forward = f"b/{shown.start:056d}", f"f/{shown.stop:056d}"
+        return [events[i].to_response_dict() for i in shown], back, forward
+
+    LogStream.get_log_events = get_log_events  # type: ignore[assignment,method-assign]
+
+
+def _place_of(token: str) -> int:
+    if not re.fullmatch(r"[fb]/[0-9]{56}", token):
+        raise InvalidParameterException("The specified nextToken is invalid.")
+    return int(token[2:])
+
+
+def _within_size(messages: list[str], *, from_end: bool) -> int:
+    """The number of events that fit into a page, at least one."""
+    ordered = messages[::-1] if from_end else messages
+    sizes = itertools.accumulate(len(message.encode()) for message in ordered)
+    return max(min(1, len(messages)), sum(size <= MAX_LOG_PAGE for size in sizes))
 
 
 def _tell_sqs_the_time() -> None:
