@@ -16,12 +16,14 @@ from chalicelib.api import (
 )
 from chalicelib.api.http.gateway import GatewayApp
 from chalicelib.api.http.middleware import complete
+from chalicelib.api.page import dashboard
 from chalicelib.triggers import events, schedule, wakeups
 
 app = GatewayApp(app_name="slipway", configure_logs=False)
 app.register_middleware(complete, "http")
 
 app.register_blueprint(about.routes)
+app.register_blueprint(dashboard.routes)
 app.register_blueprint(projects.routes)
 app.register_blueprint(services.routes)
 app.register_blueprint(config.routes)

@@ -33,6 +33,7 @@ GROUPS: Mapping[str, str] = {
     "deliveries": "The result of each delivery of GitHub's webhook, for 30 days.",
     "tokens": "API tokens, with a role, an optional restriction and an optional expiry.",
     "audit": "The audit trail: the actor, time and details of each change.",
+    "dashboard": "The page for people. It calls the other routes with the token of its user.",
     "about": "Public routes: health and documentation.",
 }
 

@@ -76,7 +76,7 @@ class Endpoint:
     @property
     def is_tagged(self) -> bool:
         """Whether the answer has an ETag: single resources and documents have, lists do not."""
-        return self.method == "GET" and self.path.endswith(("}", ".json", "/docs"))
+        return self.method == "GET" and self.path.endswith(("}", ".json", "/docs", "/"))
 
 
 ENDPOINTS: list[Endpoint] = []
