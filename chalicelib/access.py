@@ -14,6 +14,7 @@ from chalicelib.errors import Forbidden, NotFound, Unauthorized
 from chalicelib.store import history, receipts, tokens
 from chalicelib.store.jobs import get_build, get_deployment, list_all_jobs
 from chalicelib.store.models import (
+    LISTED,
     Build,
     Deployment,
     History,
@@ -49,6 +50,12 @@ class Principal:
     actor: str
     project_id: int | None = None
     service_id: int | None = None
+    expires_at: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the token."""
+        return self.actor.removeprefix("token:")
 
     def sees_project(self, number: int | None) -> bool:
         """Whether the caller may see a project."""
@@ -85,7 +92,12 @@ def principal(authorization: str | None) -> Principal:
         raise Unauthorized("the token is unknown, revoked or expired; request a new one")
     tokens.note_use(row)
     return Principal(
-        row.number, Role(row.role), f"token:{row.name}", row.project_id, row.service_id
+        row.number,
+        Role(row.role),
+        f"token:{row.name}",
+        row.project_id,
+        row.service_id,
+        row.expires_at,
     )
 
 
@@ -138,7 +150,7 @@ def list_projects(caller: Principal, *, limit: int, before: int | None) -> Page[
     """A page of the projects that the caller may see, newest first."""
     require(caller, Role.VIEWER)
     if caller.project_id is None:
-        return page(Project.all_index, "y", Project.id, limit=limit, before=before)
+        return page(Project.all_index, LISTED, Project.id, limit=limit, before=before)
     own = find(Project, caller.project_id) if before is None or before > caller.project_id else None
     return Page([] if own is None else [own], None)
 
@@ -169,11 +181,32 @@ def list_services(
 ) -> Page[Service]:
     """A page of a project's services that the caller may see, newest first."""
     require(caller, Role.VIEWER)
+    return _services(caller, project.id, limit=limit, before=before)
+
+
+def list_all_services(
+    caller: Principal, *, project_id: int | None, limit: int, before: int | None
+) -> Page[Service]:
+    """A page of the services that the caller may see, of one project or of all, newest first.
+
+    Raises NotFound for a project that is missing or hidden.
+    """
+    require(caller, Role.VIEWER)
+    if project_id is not None:
+        load_project(caller, project_id)
+    return _services(caller, project_id or caller.project_id, limit=limit, before=before)
+
+
+def _services(
+    caller: Principal, project_id: int | None, *, limit: int, before: int | None
+) -> Page[Service]:
     number = caller.service_id
-    if number is None:
-        return page(Service.project_index, project.id, Service.id, limit=limit, before=before)
-    own = find(Service, number) if before is None or before > number else None
-    return Page([] if own is None or own.deleted_at is not None else [own], None)
+    if number is not None:
+        own = find(Service, number) if before is None or before > number else None
+        return Page([] if own is None or own.deleted_at is not None else [own], None)
+    if project_id is None:
+        return page(Service.all_index, LISTED, Service.id, limit=limit, before=before)
+    return page(Service.project_index, project_id, Service.id, limit=limit, before=before)
 
 
 def load_service(caller: Principal, number: int, *, history: bool = False) -> Service:

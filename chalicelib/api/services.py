@@ -13,14 +13,15 @@ from chalicelib.access import (
 )
 from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
-from chalicelib.api.http.endpoints import Routes
-from chalicelib.api.http.parameters import CURSOR, LIMIT
+from chalicelib.api.http.endpoints import Documented, Routes
+from chalicelib.api.http.parameters import CURSOR, LIMIT, OF_PROJECT, SERVICE_LIMIT
 from chalicelib.domain.fields import given, partial
 from chalicelib.domain.service_settings import ServiceSettings
 from chalicelib.domain.tokens import Role
 from chalicelib.pipeline.commands import services
 from chalicelib.store.idempotency import IdempotencyKey
 from chalicelib.store.models import Service
+from chalicelib.store.named import find_named
 
 routes = Routes(__name__)
 
@@ -100,6 +101,23 @@ def list_services(
     project = load_project(caller, project_id)
     found = access.list_services(caller, project, limit=limit, before=cursor)
     return views.page(found.rows, found.before, views.service)
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/services",
+    role=Role.VIEWER,
+    query=(OF_PROJECT, SERVICE_LIMIT, CURSOR),
+    answer=views.Page[views.ServiceOverview],
+    documented=Documented(errors=(404,)),
+)
+def list_all_services(
+    caller: Principal, project_id: int | None, limit: int, cursor: int | None
+) -> views.Page[views.ServiceOverview]:
+    """List services with their releases, newest first: those of all projects or of one."""
+    found = access.list_all_services(caller, project_id=project_id, limit=limit, before=cursor)
+    named = find_named(found.rows)
+    return views.page(found.rows, found.before, lambda row: views.service_overview(row, named))
 
 
 @routes.endpoint("GET", "/v1/services/{service_id}", role=Role.VIEWER, answer=views.Service)

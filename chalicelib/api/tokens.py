@@ -1,4 +1,4 @@
-"""API tokens: create, list, show, revoke."""
+"""API tokens: create, list, show, revoke, and the caller's own."""
 
 from typing import Annotated
 
@@ -56,6 +56,32 @@ class CreatedToken(Token, kw_only=True):
     """A token with its secret `token`, which is shown only once and not stored."""
 
     token: str
+
+
+class Caller(msgspec.Struct, kw_only=True):
+    """The token of the request. It reaches every project, or only that of `project_id`, and there
+    every service, or only that of `service_id`.
+    """
+
+    token_id: int
+    name: str
+    role: Role
+    project_id: int | None
+    service_id: int | None
+    expires_at: str | None
+
+
+@routes.endpoint("GET", "/v1/whoami", role=Role.VIEWER, answer=Caller)
+def who_am_i(caller: Principal) -> Caller:
+    """Show your own token: its role, restriction and expiry."""
+    return Caller(
+        token_id=caller.token_id,
+        name=caller.name,
+        role=caller.role,
+        project_id=caller.project_id,
+        service_id=caller.service_id,
+        expires_at=rfc3339(caller.expires_at),
+    )
 
 
 @routes.endpoint(

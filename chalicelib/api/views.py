@@ -22,6 +22,7 @@ from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
 from chalicelib.store import models
 from chalicelib.store.jobs import findings_of
+from chalicelib.store.named import Named
 
 # Texts of people, commits, builds and AWS, or with a part of one. They are shown cleaned.
 _FROM_OUTSIDE = frozenset(
@@ -99,6 +100,55 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     receipt: ReceiptReference | None
     attention: str | None
     created_at: str | None
+    updated_at: str | None
+    simulated: bool
+
+
+class ReleaseSummary(msgspec.Struct, kw_only=True):
+    """A deployment in a list of services."""
+
+    id: int
+    job_id: str
+    status: DeploymentStatus
+    progress: int
+    trigger: str
+    requested_by: str
+    reason: str | None
+    commit_sha: str | None
+    image_tag: str
+    image_digest: str | None
+    build_id: int | None
+    error: str | None
+    created_at: str | None
+    started_at: str | None
+    finished_at: str | None
+
+
+class ServiceOverview(msgspec.Struct, kw_only=True):
+    """A service in the list of all services, with the name of its `project`. `current` is the
+    release that runs, `active` the deployment under way, and `waiting` the next one. `open_builds`
+    counts the builds that have not ended. The other fields are those of a service.
+    """
+
+    id: int
+    name: str
+    project_id: int
+    project: str
+    branch: str
+    git_url: str
+    image_repository: str
+    image_from: int | None
+    auto_deploy: bool
+    auto_deploy_paused: str | None
+    drift: str | None
+    health: Health | None
+    attention: str | None
+    current: ReleaseSummary | None
+    active: ReleaseSummary | None
+    waiting: ReleaseSummary | None
+    open_builds: int
+    ecs_cluster: str | None
+    ecs_service: str | None
     updated_at: str | None
     simulated: bool
 
@@ -354,6 +404,30 @@ def service(row: models.Service) -> Service:
         health=row.health and _health(row.health),
         receipt=row.receipt and ReceiptReference(**row.receipt),
     )
+
+
+def service_overview(row: models.Service, named: Named) -> ServiceOverview:
+    """A service as the list of all services shows it, with the rows that it names."""
+    project = named.projects.get(row.project_id)
+    settings = msgspec.structs.asdict(row.settings)
+    return _shown(
+        ServiceOverview,
+        row,
+        **{name: settings[name] for name in ServiceOverview.__struct_fields__ if name in settings},
+        project=project.name if project else "",
+        health=row.health and _health(row.health),
+        current=_release_summary(named, row.current),
+        active=_release_summary(named, row.active),
+        waiting=_release_summary(named, row.waiting),
+        open_builds=len(row.open_builds or ()),
+    )
+
+
+def _release_summary(named: Named, number: int | None) -> ReleaseSummary | None:
+    row = named.deployments.get(number) if number is not None else None
+    if row is None:
+        return None
+    return _shown(ReleaseSummary, row, id=row.number, image_tag=_image(row))
 
 
 def _health(health: domain.Health) -> Health:

@@ -10,7 +10,7 @@ from typing import Any
 from pynamodb.indexes import Index
 
 from chalicelib import clock
-from chalicelib.store.models import History
+from chalicelib.store.models import LISTED, History
 from chalicelib.store.reads import Page, page
 from chalicelib.store.writes import Write, create
 
@@ -75,7 +75,7 @@ def list_history(
 ) -> Page[History]:
     """A page of the audit trail of a service, of a project with its services, or of all."""
     index: Index[History] = History.all_index
-    key: int | str = "y"
+    key: int | str = LISTED
     if service_id is not None:
         index, key = History.service_index, service_id
     elif project_id is not None:

@@ -16,7 +16,7 @@ from chalicelib.domain.statuses import (
 )
 from chalicelib.errors import Stale
 from chalicelib.store.due import unschedule
-from chalicelib.store.models import Build, Deployment, Job
+from chalicelib.store.models import LISTED, Build, Deployment, Job
 from chalicelib.store.reads import Page, find, find_all, get, page
 from chalicelib.store.writes import Write, change
 
@@ -64,7 +64,7 @@ def list_all_jobs(
         kinds = (list_jobs(kind, service_id, limit=limit, before=before) for kind in TRANSITIONS)
         return _merged(list(kinds), limit)
     index: Index[Job] = Job.all_index if project_id is None else Job.project_index
-    key = "y" if project_id is None else project_id
+    key = LISTED if project_id is None else project_id
     return page(index, key, Job.opened, limit=limit, before=before)
 
 

@@ -48,6 +48,8 @@ CONNECT_TIMEOUT = 1
 READ_TIMEOUT = 1
 MAX_RETRIES = 1  # PynamoDB does not read retry_configuration from a model, only this
 
+# The only value of `listed`, the partition of the indexes of all rows.
+LISTED = "y"
 # The only value of `due`, the partition of the due indexes. Rows without it are not in the index.
 DUE = "y"
 
@@ -174,7 +176,7 @@ class Project(Model):
     all_index = All()
     id = IntegerAttribute(hash_key=True)
     version = VersionAttribute()
-    listed = UnicodeAttribute(default="y")
+    listed = UnicodeAttribute(default=LISTED)
     name = UnicodeAttribute()
     git_credential = UnicodeAttribute(null=True)
     created_at = IntegerAttribute()
@@ -188,6 +190,13 @@ class Service(Model):
     """
 
     Meta = _meta("services")
+
+    class All(GlobalSecondaryIndex["Service"]):
+        """Every service, newest first, without deleted ones."""
+
+        Meta = _index_meta("all", AllProjection())
+        listed = UnicodeAttribute(hash_key=True)
+        id = IntegerAttribute(range_key=True)
 
     class ByProject(GlobalSecondaryIndex["Service"]):
         """A project's services, newest first, without deleted ones."""
@@ -203,11 +212,14 @@ class Service(Model):
         due = UnicodeAttribute(hash_key=True)
         due_at = IntegerAttribute(range_key=True)
 
+    all_index = All()
     project_index = ByProject()
     due_index = Due()
     id = IntegerAttribute(hash_key=True)
     version = VersionAttribute()
     project_id = IntegerAttribute()
+    # Both are None for a deleted service, and `listed` also for a row that is older than it.
+    listed = UnicodeAttribute(null=True)
     listed_in = IntegerAttribute(null=True)
     settings = SettingsAttribute(ServiceSettings)
     # The next release takes it when it begins. Its values are in no list and no log.
@@ -301,7 +313,7 @@ class Job(Model):
     project_id = IntegerAttribute()
     service_id = IntegerAttribute()
     service_key = UnicodeAttribute()
-    listed = UnicodeAttribute(default="y")
+    listed = UnicodeAttribute(default=LISTED)
     opened = IntegerAttribute()
     status = UnicodeAttribute()
     progress = IntegerAttribute(default=0)
@@ -474,7 +486,7 @@ class Token(Model):
     all_index = All()
     id = UnicodeAttribute(hash_key=True)
     version = VersionAttribute()
-    listed = UnicodeAttribute(default="y")
+    listed = UnicodeAttribute(default=LISTED)
     number = IntegerAttribute()
     name = UnicodeAttribute()
     role = UnicodeAttribute()
@@ -544,7 +556,7 @@ class History(Model):
     service_index = ByService()
     subject = UnicodeAttribute(hash_key=True)
     key = UnicodeAttribute(range_key=True)
-    listed = UnicodeAttribute(default="y")
+    listed = UnicodeAttribute(default=LISTED)
     sequence = IntegerAttribute()
     at = IntegerAttribute()
     actor = UnicodeAttribute()

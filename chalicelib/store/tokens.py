@@ -11,7 +11,7 @@ from chalicelib.domain.tokens import Role, digest, is_token, new_token
 from chalicelib.errors import InvalidInput, NotFound, Unavailable
 from chalicelib.store.claims import claim, next_number, owner_of
 from chalicelib.store.history import record
-from chalicelib.store.models import Claim, Token
+from chalicelib.store.models import LISTED, Claim, Token
 from chalicelib.store.reads import Page, find, page
 from chalicelib.store.writes import ConditionFailed, commit, create, remove
 
@@ -84,7 +84,7 @@ def get_token(number: int) -> Token:
 
 def list_tokens(*, limit: int, before: int | None) -> Page[Token]:
     """A page of the tokens, newest first."""
-    return page(Token.all_index, "y", Token.number, limit=limit, before=before)
+    return page(Token.all_index, LISTED, Token.number, limit=limit, before=before)
 
 
 def revoke_token(row: Token, *, actor: str) -> None:

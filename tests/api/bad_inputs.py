@@ -472,6 +472,15 @@ QUERIES: list[tuple[str, str]] = [
     ("status=queued&status=queued", "invalid_status"),
     ("page=2", "unknown_parameter"),
 ]
+SERVICES_QUERIES: list[tuple[str, str]] = [
+    ("limit=51", "invalid_limit"),
+    ("limit=0", "invalid_limit"),
+    ("cursor=MQ%3D%3D", "invalid_cursor"),
+    ("project_id=0", "invalid_project_id"),
+    ("project_id=", "invalid_project_id"),
+    ("project_id=1&project_id=1", "invalid_project_id"),
+    ("service_id=1", "unknown_parameter"),
+]
 PREVIEW_QUERIES: list[tuple[str, str]] = [
     ("deployment_id=0", "invalid_deployment_id"),
     ("deployment_id=", "invalid_deployment_id"),
@@ -964,6 +973,7 @@ _QUERIES = [
         for query, code in QUERIES
     ),
     *(_query(f"/v1/cicd/builds/{BUILD}/logs", query, code) for query, code in LOG_QUERIES),
+    *(_query("/v1/services", query, code) for query, code in SERVICES_QUERIES),
     *(_query(_ROLLBACK, query, code) for query, code in PREVIEW_QUERIES),
     *(
         _query(f"{_OF_SERVICE}/{verb}", query, code, "POST", body={"image_tag": f"hello@{SHA256}"})

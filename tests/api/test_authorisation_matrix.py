@@ -243,7 +243,8 @@ def _unnumbered(text: str, ids: Mapping[str, str]) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/cicd/jobs", "/v1/webhooks/github/deliveries", "/v1/projects/2/services"]
+    "path",
+    ["/v1/cicd/jobs", "/v1/services", "/v1/webhooks/github/deliveries", "/v1/projects/2/services"],
 )
 def test_lists_show_no_trace_of_other_projects(path: str, world: World) -> None:
     api = world.apis["another project's viewer"]

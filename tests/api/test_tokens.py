@@ -46,6 +46,23 @@ def test_a_token_is_shown_once_and_works(cloud: Cloud) -> None:
     assert cloud.api.as_holder_of(secret).get("/v1/projects").status == 200
 
 
+def test_each_token_learns_its_role_restriction_and_expiry(cloud: Cloud) -> None:
+    for role in Role:
+        caller = caller_with(cloud, role=role, service_id=cloud.service_id, expires_in_days=30)
+        shown = caller.get("/v1/whoami").body
+        token = cloud.api.get(f"/v1/tokens/{shown['token_id']}").body
+        assert shown.pop("token_id") == token["id"]
+        assert shown == {
+            "name": "ci",
+            "role": role,
+            "project_id": cloud.project,
+            "service_id": cloud.service_id,
+            "expires_at": token["expires_at"],
+        }
+    unrestricted = cloud.api.get("/v1/whoami").body
+    assert [unrestricted[each] for each in ("project_id", "expires_at")] == [None, None]
+
+
 def test_a_revoked_token_is_refused_from_the_next_request_on(cloud: Cloud) -> None:
     caller = caller_with(cloud)
     assert caller.get("/v1/projects").status == 200

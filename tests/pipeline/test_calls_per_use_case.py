@@ -64,6 +64,7 @@ TABLE = {
     "supersede a build": "GetItem*2 BatchGetItem*2 Query TransactWriteItems",
     "retry a build": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",
     "list builds": "GetItem*2 Query",
+    "list all services": "GetItem Query BatchGetItem*2",
     "show a job": "GetItem*2",
     "run the schedule, no row is due": "Query*2 ReceiveMessage",
 }
@@ -143,6 +144,7 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     meter("create a service", lambda: cloud.api.post("/v1/projects/1/services", new))
     meter("show a build", lambda: cloud.build(1))
     meter("list builds", lambda: cloud.api.get(f"{path}/builds"))
+    meter("list all services", lambda: cloud.api.get("/v1/services"))
     meter("show a job", lambda: cloud.job("build-1"))
     for _ in range(2):
         cloud.tick()

@@ -173,6 +173,8 @@ def _parse_number(text: str) -> int:
 
 
 LIMIT = _limit(20, 100)
+# Each service in the list of all services takes some further rows.
+SERVICE_LIMIT = _limit(20, 50)
 CURSOR = Parameter(CURSOR_NAME, _position, None, _CURSOR, _CURSOR_MEANING)
 BUILD_STATUS = _words(
     "status", list(BuildStatus), None, f"Only builds with this status. {_PER_PAGE}"
@@ -185,6 +187,7 @@ PROJECT = _number(
     "Only changes of this project and its services. "
     "Without `project_id` and `service_id`: all changes, only for an unrestricted admin.",
 )
+OF_PROJECT = _number("project_id", "Only services of this project.")
 SERVICE = _number("service_id", "Only changes of this service.")
 RESTORED = _number(
     "deployment_id",

@@ -27,7 +27,7 @@ from chalicelib.settings import settings as installation
 from chalicelib.store.claims import next_number, replace_claims
 from chalicelib.store.history import record
 from chalicelib.store.idempotency import IdempotencyKey, record_key
-from chalicelib.store.models import Claim, Project, Service
+from chalicelib.store.models import LISTED, Claim, Project, Service
 from chalicelib.store.writes import ConditionFailed, Write, change, commit, create
 
 _NOT_WHILE_BUSY = frozenset({*TARGET_FIELDS, "image_repository", "image_from"})
@@ -60,6 +60,7 @@ def create_service(
     service = Service(
         next_number("services"),
         project_id=project.id,
+        listed=LISTED,
         listed_in=project.id,
         settings=settings,
         created_at=now,
@@ -125,6 +126,7 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
             change(
                 fresh,
                 settings=after,
+                listed=LISTED,
                 updated_at=clock.now(),
                 **_state(fresh, names, resumes),
             ),
@@ -157,7 +159,7 @@ def delete_service(service: Service, *, actor: str) -> None:
         require_no_dependents(fresh)
         _require_idle(fresh)
         _commit(
-            change(fresh, deleted_at=clock.now(), listed_in=None),
+            change(fresh, deleted_at=clock.now(), listed=None, listed_in=None),
             *_own(fresh, fresh.settings, None),
             *follow(fresh, fresh.settings, None),
             *join_source(fresh, fresh.settings, None),

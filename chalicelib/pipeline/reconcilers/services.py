@@ -34,7 +34,7 @@ from chalicelib.pipeline.reconcilers.evidence import find_crash
 from chalicelib.pipeline.reconcilers.release_commands import stop_leftover
 from chalicelib.store.due import schedule_at, unschedule
 from chalicelib.store.jobs import find_deployments
-from chalicelib.store.models import Deployment, Service
+from chalicelib.store.models import LISTED, Deployment, Service
 from chalicelib.store.services import find_service
 from chalicelib.store.writes import Write, change, commit
 
@@ -198,4 +198,5 @@ def _watch(
         return
     baseline: dict[str, Any] = {"baseline": None} if forget else {}
     state = {"drift": drift, "called_at": called_at, "health": health, "attention": None}
+    state |= {"listed": LISTED}  # a row that is older than the list of all services joins it
     commit(change(service, **state, **baseline, **schedule_at(now + every)), *news)

@@ -1,0 +1,110 @@
+"""The list of all services: what runs, what is under way, and who sees it."""
+
+from typing import Any
+
+import pytest
+
+from chalicelib.store.models import Service
+from chalicelib.store.writes import change, commit
+from tests.api.test_lists_of_restricted_tokens import another_project, caller_with, walk
+from tests.support.embedded import Cloud, sha
+from tests.support.sdk import Calls, record_calls
+
+SERVICES = "/v1/services"
+
+
+@pytest.fixture
+def calls(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    return record_calls(monkeypatch)
+
+
+def overview(cloud: Cloud, number: int = 1) -> Any:
+    return next(item for item in cloud.api.get(SERVICES).body["items"] if item["id"] == number)
+
+
+def test_a_service_shows_its_releases_and_its_project(cloud: Cloud) -> None:
+    cloud.release(1)
+    for number in (2, 3):
+        cloud.begin_release(number)
+    shown, service = overview(cloud), cloud.service()
+    assert (shown["project"], shown["name"], shown["branch"]) == ("shop", "hello", "master")
+    assert [shown[each]["id"] for each in ("current", "active", "waiting")] == [1, 2, 3]
+    for each in ("current", "active", "waiting"):
+        whole = cloud.deployment(shown[each]["id"])
+        assert shown[each] == {name: whole[name] for name in shown[each]}
+    same = shown.keys() & service.keys()
+    assert {name: shown[name] for name in same} == {name: service[name] for name in same}
+    cloud.push(sha(4))
+    cloud.push(sha(5), branch="other")
+    assert overview(cloud)["open_builds"] == 1
+
+
+def test_a_new_service_shows_no_release(cloud: Cloud) -> None:
+    shown = overview(cloud, cloud.add_service("new"))
+    assert [shown[each] for each in ("current", "active", "waiting")] == [None] * 3
+    assert shown["open_builds"] == 0
+
+
+def test_services_of_all_projects_are_listed_newest_first(cloud: Cloud) -> None:
+    first, project = cloud.service_id, cloud.project
+    second = cloud.add_service("second", branch="develop")
+    cloud.project = other = another_project(cloud)
+    third = cloud.add_service("third", branch="develop")
+    assert walk(cloud.api, SERVICES) == [[third, second], [first]]
+    assert overview(cloud, third)["project"] == "other"
+    for number, expected in ((project, [second, first]), (other, [third])):
+        path = f"{SERVICES}?project_id={number}"
+        assert [item["id"] for item in cloud.api.get(path).body["items"]] == expected
+    assert cloud.api.get(f"{SERVICES}?project_id=77").status == 404
+    assert cloud.api.delete(f"/v1/services/{second}").status == 204
+    assert walk(cloud.api, SERVICES) == [[third, first]]
+
+
+def test_restricted_tokens_list_only_their_services(cloud: Cloud, calls: Calls) -> None:
+    first, project = cloud.service_id, cloud.project
+    second = cloud.add_service("second", branch="develop")
+    cloud.project = other = another_project(cloud)
+    third = cloud.add_service("third", branch="develop")
+    of_project, of_other = (caller_with(cloud, project_id=each) for each in (project, other))
+    of_service = caller_with(cloud, service_id=second)
+    calls.clear()
+    assert walk(of_project, SERVICES) == [[second, first]]
+    assert walk(of_other, SERVICES) == [[third]]
+    assert [query["IndexName"] for query in calls.to("dynamodb.Query")] == ["project"] * 2
+    calls.clear()
+    assert walk(of_service, SERVICES) == [[second]]
+    assert not calls.to("dynamodb.Query")
+    for caller, hidden in ((of_project, other), (of_other, project), (of_service, other)):
+        assert caller.get(f"{SERVICES}?project_id={hidden}").status == 404
+    assert walk(of_service, SERVICES)[0] == [second]
+    page = of_service.get(f"{SERVICES}?project_id={project}").body["items"]
+    assert [item["id"] for item in page] == [second]
+
+
+def test_the_reads_of_a_page_do_not_grow_with_services_or_history(
+    cloud: Cloud, calls: Calls
+) -> None:
+    def reads() -> dict[str, int]:
+        calls.clear()
+        assert cloud.api.get(f"{SERVICES}?limit=50").status == 200
+        return calls.counted
+
+    cloud.release(1)
+    before = reads()
+    for number in range(2, 5):
+        cloud.release(number)
+    for number in range(5):
+        cloud.add_service(f"other-{number}", branch="develop")
+    assert reads() == before
+
+
+def test_a_service_that_is_older_than_the_list_joins_it_with_its_next_look(cloud: Cloud) -> None:
+    cloud.release(1)
+    commit(change(Service.get(1), listed=None))
+    assert walk(cloud.api, SERVICES) == [[]]
+    cloud.advance(3600)
+    cloud.tick()
+    assert walk(cloud.api, SERVICES) == [[1]]
+    commit(change(Service.get(1), listed=None))
+    cloud.change_service(branch="main")
+    assert walk(cloud.api, SERVICES) == [[1]]
