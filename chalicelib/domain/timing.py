@@ -30,3 +30,8 @@ def rfc3339(seconds: int | float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def day_of(seconds: int) -> str:
+    """The UTC day of a time, such as `2026-11-22`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")

@@ -172,4 +172,5 @@ def _image(release: Deployment) -> dict[str, Any]:
         "image": image.full_name,
         "build_id": image.build_id,
         "commit_sha": image.commit_sha,
+        "pushed_at": image.pushed_at,
     }

@@ -27,13 +27,14 @@ from chalicelib.store.writes import Write, change, create
 
 @dataclass(frozen=True)
 class ReleaseImage:
-    """The exact image of a release, and its build and commit if known."""
+    """The exact image of a release, and its build, commit and the time of its push if known."""
 
     repository: str
     digest: str
     tag: str
     build_id: int | None = None
     commit_sha: str | None = None
+    pushed_at: int | None = None
 
     @property
     def name(self) -> str:
@@ -60,6 +61,7 @@ def image_of(release: Deployment) -> ReleaseImage:
         release.image_tag,
         build_id=release.build_id,
         commit_sha=release.commit_sha,
+        pushed_at=release.pushed_at,
     )
 
 
@@ -98,6 +100,7 @@ def new_deployment(
         reason=reason,
         build_id=image.build_id,
         commit_sha=image.commit_sha,
+        pushed_at=image.pushed_at,
         created_at=now,
         deadline_at=now + service.settings.deploy_minutes * 60,
         findings=stored_findings(findings),

@@ -298,6 +298,7 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
         build.image_tag,
         build_id=build.number,
         commit_sha=learned.get("commit_sha"),
+        pushed_at=build.push.pushed_at or None,
     )
     deployed = deploy_build(service, build, image)
     commit(
