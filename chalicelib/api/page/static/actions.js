@@ -89,12 +89,13 @@ export function PlanView({ plan, target, now }) {
     <${Findings} findings=${plan.findings} />`;
 }
 
-function Side({ label, image, release }) {
+function Side({ label, image, release: known }) {
+  const release = known && (!image?.deployment_id || image.deployment_id === known.id) ? known : null;
   return html`<div class="side"><p class="label">${label}</p>
     ${image ? html`<p><strong>${image.deployment_id ?? release?.id ? `Deployment ${image.deployment_id ?? release.id}` : image.build_id ? `Build ${image.build_id}` : "An image"}</strong></p>
       <p><${Code}>${image.image_tag ?? image.image}<//></p>
       <${Commit} sha=${image.commit_sha} message=${release?.commit_message} plain />` : html`<p class="muted">unknown</p>`}
-    ${release?.finished_at && html`<p class="muted">ran since <${Time} at=${release.finished_at} /></p>`}</div>`;
+    ${release?.finished_at && html`<p class="muted">rolled out <${Time} at=${release.finished_at} /></p>`}</div>`;
 }
 
 export function Findings({ findings }) {

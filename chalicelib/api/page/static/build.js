@@ -2,7 +2,7 @@
 import { announce, can, count, html, IDLE, LIVE, useEffect, useRef, useResource, useState } from "./core.js";
 import {
   Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Duration, Facts, FailureCard, FailureText, isOpen,
-  NotAllowed, Progress, Status, statusWord, sentence, Text, Time,
+  NotAllowed, Progress, Status, statusWord, sentence, Text, Time, who,
 } from "./ui.js";
 import { CancelDialog, DeployDialog, retryBuild, useAction } from "./actions.js";
 import { LogView, useChosenLine, useLog } from "./log.js";
@@ -48,8 +48,8 @@ function Shown({ build }) {
     ${build.status === "failed" && html`<${FailureCard} job=${build} kind="build" />`}
     ${build.status !== "failed" && build.error && html`<${Banner} tone="waiting" title=${open ? "It waits" : "Note"}>${build.error}<//>`}
     ${build.attention && html`<${Banner} tone="failed" title="Needs an operator">${build.attention}<//>`}
-    ${open && html`<${Card} title="Progress"><div class="card-body"><${Progress} job=${build} />
-      ${build.position && html`<p class="muted">Place ${build.position} in the queue.</p>`}</div><//>`}
+    ${open && html`<div class="card card-body"><${Progress} job=${build} />
+      ${build.position && html`<p class="muted">Place ${build.position} in the queue.</p>`}</div>`}
     ${build.warnings?.length > 0 && html`<${Banner} title=${count(build.warnings.length, "warning")}>${build.warnings.join(" · ")}<//>`}
     <div class="build"><div class="stack">
       <${Card} title="Steps" aside=${html`<${Duration} from=${build.started_at} to=${build.finished_at} />`}><${Steps} steps=${steps} onLook=${(index) => place.current?.(index, true)} /><//>
@@ -59,14 +59,14 @@ function Shown({ build }) {
         ["Deployed", build.deployment_id ? html`<a href=${`#/deployments/${build.deployment_id}`}>Deployment ${build.deployment_id}</a>` : html`<span class="muted"><${Text}>${build.not_deployed ?? (open ? "not yet" : "not by itself")}<//></span>`],
         ...(build.dependents ?? []).map((each) => [`Service ${each.service_id}`, each.deployment_id ? html`<a href=${`#/deployments/${each.deployment_id}`}>Deployment ${each.deployment_id}</a>` : html`<span class="muted"><${Text}>${each.not_deployed}<//></span>`]),
         ["Requested", html`<${Time} at=${build.created_at} />`],
-        ["By", html`<${Text}>${build.requested_by}<//>`],
-        build.cancelled_by && ["Cancelled by", html`<${Text}>${build.cancelled_by}<//>`],
+        ["By", html`<${Text}>${who(build.requested_by)}<//>`],
+        build.cancelled_by && ["Cancelled by", html`<${Text}>${who(build.cancelled_by)}<//>`],
         [sentence(build.ref_type ?? "ref"), html`<${Text} class="code">${build.git_ref}<//>`],
         ["Machine", html`<${Code}>${build.machine}<//>`],
         build.retry_of && ["Retry of", html`<a href=${`#/builds/${build.retry_of}`}>Build ${build.retry_of}</a>`],
         build.superseded_by && ["Superseded by", html`<a href=${`#/builds/${build.superseded_by}`}>Build ${build.superseded_by}</a>`],
       ]} /><//></div>
-      <${LogView} log=${log} name=${`build-${build.id}`} running=${open} place=${place} chosen=${chosen} onChoose=${choose} /></div>
+      <${LogView} log=${log} name=${`build-${build.id}`} running=${open} atEnd=${build.status === "failed"} place=${place} chosen=${chosen} onChoose=${choose} /></div>
     ${dialog === "deploy" && html`<${DeployDialog} service=${service} image=${build.image_tag} onClose=${close} />`}
     ${dialog === "cancel" && html`<${CancelDialog} job=${build} kind="build" service=${service} onClose=${close} />`}
   </div>`;
@@ -97,5 +97,5 @@ function Steps({ steps, onLook }) {
 function StepButton({ step, onLook }) {
   const took = step.cached ? html`<span class="muted">cached</span>` : step.seconds != null ? html`<span class="figure muted">${step.seconds.toFixed(1)} s</span>` : html`<span class="muted"><${Duration} from=${step.from} to=${step.to} /></span>`;
   return html`<button type="button" onClick=${() => step.index !== undefined && onLook(step.index)} disabled=${step.index === undefined} title=${step.title}>
-    <${Status} status=${step.state} bare /><span class="clip"><${Text}>${step.place ? `${step.place} ${step.title}` : step.title}<//></span>${took}</button>`;
+    <${Status} status=${step.state} bare /><span class="clip"><${Text}>${step.place ? `${step.place.split(" ").pop()} ${step.title}` : step.title}<//></span>${took}</button>`;
 }

@@ -2,7 +2,7 @@
 import { between, can, duration, html, IDLE, LIVE, useResource, useRef, useState } from "./core.js";
 import {
   Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Duration, Facts, FailureCard, Icon, isOpen,
-  NotAllowed, Progress, sentence, Status, statusWord, Table, Text, Time,
+  NotAllowed, Progress, sentence, Status, statusWord, Table, Text, Time, who,
 } from "./ui.js";
 import { CancelDialog, DeployDialog, Findings, RollbackDialog } from "./actions.js";
 import { useAnnouncedStatus, useTitle } from "./build.js";
@@ -54,9 +54,9 @@ function Shown({ row }) {
         row.restores && ["Restores", html`<a href=${`#/deployments/${row.restores}`}>Deployment ${row.restores}</a>`],
         row.rollback_of && ["Rollback of", html`<a href=${`#/deployments/${row.rollback_of}`}>Deployment ${row.rollback_of}</a>`],
         row.rollback_to && ["A rollback goes to", html`<a href=${`#/deployments/${row.rollback_to}`}>Deployment ${row.rollback_to}</a>`],
-        ["Started", html`<${Text}>${TRIGGERS[row.trigger] ?? row.trigger}, ${row.requested_by}<//>`],
-        row.reason && ["Reason", html`<${Text}>${row.reason}<//>`],
-        row.cancelled_by && ["Cancelled by", html`<${Text}>${row.cancelled_by}<//>`],
+        ["Started", html`<${Text}>${TRIGGERS[row.trigger] ?? row.trigger}, ${who(row.requested_by)}<//>`],
+        row.reason && row.trigger !== "push" && ["Reason", html`<${Text}>${row.reason}<//>`],
+        row.cancelled_by && ["Cancelled by", html`<${Text}>${who(row.cancelled_by)}<//>`],
         ["Requested", html`<${Time} at=${row.created_at} />`],
       ]} /><//>
       <${Card} title="On ECS"><${Facts} rows=${[

@@ -4,7 +4,7 @@ import {
 } from "./core.js";
 import {
   Button, Card, Choices, Code, Commit, Empty, Icon, isOpen, Loading, Pager, Problem, Progress,
-  SearchField, sentence, Status, Table, Text, Time,
+  SearchField, sentence, Status, Table, Text, Time, who,
 } from "./ui.js";
 import { ResumeDialog, RollbackDialog } from "./actions.js";
 import { DaysChart } from "./chart.js";
@@ -36,7 +36,7 @@ const STATES = [
   ["all", "All", () => true],
   ["attention", "Attention", (service) => problemsOf(service).length > 0],
   ["busy", "Under way", isBusy],
-  ["calm", "Calm", (service) => !isBusy(service) && !problemsOf(service).length && service.current],
+  ["calm", "Stable", (service) => !isBusy(service) && !problemsOf(service).length && service.current],
   ["new", "Not released", (service) => !service.current],
 ];
 
@@ -54,7 +54,7 @@ export function Home() {
   const busy = services.filter(isBusy);
   return html`<div class="stack">
     <div class="head"><div class="head-text"><h1 tabindex="-1">Services</h1>
-      <p>${count(services.length, "service")}${list.complete ? "" : " so far"} · ${troubled.length ? `${troubled.length} need attention` : "all calm"}${busy.length ? ` · ${busy.length} under way` : ""}</p></div></div>
+      <p>${count(services.length, "service")}${list.complete ? "" : " so far"} · ${troubled.length ? `${troubled.length} need attention` : "all stable"}${busy.length ? ` · ${busy.length} under way` : ""}</p></div></div>
     <${Attention} troubled=${troubled} onAct=${setDialog} />
     <div class="columns">
       <div class="stack"><${UnderWay} services=${busy} jobs=${jobs.data} /><${Services} services=${services} complete=${list.complete} /></div>
@@ -194,7 +194,7 @@ const COLUMNS = [
 
 export function by(release) {
   if (release.author && release.trigger === "push") return release.author;
-  return (release.requested_by ?? "").replace(/^token:/, "");
+  return who(release.requested_by);
 }
 
 function StateOf({ service }) {
@@ -205,7 +205,7 @@ function StateOf({ service }) {
   if (waiting) return html`<${Status} status="queued" />`;
   if (first) return html`<span class=${`status ${first.tone}`}><${Icon} name=${first.tone === "failed" ? "failed" : first.act === "resume" ? "pause" : "warning"} />${SHORT[first.act] ?? "Attention"}</span>`;
   if (!service.current) return html`<span class="muted">–</span>`;
-  return html`<span class="muted">Calm</span>`;
+  return html`<span class="muted">Stable</span>`;
 }
 
 const SHORT = { build: "Build failed", deployment: "Deploy failed", rollback: "Unhealthy", resume: "Paused" };

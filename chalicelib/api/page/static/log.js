@@ -114,11 +114,11 @@ export function useLog(path) {
 
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
-export function LogView({ log, name, running, place, chosen, onChoose }) {
+export function LogView({ log, name, running, atEnd: fromEnd, place, chosen, onChoose }) {
   const scroller = useRef(null);
   const [top, setTop] = useState(0);
   const [height, setHeight] = useState(600);
-  const [following, setFollowing] = useState(!chosen && running);
+  const [following, setFollowing] = useState(!chosen && (running || fromEnd));
   const { lines, size } = log;
   const real = size * ROW;
   const drawn = Math.min(real, TALLEST);

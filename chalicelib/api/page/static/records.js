@@ -2,7 +2,7 @@
 import { can, change, get, html, IDLE, notify, replaceQuery, route, session, useEffect, useResource, useState } from "./core.js";
 import {
   Banner, Button, Card, Choices, Code, Copy, Dialog, Empty, FailureText, Icon, Loading, Problem, SearchField,
-  Status, Table, Text, Time,
+  Status, Table, Text, Time, who,
 } from "./ui.js";
 import { ConfirmDialog, useAction } from "./actions.js";
 import { useTitle } from "./build.js";
@@ -86,7 +86,7 @@ export function Audit() {
     empty=${html`<${Empty} title="No change yet">Each change of a project, service, token, build or deployment is listed here.<//>`}
     columns=${[
       { name: "When", show: (row) => html`<span class="nowrap"><${Time} at=${row.at} /></span>` },
-      { name: "Actor", show: (row) => html`<div class="two"><${Text} class="name">${row.actor}<//><span class="sub">${row.address ?? "Slipway itself"}</span></div>` },
+      { name: "Actor", show: (row) => html`<div class="two"><${Text} class="name">${who(row.actor)}<//><span class="sub">${row.actor.startsWith("github:") ? "GitHub, " : ""}${row.address ?? "Slipway itself"}</span></div>` },
       { name: "Action", show: (row) => html`<${Code}>${row.action}<//>` },
       { name: "Subject", show: (row) => html`<${Subject} subject=${row.subject} />` },
       { name: "Details", show: (row) => html`<${Details} details=${row.details} />` },
@@ -101,13 +101,13 @@ function Subject({ subject }) {
 }
 
 function Details({ details }) {
-  const entries = Object.entries(details ?? {}).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const entries = Object.entries(details ?? {}).filter(([, value]) => value !== null && value !== "" && JSON.stringify(value).length > 2);
   if (!entries.length) return html`<span class="muted">–</span>`;
-  return html`<div class="two">${entries.slice(0, 4).map(([name, value]) => html`<span key=${name}><span class="muted">${name.replaceAll("_", " ")}</span> <${Text}>${brief(value)}<//></span>`)}${entries.length > 4 && html`<span class="muted">and ${entries.length - 4} more</span>`}</div>`;
+  return html`<div class="inline">${entries.slice(0, 5).map(([name, value]) => html`<span key=${name}><span class="muted">${name.replaceAll("_", " ")}</span> <${Text}>${brief(value)}<//></span>`)}${entries.length > 5 && html`<span class="muted">and ${entries.length - 5} more</span>`}</div>`;
 }
 
 function brief(value) {
-  const text = typeof value === "string" ? value : JSON.stringify(value);
+  const text = (typeof value === "string" ? value : JSON.stringify(value)).replace(/\b([0-9a-f]{12})[0-9a-f]{28,52}\b/g, "$1");
   return text.length > 120 ? `${text.slice(0, 119)}…` : text;
 }
 
@@ -126,7 +126,7 @@ export function Tokens() {
     tools=${html`<${SearchField} label="Filter tokens" placeholder="Filter by name, role or creator" value=${words.text} onInput=${words.setText} />`}
     empty=${html`<${Empty} title="No token" />`}
     columns=${[
-      { name: "Name", show: (row) => html`<div class="two"><span><${Text} class="name">${row.name}<//>${row.id === own?.token_id && html` <span class="muted">(yours)</span>`}</span><span class="sub">by <${Text}>${row.created_by}<//></span></div>` },
+      { name: "Name", show: (row) => html`<div class="two"><span><${Text} class="name">${row.name}<//>${row.id === own?.token_id && html` <span class="muted">(yours)</span>`}</span><span class="sub">by <${Text}>${who(row.created_by)}<//></span></div>` },
       { name: "Role", show: (row) => row.role },
       { name: "Reach", show: (row) => (row.service_id ? html`<a href=${`#/services/${row.service_id}`}>service ${row.service_id}</a>` : row.project_id ? `project ${row.project_id}` : "all projects") },
       { name: "Last used", show: (row) => (row.last_used_at ? html`<${Time} at=${row.last_used_at} />` : html`<span class="muted">never</span>`) },

@@ -2,7 +2,7 @@
 import { can, count, get, html, IDLE, LIVE, repositoryUrl, useResource, useState } from "./core.js";
 import {
   Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Empty, Facts, isOpen, Loading, NotAllowed,
-  Problem, Progress, Status, Table, Text, Time,
+  Problem, Progress, Status, Table, Text, Time, who,
 } from "./ui.js";
 import { BuildDialog, DeployDialog, ResumeDialog, RollbackDialog, StopAutoDeployDialog } from "./actions.js";
 import { useTitle } from "./build.js";
@@ -46,7 +46,7 @@ function Shown({ service, part }) {
           ["Image", html`<${Code}>${current.image_tag}<//>`],
           ["Digest", html`<${Digest} digest=${current.image_digest} />`],
           current.build_id && ["Build", html`<a href=${`#/builds/${current.build_id}`}>Build ${current.build_id}</a>`],
-          ["Since", html`<${Time} at=${current.finished_at} /> <span class="muted">by <${Text}>${current.requested_by}<//></span>`],
+          ["Since", html`<${Time} at=${current.finished_at} /> <span class="muted">by <${Text}>${who(current.requested_by)}<//></span>`],
         ]} />` : html`<${Empty} title="Not released yet">${deploys ? "Build the branch, then deploy the image." : "This service has no ECS target: it is only built."}<//>`}<//>
       <${Next} service=${service} />
     </div>
@@ -131,7 +131,7 @@ function BuildEvent({ build, service }) {
     <div class="two"><p class="event-title"><a class="name" href=${`#/builds/${build.id}`}>Build ${build.id}</a><${Commit} sha=${build.commit_sha} message=${build.commit_message} gitUrl=${service.git_url} /></p>
       ${isOpen(build) && build.status !== "queued" && html`<${Progress} job=${build} />`}
       ${build.status === "failed" && html`<p class="event-error"><${Text}>${build.failure?.summary ?? build.error}<//></p>`}
-      <p class="event-sub"><span><${Text}>${build.git_ref}<//></span><span>${build.trigger === "push" ? html`pushed by <${Text}>${build.author ?? build.requested_by}<//>` : html`started by <${Text}>${build.requested_by}<//>`}</span>
+      <p class="event-sub"><span><${Text}>${build.git_ref}<//></span><span>${build.trigger === "push" ? html`pushed by <${Text}>${build.author ?? who(build.requested_by)}<//>` : html`started by <${Text}>${who(build.requested_by)}<//>`}</span>
         ${build.retry_of && html`<span>retry of <a href=${`#/builds/${build.retry_of}`}>build ${build.retry_of}</a></span>`}
         ${build.superseded_by && html`<span>superseded by <a href=${`#/builds/${build.superseded_by}`}>build ${build.superseded_by}</a></span>`}
         ${build.deployment_id && html`<span>→ <a href=${`#/deployments/${build.deployment_id}`}>deployment ${build.deployment_id}</a></span>`}
@@ -150,8 +150,8 @@ function DeploymentEvent({ row, build, service, onBack }) {
       <p class="event-sub"><span><${Code}>${row.image_tag}<//></span>${row.build_id && html`<span>from <a href=${`#/builds/${row.build_id}`}>build ${row.build_id}</a></span>`}
         ${row.restores && html`<span>restores <a href=${`#/deployments/${row.restores}`}>deployment ${row.restores}</a></span>`}
         ${row.rollback_of && html`<span>leaves <a href=${`#/deployments/${row.rollback_of}`}>deployment ${row.rollback_of}</a></span>`}
-        <span>by <${Text}>${row.requested_by}<//></span>${row.reason && html`<span>“<${Text}>${row.reason}<//>”</span>`}</p></div>
-    <div class="event-end">${restorable && html`<${Button} onClick=${() => onBack(row.restores ?? row.id)}>Roll back to this…<//>`}<span class="muted"><${Time} at=${row.created_at} /></span></div></li>`;
+        <span>by <${Text}>${who(row.requested_by)}<//></span>${row.reason && row.trigger !== "push" && html`<span>“<${Text}>${row.reason}<//>”</span>`}</p></div>
+    <div class="event-end">${restorable && html`<${Button} kind="quiet" onClick=${() => onBack(row.restores ?? row.id)} aria-label=${`Roll back to deployment ${row.restores ?? row.id}`}>Roll back to this…<//>`}<span class="muted"><${Time} at=${row.created_at} /></span></div></li>`;
 }
 
 // Settings, configuration, access.

@@ -147,6 +147,9 @@ export function Card({ title, aside, children, class: name = "", level = 2 }) {
   </section>`;
 }
 
+/** A person or a token, without the word that says where the name is from. */
+export const who = (actor) => (actor ?? "").replace(/^(?:token|github):/, "");
+
 // A table that becomes a list of cards where it is narrow.
 export function Table({ columns, rows, keyOf, label, rowClass }) {
   return html`<div class="table-frame"><table class="table">
@@ -241,10 +244,12 @@ export function FailureText({ error }) {
 export function FailureCard({ job, kind, link }) {
   const failure = job.failure;
   const cause = failure?.summary ?? job.error;
-  if (!cause) return null;
   const tasks = failure?.tasks ?? [];
   const events = failure?.events ?? [];
   const tail = failure?.log_tail ?? [];
+  const end = useRef(null);
+  useEffect(() => { if (end.current) end.current.scrollTop = end.current.scrollHeight; }, [tail.length]);
+  if (!cause) return null;
   return html`<section class="failure" aria-labelledby="failure-title">
     <div class="failure-head"><${Icon} name="failed" />
       <div><h2 id="failure-title">${failure ? `Failed in the phase “${failure.phase.replaceAll("_", " ")}”` : `The ${kind} failed`}</h2>
@@ -252,10 +257,9 @@ export function FailureCard({ job, kind, link }) {
         ${failure?.exit_code != null && html`<p class="muted">Exit code <span class="figure">${failure.exit_code}</span></p>`}</div></div>
     ${failure?.next_step && html`<p class="next-step"><strong>What to do: </strong><${Text}>${failure.next_step}<//></p>`}
     ${tail.length > 0 && html`<div class="tail"><p class="tail-title">Last lines ${link && html`· <a href=${link}>whole log</a>`}</p>
-      <pre tabindex="0" role="region" aria-label="Last lines of the log">${tail.map((line, at) => html`<span key=${at} class=${lineClass(line)}>${line}${"\n"}</span>`)}</pre></div>`}
+      <pre ref=${end} tabindex="0" role="region" aria-label="Last lines of the log">${tail.map((line, at) => html`<span key=${at} class=${lineClass(line)}>${line}${"\n"}</span>`)}</pre></div>`}
     ${tasks.length > 0 && html`<div class="evidence"><h3>Stopped tasks</h3><ul class="plain">${tasks.map((task) => html`<li key=${task.task}>
-      <${Code}>${task.task.split("/").pop()}<//> ${task.container && html`<${Text}>${task.container}<//> `}${task.exit_code != null && html`<span class="nowrap">exit code ${task.exit_code} </span>`}
-      <${Text}>${task.reason}<//> ${task.stopped_at && html`<span class="muted nowrap"><${Time} at=${task.stopped_at} /></span>`}</li>`)}</ul></div>`}
+      <${Code} title=${task.task}>${task.task.split("/").pop().slice(0, 8)}<//> <${Text}>${task.reason}<//> ${task.stopped_at && html`<span class="muted nowrap"><${Time} at=${task.stopped_at} /></span>`}</li>`)}</ul></div>`}
     ${events.length > 0 && html`<div class="evidence"><h3>Events of ECS</h3><ul class="plain">${events.map((event, at) => html`<li key=${at}><${Text}>${event}<//></li>`)}</ul></div>`}
   </section>`;
 }
