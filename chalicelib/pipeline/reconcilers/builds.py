@@ -299,6 +299,8 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
         build_id=build.number,
         commit_sha=learned.get("commit_sha"),
         pushed_at=build.push.pushed_at or None,
+        commit_message=learned.get("commit_message"),
+        author=learned.get("author"),
     )
     deployed = deploy_build(service, build, image)
     commit(
