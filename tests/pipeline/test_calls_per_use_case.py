@@ -65,6 +65,10 @@ TABLE = {
     "retry a build": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",
     "list builds": "GetItem*2 Query",
     "show a job": "GetItem*2",
+    "get the numbers of a week": "GetItem BatchGetItem Query",
+    "get the numbers of a project": "GetItem*2 BatchGetItem Query",
+    "get the numbers of a service": "GetItem*2 BatchGetItem",
+    "get the numbers for Prometheus": "GetItem BatchGetItem*2 Query",
     "run the schedule, no row is due": "Query*2 ReceiveMessage",
 }
 
@@ -144,6 +148,11 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     meter("show a build", lambda: cloud.build(1))
     meter("list builds", lambda: cloud.api.get(f"{path}/builds"))
     meter("show a job", lambda: cloud.job("build-1"))
+    meter("get the numbers of a week", lambda: cloud.api.get("/v1/cicd/metrics"))
+    project = f"/v1/cicd/projects/{cloud.project}/metrics"
+    meter("get the numbers of a project", lambda: cloud.api.get(project))
+    meter("get the numbers of a service", lambda: cloud.api.get(f"{path}/metrics"))
+    meter("get the numbers for Prometheus", lambda: cloud.api.get("/v1/metrics"))
     for _ in range(2):
         cloud.tick()
     meter("run the schedule, no row is due", cloud.tick)

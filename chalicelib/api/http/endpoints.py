@@ -75,8 +75,8 @@ class Endpoint:
 
     @property
     def is_tagged(self) -> bool:
-        """Whether the answer has an ETag: single resources and documents have, lists do not."""
-        return self.method == "GET" and self.path.endswith(("}", ".json", "/docs"))
+        """Whether the answer has an ETag: resources, documents and metrics have, lists do not."""
+        return self.method == "GET" and self.path.endswith(("}", ".json", "/docs", "/metrics"))
 
 
 ENDPOINTS: list[Endpoint] = []
