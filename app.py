@@ -9,6 +9,7 @@ from chalicelib.api import (
     deployments,
     jobs,
     logs,
+    metrics,
     projects,
     services,
     tokens,
@@ -35,6 +36,7 @@ app.register_blueprint(webhooks.routes)
 app.register_blueprint(deliveries.routes)
 app.register_blueprint(tokens.routes)
 app.register_blueprint(audit.routes)
+app.register_blueprint(metrics.routes)
 
 app.register_blueprint(wakeups.blueprint)
 app.register_blueprint(events.blueprint)

@@ -1,7 +1,8 @@
 """Numbers: what the end of a job adds to the roll-ups, and what the sums of roll-ups say.
 
 A roll-up is the sum of all ends of one scope (a service, a project, the installation) and one UTC
-day: counters by name, and a histogram for each `Timing`. docs/metrics.md defines each number.
+day: counters by name, and a histogram and a sum for each `Timing`. docs/metrics.md defines each
+number.
 """
 
 from bisect import bisect_left
@@ -70,11 +71,12 @@ def build_ended(
 ) -> Counter[str]:
     """What the end of a build adds to the roll-ups of its day."""
     counts = Counter({f"builds_{status}": 1})
-    if started_at is not None:
-        counts[_name(Timing.QUEUE, started_at - created_at)] += 1
-        if status == BuildStatus.SUCCESS:
-            counts[_name(Timing.BUILD, finished_at - started_at)] += 1
-    return counts
+    if started_at is None:
+        return counts
+    timings = {Timing.QUEUE: started_at - created_at}
+    if status == BuildStatus.SUCCESS:
+        timings[Timing.BUILD] = finished_at - started_at
+    return counts + _observed(timings)
 
 
 def deployment_ended(
@@ -98,7 +100,7 @@ def deployment_ended(
             Timing.LEAD: lead_seconds,
             Timing.RESTORE: restore_seconds,
         }
-        counts.update(_name(each, took) for each, took in timings.items() if took is not None)
+        counts += _observed(timings)
     return counts
 
 
@@ -157,6 +159,11 @@ def histogram(counts: Counts, timing: Timing) -> list[int]:
     return [counts.get(f"{timing}_{each}", 0) for each in range(len(BOUNDS) + 1)]
 
 
+def sum_of(counts: Counts, timing: Timing) -> int:
+    """The sum of all durations, in seconds."""
+    return counts.get(f"{timing}_seconds", 0)
+
+
 def percentile(buckets: list[int], share: float) -> int | None:
     """The duration that `share` of all are not longer than, in seconds; None if there are none.
 
@@ -195,5 +202,11 @@ def change_failure_rate(counts: Counts) -> float | None:
     return share_of(bad, max(changes, bad))
 
 
-def _name(timing: Timing, seconds: int) -> str:
-    return f"{timing}_{bucket_of(seconds)}"
+def _observed(timings: Mapping[Timing, int | None]) -> Counter[str]:
+    """The counters of durations: one more in its bucket, and its seconds in the sum."""
+    counts = Counter[str]()
+    for timing, seconds in timings.items():
+        if seconds is not None:
+            counts[f"{timing}_{bucket_of(seconds)}"] += 1
+            counts[f"{timing}_seconds"] += max(0, seconds)
+    return +counts  # without zeros

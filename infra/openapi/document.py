@@ -32,6 +32,7 @@ GROUPS: Mapping[str, str] = {
     "webhooks": "GitHub delivers pushes here. A push builds every service that follows its branch.",
     "deliveries": "The result of each delivery of GitHub's webhook, for 30 days.",
     "tokens": "API tokens, with a role, an optional restriction and an optional expiry.",
+    "metrics": "Success rates, times and DORA's four keys, from sums that each end adds to.",
     "audit": "The audit trail: the actor, time and details of each change.",
     "dashboard": "The page for people. It calls the other routes with the token of its user.",
     "about": "Public routes: health and documentation.",

@@ -174,7 +174,7 @@ def names_an_object(endpoint: Endpoint) -> bool:
 
 def is_hidden(endpoint: Endpoint, caller: Caller) -> bool:
     """Whether the object in the path is hidden; the token of a service sees its project."""
-    names_project = endpoint.path.startswith("/v1/projects/")
+    names_project = "/projects/" in endpoint.path
     return caller.scope == "another project" or (
         caller.scope == "another service" and not names_project
     )

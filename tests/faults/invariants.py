@@ -484,23 +484,23 @@ def _check_roll_ups(all_builds: dict[int, Row], all_deployments: dict[int, Row])
     """The roll-ups are exactly a recount of all ended jobs."""
     recount: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
 
-    def count(row: Row, at: int, *names: str) -> None:
+    def count(row: Row, at: int, names: list[str]) -> None:
         service = row["service_id"]
         for scope in (f"service-{service}", f"project-{row['project_id']}", f"all-{service % 8}"):
             recount[scope, datetime.fromtimestamp(at, UTC).date().isoformat()].update(names)
 
     for row in all_builds.values():
         if has_ended(row["status"]):
-            count(row, row["finished_at"], *_names_of_build(row))
+            count(row, row["finished_at"], list(_names_of_build(row)))
     for row in all_deployments.values():
         if has_ended(row["status"]):
-            count(row, row["finished_at"], *_names_of_deployment(row))
+            count(row, row["finished_at"], list(_names_of_deployment(row)))
         if row["status"] == "rolled_back" and _has_succeeded(row):
             (by,) = (
                 each for each in all_deployments.values() if each.get("replaced") == row["number"]
             )
             left = ["changes_left"] if "restores" not in row else []
-            count(row, by["finished_at"], "deployments_rolled_back", *left)
+            count(row, by["finished_at"], ["deployments_rolled_back", *left])
     stored = roll_ups()
     wrong = {
         key: {"stored": stored.get(key), "counted": dict(recount.get(key, {}))}
@@ -513,9 +513,9 @@ def _check_roll_ups(all_builds: dict[int, Row], all_deployments: dict[int, Row])
 def _names_of_build(row: Row) -> Iterator[str]:
     yield f"builds_{row['status']}"
     if "started_at" in row:
-        yield f"queue_{bucket_of(row['started_at'] - row['created_at'])}"
+        yield from _names_of_time("queue", row["started_at"] - row["created_at"])
         if row["status"] == "success":
-            yield f"build_{bucket_of(row['finished_at'] - row['started_at'])}"
+            yield from _names_of_time("build", row["finished_at"] - row["started_at"])
 
 
 def _names_of_deployment(row: Row) -> Iterator[str]:
@@ -526,10 +526,15 @@ def _names_of_deployment(row: Row) -> Iterator[str]:
     if is_change and not is_success and row["status"] in {"failed", "rolled_back"}:
         yield "changes_unfit"
     if is_success:
-        yield f"deploy_{bucket_of(row['finished_at'] - row['started_at'])}"
+        yield from _names_of_time("deploy", row["finished_at"] - row["started_at"])
         for name in ("lead", "restore"):
             if f"{name}_seconds" in row:
-                yield f"{name}_{bucket_of(row[f'{name}_seconds'])}"
+                yield from _names_of_time(name, row[f"{name}_seconds"])
+
+
+def _names_of_time(name: str, seconds: int) -> Iterator[str]:
+    yield f"{name}_{bucket_of(seconds)}"
+    yield from [f"{name}_seconds"] * max(0, seconds)
 
 
 def changes_outside() -> list[Any]:

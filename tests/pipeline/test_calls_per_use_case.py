@@ -66,6 +66,10 @@ TABLE = {
     "list builds": "GetItem*2 Query",
     "list all services": "GetItem Query BatchGetItem*2",
     "show a job": "GetItem*2",
+    "get the numbers of a week": "GetItem BatchGetItem Query",
+    "get the numbers of a project": "GetItem*2 BatchGetItem Query",
+    "get the numbers of a service": "GetItem*2 BatchGetItem",
+    "get the numbers for Prometheus": "GetItem BatchGetItem*2 Query",
     "run the schedule, no row is due": "Query*2 ReceiveMessage",
 }
 
@@ -146,6 +150,11 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     meter("list builds", lambda: cloud.api.get(f"{path}/builds"))
     meter("list all services", lambda: cloud.api.get("/v1/services"))
     meter("show a job", lambda: cloud.job("build-1"))
+    meter("get the numbers of a week", lambda: cloud.api.get("/v1/cicd/metrics"))
+    project = f"/v1/cicd/projects/{cloud.project}/metrics"
+    meter("get the numbers of a project", lambda: cloud.api.get(project))
+    meter("get the numbers of a service", lambda: cloud.api.get(f"{path}/metrics"))
+    meter("get the numbers for Prometheus", lambda: cloud.api.get("/v1/metrics"))
     for _ in range(2):
         cloud.tick()
     meter("run the schedule, no row is due", cloud.tick)

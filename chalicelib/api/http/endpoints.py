@@ -81,6 +81,8 @@ class Endpoint:
         """Whether the answer has an ETag: single resources, documents and polled lists have."""
         is_single = self.method == "GET" and self.path.endswith(("}", ".json", "/docs"))
         return is_single or self.polled
+        """Whether the answer has an ETag: resources, documents and metrics have, lists do not."""
+        return self.method == "GET" and self.path.endswith(("}", ".json", "/docs", "/metrics"))
 
 
 ENDPOINTS: list[Endpoint] = []
