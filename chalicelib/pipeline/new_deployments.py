@@ -27,8 +27,7 @@ from chalicelib.store.writes import Write, change, create
 
 @dataclass(frozen=True)
 class ReleaseImage:
-    """The exact image of a release, and its build, commit and the time of its push if known."""
-    """The exact image of a release, and its build and commit if known.
+    """The exact image of a release, and its build, commit and the time of its push if known.
 
     The message and the author are those that the build knows of its commit.
     """

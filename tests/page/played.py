@@ -13,7 +13,6 @@ from typing import Any
 
 from chalicelib import clock
 from infra.local.aws import codebuild, ecs
-from tests.support.builders import WEBHOOK_SECRET
 from tests.support.embedded import (
     CLUSTER,
     Cloud,
@@ -41,8 +40,7 @@ _FETCH = (
     (0.2, "Building commit {sha}"),
     (
         0.4,
-        "[Container] 2026/11/22 00:00:13.348228 Running command "
-        'echo "Logging in to the registry"',
+        '[Container] 2026/11/22 00:00:13.348228 Running command echo "Logging in to the registry"',
     ),
     (0.0, "Logging in to the registry"),
     (1.0, "Login Succeeded"),
@@ -116,9 +114,7 @@ _FAIL = (
     ),
     (0.1, "[Container] 2026/11/22 00:01:04.248228 Phase complete: BUILD State: FAILED"),
 )
-_FAILED_COMMAND = (
-    'Error while executing command: echo "Building the image". Reason: exit status 1'
-)
+_FAILED_COMMAND = 'Error while executing command: echo "Building the image". Reason: exit status 1'
 
 
 @dataclass
