@@ -53,7 +53,7 @@ function Shown({ build }) {
     ${build.warnings?.length > 0 && html`<${Banner} title=${count(build.warnings.length, "warning")}>${build.warnings.join(" · ")}<//>`}
     <div class="build"><div class="stack">
       <${Card} title="Steps" aside=${html`<${Duration} from=${build.started_at} to=${build.finished_at} />`}><${Steps} steps=${steps} onLook=${(index) => place.current?.(index, true)} /><//>
-      <${Card} title="Result"><${Facts} rows=${[
+      <${Card} title="Result" class="result"><${Facts} rows=${[
         ["Image", build.status === "success" ? html`<${Code}>${build.image_tag}<//>` : html`<span class="muted">none</span>`],
         build.image_digest && ["Digest", html`<${Digest} digest=${build.image_digest} />`],
         ["Deployed", build.deployment_id ? html`<a href=${`#/deployments/${build.deployment_id}`}>Deployment ${build.deployment_id}</a>` : html`<span class="muted"><${Text}>${build.not_deployed ?? (open ? "not yet" : "not by itself")}<//></span>`],

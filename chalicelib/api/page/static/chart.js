@@ -54,7 +54,7 @@ export function Bars({ days, series, tall, label, describe }) {
       setDrawn(true);
     }
     draw();
-    const resize = new ResizeObserver(() => chart?.setSize({ width: frame.current.clientWidth, height: frame.current.clientHeight }));
+    const resize = new ResizeObserver(() => frame.current && chart?.setSize({ width: frame.current.clientWidth, height: frame.current.clientHeight }));
     resize.observe(frame.current);
     const theme = new MutationObserver(draw);
     theme.observe(document.documentElement, { attributeFilter: ["data-theme"] });

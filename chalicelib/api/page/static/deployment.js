@@ -66,7 +66,7 @@ function Shown({ row }) {
         receipt && ["Proof", html`${receipt.tasks.length} of ${receipt.desired_tasks} tasks reported the digest`],
         receipt && ["Verified", html`<${Time} at=${new Date(receipt.verified_at * 1000).toISOString()} />`],
         receipt && ["Receipt", html`<${Digest} digest=${receipt.hash} />`],
-        receipt?.circuit_breaker && ["Circuit breaker", receipt.circuit_breaker],
+        receipt?.circuit_breaker && ["Circuit breaker", receipt.circuit_breaker.toLowerCase().replaceAll("_", " ")],
       ]} />
       ${row.findings?.length > 0 && html`<div class="card-body"><h3>Findings before the rollout</h3><${Findings} findings=${row.findings} /></div>`}<//>
     </div>

@@ -1,6 +1,6 @@
 // Home: what needs attention, what is under way, what runs.
 import {
-  can, count, html, replaceQuery, route, useEffect, useMemo, useResource, useRef, useState, useWholeList,
+  can, count, firstLine, html, IDLE, LIVE, replaceQuery, route, useEffect, useMemo, useResource, useRef, useState, useWholeList,
 } from "./core.js";
 import {
   Button, Card, Choices, Code, Commit, Empty, Icon, isOpen, Loading, Pager, Problem, Progress,
@@ -24,8 +24,8 @@ export function problemsOf(service) {
   if (deployed?.status === "failed" && !service.active) {
     found.push({ tone: "failed", what: `Deployment ${deployed.id} failed`, why: deployed.error ?? "", at: deployed.finished_at, act: "deployment", id: deployed.id });
   }
-  if (built?.status === "failed" && !service.open_builds) {
-    found.push({ tone: "failed", what: `Build ${built.id} failed`, why: built.error ?? "", at: built.finished_at, act: "build", id: built.id });
+  if (built?.status === "failed") {
+    found.push({ tone: "failed", what: `Build ${built.id} failed`, why: `${built.error ?? ""}${service.open_builds ? " (a newer build is open)" : ""}`, at: built.finished_at, act: "build", id: built.id });
   }
   if (service.drift) found.push({ tone: "waiting", what: "ECS runs something else", why: service.drift, act: "open" });
   if (service.auto_deploy_paused) found.push({ tone: "waiting", what: "Auto-deploy is paused", why: service.auto_deploy_paused, act: "resume" });
@@ -116,10 +116,15 @@ function UnderWay({ services, jobs }) {
     ...builds.map((job) => ({ key: job.id, service: services.find((each) => each.id === job.service_id), job: { ...job, job_id: job.id, id: job.build_id }, href: `#/builds/${job.build_id}`, word: "Build" })),
   ].filter((row) => row.service);
   if (!rows.length) return null;
-  return html`<${Card} title="Under way" class="work" aside=${html`<span class="figure">${rows.length}</span>`}><ul>${rows.map(({ key, service, job, href, word }) => html`<li key=${key}>
-    <div class="work-title"><span><a class="name" href=${href}>${word} ${job.id}</a> of <a href=${`#/services/${service.id}`}><${Text}>${service.name}<//></a>${job.commit_message && html` <span class="muted">· <${Text}>${job.commit_message}<//></span>`}</span>
+  return html`<${Card} title="Under way" class="work" aside=${html`<span class="figure">${rows.length}</span>`}><ul>${rows.map((row) => html`<${WorkItem} key=${row.key} ...${row} />`)}</ul><//>`;
+}
+
+function WorkItem({ service, job: summary, href, word }) {
+  const kind = word === "Build" ? "builds" : "deployments";
+  const job = { ...summary, ...useResource(`v1/cicd/${kind}/${summary.id}`, (row) => (isOpen(row) ? LIVE : IDLE)).data };
+  return html`<li><div class="work-title"><span><a class="name" href=${href}>${word} ${job.id}</a> of <a href=${`#/services/${service.id}`}><${Text}>${service.name}<//></a>${job.commit_message && html` <span class="muted">· <${Text}>${firstLine(job.commit_message)}<//></span>`}</span>
       <span class="muted nowrap"><${Time} at=${job.started_at ?? job.created_at} /></span></div>
-    <${Progress} job=${job} /></li>`)}</ul><//>`;
+    <${Progress} job=${job} /></li>`;
 }
 
 function Queue({ services, jobs, metrics }) {

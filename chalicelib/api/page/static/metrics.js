@@ -29,7 +29,7 @@ const percent = (rate) => (rate == null ? "–" : `${(rate * 100).toFixed(rate >
 const span = (seconds) => (seconds == null ? "–" : duration(seconds));
 
 function Tile({ name, value, children }) {
-  return html`<div class="tile"><dt>${name}</dt><dd>${value}<span class="sub">${" "}${children}</span></dd></div>`;
+  return html`<div class="tile"><dt>${name}</dt><dd>${value}<span class="sub">${children}</span></dd></div>`;
 }
 
 function perDay(rate) {

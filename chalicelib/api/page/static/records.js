@@ -1,5 +1,5 @@
 // Deliveries of webhooks, the audit trail, and tokens: lists with filters.
-import { can, change, get, html, IDLE, notify, replaceQuery, route, session, useEffect, useResource, useState } from "./core.js";
+import { can, change, get, html, IDLE, notify, replaceQuery, route, session, useEffect, useResource, useState, useWholeList } from "./core.js";
 import {
   Banner, Button, Card, Choices, Code, Copy, Dialog, Empty, FailureText, Icon, Loading, Problem, SearchField,
   Status, Table, Text, Time, who,
@@ -45,7 +45,15 @@ function Page({ title, about, list, tools, rows, columns, keyOf, what, empty, ac
 
 const OUTCOMES = [["all", "All"], ["started", "Started"], ["ignored", "Ignored"], ["duplicate", "Duplicate"]];
 
+/** The names of services by their numbers, as far as the token may see them. */
+function useNames() {
+  const { items } = useWholeList("v1/services", () => false);
+  const names = new Map((items ?? []).map((service) => [service.id, service.name]));
+  return (id) => names.get(id) ?? `service ${id}`;
+}
+
 export function Deliveries() {
+  const nameOf = useNames();
   const list = useList("v1/webhooks/github/deliveries");
   const words = useWords();
   const [outcome, setOutcome] = useState(route().query.get("outcome") ?? "all");
@@ -59,8 +67,8 @@ export function Deliveries() {
     empty=${html`<${Empty} title="No delivery yet" command=${new URL("v1/webhooks/github", location.href).href}>Add a webhook to the repository on GitHub: content type application/json, the secret, only pushes, and this URL:<//>`}
     columns=${[
       { name: "Outcome", show: (row) => html`<${Status} status=${row.outcome} />` },
-      { name: "Push", show: (row) => html`<div class="two"><${Text} class="name">${row.repository ?? row.event}<//><span class="sub"><${Text}>${(row.ref ?? "").replace(/^refs\/(heads|tags)\//, "")}<//>${row.sha && html`<${Code}>${row.sha.slice(0, 7)}<//>`}</span></div>` },
-      { name: "What came of it", show: (row) => html`<div class="two">${row.services.map((each) => html`<span key=${each.service_id}>${each.build_id ? html`<a href=${`#/builds/${each.build_id}`}>Build ${each.build_id}</a> of ` : ""}<a href=${`#/services/${each.service_id}`}>service ${each.service_id}</a>${each.reason && !each.build_id ? html`: <${Text}>${each.reason}<//>` : ""}</span>`)}${row.reason && !row.services.length && html`<${Text}>${row.reason}<//>`}</div>` },
+      { name: "Push", show: (row) => html`<div class="two"><${Text} class="name">${row.repository?.replace(/^github\.com\//, "") ?? row.event}<//><span class="sub"><${Text}>${(row.ref ?? "").replace(/^refs\/(heads|tags)\//, "")}<//>${row.sha && html`<${Code}>${row.sha.slice(0, 7)}<//>`}</span></div>` },
+      { name: "What came of it", show: (row) => html`<div class="two">${row.services.map((each) => html`<span key=${each.service_id}>${each.build_id ? html`<a href=${`#/builds/${each.build_id}`}>Build ${each.build_id}</a> of ` : ""}<a href=${`#/services/${each.service_id}`}><${Text}>${nameOf(each.service_id)}<//></a>${each.reason && !each.build_id ? html`: <${Text}>${each.reason}<//>` : ""}</span>`)}${row.reason && !row.services.length && html`<${Text}>${row.reason}<//>`}</div>` },
       { name: "Sender", show: (row) => html`<${Text}>${row.sender ?? "–"}<//>` },
       { name: "Received", show: (row) => html`<div class="two"><${Time} at=${row.last_received_at} />${row.times_received > 1 && html`<span class="sub">${row.times_received} times</span>`}</div>` },
     ]} />`;
@@ -126,7 +134,7 @@ export function Tokens() {
     tools=${html`<${SearchField} label="Filter tokens" placeholder="Filter by name, role or creator" value=${words.text} onInput=${words.setText} />`}
     empty=${html`<${Empty} title="No token" />`}
     columns=${[
-      { name: "Name", show: (row) => html`<div class="two"><span><${Text} class="name">${row.name}<//>${row.id === own?.token_id && html` <span class="muted">(yours)</span>`}</span><span class="sub">by <${Text}>${who(row.created_by)}<//></span></div>` },
+      { name: "Name", show: (row) => html`<div class="two"><span><${Text} class="name">${row.name}<//>${row.id === own?.token_id && html` <span class="muted">(yours)</span>`}</span><span class="sub"><span>by <${Text}>${who(row.created_by)}<//></span></span></div>` },
       { name: "Role", show: (row) => row.role },
       { name: "Reach", show: (row) => (row.service_id ? html`<a href=${`#/services/${row.service_id}`}>service ${row.service_id}</a>` : row.project_id ? `project ${row.project_id}` : "all projects") },
       { name: "Last used", show: (row) => (row.last_used_at ? html`<${Time} at=${row.last_used_at} />` : html`<span class="muted">never</span>`) },

@@ -205,10 +205,10 @@ function Config({ service }) {
 }
 
 function Access({ service }) {
-  const found = useResource(can("admin") ? `v1/services/${service.id}/access` : null, () => 60000);
+  const found = useResource(can("admin") ? `v1/services/${service.id}/access?limit=100` : null, () => 60000);
   if (!can("admin")) return html`<div class="card"><${Empty} title="Your token may not see who reaches this service">Tokens are shown to the role admin.<//></div>`;
   return html`<${Await} of=${found} what="the tokens">${(data) => {
-    const rows = data.items ?? data.tokens ?? data;
+    const rows = data.items;
     return html`<${Card} title="Tokens that reach this service" aside=${count(rows.length, "token")}><${Table} label="Tokens" keyOf=${(token) => token.id ?? token.token_id} rows=${rows} columns=${[
       { name: "Name", show: (token) => html`<${Text} class="name">${token.name}<//>` },
       { name: "May", show: (token) => MAY[token.role] ?? token.role },
