@@ -446,6 +446,9 @@ class Deployment(Job, discriminator="deploy"):
     # (`domain.metrics`).
     lead_seconds = IntegerAttribute(null=True)
     restore_seconds = IntegerAttribute(null=True)
+    # The newest events of the ECS service at the end of the rollout: [time, message]. None for a
+    # row that is older than this attribute, and without a rollout.
+    events = JSONAttribute(null=True)
     # What the proof of the release does not show, one sentence a line.
     warnings = UnicodeAttribute(null=True)
     # The findings of the newest preflight; None without findings.

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from chalicelib import clock
 from chalicelib.api.http import cursors
+from chalicelib.domain import deployment_log
 from chalicelib.domain.statuses import TRANSITIONS, BuildStatus, DeploymentStatus, JobStatus
 from chalicelib.domain.timing import day_of
 from chalicelib.errors import InvalidInput, NotFound
@@ -122,6 +123,13 @@ def _log_token(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9/+=_-]{1,200}", text, re.ASCII):
         raise ValueError(cursors.EXPECTED)
     return text
+
+
+def _log_place(text: str) -> deployment_log.Place:
+    try:
+        return deployment_log.decode(text)
+    except ValueError as error:
+        raise ValueError(cursors.EXPECTED) from error
 
 
 def _one_of(words: Sequence[str]) -> Callable[[str], str]:
@@ -250,6 +258,7 @@ LOG_TAIL = Parameter(
     is_filter=False,
 )
 LOG_CURSOR = Parameter(CURSOR_NAME, _log_token, None, _CURSOR, _CURSOR_MEANING)
+DEPLOYMENT_LOG_CURSOR = Parameter(CURSOR_NAME, _log_place, None, _CURSOR, _CURSOR_MEANING)
 LOG_FORMAT = _words(
     "format", ["json", "text"], "json", "The format of the response.", is_filter=False
 )

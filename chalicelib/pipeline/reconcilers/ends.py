@@ -15,7 +15,7 @@ from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.known_secrets import known_secrets
 from chalicelib.pipeline.config_releases import activate_after_failure
-from chalicelib.pipeline.reconcilers.evidence import Proof, find_rollout_failure
+from chalicelib.pipeline.reconcilers.evidence import Proof, find_rollout_failure, kept_events
 from chalicelib.store.history import record
 from chalicelib.store.jobs import find_deployments, finish, leave
 from chalicelib.store.models import Deployment, Service
@@ -52,6 +52,7 @@ def succeed(
             replaced=replaced,
             warnings="\n".join(proof.evidence["warnings"]) or None,
             **_times(service, active, current, now),
+            events=kept_events(active, rollout),
         ),
         *activate_waiting(service, find_deployments(service.waiting).get(service.waiting), at=now),
         change(
@@ -97,7 +98,8 @@ def fail_rollout(
     failure = find_rollout_failure(active, target, rollout, reason, phase=phase)
     known = failure.summary == one_line(reason)
     error = reason if known else f"{failure.summary} ({reason})"
-    end(service, active, DeploymentStatus.FAILED, error, failure=failure)
+    shown = change(active, events=kept_events(active, rollout))
+    end(service, active, DeploymentStatus.FAILED, error, shown, failure=failure)
 
 
 def end(
