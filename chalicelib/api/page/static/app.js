@@ -135,7 +135,7 @@ function Notices() {
 const sentence = (text) => text[0].toUpperCase() + text.slice(1);
 
 function NotFound() {
-  return html`<div class="card"><${Problem} error=${new Failure(404)} /></div>`;
+  return html`<div class="card"><${Problem} error=${new Failure(404)} page /></div>`;
 }
 
 /** A view by the first part of the address. Its module is loaded when it is first shown. */

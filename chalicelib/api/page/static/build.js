@@ -11,7 +11,7 @@ const pace = (job) => (isOpen(job) ? LIVE : IDLE);
 
 export function Build({ id }) {
   const found = useResource(`v1/cicd/builds/${id}`, pace);
-  return html`<${Await} of=${found} what=${`build ${id}`}>${(build) => html`<${Shown} build=${build} />`}<//>`;
+  return html`<${Await} of=${found} what=${`build ${id}`} page>${(build) => html`<${Shown} build=${build} />`}<//>`;
 }
 
 /** Says the new status of a job when it changes. */

@@ -12,7 +12,7 @@ const TRIGGERS = { manual: "by hand", push: "by a push", rollback: "rollback", c
 
 export function Deployment({ id }) {
   const found = useResource(`v1/cicd/deployments/${id}`, (row) => (isOpen(row) ? LIVE : IDLE));
-  return html`<${Await} of=${found} what=${`deployment ${id}`}>${(row) => html`<${Shown} row=${row} />`}<//>`;
+  return html`<${Await} of=${found} what=${`deployment ${id}`} page>${(row) => html`<${Shown} row=${row} />`}<//>`;
 }
 
 function Shown({ row }) {

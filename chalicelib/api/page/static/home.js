@@ -47,7 +47,7 @@ export function Home() {
   const someBusy = services?.some(isBusy);
   const jobs = useResource(someBusy ? "v1/cicd/jobs?limit=100" : null, () => 3000);
   const [dialog, setDialog] = useState(null);
-  if (!services) return list.error ? html`<${Problem} error=${list.error} what="the services" />` : html`<${Loading} what="Loading services" />`;
+  if (!services) return list.error ? html`<${Problem} error=${list.error} what="the services" page />` : html`<${Loading} what="Loading services" />`;
   if (list.complete && !services.length) return html`<${Welcome} />`;
   const troubled = services.map((service) => ({ service, problems: problemsOf(service) })).filter(({ problems }) => problems.length);
   troubled.sort((a, b) => rank(a) - rank(b));

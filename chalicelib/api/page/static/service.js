@@ -11,7 +11,7 @@ const isBusy = (service) => service.active_deployment_id || service.waiting_depl
 
 export function Service({ id, part }) {
   const found = useResource(`v1/services/${id}`, (service) => (isBusy(service) ? LIVE : IDLE));
-  return html`<${Await} of=${found} what=${`service ${id}`}>${(service) => html`<${Shown} service=${service} part=${part ?? "timeline"} />`}<//>`;
+  return html`<${Await} of=${found} what=${`service ${id}`} page>${(service) => html`<${Shown} service=${service} part=${part ?? "timeline"} />`}<//>`;
 }
 
 function Shown({ service, part }) {

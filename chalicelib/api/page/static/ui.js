@@ -179,7 +179,7 @@ export function Empty({ title, children, command }) {
     ${command && html`<div class="command"><pre tabindex="0" role="region" aria-label="Command">${command}</pre><${Copy} text=${command} what="command" /></div>`}</div>`;
 }
 
-export function Problem({ error, what = "this page" }) {
+export function Problem({ error, what = "this page", page }) {
   const missing = error.status === 404;
   const hidden = error.status === 403;
   const title = missing ? "Not found" : hidden ? "Your token may not see this" : error.isOffline ? "Slipway does not answer" : `Slipway could not show ${what}`;
@@ -188,7 +188,7 @@ export function Problem({ error, what = "this page" }) {
     : hidden ? error.message
     : error.mayPass ? "The page tries again by itself."
     : error.message;
-  return html`<div class="state" role="alert"><${Icon} name=${missing ? "none" : "warning"} /><p class="state-title">${title}</p>
+  return html`<div class="state" role="alert"><${Icon} name=${missing ? "none" : "warning"} /><${page ? "h1" : "p"} class="state-title">${title}<//>
     <p><${Text}>${help}<//></p>
     ${error.mayPass && !error.isOffline && error.message && html`<p class="muted"><${Text}>${error.message}<//></p>`}
     ${error.instance && html`<p class="muted">Request <${Code}>${error.instance}<//></p>`}
@@ -196,9 +196,9 @@ export function Problem({ error, what = "this page" }) {
 }
 
 /** Shows `children(data)` of a resource, or the state that it is in. */
-export function Await({ of, what, children }) {
+export function Await({ of, what, page, children }) {
   if (of.data !== undefined && of.data !== null && !(of.error && !of.error.mayPass)) return children(of.data);
-  if (of.error) return html`<${Problem} error=${of.error} what=${what} />`;
+  if (of.error) return html`<${Problem} error=${of.error} what=${what} page=${page} />`;
   return html`<${Loading} what=${`Loading ${what}`} />`;
 }
 
