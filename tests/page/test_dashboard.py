@@ -120,8 +120,9 @@ def test_a_rollback_is_confirmed_by_name_and_seen_to_happen(
     dialog.get_by_role("button", name=f"Roll back hello to deployment {first}").click()
     heading(page, "Deployment 3")
     status = page.locator(".head .status").first
-    expect(status).to_have_text("Deploying")
     cloud.settle()
+    refresh(page)
+    expect(status).to_have_text("Deploying")
     cloud.finish_rollout()
     refresh(page)
     expect(status).to_have_text("Succeeded")
@@ -163,10 +164,11 @@ def test_a_role_is_offered_only_what_it_may_do(cloud: Cloud, open_page: Opener) 
 
 
 def test_three_hundred_services_are_filtered_and_paged(cloud: Cloud, open_page: Opener) -> None:
-    body = {"git_url": "https://github.com/acme/app.git", "image_repository": "app"}
     path = f"/v1/projects/{cloud.project}/services"
     for at in range(299):
-        assert cloud.api.post(path, {"name": f"service-{at:03}", **body}).status == 201
+        url = f"https://github.com/acme/app-{at}.git"
+        body = {"name": f"service-{at:03}", "git_url": url, "image_repository": "hello"}
+        assert cloud.api.post(path, body).status == 201
     page = open_page()
     expect(page.get_by_text("300 services ·")).to_be_visible()
     rows = page.locator(".services tbody tr")
@@ -265,7 +267,7 @@ def test_a_page_that_loses_its_connection_says_so_and_recovers(
     heading(page, "Services")
     page.context.set_offline(False)
     expect(page.get_by_text("This computer is offline.")).to_have_count(0)
-    expect(page.get_by_text("Live")).to_be_visible()
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
 
 
 def test_a_million_lines_do_not_freeze_a_log(cloud: Cloud, open_page: Opener) -> None:

@@ -124,11 +124,13 @@ export function LogView({ log, name, running, atEnd: fromEnd, place, chosen, onC
   const drawn = Math.min(real, TALLEST);
   const ratio = drawn > height ? (real - height) / (drawn - height) : 1;
   const search = useSearch(lines, size);
+  const pixel = useRef(0); // where the view begins, in pixels of the whole log
 
   const scrollToLine = useCallback((index) => {
     const box = scroller.current;
     setFollowing(false);
-    box.scrollTop = Math.max(0, (index * ROW - box.clientHeight / 3) / (ratio || 1));
+    pixel.current = Math.max(0, index * ROW - box.clientHeight / 3);
+    box.scrollTop = pixel.current / ratio;
   }, [ratio]);
 
   const lookAt = useCallback((index, focus) => {
@@ -151,6 +153,11 @@ export function LogView({ log, name, running, atEnd: fromEnd, place, chosen, onC
     if (following) box.scrollTop = box.scrollHeight;
   }, [size, following, height]);
 
+  // More lines change the scale of a very long log; the reader stays at the same line.
+  useLayoutEffect(() => {
+    if (!following) scroller.current.scrollTop = pixel.current / ratio;
+  }, [ratio]);
+
   // A line of the address is shown once it is there.
   const shownLine = useRef(null);
   useEffect(() => {
@@ -167,6 +174,7 @@ export function LogView({ log, name, running, atEnd: fromEnd, place, chosen, onC
   function onScroll() {
     const box = scroller.current;
     setTop(box.scrollTop);
+    pixel.current = box.scrollTop * ratio;
     const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < ROW * 2;
     if (following && !atEnd && box.scrollTop < last.current) setFollowing(false); // the reader scrolls up
     last.current = box.scrollTop;

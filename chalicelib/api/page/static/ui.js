@@ -110,7 +110,7 @@ export function Commit({ sha, message, gitUrl, author, plain }) {
   return html`<span class="commit">
     ${short && (url ? html`<a class="code" href=${url} target="_blank" rel="noopener noreferrer">${short}</a>` : html`<code class="code">${short}</code>`)}
     ${message && html`<${Text} class="clip">${firstLine(message)}<//>`}
-    ${author && html`<span class="muted nowrap"> by <${Text}>${author}<//></span>`}
+    ${author && html`<span class="muted clip author">by <${Text}>${author}<//></span>`}
   </span>`;
 }
 
