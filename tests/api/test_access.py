@@ -16,6 +16,8 @@ PUBLIC = {
     ("GET", "/v1/health"),
     ("GET", "/v1/openapi.json"),
     ("GET", "/docs"),
+    ("GET", "/"),
+    ("GET", "/assets/{version}/{name}"),
     ("POST", "/v1/webhooks/github"),
 }
 

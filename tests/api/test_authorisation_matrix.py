@@ -27,6 +27,8 @@ PUBLIC = {
     ("GET", "/v1/health"),
     ("GET", "/v1/openapi.json"),
     ("GET", "/docs"),
+    ("GET", "/"),
+    ("GET", "/assets/{version}/{name}"),
     ("POST", "/v1/webhooks/github"),
 }
 PROTECTED = [endpoint for endpoint in ENDPOINTS if endpoint.role is not None]

@@ -165,3 +165,9 @@ def test_only_the_application_is_shipped(package: Path) -> None:
         files = set(archive.namelist())
     assert tops == {"app.py", "chalice", "chalicelib"}
     assert {"chalicelib/api/openapi.json", "chalicelib/api/docs.html"} <= files
+    page = ROOT / "chalicelib/api/page"
+    of_page = [
+        path for path in page.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    assert len(of_page) > 20
+    assert {str(path.relative_to(ROOT)) for path in of_page} <= files

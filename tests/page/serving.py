@@ -15,6 +15,7 @@ ARGUMENTS = ("--no-sandbox", "--disable-background-networking")
 @contextmanager
 def served(app: Any) -> Iterator[str]:
     """Serve the app on a free port; yield the address of the dashboard."""
+    kind = app.__class__
     server = gateway.listen(0)
     gateway.attach(server, app)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
@@ -25,6 +26,7 @@ def served(app: Any) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+        app.__class__ = kind
 
 
 def browser_path() -> str | None:

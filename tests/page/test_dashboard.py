@@ -71,9 +71,7 @@ def test_a_running_build_is_followed_to_its_end(cloud: Cloud, open_page: Opener)
     expect(page.locator("[aria-live=polite]")).to_have_text(f"Build {number} succeeded.")
 
 
-def test_a_log_follows_its_end_until_the_reader_scrolls_up(
-    cloud: Cloud, open_page: Opener
-) -> None:
+def test_a_log_follows_its_end_until_the_reader_scrolls_up(cloud: Cloud, open_page: Opener) -> None:
     number = started(cloud)
     cloud.write_log(number, *(f"line {at} of many" for at in range(1, 401)))
     page = open_page(f"/builds/{number}")
@@ -184,7 +182,7 @@ def test_three_hundred_services_are_filtered_and_paged(cloud: Cloud, open_page: 
     expect(rows).to_have_count(9)
 
 
-HOSTILE = "<img src=x onerror=\"window.hacked=1\"><script>window.hacked=1</script>"
+HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 LONG = "w" * 900
 ARABIC = "إصلاح الخطأ (123) <b>"
 

@@ -95,10 +95,14 @@ def test_the_page_names_its_files_relative_to_itself(page: Answer) -> None:
     assert [name for name in assets if not name.startswith("assets/")] == []
 
 
-@pytest.mark.parametrize("path", [path for path in OWN if path.suffix == ".js"], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", [path for path in OWN if path.suffix == ".js"], ids=lambda p: p.name
+)
 def test_no_script_makes_html_of_text_or_asks_for_a_path_of_the_host(path: Path) -> None:
     text = path.read_text()
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|dangerously|\beval\(|new Function", text)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacent|dangerously|\beval\(|new Function", text
+    )
     assert not re.search(r"""[`"']/(v1|assets|docs)\b""", text)
 
 

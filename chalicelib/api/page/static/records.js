@@ -94,7 +94,7 @@ export function Audit() {
     empty=${html`<${Empty} title="No change yet">Each change of a project, service, token, build or deployment is listed here.<//>`}
     columns=${[
       { name: "When", show: (row) => html`<span class="nowrap"><${Time} at=${row.at} /></span>` },
-      { name: "Actor", show: (row) => html`<div class="two"><${Text} class="name">${who(row.actor)}<//><span class="sub">${row.actor.startsWith("github:") ? "GitHub, " : ""}${row.address ?? "Slipway itself"}</span></div>` },
+      { name: "Actor", show: (row) => html`<div class="two"><${Text} class="name">${who(row.actor)}<//><span class="sub">${row.actor.startsWith("github:") ? "GitHub" : row.address ?? "Slipway itself"}</span></div>` },
       { name: "Action", show: (row) => html`<${Code}>${row.action}<//>` },
       { name: "Subject", show: (row) => html`<${Subject} subject=${row.subject} />` },
       { name: "Details", show: (row) => html`<${Details} details=${row.details} />` },
@@ -109,13 +109,19 @@ function Subject({ subject }) {
 }
 
 function Details({ details }) {
-  const entries = Object.entries(details ?? {}).filter(([, value]) => value !== null && value !== "" && JSON.stringify(value).length > 2);
+  const entries = Object.entries(details ?? {}).filter(([, value]) => value !== null && worded(value) !== "");
   if (!entries.length) return html`<span class="muted">–</span>`;
   return html`<div class="inline">${entries.slice(0, 5).map(([name, value]) => html`<span key=${name}><span class="muted">${name.replaceAll("_", " ")}</span> <${Text}>${brief(value)}<//></span>`)}${entries.length > 5 && html`<span class="muted">and ${entries.length - 5} more</span>`}</div>`;
 }
 
+function worded(value) {
+  if (Array.isArray(value)) return value.map(worded).join(", ");
+  if (value === null || typeof value !== "object") return String(value);
+  return Object.entries(value).filter(([, each]) => worded(each)).map(([name, each]) => `${name} ${worded(each)}`).join("; ");
+}
+
 function brief(value) {
-  const text = (typeof value === "string" ? value : JSON.stringify(value)).replace(/\b([0-9a-f]{12})[0-9a-f]{28,52}\b/g, "$1");
+  const text = worded(value).replace(/\b([0-9a-f]{12})[0-9a-f]{28,52}\b/g, "$1");
   return text.length > 120 ? `${text.slice(0, 119)}…` : text;
 }
 
