@@ -46,10 +46,9 @@ function Shown({ build }) {
           ${open && html`<${Button} kind="danger" onClick=${() => setDialog("cancel")}>Cancel…<//>`}`}</div></div>
       <${NotAllowed} role="deployer" what="building and deploying" /><${FailureText} error=${retry.error} /></div>
     ${build.status === "failed" && html`<${FailureCard} job=${build} kind="build" />`}
-    ${build.status !== "failed" && build.error && html`<${Banner} tone="waiting" title=${open ? "It waits" : "Note"}>${build.error}<//>`}
+    ${build.status !== "failed" && build.error && !build.waiting_for && html`<${Banner} tone="waiting" title=${open ? "It waits" : "Note"}>${build.error}<//>`}
     ${build.attention && html`<${Banner} tone="failed" title="Needs an operator">${build.attention}<//>`}
-    ${open && html`<div class="card card-body"><${Progress} job=${build} />
-      ${build.position && html`<p class="muted">Place ${build.position} in the queue.</p>`}</div>`}
+    ${open && html`<div class="card card-body">${build.waiting_for ? html`<p><strong>${build.position ? `Place ${build.position} in the queue.` : "It waits."}</strong> Waits for <${Text}>${build.waiting_for}<//>.</p>` : html`<${Progress} job=${build} />`}</div>`}
     ${build.warnings?.length > 0 && html`<${Banner} title=${count(build.warnings.length, "warning")}>${build.warnings.join(" · ")}<//>`}
     <div class="build"><div class="stack">
       <${Card} title="Steps" aside=${html`<${Duration} from=${build.started_at} to=${build.finished_at} />`}><${Steps} steps=${steps} onLook=${(index) => place.current?.(index, true)} /><//>
