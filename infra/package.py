@@ -95,10 +95,23 @@ def write_application(directory: Path, to: Installation) -> None:
         directory / "chalicelib",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
+    made_from = commit()
+    if made_from is not None:
+        (directory / "chalicelib/commit").write_text(made_from)
     settings = directory / ".chalice"
     settings.mkdir()
     for path in (ROOT / ".chalice").glob("*.json"):
         (settings / path.name).write_text(move(path.read_text(), to))
+
+
+def commit() -> str | None:
+    """The commit of this clone, with `-dirty` if files differ from it; None outside a clone."""
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # there is no git
+        return None
+    return done.stdout.strip() or None
 
 
 def install_libraries(application: Path, requirements: Path = ROOT) -> None:
