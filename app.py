@@ -3,6 +3,7 @@
 from chalicelib.api import (
     about,
     audit,
+    badges,
     builds,
     config,
     deliveries,
@@ -27,6 +28,7 @@ app.register_blueprint(about.routes)
 app.register_blueprint(dashboard.routes)
 app.register_blueprint(projects.routes)
 app.register_blueprint(services.routes)
+app.register_blueprint(badges.routes)
 app.register_blueprint(config.routes)
 app.register_blueprint(builds.routes)
 app.register_blueprint(logs.routes)

@@ -19,7 +19,6 @@ from chalicelib.domain.metrics import BUILD_ENDS, DEPLOYMENT_ENDS, Timing
 from chalicelib.domain.timing import day_of, days_until
 from chalicelib.domain.tokens import Role
 from chalicelib.pipeline.line import queue_of
-from chalicelib.store.models import Service
 from chalicelib.store.rollups import read_roll_ups, scopes_of
 
 routes = Routes(__name__)
@@ -117,7 +116,7 @@ class Metrics(msgspec.Struct, kw_only=True):
 @routes.endpoint("GET", "/v1/cicd/metrics", role=Role.VIEWER, query=(DAYS, UNTIL), answer=Metrics)
 def get_metrics(caller: Principal, days: int, until: date | None) -> Metrics:
     """Get the numbers of everything that your token may see."""
-    return _metrics(*_scope(caller), days, until)
+    return _metrics(caller.project_id, caller.service_id, days, until)
 
 
 @routes.endpoint(
@@ -132,7 +131,7 @@ def get_metrics_of_project(
 ) -> Metrics:
     """Get the numbers of a project, or of the service of it that your token is restricted to."""
     project = load_project(caller, project_id)
-    return _metrics(project.id, _scope(caller)[1], days, until)
+    return _metrics(project.id, caller.service_id, days, until)
 
 
 @routes.endpoint(
@@ -147,7 +146,7 @@ def get_metrics_of_service(
 ) -> Metrics:
     """Get the numbers of a service, also of a deleted one."""
     service = load_service(caller, service_id, history=True)
-    return _metrics(service.project_id, service, days, until)
+    return _metrics(service.project_id, service.id, days, until)
 
 
 @routes.endpoint(
@@ -161,27 +160,21 @@ def get_prometheus_metrics(caller: Principal) -> Reply:
 
     Counters begin at zero with each month in UTC. Prometheus takes the fall for a reset.
     """
-    project_id, service = _scope(caller)
+    project_id, service_id = caller.project_id, caller.service_id
     today = date.fromisoformat(day_of(clock.now()))
-    sums = _sums(project_id, service, days_until(today, today.day))
-    depth, oldest = queue_of(project_id=project_id, service=service)
+    sums = _sums(project_id, service_id, days_until(today, today.day))
+    depth, oldest = queue_of(project_id=project_id, service_id=service_id)
     lines = exposition.exposition(_total(sums), queued=depth, oldest_seconds=oldest)
     return Reply("".join(f"{line}\n" for line in lines), media_type=exposition.MEDIA_TYPE)
 
 
-def _scope(caller: Principal) -> tuple[int | None, Service | None]:
-    """The project and the service that the caller's token is restricted to."""
-    own = caller.service_id
-    return caller.project_id, None if own is None else load_service(caller, own, history=True)
-
-
 def _metrics(
-    project_id: int | None, service: Service | None, days: int, until: date | None
+    project_id: int | None, service_id: int | None, days: int, until: date | None
 ) -> Metrics:
     window = days_until(until or date.fromisoformat(day_of(clock.now())), days)
-    sums = _sums(project_id, service, window)
+    sums = _sums(project_id, service_id, window)
     total = _total(sums)
-    depth, oldest = queue_of(project_id=project_id, service=service)
+    depth, oldest = queue_of(project_id=project_id, service_id=service_id)
     return Metrics(
         from_=window[0],
         until=window[-1],
@@ -210,9 +203,8 @@ def _metrics(
 
 
 def _sums(
-    project_id: int | None, service: Service | None, window: list[str]
+    project_id: int | None, service_id: int | None, window: list[str]
 ) -> Mapping[str, Counter[str]]:
-    service_id = None if service is None else service.id
     return read_roll_ups(scopes_of(project_id=project_id, service_id=service_id), window)
 
 

@@ -62,31 +62,48 @@ BOUNDS: tuple[int, ...] = tuple(_bounds())
 
 
 def bucket_of(seconds: int) -> int:
-    """The bucket of a duration; 0 for a negative one, as AWS and Slipway have different clocks."""
+    """The bucket of a duration."""
     return bisect_left(BOUNDS, seconds)
 
 
-def build_ended(
+def timings_of_build(
     status: str, *, created_at: int, started_at: int | None, finished_at: int
-) -> Counter[str]:
-    """What the end of a build adds to the roll-ups of its day."""
-    counts = Counter({f"builds_{status}": 1})
+) -> dict[Timing, int]:
+    """The durations, in seconds, that the end of a build with a status adds to the histograms."""
     if started_at is None:
-        return counts
+        return {}
     timings = {Timing.QUEUE: started_at - created_at}
     if status == BuildStatus.SUCCESS:
         timings[Timing.BUILD] = finished_at - started_at
-    return counts + _observed(timings)
+    return _not_negative(timings)
 
 
-def deployment_ended(
+def build_ended(status: str, timings: Mapping[Timing, int]) -> Counter[str]:
+    """What the end of a build adds to the roll-ups of its day."""
+    return Counter({f"builds_{status}": 1}) + _observed(timings)
+
+
+def timings_of_deployment(
     status: str,
     *,
-    is_rollback: bool,
     started_at: int | None,
     finished_at: int,
     lead_seconds: int | None,
     restore_seconds: int | None,
+) -> dict[Timing, int]:
+    """The durations, in seconds, that the end of a deployment adds to the histograms."""
+    if status != DeploymentStatus.SUCCESS:
+        return {}
+    timings = {
+        Timing.DEPLOY: None if started_at is None else finished_at - started_at,
+        Timing.LEAD: lead_seconds,
+        Timing.RESTORE: restore_seconds,
+    }
+    return _not_negative({each: took for each, took in timings.items() if took is not None})
+
+
+def deployment_ended(
+    status: str, timings: Mapping[Timing, int], *, is_rollback: bool
 ) -> Counter[str]:
     """What the end of a deployment adds to the roll-ups of its day."""
     counts = Counter({f"deployments_{status}": 1})
@@ -94,14 +111,12 @@ def deployment_ended(
         counts[RELEASED] += 1
     if not is_rollback and status in {DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK}:
         counts[UNFIT] += 1
-    if status == DeploymentStatus.SUCCESS:
-        timings = {
-            Timing.DEPLOY: None if started_at is None else finished_at - started_at,
-            Timing.LEAD: lead_seconds,
-            Timing.RESTORE: restore_seconds,
-        }
-        counts += _observed(timings)
-    return counts
+    return counts + _observed(timings)
+
+
+def _not_negative(timings: Mapping[Timing, int]) -> dict[Timing, int]:
+    """AWS and Slipway have different clocks."""
+    return {each: max(0, took) for each, took in timings.items()}
 
 
 def release_left(*, is_rollback: bool) -> Counter[str]:
@@ -202,11 +217,10 @@ def change_failure_rate(counts: Counts) -> float | None:
     return share_of(bad, max(changes, bad))
 
 
-def _observed(timings: Mapping[Timing, int | None]) -> Counter[str]:
+def _observed(timings: Mapping[Timing, int]) -> Counter[str]:
     """The counters of durations: one more in its bucket, and its seconds in the sum."""
     counts = Counter[str]()
     for timing, seconds in timings.items():
-        if seconds is not None:
-            counts[f"{timing}_{bucket_of(seconds)}"] += 1
-            counts[f"{timing}_seconds"] += max(0, seconds)
+        counts[f"{timing}_{bucket_of(seconds)}"] += 1
+        counts[f"{timing}_seconds"] += seconds
     return +counts  # without zeros

@@ -16,8 +16,8 @@ from chalicelib.domain.statuses import BuildStatus
 from chalicelib.settings import settings
 from chalicelib.store.due import open_builds, queued_builds
 from chalicelib.store.jobs import find_builds
-from chalicelib.store.models import Build, Service
-from chalicelib.store.services import find_services, turns
+from chalicelib.store.models import Build
+from chalicelib.store.services import find_services, get_service, turns
 
 
 def read_line(*, waiting: Build | None = None, ended: Build | None = None) -> Line:
@@ -54,14 +54,14 @@ def place_of(build: Build) -> Place:
     return place_in(read_line(waiting=build), build.number, build.error)
 
 
-def queue_of(*, project_id: int | None, service: Service | None) -> tuple[int, int | None]:
+def queue_of(*, project_id: int | None, service_id: int | None) -> tuple[int, int | None]:
     """How many builds are queued now, and how many seconds the oldest of them has waited.
 
     Of a service it is read from its row; of a project, or of everything, from an index that may
     lag, and which shows the first thousand open builds.
     """
-    if service is not None:
-        numbers = [int(each) for each in service.open_builds or ()]
+    if service_id is not None:
+        numbers = [int(each) for each in get_service(service_id).open_builds or ()]
         waiting = [each for each in find_builds(numbers) if each.status == BuildStatus.QUEUED]
         return len(waiting), _waited(waiting)
     queued = queued_builds()

@@ -151,19 +151,18 @@ def _change_status(
 
 def _counts(job: Job, end: Mapping[str, Any]) -> Counter[str]:
     """What the end of a job adds to the roll-ups; `end` are the last values of its row."""
+    status, finished_at = end["status"], end["finished_at"]
     started_at = end.get("started_at", job.started_at)
     if not isinstance(job, Deployment):
-        return metrics.build_ended(
-            end["status"],
-            created_at=job.created_at,
-            started_at=started_at,
-            finished_at=end["finished_at"],
+        took = metrics.timings_of_build(
+            status, created_at=job.created_at, started_at=started_at, finished_at=finished_at
         )
-    return metrics.deployment_ended(
-        end["status"],
-        is_rollback=job.restores is not None,
+        return metrics.build_ended(status, took)
+    took = metrics.timings_of_deployment(
+        status,
         started_at=started_at,
-        finished_at=end["finished_at"],
+        finished_at=finished_at,
         lead_seconds=end.get("lead_seconds"),
         restore_seconds=end.get("restore_seconds"),
     )
+    return metrics.deployment_ended(status, took, is_rollback=job.restores is not None)

@@ -24,8 +24,9 @@ from pynamodb.transactions import TransactWrite
 
 from chalicelib import budget
 from chalicelib.errors import Stale
-from chalicelib.store.models import CONNECT_TIMEOUT, MAX_RETRIES, READ_TIMEOUT
+from chalicelib.store.models import CONNECT_TIMEOUT, MAX_RETRIES, READ_TIMEOUT, Job
 from chalicelib.store.reads import failure
+from chalicelib.store.reports import report
 
 CONFLICT_TRIES = 5
 MAX_WRITES = 100  # in one transaction: "Amazon DynamoDB Transactions: How it works"
@@ -137,6 +138,7 @@ def commit(*writes: Write) -> None:
         else:
             for write in merged:
                 _apply(write)
+            _report(merged)
             return
     raise Stale("other requests keep changing the same rows; try again")
 
@@ -188,6 +190,13 @@ def _apply(write: Write) -> None:
         elif isinstance(value, Discard):
             value = (before or set()) - value.members or None
         setattr(write.row, name, value)
+
+
+def _report(writes: Iterable[Write]) -> None:
+    """Report jobs that are new or have a new status."""
+    for write in writes:
+        if isinstance(write.row, Job) and (write.new or "status" in write.values):
+            report(write.row, is_new=write.new)
 
 
 def _as_sent(writes: Sequence[Write]) -> Iterator[Write]:

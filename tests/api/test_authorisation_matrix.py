@@ -25,6 +25,8 @@ assert the_app  # its import declares the routes
 
 PUBLIC = {
     ("GET", "/v1/health"),
+    ("GET", "/v1/ready"),
+    ("GET", "/v1/services/{service_id}/badge.svg"),
     ("GET", "/v1/openapi.json"),
     ("GET", "/docs"),
     ("GET", "/"),

@@ -1,16 +1,20 @@
 """The numbers of builds and deployments, as callers read them."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from chalicelib import clock
+from chalicelib.store import writes
 from chalicelib.store.models import RollUp
 from chalicelib.store.writes import commit, count
+from tests.faults.rows import builds
 from tests.support.client import Api
 from tests.support.embedded import MINUTE, Cloud, sha
-from tests.support.sdk import Calls
+from tests.support.sdk import Calls, Trouble
 
 DAY = 86_400
 
@@ -208,6 +212,40 @@ def test_prometheus_reads_the_numbers_of_the_month(cloud: Cloud) -> None:
     assert samples["slipway_build_seconds_count"] == "1"
     assert samples["slipway_queue_depth"] == "1"
     assert answer.text.endswith("\n")
+
+
+@pytest.mark.parametrize("tries", [1, 4])
+def test_many_ends_at_once_on_one_sum_cost_only_time(
+    cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    monkeypatch.setattr(writes, "time", SimpleNamespace(sleep=lambda _: None))
+    cloud.push(sha(1))
+    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=tries)
+    assert cloud.api.post("/v1/cicd/jobs/build-1/cancel").status == 202
+    assert numbers(cloud)["builds"]["cancelled"] == 1
+
+
+def test_an_end_counts_once_if_the_answer_to_its_transaction_is_lost(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.push(sha(1))
+    trouble.lose_answers("dynamodb.TransactWriteItems", times=1)
+    assert cloud.api.post("/v1/cicd/jobs/build-1/cancel").status == 202
+    assert numbers(cloud)["builds"]["cancelled"] == 1
+
+
+def test_many_builds_that_end_in_one_transaction_are_all_counted(cloud: Cloud) -> None:
+    """A transaction has at most 100 writes."""
+    cloud.change_service(max_open_builds=100)
+    cloud.seconds_before_push = 1
+    for number in range(1, 61):
+        cloud.push(sha(number))
+    cloud.settle()
+    cloud.tick()
+    cloud.settle()
+    statuses = Counter(row["status"] for row in builds().values())
+    assert statuses["superseded"] == 59
+    assert numbers(cloud)["builds"]["superseded"] == 59
 
 
 def fill(last: int, days: int) -> None:

@@ -1217,6 +1217,10 @@ USE_CASES = (
 )
 
 
+def with_badge(cloud: Cloud) -> None:
+    cloud.change_service(badge=True)
+
+
 # The paths to read, each with the state before.
 READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/projects", new_service),
@@ -1247,6 +1251,12 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/deployments/1/receipt", two_releases),
     ("/v1/cicd/deployments/1/logs", rolling_out),
     ("/v1/cicd/deployments/1/logs?tail=100", two_releases),
+    ("/v1/cicd/metrics", pushed),
+    ("/v1/cicd/projects/1/metrics", pushed),
+    ("/v1/cicd/services/1/metrics", pushed),
+    ("/v1/metrics", pushed),
+    ("/v1/ready", new_service),
+    ("/v1/services/1/badge.svg", with_badge),
 )
 
 

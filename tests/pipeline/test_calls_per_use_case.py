@@ -70,7 +70,7 @@ TABLE = {
     "show a job": "GetItem*2",
     "get the numbers of a week": "GetItem BatchGetItem Query",
     "get the numbers of a project": "GetItem*2 BatchGetItem Query",
-    "get the numbers of a service": "GetItem*2 BatchGetItem",
+    "get the numbers of a service": "GetItem*3 BatchGetItem",
     "get the numbers for Prometheus": "GetItem BatchGetItem*2 Query",
     "run the schedule, no row is due": "Query*2 ReceiveMessage",
 }
