@@ -553,6 +553,38 @@ def command_failed(cloud: Cloud) -> None:
     cloud.end_command(1, log=["no such table"], settle=False)
 
 
+def command_failed_long_ago(cloud: Cloud) -> None:
+    command_failed(cloud)
+    cloud.settle()
+    cloud.advance(120 * MINUTE)
+
+
+def building_with_steps(cloud: Cloud) -> None:
+    building(cloud)
+    cloud.enter_phase(1, "BUILD")
+    cloud.write_log(1, "#7 [3/4] RUN make")
+
+
+def deploys_and_one_waits(cloud: Cloud) -> None:
+    cloud.begin_release(1)
+    deploy_image(cloud, "b")
+
+
+def released_long_ago(cloud: Cloud) -> None:
+    log_to_cloudwatch(cloud)
+    cloud.release(1)
+    cloud.advance(120 * MINUTE)
+
+
+def rollout_failed_long_ago(cloud: Cloud) -> None:
+    log_to_cloudwatch(cloud)
+    cloud.release(1)
+    deploy_image(cloud, "b")
+    cloud.settle()
+    cloud.fail_rollout(exit_code=1, log=["no database"])
+    cloud.advance(120 * MINUTE)
+
+
 def command_takes_too_long(cloud: Cloud) -> None:
     command_runs(cloud)
     cloud.advance(20 * MINUTE)
@@ -1249,6 +1281,9 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/builds/1/logs?tail=100", build_failed_long_ago),
     ("/v1/cicd/deployments/1", rolling_out),
     ("/v1/cicd/deployments/1/receipt", two_releases),
+    ("/v1/cicd/builds/1", building_with_steps),
+    ("/v1/cicd/jobs/build-1", building_with_steps),
+    ("/v1/cicd/deployments/2", deploys_and_one_waits),
     ("/v1/cicd/deployments/1/logs", rolling_out),
     ("/v1/cicd/deployments/1/logs?tail=100", two_releases),
     ("/v1/cicd/metrics", pushed),
@@ -1257,6 +1292,9 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/metrics", pushed),
     ("/v1/ready", new_service),
     ("/v1/services/1/badge.svg", with_badge),
+    ("/v1/cicd/deployments/1/logs?tail=100", released_long_ago),
+    ("/v1/cicd/deployments/2/logs", rollout_failed_long_ago),
+    ("/v1/cicd/deployments/2/logs?tail=5", command_failed_long_ago),
 )
 
 
