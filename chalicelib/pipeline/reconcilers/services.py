@@ -36,7 +36,6 @@ from chalicelib.pipeline.reconcilers.release_commands import stop_leftover
 from chalicelib.store.due import schedule_at, unschedule
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import LISTED, Deployment, Service
-from chalicelib.store.models import Deployment, Service
 from chalicelib.store.reports import facts_of
 from chalicelib.store.services import find_service
 from chalicelib.store.writes import Write, change, commit
