@@ -302,11 +302,13 @@ def _end_now(cloud: Cloud, story: Story, *, web: int, checkout: int, back: int) 
     cloud.settle()
     broken = story.push("checkout", "Refuse a second payment of one order")
     story.build(broken, succeeds=False)
+    cloud.advance(max(0.0, time.time() - 170 - clock.now()))
     rolling = story.push("web", "Remember the last delivery address")
     story.build(rolling)
     moving = ecs.engine().service(CLUSTER, "web").deployments[0].id
     ecs.engine().report(CLUSTER, "web", moving, running=1)
     cloud.settle()
+    cloud.wake(f"service-{story.services['web']}")
     running = story.push("reports", "Monthly report as a CSV file")
     cloud.advance(4)
     cloud.enter_phase(running, "PRE_BUILD")
@@ -314,7 +316,7 @@ def _end_now(cloud: Cloud, story: Story, *, web: int, checkout: int, back: int) 
     story.log(running, _FETCH)
     more = story.push("gateway", "Log the name of the upstream")
     waits = story.push("checkout", "Refuse a second payment, and say why")
-    cloud.advance(max(0.0, time.time() - 20 - clock.now()))
+    cloud.advance(max(0.0, time.time() - 5 - clock.now()))
     deployments = {
         "web": web,
         "checkout": checkout,

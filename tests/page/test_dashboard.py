@@ -196,8 +196,14 @@ def test_hostile_names_are_shown_as_text_and_keep_the_layout(
     commit = {"id": sha(1), "message": message, "author": {"name": HOSTILE}}
     number = started(cloud, branch=branch, head_commit=commit)
     cloud.write_log(number, HOSTILE, f"\x1b[31m{ARABIC}\x1b[0m", "x" * 9000, "javascript:alert(1)")
-    exported = {"COMMIT_MESSAGE": message, "COMMIT_AUTHOR": HOSTILE}
-    cloud.end_build(number, "FAILED", message=HOSTILE, log=failed_log(HOSTILE), **exported)
+    cloud.end_build(
+        number,
+        "FAILED",
+        message=HOSTILE,
+        log=failed_log(HOSTILE),
+        COMMIT_MESSAGE=message,
+        COMMIT_AUTHOR=HOSTILE,
+    )
     page = open_page(viewport=PHONE)
     for fragment in (
         "/",

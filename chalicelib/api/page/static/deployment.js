@@ -44,7 +44,7 @@ function Shown({ row }) {
     ${row.warnings?.length > 0 && html`<${Banner} title="What the proof does not show">${row.warnings.join(" · ")}<//>`}
     <${Card} title="Stages" aside=${html`<${Duration} from=${row.created_at} to=${row.finished_at} />`}><${Stages} row=${row} receipt=${receipt} />
       ${open && html`<div class="card-body"><${Progress} job=${row} /></div>`}<//>
-    ${row.tasks?.length > 0 && html`<${Card} title="Tasks"><${Table} label="Tasks" keyOf=${(task) => task.id} rows=${row.tasks} columns=${TASKS} /><//>`}
+    ${row.tasks?.length > 0 && html`<${Card} title="Tasks"><${Table} label="Tasks" keyOf=${(task) => task.id} rows=${row.tasks} columns=${tasksOf(row)} /><//>`}
     <div class="halves">
       <${Card} title="Release"><${Facts} rows=${[
         ["Image", html`<${Code}>${row.image_tag}<//>`],
@@ -79,12 +79,13 @@ function Shown({ row }) {
   </div>`;
 }
 
-const TASKS = [
-  { name: "Task", show: (task) => html`<${Code}>${task.id}<//>` },
+const tasksOf = (row) => [
+  { name: "Task", show: (task) => html`<${Code} title=${task.id}>${task.id.slice(0, 8)}<//>` },
+  { name: "Release", show: (task) => (row.task_definition?.endsWith(`/${task.revision}`) ? "this one" : html`<span class="muted">another, <${Text}>${task.revision}<//></span>`) },
   { name: "State", show: (task) => html`<${Status} status=${TASK_STATES[task.status] ?? "deploying"} word=${sentence((task.status ?? "").toLowerCase())} />` },
   { name: "Health", show: (task) => html`<${Text}>${(task.health ?? "–").toLowerCase()}<//>` },
   { name: "Started", show: (task) => html`<${Time} at=${task.started_at} />` },
-  { name: "Why it stopped", show: (task) => html`<${Text}>${task.stopped_reason ?? "–"}<//>` },
+  ...(row.tasks.some((task) => task.stopped_reason) ? [{ name: "Why it stopped", show: (task) => task.stopped_reason && html`<${Text}>${task.stopped_reason}<//>` }] : []),
 ];
 const TASK_STATES = { RUNNING: "success", STOPPED: "failed", STOPPING: "failed", DEPROVISIONING: "failed" };
 

@@ -211,7 +211,7 @@ export function LogView({ log, name, running, atEnd: fromEnd, place, chosen, onC
       <span class="top-end">${running && html`<${Button} aria-pressed=${following} onClick=${() => (following ? setFollowing(false) : jump())}>${following ? "Following" : "Follow"}<//>`}
         <${Button} onClick=${download} disabled=${!size}><${Icon} name="save" />Download<//></span></div>
     <div class="log-frame">
-      <div class="log-scroll" style=${{ height: running || !log.complete ? null : `${size * ROW + 12}px` }} ref=${scroller} onScroll=${onScroll} tabindex="0" role="region" aria-label="Lines of the log">
+      <div class="log-scroll" style=${{ height: `${Math.max(running ? 320 : 0, drawn + 12)}px` }} ref=${scroller} onScroll=${onScroll} tabindex="0" role="region" aria-label="Lines of the log">
         ${size === 0 ? html`<div class="log-empty">${emptyText(log, running)}</div>`
           : html`<div class="log-space" style=${{ height: `${drawn}px` }}><div class="log-rows" style=${{ transform: `translateY(${offset}px)` }}>
             ${rows.map((index) => html`<${Row} key=${index} index=${index} line=${lines.at(index)} chosen=${chosen === index + 1} onChoose=${onChoose} text=${search.text.toLowerCase()} current=${search.current === index} />`)}

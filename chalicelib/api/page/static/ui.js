@@ -88,7 +88,7 @@ export function Progress({ job }) {
     <div class="bar" role="progressbar" aria-label=${`Progress of ${job.job_id ?? "the job"}`} aria-valuenow=${value}
       aria-valuemin="0" aria-valuemax="100"><span style=${{ width: `${value}%` }}></span></div>
     <p class="under"><span class="clip">${step ? sentence(step) : `${value} %`}</span>
-      ${left != null && html`<span class="nowrap muted">${left > 5 ? `about ${duration(left)} left` : "nearly done"}</span>`}</p>
+      ${left != null && html`<span class="nowrap muted">${left > 0 ? `about ${duration(left)} left` : "longer than usual"}</span>`}</p>
   </div>`;
 }
 
@@ -191,7 +191,7 @@ export function Problem({ error, what = "this page", page }) {
   return html`<div class="state" role="alert"><${Icon} name=${missing ? "none" : "warning"} /><${page ? "h1" : "p"} class="state-title">${title}<//>
     <p><${Text}>${help}<//></p>
     ${error.mayPass && !error.isOffline && error.message && html`<p class="muted"><${Text}>${error.message}<//></p>`}
-    ${error.instance && html`<p class="muted">Request <${Code}>${error.instance}<//></p>`}
+    ${error.instance && !missing && html`<p class="muted">Request <${Code}>${error.instance}<//></p>`}
     ${missing && html`<p><a href="#/">Go to the services</a></p>`}</div>`;
 }
 
