@@ -83,9 +83,11 @@ function Offline() {
 
 function TokenField({ error, busy, submit, again }) {
   const [token, setToken] = useState("");
+  const field = useRef(null);
+  useEffect(() => field.current.focus(), []);
   return html`<form class="stack" onSubmit=${(event) => { event.preventDefault(); submit(token.trim()); }}>
     <label class="field"><span>Token</span>
-      <input type="password" value=${token} onInput=${(event) => setToken(event.target.value)} autocomplete="off" placeholder="slw_…" spellcheck=${false} required autofocus /></label>
+      <input ref=${field} type="password" value=${token} onInput=${(event) => setToken(event.target.value)} autocomplete="off" placeholder="slw_…" spellcheck=${false} required /></label>
     <${FailureText} error=${error} />
     <button type="submit" class="button primary" disabled=${busy}>${busy && html`<${Icon} name="running" />`}${again ? "Go on" : "Sign in"}</button>
   </form>`;

@@ -179,7 +179,7 @@ export function Tasks({ service }) {
   if (health) return html`<${Status} status="failed" word=${`${health.running}/${health.desired}`} />`;
   if (tasks) {
     const good = tasks.running >= tasks.desired;
-    return html`<span title=${tasks.seen_at ? `seen ${tasks.seen_at}` : undefined}><${Status} status=${good ? "success" : "deploying"} word=${`${tasks.running}/${tasks.desired}`} /></span>`;
+    return html`<span title=${tasks.seen_at ? `seen ${tasks.seen_at}` : undefined}><${Status} status=${good ? "success" : "deploying"} word=${`${Math.min(tasks.running, tasks.desired)}/${tasks.desired}`} /></span>`;
   }
   return current ? html`<${Status} status="success" word="Healthy" />` : html`<span class="muted">–</span>`;
 }

@@ -66,7 +66,7 @@ function Shown({ service, part }) {
 function Health({ service }) {
   const { health, tasks } = service;
   if (health) return html`<span class="pill"><${Status} status="failed" word=${`${health.running} of ${health.desired} tasks run`} /></span>`;
-  if (tasks) return html`<span class="pill"><${Status} status=${tasks.running >= tasks.desired ? "success" : "deploying"} word=${`${tasks.running} of ${tasks.desired} tasks run`} /></span>`;
+  if (tasks) return html`<span class="pill"><${Status} status=${tasks.running >= tasks.desired ? "success" : "deploying"} word=${`${Math.min(tasks.running, tasks.desired)} of ${tasks.desired} tasks run`} /></span>`;
   return service.current_deployment_id ? html`<span class="pill"><${Status} status="success" word="Healthy" /></span>` : null;
 }
 
