@@ -238,8 +238,8 @@ def _denied(refusal: Rejected, now: int) -> Line:
 def _command(row: Deployment, definition: Mapping[str, Any]) -> _Source | None:
     """The log of the release command."""
     run = row.release_command
-    if run is None or not run.log_group or not run.log_stream:
-        return None
+    if run is None or not run.log_group or not run.log_stream or not definition:
+        return None  # without the definition, the values of its variables would not be hidden
     stream = LogStream(run.log_group, run.log_stream, hidden=values_of(definition))
     return _Source(stream, COMMAND, whole=True)
 
@@ -320,8 +320,11 @@ def _read_stream(
     if page.cursor is not None:
         reading.tokens[source.stream] = page.cursor
     reading.size += page.size
-    # An event of a container may have several lines.
+    # An event of a container may have several lines, which are shown if the page has room for them.
+    # Otherwise its line breaks are removed, so that a secret is found that they split.
     parts = [(each.at, part) for each in shown for part in each.message.splitlines() or [""]]
+    if len(parts) > share:
+        parts = [(each.at, each.message) for each in shown]
     texts = clean_lines((part for _, part in parts), (*known_secrets(), *source.stream.hidden))
     reading.lines += [
         Line(at, source.name, text) for (at, _), text in zip(parts, texts, strict=True)

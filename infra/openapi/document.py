@@ -27,7 +27,7 @@ GROUPS: Mapping[str, str] = {
     "badges": "A picture of a service's state for a README, public where the service says so.",
     "config": "A service's variables, secrets and sizes. A change of them is a release, too.",
     "builds": "A build makes an image from a commit and pushes it to ECR.",
-    "logs": "The output of a build.",
+    "logs": "The output of builds and deployments.",
     "deployments": "A deployment brings an image to ECS. A rollback restores an earlier release.",
     "jobs": "A job is a build or a deployment: its status and progress, and how to cancel it.",
     "webhooks": "GitHub delivers pushes here. A push builds every service that follows its branch.",

@@ -333,6 +333,23 @@ def test_a_page_of_many_long_lines_fits_into_an_answer(cloud: Cloud) -> None:
     assert shown == [line] * 4
 
 
+def test_an_event_of_several_lines_is_shown_as_lines(cloud: Cloud) -> None:
+    log_to_cloudwatch(cloud)
+    cloud.begin_release(1)
+    run_tasks(1)
+    write(cloud, "Traceback:\n  File\nKeyError\n")
+    assert said_by("app", read(cloud)) == ["Traceback:", "  File", "KeyError"]
+
+
+def test_an_event_of_very_many_lines_is_one_line(cloud: Cloud) -> None:
+    log_to_cloudwatch(cloud)
+    cloud.begin_release(1)
+    run_tasks(1)
+    write(cloud, "x\n" * 500_000)
+    page = read(cloud, "limit=10000")
+    assert said_by("app", page) == ["x" * 500_000]
+
+
 def test_a_deployment_that_waits_has_a_log(cloud: Cloud) -> None:
     cloud.begin_release(1)
     cloud.deploy(f"hello@{put_image('hello', 'other')}")
