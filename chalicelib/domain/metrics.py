@@ -62,7 +62,7 @@ BOUNDS: tuple[int, ...] = tuple(_bounds())
 
 
 def bucket_of(seconds: int) -> int:
-    """The bucket of a duration."""
+    """The bucket of a duration that is not negative."""
     return bisect_left(BOUNDS, seconds)
 
 
