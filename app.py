@@ -3,12 +3,14 @@
 from chalicelib.api import (
     about,
     audit,
+    badges,
     builds,
     config,
     deliveries,
     deployments,
     jobs,
     logs,
+    metrics,
     projects,
     services,
     tokens,
@@ -16,14 +18,17 @@ from chalicelib.api import (
 )
 from chalicelib.api.http.gateway import GatewayApp
 from chalicelib.api.http.middleware import complete
+from chalicelib.api.page import dashboard
 from chalicelib.triggers import events, schedule, wakeups
 
 app = GatewayApp(app_name="slipway", configure_logs=False)
 app.register_middleware(complete, "http")
 
 app.register_blueprint(about.routes)
+app.register_blueprint(dashboard.routes)
 app.register_blueprint(projects.routes)
 app.register_blueprint(services.routes)
+app.register_blueprint(badges.routes)
 app.register_blueprint(config.routes)
 app.register_blueprint(builds.routes)
 app.register_blueprint(logs.routes)
@@ -33,6 +38,7 @@ app.register_blueprint(webhooks.routes)
 app.register_blueprint(deliveries.routes)
 app.register_blueprint(tokens.routes)
 app.register_blueprint(audit.routes)
+app.register_blueprint(metrics.routes)
 
 app.register_blueprint(wakeups.blueprint)
 app.register_blueprint(events.blueprint)

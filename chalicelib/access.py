@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from chalicelib import clock
+from chalicelib.correlation import note
 from chalicelib.domain.statuses import TRANSITIONS
 from chalicelib.domain.tokens import Role, digest, is_token
 from chalicelib.errors import Forbidden, NotFound, Unauthorized
@@ -26,6 +27,7 @@ from chalicelib.store.models import (
 )
 from chalicelib.store.projects import get_project
 from chalicelib.store.reads import Page, find, get, page
+from chalicelib.store.reports import facts_of
 from chalicelib.store.services import get_service
 
 # RFC 6750, section 2.1; RFC 9110, section 11.1: the scheme is compared without case.
@@ -239,6 +241,7 @@ def load_service(caller: Principal, number: int, *, history: bool = False) -> Se
     service = get_service(number)
     if not caller.sees(service) or (service.deleted_at is not None and not history):
         raise NotFound(f"there is no service {number}")
+    note(service_id=number)
     return service
 
 
@@ -248,6 +251,7 @@ def load_build(caller: Principal, number: int) -> Build:
     build = get_build(number)
     if not caller.sees(build):
         raise NotFound(f"there is no build {number}")
+    note(**facts_of(build))
     return build
 
 
@@ -257,6 +261,7 @@ def load_deployment(caller: Principal, number: int) -> Deployment:
     deployment = get_deployment(number)
     if not caller.sees(deployment):
         raise NotFound(f"there is no deployment {number}")
+    note(**facts_of(deployment))
     return deployment
 
 
@@ -277,6 +282,7 @@ def load_job(caller: Principal, job_id: str) -> Job:
     job = get(Job, job_id, missing=missing)
     if not caller.sees(job):
         raise NotFound(missing)
+    note(**facts_of(job))
     return job
 
 

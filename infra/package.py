@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.dashboard import FUNCTIONS, dashboard_and_query
 from infra.gateway_responses import gateway_responses
 from infra.parameters import EXAMPLES
 
@@ -95,10 +96,23 @@ def write_application(directory: Path, to: Installation) -> None:
         directory / "chalicelib",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
+    made_from = commit()
+    if made_from is not None:
+        (directory / "chalicelib/commit").write_text(made_from)
     settings = directory / ".chalice"
     settings.mkdir()
     for path in (ROOT / ".chalice").glob("*.json"):
         (settings / path.name).write_text(move(path.read_text(), to))
+
+
+def commit() -> str | None:
+    """The commit of this clone, with `-dirty` if files differ from it; None outside a clone."""
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # there is no git
+        return None
+    return done.stdout.strip() or None
 
 
 def install_libraries(application: Path, requirements: Path = ROOT) -> None:
@@ -133,16 +147,19 @@ def install_libraries(application: Path, requirements: Path = ROOT) -> None:
     shutil.rmtree(vendor / "bin", ignore_errors=True)
 
 
-def package_application(application: Path, output: Path, *, stage: str, region: str) -> None:
+def package_application(
+    application: Path, output: Path, *, stage: str, region: str, prefix: str = EXAMPLE.prefix
+) -> None:
     """Run Chalice to write `sam.json` and `deployment.zip` to `output`.
 
+    `prefix` is the installation's, for the names of its dashboard and its metrics.
     Raises PackagingFailed. Chalice has then printed the cause on stderr.
     """
     chalice = Path(sys.executable).with_name("chalice")
     # Chalice imports the application, and AWS clients need a region even without any call.
     environment = os.environ | {"AWS_DEFAULT_REGION": region, "PYTHONDONTWRITEBYTECODE": "1"}
     additions = application / "additions.json"
-    additions.write_text(json.dumps(_additions()))
+    additions.write_text(json.dumps(_additions(prefix)))
     options = ["--stage", stage, "--merge-template", str(additions)]
     done = subprocess.run(
         [chalice, "--project-dir", application, "package", *options, output],
@@ -160,15 +177,15 @@ def package_application(application: Path, output: Path, *, stage: str, region: 
 # Without this, Lambda logs plain text without fields and drops lines below WARNING
 # (AWS Lambda: "Log and application log level filtering").
 LOGGING = {"LogFormat": "JSON", "ApplicationLogLevel": "INFO"}
-FUNCTIONS = ("APIHandler", "OnWakeup", "OnCloudEvent", "OnSchedule")
 
 
-def _additions() -> dict[str, Any]:
+def _additions(prefix: str) -> dict[str, Any]:
     """The parts of the application's template that Chalice does not write."""
     # Chalice can set the retention of logs, but then writes a wrong function name (1.34).
     template: dict[str, Any] = json.loads((ROOT / "infra/log-groups.json").read_text())
     # Part of the API's definition: a response created after the stage would not be in the stage.
     definition = {"x-amazon-apigateway-gateway-responses": gateway_responses()}
+    template["Resources"] |= dashboard_and_query(prefix)
     for function in FUNCTIONS:
         template["Resources"][function] = {"Properties": {"LoggingConfig": LOGGING}}
     template["Resources"]["RestAPI"] = {"Properties": {"DefinitionBody": definition}}
@@ -191,7 +208,9 @@ def write_package(output: Path, *, stage: str, to: Installation) -> None:
     shutil.rmtree(output, ignore_errors=True)
     write_application(output / "application", to)
     install_libraries(output / "application")
-    package_application(output / "application", output, stage=stage, region=to.region)
+    package_application(
+        output / "application", output, stage=stage, region=to.region, prefix=to.prefix
+    )
     shutil.rmtree(output / "application")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # Small modules at the top of the package. Every part except the pure rules may import them.
-COMMON = {"budget", "clock", "correlation", "errors", "known_secrets", "settings"}
+COMMON = {"budget", "clock", "cloudwatch", "correlation", "errors", "known_secrets", "settings"}
 MAY_IMPORT = {
     "app": {"api", "triggers"},
     "api": {"access", "pipeline", "store", "aws", "domain", *COMMON},
@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "domain": {"errors"},
     "budget": {"errors"},
     "clock": set(),
+    "cloudwatch": set(),
     "correlation": set(),
     "errors": set(),
     "known_secrets": {"domain", "settings"},
@@ -32,7 +33,13 @@ MUST_NOT_IMPORT = {
     "chalicelib.pipeline.reconcilers": "chalicelib.pipeline.commands",
     "chalicelib.api.http": "chalicelib.api.views",
 }
-ONLY_IN = {"pynamodb": {"store"}, "boto3": {"aws"}, "botocore": {"aws"}, "moto": set()}
+ONLY_IN = {
+    "aws_lambda_powertools": {"cloudwatch"},
+    "pynamodb": {"store"},
+    "boto3": {"aws"},
+    "botocore": {"aws"},
+    "moto": set(),
+}
 
 
 def test_each_part_imports_only_the_parts_that_it_may() -> None:

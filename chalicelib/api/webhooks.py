@@ -16,6 +16,7 @@ from chalicelib.api.deliveries import ServiceVerdict, service_verdict
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.bodies import check_media_type, check_size, decode_json, raw_body
 from chalicelib.api.http.endpoints import Documented, Routes
+from chalicelib.correlation import note
 from chalicelib.domain.deliveries import Outcome, outcome_of
 from chalicelib.domain.fields import END
 from chalicelib.domain.pushes import HOST, MAX_TIME, NAME, PATH, claimed_repository, parse_push
@@ -176,6 +177,7 @@ def receive_github(request: Request) -> Reply:
     except InvalidInput as refusal:
         receive_refused(delivery, event, refusal, claimed_repository(body), signers)
         raise
+    note(delivery=delivery, **({} if push is None else {"commit_sha": push.sha}))
     if push is None:
         return _reply(receive_other(delivery, event, signers))
     return _reply(receive_push(delivery, push, signers))

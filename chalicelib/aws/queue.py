@@ -33,6 +33,14 @@ def wake(*row_ids: str, delay: int = 0) -> None:
             logger.warning("wake-up not sent; the schedule finds the rows: %s", error.detail)
 
 
+def check() -> None:
+    """Check that the queue answers; raises Rejected and Unavailable."""
+    with calling("SQS GetQueueAttributes"):
+        client("sqs").get_queue_attributes(
+            QueueUrl=settings().queue_url, AttributeNames=["QueueArn"]
+        )
+
+
 @dataclass(frozen=True)
 class DeadLetter:
     """A message that failed too often. `id` is SQS's MessageId, the same at each receive."""

@@ -113,6 +113,13 @@ ServiceId = Annotated[
 AutoDeploy = Annotated[
     bool, Meta(description="whether the image of each push is deployed automatically")
 ]
+PublicBadge = Annotated[
+    bool,
+    Meta(
+        description="whether anyone may see the service's name and state as a picture, at "
+        "`/v1/services/{service_id}/badge.svg`"
+    ),
+]
 
 
 class BuildOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,6 +185,7 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
     deploy_minutes: DeployMinutes = 20
     release_command: ReleaseCommand | None = None
     release_command_minutes: ReleaseCommandMinutes = 15
+    badge: PublicBadge = False
 
     @property
     def build(self) -> BuildSettings:

@@ -1,6 +1,6 @@
 """Durations that the rules use, in seconds, and the form of times for readers."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 # Between two steps of open work. The schedule runs with the same period.
 PERIOD = 60
@@ -30,3 +30,13 @@ def rfc3339(seconds: int | float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def day_of(seconds: int) -> str:
+    """The UTC day of a time, such as `2026-11-22`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
+def days_until(last: date, number: int) -> list[str]:
+    """So many days that end with `last`, the oldest first."""
+    return [(last - timedelta(days=each)).isoformat() for each in reversed(range(number))]

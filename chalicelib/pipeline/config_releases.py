@@ -174,6 +174,7 @@ def _image(release: Deployment) -> dict[str, Any]:
         "image": image.full_name,
         "build_id": image.build_id,
         "commit_sha": image.commit_sha,
+        "pushed_at": image.pushed_at,
         "commit_message": image.commit_message,
         "author": image.author,
     }

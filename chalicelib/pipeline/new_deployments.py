@@ -28,7 +28,7 @@ from chalicelib.store.writes import Write, change, create
 
 @dataclass(frozen=True)
 class ReleaseImage:
-    """The exact image of a release, and its build and commit if known.
+    """The exact image of a release, and its build, commit and the time of its push if known.
 
     The message and the author are those that the build knows of its commit.
     """
@@ -38,6 +38,7 @@ class ReleaseImage:
     tag: str
     build_id: int | None = None
     commit_sha: str | None = None
+    pushed_at: int | None = None
     commit_message: str | None = None
     author: str | None = None
 
@@ -66,6 +67,7 @@ def image_of(release: Deployment) -> ReleaseImage:
         release.image_tag,
         build_id=release.build_id,
         commit_sha=release.commit_sha,
+        pushed_at=release.pushed_at,
         commit_message=release.commit_message,
         author=release.author,
     )
@@ -106,6 +108,7 @@ def new_deployment(
         reason=reason,
         build_id=image.build_id,
         commit_sha=image.commit_sha,
+        pushed_at=image.pushed_at,
         commit_message=image.commit_message,
         author=image.author,
         created_at=now,

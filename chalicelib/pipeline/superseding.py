@@ -6,11 +6,12 @@ from chalicelib.domain.statuses import BuildStatus, has_ended
 from chalicelib.store.history import record
 from chalicelib.store.jobs import find_builds, finish
 from chalicelib.store.models import Build, Service
+from chalicelib.store.rollups import SCOPES
 from chalicelib.store.services import close_builds
 from chalicelib.store.writes import MAX_WRITES, Write, commit
 
-# Each of them takes two writes, and the service one.
-_AT_ONCE = (MAX_WRITES - 1) // 2
+# Each of them takes two writes. All together take one of the service, and their roll-ups.
+_AT_ONCE = (MAX_WRITES - 1 - SCOPES) // 2
 
 
 def supersede_builds(service: Service) -> frozenset[int]:

@@ -9,6 +9,7 @@ from heapq import merge
 from typing import Any
 
 from chalicelib.domain.line import OpenBuild
+from chalicelib.domain.statuses import BuildStatus
 from chalicelib.store.models import DUE, Build, Job, Service
 from chalicelib.store.reads import reading
 
@@ -41,15 +42,27 @@ def due_row_ids(now: int) -> Iterator[str]:
 
 def open_builds() -> list[OpenBuild]:
     """The open builds, the first due first; of very many only the first thousand."""
+    return [
+        OpenBuild(
+            number=build.number,
+            service_id=build.service_id,
+            due_at=build.due_at or 0,
+            in_codebuild=build.codebuild_id is not None,
+        )
+        for build in _open_builds()
+    ]
+
+
+def queued_builds() -> list[tuple[int, int]]:
+    """The open builds that CodeBuild does not run yet: their numbers, and those of their services.
+
+    Of very many only those among the first thousand.
+    """
+    waiting = (each for each in _open_builds() if each.status == BuildStatus.QUEUED)
+    return [(build.number, build.service_id) for build in waiting]
+
+
+def _open_builds() -> list[Build]:
     with reading():
         found = Job.due_index.query(DUE, limit=_MAX_OPEN, page_size=_MAX_OPEN)
-        return [
-            OpenBuild(
-                number=job.number,
-                service_id=job.service_id,
-                due_at=job.due_at or 0,
-                in_codebuild=job.codebuild_id is not None,
-            )
-            for job in found
-            if isinstance(job, Build)
-        ]
+        return [job for job in found if isinstance(job, Build)]

@@ -1,16 +1,20 @@
 """Builds and deployments: reads, and the writes that change their status."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
 from pynamodb.indexes import Index
 
+from chalicelib.domain import metrics
 from chalicelib.domain.preflight import Finding
 from chalicelib.domain.statuses import (
     TRANSITIONS,
     BuildStatus,
     DeploymentStatus,
+    has_ended,
     job_id,
     may_follow,
 )
@@ -18,6 +22,7 @@ from chalicelib.errors import Stale
 from chalicelib.store.due import unschedule
 from chalicelib.store.models import LISTED, Build, Deployment, Job
 from chalicelib.store.reads import Page, find, find_all, get, page
+from chalicelib.store.rollups import roll_up
 from chalicelib.store.writes import Write, change
 
 _J = TypeVar("_J", bound=Job)
@@ -103,23 +108,61 @@ def findings_of(deployment: Deployment) -> list[Finding]:
 
 
 def transition(job: _J, status: BuildStatus | DeploymentStatus, **values: Any) -> Write:
-    """Change a job's status, and set attributes with it.
+    """Change the status of a job that goes on, and set attributes with it; `finish` ends a job.
 
     Raises Stale if the transition table does not allow the change: another worker has changed the
     row since it was read.
     """
+    if has_ended(status):
+        raise ValueError(f"{status} is the end of a job")
+    return _change_status(job, status, values)
+
+
+def finish(
+    job: _J, status: BuildStatus | DeploymentStatus, *, at: int, error: str = "", **values: Any
+) -> Write:
+    """End a job: set its last status and the time, unschedule it, and count it in the roll-ups.
+
+    A success has no error. Raises Stale like `transition`.
+    """
+    if status in {BuildStatus.SUCCESS, DeploymentStatus.SUCCESS}:
+        values |= {"progress": 100, "error": None}
+    elif error:
+        values["error"] = error[:1000]
+    end = _change_status(job, status, {"finished_at": at, **unschedule(), **values})
+    return replace(end, also=roll_up(job, _counts(job, end.values), at=at))
+
+
+def leave(release: Deployment, *, at: int) -> Write:
+    """Mark a successful release that a rollback has left, and count it in the roll-ups."""
+    mark = _change_status(release, DeploymentStatus.ROLLED_BACK, {})
+    counts = metrics.release_left(is_rollback=release.restores is not None)
+    return replace(mark, also=roll_up(release, counts, at=at))
+
+
+def _change_status(
+    job: Job, status: BuildStatus | DeploymentStatus, values: Mapping[str, Any]
+) -> Write:
     kind = "build" if isinstance(job, Build) else "deploy"
     if not may_follow(job.status, status, kind=kind):
         raise Stale(f"{job.job_id} cannot go from {job.status} to {status}")
     return change(job, status=status, **values)
 
 
-def finish(
-    job: _J, status: BuildStatus | DeploymentStatus, *, at: int, error: str = "", **values: Any
-) -> Write:
-    """End a job: set its last status and the time, and unschedule it. A success has no error."""
-    if status in {BuildStatus.SUCCESS, DeploymentStatus.SUCCESS}:
-        values |= {"progress": 100, "error": None}
-    elif error:
-        values["error"] = error[:1000]
-    return transition(job, status, finished_at=at, **unschedule(), **values)
+def _counts(job: Job, end: Mapping[str, Any]) -> Counter[str]:
+    """What the end of a job adds to the roll-ups; `end` are the last values of its row."""
+    status, finished_at = end["status"], end["finished_at"]
+    started_at = end.get("started_at", job.started_at)
+    if not isinstance(job, Deployment):
+        took = metrics.timings_of_build(
+            status, created_at=job.created_at, started_at=started_at, finished_at=finished_at
+        )
+        return metrics.build_ended(status, took)
+    took = metrics.timings_of_deployment(
+        status,
+        started_at=started_at,
+        finished_at=finished_at,
+        lead_seconds=end.get("lead_seconds"),
+        restore_seconds=end.get("restore_seconds"),
+    )
+    return metrics.deployment_ended(status, took, is_rollback=job.restores is not None)

@@ -5,9 +5,10 @@ read. Indexes may lag: they list rows and find due ones, but each decision reads
 Times are whole seconds since 1970.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 from pynamodb.attributes import (
@@ -246,6 +247,8 @@ class Service(Model):
     # The task definition to restore after a failed deployment if it is not the current release:
     # there is no current release yet, or the ECS service's owner chose another definition.
     baseline = UnicodeAttribute(null=True)
+    # Since when the service waits for a success after a failed deployment (`domain.metrics`).
+    failing_since = IntegerAttribute(null=True)
     # The deployment whose release command may be running, also after the end of the deployment.
     command = IntegerAttribute(null=True)
     # Since when ECS has not shown the task of this command, and why its task cannot be stopped.
@@ -425,6 +428,8 @@ class Deployment(Job, discriminator="deploy"):
     image = UnicodeAttribute()
     reason = UnicodeAttribute(null=True)
     build_id = IntegerAttribute(null=True)
+    # The time of the push that its build comes from, if it comes from one.
+    pushed_at = IntegerAttribute(null=True)
     # None for a row that is older than this attribute. The content of such a row's task definition
     # was not kept either (`store.definitions`).
     target = TargetAttribute(EcsTarget, null=True)
@@ -444,6 +449,10 @@ class Deployment(Job, discriminator="deploy"):
     rollback_to = IntegerAttribute(null=True)
     # When a look first found that ECS had ended the rollout well; only while its proof is missing.
     rolled_out_at = IntegerAttribute(null=True)
+    # Of a success: the seconds since its push, and since the failure that it ended
+    # (`domain.metrics`).
+    lead_seconds = IntegerAttribute(null=True)
+    restore_seconds = IntegerAttribute(null=True)
     # The newest events of the ECS service at the end of the rollout: [time, message]. None for a
     # row that is older than this attribute, and without a rollout.
     events = JSONAttribute(null=True)
@@ -593,4 +602,34 @@ class History(Model):
     details = JSONAttribute()
 
 
-MODELS: tuple[type[Model], ...] = (Project, Service, Job, Claim, Token, Receipt, History)
+class RollUp(Model):
+    """The sum of all ends of jobs of one scope and UTC day (`domain.metrics`).
+
+    The scope is a service ("service-7"), a project ("project-3") or a shard of the installation
+    ("all-5"). All other attributes are `counts`: each is a number that writes add to.
+    """
+
+    Meta = _meta("rollups")
+
+    scope = UnicodeAttribute(hash_key=True)
+    day = UnicodeAttribute(range_key=True)
+    counts: Counter[str]
+
+    @classmethod
+    def from_raw_data(cls, data: dict[str, Any]) -> Self:
+        row = super().from_raw_data(data)
+        numbers = {name: int(value["N"]) for name, value in data.items() if "N" in value}
+        row.counts = Counter(numbers)
+        return row
+
+
+MODELS: tuple[type[Model], ...] = (
+    Project,
+    Service,
+    Job,
+    Claim,
+    Token,
+    Receipt,
+    History,
+    RollUp,
+)

@@ -8,7 +8,8 @@ read and changed equals the stored one.
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -16,16 +17,18 @@ from typing import Any
 from pynamodb.connection import Connection
 from pynamodb.exceptions import TransactWriteError
 from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.operand import Path
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
 from chalicelib import budget
 from chalicelib.errors import Stale
-from chalicelib.store.models import CONNECT_TIMEOUT, MAX_RETRIES, READ_TIMEOUT
+from chalicelib.store.models import CONNECT_TIMEOUT, MAX_RETRIES, READ_TIMEOUT, Job
 from chalicelib.store.reads import failure
+from chalicelib.store.reports import report
 
-CONFLICT_TRIES = 3
+CONFLICT_TRIES = 5
 MAX_WRITES = 100  # in one transaction: "Amazon DynamoDB Transactions: How it works"
 _FAILED = "ConditionalCheckFailed"
 
@@ -49,18 +52,22 @@ class Write:
     """One conditional change of one row.
 
     `values` maps attributes to their new values; None removes the attribute, `Add` and `Discard`
-    change a set. `actions` are update actions that depend on the stored row; they do not change the
-    row in memory. A `new` row must not exist yet; a `gone` row is deleted. With `versioned` the row
-    must still have the version that was read, otherwise only `condition` must hold.
+    change a set. `actions` are update actions that depend on the stored row, and `counts` are
+    numbers to add to attributes; neither changes the row in memory. A `new` row must not exist yet;
+    a `gone` row is deleted. With `versioned` the row must still have the version that was read,
+    otherwise only `condition` must hold. `also` are writes that belong to this one, in the same
+    commit.
     """
 
     row: Model
     values: dict[str, Any] = field(default_factory=dict)
     actions: tuple[Action, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
     new: bool = False
     gone: bool = False
     condition: Condition | None = None
     versioned: bool = True
+    also: tuple["Write", ...] = ()
 
 
 class ConditionFailed(Stale):
@@ -90,6 +97,11 @@ def remove(row: Model, *, versioned: bool = True) -> Write:
     return Write(row, gone=True, versioned=versioned)
 
 
+def count(row: Model, counts: Mapping[str, int]) -> Write:
+    """Add numbers to attributes of a row, in any version. A row or attribute may not exist yet."""
+    return Write(row, counts=counts, versioned=False)
+
+
 def add(*members: Any) -> Add:
     """A value for `change` that adds members to a set attribute."""
     return Add(frozenset(members))
@@ -107,7 +119,7 @@ def commit(*writes: Write) -> None:
     transactions keep changing the same rows, Unavailable when DynamoDB does not answer or
     throttles.
     """
-    merged = _merge(writes)
+    merged = _merge(_with_others(writes))
     for attempt in range(CONFLICT_TRIES):
         budget.check()
         try:
@@ -120,13 +132,21 @@ def commit(*writes: Write) -> None:
                 raise ConditionFailed([each for each, code in sent if code == _FAILED]) from error
             if "TransactionConflict" not in codes:
                 raise failure(error) from error
-            # botocore retries all other temporary failures itself, but not this one.
+            # botocore retries all other temporary failures itself, but not this one. Roll-ups have
+            # many writers and no version: a conflict there costs only time.
             time.sleep(random.uniform(0.02, 0.1) * 2**attempt)
         else:
             for write in merged:
                 _apply(write)
+            _report(merged)
             return
     raise Stale("other requests keep changing the same rows; try again")
+
+
+def _with_others(writes: Iterable[Write]) -> Iterator[Write]:
+    for write in writes:
+        yield replace(write, also=())
+        yield from write.also
 
 
 def _send(writes: Sequence[Write]) -> None:
@@ -157,6 +177,8 @@ def _actions(write: Write) -> Iterator[Action]:
             yield attribute.delete(set(value.members))
         else:
             yield attribute.set(value)
+    for name, number in write.counts.items():
+        yield Path([name]).add(number)
 
 
 def _apply(write: Write) -> None:
@@ -168,6 +190,13 @@ def _apply(write: Write) -> None:
         elif isinstance(value, Discard):
             value = (before or set()) - value.members or None
         setattr(write.row, name, value)
+
+
+def _report(writes: Iterable[Write]) -> None:
+    """Report jobs that are new or have a new status."""
+    for write in writes:
+        if isinstance(write.row, Job) and (write.new or "status" in write.values):
+            report(write.row, is_new=write.new)
 
 
 def _as_sent(writes: Sequence[Write]) -> Iterator[Write]:
@@ -189,7 +218,7 @@ def _updates(writes: Sequence[Write]) -> Iterator[Write]:
     return (write for write in writes if not write.new and not write.gone)
 
 
-def _merge(writes: Sequence[Write]) -> list[Write]:
+def _merge(writes: Iterable[Write]) -> list[Write]:
     """One write for each row: a transaction may name an item only once."""
     rows: dict[tuple[Any, ...], Write] = {}
     for write in writes:
@@ -212,6 +241,7 @@ def _both(first: Write, second: Write, key: tuple[Any, ...]) -> Write:
         first,
         values=first.values | second.values,
         actions=first.actions + second.actions,
+        counts=Counter(first.counts) + Counter(second.counts),
         condition=second.condition if first.condition is None else first.condition,
     )
 

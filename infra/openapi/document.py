@@ -24,6 +24,7 @@ _REFERENCE = "#/components/schemas/{name}"
 GROUPS: Mapping[str, str] = {
     "projects": "A project is a group of services. A token can be restricted to a project.",
     "services": "A service has a repository, an image repository, an ECS target and settings.",
+    "badges": "A picture of a service's state for a README, public where the service says so.",
     "config": "A service's variables, secrets and sizes. A change of them is a release, too.",
     "builds": "A build makes an image from a commit and pushes it to ECR.",
     "logs": "The output of builds and deployments.",
@@ -32,7 +33,9 @@ GROUPS: Mapping[str, str] = {
     "webhooks": "GitHub delivers pushes here. A push builds every service that follows its branch.",
     "deliveries": "The result of each delivery of GitHub's webhook, for 30 days.",
     "tokens": "API tokens, with a role, an optional restriction and an optional expiry.",
+    "metrics": "Success rates, times and DORA's four keys, from sums that each end adds to.",
     "audit": "The audit trail: the actor, time and details of each change.",
+    "dashboard": "The page for people. It calls the other routes with the token of its user.",
     "about": "Public routes: health and documentation.",
 }
 
@@ -69,6 +72,7 @@ HEADERS: Mapping[str, dict[str, Any]] = {
     "ETag": _header(
         "The version of this body, for `If-None-Match`.", pattern='^W/"[A-Za-z0-9_=-]+"$'
     ),
+    "Cache-Control": _header("How long the answer may be kept."),
     "Link": _header('The next page, as rel="next". Absent on the last page.'),
     "Retry-After": _header("Wait this many seconds before the next try.", pattern="^[0-9]+$"),
     "WWW-Authenticate": _header("The authentication scheme to use."),
@@ -92,6 +96,12 @@ _PARAMETERS: Mapping[str, dict[str, Any]] = {
         "description": "The `ETag` of an earlier response. Returns 304 if nothing has changed.",
         "schema": {"type": "string"},
     },
+}
+_MEANINGS: Mapping[int, str] = {
+    201: "Created.",
+    202: "Accepted.",
+    204: "Done, without a body.",
+    503: "Not ready. `checks` says which check has failed.",
 }
 _ERRORS: Mapping[int, str] = {
     400: "The request is malformed. `field` names the wrong part.",
@@ -300,9 +310,7 @@ def _unchanged(endpoint: Endpoint) -> dict[str, Any]:
 
 def _answer(endpoint: Endpoint, status: int, schemas: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {
-        "description": {201: "Created.", 202: "Accepted.", 204: "Done, without a body."}.get(
-            status, "Success."
-        ),
+        "description": _MEANINGS.get(status, "Success."),
         "headers": _headers(*_headers_of(endpoint, status)),
     }
     content: dict[str, Any] = {

@@ -12,6 +12,8 @@ IDS: Mapping[str, int | str] = {
     "token_id": 1,
     "job_id": "build-1",
     "delivery_id": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+    "version": "0123456789abcdef",
+    "name": "app.js",
 }
 # Other ids, for operations that cannot use the first resource.
 OTHER_IDS: Mapping[tuple[str, str], int | str] = {

@@ -314,6 +314,7 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
     ("container", "app", 400, "unknown_field"),
     *(("image_from", value, 400, "invalid_image_from") for value in (0, "1", True, 2**53)),
     ("auto_deploy", "yes", 400, "invalid_auto_deploy"),
+    ("badge", "yes", 400, "invalid_badge"),
     *(("build_minutes", value, 400, "invalid_build_minutes") for value in (4, 481, True)),
     ("deploy_minutes", 1.5, 400, "invalid_deploy_minutes"),
     *(

@@ -14,8 +14,12 @@ from tests.support.written import everything_written, nothing_is_written
 
 PUBLIC = {
     ("GET", "/v1/health"),
+    ("GET", "/v1/ready"),
+    ("GET", "/v1/services/{service_id}/badge.svg"),
     ("GET", "/v1/openapi.json"),
     ("GET", "/docs"),
+    ("GET", "/"),
+    ("GET", "/assets/{version}/{name}"),
     ("POST", "/v1/webhooks/github"),
 }
 

@@ -25,8 +25,12 @@ assert the_app  # its import declares the routes
 
 PUBLIC = {
     ("GET", "/v1/health"),
+    ("GET", "/v1/ready"),
+    ("GET", "/v1/services/{service_id}/badge.svg"),
     ("GET", "/v1/openapi.json"),
     ("GET", "/docs"),
+    ("GET", "/"),
+    ("GET", "/assets/{version}/{name}"),
     ("POST", "/v1/webhooks/github"),
 }
 PROTECTED = [endpoint for endpoint in ENDPOINTS if endpoint.role is not None]
@@ -174,7 +178,7 @@ def names_an_object(endpoint: Endpoint) -> bool:
 
 def is_hidden(endpoint: Endpoint, caller: Caller) -> bool:
     """Whether the object in the path is hidden; the token of a service sees its project."""
-    names_project = endpoint.path.startswith("/v1/projects/")
+    names_project = "/projects/" in endpoint.path
     return caller.scope == "another project" or (
         caller.scope == "another service" and not names_project
     )

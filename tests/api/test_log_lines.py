@@ -61,6 +61,7 @@ def test_warnings_inside_a_request_have_its_request_id(
     path = f"/v1/cicd/services/{cloud.service_id}/build"
     assert cloud.api.post(path, {}, headers={"X-Request-Id": "mine-3"}).status == 202
     assert [(line["level"], line["request_id"]) for line in lines(caplog)] == [
+        ("INFO", "mine-3"),
         ("WARNING", "mine-3"),
         ("INFO", "mine-3"),
     ]
@@ -77,7 +78,7 @@ def test_the_log_lines_of_a_trigger_name_its_message_or_event(
     message, event, minute = wakeup_event("build-1"), codebuild_event("State"), schedule_event()
     logged = {}
     for name, sent in [("on_wakeup", message), ("on_cloud_event", event), ("on_schedule", minute)]:
-        trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=9)
+        trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=15)
         trouble.refuse("sqs.ReceiveMessage", "ServiceUnavailable")
         caplog.clear()
         cloud.app.handler_map[name](sent, LambdaContext(name, 512, 30_000))

@@ -42,7 +42,8 @@ def test_the_document_describes_every_route_and_no_other() -> None:
 
 def test_the_document_marks_public_routes_and_required_fields() -> None:
     public = {name for name, (_, _, each) in OPERATIONS.items() if each.get("security") == []}
-    assert public == {"get_health", "get_openapi", "get_docs", "receive_github"}
+    about = {"get_health", "get_readiness", "get_openapi", "get_docs"}
+    assert public == {*about, "get_page", "get_asset", "get_badge", "receive_github"}
     schemas = DOCUMENT["components"]["schemas"]
     assert schemas["NewService"]["required"] == ["name"]
     *named, last = OPERATIONS["list_builds"][2]["parameters"]
@@ -106,6 +107,7 @@ def world(cloud: Cloud) -> Cloud:
         cloud.settle()
         cloud.finish_rollout()
     cloud.ask_for_build(git_ref="master")
+    cloud.change_service(badge=True)
     cloud.add_service("second")
     for name in ("team/web", "team/worker"):
         create_image_repository(name)

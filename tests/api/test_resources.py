@@ -135,6 +135,7 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "deploy_minutes": 20,
         "release_command": None,
         "release_command_minutes": 15,
+        "badge": False,
         "current_deployment_id": None,
         "active_deployment_id": None,
         "waiting_deployment_id": None,

@@ -2,20 +2,22 @@
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.ecr.models import ecr_backends
 
 from chalicelib import clock
 from chalicelib.domain.definitions import fingerprint
+from chalicelib.domain.metrics import bucket_of
 from chalicelib.domain.release_receipts import hash_of
 from chalicelib.domain.statuses import has_ended, may_follow
 from chalicelib.domain.timing import PERIOD, WATCH
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.ecs_run_task import overridden
-from tests.faults.rows import Row, builds, deployments, history, rows, services
+from tests.faults.rows import Row, builds, deployments, history, roll_ups, rows, services
 
 _OPEN_IN_ECS = {"PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
 # Attributes of a job that never change once they are set.
@@ -112,6 +114,8 @@ def check(others: Collection[str] = ()) -> None:
     _check_commands(all_deployments)
     _check_changes_outside(all_deployments)
     _check_receipts(all_services, all_deployments)
+    _check_times(all_builds, all_deployments)
+    _check_roll_ups(all_builds, all_deployments)
     for service in all_services.values():
         _check_last_ended(service, all_builds, all_deployments)
 
@@ -427,6 +431,110 @@ def _check_receipts(all_services: dict[int, Row], all_deployments: dict[int, Row
             _require(receipt["hash"] == head["hash"], f"the chain of service {number} is broken")
             head, seen = receipt["previous"], seen + 1
         _require(seen == len(own), f"the chain of service {number} has {seen} of {len(own)}")
+
+
+def _check_times(all_builds: dict[int, Row], all_deployments: dict[int, Row]) -> None:
+    """A success has its lead time and time to restore, by the definitions of docs/metrics.md."""
+    for number, row in all_deployments.items():
+        build = all_builds.get(row.get("build_id", 0), {})
+        pushed = build.get("pushed_at") and min(build["pushed_at"], build["created_at"])
+        _require(row.get("pushed_at") == pushed, f"deployment {number} has another push")
+        if not _has_succeeded(row):
+            continue
+        before = all_deployments.get(row.get("replaced", 0), {})
+        same_or_earlier = _release_order(row) <= _release_order(before)
+        lead = row["finished_at"] - pushed if pushed is not None else None
+        expected = None if "restores" in row or same_or_earlier else lead
+        _require(row.get("lead_seconds") == expected, f"deployment {number} has no lead {expected}")
+        known, took = _restores(row, all_deployments), row.get("restore_seconds")
+        _require(took in known, f"deployment {number} restored in {took}, not in one of {known}")
+
+
+def _release_order(row: Row) -> tuple[int, int]:
+    return row.get("pushed_at", -1), row.get("build_id", 0)
+
+
+def _has_succeeded(row: Row) -> bool:
+    return int(row["progress"]) == 100
+
+
+def _restores(success: Row, all_deployments: dict[int, Row]) -> set[int | None]:
+    """The times to restore that a success may have.
+
+    Rows do not show the order of two ends in one second. Then several times are possible.
+    """
+    own = [row for row in all_deployments.values() if row["service_id"] == success["service_id"]]
+    end = success["finished_at"]
+    earlier = [row["finished_at"] for row in own if _has_succeeded(row) and row is not success]
+    begin = max((each for each in earlier if each <= end), default=0)
+    failed = [
+        row for row in own if row["status"] == "failed" and begin <= row["finished_at"] <= end
+    ]
+    failed.sort(key=lambda row: row["finished_at"])
+    certain = [row["finished_at"] for row in failed if begin < row["finished_at"] < end]
+    first = [row for row in failed if not certain or row["finished_at"] <= certain[0]]
+    since = {row["created_at" if "restores" in row else "finished_at"] for row in first}
+    took: set[int | None] = {end - each for each in since}
+    if not certain:
+        took.add(end - success["created_at"] if "restores" in success else None)
+    return took
+
+
+def _check_roll_ups(all_builds: dict[int, Row], all_deployments: dict[int, Row]) -> None:
+    """The roll-ups are exactly a recount of all ended jobs."""
+    recount: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+
+    def count(row: Row, at: int, names: list[str]) -> None:
+        service = row["service_id"]
+        for scope in (f"service-{service}", f"project-{row['project_id']}", f"all-{service % 8}"):
+            recount[scope, datetime.fromtimestamp(at, UTC).date().isoformat()].update(names)
+
+    for row in all_builds.values():
+        if has_ended(row["status"]):
+            count(row, row["finished_at"], list(_names_of_build(row)))
+    for row in all_deployments.values():
+        if has_ended(row["status"]):
+            count(row, row["finished_at"], list(_names_of_deployment(row)))
+        if row["status"] == "rolled_back" and _has_succeeded(row):
+            (by,) = (
+                each for each in all_deployments.values() if each.get("replaced") == row["number"]
+            )
+            left = ["changes_left"] if "restores" not in row else []
+            count(row, by["finished_at"], ["deployments_rolled_back", *left])
+    stored = roll_ups()
+    wrong = {
+        key: {"stored": stored.get(key), "counted": dict(recount.get(key, {}))}
+        for key in stored.keys() | recount.keys()
+        if stored.get(key) != recount.get(key)
+    }
+    _require(not wrong, f"roll-ups differ from a recount: {wrong}")
+
+
+def _names_of_build(row: Row) -> Iterator[str]:
+    yield f"builds_{row['status']}"
+    if "started_at" in row:
+        yield from _names_of_time("queue", row["started_at"] - row["created_at"])
+        if row["status"] == "success":
+            yield from _names_of_time("build", row["finished_at"] - row["started_at"])
+
+
+def _names_of_deployment(row: Row) -> Iterator[str]:
+    is_success, is_change = _has_succeeded(row), "restores" not in row
+    yield f"deployments_{'success' if is_success else row['status']}"
+    if is_change and is_success:
+        yield "changes_released"
+    if is_change and not is_success and row["status"] in {"failed", "rolled_back"}:
+        yield "changes_unfit"
+    if is_success:
+        yield from _names_of_time("deploy", row["finished_at"] - row["started_at"])
+        for name in ("lead", "restore"):
+            if f"{name}_seconds" in row:
+                yield from _names_of_time(name, row[f"{name}_seconds"])
+
+
+def _names_of_time(name: str, seconds: int) -> Iterator[str]:
+    yield f"{name}_{bucket_of(seconds)}"
+    yield from [f"{name}_seconds"] * max(0, seconds)
 
 
 def changes_outside() -> list[Any]:

@@ -17,6 +17,15 @@ def history() -> list[Row]:
     return [_row(item) for subject in _items("history").values() for item in subject.values()]
 
 
+def roll_ups() -> dict[tuple[str, str], dict[str, int]]:
+    """The counters of every roll-up, by scope and day."""
+    found = {}
+    for days in _items("rollups").values():
+        for row in map(_row, days.values()):
+            found[row.pop("scope"), row.pop("day")] = row
+    return found
+
+
 def _items(table: str) -> Any:
     return dynamodb_backends["123456789012"]["eu-west-1"].tables[f"slipway-{table}"].items
 

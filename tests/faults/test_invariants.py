@@ -6,12 +6,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from chalicelib import clock
 from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.release_receipts import hash_of
+from chalicelib.domain.timing import day_of
 from chalicelib.store.jobs import find_build, get_deployment
-from chalicelib.store.models import Build, Claim, Deployment, Job, Receipt, Service
+from chalicelib.store.models import Build, Claim, Deployment, Job, Receipt, RollUp, Service
 from chalicelib.store.services import get_service
+from chalicelib.store.writes import commit, count
 from infra.local.aws import codebuild, ecs
 from tests.faults import use_cases
 from tests.faults.invariants import Ledger, Violation, check, check_replaced, check_settled
@@ -84,6 +87,11 @@ def rolling_back(cloud: Cloud) -> None:
         cloud.release(number)
     cloud.roll_back()
     cloud.settle()
+
+
+def rolled_back(cloud: Cloud) -> None:
+    rolling_back(cloud)
+    cloud.finish_rollout()
 
 
 def forget_definition(cloud: Cloud) -> None:
@@ -474,6 +482,57 @@ def test_a_config_that_a_rollback_without_success_leaves_is_a_violation(
     service(Service.config.set(Config()))(cloud)
     with pytest.raises(Violation, match=r"the config has lost \['V1'\]"):
         world.check_configs()
+
+
+@pytest.mark.parametrize(
+    ("scope", "counts"),
+    [
+        ("service-1", {"builds_success": 1}),
+        ("project-1", {"deployments_failed": 1}),
+        ("all-1", {"lead_30": 1}),
+        ("all-2", {"builds_success": 1}),
+        ("service-1", {"build_seconds": -1}),
+    ],
+    ids=["twice", "an end that was not", "a time that was not", "another shard", "a second less"],
+)
+def test_roll_ups_that_differ_from_a_recount_are_a_violation(
+    cloud: Cloud, scope: str, counts: dict[str, int]
+) -> None:
+    released(cloud)
+    check()
+    commit(count(RollUp(scope, day_of(clock.now())), counts))
+    with pytest.raises(Violation, match=rf"roll-ups differ from a recount.*{scope}"):
+        check()
+
+
+def test_a_roll_up_that_is_gone_is_a_violation(cloud: Cloud) -> None:
+    released(cloud)
+    RollUp.get("service-1", day_of(clock.now())).delete()
+    with pytest.raises(Violation, match=r"roll-ups differ from a recount.*service-1"):
+        check()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "corrupt", "message"),
+    [
+        (released, deployment(Deployment.lead_seconds.remove()), "deployment 1 has no lead"),
+        (released, deployment(Deployment.restore_seconds.set(5)), "deployment 1 restored in 5"),
+        (released, deployment(Deployment.pushed_at.set(5)), "deployment 1 has another push"),
+        (
+            rolled_back,
+            lambda _: get_deployment(3).update(actions=[Deployment.restore_seconds.remove()]),
+            "deployment 3 restored in None",
+        ),
+    ],
+)
+def test_a_wrong_time_of_a_success_is_a_violation(
+    cloud: Cloud, prepare: Step, corrupt: Step, message: str
+) -> None:
+    prepare(cloud)
+    check()
+    corrupt(cloud)
+    with pytest.raises(Violation, match=message):
+        check()
 
 
 def test_an_accepted_job_without_a_row_is_a_violation(cloud: Cloud) -> None:

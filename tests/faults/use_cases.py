@@ -1249,6 +1249,10 @@ USE_CASES = (
 )
 
 
+def with_badge(cloud: Cloud) -> None:
+    cloud.change_service(badge=True)
+
+
 # The paths to read, each with the state before.
 READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/projects", new_service),
@@ -1281,6 +1285,13 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/jobs/build-1", building_with_steps),
     ("/v1/cicd/deployments/2", deploys_and_one_waits),
     ("/v1/cicd/deployments/1/logs", rolling_out),
+    ("/v1/cicd/deployments/1/logs?tail=100", two_releases),
+    ("/v1/cicd/metrics", pushed),
+    ("/v1/cicd/projects/1/metrics", pushed),
+    ("/v1/cicd/services/1/metrics", pushed),
+    ("/v1/metrics", pushed),
+    ("/v1/ready", new_service),
+    ("/v1/services/1/badge.svg", with_badge),
     ("/v1/cicd/deployments/1/logs?tail=100", released_long_ago),
     ("/v1/cicd/deployments/2/logs", rollout_failed_long_ago),
     ("/v1/cicd/deployments/2/logs?tail=5", command_failed_long_ago),

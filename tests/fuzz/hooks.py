@@ -5,6 +5,7 @@ The values of a format come from a simple grammar and are filtered by the field'
 
 import os
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import Any
 
 import schemathesis
@@ -81,6 +82,9 @@ schemathesis.openapi.format(
     ),
 )
 schemathesis.openapi.format("command-word", st.from_regex(r"[ -~\n\u65e5]{0,20}", fullmatch=True))
+schemathesis.openapi.format(
+    "past-day", st.dates(date(2020, 1, 1), datetime.now(UTC).date()).map(date.isoformat)
+)
 # A cursor belongs to one list, so `before_call` seals the position for the list of the request.
 schemathesis.openapi.format(
     "cursor", st.integers(1, 2**53).map(lambda number: f"{POSITION}{number}")

@@ -1,6 +1,7 @@
 """The package that Chalice builds: functions, limits, roles and triggers, without AWS."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from cfnlint.api import ManualArgs, lint
 
 from chalicelib.api.http.problems import Problem
+from chalicelib.cloudwatch import NAMESPACE
+from chalicelib.domain.metrics import Timing
 from infra.package import (
     EXAMPLE,
     LAMBDA_PLATFORM,
@@ -165,3 +168,37 @@ def test_only_the_application_is_shipped(package: Path) -> None:
         files = set(archive.namelist())
     assert tops == {"app.py", "chalice", "chalicelib"}
     assert {"chalicelib/api/openapi.json", "chalicelib/api/docs.html"} <= files
+    page = ROOT / "chalicelib/api/page"
+    of_page = [
+        path for path in page.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    assert len(of_page) > 20
+    assert {str(path.relative_to(ROOT)) for path in of_page} <= files
+
+
+def test_the_dashboard_shows_metrics_that_the_application_writes(
+    resources: dict[str, Any],
+) -> None:
+    body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    shown = {
+        tuple(metric[:-1])
+        for widget in json.loads(body)["widgets"]
+        for metric in widget["properties"]["metrics"]
+        if metric[0] == NAMESPACE
+    }
+    names = {"Builds", "Deployments", *(f"{timing.capitalize()}Seconds" for timing in Timing)}
+    assert {name for _, name, *_ in shown} == names
+    assert {(each[2], each[3], each[4]) for each in shown} == {
+        ("Installation", EXAMPLE.prefix, "Status")
+    }
+    referred = set(re.findall(r"\$\{(\w+)\}", body))
+    assert referred <= resources.keys()
+
+
+def test_the_saved_query_reads_the_logs_of_every_function(resources: dict[str, Any]) -> None:
+    query = resources["FollowAPush"]["Properties"]
+    groups = {each["Ref"] for each in query["LogGroupNames"]}
+    assert groups == {
+        name for name, each in resources.items() if each["Type"] == "AWS::Logs::LogGroup"
+    }
+    assert len(groups) == len(_functions(resources))

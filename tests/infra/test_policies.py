@@ -298,6 +298,8 @@ def test_every_table_access_from_push_to_rollback_is_granted(
     for path in ("builds", "deployments", "rollback"):
         assert cloud.api.get(f"/v1/cicd/services/{cloud.service_id}/{path}").status == 200
     assert cloud.api.get(f"/v1/projects/{cloud.project}/services").status == 200
+    for path in ("", f"projects/{cloud.project}/", f"services/{cloud.service_id}/"):
+        assert cloud.api.get(f"/v1/cicd/{path}metrics").status == 200
     assert cloud.build(3)["position"] == 1
     cloud.lose_messages()
     cloud.tick()

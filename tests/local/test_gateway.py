@@ -1,5 +1,6 @@
 """The gateway on loopback refuses requests in the same format as API Gateway on AWS."""
 
+import gzip
 import json
 import socket
 import threading
@@ -120,3 +121,24 @@ def test_an_unsupported_method_gets_the_list_of_allowed_methods(port: int, metho
     answer, _ = sent(port, method + b" /v1/projects HTTP/1.1\r\nConnection: close\r\n\r\n")
     assert answer.status == 405
     assert answer.headers["Allow"] == "POST, GET"
+
+
+def _get(port: int, path: str, encoding: str) -> tuple[HTTPResponse, bytes]:
+    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: {encoding}\r\n\r\n"
+    return sent(port, head.encode())
+
+
+def test_a_large_answer_is_compressed_for_a_client_that_accepts_it(port: int) -> None:
+    # "Enable payload compression for an API in API Gateway", with minimumCompressionSize 1024.
+    plain, whole = _get(port, "/docs", "identity")
+    answer, body = _get(port, "/docs", "br, gzip")
+    assert answer.getheader("Content-Encoding") == "gzip"
+    assert gzip.decompress(body) == whole
+    assert len(body) < len(whole) / 3
+    assert plain.getheader("Content-Encoding") is None
+
+
+def test_a_small_answer_is_not_compressed(port: int) -> None:
+    answer, body = _get(port, "/v1/health", "gzip")
+    assert answer.getheader("Content-Encoding") is None
+    assert json.loads(body)["status"] == "ok"

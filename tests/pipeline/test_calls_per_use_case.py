@@ -74,6 +74,10 @@ TABLE = {
     "list builds": "GetItem*2 Query",
     "list all services": "GetItem Query BatchGetItem*2",
     "show a job": "GetItem*2",
+    "get the numbers of a week": "GetItem BatchGetItem Query",
+    "get the numbers of a project": "GetItem*2 BatchGetItem Query",
+    "get the numbers of a service": "GetItem*3 BatchGetItem",
+    "get the numbers for Prometheus": "GetItem BatchGetItem*2 Query",
     "run the schedule, no row is due": "Query*2 ReceiveMessage",
 }
 
@@ -169,6 +173,11 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     meter("list builds", lambda: cloud.api.get(f"{path}/builds"))
     meter("list all services", lambda: cloud.api.get("/v1/services"))
     meter("show a job", lambda: cloud.job("build-1"))
+    meter("get the numbers of a week", lambda: cloud.api.get("/v1/cicd/metrics"))
+    project = f"/v1/cicd/projects/{cloud.project}/metrics"
+    meter("get the numbers of a project", lambda: cloud.api.get(project))
+    meter("get the numbers of a service", lambda: cloud.api.get(f"{path}/metrics"))
+    meter("get the numbers for Prometheus", lambda: cloud.api.get("/v1/metrics"))
     cloud.advance(61 * MINUTE)
     cloud.service()  # writes the token's row
     meter("read the log of an old release", lambda: cloud.api.get(log.format(1)))

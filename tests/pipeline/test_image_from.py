@@ -394,6 +394,7 @@ OTHER_VALUES: dict[str, Any] = {
     "deploy_minutes": 21,
     "release_command": ["migrate"],
     "release_command_minutes": 16,
+    "badge": True,
 }
 OWN_SETTINGS = {
     "ecs_cluster",
@@ -403,6 +404,7 @@ OWN_SETTINGS = {
     "deploy_minutes",
     "release_command",
     "release_command_minutes",
+    "badge",
 }
 
 

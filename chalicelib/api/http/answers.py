@@ -72,7 +72,7 @@ def respond(reply: Reply, request: Request, *, status: int, is_tagged: bool) -> 
     body = _encode(reply, headers)
     if is_tagged:
         tag = _tag(body)
-        headers |= {"ETag": f"W/{tag}", "Cache-Control": "private, no-cache"}
+        headers = {"ETag": f"W/{tag}", "Cache-Control": "private, no-cache", **headers}
         if _matches(tag, request.headers.get("if-none-match", "")):
             del headers["Content-Type"]
             return Response("", headers=headers, status_code=304)

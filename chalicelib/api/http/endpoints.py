@@ -76,8 +76,9 @@ class Endpoint:
 
     @property
     def is_tagged(self) -> bool:
-        """Whether the answer has an ETag: single resources, documents and polled lists have."""
-        is_single = self.method == "GET" and self.path.endswith(("}", ".json", "/docs"))
+        """Whether the answer has an ETag: resources, documents, metrics and polled lists have."""
+        ends = ("}", ".json", "/docs", "/metrics", "/")
+        is_single = self.method == "GET" and self.path.endswith(ends)
         return is_single or self.polled
 
 

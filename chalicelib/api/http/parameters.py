@@ -3,14 +3,17 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any
 
 from chalice.app import Request
 from msgspec import Meta
 
+from chalicelib import clock
 from chalicelib.api.http import cursors
 from chalicelib.domain import deployment_log
 from chalicelib.domain.statuses import TRANSITIONS, BuildStatus, DeploymentStatus, JobStatus
+from chalicelib.domain.timing import day_of
 from chalicelib.errors import InvalidInput, NotFound
 
 MAX_ID = 2**53  # JavaScript's numbers are exact up to here
@@ -177,6 +180,39 @@ def _parse_number(text: str) -> int:
         raise ValueError(f"an id: a whole number from 1 to {MAX_ID}") from error
 
 
+def _parse_days(text: str) -> int:
+    return int(_one_of(_WINDOWS)(text))
+
+
+def _parse_day(text: str) -> date:
+    expected = ValueError(f"a UTC day from {_FIRST_DAY} to today, such as 2026-11-27")
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
+        raise expected
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise expected from error
+    if not _FIRST_DAY <= day.isoformat() <= day_of(clock.now()):
+        raise expected
+    return day
+
+
+_WINDOWS = ("1", "7", "30", "90")
+_FIRST_DAY = "2020-01-01"
+DAYS = Parameter(
+    "days",
+    _parse_days,
+    7,
+    {"type": "integer", "enum": [int(each) for each in _WINDOWS], "default": 7},
+    "The number of days.",
+)
+UNTIL = Parameter(
+    "until",
+    _parse_day,
+    None,
+    {"type": "string", "format": "past-day", "pattern": "^20[2-9][0-9]-[01][0-9]-[0-3][0-9]$"},
+    "The last of the days, in UTC, such as 2026-11-27. Without it: today.",
+)
 LIMIT = _limit(20, 100)
 LIMIT_OF_ALL = _limit(100, 100, f"How many rows are searched for a page. {_PER_PAGE}")
 # Each service in the list of all services takes some further rows.

@@ -9,6 +9,7 @@ import msgspec
 
 from chalicelib import clock
 from chalicelib.aws import codebuild, ecr, queue
+from chalicelib.correlation import note
 from chalicelib.domain.builds import (
     BuildReport,
     Progress,
@@ -40,6 +41,7 @@ from chalicelib.store.due import schedule_at
 from chalicelib.store.jobs import find_build, finish, transition
 from chalicelib.store.models import Build
 from chalicelib.store.projects import get_project
+from chalicelib.store.reports import facts_of
 from chalicelib.store.services import close_builds, get_service, take_turn
 from chalicelib.store.writes import Write, change, commit
 
@@ -58,6 +60,7 @@ def reconcile_build(number: int) -> None:
     build = find_build(number)
     if build is None or has_ended(build.status):
         return
+    note(**facts_of(build))
     try:
         if build.codebuild_id is None:
             _start(build)
@@ -298,6 +301,7 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
         build.image_tag,
         build_id=build.number,
         commit_sha=learned.get("commit_sha"),
+        pushed_at=build.push.pushed_at or None,
         commit_message=learned.get("commit_message"),
         author=learned.get("author"),
     )

@@ -4,6 +4,7 @@ from typing import Any
 
 from chalicelib import clock
 from chalicelib.aws import queue
+from chalicelib.domain import metrics
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, Phase, one_line
 from chalicelib.domain.health import Health, next_count
@@ -17,7 +18,7 @@ from chalicelib.known_secrets import known_secrets
 from chalicelib.pipeline.config_releases import activate_after_failure
 from chalicelib.pipeline.reconcilers.evidence import Proof, find_rollout_failure, kept_events
 from chalicelib.store.history import record
-from chalicelib.store.jobs import find_deployments, finish, transition
+from chalicelib.store.jobs import find_deployments, finish, leave
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.release_receipts import keep_release_receipt
 from chalicelib.store.services import activate_waiting
@@ -51,6 +52,7 @@ def succeed(
             rollback_to=back_to,
             replaced=replaced,
             warnings="\n".join(proof.evidence["warnings"]) or None,
+            **_times(service, active, current, now),
             events=kept_events(active, rollout),
         ),
         *activate_waiting(service, find_deployments(service.waiting).get(service.waiting), at=now),
@@ -61,6 +63,7 @@ def succeed(
             baseline=None,
             drift=None,
             health=None,
+            failing_since=None,
             tasks=next_count(service.tasks, rollout),
             receipt={"deployment_id": active.number, "hash": receipt["hash"]},
             deploy_seconds=with_duration(service.deploy_seconds, now - (active.begun_at or now)),
@@ -68,7 +71,7 @@ def succeed(
         ),
         keep_release_receipt(active.number, receipt),
         *_note_recovery(service, active, proof),
-        *_mark_left(active, current),
+        *_mark_left(active, current, at=now),
     )
     queue.wake(f"service-{service.id}")
 
@@ -117,6 +120,7 @@ def end(
     why: dict[str, Any] = {"failure": failure} if failure is not None else {}
     commit(
         finish(active, status, at=now, error=error, **why),
+        *_note_failure(service, active, status, at=now),
         *activate_after_failure(service, active, at=now),
         *more,
     )
@@ -184,10 +188,45 @@ def _facts(active: Deployment) -> dict[str, Any]:
     }
 
 
-def _mark_left(active: Deployment, current: Deployment | None) -> list[Write]:
+def _times(
+    service: Service, active: Deployment, current: Deployment | None, now: int
+) -> dict[str, Any]:
+    """The lead time and the time to restore of a success; None where it has none."""
+    is_rollback = active.restores is not None
+    before = None if current is None else _source(current)
+    lead = metrics.lead_time(_source(active), before, finished_at=now)
+    restore = metrics.restore_time(
+        service.failing_since,
+        is_rollback=is_rollback,
+        created_at=active.created_at,
+        finished_at=now,
+    )
+    return {"lead_seconds": None if is_rollback else lead, "restore_seconds": restore}
+
+
+def _source(release: Deployment) -> metrics.Source:
+    return metrics.Source(release.pushed_at, release.build_id)
+
+
+def _note_failure(
+    service: Service, active: Deployment, status: DeploymentStatus, *, at: int
+) -> list[Write]:
+    """A failure begins, unless one has begun already."""
+    if status != DeploymentStatus.FAILED:
+        return []
+    since = metrics.failing_since(
+        service.failing_since,
+        is_rollback=active.restores is not None,
+        created_at=active.created_at,
+        ended_at=at,
+    )
+    return [change(service, failing_since=since)]
+
+
+def _mark_left(active: Deployment, current: Deployment | None, *, at: int) -> list[Write]:
     """A successful rollback marks the release that it left."""
     if current is None or active.restores in {None, current.number}:
         return []
     if current.status != DeploymentStatus.SUCCESS:
         return []
-    return [transition(current, DeploymentStatus.ROLLED_BACK)]
+    return [leave(current, at=at)]

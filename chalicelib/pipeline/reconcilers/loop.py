@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chalicelib import clock
+from chalicelib.correlation import working_on
 from chalicelib.errors import SlipwayError, Stale
 from chalicelib.pipeline.reconcilers.builds import reconcile_build
 from chalicelib.pipeline.reconcilers.services import reconcile_deployment, reconcile_service
@@ -32,12 +33,13 @@ def reconcile(row_id: str) -> None:
     continues. Raises ValueError for a text that is not a row id.
     """
     kind, number = parse_row_id(row_id)
-    for _ in range(TRIES):
-        try:
-            return RECONCILERS[kind](number)
-        except Stale:
-            continue
-    logger.info("other workers keep changing %s; its next trigger continues", row_id)
+    with working_on(row_id=row_id):
+        for _ in range(TRIES):
+            try:
+                return RECONCILERS[kind](number)
+            except Stale:
+                continue
+        logger.info("other workers keep changing %s; its next trigger continues", row_id)
 
 
 def reconcile_due(*, until: Callable[[], bool]) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from chalicelib import clock
 from chalicelib.aws import ecs
+from chalicelib.correlation import note
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.health import GRACE, Health, TaskCount, next_count, next_health
 from chalicelib.domain.rollouts import Origin, Rollout, Step, decide_idle
@@ -35,6 +36,7 @@ from chalicelib.pipeline.reconcilers.release_commands import stop_leftover
 from chalicelib.store.due import schedule_at, unschedule
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import LISTED, Deployment, Service
+from chalicelib.store.reports import facts_of
 from chalicelib.store.services import find_service
 from chalicelib.store.writes import Write, change, commit
 
@@ -50,6 +52,9 @@ def reconcile_service(number: int) -> None:
         return
     rows = find_deployments(service.active, service.current, service.command)
     active, current = rows.get(service.active), rows.get(service.current)
+    note(service_id=number)
+    if active is not None:
+        note(**facts_of(active))
     target = service.settings.ecs_target
     if active is not None and has_ended(active.status):
         raise Stale(f"service {number} was read before its active deployment ended")

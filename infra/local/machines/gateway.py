@@ -3,11 +3,13 @@
 Chalice itself answers an unknown route with 403 and repeats the Authorization header in the answer.
 """
 
+import gzip
 import json
 import uuid
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from http.server import HTTPServer
+from pathlib import Path
 from typing import Any
 
 from chalice.app import Chalice
@@ -24,6 +26,7 @@ from infra.gateway_responses import HEADERS, refusal
 
 # Amazon API Gateway quotas: the payload of a request.
 MAX_BYTES = 10 * 1024 * 1024
+_CONFIG = Path(__file__).parents[3] / ".chalice" / "config.json"
 
 
 def listen(port: int) -> HTTPServer:
@@ -93,10 +96,28 @@ class _Handler(ChaliceRequestHandler):
     def _send_http_response(self, code: int, headers: Any, body: Any) -> None:
         """Send no body to HEAD and with 204 and 304 (RFC 9110, 6.4.1)."""
         if self.command != "HEAD" and code not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
-            super()._send_http_response(code, headers, body)
+            super()._send_http_response(code, *self._compressed(headers, body))
             return
         self.send_response(code)
         self._send_headers(headers)
 
+    def _compressed(self, headers: Any, body: Any) -> tuple[Any, Any]:
+        """The headers and the body, compressed if API Gateway would compress it.
+
+        "Enable payload compression for an API in API Gateway": a body of at least
+        minimumCompressionSize bytes, if Accept-Encoding allows it.
+        """
+        content = body.encode() if isinstance(body, str) else body
+        if not content or len(content) < _minimum_compression_size():
+            return headers, body
+        if "gzip" not in self.headers.get("Accept-Encoding", ""):
+            return headers, body
+        return {**headers, "Content-Encoding": "gzip"}, gzip.compress(content, mtime=0)
+
     def log_message(self, *_: Any) -> None:
         """Log no requests: one line per request would hide the important lines."""
+
+
+@cache
+def _minimum_compression_size() -> int:
+    return int(json.loads(_CONFIG.read_text())["minimum_compression_size"])

@@ -1,0 +1,407 @@
+// The page without its views: session, requests, polling, routes, and texts for times and sizes.
+import { h, render } from "./preact.mjs";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./hooks.mjs";
+import htm from "./htm.mjs";
+
+export const html = htm.bind(h);
+export { render, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState };
+
+// A value that several components show.
+function store(value) {
+  const listeners = new Set();
+  return {
+    get: () => value,
+    set(change) {
+      value = { ...value, ...change };
+      for (const listener of listeners) listener(value);
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+export function useStore(source) {
+  const [value, setValue] = useState(source.get());
+  useEffect(() => {
+    setValue(source.get());
+    return source.subscribe(setValue);
+  }, [source]);
+  return value;
+}
+
+// Session: the token lives in this tab only, and never in an address.
+
+const TOKEN = "slipway.token";
+
+export const session = store({
+  token: sessionStorage.getItem(TOKEN),
+  whoami: null,
+  expired: false,
+});
+
+export async function signIn(token) {
+  const whoami = await identify(token);
+  sessionStorage.setItem(TOKEN, token);
+  session.set({ token, whoami, expired: false });
+  wake();
+}
+
+export function signOut() {
+  sessionStorage.removeItem(TOKEN);
+  kept.clear();
+  session.set({ token: null, whoami: null, expired: false });
+}
+
+export async function identify(token) {
+  return (await send("GET", "v1/whoami", { token })).data;
+}
+
+const RANK = { viewer: 0, deployer: 1, admin: 2 };
+
+export function can(role) {
+  const own = session.get().whoami?.role;
+  return own !== undefined && RANK[own] >= RANK[role];
+}
+
+// Requests. Every path is relative to the page: API Gateway serves it below a stage's name.
+
+export const connection = store({ failures: 0, at: null });
+
+export class Failure extends Error {
+  constructor(status, problem = {}) {
+    super(problem.detail || "");
+    this.status = status;
+    this.code = problem.code;
+    this.field = problem.field;
+    this.instance = problem.instance;
+    this.findings = problem.findings;
+  }
+
+  get isOffline() {
+    return this.status === 0;
+  }
+
+  get mayPass() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+async function send(method, path, { body, etag, key, token, raw } = {}) {
+  const headers = { Authorization: `Bearer ${token ?? session.get().token}` };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (etag) headers["If-None-Match"] = etag;
+  if (key) headers["Idempotency-Key"] = key;
+  let response, text;
+  try {
+    response = await fetch(path, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      cache: "no-store",
+      credentials: "omit",
+      signal: AbortSignal.timeout(20000),
+    });
+    text = await response.text();
+  } catch {
+    throw new Failure(0, { detail: "no answer from Slipway" });
+  }
+  if (response.status === 304) return { unchanged: true };
+  if (!response.ok) {
+    if (response.status === 401 && token === undefined) session.set({ expired: true });
+    throw new Failure(response.status, parsed(text) ?? {});
+  }
+  const data = raw ? text : text ? parsed(text) : null;
+  return { data, etag: response.headers.get("ETag") };
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+export async function get(path) {
+  return (await send("GET", path)).data;
+}
+
+// A change. One key for all tries of it: the work is done once.
+export async function change(method, path, body, key) {
+  const { data } = await send(method, path, { body, key });
+  wake();
+  return data;
+}
+
+export function newKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
+}
+
+// Polling: often while something is under way, rarely when idle or hidden, at once on focus.
+
+export const LIVE = 3000;
+export const IDLE = 15000;
+const HIDDEN = 60000;
+const SLOWEST = 60000;
+
+const wakers = new Set();
+
+export function wake() {
+  for (const waker of wakers) waker();
+}
+
+for (const name of ["focus", "online"]) addEventListener(name, wake);
+addEventListener("offline", () => connection.set({ failures: Math.max(1, connection.get().failures) }));
+document.addEventListener("visibilitychange", () => document.hidden || wake());
+
+// The last answer of each path, so that a page that was seen before is shown at once.
+const kept = new Map();
+
+async function fresh(path) {
+  const before = kept.get(path);
+  const answer = await send("GET", path, { etag: before?.etag });
+  if (answer.unchanged) return before.data;
+  if (kept.size > 300) kept.delete(kept.keys().next().value);
+  kept.set(path, answer);
+  return answer.data;
+}
+
+/** Call `load` again and again. `every(result)` is the pause in milliseconds; null ends it. */
+function poll(load, every, show) {
+  let timer, ended, running, again, failures = 0, last = 0;
+
+  async function run() {
+    clearTimeout(timer);
+    if (ended) return;
+    if (running) { again = true; return; }
+    if (session.get().expired || !session.get().token) return; // signing in wakes it
+    running = true;
+    let pause;
+    try {
+      const data = await load();
+      failures = 0;
+      connection.set({ failures: 0, at: Date.now() });
+      if (!ended) show({ data, error: null });
+      pause = every(data);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      if (!ended) show({ error });
+      if (error.mayPass) {
+        failures += 1;
+        connection.set({ failures });
+        pause = Math.min(SLOWEST, LIVE * 2 ** (failures - 1));
+      } else pause = null;
+    } finally {
+      running = false;
+      last = Date.now();
+    }
+    if (ended) return;
+    if (again) { again = false; return run(); }
+    if (pause !== null) {
+      const wait = document.hidden ? Math.max(HIDDEN, pause) : pause;
+      timer = setTimeout(run, wait * (0.9 + Math.random() * 0.2));
+    }
+  }
+
+  const waker = () => { if (running) again = true; else run(); };
+  wakers.add(waker);
+  run();
+  return () => { ended = true; clearTimeout(timer); wakers.delete(waker); };
+}
+
+const idle = () => IDLE;
+
+/** The answer of GET `path` as {data, error}, kept fresh. Without a path it does nothing. */
+export function useResource(path, every = idle) {
+  const [state, setState] = useState({ path: null });
+  const pace = useRef(every);
+  pace.current = every;
+  useEffect(() => {
+    if (!path) return undefined;
+    return poll(
+      () => fresh(path),
+      (data) => pace.current(data),
+      (found) => setState((before) => ({ ...(before.path === path ? before : {}), ...found, path })),
+    );
+  }, [path]);
+  if (state.path === path && path) return state;
+  return { data: path ? kept.get(path)?.data : undefined, error: null, path };
+}
+
+/** All pages of a list. Pages with something under way are read often, the others when idle. */
+export function useWholeList(path, isLive, limit = 50) {
+  const [state, setState] = useState({ items: null, error: null, complete: false });
+  const live = useRef(isLive);
+  live.current = isLive;
+  useEffect(() => {
+    let pages = [];
+    let wholeAt = 0;
+    const address = (cursor) =>
+      `${path}${path.includes("?") ? "&" : "?"}limit=${limit}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
+    const publish = (complete) => {
+      const items = pages.flatMap((page) => page.items);
+      setState({ items, error: null, complete });
+      return items;
+    };
+    async function load() {
+      const whole = Date.now() - wholeAt >= IDLE * 0.8 || woken;
+      woken = false;
+      if (!whole) {
+        for (const [at, page] of pages.entries()) {
+          if (at > 0 && !page.items.some(live.current)) continue;
+          const found = await fresh(address(page.cursor));
+          pages[at] = { cursor: page.cursor, items: found.items };
+        }
+        return publish(true);
+      }
+      const before = pages.length;
+      const found = [];
+      let cursor = null;
+      do {
+        const page = await fresh(address(cursor));
+        found.push({ cursor, items: page.items });
+        cursor = page.next_cursor;
+        if (!before) { pages = found; publish(!cursor); } // show the first page at once
+      } while (cursor);
+      pages = found;
+      wholeAt = Date.now();
+      return publish(true);
+    }
+    let woken = true;
+    const note = () => { woken = true; };
+    wakers.add(note);
+    const end = poll(
+      load,
+      (items) => (items.some(live.current) ? LIVE : IDLE),
+      ({ error }) => error && setState((old) => ({ ...old, error })),
+    );
+    return () => { end(); wakers.delete(note); };
+  }, [path, limit]);
+  return state;
+}
+
+// Routes are in the address's fragment: "#/builds/12?line=340".
+
+export function route() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  return { parts: path.split("/").filter(Boolean).map(decode), query: new URLSearchParams(query) };
+}
+
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+export function useRoute() {
+  const [at, setAt] = useState(route);
+  useEffect(() => {
+    const listen = () => setAt(route());
+    addEventListener("hashchange", listen);
+    return () => removeEventListener("hashchange", listen);
+  }, []);
+  return at;
+}
+
+export function go(path) {
+  location.hash = path;
+}
+
+/** Change the query of the address without a step in the history. */
+export function replaceQuery(values) {
+  const { parts, query } = route();
+  for (const [name, value] of Object.entries(values)) {
+    if (value === null || value === "") query.delete(name);
+    else query.set(name, value);
+  }
+  const text = query.toString();
+  history.replaceState(null, "", `#/${parts.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`);
+}
+
+// What a screen reader hears about changes.
+
+export const announcement = store({ text: "" });
+
+export function announce(text) {
+  announcement.set({ text });
+}
+
+export const notices = store({ list: [] });
+
+export function notify(text, tone = "success") {
+  const notice = { text, tone, id: newKey() };
+  notices.set({ list: [...notices.get().list.slice(-2), notice] });
+  setTimeout(() => dismiss(notice.id), 8000);
+}
+
+export function dismiss(id) {
+  notices.set({ list: notices.get().list.filter((notice) => notice.id !== id) });
+}
+
+// Texts.
+
+export function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) {
+    const rest = whole % 60;
+    return rest && whole < 600 ? `${Math.floor(whole / 60)} min ${rest} s` : `${Math.round(whole / 60)} min`;
+  }
+  const hours = Math.floor(whole / 3600), minutes = Math.floor((whole % 3600) / 60);
+  if (hours < 24) return minutes ? `${hours} h ${minutes} min` : `${hours} h`;
+  const days = Math.floor(hours / 24);
+  return hours % 24 && days < 3 ? `${days} d ${hours % 24} h` : `${days} d`;
+}
+
+export function between(from, to) {
+  return from ? ((to ? Date.parse(to) : Date.now()) - Date.parse(from)) / 1000 : null;
+}
+
+export function ago(text) {
+  const seconds = (Date.now() - Date.parse(text)) / 1000;
+  if (seconds < -45) return `in ${roughly(-seconds)}`;
+  return seconds < 45 ? "just now" : `${roughly(seconds)} ago`;
+}
+
+function roughly(seconds) {
+  if (seconds < 3600) return `${Math.max(1, Math.round(seconds / 60))} min`;
+  if (seconds < 86400) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86400)} d`;
+}
+
+const EXACT = new Intl.DateTimeFormat("en-GB", {
+  year: "numeric", month: "short", day: "numeric",
+  hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
+});
+
+export function exact(text) {
+  return EXACT.format(new Date(text));
+}
+
+export function count(number, one, many = `${one}s`) {
+  return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+}
+
+export function shortDigest(digest) {
+  return digest ? digest.replace("sha256:", "").slice(0, 12) : "";
+}
+
+/** The repository's page on its host, or null for an address that is not https. */
+export function repositoryUrl(gitUrl) {
+  return /^https:\/\/[^/\s]+\/\S+$/.test(gitUrl ?? "") ? gitUrl.replace(/\.git$/, "") : null;
+}
+
+export function commitUrl(gitUrl, sha) {
+  const base = repositoryUrl(gitUrl);
+  return base && sha && base.startsWith("https://github.com/") ? `${base}/commit/${sha}` : null;
+}
+
+export function firstLine(text) {
+  return (text ?? "").split("\n", 1)[0];
+}

@@ -1,0 +1,315 @@
+"""The numbers of builds and deployments, as callers read them."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from chalicelib import clock
+from chalicelib.store import writes
+from chalicelib.store.models import RollUp
+from chalicelib.store.writes import commit, count
+from tests.faults.rows import builds
+from tests.support.client import Api
+from tests.support.embedded import MINUTE, Cloud, sha
+from tests.support.sdk import Calls, Trouble
+
+DAY = 86_400
+
+
+def numbers(cloud: Cloud, query: str = "", scope: str = "") -> Any:
+    answer = cloud.api.get(f"/v1/cicd/{scope}metrics{query}")
+    assert answer.status == 200, answer.text
+    return answer.body
+
+
+def day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+
+
+def counts(**known: int) -> dict[str, int]:
+    names = ("success", "failed", "cancelled", "superseded", "rolled_back")
+    return dict.fromkeys(names, 0) | known
+
+
+def test_numbers_before_the_first_job_are_zero_or_unknown(cloud: Cloud) -> None:
+    body = numbers(cloud)
+    today = day(cloud._now)
+    assert (body["from"], body["until"], body["days"]) == (day(cloud._now - 6 * DAY), today, 7)
+    nothing = {"p50": None, "p95": None, "count": 0}
+    assert body["builds"]["success_rate"] is None
+    assert body["queue_seconds"] == body["build_seconds"] == body["deploy_seconds"] == nothing
+    assert body["queue"] == {"depth": 0, "oldest_seconds": None}
+    assert body["dora"] == {
+        "deployments_per_day": 0.0,
+        "lead_time_seconds": nothing,
+        "change_failure_rate": None,
+        "time_to_restore_seconds": nothing,
+    }
+    assert [each["day"] for each in body["per_day"]] == [
+        day(cloud._now - ago * DAY) for ago in (6, 5, 4, 3, 2, 1, 0)
+    ]
+
+
+def test_a_release_a_failure_and_a_rollback_are_counted_for_every_scope(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    cloud.push(sha(3))
+    cloud.settle()
+    cloud.end_build(3, "FAILED")
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    assert cloud.push(sha(4)).status == 202
+    cloud.settle()
+    cloud.finish_build(4)
+    cloud.deploy_build(4)
+    cloud.settle()
+    cloud.fail_rollout()
+
+    for scope in ("", f"projects/{cloud.project}/", f"services/{cloud.service_id}/"):
+        body = numbers(cloud, "?days=1", scope)
+        assert body["builds"].pop("success_rate") == 0.75
+        assert counts(**body["builds"]) == counts(success=3, failed=1)
+        assert body["deployments"].pop("success_rate") == 0.75
+        assert body["deployments"] == counts(success=3, failed=1, rolled_back=1)
+        assert body["per_day"][0]["deployments"] == body["deployments"]
+        dora = body["dora"]
+        assert dora["deployments_per_day"] == 2.0
+        # One change of three has failed, and the rollback has left another one.
+        assert dora["change_failure_rate"] == 0.6667
+        assert dora["lead_time_seconds"]["count"] == 2
+        assert dora["time_to_restore_seconds"]["count"] == 1
+        assert [body[f"{each}_seconds"]["count"] for each in ("queue", "build", "deploy")] == [
+            4,
+            3,
+            3,
+        ]
+
+
+def test_a_failed_deployment_is_restored_by_the_next_success(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.fail_rollout()
+    cloud.advance(10 * MINUTE)
+    cloud.begin_release(3)
+    cloud.fail_rollout()
+    cloud.advance(10 * MINUTE)
+    cloud.release(4)
+    restore = numbers(cloud)["dora"]["time_to_restore_seconds"]
+    assert restore["count"] == 1
+    assert 1200 * 0.9 <= restore["p50"] <= 1500
+
+
+def test_a_service_is_restored_once(cloud: Cloud) -> None:
+    cloud.begin_release(1)
+    cloud.fail_rollout()
+    cloud.release(2)
+    cloud.release(3)
+    assert numbers(cloud)["dora"]["time_to_restore_seconds"]["count"] == 1
+
+
+def test_lead_time_runs_from_the_push_and_an_image_has_it_once(cloud: Cloud) -> None:
+    cloud.push(sha(1), pushed_at=int(cloud._now) - 1000)
+    cloud.settle()
+    cloud.finish_build(1)
+    cloud.finish_rollout()
+    cloud.deploy_build(1)
+    cloud.settle()
+    cloud.finish_rollout()
+    body = numbers(cloud)
+    assert body["deployments"]["success"] == 2
+    lead = body["dora"]["lead_time_seconds"]
+    assert lead["count"] == 1
+    assert 900 <= lead["p50"] <= 1300
+
+
+def test_work_counts_on_the_day_of_its_end(cloud: Cloud) -> None:
+    first = cloud._now
+    cloud.release(1)
+    cloud.advance(3 * DAY)
+    cloud.release(2)
+    body = numbers(cloud)
+    shown = {each["day"]: each["builds"]["success"] for each in body["per_day"]}
+    assert {name: number for name, number in shown.items() if number} == {
+        day(first): 1,
+        day(cloud._now): 1,
+    }
+    earlier = numbers(cloud, f"?days=1&until={day(first)}")
+    assert (earlier["from"], earlier["until"]) == (day(first), day(first))
+    assert earlier["builds"]["success"] == 1
+    assert numbers(cloud, f"?days=1&until={day(first + DAY)}")["builds"]["success"] == 0
+
+
+def test_the_queue_shows_the_builds_that_wait_now(cloud: Cloud) -> None:
+    other = cloud.add_service("other")
+    for number in (1, 2, 3):
+        cloud.ask_for_build(git_ref=f"ref-{number}")
+    cloud.settle()
+    cloud.advance(90)
+    cloud.api.post(f"/v1/cicd/services/{other}/build", {})
+    for scope in ("", f"projects/{cloud.project}/"):
+        queue = numbers(cloud, "", scope)["queue"]
+        assert queue["depth"] == 2
+        assert queue["oldest_seconds"] >= 90
+    own = numbers(cloud, "", f"services/{other}/")["queue"]
+    assert own["depth"] == 1
+    assert own["oldest_seconds"] < 90
+
+
+@pytest.mark.parametrize("restriction", ["project_id", "service_id"])
+def test_a_restricted_token_gets_the_numbers_of_what_it_may_see(
+    cloud: Cloud, restriction: str
+) -> None:
+    cloud.release(1)
+    project, service = cloud.project, cloud.service_id
+    cloud.project = cloud.api.post("/v1/projects", {"name": "second"}).body["id"]
+    other = cloud.add_service("other", branch="spare")
+    number = {"project_id": cloud.project, "service_id": other}[restriction]
+    body = {"name": "t", "role": "viewer", restriction: number}
+    viewer = cloud.api.as_holder_of(cloud.api.post("/v1/tokens", body).body["token"])
+    for path in ("metrics", f"projects/{cloud.project}/metrics", f"services/{other}/metrics"):
+        assert viewer.get(f"/v1/cicd/{path}").body["builds"]["success"] == 0
+    assert 'slipway_builds_total{status="success"} 0' in viewer.get("/v1/metrics").text
+    for path in (f"projects/{project}/metrics", f"services/{service}/metrics"):
+        assert viewer.get(f"/v1/cicd/{path}").status == 404
+
+
+def test_a_service_token_sees_only_its_service_in_the_numbers_of_its_project(cloud: Cloud) -> None:
+    cloud.release(1)
+    other = cloud.add_service("other", branch="spare")
+    body = {"name": "t", "role": "viewer", "service_id": other}
+    viewer = cloud.api.as_holder_of(cloud.api.post("/v1/tokens", body).body["token"])
+    answer = viewer.get(f"/v1/cicd/projects/{cloud.project}/metrics")
+    assert (answer.status, answer.body["builds"]["success"]) == (200, 0)
+
+
+def test_numbers_of_a_deleted_service_stay(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.advance(2 * MINUTE)
+    cloud.tick()
+    assert cloud.api.request("DELETE", f"/v1/services/{cloud.service_id}").status == 204
+    assert numbers(cloud, "", f"services/{cloud.service_id}/")["builds"]["success"] == 1
+
+
+def test_prometheus_reads_the_numbers_of_the_month(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.ask_for_build(git_ref="one")
+    answer = cloud.api.get("/v1/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    samples = dict(
+        line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#")
+    )
+    builds = {name: value for name, value in samples.items() if name.startswith("slipway_builds")}
+    assert builds == {
+        'slipway_builds_total{status="success"}': "1",
+        'slipway_builds_total{status="failed"}': "0",
+        'slipway_builds_total{status="cancelled"}': "0",
+        'slipway_builds_total{status="superseded"}': "0",
+    }
+    assert samples["slipway_build_seconds_count"] == "1"
+    assert samples["slipway_queue_depth"] == "1"
+    assert answer.text.endswith("\n")
+
+
+@pytest.mark.parametrize("tries", [1, 4])
+def test_many_ends_at_once_on_one_sum_cost_only_time(
+    cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    monkeypatch.setattr(writes, "time", SimpleNamespace(sleep=lambda _: None))
+    cloud.push(sha(1))
+    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=tries)
+    assert cloud.api.post("/v1/cicd/jobs/build-1/cancel").status == 202
+    assert numbers(cloud)["builds"]["cancelled"] == 1
+
+
+def test_an_end_counts_once_if_the_answer_to_its_transaction_is_lost(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.push(sha(1))
+    trouble.lose_answers("dynamodb.TransactWriteItems", times=1)
+    assert cloud.api.post("/v1/cicd/jobs/build-1/cancel").status == 202
+    assert numbers(cloud)["builds"]["cancelled"] == 1
+
+
+def test_many_builds_that_end_in_one_transaction_are_all_counted(cloud: Cloud) -> None:
+    """A transaction has at most 100 writes."""
+    cloud.change_service(max_open_builds=100)
+    cloud.seconds_before_push = 1
+    for number in range(1, 61):
+        cloud.push(sha(number))
+    cloud.settle()
+    cloud.tick()
+    cloud.settle()
+    statuses = Counter(row["status"] for row in builds().values())
+    assert statuses["superseded"] == 59
+    assert numbers(cloud)["builds"]["superseded"] == 59
+
+
+def fill(last: int, days: int) -> None:
+    """Roll-ups with many ends for every scope of a service on each of some days."""
+    for scope in ("service-1", "project-1", *(f"all-{each}" for each in range(8))):
+        for ago in range(days):
+            row = RollUp(scope, day(last - ago * DAY))
+            commit(count(row, {"builds_success": 1000, "queue_5": 900, "queue_30": 100}))
+
+
+@pytest.mark.parametrize(
+    ("path", "window", "batches"),
+    [
+        ("metrics", 1, 1),
+        ("metrics", 7, 1),
+        ("metrics", 30, 3),
+        ("metrics", 90, 8),
+        ("projects/1/metrics", 90, 1),
+        ("services/1/metrics", 90, 1),
+    ],
+)
+def test_a_request_costs_the_same_however_many_jobs_there_were(
+    cloud: Cloud, calls: Calls, path: str, window: int, batches: int
+) -> None:
+    def cost() -> dict[str, int]:
+        calls.clear()
+        assert cloud.api.get(f"/v1/cicd/{path}?days={window}").status == 200
+        return dict(calls.counted)
+
+    before = cost()
+    assert before["dynamodb.BatchGetItem"] == batches
+    cloud.release(1)
+    fill(clock.now(), 100)
+    assert cost() == before
+    assert sum(before.values()) <= batches + 3
+
+
+def test_unchanged_numbers_are_answered_with_304(cloud: Cloud) -> None:
+    cloud.release(1)
+    first = cloud.api.get("/v1/cicd/metrics")
+    again = cloud.api.get("/v1/cicd/metrics", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status, again.text) == (304, "")
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("days=2", "invalid_days"),
+        ("days=", "invalid_days"),
+        ("until=2026-02-30", "invalid_until"),
+        ("until=yesterday", "invalid_until"),
+        ("until=1999-12-31", "invalid_until"),
+        ("until=9999-01-01", "invalid_until"),
+        ("until=%D9%A2026-01-01", "invalid_until"),
+        ("since=2026-01-01", "unknown_parameter"),
+    ],
+)
+def test_a_wrong_window_is_refused(api: Api, query: str, code: str) -> None:
+    answer = api.get(f"/v1/cicd/metrics?{query}")
+    assert (answer.status, answer.body["code"]) == (400, code)
+
+
+def test_today_is_a_day_of_the_window_and_tomorrow_is_not(cloud: Cloud) -> None:
+    today = datetime.fromtimestamp(cloud._now, UTC).date()
+    assert numbers(cloud, f"?until={today}")["until"] == today.isoformat()
+    tomorrow = today + timedelta(days=1)
+    assert cloud.api.get(f"/v1/cicd/metrics?until={tomorrow}").status == 400

@@ -1,0 +1,118 @@
+"""`make screenshots`: every view of the dashboard in both themes and at phone width.
+
+Writes build/screenshots/<view>-<theme>.png, and <view>-phone.png, of a played history.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+from moto import mock_aws
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
+from tests.page.played import Played, play
+from tests.page.serving import ARGUMENTS, browser_path, served
+from tests.support.embedded import Cloud
+
+OUT = Path("build/screenshots")
+WIDE = {"width": 1360, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+def views(played: Played) -> dict[str, str]:
+    """The fragment of each view."""
+    services, builds, deployments = played.services, played.builds, played.deployments
+    return {
+        "home": "/",
+        "service": f"/services/{services['web']}",
+        "service-settings": f"/services/{services['web']}/settings",
+        "service-config": f"/services/{services['web']}/config",
+        "service-access": f"/services/{services['web']}/access",
+        "service-unhealthy": f"/services/{services['search']}",
+        "build-failed": f"/builds/{builds['failed']}",
+        "build-running": f"/builds/{builds['running']}",
+        "build-good": f"/builds/{builds['good']}",
+        "build-queued": f"/builds/{builds['queued']}",
+        "deployment-running": f"/deployments/{deployments['rolling']}",
+        "deployment-failed": f"/deployments/{deployments['failed']}",
+        "deployment-good": f"/deployments/{deployments['web']}",
+        "deliveries": "/deliveries",
+        "audit": "/audit",
+        "tokens": "/tokens",
+        "metrics": "/metrics",
+        "not-found": "/services/9999",
+    }
+
+
+def opened(browser: Browser, url: str, token: str | None, theme: str, size: dict[str, int]) -> Page:
+    """A page in a new context; signed in if there is a token."""
+    context = browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
+    page = context.new_page()
+    if token is not None:
+        page.add_init_script(f"sessionStorage.setItem('slipway.token', '{token}')")
+    page.goto(url)
+    return page
+
+
+def shoot(browser: Browser, url: str, played: Played, only: str) -> None:
+    """Write all pictures whose name contains `only`."""
+    token = played.cloud.api.token
+    looks = [("light", WIDE, "light"), ("dark", WIDE, "dark"), ("light", PHONE, "phone")]
+    for theme, size, name in looks:
+        page = opened(browser, url, token, theme, size)
+        page.on("console", lambda message: print("console:", message.text, file=sys.stderr))
+        page.on("pageerror", lambda error: print("error:", error, file=sys.stderr))
+        for view, fragment in views(played).items():
+            if only in f"{view}-{name}":
+                page.goto(f"{url}#{fragment}")
+                page.wait_for_load_state("networkidle")
+                page.wait_for_timeout(350)
+                page.screenshot(path=OUT / f"{view}-{name}.png", full_page=True)
+        for view, fragment, button in (
+            ("dialog-rollback", f"/services/{played.services['web']}", "Roll back…"),
+            ("dialog-deploy", f"/services/{played.services['web']}", "Deploy…"),
+        ):
+            if only in f"{view}-{name}":
+                page.goto(f"{url}#{fragment}")
+                page.get_by_role("button", name=button, exact=True).first.click()
+                if view == "dialog-deploy":
+                    page.locator(".picks label").nth(1).click()
+                page.get_by_text("What changes").wait_for()
+                page.wait_for_timeout(200)
+                page.screenshot(path=OUT / f"{view}-{name}.png")
+                page.keyboard.press("Escape")
+        page.context.close()
+        if only in f"sign-in-{name}":
+            page = opened(browser, url, None, theme, size)
+            page.get_by_role("button", name="Sign in").wait_for()
+            page.screenshot(path=OUT / f"sign-in-{name}.png")
+            page.context.close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make screenshots", description=__doc__)
+    parser.add_argument("only", nargs="?", default="", help="part of the names of the pictures")
+    options = parser.parse_args()
+    path = browser_path()
+    if path is None:
+        print("There is no Chromium. Debian: apt-get install chromium", file=sys.stderr)
+        return 1
+    OUT.mkdir(parents=True, exist_ok=True)
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        mock_aws(),
+        sync_playwright() as playwright,
+    ):
+        played = play(Cloud(monkeypatch))
+        with served(played.cloud.app) as url:
+            browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+            shoot(browser, url, played, options.only)
+            browser.close()
+    print(f"The pictures are in {OUT}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

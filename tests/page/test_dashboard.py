@@ -1,0 +1,354 @@
+"""What a person does with the dashboard, in a real browser, against the embedded cloud."""
+
+import json
+import re
+from typing import Any
+
+from playwright.sync_api import Page, Route, expect
+
+from chalicelib.domain.lag import LAG
+from chalicelib.domain.tokens import Role
+from chalicelib.store.tokens import create_token, get_token, revoke_token
+from tests.page.conftest import Opener, refresh
+from tests.support.codebuild_log import failed_log
+from tests.support.embedded import Cloud, sha
+
+PHONE = {"width": 360, "height": 740}
+
+
+def started(cloud: Cloud, **changes: Any) -> int:
+    """Push a commit; CodeBuild runs its build, whose number is returned."""
+    number = int(cloud.push(sha(1), **changes).body["builds"][0]["build_id"])
+    cloud.settle()
+    cloud.enter_phase(number, "BUILD")
+    return number
+
+
+def heading(page: Page, name: str) -> None:
+    expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
+
+
+def test_a_token_signs_in_for_this_tab_only_and_is_never_in_an_address(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    page = open_page(token=None)
+    addresses: list[str] = []
+    page.on("request", lambda request: addresses.append(request.url))
+    field = page.get_by_label("Token")
+    field.fill("not a token")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("begins with slw_")
+    field.fill(create_token("gone", Role.ADMIN).secret[:-1] + "x")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("token")
+    field.fill(cloud.api.token)
+    field.press("Enter")
+    heading(page, "Services")
+    assert not [each for each in [*addresses, page.url] if "slw_" in each]
+    assert page.evaluate("JSON.stringify(localStorage)").find("slw_") < 0
+    page.locator("summary", has_text="tests").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_running_build_is_followed_to_its_end(cloud: Cloud, open_page: Opener) -> None:
+    number = started(cloud)
+    cloud.write_log(number, "Building the image", "#5 [1/2] FROM alpine")
+    page = open_page(f"/builds/{number}")
+    heading(page, f"Build {number}")
+    status = page.locator(".head .status").first
+    expect(status).to_have_text("Building")
+    expect(page.get_by_text("#5 [1/2] FROM alpine")).to_be_visible()
+    cloud.write_log(number, "#6 [2/2] RUN make")
+    expect(page.locator(".log-row").get_by_text("#6 [2/2] RUN make")).to_be_visible()
+    cloud.finish_build(number)
+    refresh(page)
+    expect(status).to_have_text("Succeeded")
+    expect(page.get_by_role("link", name="Deployment 1")).to_be_visible()
+    cloud.advance(LAG + 1)
+    expect(page.locator(".log-foot")).to_contain_text("Complete")
+    expect(page.locator("[aria-live=polite]")).to_have_text(f"Build {number} succeeded.")
+
+
+def test_a_log_follows_its_end_until_the_reader_scrolls_up(cloud: Cloud, open_page: Opener) -> None:
+    number = started(cloud)
+    cloud.write_log(number, *(f"line {at} of many" for at in range(1, 401)))
+    page = open_page(f"/builds/{number}")
+    expect(page.get_by_text("line 400 of many", exact=True)).to_be_visible()
+    page.locator(".log-scroll").hover()
+    page.mouse.wheel(0, -3000)
+    jump = page.get_by_role("button", name="Jump to end")
+    expect(jump).to_be_visible()
+    cloud.write_log(number, "line 401 of many")
+    expect(page.locator(".log-foot")).to_contain_text("401 lines")
+    expect(page.get_by_text("line 401 of many", exact=True)).not_to_be_visible()
+    jump.click()
+    expect(page.get_by_text("line 401 of many", exact=True)).to_be_visible()
+
+
+def test_a_failed_build_shows_its_cause_without_a_click(cloud: Cloud, open_page: Opener) -> None:
+    number = started(cloud)
+    cloud.end_build(number, "FAILED", log=failed_log())
+    failure = cloud.build(number)["failure"]
+    page = open_page()
+    attention = page.get_by_role("region", name="Needs attention")
+    expect(attention).to_contain_text(f"Build {number} failed")
+    expect(attention).to_contain_text(cloud.build(number)["error"][:60])
+    attention.get_by_role("link", name="Show why").click()
+    cause = page.locator(".failure")
+    expect(cause).to_contain_text(failure["summary"])
+    expect(cause).to_contain_text("No rule to make target 'all'")
+    expect(cause).to_be_in_viewport()
+    expect(page.locator(".steps .failed-step").first).to_contain_text("Building the image")
+
+
+def test_a_rollback_is_confirmed_by_name_and_seen_to_happen(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    first, second = cloud.release(1), cloud.release(2)
+    image = cloud.deployment(first)["image_tag"]
+    page = open_page(f"/services/{cloud.service_id}")
+    page.get_by_role("button", name="Roll back…", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Roll back hello")
+    expect(dialog).to_contain_text(f"Deployment {second}")
+    expect(dialog).to_contain_text(f"Deployment {first}")
+    expect(dialog).to_contain_text(image.partition(":")[2])
+    dialog.get_by_label("Reason").fill("Errors in the basket")
+    dialog.get_by_role("button", name=f"Roll back hello to deployment {first}").click()
+    heading(page, "Deployment 3")
+    status = page.locator(".head .status").first
+    cloud.settle()
+    refresh(page)
+    expect(status).to_have_text("Deploying")
+    cloud.finish_rollout()
+    refresh(page)
+    expect(status).to_have_text("Succeeded")
+    expect(page.get_by_text("Runs now")).to_be_visible()
+    assert cloud.statuses(first, second, 3) == ["success", "rolled_back", "success"]
+    assert cloud.deployment(3)["reason"] == "Errors in the basket"
+
+
+def test_a_token_that_ends_keeps_the_place_and_the_next_one_goes_on(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    number = started(cloud)
+    short = create_token("short", Role.VIEWER)
+    page = open_page(f"/builds/{number}", token=short.secret)
+    heading(page, f"Build {number}")
+    revoke_token(get_token(short.row.number), actor="tests")
+    refresh(page)
+    dialog = page.get_by_role("dialog", name="Your token has expired")
+    expect(dialog).to_be_visible()
+    dialog.get_by_label("Token").fill(cloud.api.token)
+    dialog.get_by_role("button", name="Go on").click()
+    expect(dialog).to_have_count(0)
+    assert page.url.endswith(f"#/builds/{number}")
+    cloud.finish_build(number)
+    refresh(page)
+    expect(page.locator(".head .status").first).to_have_text("Succeeded")
+    expect(page.get_by_role("button", name="Deploy…")).to_be_visible()
+
+
+def test_a_role_is_offered_only_what_it_may_do(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1)
+    viewer = create_token("reader", Role.VIEWER).secret
+    page = open_page(f"/services/{cloud.service_id}", token=viewer)
+    heading(page, "hello")
+    expect(page.get_by_text("needs the role deployer")).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("Deploy|Build|Roll back"))).to_have_count(0)
+    page.get_by_role("link", name="Configuration").click()
+    expect(page.get_by_text("Your token may not see the configuration")).to_be_visible()
+
+
+def test_three_hundred_services_are_filtered_and_paged(cloud: Cloud, open_page: Opener) -> None:
+    path = f"/v1/projects/{cloud.project}/services"
+    for at in range(299):
+        url = f"https://github.com/acme/app-{at}.git"
+        body = {"name": f"service-{at:03}", "git_url": url, "image_repository": "hello"}
+        assert cloud.api.post(path, body).status == 201
+    page = open_page()
+    expect(page.get_by_text("300 services ·")).to_be_visible()
+    rows = page.locator(".services tbody tr")
+    expect(rows).to_have_count(25)
+    expect(page.get_by_text("Page 1 of 12")).to_be_visible()
+    page.get_by_role("button", name="Next").click()
+    expect(rows.first).to_contain_text("service-024")
+    page.keyboard.press("/")
+    page.keyboard.type("service-29")
+    expect(rows).to_have_count(9)
+    assert "q=service-29" in page.url
+    page.reload()
+    expect(rows).to_have_count(9)
+
+
+HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+LONG = "w" * 900
+ARABIC = "إصلاح الخطأ (123) <b>"
+
+
+def test_hostile_names_are_shown_as_text_and_keep_the_layout(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    message = f"{HOSTILE} {ARABIC} {LONG}"
+    branch = "fix/<script>window.hacked=1</script>&\"'" + "b" * 120
+    cloud.change_service(branch=branch)
+    commit = {"id": sha(1), "message": message, "author": {"name": HOSTILE}}
+    number = started(cloud, branch=branch, head_commit=commit)
+    cloud.write_log(number, HOSTILE, f"\x1b[31m{ARABIC}\x1b[0m", "x" * 9000, "javascript:alert(1)")
+    cloud.end_build(
+        number,
+        "FAILED",
+        message=HOSTILE,
+        log=failed_log(HOSTILE),
+        COMMIT_MESSAGE=message,
+        COMMIT_AUTHOR=HOSTILE,
+    )
+    page = open_page(viewport=PHONE)
+    for fragment in (
+        "/",
+        f"/services/{cloud.service_id}",
+        f"/services/{cloud.service_id}/settings",
+        f"/builds/{number}",
+        "/deliveries",
+        "/audit",
+    ):
+        page.goto(f"{page.url.partition('#')[0]}#{fragment}")
+        expect(page.locator("main h1")).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), fragment
+        assert page.evaluate("window.hacked") is None, fragment
+    page.goto(f"{page.url.partition('#')[0]}#/builds/{number}")
+    row = page.locator(".log-row", has_text=HOSTILE).first
+    expect(row).to_be_visible()
+    expect(page.locator("main script, main img")).to_have_count(0)
+
+
+def test_everything_can_be_done_with_the_keyboard(cloud: Cloud, open_page: Opener) -> None:
+    first, _second = cloud.release(1), cloud.release(2)
+    page = open_page(token=None)
+    expect(page.get_by_label("Token")).to_be_focused()
+    page.keyboard.type(cloud.api.token)
+    page.keyboard.press("Enter")
+    heading(page, "Services")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.keyboard.press("/")
+    expect(page.get_by_label("Filter services")).to_be_focused()
+    _tab_to(page, "hello")
+    page.keyboard.press("Enter")
+    heading(page, "hello")
+    _tab_to(page, "Roll back…")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(f"Deployment {first}")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("button", name="Roll back…", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(dialog).to_contain_text(f"Deployment {first}")
+    _tab_to(page, f"Roll back hello to deployment {first}")
+    page.keyboard.press("Enter")
+    heading(page, "Deployment 3")
+
+
+def _tab_to(page: Page, text: str) -> None:
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == text:
+            return
+    raise AssertionError(f"the Tab key does not reach {text}")
+
+
+def test_a_page_that_loses_its_connection_says_so_and_recovers(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    page = open_page()
+    heading(page, "Services")
+    page.context.set_offline(True)
+    expect(page.get_by_text("This computer is offline.")).to_be_visible()
+    heading(page, "Services")
+    page.context.set_offline(False)
+    expect(page.get_by_text("This computer is offline.")).to_have_count(0)
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+
+
+def test_a_million_lines_do_not_freeze_a_log(cloud: Cloud, open_page: Opener) -> None:
+    number = started(cloud)
+    lines = [{"timestamp": "2026-11-22T00:00:00.000Z", "message": "ok"}] * 49_999
+    lines.append({"timestamp": "2026-11-22T00:00:00.000Z", "message": "the needle"})
+    pages = 20
+
+    def answer(route: Route) -> None:
+        at = int((re.search(r"cursor=(\d+)", route.request.url) or ["", "0"])[1])
+        body = {
+            "lines": lines,
+            "next_cursor": str(at + 1),
+            "complete": at == pages - 1,
+            "expired": False,
+        }
+        route.fulfill(content_type="application/json", body=json.dumps(body))
+
+    page = open_page(token=None)
+    page.route("**/logs?*", answer)
+    page.get_by_label("Token").fill(cloud.api.token)
+    page.keyboard.press("Enter")
+    heading(page, "Services")
+    page.goto(f"{page.url.partition('#')[0]}#/builds/{number}?line=500000")
+    expect(page.locator(".log-foot")).to_contain_text("1,000,000 lines", timeout=60_000)
+    rows = page.locator(".log-row")
+    assert rows.count() < 150
+    expect(page.locator("#line-500000")).to_be_in_viewport()
+    page.get_by_role("button", name="Jump to end").click()
+    expect(page.locator("#line-1000000")).to_be_in_viewport()
+    page.get_by_label("Search the log").fill("needle")
+    expect(page.get_by_text("1 of 20", exact=True)).to_be_visible()
+    expect(page.locator("#line-50000")).to_be_in_viewport()
+    assert rows.count() < 150
+
+
+def test_a_line_has_an_address(cloud: Cloud, open_page: Opener) -> None:
+    number = started(cloud)
+    cloud.write_log(number, *(f"line {at} of many" for at in range(1, 301)))
+    page = open_page(f"/builds/{number}?line=120")
+    chosen = page.locator(".log-row.chosen")
+    expect(chosen).to_contain_text("line 120 of many")
+    expect(chosen).to_be_in_viewport()
+    page.get_by_role("link", name="Line 125", exact=True).click()
+    assert page.url.endswith("?line=125")
+
+
+def test_the_page_works_below_a_stage_of_api_gateway(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1)
+    page = open_page(token=None)
+    host = page.url.rstrip("/")
+    outside: list[str] = []
+
+    def below(route: Route) -> None:
+        path = route.request.url.removeprefix(host)
+        if not path.startswith("/api/"):
+            outside.append(path)
+            return route.abort()
+        route.fulfill(response=route.fetch(url=host + path.removeprefix("/api")))
+
+    page.route("**/*", below)
+    page.goto(f"{host}/api/")
+    page.get_by_label("Token").fill(cloud.api.token)
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="hello").first.click()
+    heading(page, "hello")
+    expect(page.get_by_text("Deployment 1").first).to_be_visible()
+    page.unroute_all(behavior="ignoreErrors")
+    assert outside == []
+
+
+def test_an_idle_page_gets_answers_without_a_body(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1)
+    page = open_page(f"/services/{cloud.service_id}")
+    heading(page, "hello")
+    page.wait_for_load_state("networkidle")
+    with page.expect_response(lambda answer: answer.url.endswith("v1/services/1")) as waited:
+        refresh(page)
+    assert waited.value.status == 304

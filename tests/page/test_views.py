@@ -1,0 +1,79 @@
+"""Every view of a played history: accessible in both themes, and no wider than a phone."""
+
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from moto import mock_aws
+from playwright.sync_api import Browser, Page, expect
+
+from tests.page.played import Played, play
+from tests.page.screenshots import PHONE, WIDE, opened, views
+from tests.page.serving import served
+from tests.support.embedded import Cloud
+
+# WCAG 2.2 AA, and what axe calls best practice.
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@pytest.fixture(scope="module")
+def history(browser: Browser) -> Iterator[tuple[Played, str]]:
+    """A played history, and the address of its dashboard. The tests only read."""
+    with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
+        played = play(Cloud(monkeypatch))
+        with served(played.cloud.app) as url:
+            yield played, url
+
+
+def _settled(page: Page) -> None:
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("main h1, .state-title").first).to_be_visible()
+    expect(page.locator("main .state.loading")).to_have_count(0)
+
+
+def _violations(page: Page) -> list[str]:
+    found = Axe().run(page, options=RULES).response["violations"]
+    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_any_view(
+    history: tuple[Played, str], browser: Browser, theme: str
+) -> None:
+    played, url = history
+    page = opened(browser, url, played.cloud.api.token, theme, WIDE)
+    found = {}
+    for name, fragment in views(played).items():
+        page.goto(f"{url}#{fragment}")
+        _settled(page)
+        found[name] = _violations(page)
+    page.goto(f"{url}#/services/{played.services['web']}")
+    page.get_by_role("button", name="Roll back…", exact=True).click()
+    expect(page.get_by_text("What changes")).to_be_visible()
+    found["dialog"] = _violations(page)
+    page.context.close()
+    page = opened(browser, url, None, theme, WIDE)
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    found["sign-in"] = _violations(page)
+    page.context.close()
+    assert [f"{name}: {each}" for name, listed in found.items() for each in listed] == []
+
+
+def test_no_view_is_wider_than_a_phone_or_has_small_targets(
+    history: tuple[Played, str], browser: Browser
+) -> None:
+    played, url = history
+    page = opened(browser, url, played.cloud.api.token, "light", PHONE)
+    wide, small = [], []
+    for name, fragment in views(played).items():
+        page.goto(f"{url}#{fragment}")
+        _settled(page)
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            wide.append(name)
+        heights = page.evaluate(
+            "[...document.querySelectorAll('main button.button:not(.quiet), .nav a')]"
+            ".map(each => [each.textContent, each.getBoundingClientRect().height])"
+        )
+        small += [(name, text, height) for text, height in heights if 0 < height < 44]
+    page.context.close()
+    assert (wide, small) == ([], [])
