@@ -26,6 +26,7 @@ class App:
         self.output = Output(as_json=False)
         # What goes on if the user presses Ctrl-C now.
         self.goes_on = ""
+        self._service = ""
         self._client: Client | None = None
 
     def use_json(self, *, as_json: bool) -> None:
@@ -46,9 +47,9 @@ class App:
 
     def changes(self, service: str) -> None:
         """Note before a request that changes something: Ctrl-C may come before its answer."""
+        self._service = views.quoted(service)
         self.goes_on = (
-            "Slipway may have accepted the request; look with: "
-            f"slipway status {views.quoted(service)}"
+            f"Slipway may have accepted the request; look with: slipway status {self._service}"
         )
 
     def wait(self, job: JobName, *, wanted: str = "success") -> dict[str, Any]:
@@ -67,7 +68,9 @@ class App:
 
     def accepted(self, job: JobName) -> None:
         """Note that a job was accepted: it goes on without this command."""
-        self.goes_on = f"{job} goes on; follow it with: slipway logs -f {job}"
+        is_release = job.kind == "deploy" and self._service
+        how = f"status {self._service}" if is_release else f"logs -f {job}"
+        self.goes_on = f"{job} goes on; follow it with: slipway {how}"
 
 
 class Ended(Failed):

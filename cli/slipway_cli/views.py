@@ -23,6 +23,15 @@ _STYLES: Mapping[str, str] = {
 _LOG_LINES = 20
 
 
+def job_id(row: Mapping[str, Any]) -> str:
+    """`build-12` or `deploy-45`."""
+    return one_line(row["job_id"])
+
+
+def _status(row: Mapping[str, Any]) -> str:
+    return one_line(row["status"]).replace("_", " ")
+
+
 def short(sha: object) -> str:
     """The first characters of a commit or a digest."""
     return one_line(sha).removeprefix("sha256:")[:8]
@@ -40,7 +49,7 @@ def release(row: Mapping[str, Any] | None, width: int = 50) -> str:
 
 def words_of(row: Mapping[str, Any]) -> str:
     """What a job does now: its step, its progress, and how long it still takes or why it waits."""
-    parts = [one_line(row.get("step") or row["status"].replace("_", " "))]
+    parts = [one_line(row.get("step") or "") or _status(row)]
     if row["status"] in {"building", "deploying"}:
         parts.append(f"{row['progress']} %")
     if row.get("waiting_for"):
@@ -62,7 +71,7 @@ def problems(service: Mapping[str, Any]) -> list[str]:
         if last and last["status"] == "failed":
             when = ago(last.get("finished_at"))
             error = one_line(last.get("error") or "no reason is known")
-            found.append(f"{last['job_id']} failed{f' {when}' if when else ''}: {error}")
+            found.append(f"{job_id(last)} failed{f' {when}' if when else ''}: {error}")
     if service.get("drift"):
         found.append(one_line(service["drift"]))
     if service.get("attention"):
@@ -76,7 +85,7 @@ def under_way(service: Mapping[str, Any]) -> list[str]:
     for kind in ("active", "waiting"):
         row = service.get(kind)
         if row:
-            found.append(f"{row['job_id']} {words_of(row)}: {release(row)}")
+            found.append(f"{job_id(row)} {words_of(row)}: {release(row)}")
     builds = service.get("open_builds") or 0
     if builds:
         found.append(f"{builds} open build{'s' if builds > 1 else ''}")
@@ -179,10 +188,13 @@ def _runs(service: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
     if current is None:
         yield "Runs", "nothing that Slipway deployed"
     else:
-        yield "Runs", f"{release(current)} ({current['job_id']})"
+        yield "Runs", f"{release(current)} ({job_id(current)})"
         by = one_line(current.get("requested_by") or "unknown")
         reason = f": {one_line(current['reason'])}" if current.get("reason") else ""
-        yield "Since", f"{ago(current['finished_at'])}, {current['trigger']} by {by}{reason}"
+        yield (
+            "Since",
+            f"{ago(current['finished_at'])}, {one_line(current['trigger'])} by {by}{reason}",
+        )
     seen = tasks(service)
     if seen.plain != "-":
         yield "Tasks", seen
@@ -201,7 +213,7 @@ def _way_back(name: str, back: Mapping[str, Any]) -> tuple[str, Text | str]:
             "Go back",
             Text.assemble(
                 (f"slipway rollback {quoted(name)}", "bold"),
-                f" restores {target['job_id']}: {release(target)}",
+                f" restores {job_id(target)}: {release(target)}",
             ),
         )
     return "Go back", f"Not possible: {one_line(back.get('reason') or 'no reason is known')}"
@@ -225,20 +237,23 @@ def failure(row: Mapping[str, Any]) -> Iterator[Text]:
     """Why a job did not succeed, for stderr: the cause, the end of the log, what to do."""
     found = row.get("failure") or {}
     cause = one_line(found.get("summary") or row.get("error") or "no reason is known")
-    yield Text(f"{row['job_id']} {row['status'].replace('_', ' ')}: {cause}", BAD)
+    yield Text(f"{job_id(row)} {_status(row)}: {cause}", BAD)
     error = one_line(row.get("error") or "")
     if error and error not in cause and cause not in error:
         yield Text(f"  {error}")
-    for task in found.get("tasks") or ():
-        code = "" if task.get("exit_code") is None else f", exit code {task['exit_code']}"
-        where = one_line(task.get("container") or "task")
-        yield Text(f"  {where}{code}: {one_line(task['reason'])}")
+    for each in dict.fromkeys(map(_stopped, found.get("tasks") or ())):
+        yield Text(f"  {each}")
     command = row.get("release_command") or {}
     tail = found.get("log_tail") or command.get("log_tail") or ()
     for line in tail[-_LOG_LINES:]:
         yield Text(f"  | {clean(line)}", DIM)
     if found.get("next_step"):
         yield Text(f"Next step: {one_line(found['next_step'])}", WARN)
+
+
+def _stopped(task: Mapping[str, Any]) -> str:
+    code = "" if task.get("exit_code") is None else f", exit code {task['exit_code']}"
+    return f"{one_line(task.get('container') or 'task')}{code}: {one_line(task['reason'])}"
 
 
 def plan(title: str, made: Mapping[str, Any]) -> Iterator[Text | Table]:
@@ -262,7 +277,7 @@ def _plan_rows(made: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
 
 def _rollout(made: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
     for ending in made.get("ends") or ():
-        yield "Ends", f"deploy-{ending['deployment_id']} ({ending['status'].replace('_', ' ')})"
+        yield "Ends", f"deploy-{ending['deployment_id']} ({_status(ending)})"
     if made.get("starts_after"):
         yield "Begins", f"after the end of deploy-{made['starts_after']}"
     if made.get("release_command"):
@@ -332,8 +347,8 @@ def history_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(title, overflow="fold", no_wrap=title in {"JOB", "WHEN"})
     for row in rows:
         table.add_row(
-            Text(one_line(row["job_id"]), "bold"),
-            Text(row["status"].replace("_", " "), _STYLES.get(row["status"], BUSY)),
+            Text(job_id(row), "bold"),
+            Text(_status(row), _STYLES.get(row["status"], BUSY)),
             Text(ago(row["created_at"])),
             Text(release(row)),
             Text(_reason(row)),

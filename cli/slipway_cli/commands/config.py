@@ -159,7 +159,7 @@ def _change(
     if made["deployment_id"] is None:
         app.output.document(made)
         return app.output.show(Text(f"Nothing is deployed: {made['not_deployed']}."))
-    return finish_deployment(app, made, name, wait=wait)
+    return finish_deployment(app, made, overview, wait=wait)
 
 
 def _service(app: App) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def status(app: App, service: str | None) -> None:
     wrong = [each for each in found if views.problems(each)]
     busy = [each for each in found if views.under_way(each)]
     app.output.document({"services": [each for each in found if each in wrong or each in busy]})
-    words = f"{len(found)} services, {len(wrong)} with problems, {len(busy)} with work under way"
+    count = f"{len(found)} service{'' if len(found) == 1 else 's'}"
+    words = f"{count}, {len(wrong)} with problems, {len(busy)} with work under way"
     app.output.show(Text(words, views.BAD if wrong else views.GOOD))
     _list(app, [each for each in found if each in wrong or each in busy], empty="")
     return None

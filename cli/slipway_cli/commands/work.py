@@ -1,5 +1,6 @@
 """`build`, `deploy`, `rollback`, `cancel`, `retry`: they change what runs."""
 
+import contextlib
 import itertools
 import sys
 from typing import Any
@@ -8,9 +9,17 @@ import click
 from rich.text import Text
 
 from slipway_cli import views
-from slipway_cli.app import App, json_option, plan_option, reason_option, wait_option, with_app
+from slipway_cli.app import (
+    App,
+    Ended,
+    json_option,
+    plan_option,
+    reason_option,
+    wait_option,
+    with_app,
+)
 from slipway_cli.client import path_of
-from slipway_cli.errors import Failed, WrongUsage
+from slipway_cli.errors import Failed, Failure, WrongUsage
 from slipway_cli.names import JobName, find_service, full_name, read_job
 from slipway_cli.text import ago, one_line
 
@@ -90,7 +99,7 @@ def deploy(
         made = app.client.post(path, body, dry_run=True)
         return show_plan(app, made, f"Deploy {one_line(chosen)} to {name}")
     app.changes(name)
-    return finish_deployment(app, app.client.post(path, body), name, wait=wait)
+    return finish_deployment(app, app.client.post(path, body), overview, wait=wait)
 
 
 def _image(app: App, overview: dict[str, Any], named: str | None) -> str:
@@ -98,7 +107,7 @@ def _image(app: App, overview: dict[str, Any], named: str | None) -> str:
     if named is None:
         row = _newest_build(app, overview)
         when = ago(row["finished_at"])
-        app.output.say(f"{row['job_id']} is the newest build: {views.release(row)}, {when}")
+        app.output.say(f"{views.job_id(row)} is the newest build: {views.release(row)}, {when}")
     elif named.startswith("build-"):
         row = app.client.get(read_job(named, "build").path)
     else:
@@ -153,16 +162,18 @@ def rollback(
     preview = app.client.get(path, deployment_id=target)
     if preview["target"] is None:
         return _impossible(app, preview, plan=plan)
-    title = f"Roll back {name} to {preview['target']['job_id']}: {views.release(preview['target'])}"
+    title = (
+        f"Roll back {name} to {views.job_id(preview['target'])}: {views.release(preview['target'])}"
+    )
     if plan:
         return show_plan(app, preview, title, made=preview["plan"])
     app.output.say_parts(*views.plan(title, preview["plan"]))
     if not preview["possible"]:
         raise Failed(_reason(preview), code=preview["code"])
-    _confirm(app, f"Roll back {name} to {preview['target']['job_id']}?", yes=yes)
+    _confirm(app, f"Roll back {name} to {views.job_id(preview['target'])}?", yes=yes)
     body = {"deployment_id": preview["target"]["id"], **({"reason": reason} if reason else {})}
     app.changes(name)
-    return finish_deployment(app, app.client.post(path, body), name, wait=wait)
+    return finish_deployment(app, app.client.post(path, body), overview, wait=wait)
 
 
 def _impossible(app: App, preview: dict[str, Any], *, plan: bool) -> None:
@@ -195,23 +206,38 @@ def show_plan(app: App, document: dict[str, Any], title: str, made: Any = None) 
         raise Failed("This would be refused.", code="not_possible")
 
 
-def finish_deployment(app: App, accepted: dict[str, Any], name: str, *, wait: bool) -> None:
+def finish_deployment(
+    app: App, accepted: dict[str, Any], overview: dict[str, Any], *, wait: bool
+) -> None:
     """Follow an accepted deployment to its end, or only name it."""
     job = JobName("deploy", accepted["deployment_id"])
     if not wait:
         return _leave(app, job, accepted)
-    row = app.wait(job)
-    app.output.show(Text(f"{name} runs {row['job_id']}: {views.release(row)}", views.GOOD))
+    try:
+        row = app.wait(job)
+    except Ended:
+        _say_what_runs(app, overview)
+        raise
+    words = f"{full_name(overview)} runs {job}: {views.release(row)}"
+    app.output.show(Text(words, views.GOOD))
     for warning in row.get("warnings") or ():
         app.output.say(f"warning: {warning}", views.WARN)
     return None
+
+
+def _say_what_runs(app: App, overview: dict[str, Any]) -> None:
+    """Say what the service runs after a deployment that failed, if Slipway still answers."""
+    with contextlib.suppress(Failure):
+        current = app.client.get(path_of("services", overview["id"]))["current_deployment_id"]
+        runs = "no release of Slipway" if current is None else f"deploy-{current}"
+        app.output.say(f"{full_name(overview)} runs {runs}, as before.")
 
 
 def _leave(app: App, job: JobName, accepted: dict[str, Any]) -> None:
     app.accepted(job)
     app.output.document(accepted)
     app.output.show(Text(f"{job} is accepted."))
-    app.output.say(f"Follow it with: slipway logs -f {job}")
+    app.output.say(app.goes_on)
 
 
 @click.command()
