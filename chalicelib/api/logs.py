@@ -8,7 +8,7 @@ from chalicelib import clock
 from chalicelib.access import Principal, load_build
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
-from chalicelib.api.http.parameters import LOG_CURSOR, LOG_FORMAT, LOG_LIMIT
+from chalicelib.api.http.parameters import LOG_CURSOR, LOG_FORMAT, LOG_LIMIT, LOG_TAIL
 from chalicelib.aws import logs
 from chalicelib.domain.lag import LAG
 from chalicelib.domain.log_streams import LogStream, stream_of_build
@@ -49,7 +49,7 @@ class Log(msgspec.Struct, kw_only=True):
     "GET",
     "/v1/cicd/builds/{build_id}/logs",
     role=Role.VIEWER,
-    query=(LOG_LIMIT, LOG_CURSOR, LOG_FORMAT),
+    query=(LOG_LIMIT, LOG_CURSOR, LOG_TAIL, LOG_FORMAT),
     answer=Log,
     documented=Documented(
         errors=(409,), headers=("Retry-After", "X-Next-Cursor"), media_types=("text/plain",)
@@ -60,11 +60,12 @@ def get_build_logs(
     build_id: int,
     limit: int,
     cursor: str | None,
+    tail: int | None,
     format: str,  # noqa: A002
 ) -> Reply:
     """Read a build's output, oldest line first. Repeat with `next_cursor` until `complete`."""
     build = load_build(caller, build_id)
-    log = _read(build, limit=limit, cursor=cursor)
+    log = _read(build, limit=limit, cursor=cursor, tail=tail)
     now_or_later = log.complete or (has_ended(build.status) and bool(log.lines))
     headers = () if now_or_later else (("Retry-After", POLL_SECONDS),)
     if format == "json":
@@ -78,14 +79,19 @@ def get_build_logs(
     )
 
 
-def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:
+def _read(build: models.Build, *, limit: int, cursor: str | None, tail: int | None) -> Log:
     """A page of the log. CloudWatch returns the same cursor when there are no new lines."""
     settled = has_ended(build.status) and clock.now() - (build.finished_at or 0) >= LAG
     if build.log_path is None:
         return Log(lines=[], next_cursor=None, complete=settled, expired=False)
     stream = stream_of_build(build.log_path)
-    page = logs.read(stream, cursor=cursor, limit=limit)
-    complete = settled and (page.missing or _is_last(stream, page, limit))
+    from_end = tail is not None and cursor is None
+    if tail is not None and from_end:
+        page = logs.last(stream, limit=tail)
+    else:
+        page = logs.read(stream, cursor=cursor, limit=limit)
+    may_be_last = from_end or len(page.lines) < limit
+    complete = settled and (page.missing or (may_be_last and _is_last(stream, page)))
     messages = clean_lines((line.message for line in page.lines), known_secrets())
     return Log(
         lines=[
@@ -98,13 +104,11 @@ def _read(build: models.Build, *, limit: int, cursor: str | None) -> Log:
     )
 
 
-def _is_last(stream: LogStream, page: logs.LogPage, limit: int) -> bool:
+def _is_last(stream: LogStream, page: logs.LogPage) -> bool:
     """Whether the log has no lines after this page: CloudWatch answers twice in a row without any.
 
     At the end it returns the same cursor again. A single empty answer does not show the end.
     """
-    if len(page.lines) == limit:
-        return False
     following = (
         logs.read(stream, cursor=page.cursor, limit=1) for _ in range(2 if page.lines else 1)
     )

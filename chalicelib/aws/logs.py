@@ -7,6 +7,12 @@ from chalicelib.aws.clients import calling, client
 from chalicelib.domain.log_streams import LogStream
 from chalicelib.errors import InvalidInput, Rejected
 
+# Bytes after which an answer gets no further page of CloudWatch. A page has at most 1 MB
+# (GetLogEvents in the API reference), and Lambda answers with at most 6 MB, in which a quote of a
+# line takes four bytes.
+ENOUGH = 256 * 1024
+_LOOKS_BACK = 2
+
 
 @dataclass(frozen=True)
 class LogLine:
@@ -27,6 +33,11 @@ class LogPage:
     cursor: str | None
     missing: bool = False
 
+    @property
+    def size(self) -> int:
+        """The bytes of its lines."""
+        return sum(len(line.message.encode(errors="replace")) for line in self.lines)
+
 
 def read(stream: LogStream, *, cursor: str | None, limit: int) -> LogPage:
     """Lines of a stream, oldest first. A missing stream is an empty page.
@@ -46,8 +57,33 @@ def read(stream: LogStream, *, cursor: str | None, limit: int) -> LogPage:
                 "the cursor does not come from this log", code="invalid_cursor", field="cursor"
             ) from error
         raise
-    lines = [LogLine(event["timestamp"], event["message"]) for event in answer["events"]]
-    return LogPage(lines, answer["nextForwardToken"])
+    return LogPage(_lines(answer), answer["nextForwardToken"])
+
+
+def last(stream: LogStream, *, limit: int) -> LogPage:
+    """The last `limit` lines of a stream, oldest first, and the cursor that goes on after them.
+
+    They are fewer if they would have more than about 1 MB. A missing stream is an empty page.
+    "nextForwardToken" of a page from the tail is the place after its last line. Its reader "must
+    specify true for startFromHead", as `read` does (GetLogEvents in the API reference).
+    """
+    try:
+        answer = _events(stream, startFromHead=False, limit=limit)
+    except Rejected as error:
+        if error.code == "ResourceNotFoundException":
+            return LogPage([], None, missing=True)
+        raise
+    page = LogPage(_lines(answer), answer["nextForwardToken"])
+    for _ in range(_LOOKS_BACK):
+        missing, token = limit - len(page.lines), answer["nextBackwardToken"]
+        if not missing or page.size > ENOUGH:
+            break
+        # A page that is empty or not full may have more before it.
+        answer = _events(stream, startFromHead=False, limit=missing, nextToken=token)
+        page = LogPage(_lines(answer) + page.lines, page.cursor)
+        if answer["nextBackwardToken"] == token:
+            break
+    return page
 
 
 def has_group(name: str) -> bool:
@@ -71,6 +107,10 @@ def tail(stream: LogStream, *, limit: int) -> list[str]:
     return [
         line for event in answer["events"] for line in event["message"].rstrip("\n").split("\n")
     ]
+
+
+def _lines(answer: Any) -> list[LogLine]:
+    return [LogLine(event["timestamp"], event["message"]) for event in answer["events"]]
 
 
 def _events(stream: LogStream, **options: Any) -> Any:

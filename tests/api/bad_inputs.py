@@ -510,6 +510,10 @@ DRY_RUN_QUERIES: list[tuple[str, str, str]] = [
 ]
 LOG_QUERIES: list[tuple[str, str]] = [
     ("limit=10001", "invalid_limit"),
+    ("tail=0", "invalid_tail"),
+    ("tail=10001", "invalid_tail"),
+    ("tail=ten", "invalid_tail"),
+    ("tail=1&tail=2", "invalid_tail"),
     ("format=html", "invalid_format"),
     ("cursor=a%20b", "invalid_cursor"),
     ("cursor=" + "a" * 201, "invalid_cursor"),

@@ -1,5 +1,9 @@
 """A log says when it is complete, when more lines follow, and when CloudWatch has deleted it."""
 
+import json
+import re
+import time
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -117,9 +121,16 @@ def test_a_text_says_that_more_lines_follow(failed: Cloud) -> None:
     assert shown == [
         "one",
         "two",
-        f"[more lines may follow: add {cursor_of(failed)} to this request]",
+        f"[more lines may follow: GET {LOG}?format=text&limit=2&{cursor_of(failed)}]",
         "[Container] Phase complete: BUILD State: FAILED",
     ]
+
+
+def address_in(line: str) -> str:
+    """The address of the next page in the last line of a text."""
+    found = re.fullmatch(r"\[more lines may follow: GET (\S+)\]", line)
+    assert found, line
+    return found[1]
 
 
 def cursor_of(cloud: Cloud) -> str:
@@ -139,8 +150,7 @@ def test_the_text_of_a_long_log_ends_with_the_cursor_of_the_rest(cloud: Cloud) -
     first = read(cloud, "format=text")
     *lines, more = first.text.splitlines()
     assert len(lines) == 1000
-    cursor = more.partition("add ")[2].partition(" ")[0]
-    rest = read(cloud, f"format=text&{cursor}").text.splitlines()
+    rest = cloud.api.get(address_in(more)).text.splitlines()
     assert len(lines) + len(rest) == len(failed_log(*map(str, range(1100))))
     assert not rest[-1].startswith("[more lines")
 
@@ -186,3 +196,154 @@ def test_a_page_of_a_log_is_one_read_and_its_end_two_more(failed: Cloud, calls: 
         calls.clear()
         read(failed, query)
         assert len(calls.to("logs.GetLogEvents")) == reads, query
+
+
+def test_the_last_lines_of_a_log_come_with_the_cursor_of_what_follows(cloud: Cloud) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.write_log(1, *(f"line {n}" for n in range(50)))
+    page = read(cloud, "tail=3")
+    assert messages(page) == ["line 47", "line 48", "line 49"]
+    assert (page.body["complete"], page.headers["retry-after"]) == (False, "2")
+    cloud.write_log(1, "line 50", "line 51")
+    shown, cursor = [], page.body["next_cursor"]
+    for _ in range(4):
+        page = read(cloud, f"tail=3&limit=1&cursor={cursor}")
+        shown += messages(page)
+        cursor = page.body["next_cursor"]
+    assert shown == ["line 50", "line 51"]
+
+
+def test_the_end_of_a_whole_log_is_complete(failed: Cloud) -> None:
+    failed.advance(60)
+    for tail, shown in ((1, 1), (3, 3), (10_000, 3)):
+        page = read(failed, f"tail={tail}")
+        assert (len(messages(page)), page.body["complete"]) == (shown, True), tail
+    text = read(failed, "format=text&tail=2").text.splitlines()
+    assert text == ["two", "[Container] Phase complete: BUILD State: FAILED"]
+
+
+def test_the_text_of_the_last_lines_says_where_the_log_goes_on(cloud: Cloud) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.write_log(1, "one", "two", "three")
+    *lines, more = read(cloud, "tail=2&format=text").text.splitlines()
+    assert lines == ["two", "three"]
+    cloud.write_log(1, "four")
+    assert "tail" not in address_in(more)
+    assert cloud.api.get(address_in(more)).text.splitlines()[0] == "four"
+
+
+def test_the_end_of_a_missing_log_is_empty(cloud: Cloud) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.enter_phase(1, "BUILD")
+    page = read(cloud, "tail=5").body
+    assert (page["lines"], page["complete"]) == ([], False)
+
+
+@pytest.mark.parametrize("empty", [1, 2])
+def test_an_empty_answer_of_cloudwatch_hides_no_last_lines(
+    failed: Cloud, monkeypatch: pytest.MonkeyPatch, empty: int
+) -> None:
+    """A page that is empty or not full is not the end (GetLogEvents in the API reference)."""
+    before = [f"b/{n:056d}" for n in range(3, 3 + empty)]
+
+    def get_log_events(**request: Any) -> Any:
+        if not before:
+            return client("logs").get_log_events(**request)
+        token = before.pop()
+        return {"events": [], "nextForwardToken": f"f/{2:056d}", "nextBackwardToken": token}
+
+    with monkeypatch.context() as patch:
+        logs = SimpleNamespace(get_log_events=get_log_events)
+        patch.setattr("chalicelib.aws.logs.client", lambda _: logs)
+        page = read(failed, "tail=2")
+    assert messages(page) == ["two", "[Container] Phase complete: BUILD State: FAILED"]
+    failed.write_log(1, "late")
+    assert messages(read(failed, f"cursor={page.body['next_cursor']}")) == ["late"]
+
+
+def lambda_response(answer: Answer) -> int:
+    """The bytes of the function's response, in which Lambda's runtime escapes the body again."""
+    return len(json.dumps({"statusCode": 200, "headers": answer.headers, "body": answer.text}))
+
+
+LAMBDA_LIMIT = 6 * 1024 * 1024  # "Lambda quotas": invocation payload
+
+
+@pytest.mark.parametrize("character", ['"', "\\", "x", "ä", "😀", "\t"])
+def test_a_line_of_a_megabyte_is_a_page(cloud: Cloud, character: str) -> None:
+    """An event has at most 1 MB (PutLogEvents, "Maximum event size")."""
+    cloud.push(sha(1))
+    cloud.settle()
+    line = character * (1024 * 1024 // len(character.encode()) - 10)
+    cloud.write_log(1, "before", line, "after")
+    shown, query = [], ""
+    for _ in range(4):
+        began = time.process_time()
+        page = read(cloud, query)
+        assert time.process_time() - began < 3
+        assert lambda_response(page) < LAMBDA_LIMIT
+        shown += messages(page)
+        query = f"cursor={page.body['next_cursor']}"
+    assert shown == ["before", line, "after"]
+    assert lambda_response(read(cloud, "tail=10000")) < LAMBDA_LIMIT
+    assert messages(read(cloud, "tail=2")) == [line, "after"]
+
+
+def test_pages_of_long_lines_fit_into_an_answer(cloud: Cloud) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    lines = [f"{n:05}" + '"' * 95 for n in range(30_000)]
+    for start in range(0, len(lines), 10_000):
+        cloud.write_log(1, *lines[start : start + 10_000])
+    shown: list[str] = []
+    query = "limit=10000"
+    while len(shown) < len(lines):
+        page = read(cloud, query)
+        assert 0 < lambda_response(page) < LAMBDA_LIMIT
+        shown += messages(page)
+        query = f"limit=10000&cursor={page.body['next_cursor']}"
+    assert shown == lines
+
+
+class MillionLines:
+    """CloudWatch with a log of a million lines, as GetLogEvents pages through it."""
+
+    total = 1_000_000
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def get_log_events(self, **request: Any) -> Mapping[str, Any]:
+        self.calls += 1
+        limit, token = request["limit"], request.get("nextToken")
+        if token is None:
+            first = 0 if request["startFromHead"] else self.total - limit
+        else:
+            first = int(token[2:]) if token.startswith("f") else int(token[2:]) - limit
+        last = min(first + limit, self.total)
+        return {
+            "events": [{"timestamp": n, "message": f"{n}\n"} for n in range(first, last)],
+            "nextForwardToken": f"f/{last}",
+            "nextBackwardToken": f"b/{first}",
+        }
+
+
+def test_a_log_of_a_million_lines_is_read_in_pages(
+    failed: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed.advance(60)
+    log = MillionLines()
+    monkeypatch.setattr("chalicelib.aws.logs.client", lambda _: log)
+    last = read(failed, "tail=10000")
+    assert messages(last) == [str(n) for n in range(990_000, log.total)]
+    assert (last.body["complete"], log.calls) == (True, 3)
+    following, query = 0, "limit=10000"
+    for _ in range(3):
+        page = read(failed, query)
+        assert messages(page) == [str(n) for n in range(following, following + 10_000)]
+        assert page.body["complete"] is False
+        following += 10_000
+        query = f"limit=10000&cursor={page.body['next_cursor']}"

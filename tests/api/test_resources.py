@@ -427,8 +427,8 @@ def test_a_log_can_be_read_as_plain_text(api: Api, log: str) -> None:
     answer = api.get(f"{log}?format=text")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.text == (
-        "#1 load\nred ***\n<b>done</b>\n[more lines may follow: add "
-        f"cursor={answer.headers['x-next-cursor']} to this request]\n"
+        f"#1 load\nred ***\n<b>done</b>\n[more lines may follow: GET {log}?format=text"
+        f"&cursor={answer.headers['x-next-cursor']}]\n"
     )
     rest = api.get(f"{log}?cursor={answer.headers['x-next-cursor']}").body
     assert (rest["lines"], rest["next_cursor"]) == ([], answer.headers["x-next-cursor"])

@@ -1241,6 +1241,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/builds/1", pushed),
     ("/v1/cicd/builds/1/logs", building),
     ("/v1/cicd/builds/1/logs?limit=100", build_failed_long_ago),
+    ("/v1/cicd/builds/1/logs?tail=100", build_failed_long_ago),
     ("/v1/cicd/deployments/1", rolling_out),
     ("/v1/cicd/deployments/1/receipt", two_releases),
 )

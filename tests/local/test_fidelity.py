@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 import boto3
@@ -382,3 +383,32 @@ def test_an_action_that_is_not_emulated_is_refused_without_retries(endpoint: str
         codebuild.list_builds()
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
     assert error.value.response["ResponseMetadata"]["RetryAttempts"] == 0
+
+
+def test_a_page_of_a_log_has_at_most_one_megabyte(endpoint: str | None) -> None:
+    """Source: GetLogEvents in the CloudWatch Logs API reference."""
+    logs: Any = boto3.client("logs", region_name=REGION, endpoint_url=endpoint)
+    stream = {"logGroupName": (name := f"g-{uuid.uuid4()}"), "logStreamName": "s"}
+    logs.create_log_group(logGroupName=name)
+    logs.create_log_stream(**stream)
+    at = int(time.time() * 1000)
+    lines = [f"{number:03}{'x' * 99_997}" for number in range(25)]
+    for line in lines:
+        logs.put_log_events(**stream, logEvents=[{"timestamp": at, "message": line}])
+
+    def walk(token: str, **options: Any) -> list[list[str]]:
+        pages, answer = [], logs.get_log_events(**stream, **options)
+        while answer["events"]:
+            pages.append([event["message"] for event in answer["events"]])
+            answer = logs.get_log_events(**stream, **options, nextToken=answer[token])
+        return pages
+
+    forward = walk("nextForwardToken", startFromHead=True)
+    assert [len(page) for page in forward] == [10, 10, 5]
+    assert [*chain(*forward)] == lines
+    backward = walk("nextBackwardToken", startFromHead=False)
+    assert [len(page) for page in backward] == [10, 10, 5]
+    assert [*chain(*reversed(backward))] == lines
+    newest = logs.get_log_events(**stream, startFromHead=False)
+    again = {"nextToken": newest["nextForwardToken"], "startFromHead": True}
+    assert logs.get_log_events(**stream, **again)["events"] == []

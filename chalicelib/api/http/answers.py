@@ -20,6 +20,9 @@ HEADERS: Mapping[str, str] = {"X-Content-Type-Options": "nosniff", "Cache-Contro
 # RFC 9110, section 8.8.3; weak tags compare equal to strong ones of the same value (13.1.2).
 _ENTITY_TAG = re.compile(r'(?:W/)?("[!#-~\x80-\xff]*")')
 
+# Query parameters that only choose where a list begins.
+_OF_FIRST_PAGES = frozenset({"tail"})
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -27,7 +30,7 @@ class Reply:
 
     `location` is a path below the root of this API. A body of type str is sent unchanged, and
     `next_position` is where its next page starts; other bodies have this in their `next_cursor`.
-    With `says_more` such a body ends with a line that names the cursor of the next page.
+    With `says_more` such a body ends with a line that has the address of the next page.
     """
 
     body: Any
@@ -50,10 +53,11 @@ def link_next(reply: Reply, request: Request, path: str, list_name: str) -> Repl
     if not position:
         return reply
     cursor = cursors.seal(position, list_name)
-    query = urlencode({**(request.query_params or {}), "cursor": cursor})
-    link = ("Link", f'<{root(request)}{path}?{query}>; rel="next"')
+    sent = {k: v for k, v in (request.query_params or {}).items() if k not in _OF_FIRST_PAGES}
+    following = f"{root(request)}{path}?{urlencode({**sent, 'cursor': cursor})}"
+    link = ("Link", f'<{following}>; rel="next"')
     if isinstance(reply.body, str):
-        more = f"[more lines may follow: add cursor={cursor} to this request]\n"
+        more = f"[more lines may follow: GET {following}]\n"
         body = reply.body + more if reply.says_more else reply.body
         return replace(reply, body=body, headers=(*reply.headers, link, ("X-Next-Cursor", cursor)))
     body = msgspec.structs.replace(reply.body, next_cursor=cursor)

@@ -137,7 +137,7 @@ def _flag(text: str) -> bool:
 
 
 def _limit(default: int, most: int) -> Parameter:
-    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    schema = {**_up_to(most), "default": default}
     return Parameter(
         "limit",
         _number_up_to(most),
@@ -146,6 +146,10 @@ def _limit(default: int, most: int) -> Parameter:
         "The maximum length of a page.",
         is_filter=False,
     )
+
+
+def _up_to(most: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 1, "maximum": most}
 
 
 def _words(
@@ -204,7 +208,17 @@ DRY_RUN = Parameter(
 JOB_TYPE = _words("type", list(TRANSITIONS), None, f"Only jobs of this type. {_PER_PAGE}")
 JOB_STATUS = _words("status", list(JobStatus), None, f"Only jobs with this status. {_PER_PAGE}")
 # GetLogEvents in the CloudWatch Logs API reference: at most 10,000 events a call.
-LOG_LIMIT = _limit(1000, 10_000)
+_MOST_LINES = 10_000
+LOG_LIMIT = _limit(1000, _MOST_LINES)
+LOG_TAIL = Parameter(
+    "tail",
+    _number_up_to(_MOST_LINES),
+    None,
+    _up_to(_MOST_LINES),
+    "Begin with so many of the last lines. `next_cursor` goes on after them. "
+    "With a `cursor` this has no effect.",
+    is_filter=False,
+)
 LOG_CURSOR = Parameter(CURSOR_NAME, _log_token, None, _CURSOR, _CURSOR_MEANING)
 LOG_FORMAT = _words(
     "format", ["json", "text"], "json", "The format of the response.", is_filter=False

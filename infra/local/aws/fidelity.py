@@ -2,12 +2,13 @@
 
 The patches replace functions of moto by name, so moto's version is pinned. Each patch closes one
 gap, and a test states AWS's behaviour. The gaps: a lock, all-or-nothing transactions, real digests,
-images that ECR shows late or has archived, their configs, and a clear refusal of actions that moto
-lacks.
+images that ECR shows late or has archived, their configs, pages of logs of at most 1 MB, and a
+clear refusal of actions that moto lacks.
 """
 
 import copy
 import hashlib
+import itertools
 import json
 import threading
 import time
@@ -25,6 +26,7 @@ from moto.dynamodb.responses import DynamoHandler
 from moto.ecr.exceptions import ImageNotFoundException
 from moto.ecr.models import ECRBackend, Image
 from moto.ecr.responses import ECRResponse
+from moto.logs.models import LogStream
 from moto.sqs.models import Message, SQSBackend
 from moto.sqs.responses import SQSResponse
 
@@ -40,6 +42,7 @@ RESTORE_TIME = 600
 # The registry that has the blobs of images: `http://<host>`. Without it ECR has none.
 BLOBS = ""
 POLL_INTERVAL = 0.05
+MAX_LOG_PAGE = 1024 * 1024
 
 # A condition instead of a lock: a long poll releases it while it waits.
 _turn = threading.Condition(threading.RLock())
@@ -96,6 +99,7 @@ def install() -> None:
     _show_images_late()
     _archive_images()
     _point_to_blobs()
+    _bound_pages_of_logs()
     _tell_sqs_the_time()
     _move_dead_letters()
     codebuild.install()
@@ -312,6 +316,34 @@ def _point_to_blobs() -> None:
         return ActionResult({"downloadUrl": url, "layerDigest": digest})
 
     ECRResponse.get_download_url_for_layer = get_download_url_for_layer  # type: ignore[assignment,method-assign]
+
+
+def _bound_pages_of_logs() -> None:
+    """A page of GetLogEvents has at most 1 MB of events (its API reference); moto knows no limit.
+
+    The token of a page that is cut leads to the rest of it.
+    """
+    original = LogStream.get_log_events
+
+    def get_log_events(
+        self: LogStream, start: Any, end: Any, limit: Any, token: str | None, from_head: Any
+    ) -> tuple[list[dict[str, Any]], str | None, str | None]:
+        page, back, forward = original(self, start, end, limit, token, from_head)
+        is_forward = bool(from_head) if token is None else token.startswith("f")
+        kept = _within_size(page if is_forward else page[::-1])
+        if kept == len(page):
+            return page, back, forward
+        first = int(str(back)[2:]) + (0 if is_forward else len(page) - kept)
+        shown = page[:kept] if is_forward else page[-kept:]
+        return shown, f"b/{first:056d}", f"f/{first + kept - 1:056d}"
+
+    LogStream.get_log_events = get_log_events  # type: ignore[assignment,method-assign]
+
+
+def _within_size(page: list[dict[str, Any]]) -> int:
+    """The number of events that fit into a page, at least one."""
+    sizes = itertools.accumulate(len(event["message"].encode()) for event in page)
+    return max(min(1, len(page)), sum(size <= MAX_LOG_PAGE for size in sizes))
 
 
 def _tell_sqs_the_time() -> None:
