@@ -88,9 +88,13 @@ def principal(authorization: str | None) -> Principal:
             "send a token as Authorization: Bearer slw_…"
         )
     row = find(Token, digest(match["token"]))
-    if row is None or (row.expires_at is not None and row.expires_at <= clock.now()):
+    if row is None or _is_expired(row):
         raise Unauthorized("the token is unknown, revoked or expired; request a new one")
     tokens.note_use(row)
+    return _holder_of(row)
+
+
+def _holder_of(row: Token) -> Principal:
     return Principal(
         row.number,
         Role(row.role),
@@ -99,6 +103,10 @@ def principal(authorization: str | None) -> Principal:
         row.service_id,
         row.expires_at,
     )
+
+
+def _is_expired(row: Token) -> bool:
+    return row.expires_at is not None and row.expires_at <= clock.now()
 
 
 def require(caller: Principal, role: Role) -> None:
@@ -134,6 +142,19 @@ def list_tokens(caller: Principal, *, limit: int, before: int | None) -> Page[To
     require(caller, Role.ADMIN)
     require_unrestricted(caller)
     return tokens.list_tokens(limit=limit, before=before)
+
+
+def list_tokens_of_service(
+    caller: Principal, number: int, *, limit: int, before: int | None
+) -> Page[Token]:
+    """The tokens on a page of all tokens that reach a service and have not expired.
+
+    Raises NotFound, and Forbidden unless the caller is an unrestricted admin.
+    """
+    found = list_tokens(caller, limit=limit, before=before)
+    service = load_service(caller, number)
+    rows = [row for row in found.rows if _holder_of(row).sees(service) and not _is_expired(row)]
+    return Page(rows, found.before)
 
 
 def load_token(caller: Principal, number: int) -> Token:

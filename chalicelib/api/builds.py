@@ -76,6 +76,7 @@ def start_build(
     role=Role.VIEWER,
     query=(LIMIT, CURSOR, BUILD_STATUS),
     answer=views.Page[views.Build],
+    polled=True,
 )
 def list_builds(
     caller: Principal, service_id: int, limit: int, cursor: int | None, status: str | None

@@ -163,6 +163,7 @@ def _reason(refusal: Conflict, findings: list[Finding]) -> str:
     role=Role.VIEWER,
     query=(LIMIT, CURSOR, DEPLOYMENT_STATUS),
     answer=views.Page[views.Deployment],
+    polled=True,
 )
 def list_deployments(
     caller: Principal, service_id: int, limit: int, cursor: int | None, status: str | None

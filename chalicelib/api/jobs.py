@@ -17,6 +17,7 @@ routes = Routes(__name__)
     role=Role.VIEWER,
     query=(LIMIT, CURSOR, JOB_TYPE, JOB_STATUS),
     answer=views.Page[views.Job],
+    polled=True,
 )
 def list_all_jobs(
     caller: Principal,

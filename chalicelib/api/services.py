@@ -109,6 +109,7 @@ def list_services(
     role=Role.VIEWER,
     query=(OF_PROJECT, SERVICE_LIMIT, CURSOR),
     answer=views.Page[views.ServiceOverview],
+    polled=True,
     documented=Documented(errors=(404,)),
 )
 def list_all_services(

@@ -16,7 +16,7 @@ from chalicelib.access import (
 from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
-from chalicelib.api.http.parameters import CURSOR, LIMIT, Id
+from chalicelib.api.http.parameters import CURSOR, LIMIT, LIMIT_OF_ALL, Id
 from chalicelib.domain.names import DisplayName
 from chalicelib.domain.timing import rfc3339
 from chalicelib.domain.tokens import Role
@@ -116,6 +116,21 @@ def create_token(caller: Principal, body: NewToken) -> Reply:
 def list_tokens(caller: Principal, limit: int, cursor: int | None) -> views.Page[Token]:
     """List all tokens, newest first, including expired ones."""
     found = access.list_tokens(caller, limit=limit, before=cursor)
+    return views.page(found.rows, found.before, _shown)
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/services/{service_id}/access",
+    role=Role.ADMIN,
+    query=(LIMIT_OF_ALL, CURSOR),
+    answer=views.Page[Token],
+)
+def list_access(
+    caller: Principal, service_id: int, limit: int, cursor: int | None
+) -> views.Page[Token]:
+    """List the tokens that reach a service, newest first, without expired ones."""
+    found = access.list_tokens_of_service(caller, service_id, limit=limit, before=cursor)
     return views.page(found.rows, found.before, _shown)
 
 

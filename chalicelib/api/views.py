@@ -80,13 +80,24 @@ class Health(msgspec.Struct, kw_only=True):
     why: str | None
 
 
+class TaskCount(msgspec.Struct, kw_only=True):
+    """How many tasks of an ECS service run and are desired, whatever they run: during a rollout
+    those of both releases. `seen_at` is when Slipway first saw these numbers.
+    """
+
+    running: int
+    desired: int
+    seen_at: str | None
+
+
 class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """A service: its settings, and its current, active and waiting deployments. `drift` says why
     ECS may not run the current release. `auto_deploy_paused` says why builds are not deployed
     automatically, and how to go on: a rollback and a change of the ECS service outside Slipway
-    pause auto-deploy. `health` is null unless tasks of the current release are missing. `receipt`
-    is the newest one of its releases.
-    `attention` names a problem that an operator should solve.
+    pause auto-deploy. `health` is null unless tasks of the current release are missing. `tasks`
+    counts all tasks of the ECS service at the newest look; null until the first deployment.
+    `receipt` is the newest one of its releases. `attention` names a problem that an operator should
+    solve.
     """
 
     id: int
@@ -97,6 +108,7 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     waiting_deployment_id: int | None
     drift: str | None
     health: Health | None
+    tasks: TaskCount | None
     receipt: ReceiptReference | None
     attention: str | None
     created_at: str | None
@@ -115,6 +127,8 @@ class ReleaseSummary(msgspec.Struct, kw_only=True):
     requested_by: str
     reason: str | None
     commit_sha: str | None
+    commit_message: str | None
+    author: str | None
     image_tag: str
     image_digest: str | None
     build_id: int | None
@@ -124,9 +138,27 @@ class ReleaseSummary(msgspec.Struct, kw_only=True):
     finished_at: str | None
 
 
+class BuildSummary(msgspec.Struct, kw_only=True):
+    """A build in a list of services."""
+
+    id: int
+    job_id: str
+    status: BuildStatus
+    progress: int
+    git_ref: str
+    commit_sha: str | None
+    commit_message: str | None
+    author: str | None
+    error: str | None
+    created_at: str | None
+    started_at: str | None
+    finished_at: str | None
+
+
 class ServiceOverview(msgspec.Struct, kw_only=True):
     """A service in the list of all services, with the name of its `project`. `current` is the
-    release that runs, `active` the deployment under way, and `waiting` the next one. `open_builds`
+    release that runs, `active` the deployment under way, and `waiting` the next one.
+    `last_deployment` and `last_build` are those that ended last, with any outcome. `open_builds`
     counts the builds that have not ended. The other fields are those of a service.
     """
 
@@ -143,9 +175,12 @@ class ServiceOverview(msgspec.Struct, kw_only=True):
     drift: str | None
     health: Health | None
     attention: str | None
+    tasks: TaskCount | None
     current: ReleaseSummary | None
     active: ReleaseSummary | None
     waiting: ReleaseSummary | None
+    last_deployment: ReleaseSummary | None
+    last_build: BuildSummary | None
     open_builds: int
     ecs_cluster: str | None
     ecs_service: str | None
@@ -240,7 +275,8 @@ class Deployment(msgspec.Struct, kw_only=True):
     image runs in the `containers` of `ecs_service` in `ecs_cluster`, null in old deployments. A
     deployment is `superseded` if a newer request replaced it while it was waiting, or if the ECS
     service was changed outside Slipway: see `error`. `failure` says more about a failed deployment,
-    and `warnings` about what the proof of a success does not show. `findings` are those of the
+    and `warnings` about what the proof of a success does not show. `commit_message` and `author`
+    are those of its build, null in old deployments. `findings` are those of the
     newest preflight: when the deployment was accepted, or right before its rollout. `trigger` is
     `manual`, `push`, `rollback`, or `config` for a change of the service's config.
     `release_command` is null if it runs none. `started_at` is the begin of the rollout, after the
@@ -268,6 +304,8 @@ class Deployment(msgspec.Struct, kw_only=True):
     task_definition: str | None
     build_id: int | None
     commit_sha: str | None
+    commit_message: str | None
+    author: str | None
     replaced: int | None
     rollback_to: int | None
     rollback_of: int | None
@@ -402,6 +440,7 @@ def service(row: models.Service) -> Service:
         active_deployment_id=row.active,
         waiting_deployment_id=row.waiting,
         health=row.health and _health(row.health),
+        tasks=row.tasks and _tasks(row.tasks),
         receipt=row.receipt and ReceiptReference(**row.receipt),
     )
 
@@ -416,9 +455,12 @@ def service_overview(row: models.Service, named: Named) -> ServiceOverview:
         **{name: settings[name] for name in ServiceOverview.__struct_fields__ if name in settings},
         project=project.name if project else "",
         health=row.health and _health(row.health),
+        tasks=row.tasks and _tasks(row.tasks),
         current=_release_summary(named, row.current),
         active=_release_summary(named, row.active),
         waiting=_release_summary(named, row.waiting),
+        last_deployment=_release_summary(named, row.last_deployment),
+        last_build=_build_summary(named, row.last_build),
         open_builds=len(row.open_builds or ()),
     )
 
@@ -428,6 +470,15 @@ def _release_summary(named: Named, number: int | None) -> ReleaseSummary | None:
     if row is None:
         return None
     return _shown(ReleaseSummary, row, id=row.number, image_tag=_image(row))
+
+
+def _build_summary(named: Named, number: int | None) -> BuildSummary | None:
+    row = named.builds.get(number) if number is not None else None
+    return None if row is None else _shown(BuildSummary, row, id=row.number)
+
+
+def _tasks(count: domain.TaskCount) -> TaskCount:
+    return TaskCount(running=count.running, desired=count.desired, seen_at=rfc3339(count.seen_at))
 
 
 def _health(health: domain.Health) -> Health:

@@ -2,10 +2,35 @@
 
 import msgspec
 
+from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.timing import PERIOD
 
 # Seconds that tasks may be missing until this is news: ECS replaces a single task in less.
 GRACE = 2 * PERIOD
+
+
+class TaskCount(msgspec.Struct, frozen=True, kw_only=True):
+    """The tasks of an ECS service: how many run and are desired, whatever they run.
+
+    During a rollout the tasks of both releases run, so there may be more than are desired.
+    `seen_at` is when Slipway first saw these numbers, in seconds since the epoch.
+
+    This is the fact, and `Health` is the verdict on it: whether the current release misses tasks,
+    since when and why. There is no verdict while ECS runs something else.
+    """
+
+    running: int
+    desired: int
+    seen_at: int
+
+
+def next_count(before: TaskCount | None, rollout: Rollout) -> TaskCount:
+    """The count after a look at the service: `before` itself if it shows the same numbers."""
+    numbers = (rollout.all_running, rollout.all_desired)
+    if before is not None and (before.running, before.desired) == numbers:
+        return before
+    running, desired = numbers
+    return TaskCount(running=running, desired=desired, seen_at=rollout.seen_at)
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

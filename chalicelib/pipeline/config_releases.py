@@ -103,15 +103,17 @@ def set_config(
 
 
 def activate_after_failure(service: Service, active: Deployment, *, at: int) -> list[Write]:
-    """Make the waiting deployment, if any, active after the `active` one did not succeed.
+    """Make the waiting deployment, if any, active after the `active` one ended without success.
 
     If that was a rollback, the service gets the config of the current release back.
     """
+    ended = change(service, last_deployment=active.number)
     if service.waiting is None and active.restores is None:
-        return activate_waiting(service, None, at=at)
+        return [ended, *activate_waiting(service, None, at=at)]
     rows = find_deployments(service.waiting, service.current)
     waiting, current = rows.get(service.waiting), rows.get(service.current)
     return [
+        ended,
         *_activate(service, waiting, current, at=at),
         *_bring_config_back(service, active, current),
     ]
@@ -172,4 +174,6 @@ def _image(release: Deployment) -> dict[str, Any]:
         "image": image.full_name,
         "build_id": image.build_id,
         "commit_sha": image.commit_sha,
+        "commit_message": image.commit_message,
+        "author": image.author,
     }

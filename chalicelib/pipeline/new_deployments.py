@@ -27,13 +27,18 @@ from chalicelib.store.writes import Write, change, create
 
 @dataclass(frozen=True)
 class ReleaseImage:
-    """The exact image of a release, and its build and commit if known."""
+    """The exact image of a release, and its build and commit if known.
+
+    The message and the author are those that the build knows of its commit.
+    """
 
     repository: str
     digest: str
     tag: str
     build_id: int | None = None
     commit_sha: str | None = None
+    commit_message: str | None = None
+    author: str | None = None
 
     @property
     def name(self) -> str:
@@ -60,6 +65,8 @@ def image_of(release: Deployment) -> ReleaseImage:
         release.image_tag,
         build_id=release.build_id,
         commit_sha=release.commit_sha,
+        commit_message=release.commit_message,
+        author=release.author,
     )
 
 
@@ -98,6 +105,8 @@ def new_deployment(
         reason=reason,
         build_id=image.build_id,
         commit_sha=image.commit_sha,
+        commit_message=image.commit_message,
+        author=image.author,
         created_at=now,
         deadline_at=now + service.settings.deploy_minutes * 60,
         findings=stored_findings(findings),
@@ -111,9 +120,12 @@ def enqueue(service: Service, deployment: Deployment) -> list[Write]:
     A deployment that is waiting ends as `superseded`.
     """
     position = "active" if service.active is None else "waiting"
+    state: dict[str, Any] = {position: deployment.number, **schedule_at(clock.now())}
+    if service.waiting is not None:
+        state["last_deployment"] = service.waiting
     return [
         create(deployment),
-        change(service, **{position: deployment.number}, **schedule_at(clock.now())),
+        change(service, **state),
         *supersede_waiting(service, deployment),
         audit_request(deployment),
     ]

@@ -30,7 +30,7 @@ from pynamodb.models import Model
 from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, StoppedTask
-from chalicelib.domain.health import Health
+from chalicelib.domain.health import Health, TaskCount
 from chalicelib.domain.push_order import PushedBuild
 from chalicelib.domain.refs import NULL_SHA
 from chalicelib.domain.release_commands import CommandRun
@@ -238,6 +238,9 @@ class Service(Model):
     active = IntegerAttribute(null=True)
     waiting = IntegerAttribute(null=True)
     current = IntegerAttribute(null=True)
+    # The build and the deployment that ended last, with any outcome.
+    last_build = IntegerAttribute(null=True)
+    last_deployment = IntegerAttribute(null=True)
     # The release that ran before the service's last move to another ECS service.
     moved_from = IntegerAttribute(null=True)
     # The task definition to restore after a failed deployment if it is not the current release:
@@ -253,6 +256,8 @@ class Service(Model):
     drift = UnicodeAttribute(null=True)
     # None if all tasks of the current release run.
     health = StructAttribute(Health, null=True)
+    # None until the first look at ECS, and without an ECS service.
+    tasks = StructAttribute(TaskCount, null=True)
     # The newest choice of another party that is in the audit trail: ARN of a service deployment.
     chosen = UnicodeAttribute(null=True)
     # The newest receipt of a release: `deployment_id` and `hash`.
@@ -325,6 +330,9 @@ class Job(Model):
     image_tag = UnicodeAttribute()
     image_digest = UnicodeAttribute(null=True)
     commit_sha = UnicodeAttribute(null=True)
+    # A deployment has those of its build. None in a deployment that is older than them.
+    commit_message = UnicodeAttribute(null=True)
+    author = UnicodeAttribute(null=True)
     created_at = IntegerAttribute()
     started_at = IntegerAttribute(null=True)
     finished_at = IntegerAttribute(null=True)
@@ -348,8 +356,6 @@ class Build(Job, discriminator="build"):
     image = UnicodeAttribute()
     log_group = UnicodeAttribute()
     log_path = UnicodeAttribute(null=True)
-    commit_message = UnicodeAttribute(null=True)
-    author = UnicodeAttribute(null=True)
     # Only for builds of pushes: the commit before the push, GitHub's time of the push, and the
     # delivery's id.
     before_sha = UnicodeAttribute(null=True)

@@ -1,6 +1,6 @@
 """The rows that services name by number, for lists of services."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from chalicelib.domain.statuses import job_id
@@ -32,6 +32,8 @@ def find_named(services: Sequence[Service]) -> Named:
     )
 
 
-def _job_ids(service: Service) -> Iterable[str]:
-    deployments = (service.current, service.active, service.waiting)
-    return (job_id("deploy", number) for number in deployments if number is not None)
+def _job_ids(service: Service) -> Iterator[str]:
+    deployments = (service.current, service.active, service.waiting, service.last_deployment)
+    yield from (job_id("deploy", number) for number in deployments if number is not None)
+    if service.last_build is not None:
+        yield job_id("build", service.last_build)

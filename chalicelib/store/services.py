@@ -64,12 +64,15 @@ def open_build(service: Service, number: int, *, most: int, pushed: bool) -> Wri
 
 
 def close_builds(service: Service, *numbers: int) -> Write:
-    """Remove ended builds from the open ones, and old ones from those of pushes."""
+    """Remove ended builds from the open ones, and old ones from those of pushes.
+
+    The newest of `numbers` is the build that ended last.
+    """
     pushed = set(service.pushed or ())
     still_open = set(service.open_builds or ()) - set(numbers)
     old = pushed - set(sorted(pushed)[-_KEEP_PUSHED:]) - still_open
     values = {"open_builds": discard(*numbers), **({"pushed": discard(*old)} if old else {})}
-    return change(service, **values)
+    return change(service, last_build=max(numbers), **values)
 
 
 def turns(numbers: Collection[int]) -> dict[int, int]:

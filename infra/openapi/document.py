@@ -52,7 +52,8 @@ _INTRODUCTION = "\n\n".join(
         "Lists are newest first. Send `next_cursor` as `cursor` to get the next page of the same "
         "list with the same filters, or follow the `Link` header. Accepted work returns `202` with "
         "a `Location` to poll. With an `Idempotency-Key` a request is safe to repeat for 24 hours. "
-        "A single resource has an `ETag`. Send it as `If-None-Match`: while the resource is "
+        "A single resource has an `ETag`, and so have the lists of all services, of jobs, and of a "
+        "service's builds and deployments. Send it as `If-None-Match`: while the answer is "
         "unchanged, the response is `304` without a body.",
     ]
 )
@@ -231,7 +232,7 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         "tags": [endpoint.group],
         "responses": {
             **{str(status): _answer(endpoint, status, schemas) for status in successes},
-            **({"304": _unchanged()} if endpoint.is_tagged else {}),
+            **({"304": _unchanged(endpoint)} if endpoint.is_tagged else {}),
             **{str(each): _component("responses", each) for each in _error_statuses(endpoint)},
         },
     }
@@ -290,10 +291,10 @@ def _error(status: int, schemas: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _unchanged() -> dict[str, Any]:
+def _unchanged(endpoint: Endpoint) -> dict[str, Any]:
     return {
-        "description": "The resource has not changed; the body is empty.",
-        "headers": _headers("ETag"),
+        "description": "The answer has not changed; the body is empty.",
+        "headers": _headers("ETag", *_links(endpoint)),
     }
 
 
@@ -326,9 +327,11 @@ def _headers_of(endpoint: Endpoint, status: int) -> list[str]:
         names.append("Idempotency-Replayed")
     if endpoint.is_tagged:
         names.append("ETag")
-    if any(parameter.name == "cursor" for parameter in endpoint.query):
-        names.append("Link")
-    return [*names, *endpoint.documented.headers]
+    return [*names, *_links(endpoint), *endpoint.documented.headers]
+
+
+def _links(endpoint: Endpoint) -> list[str]:
+    return ["Link"] if any(parameter.name == "cursor" for parameter in endpoint.query) else []
 
 
 def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:

@@ -481,6 +481,11 @@ SERVICES_QUERIES: list[tuple[str, str]] = [
     ("project_id=1&project_id=1", "invalid_project_id"),
     ("service_id=1", "unknown_parameter"),
 ]
+ACCESS_QUERIES: list[tuple[str, str]] = [
+    ("limit=101", "invalid_limit"),
+    ("cursor=MQ%3D%3D", "invalid_cursor"),
+    ("role=admin", "unknown_parameter"),
+]
 PREVIEW_QUERIES: list[tuple[str, str]] = [
     ("deployment_id=0", "invalid_deployment_id"),
     ("deployment_id=", "invalid_deployment_id"),
@@ -977,6 +982,7 @@ _QUERIES = [
         for query, code in QUERIES
     ),
     *(_query(f"/v1/cicd/builds/{BUILD}/logs", query, code) for query, code in LOG_QUERIES),
+    *(_query(f"/v1/services/{SERVICE}/access", query, code) for query, code in ACCESS_QUERIES),
     *(_query("/v1/services", query, code) for query, code in SERVICES_QUERIES),
     *(_query(_ROLLBACK, query, code) for query, code in PREVIEW_QUERIES),
     *(

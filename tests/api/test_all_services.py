@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.store.models import Service
+from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import change, commit
 from tests.api.test_lists_of_restricted_tokens import another_project, caller_with, walk
 from tests.support.embedded import Cloud, sha
@@ -108,3 +108,86 @@ def test_a_service_that_is_older_than_the_list_joins_it_with_its_next_look(cloud
     commit(change(Service.get(1), listed=None))
     cloud.change_service(branch="main")
     assert walk(cloud.api, SERVICES) == [[1]]
+
+
+def last(cloud: Cloud) -> list[tuple[int, str] | None]:
+    """The build and the deployment that ended last, with their statuses."""
+    shown = overview(cloud)
+    found = [shown[each] for each in ("last_build", "last_deployment")]
+    return [each and (each["id"], each["status"]) for each in found]
+
+
+def test_the_build_and_the_deployment_that_ended_last_are_shown(cloud: Cloud) -> None:
+    assert last(cloud) == [None, None]
+    cloud.push(sha(1))
+    cloud.settle()
+    assert last(cloud) == [None, None]
+    cloud.finish_build(1)
+    assert last(cloud) == [(1, "success"), None]
+    cloud.fail_rollout()
+    assert last(cloud) == [(1, "success"), (1, "failed")]
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.end_build(2, "FAILED")
+    assert last(cloud) == [(2, "failed"), (1, "failed")]
+    shown = overview(cloud)
+    for name, path in (("last_build", "builds/2"), ("last_deployment", "deployments/1")):
+        whole = cloud.api.get(f"/v1/cicd/{path}").body
+        assert shown[name] == {field: whole[field] for field in shown[name]}
+    cloud.release(3)
+    assert last(cloud) == [(3, "success"), (2, "success")]
+
+
+def test_every_end_of_a_job_is_the_last_one(cloud: Cloud) -> None:
+    """Superseded and cancelled jobs end, too, and so does what a rollback interrupts."""
+    cloud.release(1)
+    cloud.release(2)
+    cloud.begin_release(3)
+    cloud.begin_release(4)
+    cloud.begin_release(5)
+    assert last(cloud) == [(5, "success"), (4, "superseded")]
+    cloud.api.post("/v1/cicd/jobs/deploy-5/cancel")
+    assert last(cloud)[1] == (5, "cancelled")
+    cloud.roll_back()
+    assert last(cloud)[1] == (3, "rolled_back")
+    cloud.settle()
+    cloud.finish_rollout()
+    assert last(cloud)[1] == (6, "success")
+    first = cloud.ask_for_build()
+    cloud.api.post(f"/v1/cicd/jobs/build-{first}/cancel")
+    assert last(cloud)[0] == (first, "cancelled")
+
+
+def test_a_release_keeps_the_message_and_the_author_of_its_commit(cloud: Cloud) -> None:
+    """Those of a push, of an image deployed by hand, of a rollback, of a change of config."""
+    for number in (1, 2):
+        cloud.release(number)
+    by_hand = cloud.ask_for_build()
+    cloud.settle()
+    cloud.finish_build(by_hand)
+    deployed = cloud.deploy_build(by_hand)
+    cloud.settle()
+    cloud.finish_rollout()
+    back = cloud.roll_back(deployment_id=1).body["deployment_id"]
+    cloud.settle()
+    cloud.finish_rollout()
+    config = {"environment": {"LEVEL": "debug"}}
+    path = f"/v1/services/{cloud.service_id}/config"
+    changed = cloud.api.patch(path, config).body["deployment_id"]
+    for number, build in ((1, 1), (2, 2), (deployed, by_hand), (back, 1), (changed, 1)):
+        release, made = cloud.deployment(number), cloud.build(build)
+        names = ("commit_sha", "commit_message", "author")
+        assert [release[name] for name in names] == [made[name] for name in names]
+        assert None not in [release[name] for name in names]
+        assert release["build_id"] == build
+    assert overview(cloud)["current"]["commit_message"] == cloud.build(1)["commit_message"]
+
+
+def test_a_deployment_from_before_messages_were_kept_shows_none(cloud: Cloud) -> None:
+    cloud.release(1)
+    commit(change(Deployment.get("deploy-1"), commit_message=None, author=None))
+    commit(change(Service.get(1), last_build=None, last_deployment=None, tasks=None))
+    assert cloud.deployment(1)["commit_message"] is None
+    shown = overview(cloud)
+    assert shown["current"]["author"] is None
+    assert [shown[each] for each in ("tasks", "last_build", "last_deployment")] == [None] * 3

@@ -38,6 +38,7 @@ FOR_ALL = {
     "list_tokens",
     "get_token",
     "revoke_token",
+    "list_access",
 }
 # A valid body for each view that takes one.
 BODIES: Mapping[str, Any] = {

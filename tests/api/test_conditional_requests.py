@@ -1,4 +1,4 @@
-"""Conditional requests: If-None-Match gets 304 while the resource is unchanged."""
+"""Conditional requests: If-None-Match gets 304 while the answer is unchanged."""
 
 import pytest
 
@@ -15,6 +15,14 @@ RESOURCES = [
     "/v1/tokens/1",
     "/v1/webhooks/github/deliveries/delivery-0",
 ]
+POLLED = [
+    "/v1/services",
+    "/v1/services?project_id=1&limit=1",
+    "/v1/cicd/jobs?limit=1",
+    "/v1/cicd/jobs?status=success&type=build",
+    "/v1/cicd/services/1/builds",
+    "/v1/cicd/services/1/deployments?status=success",
+]
 
 
 @pytest.fixture
@@ -24,8 +32,8 @@ def released(cloud: Cloud) -> Api:
     return cloud.api
 
 
-def test_an_unchanged_resource_is_answered_with_304(released: Api) -> None:
-    for path in RESOURCES:
+def test_an_unchanged_answer_is_answered_with_304(released: Api) -> None:
+    for path in (*RESOURCES, *POLLED):
         first = released.get(path)
         assert first.status == 200, first.text
         tag = first.headers["etag"]
@@ -55,7 +63,32 @@ def test_a_changed_resource_has_a_new_tag(cloud: Cloud) -> None:
     assert after.headers["etag"] != before
 
 
-def test_lists_and_errors_have_no_tag_and_are_not_stored(released: Api) -> None:
+def test_a_list_has_a_new_tag_after_a_change_of_a_row_in_it(cloud: Cloud) -> None:
+    cloud.release(1)
+    tags = {path: cloud.api.get(path).headers["etag"] for path in POLLED}
+    cloud.release(2)
+    for path, tag in tags.items():
+        again = cloud.api.get(path, headers={"If-None-Match": tag})
+        assert (again.status, bool(again.body["items"])) == (200, True), path
+
+
+def test_an_unchanged_page_still_links_to_the_next_one(released: Api) -> None:
+    first = released.get("/v1/cicd/jobs?limit=1")
+    again = released.get("/v1/cicd/jobs?limit=1", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status, again.headers["link"]) == (304, first.headers["link"])
+
+
+def test_the_pages_of_a_list_have_different_tags(released: Api) -> None:
+    first = released.get("/v1/cicd/jobs?limit=1")
+    second = first.body["next_cursor"]
+    answer = released.get(
+        f"/v1/cicd/jobs?limit=1&cursor={second}", headers={"If-None-Match": first.headers["etag"]}
+    )
+    assert answer.status == 200
+    assert answer.headers["etag"] != first.headers["etag"]
+
+
+def test_other_lists_and_errors_have_no_tag_and_are_not_stored(released: Api) -> None:
     anonymous = released.as_holder_of("unknown")
     for caller, path, status in [
         (released, "/v1/projects", 200),

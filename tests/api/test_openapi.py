@@ -45,12 +45,9 @@ def test_the_document_marks_public_routes_and_required_fields() -> None:
     assert public == {"get_health", "get_openapi", "get_docs", "receive_github"}
     schemas = DOCUMENT["components"]["schemas"]
     assert schemas["NewService"]["required"] == ["name"]
-    assert [each["name"] for each in OPERATIONS["list_builds"][2]["parameters"]] == [
-        "service_id",
-        "limit",
-        "cursor",
-        "status",
-    ]
+    *named, last = OPERATIONS["list_builds"][2]["parameters"]
+    assert [each["name"] for each in named] == ["service_id", "limit", "cursor", "status"]
+    assert last == {"$ref": "#/components/parameters/If-None-Match"}
 
 
 def test_the_document_describes_githubs_request_and_its_answers() -> None:
@@ -81,7 +78,8 @@ def test_the_document_lists_the_statuses_and_headers_of_an_operation() -> None:
     assert set(responses("get_docs")) == {"200", "304"} | gateway
     assert responses("get_build")["304"] == {"ETag"}
     assert set(responses("get_build")) == {"200", "304", "400", "401", "404", "503"} | gateway
-    assert responses("list_builds")["200"] == {"Link"}
+    assert responses("list_projects")["200"] == {"Link"}
+    assert responses("list_builds")["200"] == responses("list_builds")["304"] == {"ETag", "Link"}
     assert responses("start_build")["202"] == {"Location", "Idempotency-Replayed"}
     refused = {"400", "401", "403", "404", "409", "413", "415", "503"} | gateway
     assert set(responses("start_build")) == {"202"} | refused

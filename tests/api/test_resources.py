@@ -140,6 +140,7 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "waiting_deployment_id": None,
         "drift": None,
         "health": None,
+        "tasks": None,
         "receipt": None,
         "attention": None,
         "simulated": False,

@@ -63,6 +63,49 @@ def test_each_token_learns_its_role_restriction_and_expiry(cloud: Cloud) -> None
     assert [unrestricted[each] for each in ("project_id", "expires_at")] == [None, None]
 
 
+def test_the_tokens_that_reach_a_service_are_listed(cloud: Cloud) -> None:
+    """Not those of another service or project, and none that is expired or revoked."""
+    first, project = cloud.service_id, cloud.project
+    second = cloud.add_service("second", branch="develop")
+    cloud.project = int(cloud.api.post("/v1/projects", {"name": "other"}).body["id"])
+    third = cloud.add_service("third", branch="develop")
+    made = {
+        name: create(cloud, name=name, **restriction).body["id"]
+        for name, restriction in {
+            "everywhere": {},
+            "project": {"project_id": project},
+            "first": {"service_id": first},
+            "second": {"service_id": second},
+            "other": {"project_id": cloud.project},
+            "soon expired": {"service_id": first, "expires_in_days": 1},
+            "revoked": {"service_id": first},
+        }.items()
+    }
+    assert cloud.api.delete(f"/v1/tokens/{made['revoked']}").status == 204
+    cloud.advance(DAY)
+
+    def reach(service: int) -> list[str]:
+        items = cloud.api.get(f"/v1/services/{service}/access").body["items"]
+        assert items == [cloud.api.get(f"/v1/tokens/{each['id']}").body for each in items]
+        return [each["name"] for each in items]
+
+    assert reach(first) == ["first", "project", "everywhere", "tests"]
+    assert reach(second) == ["second", "project", "everywhere", "tests"]
+    assert reach(third) == ["other", "everywhere", "tests"]
+
+
+def test_the_access_to_a_service_is_listed_in_pages(cloud: Cloud) -> None:
+    other = cloud.add_service("other", branch="develop")
+    for service in (1, other, 1):
+        create(cloud, name=f"of {service}", service_id=service)
+    names, path = [], "/v1/services/1/access?limit=2"
+    answer = cloud.api.get(path)
+    names.append([each["name"] for each in answer.body["items"]])
+    answer = cloud.api.get(f"{path}&cursor={answer.body['next_cursor']}")
+    names.append([each["name"] for each in answer.body["items"]])
+    assert (names, answer.body["next_cursor"]) == ([["of 1"], ["of 1", "tests"]], None)
+
+
 def test_a_revoked_token_is_refused_from_the_next_request_on(cloud: Cloud) -> None:
     caller = caller_with(cloud)
     assert caller.get("/v1/projects").status == 200

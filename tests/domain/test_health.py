@@ -2,7 +2,8 @@
 
 import pytest
 
-from chalicelib.domain.health import GRACE, Health, next_health
+from chalicelib.domain.health import GRACE, Health, TaskCount, next_count, next_health
+from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.timing import PERIOD
 
 Look = tuple[int, int, str | None]  # seconds after the first look, running tasks, the reason
@@ -61,3 +62,14 @@ def test_a_crash_loop_does_not_look_like_a_recovery() -> None:
     found = looks((0, 0, "x"), (GRACE, 2, None), (GRACE + 10, 1, None), (3 * GRACE, 2, None))
     assert all(each is not None for each in found)
     assert {each.since for each in found if each} == {1000}
+
+
+def test_a_count_of_tasks_keeps_the_time_at_which_its_numbers_were_first_seen() -> None:
+    def look(before: TaskCount | None, running: int, at: int) -> TaskCount:
+        rollout = Rollout("app:1", "COMPLETED", all_running=running, all_desired=2, seen_at=at)
+        return next_count(before, rollout)
+
+    first = look(None, 1, 1000)
+    assert first == TaskCount(running=1, desired=2, seen_at=1000)
+    assert look(first, 1, 1060) is first
+    assert look(first, 2, 1060) == TaskCount(running=2, desired=2, seen_at=1060)

@@ -112,6 +112,8 @@ def check(others: Collection[str] = ()) -> None:
     _check_commands(all_deployments)
     _check_changes_outside(all_deployments)
     _check_receipts(all_services, all_deployments)
+    for service in all_services.values():
+        _check_last_ended(service, all_builds, all_deployments)
 
 
 def _check_active(service: Row, all_deployments: dict[int, Row]) -> None:
@@ -150,6 +152,18 @@ def _check_open(job_id: str, job: Row, service: Row) -> None:
         goes_to = target and (target["cluster"], target["service"])
         same = goes_to in {None, (settings["ecs_cluster"], settings["ecs_service"])}
         _require(same, f"{job_id} is open and goes to {goes_to}, which is not the service's target")
+
+
+def _check_last_ended(
+    service: Row, all_builds: dict[int, Row], all_deployments: dict[int, Row]
+) -> None:
+    """A service names the build and the deployment that ended last."""
+    for name, jobs in (("last_build", all_builds), ("last_deployment", all_deployments)):
+        own = [job for job in jobs.values() if job["service_id"] == service["id"]]
+        ends = [job["finished_at"] for job in own if has_ended(job["status"])]
+        last = service.get(name)
+        is_right = last is not None and jobs[last]["finished_at"] == max(ends)
+        _require(is_right if ends else last is None, f"{name} of service {service['id']} is {last}")
 
 
 def _check_codebuild(jobs: dict[str, Row]) -> None:
@@ -256,6 +270,9 @@ def _check_digests(all_deployments: dict[int, Row], all_builds: dict[int, Row]) 
             own = build["service_id"] in builders
             known = own and build["status"] == "success" and build["image_digest"] == digest
             _require(known, f"no build of its service made the image of deployment {number}")
+            for name in ("commit_sha", "commit_message", "author"):
+                same = deployment.get(name) == build.get(name)
+                _require(same, f"deployment {number} has another {name} than its build")
         else:
             automatic = deployment["trigger"] == "push"
             _require(not automatic, f"deployment {number} comes from a push and has no build")

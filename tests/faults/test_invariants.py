@@ -328,6 +328,13 @@ def forget_the_exit_code(_: Cloud) -> None:
             build(Build.deployment_id.remove(), Build.not_deployed.set("auto_deploy is off")),
             "build 1 does not name deployment 1",
         ),
+        (released, deployment(Deployment.author.remove()), "1 has another author than its build"),
+        (released, service(Service.last_build.remove()), "last_build of service 1 is None"),
+        (
+            released,
+            service(Service.last_deployment.remove()),
+            "last_deployment of service 1 is None",
+        ),
         (
             deploying,
             deployment(Deployment.target.set(ELSEWHERE)),

@@ -1225,6 +1225,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/services", two_releases),
     ("/v1/services?project_id=1", new_service),
     ("/v1/services/1", new_service),
+    ("/v1/services/1/access", new_service),
     ("/v1/services/1/config", config_waits),
     ("/v1/cicd/services/1/builds", new_service),
     ("/v1/cicd/services/1/deployments", new_service),
@@ -1248,7 +1249,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
 
 
 def _read(path: str, prepare: Callable[[Cloud], None]) -> UseCase:
-    """Read a path with a new deployer token of one project, or tokens with the admin's.
+    """Read a path with a new deployer token of one project, or about tokens with the admin's.
 
     The first use of a token writes its row.
     """
@@ -1259,7 +1260,7 @@ def _read(path: str, prepare: Callable[[Cloud], None]) -> UseCase:
         create_token("reader", Role.DEPLOYER, project_id=cloud.project, token=token)
 
     def read(cloud: Cloud) -> Answer:
-        needs_admin = path.startswith("/v1/tokens")
+        needs_admin = path.startswith("/v1/tokens") or path.endswith("/access")
         return (cloud.api if needs_admin else cloud.api.as_holder_of(token)).get(path)
 
     return UseCase(f"GET {path}", prepared, read)

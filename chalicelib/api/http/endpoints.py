@@ -56,7 +56,7 @@ class Endpoint:
     """One declared route. It is public if `role` is None.
 
     A success has the status `status` and a body of the type `answer`. With `repeat` a caller may
-    send an Idempotency-Key.
+    send an Idempotency-Key. `polled` is a list that pages and programs read again and again.
     """
 
     method: str
@@ -71,12 +71,14 @@ class Endpoint:
     status: int
     answer: Any
     repeat: Repeat | None
+    polled: bool
     documented: Documented
 
     @property
     def is_tagged(self) -> bool:
-        """Whether the answer has an ETag: single resources and documents have, lists do not."""
-        return self.method == "GET" and self.path.endswith(("}", ".json", "/docs"))
+        """Whether the answer has an ETag: single resources, documents and polled lists have."""
+        is_single = self.method == "GET" and self.path.endswith(("}", ".json", "/docs"))
+        return is_single or self.polled
 
 
 ENDPOINTS: list[Endpoint] = []
@@ -97,6 +99,7 @@ class Routes(Blueprint):
         status: int = 200,
         answer: Any = None,
         repeat: Repeat | None = None,
+        polled: bool = False,
         documented: Documented | None = None,
     ) -> Callable[[View], View]:
         """Declare a view as an `Endpoint`.
@@ -120,6 +123,7 @@ class Routes(Blueprint):
                 status=status,
                 answer=answer,
                 repeat=repeat,
+                polled=polled,
                 documented=documented or Documented(),
             )
             ENDPOINTS.append(endpoint)

@@ -146,6 +146,9 @@ def _limit(default: int, most: int) -> Parameter:
         "The maximum length of a page.",
         is_filter=False,
     )
+def _limit(default: int, most: int, meaning: str = "The maximum length of a page.") -> Parameter:
+    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    return Parameter("limit", _number_up_to(most), default, schema, meaning, is_filter=False)
 
 
 def _up_to(most: int) -> dict[str, Any]:
@@ -177,6 +180,7 @@ def _parse_number(text: str) -> int:
 
 
 LIMIT = _limit(20, 100)
+LIMIT_OF_ALL = _limit(100, 100, f"How many rows are searched for a page. {_PER_PAGE}")
 # Each service in the list of all services takes some further rows.
 SERVICE_LIMIT = _limit(20, 50)
 CURSOR = Parameter(CURSOR_NAME, _position, None, _CURSOR, _CURSOR_MEANING)

@@ -160,6 +160,8 @@ def _resolve(
         image.tag,
         build_id=build.number if build else None,
         commit_sha=build.commit_sha if build else None,
+        commit_message=build.commit_message if build else None,
+        author=build.author if build else None,
     )
     return release, status
 

@@ -71,7 +71,7 @@ def _cancel_deployment(number: int, *, actor: str) -> Deployment:
 def _leave(service: Service, deployment: Deployment) -> list[Write]:
     number = deployment.number
     if service.waiting == number:
-        return [change(service, waiting=None)]
+        return [change(service, waiting=None, last_deployment=number)]
     if service.active == number:
         return activate_after_failure(service, deployment, at=clock.now())
     raise Stale(f"deployment {number} is neither active nor waiting any more")

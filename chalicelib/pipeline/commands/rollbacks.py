@@ -184,16 +184,12 @@ def _activate(service: Service, rollback: Deployment) -> list[Write]:
         f"deployment {rollback.number} rolls back to deployment {rollback.restores}; "
         'resume with PATCH {"auto_deploy": true} or by deploying an image explicitly'
     )
+    state = {"active": rollback.number, "waiting": None, "auto_deploy_paused": pause}
+    if service.active is not None:
+        state["last_deployment"] = service.active
     writes = [
         create(rollback),
-        change(
-            service,
-            active=rollback.number,
-            waiting=None,
-            auto_deploy_paused=pause,
-            overruled_at=clock.now(),
-            **schedule_at(clock.now()),
-        ),
+        change(service, **state, overruled_at=clock.now(), **schedule_at(clock.now())),
         audit_request(rollback),
     ]
     if service.active is not None:

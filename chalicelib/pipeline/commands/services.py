@@ -182,7 +182,7 @@ def _state(service: Service, names: list[str], resumes: bool) -> dict[str, Any]:
     state: dict[str, Any] = {"auto_deploy_paused": None} if resumes else {}
     if {"ecs_cluster", "ecs_service"} & set(names):
         moved_from = service.current or service.moved_from
-        forgotten = dict.fromkeys(("current", "baseline", "drift", "chosen"))
+        forgotten = dict.fromkeys(("current", "baseline", "drift", "health", "tasks", "chosen"))
         state |= {**forgotten, "moved_from": moved_from}
     return state
 

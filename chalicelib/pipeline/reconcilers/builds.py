@@ -298,6 +298,8 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
         build.image_tag,
         build_id=build.number,
         commit_sha=learned.get("commit_sha"),
+        commit_message=learned.get("commit_message"),
+        author=learned.get("author"),
     )
     deployed = deploy_build(service, build, image)
     commit(

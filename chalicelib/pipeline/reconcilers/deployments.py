@@ -7,6 +7,7 @@ from chalicelib import clock
 from chalicelib.aws import ecs, queue
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Phase
+from chalicelib.domain.health import next_count
 from chalicelib.domain.lag import next_look
 from chalicelib.domain.progress import deploy_progress
 from chalicelib.domain.rollouts import (
@@ -165,7 +166,7 @@ def _verify(
         proof = Proof(missing=trouble.detail)
         gives_up = now > max(active.deadline_at, ended_at + READABLE)
     if proof.missing is None:
-        return succeed(service, active, current, proof)
+        return succeed(service, active, current, rollout, proof)
     if gives_up:
         why = f"ECS has ended the rollout, but {proof.missing}"
         return fail_rollout(service, target, active, rollout, why, phase=Phase.VERIFY)
@@ -219,6 +220,9 @@ def _note_progress(
         writes.append(
             change(active, error=waits_for, waits=0, rolled_out_at=rolled_out_at, **moved)
         )
+    tasks = next_count(service.tasks, rollout)
+    if tasks != service.tasks:
+        writes.append(change(service, tasks=tasks))
     if (service.due_at or 0) <= now:
         writes.append(change(service, **schedule_at(now + PERIOD)))
     if writes:

@@ -6,7 +6,7 @@ from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, Phase, one_line
-from chalicelib.domain.health import Health
+from chalicelib.domain.health import Health, next_count
 from chalicelib.domain.log_text import clean_text
 from chalicelib.domain.release_receipts import sealed
 from chalicelib.domain.releases import rollback_target
@@ -23,7 +23,13 @@ from chalicelib.store.services import activate_waiting
 from chalicelib.store.writes import Write, change, commit
 
 
-def succeed(service: Service, active: Deployment, current: Deployment | None, proof: Proof) -> None:
+def succeed(
+    service: Service,
+    active: Deployment,
+    current: Deployment | None,
+    rollout: Rollout,
+    proof: Proof,
+) -> None:
     """End the deployment, make it current, and activate the waiting one, in one transaction.
 
     The transaction also writes the receipt, which names the receipt before it.
@@ -49,9 +55,11 @@ def succeed(service: Service, active: Deployment, current: Deployment | None, pr
         change(
             service,
             current=active.number,
+            last_deployment=active.number,
             baseline=None,
             drift=None,
             health=None,
+            tasks=next_count(service.tasks, rollout),
             receipt={"deployment_id": active.number, "hash": receipt["hash"]},
             **resumed,
         ),

@@ -11,7 +11,7 @@ from typing import Any
 from chalicelib import clock
 from chalicelib.aws import ecs
 from chalicelib.domain.ecs_target import EcsTarget
-from chalicelib.domain.health import GRACE, Health, next_health
+from chalicelib.domain.health import GRACE, Health, TaskCount, next_count, next_health
 from chalicelib.domain.rollouts import Origin, Rollout, Step, decide_idle
 from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.timing import PERIOD, SILENCE, WATCH
@@ -95,16 +95,17 @@ def _cannot_keep(service: Service, refusal: Rejected, called_at: int | None) -> 
     """
     now = clock.now()
     if refusal.code in NO_SERVICE:
-        return _watch(service, refusal.detail, health=None)
+        return _watch(service, refusal.detail, tasks=None, health=None)
     if called_at is None or now - called_at > SILENCE:
-        return _watch(service, refusal.detail, health=service.health, called_at=called_at)
+        seen: dict[str, Any] = {"tasks": service.tasks, "health": service.health}
+        return _watch(service, refusal.detail, **seen, called_at=called_at)
     commit(change(service, drift=refusal.detail, called_at=called_at, **schedule_at(now + PERIOD)))
 
 
 def _keep_step(
     service: Service, target: EcsTarget, current: Deployment | None, rollout: Rollout
 ) -> None:
-    now = clock.now()
+    now, tasks = clock.now(), next_count(service.tasks, rollout)
     wanted = definition_to_keep(service, current, rollout)
     origin = find_origin(service, rollout, wanted)
     step = decide_idle(
@@ -119,17 +120,19 @@ def _keep_step(
     elif step is Step.SHOW_DRIFT:
         runs = what_runs(service, rollout)
         news = note_choice(service, rollout, runs)
-        _watch(service, drift_of(service, rollout), health=None, news=news)
+        _watch(service, drift_of(service, rollout), tasks=tasks, health=None, news=news)
     elif step is Step.SHOW_FAILURE:
         why = rollout.failed.get(wanted or "") or rollout.reason
-        _watch(service, f"ECS cannot run {wanted} any more: {why}", health=None)
+        shown = f"ECS cannot run {wanted} any more: {why}"
+        _watch(service, shown, tasks=tasks, health=None)
     elif step is Step.WATCH and current is not None and wanted != current.task_definition:
-        _watch(service, drift_of(service, rollout), health=None)
+        _watch(service, drift_of(service, rollout), tasks=tasks, health=None)
     elif step is Step.WATCH:
         _watch_release(service, target, current, rollout)
     elif step is Step.WAIT and origin is Origin.UNKNOWN:
         shown = not_recorded(what_runs(service, rollout))
-        _watch(service, shown, health=None, every=PERIOD, called_at=service.called_at)
+        called_at = service.called_at
+        _watch(service, shown, tasks=tasks, health=None, every=PERIOD, called_at=called_at)
     elif step is Step.WAIT:
         if not now < (service.due_at or 0) <= now + PERIOD:
             commit(change(service, **schedule_at(now + PERIOD)))
@@ -159,6 +162,7 @@ def _watch_release(
     _watch(
         service,
         None,
+        tasks=next_count(service.tasks, rollout),
         health=health,
         every=PERIOD if health is not None or is_moving else WATCH,
         released=current is not None and not is_moving,
@@ -177,13 +181,14 @@ def _watch(
     service: Service,
     drift: str | None,
     *,
+    tasks: TaskCount | None,
     health: Health | None,
     every: int = WATCH,
     released: bool = False,
     called_at: int | None = None,
     news: Sequence[Write] = (),
 ) -> None:
-    """Show drift and missing tasks, and look again later. Forget the baseline if the release runs.
+    """Show drift and tasks, and look again later. Forget the baseline if the release runs.
 
     `health` is None also while ECS runs something else than the release. `news` are writes that
     belong to what is shown.
@@ -192,11 +197,11 @@ def _watch(
     if service.command is not None:
         every = PERIOD
     forget = released and service.baseline is not None
-    shown = (service.drift, service.called_at, service.health) == (drift, called_at, health)
-    known = shown and not forget
+    state = {"drift": drift, "called_at": called_at, "health": health, "tasks": tasks}
+    known = not forget and all(getattr(service, name) == each for name, each in state.items())
     if known and not news and (service.due_at or 0) > now:
         return
     baseline: dict[str, Any] = {"baseline": None} if forget else {}
-    state = {"drift": drift, "called_at": called_at, "health": health, "attention": None}
-    state |= {"listed": LISTED}  # a row that is older than the list of all services joins it
+    # A row that is older than the list of all services joins it.
+    state |= {"attention": None, "listed": LISTED}
     commit(change(service, **state, **baseline, **schedule_at(now + every)), *news)
