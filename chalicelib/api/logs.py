@@ -1,22 +1,33 @@
-"""A build's output, one page at a time. Clients poll, because a waiting Lambda costs money."""
+"""Logs of builds and deployments, one page at a time.
+
+Clients poll, because a waiting Lambda costs money.
+"""
 
 from datetime import UTC, datetime
 
 import msgspec
 
 from chalicelib import clock
-from chalicelib.access import Principal, load_build
+from chalicelib.access import Principal, load_build, load_deployment
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
-from chalicelib.api.http.parameters import LOG_CURSOR, LOG_FORMAT, LOG_LIMIT, LOG_TAIL
+from chalicelib.api.http.parameters import (
+    DEPLOYMENT_LOG_CURSOR,
+    LOG_CURSOR,
+    LOG_FORMAT,
+    LOG_LIMIT,
+    LOG_TAIL,
+)
 from chalicelib.aws import logs
+from chalicelib.domain import deployment_log
 from chalicelib.domain.lag import LAG
-from chalicelib.domain.log_streams import LogStream, stream_of_build
+from chalicelib.domain.log_streams import stream_of_build
 from chalicelib.domain.log_text import clean_lines
 from chalicelib.domain.progress import has_run_commands
 from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.tokens import Role
 from chalicelib.known_secrets import known_secrets
+from chalicelib.pipeline.deployment_logs import read_log
 from chalicelib.store import models
 
 routes = Routes(__name__)
@@ -28,15 +39,15 @@ EXPIRED = "[this log has expired: CloudWatch has deleted its lines]\n"
 
 
 class LogLine(msgspec.Struct, kw_only=True):
-    """One line of a build's output."""
+    """One line of a log. That of a deployment begins with its source in brackets."""
 
     timestamp: str
     message: str
 
 
 class Log(msgspec.Struct, kw_only=True):
-    """A page of a build's output. `complete`: the build has ended and has no further lines.
-    `expired`: the build had output, but CloudWatch has deleted it.
+    """A page of a log. `complete`: the build or deployment has ended and has no further lines.
+    `expired`: a build had output, but CloudWatch has deleted it.
     """
 
     lines: list[LogLine]
@@ -45,15 +56,18 @@ class Log(msgspec.Struct, kw_only=True):
     expired: bool
 
 
+_DOCUMENTED = Documented(
+    errors=(409,), headers=("Retry-After", "X-Next-Cursor"), media_types=("text/plain",)
+)
+
+
 @routes.endpoint(
     "GET",
     "/v1/cicd/builds/{build_id}/logs",
     role=Role.VIEWER,
     query=(LOG_LIMIT, LOG_CURSOR, LOG_TAIL, LOG_FORMAT),
     answer=Log,
-    documented=Documented(
-        errors=(409,), headers=("Retry-After", "X-Next-Cursor"), media_types=("text/plain",)
-    ),
+    documented=_DOCUMENTED,
 )
 def get_build_logs(
     caller: Principal,
@@ -65,8 +79,43 @@ def get_build_logs(
 ) -> Reply:
     """Read a build's output, oldest line first. Repeat with `next_cursor` until `complete`."""
     build = load_build(caller, build_id)
-    log = _read(build, limit=limit, cursor=cursor, tail=tail)
-    now_or_later = log.complete or (has_ended(build.status) and bool(log.lines))
+    return _reply(build, _read(build, limit=limit, cursor=cursor, tail=tail), format)
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/cicd/deployments/{deployment_id}/logs",
+    role=Role.VIEWER,
+    query=(LOG_LIMIT, DEPLOYMENT_LOG_CURSOR, LOG_TAIL, LOG_FORMAT),
+    answer=Log,
+    documented=_DOCUMENTED,
+)
+def get_deployment_logs(
+    caller: Principal,
+    deployment_id: int,
+    limit: int,
+    cursor: deployment_log.Place | None,
+    tail: int | None,
+    format: str,  # noqa: A002
+) -> Reply:
+    """Read what Slipway, ECS, the release command and the containers said in a deployment.
+
+    Repeat with `next_cursor` until `complete`. Each message begins with its source.
+    """
+    deployment = load_deployment(caller, deployment_id)
+    tail = tail if cursor is None else None
+    part = read_log(deployment, cursor or deployment_log.Place(), limit=limit, tail=tail)
+    log = Log(
+        lines=[LogLine(timestamp=_time(each.at), message=each.message) for each in part.lines],
+        next_cursor=deployment_log.encode(part.place),
+        complete=part.complete,
+        expired=False,
+    )
+    return _reply(deployment, log, format)
+
+
+def _reply(job: models.Job, log: Log, format: str) -> Reply:  # noqa: A002
+    now_or_later = log.complete or (has_ended(job.status) and bool(log.lines))
     headers = () if now_or_later else (("Retry-After", POLL_SECONDS),)
     if format == "json":
         return Reply(log, headers=headers)
@@ -91,28 +140,17 @@ def _read(build: models.Build, *, limit: int, cursor: str | None, tail: int | No
     else:
         page = logs.read(stream, cursor=cursor, limit=limit)
     may_be_last = from_end or len(page.lines) < limit
-    complete = settled and (page.missing or (may_be_last and _is_last(stream, page)))
+    complete = settled and (page.missing or (may_be_last and logs.is_last(stream, page)))
     messages = clean_lines((line.message for line in page.lines), known_secrets())
     return Log(
         lines=[
-            LogLine(timestamp=_time(line), message=message)
+            LogLine(timestamp=_time(line.at), message=message)
             for line, message in zip(page.lines, messages, strict=True)
         ],
         next_cursor=page.cursor,
         complete=complete,
         expired=complete and _is_expired(build, page, cursor),
     )
-
-
-def _is_last(stream: LogStream, page: logs.LogPage) -> bool:
-    """Whether the log has no lines after this page: CloudWatch answers twice in a row without any.
-
-    At the end it returns the same cursor again. A single empty answer does not show the end.
-    """
-    following = (
-        logs.read(stream, cursor=page.cursor, limit=1) for _ in range(2 if page.lines else 1)
-    )
-    return all(not each.lines and each.cursor == page.cursor for each in following)
 
 
 def _is_expired(build: models.Build, page: logs.LogPage, cursor: str | None) -> bool:
@@ -129,6 +167,6 @@ def _is_expired(build: models.Build, page: logs.LogPage, cursor: str | None) -> 
     return empty and has_run_commands(build.progress)
 
 
-def _time(line: logs.LogLine) -> str:
-    at = datetime.fromtimestamp(line.at / 1000, UTC).isoformat(timespec="milliseconds")
+def _time(milliseconds: int) -> str:
+    at = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
     return at.replace("+00:00", "Z")

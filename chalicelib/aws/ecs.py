@@ -43,15 +43,7 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
     the service itself (ecs_controller_unsupported).
     """
     cluster, service, seen_at = target.cluster, target.service, clock.now()
-    with calling("ECS DescribeServices"):
-        answer = client("ecs").describe_services(cluster=cluster, services=[service])
-    found = [row for row in answer["services"] if row["status"] == "ACTIVE"]
-    if not found:
-        raise Rejected(
-            f"there is no active ECS service {service} in cluster {cluster}",
-            code="ecs_service_missing",
-        )
-    row = found[0]
+    row = _describe_service(target)
     _require_rolling_updates(service, row)
     primary = next(d for d in row["deployments"] if d["status"] == "PRIMARY")
     failed = {
@@ -82,12 +74,33 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
         newest=newest,
         configuration=row.get("deploymentConfiguration", {}),
         placement=_placement(row),
-        events=tuple(
-            Event(int(each["createdAt"].timestamp()), each["message"])
-            for each in row.get("events", ())
-        ),
+        events=_events(row),
         wanted=wanted,
         seen_at=seen_at,
+    )
+
+
+def events_of(target: EcsTarget) -> tuple[Event, ...]:
+    """The newest events of a service, at most 100, newest first. Raises Rejected as `observe`."""
+    return _events(_describe_service(target))
+
+
+def _describe_service(target: EcsTarget) -> dict[str, Any]:
+    cluster, service = target.cluster, target.service
+    with calling("ECS DescribeServices"):
+        answer = client("ecs").describe_services(cluster=cluster, services=[service])
+    found: list[dict[str, Any]] = [r for r in answer["services"] if r["status"] == "ACTIVE"]
+    if not found:
+        raise Rejected(
+            f"there is no active ECS service {service} in cluster {cluster}",
+            code="ecs_service_missing",
+        )
+    return found[0]
+
+
+def _events(row: Mapping[str, Any]) -> tuple[Event, ...]:
+    return tuple(
+        Event(int(each["createdAt"].timestamp()), each["message"]) for each in row.get("events", ())
     )
 
 
@@ -254,6 +267,19 @@ def stopped_tasks(target: EcsTarget) -> list[Task]:
     """
     arns = _task_arns(target.cluster, serviceName=target.service, desiredStatus="STOPPED")
     return _tasks(target.cluster, itertools.islice(arns, 5 * _DESCRIBED))
+
+
+def some_tasks(target: EcsTarget) -> list[Task]:
+    """Up to 100 tasks of the service that run or shall run, and up to 100 stopped ones."""
+    service = {"serviceName": target.service}
+    arns = [
+        arn
+        for status in ("RUNNING", "STOPPED")
+        for arn in itertools.islice(
+            _task_arns(target.cluster, desiredStatus=status, **service), _DESCRIBED
+        )
+    ]
+    return _tasks(target.cluster, arns)
 
 
 def find_task(cluster: str, arn: str) -> Task | None:

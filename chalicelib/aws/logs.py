@@ -39,16 +39,19 @@ class LogPage:
         return sum(len(line.message.encode(errors="replace")) for line in self.lines)
 
 
-def read(stream: LogStream, *, cursor: str | None, limit: int) -> LogPage:
+def read(stream: LogStream, *, cursor: str | None, limit: int, since: int | None = None) -> LogPage:
     """Lines of a stream, oldest first. A missing stream is an empty page.
+
+    With `since`, in milliseconds since 1970, only newer lines count.
 
     At the end of a stream CloudWatch returns the same forward token again, so a client can follow
     the log with the cursor. A page may be empty while more follow (GetLogEvents in the API
     reference). Raises InvalidInput for a cursor of another log.
     """
-    token = {"nextToken": cursor} if cursor else {}
+    token: dict[str, Any] = {"nextToken": cursor} if cursor else {}
+    begin = {} if since is None else {"startTime": since}
     try:
-        answer = _events(stream, startFromHead=True, limit=limit, **token)
+        answer = _events(stream, startFromHead=True, limit=limit, **token, **begin)
     except Rejected as error:
         if error.code == "ResourceNotFoundException":
             return LogPage([], cursor, missing=True)
@@ -60,15 +63,17 @@ def read(stream: LogStream, *, cursor: str | None, limit: int) -> LogPage:
     return LogPage(_lines(answer), answer["nextForwardToken"])
 
 
-def last(stream: LogStream, *, limit: int) -> LogPage:
+def last(stream: LogStream, *, limit: int, before: int | None = None) -> LogPage:
     """The last `limit` lines of a stream, oldest first, and the cursor that goes on after them.
 
-    They are fewer if they would have more than about 1 MB. A missing stream is an empty page.
+    With `before`, in milliseconds since 1970, only older lines count. They are fewer if they would
+    have more than about 1 MB. A missing stream is an empty page.
     "nextForwardToken" of a page from the tail is the place after its last line. Its reader "must
     specify true for startFromHead", as `read` does (GetLogEvents in the API reference).
     """
+    end: dict[str, Any] = {} if before is None else {"endTime": before}
     try:
-        answer = _events(stream, startFromHead=False, limit=limit)
+        answer = _events(stream, startFromHead=False, limit=limit, **end)
     except Rejected as error:
         if error.code == "ResourceNotFoundException":
             return LogPage([], None, missing=True)
@@ -79,11 +84,20 @@ def last(stream: LogStream, *, limit: int) -> LogPage:
         if not missing or page.size > ENOUGH:
             break
         # A page that is empty or not full may have more before it.
-        answer = _events(stream, startFromHead=False, limit=missing, nextToken=token)
+        answer = _events(stream, startFromHead=False, limit=missing, nextToken=token, **end)
         page = LogPage(_lines(answer) + page.lines, page.cursor)
         if answer["nextBackwardToken"] == token:
             break
     return page
+
+
+def is_last(stream: LogStream, page: LogPage) -> bool:
+    """Whether the stream has no lines after a page: CloudWatch answers twice in a row without any.
+
+    At the end it returns the same cursor again. A single empty answer does not show the end.
+    """
+    following = (read(stream, cursor=page.cursor, limit=1) for _ in range(2 if page.lines else 1))
+    return all(not each.lines and each.cursor == page.cursor for each in following)
 
 
 def has_group(name: str) -> bool:

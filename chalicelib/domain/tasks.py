@@ -220,10 +220,10 @@ def log_stream(
         return None
     prefix = options.get("awslogs-stream-prefix")
     stream = f"{prefix}/{container.name}/{task.id}" if prefix else container.runtime_id
-    return LogStream(group, stream, hidden=_values(definition)) if stream else None
+    return LogStream(group, stream, hidden=values_of(definition)) if stream else None
 
 
-def _values(definition: Mapping[str, Any]) -> tuple[str, ...]:
+def values_of(definition: Mapping[str, Any]) -> tuple[str, ...]:
     """The values of all variables; of one with line breaks also each line, as programs print it."""
     found = set()
     for container in definition.get("containerDefinitions", ()):

@@ -437,6 +437,9 @@ class Deployment(Job, discriminator="deploy"):
     rollback_to = IntegerAttribute(null=True)
     # When a look first found that ECS had ended the rollout well; only while its proof is missing.
     rolled_out_at = IntegerAttribute(null=True)
+    # The newest events of the ECS service at the end of the rollout: [time, message]. None for a
+    # row that is older than this attribute, and without a rollout.
+    events = JSONAttribute(null=True)
     # What the proof of the release does not show, one sentence a line.
     warnings = UnicodeAttribute(null=True)
     # The findings of the newest preflight; None without findings.

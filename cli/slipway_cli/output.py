@@ -8,13 +8,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from slipway_cli.text import clean, one_line
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 # The width where stdout is no terminal: lines stay whole for grep.
 _WIDE = 1000
@@ -73,6 +75,9 @@ class Output:
         if not self.err.is_terminal:
             yield Shown(self, name, None)
             return
+        # Only a terminal needs this import of 20 ms.
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
         bar = BarColumn(bar_width=10 if self.err.width < _NARROW else 30)
         columns = (TextColumn("{task.description}", markup=False), bar, TaskProgressColumn())
         with Progress(*columns, console=self.err, transient=True, refresh_per_second=4) as made:
@@ -82,7 +87,7 @@ class Output:
 class Shown:
     """The progress of one job on stderr."""
 
-    def __init__(self, output: Output, name: str, bar: Progress | None) -> None:
+    def __init__(self, output: Output, name: str, bar: "Progress | None") -> None:
         self._output = output
         self._name = name
         self._bar = bar

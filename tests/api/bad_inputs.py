@@ -443,6 +443,7 @@ NUMBERED_PATHS = [
     "/v1/cicd/builds/{}",
     "/v1/cicd/builds/{}/logs",
     "/v1/cicd/deployments/{}",
+    "/v1/cicd/deployments/{}/logs",
     "/v1/cicd/services/{}/builds",
     "/v1/cicd/services/{}/deployments",
     "/v1/cicd/services/{}/rollback",
@@ -950,6 +951,7 @@ _CALLERS = [
     _hidden("GET", f"/v1/cicd/builds/{BUILD}"),
     _hidden("GET", f"/v1/cicd/builds/{BUILD}/logs"),
     _hidden("GET", f"/v1/cicd/deployments/{CURRENT}"),
+    _hidden("GET", f"/v1/cicd/deployments/{CURRENT}/logs"),
 ]
 
 _PATHS = [
@@ -984,6 +986,7 @@ _QUERIES = [
     *(_query(f"/v1/cicd/builds/{BUILD}/logs", query, code) for query, code in LOG_QUERIES),
     *(_query(f"/v1/services/{SERVICE}/access", query, code) for query, code in ACCESS_QUERIES),
     *(_query("/v1/services", query, code) for query, code in SERVICES_QUERIES),
+    *(_query(f"/v1/cicd/deployments/{CURRENT}/logs", query, code) for query, code in LOG_QUERIES),
     *(_query(_ROLLBACK, query, code) for query, code in PREVIEW_QUERIES),
     *(
         _query(f"{_OF_SERVICE}/{verb}", query, code, "POST", body={"image_tag": f"hello@{SHA256}"})

@@ -253,7 +253,7 @@ def test_an_empty_answer_of_cloudwatch_hides_no_last_lines(
         if not before:
             return client("logs").get_log_events(**request)
         token = before.pop()
-        return {"events": [], "nextForwardToken": f"f/{2:056d}", "nextBackwardToken": token}
+        return {"events": [], "nextForwardToken": f"f/{3:056d}", "nextBackwardToken": token}
 
     with monkeypatch.context() as patch:
         logs = SimpleNamespace(get_log_events=get_log_events)

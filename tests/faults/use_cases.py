@@ -1245,6 +1245,8 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/builds/1/logs?tail=100", build_failed_long_ago),
     ("/v1/cicd/deployments/1", rolling_out),
     ("/v1/cicd/deployments/1/receipt", two_releases),
+    ("/v1/cicd/deployments/1/logs", rolling_out),
+    ("/v1/cicd/deployments/1/logs?tail=100", two_releases),
 )
 
 

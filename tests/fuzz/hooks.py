@@ -11,6 +11,7 @@ import schemathesis
 from hypothesis import strategies as st
 
 from chalicelib.api.http import cursors
+from chalicelib.domain.deployment_log import Place, encode
 from chalicelib.domain.credentials import GitCredential
 from chalicelib.domain.images import Image
 from chalicelib.domain.paths import RepositoryPath
@@ -101,7 +102,9 @@ def before_call(context: Any, case: Any, **kwargs: Any) -> None:
     if isinstance(cursor, str) and cursor.startswith(POSITION):
         position = cursor.removeprefix(POSITION)
         if case.operation.path.endswith("/logs"):
-            position = f"f/{position:0>56}"  # the form of CloudWatch's tokens
+            token = f"f/{position:0>56}"  # the form of CloudWatch's tokens
+            of_build = "/builds/" in case.operation.path
+            position = token if of_build else encode(Place(tokens={position[-4:].zfill(4): token}))
         query["cursor"] = cursors.seal(position, _list_of(case))
     own = os.environ["OWN_TOKEN_ID"]
     if case.method.upper() == "DELETE" and str((case.path_parameters or {}).get("token_id")) == own:
@@ -109,6 +112,6 @@ def before_call(context: Any, case: Any, **kwargs: Any) -> None:
 
 
 def _list_of(case: Any) -> str:
-    others = {"cursor", "limit", "format"}
+    others = {"cursor", "limit", "format", "tail"}
     filters = {name: value for name, value in case.query.items() if name not in others}
     return cursors.name_of(case.operation.path.format(**(case.path_parameters or {})), filters)

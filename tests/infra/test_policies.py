@@ -152,8 +152,15 @@ def test_only_tasks_that_slipway_started_can_be_stopped(name: str) -> None:
 
 def test_the_api_starts_no_build_and_touches_no_service() -> None:
     used = {a for a in _actions("api") if a.startswith(("codebuild:", "ecs:", "iam:"))}
-    # Only for preflight and plans, and for rollbacks to releases without a kept definition.
-    assert used == {"ecs:DescribeServices", "ecs:DescribeTaskDefinition", "iam:GetRole"}
+    # Only for preflight and plans, for rollbacks to releases without a kept definition, and for the
+    # tasks and the logs of deployments.
+    assert used == {
+        "ecs:DescribeServices",
+        "ecs:DescribeTaskDefinition",
+        "ecs:DescribeTasks",
+        "ecs:ListTasks",
+        "iam:GetRole",
+    }
 
 
 def test_the_api_cannot_read_the_secrets_of_builds() -> None:
@@ -196,7 +203,7 @@ def test_no_function_reads_the_values_of_secrets_of_tasks() -> None:
                     assert all("slipway/*" in arn for arn in _list(statement["Resource"]))
 
 
-def test_every_function_reads_the_logs_of_builds_and_the_triggers_those_of_tasks() -> None:
+def test_every_function_reads_the_logs_of_builds_and_of_tasks() -> None:
     logs = "arn:aws:logs:eu-west-1:123456789012:log-group:{}:log-stream:*"
     for name in ALL:
         resources = [
@@ -205,8 +212,7 @@ def test_every_function_reads_the_logs_of_builds_and_the_triggers_those_of_tasks
             if "logs:GetLogEvents" in _list(statement["Action"])
             for resource in _list(statement["Resource"])
         ]
-        tasks = [] if name == "api" else [logs.format("/ecs/*")]
-        assert resources == [logs.format("/slipway/builds"), *tasks]
+        assert resources == [logs.format("/slipway/builds"), logs.format("/ecs/*")]
 
 
 def test_exactly_the_actions_that_the_code_calls_are_granted() -> None:
@@ -330,6 +336,7 @@ def test_policies_of_an_installation_name_its_own_logs_and_roles() -> None:
     )
     api = move((ROOT / ".chalice/policy-api.json").read_text(), mine)
     assert ":log-group:/slipway-dev/logs/builds:log-stream:*" in api
+    assert ":log-group:/shop/*:log-stream:*" in api
     wakeup = move((ROOT / ".chalice/policy-wakeup.json").read_text(), mine)
     assert ":log-group:/slipway-dev/logs/builds:log-stream:*" in wakeup
     assert '"arn:aws:iam::123456789012:role/shop/run-*"' in wakeup

@@ -54,6 +54,8 @@ TABLE = {
     "DescribeServiceRevisions ListTasks DescribeTasks TransactWriteItems SendMessageBatch",
     "see a build fail": "GetItem*2 BatchGetBuilds GetLogEvents TransactWriteItems Query",
     "read the end of a log": "GetItem*2 GetLogEvents*3",
+    "read the log of a rollout": "GetItem*3 DescribeServices ListTasks*2 DescribeTasks",
+    "read the log of an old release": "GetItem*4",
     "create a service": "GetItem*3 DescribeImages UpdateItem TransactWriteItems",
     "show a build": "GetItem*2",
     "show a queued build": "GetItem*2 Query",
@@ -131,6 +133,9 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     meter("repeat that change", lambda: cloud.api.patch(config, change))
     meter("show the config", lambda: cloud.api.get(config))
     cloud.settle()
+    log = "/v1/cicd/deployments/{}/logs"
+    active = cloud.service()["active_deployment_id"]
+    meter("read the log of a rollout", lambda: cloud.api.get(log.format(active)))
     cloud.fail_rollout(settle=False)
     meter("see a rollout fail", lambda: reconcile(service))
     cloud.finish_rollout()
@@ -146,6 +151,8 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     meter("list builds", lambda: cloud.api.get(f"{path}/builds"))
     meter("list all services", lambda: cloud.api.get("/v1/services"))
     meter("show a job", lambda: cloud.job("build-1"))
+    cloud.advance(61 * MINUTE)
+    meter("read the log of an old release", lambda: cloud.api.get(log.format(1)))
     for _ in range(2):
         cloud.tick()
     meter("run the schedule, no row is due", cloud.tick)

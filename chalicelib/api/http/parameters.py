@@ -9,6 +9,7 @@ from chalice.app import Request
 from msgspec import Meta
 
 from chalicelib.api.http import cursors
+from chalicelib.domain import deployment_log
 from chalicelib.domain.statuses import TRANSITIONS, BuildStatus, DeploymentStatus, JobStatus
 from chalicelib.errors import InvalidInput, NotFound
 
@@ -121,6 +122,13 @@ def _log_token(text: str) -> str:
     return text
 
 
+def _log_place(text: str) -> deployment_log.Place:
+    try:
+        return deployment_log.decode(text)
+    except ValueError as error:
+        raise ValueError(cursors.EXPECTED) from error
+
+
 def _one_of(words: Sequence[str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
@@ -224,6 +232,7 @@ LOG_TAIL = Parameter(
     is_filter=False,
 )
 LOG_CURSOR = Parameter(CURSOR_NAME, _log_token, None, _CURSOR, _CURSOR_MEANING)
+DEPLOYMENT_LOG_CURSOR = Parameter(CURSOR_NAME, _log_place, None, _CURSOR, _CURSOR_MEANING)
 LOG_FORMAT = _words(
     "format", ["json", "text"], "json", "The format of the response.", is_filter=False
 )

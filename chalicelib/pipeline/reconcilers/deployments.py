@@ -36,7 +36,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
     what_runs,
 )
 from chalicelib.pipeline.reconcilers.ends import end, fail, fail_rollout, succeed
-from chalicelib.pipeline.reconcilers.evidence import Proof, find_proof
+from chalicelib.pipeline.reconcilers.evidence import Proof, find_proof, kept_events
 from chalicelib.pipeline.reconcilers.release_commands import advance
 from chalicelib.store.due import schedule_at
 from chalicelib.store.models import Deployment, Service
@@ -143,7 +143,8 @@ def _supersede(service: Service, active: Deployment, rollout: Rollout) -> None:
     error = f"changed outside Slipway: {runs}"
     if active.trigger == TRIGGER:
         error += ". To release the config, deploy an image, which takes the config"
-    end(service, active, DeploymentStatus.SUPERSEDED, error, *news)
+    shown = change(active, events=kept_events(active, rollout))
+    end(service, active, DeploymentStatus.SUPERSEDED, error, shown, *news)
 
 
 def _verify(

@@ -14,7 +14,7 @@ from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.known_secrets import known_secrets
 from chalicelib.pipeline.config_releases import activate_after_failure
-from chalicelib.pipeline.reconcilers.evidence import Proof, find_rollout_failure
+from chalicelib.pipeline.reconcilers.evidence import Proof, find_rollout_failure, kept_events
 from chalicelib.store.history import record
 from chalicelib.store.jobs import find_deployments, finish, transition
 from chalicelib.store.models import Deployment, Service
@@ -50,6 +50,7 @@ def succeed(
             rollback_to=back_to,
             replaced=replaced,
             warnings="\n".join(proof.evidence["warnings"]) or None,
+            events=kept_events(active, rollout),
         ),
         *activate_waiting(service, find_deployments(service.waiting).get(service.waiting), at=now),
         change(
@@ -94,7 +95,8 @@ def fail_rollout(
     failure = find_rollout_failure(active, target, rollout, reason, phase=phase)
     known = failure.summary == one_line(reason)
     error = reason if known else f"{failure.summary} ({reason})"
-    end(service, active, DeploymentStatus.FAILED, error, failure=failure)
+    shown = change(active, events=kept_events(active, rollout))
+    end(service, active, DeploymentStatus.FAILED, error, shown, failure=failure)
 
 
 def end(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from chalicelib.aws import ecr, ecs, logs
 from chalicelib.domain.deploy_failures import Event, failure_of
 from chalicelib.domain.ecs_target import EcsTarget
-from chalicelib.domain.failures import TAIL_LINES, Failure, Phase
+from chalicelib.domain.failures import TAIL_LINES, Failure, Phase, one_line
 from chalicelib.domain.log_streams import LogStream
 from chalicelib.domain.log_text import clean_lines, clean_text
 from chalicelib.domain.preflight import Unknown
@@ -42,6 +42,8 @@ _T = TypeVar("_T")
 PATIENCE = 3
 # So many of the newest failed tasks may have the log: CloudWatch shows the last one late.
 _LOGS = 3
+# A row has at most 400 KB, and a list reads many rows.
+_KEPT_EVENTS = 30
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,6 @@ def find_rollout_failure(
     What AWS does not let Slipway read is left out. Raises Unavailable a few times before that: the
     look is repeated.
     """
-    begun_at, secrets = active.started_at or 0, known_secrets()
     definition = definition_of(active)
     try:
         tasks = _explaining_tasks(active, target, definition)
@@ -173,14 +174,28 @@ def find_rollout_failure(
             raise
         logger.warning("the tasks of %s cannot be read: %s", active.job_id, trouble.detail)
         tasks = []
-    events = [
-        Event(each.at, clean_text(each.message, secrets))
-        for each in rollout.events
-        if each.at >= begun_at
-    ]
+    events = rollout_events(active, rollout.events)
     return failure_of(
         reason, tasks=tasks, events=events, log_tail=_log_tail(tasks, definition), phase=phase
     )
+
+
+def rollout_events(deployment: Deployment, events: Sequence[Event]) -> list[Event]:
+    """The events since the begin of a rollout, clean and on one line each, oldest first.
+
+    `events` are the newest first, as ECS shows them.
+    """
+    return [
+        replace(each, message=one_line(clean_text(each.message, known_secrets())))
+        for each in reversed(events)
+        if each.at >= (deployment.started_at or 0)
+    ]
+
+
+def kept_events(deployment: Deployment, rollout: Rollout) -> list[tuple[int, str]]:
+    """The newest events of a rollout, as its row keeps them at the end."""
+    found = rollout_events(deployment, rollout.events)
+    return [(each.at, each.message) for each in found[-_KEPT_EVENTS:]]
 
 
 def find_crash(current: Deployment, target: EcsTarget, *, since: int) -> str | None:

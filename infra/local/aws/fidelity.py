@@ -2,7 +2,7 @@
 
 The patches replace functions of moto by name, so moto's version is pinned. Each patch closes one
 gap, and a test states AWS's behaviour. The gaps: a lock, all-or-nothing transactions, real digests,
-images that ECR shows late or has archived, their configs, pages of logs of at most 1 MB, and a
+images that ECR shows late or has archived, their configs, pages of logs, and a
 clear refusal of actions that moto lacks.
 """
 
@@ -10,6 +10,7 @@ import copy
 import hashlib
 import itertools
 import json
+import re
 import threading
 import time
 from typing import Any
@@ -26,6 +27,7 @@ from moto.dynamodb.responses import DynamoHandler
 from moto.ecr.exceptions import ImageNotFoundException
 from moto.ecr.models import ECRBackend, Image
 from moto.ecr.responses import ECRResponse
+from moto.logs.exceptions import InvalidParameterException
 from moto.logs.models import LogStream
 from moto.sqs.models import Message, SQSBackend
 from moto.sqs.responses import SQSResponse
@@ -99,7 +101,7 @@ def install() -> None:
     _show_images_late()
     _archive_images()
     _point_to_blobs()
-    _bound_pages_of_logs()
+    _page_through_logs()
     _tell_sqs_the_time()
     _move_dead_letters()
     codebuild.install()
@@ -318,32 +320,45 @@ def _point_to_blobs() -> None:
     ECRResponse.get_download_url_for_layer = get_download_url_for_layer  # type: ignore[assignment,method-assign]
 
 
-def _bound_pages_of_logs() -> None:
-    """A page of GetLogEvents has at most 1 MB of events (its API reference); moto knows no limit.
+def _page_through_logs() -> None:
+    """GetLogEvents as its API reference has it.
 
-    The token of a page that is cut leads to the rest of it.
+    A page has at most 1 MB of events. A token is a place in the stream, also if the next request
+    has other times. Events at `endTime` are not included. moto has no limit of the size, and its
+    tokens count only the events between the times.
     """
-    original = LogStream.get_log_events
 
     def get_log_events(
         self: LogStream, start: Any, end: Any, limit: Any, token: str | None, from_head: Any
     ) -> tuple[list[dict[str, Any]], str | None, str | None]:
-        page, back, forward = original(self, start, end, limit, token, from_head)
-        is_forward = bool(from_head) if token is None else token.startswith("f")
-        kept = _within_size(page if is_forward else page[::-1])
-        if kept == len(page):
-            return page, back, forward
-        first = int(str(back)[2:]) + (0 if is_forward else len(page) - kept)
-        shown = page[:kept] if is_forward else page[-kept:]
-        return shown, f"b/{first:056d}", f"f/{first + kept - 1:056d}"
+        events = sorted(self.events, key=lambda event: event.timestamp)
+        first = sum(event.timestamp < start for event in events) if start else 0
+        end_at = sum(event.timestamp < end for event in events) if end else len(events)
+        is_forward = bool(from_head)
+        if token is not None:
+            is_forward, place = token.startswith("f/"), _place_of(token)
+            first, end_at = (max(first, place), end_at) if is_forward else (first, place)
+        indexes = range(first, max(first, end_at))
+        indexes = indexes[: limit or 10_000] if is_forward else indexes[-(limit or 10_000) :]
+        kept = _within_size([events[i].message for i in indexes], from_end=not is_forward)
+        shown = indexes[:kept] if is_forward else indexes[len(indexes) - kept :]
+        back, forward = f"b/{shown.start:056d}", f"f/{shown.stop:056d}"
+        return [events[i].to_response_dict() for i in shown], back, forward
 
     LogStream.get_log_events = get_log_events  # type: ignore[assignment,method-assign]
 
 
-def _within_size(page: list[dict[str, Any]]) -> int:
+def _place_of(token: str) -> int:
+    if not re.fullmatch(r"[fb]/[0-9]{56}", token):
+        raise InvalidParameterException("The specified nextToken is invalid.")
+    return int(token[2:])
+
+
+def _within_size(messages: list[str], *, from_end: bool) -> int:
     """The number of events that fit into a page, at least one."""
-    sizes = itertools.accumulate(len(event["message"].encode()) for event in page)
-    return max(min(1, len(page)), sum(size <= MAX_LOG_PAGE for size in sizes))
+    ordered = messages[::-1] if from_end else messages
+    sizes = itertools.accumulate(len(message.encode()) for message in ordered)
+    return max(min(1, len(messages)), sum(size <= MAX_LOG_PAGE for size in sizes))
 
 
 def _tell_sqs_the_time() -> None:
