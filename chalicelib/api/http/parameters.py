@@ -144,18 +144,8 @@ def _flag(text: str) -> bool:
     return text == "true"
 
 
-def _limit(default: int, most: int) -> Parameter:
-    schema = {**_up_to(most), "default": default}
-    return Parameter(
-        "limit",
-        _number_up_to(most),
-        default,
-        schema,
-        "The maximum length of a page.",
-        is_filter=False,
-    )
 def _limit(default: int, most: int, meaning: str = "The maximum length of a page.") -> Parameter:
-    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    schema = {**_up_to(most), "default": default}
     return Parameter("limit", _number_up_to(most), default, schema, meaning, is_filter=False)
 
 
