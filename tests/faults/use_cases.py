@@ -553,6 +553,27 @@ def command_failed(cloud: Cloud) -> None:
     cloud.end_command(1, log=["no such table"], settle=False)
 
 
+def command_failed_long_ago(cloud: Cloud) -> None:
+    command_failed(cloud)
+    cloud.settle()
+    cloud.advance(120 * MINUTE)
+
+
+def released_long_ago(cloud: Cloud) -> None:
+    log_to_cloudwatch(cloud)
+    cloud.release(1)
+    cloud.advance(120 * MINUTE)
+
+
+def rollout_failed_long_ago(cloud: Cloud) -> None:
+    log_to_cloudwatch(cloud)
+    cloud.release(1)
+    deploy_image(cloud, "b")
+    cloud.settle()
+    cloud.fail_rollout(exit_code=1, log=["no database"])
+    cloud.advance(120 * MINUTE)
+
+
 def command_takes_too_long(cloud: Cloud) -> None:
     command_runs(cloud)
     cloud.advance(20 * MINUTE)
@@ -1246,7 +1267,9 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/deployments/1", rolling_out),
     ("/v1/cicd/deployments/1/receipt", two_releases),
     ("/v1/cicd/deployments/1/logs", rolling_out),
-    ("/v1/cicd/deployments/1/logs?tail=100", two_releases),
+    ("/v1/cicd/deployments/1/logs?tail=100", released_long_ago),
+    ("/v1/cicd/deployments/2/logs", rollout_failed_long_ago),
+    ("/v1/cicd/deployments/2/logs?tail=5", command_failed_long_ago),
 )
 
 

@@ -11,8 +11,8 @@ import schemathesis
 from hypothesis import strategies as st
 
 from chalicelib.api.http import cursors
-from chalicelib.domain.deployment_log import Place, encode
 from chalicelib.domain.credentials import GitCredential
+from chalicelib.domain.deployment_log import Place, encode
 from chalicelib.domain.images import Image
 from chalicelib.domain.paths import RepositoryPath
 from chalicelib.domain.patterns import PathPattern, TagPattern
