@@ -13,7 +13,6 @@ from slipway_cli.names import JobName
 PATIENCE = 300.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 3.0
 PAGE = 1000
-OPEN = frozenset({"queued", "building", "deploying"})
 
 
 @dataclass
@@ -37,7 +36,7 @@ class Follower:
         while True:
             row: dict[str, Any] = self._patiently(job.path, {}).body
             show(row)
-            if row["status"] not in OPEN:
+            if row["finished_at"] is not None:
                 return row
             self.sleep(pause)
             pause = min(pause * 1.3, _LONGEST_PAUSE)

@@ -9,7 +9,7 @@ import click
 from slipway_cli import VERSION
 from slipway_cli.app import App, Ended, with_app
 from slipway_cli.commands import access, config, look, work
-from slipway_cli.errors import INTERRUPTED, Failure, WrongUsage
+from slipway_cli.errors import INTERRUPTED, Failure, NoAccess, WrongUsage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,11 +71,22 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         app.output.say(f"\n{app.goes_on or 'Interrupted; nothing was changed.'}")
         return INTERRUPTED
+    except (KeyError, TypeError) as error:
+        return _refuse(app, _not_understood(error))
     except BrokenPipeError:
         # The reader, such as head, has closed stdout. Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
+
+
+def _not_understood(error: Exception) -> NoAccess:
+    """The error for JSON without the fields of this API: another program, or another version."""
+    return NoAccess(
+        f"This answer is not one of Slipway ({type(error).__name__}: {error}). Check the address, "
+        "and that the command has the version of the API.",
+        code="not_slipway",
+    )
 
 
 def _refuse(app: App, failure: Failure) -> int:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # The width where stdout is no terminal: lines stay whole for grep.
 _WIDE = 1000
+# Below this width a table of services breaks its lines.
+_TABLE = 150
 _NARROW = 80
 
 
@@ -38,12 +40,12 @@ class Output:
     @property
     def is_narrow(self) -> bool:
         """Whether a table would not fit."""
-        return self.out.width < _NARROW
+        return self.out.width < _TABLE
 
     def show(self, *parts: RenderableType) -> None:
         """Print a result for people; nothing with --json."""
-        if not self.as_json:
-            self.out.print(*parts, sep="\n")
+        for part in () if self.as_json else parts:
+            self.out.print(part)
 
     def document(self, value: Any) -> None:
         """Print the JSON document of a result; nothing without --json."""
@@ -67,7 +69,8 @@ class Output:
 
     def say_parts(self, *parts: RenderableType) -> None:
         """Print more than words on stderr."""
-        self.err.print(*parts, sep="\n")
+        for part in parts:
+            self.err.print(part)
 
     @contextmanager
     def progress(self, name: str) -> Iterator["Shown"]:

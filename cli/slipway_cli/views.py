@@ -142,15 +142,21 @@ def services_table(services: Sequence[dict[str, Any]]) -> Table:
 
 
 def services_list(services: Sequence[dict[str, Any]]) -> Iterator[Text]:
-    """All services for a narrow terminal, in some lines each."""
-    for service in by_urgency(services):
+    """All services for a terminal: a line each, and below it what is wrong or under way."""
+    ordered = by_urgency(services)
+    width = min(max((len(full_name(each)) for each in ordered), default=0), 40)
+    for service in ordered:
         current = service.get("current")
         since = f", {ago(current['finished_at'])}" if current else ""
-        yield Text.assemble((full_name(service), "bold"), " ", tasks(service))
-        yield Text(f"  {release(current, 40)}{since}")
-        now = _now(service)
-        if now:
-            yield Text.assemble("  ", now)
+        name = Text(full_name(service).ljust(width), "bold")
+        yield Text.assemble(name, "  ", tasks(service), f"  {release(current, 40)}{since}")
+        for style, words in (
+            *((BAD, each) for each in problems(service)),
+            *((BUSY, each) for each in under_way(service)),
+        ):
+            yield Text(f"  {words}", style, no_wrap=True, overflow="ellipsis")
+        if service.get("auto_deploy_paused"):
+            yield Text("  auto-deploy is paused", WARN)
 
 
 def facts(rows: Iterable[tuple[str, Text | str]]) -> Table:

@@ -156,6 +156,18 @@ def test_an_unreachable_slipway_is_exit_code_3(
     assert "127.0.0.1:1 does not answer" in done.err
 
 
+@pytest.mark.parametrize("body", [{"ok": True}, [], "text", 3])
+def test_json_of_another_program_is_exit_code_3(
+    shop: ScriptedApi, slipway: Slipway, body: Any
+) -> None:
+    shop.on("GET /v1/services", body)
+    shop.on("GET /v1/whoami", body)
+    for command in (["services"], ["whoami"], ["deploy", "web"]):
+        done = slipway(*command)
+        assert (done.exit_code, done.out) == (3, "")
+        assert "not one of Slipway" in done.err
+
+
 def test_no_wait_ends_when_the_work_is_accepted(shop: ScriptedApi, slipway: Slipway) -> None:
     _deployment_ends(shop, "failed")
     done = slipway("deploy", "web", "--no-wait")

@@ -30,9 +30,10 @@ def login(app: App, url: str | None) -> None:
     token = credentials.read_token(_ask(f"Token for {address}", hide_input=True))
     kept = credentials.Login(address, token)
     caller = app.client_of(kept).get(path_of("whoami"))
+    words = _words(caller)
     where = credentials.save(kept, os.environ, insecure_http=app.insecure_http)
     app.output.document({"url": address, **caller})
-    app.output.show(Text(f"Logged in to {address} as {_words(caller)}."))
+    app.output.show(Text(f"Logged in to {address} as {words}."))
     app.output.say(f"The token is in {where}.")
 
 

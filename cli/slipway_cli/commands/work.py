@@ -117,8 +117,10 @@ def _image(app: App, overview: dict[str, Any], named: str | None) -> str:
 
 def _newest_build(app: App, overview: dict[str, Any]) -> dict[str, Any]:
     """The newest successful build of the branch, of the service or of its source of images."""
-    number = overview["id"] if overview["image_from"] is None else overview["image_from"]
-    branch = app.client.get(path_of("services", number))["branch"]
+    number, branch = overview["id"], overview["branch"]
+    if overview["image_from"] is not None:
+        number = overview["image_from"]
+        branch = app.client.get(path_of("services", number))["branch"]
     listed = app.client.pages(
         path_of("cicd", "services", number, "builds"), status="success", limit=100
     )
