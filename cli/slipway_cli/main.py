@@ -1,7 +1,5 @@
 """The command line: its commands, and the exit code of each end."""
 
-import os
-import sys
 from collections.abc import Sequence
 
 import click
@@ -73,10 +71,6 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except (KeyError, TypeError) as error:
         return _refuse(app, _not_understood(error))
-    except BrokenPipeError:
-        # The reader, such as head, has closed stdout. Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     return 0
 
 

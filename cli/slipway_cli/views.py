@@ -6,6 +6,7 @@ Pure functions of the API's answers. Every text of the API goes through `one_lin
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +22,7 @@ _STYLES: Mapping[str, str] = {
     "rolled_back": WARN,
 }
 _LOG_LINES = 20
+_INDENT = (0, 0, 0, 2)
 
 
 def job_id(row: Mapping[str, Any]) -> str:
@@ -141,7 +143,7 @@ def services_table(services: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def services_list(services: Sequence[dict[str, Any]]) -> Iterator[Text]:
+def services_list(services: Sequence[dict[str, Any]]) -> Iterator[Text | Padding]:
     """All services for a terminal: a line each, and below it what is wrong or under way."""
     ordered = by_urgency(services)
     width = min(max((len(full_name(each)) for each in ordered), default=0), 40)
@@ -154,9 +156,9 @@ def services_list(services: Sequence[dict[str, Any]]) -> Iterator[Text]:
             *((BAD, each) for each in problems(service)),
             *((BUSY, each) for each in under_way(service)),
         ):
-            yield Text(f"  {words}", style, no_wrap=True, overflow="ellipsis")
+            yield Padding(Text(words, style), _INDENT, expand=False)
         if service.get("auto_deploy_paused"):
-            yield Text("  auto-deploy is paused", WARN)
+            yield Padding(Text("auto-deploy is paused", WARN), _INDENT, expand=False)
 
 
 def facts(rows: Iterable[tuple[str, Text | str]]) -> Table:

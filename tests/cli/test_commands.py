@@ -156,6 +156,15 @@ def test_an_unreachable_slipway_is_exit_code_3(
     assert "127.0.0.1:1 does not answer" in done.err
 
 
+def test_brackets_and_colons_in_a_commit_message_are_no_markup(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    current = rows.summary(3, commit_message="[red]Fix[/red] :boom: \x1b]0;x\x07it")
+    shop.on("GET /v1/services", rows.page(rows.service(current=current)))
+    for command in (["services"], ["status", "web"]):
+        assert "3f2a1b4c [red]Fix[/red] :boom: it" in slipway(*command).out
+
+
 @pytest.mark.parametrize("body", [{"ok": True}, [], "text", 3])
 def test_json_of_another_program_is_exit_code_3(
     shop: ScriptedApi, slipway: Slipway, body: Any
