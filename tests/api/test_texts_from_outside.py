@@ -67,6 +67,10 @@ def test_the_message_of_a_push_is_cleaned_in_the_build_and_in_the_deployment(clo
     assert (build["commit_message"], build["author"]) == ("Use ***", "Ada ***")
     assert build["requested_by"] == deployment["requested_by"] == "github:ada ***"
     assert deployment["reason"] == "Use ***"
+    (listed,) = cloud.api.get("/v1/services").body["items"]
+    for shown in (deployment, listed["active"], listed["last_build"]):
+        assert (shown["commit_message"], shown["author"]) == ("Use ***", "Ada ***")
+    assert listed["active"]["requested_by"] == "github:ada ***"
     assert audited(cloud, "deployment.requested")["reason"] == "Use ***"
     delivery = cloud.api.get("/v1/webhooks/github/deliveries").body["items"][0]
     assert delivery["sender"] == "ada ***"
@@ -78,5 +82,6 @@ def test_the_message_of_a_push_is_cleaned_in_the_build_and_in_the_deployment(clo
 def test_drift_and_attention_of_a_service_are_cleaned(cloud: Cloud) -> None:
     texts = {"drift": HOSTILE, "attention": HOSTILE, "auto_deploy_paused": HOSTILE}
     commit(change(Service.get(cloud.service_id), **texts))
-    service = cloud.service()
-    assert {name: service[name] for name in texts} == dict.fromkeys(texts, CLEAN)
+    (listed,) = cloud.api.get("/v1/services").body["items"]
+    for shown in (cloud.service(), listed):
+        assert {name: shown[name] for name in texts} == dict.fromkeys(texts, CLEAN)
