@@ -17,6 +17,7 @@ from chalicelib.domain.tokens import Role
 from chalicelib.errors import Forbidden
 from chalicelib.pipeline.commands.builds import request_build, retry_build
 from chalicelib.pipeline.line import place_of
+from chalicelib.pipeline.progress import note_steps
 from chalicelib.store import models
 from chalicelib.store.idempotency import IdempotencyKey
 from chalicelib.store.jobs import list_jobs
@@ -92,6 +93,7 @@ def list_builds(
 def get_build(caller: Principal, build_id: int) -> views.Build:
     """Show a build."""
     build = load_build(caller, build_id)
+    note_steps(build)
     return views.build(build, caller.sees_service, place_of(build))
 
 

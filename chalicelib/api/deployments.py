@@ -17,6 +17,7 @@ from chalicelib.domain.tokens import Role
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.pipeline.commands.deployments import plan_deployment, request_deployment
 from chalicelib.pipeline.commands.rollbacks import preview, request_rollback
+from chalicelib.pipeline.progress import tasks_of, waiting_for
 from chalicelib.store import models
 from chalicelib.store.idempotency import IdempotencyKey
 from chalicelib.store.jobs import list_jobs
@@ -180,7 +181,8 @@ def list_deployments(
 )
 def get_deployment(caller: Principal, deployment_id: int) -> views.Deployment:
     """Show a deployment."""
-    return views.deployment(load_deployment(caller, deployment_id))
+    row = load_deployment(caller, deployment_id)
+    return views.deployment(row, waiting_for=waiting_for(row), tasks=tasks_of(row))
 
 
 @routes.endpoint(

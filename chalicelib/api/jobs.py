@@ -7,6 +7,8 @@ from chalicelib.api.http.endpoints import Routes
 from chalicelib.api.http.parameters import CURSOR, JOB_STATUS, JOB_TYPE, LIMIT
 from chalicelib.domain.tokens import Role
 from chalicelib.pipeline.commands.jobs import cancel_job
+from chalicelib.pipeline.progress import note_steps
+from chalicelib.store import models
 
 routes = Routes(__name__)
 
@@ -38,7 +40,10 @@ def list_all_jobs(
 @routes.endpoint("GET", "/v1/cicd/jobs/{job_id}", role=Role.VIEWER, answer=views.Job)
 def get_job(caller: Principal, job_id: str) -> views.Job:
     """Show the status and progress of a build or a deployment."""
-    return views.job(load_job(caller, job_id))
+    job = load_job(caller, job_id)
+    if isinstance(job, models.Build):
+        note_steps(job)
+    return views.job(job)
 
 
 @routes.endpoint(

@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from chalicelib import clock
 from chalicelib.api.http.problems import cleaned
 from chalicelib.domain import health as domain
 from chalicelib.domain import release_commands
@@ -14,9 +15,11 @@ from chalicelib.domain.line import Place
 from chalicelib.domain.log_text import clean_lines, clean_text
 from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import Finding
+from chalicelib.domain.progress import build_step, deploy_step, remaining_seconds
 from chalicelib.domain.refs import RefType
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_id, job_status
+from chalicelib.domain.tasks import Task, why_stopped
 from chalicelib.domain.timing import rfc3339
 from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
@@ -206,6 +209,9 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     which takes longer. `warnings` are problems that did not fail the build. `retry_of` is the first
     build that it retries, and `superseded_by` the build of the later push. A single queued build
     has `waiting_for`, and `position` in Slipway's line (1 is the next); in lists both are null.
+    `step` says what the build does now. `remaining_seconds` is the time until its end if it takes
+    as long as usual, 0 if it takes longer; it is null before the start, after the end, and if the
+    service has no successful build yet.
     `dependents` are the services that deploy the images of the service by `image_from`.
     """
 
@@ -215,6 +221,8 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     job_id: str
     status: BuildStatus
     progress: int
+    step: str | None
+    remaining_seconds: int | None
     error: str | None
     failure: Failure | None
     attention: str | None
@@ -269,6 +277,19 @@ class CommandRun(msgspec.Struct, kw_only=True):
     log_tail: list[str]
 
 
+class DeploymentTask(msgspec.Struct, kw_only=True):
+    """A task of the ECS service. `id` is the last part of its ARN, and `revision` is the task
+    definition's family and number. `stopped_reason` says why it stopped.
+    """
+
+    id: str
+    status: str
+    health: str
+    revision: str
+    started_at: str | None
+    stopped_reason: str | None
+
+
 class Deployment(msgspec.Struct, kw_only=True):
     """One release of a service. `replaced` is the deployment that ran before. `rollback_to` is the
     target of a rollback from here. A rollback leaves `rollback_of` and restores `restores`. Its
@@ -280,7 +301,10 @@ class Deployment(msgspec.Struct, kw_only=True):
     newest preflight: when the deployment was accepted, or right before its rollout. `trigger` is
     `manual`, `push`, `rollback`, or `config` for a change of the service's config.
     `release_command` is null if it runs none. `started_at` is the begin of the rollout, after the
-    command.
+    command. `step` says what the deployment does now, and `remaining_seconds` is the time until its
+    end if it takes as long as usual, 0 if it takes longer. A single queued deployment has
+    `waiting_for`. A single one under way has `tasks`, at most 20, those of its own revision first:
+    null if ECS does not show them. In lists both are null.
     """
 
     id: int
@@ -289,6 +313,10 @@ class Deployment(msgspec.Struct, kw_only=True):
     job_id: str
     status: DeploymentStatus
     progress: int
+    step: str | None
+    remaining_seconds: int | None
+    waiting_for: str | None
+    tasks: list[DeploymentTask] | None
     error: str | None
     failure: Failure | None
     warnings: list[str]
@@ -363,12 +391,16 @@ class ReleaseReceipt(msgspec.Struct, kw_only=True):
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """The progress of a build or a deployment. `waits` counts its latest retries in a row."""
+    """The progress of a build or a deployment. `step` says what it does now. `remaining_seconds` is
+    the time until its end if it takes as long as usual. `waits` counts its latest retries in a row.
+    """
 
     id: str
     type: str
     status: JobStatus
     progress: int
+    step: str | None
+    remaining_seconds: int | None
     error: str | None
     attention: str | None
     waits: int
@@ -505,6 +537,7 @@ def build(row: models.Build, sees: Callable[[int, int], bool], place: Place = _N
         machine=machine,
         emulated_platforms=[each for each in row.settings.platforms if each != machine],
         warnings=clean_lines((row.warnings or "").splitlines(), known_secrets()),
+        **_now(row),
         position=place.position,
         waiting_for=_formatted("waiting_for", place.waiting_for),
         failure=row.failure and _cleaned(row.failure),
@@ -521,8 +554,13 @@ def _settings(settings: BuildSettings) -> dict[str, Any]:
     return {**msgspec.structs.asdict(settings), "dockerfile": settings.dockerfile_path}
 
 
-def deployment(row: models.Deployment) -> Deployment:
-    """A deployment as the API shows it."""
+def deployment(
+    row: models.Deployment,
+    *,
+    waiting_for: str | None = None,
+    tasks: Iterable[Task] | None = None,
+) -> Deployment:
+    """A deployment as the API shows it, with what it waits for and its tasks, if they are known."""
     target = row.target
     return _shown(
         Deployment,
@@ -536,7 +574,46 @@ def deployment(row: models.Deployment) -> Deployment:
         failure=row.failure and _cleaned(row.failure),
         warnings=clean_lines((row.warnings or "").splitlines(), known_secrets()),
         release_command=row.release_command and _command(row.release_command),
+        **_now(row),
+        waiting_for=text(waiting_for),
+        tasks=None if tasks is None else [_task(each) for each in tasks],
     )
+
+
+def _task(task: Task) -> DeploymentTask:
+    return DeploymentTask(
+        id=task.id,
+        status=task.status,
+        health=task.health,
+        revision=task.task_definition.rpartition("/")[2],
+        started_at=rfc3339(task.started_at),
+        stopped_reason=None if task.stopped_at is None else text(why_stopped(task)),
+    )
+
+
+def _now(row: models.Job) -> dict[str, Any]:
+    """What a job does now, and how long it may still take."""
+    step: str | None = None
+    begun_at: int | None = row.started_at
+    if isinstance(row, models.Deployment):
+        begun_at = row.begun_at
+        step = deploy_step(
+            row.status,
+            run=row.release_command,
+            begun=row.started_at is not None,
+            rolled_out=row.rolled_out_at is not None,
+            running=row.running_tasks,
+            desired=row.desired_tasks,
+        )
+    elif isinstance(row, models.Build):
+        in_codebuild = row.codebuild_id is not None
+        step = build_step(
+            row.status, row.progress, stages=row.stages or {}, in_codebuild=in_codebuild
+        )
+    left = remaining_seconds(
+        row.status, begun_at=begun_at, expected=row.expected_seconds, now=clock.now()
+    )
+    return {"step": step, "remaining_seconds": left}
 
 
 def _command(run: release_commands.CommandRun) -> CommandRun:
@@ -571,6 +648,7 @@ def job(row: models.Job) -> Job:
         id=row.job_id,
         type="build" if is_build else "deploy",
         status=job_status(row.status, row.progress),
+        **_now(row),
         build_id=row.number if is_build else None,
         deployment_id=None if is_build else row.number,
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from chalicelib import clock
 from chalicelib.domain.images import cache_tag, image_tag
+from chalicelib.domain.progress import expected_seconds
 from chalicelib.domain.pushes import Push
 from chalicelib.domain.refs import Ref
 from chalicelib.domain.service_settings import BuildSettings
@@ -72,6 +73,7 @@ def new_build(
         **_cache(service, source),
         created_at=now,
         deadline_at=now + build_settings.queued_minutes * 60,
+        expected_seconds=expected_seconds(service.build_seconds),
         **_origin(source),
         **schedule_at(now),
     )

@@ -10,6 +10,7 @@ from typing import Any
 from chalicelib import clock
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.preflight import Finding
+from chalicelib.domain.progress import expected_seconds
 from chalicelib.domain.statuses import DeploymentStatus, job_id
 from chalicelib.settings import settings
 from chalicelib.store.due import schedule_at
@@ -109,6 +110,7 @@ def new_deployment(
         author=image.author,
         created_at=now,
         deadline_at=now + service.settings.deploy_minutes * 60,
+        expected_seconds=expected_seconds(service.deploy_seconds),
         findings=stored_findings(findings),
         **more,
     )

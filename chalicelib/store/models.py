@@ -260,6 +260,9 @@ class Service(Model):
     tasks = StructAttribute(TaskCount, null=True)
     # The newest choice of another party that is in the audit trail: ARN of a service deployment.
     chosen = UnicodeAttribute(null=True)
+    # The durations of its newest successful builds and deployments, in seconds.
+    build_seconds = JSONAttribute(null=True)
+    deploy_seconds = JSONAttribute(null=True)
     # The newest receipt of a release: `deployment_id` and `hash`.
     receipt = JSONAttribute(null=True)
     due = UnicodeAttribute(null=True)
@@ -344,6 +347,8 @@ class Job(Model):
     dead_letters = UnicodeSetAttribute(null=True)
     called_at = IntegerAttribute(null=True)
     waits = IntegerAttribute(default=0)
+    # How long the service's jobs of this type usually take, when this one was created.
+    expected_seconds = IntegerAttribute(null=True)
 
 
 class Build(Job, discriminator="build"):
@@ -375,6 +380,8 @@ class Build(Job, discriminator="build"):
     ended_at = IntegerAttribute(null=True)
     # A copy of the project's credential: a repeated StartBuild call must be the same request.
     git_credential = UnicodeAttribute(null=True)
+    # BuildKit's stages, as far as somebody has looked: {name: [newest step, number of steps]}.
+    stages = JSONAttribute(null=True)
     attempt = IntegerAttribute(default=0)
     attempt_at = IntegerAttribute(null=True)
     deployment_id = IntegerAttribute(null=True)
@@ -440,10 +447,19 @@ class Deployment(Job, discriminator="deploy"):
     # The newest events of the ECS service at the end of the rollout: [time, message]. None for a
     # row that is older than this attribute, and without a rollout.
     events = JSONAttribute(null=True)
+    # How many tasks of the rollout ran at the last look, and how many should.
+    running_tasks = IntegerAttribute(null=True)
+    desired_tasks = IntegerAttribute(null=True)
     # What the proof of the release does not show, one sentence a line.
     warnings = UnicodeAttribute(null=True)
     # The findings of the newest preflight; None without findings.
     findings = JSONAttribute(null=True)
+
+    @property
+    def begun_at(self) -> int | None:
+        """When its release command, or else its rollout, began."""
+        run = self.release_command
+        return (run.requested_at if run is not None else None) or self.started_at
 
     @property
     def awaits_command(self) -> bool:

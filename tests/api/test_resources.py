@@ -314,7 +314,7 @@ def test_a_build_of_the_service_is_deployed_by_its_tag(api: Api, on_ecs: int) ->
     assert deployment["reason"] == "<script>alert(1)</script>"
     assert api.get(f"/v1/services/{service}").body["active_deployment_id"] == 1
     listed = api.get(f"/v1/cicd/services/{service}/deployments").body
-    assert listed == {"items": [deployment], "next_cursor": None}
+    assert listed == {"items": [{**deployment, "waiting_for": None}], "next_cursor": None}
 
 
 def test_an_image_that_does_not_exist_cannot_be_deployed(api: Api, service: int) -> None:

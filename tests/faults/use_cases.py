@@ -559,6 +559,17 @@ def command_failed_long_ago(cloud: Cloud) -> None:
     cloud.advance(120 * MINUTE)
 
 
+def building_with_steps(cloud: Cloud) -> None:
+    building(cloud)
+    cloud.enter_phase(1, "BUILD")
+    cloud.write_log(1, "#7 [3/4] RUN make")
+
+
+def deploys_and_one_waits(cloud: Cloud) -> None:
+    cloud.begin_release(1)
+    deploy_image(cloud, "b")
+
+
 def released_long_ago(cloud: Cloud) -> None:
     log_to_cloudwatch(cloud)
     cloud.release(1)
@@ -1266,6 +1277,9 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/builds/1/logs?tail=100", build_failed_long_ago),
     ("/v1/cicd/deployments/1", rolling_out),
     ("/v1/cicd/deployments/1/receipt", two_releases),
+    ("/v1/cicd/builds/1", building_with_steps),
+    ("/v1/cicd/jobs/build-1", building_with_steps),
+    ("/v1/cicd/deployments/2", deploys_and_one_waits),
     ("/v1/cicd/deployments/1/logs", rolling_out),
     ("/v1/cicd/deployments/1/logs?tail=100", released_long_ago),
     ("/v1/cicd/deployments/2/logs", rollout_failed_long_ago),

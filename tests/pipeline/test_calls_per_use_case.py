@@ -24,6 +24,12 @@ TABLE = {
     "reconcile an ended build": "GetItem",
     "begin a rollout": "GetItem BatchGetItem DescribeServices DescribeTaskDefinition*2 "
     "DescribeImages BatchGetImage GetRole RegisterTaskDefinition TransactWriteItems UpdateService",
+    "see a rollout's tasks": "GetItem BatchGetItem DescribeServices TransactWriteItems",
+    "show a rollout": "GetItem*2 ListTasks*2 DescribeTasks",
+    "show a waiting deployment": "GetItem*3",
+    "show a running build": "GetItem*2 GetLogEvents",
+    "show a running build with news": "GetItem*2 GetLogEvents TransactWriteItems",
+    "list running builds": "GetItem*2 Query",
     "reconcile an unchanged rollout": "GetItem BatchGetItem DescribeServices",
     "end a rollout": "GetItem BatchGetItem DescribeServices ListServiceDeployments "
     "DescribeServiceRevisions DescribeServiceDeployments ListTasks DescribeTasks "
@@ -106,6 +112,7 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     meter("end a build and deploy it", lambda: reconcile("build-3"))
     meter("reconcile an ended build", lambda: reconcile("build-3"))
     meter("begin a rollout", lambda: reconcile(service))
+    meter("see a rollout's tasks", lambda: reconcile(service))
     meter("reconcile an unchanged rollout", lambda: reconcile(service))
     cloud.finish_rollout(settle=False)
     meter("end a rollout", lambda: reconcile(service))
@@ -135,10 +142,21 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     cloud.settle()
     log = "/v1/cicd/deployments/{}/logs"
     active = cloud.service()["active_deployment_id"]
+    meter("show a rollout", lambda: cloud.deployment(active))
+    waiting = cloud.deploy(tag).body["deployment_id"]
+    meter("show a waiting deployment", lambda: cloud.deployment(waiting))
+    cloud.api.post(f"/v1/cicd/jobs/deploy-{waiting}/cancel")
     meter("read the log of a rollout", lambda: cloud.api.get(log.format(active)))
     cloud.fail_rollout(settle=False)
     meter("see a rollout fail", lambda: reconcile(service))
     cloud.finish_rollout()
+    cloud.enter_phase(4, "BUILD")
+    cloud.write_log(4, "#7 [1/2] FROM alpine")
+    cloud.build(4)
+    meter("show a running build", lambda: cloud.build(4))
+    cloud.write_log(4, "#8 [2/2] RUN make")
+    meter("show a running build with news", lambda: cloud.build(4))
+    meter("list running builds", lambda: cloud.api.get(f"{path}/builds"))
     cloud.end_build(4, "FAILED", settle=False)
     meter("see a build fail", lambda: reconcile("build-4"))
     cloud.settle()

@@ -21,7 +21,7 @@ from chalicelib.domain.builds import (
 from chalicelib.domain.failures import Failure, Phase, one_line
 from chalicelib.domain.lag import next_look
 from chalicelib.domain.line import Line
-from chalicelib.domain.progress import build_progress
+from chalicelib.domain.progress import build_progress, with_duration
 from chalicelib.domain.requests import start_build_request
 from chalicelib.domain.statuses import BuildStatus, has_ended, job_id
 from chalicelib.domain.timing import PERIOD, WORKER_LIFE
@@ -302,9 +302,12 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
         author=learned.get("author"),
     )
     deployed = deploy_build(service, build, image)
+    now = clock.now()
+    took = with_duration(service.build_seconds, now - (build.started_at or now))
     commit(
-        finish(build, BuildStatus.SUCCESS, at=clock.now(), **learned, **deployed.values),
+        finish(build, BuildStatus.SUCCESS, at=now, **learned, **deployed.values),
         close_builds(service, build.number),
+        change(service, build_seconds=took),
         *deployed.writes,
     )
     queue.wake(*(f"service-{each}" for each in deployed.services), *_next_in_line(build))

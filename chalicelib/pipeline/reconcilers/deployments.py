@@ -209,9 +209,11 @@ def _note_progress(
     runs = rollout.task_definition == active.task_definition
     before = active.progress
     progress = deploy_progress(rollout.running, rollout.desired, before) if runs else before
+    counts = {"running_tasks": rollout.running, "desired_tasks": rollout.desired} if runs else {}
     writes = []
     noted = (active.progress, active.error, active.rolled_out_at)
-    if noted != (progress, waits_for, rolled_out_at):
+    recounted = any(getattr(active, name) != number for name, number in counts.items())
+    if recounted or noted != (progress, waits_for, rolled_out_at):
         deadline_at = active.deadline_at
         if progress > before and active.started_at is not None:
             minutes = service.settings.deploy_minutes
@@ -219,7 +221,7 @@ def _note_progress(
             deadline_at = max(deadline_at, later)
         moved = {"progress": progress, "deadline_at": deadline_at}
         writes.append(
-            change(active, error=waits_for, waits=0, rolled_out_at=rolled_out_at, **moved)
+            change(active, error=waits_for, waits=0, rolled_out_at=rolled_out_at, **moved, **counts)
         )
     tasks = next_count(service.tasks, rollout)
     if tasks != service.tasks:

@@ -8,6 +8,7 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, Phase, one_line
 from chalicelib.domain.health import Health, next_count
 from chalicelib.domain.log_text import clean_text
+from chalicelib.domain.progress import with_duration
 from chalicelib.domain.release_receipts import sealed
 from chalicelib.domain.releases import rollback_target
 from chalicelib.domain.rollouts import Rollout
@@ -62,6 +63,7 @@ def succeed(
             health=None,
             tasks=next_count(service.tasks, rollout),
             receipt={"deployment_id": active.number, "hash": receipt["hash"]},
+            deploy_seconds=with_duration(service.deploy_seconds, now - (active.begun_at or now)),
             **resumed,
         ),
         keep_release_receipt(active.number, receipt),

@@ -192,10 +192,10 @@ def rollout_events(deployment: Deployment, events: Sequence[Event]) -> list[Even
     ]
 
 
-def kept_events(deployment: Deployment, rollout: Rollout) -> list[tuple[int, str]]:
-    """The newest events of a rollout, as its row keeps them at the end."""
+def kept_events(deployment: Deployment, rollout: Rollout) -> list[list[Any]]:
+    """The newest events of a rollout, as its row keeps them at the end: time and message."""
     found = rollout_events(deployment, rollout.events)
-    return [(each.at, each.message) for each in found[-_KEPT_EVENTS:]]
+    return [[each.at, each.message] for each in found[-_KEPT_EVENTS:]]
 
 
 def find_crash(current: Deployment, target: EcsTarget, *, since: int) -> str | None:

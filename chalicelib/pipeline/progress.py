@@ -1,0 +1,84 @@
+"""What a look at one job shows besides its row: steps of BuildKit, tasks, what it waits for.
+
+Only requests for a single job look. A look that fails changes nothing.
+"""
+
+import logging
+from typing import Any
+
+from chalicelib import budget
+from chalicelib.aws import ecs, logs
+from chalicelib.domain.buildkit_steps import is_pushing, read_stages
+from chalicelib.domain.log_streams import stream_of_build
+from chalicelib.domain.progress import is_building_image, steps_progress
+from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.domain.tasks import Task
+from chalicelib.errors import Rejected, Stale, Unavailable
+from chalicelib.pipeline.reconcilers.evidence import cleaned_task
+from chalicelib.store.models import Build, Deployment
+from chalicelib.store.services import find_service
+from chalicelib.store.writes import change, commit
+
+logger = logging.getLogger("slipway")
+
+# The end of a build's log, in which its steps are searched.
+_LOG_LINES = 300
+_MOST_TASKS = 20
+# Seconds for a look, and those that are left for the answer.
+_LOOK, _KEEP = 1.5, 1.0
+
+
+def note_steps(build: Build) -> None:
+    """Note how far BuildKit is, if the end of the build's log shows more than the row.
+
+    The row keeps it, so that the progress never falls, and lists show it without a look. It is
+    written on condition of the row's version: a step of the pipeline that is under way is made
+    again, at most once for each percent.
+    """
+    if not is_building_image(build.status, build.progress) or build.log_path is None:
+        return
+    try:
+        with budget.spending(budget.part(_LOOK, keep=_KEEP, tries=1)):
+            lines = logs.tail(stream_of_build(build.log_path), limit=_LOG_LINES)
+        stages = read_stages(
+            lines, {name: (s, of) for name, (s, of) in (build.stages or {}).items()}
+        )
+        pushes = is_pushing(lines)
+        progress = steps_progress(stages, pushes=pushes, previous=build.progress)
+        first = not build.stages and stages
+        if progress > build.progress or first:
+            noted: dict[str, Any] = {name: list(steps) for name, steps in stages.items()}
+            commit(change(build, progress=progress, stages=noted))
+    except (Rejected, Stale, Unavailable) as trouble:
+        logger.info("the steps of %s are not noted: %s", build.job_id, trouble.detail)
+
+
+def waiting_for(deployment: Deployment) -> str | None:
+    """What a queued deployment waits for; None for any other one."""
+    if deployment.status != DeploymentStatus.QUEUED:
+        return None
+    service = find_service(deployment.service_id)
+    if service is not None and service.waiting == deployment.number:
+        return f"the end of deployment {service.active}, which is active"
+    return deployment.error or "its begin: it is the next step of the service"
+
+
+def tasks_of(deployment: Deployment) -> list[Task] | None:
+    """The tasks of the ECS service during a rollout, those of the deployment's revision first.
+
+    None without a rollout that is under way, and if ECS does not show them.
+    """
+    target = deployment.target
+    begun = deployment.started_at is not None and target is not None
+    if target is None or not begun or deployment.status != DeploymentStatus.DEPLOYING:
+        return None
+    try:
+        with budget.spending(budget.part(_LOOK, keep=_KEEP, tries=1)):
+            found = ecs.some_tasks(target)
+    except (Rejected, Unavailable) as trouble:
+        logger.info("the tasks of %s are not shown: %s", deployment.job_id, trouble.detail)
+        return None
+    own = deployment.task_definition
+    shown = [each for each in found if each.task_definition == own or each.stopped_at is None]
+    shown.sort(key=lambda each: (each.task_definition != own, -(each.started_at or 2**40), each.id))
+    return [cleaned_task(each, {}) for each in shown[:_MOST_TASKS]]
