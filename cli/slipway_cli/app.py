@@ -26,6 +26,7 @@ class App:
         self.output = Output(as_json=False)
         # What goes on if the user presses Ctrl-C now.
         self.goes_on = ""
+        self.is_accepted = False
         self._service = ""
         self._client: Client | None = None
 
@@ -56,9 +57,11 @@ class App:
         """Follow a job to its end, and print it. Raises Failed unless it ends as wanted."""
         self.accepted(job)
         with self.output.progress(str(job)) as shown:
-            row = Follower(self.client).until_ended(
-                job, lambda row: shown.update(views.words_of(row), row["progress"])
-            )
+
+            def show(row: dict[str, Any]) -> None:
+                shown.update(views.step_of(row), views.words_of(row), row["progress"])
+
+            row = Follower(self.client).until_ended(job, show)
         self.goes_on = ""
         self.output.document(row)
         if row["status"] != wanted:
@@ -68,6 +71,7 @@ class App:
 
     def accepted(self, job: JobName) -> None:
         """Note that a job was accepted: it goes on without this command."""
+        self.is_accepted = True
         is_release = job.kind == "deploy" and self._service
         how = f"status {self._service}" if is_release else f"logs -f {job}"
         self.goes_on = f"{job} goes on; follow it with: slipway {how}"

@@ -7,7 +7,7 @@ import click
 from slipway_cli import VERSION
 from slipway_cli.app import App, Ended, with_app
 from slipway_cli.commands import access, config, look, work
-from slipway_cli.errors import INTERRUPTED, Failure, NoAccess, WrongUsage
+from slipway_cli.errors import INTERRUPTED, Failure, NoAccess, NoAnswer, WrongUsage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,6 +87,9 @@ def _refuse(app: App, failure: Failure) -> int:
     """Print an error for people on stderr, and with --json for programs on stdout."""
     if str(failure):
         app.output.say(str(failure), "bold red")
+    lost = isinstance(failure, NoAnswer) or (app.is_accepted and isinstance(failure, NoAccess))
+    if lost and app.goes_on:
+        app.output.say(app.goes_on)
     if not app.output.answered:
         app.output.document({"error": {"code": failure.code, "message": str(failure)}})
     return failure.exit_code

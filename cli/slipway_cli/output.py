@@ -97,22 +97,16 @@ class Shown:
         self._task = None if bar is None else bar.add_task(name, total=100)
         self._last = ""
 
-    def update(self, words: str, percent: int) -> None:
-        """Show what the job does now."""
-        words = one_line(words)
+    def update(self, step: str, words: str, percent: int) -> None:
+        """Show what the job does now. Without a terminal, only another `step` makes a line."""
         if self._bar is not None and self._task is not None:
-            width = max(
-                self._output.err.width - (22 if self._output.err.width < _NARROW else 42), 12
-            )
+            is_narrow = self._output.err.width < _NARROW
+            width = max(self._output.err.width - (22 if is_narrow else 42), 12)
             shown = one_line(f"{self._name} {words}", width)
             self._bar.update(self._task, description=shown, completed=percent)
-        elif words != self._last:
+        elif step != self._last:
             self._output.say(f"{self._name}: {words}")
-        self._last = words
-
-    def say(self, words: str) -> None:
-        """Print a line above the bar."""
-        self._output.say(words)
+        self._last = step
 
 
 def _console(stream: TextIO) -> Console:

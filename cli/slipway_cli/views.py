@@ -49,15 +49,22 @@ def release(row: Mapping[str, Any] | None, width: int = 50) -> str:
     return one_line(row.get("image_tag") or row.get("git_ref") or "unknown image")
 
 
+def step_of(row: Mapping[str, Any]) -> str:
+    """What a job does now, or what it waits for, without numbers that always change."""
+    if row.get("waiting_for"):
+        position = f" (number {row['position']} in the line)" if row.get("position") else ""
+        return f"waits for {one_line(row['waiting_for'])}{position}"
+    return one_line(row.get("step") or "") or _status(row)
+
+
 def words_of(row: Mapping[str, Any]) -> str:
-    """What a job does now: its step, its progress, and how long it still takes or why it waits."""
-    parts = [one_line(row.get("step") or "") or _status(row)]
+    """What a job does now, its progress, and how long it still takes."""
+    parts = [step_of(row)]
     if row["status"] in {"building", "deploying"}:
         parts.append(f"{row['progress']} %")
-    if row.get("waiting_for"):
-        parts.append(f"waits for {one_line(row['waiting_for'])}")
-    if row.get("remaining_seconds") is not None:
-        parts.append(f"about {duration(row['remaining_seconds'])} left")
+    left = row.get("remaining_seconds")
+    if left is not None:
+        parts.append(f"about {duration(left)} left" if left else "takes longer than usual")
     return ", ".join(parts)
 
 

@@ -156,6 +156,23 @@ def test_an_unreachable_slipway_is_exit_code_3(
     assert "127.0.0.1:1 does not answer" in done.err
 
 
+def test_without_a_terminal_only_another_step_makes_a_line(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    shop.on(
+        "GET /v1/cicd/builds/7",
+        rows.build(7, "building", step="building 1/2", remaining_seconds=60),
+        rows.build(7, "building", step="building 1/2", remaining_seconds=55, progress=41),
+        rows.build(7, "building", step="building 2/2", remaining_seconds=50),
+        rows.build(7),
+    )
+    assert slipway("build", "web").err.splitlines() == [
+        "build-7: building 1/2, 40 %, about 1 min left",
+        "build-7: building 2/2, 40 %, about 50 s left",
+        "build-7: success",
+    ]
+
+
 def test_brackets_and_colons_in_a_commit_message_are_no_markup(
     shop: ScriptedApi, slipway: Slipway
 ) -> None:
@@ -163,6 +180,20 @@ def test_brackets_and_colons_in_a_commit_message_are_no_markup(
     shop.on("GET /v1/services", rows.page(rows.service(current=current)))
     for command in (["services"], ["status", "web"]):
         assert "3f2a1b4c [red]Fix[/red] :boom: it" in slipway(*command).out
+
+
+def test_a_lost_connection_says_what_goes_on(shop: ScriptedApi, slipway: Slipway) -> None:
+    expired = problem(401, "unauthorized", "the token has expired")
+    shop.on("GET /v1/cicd/deployments/4", rows.deployment(4, "deploying"), expired)
+    done = slipway("deploy", "web")
+    assert done.exit_code == 3
+    assert done.err.endswith("deploy-4 goes on; follow it with: slipway status shop/web\n")
+    shop.on(DEPLOY, problem(503, "unavailable", "busy", Retry_After="0"))
+    done = slipway("deploy", "web")
+    assert done.exit_code == 3
+    assert "may have accepted the request" in done.err.splitlines()[-1]
+    shop.on(DEPLOY, expired)
+    assert "accepted" not in slipway("deploy", "web").err
 
 
 @pytest.mark.parametrize("body", [{"ok": True}, [], "text", 3])

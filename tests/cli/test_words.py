@@ -129,7 +129,12 @@ def test_how_long_ago_a_time_was() -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        (rows.build(1, "queued", waiting_for="build-9"), "queued, waits for build-9"),
+        (rows.build(1, "queued", waiting_for="build-9"), "waits for build-9"),
+        (
+            rows.build(1, "queued", waiting_for="build-9", position=3),
+            "waits for build-9 (number 3 in the line)",
+        ),
+        (rows.build(1, "building", remaining_seconds=0), "building, 40 %, takes longer than usual"),
         (rows.build(1, "building", step="building 4/9"), "building 4/9, 40 %"),
         (
             rows.deployment(2, "deploying", step="2 of 3 tasks run", remaining_seconds=130),
