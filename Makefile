@@ -4,7 +4,7 @@
 # file in ARGS the tests run in one process, which starts faster.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test sweep soak fuzz check screenshots openapi package deploy token redrive lock clean broken
+.PHONY: help setup run cli demo test sweep soak fuzz check screenshots openapi package deploy token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -28,6 +28,9 @@ $(READY): constraints.txt infra/setup.sh $(BROKEN)
 
 run: $(READY) ## start Slipway and its embedded cloud on this machine
 	exec $(PYTHON) -m infra.local serve --pretty $(SIMULATION) $(ARGS)
+
+cli: $(READY) ## run the slipway command: make cli ARGS="status shop/web"
+	PYTHONPATH=cli exec $(PYTHON) -m slipway_cli $(ARGS)
 
 demo: $(READY) ## run a push, a deployment and a rollback from end to end
 	exec $(PYTHON) -m infra.local.play.demo $(SIMULATION) $(ARGS)
