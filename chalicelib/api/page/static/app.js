@@ -136,6 +136,12 @@ function Notices() {
 
 const sentence = (text) => text[0].toUpperCase() + text.slice(1);
 
+function Foot() {
+  const about = useResource("v1/health", () => null).data;
+  return html`<footer class="foot"><span>Slipway ${about?.version} ${about?.commit && about.commit !== "unknown" && html`<${Code}>${about.commit.slice(0, 7)}<//>`}</span><a href="docs">API</a><span>Press / to search</span>
+    ${about?.simulated && html`<span>Simulated: images and containers are only recorded</span>`}</footer>`;
+}
+
 function NotFound() {
   return html`<div class="card"><${Problem} error=${new Failure(404)} page /></div>`;
 }
@@ -178,7 +184,7 @@ function App() {
     <${Top} at=${at.parts[0] ?? ""} whoami=${whoami} />
     <${Offline} />
     <main id="content" tabindex="-1">${whoami ? html`<${View} parts=${at.parts} />` : html`<${Loading} />`}</main>
-    <footer class="foot"><span>Slipway</span><a href="docs">API</a><span>Press / to search</span></footer>
+    <${Foot} />
     ${expired && html`<${SignInAgain} />`}
     <${Notices} />
     <p class="hidden" aria-live="polite">${text}</p>`;

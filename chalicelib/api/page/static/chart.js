@@ -58,7 +58,9 @@ export function Bars({ days, series, tall, label, describe }) {
     resize.observe(frame.current);
     const theme = new MutationObserver(draw);
     theme.observe(document.documentElement, { attributeFilter: ["data-theme"] });
-    return () => { ended = true; resize.disconnect(); theme.disconnect(); chart?.destroy(); };
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    scheme.addEventListener("change", draw);
+    return () => { ended = true; resize.disconnect(); theme.disconnect(); scheme.removeEventListener("change", draw); chart?.destroy(); };
   }, [content]);
   const value = at === null ? null : `${DAY.format(Date.parse(`${days[at]}T12:00:00Z`))}: ${describe(at)}`;
   return html`<div class="chart">
