@@ -177,7 +177,7 @@ def test_three_hundred_services_are_filtered_and_paged(cloud: Cloud, open_page: 
     page.keyboard.press("/")
     page.keyboard.type("service-29")
     expect(rows).to_have_count(9)
-    assert "q=service-29" in page.url
+    expect(page).to_have_url(re.compile(r"q=service-29$"))
     page.reload()
     expect(rows).to_have_count(9)
 
