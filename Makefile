@@ -4,7 +4,7 @@
 # file in ARGS the tests run in one process, which starts faster.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test sweep soak fuzz check screenshots openapi package deploy token redrive lock clean broken
+.PHONY: help setup run cli demo test sweep soak fuzz check screenshots openapi package deploy token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -29,10 +29,13 @@ $(READY): constraints.txt infra/setup.sh $(BROKEN)
 run: $(READY) ## start Slipway and its embedded cloud on this machine
 	exec $(PYTHON) -m infra.local serve --pretty $(SIMULATION) $(ARGS)
 
+cli: $(READY) ## run the slipway command: make cli ARGS="status shop/web"
+	PYTHONPATH=cli exec $(PYTHON) -m slipway_cli $(ARGS)
+
 demo: $(READY) ## run a push, a deployment and a rollback from end to end
 	exec $(PYTHON) -m infra.local.play.demo $(SIMULATION) $(ARGS)
 
-test: $(READY) ## run the tests
+test: $(READY) ## run all tests but the long ones
 	$(PYTHON) -m pytest $(if $(findstring .py,$(ARGS)),,-n 3 --dist worksteal) $(ARGS)
 
 sweep: $(READY) ## test every fault at every call, and two workers interleaved at every call
@@ -50,7 +53,7 @@ check: $(READY) ## run all checks: format, lint, types, template, tests
 	$(PYTHON) -m ruff check --quiet .
 	$(PYTHON) -m mypy
 	.venv/bin/cfn-lint infra/stack.yaml
-	$(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)
+	$(PYTHON) -m pytest -n 3 --dist worksteal -m "not (sweep or fuzz)" $(ARGS)
 
 screenshots: $(READY) ## write pictures of every view of the dashboard to build/screenshots
 	$(PYTHON) -m tests.page.screenshots $(ARGS)

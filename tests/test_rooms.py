@@ -62,6 +62,13 @@ def test_only_one_part_imports_each_sdk() -> None:
             assert part in ONLY_IN.get(package, {part}), f"{part} imports {name}"
 
 
+def test_the_command_line_imports_nothing_of_the_application() -> None:
+    for path in (ROOT / "cli").rglob("*.py"):
+        packages = {name.partition(".")[0] for name in _names(path)}
+        known = {"slipway_cli", "click", "rich", "keyring"}
+        assert packages <= known | sys.stdlib_module_names, path
+
+
 def test_views_load_neither_the_pipeline_nor_an_aws_client() -> None:
     code = "import sys, chalicelib.api.views; print([m for m in sys.modules if 'chalicelib' in m])"
     done = subprocess.run(

@@ -69,6 +69,7 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
         updated_at=_seconds(primary.get("updatedAt")) or 0,
         all_desired=row["desiredCount"],
         all_running=row["runningCount"],
+        is_daemon=row.get("schedulingStrategy") == "DAEMON",
         failed=failed,
         moving=moving,
         newest=newest,

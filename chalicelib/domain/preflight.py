@@ -136,7 +136,7 @@ class World:
     for each of the definition's `needs` whether it exists. `further` says how many more of a kind
     were not looked for. `newer` is the ARN of a newer revision with another content that another
     party registered, and that the ECS service does not run. `desired` is the number of tasks that
-    ECS wants now.
+    ECS wants now. `is_daemon`: the ECS service has the scheduling strategy DAEMON.
     """
 
     image: FoundImage | Unknown | None
@@ -145,6 +145,7 @@ class World:
     further: Mapping[Kind, int] = field(default_factory=dict)
     newer: str | Unknown | None = None
     desired: int | None = None
+    is_daemon: bool = False
 
 
 # The most things of a kind that are looked for, each with a call of its own, except parameters.
@@ -209,7 +210,7 @@ def preflight(release: Release, world: World) -> tuple[Finding, ...]:
         *_of_image(release, world.image),
         *_of_definition(release, world),
         *_of_newer(world.newer),
-        *_of_count(release, world.desired),
+        *_of_count(release, world),
     ]
     found.sort(key=lambda each: (each.severity is Severity.WARNING, each.code == _NOT_CHECKED))
     return tuple(found if len(found) <= _MOST else [*found[: _MOST - 1], _more(found)])
@@ -514,9 +515,22 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
         yield _not_checked(thing, why, advice="Check yourself that they exist")
 
 
-def _of_count(release: Release, now: int | None) -> Iterator[Finding]:
+def _of_count(release: Release, world: World) -> Iterator[Finding]:
+    """UpdateService refuses a number for a daemon: "The daemon scheduling strategy does not support
+    a desired count for services" (its error message; the API reference does not say so).
+    """
     wanted = release.overlay.config.desired_count if release.overlay is not None else None
-    if wanted is None or now is None or wanted >= now:
+    now = world.desired
+    if wanted is None:
+        return
+    if world.is_daemon:
+        text = (
+            "the ECS service has the scheduling strategy DAEMON, so ECS decides how many tasks "
+            "run. Set desired_count to null"
+        )
+        yield _error("count_not_supported", text)
+        return
+    if now is None or wanted >= now:
         return
     text = (
         f"the release asks ECS for {wanted} tasks, and ECS wants {now} now. The smaller number "

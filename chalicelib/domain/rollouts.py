@@ -34,8 +34,8 @@ class Rollout:
     recorded it yet. If ECS rolled its definition back, PRIMARY has another one. `events` are the
     newest messages of the service. `placement` says where its tasks run, in the members that
     RunTask takes. `updated_at` is when ECS changed PRIMARY last. `all_desired` and `all_running`
-    count the tasks of all its deployments. The service was read at `seen_at`, and `newest` is for
-    the definition `wanted` then.
+    count the tasks of all its deployments. `is_daemon`: ECS decides how many tasks run. The service
+    was read at `seen_at`, and `newest` is for the definition `wanted` then.
     """
 
     task_definition: str
@@ -46,6 +46,7 @@ class Rollout:
     updated_at: int = 0
     all_desired: int = 0
     all_running: int = 0
+    is_daemon: bool = False
     failed: Mapping[str, str] = field(default_factory=dict)
     moving: frozenset[str] = frozenset()
     newest: Call | None = None

@@ -140,6 +140,7 @@ def check(
         further=further,
         newer=newer,
         desired=runs.all_desired if runs is not None else None,
+        is_daemon=runs is not None and runs.is_daemon,
     )
     return preflight(release, world)
 

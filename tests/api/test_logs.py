@@ -264,6 +264,23 @@ def test_an_empty_answer_of_cloudwatch_hides_no_last_lines(
     assert messages(read(failed, f"cursor={page.body['next_cursor']}")) == ["late"]
 
 
+def test_a_page_from_the_end_that_is_not_full_is_filled(
+    failed: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = client("logs").get_log_events
+
+    def get_log_events(**request: Any) -> Any:
+        return real(**{**request, "limit": 1})
+
+    with monkeypatch.context() as patch:
+        logs = SimpleNamespace(get_log_events=get_log_events)
+        patch.setattr("chalicelib.aws.logs.client", lambda _: logs)
+        page = read(failed, "tail=2")
+    assert messages(page) == ["two", "[Container] Phase complete: BUILD State: FAILED"]
+    failed.write_log(1, "late")
+    assert messages(read(failed, f"cursor={page.body['next_cursor']}")) == ["late"]
+
+
 def lambda_response(answer: Answer) -> int:
     """The bytes of the function's response, in which Lambda's runtime escapes the body again."""
     return len(json.dumps({"statusCode": 200, "headers": answer.headers, "body": answer.text}))
@@ -295,7 +312,7 @@ def test_a_line_of_a_megabyte_is_a_page(cloud: Cloud, character: str) -> None:
 def test_pages_of_long_lines_fit_into_an_answer(cloud: Cloud) -> None:
     cloud.push(sha(1))
     cloud.settle()
-    lines = [f"{n:05}" + '"' * 95 for n in range(30_000)]
+    lines = [f"{n:05}" + '"' * 195 for n in range(20_000)]
     for start in range(0, len(lines), 10_000):
         cloud.write_log(1, *lines[start : start + 10_000])
     shown: list[str] = []

@@ -423,6 +423,8 @@ def test_a_cancelled_rollout_that_ecs_still_runs_is_a_violation(cloud: Cloud) ->
     cloud.release(1)
     cloud.begin_release(2)
     cloud.api.post("/v1/cicd/jobs/deploy-2/cancel")
+    check_replaced()
+    cloud.advance(MINUTE)
     with pytest.raises(Violation, match="deploy-2 is cancelled and ECS still runs it"):
         check_replaced()
     cloud.settle()

@@ -364,19 +364,23 @@ class World:
         """Another party makes ECS run its own definition, or an earlier one of Slipway."""
         self._note("changed outside")
         self._only_pushes = False
-        own = sorted(
-            row["task_definition"]
+        own = {
+            row["task_definition"]: row
             for row in self._own()
             if "started_at" in row and row["task_definition"] not in self._deleted
-        )
+        }
         is_own = bool(own) and choice % 2 == 0
-        definition = own[choice // 2 % len(own)] if is_own else register("hello", f"by:{choice}")
+        definition = (
+            sorted(own)[choice // 2 % len(own)] if is_own else register("hello", f"by:{choice}")
+        )
         if definition == self.cloud.definition_on_ecs():
             return
         service = services()[self.cloud.service_id]
         now = int(self.cloud._now)
         wanted = self._wanted_definitions(service)
-        may_be_late = is_own and now <= service.get("called_at", 0) + WORKER_LIFE
+        # In the second in which its deployment ended, times do not show which was first.
+        ended_at = own.get(definition, {}).get("finished_at", 0)
+        may_be_late = is_own and now <= max(service.get("called_at", 0) + WORKER_LIFE, ended_at)
         stays = bool(wanted) and definition not in wanted and not may_be_late
         run_on_ecs(definition)
         record = ecs.engine().service(CLUSTER, "hello").records[0]

@@ -84,6 +84,20 @@ def states(service: Any) -> list[tuple[str, str, str]]:
     ]
 
 
+def test_the_tasks_of_a_daemon_cannot_be_counted(client: Any) -> None:
+    """fabfuel/ecs-deploy issue 59 and kayac/ecspresso pull request 20 have ECS's message."""
+    made = client.create_service(
+        cluster="main",
+        serviceName="hello",
+        taskDefinition="hello:1",
+        schedulingStrategy="DAEMON",
+        deploymentConfiguration=BREAKER,
+    )["service"]
+    assert (made["schedulingStrategy"], made["desiredCount"]) == ("DAEMON", 1)
+    with pytest.raises(ClientError, match="does not support a desired count"):
+        update(client, desiredCount=2)
+
+
 def test_a_new_service_is_in_progress_until_its_tasks_run(client: Any) -> None:
     """API reference, Deployment.rolloutState: IN_PROGRESS until the service is steady."""
     create(client)

@@ -28,6 +28,8 @@ from tests.support.building import (
 
 __all__ = ["cloud", "repository", "witness"]
 
+pytestmark = pytest.mark.long
+
 OUTSIDE = "the text of a file outside the repository"
 
 

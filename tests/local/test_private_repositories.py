@@ -26,6 +26,8 @@ from tests.support.githost import GitHost, make_certificate
 
 __all__ = ["cloud", "repository", "witness"]
 
+pytestmark = pytest.mark.long
+
 TOKEN = "t0k3n-of/the+project=Zz~"
 
 

@@ -658,6 +658,23 @@ def test_a_change_that_takes_tasks_away_has_a_warning(one: Cloud) -> None:
     assert one.deployment(more)["findings"] == []
 
 
+def test_the_number_of_tasks_of_a_daemon_is_refused(one: Cloud) -> None:
+    client("ecs").delete_service(cluster=CLUSTER, service="hello", force=True)
+    client("ecs").create_service(
+        cluster=CLUSTER,
+        serviceName="hello",
+        taskDefinition="hello",
+        schedulingStrategy="DAEMON",
+    )
+    ecs.engine().complete(CLUSTER, "hello")
+    answer = change(one, desired_count=3)
+    assert (answer.status, answer.body["code"]) == (409, "preflight_failed")
+    (finding,) = answer.body["findings"]
+    assert finding["code"] == "count_not_supported"
+    assert "scheduling strategy DAEMON" in finding["message"]
+    assert change(one, environment={"LEVEL": "debug"}).status == 202
+
+
 def own_containers(cloud: Cloud, *containers: dict[str, Any]) -> None:
     """ECS runs a definition of the owner with these containers."""
     whole = [{"image": "hello:owner", "memory": 128, **each} for each in containers]

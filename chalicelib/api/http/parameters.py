@@ -210,8 +210,8 @@ UNTIL = Parameter(
     "until",
     _parse_day,
     None,
-    {"type": "string", "format": "past-day", "pattern": "^20[2-9][0-9]-[01][0-9]-[0-3][0-9]$"},
-    "The last of the days, in UTC, such as 2026-11-27. Without it: today.",
+    {"type": "string", "format": "past-day", "minLength": 10, "maxLength": 10},
+    f"The last of the days, in UTC, from {_FIRST_DAY} to today. Without it: today.",
 )
 LIMIT = _limit(20, 100)
 LIMIT_OF_ALL = _limit(100, 100, f"How many rows are searched for a page. {_PER_PAGE}")

@@ -244,6 +244,8 @@ class Engine:
     def create_service(self, request: Json) -> Json:
         """CreateService."""
         cluster, name = self._cluster(request), request["serviceName"]
+        strategy = request.get("schedulingStrategy", "REPLICA")
+        _require_scaling(strategy, request)
         existing = self._services.get((cluster.name, name))
         if existing and existing.status == "ACTIVE":
             raise InvalidParameterException("Creation of service was not idempotent.")
@@ -252,7 +254,8 @@ class Engine:
             name=name,
             arn=self._arn(cluster.name, name),
             cluster_arn=cluster.arn,
-            desired_count=request.get("desiredCount", 0),
+            # A daemon has one task on each container instance, and the embedded cluster is one.
+            desired_count=1 if strategy == "DAEMON" else request.get("desiredCount", 0),
             deployment_configuration=_configuration(request),
             publish=lambda event: self._events.append(event),
             fleet=self.fleet,
@@ -264,6 +267,7 @@ class Engine:
             placement_constraints=request.get("placementConstraints"),
             placement_strategy=request.get("placementStrategy"),
             propagate_tags=request.get("propagateTags"),
+            scheduling_strategy=strategy,
         )
         service.roll_out(self._task_definition(request["taskDefinition"]))
         self._services[cluster.name, name] = service
@@ -275,6 +279,7 @@ class Engine:
         current = service.deployments[0].task_definition
         asked = request.get("taskDefinition")
         wanted = self._task_definition(asked) if asked else current
+        _require_scaling(service.scheduling_strategy, request)
         if "deploymentConfiguration" in request:
             service.deployment_configuration = _configuration(request)
         if "desiredCount" in request:
@@ -476,6 +481,15 @@ class Engine:
     def _arn(self, cluster: str, service: str) -> str:
         region, account = self._backend.region_name, self._backend.account_id
         return f"arn:aws:ecs:{region}:{account}:service/{cluster}/{service}"
+
+
+def _require_scaling(strategy: str, request: Json) -> None:
+    """The text is the one that users of AWS report: the API reference does not have it."""
+    if strategy == "DAEMON" and "desiredCount" in request:
+        raise InvalidParameterException(
+            "The daemon scheduling strategy does not support a desired count for services. Remove "
+            "the desired count value and try again"
+        )
 
 
 def _configuration(request: Json) -> Json:

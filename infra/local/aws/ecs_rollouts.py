@@ -221,6 +221,7 @@ class Service:
     placement_constraints: list[Json] | None = None
     placement_strategy: list[Json] | None = None
     propagate_tags: str | None = None
+    scheduling_strategy: str = "REPLICA"
     status: str = "ACTIVE"
     deployments: list[Deployment] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)

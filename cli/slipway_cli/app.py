@@ -1,0 +1,129 @@
+"""What all commands share: the login, the output, and what goes on after Ctrl-C."""
+
+import os
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from slipway_cli import credentials, views
+from slipway_cli.client import Client
+from slipway_cli.errors import Failed, WrongUsage
+from slipway_cli.following import Follower
+from slipway_cli.names import JobName
+from slipway_cli.output import Output
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class App:
+    """One run of a command."""
+
+    def __init__(self) -> None:
+        self.insecure_http = False
+        self.output = Output(as_json=False)
+        # What goes on if the user presses Ctrl-C now.
+        self.goes_on = ""
+        self.is_accepted = False
+        self._service = ""
+        self._client: Client | None = None
+
+    def use_json(self, *, as_json: bool) -> None:
+        """Print JSON on stdout from now on."""
+        self.output = Output(as_json=as_json)
+
+    @property
+    def client(self) -> Client:
+        """The API, with the login of the environment or the kept one."""
+        if self._client is None:
+            login = credentials.load(os.environ, insecure_http=self.insecure_http)
+            self._client = self.client_of(login)
+        return self._client
+
+    def client_of(self, login: credentials.Login) -> Client:
+        """The API with another login."""
+        return Client(login.url, login.token, notice=lambda words: self.output.say(words, "dim"))
+
+    def changes(self, service: str) -> None:
+        """Note before a request that changes something: Ctrl-C may come before its answer."""
+        self._service = views.quoted(service)
+        self.goes_on = (
+            f"Slipway may have accepted the request; look with: slipway status {self._service}"
+        )
+
+    def wait(self, job: JobName, *, wanted: str = "success") -> dict[str, Any]:
+        """Follow a job to its end, and print it. Raises Failed unless it ends as wanted."""
+        self.accepted(job)
+        with self.output.progress(str(job)) as shown:
+
+            def show(row: dict[str, Any]) -> None:
+                shown.update(views.step_of(row), views.words_of(row), row["progress"])
+
+            row = Follower(self.client).until_ended(job, show)
+        self.goes_on = ""
+        self.output.document(row)
+        if row["status"] != wanted:
+            self.output.say_parts(*views.failure(row))
+            raise Ended
+        return row
+
+    def accepted(self, job: JobName) -> None:
+        """Note that a job was accepted: it goes on without this command."""
+        self.is_accepted = True
+        is_release = job.kind == "deploy" and self._service
+        how = f"status {self._service}" if is_release else f"logs -f {job}"
+        self.goes_on = f"{job} goes on; follow it with: slipway {how}"
+
+
+class Ended(Failed):
+    """A job did not end as wanted. Everything about it is already printed."""
+
+    def __init__(self) -> None:
+        super().__init__("", code="job_failed")
+
+
+def with_app(
+    function: Callable[Concatenate[App, _P], _T],
+) -> Callable[_P, _T]:
+    """Give a command the App of this run as its first argument."""
+
+    def command(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        app = click.get_current_context().find_object(App)
+        assert app is not None  # noqa: S101  # `main` always gives it
+        return function(app, *args, **kwargs)
+
+    return update_wrapper(command, function)
+
+
+def _use_json(context: click.Context, _: click.Parameter, value: bool) -> None:
+    app = context.find_object(App)
+    if app is not None and value:
+        app.use_json(as_json=True)
+
+
+json_option = click.option(
+    "--json",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_use_json,
+    help="Print only JSON on stdout.",
+)
+wait_option = click.option(
+    "--wait/--no-wait",
+    default=True,
+    show_default=True,
+    help="Wait for the end. With --no-wait, exit code 0 only says that the work was accepted.",
+)
+plan_option = click.option("--plan", is_flag=True, help="Show what would change. Change nothing.")
+reason_option = click.option("--reason", help="Why, for the audit trail.")
+
+
+def read_pair(text: str) -> tuple[str, str]:
+    """NAME=VALUE; raises WrongUsage."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise WrongUsage("A value is given as NAME=VALUE", code="wrong_value")
+    return name, value

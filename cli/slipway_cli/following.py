@@ -1,0 +1,73 @@
+"""Following work to its end: a job's status, and the lines of a log."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from slipway_cli.client import Answer, Client
+from slipway_cli.errors import NoAnswer
+from slipway_cli.names import JobName
+
+# How long Slipway may be unreachable while a job or a log is followed.
+PATIENCE = 300.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 3.0
+PAGE = 1000
+
+
+@dataclass
+class Follower:
+    """Reads again and again, and survives failed requests. `now` and `sleep` are for tests."""
+
+    client: Client
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _answered: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._answered = self.now()
+
+    def until_ended(self, job: JobName, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """The row of a job after its end. Each row before is given to `show`.
+
+        Raises Failures; NoAnswer only after five minutes without an answer.
+        """
+        pause = _FIRST_PAUSE
+        while True:
+            row: dict[str, Any] = self._patiently(job.path, {}).body
+            show(row)
+            if row["finished_at"] is not None:
+                return row
+            self.sleep(pause)
+            pause = min(pause * 1.3, _LONGEST_PAUSE)
+
+    def log(self, job: JobName, *, tail: int | None, follow: bool) -> Iterator[dict[str, Any]]:
+        """The pages of a job's log, each line once. Without `follow` they end at the last line that
+        there is now, else when the log is complete.
+        """
+        query: dict[str, Any] = {"limit": PAGE} if tail is None else {"tail": tail}
+        cursor = None
+        while True:
+            answer = self._patiently(f"{job.path}/logs", query)
+            page = answer.body
+            yield page
+            moved = page["next_cursor"] not in {None, cursor}
+            cursor = page["next_cursor"] or cursor
+            query = {"limit": PAGE, "cursor": cursor}
+            if page["complete"] or not (follow or page["lines"] or moved):
+                return
+            is_full = len(page["lines"]) >= PAGE
+            if follow and not is_full:
+                self.sleep(answer.retry_after or (0.0 if page["lines"] else 1.0))
+
+    def _patiently(self, path: str, query: dict[str, Any]) -> Answer:
+        while True:
+            try:
+                answer = self.client.read(path, **query)
+            except NoAnswer:
+                if self.now() - self._answered > PATIENCE:
+                    raise
+                self.sleep(_LONGEST_PAUSE)
+            else:
+                self._answered = self.now()
+                return answer

@@ -1,0 +1,80 @@
+"""Names on the command line: services by `project/name`, builds and deployments by `build-12`."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from slipway_cli.client import Client, path_of
+from slipway_cli.errors import WrongUsage
+from slipway_cli.text import one_line
+
+_JOB = re.compile(r"(build|deploy)-([1-9][0-9]{0,15})", re.ASCII)
+_CANDIDATES = 10
+
+
+@dataclass(frozen=True)
+class JobName:
+    """A build or a deployment by its type (`build` or `deploy`) and its number."""
+
+    kind: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.number}"
+
+    @property
+    def path(self) -> str:
+        """Its path in the API."""
+        return path_of("cicd", "builds" if self.kind == "build" else "deployments", self.number)
+
+
+def read_job(text: str, kind: str = "") -> JobName:
+    """A job by its name; `kind` is the only type that fits, and then its number is enough.
+
+    Raises WrongUsage.
+    """
+    found = _JOB.fullmatch(f"{kind}-{text}" if kind and text.isdigit() else text)
+    if found is None or kind not in {"", found[1]}:
+        wanted = {"build": "build-12", "deploy": "deploy-45"}.get(kind, "build-12 or deploy-45")
+        raise WrongUsage(
+            f"{one_line(text, 60)!r} must have a form like {wanted}", code="wrong_name"
+        )
+    return JobName(found[1], int(found[2]))
+
+
+def full_name(service: dict[str, Any]) -> str:
+    """`project/name` of a service."""
+    return one_line(f"{service['project']}/{service['name']}")
+
+
+def find_service(client: Client, wanted: str) -> dict[str, Any]:
+    """The overview of a service by `project/name`, or by its name if only one has it.
+
+    Raises WrongUsage with the candidates.
+    """
+    seen = []
+    # The names of projects are unique without regard to case.
+    sought = wanted.strip().casefold()
+    for service in client.pages(path_of("services"), limit=50):
+        if full_name(service).casefold() == sought:
+            return service
+        seen.append(service)
+    found = [each for each in seen if str(each["name"]).casefold() == sought]
+    if len(found) == 1:
+        return found[0]
+    shown = one_line(wanted, 80)
+    if found:
+        raise WrongUsage(
+            f"Several services have the name {shown}: {_list(found)}", code="several_services"
+        )
+    part = sought.rpartition("/")[2]
+    near = [each for each in seen if part in str(each["name"]).casefold()] or seen
+    if not near:
+        raise WrongUsage(f"No service {shown}: this token sees none.", code="no_service")
+    raise WrongUsage(f"No service {shown}. There is: {_list(near)}", code="no_service")
+
+
+def _list(services: list[dict[str, Any]]) -> str:
+    names = sorted(map(full_name, services))
+    more = len(names) - _CANDIDATES
+    return ", ".join(names[:_CANDIDATES]) + (f" and {more} more" if more > 0 else "")

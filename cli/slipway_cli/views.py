@@ -1,0 +1,400 @@
+"""What people read: services, jobs, plans and failures as lines and tables.
+
+Pure functions of the API's answers. Every text of the API goes through `one_line` or `clean`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from slipway_cli.names import full_name
+from slipway_cli.text import ago, clean, duration, one_line
+
+BAD, GOOD, BUSY, WARN, DIM = "bold red", "green", "cyan", "yellow", "dim"
+_STYLES: Mapping[str, str] = {
+    "success": GOOD,
+    "failed": BAD,
+    "cancelled": DIM,
+    "superseded": DIM,
+    "rolled_back": WARN,
+}
+_LOG_LINES = 20
+_INDENT = (0, 0, 0, 2)
+
+
+def job_id(row: Mapping[str, Any]) -> str:
+    """`build-12` or `deploy-45`."""
+    return one_line(row["job_id"])
+
+
+def _status(row: Mapping[str, Any]) -> str:
+    return one_line(row["status"]).replace("_", " ")
+
+
+def short(sha: object) -> str:
+    """The first characters of a commit or a digest."""
+    return one_line(sha).removeprefix("sha256:")[:8]
+
+
+def release(row: Mapping[str, Any] | None, width: int = 50) -> str:
+    """What a build or a deployment consists of: its commit, else its image."""
+    if row is None:
+        return "nothing"
+    if row.get("commit_sha"):
+        message = one_line(row.get("commit_message") or "", width)
+        return f"{short(row['commit_sha'])} {message}".strip()
+    return one_line(row.get("image_tag") or row.get("git_ref") or "unknown image")
+
+
+def step_of(row: Mapping[str, Any]) -> str:
+    """What a job does now, or what it waits for, without numbers that always change."""
+    if row.get("waiting_for"):
+        position = f" (number {row['position']} in the line)" if row.get("position") else ""
+        return f"waits for {one_line(row['waiting_for'])}{position}"
+    return one_line(row.get("step") or "") or _status(row)
+
+
+def words_of(row: Mapping[str, Any]) -> str:
+    """What a job does now, its progress, and how long it still takes."""
+    parts = [step_of(row)]
+    if row["status"] in {"building", "deploying"}:
+        parts.append(f"{row['progress']} %")
+    left = row.get("remaining_seconds")
+    if left is not None:
+        parts.append(f"about {duration(left)} left" if left else "takes longer than usual")
+    return ", ".join(parts)
+
+
+def problems(service: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a service, the worst first."""
+    found = []
+    health = service.get("health")
+    if health:
+        why = f": {one_line(health['why'])}" if health.get("why") else ""
+        found.append(f"{health['running']} of {health['desired']} tasks run{why}")
+    for kind in ("last_deployment", "last_build"):
+        last = service.get(kind)
+        if last and last["status"] == "failed":
+            when = ago(last.get("finished_at"))
+            error = one_line(last.get("error") or "no reason is known")
+            found.append(f"{job_id(last)} failed{f' {when}' if when else ''}: {error}")
+    if service.get("drift"):
+        found.append(one_line(service["drift"]))
+    if service.get("attention"):
+        found.append(one_line(service["attention"]))
+    return found
+
+
+def under_way(service: Mapping[str, Any]) -> list[str]:
+    """What is open for a service."""
+    found = []
+    for kind in ("active", "waiting"):
+        row = service.get(kind)
+        if row:
+            found.append(f"{job_id(row)} {words_of(row)}: {release(row)}")
+    builds = service.get("open_builds") or 0
+    if builds:
+        found.append(f"{builds} open build{'s' if builds > 1 else ''}")
+    return found
+
+
+def tasks(service: Mapping[str, Any]) -> Text:
+    """Running and desired tasks."""
+    seen = service.get("health") or service.get("tasks")
+    if not seen:
+        return Text("-", DIM)
+    running, desired = seen["running"], seen["desired"]
+    return Text(f"{running}/{desired}", GOOD if running >= desired else BAD)
+
+
+def by_urgency(services: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Broken services first, then busy ones, each by name."""
+
+    def rank(service: dict[str, Any]) -> tuple[int, str]:
+        return (0 if problems(service) else 1 if under_way(service) else 2, full_name(service))
+
+    return sorted(services, key=rank)
+
+
+def _now(service: Mapping[str, Any]) -> Text:
+    """The most important thing about a service."""
+    wrong, open_work = problems(service), under_way(service)
+    text = Text()
+    if wrong:
+        text.append(one_line(wrong[0], 70), BAD)
+    if open_work:
+        text.append("; " if wrong else "")
+        text.append(one_line(open_work[0], 60), BUSY)
+    if not text and service.get("auto_deploy_paused"):
+        text.append("auto-deploy is paused", WARN)
+    return text
+
+
+def services_table(services: Sequence[dict[str, Any]]) -> Table:
+    """All services in a line each."""
+    table = Table(box=None, pad_edge=False, header_style=DIM)
+    for title in ("SERVICE", "TASKS", "RUNS", "SINCE", "NOW"):
+        table.add_column(title, overflow="fold", no_wrap=title in {"TASKS", "SINCE"})
+    for service in by_urgency(services):
+        current = service.get("current")
+        table.add_row(
+            Text(full_name(service), "bold"),
+            tasks(service),
+            Text(release(current, 40)),
+            Text(ago(current["finished_at"]) if current else ""),
+            _now(service),
+        )
+    return table
+
+
+def services_list(services: Sequence[dict[str, Any]]) -> Iterator[Text | Padding]:
+    """All services for a terminal: a line each, and below it what is wrong or under way."""
+    ordered = by_urgency(services)
+    width = min(max((len(full_name(each)) for each in ordered), default=0), 40)
+    for service in ordered:
+        current = service.get("current")
+        since = f", {ago(current['finished_at'])}" if current else ""
+        name = Text(full_name(service).ljust(width), "bold")
+        yield Text.assemble(name, "  ", tasks(service), f"  {release(current, 40)}{since}")
+        for style, words in (
+            *((BAD, each) for each in problems(service)),
+            *((BUSY, each) for each in under_way(service)),
+        ):
+            yield Padding(Text(words, style), _INDENT, expand=False)
+        if service.get("auto_deploy_paused"):
+            yield Padding(Text("auto-deploy is paused", WARN), _INDENT, expand=False)
+
+
+def facts(rows: Iterable[tuple[str, Text | str]]) -> Table:
+    """Names and values in two columns."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style=DIM, no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def status(
+    service: Mapping[str, Any],
+    failures: Sequence[Mapping[str, Any]],
+    back: Mapping[str, Any] | None,
+) -> Table:
+    """One service: what runs, what broke and why, what is under way, and how to go back."""
+    name = full_name(dict(service))
+    return facts(
+        [
+            ("Service", Text(name, "bold")),
+            *_runs(service),
+            *(("Problem", Text(each, BAD)) for each in problems(service)),
+            *(row for each in failures for row in _why(each)),
+            *(("Under way", Text(each, BUSY)) for each in under_way(service)),
+            *_paused(service),
+            *([] if back is None else [_way_back(name, back)]),
+        ]
+    )
+
+
+def _runs(service: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
+    current = service.get("current")
+    if current is None:
+        yield "Runs", "nothing that Slipway deployed"
+    else:
+        yield "Runs", f"{release(current)} ({job_id(current)})"
+        by = one_line(current.get("requested_by") or "unknown")
+        reason = f": {one_line(current['reason'])}" if current.get("reason") else ""
+        yield (
+            "Since",
+            f"{ago(current['finished_at'])}, {one_line(current['trigger'])} by {by}{reason}",
+        )
+    seen = tasks(service)
+    if seen.plain != "-":
+        yield "Tasks", seen
+
+
+def _paused(service: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
+    if service.get("auto_deploy_paused"):
+        why = one_line(service["auto_deploy_paused"])
+        yield "Paused", Text(f"Auto-deploy is paused: {why}", WARN)
+
+
+def _way_back(name: str, back: Mapping[str, Any]) -> tuple[str, Text | str]:
+    target = back.get("target")
+    if back.get("possible") and target:
+        return (
+            "Go back",
+            Text.assemble(
+                (f"slipway rollback {quoted(name)}", "bold"),
+                f" restores {job_id(target)}: {release(target)}",
+            ),
+        )
+    return "Go back", f"Not possible: {one_line(back.get('reason') or 'no reason is known')}"
+
+
+def quoted(name: str) -> str:
+    """A name for a shell, in quotes if it needs them."""
+    return f"'{name}'" if " " in name else name
+
+
+def _why(row: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
+    failure = row.get("failure") or {}
+    if failure.get("log_tail"):
+        lines = "\n".join(clean(each) for each in failure["log_tail"][-5:])
+        yield "Log", Text(lines, DIM)
+    if failure.get("next_step"):
+        yield "Next step", one_line(failure["next_step"])
+
+
+def failure(row: Mapping[str, Any]) -> Iterator[Text]:
+    """Why a job did not succeed, for stderr: the cause, the end of the log, what to do."""
+    found = row.get("failure") or {}
+    cause = one_line(found.get("summary") or row.get("error") or "no reason is known")
+    yield Text(f"{job_id(row)} {_status(row)}: {cause}", BAD)
+    error = one_line(row.get("error") or "")
+    if error and error not in cause and cause not in error:
+        yield Text(f"  {error}")
+    for each in dict.fromkeys(map(_stopped, found.get("tasks") or ())):
+        yield Text(f"  {each}")
+    command = row.get("release_command") or {}
+    tail = found.get("log_tail") or command.get("log_tail") or ()
+    for line in tail[-_LOG_LINES:]:
+        yield Text(f"  | {clean(line)}", DIM)
+    if found.get("next_step"):
+        yield Text(f"Next step: {one_line(found['next_step'])}", WARN)
+
+
+def _stopped(task: Mapping[str, Any]) -> str:
+    code = "" if task.get("exit_code") is None else f", exit code {task['exit_code']}"
+    return f"{one_line(task.get('container') or 'task')}{code}: {one_line(task['reason'])}"
+
+
+def plan(title: str, made: Mapping[str, Any]) -> Iterator[Text | Table]:
+    """What a deployment, a rollback or a change of the configuration would do."""
+    yield Text(title, "bold")
+    yield facts(_plan_rows(made))
+    yield from findings(made.get("findings") or ())
+
+
+def _plan_rows(made: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
+    for name, key in (("Now", "image_now"), ("Then", "image_then")):
+        if made.get(key):
+            yield name, _image(made[key])
+    commits = made.get("commits")
+    if commits and commits.get("compare_url"):
+        yield "Commits", one_line(commits["compare_url"])
+    yield from _changes(made.get("changes") or {})
+    yield from _config_changes(made.get("config"))
+    yield from _rollout(made)
+
+
+def _rollout(made: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
+    for ending in made.get("ends") or ():
+        yield "Ends", f"deploy-{ending['deployment_id']} ({_status(ending)})"
+    if made.get("starts_after"):
+        yield "Begins", f"after the end of deploy-{made['starts_after']}"
+    if made.get("release_command"):
+        yield "Runs first", one_line(" ".join(made["release_command"]))
+    if made.get("desired_count") is not None:
+        yield "Tasks", str(made["desired_count"])
+    if made.get("auto_deploy") in {"paused", "resumed"}:
+        yield "Auto-deploy", f"will be {made['auto_deploy']}"
+
+
+def _config_changes(config: Mapping[str, Any] | None) -> Iterator[tuple[str, Text | str]]:
+    if config is None:
+        return
+    changed = [
+        *_names("variables", config["environment"]),
+        *_names("secrets", config["secrets"]),
+        *config["sizes"],
+    ]
+    if changed:
+        yield "Config", one_line("; ".join(changed))
+
+
+def _changes(changes: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
+    for each in changes.get("containers") or ():
+        changed = [
+            *(["image"] if each["image_now"] != each["image_then"] else []),
+            *_names("variables", each["environment"]),
+            *_names("secrets", each["secrets"]),
+            *([f"settings {', '.join(each['settings'])}"] if each["settings"] else []),
+        ]
+        yield "Changes", one_line(f"{each['name']}: {'; '.join(changed)}")
+    if changes.get("settings"):
+        yield "Changes", one_line(f"task definition: {', '.join(changes['settings'])}")
+
+
+def _names(what: str, names: Mapping[str, Sequence[str]]) -> list[str]:
+    marked = [
+        f"{mark}{name}"
+        for mark, key in (("+", "added"), ("-", "removed"), ("~", "changed"))
+        for name in names.get(key) or ()
+    ]
+    return [f"{what} {' '.join(marked)}"] if marked else []
+
+
+def _image(image: Mapping[str, Any]) -> str:
+    source = [
+        f"deploy-{image['deployment_id']}" if image.get("deployment_id") else "",
+        f"build-{image['build_id']}" if image.get("build_id") else "",
+        short(image["commit_sha"]) if image.get("commit_sha") else "",
+    ]
+    known = ", ".join(each for each in source if each)
+    name = one_line(image.get("image_tag") or image["image"])
+    return f"{name} ({known})" if known else name
+
+
+def findings(found: Iterable[Mapping[str, Any]]) -> Iterator[Text]:
+    """The findings of a preflight, one line each."""
+    for each in found:
+        style = BAD if each["severity"] == "error" else WARN
+        yield Text(f"{one_line(each['severity'])}: {one_line(each['message'])}", style)
+
+
+def history_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Builds and deployments, newest first."""
+    table = Table(box=None, pad_edge=False, header_style=DIM)
+    for title in ("JOB", "STATUS", "WHEN", "WHAT", "WHY"):
+        table.add_column(title, overflow="fold", no_wrap=title in {"JOB", "WHEN"})
+    for row in rows:
+        table.add_row(
+            Text(job_id(row), "bold"),
+            Text(_status(row), _STYLES.get(row["status"], BUSY)),
+            Text(ago(row["created_at"])),
+            Text(release(row)),
+            Text(_reason(row)),
+        )
+    return table
+
+
+def _reason(row: Mapping[str, Any]) -> str:
+    parts = [one_line(f"{row['trigger']} by {row['requested_by']}")]
+    if row.get("restores"):
+        parts.append(f"restores deploy-{row['restores']}")
+    if row.get("reason"):
+        parts.append(one_line(row["reason"], 60))
+    if row.get("build_id"):
+        parts.append(f"build-{row['build_id']}")
+    if row.get("deployment_id"):
+        parts.append(f"deploy-{row['deployment_id']}")
+    if row["status"] in {"failed", "superseded"} and row.get("error"):
+        parts.append(one_line(row["error"], 80))
+    return "; ".join(parts)
+
+
+def config(shown: Mapping[str, Any]) -> Iterator[Text]:
+    """A service's configuration, as lines that `config … set` accepts."""
+    for name, value in sorted(shown["environment"].items()):
+        yield Text(f"{clean(name)}={one_line(value)}")
+    for name, reference in sorted(shown["secrets"].items()):
+        yield Text(f"--secret {clean(name)}={one_line(reference)}")
+    for name in ("cpu", "memory", "desired_count"):
+        if shown.get(name) is not None:
+            yield Text(f"--{name.replace('_', '-')} {shown[name]}")
+    if not shown["released"]:
+        by = shown.get("deployment_id")
+        yield Text(f"deploy-{by} brings this configuration" if by else "Not released yet", WARN)

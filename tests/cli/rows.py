@@ -1,0 +1,133 @@
+"""Rows of the API for the tests of the command line. Each test changes what it is about."""
+
+from typing import Any
+
+SHA = "3f2a1b4c5d6e7f8091a2b3c4d5e6f708192a3b4c"
+
+
+def summary(number: int, status: str = "success", **changes: Any) -> dict[str, Any]:
+    """A deployment in the list of services."""
+    return {
+        "id": number,
+        "job_id": f"deploy-{number}",
+        "status": status,
+        "progress": 100 if status == "success" else 40,
+        "trigger": "manual",
+        "requested_by": "token:ada",
+        "reason": None,
+        "commit_sha": SHA,
+        "commit_message": "Fix the login",
+        "author": "Ada",
+        "image_tag": "myapp:main-7",
+        "image_digest": f"sha256:{'ab' * 32}",
+        "build_id": 7,
+        "error": None,
+        "created_at": "2026-01-02T03:04:05Z",
+        "started_at": "2026-01-02T03:04:06Z",
+        "finished_at": "2026-01-02T03:05:05Z" if status != "deploying" else None,
+        **changes,
+    }
+
+
+def service(name: str = "web", project: str = "shop", **changes: Any) -> dict[str, Any]:
+    """A service in the list of services, with a release that runs."""
+    return {
+        "id": 1,
+        "name": name,
+        "project_id": 1,
+        "project": project,
+        "branch": "main",
+        "image_from": None,
+        "auto_deploy_paused": None,
+        "drift": None,
+        "health": None,
+        "attention": None,
+        "tasks": {"running": 2, "desired": 2, "seen_at": None},
+        "current": summary(3),
+        "active": None,
+        "waiting": None,
+        "last_deployment": summary(3),
+        "last_build": None,
+        "open_builds": 0,
+        **changes,
+    }
+
+
+def page(*items: Any, after: str | None = None) -> dict[str, Any]:
+    """A page of a list."""
+    return {"items": list(items), "next_cursor": after}
+
+
+def build(number: int, status: str = "success", **changes: Any) -> dict[str, Any]:
+    """A build."""
+    return {
+        "id": number,
+        "job_id": f"build-{number}",
+        "status": status,
+        "progress": 100 if status == "success" else 40,
+        "trigger": "manual",
+        "requested_by": "token:ada",
+        "error": None,
+        "failure": None,
+        "warnings": [],
+        "git_ref": "main",
+        "ref_type": "branch",
+        "commit_sha": SHA,
+        "commit_message": "Fix the login",
+        "image_tag": f"myapp:main-{number}",
+        "deployment_id": None,
+        "created_at": "2026-01-02T03:04:05Z",
+        "finished_at": None if status in {"queued", "building"} else "2026-01-02T03:05:05Z",
+        **changes,
+    }
+
+
+def deployment(number: int, status: str = "success", **changes: Any) -> dict[str, Any]:
+    """A deployment."""
+    return {**summary(number, status), "failure": None, "warnings": [], "restores": None, **changes}
+
+
+def failure(**changes: Any) -> dict[str, Any]:
+    """Why a job failed."""
+    return {
+        "phase": "roll_out",
+        "summary": "container web exited with code 1",
+        "exit_code": 1,
+        "tasks": [],
+        "events": [],
+        "log_tail": ["Traceback:", "KeyError: 'DATABASE_URL'"],
+        "next_step": "Set the variable that the program needs.",
+        **changes,
+    }
+
+
+def plan(**changes: Any) -> dict[str, Any]:
+    """A plan that changes nothing but the image."""
+    return {
+        "possible": True,
+        "image_now": {"image": "myapp", "image_tag": "main-7", "deployment_id": 3},
+        "image_then": {"image": "myapp", "image_tag": "main-6", "deployment_id": 2},
+        "commits": None,
+        "changes": None,
+        "findings": [],
+        "ends": [],
+        "starts_after": None,
+        "auto_deploy": "paused",
+        "release_command": None,
+        "desired_count": None,
+        "config": None,
+        **changes,
+    }
+
+
+def preview(**changes: Any) -> dict[str, Any]:
+    """What a rollback would do."""
+    return {
+        "possible": True,
+        "target": deployment(2),
+        "code": None,
+        "reason": None,
+        "findings": [],
+        "plan": plan(),
+        **changes,
+    }

@@ -1,0 +1,580 @@
+"""Each command's exit code, and what it prints for people and for programs."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli import rows
+from tests.cli.conftest import TOKEN, Slipway, by_method
+from tests.support.scripted_api import Response, ScriptedApi, problem
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = "POST /v1/cicd/services/1/deploy"
+ROLLBACK = "/v1/cicd/services/1/rollback"
+ACCEPTED = Response({"deployment_id": 4, "job_id": "deploy-4", "status": "queued"}, 202)
+ACCEPTED_BUILD = Response({"build_id": 7, "job_id": "build-7", "status": "queued"}, 202)
+LOG: dict[str, Any] = {
+    "lines": [{"timestamp": "2026-01-02T03:04:05.000Z", "message": "a [red]\x1b[31mline"}],
+    "next_cursor": "c",
+    "complete": True,
+    "expired": False,
+}
+
+
+@pytest.fixture
+def shop(api: ScriptedApi) -> ScriptedApi:
+    """A service with a release; deploying, building and going back succeed."""
+    api.on("GET /v1/services", rows.page(rows.service()))
+    api.on("GET /v1/services/1", {"branch": "main", "current_deployment_id": 3})
+    api.on("GET /v1/cicd/services/1/builds", rows.page(rows.build(7)))
+    api.on("GET /v1/cicd/services/1/deployments", rows.page(rows.deployment(3)))
+    api.on("GET /v1/cicd/builds/7", rows.build(7))
+    api.on("GET /v1/cicd/builds/7/logs", LOG)
+    api.on("GET /v1/cicd/deployments/4", rows.deployment(4))
+    api.on("GET /v1/cicd/deployments/4/logs", LOG)
+    api.on(f"GET {ROLLBACK}", rows.preview())
+    api.on(f"POST {ROLLBACK}", ACCEPTED)
+    api.on(DEPLOY, ACCEPTED)
+    api.on("POST /v1/cicd/services/1/build", ACCEPTED_BUILD)
+    api.on("POST /v1/cicd/builds/6/retry", ACCEPTED_BUILD)
+    config = {"environment": {"A": "1"}, "secrets": {"S": "arn"}, "released": True}
+    sizes = {"cpu": 256, "memory": None, "desired_count": None, "deployment_id": None}
+    api.on("GET /v1/services/1/config", {**config, **sizes})
+    api.on("PATCH /v1/services/1/config", ACCEPTED)
+    return api
+
+
+def _deployment_ends(api: ScriptedApi, status: str, **changes: Any) -> None:
+    api.on("GET /v1/cicd/deployments/4", rows.deployment(4, status, **changes))
+
+
+# --- exit codes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("success", 0), ("failed", 1), ("cancelled", 1), ("superseded", 1), ("rolled_back", 1)],
+)
+@pytest.mark.parametrize(
+    "command", [["deploy", "web"], ["rollback", "web", "--yes"], ["config", "web", "set", "A=2"]]
+)
+def test_exit_code_0_only_if_the_release_runs(
+    shop: ScriptedApi, slipway: Slipway, command: list[str], status: str, code: int
+) -> None:
+    _deployment_ends(shop, status)
+    done = slipway(*command)
+    assert done.exit_code == code
+    assert ("shop/web runs deploy-4" in done.out) == (code == 0)
+    assert ("shop/web runs deploy-3, as before." in done.err) == (code == 1)
+
+
+def test_a_failed_deployment_shows_its_cause_and_what_to_do(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    _deployment_ends(shop, "failed", failure=rows.failure())
+    shown = slipway("deploy", "web", "build-7").err
+    for part in ("exited with code 1", "KeyError: 'DATABASE_URL'", "Next step: Set the variable"):
+        assert part in shown
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "superseded"])
+def test_a_build_without_an_image_is_exit_code_1(
+    shop: ScriptedApi, slipway: Slipway, status: str
+) -> None:
+    shop.on("GET /v1/cicd/builds/7", rows.build(7, "building"), rows.build(7, status))
+    done = slipway("build", "shop/web")
+    assert (done.exit_code, done.out) == (1, "")
+    assert done.err.startswith("build-7: building, 40 %\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "message"),
+    [
+        (
+            problem(409, "rollback_in_progress", "deployment 3 is rolling back already"),
+            1,
+            "rolling",
+        ),
+        (problem(400, "invalid_image_tag", "no tag"), 2, "no tag"),
+        (problem(403, "forbidden", "requires role deployer"), 3, "requires role deployer"),
+        (problem(401, "unauthorized", "the token has expired"), 3, "slipway login"),
+    ],
+)
+def test_a_refused_request_shows_why(
+    shop: ScriptedApi, slipway: Slipway, answer: Response, code: int, message: str
+) -> None:
+    shop.on(DEPLOY, answer)
+    done = slipway("deploy", "web", "myapp:x")
+    assert (done.exit_code, done.out) == (code, "")
+    assert message in done.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["nonsense"],
+        ["deploy"],
+        ["deploy", "other"],
+        ["logs", "12"],
+        ["logs", "build-99"],
+        ["rollback", "web", "--to", "build-3"],
+        ["config", "web", "set"],
+        ["config", "web", "set", "A"],
+        ["config", "web", "unset", "NEVER_SET"],
+        ["config", "web", "remove", "A"],
+        ["login", "http://10.0.0.1"],
+    ],
+)
+def test_a_wrong_command_line_is_exit_code_2(
+    shop: ScriptedApi, slipway: Slipway, command: list[str]
+) -> None:
+    done = slipway(*command)
+    assert done.exit_code == 2
+    assert done.out == ""
+    assert done.err != ""
+    assert by_method(shop.received, "POST") == by_method(shop.received, "PATCH") == []
+
+
+def test_an_unreachable_slipway_is_exit_code_3(
+    slipway: Slipway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_URL", "http://127.0.0.1:1")
+    done = slipway("services")
+    assert (done.exit_code, done.out) == (3, "")
+    assert "127.0.0.1:1 does not answer" in done.err
+
+
+def test_without_a_terminal_only_another_step_makes_a_line(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    shop.on(
+        "GET /v1/cicd/builds/7",
+        rows.build(7, "building", step="building 1/2", remaining_seconds=60),
+        rows.build(7, "building", step="building 1/2", remaining_seconds=55, progress=41),
+        rows.build(7, "building", step="building 2/2", remaining_seconds=50),
+        rows.build(7),
+    )
+    assert slipway("build", "web").err.splitlines() == [
+        "build-7: building 1/2, 40 %, about 1 min left",
+        "build-7: building 2/2, 40 %, about 50 s left",
+        "build-7: success",
+    ]
+
+
+def test_brackets_and_colons_in_a_commit_message_are_no_markup(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    current = rows.summary(3, commit_message="[red]Fix[/red] :boom: \x1b]0;x\x07it")
+    shop.on("GET /v1/services", rows.page(rows.service(current=current)))
+    for command in (["services"], ["status", "web"]):
+        assert "3f2a1b4c [red]Fix[/red] :boom: it" in slipway(*command).out
+
+
+def test_a_lost_connection_says_what_goes_on(shop: ScriptedApi, slipway: Slipway) -> None:
+    expired = problem(401, "unauthorized", "the token has expired")
+    shop.on("GET /v1/cicd/deployments/4", rows.deployment(4, "deploying"), expired)
+    done = slipway("deploy", "web")
+    assert done.exit_code == 3
+    assert done.err.endswith("deploy-4 goes on; follow it with: slipway status shop/web\n")
+    shop.on(DEPLOY, problem(503, "unavailable", "busy", Retry_After="0"))
+    done = slipway("deploy", "web")
+    assert done.exit_code == 3
+    assert "may have accepted the request" in done.err.splitlines()[-1]
+    shop.on(DEPLOY, expired)
+    assert "accepted" not in slipway("deploy", "web").err
+
+
+@pytest.mark.parametrize("body", [{"ok": True}, [], "text", 3])
+def test_json_of_another_program_is_exit_code_3(
+    shop: ScriptedApi, slipway: Slipway, body: Any
+) -> None:
+    shop.on("GET /v1/services", body)
+    shop.on("GET /v1/whoami", body)
+    for command in (["services"], ["whoami"], ["deploy", "web"]):
+        done = slipway(*command)
+        assert (done.exit_code, done.out) == (3, "")
+        assert "not one of Slipway" in done.err
+
+
+def test_no_wait_ends_when_the_work_is_accepted(shop: ScriptedApi, slipway: Slipway) -> None:
+    _deployment_ends(shop, "failed")
+    done = slipway("deploy", "web", "--no-wait")
+    assert (done.exit_code, done.out) == (0, "deploy-4 is accepted.\n")
+    assert "deploy-4 goes on; follow it with: slipway status shop/web" in done.err
+
+
+def test_a_cancel_waits_for_the_end(shop: ScriptedApi, slipway: Slipway) -> None:
+    shop.on("POST /v1/cicd/jobs/build-7/cancel", {"id": "build-7"})
+    stops = [rows.build(7, "building"), rows.build(7, "cancelled")]
+    shop.on("GET /v1/cicd/builds/7", *stops)
+    assert slipway("cancel", "build-7").exit_code == 0
+    shop.on("GET /v1/cicd/builds/7", rows.build(7))
+    assert slipway("cancel", "build-7").exit_code == 1
+
+
+# --- Ctrl-C ------------------------------------------------------------------------------------
+
+
+def _process(*arguments: str, url: str, **options: Any) -> subprocess.Popen[str]:
+    variables = {"SLIPWAY_URL": url, "SLIPWAY_TOKEN": TOKEN, "PYTHONPATH": str(ROOT / "cli")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "slipway_cli", *arguments],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": "/nonexistent",
+            **variables,
+            **options.pop("env", {}),
+        },
+        text=True,
+        **options,
+    )
+
+
+def _interrupted(shop: ScriptedApi, request: str, *arguments: str) -> tuple[int, str]:
+    """The exit code and stderr of a command that gets SIGINT after a request has arrived."""
+    arrived = threading.Event()
+
+    def under_way(_: Any) -> Response:
+        arrived.set()
+        return Response(rows.deployment(4, "deploying"))
+
+    shop.on(request, under_way)
+    pipe = subprocess.PIPE
+    with _process(*arguments, url=shop.url, stdout=pipe, stderr=pipe) as process:
+        assert arrived.wait(30)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, shown = process.communicate(timeout=30)
+    return process.returncode, shown
+
+
+def test_ctrl_c_says_what_goes_on(shop: ScriptedApi) -> None:
+    code, shown = _interrupted(shop, "GET /v1/cicd/deployments/4", "deploy", "web")
+    assert code == 130
+    assert shown.splitlines()[-1] == ("deploy-4 goes on; follow it with: slipway status shop/web")
+    assert "Traceback" not in shown
+
+
+def test_ctrl_c_before_the_answer_says_that_the_request_may_be_accepted(
+    shop: ScriptedApi,
+) -> None:
+    slow = threading.Event()
+    arrived = threading.Event()
+
+    def never(_: Any) -> Response:
+        arrived.set()
+        slow.wait(30)
+        return ACCEPTED
+
+    shop.on(DEPLOY, never)
+    pipe = subprocess.PIPE
+    with _process("deploy", "web", url=shop.url, stdout=pipe, stderr=pipe) as process:
+        assert arrived.wait(30)
+        process.send_signal(signal.SIGINT)
+        _, shown = process.communicate(timeout=30)
+    slow.set()
+    assert process.returncode == 130
+    assert "may have accepted the request; look with: slipway status shop/web" in shown
+
+
+# --- JSON --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "member"),
+    [
+        (["services"], "services"),
+        (["status"], "services"),
+        (["status", "web"], "rollback"),
+        (["history", "web"], "jobs"),
+        (["logs", "build-7"], "lines"),
+        (["logs", "deploy-4", "--tail", "5"], "lines"),
+        (["config", "web"], "environment"),
+        (["config", "web", "show"], "environment"),
+        (["build", "web"], "image_tag"),
+        (["build", "web", "--no-wait"], "build_id"),
+        (["retry", "build-6"], "image_tag"),
+        (["deploy", "web"], "image_digest"),
+        (["deploy", "web", "--no-wait"], "deployment_id"),
+        (["rollback", "web", "--plan"], "plan"),
+        (["rollback", "web", "--yes"], "image_digest"),
+        (["config", "web", "set", "A=2"], "image_digest"),
+        (["config", "web", "unset", "A", "S", "--cpu"], "image_digest"),
+    ],
+)
+def test_json_prints_one_document_and_nothing_else(
+    shop: ScriptedApi, slipway: Slipway, command: list[str], member: str
+) -> None:
+    done = slipway(*command, "--json")
+    assert done.exit_code == 0
+    assert member in json.loads(done.out)
+    assert done.out.isascii()
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "expected"),
+    [
+        (["deploy"], 2, "wrong_usage"),
+        (["deploy", "other"], 2, "no_service"),
+        (["rollback", "web"], 2, "not_confirmed"),
+        (["logs", "build-99"], 2, "not_found"),
+    ],
+)
+def test_json_of_an_error_has_its_code(
+    shop: ScriptedApi, slipway: Slipway, command: list[str], code: int, expected: str
+) -> None:
+    done = slipway(*command, "--json")
+    assert done.exit_code == code
+    assert json.loads(done.out)["error"]["code"] == expected
+
+
+def test_json_of_failed_work_is_its_row(shop: ScriptedApi, slipway: Slipway) -> None:
+    _deployment_ends(shop, "failed", failure=rows.failure())
+    done = slipway("deploy", "web", "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.out)["failure"]["exit_code"] == 1
+
+
+def test_a_followed_log_is_one_json_object_a_line(shop: ScriptedApi, slipway: Slipway) -> None:
+    shop.on("GET /v1/cicd/builds/7/logs", {**LOG, "complete": False}, LOG)
+    done = slipway("logs", "-f", "build-7", "--json")
+    assert [json.loads(line) for line in done.out.splitlines()] == LOG["lines"] * 2
+
+
+# --- what is sent ------------------------------------------------------------------------------
+
+
+def test_deploy_takes_the_newest_successful_build_of_the_branch(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    others = [
+        rows.build(11, git_ref="wip"),
+        rows.build(10, ref_type="tag"),
+        rows.build(9, ref_type=None, image_tag="myapp:main-9"),
+        rows.build(8),
+    ]
+    shop.on(
+        "GET /v1/cicd/services/1/builds", rows.page(*others[:2], after="10"), rows.page(*others[2:])
+    )
+    slipway("deploy", "web", "--reason", "why")
+    (sent,) = by_method(shop.received, "POST")
+    assert sent.body == {"image_tag": "myapp:main-9", "reason": "why"}
+
+
+def test_a_service_without_builds_deploys_those_of_its_source(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    shop.on("GET /v1/services", rows.page(rows.service(image_from=2)))
+    shop.on("GET /v1/services/2", {"branch": "trunk"})
+    shop.on(
+        "GET /v1/cicd/services/2/builds", rows.page(rows.build(9), rows.build(5, git_ref="trunk"))
+    )
+    slipway("deploy", "web")
+    (sent,) = by_method(shop.received, "POST")
+    assert sent.body == {"image_tag": "myapp:main-5"}
+
+
+def test_deploy_without_a_build_says_how_to_make_one(shop: ScriptedApi, slipway: Slipway) -> None:
+    shop.on("GET /v1/cicd/services/1/builds", rows.page())
+    done = slipway("deploy", "web")
+    assert done.exit_code == 1
+    assert "slipway build shop/web" in done.err
+
+
+def test_a_rollback_restores_the_release_that_was_shown(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    done = slipway("rollback", "web", "--yes")
+    assert "Roll back shop/web to deploy-2: 3f2a1b4c Fix the login" in done.err
+    (sent,) = by_method(shop.received, "POST")
+    assert sent.body == {"deployment_id": 2}
+
+
+def test_a_rollback_to_a_deployment_previews_that_one(shop: ScriptedApi, slipway: Slipway) -> None:
+    slipway("rollback", "web", "--to", "deploy-2", "--yes")
+    assert [each.query for each in shop.received if each.path == ROLLBACK] == [
+        {"deployment_id": "2"},
+        {},
+    ]
+
+
+def test_a_rollback_without_a_terminal_needs_yes(shop: ScriptedApi, slipway: Slipway) -> None:
+    done = slipway("rollback", "web")
+    assert done.exit_code == 2
+    assert "add --yes" in done.err
+    assert by_method(shop.received, "POST") == []
+
+
+@pytest.mark.parametrize("target", [None, rows.deployment(2)])
+def test_a_rollback_that_is_not_possible_shows_why(
+    shop: ScriptedApi, slipway: Slipway, target: Any
+) -> None:
+    refused = {"possible": False, "code": "not_deployable", "reason": "the image is gone"}
+    plan = None if target is None else rows.plan(possible=False)
+    shop.on(f"GET {ROLLBACK}", rows.preview(**refused, target=target, plan=plan))
+    for more in (["--yes"], ["--plan"], ["--plan", "--json"]):
+        done = slipway("rollback", "web", *more)
+        assert done.exit_code == 1
+    assert json.loads(done.out)["reason"] == "the image is gone"
+    assert by_method(shop.received, "POST") == []
+
+
+@pytest.mark.parametrize("possible", [True, False])
+def test_a_plan_changes_nothing_and_says_whether_it_would_be_accepted(
+    shop: ScriptedApi, slipway: Slipway, possible: bool
+) -> None:
+    shop.on(DEPLOY, rows.plan(possible=possible))
+    shop.on("PATCH /v1/services/1/config", rows.plan(possible=possible))
+    for command in (["deploy", "web"], ["config", "web", "set", "A=2"]):
+        done = slipway(*command, "--plan")
+        assert done.exit_code == (0 if possible else 1)
+        assert "Then" in done.out
+    assert [each.query for each in shop.received if each.method != "GET"] == [
+        {"dry_run": "true"},
+        {"dry_run": "true"},
+    ]
+
+
+def test_changes_of_the_configuration_are_sent_as_a_merge(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    slipway("config", "web", "set", "A=x=y", "B=", "--secret", "S=arn:1", "--cpu", "512")
+    slipway("config", "web", "unset", "A", "S", "--memory", "--no-deploy", "--reason", "why")
+    first, second = by_method(shop.received, "PATCH")
+    assert first.body == {
+        "environment": {"A": "x=y", "B": ""},
+        "secrets": {"S": "arn:1"},
+        "cpu": 512,
+        "deploy": True,
+    }
+    assert second.body == {
+        "environment": {"A": None},
+        "secrets": {"S": None},
+        "memory": None,
+        "deploy": False,
+        "reason": "why",
+    }
+
+
+def test_a_change_that_is_not_deployed_says_why(shop: ScriptedApi, slipway: Slipway) -> None:
+    kept = {"deployment_id": None, "job_id": None, "status": None, "not_deployed": "no release"}
+    shop.on("PATCH /v1/services/1/config", kept)
+    done = slipway("config", "web", "set", "A=2")
+    assert (done.exit_code, done.out) == (0, "Nothing is deployed: no release.\n")
+
+
+def test_open_prints_the_url_where_there_is_no_browser(
+    shop: ScriptedApi, slipway: Slipway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    done = slipway("open", "shop/web")
+    assert (done.exit_code, done.out) == (0, f"{shop.url}/#/services/1\n")
+
+
+# --- on a terminal -----------------------------------------------------------------------------
+
+
+def _on_a_terminal(
+    shop: ScriptedApi, *arguments: str, question: str = "", answer: str = "", **variables: str
+) -> str:
+    """What a command shows on a terminal of 60 columns, which answers its question."""
+    master, slave = pty.openpty()
+    size = {"COLUMNS": "60", "LINES": "24", "TERM": "xterm-256color"}
+    shown = b""
+    with _process(
+        *arguments,
+        url=shop.url,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        env={**size, **variables},
+    ) as process:
+        os.close(slave)
+        while select.select([master], [], [], 20)[0]:
+            try:
+                shown += os.read(master, 65536)
+            except OSError:  # the command has ended
+                break
+            if answer and question.encode() in shown:
+                os.write(master, answer.encode())
+                answer = ""
+        process.terminate()
+    os.close(master)
+    return shown.decode() + f"[exit {process.returncode}]"
+
+
+def test_a_terminal_gets_colours_and_a_bar_and_can_confirm(shop: ScriptedApi) -> None:
+    shop.on(
+        "GET /v1/cicd/deployments/4",
+        rows.deployment(4, "deploying", step="1 of 2 tasks run [red]"),
+        rows.deployment(4),
+    )
+    shown = _on_a_terminal(shop, "rollback", "web", question="[y/N]", answer="y\n")
+    assert "Roll back shop/web to deploy-2? [y/N]" in shown
+    assert "deploy-4 1 of 2 tasks run [red]" in shown
+    assert "━" in shown
+    assert "\x1b[32m" in shown
+    assert shown.endswith("[exit 0]")
+
+
+def test_a_no_at_the_question_changes_nothing(shop: ScriptedApi) -> None:
+    shown = _on_a_terminal(shop, "rollback", "web", question="[y/N]", answer="n\n")
+    assert shown.endswith("[exit 1]")
+    assert by_method(shop.received, "POST") == []
+
+
+def test_a_narrow_terminal_without_colours_gets_whole_words(shop: ScriptedApi) -> None:
+    shop.on(
+        "GET /v1/services", rows.page(rows.service("a-service-with-a-long-name", drift="x " * 90))
+    )
+    shown = _on_a_terminal(shop, "services", NO_COLOR="1")
+    assert "shop/a-service-with-a-long-name" in shown
+    assert "\x1b[3" not in shown
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert max(map(len, plain.splitlines())) <= 60
+
+
+def test_the_lines_of_a_log_cannot_control_a_terminal(shop: ScriptedApi) -> None:
+    assert "a [red]line\r\n" in _on_a_terminal(shop, "logs", "build-7")
+
+
+def test_a_closed_pipe_ends_the_command_without_a_traceback(shop: ScriptedApi) -> None:
+    lines = LOG["lines"] * 50_000
+    shop.on("GET /v1/cicd/builds/7/logs", {**LOG, "lines": lines})
+    pipe = subprocess.PIPE
+    with _process("logs", "build-7", url=shop.url, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+def test_login_reads_the_token_without_showing_it(shop: ScriptedApi, tmp_path: Path) -> None:
+    caller = {"token_id": 1, "name": "a", "role": "viewer", "project_id": None}
+    shop.on("GET /v1/whoami", {**caller, "service_id": None, "expires_at": None})
+    shown = _on_a_terminal(
+        shop,
+        "login",
+        shop.url,
+        question="Token for",
+        answer="slw_hidden\n",
+        XDG_CONFIG_HOME=str(tmp_path),
+    )
+    assert shown.endswith("[exit 0]")
+    assert "slw_hidden" not in shown

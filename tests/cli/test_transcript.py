@@ -1,0 +1,132 @@
+"""The commands against the embedded cloud: a first release, a rollback, a release that fails.
+
+Each chapter is a file in `golden/`: the commands with what they print on stdout and, after `! `, on
+stderr. SLIPWAY_WRITE_GOLDEN=1 writes the files again.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from infra.local.play.sample import Sample
+from tests.support.serving import ROOT, serving
+
+GOLDEN = Path(__file__).parent / "golden"
+# What differs between two runs. Lines of progress depend on the moment of the look.
+MASKS = (
+    (r"127\.0\.0\.1:\d+", "HOST"),
+    (r"\b\d+ (s|min) ago", "… ago"),
+    (r"sha256:[0-9a-f]{64}", "sha256:DIGEST"),
+    (r"\b[0-9a-f]{40}\b", "COMMIT"),
+    (r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{8}\b", "COMMIT8"),
+    (r"(failed … ago: Task failed).*…$", r"\1 …"),
+)
+PROGRESS = re.compile(r"^! (build|deploy)-\d+: ")
+
+CHAPTERS: dict[str, tuple[str, ...]] = {
+    "first release": (
+        "whoami",
+        "services",
+        "status shop/web",
+        "deploy shop/web",
+        "build shop/web",
+        "logs build-1 --tail 2",
+        "deploy shop/web --plan",
+        "deploy web --reason First",
+        "services",
+        "status",
+        "history web",
+    ),
+    "going back": (
+        "config web set LOG_LEVEL=debug --plan",
+        "config web set LOG_LEVEL=debug",
+        "config web",
+        "status web",
+        "rollback web",
+        "rollback web --yes --reason Broken",
+        "rollback web --yes",
+        "config web",
+        "status web",
+    ),
+    "what fails": (
+        "build web --ref nope",
+        "retry build-1",
+        "cancel build-1",
+        "build web",
+        "deploy web",
+        "deploy web myapp:never-built",
+        "deploy shop/wep",
+        "services",
+        "status web",
+        "history web --limit 3",
+    ),
+}
+
+
+def test_a_session_prints_what_is_written_down(tmp_path: Path) -> None:
+    with serving() as (_, ready):
+        _create_service(ready)
+        written = {}
+        for name, commands in CHAPTERS.items():
+            if name == "what fails":
+                Sample(Path(ready["sample"])).commit("two", healthy=False)
+            written[name] = "\n".join(_ran(ready, tmp_path, each) for each in commands)
+        # The order of its last lines is that of AWS's clocks.
+        assert "[slipway] ended: failed: Task failed" in _ran(ready, tmp_path, "logs deploy-4")
+    if os.environ.get("SLIPWAY_WRITE_GOLDEN"):
+        for name, text in written.items():
+            (GOLDEN / f"{name}.txt").write_text(text)
+    for name, text in written.items():
+        assert text.splitlines() == (GOLDEN / f"{name}.txt").read_text().splitlines()
+
+
+def _ran(ready: dict[str, Any], home: Path, command: str) -> str:
+    """A command with what it prints, and its exit code if that is not 0."""
+    done = subprocess.run(
+        [sys.executable, "-m", "slipway_cli", *command.split()],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT / "cli"),
+            "XDG_CONFIG_HOME": str(home),
+            "SLIPWAY_URL": ready["api"],
+            "SLIPWAY_TOKEN": ready["token"],
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    lines = [*done.stdout.splitlines(), *(f"! {line}" for line in done.stderr.splitlines())]
+    shown = [line.rstrip() for line in lines if not PROGRESS.match(line)]
+    text = "\n".join([f"$ slipway {command}", *shown, *_code(done.returncode), ""])
+    for pattern, mask in MASKS:
+        text = re.sub(pattern, mask, text, flags=re.MULTILINE)
+    # The age of a row decides how wide its column is.
+    return re.sub(" {2,}", "  ", text) if command.startswith(("services", "history")) else text
+
+
+def _code(number: int) -> list[str]:
+    return [f"[exit code {number}]"] if number else []
+
+
+def _create_service(ready: dict[str, Any]) -> None:
+    service = {
+        "name": "web",
+        "git_url": "https://github.com/example/app.git",
+        "image_repository": "myapp",
+        "ecs_cluster": "default",
+        "ecs_service": "web",
+        "containers": ["web"],
+    }
+    for path, body in (("projects", {"name": "shop"}), ("projects/1/services", service)):
+        request = Request(f"{ready['api']}/v1/{path}", json.dumps(body).encode(), method="POST")
+        request.add_header("Authorization", f"Bearer {ready['token']}")
+        request.add_header("Content-Type", "application/json")
+        with urlopen(request, timeout=20):
+            pass
