@@ -352,3 +352,45 @@ def test_an_idle_page_gets_answers_without_a_body(cloud: Cloud, open_page: Opene
     with page.expect_response(lambda answer: answer.url.endswith("v1/services/1")) as waited:
         refresh(page)
     assert waited.value.status == 304
+
+
+def test_work_is_cancelled_repeated_and_resumed(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1), cloud.release(2)
+    assert cloud.roll_back().status == 202  # pauses auto-deploy
+    cloud.settle()
+    cloud.finish_rollout()
+    number = cloud.ask_for_build()
+    cloud.settle()
+    page = open_page(f"/builds/{number}")
+    page.get_by_role("button", name="Cancel…").click()
+    page.get_by_role("button", name=f"Cancel build {number}").click()
+    expect(page.get_by_text("It is being cancelled")).to_be_visible()
+    for _ in range(3):
+        cloud.tick()
+        cloud.settle()
+    refresh(page)
+    expect(page.locator(".head .status").first).to_have_text("Cancelled")
+    page.get_by_role("button", name="Build again").click()
+    heading(page, f"Build {number + 1}")
+    assert cloud.build(number + 1)["retry_of"] == number
+    page.get_by_role("link", name="Services").first.click()
+    attention = page.get_by_role("region", name="Needs attention")
+    expect(attention).to_contain_text("Auto-deploy is paused")
+    attention.get_by_role("button", name="Resume…").click()
+    page.get_by_role("button", name="Resume auto-deploy").click()
+    expect(attention).to_have_count(0)
+    assert cloud.service()["auto_deploy_paused"] is None
+
+
+def test_a_build_is_deployed_after_its_plan(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1)
+    cloud.change_service(auto_deploy=False)
+    number = cloud.begin_release(2)
+    page = open_page(f"/services/{cloud.service_id}")
+    page.get_by_role("button", name="Deploy…").click()
+    dialog = page.get_by_role("dialog", name="Deploy hello")
+    dialog.locator("label", has_text=f"Build {number}").click()
+    expect(dialog).to_contain_text("What changes")
+    dialog.get_by_role("button", name="Deploy to hello").click()
+    heading(page, "Deployment 2")
+    assert cloud.deployment(2)["build_id"] == number

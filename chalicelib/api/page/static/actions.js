@@ -3,7 +3,7 @@ import {
   change, count, get, go, html, newKey, notify, useEffect, useMemo, useResource, useState,
 } from "./core.js";
 import {
-  Button, Code, Commit, Dialog, Empty, FailureText, Icon, Loading, NameChanges, Text, Time,
+  Button, Code, Commit, Dialog, FailureText, Icon, Loading, NameChanges, Text, Time,
 } from "./ui.js";
 
 /** `run` with its state: whether it is busy, and its failure. All tries have one key. */
@@ -20,10 +20,6 @@ export function useAction(run) {
     }
   }
   return { ...state, start };
-}
-
-export function releaseName(release) {
-  return `deployment ${release.id ?? release.deployment_id}`;
 }
 
 /** Roll back: first the plan, then a confirmation that names service, release and image. */

@@ -54,13 +54,17 @@ function Shown({ build }) {
           ${["failed", "cancelled", "superseded"].includes(build.status)
             && html`<${Button} kind="primary" busy=${retry.busy} onClick=${() => retry.start()}>
                 Build again<//>`}
-          ${open && html`<${Button} kind="danger" onClick=${() => setDialog("cancel")}>Cancel…
+          ${open && !build.cancelled_by
+            && html`<${Button} kind="danger" onClick=${() => setDialog("cancel")}>Cancel…
               <//>`}`}</div></div>
       <${NotAllowed} role="deployer" what="building and deploying" />
         <${FailureText} error=${retry.error} /></div>
     ${build.status === "failed" && html`<${FailureCard} job=${build} kind="build" />`}
     ${build.status !== "failed" && build.error && !build.waiting_for
       && html`<${Banner} tone="waiting" title=${open ? "It waits" : "Note"}>${build.error}<//>`}
+    ${open && build.cancelled_by
+      && html`<${Banner} tone="running" icon="running" title="It is being cancelled">
+        CodeBuild stops it. ECS is not touched.<//>`}
     ${build.attention && html`<${Banner} tone="failed" title="Needs an operator">${build.attention}
         <//>`}
     ${open && html`<div class="card card-body">

@@ -1,10 +1,10 @@
 // Home: what needs attention, what is under way, what runs.
 import {
   can, count, firstLine, html, IDLE, LIVE, replaceQuery, route, useEffect, useMemo, useResource,
-  useRef, useState, useWholeList,
+  useState, useWholeList,
 } from "./core.js";
 import {
-  Button, Card, Choices, Code, Commit, Empty, Icon, isOpen, Loading, Pager, Problem, Progress,
+  Button, Card, Choices, Commit, Empty, Icon, isOpen, Loading, Pager, Problem, Progress,
   SearchField, sentence, Status, Table, Text, Time, who,
 } from "./ui.js";
 import { ResumeDialog, RollbackDialog } from "./actions.js";

@@ -4,7 +4,7 @@ import {
   useState, useWholeList,
 } from "./core.js";
 import {
-  Banner, Button, Card, Choices, Code, Copy, Dialog, Empty, FailureText, Icon, Loading, Problem,
+  Banner, Button, Choices, Code, Copy, Dialog, Empty, FailureText, Icon, Loading, Problem,
   SearchField, Status, Table, Text, Time, who,
 } from "./ui.js";
 import { ConfirmDialog, useAction } from "./actions.js";
