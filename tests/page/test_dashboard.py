@@ -394,3 +394,18 @@ def test_a_build_is_deployed_after_its_plan(cloud: Cloud, open_page: Opener) -> 
     dialog.get_by_role("button", name="Deploy to hello").click()
     heading(page, "Deployment 2")
     assert cloud.deployment(2)["build_id"] == number
+
+
+def test_a_chart_shows_the_values_of_a_day_on_hover(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.fail_rollout()
+    page = open_page("/metrics")
+    chart = page.get_by_role("region", name="Deployments per day")
+    place = chart.locator(".u-over")
+    box = place.bounding_box()
+    assert box is not None
+    place.hover(position={"x": box["width"] - 4, "y": box["height"] / 2})
+    expect(chart).to_contain_text("1 succeeded, 1 failed")
+    frequency = page.locator(".tile", has_text="Change failure rate")
+    expect(frequency).to_contain_text("50 %")

@@ -94,15 +94,16 @@ export function DaysChart({ metrics, kind, tall }) {
   if (!metrics) return html`<div class="chart"></div>`;
   const days = metrics.per_day;
   const of = (name) => days.map((day) => day[kind][name] ?? 0);
-  const good = of("success").map((value, at) => value + (of("rolled_back")[at] ?? 0));
+  const good = of("success");
   const failed = of("failed");
   const other = days.map((day) => (day[kind].cancelled ?? 0) + (day[kind].superseded ?? 0));
   const sum = (values) => values.reduce((total, value) => total + value, 0);
   const series = [["Succeeded", "success", good], ["Failed", "failed", failed]];
   if (sum(other)) series.push(["Cancelled or superseded", "border-strong", other]);
-  const describe = (at) =>
-    `${good[at]} succeeded, ${failed[at]} failed${other[at]
-    ? `, ${other[at]} cancelled or superseded` : ""}`;
+  const describe = (at) => [
+    [good[at], "succeeded"], [failed[at], "failed"],
+    [of("rolled_back")[at], "rolled back"], [other[at], "cancelled or superseded"],
+  ].filter(([number], place) => number || place < 2).map((part) => part.join(" ")).join(", ");
   if (!sum(good) && !sum(failed)
     && !sum(other)) return html`<p class="card-body muted">No ${kind} in these ${days.length} days.
     </p>`;

@@ -56,7 +56,7 @@ function Shown({ metrics }) {
   const { dora, queue } = metrics;
   const times = [["Queue", "from the request to its start", metrics.queue_seconds],
     ["Build", "from its start to its end", metrics.build_seconds],
-    ["Deployment", "from the request to its end", metrics.deploy_seconds]];
+    ["Deployment", "from the begin of its rollout to its end", metrics.deploy_seconds]];
   return html`<dl class="tiles">
       <${Tile} name="Deployment frequency" value=${perDay(dora.deployments_per_day)}>per day<//>
       <${Tile} name="Lead time" value=${span(dora.lead_time_seconds.p50)}>median, push to running
