@@ -177,7 +177,7 @@ def test_three_hundred_services_are_filtered_and_paged(cloud: Cloud, open_page: 
     page.keyboard.press("/")
     page.keyboard.type("service-29")
     expect(rows).to_have_count(9)
-    assert "q=service-29" in page.url
+    expect(page).to_have_url(re.compile(r"q=service-29$"))
     page.reload()
     expect(rows).to_have_count(9)
 
@@ -352,3 +352,60 @@ def test_an_idle_page_gets_answers_without_a_body(cloud: Cloud, open_page: Opene
     with page.expect_response(lambda answer: answer.url.endswith("v1/services/1")) as waited:
         refresh(page)
     assert waited.value.status == 304
+
+
+def test_work_is_cancelled_repeated_and_resumed(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1), cloud.release(2)
+    assert cloud.roll_back().status == 202  # pauses auto-deploy
+    cloud.settle()
+    cloud.finish_rollout()
+    number = cloud.ask_for_build()
+    cloud.settle()
+    page = open_page(f"/builds/{number}")
+    page.get_by_role("button", name="Cancel…").click()
+    page.get_by_role("button", name=f"Cancel build {number}").click()
+    expect(page.get_by_text("It is being cancelled")).to_be_visible()
+    for _ in range(3):
+        cloud.tick()
+        cloud.settle()
+    refresh(page)
+    expect(page.locator(".head .status").first).to_have_text("Cancelled")
+    page.get_by_role("button", name="Build again").click()
+    heading(page, f"Build {number + 1}")
+    assert cloud.build(number + 1)["retry_of"] == number
+    page.get_by_role("link", name="Services").first.click()
+    attention = page.get_by_role("region", name="Needs attention")
+    expect(attention).to_contain_text("Auto-deploy is paused")
+    attention.get_by_role("button", name="Resume…").click()
+    page.get_by_role("button", name="Resume auto-deploy").click()
+    expect(attention).to_have_count(0)
+    assert cloud.service()["auto_deploy_paused"] is None
+
+
+def test_a_build_is_deployed_after_its_plan(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1)
+    cloud.change_service(auto_deploy=False)
+    number = cloud.begin_release(2)
+    page = open_page(f"/services/{cloud.service_id}")
+    page.get_by_role("button", name="Deploy…").click()
+    dialog = page.get_by_role("dialog", name="Deploy hello")
+    dialog.locator("label", has_text=f"Build {number}").click()
+    expect(dialog).to_contain_text("What changes")
+    dialog.get_by_role("button", name="Deploy to hello").click()
+    heading(page, "Deployment 2")
+    assert cloud.deployment(2)["build_id"] == number
+
+
+def test_a_chart_shows_the_values_of_a_day_on_hover(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.fail_rollout()
+    page = open_page("/metrics")
+    chart = page.get_by_role("region", name="Deployments per day")
+    place = chart.locator(".u-over")
+    box = place.bounding_box()
+    assert box is not None
+    place.hover(position={"x": box["width"] - 4, "y": box["height"] / 2})
+    expect(chart).to_contain_text("1 succeeded, 1 failed")
+    frequency = page.locator(".tile", has_text="Change failure rate")
+    expect(frequency).to_contain_text("50 %")

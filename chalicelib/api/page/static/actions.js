@@ -1,13 +1,12 @@
 // What a person may start: builds, deployments, rollbacks, and how to stop them.
 import {
-  change, count, get, go, html, newKey, notify, useEffect, useMemo,
-  useResource, useState,
+  change, count, get, go, html, newKey, notify, useEffect, useMemo, useResource, useState,
 } from "./core.js";
 import {
-  Button, Code, Commit, Dialog, Empty, FailureText, Icon, Loading, NameChanges, Text, Time,
+  Button, Code, Commit, Dialog, FailureText, Icon, Loading, NameChanges, Text, Time,
 } from "./ui.js";
 
-/** `run` with its state: busy while it runs, and its failure. The key stays the same for retries. */
+/** `run` with its state: whether it is busy, and its failure. All tries have one key. */
 export function useAction(run) {
   const [state, setState] = useState({ busy: false, error: null });
   const key = useMemo(newKey, []);
@@ -23,17 +22,14 @@ export function useAction(run) {
   return { ...state, start };
 }
 
-export function releaseName(release) {
-  return `deployment ${release.id ?? release.deployment_id}`;
-}
-
-/** Roll back: the plan first, and a confirmation that names the service, the release and the image. */
+/** Roll back: first the plan, then a confirmation that names service, release and image. */
 export function RollbackDialog({ service, deploymentId, onClose }) {
   const path = `v1/cicd/services/${service.id}/rollback`;
   const [preview, setPreview] = useState({});
   const [reason, setReason] = useState("");
   useEffect(() => {
-    get(deploymentId ? `${path}?deployment_id=${deploymentId}` : path).then((data) => setPreview({ data }), (error) => setPreview({ error }));
+    get(deploymentId ? `${path}?deployment_id=${deploymentId}` : path).then((data) =>
+      setPreview({ data }), (error) => setPreview({ error }));
   }, [path, deploymentId]);
   const action = useAction(async (key) => {
     const body = { deployment_id: preview.data.target.id, ...(reason && { reason }) };
@@ -45,16 +41,24 @@ export function RollbackDialog({ service, deploymentId, onClose }) {
   const { data, error } = preview;
   const target = data?.target;
   const footer = html`<${Button} onClick=${onClose}>Keep what runs<//>
-    ${data?.possible && html`<button type="submit" class="button danger sure" disabled=${action.busy}>
-      ${action.busy && html`<${Icon} name="running" />`}Roll back ${service.name} to deployment ${target.id}</button>`}`;
-  return html`<${Dialog} title=${`Roll back ${service.name}`} onClose=${onClose} onSubmit=${data?.possible ? action.start : undefined} footer=${footer} wide>
+    ${data?.possible && html`<button type="submit" class="button danger sure"
+          disabled=${action.busy}>
+      ${action.busy && html`<${Icon}
+            name="running" />`}Roll back ${service.name} to deployment ${target.id}</button>`}`;
+  return html`<${Dialog} title=${`Roll back ${service.name}`} onClose=${onClose}
+      onSubmit=${data?.possible ? action.start : undefined} footer=${footer} wide>
     ${error && html`<${FailureText} error=${error} />`}
     ${!data && !error && html`<${Loading} what="Looking at what would change" />`}
-    ${data && !data.possible && html`<div class="error-text"><${Icon} name="warning" /><div><p><strong>A rollback is not possible now.</strong></p><p><${Text}>${data.reason}<//></p></div></div>`}
+    ${data && !data.possible
+      && html`<div class="error-text"><${Icon} name="warning" />
+          <div><p><strong>A rollback is not possible now.</strong></p><p><${Text}>${data.reason}<//>
+            </p></div></div>`}
     ${data?.plan && html`<${PlanView} plan=${data.plan} target=${target} now=${service.current} />`}
     ${data && !data.plan && html`<${Findings} findings=${data.findings} />`}
-    ${data?.possible && html`<label class="field"><span>Reason <span class="hint">for the audit trail, optional</span></span>
-      <input type="text" maxlength="500" value=${reason} onInput=${(event) => setReason(event.target.value)} /></label>`}
+    ${data?.possible && html`<label class="field">
+          <span>Reason <span class="hint">for the audit trail, optional</span></span>
+      <input type="text" maxlength="500" value=${reason} onInput=${(event) =>
+        setReason(event.target.value)} /></label>`}
     <${FailureText} error=${action.error} />
   <//>`;
 }
@@ -73,34 +77,63 @@ export function PlanView({ plan, target, now }) {
       <${Icon} name="down" />
       <${Side} label="Then" image=${after} release=${target} />
     </div>
-    ${commits?.compare_url?.startsWith("https://") && html`<p><a href=${commits.compare_url} target="_blank" rel="noopener noreferrer">Compare the commits <${Icon} name="out" /></a></p>`}
+    ${commits?.compare_url?.startsWith("https://")
+      && html`<p><a href=${commits.compare_url} target="_blank" rel="noopener noreferrer">
+            Compare the commits <${Icon} name="out" /></a></p>`}
     <div><h3>What changes</h3>
       ${!changes && html`<p class="muted">ECS does not show what runs now.</p>`}
       ${same && html`<p class="muted">Nothing in the task definition.</p>`}
-      ${changes?.containers.map((container) => html`<div key=${container.name}><p>Container <${Code}>${container.name}<//>${container.image_now !== container.image_then ? ": another image" : ""}${container.settings.length > 0 && html`, settings ${container.settings.join(", ")}`}</p>
-        <${NameChanges} names=${container.environment} /><${NameChanges} names=${container.secrets} /></div>`)}
+      ${changes?.containers.map((container) =>
+          html`<div key=${container.name}>
+              <p>Container <${Code}>${container.name}<//>
+                ${container.image_now !== container.image_then ? ": another image" : ""}
+                ${container.settings.length > 0
+                  && html`, settings ${container.settings.join(", ")}`}</p>
+        <${NameChanges} names=${container.environment} />
+          <${NameChanges} names=${container.secrets} /></div>`)}
       ${settings.length > 0 && html`<p>Settings of the task: ${settings.join(", ")}</p>`}
-      ${config && (config.environment.added.length + config.environment.changed.length + config.environment.removed.length + config.secrets.added.length + config.secrets.changed.length + config.secrets.removed.length + config.sizes.length > 0) && html`<p class="muted">The service's configuration changes with it.</p>`}
-      ${plan.release_command && html`<p>Before the rollout it runs <${Code}>${plan.release_command.join(" ")}<//></p>`}
-      ${plan.desired_count != null && html`<p>It asks ECS for ${count(plan.desired_count, "task")}.</p>`}
-      ${plan.ends.map((end) => html`<p key=${end.deployment_id}>Deployment ${end.deployment_id} ends ${end.status.replace("_", " ")}.</p>`)}
-      ${plan.starts_after && html`<p>It starts after deployment ${plan.starts_after} has ended.</p>`}
+      ${changesConfig(config)
+        && html`<p class="muted">The service's configuration changes with it.</p>`}
+      ${plan.release_command && html`<p>
+            Before the rollout it runs <${Code}>${plan.release_command.join(" ")}<//></p>`}
+      ${plan.desired_count != null
+        && html`<p>It asks ECS for ${count(plan.desired_count, "task")}.</p>`}
+      ${plan.ends.map((end) =>
+          html`<p key=${end.deployment_id}>
+              Deployment ${end.deployment_id} ends ${end.status.replace("_", " ")}.</p>`)}
+      ${plan.starts_after && html`<p>It starts after deployment ${plan.starts_after} has ended.
+          </p>`}
       ${AUTO[plan.auto_deploy] && html`<p>${AUTO[plan.auto_deploy]}</p>`}</div>
     <${Findings} findings=${plan.findings} />`;
 }
 
+function changesConfig(config) {
+  if (!config) return false;
+  const names = [config.environment, config.secrets].flatMap((each) => Object.values(each)).flat();
+  return names.length + config.sizes.length > 0;
+}
+
 function Side({ label, image, release: known }) {
-  const release = known && (!image?.deployment_id || image.deployment_id === known.id) ? known : null;
+  const release = known && (!image?.deployment_id || image.deployment_id === known.id) ? known
+    : null;
   return html`<div class="side"><p class="label">${label}</p>
-    ${image ? html`<p><strong>${image.deployment_id ?? release?.id ? `Deployment ${image.deployment_id ?? release.id}` : image.build_id ? `Build ${image.build_id}` : "An image"}</strong></p>
+    ${image ? html`<p><strong>
+            ${image.deployment_id ?? release?.id ? `Deployment ${image.deployment_id ?? release.id}`
+              : image.build_id ? `Build ${image.build_id}` : "An image"}</strong></p>
       <p><${Code}>${image.image_tag ?? image.image}<//></p>
-      <${Commit} sha=${image.commit_sha} message=${release?.commit_message} plain />` : html`<p class="muted">unknown</p>`}
-    ${release?.finished_at && html`<p class="muted">rolled out <${Time} at=${release.finished_at} /></p>`}</div>`;
+      <${Commit} sha=${image.commit_sha} message=${release?.commit_message} plain />`
+        : html`<p class="muted">unknown</p>`}
+    ${release?.finished_at && html`<p class="muted">rolled out <${Time} at=${release.finished_at} />
+        </p>`}</div>`;
 }
 
 export function Findings({ findings }) {
   if (!findings?.length) return null;
-  return html`<ul class="findings">${findings.map((finding, at) => html`<li key=${at} class=${finding.severity}><${Icon} name=${finding.severity === "error" ? "failed" : "warning"} label=${finding.severity} />
+  return html`<ul class="findings">
+      ${findings.map((finding, at) =>
+          html`<li key=${at} class=${finding.severity}>
+              <${Icon} name=${finding.severity === "error" ? "failed" : "warning"}
+                label=${finding.severity} />
     <div><p><${Text}>${finding.message}<//></p></div></li>`)}</ul>`;
 }
 
@@ -110,21 +143,24 @@ export function DeployDialog({ service, image, onClose }) {
   const [other, setOther] = useState("");
   const [reason, setReason] = useState("");
   const source = service.image_from ?? service.id;
-  const builds = useResource(`v1/cicd/services/${source}/builds?status=success&limit=50`, () => null);
+  const builds = useResource(`v1/cicd/services/${source}/builds?status=success&limit=50`, () =>
+    null);
   const path = `v1/cicd/services/${service.id}/deploy`;
   const wanted = chosen === "other" ? other.trim() : chosen;
   const [plan, setPlan] = useState({});
   const planned = plan.of === wanted ? plan : {};
   const look = useAction(async () => {
     try {
-      setPlan({ of: wanted, data: await change("POST", `${path}?dry_run=true`, { image_tag: wanted }) });
+      setPlan({ of: wanted, data: await change("POST", `${path}?dry_run=true`, { image_tag: wanted
+            }) });
     } catch (error) {
       setPlan({ of: wanted, error });
     }
   });
   useEffect(() => { if (wanted && chosen !== "other") look.start(); }, [wanted, chosen]);
   const action = useAction(async (key) => {
-    const accepted = await change("POST", path, { image_tag: wanted, ...(reason && { reason }) }, key);
+    const accepted = await change("POST", path, { image_tag: wanted, ...(reason && { reason }) },
+      key);
     notify(`Deployment ${accepted.deployment_id} of ${service.name} accepted.`);
     onClose();
     go(`#/deployments/${accepted.deployment_id}`);
@@ -132,21 +168,37 @@ export function DeployDialog({ service, image, onClose }) {
   const ready = planned.data?.possible;
   const submit = () => (ready ? action.start() : wanted && look.start());
   const footer = html`<${Button} onClick=${onClose}>Close<//>
-    <button type="submit" class="button primary" disabled=${!wanted || action.busy || look.busy}>${(action.busy || look.busy) && html`<${Icon} name="running" />`}${ready ? `Deploy to ${service.name}` : "Show the plan"}</button>`;
+    <button type="submit" class="button primary" disabled=${!wanted || action.busy || look.busy}>
+      ${(action.busy || look.busy) && html`<${Icon} name="running" />`}
+      ${ready ? `Deploy to ${service.name}` : "Show the plan"}</button>`;
   const items = builds.data?.items ?? [];
-  return html`<${Dialog} title=${`Deploy ${service.name}`} onClose=${onClose} onSubmit=${submit} footer=${footer} wide>
+  return html`<${Dialog} title=${`Deploy ${service.name}`} onClose=${onClose} onSubmit=${submit}
+      footer=${footer} wide>
     <div class="field"><span id="picks-title">What to deploy</span>
       ${!builds.data && !builds.error && html`<${Loading} what="Loading builds" />`}
       <div class="picks" role="radiogroup" aria-labelledby="picks-title">
-        ${items.map((build) => html`<label key=${build.id}><input type="radio" name="image" value=${build.image_tag} checked=${chosen === build.image_tag} onChange=${() => setChosen(build.image_tag)} />
-          <span class="two"><${Commit} sha=${build.commit_sha} message=${build.commit_message} plain /><span class="sub">Build ${build.id} · <${Code}>${build.image_tag}<//>${service.current?.build_id === build.id && html` <strong>runs now</strong>`}</span></span>
+        ${items.map((build) => html`<label key=${build.id}>
+                <input type="radio" name="image" value=${build.image_tag}
+                  checked=${chosen === build.image_tag} onChange=${() =>
+                  setChosen(build.image_tag)} />
+          <span class="two"><${Commit} sha=${build.commit_sha} message=${build.commit_message}
+              plain /><span class="sub">Build ${build.id} · <${Code}>${build.image_tag}<//>
+              ${service.current?.build_id === build.id && html` <strong>runs now</strong>`}</span>
+          </span>
           <span class="muted nowrap"><${Time} at=${build.finished_at} /></span></label>`)}
-        <label><input type="radio" name="image" value="other" checked=${chosen === "other"} onChange=${() => setChosen("other")} /><span>Another tag or a digest</span></label>
+        <label><input type="radio" name="image" value="other" checked=${chosen === "other"}
+            onChange=${() => setChosen("other")} /><span>Another tag or a digest</span></label>
       </div></div>
-    ${chosen === "other" && html`<label class="field"><span>Image <span class="hint">a tag of a build, or ${service.image_repository}@sha256:…</span></span><input type="text" value=${other} onInput=${(event) => setOther(event.target.value)} spellcheck=${false} /></label>`}
+    ${chosen === "other" && html`<label class="field">
+          <span>Image <span class="hint">a tag of a build, or ${service.image_repository}@sha256:…
+            </span></span><input type="text" value=${other} onInput=${(event) =>
+            setOther(event.target.value)} spellcheck=${false} /></label>`}
     ${planned.error && html`<${FailureText} error=${planned.error} />`}
     ${planned.data && html`<${PlanView} plan=${planned.data} now=${service.current} />`}
-    ${ready && html`<label class="field"><span>Reason <span class="hint">for the audit trail, optional</span></span><input type="text" maxlength="500" value=${reason} onInput=${(event) => setReason(event.target.value)} /></label>`}
+    ${ready && html`<label class="field">
+          <span>Reason <span class="hint">for the audit trail, optional</span></span>
+          <input type="text" maxlength="500" value=${reason} onInput=${(event) =>
+            setReason(event.target.value)} /></label>`}
     <${FailureText} error=${action.error} />
   <//>`;
 }
@@ -154,15 +206,21 @@ export function DeployDialog({ service, image, onClose }) {
 export function BuildDialog({ service, onClose }) {
   const [ref, setRef] = useState(service.branch);
   const action = useAction(async (key) => {
-    const accepted = await change("POST", `v1/cicd/services/${service.id}/build`, ref.trim() ? { git_ref: ref.trim() } : {}, key);
+    const accepted = await change("POST", `v1/cicd/services/${service.id}/build`, ref.trim()
+      ? { git_ref: ref.trim() } : {}, key);
     notify(`Build ${accepted.build_id} of ${service.name} accepted.`);
     onClose();
     go(`#/builds/${accepted.build_id}`);
   });
-  return html`<${Dialog} title=${`Build ${service.name}`} onClose=${onClose} onSubmit=${action.start}
-      footer=${html`<${Button} onClick=${onClose}>Close<//><button type="submit" class="button primary" disabled=${action.busy}>Build</button>`}>
-    <label class="field"><span>Branch, tag or commit</span><input type="text" value=${ref} onInput=${(event) => setRef(event.target.value)} spellcheck=${false} /></label>
-    <p class="muted">The image is not deployed by itself: choose it with “Deploy” when the build has ended.</p>
+  return html`<${Dialog} title=${`Build ${service.name}`} onClose=${onClose}
+      onSubmit=${action.start}
+      footer=${html`<${Button} onClick=${onClose}>Close<//>
+          <button type="submit" class="button primary" disabled=${action.busy}>Build</button>`}>
+    <label class="field"><span>Branch, tag or commit</span>
+      <input type="text" value=${ref} onInput=${(event) => setRef(event.target.value)}
+        spellcheck=${false} /></label>
+    <p class="muted">
+      The image is not deployed by itself: choose it with “Deploy” when the build has ended.</p>
     <${FailureText} error=${action.error} />
   <//>`;
 }
@@ -174,27 +232,38 @@ export function ConfirmDialog({ title, children, confirm, danger, run, onClose }
     onClose();
   });
   return html`<${Dialog} title=${title} onClose=${onClose} onSubmit=${action.start}
-      footer=${html`<${Button} onClick=${onClose}>Leave it<//><button type="submit" class=${`button ${danger ? "danger sure" : "primary"}`} disabled=${action.busy}>${action.busy && html`<${Icon} name="running" />`}${confirm}</button>`}>
+      footer=${html`<${Button} onClick=${onClose}>Leave it<//>
+          <button type="submit" class=${`button ${danger ? "danger sure" : "primary"}`}
+            disabled=${action.busy}>${action.busy && html`<${Icon} name="running" />`}${confirm}
+          </button>`}>
     <div>${children}</div><${FailureText} error=${action.error} />
   <//>`;
 }
 
 export function CancelDialog({ job, kind, service, onClose }) {
-  const effect = kind === "build" ? "Its image is not pushed." : "ECS returns to the release that ran before.";
+  const effect = kind === "build" ? "Its image is not pushed."
+    : "ECS returns to the release that ran before.";
   const name = `${kind === "build" ? "build" : "deployment"} ${job.id}`;
-  return html`<${ConfirmDialog} title=${`Cancel ${name}${service ? ` of ${service.name}` : ""}?`} confirm=${`Cancel ${name}`} danger onClose=${onClose}
-    run=${async () => { await change("POST", `v1/cicd/jobs/${job.job_id}/cancel`); notify(`${name} is being cancelled.`); }}><p>${effect}</p><//>`;
+  return html`<${ConfirmDialog} title=${`Cancel ${name}${service ? ` of ${service.name}` : ""}?`}
+      confirm=${`Cancel ${name}`} danger onClose=${onClose}
+    run=${async () => { await change("POST", `v1/cicd/jobs/${job.job_id}/cancel`);
+        notify(`${name} is being cancelled.`); }}><p>${effect}</p><//>`;
 }
 
 export function ResumeDialog({ service, onClose }) {
-  return html`<${ConfirmDialog} title=${`Resume auto-deploy of ${service.name}?`} confirm="Resume auto-deploy" onClose=${onClose}
-    run=${async () => { await change("PATCH", `v1/services/${service.id}`, { auto_deploy: true }); notify(`Auto-deploy of ${service.name} is on again.`); }}>
-    <p>It is paused: <${Text}>${service.auto_deploy_paused}<//></p><p>The next push to <${Code}>${service.branch}<//> is deployed again.</p><//>`;
+  return html`<${ConfirmDialog} title=${`Resume auto-deploy of ${service.name}?`}
+      confirm="Resume auto-deploy" onClose=${onClose}
+    run=${async () => { await change("PATCH", `v1/services/${service.id}`, { auto_deploy: true });
+        notify(`Auto-deploy of ${service.name} is on again.`); }}>
+    <p>It is paused: <${Text}>${service.auto_deploy_paused}<//></p>
+      <p>The next push to <${Code}>${service.branch}<//> is deployed again.</p><//>`;
 }
 
 export function StopAutoDeployDialog({ service, onClose }) {
-  return html`<${ConfirmDialog} title=${`Switch off auto-deploy of ${service.name}?`} confirm="Switch it off" onClose=${onClose}
-    run=${async () => { await change("PATCH", `v1/services/${service.id}`, { auto_deploy: false }); notify(`Auto-deploy of ${service.name} is off.`); }}>
+  return html`<${ConfirmDialog} title=${`Switch off auto-deploy of ${service.name}?`}
+      confirm="Switch it off" onClose=${onClose}
+    run=${async () => { await change("PATCH", `v1/services/${service.id}`, { auto_deploy: false });
+        notify(`Auto-deploy of ${service.name} is off.`); }}>
     <p>Pushes are still built. They are not deployed until somebody switches it on again.</p><//>`;
 }
 
@@ -203,4 +272,3 @@ export async function retryBuild(build, key) {
   notify(`Build ${accepted.build_id} builds the same commit again.`);
   go(`#/builds/${accepted.build_id}`);
 }
-

@@ -155,7 +155,8 @@ export function wake() {
 }
 
 for (const name of ["focus", "online"]) addEventListener(name, wake);
-addEventListener("offline", () => connection.set({ failures: Math.max(1, connection.get().failures) }));
+addEventListener("offline", () =>
+  connection.set({ failures: Math.max(1, connection.get().failures) }));
 document.addEventListener("visibilitychange", () => document.hidden || wake());
 
 // The last answer of each path, so that a page that was seen before is shown at once.
@@ -225,7 +226,8 @@ export function useResource(path, every = idle) {
     return poll(
       () => fresh(path),
       (data) => pace.current(data),
-      (found) => setState((before) => ({ ...(before.path === path ? before : {}), ...found, path })),
+      (found) => setState((before) =>
+        ({ ...(before.path === path ? before : {}), ...found, path })),
     );
   }, [path]);
   if (state.path === path && path) return state;
@@ -241,7 +243,8 @@ export function useWholeList(path, isLive, limit = 50) {
     let pages = [];
     let wholeAt = 0;
     const address = (cursor) =>
-      `${path}${path.includes("?") ? "&" : "?"}limit=${limit}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
+      `${path}${path.includes("?") ? "&" : "?"}limit=${limit}${cursor
+        ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
     const publish = (complete) => {
       const items = pages.flatMap((page) => page.items);
       setState({ items, error: null, complete });
@@ -321,7 +324,8 @@ export function replaceQuery(values) {
     else query.set(name, value);
   }
   const text = query.toString();
-  history.replaceState(null, "", `#/${parts.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`);
+  history.replaceState(null, "",
+    `#/${parts.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`);
 }
 
 // What a screen reader hears about changes.
@@ -351,7 +355,8 @@ export function duration(seconds) {
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) {
     const rest = whole % 60;
-    return rest && whole < 600 ? `${Math.floor(whole / 60)} min ${rest} s` : `${Math.round(whole / 60)} min`;
+    return rest && whole < 600 ? `${Math.floor(whole / 60)} min ${rest} s`
+      : `${Math.round(whole / 60)} min`;
   }
   const hours = Math.floor(whole / 3600), minutes = Math.floor((whole % 3600) / 60);
   if (hours < 24) return minutes ? `${hours} h ${minutes} min` : `${hours} h`;
