@@ -195,14 +195,16 @@ def _look_at_ecs(
 
     The deployment's tasks are added to `tasks`.
     """
-    target, until = row.target, (row.finished_at or now) + LAG
+    # An event has its own time, and a later one belongs to the next rollout. The tasks are the
+    # deployment's own.
+    target, end = row.target, row.finished_at
     lines: list[Line] = []
     if target is None:
         return lines
 
     def look_at_events() -> None:
         events = rollout_events(row, ecs.events_of(target))
-        lines.extend(_event(each) for each in events if each.at <= until)
+        lines.extend(_event(each) for each in events if end is None or each.at <= end)
 
     def look_at_tasks() -> None:
         tasks.extend(own_tasks(row, ecs.some_tasks(target), definition))
@@ -217,7 +219,9 @@ def _look_at_ecs(
                 reading.complete = False
     ends = ((task, task.stopped_at) for task in tasks if task.stopped_at is not None)
     return lines + [
-        _stop(task.id, at * 1000, one_line(why_stopped(task))) for task, at in ends if at <= until
+        _stop(task.id, at * 1000, one_line(why_stopped(task)))
+        for task, at in ends
+        if end is None or at <= end + LAG
     ]
 
 

@@ -165,6 +165,23 @@ def test_lines_of_a_release_after_its_deployment_are_not_in_the_log(cloud: Cloud
     assert not [each for each in shown if "request" in each]
 
 
+def test_events_of_the_next_rollout_are_not_in_the_log(cloud: Cloud) -> None:
+    cloud.release(1)
+    own = events_shown(cloud)
+    cloud.advance(1)
+    cloud.begin_release(2)
+    assert events_shown(cloud) == own
+    cloud.advance(LAG)
+    assert events_shown(cloud) == own
+    (started,) = said_by("ecs", read(cloud, number=2))
+    assert "has started 2 tasks" in started
+    assert started not in own
+
+
+def events_shown(cloud: Cloud) -> list[str]:
+    return [each for each in messages(read(cloud)) if each.startswith("[ecs] (service")]
+
+
 def test_the_output_of_a_release_command_is_read_while_it_runs_and_whole(cloud: Cloud) -> None:
     log_to_cloudwatch(cloud)
     cloud.change_service(release_command=COMMAND)
