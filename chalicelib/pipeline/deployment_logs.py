@@ -70,6 +70,7 @@ class _Reading:
 
     lines: list[Line] = field(default_factory=list)
     keyed: list[Line] = field(default_factory=list)
+    present: list[Line] = field(default_factory=list)
     tokens: dict[LogStream, str] = field(default_factory=dict)
     size: int = 0
     complete: bool = True
@@ -77,7 +78,9 @@ class _Reading:
 
     def add(self, candidates: Iterable[Line], place: Place, limit: int) -> None:
         """Add the lines with a key that were not shown, as far as there is room."""
-        new = [line for line in candidates if not place.has_shown(line)]
+        known = list(candidates)
+        new = place.not_shown(known)
+        self.present += known
         room = max(0, limit - len(self.lines))
         self.complete &= len(new) <= room
         self.keyed += new[:room]
@@ -119,7 +122,7 @@ def read_log(
     lines = sorted(reading.lines, key=_at)
     return LogPart(
         lines if tail is None else lines[-tail:],
-        place.after(reading.keyed, reading.tokens),
+        place.after(reading.keyed, reading.tokens, present=reading.present),
         reading.complete,
     )
 

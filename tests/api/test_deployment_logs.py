@@ -238,6 +238,20 @@ def test_pages_of_any_size_have_each_line_once(cloud: Cloud, limit: int) -> None
     assert sorted(paged) == sorted(whole)
 
 
+def test_a_long_crash_loop_is_followed_without_repetition(cloud: Cloud) -> None:
+    cloud.begin_release(1)
+    page = read(cloud)
+    shown = messages(page)
+    new = ecs_service()["deployments"][0]["id"]
+    for _ in range(30):
+        ecs.engine().report(CLUSTER, "hello", new, running=0, failed=20, exit_code=1)
+        page = following(cloud, page)
+        shown += messages(page)
+        cloud.advance(HOUR // 5 + 1)
+    assert len([each for each in shown if " stopped: " in each]) >= 600
+    assert len(set(shown)) == len(shown)
+
+
 def test_the_last_lines_come_with_the_cursor_of_what_follows(cloud: Cloud) -> None:
     log_to_cloudwatch(cloud)
     cloud.begin_release(1)
