@@ -54,10 +54,20 @@ def note_steps(build: Build) -> None:
 
 
 def waiting_for(deployment: Deployment) -> str | None:
-    """What a queued deployment waits for; None for any other one."""
-    if deployment.status != DeploymentStatus.QUEUED:
+    """What a deployment waits for that is queued, or that waits for an earlier release command.
+
+    None for any other one.
+    """
+    run = deployment.release_command
+    is_open = deployment.status == DeploymentStatus.DEPLOYING
+    awaits_begin = is_open and run is not None and run.requested_at is None
+    if deployment.status != DeploymentStatus.QUEUED and not awaits_begin:
         return None
     service = find_service(deployment.service_id)
+    if awaits_begin:
+        earlier = service.command if service is not None else None
+        other = earlier not in {None, deployment.number}
+        return f"the end of the release command of deployment {earlier}" if other else None
     if service is not None and service.waiting == deployment.number:
         return f"the end of deployment {service.active}, which is active"
     return deployment.error or "its begin: it is the next step of the service"
