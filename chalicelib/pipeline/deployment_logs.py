@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib import budget, clock
-from chalicelib.aws import ecs, logs
+from chalicelib.aws import logs
 from chalicelib.domain.deploy_failures import Event
 from chalicelib.domain.deployment_log import COMMAND, ECS, SLIPWAY, Line, Place
 from chalicelib.domain.failures import Phase, one_line
@@ -22,6 +22,7 @@ from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.tasks import Container, Task, failed_container, values_of, why_stopped
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.known_secrets import known_secrets
+from chalicelib.pipeline import glances
 from chalicelib.pipeline.reconcilers.evidence import (
     cleaned_task,
     definition_of,
@@ -201,16 +202,18 @@ def _look_at_ecs(
     # An event has its own time, and a later one belongs to the next rollout. The tasks are the
     # deployment's own.
     target, end = row.target, row.finished_at
+    # The last page needs a look after the time in which lines may follow.
+    since = 0 if end is None or now < end + LAG else end + LAG
     lines: list[Line] = []
     if target is None:
         return lines
 
     def look_at_events() -> None:
-        events = rollout_events(row, ecs.events_of(target))
+        events = rollout_events(row, glances.events_of(target, since=since))
         lines.extend(_event(each) for each in events if end is None or each.at <= end)
 
     def look_at_tasks() -> None:
-        tasks.extend(own_tasks(row, ecs.some_tasks(target), definition))
+        tasks.extend(own_tasks(row, glances.some_tasks(target, since=since), definition))
 
     with budget.spending(budget.part(_LOOK, keep=_KEEP, tries=1)):
         for look in (look_at_events, look_at_tasks):

@@ -7,13 +7,14 @@ import logging
 from typing import Any
 
 from chalicelib import budget
-from chalicelib.aws import ecs, logs
+from chalicelib.aws import logs
 from chalicelib.domain.buildkit_steps import is_pushing, read_stages
 from chalicelib.domain.log_streams import stream_of_build
 from chalicelib.domain.progress import is_building_image, steps_progress
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.tasks import Task
 from chalicelib.errors import Rejected, Stale, Unavailable
+from chalicelib.pipeline import glances
 from chalicelib.pipeline.reconcilers.evidence import cleaned_task
 from chalicelib.store.models import Build, Deployment
 from chalicelib.store.services import find_service
@@ -84,7 +85,7 @@ def tasks_of(deployment: Deployment) -> list[Task] | None:
         return None
     try:
         with budget.spending(budget.part(_LOOK, keep=_KEEP, tries=1)):
-            found = ecs.some_tasks(target)
+            found = glances.some_tasks(target)
     except (Rejected, Unavailable) as trouble:
         logger.info("the tasks of %s are not shown: %s", deployment.job_id, trouble.detail)
         return None
