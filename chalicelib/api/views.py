@@ -302,9 +302,10 @@ class Deployment(msgspec.Struct, kw_only=True):
     `manual`, `push`, `rollback`, or `config` for a change of the service's config.
     `release_command` is null if it runs none. `started_at` is the begin of the rollout, after the
     command. `step` says what the deployment does now, and `remaining_seconds` is the time until its
-    end if it takes as long as usual, 0 if it takes longer. A single queued deployment has
-    `waiting_for`. A single one under way has `tasks`, at most 20, those of its own revision first:
-    null if ECS does not show them. In lists both are null.
+    end if it takes as long as usual, 0 if it takes longer. A single deployment has `waiting_for`
+    if it is queued, or waits for an earlier release command. A single one under way has `tasks`, at
+    most 20, those of its own revision first: null if ECS does not show them. In lists both are
+    null.
     """
 
     id: int
