@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
-from chalicelib import clock
+from chalicelib import budget, clock
+from chalicelib.errors import Stale
+from chalicelib.pipeline import retries
 from chalicelib.store import writes
 from chalicelib.store.models import RollUp
 from chalicelib.store.writes import commit, count
 from tests.faults.rows import builds
 from tests.support.client import Api
 from tests.support.embedded import MINUTE, Cloud, sha
+from tests.support.fixtures import HTTP_SECONDS
 from tests.support.sdk import Calls, Trouble
 
 DAY = 86_400
@@ -214,15 +217,68 @@ def test_prometheus_reads_the_numbers_of_the_month(cloud: Cloud) -> None:
     assert answer.text.endswith("\n")
 
 
-@pytest.mark.parametrize("tries", [1, 4])
-def test_many_ends_at_once_on_one_sum_cost_only_time(
+class Sleeps:
+    """The pauses of commits and of requests pass by themselves, and only they take time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        self.number = 0
+        passing = SimpleNamespace(sleep=self._sleep, monotonic=lambda: self.seconds)
+        for module in (writes, retries, budget):
+            monkeypatch.setattr(module, "time", passing)
+
+    def _sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.number += 1
+
+
+@pytest.mark.parametrize("tries", [1, 4, 12])
+def test_many_ends_at_once_on_one_sum_cost_a_request_only_time(
     cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch, tries: int
 ) -> None:
-    monkeypatch.setattr(writes, "time", SimpleNamespace(sleep=lambda _: None))
+    Sleeps(monkeypatch)
     cloud.push(sha(1))
     trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=tries)
     assert cloud.api.post("/v1/cicd/jobs/build-1/cancel").status == 202
     assert numbers(cloud)["builds"]["cancelled"] == 1
+
+
+@pytest.mark.parametrize("tries", [4, 12, 40])
+def test_many_ends_at_once_on_one_sum_cost_a_worker_only_time(
+    cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    """After 15 tries the schedule goes on."""
+    Sleeps(monkeypatch)
+    cloud.push(sha(1))
+    cloud.settle()
+    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=tries)
+    cloud.finish_build(1)
+    for _ in range(3):
+        cloud.tick()
+    assert numbers(cloud)["builds"]["success"] == 1
+
+
+def test_a_request_does_not_wait_longer_than_its_budget_for_other_ends(
+    cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.push(sha(1))
+    sleeps = Sleeps(monkeypatch)
+    monkeypatch.setattr(budget, "HTTP_SECONDS", HTTP_SECONDS)
+    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=1000)
+    assert cloud.api.post("/v1/cicd/jobs/build-1/cancel").status == 503
+    assert HTTP_SECONDS - 0.5 <= sleeps.seconds <= HTTP_SECONDS
+    trouble.end()
+    assert cloud.api.post("/v1/cicd/jobs/build-1/cancel").status == 202
+
+
+def test_a_commit_does_not_pause_after_its_last_try(
+    cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleeps = Sleeps(monkeypatch)
+    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=5)
+    with pytest.raises(Stale):
+        commit(count(RollUp("service-1", "2026-11-22"), {"builds_success": 1}))
+    assert sleeps.number == 4
 
 
 def test_an_end_counts_once_if_the_answer_to_its_transaction_is_lost(
