@@ -409,3 +409,21 @@ def test_a_chart_shows_the_values_of_a_day_on_hover(cloud: Cloud, open_page: Ope
     expect(chart).to_contain_text("1 succeeded, 1 failed")
     frequency = page.locator(".tile", has_text="Change failure rate")
     expect(frequency).to_contain_text("50 %")
+
+
+def test_a_list_with_older_pages_keeps_its_rows_when_new_ones_come(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    for at in range(54):
+        create_token(f"old {at}", Role.VIEWER)
+    page = open_page("/tokens")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(50)
+    page.get_by_role("button", name="Load older").click()
+    expect(rows).to_have_count(55)
+    for at in range(3):
+        create_token(f"new {at}", Role.VIEWER)
+    refresh(page)
+    expect(rows).to_have_count(58)
+    expect(rows.first).to_contain_text("new 2")
+    expect(page.get_by_text("old 5", exact=True)).to_be_visible()

@@ -467,6 +467,19 @@ export function commitUrl(gitUrl, sha) {
   return base && sha && base.startsWith("https://github.com/") ? `${base}/commit/${sha}` : null;
 }
 
+/** The page that compares two commits, or null for other hosts than GitHub. */
+export function compareUrl(gitUrl, from, to) {
+  const base = repositoryUrl(gitUrl);
+  return base?.startsWith("https://github.com/") && from && to && from !== to
+    ? `${base}/compare/${from}...${to}` : null;
+}
+
+/** The items without those whose key came before. */
+export function merged(items, keyOf) {
+  const seen = new Set();
+  return items.filter((item) => !seen.has(keyOf(item)) && seen.add(keyOf(item)));
+}
+
 export function firstLine(text) {
   return (text ?? "").split("\n", 1)[0];
 }

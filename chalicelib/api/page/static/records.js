@@ -1,6 +1,6 @@
 // Deliveries of webhooks, the audit trail, and tokens: lists with filters.
 import {
-  can, change, get, html, IDLE, notify, replaceQuery, route, session, unsure, useEffect,
+  can, change, get, html, IDLE, merged, notify, replaceQuery, route, session, unsure, useEffect,
   useResource, useState, useWholeList,
 } from "./core.js";
 import {
@@ -11,19 +11,23 @@ import { ConfirmDialog, useAction } from "./actions.js";
 import { useTitle } from "./build.js";
 
 /** A list with its first page kept fresh, and older pages on demand. */
-function useList(path) {
-  const join = path.includes("?") ? "&" : "?";
-  const first = useResource(`${path}${join}limit=50`, () => IDLE);
+function useList(path, keyOf) {
+  const join = path?.includes("?") ? "&" : "?";
+  const first = useResource(path && `${path}${join}limit=50`, () => IDLE);
   const [older, setOlder] = useState({ path, items: [], cursor: undefined });
   const own = older.path === path ? older : { items: [], cursor: undefined };
   const cursor = own.cursor === undefined ? first.data?.next_cursor : own.cursor;
+  // New entries push others off the first page, so those that were shown are kept.
+  const items = first.data && merged([...first.data.items, ...own.items], keyOf);
   const more = useAction(async () => {
     const page = await get(`${path}${join}limit=50&cursor=${encodeURIComponent(cursor)}`);
-    setOlder({ path, items: [...own.items, ...page.items], cursor: page.next_cursor });
+    setOlder({ path, items: [...items, ...page.items], cursor: page.next_cursor });
   });
-  const items = first.data && [...first.data.items, ...own.items];
   return { ...first, items, more: cursor ? more : null };
 }
+
+const byId = (row) => row.id;
+const byChange = (row) => row.at + row.subject + row.action;
 
 function useWords(name = "q") {
   const [text, setText] = useState(route().query.get(name) ?? "");
@@ -77,7 +81,7 @@ function useNames() {
 
 export function Deliveries() {
   const nameOf = useNames();
-  const list = useList("v1/webhooks/github/deliveries");
+  const list = useList("v1/webhooks/github/deliveries", byId);
   const words = useWords();
   const [outcome, setOutcome] = useState(route().query.get("outcome") ?? "all");
   useEffect(() => replaceQuery({ outcome: outcome === "all" ? null : outcome }), [outcome]);
@@ -88,7 +92,7 @@ export function Deliveries() {
   const options = OUTCOMES.map(([key, name]) =>
     [key, name, matching.filter((row) => key === "all" || row.outcome === key).length]);
   return html`<${Page} title="Deliveries" what="deliveries" list=${list} rows=${rows}
-      keyOf=${(row) => row.id}
+      keyOf=${byId}
     about="What GitHub's webhook delivered in the last 30 days, and what came of it."
     tools=${html`<${SearchField} label="Filter deliveries"
           placeholder="Filter by repository, ref, commit or sender" value=${words.text}
@@ -137,12 +141,12 @@ export function Audit() {
   useEffect(() => { if (!all && !project && projects.length) setProject(String(projects[0].id)); },
     [projects.length]);
   useEffect(() => replaceQuery({ project: project || null }), [project]);
-  const list = useList(path ?? "v1/audit");
+  const list = useList(path, byChange);
   const rows = (list.items ?? []).filter((row) =>
     words.matches(`${row.actor} ${row.action} ${row.subject} ${row.address
         ?? ""} ${JSON.stringify(row.details)}`));
   return html`<${Page} title="Audit" what="the audit trail" list=${list} rows=${rows}
-      keyOf=${(row) => row.at + row.subject + row.action}
+      keyOf=${byChange}
     about="Who changed what, when, and from where."
     tools=${html`<${SearchField} label="Filter the audit trail"
           placeholder="Filter by actor, action or subject" value=${words.text}
@@ -202,7 +206,7 @@ function brief(value) {
 export function Tokens() {
   const own = session.get().whoami;
   const allowed = can("admin") && !own?.project_id;
-  const list = useList("v1/tokens");
+  const list = useList("v1/tokens", byId);
   const words = useWords();
   const [dialog, setDialog] = useState(null);
   const rows = (list.items ?? []).filter((row) =>

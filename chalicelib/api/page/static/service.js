@@ -1,6 +1,6 @@
 // One service: what runs, what happened, its settings and its configuration.
 import {
-  can, count, get, html, IDLE, LIVE, repositoryUrl, useResource, useState, useWholeList,
+  can, count, get, html, IDLE, LIVE, merged, repositoryUrl, useResource, useState, useWholeList,
 } from "./core.js";
 import {
   Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Empty, Facts, isOpen, Loading,
@@ -146,19 +146,20 @@ function Next({ service }) {
 // The timeline: builds and deployments together, newest first.
 
 function useOlder(path) {
-  const first = useResource(`${path}?limit=20`, (page) => (page.items.some(isOpen) ? LIVE : IDLE));
+  const pace = (page) => (page.items.some(isOpen) ? LIVE : IDLE);
+  const first = useResource(`${path}?limit=20`, pace);
   const [older, setOlder] = useState({ items: [], cursor: undefined });
   const cursor = older.cursor === undefined ? first.data?.next_cursor : older.cursor;
-  const seen = new Set(first.data?.items.map((item) => item.id));
+  // New jobs push others off the first page, so those that were shown are kept.
+  const items = first.data && merged([...first.data.items, ...older.items], (job) => job.id);
   return {
     error: first.error,
-    items: first.data ? [...first.data.items, ...older.items.filter((item) => !seen.has(item.id))]
-      : null,
+    items,
     more: Boolean(cursor),
     async load() {
       if (!cursor) return;
       const page = await get(`${path}?limit=20&cursor=${encodeURIComponent(cursor)}`);
-      setOlder((before) => ({ items: [...before.items, ...page.items], cursor: page.next_cursor }));
+      setOlder({ items: [...items, ...page.items], cursor: page.next_cursor });
     },
   };
 }
