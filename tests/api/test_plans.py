@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chalicelib.pipeline.commands import rollbacks
-from chalicelib.store.writes import Write
+from chalicelib.store import writes
 from tests.support.embedded import (
     REGISTRY,
     Cloud,
@@ -210,7 +210,7 @@ def test_a_request_with_an_old_plan_is_refused_and_changes_nothing(two: Cloud, v
     image = two.build(1)["image_tag"]
     body = {"image_tag": image} if verb == "deploy" else {"deployment_id": 1}
     path = f"/v1/cicd/services/{two.service_id}/{verb}"
-    key = {"Idempotency-Key": "one"}
+    key = {"headers": {"Idempotency-Key": "one"}}
     plan = two.plan(image) if verb == "deploy" else two.preview(1)["plan"]
     assert plan["expected"] == 2
     two.deploy(f"hello@{put_image('hello', 'c')}")
@@ -227,17 +227,17 @@ def test_a_request_with_an_old_plan_is_refused_and_changes_nothing(two: Cloud, v
 def test_a_plan_becomes_old_until_the_rollback_is_written(
     two: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = rollbacks.commit
+    written = writes.commit
 
-    def late(*writes: Write) -> None:
+    def late(*rows: writes.Write) -> None:
         monkeypatch.setattr(rollbacks, "commit", written)
         assert two.deploy(f"hello@{put_image('hello', 'c')}").status == 202
-        written(*writes)
+        written(*rows)
 
     monkeypatch.setattr(rollbacks, "commit", late)
     answer = two.roll_back(deployment_id=1, expected=2)
     assert (answer.status, answer.body["code"]) == (409, "plan_is_old")
-    assert two.service()["active_deployment_id"] == 3
+    assert two.deployment(two.service()["active_deployment_id"])["trigger"] == "manual"
 
 
 def test_a_plan_says_what_happens_to_auto_deploy(two: Cloud) -> None:

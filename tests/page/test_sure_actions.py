@@ -159,6 +159,25 @@ def test_a_rollback_is_confirmed_again_if_another_release_runs_meanwhile(
     assert cloud.deployment(4)["reason"] == "Errors in the basket"
 
 
+def test_a_rollback_is_confirmed_again_if_a_release_begins_at_the_last_moment(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    cloud.release(1), cloud.release(2)
+    page = open_page(f"/services/{cloud.service_id}")
+
+    def release_first(route: Route) -> None:
+        if route.request.method == "POST" and len(deployments(cloud)) == 2:
+            cloud.begin_release(3)
+        route.continue_()
+
+    page.route("**/rollback", release_first)
+    dialog = press(page, "Roll back…", "Roll back hello to deployment 1")
+    expect(dialog.get_by_role("alert")).to_contain_text("This is the new plan")
+    expect(dialog).to_contain_text("Deployment 3 ends rolled back")
+    assert deployments(cloud) == [3, 2, 1]
+    find_answers(page)
+
+
 def test_a_deployment_is_confirmed_again_if_its_plan_changes(
     cloud: Cloud, open_page: Opener
 ) -> None:
@@ -204,7 +223,13 @@ def test_who_i_am_is_not_that_of_the_former_token(cloud: Cloud, open_page: Opene
     who.click()
     page.get_by_role("button", name="Sign out").click()
     page.get_by_label("Token").fill(weak.secret)
-    waiting, _ = held(page, "**/v1/whoami", after=1)  # the sign-in itself has its answer
+    answered: list[Route] = []
+
+    def answer_once(route: Route) -> None:  # the sign-in itself
+        (route.abort if answered else route.continue_)()
+        answered.append(route)
+
+    page.route("**/v1/whoami", answer_once)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("needs the role deployer")).to_be_visible()
     refresh(page)
@@ -214,18 +239,12 @@ def test_who_i_am_is_not_that_of_the_former_token(cloud: Cloud, open_page: Opene
     find_answers(page)
 
 
-def held(
-    page: Page, pattern: str, method: str = "GET", after: int = 0
-) -> tuple[list[Route], Callable[[], None]]:
+def held(page: Page, pattern: str, method: str = "GET") -> tuple[list[Route], Callable[[], None]]:
     """Requests that wait for the test; and what waits until there is one."""
     waiting: list[Route] = []
-    passed: list[Route] = []
 
     def hold(route: Route) -> None:
-        if route.request.method == method and len(passed) < after:
-            passed.append(route)
-            route.continue_()
-        elif route.request.method == method and not waiting:
+        if route.request.method == method and not waiting:
             waiting.append(route)
         else:
             route.continue_()

@@ -46,8 +46,8 @@ def request_deployment(
     """Accept the deployment of an image by the tag of a build of the service, or by its digest.
 
     `expected` is that of the plan that the caller saw.
-    Raises Conflict (service_not_configured, plan_is_old, preflight_failed), Forbidden (image_not_allowed),
-    NotFound (image_not_found).
+    Raises Conflict (service_not_configured, plan_is_old, preflight_failed), Forbidden
+    (image_not_allowed), NotFound (image_not_found).
     """
     require_expected(service, expected)
     checked = _checked(service, image)

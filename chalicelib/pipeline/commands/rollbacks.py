@@ -94,9 +94,9 @@ def request_rollback(
 
     The active and the waiting deployment end, and the service gets the config of the release.
     `expected` is that of the plan that the caller saw.
-    Raises Conflict (plan_is_old, nothing_to_roll_back, rollback_in_progress, already_running, not_deployable,
-    other_ecs_service, service_not_configured, preflight_failed), NotFound for a deployment of
-    another service.
+    Raises Conflict (plan_is_old, nothing_to_roll_back, rollback_in_progress, already_running,
+    not_deployable, other_ecs_service, service_not_configured, preflight_failed), NotFound for a
+    deployment of another service.
     """
     look = Look()
     # Preflight takes time. It is not repeated if another request changes the service meanwhile.

@@ -30,6 +30,20 @@ const factsOf = ({ possible, target, plan }) => JSON.stringify([
   possible, target?.id, plan?.image_now, plan?.image_then, plan?.ends, plan?.starts_after,
 ]);
 
+/** Ask for what a person confirmed. If the plan is another one now, it is shown instead. */
+async function confirmed(path, body, { look, isSame, expected, show }) {
+  if (!isUnanswered(path, body)) {
+    const now = await look();
+    if (!isSame(now)) return show(now);
+  }
+  try {
+    return await ask(path, body, expected ? { expected } : {});
+  } catch (error) {
+    if (error.code !== "plan_is_old") throw error;
+    return show(await look());
+  }
+}
+
 function PlanChanged() {
   return html`<div role="alert"><${Banner} title="Something else happened meanwhile">
       This is the new plan. Read it, and confirm again.<//></div>`;
@@ -46,11 +60,12 @@ export function RollbackDialog({ service, deploymentId, onClose }) {
   }, [path, deploymentId]);
   const action = useAction(async () => {
     const body = { deployment_id: preview.data.target.id, ...(reason && { reason }) };
-    if (!isUnanswered(path, body)) {
-      const data = await look();
-      if (factsOf(data) !== factsOf(preview.data)) return setPreview({ data, changed: true });
-    }
-    const accepted = await ask(path, body);
+    const isSame = (data) => factsOf(data) === factsOf(preview.data);
+    const accepted = await confirmed(path, body, {
+      look, isSame, expected: preview.data.plan.expected,
+      show: (data) => setPreview({ data, changed: true }),
+    });
+    if (!accepted) return;
     notify(`Rollback of ${service.name} ${accepted.word}: deployment ${accepted.deployment_id}.`);
     onClose();
     go(`#/deployments/${accepted.deployment_id}`);
@@ -179,13 +194,12 @@ export function DeployDialog({ service, image, onClose }) {
   useEffect(() => { if (wanted && chosen !== "other") first.start(); }, [wanted, chosen]);
   const action = useAction(async () => {
     const body = { image_tag: wanted, ...(reason && { reason }) };
-    if (!isUnanswered(path, body)) {
-      const data = await look();
-      if (factsOf({ plan: data }) !== factsOf({ plan: plan.data })) {
-        return setPlan({ of: wanted, data, changed: true });
-      }
-    }
-    const accepted = await ask(path, body);
+    const isSame = (data) => factsOf({ plan: data }) === factsOf({ plan: plan.data });
+    const accepted = await confirmed(path, body, {
+      look, isSame, expected: plan.data.expected,
+      show: (data) => setPlan({ of: wanted, data, changed: true }),
+    });
+    if (!accepted) return;
     notify(`Deployment ${accepted.deployment_id} of ${service.name} ${accepted.word}.`);
     onClose();
     go(`#/deployments/${accepted.deployment_id}`);
