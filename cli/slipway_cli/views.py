@@ -3,6 +3,7 @@
 Pure functions of the API's answers. Every text of the API goes through `one_line` or `clean`.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -236,7 +237,7 @@ def _way_back(name: str, back: Mapping[str, Any]) -> tuple[str, Text | str]:
 
 def quoted(name: str) -> str:
     """A name for a shell, in quotes if it needs them."""
-    return f"'{name}'" if " " in name else name
+    return shlex.quote(name)
 
 
 def _why(row: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:

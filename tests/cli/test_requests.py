@@ -155,6 +155,17 @@ def test_another_name_lists_the_candidates(
     assert str(raised.value) == message
 
 
+def test_names_that_differ_only_in_spaces_are_different_services(
+    api: ScriptedApi, client: Client
+) -> None:
+    spaced = [rows.service("x", "a  b", id=1), rows.service("x", "a b", id=2)]
+    api.on("GET /v1/services", rows.page(*spaced))
+    assert find_service(client, "a b/x")["id"] == 2
+    assert find_service(client, "a  b/x")["id"] == 1
+    with pytest.raises(WrongUsage, match="There is: a  b/x, a b/x"):
+        find_service(client, " a b/x")
+
+
 BUILD = JobName("build", 1)
 LOG = "GET /v1/cicd/builds/1/logs"
 

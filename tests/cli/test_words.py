@@ -1,6 +1,7 @@
 """Addresses, names and texts: pure functions, in tables."""
 
 import io
+import shlex
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -109,6 +110,11 @@ def test_no_text_keeps_a_character_that_a_terminal_obeys(text: str) -> None:
             each for each in shown if each != "\t" and (each < " " or "\x7f" <= each < "\xa0")
         ]
         shown.encode()
+
+
+@pytest.mark.parametrize("name", ["a  b/x", "it's/x", "$HOME/x", "a;b/x", "`x`/y"])
+def test_the_name_of_a_service_can_be_copied_into_a_shell(name: str) -> None:
+    assert shlex.split(views.quoted(name)) == [name]
 
 
 @pytest.mark.parametrize(

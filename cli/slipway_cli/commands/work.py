@@ -20,7 +20,7 @@ from slipway_cli.app import (
 )
 from slipway_cli.client import path_of
 from slipway_cli.errors import Failed, Failure, WrongUsage
-from slipway_cli.names import JobName, find_service, full_name, read_job
+from slipway_cli.names import JobName, find_service, full_name, is_job, read_job
 from slipway_cli.text import ago, one_line
 
 # Builds to look through for the newest one of a branch.
@@ -108,7 +108,7 @@ def _image(app: App, overview: dict[str, Any], named: str | None) -> str:
         row = _newest_build(app, overview)
         when = ago(row["finished_at"])
         app.output.say(f"{views.job_id(row)} is the newest build: {views.release(row)}, {when}")
-    elif named.startswith("build-"):
+    elif is_job(named, "build"):
         row = app.client.get(read_job(named, "build").path)
     else:
         return named
