@@ -91,6 +91,64 @@ def test_only_what_may_pass_is_repeated(
     assert len(api.received) == tries
 
 
+REFUSED = problem(409, "concurrent_update", "changed")
+EXPIRED = problem(401, "unauthorized", "expired")
+
+
+@pytest.mark.parametrize(
+    ("answers", "uncertain"),
+    [
+        ([DROPPED], True),
+        ([DROPPED, EXPIRED], True),
+        ([BUSY, REFUSED], True),
+        ([Response(b"<h1>Timed out</h1>", 504), EXPIRED], True),
+        ([DROPPED, STALE], True),
+        ([Response(b"<html>", 202)], True),
+        ([REFUSED], False),
+        ([STALE], False),
+        ([STALE, EXPIRED], False),
+        ([problem(429, "too_many_requests", "slow"), EXPIRED], False),
+    ],
+)
+def test_a_change_may_be_accepted_if_an_earlier_answer_was_lost(
+    api: ScriptedApi, client: Client, answers: list[Response], uncertain: bool
+) -> None:
+    api.on(f"POST {DEPLOY}", *answers)
+    with pytest.raises(Failure) as raised:
+        client.post(DEPLOY)
+    assert raised.value.uncertain is uncertain
+    api.on("GET /v1/whoami", *answers)
+    with pytest.raises(Failure) as raised:
+        client.get("/v1/whoami")
+    assert not raised.value.uncertain
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Response({"message": "no Route matched"}, 404), "status 404: no Route matched"),
+        (
+            Response({"message": "Missing Authentication Token"}, 403),
+            "status 403: Missing Authentication Token",
+        ),
+        (Response({"message": "Request Too Long"}, 413), "status 413: Request Too Long"),
+        (Response({"code": "x"}, 404), "status 404"),
+        (Response({"code": 3, "detail": None}, 401), "status 401"),
+        (Response({"message": None}, 409), "status 409"),
+    ],
+)
+def test_an_error_that_is_not_of_slipway_names_status_and_address(
+    api: ScriptedApi, client: Client, answer: Response, words: str
+) -> None:
+    api.on("GET /v1/whoami", answer)
+    with pytest.raises(NoAccess) as raised:
+        client.get("/v1/whoami")
+    assert str(raised.value) == (
+        f"{api.url} does not answer as Slipway does ({words}). "
+        "Check the address (with its stage, such as https://host/api)."
+    )
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_the_token_does_not_follow_a_redirect(
     api: ScriptedApi, client: Client, status: int

@@ -1,11 +1,12 @@
 """`services`, `status`, `history`, `logs`, `open`: they change nothing."""
 
+import contextlib
 import itertools
 import os
 import sys
 import webbrowser
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import click
 from rich.text import Text
@@ -13,6 +14,7 @@ from rich.text import Text
 from slipway_cli import views
 from slipway_cli.app import App, json_option, with_app
 from slipway_cli.client import path_of
+from slipway_cli.errors import Failure
 from slipway_cli.following import Follower
 from slipway_cli.names import JobName, find_service, read_job
 
@@ -59,11 +61,19 @@ def _list(app: App, found: list[dict[str, Any]], *, empty: str) -> None:
 
 
 def _status(app: App, overview: dict[str, Any]) -> None:
-    failures = [app.client.get(job.path) for job in _failed(overview)]
-    back = app.client.get(path_of("cicd", "services", overview["id"], "rollback"))
+    found = [_if_answered(app, job.path) for job in _failed(overview)]
+    failures = [row for row in found if row is not None]
+    back = _if_answered(app, path_of("cicd", "services", overview["id"], "rollback"))
     document = {"service": overview, "failures": failures, "rollback": back}
     app.output.document(document)
     app.output.show(views.status(overview, failures, back))
+
+
+def _if_answered(app: App, path: str) -> dict[str, Any] | None:
+    """A resource that only adds to an answer: ECS, which it may ask, can be down in an incident."""
+    with contextlib.suppress(Failure):
+        return cast(dict[str, Any], app.client.get(path))
+    return None
 
 
 def _failed(overview: Mapping[str, Any]) -> Iterator[JobName]:
