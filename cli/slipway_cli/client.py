@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -50,6 +51,14 @@ class Answer:
         """The seconds of Retry-After, at most 30; None without this header."""
         value = self.headers.get("Retry-After", "")
         return min(float(value), _LONGEST_PAUSE) if value.isascii() and value.isdigit() else None
+
+    @property
+    def at(self) -> float:
+        """When the server answered, by its own clock, in seconds since 1970."""
+        try:
+            return parsedate_to_datetime(self.headers.get("Date", "")).timestamp()
+        except (TypeError, ValueError):
+            return time.time()
 
 
 class _NoRedirects(HTTPRedirectHandler):

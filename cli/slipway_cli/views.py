@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slipway_cli.names import full_name
-from slipway_cli.text import ago, clean, duration, one_line
+from slipway_cli.text import ago, clean, duration, one_line, shell_word
 
 BAD, GOOD, BUSY, WARN, DIM = "bold red", "green", "cyan", "yellow", "dim"
 _STYLES: Mapping[str, str] = {
@@ -399,9 +399,9 @@ def _reason(row: Mapping[str, Any]) -> str:
 def config(shown: Mapping[str, Any]) -> Iterator[Text]:
     """A service's configuration, as lines that `config … set` accepts."""
     for name, value in sorted(shown["environment"].items()):
-        yield Text(f"{clean(name)}={one_line(value)}")
+        yield Text(shell_word(f"{name}={value}"))
     for name, reference in sorted(shown["secrets"].items()):
-        yield Text(f"--secret {clean(name)}={one_line(reference)}")
+        yield Text(f"--secret {shell_word(f'{name}={reference}')}")
     for name in ("cpu", "memory", "desired_count"):
         if shown.get(name) is not None:
             yield Text(f"--{name.replace('_', '-')} {shown[name]}")

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -621,6 +622,64 @@ def test_a_change_that_an_open_deployment_brings_is_not_waited_for_without_deplo
     assert (done.exit_code, done.out) == (0, "deploy-4 brings it.\n")
     done = slipway("config", "web", "set", "A=2", "--plan")
     assert (done.exit_code, done.out) == (0, "deploy-4 would bring it.\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["--json", "web"],
+        ["web", "--json"],
+        ["web", "show", "--json"],
+        ["--json", "web", "show"],
+    ],
+)
+def test_json_may_stand_anywhere_after_config(
+    shop: ScriptedApi, slipway: Slipway, command: list[str]
+) -> None:
+    done = slipway("config", *command)
+    assert done.exit_code == 0
+    assert json.loads(done.out)["environment"] == {"A": "1"}
+
+
+def test_json_before_the_command_of_config_reaches_it(shop: ScriptedApi, slipway: Slipway) -> None:
+    for command in (["web", "--json", "set", "A=2"], ["--json", "web", "set", "A=2"]):
+        assert json.loads(slipway("config", *command).out)["image_digest"]
+    assert slipway("config", "--json").exit_code == 2
+
+
+def test_the_configuration_is_shown_as_words_that_set_accepts(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    environment = {"A": "two words", "B": "it's $HOME"}
+    config = {"environment": environment, "secrets": {"S": "arn:x"}, "released": True}
+    sizes = {"cpu": 256, "memory": None, "desired_count": None, "deployment_id": None}
+    shop.on("GET /v1/services/1/config", {**config, **sizes})
+    words = shlex.split(slipway("config", "web").out)
+    slipway("config", "web", "set", *words, "--no-deploy")
+    (sent,) = by_method(shop.received, "PATCH")
+    assert (sent.body["environment"], sent.body["secrets"]) == (environment, {"S": "arn:x"})
+    assert sent.body["cpu"] == 256
+
+
+@pytest.mark.parametrize(
+    ("row", "complete", "words"),
+    [
+        (rows.build(7, "failed", error="no branch nope"), True, "has no log: no branch nope"),
+        (rows.build(7, "cancelled"), True, "has no log: cancelled"),
+        (
+            rows.build(7, "queued", waiting_for="build-6"),
+            False,
+            "has no log yet: waits for build-6",
+        ),
+    ],
+)
+def test_a_build_that_never_started_has_a_reason_instead_of_a_log(
+    shop: ScriptedApi, slipway: Slipway, row: Any, complete: bool, words: str
+) -> None:
+    empty: dict[str, Any] = {**LOG, "lines": [], "next_cursor": None, "complete": complete}
+    shop.on("GET /v1/cicd/builds/7/logs", empty)
+    shop.on("GET /v1/cicd/builds/7", row)
+    assert slipway("logs", "build-7") == Ran(0, "", f"build-7 {words}\n")
 
 
 def test_open_prints_the_url_where_there_is_no_browser(

@@ -1,6 +1,7 @@
 """Requests of the command line: repeated safely, and the token goes to one address only."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -265,7 +266,45 @@ def test_a_log_without_follow_ends_at_its_present_end(
 ) -> None:
     api.on(LOG, _log(after="1"), _log("a", after="2"), _log("b", after="3"), _log(after="3"))
     assert _followed(client, sleeps, follow=False) == ["a", "b"]
-    assert sleeps == []
+    assert len(sleeps) == len(api.received) - 1
+    assert 0 < sum(sleeps) < 1
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_log_that_is_written_all_the_time_ends_without_follow(
+    api: ScriptedApi, client: Client, sleeps: Sleeps, size: int
+) -> None:
+    """Three pages are old. The next ones are written while the command reads."""
+    begun = datetime.now(UTC)
+
+    def written(_: Any) -> Response:
+        number = len(api.received)
+        assert number < 100
+        at = begun + timedelta(minutes=number - 3)
+        line = {"timestamp": at.isoformat(), "message": str(number)}
+        page = {**_log(after=str(number)), "lines": [line] * size}
+        return Response(page, headers={"Retry-After": "2"})
+
+    api.on(LOG, written)
+    assert set(_followed(client, sleeps, follow=False)) == {"1", "2", "3", "4"}
+    assert len(sleeps) == 3
+
+
+def test_the_last_lines_of_a_log_are_one_page(
+    api: ScriptedApi, client: Client, sleeps: Sleeps
+) -> None:
+    api.on(LOG, _log("y", "z", after="9"), _log("more", after="10"))
+    assert _followed(client, sleeps, tail=2, follow=False) == ["y", "z"]
+
+
+def test_full_pages_of_a_followed_log_have_pauses_between_them(
+    api: ScriptedApi, client: Client, sleeps: Sleeps
+) -> None:
+    pages = [_log(*["x"] * 1000, after=str(number)) for number in range(3)]
+    api.on(LOG, *pages, _log(after="3", complete=True))
+    assert len(_followed(client, sleeps)) == 3000
+    assert len(sleeps) == 3
+    assert all(sleeps)
 
 
 def test_a_log_that_begins_with_its_last_lines_goes_on_from_there(

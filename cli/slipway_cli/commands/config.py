@@ -28,10 +28,12 @@ class _OfService(click.Group):
     """A group whose commands follow the name of a service; without a command it is `show`."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        names_service = bool(args) and not args[0].startswith("-")
-        if names_service and (len(args) == 1 or args[1] == "--json"):
-            args.insert(1, "show")
-        return super().parse_args(context, args)
+        # `--json` before the command, too: click takes an option there as the command's name.
+        options = [each for each in args[:2] if each == "--json"]
+        args = [each for each in args[:2] if each != "--json"] + args[2:]
+        if len(args) == 1 and not args[0].startswith("-"):
+            args.append("show")
+        return super().parse_args(context, options + args)
 
 
 @click.group(cls=_OfService, subcommand_metavar="[show | set … | unset …]")

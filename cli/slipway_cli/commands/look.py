@@ -17,6 +17,7 @@ from slipway_cli.client import path_of
 from slipway_cli.errors import Failure
 from slipway_cli.following import Follower
 from slipway_cli.names import JobName, find_service, read_job
+from slipway_cli.text import one_line
 
 
 @click.command()
@@ -121,7 +122,9 @@ def logs(app: App, job: str, follow: bool, tail: int | None) -> None:
     as_document = app.output.as_json and not follow
     lines: list[dict[str, Any]] = []
     page: dict[str, Any] = {}
+    has_lines = False
     for page in Follower(app.client).log(name, tail=tail, follow=follow):
+        has_lines |= bool(page["lines"])
         if as_document:
             lines += page["lines"]
         else:
@@ -130,6 +133,10 @@ def logs(app: App, job: str, follow: bool, tail: int | None) -> None:
         app.output.document({**page, "lines": lines})
     if page["expired"]:
         app.output.say("This log has expired: CloudWatch has deleted its lines.")
+    elif not has_lines:
+        row = app.client.get(name.path)
+        why = one_line(row["error"]) if row["error"] else views.words_of(row)
+        app.output.say(f"{name} has no log{'' if page['complete'] else ' yet'}: {why}")
     elif not page["complete"]:
         app.output.say(f"More lines may follow: slipway logs -f {name}")
 
