@@ -279,17 +279,13 @@ def test_a_million_lines_do_not_freeze_a_log(cloud: Cloud, open_page: Opener) ->
     number = started(cloud)
     lines = [{"timestamp": "2026-11-22T00:00:00.000Z", "message": "ok"}] * 49_999
     lines.append({"timestamp": "2026-11-22T00:00:00.000Z", "message": "the needle"})
-    pages = 20
+    shown, pages = json.dumps(lines), 20
 
     def answer(route: Route) -> None:
         at = int((re.search(r"cursor=(\d+)", route.request.url) or ["", "0"])[1])
-        body = {
-            "lines": lines,
-            "next_cursor": str(at + 1),
-            "complete": at == pages - 1,
-            "expired": False,
-        }
-        route.fulfill(content_type="application/json", body=json.dumps(body))
+        rest = {"next_cursor": str(at + 1), "complete": at == pages - 1, "expired": False}
+        body = f'{{"lines": {shown}, {json.dumps(rest)[1:]}'
+        route.fulfill(content_type="application/json", body=body)
 
     page = open_page(token=None)
     page.route("**/logs?*", answer)
