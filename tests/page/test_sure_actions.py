@@ -279,11 +279,11 @@ def test_a_late_refusal_of_the_former_token_does_not_end_the_next_one(
     find_answers(page)
 
 
-def test_a_token_that_ends_keeps_an_open_dialog_for_one_of_the_same_role(
+def test_a_token_that_ends_keeps_an_open_dialog_for_one_that_may_as_much(
     cloud: Cloud, open_page: Opener
 ) -> None:
     cloud.release(1), cloud.release(2)
-    short, other = (create_token(name, Role.DEPLOYER) for name in ("short", "other"))
+    short, other = create_token("short", Role.DEPLOYER), create_token("other", Role.ADMIN)
     page = open_page(f"/services/{cloud.service_id}", token=short.secret)
     page.get_by_role("button", name="Roll back…", exact=True).click()
     dialog = page.get_by_role("dialog", name="Roll back hello")
@@ -315,6 +315,19 @@ def test_a_dialog_stays_until_its_request_is_answered(cloud: Cloud, open_page: O
     expect(dialog.get_by_role("alert")).to_contain_text("too many open builds")
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
+    find_answers(page)
+
+
+def test_a_failure_is_told_to_a_reader_who_went_on(cloud: Cloud, open_page: Opener) -> None:
+    page = open_page()
+    page.get_by_role("link", name="hello").click()
+    waiting, wait = held(page, "**/build", "POST")
+    dialog = press(page, "Build…", "Build")
+    wait()
+    page.go_back()
+    expect(dialog).to_have_count(0)
+    waiting[0].fulfill(status=409, json={"status": 409, "detail": "too many open builds"})
+    expect(page.locator(".notices")).to_contain_text("Too many open builds")
     find_answers(page)
 
 

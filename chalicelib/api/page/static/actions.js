@@ -1,7 +1,7 @@
 // What a person may start: builds, deployments, rollbacks, and how to stop them.
 import {
-  ask, change, count, get, go, html, isUnanswered, notify, session, useEffect, useResource,
-  useState,
+  ask, change, count, get, go, html, isUnanswered, notify, session, useEffect, useRef,
+  useResource, useState,
 } from "./core.js";
 import {
   Banner, Button, Code, Commit, Dialog, FailureText, Icon, Loading, NameChanges, Text, Time,
@@ -10,6 +10,8 @@ import {
 /** `run` with its state: whether it is busy, and its failure. */
 export function useAction(run) {
   const [state, setState] = useState({ busy: false, error: null });
+  const isShown = useRef(true);
+  useEffect(() => () => { isShown.current = false; }, []);
   async function start(...given) {
     const { token } = session.get();
     setState({ busy: true, error: null });
@@ -17,7 +19,8 @@ export function useAction(run) {
       await run(...given);
       setState({ busy: false, error: null });
     } catch (error) {
-      setState({ busy: false, error, token });
+      if (isShown.current) setState({ busy: false, error, token });
+      else notify(error.message, "failed"); // the reader went on to another view
     }
   }
   // What was said to another token may not hold for this one: it has its own requests.

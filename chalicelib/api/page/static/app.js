@@ -1,6 +1,6 @@
 // The frame around every view: navigation, the token, the theme, and what is shown without them.
 import {
-  announcement, connection, dismiss, Failure, html, notices, render, scopeOf, session, signIn,
+  announcement, connection, dismiss, Failure, html, notices, render, session, signIn,
   signOut, useEffect, useRef, useResource, useRoute, useState, useStore, wake,
 } from "./core.js";
 import { Button, Code, Dialog, FailureText, Icon, Loading, Problem, Text, Time } from "./ui.js";
@@ -212,7 +212,7 @@ function Whoami() {
 }
 
 function App() {
-  const { token, whoami, expired } = useStore(session);
+  const { token, whoami, view, expired } = useStore(session);
   const at = useRoute();
   const place = at.parts.slice(0, 2).join("/");
   const before = useRef(place);
@@ -229,7 +229,7 @@ function App() {
     <${Top} at=${at.parts[0] ?? ""} whoami=${whoami} />
     <${Offline} />
     <main id="content" tabindex="-1">
-      ${whoami ? html`<${View} key=${scopeOf(whoami)} parts=${at.parts} />`
+      ${whoami ? html`<${View} key=${view} parts=${at.parts} />`
         : html`<${Loading} />`}</main>
     <${Foot} />
     ${expired && html`<${SignInAgain} />`}

@@ -41,13 +41,16 @@ export const session = store({
   token: sessionStorage.getItem(TOKEN),
   whoami: null,
   expired: false,
+  view: 0, // what is shown is dropped when it changes
 });
 
 export async function signIn(token) {
   const whoami = await identify(token);
   forgetAll();
+  const before = session.get();
+  const view = before.view + (mayAllOf(whoami, before.whoami) ? 0 : 1);
   sessionStorage.setItem(TOKEN, token);
-  session.set({ token, whoami, expired: false });
+  session.set({ token, whoami, view, expired: false });
   wake();
 }
 
@@ -63,9 +66,11 @@ function forgetAll() {
   sessionStorage.removeItem(UNANSWERED);
 }
 
-/** Two tokens with one scope may see and do the same. */
-export const scopeOf = (whoami) =>
-  [whoami.role, whoami.project_id, whoami.service_id].join("/");
+/** Whether a token may see and do all that the former one may. */
+function mayAllOf(own, former) {
+  return former && RANK[own.role] >= RANK[former.role]
+    && ["project_id", "service_id"].every((name) => [null, former[name]].includes(own[name]));
+}
 
 export async function identify(token) {
   return (await send("GET", "v1/whoami", { token })).data;
