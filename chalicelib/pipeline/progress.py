@@ -13,12 +13,12 @@ from chalicelib.domain.log_streams import stream_of_build
 from chalicelib.domain.progress import is_building_image, steps_progress
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.tasks import Task
-from chalicelib.errors import Rejected, Stale, Unavailable
+from chalicelib.errors import Rejected, Unavailable
 from chalicelib.pipeline import glances
 from chalicelib.pipeline.reconcilers.evidence import cleaned_task
 from chalicelib.store.models import Build, Deployment
 from chalicelib.store.services import find_service
-from chalicelib.store.writes import change, commit
+from chalicelib.store.writes import change, commit_if_possible
 
 logger = logging.getLogger("slipway")
 
@@ -49,8 +49,8 @@ def note_steps(build: Build) -> None:
         first = not build.stages and stages
         if progress > build.progress or first:
             noted: dict[str, Any] = {name: list(steps) for name, steps in stages.items()}
-            commit(change(build, progress=progress, stages=noted))
-    except (Rejected, Stale, Unavailable) as trouble:
+            commit_if_possible(change(build, progress=progress, stages=noted))
+    except (Rejected, Unavailable) as trouble:
         logger.info("the steps of %s are not noted: %s", build.job_id, trouble.detail)
 
 

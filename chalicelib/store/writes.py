@@ -6,6 +6,7 @@ answer does not apply it twice. A commit also changes the rows in memory, so tha
 read and changed equals the stored one.
 """
 
+import logging
 import random
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from pynamodb.connection import Connection
-from pynamodb.exceptions import TransactWriteError
+from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 from pynamodb.expressions.update import Action
@@ -23,10 +24,12 @@ from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
 from chalicelib import budget
-from chalicelib.errors import Stale
+from chalicelib.errors import Stale, Unavailable
 from chalicelib.store.models import CONNECT_TIMEOUT, MAX_RETRIES, READ_TIMEOUT, Job
 from chalicelib.store.reads import failure
 from chalicelib.store.reports import report
+
+logger = logging.getLogger("slipway")
 
 CONFLICT_TRIES = 5
 MAX_WRITES = 100  # in one transaction: "Amazon DynamoDB Transactions: How it works"
@@ -144,6 +147,14 @@ def commit(*writes: Write) -> None:
             _report(merged)
             return
     raise Stale("other requests keep changing the same rows; try again")
+
+
+def commit_if_possible(*writes: Write) -> None:
+    """Apply writes on which nothing depends. A failure is only logged, also a denied write."""
+    try:
+        commit(*writes)
+    except (PynamoDBException, Stale, Unavailable) as failed:
+        logger.info("not written: %s", failed)
 
 
 def _with_others(writes: Iterable[Write]) -> Iterator[Write]:

@@ -1,10 +1,14 @@
 """A job says what it does, how far it is, and how long it may still take."""
 
+from itertools import count
 from typing import Any
 
 import pytest
 
-from infra.local.aws import ecs
+from chalicelib.aws import ecr, logs
+from chalicelib.domain.log_streams import LogStream
+from chalicelib.pipeline.reconcilers.loop import TRIES
+from infra.local.aws import codebuild, ecs
 from tests.support.embedded import (
     CLUSTER,
     Cloud,
@@ -85,6 +89,8 @@ def test_progress_does_not_fall_with_events_that_come_late(building: Cloud) -> N
         ("logs.GetLogEvents", "AccessDeniedException"),
         ("logs.GetLogEvents", "ThrottlingException"),
         ("dynamodb.TransactWriteItems", "TransactionCanceledException"),
+        ("dynamodb.TransactWriteItems", "AccessDeniedException"),
+        ("dynamodb.TransactWriteItems", "ThrottlingException"),
     ],
 )
 def test_a_look_that_fails_changes_nothing(
@@ -96,6 +102,53 @@ def test_a_look_that_fails_changes_nothing(
     assert state(building) == (40, "builds the image")
     trouble.end()
     assert state(building) == (60, "building 3/4")
+
+
+def test_a_viewer_does_not_lose_a_write_of_the_loop(
+    building: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop writes between a viewer's read and its write."""
+    building.write_log(1, "#5 [3/4] RUN make")
+    codebuild_id, tails = building.build(1)["codebuild_id"], logs.tail
+    building.write_log(1, "#5 [4/4] RUN make")
+
+    def tail(stream: LogStream, *, limit: int) -> list[str]:
+        lines = tails(stream, limit=limit)
+        codebuild.engine().phase(codebuild_id, "POST_BUILD")
+        building.settle()
+        return lines
+
+    with monkeypatch.context() as patched:
+        patched.setattr(logs, "tail", tail)
+        assert building.api.get("/v1/cicd/builds/1").status == 200
+    assert state(building) == (85, "finishes")
+
+
+@pytest.mark.parametrize("viewers", [1, 2, 5])
+def test_a_build_ends_with_the_next_message_although_viewers_write(
+    building: Cloud, monkeypatch: pytest.MonkeyPatch, viewers: int
+) -> None:
+    """Each viewer writes between a read and a write of the loop, which repeats its step at once."""
+    digests, looks = ecr.digest_of, count(1)
+
+    def digest_of(repository: str, tag: str) -> str | None:
+        found = digests(repository, tag)
+        look = next(looks)
+        if look <= viewers:
+            building.write_log(1, f"#5 [{look + 1}/9] RUN make")
+            assert building.build(1)["step"] == f"building {look + 1}/9"
+        return found
+
+    monkeypatch.setattr(ecr, "digest_of", digest_of)
+    building.finish_build(1, settle=False)
+    building.lose_events()
+    building.wake("build-1")
+    assert building.build(1)["status"] == ("success" if viewers < TRIES else "building")
+    for _ in range(2):
+        building.tick()
+    assert building.build(1)["status"] == "success"
+    assert building.build(1)["deployment_id"] is not None
+    assert next(looks) == viewers + 2
 
 
 def test_builds_before_buildkit_say_what_they_wait_for(cloud: Cloud) -> None:
