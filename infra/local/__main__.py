@@ -123,6 +123,7 @@ def _essentials(ready: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"Slipway, with an embedded AWS. {real}.",
+            f"  Dashboard       {ready['api']}/",
             f"  API             {ready['api']}/v1",
             f"  Token           {ready['token']}",
             f"  Webhook secret  {ready['webhook_secret']}",

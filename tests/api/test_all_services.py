@@ -1,11 +1,13 @@
 """The list of all services: what runs, what is under way, and who sees it."""
 
+import os
 from typing import Any
 
 import pytest
 
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import change, commit
+from infra.upgrade import upgrade
 from tests.api.test_lists_of_restricted_tokens import another_project, caller_with, walk
 from tests.support.embedded import Cloud, sha
 from tests.support.sdk import Calls, record_calls
@@ -98,16 +100,17 @@ def test_the_reads_of_a_page_do_not_grow_with_services_or_history(
     assert reads() == before
 
 
-def test_a_service_that_is_older_than_the_list_joins_it_with_its_next_look(cloud: Cloud) -> None:
-    cloud.release(1)
-    commit(change(Service.get(1), listed=None))
-    assert walk(cloud.api, SERVICES) == [[]]
-    cloud.advance(3600)
-    cloud.tick()
-    assert walk(cloud.api, SERVICES) == [[1]]
-    commit(change(Service.get(1), listed=None))
-    cloud.change_service(branch="main")
-    assert walk(cloud.api, SERVICES) == [[1]]
+def test_services_that_are_older_than_the_list_join_it_with_a_deploy(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    deleted, newest = cloud.add_service("deleted"), cloud.add_service("newest")
+    commit(change(Service.get(1), listed=None), change(Service.get(deleted), listed=None))
+    assert cloud.api.delete(f"/v1/services/{deleted}").status == 204
+    assert walk(cloud.api, SERVICES) == [[newest]]
+    assert upgrade({}) == 1
+    assert walk(cloud.api, SERVICES) == [[newest, 1]]
+    assert upgrade({}) == 0
 
 
 def last(cloud: Cloud) -> list[tuple[int, str] | None]:
@@ -156,6 +159,41 @@ def test_every_end_of_a_job_is_the_last_one(cloud: Cloud) -> None:
     first = cloud.ask_for_build()
     cloud.api.post(f"/v1/cicd/jobs/build-{first}/cancel")
     assert last(cloud)[0] == (first, "cancelled")
+
+
+def test_a_failure_is_shown_until_the_next_success(cloud: Cloud) -> None:
+    """Jobs that end later in another way do not hide it."""
+
+    def failed() -> Any:
+        shown, service = overview(cloud), cloud.service()
+        assert shown["failing_since"] == service["failing_since"]
+        number = shown["failed_deployment"] and shown["failed_deployment"]["id"]
+        assert number == service["failed_deployment_id"]
+        return number
+
+    cloud.release(1)
+    assert failed() is None
+    cloud.begin_release(2)
+    cloud.fail_rollout()
+    assert failed() == 2
+    since = overview(cloud)["failing_since"]
+    assert since == cloud.deployment(2)["finished_at"]
+    cloud.advance(600)
+    again = cloud.deploy_build(1)
+    cloud.api.post(f"/v1/cicd/jobs/deploy-{again}/cancel")
+    cloud.settle()
+    assert last(cloud)[1] == (again, "cancelled")
+    assert failed() == 2
+    cloud.advance(600)
+    cloud.begin_release(3)
+    cloud.fail_rollout()
+    assert failed() == 4
+    assert overview(cloud)["failing_since"] == since
+    whole, shown = cloud.deployment(4), overview(cloud)["failed_deployment"]
+    assert shown == {name: whole[name] for name in shown}
+    cloud.release(4)
+    assert failed() is None
+    assert overview(cloud)["failing_since"] is None
 
 
 def test_a_release_keeps_the_message_and_the_author_of_its_commit(cloud: Cloud) -> None:

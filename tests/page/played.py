@@ -302,7 +302,7 @@ def _end_now(cloud: Cloud, story: Story, *, web: int, checkout: int, back: int) 
     cloud.settle()
     broken = story.push("checkout", "Refuse a second payment of one order")
     story.build(broken, succeeds=False)
-    cloud.advance(max(0.0, time.time() - 170 - clock.now()))
+    cloud.advance(max(0.0, time.time() - 100 - clock.now()))
     rolling = story.push("web", "Remember the last delivery address")
     story.build(rolling)
     moving = ecs.engine().service(CLUSTER, "web").deployments[0].id

@@ -4,6 +4,7 @@ Writes build/screenshots/<view>-<theme>.png, and <view>-phone.png, of a played h
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -46,6 +47,32 @@ def views(played: Played) -> dict[str, str]:
     }
 
 
+def _expired(page: Page) -> None:
+    problem = json.dumps({"title": "Unauthorized", "status": 401, "code": "unauthorized"})
+    page.route("**/v1/**", lambda route: route.fulfill(status=401, body=problem))
+    page.evaluate("dispatchEvent(new Event('focus'))")
+
+
+def _offline(page: Page) -> None:
+    page.context.set_offline(True)
+
+
+def _failing(page: Page) -> None:
+    detail = "AWS cannot serve the request now; try again"
+    problem = json.dumps({"title": "Service Unavailable", "status": 503, "detail": detail})
+    page.route("**/v1/webhooks/**", lambda route: route.fulfill(status=503, body=problem))
+    page.goto(f"{page.url.partition('#')[0]}#/deliveries")
+
+
+def _empty(page: Page) -> None:
+    body = json.dumps({"items": [], "next_cursor": None})
+    page.route("**/v1/services?*", lambda route: route.fulfill(body=body))
+    page.reload()
+
+
+STATES = {"expired": _expired, "offline": _offline, "failing": _failing, "empty": _empty}
+
+
 def opened(browser: Browser, url: str, token: str | None, theme: str, size: dict[str, int]) -> Page:
     """A page in a new context; signed in if there is a token."""
     context = browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
@@ -84,6 +111,14 @@ def shoot(browser: Browser, url: str, played: Played, only: str) -> None:
                 page.screenshot(path=OUT / f"{view}-{name}.png")
                 page.keyboard.press("Escape")
         page.context.close()
+        for state, spoil in STATES.items():
+            if only in f"state-{state}-{name}":
+                page = opened(browser, url, token, theme, size)
+                page.get_by_role("heading", name="Services", exact=True).wait_for()
+                spoil(page)
+                page.wait_for_timeout(600)
+                page.screenshot(path=OUT / f"state-{state}-{name}.png")
+                page.context.close()
         if only in f"sign-in-{name}":
             page = opened(browser, url, None, theme, size)
             page.get_by_role("button", name="Sign in").wait_for()

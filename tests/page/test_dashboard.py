@@ -103,6 +103,22 @@ def test_a_failed_build_shows_its_cause_without_a_click(cloud: Cloud, open_page:
     expect(page.locator(".steps .failed-step").first).to_contain_text("Building the image")
 
 
+def test_a_failed_deployment_stays_in_sight_until_the_next_success(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.fail_rollout()
+    again = cloud.deploy_build(1)
+    cloud.api.post(f"/v1/cicd/jobs/deploy-{again}/cancel")
+    cloud.settle()
+    page = open_page()
+    attention = page.get_by_role("region", name="Needs attention")
+    expect(attention).to_contain_text("Deployment 2 failed")
+    attention.get_by_role("link", name="Show why").click()
+    heading(page, "Deployment 2")
+
+
 def test_a_rollback_is_confirmed_by_name_and_seen_to_happen(
     cloud: Cloud, open_page: Opener
 ) -> None:
@@ -177,7 +193,7 @@ def test_three_hundred_services_are_filtered_and_paged(cloud: Cloud, open_page: 
     page.keyboard.press("/")
     page.keyboard.type("service-29")
     expect(rows).to_have_count(9)
-    assert "q=service-29" in page.url
+    expect(page).to_have_url(re.compile(r"q=service-29$"))
     page.reload()
     expect(rows).to_have_count(9)
 
@@ -279,17 +295,13 @@ def test_a_million_lines_do_not_freeze_a_log(cloud: Cloud, open_page: Opener) ->
     number = started(cloud)
     lines = [{"timestamp": "2026-11-22T00:00:00.000Z", "message": "ok"}] * 49_999
     lines.append({"timestamp": "2026-11-22T00:00:00.000Z", "message": "the needle"})
-    pages = 20
+    shown, pages = json.dumps(lines), 20
 
     def answer(route: Route) -> None:
         at = int((re.search(r"cursor=(\d+)", route.request.url) or ["", "0"])[1])
-        body = {
-            "lines": lines,
-            "next_cursor": str(at + 1),
-            "complete": at == pages - 1,
-            "expired": False,
-        }
-        route.fulfill(content_type="application/json", body=json.dumps(body))
+        rest = {"next_cursor": str(at + 1), "complete": at == pages - 1, "expired": False}
+        body = f'{{"lines": {shown}, {json.dumps(rest)[1:]}'
+        route.fulfill(content_type="application/json", body=body)
 
     page = open_page(token=None)
     page.route("**/logs?*", answer)
@@ -352,3 +364,78 @@ def test_an_idle_page_gets_answers_without_a_body(cloud: Cloud, open_page: Opene
     with page.expect_response(lambda answer: answer.url.endswith("v1/services/1")) as waited:
         refresh(page)
     assert waited.value.status == 304
+
+
+def test_work_is_cancelled_repeated_and_resumed(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1), cloud.release(2)
+    assert cloud.roll_back().status == 202  # pauses auto-deploy
+    cloud.settle()
+    cloud.finish_rollout()
+    number = cloud.ask_for_build()
+    cloud.settle()
+    page = open_page(f"/builds/{number}")
+    page.get_by_role("button", name="Cancel…").click()
+    page.get_by_role("button", name=f"Cancel build {number}").click()
+    expect(page.get_by_text("It is being cancelled")).to_be_visible()
+    for _ in range(3):
+        cloud.tick()
+        cloud.settle()
+    refresh(page)
+    expect(page.locator(".head .status").first).to_have_text("Cancelled")
+    page.get_by_role("button", name="Build again").click()
+    heading(page, f"Build {number + 1}")
+    assert cloud.build(number + 1)["retry_of"] == number
+    page.get_by_role("link", name="Services").first.click()
+    attention = page.get_by_role("region", name="Needs attention")
+    expect(attention).to_contain_text("Auto-deploy is paused")
+    attention.get_by_role("button", name="Resume…").click()
+    page.get_by_role("button", name="Resume auto-deploy").click()
+    expect(attention).to_have_count(0)
+    assert cloud.service()["auto_deploy_paused"] is None
+
+
+def test_a_build_is_deployed_after_its_plan(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1)
+    cloud.change_service(auto_deploy=False)
+    number = cloud.begin_release(2)
+    page = open_page(f"/services/{cloud.service_id}")
+    page.get_by_role("button", name="Deploy…").click()
+    dialog = page.get_by_role("dialog", name="Deploy hello")
+    dialog.locator("label", has_text=f"Build {number}").click()
+    expect(dialog).to_contain_text("What changes")
+    dialog.get_by_role("button", name="Deploy to hello").click()
+    heading(page, "Deployment 2")
+    assert cloud.deployment(2)["build_id"] == number
+
+
+def test_a_chart_shows_the_values_of_a_day_on_hover(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.fail_rollout()
+    page = open_page("/metrics")
+    chart = page.get_by_role("region", name="Deployments per day")
+    place = chart.locator(".u-over")
+    box = place.bounding_box()
+    assert box is not None
+    place.hover(position={"x": box["width"] - 4, "y": box["height"] / 2})
+    expect(chart).to_contain_text("1 succeeded, 1 failed")
+    frequency = page.locator(".tile", has_text="Change failure rate")
+    expect(frequency).to_contain_text("50 %")
+
+
+def test_a_list_with_older_pages_keeps_its_rows_when_new_ones_come(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    for at in range(54):
+        create_token(f"old {at}", Role.VIEWER)
+    page = open_page("/tokens")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(50)
+    page.get_by_role("button", name="Load older").click()
+    expect(rows).to_have_count(55)
+    for at in range(3):
+        create_token(f"new {at}", Role.VIEWER)
+    refresh(page)
+    expect(rows).to_have_count(58)
+    expect(rows.first).to_contain_text("new 2")
+    expect(page.get_by_text("old 5", exact=True)).to_be_visible()

@@ -106,6 +106,12 @@ def test_no_script_makes_html_of_text_or_asks_for_a_path_of_the_host(path: Path)
     assert not re.search(r"""[`"']/(v1|assets|docs)\b""", text)
 
 
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
+def test_no_line_is_longer_than_those_of_the_rest_of_the_code(path: Path) -> None:
+    if path.name != "index.html":  # its icon is one address
+        assert [line for line in path.read_text().splitlines() if len(line) > 100] == []
+
+
 def test_a_file_under_the_present_version_is_kept_for_good(client: Client, page: Answer) -> None:
     path = next(name for name in Elements(page.text).assets() if name.endswith("app.js"))
     answer = get(client, f"/{path}")

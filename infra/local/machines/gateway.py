@@ -5,6 +5,7 @@ Chalice itself answers an unknown route with 403 and repeats the Authorization h
 
 import gzip
 import json
+import sys
 import uuid
 from functools import cache, partial
 from http import HTTPStatus
@@ -45,6 +46,11 @@ def attach(server: HTTPServer, app: Chalice) -> None:
 
 class _Server(ThreadedHTTPServer):
     request_queue_size = 128  # the default of 5 resets some of many simultaneous callers
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print no traceback if a client goes away: browsers do, when a page is left."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(ChaliceRequestHandler):

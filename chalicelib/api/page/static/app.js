@@ -1,6 +1,6 @@
 // The frame around every view: navigation, the token, the theme, and what is shown without them.
 import {
-  announcement, connection, dismiss, Failure, html, notices, render, session, signIn,
+  announcement, connection, dismiss, Failure, html, notices, render, scopeOf, session, signIn,
   signOut, useEffect, useRef, useResource, useRoute, useState, useStore, wake,
 } from "./core.js";
 import { Button, Code, Dialog, FailureText, Icon, Loading, Problem, Text, Time } from "./ui.js";
@@ -17,12 +17,14 @@ const VIEWS = {
 };
 
 const LINKS = [
-  ["", "Services"], ["metrics", "Metrics"], ["deliveries", "Deliveries"], ["audit", "Audit"], ["tokens", "Tokens"],
+  ["", "Services"], ["metrics", "Metrics"], ["deliveries", "Deliveries"], ["audit", "Audit"],
+    ["tokens", "Tokens"],
 ];
 const UNDER = { services: "", builds: "", deployments: "" };
 
 const THEME = "slipway.theme";
-const THEMES = { auto: ["half", "as the system has it"], light: ["sun", "light"], dark: ["moon", "dark"] };
+const THEMES = { auto: ["half", "as the system has it"], light: ["sun", "light"],
+  dark: ["moon", "dark"] };
 
 function kept() {
   try {
@@ -44,24 +46,35 @@ function ThemeButton() {
   const [theme, choose] = useState(kept);
   const names = Object.keys(THEMES);
   const next = names[(names.indexOf(theme) + 1) % names.length];
-  return html`<button type="button" class="icon-button" title=${`Colours: ${THEMES[theme][1]}`} onClick=${() => { setTheme(next); choose(next); }}>
-    <${Icon} name=${THEMES[theme]?.[0] ?? "half"} label=${`Colours: ${THEMES[theme]?.[1]}. Change to ${next}`} /></button>`;
+  return html`<button type="button" class="icon-button" title=${`Colours: ${THEMES[theme][1]}`}
+      onClick=${() => { setTheme(next); choose(next); }}>
+    <${Icon} name=${THEMES[theme]?.[0] ?? "half"}
+      label=${`Colours: ${THEMES[theme]?.[1]}. Change to ${next}`} /></button>`;
 }
 
 function Mark() {
-  return html`<svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" /><path d="M6 22.5 26 14M9 16.5l14-6v5l-12 5z" fill="none" stroke-width="2.4" stroke-linejoin="round" stroke-linecap="round" /></svg>`;
+  return html`<svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" />
+      <path d="M6 22.5 26 14M9 16.5l14-6v5l-12 5z" fill="none" stroke-width="2.4"
+        stroke-linejoin="round" stroke-linecap="round" /></svg>`;
 }
 
 function Pulse() {
   const { failures } = useStore(connection);
-  return html`<span class=${`pulse ${failures ? "off" : ""}`} title=${failures ? "Slipway does not answer" : "This page is kept up to date"}><span>${failures ? "Not connected" : "Live"}</span></span>`;
+  return html`<span class=${`pulse ${failures ? "off" : ""}`} title=${failures
+      ? "Slipway does not answer" : "This page is kept up to date"}>
+      <span>${failures ? "Not connected" : "Live"}</span></span>`;
 }
 
 function Who({ whoami }) {
-  const reach = whoami.service_id ? `service ${whoami.service_id}` : whoami.project_id ? `project ${whoami.project_id}` : "all projects";
-  return html`<details class="who"><summary aria-label=${`Token ${whoami.name}`}><${Text} class="clip">${whoami.name}<//></summary>
-    <div class="who-menu"><div><p class="name"><${Text}>${whoami.name}<//></p><p class="muted">Role ${whoami.role}, ${reach}</p>
-      ${whoami.expires_at && html`<p class="muted">Expires <${Time} at=${whoami.expires_at} /></p>`}</div>
+  const reach = whoami.service_id ? `service ${whoami.service_id}` : whoami.project_id
+    ? `project ${whoami.project_id}` : "all projects";
+  return html`<details class="who">
+      <summary aria-label=${`Token ${whoami.name}`}><${Text} class="clip">${whoami.name}<//>
+      </summary>
+    <div class="who-menu"><div><p class="name"><${Text}>${whoami.name}<//></p>
+        <p class="muted">Role ${whoami.role}, ${reach}</p>
+      ${whoami.expires_at && html`<p class="muted">Expires <${Time} at=${whoami.expires_at} /></p>`}
+      </div>
       <${Button} onClick=${signOut}>Sign out<//></div></details>`;
 }
 
@@ -69,15 +82,22 @@ function Top({ at, whoami }) {
   const here = UNDER[at] ?? at;
   return html`<header class="top"><div class="top-row">
     <a class="brand" href="#/"><${Mark} />Slipway</a>
-    <nav class="nav" aria-label="Main"><ul>${LINKS.map(([path, name]) => html`<li key=${path}><a href=${`#/${path}`} aria-current=${path === here ? "page" : undefined}>${name}</a></li>`)}</ul></nav>
-    <div class="top-end"><${Pulse} /><${ThemeButton} />${whoami && html`<${Who} whoami=${whoami} />`}</div>
+    <nav class="nav" aria-label="Main">
+      <ul>${LINKS.map(([path, name]) =>
+            html`<li key=${path}><a href=${`#/${path}`} aria-current=${path === here ? "page"
+                  : undefined}>${name}</a></li>`)}</ul></nav>
+    <div class="top-end"><${Pulse} /><${ThemeButton} />
+      ${whoami && html`<${Who} whoami=${whoami} />`}</div>
   </div></header>`;
 }
 
 function Offline() {
   const { failures } = useStore(connection);
   if (failures < 2 && navigator.onLine) return null;
-  return html`<div class="offline" role="status"><${Icon} name="warning" /><span>${navigator.onLine ? "Slipway does not answer." : "This computer is offline."} What you see may be old. The page tries again by itself.</span>
+  return html`<div class="offline" role="status"><${Icon} name="warning" />
+      <span>${navigator.onLine ? "Slipway does not answer."
+          : "This computer is offline."} What you see may be old. The page tries again by itself.
+      </span>
     <${Button} onClick=${wake}>Try now<//></div>`;
 }
 
@@ -85,11 +105,15 @@ function TokenField({ error, busy, submit, again }) {
   const [token, setToken] = useState("");
   const field = useRef(null);
   useEffect(() => field.current.focus(), []);
-  return html`<form class="stack" onSubmit=${(event) => { event.preventDefault(); submit(token.trim()); }}>
+  return html`<form class="stack"
+      onSubmit=${(event) => { event.preventDefault(); submit(token.trim()); }}>
     <label class="field"><span>Token</span>
-      <input ref=${field} type="password" value=${token} onInput=${(event) => setToken(event.target.value)} autocomplete="off" placeholder="slw_…" spellcheck=${false} required /></label>
+      <input ref=${field} type="password" value=${token} onInput=${(event) =>
+        setToken(event.target.value)} autocomplete="off" placeholder="slw_…" spellcheck=${false}
+        required /></label>
     <${FailureText} error=${error} />
-    <button type="submit" class="button primary" disabled=${busy}>${busy && html`<${Icon} name="running" />`}${again ? "Go on" : "Sign in"}</button>
+    <button type="submit" class="button primary" disabled=${busy}>
+      ${busy && html`<${Icon} name="running" />`}${again ? "Go on" : "Sign in"}</button>
   </form>`;
 }
 
@@ -97,7 +121,8 @@ function useSignIn() {
   const [state, setState] = useState({});
   async function submit(token) {
     if (!/^slw_[\w-]+$/.test(token)) {
-      setState({ error: new Failure(400, { detail: "A token begins with slw_ and has no spaces." }) });
+      setState({ error: new Failure(400, { detail: "A token begins with slw_ and has no spaces." })
+        });
       return;
     }
     setState({ busy: true });
@@ -116,25 +141,41 @@ function SignIn() {
     <h1 class="brand" tabindex="-1"><${Mark} />Slipway</h1>
     <div class="card"><${TokenField} ...${form} />
       <p class="hint">The token stays in this tab, and is forgotten when you close it.</p></div>
-    <p class="hint">No token yet? An admin makes one: <${Code}>make token STAGE=dev<//>, or <${Code}>make run<//> prints one for the local cloud.</p>
+    <p class="hint">No token yet? An admin makes one: <${Code}>make token STAGE=dev<//>
+      , or <${Code}>make run<//> prints one for the local cloud.</p>
   </div></main>`;
 }
 
-/** The token ended while the page was open. The view behind stays as it is, and goes on after this. */
+/** The token ended while the page was open. The view behind stays, and then goes on. */
 function SignInAgain() {
   const form = useSignIn();
-  return html`<${Dialog} title="Your token has expired" onClose=${signOut} footer=${html`<${Button} onClick=${signOut}>Sign out<//>`}>
-    <p>It was revoked, or its time is up. Sign in with a new one: this page goes on where you are.</p>
+  return html`<${Dialog} title="Your token has expired" stays
+      footer=${html`<${Button} onClick=${signOut}>Sign out<//>`}>
+    <p>It was revoked, or its time is up. Sign in with a new one: this page goes on where you are.
+    </p>
     <${TokenField} ...${form} again /><//>`;
 }
 
 function Notices() {
   const { list } = useStore(notices);
-  return html`<div class="notices" role="status">${list.map((notice) => html`<div class=${`notice ${notice.tone}`} key=${notice.id}><${Icon} name=${notice.tone} /><p><${Text}>${sentence(notice.text)}<//></p>
-    <button type="button" class="icon-button small" onClick=${() => dismiss(notice.id)}><${Icon} name="close" label="Close" /></button></div>`)}</div>`;
+  return html`<div class="notices" role="status">
+      ${list.map((notice) => html`<div class=${`notice ${notice.tone}`} key=${notice.id}>
+              <${Icon} name=${notice.tone} /><p><${Text}>${sentence(notice.text)}<//></p>
+    <button type="button" class="icon-button small" onClick=${() => dismiss(notice.id)}>
+      <${Icon} name="close" label="Close" /></button></div>`)}</div>`;
 }
 
 const sentence = (text) => text[0].toUpperCase() + text.slice(1);
+
+function Foot() {
+  const about = useResource("v1/health", () => null).data;
+  return html`<footer class="foot">
+      <span>Slipway ${about?.version} ${about?.commit && about.commit !== "unknown"
+          && html`<${Code}>${about.commit.slice(0, 7)}<//>`}</span><a href="docs">API</a>
+      <span>Press / to search</span>
+    ${about?.simulated && html`<span>Simulated: images and containers are only recorded</span>`}
+    </footer>`;
+}
 
 function NotFound() {
   return html`<div class="card"><${Problem} error=${new Failure(404)} page /></div>`;
@@ -147,16 +188,27 @@ function View({ parts }) {
   const load = VIEWS[name];
   useEffect(() => {
     let current = true;
-    load?.().then((component) => current && setView({ name, component }), () => current && setView({ name, failed: true }));
+    load?.().then((component) => current && setView({ name, component }), () => current
+      && setView({ name, failed: true }));
     return () => { current = false; };
   }, [name]);
   if (name === "") return html`<${Home} />`;
   const needsId = ["services", "builds", "deployments"].includes(name);
   if (!load || (needsId && !/^[1-9]\d*$/.test(id ?? ""))) return html`<${NotFound} />`;
   if (view?.name !== name) return html`<${Loading} />`;
-  if (view.failed) return html`<div class="state" role="alert"><p class="state-title">A new version is there</p><p>This part of the page could not be loaded. Load the page again.</p><${Button} onClick=${() => location.reload()}>Load again<//></div>`;
+  if (view.failed) return html`<div class="state" role="alert">
+      <p class="state-title">A new version is there</p>
+      <p>This part of the page could not be loaded. Load the page again.</p>
+      <${Button} onClick=${() => location.reload()}>Load again<//></div>`;
   const Component = view.component;
   return html`<${Component} key=${id} id=${id} part=${parts[2]} />`;
+}
+
+/** Keeps the session's whoami fresh. Each token has its own. */
+function Whoami() {
+  const found = useResource("v1/whoami", () => 300000).data;
+  useEffect(() => { if (found) session.set({ whoami: found }); }, [found]);
+  return null;
 }
 
 function App() {
@@ -171,14 +223,15 @@ function App() {
     document.querySelector("main")?.focus({ preventScroll: true });
   }, [place]);
   const { text } = useStore(announcement);
-  const found = useResource(token ? "v1/whoami" : null, () => 300000).data;
-  useEffect(() => { if (found) session.set({ whoami: found }); }, [found]);
   if (!token) return html`<${SignIn} />`;
   return html`<a class="skip" href="#content" onClick=${skip}>Skip to the content</a>
+    <${Whoami} key=${token} />
     <${Top} at=${at.parts[0] ?? ""} whoami=${whoami} />
     <${Offline} />
-    <main id="content" tabindex="-1">${whoami ? html`<${View} parts=${at.parts} />` : html`<${Loading} />`}</main>
-    <footer class="foot"><span>Slipway</span><a href="docs">API</a><span>Press / to search</span></footer>
+    <main id="content" tabindex="-1">
+      ${whoami ? html`<${View} key=${scopeOf(whoami)} parts=${at.parts} />`
+        : html`<${Loading} />`}</main>
+    <${Foot} />
     ${expired && html`<${SignInAgain} />`}
     <${Notices} />
     <p class="hidden" aria-live="polite">${text}</p>`;
@@ -200,7 +253,8 @@ addEventListener("keydown", (event) => {
 for (const name of ["click", "keydown"]) {
   addEventListener(name, (event) => {
     const open = document.querySelector("details.who[open]");
-    if (!open || (name === "keydown" ? event.key !== "Escape" : open.contains(event.target))) return;
+    if (!open || (name === "keydown" ? event.key !== "Escape"
+        : open.contains(event.target))) return;
     open.open = false;
     if (name === "keydown") open.querySelector("summary").focus();
   });

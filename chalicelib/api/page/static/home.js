@@ -1,9 +1,10 @@
 // Home: what needs attention, what is under way, what runs.
 import {
-  can, count, firstLine, html, IDLE, LIVE, replaceQuery, route, useEffect, useMemo, useResource, useRef, useState, useWholeList,
+  can, count, firstLine, html, IDLE, LIVE, replaceQuery, route, useEffect, useMemo, useResource,
+  useState, useWholeList,
 } from "./core.js";
 import {
-  Button, Card, Choices, Code, Commit, Empty, Icon, isOpen, Loading, Pager, Problem, Progress,
+  Button, Card, Choices, Commit, Empty, Icon, isOpen, Loading, Pager, Problem, Progress,
   SearchField, sentence, Status, Table, Text, Time, who,
 } from "./ui.js";
 import { ResumeDialog, RollbackDialog } from "./actions.js";
@@ -15,20 +16,27 @@ const isBusy = (service) => Boolean(service.active || service.waiting || service
 /** The problems of a service, the worst one first: what it is, why, and where to act. */
 export function problemsOf(service) {
   const found = [];
-  const { current, last_deployment: deployed, last_build: built } = service;
-  if (service.attention) found.push({ tone: "failed", what: "Needs an operator", why: service.attention, act: "open" });
+  const { current, failed_deployment: failed, last_build: built } = service;
+  if (service.attention) found.push({ tone: "failed", what: "Needs an operator",
+      why: service.attention, act: "open" });
   if (service.health) {
     const { running, desired, why } = service.health;
-    found.push({ tone: "failed", what: `${running} of ${desired} tasks run`, why: why ?? "", act: "rollback" });
+    found.push({ tone: "failed", what: `${running} of ${desired} tasks run`, why: why ?? "",
+        act: "rollback" });
   }
-  if (deployed?.status === "failed" && !service.active) {
-    found.push({ tone: "failed", what: `Deployment ${deployed.id} failed`, why: deployed.error ?? "", at: deployed.finished_at, act: "deployment", id: deployed.id });
+  if (failed && !service.active) {
+    found.push({ tone: "failed", what: `Deployment ${failed.id} failed`, why: failed.error ?? "",
+        at: failed.finished_at, act: "deployment", id: failed.id });
   }
   if (built?.status === "failed") {
-    found.push({ tone: "failed", what: `Build ${built.id} failed`, why: `${built.error ?? ""}${service.open_builds ? " (a newer build is open)" : ""}`, at: built.finished_at, act: "build", id: built.id });
+    found.push({ tone: "failed", what: `Build ${built.id} failed`,
+        why: `${built.error ?? ""}${service.open_builds ? " (a newer build is open)" : ""}`,
+        at: built.finished_at, act: "build", id: built.id });
   }
-  if (service.drift) found.push({ tone: "waiting", what: "ECS runs something else", why: service.drift, act: "open" });
-  if (service.auto_deploy_paused) found.push({ tone: "waiting", what: "Auto-deploy is paused", why: service.auto_deploy_paused, act: "resume" });
+  if (service.drift) found.push({ tone: "waiting", what: "ECS runs something else",
+      why: service.drift, act: "open" });
+  if (service.auto_deploy_paused) found.push({ tone: "waiting", what: "Auto-deploy is paused",
+      why: service.auto_deploy_paused, act: "resume" });
   return found;
 }
 
@@ -36,7 +44,8 @@ const STATES = [
   ["all", "All", () => true],
   ["attention", "Attention", (service) => problemsOf(service).length > 0],
   ["busy", "Under way", isBusy],
-  ["calm", "Stable", (service) => !isBusy(service) && !problemsOf(service).length && service.current],
+  ["calm", "Stable", (service) => !isBusy(service) && !problemsOf(service).length
+    && service.current],
   ["new", "Not released", (service) => !service.current],
 ];
 
@@ -47,22 +56,32 @@ export function Home() {
   const someBusy = services?.some(isBusy);
   const jobs = useResource(someBusy ? "v1/cicd/jobs?limit=100" : null, () => 3000);
   const [dialog, setDialog] = useState(null);
-  if (!services) return list.error ? html`<${Problem} error=${list.error} what="the services" page />` : html`<${Loading} what="Loading services" />`;
+  if (!services) return list.error
+    ? html`<${Problem} error=${list.error} what="the services" page />`
+    : html`<${Loading} what="Loading services" />`;
   if (list.complete && !services.length) return html`<${Welcome} />`;
-  const troubled = services.map((service) => ({ service, problems: problemsOf(service) })).filter(({ problems }) => problems.length);
+  const troubled = services.map((service) =>
+    ({ service, problems: problemsOf(service) })).filter(({ problems }) => problems.length);
   troubled.sort((a, b) => rank(a) - rank(b));
   const busy = services.filter(isBusy);
   return html`<div class="stack">
     <div class="head"><div class="head-text"><h1 tabindex="-1">Services</h1>
-      <p>${count(services.length, "service")}${list.complete ? "" : " so far"} · ${troubled.length ? `${troubled.length} need attention` : "all stable"}${busy.length ? ` · ${busy.length} under way` : ""}</p></div></div>
+      <p>${count(services.length, "service")}
+        ${list.complete ? "" : " so far"} · ${troubled.length ? `${troubled.length} need attention`
+          : "all stable"}${busy.length ? ` · ${busy.length} under way` : ""}</p></div></div>
     <${Attention} troubled=${troubled} onAct=${setDialog} />
     <div class="columns">
-      <div class="stack"><${UnderWay} services=${busy} jobs=${jobs.data} /><${Services} services=${services} complete=${list.complete} /></div>
+      <div class="stack"><${UnderWay} services=${busy} jobs=${jobs.data} />
+        <${Services} services=${services} complete=${list.complete} /></div>
       <div class="stack"><${Queue} services=${services} jobs=${jobs.data} metrics=${metrics.data} />
-        ${!metrics.error && html`<${Card} title="Deployments per day" aside=${html`<a href="#/metrics">Metrics</a>`}><${DaysChart} metrics=${metrics.data} kind="deployments" /><//>`}</div>
+        ${!metrics.error && html`<${Card} title="Deployments per day"
+              aside=${html`<a href="#/metrics">Metrics</a>`}>
+              <${DaysChart} metrics=${metrics.data} kind="deployments" /><//>`}</div>
     </div>
-    ${dialog?.act === "rollback" && html`<${RollbackDialog} service=${dialog.service} onClose=${() => setDialog(null)} />`}
-    ${dialog?.act === "resume" && html`<${ResumeDialog} service=${dialog.service} onClose=${() => setDialog(null)} />`}
+    ${dialog?.act === "rollback"
+      && html`<${RollbackDialog} service=${dialog.service} onClose=${() => setDialog(null)} />`}
+    ${dialog?.act === "resume"
+      && html`<${ResumeDialog} service=${dialog.service} onClose=${() => setDialog(null)} />`}
   </div>`;
 }
 
@@ -70,7 +89,8 @@ const rank = ({ problems }) => (problems[0].tone === "failed" ? 0 : 1);
 
 function Welcome() {
   return html`<div class="stack"><div class="head"><h1 tabindex="-1">Services</h1></div>
-    <div class="card"><${Empty} title="No service yet" command=${`curl -sS "${new URL("v1/projects", location.href)}" \\
+    <div class="card"><${Empty} title="No service yet"
+        command=${`curl -sS "${new URL("v1/projects", location.href)}" \\
   -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
   -d '{"name": "shop"}'
 
@@ -78,21 +98,33 @@ curl -sS "${new URL("v1/projects/1/services", location.href)}" \\
   -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
   -d '{"name": "web", "git_url": "https://github.com/example/app.git",
        "image_repository": "myapp", "ecs_cluster": "default",
-       "ecs_service": "web", "containers": ["web"]}'`}>A service is a repository, an image and an ECS service. Create a project and its first service with an admin token:<//></div></div>`;
+       "ecs_service": "web", "containers": ["web"]}'`}>
+         A service is a repository, an image and an ECS service. Create a project and its first
+         service with an admin token:
+       <//></div></div>`;
 }
 
 function Attention({ troubled, onAct }) {
   const [all, setAll] = useState(false);
   if (!troubled.length) return null;
   const shown = all ? troubled : troubled.slice(0, 6);
-  return html`<${Card} title="Needs attention" class="attention" aside=${html`<span class="figure">${troubled.length}</span>`}>
-    <ul>${shown.map(({ service, problems: [first, ...others] }) => html`<li key=${service.id} class=${first.tone}>
-      <${Icon} name=${first.tone === "failed" ? "failed" : "warning"} label=${first.tone === "failed" ? "Problem" : "Warning"} />
+  return html`<${Card} title="Needs attention" class="attention"
+      aside=${html`<span class="figure">${troubled.length}</span>`}>
+    <ul>${shown.map(({ service, problems: [first, ...others] }) =>
+          html`<li key=${service.id} class=${first.tone}>
+      <${Icon} name=${first.tone === "failed" ? "failed" : "warning"}
+        label=${first.tone === "failed" ? "Problem" : "Warning"} />
       <${ServiceName} service=${service} />
-      <div><p class="why"><span><strong>${first.what}</strong>${first.at && html` <span class="muted"><${Time} at=${first.at} /></span>`}${first.why && html` · <${Text}>${first.why}<//>`}</span></p>
-        ${others.length > 0 && html`<p class="also">Also: ${others.map((other) => other.what.toLowerCase()).join(", ")}</p>`}</div>
-      <div class="act"><${Act} service=${service} problem=${first} onAct=${onAct} /></div></li>`)}</ul>
-    ${troubled.length > 6 && html`<div class="pager"><${Button} onClick=${() => setAll(!all)}>${all ? "Show fewer" : `Show all ${troubled.length}`}<//></div>`}
+      <div><p class="why"><span><strong>${first.what}</strong>
+            ${first.at && html` <span class="muted"><${Time} at=${first.at} /></span>`}
+            ${first.why && html` · <${Text}>${first.why}<//>`}</span></p>
+        ${others.length > 0 && html`<p class="also">
+              Also: ${others.map((other) => other.what.toLowerCase()).join(", ")}</p>`}</div>
+      <div class="act"><${Act} service=${service} problem=${first} onAct=${onAct} /></div></li>`)}
+      </ul>
+    ${troubled.length > 6 && html`<div class="pager">
+          <${Button} onClick=${() => setAll(!all)}>
+            ${all ? "Show fewer" : `Show all ${troubled.length}`}<//></div>`}
   <//>`;
 }
 
@@ -100,51 +132,88 @@ function Act({ service, problem, onAct }) {
   const open = (href, text) => html`<a class="button" href=${href}>${text}</a>`;
   if (problem.act === "build") return open(`#/builds/${problem.id}`, "Show why");
   if (problem.act === "deployment") return open(`#/deployments/${problem.id}`, "Show why");
-  if (problem.act === "rollback" && can("deployer")) return html`<${Button} kind="danger" onClick=${() => onAct({ act: "rollback", service })}>Roll back…<//>`;
-  if (problem.act === "resume" && can("admin")) return html`<${Button} onClick=${() => onAct({ act: "resume", service })}>Resume…<//>`;
+  if (problem.act === "rollback"
+    && can("deployer")) return html`<${Button} kind="danger" onClick=${() =>
+      onAct({ act: "rollback", service })}>Roll back…<//>`;
+  if (problem.act === "resume"
+    && can("admin")) return html`<${Button} onClick=${() => onAct({ act: "resume", service })}>
+      Resume…<//>`;
   return open(`#/services/${service.id}`, "Open");
 }
 
 export function ServiceName({ service }) {
-  return html`<div class="two"><a class="name" href=${`#/services/${service.id}`}><${Text}>${service.name}<//></a><span class="sub"><${Text} class="clip">${service.project}<//></span></div>`;
+  return html`<div class="two">
+      <a class="name" href=${`#/services/${service.id}`}><${Text}>${service.name}<//></a>
+      <span class="sub"><${Text} class="clip">${service.project}<//></span></div>`;
 }
 
 function UnderWay({ services, jobs }) {
-  const builds = (jobs?.items ?? []).filter((job) => job.type === "build" && job.status === "running");
+  const builds = (jobs?.items ?? []).filter((job) => job.type === "build"
+    && job.status === "running");
   const rows = [
-    ...services.filter((service) => service.active).map((service) => ({ key: service.active.job_id, service, job: service.active, href: `#/deployments/${service.active.id}`, word: service.active.trigger === "rollback" ? "Rollback" : "Deployment" })),
-    ...builds.map((job) => ({ key: job.id, service: services.find((each) => each.id === job.service_id), job: { ...job, job_id: job.id, id: job.build_id }, href: `#/builds/${job.build_id}`, word: "Build" })),
+    ...services.filter((service) => service.active).map((service) =>
+      ({ key: service.active.job_id, service, job: service.active,
+          href: `#/deployments/${service.active.id}`, word: service.active.trigger === "rollback"
+          ? "Rollback" : "Deployment" })),
+    ...builds.map((job) => ({ key: job.id,
+          service: services.find((each) => each.id === job.service_id),
+          job: { ...job, job_id: job.id, id: job.build_id }, href: `#/builds/${job.build_id}`,
+          word: "Build" })),
   ].filter((row) => row.service);
   if (!rows.length) return null;
-  return html`<${Card} title="Under way" class="work" aside=${html`<span class="figure">${rows.length}</span>`}><ul>${rows.map((row) => html`<${WorkItem} key=${row.key} ...${row} />`)}</ul><//>`;
+  return html`<${Card} title="Under way" class="work"
+      aside=${html`<span class="figure">${rows.length}</span>`}>
+      <ul>${rows.map((row) => html`<${WorkItem} key=${row.key} ...${row} />`)}</ul><//>`;
 }
 
 function WorkItem({ service, job: summary, href, word }) {
   const kind = word === "Build" ? "builds" : "deployments";
-  const job = { ...summary, ...useResource(`v1/cicd/${kind}/${summary.id}`, (row) => (isOpen(row) ? LIVE : IDLE)).data };
-  return html`<li><div class="work-title"><span><a class="name" href=${href}>${word} ${job.id}</a> of <a href=${`#/services/${service.id}`}><${Text}>${service.name}<//></a>${job.commit_message && html` <span class="muted">· <${Text}>${firstLine(job.commit_message)}<//></span>`}</span>
+  const job = { ...summary,
+    ...useResource(`v1/cicd/${kind}/${summary.id}`, (row) => (isOpen(row) ? LIVE : IDLE)).data };
+  return html`<li><div class="work-title">
+        <span><a class="name" href=${href}>${word} ${job.id}
+          </a> of <a href=${`#/services/${service.id}`}><${Text}>${service.name}<//></a>
+          ${job.commit_message && html` <span class="muted">
+                · <${Text}>${firstLine(job.commit_message)}<//></span>`}</span>
       <span class="muted nowrap"><${Time} at=${job.started_at ?? job.created_at} /></span></div>
     <${Progress} job=${job} /></li>`;
 }
 
 function Queue({ services, jobs, metrics }) {
-  const queued = (jobs?.items ?? []).filter((job) => job.type === "build" && job.status === "queued").reverse();
+  const queued = (jobs?.items ?? []).filter((job) => job.type === "build"
+    && job.status === "queued").reverse();
   const waiting = services.filter((service) => service.waiting);
   const depth = metrics?.queue?.depth;
-  return html`<${Card} title="Queue" class="work" aside=${html`<span class="figure">${queued.length + waiting.length}</span>`}>
-    ${queued.length + waiting.length === 0 ? html`<p class="card-body muted">Nothing waits.</p>` : html`<ul>
-      ${queued.slice(0, 8).map((job) => html`<${QueuedBuild} key=${job.id} job=${job} service=${services.find((each) => each.id === job.service_id)} />`)}
-      ${waiting.slice(0, 8).map((service) => html`<li key=${service.waiting.job_id}><div class="work-title"><span><${Status} status="queued" bare /> <a class="name" href=${`#/deployments/${service.waiting.id}`}>Deployment ${service.waiting.id}</a> of <${Text}>${service.name}<//></span></div>
-        <p class="muted">${service.waiting.waiting_for ? sentence(service.waiting.waiting_for) : service.active ? `Waits for deployment ${service.active.id}` : "Waits for its turn"}</p></li>`)}</ul>
-      ${depth > queued.length && queued.length > 8 && html`<p class="card-body muted">${count(depth, "build")} wait in all.</p>`}`}
+  return html`<${Card} title="Queue" class="work"
+      aside=${html`<span class="figure">${queued.length + waiting.length}</span>`}>
+    ${queued.length + waiting.length === 0 ? html`<p class="card-body muted">Nothing waits.</p>`
+      : html`<ul>
+      ${queued.slice(0, 8).map((job) =>
+          html`<${QueuedBuild} key=${job.id} job=${job}
+              service=${services.find((each) => each.id === job.service_id)} />`)}
+      ${waiting.slice(0, 8).map((service) =>
+          html`<li key=${service.waiting.job_id}>
+              <div class="work-title">
+                <span><${Status} status="queued" bare /> <a class="name"
+                    href=${`#/deployments/${service.waiting.id}`}>Deployment ${service.waiting.id}
+                  </a> of <${Text}>${service.name}<//></span></div>
+        <p class="muted">${service.waiting.waiting_for ? sentence(service.waiting.waiting_for)
+            : service.active ? `Waits for deployment ${service.active.id}` : "Waits for its turn"}
+        </p></li>`)}</ul>
+      ${depth > queued.length && queued.length > 8
+        && html`<p class="card-body muted">${count(depth, "build")} wait in all.</p>`}`}
   <//>`;
 }
 
 function QueuedBuild({ job, service }) {
   const build = useResource(`v1/cicd/builds/${job.build_id}`, () => 5000).data;
-  return html`<li><div class="work-title"><span><${Status} status="queued" bare /> <a class="name" href=${`#/builds/${job.build_id}`}>Build ${job.build_id}</a>${service && html` of <${Text}>${service.name}<//>`}</span>
-    ${build?.position && html`<span class="muted nowrap figure">Place ${build.position}</span>`}</div>
-    <p class="muted">${build?.waiting_for ? html`Waits for <${Text}>${build.waiting_for}<//>` : html`Since <${Time} at=${job.created_at} />`}</p></li>`;
+  return html`<li><div class="work-title">
+        <span><${Status} status="queued" bare /> <a class="name" href=${`#/builds/${job.build_id}`}>
+            Build ${job.build_id}</a>${service && html` of <${Text}>${service.name}<//>`}</span>
+    ${build?.position && html`<span class="muted nowrap figure">Place ${build.position}</span>`}
+    </div>
+    <p class="muted">${build?.waiting_for ? html`Waits for <${Text}>${build.waiting_for}<//>`
+        : html`Since <${Time} at=${job.created_at} />`}</p></li>`;
 }
 
 function Services({ services, complete }) {
@@ -155,20 +224,31 @@ function Services({ services, complete }) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const found = useMemo(() => services
     .filter((service) => {
-      const hay = `${service.project}/${service.name} ${service.branch} ${service.current?.commit_message ?? ""} ${service.current?.commit_sha ?? ""} ${service.current?.image_tag ?? ""}`.toLowerCase();
+      const { commit_message: message, commit_sha: sha, image_tag: image } = service.current ?? {};
+      const hay = [`${service.project}/${service.name}`, service.branch, message, sha, image]
+        .join(" ").toLowerCase();
       return words.every((word) => hay.includes(word));
     })
-    .sort((a, b) => `${a.project}/${a.name}`.localeCompare(`${b.project}/${b.name}`)), [services, text]);
+    .sort((a, b) => `${a.project}/${a.name}`.localeCompare(`${b.project}/${b.name}`)),
+      [services, text]);
   const passes = STATES.find(([key]) => key === state)?.[2] ?? STATES[0][2];
   const shown = found.filter(passes);
   const pages = Math.max(1, Math.ceil(shown.length / PER_PAGE));
   const at = Math.min(page, pages - 1);
-  useEffect(() => replaceQuery({ q: text || null, state: state === "all" ? null : state }), [text, state]);
+  useEffect(() => replaceQuery({ q: text || null, state: state === "all" ? null : state }),
+    [text, state]);
   const choose = (change) => (value) => { change(value); setPage(0); };
-  return html`<${Card} title="All services" class="services" aside=${complete ? null : html`<${Icon} name="running" /> loading`}>
-    <div class="tools"><${SearchField} label="Filter services" placeholder="Filter by name, branch, commit or image" value=${text} onInput=${choose(setText)} data-hotkey="/" />
-      <${Choices} label="State" value=${state} onChange=${choose(setState)} options=${STATES.map(([key, name, test]) => [key, name, found.filter(test).length]).filter(([key, , number]) => number || key === "all" || key === state)} /></div>
-    ${shown.length ? html`<${Table} label="Services" keyOf=${(service) => service.id} rows=${shown.slice(at * PER_PAGE, (at + 1) * PER_PAGE)} columns=${COLUMNS} />`
+  return html`<${Card} title="All services" class="services" aside=${complete ? null
+      : html`<${Icon} name="running" /> loading`}>
+    <div class="tools"><${SearchField} label="Filter services"
+        placeholder="Filter by name, branch, commit or image" value=${text}
+        onInput=${choose(setText)} data-hotkey="/" />
+      <${Choices} label="State" value=${state} onChange=${choose(setState)}
+        options=${STATES.map(([key, name, test]) =>
+          [key, name, found.filter(test).length]).filter(([key, , number]) => number
+          || key === "all" || key === state)} /></div>
+    ${shown.length ? html`<${Table} label="Services" keyOf=${(service) => service.id}
+          rows=${shown.slice(at * PER_PAGE, (at + 1) * PER_PAGE)} columns=${COLUMNS} />`
       : html`<${Empty} title="No service matches">Change the words or the state.<//>`}
     <${Pager} page=${at} pages=${pages} total=${shown.length} what="services" onPage=${setPage} />
   <//>`;
@@ -176,12 +256,16 @@ function Services({ services, complete }) {
 
 export function Tasks({ service }) {
   const { health, tasks, current } = service;
-  if (health) return html`<${Status} status="failed" word=${`${health.running}/${health.desired}`} />`;
+  if (health) return html`<${Status} status="failed"
+      word=${`${health.running}/${health.desired}`} />`;
   if (tasks) {
     const good = tasks.running >= tasks.desired;
-    return html`<span title=${tasks.seen_at ? `seen ${tasks.seen_at}` : undefined}><${Status} status=${good ? "success" : "deploying"} word=${`${Math.min(tasks.running, tasks.desired)}/${tasks.desired}`} /></span>`;
+    return html`<span title=${tasks.seen_at ? `seen ${tasks.seen_at}` : undefined}>
+        <${Status} status=${good ? "success" : "deploying"}
+          word=${`${Math.min(tasks.running, tasks.desired)}/${tasks.desired}`} /></span>`;
   }
-  return current ? html`<${Status} status="success" word="Healthy" />` : html`<span class="muted">–</span>`;
+  return current ? html`<${Status} status="success" word="Healthy" />`
+    : html`<span class="muted">–</span>`;
 }
 
 const COLUMNS = [
@@ -189,10 +273,15 @@ const COLUMNS = [
   { name: "Runs", show: (service) => {
     const { current } = service;
     if (!current) return html`<span class="muted">Not released yet</span>`;
-    return html`<div class="two"><${Commit} sha=${current.commit_sha} message=${current.commit_message ?? current.reason} gitUrl=${service.git_url} />
-      <span class="sub"><a href=${`#/deployments/${current.id}`}>Deployment ${current.id}</a> <${Text} class="clip">${current.image_tag ?? ""}<//></span></div>`;
+    return html`<div class="two">
+        <${Commit} sha=${current.commit_sha} message=${current.commit_message ?? current.reason}
+          gitUrl=${service.git_url} />
+      <span class="sub"><a href=${`#/deployments/${current.id}`}>Deployment ${current.id}
+        </a> <${Text} class="clip">${current.image_tag ?? ""}<//></span></div>`;
   } },
-  { name: "Since", show: ({ current }) => current && html`<div class="two"><${Time} at=${current.finished_at} /><span class="sub"><${Text}>${by(current)}<//></span></div>` },
+  { name: "Since", show: ({ current }) => current
+    && html`<div class="two"><${Time} at=${current.finished_at} />
+        <span class="sub"><${Text}>${by(current)}<//></span></div>` },
   { name: "Tasks", show: (service) => html`<${Tasks} service=${service} />` },
   { name: "State", show: (service) => html`<${StateOf} service=${service} />` },
 ];
@@ -205,12 +294,18 @@ export function by(release) {
 function StateOf({ service }) {
   const [first] = problemsOf(service);
   const { active, waiting } = service;
-  if (active) return html`<a href=${`#/deployments/${active.id}`}><${Status} status=${active.status} word=${active.trigger === "rollback" ? "Rolling back" : "Deploying"} /></a>`;
-  if (service.open_builds) return html`<${Status} status="building" word=${service.open_builds > 1 ? `${service.open_builds} builds` : "Building"} />`;
+  if (active) return html`<a href=${`#/deployments/${active.id}`}>
+      <${Status} status=${active.status} word=${active.trigger === "rollback" ? "Rolling back"
+        : "Deploying"} /></a>`;
+  if (service.open_builds) return html`<${Status} status="building" word=${service.open_builds > 1
+      ? `${service.open_builds} builds` : "Building"} />`;
   if (waiting) return html`<${Status} status="queued" />`;
-  if (first) return html`<span class=${`status ${first.tone}`}><${Icon} name=${first.tone === "failed" ? "failed" : first.act === "resume" ? "pause" : "warning"} />${SHORT[first.act] ?? "Attention"}</span>`;
+  if (first) return html`<span class=${`status ${first.tone}`}>
+      <${Icon} name=${first.tone === "failed" ? "failed" : first.act === "resume" ? "pause"
+        : "warning"} />${SHORT[first.act] ?? "Attention"}</span>`;
   if (!service.current) return html`<span class="muted">–</span>`;
   return html`<span class="muted">Stable</span>`;
 }
 
-const SHORT = { build: "Build failed", deployment: "Deploy failed", rollback: "Unhealthy", resume: "Paused" };
+const SHORT = { build: "Build failed", deployment: "Deploy failed", rollback: "Unhealthy",
+  resume: "Paused" };

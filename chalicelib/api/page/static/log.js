@@ -1,7 +1,7 @@
 // A log of any length: read in pages, kept in chunks, and only the visible lines are elements.
 import {
-  announce, Failure, get, html, IDLE, LIVE, notify, replaceQuery, route, session, useCallback, useEffect,
-  useLayoutEffect, useRef, useState,
+  announce, Failure, get, html, IDLE, LIVE, notify, replaceQuery, route, session, useCallback,
+  useEffect, useLayoutEffect, useRef, useState,
 } from "./core.js";
 import { Button, Icon, lineClass, SearchField } from "./ui.js";
 
@@ -10,6 +10,9 @@ const PAGE = 5000;
 const ROW = 20; // pixels, as in the styles
 const TALLEST = 10_000_000; // browsers limit the height of an element
 const LONGEST = 5000; // characters of a line that are drawn
+
+const BUILDKIT =
+  /^#(\d+) (?:\[((?!internal|auth)[^\]]+)\] (.+)|(DONE|CACHED|ERROR|CANCELED)\b ?([\d.]+)?)/;
 
 export class Lines {
   #chunks = [];
@@ -43,25 +46,28 @@ export class Lines {
     return new Blob(parts, { type: "text/plain" });
   }
 
-  // Steps of the build: Slipway's commands, and within them those of BuildKit ("#7 [2/4] RUN make").
+  // Steps of the build: Slipway's commands, and BuildKit's within them ("#7 [2/4] RUN make").
   #note({ message, timestamp }, index) {
     const command = /^\[Container\] .*?Running command echo "([^"$]+)"/.exec(message);
     if (command) {
       this.#end(timestamp);
-      this.steps.push({ title: command[1], index, from: timestamp, to: null, state: "running", inner: new Map() });
+      this.steps.push({ title: command[1], index, from: timestamp, to: null, state: "running",
+          inner: new Map() });
       return;
     }
     const step = this.steps.at(-1);
     if (!step) return;
-    const inner = /^#(\d+) (?:\[((?!internal|auth)[^\]]+)\] (.+)|(DONE|CACHED|ERROR|CANCELED)\b ?([\d.]+)?s?)/.exec(message);
+    const inner = BUILDKIT.exec(message);
     if (inner) this.#noteInner(step, inner, timestamp, index);
-    else if (/^\[Container\] .*Command did not exit successfully/.test(message)) { step.state = "failed"; step.to ??= timestamp; }
-    else if (/^\[Container\] .*Phase complete: (?:BUILD|PRE_BUILD) State: (\w+)/.test(message)) this.#end(timestamp);
+    else if (/^\[Container\] .*Command did not exit successfully/.test(message)) {
+      step.state = "failed"; step.to ??= timestamp; }
+    else if (/^\[Container\] .*Phase complete: (?:PRE_)?BUILD /.test(message)) this.#end(timestamp);
   }
 
   #noteInner(step, [, number, place, title, word, seconds], timestamp, index) {
     const known = step.inner.get(number);
-    if (title && !known) step.inner.set(number, { place, title, index, from: timestamp, to: null, state: "running" });
+    if (title && !known) step.inner.set(number,
+      { place, title, index, from: timestamp, to: null, state: "running" });
     else if (word && known && known.state === "running") {
       known.state = word === "ERROR" ? "failed" : word === "CANCELED" ? "cancelled" : "success";
       known.cached = word === "CACHED";
@@ -82,7 +88,8 @@ export function useLog(path) {
   useEffect(() => {
     const lines = new Lines();
     let ended = false, timer, cursor = null, failures = 0;
-    const show = (more) => ended || setState((before) => ({ ...before, ...more, path, lines, size: lines.length }));
+    const show = (more) => ended
+      || setState((before) => ({ ...before, ...more, path, lines, size: lines.length }));
     async function read() {
       if (ended) return;
       if (session.get().expired) { timer = setTimeout(read, LIVE); return; }
@@ -93,7 +100,8 @@ export function useLog(path) {
         failures = 0;
         lines.add(page.lines);
         cursor = page.next_cursor ?? cursor;
-        show({ complete: page.complete, expired: page.expired, reading: page.lines.length > 0, error: null });
+        show({ complete: page.complete, expired: page.expired, reading: page.lines.length > 0,
+            error: null });
         if (page.complete) return;
         if (!page.lines.length) pause = document.hidden ? IDLE : 1500;
       } catch (error) {
@@ -112,7 +120,8 @@ export function useLog(path) {
   return state.path === path ? state : { path, lines: null, size: 0, reading: true };
 }
 
-const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const TIME = new Intl.DateTimeFormat("en-GB",
+  { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 export function LogView({ log, name, running, atEnd: fromEnd, place, chosen, onChoose }) {
   const scroller = useRef(null);
@@ -176,7 +185,8 @@ export function LogView({ log, name, running, atEnd: fromEnd, place, chosen, onC
     setTop(box.scrollTop);
     pixel.current = box.scrollTop * ratio;
     const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < ROW * 2;
-    if (following && !atEnd && box.scrollTop < last.current) setFollowing(false); // the reader scrolls up
+    if (following && !atEnd
+      && box.scrollTop < last.current) setFollowing(false); // the reader scrolls up
     last.current = box.scrollTop;
   }
   const last = useRef(0);
@@ -204,22 +214,39 @@ export function LogView({ log, name, running, atEnd: fromEnd, place, chosen, onC
   }
 
   return html`<section class="card log" aria-label="Log">
-    <div class="log-tools"><${SearchField} label="Search the log" value=${search.text} onInput=${search.setText}
-        onKeyDown=${(event) => { if (event.key === "Enter") { event.preventDefault(); search.move(event.shiftKey ? -1 : 1); } }} />
-      ${search.text && html`<span class="found figure" role="status">${search.total ? `${search.position + 1} of ${search.total}${search.busy ? "+" : ""}` : search.busy ? "…" : "None"}</span>
-        <${Button} onClick=${() => search.move(-1)} aria-label="Previous match">↑<//><${Button} onClick=${() => search.move(1)} aria-label="Next match">↓<//>`}
-      <span class="top-end">${running && html`<${Button} aria-pressed=${following} onClick=${() => (following ? setFollowing(false) : jump())}>${following ? "Following" : "Follow"}<//>`}
-        <${Button} onClick=${download} disabled=${!size}><${Icon} name="save" />Download<//></span></div>
+    <div class="log-tools"><${SearchField} label="Search the log" value=${search.text}
+        onInput=${search.setText}
+        onKeyDown=${(event) => {
+            if (event.key === "Enter") { event.preventDefault();
+              search.move(event.shiftKey ? -1 : 1); } }} />
+      ${search.text && html`<span class="found figure" role="status">
+            ${search.total ? `${search.position + 1} of ${search.total}${search.busy ? "+" : ""}`
+              : search.busy ? "…" : "None"}</span>
+        <${Button} onClick=${() => search.move(-1)} aria-label="Previous match">↑<//>
+          <${Button} onClick=${() => search.move(1)} aria-label="Next match">↓<//>`}
+      <span class="top-end">${running
+          && html`<${Button} aria-pressed=${following} onClick=${() =>
+              (following ? setFollowing(false) : jump())}>${following ? "Following" : "Follow"}
+            <//>`}
+        <${Button} onClick=${download} disabled=${!size}><${Icon} name="save" />Download<//></span>
+        </div>
     <div class="log-frame">
-      <div class="log-scroll" style=${{ height: `${Math.max(running ? 320 : 0, drawn + 12)}px` }} ref=${scroller} onScroll=${onScroll} tabindex="0" role="region" aria-label="Lines of the log">
+      <div class="log-scroll" style=${{ height: `${Math.max(running ? 320 : 0, drawn + 12)}px` }}
+        ref=${scroller} onScroll=${onScroll} tabindex="0" role="region"
+        aria-label="Lines of the log">
         ${size === 0 ? html`<div class="log-empty">${emptyText(log, running)}</div>`
-          : html`<div class="log-space" style=${{ height: `${drawn}px` }}><div class="log-rows" style=${{ transform: `translateY(${offset}px)` }}>
-            ${rows.map((index) => html`<${Row} key=${index} index=${index} line=${lines.at(index)} chosen=${chosen === index + 1} onChoose=${onChoose} text=${search.text.toLowerCase()} current=${search.current === index} />`)}
+          : html`<div class="log-space" style=${{ height: `${drawn}px` }}>
+              <div class="log-rows" style=${{ transform: `translateY(${offset}px)` }}>
+            ${rows.map((index) => html`<${Row} key=${index} index=${index} line=${lines.at(index)}
+                    chosen=${chosen === index + 1} onChoose=${onChoose}
+                    text=${search.text.toLowerCase()} current=${search.current === index} />`)}
           </div></div>`}
       </div>
-      ${size > 0 && !atEnd && html`<button type="button" class="button jump" onClick=${jump}><${Icon} name="down" />Jump to end</button>`}
+      ${size > 0 && !atEnd && html`<button type="button" class="button jump" onClick=${jump}>
+            <${Icon} name="down" />Jump to end</button>`}
     </div>
-    <div class="log-foot"><span class="figure">${size.toLocaleString("en")} lines</span><span>${footText(log, running)}</span></div>
+    <div class="log-foot"><span class="figure">${size.toLocaleString("en")} lines</span>
+      <span>${footText(log, running)}</span></div>
   </section>`;
 }
 
@@ -247,10 +274,19 @@ function Row({ index, line, chosen, onChoose, text, current }) {
     event.preventDefault();
     onChoose(number);
   };
-  return html`<div class=${`log-row ${lineClass(message)} ${chosen ? "chosen" : ""}`} id=${`line-${number}`}>
-    <a href=${lineHref(number)} onClick=${choose} aria-label=${`Line ${number}`} tabindex="-1">${number}</a>
-    <time datetime=${line.timestamp} title=${line.timestamp}>${TIME.format(new Date(line.timestamp))}</time>
-    <bdi>${text ? marked(shown, text, current) : shown}</bdi>${message.length > LONGEST && html`<em class="muted"> … ${(message.length - LONGEST).toLocaleString("en")} more characters in the download</em>`}</div>`;
+  return html`<div class=${`log-row ${lineClass(message)} ${chosen ? "chosen" : ""}`}
+      id=${`line-${number}`}>
+    <a href=${lineHref(number)} onClick=${choose} aria-label=${`Line ${number}`} tabindex="-1">
+      ${number}</a>
+    <time datetime=${line.timestamp} title=${line.timestamp}>
+      ${TIME.format(new Date(line.timestamp))}</time>
+    <bdi>${text ? marked(shown, text, current) : shown}</bdi>
+      ${message.length > LONGEST && html`<${Rest} number=${message.length - LONGEST} />`}</div>`;
+}
+
+function Rest({ number }) {
+  return html`<em class="muted">
+    ${` … ${number.toLocaleString("en")} more characters in the download`}</em>`;
 }
 
 function lineHref(number) {
@@ -262,8 +298,10 @@ function marked(message, text, current) {
   const lower = message.toLowerCase();
   const parts = [];
   let from = 0;
-  for (let at = lower.indexOf(text); at >= 0 && parts.length < 200; at = lower.indexOf(text, from)) {
-    parts.push(message.slice(from, at), html`<mark class=${current ? "current" : ""}>${message.slice(at, at + text.length)}</mark>`);
+  for (let at = lower.indexOf(text); at >= 0 && parts.length < 200;
+    at = lower.indexOf(text, from)) {
+    parts.push(message.slice(from, at),
+      html`<mark class=${current ? "current" : ""}>${message.slice(at, at + text.length)}</mark>`);
     from = at + text.length;
   }
   return [...parts, message.slice(from)];
@@ -294,8 +332,10 @@ function useSearch(lines, size) {
     return () => clearTimeout(timer);
   }, [text, lines, size]);
   const total = state.found.length;
-  const move = (by) => setState((before) => ({ ...before, position: total ? (before.position + by + total) % total : 0 }));
-  return { text, setText, total, busy: state.busy, position: state.position, move, current: total && text ? state.found[state.position] : null };
+  const move = (by) => setState((before) =>
+    ({ ...before, position: total ? (before.position + by + total) % total : 0 }));
+  return { text, setText, total, busy: state.busy, position: state.position, move, current: total
+    && text ? state.found[state.position] : null };
 }
 
 export function useChosenLine() {
@@ -307,4 +347,3 @@ export function useChosenLine() {
   };
   return [chosen, choose];
 }
-

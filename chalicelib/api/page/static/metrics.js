@@ -13,23 +13,38 @@ export function Metrics() {
   const [until, setUntil] = useState(query.get("until") ?? "");
   const [of, setOf] = useState(query.get("project") ?? "");
   const projects = useResource("v1/projects?limit=100", () => null).data?.items ?? [];
-  const path = `v1/cicd/${of ? `projects/${of}/` : ""}metrics?days=${days}${until ? `&until=${until}` : ""}`;
+  const path = `v1/cicd/${of ? `projects/${of}/` : ""}metrics?days=${days}${until
+    ? `&until=${until}` : ""}`;
   const found = useResource(path, () => 60000);
   const choose = (set, name) => (value) => { set(value); replaceQuery({ [name]: value || null }); };
   return html`<div class="stack">
-    <div class="head"><div class="head-text"><h1 tabindex="-1">Metrics</h1><p>${found.data ? `From ${found.data.from} to ${found.data.until}, days in UTC` : "Days in UTC"}</p></div>
-      <div class="actions"><${Choices} label="Window" value=${days} onChange=${choose(setDays, "days")} options=${WINDOWS} />
-        <label><span class="hidden">Last day</span><input type="date" value=${until} max=${new Date().toISOString().slice(0, 10)} onInput=${(event) => choose(setUntil, "until")(event.target.value)} /></label>
-        <label><span class="hidden">Project</span><select value=${of} onChange=${(event) => choose(setOf, "project")(event.target.value)}><option value="">All projects</option>${projects.map((each) => html`<option key=${each.id} value=${String(each.id)}>${each.name}</option>`)}</select></label></div></div>
-    ${found.data ? html`<${Shown} metrics=${found.data} />` : found.error ? html`<div class="card"><${Problem} error=${found.error} what="the metrics" /></div>` : html`<${Loading} what="Loading metrics" />`}
+    <div class="head"><div class="head-text"><h1 tabindex="-1">Metrics</h1>
+        <p>${found.data ? `From ${found.data.from} to ${found.data.until}, days in UTC`
+            : "Days in UTC"}</p></div>
+      <div class="actions"><${Choices} label="Window" value=${days}
+          onChange=${choose(setDays, "days")} options=${WINDOWS} />
+        <label><span class="hidden">Last day</span>
+          <input type="date" value=${until} max=${new Date().toISOString().slice(0, 10)}
+            onInput=${(event) => choose(setUntil, "until")(event.target.value)} /></label>
+        <label><span class="hidden">Project</span>
+          <select value=${of} onChange=${(event) => choose(setOf, "project")(event.target.value)}>
+            <option value="">All projects</option>
+            ${projects.map((each) =>
+                html`<option key=${each.id} value=${String(each.id)}>${each.name}</option>`)}
+          </select></label></div></div>
+    ${found.data ? html`<${Shown} metrics=${found.data} />` : found.error
+      ? html`<div class="card"><${Problem} error=${found.error} what="the metrics" /></div>`
+      : html`<${Loading} what="Loading metrics" />`}
   </div>`;
 }
 
-const percent = (rate) => (rate == null ? "–" : `${(rate * 100).toFixed(rate > 0 && rate < 0.1 ? 1 : 0)} %`);
+const percent = (rate) =>
+  (rate == null ? "–" : `${(rate * 100).toFixed(rate > 0 && rate < 0.1 ? 1 : 0)} %`);
 const span = (seconds) => (seconds == null ? "–" : duration(seconds));
 
 function Tile({ name, value, children }) {
-  return html`<div class="tile"><dt>${name}</dt><dd>${value}<span class="sub">${children}</span></dd></div>`;
+  return html`<div class="tile"><dt>${name}</dt><dd>${value}<span class="sub">${children}</span>
+      </dd></div>`;
 }
 
 function perDay(rate) {
@@ -39,24 +54,45 @@ function perDay(rate) {
 
 function Shown({ metrics }) {
   const { dora, queue } = metrics;
-  const times = [["Queue", "from the request to its start", metrics.queue_seconds], ["Build", "from its start to its end", metrics.build_seconds], ["Deployment", "from the request to its end", metrics.deploy_seconds]];
+  const times = [["Queue", "from the request to its start", metrics.queue_seconds],
+    ["Build", "from its start to its end", metrics.build_seconds],
+    ["Deployment", "from the begin of its rollout to its end", metrics.deploy_seconds]];
   return html`<dl class="tiles">
       <${Tile} name="Deployment frequency" value=${perDay(dora.deployments_per_day)}>per day<//>
-      <${Tile} name="Lead time" value=${span(dora.lead_time_seconds.p50)}>median, push to running<//>
-      <${Tile} name="Change failure rate" value=${percent(dora.change_failure_rate)}>of deployments<//>
-      <${Tile} name="Time to restore" value=${span(dora.time_to_restore_seconds.p50)}>median of ${count(dora.time_to_restore_seconds.count, "failure")}<//>
+      <${Tile} name="Lead time" value=${span(dora.lead_time_seconds.p50)}>median, push to running
+      <//>
+      <${Tile} name="Change failure rate" value=${percent(dora.change_failure_rate)}>of deployments
+      <//>
+      <${Tile} name="Time to restore" value=${span(dora.time_to_restore_seconds.p50)}>
+        median of ${count(dora.time_to_restore_seconds.count, "failure")}<//>
     </dl>
-    <div class="halves"><${Card} title="Deployments per day" aside=${`${percent(metrics.deployments.success_rate)} succeeded`}><${DaysChart} metrics=${metrics} kind="deployments" tall /><//>
-      <${Card} title="Builds per day" aside=${`${percent(metrics.builds.success_rate)} succeeded`}><${DaysChart} metrics=${metrics} kind="builds" tall /><//></div>
-    <div class="halves"><${Card} title="How long it takes"><${Table} label="Durations" rows=${times} keyOf=${([name]) => name} columns=${[
-        { name: "Part", show: ([name, about]) => html`<div class="two"><span class="name">${name}</span><span class="sub">${about}</span></div>` },
-        { name: "Median", class: "end", show: ([, , value]) => html`<span class="figure">${span(value.p50)}</span>` },
-        { name: "95 of 100 within", class: "end", show: ([, , value]) => html`<span class="figure">${span(value.p95)}</span>` },
-        { name: "Count", class: "end", show: ([, , value]) => html`<span class="figure">${value.count.toLocaleString("en")}</span>` },
+    <div class="halves"><${Card} title="Deployments per day"
+        aside=${`${percent(metrics.deployments.success_rate)} succeeded`}>
+        <${DaysChart} metrics=${metrics} kind="deployments" tall /><//>
+      <${Card} title="Builds per day" aside=${`${percent(metrics.builds.success_rate)} succeeded`}>
+        <${DaysChart} metrics=${metrics} kind="builds" tall /><//></div>
+    <div class="halves"><${Card} title="How long it takes">
+        <${Table} label="Durations" rows=${times} keyOf=${([name]) => name} columns=${[
+        { name: "Part", show: ([name, about]) =>
+          html`<div class="two"><span class="name">${name}</span><span class="sub">${about}</span>
+            </div>` },
+        { name: "Median", class: "end", show: ([, , value]) =>
+          html`<span class="figure">${span(value.p50)}</span>` },
+        { name: "95 of 100 within", class: "end", show: ([, , value]) =>
+          html`<span class="figure">${span(value.p95)}</span>` },
+        { name: "Count", class: "end", show: ([, , value]) =>
+          html`<span class="figure">${value.count.toLocaleString("en")}</span>` },
       ]} /><//>
-      <div class="stack"><${Card} title="Outcomes"><${Table} label="Outcomes" keyOf=${([name]) => name} rows=${[["Builds", metrics.builds], ["Deployments", metrics.deployments]]} columns=${[
+      <div class="stack"><${Card} title="Outcomes">
+          <${Table} label="Outcomes" keyOf=${([name]) => name}
+            rows=${[["Builds", metrics.builds], ["Deployments", metrics.deployments]]} columns=${[
         { name: "What", show: ([name]) => html`<span class="name">${name}</span>` },
-        ...["success", "failed", "cancelled", "superseded", "rolled_back"].map((key) => ({ name: { success: "Succeeded", failed: "Failed", cancelled: "Cancelled", superseded: "Superseded", rolled_back: "Rolled back" }[key], class: "end", show: ([, row]) => html`<span class="figure">${row[key] ?? "–"}</span>` })),
+        ...["success", "failed", "cancelled", "superseded", "rolled_back"].map((key) =>
+          ({ name: { success: "Succeeded", failed: "Failed", cancelled: "Cancelled",
+                superseded: "Superseded", rolled_back: "Rolled back" }[key], class: "end",
+              show: ([, row]) => html`<span class="figure">${row[key] ?? "–"}</span>` })),
       ]} /><//>
-      <${Card} title="Queue now"><${Facts} rows=${[["Builds that wait", String(queue.depth)], ["Oldest", span(queue.oldest_seconds)]]} /><//></div></div>`;
+      <${Card} title="Queue now">
+        <${Facts} rows=${[["Builds that wait", String(queue.depth)],
+            ["Oldest", span(queue.oldest_seconds)]]} /><//></div></div>`;
 }

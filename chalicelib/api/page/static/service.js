@@ -1,103 +1,165 @@
 // One service: what runs, what happened, its settings and its configuration.
-import { can, count, get, html, IDLE, LIVE, repositoryUrl, useResource, useState } from "./core.js";
 import {
-  Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Empty, Facts, isOpen, Loading, NotAllowed,
-  Problem, Progress, Status, Table, Text, Time, who,
+  can, count, get, html, IDLE, LIVE, merged, repositoryUrl, useResource, useState, useWholeList,
+} from "./core.js";
+import {
+  Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Empty, Facts, isOpen, Loading,
+  NotAllowed, Problem, Progress, Status, Table, Text, Time, who,
 } from "./ui.js";
-import { BuildDialog, DeployDialog, ResumeDialog, RollbackDialog, StopAutoDeployDialog } from "./actions.js";
+import {
+  BuildDialog, DeployDialog, ResumeDialog, RollbackDialog, StopAutoDeployDialog,
+} from "./actions.js";
 import { useTitle } from "./build.js";
 
 const isBusy = (service) => service.active_deployment_id || service.waiting_deployment_id;
 
 export function Service({ id, part }) {
   const found = useResource(`v1/services/${id}`, (service) => (isBusy(service) ? LIVE : IDLE));
-  return html`<${Await} of=${found} what=${`service ${id}`} page>${(service) => html`<${Shown} service=${service} part=${part ?? "timeline"} />`}<//>`;
+  return html`<${Await} of=${found} what=${`service ${id}`} page>
+      ${(service) => html`<${Shown} service=${service} part=${part ?? "timeline"} />`}<//>`;
 }
 
 function Shown({ service, part }) {
   const project = useResource(`v1/projects/${service.project_id}`, () => null).data;
-  const current = useResource(service.current_deployment_id ? `v1/cicd/deployments/${service.current_deployment_id}` : null, () => 60000).data;
+  const current = useResource(service.current_deployment_id
+    ? `v1/cicd/deployments/${service.current_deployment_id}` : null, () => 60000).data;
   const [dialog, setDialog] = useState(null);
   const close = () => setDialog(null);
   const base = `#/services/${service.id}`;
   const deploys = Boolean(service.ecs_service);
   useTitle(service.name, project?.name);
   const withCurrent = { ...service, current };
-  const tabs = [["timeline", "Timeline", base], ["settings", "Settings", `${base}/settings`], ["config", "Configuration", `${base}/config`], ["access", "Access", `${base}/access`]];
+  const tabs = [["timeline", "Timeline", base], ["settings", "Settings", `${base}/settings`],
+    ["config", "Configuration", `${base}/config`], ["access", "Access", `${base}/access`]];
   const goBack = (to) => setDialog({ act: "back", to });
   return html`<div class="stack">
-    <div><${Crumbs} path=${[["Services", "#/"], [project?.name ?? `Project ${service.project_id}`], [service.name]]} />
-      <div class="head"><div class="head-text"><div class="head-title"><h1 tabindex="-1"><${Text}>${service.name}<//></h1><${Health} service=${service} /></div>
-        <p>${repositoryUrl(service.git_url) ? html`<a href=${repositoryUrl(service.git_url)} target="_blank" rel="noopener noreferrer"><${Text}>${service.git_url.replace(/^https:\/\//, "").replace(/\.git$/, "")}<//></a>` : html`<${Text}>${service.git_url}<//>`}, branch <${Code}>${service.branch}<//></p></div>
+    <div><${Crumbs} path=${[["Services", "#/"], [project?.name ?? `Project ${service.project_id}`],
+          [service.name]]} />
+      <div class="head"><div class="head-text">
+          <div class="head-title"><h1 tabindex="-1"><${Text}>${service.name}<//></h1>
+            <${Health} service=${service} /></div>
+        <p>${repositoryUrl(service.git_url)
+            ? html`<a href=${repositoryUrl(service.git_url)} target="_blank"
+                rel="noopener noreferrer">
+                <${Text}>${service.git_url.replace(/^https:\/\//, "").replace(/\.git$/, "")}<//>
+              </a>` : html`<${Text}>${service.git_url}<//>`}, branch <${Code}>${service.branch}<//>
+        </p></div>
         <div class="actions">${can("deployer") && html`
-          ${deploys && html`<${Button} kind="primary" onClick=${() => setDialog({ act: "deploy" })}>Deploy…<//>`}
-          ${!service.image_from && html`<${Button} onClick=${() => setDialog({ act: "build" })}>Build…<//>`}
-          ${deploys && service.current_deployment_id && html`<${Button} kind="danger" onClick=${() => goBack()}>Roll back…<//>`}`}
-          ${can("admin") && service.auto_deploy && !service.auto_deploy_paused && html`<${Button} onClick=${() => setDialog({ act: "stop" })}>Auto-deploy off…<//>`}</div></div>
+          ${deploys && html`<${Button} kind="primary" onClick=${() => setDialog({ act: "deploy" })}>
+                Deploy…<//>`}
+          ${!service.image_from && html`<${Button} onClick=${() => setDialog({ act: "build" })}>
+                Build…<//>`}
+          ${deploys && service.current_deployment_id
+            && html`<${Button} kind="danger" onClick=${() => goBack()}>Roll back…<//>`}`}
+          ${can("admin") && service.auto_deploy && !service.auto_deploy_paused
+            && html`<${Button} onClick=${() => setDialog({ act: "stop" })}>Auto-deploy off…<//>`}
+          </div></div>
       <${NotAllowed} role="deployer" what="deploying and rolling back" /></div>
-    ${service.attention && html`<${Banner} tone="failed" icon="failed" title="Needs an operator">${service.attention}<//>`}
-    ${service.health && html`<${Banner} tone="failed" icon="failed" title=${`${service.health.running} of ${service.health.desired} tasks run`} action=${can("deployer") && html`<${Button} kind="danger" onClick=${() => goBack()}>Roll back…<//>`}>${service.health.why ?? ""}<//>`}
+    ${service.attention && html`<${Banner} tone="failed" icon="failed" title="Needs an operator">
+          ${service.attention}<//>`}
+    ${service.health && html`<${Banner} tone="failed" icon="failed"
+          title=${`${service.health.running} of ${service.health.desired} tasks run`}
+          action=${can("deployer")
+          && html`<${Button} kind="danger" onClick=${() => goBack()}>Roll back…<//>`}>
+          ${service.health.why ?? ""}<//>`}
     ${service.drift && html`<${Banner} title="ECS runs something else">${service.drift}<//>`}
-    ${service.auto_deploy_paused && html`<${Banner} icon="pause" title="Auto-deploy is paused" action=${can("admin") && html`<${Button} onClick=${() => setDialog({ act: "resume" })}>Resume…<//>`}>${service.auto_deploy_paused}<//>`}
+    ${service.auto_deploy_paused
+      && html`<${Banner} icon="pause" title="Auto-deploy is paused" action=${can("admin")
+          && html`<${Button} onClick=${() => setDialog({ act: "resume" })}>Resume…<//>`}>
+          ${service.auto_deploy_paused}<//>`}
     <div class="halves">
-      <${Card} title="Runs now" aside=${current && html`<a href=${`#/deployments/${current.id}`}>Deployment ${current.id}</a>`}>
+      <${Card} title="Runs now" aside=${current
+        && html`<a href=${`#/deployments/${current.id}`}>Deployment ${current.id}</a>`}>
         ${current ? html`<${Facts} rows=${[
-          ["Commit", html`<${Commit} sha=${current.commit_sha} message=${current.commit_message} gitUrl=${service.git_url} />`],
+          ["Commit", html`<${Commit} sha=${current.commit_sha} message=${current.commit_message}
+                gitUrl=${service.git_url} />`],
           ["Image", html`<${Code}>${current.image_tag}<//>`],
           ["Digest", html`<${Digest} digest=${current.image_digest} />`],
-          current.build_id && ["Build", html`<a href=${`#/builds/${current.build_id}`}>Build ${current.build_id}</a>`],
-          ["Since", html`<${Time} at=${current.finished_at} /> <span class="muted">by <${Text}>${who(current.requested_by)}<//></span>`],
-        ]} />` : html`<${Empty} title="Not released yet">${deploys ? "Build the branch, then deploy the image." : "This service has no ECS target: it is only built."}<//>`}<//>
+          current.build_id && ["Build",
+            html`<a href=${`#/builds/${current.build_id}`}>Build ${current.build_id}</a>`],
+          ["Since", html`<${Time} at=${current.finished_at} /> <span class="muted">
+                by <${Text}>${who(current.requested_by)}<//></span>`],
+        ]} />` : html`<${Empty} title="Not released yet">
+          ${deploys ? "Build the branch, then deploy the image."
+          : "This service has no ECS target: it is only built."}<//>`}<//>
       <${Next} service=${service} />
     </div>
-    <nav class="tabs" aria-label="Parts of the service">${tabs.map(([key, name, href]) => html`<a key=${key} href=${href} aria-current=${key === part ? "page" : undefined}>${name}</a>`)}</nav>
+    <nav class="tabs" aria-label="Parts of the service">
+      ${tabs.map(([key, name, href]) =>
+          html`<a key=${key} href=${href} aria-current=${key === part ? "page" : undefined}>${name}
+            </a>`)}</nav>
     ${part === "timeline" && html`<${Timeline} service=${service} onBack=${goBack} />`}
     ${part === "settings" && html`<${Settings} service=${service} />`}
     ${part === "config" && html`<${Config} service=${service} />`}
     ${part === "access" && html`<${Access} service=${service} />`}
     ${dialog?.act === "deploy" && html`<${DeployDialog} service=${withCurrent} onClose=${close} />`}
     ${dialog?.act === "build" && html`<${BuildDialog} service=${service} onClose=${close} />`}
-    ${dialog?.act === "back" && html`<${RollbackDialog} service=${withCurrent} deploymentId=${dialog.to} onClose=${close} />`}
+    ${dialog?.act === "back"
+      && html`<${RollbackDialog} service=${withCurrent} deploymentId=${dialog.to}
+          onClose=${close} />`}
     ${dialog?.act === "resume" && html`<${ResumeDialog} service=${service} onClose=${close} />`}
-    ${dialog?.act === "stop" && html`<${StopAutoDeployDialog} service=${service} onClose=${close} />`}
+    ${dialog?.act === "stop"
+      && html`<${StopAutoDeployDialog} service=${service} onClose=${close} />`}
   </div>`;
 }
 
 function Health({ service }) {
   const { health, tasks } = service;
-  if (health) return html`<span class="pill"><${Status} status="failed" word=${`${health.running} of ${health.desired} tasks run`} /></span>`;
-  if (tasks) return html`<span class="pill"><${Status} status=${tasks.running >= tasks.desired ? "success" : "deploying"} word=${`${Math.min(tasks.running, tasks.desired)} of ${tasks.desired} tasks run`} /></span>`;
-  return service.current_deployment_id ? html`<span class="pill"><${Status} status="success" word="Healthy" /></span>` : null;
+  if (health) return html`<span class="pill">
+      <${Status} status="failed" word=${`${health.running} of ${health.desired} tasks run`} />
+    </span>`;
+  if (tasks) return html`<span class="pill">
+      <${Status} status=${tasks.running >= tasks.desired ? "success" : "deploying"}
+        word=${`${Math.min(tasks.running, tasks.desired)} of ${tasks.desired} tasks run`} />
+    </span>`;
+  return service.current_deployment_id
+    ? html`<span class="pill"><${Status} status="success" word="Healthy" /></span>` : null;
 }
 
 function Next({ service }) {
   const path = (id) => (id ? `v1/cicd/deployments/${id}` : null);
   const active = useResource(path(service.active_deployment_id), () => LIVE).data;
   const waiting = useResource(path(service.waiting_deployment_id), () => LIVE).data;
-  const builds = useResource(service.image_from ? null : `v1/cicd/services/${service.id}/builds?limit=20`, (page) => (page.items.some(isOpen) ? LIVE : IDLE)).data;
+  const builds = useResource(service.image_from ? null
+    : `v1/cicd/services/${service.id}/builds?limit=20`, (page) =>
+    (page.items.some(isOpen) ? LIVE : IDLE)).data;
   const open = (builds?.items ?? []).filter(isOpen).reverse();
-  const rows = [[active, "deployments", "Deployment"], [waiting, "deployments", "Next: deployment"], ...open.map((build) => [build, "builds", "Build"])].filter(([job]) => job);
-  return html`<${Card} title="Under way" class="work">${rows.length ? html`<ul>${rows.map(([job, kind, word]) => html`<li key=${job.job_id}>
-    <div class="work-title"><span><a class="name" href=${`#/${kind}/${job.id}`}>${word} ${job.id}</a> <${Commit} sha=${job.commit_sha} message=${job.commit_message ?? job.reason} plain /></span><span class="muted nowrap"><${Time} at=${job.created_at} /></span></div>
-    ${job.status === "queued" ? html`<p class="muted"><${Status} status="queued" /> ${job.waiting_for ? html`<${Text}>${job.waiting_for}<//>` : ""}</p>` : html`<${Progress} job=${job} />`}</li>`)}</ul>`
-    : html`<p class="card-body muted">Nothing is under way. ${service.auto_deploy && !service.auto_deploy_paused ? html`The next push to <${Code}>${service.branch}<//> is built and deployed.` : html`The next push to <${Code}>${service.branch}<//> is built, and not deployed by itself.`}</p>`}<//>`;
+  const rows = [[active, "deployments", "Deployment"], [waiting, "deployments", "Next: deployment"],
+    ...open.map((build) => [build, "builds", "Build"])].filter(([job]) => job);
+  return html`<${Card} title="Under way" class="work">
+      ${rows.length ? html`<ul>${rows.map(([job, kind, word]) => html`<li key=${job.job_id}>
+    <div class="work-title">
+      <span><a class="name" href=${`#/${kind}/${job.id}`}>${word} ${job.id}
+        </a> <${Commit} sha=${job.commit_sha} message=${job.commit_message ?? job.reason} plain />
+      </span><span class="muted nowrap"><${Time} at=${job.created_at} /></span></div>
+    ${job.status === "queued"
+      ? html`<p class="muted">
+          <${Status} status="queued" /> ${job.waiting_for ? html`<${Text}>${job.waiting_for}<//>`
+            : ""}</p>` : html`<${Progress} job=${job} />`}</li>`)}</ul>`
+    : html`<p class="card-body muted">
+        Nothing is under way. ${service.auto_deploy && !service.auto_deploy_paused
+          ? html`The next push to <${Code}>${service.branch}<//> is built and deployed.`
+          : html`The next push to <${Code}>${service.branch}
+            <//> is built, and not deployed by itself.`}</p>`}<//>`;
 }
 
 // The timeline: builds and deployments together, newest first.
 
 function useOlder(path) {
-  const first = useResource(`${path}?limit=20`, (page) => (page.items.some(isOpen) ? LIVE : IDLE));
+  const pace = (page) => (page.items.some(isOpen) ? LIVE : IDLE);
+  const first = useResource(`${path}?limit=20`, pace);
   const [older, setOlder] = useState({ items: [], cursor: undefined });
   const cursor = older.cursor === undefined ? first.data?.next_cursor : older.cursor;
-  const seen = new Set(first.data?.items.map((item) => item.id));
+  // New jobs push others off the first page, so those that were shown are kept.
+  const items = first.data && merged([...first.data.items, ...older.items], (job) => job.id);
   return {
     error: first.error,
-    items: first.data ? [...first.data.items, ...older.items.filter((item) => !seen.has(item.id))] : null,
+    items,
     more: Boolean(cursor),
     async load() {
       if (!cursor) return;
       const page = await get(`${path}?limit=20&cursor=${encodeURIComponent(cursor)}`);
-      setOlder((before) => ({ items: [...before.items, ...page.items], cursor: page.next_cursor }));
+      setOlder({ items: [...items, ...page.items], cursor: page.next_cursor });
     },
   };
 }
@@ -106,36 +168,64 @@ function Timeline({ service, onBack }) {
   const builds = useOlder(`v1/cicd/services/${service.id}/builds`);
   const deployments = useOlder(`v1/cicd/services/${service.id}/deployments`);
   const error = builds.error ?? deployments.error;
-  if (!builds.items || !deployments.items) return error ? html`<${Problem} error=${error} what="the timeline" />` : html`<${Loading} what="Loading the timeline" />`;
+  if (!builds.items || !deployments.items) return error
+    ? html`<${Problem} error=${error} what="the timeline" />`
+    : html`<${Loading} what="Loading the timeline" />`;
   const oldest = (list) => (list.more ? (list.items.at(-1)?.created_at ?? "") : "");
   const since = [oldest(builds), oldest(deployments)].sort().at(-1); // before it one list has gaps
-  const events = [...builds.items.map((row) => ({ row, kind: "build" })), ...deployments.items.map((row) => ({ row, kind: "deployment" }))]
+  const events = [...builds.items.map((row) => ({ row, kind: "build" })),
+    ...deployments.items.map((row) => ({ row, kind: "deployment" }))]
     .filter(({ row }) => row.created_at >= since)
-    .sort((a, b) => (a.row.created_at === b.row.created_at ? (a.kind === b.kind ? b.row.id - a.row.id : a.kind === "deployment" ? -1 : 1) : a.row.created_at < b.row.created_at ? 1 : -1));
-  if (!events.length) return html`<div class="card"><${Empty} title="Nothing has happened yet">Push to ${service.branch}, or start a build.<//></div>`;
+    .sort((a, b) => (a.row.created_at === b.row.created_at
+        ? (a.kind === b.kind ? b.row.id - a.row.id : a.kind === "deployment" ? -1 : 1)
+        : a.row.created_at < b.row.created_at ? 1 : -1));
+  if (!events.length) return html`<div class="card">
+      <${Empty} title="Nothing has happened yet">Push to ${service.branch}, or start a build.<//>
+    </div>`;
   const byBuild = new Map(builds.items.map((build) => [build.id, build]));
   let day = null;
   return html`<div class="card timeline"><ol>${events.flatMap(({ row, kind }) => {
     const its = row.created_at.slice(0, 10);
-    const parts = its === day ? [] : [html`<li class="day" key=${its}>${DAY.format(new Date(row.created_at))}</li>`];
+    const parts = its === day ? []
+      : [html`<li class="day" key=${its}>${DAY.format(new Date(row.created_at))}</li>`];
     day = its;
-    return [...parts, kind === "build" ? html`<${BuildEvent} key=${row.job_id} build=${row} service=${service} />` : html`<${DeploymentEvent} key=${row.job_id} row=${row} build=${byBuild.get(row.build_id)} service=${service} onBack=${onBack} />`];
+    return [...parts, kind === "build"
+      ? html`<${BuildEvent} key=${row.job_id} build=${row} service=${service} />`
+      : html`<${DeploymentEvent} key=${row.job_id} row=${row} build=${byBuild.get(row.build_id)}
+          service=${service} onBack=${onBack} />`];
   })}</ol>
-  ${(builds.more || deployments.more) && html`<div class="pager"><span></span><${Button} onClick=${() => Promise.all([builds.load(), deployments.load()])}>Show older<//></div>`}</div>`;
+  ${(builds.more || deployments.more)
+    && html`<div class="pager"><span></span>
+        <${Button} onClick=${() => Promise.all([builds.load(), deployments.load()])}>Show older<//>
+      </div>`}</div>`;
 }
 
-const DAY = new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" });
+const DAY = new Intl.DateTimeFormat("en-GB",
+  { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" });
 
 function BuildEvent({ build, service }) {
   return html`<li class="event"><${Status} status=${build.status} bare />
-    <div class="two"><p class="event-title"><a class="name" href=${`#/builds/${build.id}`}>Build ${build.id}</a><${Commit} sha=${build.commit_sha} message=${build.commit_message} gitUrl=${service.git_url} /></p>
+    <div class="two"><p class="event-title">
+        <a class="name" href=${`#/builds/${build.id}`}>Build ${build.id}</a>
+        <${Commit} sha=${build.commit_sha} message=${build.commit_message}
+          gitUrl=${service.git_url} /></p>
       ${isOpen(build) && build.status !== "queued" && html`<${Progress} job=${build} />`}
-      ${build.status === "failed" && html`<p class="event-error"><${Text}>${build.failure?.summary ?? build.error}<//></p>`}
-      <p class="event-sub"><span><${Text}>${build.git_ref}<//></span><span>${build.trigger === "push" ? html`pushed by <${Text}>${build.author ?? who(build.requested_by)}<//>` : html`started by <${Text}>${who(build.requested_by)}<//>`}</span>
-        ${build.retry_of && html`<span>retry of <a href=${`#/builds/${build.retry_of}`}>build ${build.retry_of}</a></span>`}
-        ${build.superseded_by && html`<span>superseded by <a href=${`#/builds/${build.superseded_by}`}>build ${build.superseded_by}</a></span>`}
-        ${build.deployment_id && html`<span>→ <a href=${`#/deployments/${build.deployment_id}`}>deployment ${build.deployment_id}</a></span>`}
-        ${!build.deployment_id && build.not_deployed && html`<span>not deployed: <${Text}>${build.not_deployed}<//></span>`}</p></div>
+      ${build.status === "failed"
+        && html`<p class="event-error"><${Text}>${build.failure?.summary ?? build.error}<//></p>`}
+      <p class="event-sub"><span><${Text}>${build.git_ref}<//></span>
+        <span>${build.trigger === "push"
+            ? html`pushed by <${Text}>${build.author ?? who(build.requested_by)}<//>`
+            : html`started by <${Text}>${who(build.requested_by)}<//>`}</span>
+        ${build.retry_of && html`<span>
+              retry of <a href=${`#/builds/${build.retry_of}`}>build ${build.retry_of}</a></span>`}
+        ${build.superseded_by && html`<span>
+              superseded by <a href=${`#/builds/${build.superseded_by}`}>
+                build ${build.superseded_by}</a></span>`}
+        ${build.deployment_id && html`<span>
+              → <a href=${`#/deployments/${build.deployment_id}`}>deployment ${build.deployment_id}
+              </a></span>`}
+        ${!build.deployment_id && build.not_deployed
+          && html`<span>not deployed: <${Text}>${build.not_deployed}<//></span>`}</p></div>
     <div class="event-end muted"><${Time} at=${build.created_at} /></div></li>`;
 }
 
@@ -144,78 +234,150 @@ function DeploymentEvent({ row, build, service, onBack }) {
   const current = service.current_deployment_id === row.id;
   const restorable = row.progress === 100 && !isOpen(row) && !current && can("deployer");
   return html`<li class="event"><${Status} status=${row.status} bare />
-    <div class="two"><p class="event-title"><a class="name" href=${`#/deployments/${row.id}`}>${row.trigger === "rollback" ? "Rollback" : "Deployment"} ${row.id}</a>${current && html`<span class="pill"><span class="status success">runs now</span></span>`}<${Commit} sha=${row.commit_sha} message=${message} gitUrl=${service.git_url} /></p>
+    <div class="two"><p class="event-title">
+        <a class="name" href=${`#/deployments/${row.id}`}>
+          ${row.trigger === "rollback" ? "Rollback" : "Deployment"} ${row.id}</a>
+        ${current && html`<span class="pill"><span class="status success">runs now</span></span>`}
+        <${Commit} sha=${row.commit_sha} message=${message} gitUrl=${service.git_url} /></p>
       ${isOpen(row) && row.status !== "queued" && html`<${Progress} job=${row} />`}
-      ${row.status === "failed" && html`<p class="event-error"><${Text}>${row.failure?.summary ?? row.error}<//></p>`}
-      <p class="event-sub"><span><${Code}>${row.image_tag}<//></span>${row.build_id && html`<span>from <a href=${`#/builds/${row.build_id}`}>build ${row.build_id}</a></span>`}
-        ${row.restores && html`<span>restores <a href=${`#/deployments/${row.restores}`}>deployment ${row.restores}</a></span>`}
-        ${row.rollback_of && html`<span>leaves <a href=${`#/deployments/${row.rollback_of}`}>deployment ${row.rollback_of}</a></span>`}
-        <span>by <${Text}>${who(row.requested_by)}<//></span>${row.reason && row.trigger !== "push" && html`<span>“<${Text}>${row.reason}<//>”</span>`}</p></div>
-    <div class="event-end">${restorable && html`<${Button} kind="quiet" onClick=${() => onBack(row.restores ?? row.id)} aria-label=${`Roll back to deployment ${row.restores ?? row.id}`}>Roll back to this…<//>`}<span class="muted"><${Time} at=${row.created_at} /></span></div></li>`;
+      ${row.status === "failed"
+        && html`<p class="event-error"><${Text}>${row.failure?.summary ?? row.error}<//></p>`}
+      <p class="event-sub"><span><${Code}>${row.image_tag}<//></span>
+        ${row.build_id && html`<span>
+              from <a href=${`#/builds/${row.build_id}`}>build ${row.build_id}</a></span>`}
+        ${row.restores && html`<span>
+              restores <a href=${`#/deployments/${row.restores}`}>deployment ${row.restores}</a>
+            </span>`}
+        ${row.rollback_of && html`<span>
+              leaves <a href=${`#/deployments/${row.rollback_of}`}>deployment ${row.rollback_of}</a>
+            </span>`}
+        <span>by <${Text}>${who(row.requested_by)}<//></span>
+          ${row.reason && row.trigger !== "push" && html`<span>“<${Text}>${row.reason}<//>”</span>`}
+        </p></div>
+    <div class="event-end">${restorable
+        && html`<${Button} kind="quiet" onClick=${() => onBack(row.restores ?? row.id)}
+            aria-label=${`Roll back to deployment ${row.restores ?? row.id}`}>Roll back to this…
+          <//>`}<span class="muted"><${Time} at=${row.created_at} /></span></div></li>`;
 }
 
 // Settings, configuration, access.
 
 const yes = (value) => (value ? "yes" : "no");
-const list = (values) => (values?.length ? html`<span>${values.map((value, at) => html`${at > 0 && ", "}<${Code} key=${value}>${value}<//>`)}</span>` : html`<span class="muted">none</span>`);
-const code = (value) => (value ? html`<${Code}>${value}<//>` : html`<span class="muted">none</span>`);
+const list = (values) =>
+  (values?.length ? html`<span>
+      ${values.map((value, at) => html`${at > 0 && ", "}<${Code} key=${value}>${value}<//>`)}
+    </span>` : html`<span class="muted">none</span>`);
+const code = (value) => (value ? html`<${Code}>${value}<//>`
+  : html`<span class="muted">none</span>`);
 
 function Settings({ service }) {
   const source = service.image_from;
   return html`<div class="halves"><div class="stack">
-    <${Card} title="What is built"><${Facts} rows=${source ? [["Images from", html`<a href=${`#/services/${source}`}>service ${source}</a>`]] : [
-      ["Repository", html`<${Text}>${service.git_url}<//>`], ["Branch", code(service.branch)], ["Paths", list(service.paths)], ["Tags", list(service.tags)],
-      ["Dockerfile", code(service.dockerfile)], ["Context", code(service.context_path)], ["Stage", code(service.target)], ["Platforms", list(service.platforms)],
-      ["Build arguments", list(Object.keys(service.build_args ?? {}))], ["Secrets", list(Object.keys(service.secrets ?? {}))],
-      ["Submodules, LFS", `${yes(service.submodules)}, ${yes(service.lfs)}`], ["Provenance, SBOM", `${yes(service.provenance)}, ${yes(service.sbom)}`],
+    <${Card} title="What is built">
+      <${Facts} rows=${source ? [["Images from",
+            html`<a href=${`#/services/${source}`}>service ${source}</a>`]] : [
+      ["Repository", html`<${Text}>${service.git_url}<//>`], ["Branch", code(service.branch)],
+        ["Paths", list(service.paths)], ["Tags", list(service.tags)],
+      ["Dockerfile", code(service.dockerfile)], ["Context", code(service.context_path)],
+        ["Stage", code(service.target)], ["Platforms", list(service.platforms)],
+      ["Build arguments", list(Object.keys(service.build_args ?? {}))],
+        ["Secrets", list(Object.keys(service.secrets ?? {}))],
+      ["Submodules, LFS", `${yes(service.submodules)}, ${yes(service.lfs)}`],
+        ["Provenance, SBOM", `${yes(service.provenance)}, ${yes(service.sbom)}`],
     ]} /><//></div><div class="stack">
     <${Card} title="Where it runs"><${Facts} rows=${[
-      ["Image repository", code(service.image_repository)], ["Also pushed to", list(Object.keys(service.also_push_to ?? {}))],
-      ["ECS", service.ecs_service ? html`<${Code}>${service.ecs_cluster}/${service.ecs_service}<//>` : html`<span class="muted">no target</span>`],
-      ["Containers", list(service.containers)], ["Release command", service.release_command ? html`<${Code}>${service.release_command.join(" ")}<//>` : html`<span class="muted">none</span>`],
+      ["Image repository", code(service.image_repository)],
+        ["Also pushed to", list(Object.keys(service.also_push_to ?? {}))],
+      ["ECS", service.ecs_service ? html`<${Code}>${service.ecs_cluster}/${service.ecs_service}<//>`
+        : html`<span class="muted">no target</span>`],
+      ["Containers", list(service.containers)],
+        ["Release command", service.release_command
+        ? html`<${Code}>${service.release_command.join(" ")}<//>`
+        : html`<span class="muted">none</span>`],
     ]} /><//>
     <${Card} title="Automation and limits"><${Facts} rows=${[
-      ["Auto-deploy", service.auto_deploy ? (service.auto_deploy_paused ? "on, paused" : "on") : "off"],
+      ["Auto-deploy", service.auto_deploy ? (service.auto_deploy_paused ? "on, paused" : "on")
+        : "off"],
       ["Later pushes", service.supersede_builds ? "supersede queued builds" : "all are built"],
       ["Open builds", `at most ${service.max_open_builds}`],
-      ["Time limits", `queue ${service.queued_minutes} min, build ${service.build_minutes} min, deployment ${service.deploy_minutes} min`],
-      ["Own webhook secret", yes(service.webhook_secret)], ["Created", html`<${Time} at=${service.created_at} />`], ["Changed", html`<${Time} at=${service.updated_at} />`],
+      ["Time limits",
+        [["queue", service.queued_minutes], ["build", service.build_minutes],
+          ["deployment", service.deploy_minutes]]
+          .map(([name, most]) => `${name} ${most} min`).join(", ")],
+      ["Own webhook secret", yes(service.webhook_secret)],
+        ["Created", html`<${Time} at=${service.created_at} />`],
+        ["Changed", html`<${Time} at=${service.updated_at} />`],
     ]} /><//></div></div>`;
 }
 
 function Config({ service }) {
-  const found = useResource(can("deployer") ? `v1/services/${service.id}/config` : null, () => IDLE);
+  const found = useResource(can("deployer") ? `v1/services/${service.id}/config` : null, () =>
+    IDLE);
   const [shown, setShown] = useState(false);
-  if (!can("deployer")) return html`<div class="card"><${Empty} title="Your token may not see the configuration">Values of variables need the role deployer.<//></div>`;
+  if (!can("deployer")) return html`<div class="card">
+      <${Empty} title="Your token may not see the configuration">
+        Values of variables need the role deployer.<//></div>`;
   return html`<${Await} of=${found} what="the configuration">${(config) => {
     const names = Object.keys(config.environment).sort();
     const secrets = Object.keys(config.secrets).sort();
-    const empty = !names.length && !secrets.length && config.cpu == null && config.memory == null && config.desired_count == null;
+    const empty = !names.length && !secrets.length && config.cpu == null && config.memory == null
+      && config.desired_count == null;
     return html`<div class="stack">
-      ${!config.released && html`<${Banner} title="Not all of this runs yet">${config.deployment_id ? `Deployment ${config.deployment_id} brings it.` : "The next release brings it."}<//>`}
-      ${empty && html`<div class="card"><${Empty} title="Slipway sets nothing here" command=${`curl -sS -X PATCH "${new URL(`v1/services/${service.id}/config`, location.href)}" \\
+      ${!config.released && html`<${Banner} title="Not all of this runs yet">
+            ${config.deployment_id ? `Deployment ${config.deployment_id} brings it.`
+              : "The next release brings it."}<//>`}
+      ${empty && html`<div class="card">
+            <${Empty} title="Slipway sets nothing here"
+              command=${`curl -sS -X PATCH "${new URL(`v1/services/${service.id}/config`,
+                  location.href)}" \\
   -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
-  -d '{"environment": {"LOG_LEVEL": "debug"}}'`}>The task definition on ECS decides alone. Set a variable with:<//></div>`}
-      ${!empty && html`<div class="halves"><${Card} title="Variables" aside=${names.length > 0 && html`<${Button} onClick=${() => setShown(!shown)}>${shown ? "Hide values" : "Show values"}<//>`}>
-        ${names.length ? html`<${Table} label="Variables" keyOf=${(name) => name} rows=${names} columns=${[{ name: "Name", show: (name) => html`<${Code}>${name}<//>` }, { name: "Value", show: (name) => (shown ? html`<${Text} class="code">${config.environment[name]}<//>` : html`<span class="muted" aria-label="hidden">••••••</span>`) }]} />` : html`<p class="card-body muted">None.</p>`}<//>
-      <div class="stack"><${Card} title="Secrets">${secrets.length ? html`<${Facts} rows=${secrets.map((name) => [html`<${Code}>${name}<//>`, html`<span class="muted"><${Text}>${config.secrets[name]}<//></span>`])} />` : html`<p class="card-body muted">None.</p>`}<//>
-        <${Card} title="Sizes"><${Facts} rows=${[["CPU", config.cpu ?? "as in the task definition"], ["Memory", config.memory ? `${config.memory} MiB` : "as in the task definition"], ["Tasks", config.desired_count ?? "as ECS has it"]]} /><//></div></div>`}
+  -d '{"environment": {"LOG_LEVEL": "debug"}}'`}>
+    The task definition on ECS decides alone. Set a variable with:<//></div>`}
+      ${!empty && html`<div class="halves">
+            <${Card} title="Variables" aside=${names.length > 0
+              && html`<${Button} onClick=${() => setShown(!shown)}>
+                  ${shown ? "Hide values" : "Show values"}<//>`}>
+        ${names.length ? html`<${Table} label="Variables" keyOf=${(name) => name} rows=${names}
+              columns=${[{ name: "Name", show: (name) => html`<${Code}>${name}<//>` },
+                { name: "Value", show: (name) =>
+                  (shown ? html`<${Text} class="code">${config.environment[name]}<//>`
+                    : html`<span class="muted" aria-label="hidden">••••••</span>`) }]} />`
+          : html`<p class="card-body muted">None.</p>`}<//>
+      <div class="stack"><${Card} title="Secrets">
+          ${secrets.length ? html`<${Facts}
+                rows=${secrets.map((name) =>
+                  [html`<${Code}>${name}<//>`,
+                    html`<span class="muted"><${Text}>${config.secrets[name]}<//></span>`])} />`
+            : html`<p class="card-body muted">None.</p>`}<//>
+        <${Card} title="Sizes"><${Facts}
+            rows=${[["CPU", config.cpu ?? "as in the task definition"],
+              ["Memory", config.memory ? `${config.memory} MiB` : "as in the task definition"],
+              ["Tasks", config.desired_count ?? "as ECS has it"]]} /><//></div></div>`}
     </div>`;
   }}<//>`;
 }
 
 function Access({ service }) {
-  const found = useResource(can("admin") ? `v1/services/${service.id}/access?limit=100` : null, () => 60000);
-  if (!can("admin")) return html`<div class="card"><${Empty} title="Your token may not see who reaches this service">Tokens are shown to the role admin.<//></div>`;
-  return html`<${Await} of=${found} what="the tokens">${(data) => {
-    const rows = data.items;
-    return html`<${Card} title="Tokens that reach this service" aside=${count(rows.length, "token")}><${Table} label="Tokens" keyOf=${(token) => token.id ?? token.token_id} rows=${rows} columns=${[
+  const found = useWholeList(can("admin") ? `v1/services/${service.id}/access` : null, () => false,
+    100, 60000);
+  if (!can("admin")) return html`<div class="card">
+      <${Empty} title="Your token may not see who reaches this service">
+        Tokens are shown to the role admin.<//></div>`;
+  const tokens = { data: found.items, error: found.error };
+  return html`<${Await} of=${tokens} what="the tokens">${(rows) =>
+    html`<${Card} title="Tokens that reach this service"
+        aside=${`${count(rows.length, "token")}${found.complete ? "" : " so far"}`}>
+        <${Table} label="Tokens" keyOf=${(token) => token.id ?? token.token_id} rows=${rows}
+          columns=${[
       { name: "Name", show: (token) => html`<${Text} class="name">${token.name}<//>` },
       { name: "May", show: (token) => MAY[token.role] ?? token.role },
-      { name: "Reach", show: (token) => (token.service_id ? "this service" : token.project_id ? "its project" : "all projects") },
-      { name: "Expires", show: (token) => (token.expires_at ? html`<${Time} at=${token.expires_at} />` : html`<span class="muted">never</span>`) },
-    ]} /><//>`;
-  }}<//>`;
+      { name: "Reach", show: (token) =>
+        (token.service_id ? "this service" : token.project_id ? "its project" : "all projects") },
+      { name: "Expires", show: (token) =>
+        (token.expires_at ? html`<${Time} at=${token.expires_at} />`
+          : html`<span class="muted">never</span>`) },
+    ]} /><//>`}<//>`;
 }
 
-const MAY = { viewer: "read", deployer: "build, deploy, roll back", admin: "everything, also settings" };
+const MAY = { viewer: "read", deployer: "build, deploy, roll back",
+  admin: "everything, also settings" };
