@@ -1,13 +1,18 @@
 """The command line: its commands, and the exit code of each end."""
 
+import contextlib
+import errno
+import os
+import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 import click
 
 from slipway_cli import VERSION
 from slipway_cli.app import App, Ended, with_app
-from slipway_cli.commands import access, config, look, work
-from slipway_cli.errors import INTERRUPTED, Failure, NoAccess, WrongUsage
+from slipway_cli.commands import access, config, look, pausing, work
+from slipway_cli.errors import INTERRUPTED, Failed, Failure, NoAccess, WrongUsage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,6 +49,8 @@ for _command in (
     work.build,
     work.retry,
     work.cancel,
+    pausing.pause,
+    pausing.resume,
     config.config,
     look.open_page,
     access.login,
@@ -54,8 +61,41 @@ for _command in (
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command; return its exit code."""
+    """Run a command; return its exit code. Without stdout it does nothing: nobody would see it."""
+    closed = sys.stdout is None
+    # Python has None for a stream that the caller has closed.
+    sys.stdout, sys.stderr = (each or _nowhere() for each in (sys.stdout, sys.stderr))
     app = App()
+    try:
+        if closed:
+            raise OSError(errno.EBADF, "stdout is closed")
+        code = _run(app, arguments)
+        sys.stdout.flush()
+    except OSError as error:
+        code = Failed.exit_code
+        app.output.say(f"The output cannot be written: {error.strerror or error}", "bold red")
+        if app.goes_on:
+            app.output.say(app.goes_on)
+    for stream in (sys.stdout, sys.stderr):
+        _give_up_unwritten(stream)
+    return code
+
+
+def _nowhere() -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+
+
+def _give_up_unwritten(stream: TextIO) -> None:
+    """Drop what a stream cannot write. Python tries again at its exit, with another exit code."""
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _run(app: App, arguments: Sequence[str]) -> int:
     try:
         cli.main(list(arguments), prog_name="slipway", standalone_mode=False, obj=app)
     except Ended as ended:
@@ -63,7 +103,8 @@ def run(arguments: Sequence[str]) -> int:
     except Failure as failure:
         return _refuse(app, failure)
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
         app.output.document({"error": {"code": "wrong_usage", "message": error.format_message()}})
         return WrongUsage.exit_code
     except (KeyboardInterrupt, click.Abort):

@@ -3,6 +3,7 @@
 With --json stdout has only JSON. Colours and bars appear only on a terminal (rich reads NO_COLOR).
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -23,6 +24,8 @@ _WIDE = 1000
 # Below this width a table of services breaks its lines.
 _TABLE = 150
 _NARROW = 80
+# COLUMNS below this width is a mistake, such as the 0 of a pseudo-terminal without a size.
+_USABLE = 20
 
 
 class Output:
@@ -64,18 +67,20 @@ class Output:
         sys.stdout.flush()
 
     def say(self, text: str, style: str = "") -> None:
-        """Print words about the work on stderr."""
-        self.err.print(Text(clean(text), style), soft_wrap=True)
+        """Print words about the work on stderr. A full disk behind stderr does not end the work."""
+        with contextlib.suppress(OSError):
+            self.err.print(Text(clean(text), style), soft_wrap=True)
 
     def say_parts(self, *parts: RenderableType) -> None:
         """Print more than words on stderr."""
-        for part in parts:
-            self.err.print(part)
+        with contextlib.suppress(OSError):
+            for part in parts:
+                self.err.print(part)
 
     @contextmanager
     def progress(self, name: str) -> Iterator["Shown"]:
-        """Show the progress of a job: a bar on a terminal, else a line for each change."""
-        if not self.err.is_terminal:
+        """Show the progress of a job: a bar on a terminal that can, else a line for each change."""
+        if not self.err.is_terminal or self.err.is_dumb_terminal:
             yield Shown(self, name, None)
             return
         # Only a terminal needs this import of 20 ms.
@@ -110,5 +115,26 @@ class Shown:
 
 
 def _console(stream: TextIO) -> Console:
-    width = None if stream.isatty() or os.environ.get("COLUMNS", "").isdigit() else _WIDE
-    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+    """A console for a stream. FORCE_COLOR and similar variables make no terminal of a pipe: bars
+    would garble a log.
+    """
+    is_terminal = stream.isatty()
+    return Console(
+        file=stream,
+        width=_width(stream, is_terminal=is_terminal),
+        force_terminal=is_terminal,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
+def _width(stream: TextIO, *, is_terminal: bool) -> int | None:
+    """The width of lines; None if rich asks the terminal. Rich prints nothing into 0 columns."""
+    columns = os.environ.get("COLUMNS", "")
+    if not columns.isdecimal():
+        return None if is_terminal else _WIDE
+    if int(columns) >= _USABLE:
+        return int(columns)
+    seen = os.get_terminal_size(stream.fileno()).columns if is_terminal else _WIDE
+    return max(seen, _USABLE)

@@ -220,10 +220,11 @@ def _runs(service: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "Tasks", seen
 
 
-def _paused(service: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
+def _paused(service: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
     if service.get("auto_deploy_paused"):
         why = one_line(service["auto_deploy_paused"])
         yield "Paused", Text(f"Auto-deploy is paused: {why}", WARN)
+        yield "Resume", f"slipway resume {quoted(full_name(dict(service)))}"
 
 
 def _go_back(name: str, back: Mapping[str, Any] | None) -> tuple[str, Text | str]:

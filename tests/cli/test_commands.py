@@ -691,6 +691,94 @@ def test_open_prints_the_url_where_there_is_no_browser(
     assert (done.exit_code, done.out) == (0, f"{shop.url}/#/services/1\n")
 
 
+@pytest.mark.parametrize(("command", "on"), [("resume", True), ("pause", False)])
+def test_auto_deploy_is_paused_and_resumed(
+    shop: ScriptedApi, slipway: Slipway, command: str, on: bool
+) -> None:
+    shop.on("PATCH /v1/services/1", {"branch": "main", "auto_deploy": on})
+    done = slipway(command, "web")
+    assert done.exit_code == 0
+    assert f"Auto-deploy of shop/web is {'on' if on else 'off'}" in done.out
+    (sent,) = by_method(shop.received, "PATCH")
+    assert sent.body == {"auto_deploy": on}
+    assert json.loads(slipway(command, "web", "--json").out)["auto_deploy"] is on
+    shop.on("PATCH /v1/services/1", problem(403, "forbidden", "requires role admin"))
+    assert slipway(command, "web").exit_code == 3
+
+
+def test_status_of_a_paused_service_says_how_to_resume(shop: ScriptedApi, slipway: Slipway) -> None:
+    shop.on(
+        "GET /v1/services", rows.page(rows.service(auto_deploy_paused="deployment 3 rolls back"))
+    )
+    assert "slipway resume shop/web" in slipway("status", "web").out
+
+
+# --- streams -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "5", "x"])
+def test_a_width_that_no_terminal_has_does_not_swallow_the_output(
+    shop: ScriptedApi, slipway: Slipway, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    expected = slipway("status", "web")
+    monkeypatch.setenv("COLUMNS", columns)
+    assert slipway("status", "web") == expected
+    assert "deploy-3" in expected.out
+
+
+def test_forced_colours_do_not_garble_a_pipe(shop: ScriptedApi) -> None:
+    shop.on("GET /v1/cicd/deployments/4", rows.deployment(4, "deploying"), rows.deployment(4))
+    pipe = subprocess.PIPE
+    env = {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}
+    with _process("deploy", "web", url=shop.url, stdout=pipe, stderr=pipe, env=env) as process:
+        out, err = process.communicate(timeout=30)
+    assert "\x1b" not in out + err
+    assert "deploy-4: deploying, 40 %" in err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("services >/dev/full", "The output cannot be written: No space left on device"),
+        ("services --json >/dev/full", "The output cannot be written: No space left on device"),
+        ("logs build-7 >/dev/full", "The output cannot be written: No space left on device"),
+        ("open web >/dev/full", "The output cannot be written: No space left on device"),
+        ("deploy web >&-", "The output cannot be written: stdout is closed"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_one_line_and_exit_code_1(
+    shop: ScriptedApi, command: str, words: str
+) -> None:
+    assert _in_a_shell(shop, command) == (1, "", f"{words}\n")
+    assert by_method(shop.received, "POST") == []
+
+
+@pytest.mark.parametrize("to", ["/dev/full", "&-"])
+def test_work_goes_on_although_its_words_cannot_be_written(shop: ScriptedApi, to: str) -> None:
+    shown = "shop/web runs deploy-4: 3f2a1b4c Fix the login\n"
+    assert _in_a_shell(shop, f"deploy web 2>{to}") == (0, shown, "")
+    assert _in_a_shell(shop, f"deploy 2>{to}")[0] == 2
+
+
+def _in_a_shell(shop: ScriptedApi, command: str) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr of a command with redirections."""
+    done = subprocess.run(
+        ["bash", "-c", f'exec "$0" -m slipway_cli {command}', sys.executable],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT / "cli"),
+            "SLIPWAY_URL": shop.url,
+            "SLIPWAY_TOKEN": TOKEN,
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
 # --- on a terminal -----------------------------------------------------------------------------
 
 
@@ -736,6 +824,13 @@ def test_a_terminal_gets_colours_and_a_bar_and_can_confirm(shop: ScriptedApi) ->
     assert "━" in shown
     assert "\x1b[32m" in shown
     assert shown.endswith("[exit 0]")
+
+
+def test_a_dumb_terminal_gets_lines(shop: ScriptedApi) -> None:
+    shop.on("GET /v1/cicd/deployments/4", rows.deployment(4, "deploying"), rows.deployment(4))
+    shown = _on_a_terminal(shop, "deploy", "web", "build-7", TERM="dumb")
+    assert "deploy-4: deploying, 40 %\r\ndeploy-4: success\r\n" in shown
+    assert "\x1b" not in shown
 
 
 def test_a_no_at_the_question_changes_nothing(shop: ScriptedApi) -> None:
