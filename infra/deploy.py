@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from pynamodb.exceptions import PynamoDBException
 
+from chalicelib.errors import Unavailable
 from infra.package import (
     EXAMPLE,
     ROOT,
@@ -27,6 +29,7 @@ from infra.package import (
 )
 from infra.parameters import what_is_missing, what_is_wide
 from infra.stacks import Refused, apply_stack, find_defaults, find_stack, open_session
+from infra.upgrade import upgrade
 
 _NO_VARIABLES = frozenset({"Packages", "TaskLogGroups", "TaskRoles"})
 
@@ -88,6 +91,8 @@ def deploy(stage: str, given: Mapping[str, str]) -> None:
     url = _upload(session, outputs, output)
     print(f"stack {prefix}-app")
     api = apply_stack(cloudformation, f"{prefix}-app", {"TemplateURL": url}, {})["EndpointURL"]
+    if before is not None and (joined := upgrade(environment_of(outputs))):
+        print(f"tables: {joined} services of an earlier version joined the list of all services")
     print(_how_to_use(stage, api.rstrip("/"), f"{prefix}/webhook"))
 
 
@@ -156,9 +161,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         deploy(options.stage, dict(options.parameters))
     except (Refused, PackagingFailed) as refusal:
         sys.exit(str(refusal))
-    except (BotoCoreError, ClientError, WaiterError) as error:
+    except (BotoCoreError, ClientError, WaiterError, PynamoDBException, Unavailable) as error:
         sys.exit(
-            f"{error}\nFix the cause (see the events of the stack) and run this again: it will "
+            f"{error}\nFix the cause (see the events of the stack, and whether these credentials "
+            "may write to the stage's tables) and run this again: it will "
             "continue where it stopped."
         )
 

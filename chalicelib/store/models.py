@@ -219,7 +219,7 @@ class Service(Model):
     id = IntegerAttribute(hash_key=True)
     version = VersionAttribute()
     project_id = IntegerAttribute()
-    # Both are None for a deleted service, and `listed` also for a row that is older than it.
+    # Both are None for a deleted service, and `listed` for an older row until `infra.upgrade`.
     listed = UnicodeAttribute(null=True)
     listed_in = IntegerAttribute(null=True)
     settings = SettingsAttribute(ServiceSettings)

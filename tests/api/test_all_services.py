@@ -1,11 +1,13 @@
 """The list of all services: what runs, what is under way, and who sees it."""
 
+import os
 from typing import Any
 
 import pytest
 
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import change, commit
+from infra.upgrade import upgrade
 from tests.api.test_lists_of_restricted_tokens import another_project, caller_with, walk
 from tests.support.embedded import Cloud, sha
 from tests.support.sdk import Calls, record_calls
@@ -98,16 +100,17 @@ def test_the_reads_of_a_page_do_not_grow_with_services_or_history(
     assert reads() == before
 
 
-def test_a_service_that_is_older_than_the_list_joins_it_with_its_next_look(cloud: Cloud) -> None:
-    cloud.release(1)
-    commit(change(Service.get(1), listed=None))
-    assert walk(cloud.api, SERVICES) == [[]]
-    cloud.advance(3600)
-    cloud.tick()
-    assert walk(cloud.api, SERVICES) == [[1]]
-    commit(change(Service.get(1), listed=None))
-    cloud.change_service(branch="main")
-    assert walk(cloud.api, SERVICES) == [[1]]
+def test_services_that_are_older_than_the_list_join_it_with_a_deploy(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    deleted, newest = cloud.add_service("deleted"), cloud.add_service("newest")
+    commit(change(Service.get(1), listed=None), change(Service.get(deleted), listed=None))
+    assert cloud.api.delete(f"/v1/services/{deleted}").status == 204
+    assert walk(cloud.api, SERVICES) == [[newest]]
+    assert upgrade({}) == 1
+    assert walk(cloud.api, SERVICES) == [[newest, 1]]
+    assert upgrade({}) == 0
 
 
 def last(cloud: Cloud) -> list[tuple[int, str] | None]:

@@ -126,7 +126,6 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
             change(
                 fresh,
                 settings=after,
-                listed=LISTED,
                 updated_at=clock.now(),
                 **_state(fresh, names, resumes),
             ),

@@ -35,7 +35,7 @@ from chalicelib.pipeline.reconcilers.evidence import find_crash
 from chalicelib.pipeline.reconcilers.release_commands import stop_leftover
 from chalicelib.store.due import schedule_at, unschedule
 from chalicelib.store.jobs import find_deployments
-from chalicelib.store.models import LISTED, Deployment, Service
+from chalicelib.store.models import Deployment, Service
 from chalicelib.store.reports import facts_of
 from chalicelib.store.services import find_service
 from chalicelib.store.writes import Write, change, commit
@@ -207,6 +207,4 @@ def _watch(
     if known and not news and (service.due_at or 0) > now:
         return
     baseline: dict[str, Any] = {"baseline": None} if forget else {}
-    # A row that is older than the list of all services joins it.
-    state |= {"attention": None, "listed": LISTED}
-    commit(change(service, **state, **baseline, **schedule_at(now + every)), *news)
+    commit(change(service, attention=None, **state, **baseline, **schedule_at(now + every)), *news)
