@@ -27,10 +27,10 @@ def put(
     """
     if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
         return
-    # Here, because most invocations end no job: the import takes some milliseconds.
-    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
-
     try:
+        # Here, because most invocations end no job: the import takes some milliseconds.
+        from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
         metrics = EphemeralMetrics(namespace=NAMESPACE)
         for name, value in dimensions.items():
             metrics.add_dimension(name, value)

@@ -29,17 +29,23 @@ Reason = Annotated[str, Meta(max_length=500)]
 
 
 class NewDeployment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """An image to deploy, named by the tag of a build or by its digest."""
+    """An image to deploy, named by the tag of a build or by its digest. With the plan's `expected`
+    the request is refused (409 `plan_is_old`) if another deployment has become active since.
+    """
 
     image_tag: Image
     reason: Reason | None = None
+    expected: Id | None = None
 
 
 class NewRollback(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A rollback. Without `deployment_id` it restores the previous release."""
+    """A rollback. Without `deployment_id` it restores the previous release. With the plan's
+    `expected` it is refused (409 `plan_is_old`) if another deployment has become active since.
+    """
 
     deployment_id: Id | None = None
     reason: Reason | None = None
+    expected: Id | None = None
 
 
 class RollbackPreview(msgspec.Struct, kw_only=True):
@@ -96,6 +102,7 @@ def deploy(
             actor=caller.actor,
             image=image,
             reason=body.reason,
+            expected=body.expected,
             idempotency_key=idempotency_key,
         )
     )
@@ -122,6 +129,7 @@ def roll_back(
             actor=caller.actor,
             deployment_id=body.deployment_id,
             reason=body.reason,
+            expected=body.expected,
             idempotency_key=idempotency_key,
         )
     )

@@ -99,8 +99,9 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     automatically, and how to go on: a rollback and a change of the ECS service outside Slipway
     pause auto-deploy. `health` is null unless tasks of the current release are missing. `tasks`
     counts all tasks of the ECS service at the newest look; null until the first deployment.
-    `receipt` is the newest one of its releases. `attention` names a problem that an operator should
-    solve.
+    `receipt` is the newest one of its releases. `failed_deployment_id` is the newest deployment
+    that failed since the last success. `failing_since` is when the first rollout failed since then.
+    `attention` names a problem that an operator should solve.
     """
 
     id: int
@@ -109,6 +110,8 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     current_deployment_id: int | None
     active_deployment_id: int | None
     waiting_deployment_id: int | None
+    failed_deployment_id: int | None
+    failing_since: str | None
     drift: str | None
     health: Health | None
     tasks: TaskCount | None
@@ -183,8 +186,9 @@ class OpenBuilds(msgspec.Struct, kw_only=True):
 class ServiceOverview(msgspec.Struct, kw_only=True):
     """A service in the list of all services, with the name of its `project`. `current` is the
     release that runs, `active` the deployment under way, and `waiting` the next one.
-    `last_deployment` and `last_build` are those that ended last, with any outcome. `open_builds`
-    counts the builds that have not ended. The other fields are those of a service.
+    `last_deployment` and `last_build` are those that ended last, with any outcome, and
+    `failed_deployment` is the newest that failed since the last success. `open_builds` counts the
+    builds that have not ended. The other fields are those of a service.
     """
 
     id: int
@@ -205,6 +209,8 @@ class ServiceOverview(msgspec.Struct, kw_only=True):
     active: ReleaseSummary | None
     waiting: ReleaseSummary | None
     last_deployment: ReleaseSummary | None
+    failed_deployment: ReleaseSummary | None
+    failing_since: str | None
     last_build: BuildSummary | None
     open_builds: int
     ecs_cluster: str | None
@@ -324,9 +330,10 @@ class Deployment(msgspec.Struct, kw_only=True):
     `manual`, `push`, `rollback`, or `config` for a change of the service's config.
     `release_command` is null if it runs none. `started_at` is the begin of the rollout, after the
     command. `step` says what the deployment does now, and `remaining_seconds` is the time until its
-    end if it takes as long as usual, 0 if it takes longer. A single queued deployment has
-    `waiting_for`. A single one under way has `tasks`, at most 20, those of its own revision first:
-    null if ECS does not show them. In lists both are null.
+    end if it takes as long as usual, 0 if it takes longer. A single deployment has `waiting_for`
+    if it is queued, or waits for an earlier release command. A single one under way has `tasks`, at
+    most 20, those of its own revision first: null if ECS does not show them. In lists both are
+    null.
     """
 
     id: int
@@ -493,6 +500,8 @@ def service(row: models.Service) -> Service:
         current_deployment_id=row.current,
         active_deployment_id=row.active,
         waiting_deployment_id=row.waiting,
+        failed_deployment_id=row.failed_deployment,
+        failing_since=rfc3339(row.failing_since),
         health=row.health and _health(row.health),
         tasks=row.tasks and _tasks(row.tasks),
         receipt=row.receipt and ReceiptReference(**row.receipt),
@@ -514,6 +523,8 @@ def service_overview(row: models.Service, named: Named) -> ServiceOverview:
         active=_release_summary(named, row.active),
         waiting=_release_summary(named, row.waiting),
         last_deployment=_release_summary(named, row.last_deployment),
+        failed_deployment=_release_summary(named, row.failed_deployment),
+        failing_since=rfc3339(row.failing_since),
         last_build=_build_summary(named, row.last_build),
         open_builds=len(row.open_builds or ()),
     )

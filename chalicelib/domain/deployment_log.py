@@ -18,12 +18,14 @@ from chalicelib.domain.log_streams import LogStream
 
 SLIPWAY, ECS, COMMAND = "slipway", "ecs", "release command"
 
-_MARK = 4
-# ECS shows 100 events of a service (Service in the API reference), and Slipway asks for 200 tasks.
+# Characters, for six bytes: two of 400 lines have the same mark in one of 10**9 logs.
+_MARK = 8
+# More lines than can be shown again: ECS shows 100 events of a service (Service in the API
+# reference), Slipway asks for 100 stopped tasks, and a row keeps fewer than 100 lines.
 _MOST_MARKS = 400
 _MOST_TOKENS = 12
 _Marks = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=_MARK * _MOST_MARKS)]
-_Mark = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{4}$")]
+_Mark = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{8}$")]
 _Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9/+=_-]{1,200}$")]
 
 
@@ -51,22 +53,38 @@ class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     seen: _Marks = ""
     tokens: Annotated[dict[_Mark, _Token], Meta(max_length=_MOST_TOKENS)] = {}
 
-    def has_shown(self, line: Line) -> bool:
-        """Whether a line with a key was shown."""
-        mark = _mark(line.key)
-        return any(self.seen.startswith(mark, start) for start in range(0, len(self.seen), _MARK))
+    def not_shown(self, lines: Iterable[Line]) -> list[Line]:
+        """The lines with a key that were not shown."""
+        marks = self._marks()
+        return [line for line in lines if _mark(line.key) not in marks]
 
     def token(self, stream: LogStream) -> str | None:
         """Where a stream goes on; None if no line of it was read."""
         return self.tokens.get(_mark_of(stream))
 
-    def after(self, lines: Iterable[Line], tokens: Mapping[LogStream, str]) -> "Place":
-        """The place after further lines with a key, and after these tokens of streams."""
-        seen = self.seen + "".join(_mark(line.key) for line in lines)
+    def after(
+        self,
+        lines: Iterable[Line],
+        tokens: Mapping[LogStream, str],
+        *,
+        present: Iterable[Line] = (),
+    ) -> "Place":
+        """The place after further lines with a key, and after these tokens of streams.
+
+        `present` are all lines with a key that the page could show. Their marks are kept longest,
+        because the next page can show the same lines again.
+        """
+        shown = self._marks() | dict.fromkeys(_mark(line.key) for line in lines)
+        still = {_mark(line.key) for line in present}
+        marks = sorted(shown, key=lambda mark: mark in still)[-_MOST_MARKS:]
         new = {_mark_of(stream): token for stream, token in tokens.items()}
         known = {mark: token for mark, token in self.tokens.items() if mark not in new}
         kept = list((known | new).items())[-_MOST_TOKENS:]
-        return Place(seen[-_MARK * _MOST_MARKS :], dict(kept))
+        return Place("".join(marks), dict(kept))
+
+    def _marks(self) -> dict[str, None]:
+        starts = range(0, len(self.seen), _MARK)
+        return dict.fromkeys(self.seen[start : start + _MARK] for start in starts)
 
 
 def encode(place: Place) -> str:

@@ -8,9 +8,10 @@ number.
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
+
+import msgspec
 
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
 
@@ -125,35 +126,42 @@ def release_left(*, is_rollback: bool) -> Counter[str]:
     return counts if is_rollback else counts + Counter({LEFT: 1})
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """The push that a release comes from: its time and the build. None for any other release."""
 
-    pushed_at: int | None
-    build_id: int | None
+    pushed_at: int | None = None
+    build_id: int | None = None
+
+    def is_later_than(self, other: "Source | None") -> bool:
+        """Whether it is a push after the other one, or the other one is no push."""
+        if self.pushed_at is None:
+            return False
+        if other is None or other.pushed_at is None:
+            return True
+        own = (self.pushed_at, self.build_id or 0)
+        return own > (other.pushed_at, other.build_id or 0)
 
 
-def lead_time(release: Source, before: Source | None, *, finished_at: int) -> int | None:
+def lead_time(release: Source, newest: Source | None, *, finished_at: int) -> int | None:
     """The seconds from a push to the end of the deployment that is the first to run it.
 
-    None if the deployment comes from no push, or the release `before` comes from the same push or
-    a later one. So going back, or deploying an image again, has no lead time.
+    None if the deployment comes from no push, or the same push or a later one has run already:
+    `newest`. So going back, forward again, or deploying an image again has no lead time.
     """
-    if release.pushed_at is None:
+    if release.pushed_at is None or not release.is_later_than(newest):
         return None
-    if before is not None and before.pushed_at is not None:
-        own = (release.pushed_at, release.build_id or 0)
-        if own <= (before.pushed_at, before.build_id or 0):
-            return None
     return max(0, finished_at - release.pushed_at)
 
 
-def failing_since(known: int | None, *, is_rollback: bool, created_at: int, ended_at: int) -> int:
-    """Since when a service waits for a success, after the failure of a deployment.
+def failing_since(
+    known: int | None, *, is_rollback: bool, rolled_out: bool, created_at: int, ended_at: int
+) -> int | None:
+    """Since when a service waits for a success, after the failure of a deployment; None if it runs.
 
-    The first failure counts, `known`. The cause of a rollback was there when it was requested.
+    The first failure counts, `known`. A failure before the rollout changes nothing in ECS. But the
+    cause of a rollback was there when it was requested, however the rollback fails.
     """
-    if known is not None:
+    if known is not None or not (rolled_out or is_rollback):
         return known
     return created_at if is_rollback else ended_at
 

@@ -94,7 +94,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     begin after the end of `starts_after`, and start from what ECS runs then. It would run the
     `release_command` before its rollout. `desired_count` is the number of tasks that it asks ECS
     for; null if it leaves the number. `config` is what the request itself changes in the service's
-    config: a change of it, or a rollback.
+    config: a change of it, or a rollback. `expected` is the active deployment, or else the current
+    one: a deployment or a rollback with it in its body is refused if another one took its place.
     """
 
     possible: bool
@@ -105,6 +106,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     ends: tuple[Ending, ...]
     starts_after: int | None
+    expected: int | None
     auto_deploy: AutoDeploy
     release_command: tuple[str, ...] | None = None
     desired_count: int | None

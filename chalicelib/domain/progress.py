@@ -92,12 +92,18 @@ def deploy_step(
     if status == DeploymentStatus.QUEUED:
         return "waits for its begin"
     if not begun and run is not None:
-        if run.requested_at is None:
-            return "waits for an earlier release command"
-        return "release command starts" if run.started_at is None else "release command runs"
+        return _command_step(run)
     if rolled_out:
         return "waits until the image is proven"
     return "rollout begins" if desired is None else f"{running or 0} of {desired} tasks run"
+
+
+def _command_step(run: CommandRun) -> str:
+    if run.requested_at is None:
+        return "waits for the start of its release command"
+    if run.finished_at is not None:
+        return "rollout begins"
+    return "release command starts" if run.started_at is None else "release command runs"
 
 
 def with_duration(durations: Sequence[int] | None, seconds: int) -> list[int]:

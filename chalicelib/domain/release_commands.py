@@ -137,10 +137,12 @@ def decide_command(
 ) -> CommandStep:
     """The next step of a release command. `task` is what ECS shows of its task.
 
-    `free` is false while a command of an earlier deployment may still run. ECS has not shown the
-    task since `missing_since`. No call is repeated while an earlier one may be in flight, or after
-    its client token may have expired.
+    The end of a run is only recorded here after a success. `free` is false while a command of an
+    earlier deployment may still run. ECS has not shown the task since `missing_since`. No call is
+    repeated while an earlier one may be in flight, or after its client token may have expired.
     """
+    if run.finished_at is not None:
+        return CommandStep.ROLL_OUT
     if task is not None:
         if has_ended(task, container):
             return CommandStep.ROLL_OUT if has_succeeded(task, container) else CommandStep.FAIL

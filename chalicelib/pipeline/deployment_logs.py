@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib import budget, clock
-from chalicelib.aws import ecs, logs
+from chalicelib.aws import logs
 from chalicelib.domain.deploy_failures import Event
 from chalicelib.domain.deployment_log import COMMAND, ECS, SLIPWAY, Line, Place
 from chalicelib.domain.failures import Phase, one_line
@@ -22,6 +22,7 @@ from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.tasks import Container, Task, failed_container, values_of, why_stopped
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.known_secrets import known_secrets
+from chalicelib.pipeline import glances
 from chalicelib.pipeline.reconcilers.evidence import (
     cleaned_task,
     definition_of,
@@ -70,6 +71,7 @@ class _Reading:
 
     lines: list[Line] = field(default_factory=list)
     keyed: list[Line] = field(default_factory=list)
+    present: list[Line] = field(default_factory=list)
     tokens: dict[LogStream, str] = field(default_factory=dict)
     size: int = 0
     complete: bool = True
@@ -77,7 +79,9 @@ class _Reading:
 
     def add(self, candidates: Iterable[Line], place: Place, limit: int) -> None:
         """Add the lines with a key that were not shown, as far as there is room."""
-        new = [line for line in candidates if not place.has_shown(line)]
+        known = list(candidates)
+        new = place.not_shown(known)
+        self.present += known
         room = max(0, limit - len(self.lines))
         self.complete &= len(new) <= room
         self.keyed += new[:room]
@@ -119,7 +123,7 @@ def read_log(
     lines = sorted(reading.lines, key=_at)
     return LogPart(
         lines if tail is None else lines[-tail:],
-        place.after(reading.keyed, reading.tokens),
+        place.after(reading.keyed, reading.tokens, present=reading.present),
         reading.complete,
     )
 
@@ -195,17 +199,21 @@ def _look_at_ecs(
 
     The deployment's tasks are added to `tasks`.
     """
-    target, until = row.target, (row.finished_at or now) + LAG
+    # An event has its own time, and a later one belongs to the next rollout. The tasks are the
+    # deployment's own.
+    target, end = row.target, row.finished_at
+    # The last page needs a look after the time in which lines may follow.
+    since = 0 if end is None or now < end + LAG else end + LAG
     lines: list[Line] = []
     if target is None:
         return lines
 
     def look_at_events() -> None:
-        events = rollout_events(row, ecs.events_of(target))
-        lines.extend(_event(each) for each in events if each.at <= until)
+        events = rollout_events(row, glances.events_of(target, since=since))
+        lines.extend(_event(each) for each in events if end is None or each.at <= end)
 
     def look_at_tasks() -> None:
-        tasks.extend(own_tasks(row, ecs.some_tasks(target), definition))
+        tasks.extend(own_tasks(row, glances.some_tasks(target, since=since), definition))
 
     with budget.spending(budget.part(_LOOK, keep=_KEEP, tries=1)):
         for look in (look_at_events, look_at_tasks):
@@ -217,7 +225,9 @@ def _look_at_ecs(
                 reading.complete = False
     ends = ((task, task.stopped_at) for task in tasks if task.stopped_at is not None)
     return lines + [
-        _stop(task.id, at * 1000, one_line(why_stopped(task))) for task, at in ends if at <= until
+        _stop(task.id, at * 1000, one_line(why_stopped(task)))
+        for task, at in ends
+        if end is None or at <= end + LAG
     ]
 
 

@@ -12,6 +12,7 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.preflight import Finding
 from chalicelib.domain.progress import expected_seconds
 from chalicelib.domain.statuses import DeploymentStatus, job_id
+from chalicelib.errors import Conflict
 from chalicelib.settings import settings
 from chalicelib.store.due import schedule_at
 from chalicelib.store.history import record
@@ -117,6 +118,22 @@ def new_deployment(
         findings=stored_findings(findings),
         **more,
     )
+
+
+def require_expected(service: Service, expected: int | None) -> None:
+    """Check that the plan that a caller saw still holds; None if the caller names no deployment.
+
+    Raises Conflict (plan_is_old).
+    """
+    newest = service.active or service.current
+    if expected not in {None, newest}:
+        raise Conflict(
+            f"the plan was made for deployment {expected}, and now there is "
+            f"{'none' if newest is None else f'deployment {newest}'}: read the new plan, and send "
+            "its `expected`",
+            code="plan_is_old",
+            field="expected",
+        )
 
 
 def enqueue(service: Service, deployment: Deployment) -> list[Write]:

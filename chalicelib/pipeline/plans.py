@@ -149,6 +149,7 @@ def _plan(
         findings=checked.findings,
         ends=tuple(ends),
         starts_after=starts_after,
+        expected=service.active or service.current,
         auto_deploy=auto_deploy,
         release_command=release_command,
         desired_count=None if checked.overlay is None else checked.overlay.config.desired_count,

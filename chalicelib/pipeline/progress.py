@@ -7,13 +7,14 @@ import logging
 from typing import Any
 
 from chalicelib import budget
-from chalicelib.aws import ecs, logs
+from chalicelib.aws import logs
 from chalicelib.domain.buildkit_steps import is_pushing, read_stages
 from chalicelib.domain.log_streams import stream_of_build
 from chalicelib.domain.progress import is_building_image, steps_progress
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.tasks import Task
 from chalicelib.errors import Rejected, Stale, Unavailable
+from chalicelib.pipeline import glances
 from chalicelib.pipeline.reconcilers.evidence import cleaned_task
 from chalicelib.store.models import Build, Deployment
 from chalicelib.store.services import find_service
@@ -54,10 +55,20 @@ def note_steps(build: Build) -> None:
 
 
 def waiting_for(deployment: Deployment) -> str | None:
-    """What a queued deployment waits for; None for any other one."""
-    if deployment.status != DeploymentStatus.QUEUED:
+    """What a deployment waits for that is queued, or that waits for an earlier release command.
+
+    None for any other one.
+    """
+    run = deployment.release_command
+    is_open = deployment.status == DeploymentStatus.DEPLOYING
+    awaits_begin = is_open and run is not None and run.requested_at is None
+    if deployment.status != DeploymentStatus.QUEUED and not awaits_begin:
         return None
     service = find_service(deployment.service_id)
+    if awaits_begin:
+        earlier = service.command if service is not None else None
+        other = earlier not in {None, deployment.number}
+        return f"the end of the release command of deployment {earlier}" if other else None
     if service is not None and service.waiting == deployment.number:
         return f"the end of deployment {service.active}, which is active"
     return deployment.error or "its begin: it is the next step of the service"
@@ -74,7 +85,7 @@ def tasks_of(deployment: Deployment) -> list[Task] | None:
         return None
     try:
         with budget.spending(budget.part(_LOOK, keep=_KEEP, tries=1)):
-            found = ecs.some_tasks(target)
+            found = glances.some_tasks(target)
     except (Rejected, Unavailable) as trouble:
         logger.info("the tasks of %s are not shown: %s", deployment.job_id, trouble.detail)
         return None

@@ -32,6 +32,7 @@ from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, StoppedTask
 from chalicelib.domain.health import Health, TaskCount
+from chalicelib.domain.metrics import Source
 from chalicelib.domain.push_order import PushedBuild
 from chalicelib.domain.refs import NULL_SHA
 from chalicelib.domain.release_commands import CommandRun
@@ -247,8 +248,12 @@ class Service(Model):
     # The task definition to restore after a failed deployment if it is not the current release:
     # there is no current release yet, or the ECS service's owner chose another definition.
     baseline = UnicodeAttribute(null=True)
-    # Since when the service waits for a success after a failed deployment (`domain.metrics`).
+    # The newest deployment that failed since the last success.
+    failed_deployment = IntegerAttribute(null=True)
+    # Since when the service waits for a success after a failed rollout (`domain.metrics`).
     failing_since = IntegerAttribute(null=True)
+    # The newest push of which a deployment has ever succeeded. None in a row that is older than it.
+    newest_source = StructAttribute(Source, null=True)
     # The deployment whose release command may be running, also after the end of the deployment.
     command = IntegerAttribute(null=True)
     # Since when ECS has not shown the task of this command, and why its task cannot be stopped.

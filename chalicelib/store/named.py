@@ -33,7 +33,13 @@ def find_named(services: Sequence[Service]) -> Named:
 
 
 def _job_ids(service: Service) -> Iterator[str]:
-    deployments = (service.current, service.active, service.waiting, service.last_deployment)
+    deployments = (
+        service.current,
+        service.active,
+        service.waiting,
+        service.last_deployment,
+        service.failed_deployment,
+    )
     yield from (job_id("deploy", number) for number in deployments if number is not None)
     if service.last_build is not None:
         yield job_id("build", service.last_build)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pynamodb.attributes import Attribute
 from pynamodb.exceptions import DoesNotExist, PynamoDBException
@@ -13,6 +13,8 @@ from pynamodb.models import Model
 from chalicelib import budget
 from chalicelib.errors import NotFound, Unavailable
 
+# The keys of one BatchGetItem (DynamoDB's API reference).
+_BATCH = 100
 _PERMANENT = {"AccessDeniedException", "ResourceNotFoundException", "ValidationException"}
 
 _M = TypeVar("_M", bound=Model)
@@ -71,12 +73,20 @@ def find(model: type[_M], key: int | str) -> _M | None:
 
 def find_all(model: type[_M], keys: Iterable[int | str]) -> dict[int | str, _M]:
     """The rows with these keys, by key, in consistent reads of up to a hundred rows."""
-    wanted = set(keys)
-    if not wanted:
-        return {}
-    with reading():
-        rows = model.batch_get(wanted, consistent_read=True)
-        return {getattr(row, str(model._hash_keyname)): row for row in rows}
+    rows = batches(model, set(keys))
+    return {getattr(row, str(model._hash_keyname)): row for row in rows}
+
+
+def batches(model: type[_M], keys: Iterable[Any]) -> Iterator[_M]:
+    """The rows with these keys, in any order, in consistent reads of up to a hundred rows.
+
+    The budget is checked before each of these reads.
+    """
+    rest = list(keys)
+    for first in range(0, len(rest), _BATCH):
+        with reading():
+            rows = list(model.batch_get(rest[first : first + _BATCH], consistent_read=True))
+        yield from rows
 
 
 def page(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from chalicelib.domain.metrics import Counts
 from chalicelib.domain.timing import day_of
 from chalicelib.store.models import Job, RollUp
-from chalicelib.store.reads import reading
+from chalicelib.store.reads import batches
 from chalicelib.store.writes import Write, count
 
 _SHARDS = 8
@@ -46,10 +46,8 @@ def read_roll_ups(scopes: Iterable[str], days: Sequence[str]) -> Mapping[str, Co
     A day without an end of a job has none.
     """
     found = {day: Counter[str]() for day in days}
-    with reading():
-        keys = [(scope, day) for scope in scopes for day in days]
-        for row in RollUp.batch_get(keys, consistent_read=True):
-            found[row.day].update(row.counts)
+    for row in batches(RollUp, [(scope, day) for scope in scopes for day in days]):
+        found[row.day].update(row.counts)
     return found
 
 

@@ -133,8 +133,11 @@ def commit(*writes: Write) -> None:
             if "TransactionConflict" not in codes:
                 raise failure(error) from error
             # botocore retries all other temporary failures itself, but not this one. Roll-ups have
-            # many writers and no version: a conflict there costs only time.
-            time.sleep(random.uniform(0.02, 0.1) * 2**attempt)
+            # many writers. If all tries conflict, the commit has no effect: a request repeats it
+            # within its budget (`retry_on_conflict`), and a worker with its next step.
+            if attempt + 1 < CONFLICT_TRIES:
+                pause = random.uniform(0.02, 0.1) * 2**attempt
+                time.sleep(min(pause, max(0, budget.left())))
         else:
             for write in merged:
                 _apply(write)

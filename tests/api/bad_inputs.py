@@ -162,6 +162,12 @@ BUILD_FIELDS: list[tuple[str, Any, int, str]] = [
     ("service_role", "arn:aws:iam::1:role/admin", 400, "unknown_field"),
 ]
 
+_NO_NUMBERS = (0, -1, "1", True, 1.5, 2**60)
+_EXPECTED = [
+    *(("expected", value, 400, "invalid_expected") for value in _NO_NUMBERS),
+    ("expected", 4711, 409, "plan_is_old"),
+]
+
 DEPLOY_FIELDS: list[tuple[str, Any, int, str]] = [
     *(
         ("image_tag", value, 400, "invalid_image")
@@ -190,13 +196,12 @@ DEPLOY_FIELDS: list[tuple[str, Any, int, str]] = [
     ("reason", "x" * 501, 400, "invalid_reason"),
     ("reason", 5, 400, "invalid_reason"),
     ("force", True, 400, "unknown_field"),
+    *_EXPECTED,
 ]
 
 ROLLBACK_FIELDS: list[tuple[str, Any, int, str]] = [
-    *(
-        ("deployment_id", value, 400, "invalid_deployment_id")
-        for value in (0, -1, "1", True, 1.5, 2**60)
-    ),
+    *(("deployment_id", value, 400, "invalid_deployment_id") for value in _NO_NUMBERS),
+    *_EXPECTED,
     ("deployment_id", 4711, 404, "not_found"),
     ("deployment_id", NEIGHBOURS_DEPLOYMENT, 404, "not_found"),
 ]

@@ -161,6 +161,41 @@ def test_every_end_of_a_job_is_the_last_one(cloud: Cloud) -> None:
     assert last(cloud)[0] == (first, "cancelled")
 
 
+def test_a_failure_is_shown_until_the_next_success(cloud: Cloud) -> None:
+    """Jobs that end later in another way do not hide it."""
+
+    def failed() -> Any:
+        shown, service = overview(cloud), cloud.service()
+        assert shown["failing_since"] == service["failing_since"]
+        number = shown["failed_deployment"] and shown["failed_deployment"]["id"]
+        assert number == service["failed_deployment_id"]
+        return number
+
+    cloud.release(1)
+    assert failed() is None
+    cloud.begin_release(2)
+    cloud.fail_rollout()
+    assert failed() == 2
+    since = overview(cloud)["failing_since"]
+    assert since == cloud.deployment(2)["finished_at"]
+    cloud.advance(600)
+    again = cloud.deploy_build(1)
+    cloud.api.post(f"/v1/cicd/jobs/deploy-{again}/cancel")
+    cloud.settle()
+    assert last(cloud)[1] == (again, "cancelled")
+    assert failed() == 2
+    cloud.advance(600)
+    cloud.begin_release(3)
+    cloud.fail_rollout()
+    assert failed() == 4
+    assert overview(cloud)["failing_since"] == since
+    whole, shown = cloud.deployment(4), overview(cloud)["failed_deployment"]
+    assert shown == {name: whole[name] for name in shown}
+    cloud.release(4)
+    assert failed() is None
+    assert overview(cloud)["failing_since"] is None
+
+
 def test_a_release_keeps_the_message_and_the_author_of_its_commit(cloud: Cloud) -> None:
     """Those of a push, of an image deployed by hand, of a rollback, of a change of config."""
     for number in (1, 2):

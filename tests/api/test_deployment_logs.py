@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.lag import LAG
+from chalicelib.pipeline.glances import SHARED
 from infra.local.aws import ecs
 from tests.support.client import Answer
 from tests.support.embedded import (
@@ -15,6 +16,7 @@ from tests.support.embedded import (
     ecs_service,
     log_to_cloudwatch,
     put_image,
+    sha,
 )
 from tests.support.sdk import Calls, Trouble
 
@@ -76,7 +78,7 @@ def test_a_rollout_is_followed_from_its_begin_to_its_end(cloud: Cloud) -> None:
     assert "accepted from" in shown[0]
     assert any("the rollout of hello:" in each for each in shown)
     assert any(each.startswith("[ecs] (service hello)") for each in shown)
-    cloud.advance(3)
+    cloud.advance(SHARED + 1)
     run_tasks(1)
     write(cloud, "listening")
     page = following(cloud, page)
@@ -86,6 +88,7 @@ def test_a_rollout_is_followed_from_its_begin_to_its_end(cloud: Cloud) -> None:
     page = following(cloud, page)
     assert messages(page) == ["[app] first request"]
     shown += messages(page)
+    cloud.advance(SHARED + 1)
     cloud.finish_rollout()
     page = following(cloud, page)
     assert said_by("slipway", page) == ["ended: success"]
@@ -165,6 +168,23 @@ def test_lines_of_a_release_after_its_deployment_are_not_in_the_log(cloud: Cloud
     assert not [each for each in shown if "request" in each]
 
 
+def test_events_of_the_next_rollout_are_not_in_the_log(cloud: Cloud) -> None:
+    cloud.release(1)
+    own = events_shown(cloud)
+    cloud.advance(1)
+    cloud.begin_release(2)
+    assert events_shown(cloud) == own
+    cloud.advance(LAG)
+    assert events_shown(cloud) == own
+    (started,) = said_by("ecs", read(cloud, number=2))
+    assert "has started 2 tasks" in started
+    assert started not in own
+
+
+def events_shown(cloud: Cloud) -> list[str]:
+    return [each for each in messages(read(cloud)) if each.startswith("[ecs] (service")]
+
+
 def test_the_output_of_a_release_command_is_read_while_it_runs_and_whole(cloud: Cloud) -> None:
     log_to_cloudwatch(cloud)
     cloud.change_service(release_command=COMMAND)
@@ -219,6 +239,20 @@ def test_pages_of_any_size_have_each_line_once(cloud: Cloud, limit: int) -> None
         assert len(messages(page)) <= limit
         paged += messages(page)
     assert sorted(paged) == sorted(whole)
+
+
+def test_a_long_crash_loop_is_followed_without_repetition(cloud: Cloud) -> None:
+    cloud.begin_release(1)
+    page = read(cloud)
+    shown = messages(page)
+    new = ecs_service()["deployments"][0]["id"]
+    for _ in range(30):
+        ecs.engine().report(CLUSTER, "hello", new, running=0, failed=20, exit_code=1)
+        page = following(cloud, page)
+        shown += messages(page)
+        cloud.advance(HOUR // 5 + 1)
+    assert len([each for each in shown if " stopped: " in each]) >= 600
+    assert len(set(shown)) == len(shown)
 
 
 def test_the_last_lines_come_with_the_cursor_of_what_follows(cloud: Cloud) -> None:
@@ -292,6 +326,7 @@ def test_a_look_without_an_answer_is_made_again_with_the_next_page(
     cloud.fail_rollout(exit_code=3, log=["starting"])
     cloud.advance(LAG)
     whole = read_all(cloud)
+    cloud.advance(SHARED + 1)
     trouble.refuse(failing, "ThrottlingException", times=20)
     page = read(cloud)
     trouble.end()
@@ -317,6 +352,59 @@ def test_the_number_of_calls_is_bounded_with_many_tasks(cloud: Cloud, calls: Cal
         "ecs.DescribeTasks": 2,
         "logs.GetLogEvents": 10,
     }
+
+
+def looks_at_ecs(calls: Calls) -> dict[str, int]:
+    found = {name: n for name, n in calls.counted.items() if name.startswith("ecs.")}
+    calls.clear()
+    return found
+
+
+def test_viewers_of_a_rollout_share_the_looks_at_ecs(cloud: Cloud, calls: Calls) -> None:
+    cloud.begin_release(1)
+    calls.clear()
+    path = "/v1/cicd/deployments/1"
+    tag = cloud.api.get(path).headers["etag"]
+    once = {"ecs.ListTasks": 2, "ecs.DescribeTasks": 1}
+    assert looks_at_ecs(calls) == once
+    for _ in range(5):
+        assert cloud.api.get(path, headers={"If-None-Match": tag}).status == 304
+        cloud.deployment(1)
+    assert looks_at_ecs(calls) == {}
+    for _ in range(5):
+        read(cloud)
+    assert looks_at_ecs(calls) == {"ecs.DescribeServices": 1}
+    cloud.advance(SHARED + 1)
+    run_tasks(1)
+    calls.clear()
+    for _ in range(5):
+        read(cloud)
+        tasks = cloud.deployment(1)["tasks"]
+    assert looks_at_ecs(calls) == {**once, "ecs.DescribeServices": 1}
+    own = [each for each in tasks if each["revision"] == tasks[0]["revision"]]
+    assert sum(each["started_at"] is not None for each in own) == 1
+
+
+def test_viewers_of_different_services_share_no_look(cloud: Cloud) -> None:
+    cloud.add_service("other", branch="other")
+    cloud.begin_release(1)
+    cloud.push(sha(2), branch="other")
+    cloud.settle()
+    cloud.finish_build(2)
+    tasks = [{each["id"] for each in cloud.deployment(number)["tasks"]} for number in (1, 2)]
+    assert all(tasks)
+    assert not tasks[0] & tasks[1]
+
+
+def test_the_last_page_needs_a_look_after_the_end(cloud: Cloud, calls: Calls) -> None:
+    """Its deployment's tasks may stop until then."""
+    cloud.release(1)
+    cloud.advance(LAG - 1)
+    assert read(cloud).body["complete"] is False
+    cloud.advance(1)
+    calls.clear()
+    assert read(cloud).body["complete"] is True
+    assert looks_at_ecs(calls)["ecs.ListTasks"] == 2
 
 
 def test_a_page_of_many_long_lines_fits_into_an_answer(cloud: Cloud) -> None:

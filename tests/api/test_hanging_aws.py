@@ -18,6 +18,8 @@ from botocore.exceptions import ReadTimeoutError
 
 from chalicelib import budget
 from chalicelib.store.models import CONNECT_TIMEOUT, READ_TIMEOUT
+from chalicelib.store.services import get_service
+from chalicelib.store.writes import change, commit
 from tests.faults.trials import forked
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
@@ -195,3 +197,37 @@ def test_one_service_of_aws_that_hangs_stops_no_release(
     found = shown.get("plan", shown)["findings"]
     assert {each["code"] for each in found} == {"not_checked"}
     assert "AWS did not answer" in found[0]["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/cicd/metrics?days=90",
+        "/v1/metrics",
+        "/v1/services?limit=50",
+    ],
+)
+def test_a_read_of_many_rows_begins_no_call_after_its_budget(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Each call of DynamoDB is answered just before its time-out."""
+    begins, seconds = [], 0.0
+    original: Any = vars(Endpoint)["_get_response"]
+
+    def get_response(endpoint: Any, request: Any, model: Any, context: Any) -> Any:
+        nonlocal seconds
+        begins.append(seconds)
+        seconds += HangingAws.TRY * 0.9
+        return original(endpoint, request, model, context)
+
+    cloud.advance(38 * 86_400)  # Prometheus reads the days of the month
+    for number in range(22):
+        row = get_service(cloud.add_service(f"other-{number}", branch="spare"))
+        first = 10 * number
+        names = ("current", "active", "waiting", "last_deployment", "last_build")
+        commit(change(row, **{name: first + each for each, name in enumerate(names)}))
+    monkeypatch.setattr(Endpoint, "_get_response", get_response)
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: seconds))
+    monkeypatch.setattr(budget, "HTTP_SECONDS", HTTP_SECONDS)
+    assert cloud.api.get(path).status == 503
+    assert max(begins) <= HTTP_SECONDS

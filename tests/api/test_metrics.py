@@ -7,13 +7,23 @@ from typing import Any
 
 import pytest
 
-from chalicelib import clock
+from chalicelib import budget, clock
+from chalicelib.errors import Stale
+from chalicelib.pipeline import retries
 from chalicelib.store import writes
-from chalicelib.store.models import RollUp
-from chalicelib.store.writes import commit, count
+from chalicelib.store.models import RollUp, Service
+from chalicelib.store.writes import change, commit, count
 from tests.faults.rows import builds
 from tests.support.client import Api
-from tests.support.embedded import MINUTE, Cloud, sha
+from tests.support.embedded import (
+    MINUTE,
+    Cloud,
+    create_ecs_service,
+    register,
+    run_on_ecs,
+    sha,
+)
+from tests.support.fixtures import HTTP_SECONDS
 from tests.support.sdk import Calls, Trouble
 
 DAY = 86_400
@@ -143,6 +153,147 @@ def test_lead_time_runs_from_the_push_and_an_image_has_it_once(cloud: Cloud) -> 
     assert 900 <= lead["p50"] <= 1300
 
 
+def leads(cloud: Cloud) -> int:
+    return int(numbers(cloud, "?days=30")["dora"]["lead_time_seconds"]["count"])
+
+
+def restores(cloud: Cloud) -> int:
+    return int(numbers(cloud, "?days=30")["dora"]["time_to_restore_seconds"]["count"])
+
+
+def test_a_push_has_one_lead_time_if_it_runs_again_after_a_rollback(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    cloud.advance(3 * DAY)
+    again = cloud.deploy_build(2)
+    cloud.settle()
+    cloud.finish_rollout()
+    assert cloud.statuses(again) == ["success"]
+    assert leads(cloud) == 2
+    cloud.advance(1)
+    cloud.release(3)
+    assert leads(cloud) == 3
+
+
+def move(cloud: Cloud, name: str) -> None:
+    """Move the service to another ECS service, once no rollout can be under way."""
+    create_ecs_service(name)
+    cloud.tick()
+    cloud.tick()
+    cloud.change_service(ecs_service=name)
+
+
+def test_a_push_has_one_lead_time_if_it_also_runs_in_another_ecs_service(cloud: Cloud) -> None:
+    cloud.release(1)
+    move(cloud, "elsewhere")
+    again = cloud.deploy_build(1)
+    cloud.settle()
+    cloud.finish_rollout("elsewhere")
+    assert cloud.statuses(again) == ["success"]
+    assert leads(cloud) == 1
+
+
+def test_a_service_from_before_its_newest_push_was_kept_compares_with_its_release(
+    cloud: Cloud,
+) -> None:
+    cloud.release(1)
+    commit(change(Service.get(cloud.service_id), newest_source=None))
+    cloud.deploy_build(1)
+    cloud.settle()
+    cloud.finish_rollout()
+    assert leads(cloud) == 1
+
+
+def failing(cloud: Cloud) -> tuple[int | None, bool]:
+    """The service's newest failed deployment, and whether it waits for a success."""
+    service = cloud.service()
+    return service["failed_deployment_id"], service["failing_since"] is not None
+
+
+def test_a_failed_release_command_begins_no_time_to_restore(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.change_service(release_command=["migrate"])
+    cloud.begin_release(2)
+    cloud.end_command(1)
+    assert cloud.statuses(2) == ["failed"]
+    assert failing(cloud) == (2, False)
+    cloud.change_service(release_command=None)
+    cloud.release(3)
+    assert failing(cloud) == (None, False)
+    assert restores(cloud) == 0
+
+
+def test_a_deployment_that_cannot_begin_begins_no_time_to_restore(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.release(1)
+    trouble.refuse("ecs.RegisterTaskDefinition", "ClientException", "no such role", times=1)
+    cloud.begin_release(2)
+    assert cloud.statuses(2) == ["failed"]
+    assert failing(cloud) == (2, False)
+    cloud.release(3)
+    assert restores(cloud) == 0
+
+
+def test_a_rollback_that_cannot_begin_does_not_end_the_failure_that_it_was_for(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    trouble.refuse("ecs.RegisterTaskDefinition", "ClientException", "no such role", times=1)
+    cloud.roll_back()
+    cloud.settle()
+    assert cloud.statuses(3) == ["failed"]
+    assert failing(cloud) == (3, True)
+    cloud.advance(10 * MINUTE)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    restore = numbers(cloud)["dora"]["time_to_restore_seconds"]
+    assert restore["count"] == 1
+    assert restore["p50"] >= 540
+
+
+def test_a_service_that_moves_after_a_failure_is_not_restored_by_its_next_release(
+    cloud: Cloud,
+) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.fail_rollout()
+    assert failing(cloud) == (2, True)
+    cloud.finish_rollout()
+    move(cloud, "elsewhere")
+    assert failing(cloud) == (None, False)
+    cloud.advance(3 * DAY)
+    cloud.deploy_build(1)
+    cloud.settle()
+    cloud.finish_rollout("elsewhere")
+    assert cloud.statuses(3) == ["success"]
+    assert restores(cloud) == 0
+
+
+def test_a_choice_outside_slipway_ends_the_wait_for_a_success(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.fail_rollout()
+    cloud.finish_rollout()
+    cloud.advance(MINUTE)
+    run_on_ecs(register("hello", "hello:outside"))
+    cloud.finish_rollout()
+    cloud.tick()
+    assert "chosen outside" in cloud.service()["drift"]
+    assert failing(cloud) == (2, False)
+    cloud.advance(3 * DAY)
+    cloud.deploy_build(1)
+    cloud.settle()
+    cloud.finish_rollout()
+    assert cloud.statuses(3) == ["success"]
+    assert restores(cloud) == 0
+
+
 def test_work_counts_on_the_day_of_its_end(cloud: Cloud) -> None:
     first = cloud._now
     cloud.release(1)
@@ -231,15 +382,68 @@ def test_prometheus_reads_the_numbers_of_the_month(cloud: Cloud) -> None:
     assert answer.text.endswith("\n")
 
 
-@pytest.mark.parametrize("tries", [1, 4])
-def test_many_ends_at_once_on_one_sum_cost_only_time(
+class Sleeps:
+    """The pauses of commits and of requests pass by themselves, and only they take time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        self.number = 0
+        passing = SimpleNamespace(sleep=self._sleep, monotonic=lambda: self.seconds)
+        for module in (writes, retries, budget):
+            monkeypatch.setattr(module, "time", passing)
+
+    def _sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.number += 1
+
+
+@pytest.mark.parametrize("tries", [1, 4, 12])
+def test_many_ends_at_once_on_one_sum_cost_a_request_only_time(
     cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch, tries: int
 ) -> None:
-    monkeypatch.setattr(writes, "time", SimpleNamespace(sleep=lambda _: None))
+    Sleeps(monkeypatch)
     cloud.push(sha(1))
     trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=tries)
     assert cloud.api.post("/v1/cicd/jobs/build-1/cancel").status == 202
     assert numbers(cloud)["builds"]["cancelled"] == 1
+
+
+@pytest.mark.parametrize("tries", [4, 12, 40])
+def test_many_ends_at_once_on_one_sum_cost_a_worker_only_time(
+    cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    """After 15 tries the schedule goes on."""
+    Sleeps(monkeypatch)
+    cloud.push(sha(1))
+    cloud.settle()
+    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=tries)
+    cloud.finish_build(1)
+    for _ in range(3):
+        cloud.tick()
+    assert numbers(cloud)["builds"]["success"] == 1
+
+
+def test_a_request_does_not_wait_longer_than_its_budget_for_other_ends(
+    cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.push(sha(1))
+    sleeps = Sleeps(monkeypatch)
+    monkeypatch.setattr(budget, "HTTP_SECONDS", HTTP_SECONDS)
+    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=1000)
+    assert cloud.api.post("/v1/cicd/jobs/build-1/cancel").status == 503
+    assert HTTP_SECONDS - 0.5 <= sleeps.seconds <= HTTP_SECONDS
+    trouble.end()
+    assert cloud.api.post("/v1/cicd/jobs/build-1/cancel").status == 202
+
+
+def test_a_commit_does_not_pause_after_its_last_try(
+    cloud: Cloud, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleeps = Sleeps(monkeypatch)
+    trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=5)
+    with pytest.raises(Stale):
+        commit(count(RollUp("service-1", "2026-11-22"), {"builds_success": 1}))
+    assert sleeps.number == 4
 
 
 def test_an_end_counts_once_if_the_answer_to_its_transaction_is_lost(

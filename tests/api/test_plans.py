@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from chalicelib.pipeline.commands import rollbacks
+from chalicelib.store import writes
 from tests.support.embedded import (
     REGISTRY,
     Cloud,
@@ -78,6 +80,7 @@ def test_a_plan_shows_what_the_deployment_then_does(two: Cloud) -> None:
         "findings": [],
         "ends": [],
         "starts_after": None,
+        "expected": 2,
         "auto_deploy": "unchanged",
         "release_command": None,
         "desired_count": None,
@@ -193,12 +196,48 @@ def test_a_plan_names_the_waiting_deployment_that_would_end(two: Cloud) -> None:
     )
     preview = two.preview()["plan"]
     assert preview["starts_after"] is None
+    assert plan["expected"] == preview["expected"] == 3
     assert preview["ends"] == [
         {"deployment_id": 3, "status": "rolled_back"},
         {"deployment_id": 4, "status": "superseded"},
     ]
     assert two.roll_back().status == 202
     assert two.statuses(3, 4) == ["rolled_back", "superseded"]
+
+
+@pytest.mark.parametrize("verb", ["deploy", "rollback"])
+def test_a_request_with_an_old_plan_is_refused_and_changes_nothing(two: Cloud, verb: str) -> None:
+    image = two.build(1)["image_tag"]
+    body = {"image_tag": image} if verb == "deploy" else {"deployment_id": 1}
+    path = f"/v1/cicd/services/{two.service_id}/{verb}"
+    key = {"headers": {"Idempotency-Key": "one"}}
+    plan = two.plan(image) if verb == "deploy" else two.preview(1)["plan"]
+    assert plan["expected"] == 2
+    two.deploy(f"hello@{put_image('hello', 'c')}")
+    answer = two.api.post(path, {**body, "expected": 2}, **key)
+    assert (answer.status, answer.body["code"]) == (409, "plan_is_old")
+    assert "deployment 3" in answer.body["detail"]
+    assert two.statuses(3) == ["queued"]
+    accepted = two.api.post(path, {**body, "expected": 3}, **key)
+    assert accepted.status == 202
+    again = two.api.post(path, {**body, "expected": 3}, **key)  # its answer was lost
+    assert (again.status, again.body) == (202, accepted.body)
+
+
+def test_a_plan_becomes_old_until_the_rollback_is_written(
+    two: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = writes.commit
+
+    def late(*rows: writes.Write) -> None:
+        monkeypatch.setattr(rollbacks, "commit", written)
+        assert two.deploy(f"hello@{put_image('hello', 'c')}").status == 202
+        written(*rows)
+
+    monkeypatch.setattr(rollbacks, "commit", late)
+    answer = two.roll_back(deployment_id=1, expected=2)
+    assert (answer.status, answer.body["code"]) == (409, "plan_is_old")
+    assert two.deployment(two.service()["active_deployment_id"])["trigger"] == "manual"
 
 
 def test_a_plan_says_what_happens_to_auto_deploy(two: Cloud) -> None:

@@ -181,6 +181,19 @@ def test_a_release_command_is_a_step(cloud: Cloud) -> None:
     assert cloud.deployment(1)["step"] == "release command runs"
 
 
+def test_the_first_release_command_waits_for_no_earlier_one(cloud: Cloud, trouble: Trouble) -> None:
+    cloud.change_service(release_command=["migrate"])
+    cloud.deploy(f"hello@{put_image('hello', 'new')}")
+    cloud.wake(f"service-{cloud.service_id}")
+    trouble.refuse("ecs.DescribeServices", "ThrottlingException")
+    cloud.wake(f"service-{cloud.service_id}")
+    deployment = cloud.deployment(1)
+    assert deployment["step"] == "waits for the start of its release command"
+    assert deployment["waiting_for"] is None
+    cloud.settle()
+    assert cloud.deployment(1)["step"] == "release command starts"
+
+
 def test_a_waiting_deployment_says_what_it_waits_for(cloud: Cloud) -> None:
     cloud.begin_release(1)
     cloud.deploy(f"hello@{put_image('hello', 'other')}")

@@ -112,6 +112,7 @@ def plan(**changes: Any) -> dict[str, Any]:
         "findings": [],
         "ends": [],
         "starts_after": None,
+        "expected": 3,
         "auto_deploy": "paused",
         "release_command": None,
         "desired_count": None,

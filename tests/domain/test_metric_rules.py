@@ -109,6 +109,7 @@ def test_a_release_that_a_rollback_leaves_is_a_bad_change_unless_it_is_a_rollbac
         (Source(100, 1), Source(100, 1), None),
         (Source(90, 1), Source(100, 2), None),
         (Source(None, 1), None, None),
+        (Source(None, 2), Source(100, 1), None),
         (Source(200, 1), None, 0),
     ],
     ids=[
@@ -119,6 +120,7 @@ def test_a_release_that_a_rollback_leaves_is_a_bad_change_unless_it_is_a_rollbac
         "the same image again",
         "going back",
         "no push",
+        "no push after a push",
         "a clock that is ahead",
     ],
 )
@@ -129,10 +131,16 @@ def test_a_lead_time_belongs_to_the_first_deployment_of_a_push(
 
 
 def test_a_failure_begins_with_the_first_failed_deployment_and_ends_with_a_success() -> None:
-    first = metrics.failing_since(None, is_rollback=False, created_at=10, ended_at=20)
-    assert first == 20
-    assert metrics.failing_since(first, is_rollback=False, created_at=30, ended_at=40) == 20
-    assert metrics.failing_since(None, is_rollback=True, created_at=30, ended_at=40) == 30
+    def since(known: int | None, *, created_at: int, ended_at: int, **kind: bool) -> int | None:
+        kind = {"is_rollback": False, "rolled_out": True} | kind
+        return metrics.failing_since(known, created_at=created_at, ended_at=ended_at, **kind)
+
+    assert since(None, created_at=10, ended_at=20) == 20
+    assert since(20, created_at=30, ended_at=40) == 20
+    assert since(None, created_at=30, ended_at=40, is_rollback=True) == 30
+    assert since(None, created_at=10, ended_at=20, rolled_out=False) is None
+    assert since(20, created_at=30, ended_at=40, rolled_out=False) == 20
+    assert since(None, created_at=30, ended_at=40, is_rollback=True, rolled_out=False) == 30
     times = {"created_at": 50, "finished_at": 65}
     assert metrics.restore_time(20, is_rollback=False, **times) == 45
     assert metrics.restore_time(20, is_rollback=True, **times) == 45

@@ -142,15 +142,19 @@ def test_a_build_says_what_it_does(
 RUN = CommandRun(command=("migrate",), minutes=5)
 CALLED = CommandRun(command=("migrate",), minutes=5, requested_at=1)
 STARTED = CommandRun(command=("migrate",), minutes=5, requested_at=1, started_at=2)
+ENDED = CommandRun(
+    command=("migrate",), minutes=5, requested_at=1, started_at=2, finished_at=3, exit_code=0
+)
 
 
 @pytest.mark.parametrize(
     ("status", "run", "begun", "rolled_out", "tasks", "step"),
     [
         ("queued", None, False, False, None, "waits for its begin"),
-        ("deploying", RUN, False, False, None, "waits for an earlier release command"),
+        ("deploying", RUN, False, False, None, "waits for the start of its release command"),
         ("deploying", CALLED, False, False, None, "release command starts"),
         ("deploying", STARTED, False, False, None, "release command runs"),
+        ("deploying", ENDED, False, False, None, "rollout begins"),
         ("deploying", STARTED, True, False, None, "rollout begins"),
         ("deploying", None, True, False, (2, 3), "2 of 3 tasks run"),
         ("deploying", None, True, True, (3, 3), "waits until the image is proven"),

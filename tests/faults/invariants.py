@@ -168,6 +168,25 @@ def _check_last_ended(
         last = service.get(name)
         is_right = last is not None and jobs[last]["finished_at"] == max(ends)
         _require(is_right if ends else last is None, f"{name} of service {service['id']} is {last}")
+    own = [job for job in all_deployments.values() if job["service_id"] == service["id"]]
+    moves = [each["at"] for each in history() if _is_move(each)]
+    known = service.get("failed_deployment")
+    wrong = f"failed_deployment of service {service['id']} is {known}"
+    _require(known in _failed(own, moves), wrong)
+    is_waiting = known is not None or "failing_since" not in service
+    _require(is_waiting, f"service {service['id']} waits for a success and has not failed")
+
+
+def _failed(own: list[Row], moves: list[int]) -> set[int | None]:
+    """The deployments that may be the newest failed one since the last success.
+
+    Rows do not show the order of two ends in one second.
+    """
+    begin = max([*(row["finished_at"] for row in own if _has_succeeded(row)), *moves], default=0)
+    failed = [row for row in own if row["status"] == "failed" and row["finished_at"] >= begin]
+    newest = max((row["finished_at"] for row in failed), default=0)
+    found: set[int | None] = {row["number"] for row in failed if row["finished_at"] == newest}
+    return found | ({None} if newest <= begin else set())
 
 
 def _check_codebuild(jobs: dict[str, Row]) -> None:
@@ -441,13 +460,24 @@ def _check_times(all_builds: dict[int, Row], all_deployments: dict[int, Row]) ->
         _require(row.get("pushed_at") == pushed, f"deployment {number} has another push")
         if not _has_succeeded(row):
             continue
-        before = all_deployments.get(row.get("replaced", 0), {})
-        same_or_earlier = _release_order(row) <= _release_order(before)
+        ran = [all_deployments[each] for each in _earlier_successes(number)]
+        same_or_earlier = any(_release_order(row) <= _release_order(each) for each in ran)
         lead = row["finished_at"] - pushed if pushed is not None else None
         expected = None if "restores" in row or same_or_earlier else lead
         _require(row.get("lead_seconds") == expected, f"deployment {number} has no lead {expected}")
         known, took = _restores(row, all_deployments), row.get("restore_seconds")
         _require(took in known, f"deployment {number} restored in {took}, not in one of {known}")
+
+
+def _earlier_successes(number: int) -> Iterator[int]:
+    """The deployments that succeeded before this one on its service, by the chain of receipts."""
+    receipts = rows("receipts")
+    while receipt := receipts.get(f"release:{number}"):
+        previous = json.loads(receipt["outcome"])["previous"]
+        if previous is None:
+            return
+        number = previous["deployment_id"]
+        yield number
 
 
 def _release_order(row: Row) -> tuple[int, int]:
@@ -466,9 +496,38 @@ def _restores(success: Row, all_deployments: dict[int, Row]) -> set[int | None]:
     own = [row for row in all_deployments.values() if row["service_id"] == success["service_id"]]
     end = success["finished_at"]
     earlier = [row["finished_at"] for row in own if _has_succeeded(row) and row is not success]
-    begin = max((each for each in earlier if each <= end), default=0)
+    earlier += [at for at in _fresh_starts(success["service_id"]) if at < end]
+    begins = {max((each for each in earlier if each <= end), default=0)}
+    # What another party chose in the second of the end may be before it.
+    begins |= {end} & set(_fresh_starts(success["service_id"]))
+    return set().union(*(_restores_since(begin, success, own) for begin in begins))
+
+
+def _fresh_starts(service_id: int) -> list[int]:
+    """When a service moved to another ECS service, or another party chose what it runs."""
+    return [
+        entry["at"]
+        for entry in history()
+        if entry.get("service_id") == service_id
+        and (entry["action"] == "service.changed_outside" or _is_move(entry))
+    ]
+
+
+def _is_move(entry: Row) -> bool:
+    changed = json.loads(entry["details"]).get("before") or {}
+    return entry["action"] == "service.updated" and bool(
+        {"ecs_cluster", "ecs_service"} & {*changed}
+    )
+
+
+def _restores_since(begin: int, success: Row, own: list[Row]) -> set[int | None]:
+    """The times to restore by the failures that reached ECS since `begin`, and by rollbacks."""
+    end = success["finished_at"]
     failed = [
-        row for row in own if row["status"] == "failed" and begin <= row["finished_at"] <= end
+        row
+        for row in own
+        if row["status"] == "failed" and begin <= row["finished_at"] <= end
+        if "started_at" in row or "restores" in row
     ]
     failed.sort(key=lambda row: row["finished_at"])
     certain = [row["finished_at"] for row in failed if begin < row["finished_at"] < end]

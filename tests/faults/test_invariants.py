@@ -94,6 +94,21 @@ def rolled_back(cloud: Cloud) -> None:
     cloud.finish_rollout()
 
 
+def forward_again(cloud: Cloud) -> None:
+    """A rollback left release 2, and its image is deployed again."""
+    rolled_back(cloud)
+    cloud.deploy_build(2)
+    cloud.settle()
+    cloud.finish_rollout()
+
+
+def failed_rollout(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.advance(MINUTE)
+    cloud.fail_rollout()
+
+
 def forget_definition(cloud: Cloud) -> None:
     claim = Claim.get(f"task-definition:{cloud.definition_on_ecs()}")
     claim.update(actions=[Claim.definition.remove()])
@@ -517,6 +532,21 @@ def test_a_roll_up_that_is_gone_is_a_violation(cloud: Cloud) -> None:
     [
         (released, deployment(Deployment.lead_seconds.remove()), "deployment 1 has no lead"),
         (released, deployment(Deployment.restore_seconds.set(5)), "deployment 1 restored in 5"),
+        (
+            forward_again,
+            lambda _: get_deployment(4).update(actions=[Deployment.lead_seconds.set(5)]),
+            "deployment 4 has no lead None",
+        ),
+        (
+            failed_rollout,
+            service(Service.failed_deployment.remove(), Service.failing_since.remove()),
+            "failed_deployment of service 1 is None",
+        ),
+        (
+            released,
+            service(Service.failing_since.set(5)),
+            "service 1 waits for a success and has not failed",
+        ),
         (released, deployment(Deployment.pushed_at.set(5)), "deployment 1 has another push"),
         (
             rolled_back,

@@ -15,6 +15,7 @@ __all__ = ["api", "aws", "browser", "client", "cloud", "open_page", "project"]
 # The machine may be busy. No test waits for this long if the page works.
 expect.set_options(timeout=20_000)
 
+WIDE = {"width": 1280, "height": 800}
 Opener = Callable[..., Page]
 
 
@@ -41,7 +42,9 @@ def open_page(cloud: Cloud, browser: Browser) -> Iterator[Opener]:
     with served(cloud.app) as url:
 
         def opener(fragment: str = "", *, token: str | None = "", **options: Any) -> Page:
-            context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+            context = browser.new_context(
+                **{"viewport": WIDE, "reduced_motion": "reduce", **options}
+            )
             contexts.append(context)
             page = context.new_page()
             page.on("pageerror", lambda error: problems.append(str(error)))

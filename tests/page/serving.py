@@ -9,7 +9,7 @@ from typing import Any
 from infra.local.machines import gateway
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ARGUMENTS = ("--no-sandbox", "--disable-background-networking")
+ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-gpu")
 
 
 @contextmanager

@@ -279,17 +279,13 @@ def test_a_million_lines_do_not_freeze_a_log(cloud: Cloud, open_page: Opener) ->
     number = started(cloud)
     lines = [{"timestamp": "2026-11-22T00:00:00.000Z", "message": "ok"}] * 49_999
     lines.append({"timestamp": "2026-11-22T00:00:00.000Z", "message": "the needle"})
-    pages = 20
+    shown, pages = json.dumps(lines), 20
 
     def answer(route: Route) -> None:
         at = int((re.search(r"cursor=(\d+)", route.request.url) or ["", "0"])[1])
-        body = {
-            "lines": lines,
-            "next_cursor": str(at + 1),
-            "complete": at == pages - 1,
-            "expired": False,
-        }
-        route.fulfill(content_type="application/json", body=json.dumps(body))
+        rest = {"next_cursor": str(at + 1), "complete": at == pages - 1, "expired": False}
+        body = f'{{"lines": {shown}, {json.dumps(rest)[1:]}'
+        route.fulfill(content_type="application/json", body=body)
 
     page = open_page(token=None)
     page.route("**/logs?*", answer)
@@ -409,3 +405,21 @@ def test_a_chart_shows_the_values_of_a_day_on_hover(cloud: Cloud, open_page: Ope
     expect(chart).to_contain_text("1 succeeded, 1 failed")
     frequency = page.locator(".tile", has_text="Change failure rate")
     expect(frequency).to_contain_text("50 %")
+
+
+def test_a_list_with_older_pages_keeps_its_rows_when_new_ones_come(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    for at in range(54):
+        create_token(f"old {at}", Role.VIEWER)
+    page = open_page("/tokens")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(50)
+    page.get_by_role("button", name="Load older").click()
+    expect(rows).to_have_count(55)
+    for at in range(3):
+        create_token(f"new {at}", Role.VIEWER)
+    refresh(page)
+    expect(rows).to_have_count(58)
+    expect(rows.first).to_contain_text("new 2")
+    expect(page.get_by_text("old 5", exact=True)).to_be_visible()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from chalicelib.pipeline.glances import SHARED
 from chalicelib.pipeline.reconcilers.loop import reconcile
 from infra.local.aws import codebuild
 from tests.support.embedded import MINUTE, Cloud, sha
@@ -26,6 +27,7 @@ TABLE = {
     "DescribeImages BatchGetImage GetRole RegisterTaskDefinition TransactWriteItems UpdateService",
     "see a rollout's tasks": "GetItem BatchGetItem DescribeServices TransactWriteItems",
     "show a rollout": "GetItem*2 ListTasks*2 DescribeTasks",
+    "show it to another viewer": "GetItem*2",
     "show a waiting deployment": "GetItem*3",
     "show a running build": "GetItem*2 GetLogEvents",
     "show a running build with news": "GetItem*2 GetLogEvents TransactWriteItems",
@@ -147,6 +149,8 @@ def test_every_use_case_makes_a_known_number_of_calls(cloud: Cloud, calls: Calls
     log = "/v1/cicd/deployments/{}/logs"
     active = cloud.service()["active_deployment_id"]
     meter("show a rollout", lambda: cloud.deployment(active))
+    meter("show it to another viewer", lambda: cloud.deployment(active))
+    cloud.advance(SHARED + 1)
     waiting = cloud.deploy(tag).body["deployment_id"]
     meter("show a waiting deployment", lambda: cloud.deployment(waiting))
     cloud.api.post(f"/v1/cicd/jobs/deploy-{waiting}/cancel")

@@ -93,6 +93,29 @@ def test_a_release_is_rolled_out_after_its_command_has_succeeded(released: Cloud
     assert audited(released) == [("release_command_ended", 0)]
 
 
+def test_the_end_of_the_command_is_shown_before_the_rollout_begins(
+    released: Cloud, trouble: Trouble
+) -> None:
+    number, rollouts = begin(released), released.rollouts()
+    start(released)
+    released.end_command(settle=False)
+    released.lose_events()
+    trouble.kill_after("dynamodb.TransactWriteItems")
+    with pytest.raises(Killed):
+        released.wake(f"service-{released.service_id}")
+    deployment = released.deployment(number)
+    assert (deployment["step"], deployment["started_at"]) == ("rollout begins", None)
+    assert deployment["release_command"]["exit_code"] == 0
+    assert released.rollouts() == rollouts
+    released.advance(2 * 60 * MINUTE)  # ECS does not show the task any more
+    released.wake(f"service-{released.service_id}")
+    assert released.rollouts() == rollouts + 1
+    released.finish_rollout()
+    assert released.statuses(number) == ["success"]
+    assert audited(released) == [("release_command_ended", 0)]
+    assert len(started()) == 1
+
+
 def test_the_task_runs_the_new_revision_where_the_tasks_of_the_service_run(
     cloud: Cloud, calls: Calls
 ) -> None:
@@ -521,7 +544,10 @@ def test_the_next_command_waits_until_the_cancelled_one_has_stopped(released: Cl
     released.settle()
     next_number = begin(released, "newer")
     assert len(started()) == 1
-    assert f"deployment {number} is being stopped" in released.deployment(next_number)["error"]
+    waits = released.deployment(next_number)
+    assert f"deployment {number} is being stopped" in waits["error"]
+    assert waits["waiting_for"] == f"the end of the release command of deployment {number}"
+    assert waits["step"] == "waits for the start of its release command"
     ecs.engine().launcher.kill(started()[0])
     released.settle()
     released.tick()

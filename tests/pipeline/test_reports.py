@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -123,4 +124,16 @@ def test_outside_lambda_no_metric_is_written(
     cloud: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloud.release(1)
+    assert written(capsys) == []
+
+
+def test_a_job_ends_also_if_its_metric_cannot_be_written(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "slipway-test-api")
+    monkeypatch.setitem(sys.modules, "aws_lambda_powertools.metrics", None)
+    cloud.handlers_may_fail = True
+    cloud.push(sha(1))
+    assert cloud.api.post("/v1/cicd/jobs/build-1/cancel").status == 202
+    assert cloud.build(1)["status"] == "cancelled"
     assert written(capsys) == []

@@ -1,8 +1,12 @@
 """A later push ends the queued builds of earlier pushes to its branch."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from chalicelib import clock
 from chalicelib.store.services import get_service
+from tests.faults.rows import builds
 from tests.support.builders import push_payload
 from tests.support.embedded import MIDNIGHT, Cloud, sha
 from tests.support.sdk import Killed, Trouble
@@ -197,3 +201,30 @@ def test_a_push_from_a_clock_ahead_does_not_supersede_later_pushes(cloud: Cloud)
     cloud.push(sha(2))
     cloud.settle()
     assert statuses(cloud, 3, 4) == ["superseded", "queued"]
+
+
+def test_many_builds_are_superseded_together_while_a_day_ends(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """48 builds and the roll-ups of one day are 100 writes, the most of a transaction.
+
+    Each look at the clock takes a second, and midnight is 25 seconds away.
+    """
+    cloud.change_service(max_open_builds=100)
+    occupy(cloud)
+    cloud.advance(86_400 - 200)
+    for number in range(1, 50):
+        cloud.push(sha(number))
+    cloud.lose_messages()
+    cloud._now = MIDNIGHT + 86_400 - 25
+    with monkeypatch.context() as patched:
+
+        def later() -> int:
+            cloud.advance(1)
+            return int(cloud._now)
+
+        patched.setattr(clock, "now", later)
+        cloud.wake("build-51")
+    ends = [row for row in builds().values() if row["status"] == "superseded"]
+    days = {datetime.fromtimestamp(row["finished_at"], UTC).date() for row in ends}
+    assert (len(ends), len(days)) == (48, 1)

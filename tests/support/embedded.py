@@ -22,6 +22,7 @@ from moto import mock_aws
 import chalicelib.clock
 from chalicelib import known_secrets
 from chalicelib.domain.tokens import Role
+from chalicelib.pipeline import glances
 from chalicelib.store.claims import Follower, followers, set_followers
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Claim
@@ -74,6 +75,7 @@ class Cloud:
             chalicelib.clock, "microseconds", lambda: int(self._now) * 1_000_000 + next(ticks)
         )
         monkeypatch.setattr(known_secrets, "_known", {})
+        monkeypatch.setattr(glances, "_looks", {})
         create_queues()
         monkeypatch.setattr(resources, "create_tables", speed.create_tables)
         resources.create_resources("version: 0.2\n")

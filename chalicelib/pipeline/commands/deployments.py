@@ -11,7 +11,12 @@ from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.statuses import BuildStatus
 from chalicelib.errors import Conflict, Forbidden, NotFound
 from chalicelib.pipeline.config_releases import overlay_of
-from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, new_deployment
+from chalicelib.pipeline.new_deployments import (
+    ReleaseImage,
+    enqueue,
+    new_deployment,
+    require_expected,
+)
 from chalicelib.pipeline.plans import Checked, plan_of_deployment
 from chalicelib.pipeline.preflight import (
     Look,
@@ -35,13 +40,16 @@ def request_deployment(
     actor: str,
     image: ImageReference,
     reason: str | None,
+    expected: int | None = None,
     idempotency_key: IdempotencyKey | None = None,
 ) -> Deployment:
     """Accept the deployment of an image by the tag of a build of the service, or by its digest.
 
-    Raises Conflict (service_not_configured, preflight_failed), Forbidden (image_not_allowed),
-    NotFound (image_not_found).
+    `expected` is that of the plan that the caller saw.
+    Raises Conflict (service_not_configured, plan_is_old, preflight_failed), Forbidden
+    (image_not_allowed), NotFound (image_not_found).
     """
+    require_expected(service, expected)
     checked = _checked(service, image)
     if has_errors(checked.findings):
         raise PreflightFailed(checked.findings)
@@ -50,6 +58,7 @@ def request_deployment(
     def accept(service: Service) -> Deployment:
         # The service may have another target or image repository after a conflict.
         require_target(service)
+        require_expected(service, expected)
         _require_own_repository(service, image)
         deployment = new_deployment(
             service,

@@ -19,6 +19,7 @@ from chalicelib.pipeline.new_deployments import (
     audit_request,
     image_of,
     new_deployment,
+    require_expected,
     supersede_waiting,
 )
 from chalicelib.pipeline.plans import Checked, plan_of_rollback
@@ -86,14 +87,16 @@ def request_rollback(
     actor: str,
     deployment_id: int | None,
     reason: str | None,
+    expected: int | None = None,
     idempotency_key: IdempotencyKey | None = None,
 ) -> Deployment:
     """Accept a rollback to an earlier release. It becomes active at once.
 
     The active and the waiting deployment end, and the service gets the config of the release.
-    Raises Conflict (nothing_to_roll_back, rollback_in_progress, already_running, not_deployable,
-    other_ecs_service, service_not_configured, preflight_failed), NotFound for a deployment of
-    another service.
+    `expected` is that of the plan that the caller saw.
+    Raises Conflict (plan_is_old, nothing_to_roll_back, rollback_in_progress, already_running,
+    not_deployable, other_ecs_service, service_not_configured, preflight_failed), NotFound for a
+    deployment of another service.
     """
     look = Look()
     # Preflight takes time. It is not repeated if another request changes the service meanwhile.
@@ -101,6 +104,7 @@ def request_rollback(
 
     def accept(service: Service) -> Deployment:
         require_target(service)
+        require_expected(service, expected)
         chosen = _target(service, deployment_id, look)
         target = chosen.release
         if target.number not in known:

@@ -30,6 +30,17 @@ from chalicelib.store.idempotency import IdempotencyKey, record_key
 from chalicelib.store.models import LISTED, Claim, Project, Service
 from chalicelib.store.writes import ConditionFailed, Write, change, commit, create
 
+# What a service knows of its ECS service, and forgets when it moves to another one.
+_OF_TARGET = (
+    "current",
+    "baseline",
+    "drift",
+    "health",
+    "tasks",
+    "chosen",
+    "failed_deployment",
+    "failing_since",
+)
 _NOT_WHILE_BUSY = frozenset({*TARGET_FIELDS, "image_repository", "image_from"})
 
 
@@ -181,8 +192,7 @@ def _state(service: Service, names: list[str], resumes: bool) -> dict[str, Any]:
     state: dict[str, Any] = {"auto_deploy_paused": None} if resumes else {}
     if {"ecs_cluster", "ecs_service"} & set(names):
         moved_from = service.current or service.moved_from
-        forgotten = dict.fromkeys(("current", "baseline", "drift", "health", "tasks", "chosen"))
-        state |= {**forgotten, "moved_from": moved_from}
+        state |= {**dict.fromkeys(_OF_TARGET), "moved_from": moved_from}
     return state
 
 

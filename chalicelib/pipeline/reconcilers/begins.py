@@ -104,11 +104,10 @@ def roll_out(
     origin: Origin,
     *more: Write,
     definition: str,
-    **values: Any,
 ) -> None:
     """Record that the rollout of `definition` begins, and begin it.
 
-    `more` are further writes of the transaction, and `values` further attributes of the deployment.
+    `more` are further writes of the transaction.
     Raises Stale if ECS does not run any more what it ran when the service was read.
     """
     if clock.now() - rollout.seen_at > MAX_CALL_DELAY:
@@ -122,7 +121,6 @@ def roll_out(
             progress=deploy_progress(0, 1, active.progress),
             error=None,
             waits=0,
-            **values,
         ),
         # On condition of the service's version: a change of its config makes one of both try again.
         change(

@@ -81,7 +81,8 @@ def note_choice(
 ) -> list[Write]:
     """The pause of auto-deploy and the audit entry for a new choice of another party.
 
-    Empty if the choice is known. ECS does not say who made it.
+    It also ends the wait for a success: the service runs what they chose. Empty if the choice is
+    known. ECS does not say who made it.
     """
     call = rollout.newest
     if call is None or service.chosen == call.arn:
@@ -91,7 +92,7 @@ def note_choice(
         'deploy or roll back explicitly, or resume with PATCH {"auto_deploy": true}'
     )
     return [
-        change(service, chosen=call.arn, auto_deploy_paused=pause),
+        change(service, chosen=call.arn, auto_deploy_paused=pause, failing_since=None),
         record(
             f"service-{service.id}",
             "service.changed_outside",

@@ -63,7 +63,9 @@ def succeed(
             baseline=None,
             drift=None,
             health=None,
+            failed_deployment=None,
             failing_since=None,
+            newest_source=_newest_source(service, active, current),
             tasks=next_count(service.tasks, rollout),
             receipt={"deployment_id": active.number, "hash": receipt["hash"]},
             deploy_seconds=with_duration(service.deploy_seconds, now - (active.begun_at or now)),
@@ -193,8 +195,8 @@ def _times(
 ) -> dict[str, Any]:
     """The lead time and the time to restore of a success; None where it has none."""
     is_rollback = active.restores is not None
-    before = None if current is None else _source(current)
-    lead = metrics.lead_time(_source(active), before, finished_at=now)
+    newest = service.newest_source or _source(current)
+    lead = metrics.lead_time(_source(active), newest, finished_at=now)
     restore = metrics.restore_time(
         service.failing_since,
         is_rollback=is_rollback,
@@ -204,23 +206,34 @@ def _times(
     return {"lead_seconds": None if is_rollback else lead, "restore_seconds": restore}
 
 
-def _source(release: Deployment) -> metrics.Source:
+def _newest_source(
+    service: Service, active: Deployment, current: Deployment | None
+) -> metrics.Source:
+    """The newest push that has run on the service, after the success of the active deployment."""
+    newest, own = service.newest_source or _source(current), _source(active)
+    return own if own.is_later_than(newest) else newest
+
+
+def _source(release: Deployment | None) -> metrics.Source:
+    if release is None:
+        return metrics.Source()
     return metrics.Source(release.pushed_at, release.build_id)
 
 
 def _note_failure(
     service: Service, active: Deployment, status: DeploymentStatus, *, at: int
 ) -> list[Write]:
-    """A failure begins, unless one has begun already."""
+    """The service shows the failure until its next success."""
     if status != DeploymentStatus.FAILED:
         return []
     since = metrics.failing_since(
         service.failing_since,
         is_rollback=active.restores is not None,
+        rolled_out=active.started_at is not None,
         created_at=active.created_at,
         ended_at=at,
     )
-    return [change(service, failing_since=since)]
+    return [change(service, failed_deployment=active.number, failing_since=since)]
 
 
 def _mark_left(active: Deployment, current: Deployment | None, *, at: int) -> list[Write]:

@@ -74,7 +74,8 @@ def advance(
     run, now = _run_of(active), clock.now()
     definition = cache(partial(definition_of, active))  # most steps do not need it
     try:
-        task = _look(target.cluster, active) if run.requested_at is not None else None
+        is_open = run.requested_at is not None and run.finished_at is None
+        task = _look(target.cluster, active) if is_open else None
         if task and (has_ended(task, target.main_container) or now > active.deadline_at):
             # Its definition says which other containers are essential.
             task = cleaned_task(task, definition())
@@ -93,19 +94,14 @@ def advance(
         raise Unavailable(refusal.detail, code=refusal.code) from refusal
     if step is CommandStep.CALL:
         _call(service, target, active, rollout)
-    elif step is CommandStep.ROLL_OUT and task is not None:
-        seen = _seen(active, target, task, definition, ended=True)
-        roll_out(
-            service,
-            target,
-            active,
-            current,
-            rollout,
-            origin,
-            *_ends(service, active, task, seen),
-            definition=active.task_definition or "",
-            release_command=seen,
-        )
+    elif step is CommandStep.ROLL_OUT:
+        if task is not None:
+            # Shown before the rollout, which AWS may refuse for some time.
+            seen = _seen(active, target, task, definition, ended=True)
+            shown = change(active, release_command=seen, error=None)
+            commit(shown, *_ends(service, active, task, seen))
+        arn = active.task_definition or ""
+        roll_out(service, target, active, current, rollout, origin, definition=arn)
     elif step is CommandStep.FAIL:
         _fail(service, target, active, task, definition)
     else:

@@ -1,25 +1,52 @@
 // What a person may start: builds, deployments, rollbacks, and how to stop them.
 import {
-  change, count, get, go, html, newKey, notify, useEffect, useMemo, useResource, useState,
+  ask, change, count, get, go, html, isUnanswered, notify, session, useEffect, useResource,
+  useState,
 } from "./core.js";
 import {
-  Button, Code, Commit, Dialog, FailureText, Icon, Loading, NameChanges, Text, Time,
+  Banner, Button, Code, Commit, Dialog, FailureText, Icon, Loading, NameChanges, Text, Time,
 } from "./ui.js";
 
-/** `run` with its state: whether it is busy, and its failure. All tries have one key. */
+/** `run` with its state: whether it is busy, and its failure. */
 export function useAction(run) {
   const [state, setState] = useState({ busy: false, error: null });
-  const key = useMemo(newKey, []);
   async function start(...given) {
+    const { token } = session.get();
     setState({ busy: true, error: null });
     try {
-      await run(key, ...given);
+      await run(...given);
       setState({ busy: false, error: null });
     } catch (error) {
-      setState({ busy: false, error });
+      setState({ busy: false, error, token });
     }
   }
-  return { ...state, start };
+  // What was said to another token may not hold for this one: it has its own requests.
+  const error = state.error?.isUnsure && state.token !== session.get().token ? null : state.error;
+  return { ...state, error, start, isUnsure: Boolean(error?.isUnsure) };
+}
+
+// What a person confirms: what runs, what will run, and what ends.
+const factsOf = ({ possible, target, plan }) => JSON.stringify([
+  possible, target?.id, plan?.image_now, plan?.image_then, plan?.ends, plan?.starts_after,
+]);
+
+/** Ask for what a person confirmed. If the plan is another one now, it is shown instead. */
+async function confirmed(path, body, { look, isSame, expected, show }) {
+  if (!isUnanswered(path, body)) {
+    const now = await look();
+    if (!isSame(now)) return show(now);
+  }
+  try {
+    return await ask(path, body, expected ? { expected } : {});
+  } catch (error) {
+    if (error.code !== "plan_is_old") throw error;
+    return show(await look());
+  }
+}
+
+function PlanChanged() {
+  return html`<div role="alert"><${Banner} title="Something else happened meanwhile">
+      This is the new plan. Read it, and confirm again.<//></div>`;
 }
 
 /** Roll back: first the plan, then a confirmation that names service, release and image. */
@@ -27,26 +54,33 @@ export function RollbackDialog({ service, deploymentId, onClose }) {
   const path = `v1/cicd/services/${service.id}/rollback`;
   const [preview, setPreview] = useState({});
   const [reason, setReason] = useState("");
+  const look = () => get(deploymentId ? `${path}?deployment_id=${deploymentId}` : path);
   useEffect(() => {
-    get(deploymentId ? `${path}?deployment_id=${deploymentId}` : path).then((data) =>
-      setPreview({ data }), (error) => setPreview({ error }));
+    look().then((data) => setPreview({ data }), (error) => setPreview({ error }));
   }, [path, deploymentId]);
-  const action = useAction(async (key) => {
+  const action = useAction(async () => {
     const body = { deployment_id: preview.data.target.id, ...(reason && { reason }) };
-    const accepted = await change("POST", path, body, key);
-    notify(`Rollback of ${service.name} started: deployment ${accepted.deployment_id}.`);
+    const isSame = (data) => factsOf(data) === factsOf(preview.data);
+    const accepted = await confirmed(path, body, {
+      look, isSame, expected: preview.data.plan.expected,
+      show: (data) => setPreview({ data, changed: true }),
+    });
+    if (!accepted) return;
+    notify(`Rollback of ${service.name} ${accepted.word}: deployment ${accepted.deployment_id}.`);
     onClose();
     go(`#/deployments/${accepted.deployment_id}`);
   });
   const { data, error } = preview;
   const target = data?.target;
-  const footer = html`<${Button} onClick=${onClose}>Keep what runs<//>
+  const footer = html`<${Button} onClick=${onClose} disabled=${action.busy}>Keep what runs<//>
     ${data?.possible && html`<button type="submit" class="button danger sure"
           disabled=${action.busy}>
       ${action.busy && html`<${Icon}
             name="running" />`}Roll back ${service.name} to deployment ${target.id}</button>`}`;
   return html`<${Dialog} title=${`Roll back ${service.name}`} onClose=${onClose}
-      onSubmit=${data?.possible ? action.start : undefined} footer=${footer} wide>
+      onSubmit=${data?.possible ? action.start : undefined} footer=${footer} wide
+      busy=${action.busy}>
+    ${preview.changed && html`<${PlanChanged} />`}
     ${error && html`<${FailureText} error=${error} />`}
     ${!data && !error && html`<${Loading} what="Looking at what would change" />`}
     ${data && !data.possible
@@ -57,8 +91,8 @@ export function RollbackDialog({ service, deploymentId, onClose }) {
     ${data && !data.plan && html`<${Findings} findings=${data.findings} />`}
     ${data?.possible && html`<label class="field">
           <span>Reason <span class="hint">for the audit trail, optional</span></span>
-      <input type="text" maxlength="500" value=${reason} onInput=${(event) =>
-        setReason(event.target.value)} /></label>`}
+      <input type="text" maxlength="500" value=${reason} disabled=${action.isUnsure}
+        onInput=${(event) => setReason(event.target.value)} /></label>`}
     <${FailureText} error=${action.error} />
   <//>`;
 }
@@ -149,31 +183,36 @@ export function DeployDialog({ service, image, onClose }) {
   const wanted = chosen === "other" ? other.trim() : chosen;
   const [plan, setPlan] = useState({});
   const planned = plan.of === wanted ? plan : {};
-  const look = useAction(async () => {
+  const look = () => change("POST", `${path}?dry_run=true`, { image_tag: wanted });
+  const first = useAction(async () => {
     try {
-      setPlan({ of: wanted, data: await change("POST", `${path}?dry_run=true`, { image_tag: wanted
-            }) });
+      setPlan({ of: wanted, data: await look() });
     } catch (error) {
       setPlan({ of: wanted, error });
     }
   });
-  useEffect(() => { if (wanted && chosen !== "other") look.start(); }, [wanted, chosen]);
-  const action = useAction(async (key) => {
-    const accepted = await change("POST", path, { image_tag: wanted, ...(reason && { reason }) },
-      key);
-    notify(`Deployment ${accepted.deployment_id} of ${service.name} accepted.`);
+  useEffect(() => { if (wanted && chosen !== "other") first.start(); }, [wanted, chosen]);
+  const action = useAction(async () => {
+    const body = { image_tag: wanted, ...(reason && { reason }) };
+    const isSame = (data) => factsOf({ plan: data }) === factsOf({ plan: plan.data });
+    const accepted = await confirmed(path, body, {
+      look, isSame, expected: plan.data.expected,
+      show: (data) => setPlan({ of: wanted, data, changed: true }),
+    });
+    if (!accepted) return;
+    notify(`Deployment ${accepted.deployment_id} of ${service.name} ${accepted.word}.`);
     onClose();
     go(`#/deployments/${accepted.deployment_id}`);
   });
   const ready = planned.data?.possible;
-  const submit = () => (ready ? action.start() : wanted && look.start());
-  const footer = html`<${Button} onClick=${onClose}>Close<//>
-    <button type="submit" class="button primary" disabled=${!wanted || action.busy || look.busy}>
-      ${(action.busy || look.busy) && html`<${Icon} name="running" />`}
+  const submit = () => (ready ? action.start() : wanted && first.start());
+  const footer = html`<${Button} onClick=${onClose} disabled=${action.busy}>Close<//>
+    <button type="submit" class="button primary" disabled=${!wanted || action.busy || first.busy}>
+      ${(action.busy || first.busy) && html`<${Icon} name="running" />`}
       ${ready ? `Deploy to ${service.name}` : "Show the plan"}</button>`;
   const items = builds.data?.items ?? [];
   return html`<${Dialog} title=${`Deploy ${service.name}`} onClose=${onClose} onSubmit=${submit}
-      footer=${footer} wide>
+      footer=${footer} wide busy=${action.busy}>
     <div class="field"><span id="picks-title">What to deploy</span>
       ${!builds.data && !builds.error && html`<${Loading} what="Loading builds" />`}
       <div class="picks" role="radiogroup" aria-labelledby="picks-title">
@@ -194,31 +233,32 @@ export function DeployDialog({ service, image, onClose }) {
             </span></span><input type="text" value=${other} onInput=${(event) =>
             setOther(event.target.value)} spellcheck=${false} /></label>`}
     ${planned.error && html`<${FailureText} error=${planned.error} />`}
+    ${planned.changed && html`<${PlanChanged} />`}
     ${planned.data && html`<${PlanView} plan=${planned.data} now=${service.current} />`}
     ${ready && html`<label class="field">
           <span>Reason <span class="hint">for the audit trail, optional</span></span>
-          <input type="text" maxlength="500" value=${reason} onInput=${(event) =>
-            setReason(event.target.value)} /></label>`}
+          <input type="text" maxlength="500" value=${reason} disabled=${action.isUnsure}
+            onInput=${(event) => setReason(event.target.value)} /></label>`}
     <${FailureText} error=${action.error} />
   <//>`;
 }
 
 export function BuildDialog({ service, onClose }) {
   const [ref, setRef] = useState(service.branch);
-  const action = useAction(async (key) => {
-    const accepted = await change("POST", `v1/cicd/services/${service.id}/build`, ref.trim()
-      ? { git_ref: ref.trim() } : {}, key);
-    notify(`Build ${accepted.build_id} of ${service.name} accepted.`);
+  const action = useAction(async () => {
+    const accepted = await ask(`v1/cicd/services/${service.id}/build`, ref.trim()
+      ? { git_ref: ref.trim() } : {});
+    notify(`Build ${accepted.build_id} of ${service.name} ${accepted.word}.`);
     onClose();
     go(`#/builds/${accepted.build_id}`);
   });
   return html`<${Dialog} title=${`Build ${service.name}`} onClose=${onClose}
-      onSubmit=${action.start}
-      footer=${html`<${Button} onClick=${onClose}>Close<//>
+      onSubmit=${action.start} busy=${action.busy}
+      footer=${html`<${Button} onClick=${onClose} disabled=${action.busy}>Close<//>
           <button type="submit" class="button primary" disabled=${action.busy}>Build</button>`}>
     <label class="field"><span>Branch, tag or commit</span>
       <input type="text" value=${ref} onInput=${(event) => setRef(event.target.value)}
-        spellcheck=${false} /></label>
+        disabled=${action.isUnsure} spellcheck=${false} /></label>
     <p class="muted">
       The image is not deployed by itself: choose it with “Deploy” when the build has ended.</p>
     <${FailureText} error=${action.error} />
@@ -227,12 +267,13 @@ export function BuildDialog({ service, onClose }) {
 
 /** A question before a change that cannot be taken back by the same click. */
 export function ConfirmDialog({ title, children, confirm, danger, run, onClose }) {
-  const action = useAction(async (key) => {
-    await run(key);
+  const action = useAction(async () => {
+    await run();
     onClose();
   });
   return html`<${Dialog} title=${title} onClose=${onClose} onSubmit=${action.start}
-      footer=${html`<${Button} onClick=${onClose}>Leave it<//>
+      busy=${action.busy}
+      footer=${html`<${Button} onClick=${onClose} disabled=${action.busy}>Leave it<//>
           <button type="submit" class=${`button ${danger ? "danger sure" : "primary"}`}
             disabled=${action.busy}>${action.busy && html`<${Icon} name="running" />`}${confirm}
           </button>`}>
@@ -267,8 +308,8 @@ export function StopAutoDeployDialog({ service, onClose }) {
     <p>Pushes are still built. They are not deployed until somebody switches it on again.</p><//>`;
 }
 
-export async function retryBuild(build, key) {
-  const accepted = await change("POST", `v1/cicd/builds/${build.id}/retry`, undefined, key);
-  notify(`Build ${accepted.build_id} builds the same commit again.`);
+export async function retryBuild(build) {
+  const accepted = await ask(`v1/cicd/builds/${build.id}/retry`);
+  notify(`Build ${accepted.build_id} of the same commit ${accepted.word}.`);
   go(`#/builds/${accepted.build_id}`);
 }

@@ -1,7 +1,7 @@
 // The frame around every view: navigation, the token, the theme, and what is shown without them.
 import {
-  announcement, connection, dismiss, Failure, html, notices, render, session, signIn, signOut,
-  useEffect, useRef, useResource, useRoute, useState, useStore, wake,
+  announcement, connection, dismiss, Failure, html, notices, render, scopeOf, session, signIn,
+  signOut, useEffect, useRef, useResource, useRoute, useState, useStore, wake,
 } from "./core.js";
 import { Button, Code, Dialog, FailureText, Icon, Loading, Problem, Text, Time } from "./ui.js";
 import { Home } from "./home.js";
@@ -150,7 +150,7 @@ function SignIn() {
 /** The token ended while the page was open. The view behind stays, and then goes on. */
 function SignInAgain() {
   const form = useSignIn();
-  return html`<${Dialog} title="Your token has expired" onClose=${signOut}
+  return html`<${Dialog} title="Your token has expired" stays
       footer=${html`<${Button} onClick=${signOut}>Sign out<//>`}>
     <p>It was revoked, or its time is up. Sign in with a new one: this page goes on where you are.
     </p>
@@ -205,6 +205,13 @@ function View({ parts }) {
   return html`<${Component} key=${id} id=${id} part=${parts[2]} />`;
 }
 
+/** Keeps the session's whoami fresh. Each token has its own. */
+function Whoami() {
+  const found = useResource("v1/whoami", () => 300000).data;
+  useEffect(() => { if (found) session.set({ whoami: found }); }, [found]);
+  return null;
+}
+
 function App() {
   const { token, whoami, expired } = useStore(session);
   const at = useRoute();
@@ -217,14 +224,14 @@ function App() {
     document.querySelector("main")?.focus({ preventScroll: true });
   }, [place]);
   const { text } = useStore(announcement);
-  const found = useResource(token ? "v1/whoami" : null, () => 300000).data;
-  useEffect(() => { if (found) session.set({ whoami: found }); }, [found]);
   if (!token) return html`<${SignIn} />`;
   return html`<a class="skip" href="#content" onClick=${skip}>Skip to the content</a>
+    <${Whoami} key=${token} />
     <${Top} at=${at.parts[0] ?? ""} whoami=${whoami} />
     <${Offline} />
     <main id="content" tabindex="-1">
-      ${whoami ? html`<${View} parts=${at.parts} />` : html`<${Loading} />`}</main>
+      ${whoami ? html`<${View} key=${scopeOf(whoami)} parts=${at.parts} />`
+        : html`<${Loading} />`}</main>
     <${Foot} />
     ${expired && html`<${SignInAgain} />`}
     <${Notices} />

@@ -36,7 +36,7 @@ function Shown({ build }) {
   const open = isOpen(build);
   useAnnouncedStatus(`Build ${build.id}`, build.status);
   useTitle(`Build ${build.id}`, service?.name, statusWord(build.status));
-  const retry = useAction((key) => retryBuild(build, key));
+  const retry = useAction(() => retryBuild(build));
   const close = () => setDialog(null);
   const steps = stepsOf(build, log);
   return html`<div class="stack">

@@ -1,10 +1,12 @@
 // The page without its views: session, requests, polling, routes, and texts for times and sizes.
 import { h, render } from "./preact.mjs";
-import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./hooks.mjs";
+import {
+  useCallback, useEffect, useId, useLayoutEffect, useMemo, useRef, useState,
+} from "./hooks.mjs";
 import htm from "./htm.mjs";
 
 export const html = htm.bind(h);
-export { render, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState };
+export { render, useCallback, useEffect, useId, useLayoutEffect, useMemo, useRef, useState };
 
 // A value that several components show.
 function store(value) {
@@ -43,6 +45,7 @@ export const session = store({
 
 export async function signIn(token) {
   const whoami = await identify(token);
+  forgetAll();
   sessionStorage.setItem(TOKEN, token);
   session.set({ token, whoami, expired: false });
   wake();
@@ -50,9 +53,19 @@ export async function signIn(token) {
 
 export function signOut() {
   sessionStorage.removeItem(TOKEN);
-  kept.clear();
+  forgetAll();
   session.set({ token: null, whoami: null, expired: false });
 }
+
+// What another token was shown and asked for is not this token's.
+function forgetAll() {
+  kept.clear();
+  sessionStorage.removeItem(UNANSWERED);
+}
+
+/** Two tokens with one scope may see and do the same. */
+export const scopeOf = (whoami) =>
+  [whoami.role, whoami.project_id, whoami.service_id].join("/");
 
 export async function identify(token) {
   return (await send("GET", "v1/whoami", { token })).data;
@@ -90,7 +103,8 @@ export class Failure extends Error {
 }
 
 async function send(method, path, { body, etag, key, token, raw } = {}) {
-  const headers = { Authorization: `Bearer ${token ?? session.get().token}` };
+  const used = token ?? session.get().token;
+  const headers = { Authorization: `Bearer ${used}` };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (etag) headers["If-None-Match"] = etag;
   if (key) headers["Idempotency-Key"] = key;
@@ -111,7 +125,7 @@ async function send(method, path, { body, etag, key, token, raw } = {}) {
   }
   if (response.status === 304) return { unchanged: true };
   if (!response.ok) {
-    if (response.status === 401 && token === undefined) session.set({ expired: true });
+    if (response.status === 401 && session.get().token === used) session.set({ expired: true });
     throw new Failure(response.status, parsed(text) ?? {});
   }
   const data = raw ? text : text ? parsed(text) : null;
@@ -119,7 +133,8 @@ async function send(method, path, { body, etag, key, token, raw } = {}) {
   if (text && !raw && (data === null || typeof data !== "object")) {
     throw new Failure(0, { detail: "the answer is not from Slipway" });
   }
-  return { data, etag: response.headers.get("ETag") };
+  const replayed = response.headers.has("Idempotency-Replayed");
+  return { data, etag: response.headers.get("ETag"), replayed };
 }
 
 function parsed(text) {
@@ -134,11 +149,53 @@ export async function get(path) {
   return (await send("GET", path)).data;
 }
 
-// A change. One key for all tries of it: the work is done once.
-export async function change(method, path, body, key) {
-  const { data } = await send(method, path, { body, key });
+/** A change that does no harm if it is made twice. */
+export async function change(method, path, body) {
+  const { data } = await send(method, path, { body });
   wake();
   return data;
+}
+
+// Work that was asked for without an answer, by its path and body. The key of a request outlives
+// the dialog that sent it: asked for again in this tab, the work is not done twice.
+const UNANSWERED = "slipway.unanswered";
+
+const unanswered = () => JSON.parse(sessionStorage.getItem(UNANSWERED) ?? "{}");
+
+function note(work, sent) {
+  sessionStorage.setItem(UNANSWERED, JSON.stringify({ ...unanswered(), [work]: sent }));
+}
+
+const workOf = (path, body) => JSON.stringify([path, body]);
+
+/** Whether this work was asked for before, and no answer came. */
+export const isUnanswered = (path, body) => workOf(path, body) in unanswered();
+
+/** Ask for work, which is done once however often it is asked for before an answer comes. `more`
+ *  belongs to the body, and does not make it other work. */
+export async function ask(path, body, more) {
+  const work = workOf(path, body);
+  const sent = unanswered()[work] ?? { key: newKey(), body: more ? { ...body, ...more } : body };
+  note(work, sent);
+  try {
+    const { data, replayed } = await send("POST", path, sent);
+    note(work, undefined);
+    wake();
+    return { ...data, word: replayed ? "was accepted already" : "is accepted" };
+  } catch (error) {
+    if (!error.mayPass && error.status !== 401) note(work, undefined); // this answer is definite
+    throw unsure(error, "accepted. Press again: it is not done twice.");
+  }
+}
+
+/** The failure of a change. Without an answer it says that the change may have been made. */
+export function unsure(error, effect) {
+  if (error.status > 0 && error.status < 500) return error;
+  const why = error.isOffline || !error.message ? "No answer" : error.message.replace(/\.$/, "");
+  wake();
+  const failure = new Failure(error.status,
+    { ...error, detail: `${why}: it may have been ${effect}` });
+  return Object.assign(failure, { isUnsure: true });
 }
 
 export function newKey() {
@@ -170,7 +227,9 @@ const kept = new Map();
 
 async function fresh(path) {
   const before = kept.get(path);
+  const { token } = session.get();
   const answer = await send("GET", path, { etag: before?.etag });
+  if (session.get().token !== token) throw new Failure(401); // an answer to the former token
   if (answer.unchanged) return before.data;
   if (kept.size > 300) kept.delete(kept.keys().next().value);
   kept.set(path, answer);
@@ -209,7 +268,8 @@ function poll(load, every, show) {
       if (!(error instanceof Failure)) throw error;
       failures += 1;
       const isOld = error.mayPass || (wasShown && ![401, 404].includes(error.status));
-      if (!ended) { noteTry(run, isOld ? { failures, error } : null); show({ error }); }
+      if (!ended) noteTry(run, isOld ? { failures, error } : null);
+      if (!ended && error.status !== 401) show({ error }); // what was seen stays until the sign-in
       pause = error.status === 404 ? null : !error.mayPass ? SLOWEST
         : Math.min(SLOWEST, LIVE * 2 ** (failures - 1));
     } finally {
@@ -250,11 +310,12 @@ export function useResource(path, every = idle) {
 }
 
 /** All pages of a list. Pages with something under way are read often, the others when idle. */
-export function useWholeList(path, isLive, limit = 50) {
+export function useWholeList(path, isLive, limit = 50, idlePause = IDLE) {
   const [state, setState] = useState({ items: null, error: null, complete: false });
   const live = useRef(isLive);
   live.current = isLive;
   useEffect(() => {
+    if (!path) return undefined;
     let pages = [];
     let wholeAt = 0;
     const address = (cursor) =>
@@ -294,7 +355,7 @@ export function useWholeList(path, isLive, limit = 50) {
     wakers.add(note);
     const end = poll(
       load,
-      (items) => (items.some(live.current) ? LIVE : IDLE),
+      (items) => (items.some(live.current) ? LIVE : idlePause),
       ({ error }) => error && setState((old) => ({ ...old, error })),
     );
     return () => { end(); wakers.delete(note); };
@@ -307,7 +368,7 @@ export function useWholeList(path, isLive, limit = 50) {
  * Rows that a newer first page no longer has stay below it. After so many new rows that nothing of
  * the page is known, the list begins again: what lies between is not known. */
 export function usePages(path, limit, keyOf, every = idle) {
-  const address = `${path}${path.includes("?") ? "&" : "?"}limit=${limit}`;
+  const address = path && `${path}${path.includes("?") ? "&" : "?"}limit=${limit}`;
   const first = useResource(address, every);
   const known = useRef({});
   const [, setLoaded] = useState(0);
@@ -473,6 +534,13 @@ export function repositoryUrl(gitUrl) {
 export function commitUrl(gitUrl, sha) {
   const base = repositoryUrl(gitUrl);
   return base && sha && base.startsWith("https://github.com/") ? `${base}/commit/${sha}` : null;
+}
+
+/** The page that compares two commits, or null for other hosts than GitHub. */
+export function compareUrl(gitUrl, from, to) {
+  const base = repositoryUrl(gitUrl);
+  return base?.startsWith("https://github.com/") && from && to && from !== to
+    ? `${base}/compare/${from}...${to}` : null;
 }
 
 export function firstLine(text) {

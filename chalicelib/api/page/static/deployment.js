@@ -1,5 +1,7 @@
 // One deployment: its stages and tasks, why it failed, what changed, and the proof that it runs.
-import { between, can, duration, html, IDLE, LIVE, useResource, useRef, useState } from "./core.js";
+import {
+  between, can, compareUrl, duration, html, IDLE, LIVE, useResource, useRef, useState,
+} from "./core.js";
 import {
   Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Duration, Facts, FailureCard, Icon,
   isOpen, NotAllowed, Progress, sentence, Status, statusWord, Table, Text, Time, who,
@@ -22,6 +24,11 @@ function Shown({ row }) {
   const project = useResource(`v1/projects/${row.project_id}`, () => null).data;
   const build = useResource(row.build_id ? `v1/cicd/builds/${row.build_id}` : null, () =>
     null).data;
+  const replaced = useResource(row.replaced ? `v1/cicd/deployments/${row.replaced}` : null, () =>
+    null).data;
+  const ends = [replaced?.commit_sha, row.commit_sha];
+  // GitHub shows what the second commit has more, so a rollback compares the other way round.
+  const compare = compareUrl(service?.git_url, ...(row.rollback_of ? ends.reverse() : ends));
   const proven = row.progress === 100 && row.finished_at;
   const receipt = useResource(proven ? `v1/cicd/deployments/${row.id}/receipt` : null, () =>
     null).data;
@@ -73,6 +80,8 @@ function Shown({ row }) {
           html`<a href=${`#/builds/${row.build_id}`}>Build ${row.build_id}</a>`],
         row.replaced && ["Replaced",
           html`<a href=${`#/deployments/${row.replaced}`}>Deployment ${row.replaced}</a>`],
+        compare && ["Commits", html`<a href=${compare} target="_blank" rel="noopener noreferrer">
+          Compare with deployment ${row.replaced} <${Icon} name="out" /></a>`],
         row.restores && ["Restores",
           html`<a href=${`#/deployments/${row.restores}`}>Deployment ${row.restores}</a>`],
         row.rollback_of && ["Rollback of",

@@ -1,7 +1,7 @@
 // Deliveries of webhooks, the audit trail, and tokens: lists with filters.
 import {
-  can, change, html, notify, now, session, useEffect, usePages, useQuery, useResource, useState,
-  useWholeList,
+  can, change, html, notify, now, session, unsure, useEffect, usePages, useQuery, useResource,
+  useState, useWholeList,
 } from "./core.js";
 import {
   Banner, Button, Choices, Code, Copy, Dialog, Empty, FailureText, Icon, Loading, Problem,
@@ -46,6 +46,18 @@ function Page({ title, about, list, tools, rows, columns, keyOf, what, empty, ac
 
 const OUTCOMES = [["all", "All"], ["started", "Started"], ["ignored", "Ignored"],
   ["duplicate", "Duplicate"]];
+
+/** The projects to choose from. They seldom change. */
+function useProjects() {
+  const { items, complete } = useWholeList("v1/projects", () => false, 100, 60000);
+  return { projects: items ?? [], complete };
+}
+
+function ProjectOptions({ projects, complete, word = "" }) {
+  return html`${projects.map((each) =>
+      html`<option key=${each.id} value=${String(each.id)}>${word}${each.name}</option>`)}
+    ${!complete && html`<option disabled>Loading more…</option>`}`;
+}
 
 /** The names of services by their numbers, as far as the token may see them. */
 function useNames() {
@@ -107,13 +119,13 @@ export function Audit() {
   const all = can("admin") && !session.get().whoami?.project_id;
   const own = session.get().whoami;
   const [project, setProject] = useQuery("project", all ? "" : String(own?.project_id ?? ""));
-  const projects = useResource("v1/projects?limit=100", () => null).data?.items ?? [];
+  const { projects, complete } = useProjects();
   const words = useWords();
   const path = own?.service_id ? `v1/audit?service_id=${own.service_id}` : project
     ? `v1/audit?project_id=${project}` : all ? "v1/audit" : null;
   useEffect(() => { if (!all && !project && projects.length) setProject(String(projects[0].id)); },
     [projects.length]);
-  const list = useList(path ?? "v1/audit");
+  const list = useList(path);
   const rows = (list.items ?? []).filter((row) =>
     words.matches(`${row.actor} ${row.action} ${row.subject} ${row.address
         ?? ""} ${JSON.stringify(row.details)}`));
@@ -126,9 +138,7 @@ export function Audit() {
       ${!own?.service_id && html`<label><span class="hidden">Project</span>
             <select value=${project} onChange=${(event) => setProject(event.target.value)}>
               ${all && html`<option value="">All projects</option>`}
-              ${projects.map((each) =>
-                  html`<option key=${each.id} value=${String(each.id)}>${each.name}</option>`)}
-            </select></label>`}`}
+              <${ProjectOptions} projects=${projects} complete=${complete} /></select></label>`}`}
     empty=${html`<${Empty} title="No change yet">
           Each change of a project, service, token, build or deployment is listed here.<//>`}
     columns=${[
@@ -226,24 +236,28 @@ export function Tokens() {
 function NewToken({ onClose }) {
   const [form, setForm] = useState({ name: "", role: "viewer", project: "", days: "90" });
   const [made, setMade] = useState(null);
-  const projects = useResource("v1/projects?limit=100", () => null).data?.items ?? [];
+  const { projects, complete } = useProjects();
   const set = (name) => (event) => setForm({ ...form, [name]: event.target.value });
   const action = useAction(async () => {
-    setMade(await change("POST", "v1/tokens", {
-      name: form.name.trim(), role: form.role,
+    const body = { name: form.name.trim(), role: form.role,
       ...(form.project && { project_id: Number(form.project) }),
-      ...(form.days && { expires_in_days: Number(form.days) }),
-    }));
+      ...(form.days && { expires_in_days: Number(form.days) }) };
+    try {
+      setMade(await change("POST", "v1/tokens", body));
+    } catch (error) { // this request takes no key
+      throw unsure(error, "created. Look in the list and revoke it: its secret is lost.");
+    }
   });
   if (made) {
-    return html`<${Dialog} title=${`Token “${made.name}”`} onClose=${onClose}
+    return html`<${Dialog} title=${`Token “${made.name}”`} stays
         footer=${html`<${Button} kind="primary" onClick=${onClose}>Done<//>`}>
       <${Banner} title="Copy it now">Slipway keeps only its hash and shows it only once.<//>
       <div class="command"><pre tabindex="0" role="region" aria-label="Token">${made.token}</pre>
         <${Copy} text=${made.token} what="token" /></div><//>`;
   }
   return html`<${Dialog} title="New token" onClose=${onClose} onSubmit=${action.start}
-      footer=${html`<${Button} onClick=${onClose}>Close<//>
+      busy=${action.busy}
+      footer=${html`<${Button} onClick=${onClose} disabled=${action.busy}>Close<//>
           <button type="submit" class="button primary" disabled=${action.busy || !form.name.trim()}>
             ${action.busy && html`<${Icon} name="running" />`}Create</button>`}>
     <label class="field"><span>Name</span>
@@ -255,8 +269,7 @@ function NewToken({ onClose }) {
         <option value="admin">admin: also settings and tokens</option></select></label>
     <label class="field"><span>Reach</span>
       <select value=${form.project} onChange=${set("project")}><option value="">all projects
-        </option>${projects.map((each) =>
-            html`<option key=${each.id} value=${String(each.id)}>project ${each.name}</option>`)}
+        </option><${ProjectOptions} projects=${projects} complete=${complete} word="project " />
       </select></label>
     <label class="field"><span>Expires</span>
       <select value=${form.days} onChange=${set("days")}><option value="7">in 7 days</option>

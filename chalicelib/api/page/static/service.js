@@ -1,6 +1,7 @@
 // One service: what runs, what happened, its settings and its configuration.
 import {
   can, count, exact, html, IDLE, LIVE, repositoryUrl, usePages, useResource, useState,
+  useWholeList,
 } from "./core.js";
 import {
   Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Empty, Facts, FailureText, isOpen,
@@ -346,15 +347,15 @@ function Config({ service }) {
 }
 
 function Access({ service }) {
-  const found = useResource(can("admin") ? `v1/services/${service.id}/access?limit=100` : null,
-    () => 60000);
+  const found = useWholeList(can("admin") ? `v1/services/${service.id}/access` : null, () => false,
+    100, 60000);
   if (!can("admin")) return html`<div class="card">
       <${Empty} title="Your token may not see who reaches this service">
         Tokens are shown to the role admin.<//></div>`;
-  return html`<${Await} of=${found} what="the tokens">${(data) => {
-    const rows = data.items;
-    return html`<${Card} title="Tokens that reach this service"
-        aside=${count(rows.length, "token")}>
+  const tokens = { data: found.items, error: found.error };
+  return html`<${Await} of=${tokens} what="the tokens">${(rows) =>
+    html`<${Card} title="Tokens that reach this service"
+        aside=${`${count(rows.length, "token")}${found.complete ? "" : " so far"}`}>
         <${Table} label="Tokens" keyOf=${(token) => token.id ?? token.token_id} rows=${rows}
           columns=${[
       { name: "Name", show: (token) => html`<${Text} class="name">${token.name}<//>` },
@@ -364,8 +365,7 @@ function Access({ service }) {
       { name: "Expires", show: (token) =>
         (token.expires_at ? html`<${Time} at=${token.expires_at} />`
           : html`<span class="muted">never</span>`) },
-    ]} /><//>`;
-  }}<//>`;
+    ]} /><//>`}<//>`;
 }
 
 const MAY = { viewer: "read", deployer: "build, deploy, roll back",

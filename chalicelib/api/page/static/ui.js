@@ -1,7 +1,7 @@
 // Parts that several views use: icons, statuses, times, tables, dialogs and designed states.
 import {
   ago, between, can, commitUrl, count, duration, exact, firstLine, html, notify, shortDigest,
-  useEffect, useRef, useState,
+  useEffect, useId, useRef, useState,
 } from "./core.js";
 
 const ICONS = {
@@ -247,22 +247,33 @@ export function NotAllowed({ role, what }) {
     </p>`;
 }
 
-export function Dialog({ title, onClose, children, footer, onSubmit, wide }) {
+/** A dialog. It does not close while it is `busy`: a failure would be told to nobody. With `stays`
+ *  only a button of its footer closes it. */
+export function Dialog({ title, onClose, children, footer, onSubmit, wide, busy, stays }) {
   const box = useRef(null);
+  const pressed = useRef(null); // a selection of text may end outside the dialog
+  const id = useId();
   useEffect(() => {
     const before = document.activeElement;
     box.current.showModal();
     return () => before?.focus?.();
   }, []);
-  const body = html`<div class="dialog-head"><h2 id="dialog-title">${title}</h2>
-      <button type="button" class="icon-button" onClick=${onClose}>
-        <${Icon} name="close" label="Close" /></button></div>
+  const leave = () => { if (!busy && !stays) onClose(); };
+  const body = html`<div class="dialog-head"><h2 id=${id}>${title}</h2>
+      ${!stays && html`<button type="button" class="icon-button" onClick=${leave} disabled=${busy}>
+        <${Icon} name="close" label="Close" /></button>`}</div>
     <div class="dialog-body" tabindex="-1">${children}</div>
     <div class="dialog-foot">${footer}</div>`;
   const submit = (event) => { event.preventDefault(); onSubmit(); };
-  return html`<dialog ref=${box} class=${wide ? "wide" : ""} aria-labelledby="dialog-title"
-      onCancel=${(event) => { event.preventDefault(); onClose(); }}
-      onClick=${(event) => event.target === box.current && onClose()}>
+  return html`<dialog ref=${box} class=${wide ? "wide" : ""} aria-labelledby=${id}
+      onKeyDown=${(event) => {
+        if (event.key === "Escape") { event.preventDefault(); leave(); }
+      }}
+      onCancel=${(event) => { event.preventDefault(); leave(); }}
+      onClose=${() => box.current?.showModal()}
+      onMouseDown=${(event) => { pressed.current = event.target; }}
+      onClick=${(event) => event.target === box.current && pressed.current === box.current
+        && leave()}>
     ${onSubmit ? html`<form onSubmit=${submit} class="dialog-frame">${body}</form>`
       : html`<div class="dialog-frame">${body}</div>`}
   </dialog>`;
