@@ -36,7 +36,8 @@ def get_badge(_request: Request, service_id: str) -> Reply:
         has_active=service.active is not None,
         has_current=service.current is not None,
         is_degraded=service.health is not None and service.health.reported,
-        has_failed=service.failing_since is not None,
+        has_failed=service.failed_deployment is not None,
+        needs_attention=service.drift is not None or service.attention is not None,
     )
     svg = Badge(service.settings.name, state).svg
     return Reply(svg, media_type="image/svg+xml", headers=_HEADERS)

@@ -11,6 +11,7 @@ class State(StrEnum):
     DEPLOYING = "deploying"
     DEGRADED = "degraded"  # tasks of the current release are missing
     FAILED = "deployment failed"  # since then no deployment has succeeded
+    ATTENTION = "needs attention"  # ECS may not run the release, or an operator should act
     RUNNING = "running"
     NOT_DEPLOYED = "not deployed"
 
@@ -20,6 +21,7 @@ _COLOURS = {
     State.DEPLOYING: "#1d5fad",
     State.DEGRADED: "#9a5b00",
     State.FAILED: "#b3261e",
+    State.ATTENTION: "#9a5b00",
     State.RUNNING: "#1f7a3d",
     State.NOT_DEPLOYED: "#5f6368",
 }
@@ -53,12 +55,21 @@ class Badge:
         )
 
 
-def state_of(*, has_active: bool, has_current: bool, is_degraded: bool, has_failed: bool) -> State:
-    """The state of a service. What goes on now comes first, and a failure before what runs."""
+def state_of(
+    *,
+    has_active: bool,
+    has_current: bool,
+    is_degraded: bool,
+    has_failed: bool,
+    needs_attention: bool,
+) -> State:
+    """The state of a service. What goes on now comes first, and a problem before what runs."""
     if has_active:
         return State.DEPLOYING
     if is_degraded:
         return State.DEGRADED
     if has_failed:
         return State.FAILED
+    if needs_attention:
+        return State.ATTENTION
     return State.RUNNING if has_current else State.NOT_DEPLOYED

@@ -11,10 +11,11 @@ from chalicelib.aws.clients import client
 from chalicelib.domain.badges import Badge, State
 from chalicelib.domain.health import Health
 from chalicelib.store.models import Service
+from chalicelib.store.writes import change, commit
 from infra import package
 from infra.package import EXAMPLE, ROOT, write_application
 from tests.support.client import Answer, Api
-from tests.support.embedded import Cloud
+from tests.support.embedded import CLUSTER, MINUTE, Cloud, register, run_on_ecs
 from tests.support.environment import QUEUE
 from tests.support.sdk import Calls, Trouble
 
@@ -114,6 +115,44 @@ def test_a_badge_shows_what_the_service_does(cloud: Cloud) -> None:
         actions=[Service.health.set(Health(running=1, desired=2, since=1, why=None, reported=True))]
     )
     assert shown(cloud) == "hello: degraded"
+
+
+def test_a_badge_shows_that_ecs_does_not_run_the_release(cloud: Cloud) -> None:
+    cloud.change_service(badge=True)
+    cloud.release(1)
+    cloud.advance(MINUTE)
+    run_on_ecs(register("hello", "hello:outside"))
+    cloud.finish_rollout()
+    cloud.tick()
+    assert cloud.service()["drift"] is not None
+    assert shown(cloud) == "hello: needs attention"
+
+
+def test_a_badge_shows_that_the_ecs_service_is_gone(cloud: Cloud) -> None:
+    cloud.change_service(badge=True)
+    cloud.release(1)
+    client("ecs").delete_service(cluster=CLUSTER, service="hello", force=True)
+    cloud.advance(2 * 3600)
+    cloud.tick()
+    assert shown(cloud) == "hello: needs attention"
+
+
+def test_a_badge_shows_that_an_operator_should_act(cloud: Cloud) -> None:
+    cloud.change_service(badge=True)
+    cloud.release(1)
+    commit(change(Service.get(cloud.service_id), attention="the wake-up failed five times"))
+    assert shown(cloud) == "hello: needs attention"
+
+
+def test_a_badge_shows_a_failure_until_the_next_success(cloud: Cloud) -> None:
+    cloud.change_service(badge=True)
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.fail_rollout()
+    again = cloud.deploy_build(1)
+    cloud.api.post(f"/v1/cicd/jobs/deploy-{again}/cancel")
+    cloud.settle()
+    assert shown(cloud) == "hello: deployment failed"
 
 
 def test_the_badge_of_a_deleted_service_is_gone(cloud: Cloud) -> None:

@@ -103,6 +103,22 @@ def test_a_failed_build_shows_its_cause_without_a_click(cloud: Cloud, open_page:
     expect(page.locator(".steps .failed-step").first).to_contain_text("Building the image")
 
 
+def test_a_failed_deployment_stays_in_sight_until_the_next_success(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.fail_rollout()
+    again = cloud.deploy_build(1)
+    cloud.api.post(f"/v1/cicd/jobs/deploy-{again}/cancel")
+    cloud.settle()
+    page = open_page()
+    attention = page.get_by_role("region", name="Needs attention")
+    expect(attention).to_contain_text("Deployment 2 failed")
+    attention.get_by_role("link", name="Show why").click()
+    heading(page, "Deployment 2")
+
+
 def test_a_rollback_is_confirmed_by_name_and_seen_to_happen(
     cloud: Cloud, open_page: Opener
 ) -> None:

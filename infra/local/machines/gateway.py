@@ -123,7 +123,7 @@ class _Handler(ChaliceRequestHandler):
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The header Date has the time of the embedded cloud, as API Gateway's has that of AWS."""
-        return super().date_time_string(clock.now() if timestamp is None else timestamp)
+        return str(super().date_time_string(clock.now() if timestamp is None else timestamp))
 
     def log_message(self, *_: Any) -> None:
         """Log no requests: one line per request would hide the important lines."""

@@ -16,7 +16,7 @@ const isBusy = (service) => Boolean(service.active || service.waiting || service
 /** The problems of a service, the worst one first: what it is, why, and where to act. */
 export function problemsOf(service) {
   const found = [];
-  const { current, last_deployment: deployed, last_build: built } = service;
+  const { current, failed_deployment: failed, last_build: built } = service;
   if (service.attention) found.push({ tone: "failed", what: "Needs an operator",
       why: service.attention, act: "open" });
   if (service.health) {
@@ -24,9 +24,9 @@ export function problemsOf(service) {
     found.push({ tone: "failed", what: `${running} of ${desired} tasks run`, why: why ?? "",
         act: "rollback" });
   }
-  if (deployed?.status === "failed" && !service.active) {
-    found.push({ tone: "failed", what: `Deployment ${deployed.id} failed`, why: deployed.error
-        ?? "", at: deployed.finished_at, act: "deployment", id: deployed.id });
+  if (failed && !service.active) {
+    found.push({ tone: "failed", what: `Deployment ${failed.id} failed`, why: failed.error ?? "",
+        at: failed.finished_at, act: "deployment", id: failed.id });
   }
   if (built?.status === "failed") {
     found.push({ tone: "failed", what: `Build ${built.id} failed`,
