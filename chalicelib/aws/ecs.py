@@ -78,6 +78,7 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
         events=_events(row),
         wanted=wanted,
         seen_at=seen_at,
+        id=primary["id"],
     )
 
 
@@ -301,6 +302,15 @@ def tasks_started_by(cluster: str, started_by: str, *, family: str) -> list[Task
     ]
     found = _tasks(cluster, dict.fromkeys(arns))
     return [each for each in found if each.started_by == started_by]
+
+
+def arns_of_rollout(cluster: str, rollout: str) -> list[str]:
+    """Up to 100 tasks of a rollout that run or shall run, in no order.
+
+    "If an Amazon ECS service started the task, the `startedBy` parameter contains the deployment ID
+    of that service" (Task in the API reference).
+    """
+    return list(itertools.islice(_task_arns(cluster, startedBy=rollout), _DESCRIBED))
 
 
 def run_task(request: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Rollout:
-    """An ECS service: its PRIMARY deployment, and the ends of other rollouts.
+    """An ECS service: its PRIMARY deployment, with this `id`, and the ends of other rollouts.
 
     `failed` maps a task definition to the reason why its rollout failed. `moving` are definitions
     that are not PRIMARY and have a rollout that has not ended: ECS has not reported its end yet.
@@ -55,6 +55,7 @@ class Rollout:
     events: tuple[Event, ...] = ()
     wanted: str | None = None
     seen_at: int = 0
+    id: str = ""
 
 
 class Origin(Enum):

@@ -18,7 +18,7 @@ from chalicelib.domain.failures import Phase, one_line
 from chalicelib.domain.lag import LAG
 from chalicelib.domain.log_streams import LogStream
 from chalicelib.domain.log_text import clean_lines, clean_text
-from chalicelib.domain.statuses import has_ended
+from chalicelib.domain.statuses import DeploymentStatus, has_ended
 from chalicelib.domain.tasks import Container, Task, failed_container, values_of, why_stopped
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.known_secrets import known_secrets
@@ -104,6 +104,8 @@ def read_log(
     own = [*_facts(deployment), *_kept(deployment)]
     if _is_shown(deployment, now):
         own += _look_at_ecs(deployment, definition, tasks, reading, now)
+    else:
+        own += _missing(deployment)
     own = list({line.key: line for line in sorted(own, key=_at)}.values())
     # From the tail, all lines are read first.
     reading.add(own, place, limit if tail is None else len(own))
@@ -174,6 +176,27 @@ def _kept(row: Deployment) -> Iterator[Line]:
         yield Line(at, ECS, message, f"event {message}")
     for stopped in row.failure.tasks:
         yield _stop(_short(stopped.task), _milliseconds(stopped.stopped_at) or at, stopped.reason)
+
+
+def _missing(row: Deployment) -> Iterator[Line]:
+    """What the row has not kept of a rollout that ECS does not show any more.
+
+    A cancel and a rollback end a deployment without a look at ECS.
+    """
+    if row.started_at is None or row.finished_at is None:
+        return
+    succeeded, failure = row.progress == 100, row.failure
+    if row.events is not None:
+        if succeeded or failure is not None or row.status == DeploymentStatus.SUPERSEDED:
+            return
+        text = "what ECS said after Slipway's last look was not kept"
+    elif failure is not None and failure.events:
+        return
+    elif succeeded or row.task_arns or (failure is not None and failure.tasks):
+        text = "what ECS said was not kept"
+    else:
+        text = "what ECS and the containers said was not kept"
+    yield Line(row.finished_at * 1000 + 998, SLIPWAY, text, "fact not kept")
 
 
 def _milliseconds(time: str | None) -> int | None:
@@ -283,7 +306,10 @@ def _container(row: Deployment, task: Task) -> Container | None:
 
 
 def _kept_tasks(row: Deployment) -> list[Task]:
-    """The tasks that the row or the receipt names, if ECS does not show them any more."""
+    """The tasks that the row or the receipt names, if ECS does not show them any more.
+
+    Those of a failure and of the receipt are the newest.
+    """
     if row.target is None or row.task_definition is None or not has_ended(row.status):
         return []
     main = row.target.main_container
@@ -294,6 +320,7 @@ def _kept_tasks(row: Deployment) -> list[Task]:
         named = [(str(each["task"]), main) for each in receipt.get("tasks", ())[:MOST_STREAMS]]
     else:
         named = []
+    named = named or [(arn, main) for arn in row.task_arns or ()]
     return [
         Task(arn, row.task_definition, "", "", (Container(name, ""),), started_at=row.started_at)
         for arn, name in named

@@ -458,9 +458,10 @@ class Deployment(Job, discriminator="deploy"):
     # (`domain.metrics`).
     lead_seconds = IntegerAttribute(null=True)
     restore_seconds = IntegerAttribute(null=True)
-    # The newest events of the ECS service at the end of the rollout: [time, message]. None for a
-    # row that is older than this attribute, and without a rollout.
+    # The newest events of the ECS service during the rollout, as [time, message], and the ARNs of
+    # some tasks of it. None for a row that is older than these attributes, and without a look.
     events = JSONAttribute(null=True)
+    task_arns = JSONAttribute(null=True)
     # How many tasks of the rollout ran at the last look, and how many should.
     running_tasks = IntegerAttribute(null=True)
     desired_tasks = IntegerAttribute(null=True)

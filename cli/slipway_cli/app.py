@@ -9,7 +9,7 @@ import click
 
 from slipway_cli import credentials, views
 from slipway_cli.client import Client
-from slipway_cli.errors import Failed, WrongUsage
+from slipway_cli.errors import Failed, NoAccess, WrongUsage
 from slipway_cli.following import Follower
 from slipway_cli.names import JobName
 from slipway_cli.output import Output
@@ -24,7 +24,7 @@ class App:
     def __init__(self) -> None:
         self.insecure_http = False
         self.output = Output(as_json=False)
-        # What goes on if the user presses Ctrl-C now.
+        # What happens without this command if it ends now, after Ctrl-C or a lost connection.
         self.goes_on = ""
         self.is_accepted = False
         self._service = ""
@@ -46,35 +46,54 @@ class App:
         """The API with another login."""
         return Client(login.url, login.token, notice=lambda words: self.output.say(words, "dim"))
 
-    def changes(self, service: str) -> None:
-        """Note before a request that changes something: Ctrl-C may come before its answer."""
-        self._service = views.quoted(service)
-        self.goes_on = (
-            f"Slipway may have accepted the request; look with: slipway status {self._service}"
-        )
+    def changes(self, service: str, *, repeat: str = "") -> None:
+        """Note before a request that changes a service: its answer may get lost.
 
-    def wait(self, job: JobName, *, wanted: str = "success") -> dict[str, Any]:
-        """Follow a job to its end, and print it. Raises Failed unless it ends as wanted."""
-        self.accepted(job)
+        `repeat` is the command that may be repeated then, if that is not the same one.
+        """
+        self._service = views.quoted(service)
+        self.asks(f"slipway status {self._service}", repeat=repeat)
+
+    def asks(self, look: str, *, repeat: str = "") -> None:
+        """Note before a request that changes something how to look for its effect."""
+        again = f"; repeat it only with: {repeat}" if repeat else ""
+        self.goes_on = f"Slipway may have accepted the request; look with: {look}{again}"
+
+    def wait(self, job: JobName) -> dict[str, Any]:
+        """Follow a job to its end, and print it. Raises Ended unless it succeeds."""
+        row = self.follow(job)
+        if row["status"] != "success":
+            self.output.say_parts(*views.failure(row))
+            raise Ended
+        return row
+
+    def follow(self, job: JobName, *, accepted: str = "") -> dict[str, Any]:
+        """Follow a job to its end, and return its row. `accepted` is as for `accepted`.
+
+        Raises NoAccess also for a job that disappears: the work was accepted.
+        """
+        self.accepted(job, accepted)
         with self.output.progress(str(job)) as shown:
 
             def show(row: dict[str, Any]) -> None:
                 shown.update(views.step_of(row), views.words_of(row), row["progress"])
 
-            row = Follower(self.client).until_ended(job, show)
-        self.goes_on = ""
+            try:
+                row = Follower(self.client).until_ended(job, show)
+            except WrongUsage as error:
+                raise NoAccess(
+                    f"{job} was accepted, but cannot be seen any more: {error}", code=error.code
+                ) from error
+        self.goes_on = f"{job} has ended: {views.status_of(row)}."
         self.output.document(row)
-        if row["status"] != wanted:
-            self.output.say_parts(*views.failure(row))
-            raise Ended
         return row
 
-    def accepted(self, job: JobName) -> None:
-        """Note that a job was accepted: it goes on without this command."""
+    def accepted(self, job: JobName, what: str = "") -> None:
+        """Note that a job, or `what` was asked of it, goes on without this command."""
         self.is_accepted = True
         is_release = job.kind == "deploy" and self._service
         how = f"status {self._service}" if is_release else f"logs -f {job}"
-        self.goes_on = f"{job} goes on; follow it with: slipway {how}"
+        self.goes_on = f"{what or f'{job} goes on'}; follow it with: slipway {how}"
 
 
 class Ended(Failed):

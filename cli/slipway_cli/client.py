@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -50,6 +51,14 @@ class Answer:
         """The seconds of Retry-After, at most 30; None without this header."""
         value = self.headers.get("Retry-After", "")
         return min(float(value), _LONGEST_PAUSE) if value.isascii() and value.isdigit() else None
+
+    @property
+    def at(self) -> float:
+        """When the server answered, by its own clock, in seconds since 1970."""
+        try:
+            return parsedate_to_datetime(self.headers.get("Date", "")).timestamp()
+        except (TypeError, ValueError):
+            return time.time()
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -113,18 +122,25 @@ class Client:
     ) -> Answer:
         """Raises NoAnswer after the last try, and other Failures for other refusals."""
         request = self._request(method, path, query, body, headers)
+        uncertain = False
         for tried in range(1, TRIES + 1):
             try:
                 answer = _send(self._opener, request)
             except NoAnswer as error:
+                uncertain = method != "GET"
                 if tried == TRIES:
+                    error.uncertain = uncertain
                     raise
                 self._pause(str(error), None, tried)
                 continue
             if answer.status < 300 and answer.body is not None:
                 return answer
+            # A later refusal says nothing about a try before it that may have had an effect.
+            uncertain |= method != "GET" and _may_have_effect(answer)
             if tried == TRIES or not _may_repeat(answer):
-                raise refusal(answer, self.url)
+                failure = refusal(answer, self.url)
+                failure.uncertain = uncertain
+                raise failure
             self._pause(f"Slipway is busy ({answer.status})", answer.retry_after, tried)
         raise AssertionError("unreachable")
 
@@ -159,30 +175,35 @@ class Client:
 
 
 def refusal(answer: Answer, url: str) -> Failure:
-    """The error for an answer that is not a success."""
+    """The error for an answer that is not a success.
+
+    Only a document with a code and a detail is Slipway's. API Gateway and proxies have others.
+    """
     problem = answer.body if isinstance(answer.body, dict) else {}
-    code = one_line(problem.get("code", f"http_{answer.status}"), 100)
-    detail = one_line(problem.get("detail", ""))
+    is_own = all(isinstance(problem.get(name), str) for name in ("code", "detail"))
+    code = one_line(problem["code"], 100) if is_own else f"http_{answer.status}"
+    detail = (one_line(problem["detail"]) or code) if is_own else f"status {answer.status}"
     if answer.status in range(300, 400):
         to = one_line(answer.headers.get("Location", "another address"))
         return NoAccess(
             f"{url} redirects to {to}. Log in there if you trust it.", code="redirected"
         )
+    if answer.status in _BUSY:
+        return NoAnswer(f"Slipway cannot answer now: {detail}", code=code)
+    if not is_own:
+        said = f": {one_line(problem['message'], 100)}" if problem.get("message") else ""
+        return NoAccess(
+            f"{url} does not answer as Slipway does (status {answer.status}{said}). "
+            "Check the address (with its stage, such as https://host/api).",
+            code="not_slipway",
+        )
     if answer.status == 401:
         return NoAccess(
-            f"{url} does not accept the token{f' ({detail})' if detail else ''}. "
-            f"It may have expired: slipway login {url}",
+            f"{url} does not accept the token ({detail}). It may have expired: slipway login {url}",
             code=code,
         )
     if answer.status == 403:
-        return NoAccess(f"Not allowed: {detail or 'Slipway denies this request'}", code=code)
-    if answer.status in _BUSY:
-        return NoAnswer(f"Slipway cannot answer now: {detail or answer.status}", code=code)
-    if not problem:
-        return NoAccess(
-            f"{url} does not answer as Slipway does (status {answer.status}). Check the address.",
-            code="not_slipway",
-        )
+        return NoAccess(f"Not allowed: {detail}", code=code)
     where = f" (field {one_line(problem['field'])})" if problem.get("field") else ""
     wrong = answer.status in {400, 404, 413, 415}
     return (WrongUsage if wrong else Failed)(f"{detail}{where}", code=code)
@@ -196,6 +217,11 @@ def path_of(*parts: object) -> str:
 def _may_repeat(answer: Answer) -> bool:
     """Whether the same request may succeed later. A 409 with Retry-After had no effect."""
     return answer.status in _BUSY or (answer.status == 409 and answer.retry_after is not None)
+
+
+def _may_have_effect(answer: Answer) -> bool:
+    """Whether a request with this answer may have been accepted: its answer was lost on the way."""
+    return answer.status < 300 or answer.status in _BUSY - {429}
 
 
 def _opener(url: str) -> OpenerDirector:

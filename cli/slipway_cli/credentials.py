@@ -3,7 +3,6 @@
 The token of an address is never used with another one.
 """
 
-import contextlib
 import json
 import os
 import stat
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway_cli.address import read_address
-from slipway_cli.errors import NoAccess, WrongUsage
+from slipway_cli.errors import Failed, NoAccess, WrongUsage
 
 _SERVICE = "slipway"
 
@@ -28,12 +27,13 @@ class Login:
 
 
 def load(environment: Mapping[str, str], *, insecure_http: bool) -> Login:
-    """The login to use. SLIPWAY_URL and SLIPWAY_TOKEN win over what `save` has kept.
+    """The login to use. SLIPWAY_URL and SLIPWAY_TOKEN win over what `save` has kept: with both,
+    nothing of the home directory is read.
 
     Raises NoAccess if there is none.
     """
-    stored = _read(_file(environment))
     given, token = environment.get("SLIPWAY_URL"), environment.get("SLIPWAY_TOKEN")
+    stored = {} if given and token else _read(_file(environment))
     named = given or stored.get("url")
     if not named:
         raise NoAccess("Not logged in: slipway login URL", code="not_logged_in")
@@ -56,33 +56,85 @@ def read_token(text: str) -> str:
 
 
 def save(login: Login, environment: Mapping[str, str], *, insecure_http: bool) -> str:
-    """Keep a login. Returns where the token is, in words."""
+    """Keep a login instead of the former one. Returns where the tokens are, in words.
+
+    Raises Failed if the file cannot be written.
+    """
     path = _file(environment)
+    former = _former(path)
     content: dict[str, Any] = {"url": login.url, "insecure_http": insecure_http}
     in_keyring = _put_in_keyring(login)
     if not in_keyring:
         content["token"] = login.token
-    _write(path, content)
-    return "this system's keyring" if in_keyring else f"{path}, which only you can read"
+    try:
+        _write(path, content)
+    except OSError as error:
+        if in_keyring:
+            _delete_from_keyring(login.url)
+        raise _not_written(path, error) from error
+    where = "this system's keyring" if in_keyring else f"{path}, which only you can read"
+    if former.get("url") == login.url or _forget_token(former):
+        return where
+    return f"{where}. The keyring still has the token for {former['url']}: delete that entry there"
 
 
 def forget(environment: Mapping[str, str]) -> str | None:
-    """Delete the kept login. Returns its address; None if there was none."""
+    """Delete the kept login. Returns its address; None if there was none.
+
+    Raises Failed if a part of it stays. Then the file stays, too, so that this can be repeated.
+    """
     path = _file(environment)
-    url = None
-    with contextlib.suppress(NoAccess):
-        url = _read(path, guard=False).get("url")
-    if isinstance(url, str):
-        _delete_from_keyring(url)
-    path.unlink(missing_ok=True)
-    return url
+    former = _former(path)
+    if not _forget_token(former):
+        raise Failed(
+            f"The keyring still has the token for {former['url']}. Unlock it, then: slipway "
+            f"logout. Or delete {path} and the entry in the keyring yourself.",
+            code="token_kept",
+        )
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _not_written(path, error) from error
+    return former.get("url")
+
+
+def _former(path: Path) -> dict[str, Any]:
+    """The kept login before it is replaced or deleted; empty if there is none or it is broken."""
+    try:
+        content = _read(path, guard=False)
+    except NoAccess:
+        return {}
+    return content if isinstance(content.get("url"), str) else {}
+
+
+def _forget_token(former: Mapping[str, Any]) -> bool:
+    """Whether the keyring does not keep a login's token: it had none, or it is deleted now."""
+    return not former or _delete_from_keyring(former["url"]) or "token" in former
+
+
+def _not_written(path: Path, error: OSError) -> Failed:
+    return Failed(
+        f"{path} cannot be changed: {error.strerror}. Set XDG_CONFIG_HOME to a directory of "
+        "yours, or use SLIPWAY_URL and SLIPWAY_TOKEN instead of a login.",
+        code="bad_file",
+    )
 
 
 def _file(environment: Mapping[str, str]) -> Path:
-    """XDG Base Directory Specification: relative paths in the variable are ignored."""
+    """XDG Base Directory Specification: relative paths in the variable are ignored.
+
+    Raises NoAccess if this user has no home directory.
+    """
     base = Path(environment.get("XDG_CONFIG_HOME", ""))
-    home = Path(environment.get("HOME") or Path.home())
-    return (base if base.is_absolute() else home / ".config") / "slipway" / "login.json"
+    if not base.is_absolute():
+        try:
+            base = Path(environment.get("HOME") or Path.home()) / ".config"
+        except RuntimeError as error:
+            raise NoAccess(
+                "This user has no home directory: set SLIPWAY_URL and SLIPWAY_TOKEN, or HOME.",
+                code="no_home",
+            ) from error
+    return base / "slipway" / "login.json"
 
 
 def _read(path: Path, *, guard: bool = True) -> dict[str, Any]:
@@ -141,8 +193,13 @@ def _put_in_keyring(login: Login) -> bool:
         return False
 
 
-def _delete_from_keyring(url: str) -> None:
-    with contextlib.suppress(Exception):
+def _delete_from_keyring(url: str) -> bool:
+    """Whether the keyring has no token for the address now. One that fails may have it."""
+    try:
         import keyring
 
-        keyring.delete_password(_SERVICE, url)
+        if keyring.get_password(_SERVICE, url) is not None:
+            keyring.delete_password(_SERVICE, url)
+        return keyring.get_password(_SERVICE, url) is None
+    except Exception:
+        return False

@@ -13,13 +13,17 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells do it
 
 
 class Failure(Exception):
-    """The base of all errors that end a command. The message is for people, `code` for scripts."""
+    """The base of all errors that end a command. The message is for people, `code` for scripts.
+
+    `uncertain`: Slipway may have accepted the request although it ended with this error.
+    """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, code: str) -> None:
+    def __init__(self, message: str, *, code: str, uncertain: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        self.uncertain = uncertain
 
 
 class Failed(Failure):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from slipway_cli.client import Answer, Client
@@ -12,6 +13,8 @@ from slipway_cli.names import JobName
 # How long Slipway may be unreachable while a job or a log is followed.
 PATIENCE = 300.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 3.0
+# Between the pages of a log that exist already.
+_BETWEEN_PAGES = 0.05
 PAGE = 1000
 
 
@@ -47,18 +50,23 @@ class Follower:
         """
         query: dict[str, Any] = {"limit": PAGE} if tail is None else {"tail": tail}
         cursor = None
+        begun: float | None = None
         while True:
             answer = self._patiently(f"{job.path}/logs", query)
             page = answer.body
             yield page
+            begun = answer.at if begun is None else begun
             moved = page["next_cursor"] not in {None, cursor}
             cursor = page["next_cursor"] or cursor
             query = {"limit": PAGE, "cursor": cursor}
+            is_present = tail is not None or _is_newer(page["lines"], begun)
             if page["complete"] or not (follow or page["lines"] or moved):
                 return
-            is_full = len(page["lines"]) >= PAGE
-            if follow and not is_full:
-                self.sleep(answer.retry_after or (0.0 if page["lines"] else 1.0))
+            if is_present and not follow:
+                return
+            is_at_end = follow and len(page["lines"]) < PAGE
+            waits = answer.retry_after or (0.0 if page["lines"] else 1.0)
+            self.sleep(max(waits if is_at_end else 0.0, _BETWEEN_PAGES))
 
     def _patiently(self, path: str, query: dict[str, Any]) -> Answer:
         while True:
@@ -71,3 +79,15 @@ class Follower:
             else:
                 self._answered = self.now()
                 return answer
+
+
+def _is_newer(lines: list[dict[str, Any]], begun: float) -> bool:
+    """Whether all lines of a page are younger than a time, by the second of a Date header.
+
+    Pages need not be full, so their length does not show the end of a log that is being written.
+    """
+    try:
+        oldest = datetime.fromisoformat(lines[0]["timestamp"]).timestamp()
+    except (IndexError, ValueError):
+        return False
+    return oldest > begun + 1

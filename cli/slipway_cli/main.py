@@ -7,7 +7,7 @@ import click
 from slipway_cli import VERSION
 from slipway_cli.app import App, Ended, with_app
 from slipway_cli.commands import access, config, look, work
-from slipway_cli.errors import INTERRUPTED, Failure, NoAccess, NoAnswer, WrongUsage
+from slipway_cli.errors import INTERRUPTED, Failure, NoAccess, WrongUsage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,17 +69,19 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         app.output.say(f"\n{app.goes_on or 'Interrupted; nothing was changed.'}")
         return INTERRUPTED
-    except (KeyError, TypeError) as error:
-        return _refuse(app, _not_understood(error))
+    except (AttributeError, KeyError, TypeError) as error:
+        return _refuse(app, _not_understood(app, error))
     return 0
 
 
-def _not_understood(error: Exception) -> NoAccess:
+def _not_understood(app: App, error: Exception) -> NoAccess:
     """The error for JSON without the fields of this API: another program, or another version."""
     return NoAccess(
-        f"This answer is not one of Slipway ({type(error).__name__}: {error}). Check the address, "
-        "and that the command has the version of the API.",
+        f"This answer is not one of Slipway ({type(error).__name__}: {error}). Check the address "
+        "(with its stage, such as https://host/api), and that the command has the version of the "
+        "API.",
         code="not_slipway",
+        uncertain=bool(app.goes_on),
     )
 
 
@@ -87,9 +89,10 @@ def _refuse(app: App, failure: Failure) -> int:
     """Print an error for people on stderr, and with --json for programs on stdout."""
     if str(failure):
         app.output.say(str(failure), "bold red")
-    lost = isinstance(failure, NoAnswer) or (app.is_accepted and isinstance(failure, NoAccess))
-    if lost and app.goes_on:
+    is_lost = failure.uncertain or (app.is_accepted and isinstance(failure, NoAccess))
+    if is_lost and app.goes_on:
         app.output.say(app.goes_on)
     if not app.output.answered:
-        app.output.document({"error": {"code": failure.code, "message": str(failure)}})
+        error = {"code": failure.code, "message": str(failure)}
+        app.output.document({"error": error | ({"uncertain": True} if is_lost else {})})
     return failure.exit_code

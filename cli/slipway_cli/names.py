@@ -6,7 +6,7 @@ from typing import Any
 
 from slipway_cli.client import Client, path_of
 from slipway_cli.errors import WrongUsage
-from slipway_cli.text import one_line
+from slipway_cli.text import clean, one_line
 
 _JOB = re.compile(r"(build|deploy)-([1-9][0-9]{0,15})", re.ASCII)
 _CANDIDATES = 10
@@ -42,9 +42,19 @@ def read_job(text: str, kind: str = "") -> JobName:
     return JobName(found[1], int(found[2]))
 
 
+def is_job(text: str, kind: str) -> bool:
+    """Whether a text is the name of a job of this type. `build-tools:main-7` is an image."""
+    found = _JOB.fullmatch(text)
+    return found is not None and found[1] == kind
+
+
 def full_name(service: dict[str, Any]) -> str:
-    """`project/name` of a service."""
-    return one_line(f"{service['project']}/{service['name']}")
+    """`project/name` of a service, to show. Spaces stay, so that it can be copied."""
+    return clean(_raw_name(service))
+
+
+def _raw_name(service: dict[str, Any]) -> str:
+    return f"{service['project']}/{service['name']}"
 
 
 def find_service(client: Client, wanted: str) -> dict[str, Any]:
@@ -53,13 +63,13 @@ def find_service(client: Client, wanted: str) -> dict[str, Any]:
     Raises WrongUsage with the candidates.
     """
     seen = []
-    # The names of projects are unique without regard to case.
-    sought = wanted.strip().casefold()
+    # The API compares names of projects in lower case, and changes nothing else in them.
+    sought = wanted.lower()
     for service in client.pages(path_of("services"), limit=50):
-        if full_name(service).casefold() == sought:
+        if _raw_name(service).lower() == sought:
             return service
         seen.append(service)
-    found = [each for each in seen if str(each["name"]).casefold() == sought]
+    found = [each for each in seen if str(each["name"]).lower() == sought]
     if len(found) == 1:
         return found[0]
     shown = one_line(wanted, 80)
@@ -68,7 +78,7 @@ def find_service(client: Client, wanted: str) -> dict[str, Any]:
             f"Several services have the name {shown}: {_list(found)}", code="several_services"
         )
     part = sought.rpartition("/")[2]
-    near = [each for each in seen if part in str(each["name"]).casefold()] or seen
+    near = [each for each in seen if part in str(each["name"]).lower()] or seen
     if not near:
         raise WrongUsage(f"No service {shown}: this token sees none.", code="no_service")
     raise WrongUsage(f"No service {shown}. There is: {_list(near)}", code="no_service")

@@ -1,6 +1,7 @@
 """Texts for a terminal: hostile ones made harmless, times and numbers in words."""
 
 import re
+import shlex
 from datetime import UTC, datetime
 
 # Escape sequences (ECMA-48, section 5), then all other control characters, direction overrides,
@@ -26,6 +27,20 @@ def one_line(text: object, width: int = 0) -> str:
     """A text as one clean line, cut to `width` characters if it is given."""
     line = " ".join(clean(re.sub(r"\s+", " ", str(text))).split())
     return line if not width or len(line) <= width else f"{line[: max(width - 1, 1)]}…"
+
+
+def shell_word(text: str) -> str:
+    """A text as one word of a shell that cannot control the terminal.
+
+    A text with control characters needs the $'…' of bash, zsh and ksh (POSIX 2024, section 2.2.4).
+    """
+    if clean(text) == text and "\t" not in text:
+        return shlex.quote(text)
+    escaped = "".join(
+        f"\\u{ord(each):04x}" if clean(each) != each or each == "\t" else each
+        for each in text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    )
+    return f"$'{escaped}'"
 
 
 def duration(seconds: float) -> str:

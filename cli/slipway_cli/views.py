@@ -3,6 +3,7 @@
 Pure functions of the API's answers. Every text of the API goes through `one_line` or `clean`.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slipway_cli.names import full_name
-from slipway_cli.text import ago, clean, duration, one_line
+from slipway_cli.text import ago, clean, duration, one_line, shell_word
 
 BAD, GOOD, BUSY, WARN, DIM = "bold red", "green", "cyan", "yellow", "dim"
 _STYLES: Mapping[str, str] = {
@@ -30,7 +31,8 @@ def job_id(row: Mapping[str, Any]) -> str:
     return one_line(row["job_id"])
 
 
-def _status(row: Mapping[str, Any]) -> str:
+def status_of(row: Mapping[str, Any]) -> str:
+    """The status of a job in words."""
     return one_line(row["status"]).replace("_", " ")
 
 
@@ -54,7 +56,7 @@ def step_of(row: Mapping[str, Any]) -> str:
     if row.get("waiting_for"):
         position = f" (number {row['position']} in the line)" if row.get("position") else ""
         return f"waits for {one_line(row['waiting_for'])}{position}"
-    return one_line(row.get("step") or "") or _status(row)
+    return one_line(row.get("step") or "") or status_of(row)
 
 
 def words_of(row: Mapping[str, Any]) -> str:
@@ -183,7 +185,10 @@ def status(
     failures: Sequence[Mapping[str, Any]],
     back: Mapping[str, Any] | None,
 ) -> Table:
-    """One service: what runs, what broke and why, what is under way, and how to go back."""
+    """One service: what runs, what broke and why, what is under way, and how to go back.
+
+    `back` is None if Slipway does not answer that question now.
+    """
     name = full_name(dict(service))
     return facts(
         [
@@ -193,7 +198,7 @@ def status(
             *(row for each in failures for row in _why(each)),
             *(("Under way", Text(each, BUSY)) for each in under_way(service)),
             *_paused(service),
-            *([] if back is None else [_way_back(name, back)]),
+            _go_back(name, back),
         ]
     )
 
@@ -221,22 +226,27 @@ def _paused(service: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
         yield "Paused", Text(f"Auto-deploy is paused: {why}", WARN)
 
 
-def _way_back(name: str, back: Mapping[str, Any]) -> tuple[str, Text | str]:
+def _go_back(name: str, back: Mapping[str, Any] | None) -> tuple[str, Text | str]:
+    if back is None:
+        look = f"slipway rollback {quoted(name)} --plan"
+        return "Go back", f"Cannot be checked now; try: {look}"
     target = back.get("target")
     if back.get("possible") and target:
         return (
             "Go back",
-            Text.assemble(
-                (f"slipway rollback {quoted(name)}", "bold"),
-                f" restores {job_id(target)}: {release(target)}",
-            ),
+            Text.assemble((way_back(name, target), "bold"), f" restores {release(target)}"),
         )
     return "Go back", f"Not possible: {one_line(back.get('reason') or 'no reason is known')}"
 
 
+def way_back(name: str, target: Mapping[str, Any]) -> str:
+    """The command that restores a release. Repeated, it does not go back further."""
+    return f"slipway rollback {quoted(name)} --to {job_id(target)}"
+
+
 def quoted(name: str) -> str:
     """A name for a shell, in quotes if it needs them."""
-    return f"'{name}'" if " " in name else name
+    return shlex.quote(name)
 
 
 def _why(row: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
@@ -252,7 +262,7 @@ def failure(row: Mapping[str, Any]) -> Iterator[Text]:
     """Why a job did not succeed, for stderr: the cause, the end of the log, what to do."""
     found = row.get("failure") or {}
     cause = one_line(found.get("summary") or row.get("error") or "no reason is known")
-    yield Text(f"{job_id(row)} {_status(row)}: {cause}", BAD)
+    yield Text(f"{job_id(row)} {status_of(row)}: {cause}", BAD)
     error = one_line(row.get("error") or "")
     if error and error not in cause and cause not in error:
         yield Text(f"  {error}")
@@ -292,7 +302,7 @@ def _plan_rows(made: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
 
 def _rollout(made: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
     for ending in made.get("ends") or ():
-        yield "Ends", f"deploy-{ending['deployment_id']} ({_status(ending)})"
+        yield "Ends", f"deploy-{ending['deployment_id']} ({status_of(ending)})"
     if made.get("starts_after"):
         yield "Begins", f"after the end of deploy-{made['starts_after']}"
     if made.get("release_command"):
@@ -363,7 +373,7 @@ def history_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         table.add_row(
             Text(job_id(row), "bold"),
-            Text(_status(row), _STYLES.get(row["status"], BUSY)),
+            Text(status_of(row), _STYLES.get(row["status"], BUSY)),
             Text(ago(row["created_at"])),
             Text(release(row)),
             Text(_reason(row)),
@@ -389,9 +399,9 @@ def _reason(row: Mapping[str, Any]) -> str:
 def config(shown: Mapping[str, Any]) -> Iterator[Text]:
     """A service's configuration, as lines that `config … set` accepts."""
     for name, value in sorted(shown["environment"].items()):
-        yield Text(f"{clean(name)}={one_line(value)}")
+        yield Text(shell_word(f"{name}={value}"))
     for name, reference in sorted(shown["secrets"].items()):
-        yield Text(f"--secret {clean(name)}={one_line(reference)}")
+        yield Text(f"--secret {shell_word(f'{name}={reference}')}")
     for name in ("cpu", "memory", "desired_count"):
         if shown.get(name) is not None:
             yield Text(f"--{name.replace('_', '-')} {shown[name]}")

@@ -11,6 +11,7 @@ from infra.local.aws import ecs
 from tests.support.client import Answer
 from tests.support.embedded import (
     CLUSTER,
+    MINUTE,
     Cloud,
     client,
     ecs_service,
@@ -115,6 +116,78 @@ def test_a_failed_rollout_says_why_its_tasks_stopped_and_what_they_wrote(cloud: 
     assert "[app] KeyError: 'DATABASE_URL'" in shown
     assert any(each.startswith("[slipway] ended: failed: container app") for each in shown)
     assert any("deployment failed" in each for each in shown if each.startswith("[ecs]"))
+
+
+def interrupt(cloud: Cloud, how: str, number: int) -> None:
+    if how == "roll back":
+        assert cloud.roll_back().status == 202
+    else:
+        cloud.api.post(f"/v1/cicd/jobs/deploy-{number}/cancel")
+    cloud.advance(1)
+    cloud.settle()
+    cloud.finish_rollout()
+
+
+@pytest.mark.parametrize("how", ["roll back", "cancel"])
+def test_the_log_of_an_interrupted_rollout_outlives_what_ecs_shows(cloud: Cloud, how: str) -> None:
+    log_to_cloudwatch(cloud)
+    cloud.release(1)
+    cloud.advance(MINUTE)
+    cloud.begin_release(2)
+    run_tasks(1)
+    write(cloud, "KeyError: boom")
+    cloud.tick()
+    cloud.advance(5)
+    interrupt(cloud, how, 2)
+    cloud.advance(LAG)
+    early = read_all(cloud, number=2)
+    assert "[app] KeyError: boom" in early
+    events = [each for each in early if each.startswith("[ecs] (service hello)")]
+    assert any("has started 2 tasks" in each for each in events)
+    cloud.advance(2 * HOUR)
+    late = read_all(cloud, number=2)
+    assert [each for each in late if each.startswith("[ecs] (service hello)")] == events
+    assert "[app] KeyError: boom" in late
+    assert late[-2] == "[slipway] what ECS said after Slipway's last look was not kept"
+
+
+def test_the_log_of_a_crash_loop_that_was_cancelled_has_its_events(cloud: Cloud) -> None:
+    """The number of running tasks never changes."""
+    cloud.begin_release(1)
+    new = ecs_service()["deployments"][0]["id"]
+    cloud.tick()
+    for _ in range(2):
+        ecs.engine().report(CLUSTER, "hello", new, running=0, failed=1, exit_code=3)
+        cloud.tick()
+    early = events_shown(cloud)
+    interrupt(cloud, "cancel", 1)
+    assert cloud.statuses(1) == ["cancelled"]
+    cloud.advance(2 * HOUR)
+    assert len(early) > 1
+    assert events_shown(cloud) == early
+
+
+def test_a_log_says_what_was_not_kept(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.deploy(f"hello@{put_image('hello', 'other')}")
+    cloud.wake(f"service-{cloud.service_id}")
+    assert cloud.deployment(2)["started_at"] is not None
+    interrupt(cloud, "cancel", 2)
+    cloud.advance(2 * HOUR)
+    shown = read_all(cloud, number=2)
+    assert shown[-2] == "[slipway] what ECS and the containers said was not kept"
+    assert shown[-1].startswith("[slipway] ended: cancelled")
+
+
+def test_a_rollout_goes_on_if_its_tasks_cannot_be_noted(cloud: Cloud, trouble: Trouble) -> None:
+    cloud.begin_release(1)
+    run_tasks(1)
+    trouble.refuse("ecs.ListTasks", "AccessDeniedException", times=1)
+    cloud.tick()
+    trouble.end()
+    assert cloud.deployment(1)["step"] == "1 of 2 tasks run"
+    cloud.finish_rollout()
+    assert cloud.statuses(1) == ["success"]
 
 
 @pytest.mark.parametrize("logs_stay", [True, False])

@@ -5,18 +5,18 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli import rows
-from tests.cli.conftest import TOKEN, Slipway, by_method
+from tests.cli.conftest import TOKEN, Ran, Slipway, by_method
 from tests.support.scripted_api import Response, ScriptedApi, problem
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +24,7 @@ DEPLOY = "POST /v1/cicd/services/1/deploy"
 ROLLBACK = "/v1/cicd/services/1/rollback"
 ACCEPTED = Response({"deployment_id": 4, "job_id": "deploy-4", "status": "queued"}, 202)
 ACCEPTED_BUILD = Response({"build_id": 7, "job_id": "build-7", "status": "queued"}, 202)
+BUSY = problem(503, "unavailable", "AWS is busy", Retry_After="0")
 LOG: dict[str, Any] = {
     "lines": [{"timestamp": "2026-01-02T03:04:05.000Z", "message": "a [red]\x1b[31mline"}],
     "next_cursor": "c",
@@ -36,7 +37,7 @@ LOG: dict[str, Any] = {
 def shop(api: ScriptedApi) -> ScriptedApi:
     """A service with a release; deploying, building and going back succeed."""
     api.on("GET /v1/services", rows.page(rows.service()))
-    api.on("GET /v1/services/1", {"branch": "main", "current_deployment_id": 3})
+    api.on("GET /v1/services/1", {"branch": "main", "current_deployment_id": 4})
     api.on("GET /v1/cicd/services/1/builds", rows.page(rows.build(7)))
     api.on("GET /v1/cicd/services/1/deployments", rows.page(rows.deployment(3)))
     api.on("GET /v1/cicd/builds/7", rows.build(7))
@@ -57,6 +58,8 @@ def shop(api: ScriptedApi) -> ScriptedApi:
 
 def _deployment_ends(api: ScriptedApi, status: str, **changes: Any) -> None:
     api.on("GET /v1/cicd/deployments/4", rows.deployment(4, status, **changes))
+    current = 4 if status == "success" else 3
+    api.on("GET /v1/services/1", {"branch": "main", "current_deployment_id": current})
 
 
 # --- exit codes --------------------------------------------------------------------------------
@@ -77,6 +80,34 @@ def test_exit_code_0_only_if_the_release_runs(
     assert done.exit_code == code
     assert ("shop/web runs deploy-4" in done.out) == (code == 0)
     assert ("shop/web runs deploy-3, as before." in done.err) == (code == 1)
+
+
+@pytest.mark.parametrize(("current", "runs"), [(5, "deploy-5"), (None, "no release of Slipway")])
+def test_a_release_that_was_displaced_meanwhile_is_no_success(
+    shop: ScriptedApi, slipway: Slipway, current: int | None, runs: str
+) -> None:
+    shop.on("GET /v1/services/1", {"branch": "main", "current_deployment_id": current})
+    done = slipway("deploy", "web")
+    assert (done.exit_code, done.out) == (1, "")
+    assert f"deploy-4 succeeded, but shop/web runs {runs} now." in done.err
+
+
+def test_a_release_that_cannot_be_looked_at_is_no_success(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    shop.on("GET /v1/services/1", problem(401, "unauthorized", "the token has expired"))
+    done = slipway("deploy", "web")
+    assert (done.exit_code, done.out) == (3, "")
+    assert done.err.endswith("deploy-4 has ended: success.\n")
+
+
+@pytest.mark.parametrize("status", ["superseded", "rolled_back"])
+def test_another_release_than_before_is_not_called_the_same(
+    shop: ScriptedApi, slipway: Slipway, status: str
+) -> None:
+    _deployment_ends(shop, status)
+    shop.on("GET /v1/services/1", {"branch": "main", "current_deployment_id": 5})
+    assert slipway("deploy", "web").err.endswith("shop/web runs deploy-5 now.\n")
 
 
 def test_a_failed_deployment_shows_its_cause_and_what_to_do(
@@ -196,6 +227,54 @@ def test_a_lost_connection_says_what_goes_on(shop: ScriptedApi, slipway: Slipway
     assert "accepted" not in slipway("deploy", "web").err
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [BUSY, problem(401, "unauthorized", "the token has expired")],
+        [BUSY, problem(403, "forbidden", "requires role deployer")],
+        [BUSY, problem(409, "concurrent_update", "changed")],
+        [Response(b"<html>", 202)],
+        [Response({"job_id": "deploy-4"}, 202)],
+    ],
+)
+def test_a_refusal_after_a_lost_answer_says_that_the_work_may_be_accepted(
+    shop: ScriptedApi, slipway: Slipway, answers: list[Response]
+) -> None:
+    look = "Slipway may have accepted the request; look with: slipway status shop/web"
+    again = "; repeat it only with: slipway rollback shop/web --to deploy-2 --yes"
+    shop.on(DEPLOY, *answers)
+    assert slipway("deploy", "web").err.splitlines()[-1] == look
+    shop.on(f"POST {ROLLBACK}", *answers)
+    done = slipway("rollback", "web", "--yes", "--json")
+    assert done.err.splitlines()[-1] == look + again
+    assert json.loads(done.out)["error"]["uncertain"] is True
+
+
+def test_work_that_disappears_while_it_is_followed_is_named(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    gone = problem(404, "not_found", "deployment 4 does not exist")
+    shop.on("GET /v1/cicd/deployments/4", rows.deployment(4, "deploying"), gone)
+    done = slipway("deploy", "web")
+    assert done.exit_code == 3
+    assert "deploy-4 was accepted, but cannot be seen any more: deployment 4" in done.err
+    assert done.err.endswith("follow it with: slipway status shop/web\n")
+
+
+def test_status_shows_a_failure_although_ecs_does_not_answer(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    failed = rows.summary(4, "failed", error="exit code 1")
+    shop.on("GET /v1/services", rows.page(rows.service(last_deployment=failed)))
+    shop.on("GET /v1/cicd/deployments/4", BUSY)
+    shop.on(f"GET {ROLLBACK}", BUSY)
+    done = slipway("status", "web")
+    assert done.exit_code == 0
+    assert "exit code 1" in done.out
+    assert "Cannot be checked now; try: slipway rollback shop/web --plan" in done.out
+    assert json.loads(slipway("status", "web", "--json").out)["rollback"] is None
+
+
 @pytest.mark.parametrize("body", [{"ok": True}, [], "text", 3])
 def test_json_of_another_program_is_exit_code_3(
     shop: ScriptedApi, slipway: Slipway, body: Any
@@ -220,8 +299,29 @@ def test_a_cancel_waits_for_the_end(shop: ScriptedApi, slipway: Slipway) -> None
     stops = [rows.build(7, "building"), rows.build(7, "cancelled")]
     shop.on("GET /v1/cicd/builds/7", *stops)
     assert slipway("cancel", "build-7").exit_code == 0
-    shop.on("GET /v1/cicd/builds/7", rows.build(7))
-    assert slipway("cancel", "build-7").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [("success", "has succeeded"), ("superseded", "is superseded")]
+)
+def test_a_cancel_that_comes_too_late_says_so(
+    shop: ScriptedApi, slipway: Slipway, status: str, words: str
+) -> None:
+    shop.on("POST /v1/cicd/jobs/build-7/cancel", {"id": "build-7", "status": "running"})
+    shop.on("GET /v1/cicd/builds/7", rows.build(7, status))
+    done = slipway("cancel", "build-7")
+    assert done.exit_code == 1
+    assert done.err.endswith(f"Too late: build-7 {words}.\n")
+
+
+def test_a_cancel_without_waiting_says_what_it_knows(shop: ScriptedApi, slipway: Slipway) -> None:
+    shop.on("POST /v1/cicd/jobs/build-7/cancel", {"id": "build-7", "status": "running"})
+    done = slipway("cancel", "build-7", "--no-wait")
+    follow = "follow it with: slipway logs -f build-7\n"
+    assert done == Ran(0, "", f"The cancel of build-7 is accepted; {follow}")
+    shop.on("POST /v1/cicd/jobs/build-7/cancel", {"id": "build-7", "status": "cancelled"})
+    done = slipway("cancel", "build-7", "--no-wait")
+    assert done == Ran(0, "build-7 is cancelled.\n", "")
 
 
 # --- Ctrl-C ------------------------------------------------------------------------------------
@@ -242,34 +342,8 @@ def _process(*arguments: str, url: str, **options: Any) -> subprocess.Popen[str]
     )
 
 
-def _interrupted(shop: ScriptedApi, request: str, *arguments: str) -> tuple[int, str]:
-    """The exit code and stderr of a command that gets SIGINT after a request has arrived."""
-    arrived = threading.Event()
-
-    def under_way(_: Any) -> Response:
-        arrived.set()
-        return Response(rows.deployment(4, "deploying"))
-
-    shop.on(request, under_way)
-    pipe = subprocess.PIPE
-    with _process(*arguments, url=shop.url, stdout=pipe, stderr=pipe) as process:
-        assert arrived.wait(30)
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        _, shown = process.communicate(timeout=30)
-    return process.returncode, shown
-
-
-def test_ctrl_c_says_what_goes_on(shop: ScriptedApi) -> None:
-    code, shown = _interrupted(shop, "GET /v1/cicd/deployments/4", "deploy", "web")
-    assert code == 130
-    assert shown.splitlines()[-1] == ("deploy-4 goes on; follow it with: slipway status shop/web")
-    assert "Traceback" not in shown
-
-
-def test_ctrl_c_before_the_answer_says_that_the_request_may_be_accepted(
-    shop: ScriptedApi,
-) -> None:
+def _interrupted(shop: ScriptedApi, request: str, *arguments: str) -> str:
+    """The last line of a command that gets SIGINT while it waits for the answer to a request."""
     slow = threading.Event()
     arrived = threading.Event()
 
@@ -278,15 +352,41 @@ def test_ctrl_c_before_the_answer_says_that_the_request_may_be_accepted(
         slow.wait(30)
         return ACCEPTED
 
-    shop.on(DEPLOY, never)
+    shop.on(request, never)
     pipe = subprocess.PIPE
-    with _process("deploy", "web", url=shop.url, stdout=pipe, stderr=pipe) as process:
+    with _process(*arguments, url=shop.url, stdout=pipe, stderr=pipe) as process:
         assert arrived.wait(30)
         process.send_signal(signal.SIGINT)
         _, shown = process.communicate(timeout=30)
     slow.set()
     assert process.returncode == 130
-    assert "may have accepted the request; look with: slipway status shop/web" in shown
+    assert "Traceback" not in shown
+    last: str = shown.splitlines()[-1]
+    return last
+
+
+def test_ctrl_c_says_what_goes_on(shop: ScriptedApi) -> None:
+    shown = _interrupted(shop, "GET /v1/cicd/deployments/4", "deploy", "web")
+    assert shown == "deploy-4 goes on; follow it with: slipway status shop/web"
+
+
+def test_ctrl_c_before_the_answer_says_that_the_request_may_be_accepted(
+    shop: ScriptedApi,
+) -> None:
+    shown = _interrupted(shop, DEPLOY, "deploy", "web")
+    assert shown.endswith("may have accepted the request; look with: slipway status shop/web")
+
+
+def test_ctrl_c_just_after_the_end_says_how_it_ended(shop: ScriptedApi) -> None:
+    _deployment_ends(shop, "failed")
+    shown = _interrupted(shop, "GET /v1/services/1", "deploy", "web", "build-7")
+    assert shown == "deploy-4 has ended: failed."
+
+
+def test_ctrl_c_does_not_drop_a_cancel(shop: ScriptedApi) -> None:
+    shop.on("POST /v1/cicd/jobs/build-7/cancel", {"id": "build-7", "status": "running"})
+    shown = _interrupted(shop, "GET /v1/cicd/builds/7", "cancel", "build-7")
+    assert shown == ("The cancel of build-7 is accepted; follow it with: slipway logs -f build-7")
 
 
 # --- JSON --------------------------------------------------------------------------------------
@@ -393,6 +493,23 @@ def test_deploy_without_a_build_says_how_to_make_one(shop: ScriptedApi, slipway:
     assert "slipway build shop/web" in done.err
 
 
+def test_an_image_may_have_a_name_like_a_build(shop: ScriptedApi, slipway: Slipway) -> None:
+    slipway("deploy", "web", "build-tools:main-7")
+    slipway("deploy", "web", "build-7")
+    sent = [each.body for each in by_method(shop.received, "POST")]
+    assert sent == [{"image_tag": "build-tools:main-7"}, {"image_tag": "myapp:main-7"}]
+
+
+def test_a_source_of_images_that_the_token_does_not_see_is_named(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    shop.on("GET /v1/services", rows.page(rows.service(image_from=2)))
+    done = slipway("deploy", "web")
+    assert done.exit_code == 2
+    assert "images of service 2, which this token does not see" in done.err
+    assert "slipway deploy shop/web IMAGE" in done.err
+
+
 def test_a_rollback_restores_the_release_that_was_shown(
     shop: ScriptedApi, slipway: Slipway
 ) -> None:
@@ -413,7 +530,7 @@ def test_a_rollback_to_a_deployment_previews_that_one(shop: ScriptedApi, slipway
 def test_a_rollback_without_a_terminal_needs_yes(shop: ScriptedApi, slipway: Slipway) -> None:
     done = slipway("rollback", "web")
     assert done.exit_code == 2
-    assert "add --yes" in done.err
+    assert done.err.endswith("add --yes: slipway rollback shop/web --to deploy-2 --yes\n")
     assert by_method(shop.received, "POST") == []
 
 
@@ -427,6 +544,7 @@ def test_a_rollback_that_is_not_possible_shows_why(
     for more in (["--yes"], ["--plan"], ["--plan", "--json"]):
         done = slipway("rollback", "web", *more)
         assert done.exit_code == 1
+        assert "the image is gone" in done.err
     assert json.loads(done.out)["reason"] == "the image is gone"
     assert by_method(shop.received, "POST") == []
 
@@ -468,11 +586,100 @@ def test_changes_of_the_configuration_are_sent_as_a_merge(
     }
 
 
-def test_a_change_that_is_not_deployed_says_why(shop: ScriptedApi, slipway: Slipway) -> None:
-    kept = {"deployment_id": None, "job_id": None, "status": None, "not_deployed": "no release"}
-    shop.on("PATCH /v1/services/1/config", kept)
-    done = slipway("config", "web", "set", "A=2")
-    assert (done.exit_code, done.out) == (0, "Nothing is deployed: no release.\n")
+KEPT = {"deployment_id": None, "job_id": None, "status": None, "not_deployed": "no release"}
+
+
+@pytest.mark.parametrize(
+    ("change", "released", "code"),
+    [
+        (["A=2"], True, 1),
+        (["--memory", "512"], True, 1),
+        (["A=1"], False, 1),
+        (["A=1", "--cpu", "256"], True, 0),
+        (["A=2", "--no-deploy"], False, 0),
+    ],
+)
+def test_a_change_that_is_not_deployed_is_a_failure_unless_that_was_wanted(
+    shop: ScriptedApi, slipway: Slipway, change: list[str], released: bool, code: int
+) -> None:
+    config = {"environment": {"A": "1"}, "secrets": {}, "released": released}
+    sizes = {"cpu": 256, "memory": None, "desired_count": None, "deployment_id": None}
+    shop.on("GET /v1/services/1/config", {**config, **sizes})
+    shop.on("PATCH /v1/services/1/config", KEPT)
+    done = slipway("config", "web", "set", *change)
+    assert done.exit_code == code
+    assert "Nothing is deployed: no release." in done.out + done.err
+    done = slipway("config", "web", "set", *change, "--plan")
+    assert done.exit_code == code
+    assert "Nothing would be deployed: no release." in done.out + done.err
+
+
+def test_a_change_that_an_open_deployment_brings_is_not_waited_for_without_deploy(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    _deployment_ends(shop, "failed")
+    done = slipway("config", "web", "set", "A=2", "--no-deploy")
+    assert (done.exit_code, done.out) == (0, "deploy-4 brings it.\n")
+    done = slipway("config", "web", "set", "A=2", "--plan")
+    assert (done.exit_code, done.out) == (0, "deploy-4 would bring it.\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["--json", "web"],
+        ["web", "--json"],
+        ["web", "show", "--json"],
+        ["--json", "web", "show"],
+    ],
+)
+def test_json_may_stand_anywhere_after_config(
+    shop: ScriptedApi, slipway: Slipway, command: list[str]
+) -> None:
+    done = slipway("config", *command)
+    assert done.exit_code == 0
+    assert json.loads(done.out)["environment"] == {"A": "1"}
+
+
+def test_json_before_the_command_of_config_reaches_it(shop: ScriptedApi, slipway: Slipway) -> None:
+    for command in (["web", "--json", "set", "A=2"], ["--json", "web", "set", "A=2"]):
+        assert json.loads(slipway("config", *command).out)["image_digest"]
+    assert slipway("config", "--json").exit_code == 2
+
+
+def test_the_configuration_is_shown_as_words_that_set_accepts(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    environment = {"A": "two words", "B": "it's $HOME"}
+    config = {"environment": environment, "secrets": {"S": "arn:x"}, "released": True}
+    sizes = {"cpu": 256, "memory": None, "desired_count": None, "deployment_id": None}
+    shop.on("GET /v1/services/1/config", {**config, **sizes})
+    words = shlex.split(slipway("config", "web").out)
+    slipway("config", "web", "set", *words, "--no-deploy")
+    (sent,) = by_method(shop.received, "PATCH")
+    assert (sent.body["environment"], sent.body["secrets"]) == (environment, {"S": "arn:x"})
+    assert sent.body["cpu"] == 256
+
+
+@pytest.mark.parametrize(
+    ("row", "complete", "words"),
+    [
+        (rows.build(7, "failed", error="no branch nope"), True, "has no log: no branch nope"),
+        (rows.build(7, "cancelled"), True, "has no log: cancelled"),
+        (
+            rows.build(7, "queued", waiting_for="build-6"),
+            False,
+            "has no log yet: waits for build-6",
+        ),
+    ],
+)
+def test_a_build_that_never_started_has_a_reason_instead_of_a_log(
+    shop: ScriptedApi, slipway: Slipway, row: Any, complete: bool, words: str
+) -> None:
+    empty: dict[str, Any] = {**LOG, "lines": [], "next_cursor": None, "complete": complete}
+    shop.on("GET /v1/cicd/builds/7/logs", empty)
+    shop.on("GET /v1/cicd/builds/7", row)
+    assert slipway("logs", "build-7") == Ran(0, "", f"build-7 {words}\n")
 
 
 def test_open_prints_the_url_where_there_is_no_browser(

@@ -93,6 +93,98 @@ def test_the_environment_wins(environment: dict[str, str]) -> None:
     assert credentials.load(given, insecure_http=False).url == "https://other.example.com"
 
 
+def test_with_both_variables_the_home_directory_does_not_matter(
+    home: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"SLIPWAY_URL": URL, "SLIPWAY_TOKEN": "slw_given"}
+    credentials.save(Login(URL, "slw_kept"), environment, insecure_http=False)
+    os.chmod(_file(home), 0o644)
+    assert credentials.load({**environment, **given}, insecure_http=False).token == "slw_given"
+    _file(home).write_text("{")
+    assert credentials.load({**environment, **given}, insecure_http=False).token == "slw_given"
+    monkeypatch.setattr(Path, "home", _no_home)
+    assert credentials.load(given, insecure_http=False) == Login(URL, "slw_given")
+
+
+def _no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_a_user_without_a_home_directory_learns_what_to_set(
+    slipway: Slipway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME", "SLIPWAY_TOKEN"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(Path, "home", _no_home)
+    for command in (["services"], ["logout"]):
+        done = slipway(*command)
+        assert done.exit_code == 3
+        assert done.err == (
+            "This user has no home directory: set SLIPWAY_URL and SLIPWAY_TOKEN, or HOME.\n"
+        )
+
+
+@pytest.mark.parametrize("how", ["works", "missing"])
+def test_a_login_that_cannot_be_written_is_not_kept_anywhere(
+    api: ScriptedApi, slipway: Slipway, home: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    keyring = Keyring(how)
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    (home / "slipway").write_text("a file where the directory must be")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("slw_of-ada\n"))
+    api.on("GET /v1/whoami", CALLER)
+    done = slipway("login", api.url)
+    assert (done.exit_code, done.out) == (1, "")
+    assert "login.json cannot be changed: " in done.err
+    assert "Set XDG_CONFIG_HOME to a directory of yours" in done.err
+    assert keyring.kept == {}
+
+
+def test_a_logout_that_leaves_the_token_in_the_keyring_fails(
+    slipway: Slipway, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyring = Keyring("works")
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    credentials.save(Login(URL, "slw_a"), os.environ, insecure_http=False)
+    keyring.how = "locked"
+    done = slipway("logout")
+    assert done.exit_code == 1
+    assert f"The keyring still has the token for {URL}" in done.err
+    keyring.how = "works"
+    assert slipway("logout").err == f"Logged out of {URL}.\n"
+    assert keyring.kept == {}
+
+
+def test_a_second_login_deletes_the_token_of_the_first(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyring = Keyring("works")
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    environment = {"XDG_CONFIG_HOME": str(home)}
+    other = "https://other.example.com"
+    for login in (Login(URL, "slw_a"), Login(other, "slw_b"), Login(other, "slw_c")):
+        credentials.save(login, environment, insecure_http=False)
+    assert keyring.kept == {("slipway", other): "slw_c"}
+    keyring.how = "locked"
+    where = credentials.save(Login(URL, "slw_d"), environment, insecure_http=False)
+    assert f"The keyring still has the token for {other}" in where
+
+
+def test_a_login_names_the_variables_that_win(
+    api: ScriptedApi, slipway: Slipway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("slw_of-ada\n"))
+    api.on("GET /v1/whoami", CALLER)
+    assert "SLIPWAY_TOKEN is set and wins over this login" in slipway("login").err
+    monkeypatch.setenv("SLIPWAY_URL", URL)
+    monkeypatch.setenv("SLIPWAY_TOKEN", "slw_of-ada")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("slw_of-ada\n"))
+    shown = slipway("login", api.url).err
+    assert "SLIPWAY_URL is set and wins over this login" in shown
+    assert "SLIPWAY_TOKEN" not in shown
+
+
 def test_a_kept_token_is_not_sent_to_another_address(environment: dict[str, str]) -> None:
     credentials.save(Login(URL, "slw_kept"), environment, insecure_http=False)
     other = {**environment, "SLIPWAY_URL": "https://other.example.com"}

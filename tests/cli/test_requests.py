@@ -1,6 +1,7 @@
 """Requests of the command line: repeated safely, and the token goes to one address only."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,64 @@ def test_only_what_may_pass_is_repeated(
     assert len(api.received) == tries
 
 
+REFUSED = problem(409, "concurrent_update", "changed")
+EXPIRED = problem(401, "unauthorized", "expired")
+
+
+@pytest.mark.parametrize(
+    ("answers", "uncertain"),
+    [
+        ([DROPPED], True),
+        ([DROPPED, EXPIRED], True),
+        ([BUSY, REFUSED], True),
+        ([Response(b"<h1>Timed out</h1>", 504), EXPIRED], True),
+        ([DROPPED, STALE], True),
+        ([Response(b"<html>", 202)], True),
+        ([REFUSED], False),
+        ([STALE], False),
+        ([STALE, EXPIRED], False),
+        ([problem(429, "too_many_requests", "slow"), EXPIRED], False),
+    ],
+)
+def test_a_change_may_be_accepted_if_an_earlier_answer_was_lost(
+    api: ScriptedApi, client: Client, answers: list[Response], uncertain: bool
+) -> None:
+    api.on(f"POST {DEPLOY}", *answers)
+    with pytest.raises(Failure) as raised:
+        client.post(DEPLOY)
+    assert raised.value.uncertain is uncertain
+    api.on("GET /v1/whoami", *answers)
+    with pytest.raises(Failure) as raised:
+        client.get("/v1/whoami")
+    assert not raised.value.uncertain
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Response({"message": "no Route matched"}, 404), "status 404: no Route matched"),
+        (
+            Response({"message": "Missing Authentication Token"}, 403),
+            "status 403: Missing Authentication Token",
+        ),
+        (Response({"message": "Request Too Long"}, 413), "status 413: Request Too Long"),
+        (Response({"code": "x"}, 404), "status 404"),
+        (Response({"code": 3, "detail": None}, 401), "status 401"),
+        (Response({"message": None}, 409), "status 409"),
+    ],
+)
+def test_an_error_that_is_not_of_slipway_names_status_and_address(
+    api: ScriptedApi, client: Client, answer: Response, words: str
+) -> None:
+    api.on("GET /v1/whoami", answer)
+    with pytest.raises(NoAccess) as raised:
+        client.get("/v1/whoami")
+    assert str(raised.value) == (
+        f"{api.url} does not answer as Slipway does ({words}). "
+        "Check the address (with its stage, such as https://host/api)."
+    )
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_the_token_does_not_follow_a_redirect(
     api: ScriptedApi, client: Client, status: int
@@ -155,6 +214,17 @@ def test_another_name_lists_the_candidates(
     assert str(raised.value) == message
 
 
+def test_names_that_differ_only_in_spaces_are_different_services(
+    api: ScriptedApi, client: Client
+) -> None:
+    spaced = [rows.service("x", "a  b", id=1), rows.service("x", "a b", id=2)]
+    api.on("GET /v1/services", rows.page(*spaced))
+    assert find_service(client, "a b/x")["id"] == 2
+    assert find_service(client, "a  b/x")["id"] == 1
+    with pytest.raises(WrongUsage, match="There is: a  b/x, a b/x"):
+        find_service(client, " a b/x")
+
+
 BUILD = JobName("build", 1)
 LOG = "GET /v1/cicd/builds/1/logs"
 
@@ -196,7 +266,45 @@ def test_a_log_without_follow_ends_at_its_present_end(
 ) -> None:
     api.on(LOG, _log(after="1"), _log("a", after="2"), _log("b", after="3"), _log(after="3"))
     assert _followed(client, sleeps, follow=False) == ["a", "b"]
-    assert sleeps == []
+    assert len(sleeps) == len(api.received) - 1
+    assert 0 < sum(sleeps) < 1
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_log_that_is_written_all_the_time_ends_without_follow(
+    api: ScriptedApi, client: Client, sleeps: Sleeps, size: int
+) -> None:
+    """Three pages are old. The next ones are written while the command reads."""
+    begun = datetime.now(UTC)
+
+    def written(_: Any) -> Response:
+        number = len(api.received)
+        assert number < 100
+        at = begun + timedelta(minutes=number - 3)
+        line = {"timestamp": at.isoformat(), "message": str(number)}
+        page = {**_log(after=str(number)), "lines": [line] * size}
+        return Response(page, headers={"Retry-After": "2"})
+
+    api.on(LOG, written)
+    assert set(_followed(client, sleeps, follow=False)) == {"1", "2", "3", "4"}
+    assert len(sleeps) == 3
+
+
+def test_the_last_lines_of_a_log_are_one_page(
+    api: ScriptedApi, client: Client, sleeps: Sleeps
+) -> None:
+    api.on(LOG, _log("y", "z", after="9"), _log("more", after="10"))
+    assert _followed(client, sleeps, tail=2, follow=False) == ["y", "z"]
+
+
+def test_full_pages_of_a_followed_log_have_pauses_between_them(
+    api: ScriptedApi, client: Client, sleeps: Sleeps
+) -> None:
+    pages = [_log(*["x"] * 1000, after=str(number)) for number in range(3)]
+    api.on(LOG, *pages, _log(after="3", complete=True))
+    assert len(_followed(client, sleeps)) == 3000
+    assert len(sleeps) == 3
+    assert all(sleeps)
 
 
 def test_a_log_that_begins_with_its_last_lines_goes_on_from_there(

@@ -1,6 +1,9 @@
 """Addresses, names and texts: pure functions, in tables."""
 
 import io
+import os
+import shlex
+import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +15,7 @@ from slipway_cli import views
 from slipway_cli.address import read_address
 from slipway_cli.errors import WrongUsage
 from slipway_cli.names import read_job
-from slipway_cli.text import ago, clean, duration, one_line
+from slipway_cli.text import ago, clean, duration, one_line, shell_word
 
 from tests.cli import rows
 
@@ -109,6 +112,37 @@ def test_no_text_keeps_a_character_that_a_terminal_obeys(text: str) -> None:
             each for each in shown if each != "\t" and (each < " " or "\x7f" <= each < "\xa0")
         ]
         shown.encode()
+
+
+@pytest.mark.parametrize("name", ["a  b/x", "it's/x", "$HOME/x", "a;b/x", "`x`/y"])
+def test_the_name_of_a_service_can_be_copied_into_a_shell(name: str) -> None:
+    assert shlex.split(views.quoted(name)) == [name]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "A=1",
+        "A=",
+        "A=a b",
+        "A=it's",
+        "A=$HOME",
+        "A=a\nb",
+        "A=a\tb\\n'c'",
+        "A=\x1b[31mred",
+        "A=ä\x85é",
+    ],
+)
+def test_a_value_is_shown_as_a_word_that_a_shell_reads_back(value: str) -> None:
+    word = shell_word(value)
+    assert clean(word) == word
+    done = subprocess.run(
+        ["bash", "-c", f"printf %s {word}"],
+        env={"LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode() == value
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ TABLE = {
     "reconcile an ended build": "GetItem",
     "begin a rollout": "GetItem BatchGetItem DescribeServices DescribeTaskDefinition*2 "
     "DescribeImages BatchGetImage GetRole RegisterTaskDefinition TransactWriteItems UpdateService",
-    "see a rollout's tasks": "GetItem BatchGetItem DescribeServices TransactWriteItems",
+    "see a rollout's tasks": "GetItem BatchGetItem DescribeServices ListTasks TransactWriteItems",
     "show a rollout": "GetItem*2 ListTasks*2 DescribeTasks",
     "show it to another viewer": "GetItem*2",
     "show a waiting deployment": "GetItem*3",

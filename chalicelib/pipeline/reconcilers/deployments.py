@@ -36,7 +36,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
     what_runs,
 )
 from chalicelib.pipeline.reconcilers.ends import end, fail, fail_rollout, succeed
-from chalicelib.pipeline.reconcilers.evidence import Proof, find_proof, kept_events
+from chalicelib.pipeline.reconcilers.evidence import Proof, find_proof, kept_events, kept_tasks
 from chalicelib.pipeline.reconcilers.release_commands import advance
 from chalicelib.store.due import schedule_at
 from chalicelib.store.models import Deployment, Service
@@ -85,7 +85,7 @@ def deploy(
         else:
             unknown = origin is Origin.UNKNOWN
             waits_for = not_recorded(what_runs(service, rollout)) if unknown else None
-            _note_progress(service, active, rollout, waits_for=waits_for)
+            _note_progress(service, target, active, rollout, waits_for=waits_for)
             judge_soon(service, origin)
     except Rejected as refusal:
         fail(service, active, refusal.detail)
@@ -171,7 +171,8 @@ def _verify(
     if gives_up:
         why = f"ECS has ended the rollout, but {proof.missing}"
         return fail_rollout(service, target, active, rollout, why, phase=Phase.VERIFY)
-    _note_progress(service, active, rollout, waits_for=proof.missing[:1000], rolled_out_at=ended_at)
+    missing = proof.missing[:1000]
+    _note_progress(service, target, active, rollout, waits_for=missing, rolled_out_at=ended_at)
     soon = next_look(now, rollout.updated_at)
     if soon is not None:
         queue.wake(f"service-{service.id}", delay=soon - now)
@@ -197,14 +198,20 @@ def _why_failed(service: Service, active: Deployment, rollout: Rollout) -> str:
 
 def _note_progress(
     service: Service,
+    target: EcsTarget,
     active: Deployment,
     rollout: Rollout,
     *,
     waits_for: str | None = None,
     rolled_out_at: int | None = None,
 ) -> None:
-    """Note how many tasks run, what else the deployment waits for, and ECS's end of it."""
+    """Note how many tasks run, what else the deployment waits for, and ECS's end of it.
+
+    What ECS said so far is noted, too, because a cancel and a rollback end the deployment without a
+    look at ECS. New events are only a reason to write when the timer is written anyway.
+    """
     now = clock.now()
+    is_due = (service.due_at or 0) <= now
     # The tasks of another definition are no progress.
     runs = rollout.task_definition == active.task_definition
     before = active.progress
@@ -213,20 +220,22 @@ def _note_progress(
     writes = []
     noted = (active.progress, active.error, active.rolled_out_at)
     recounted = any(getattr(active, name) != number for name, number in counts.items())
-    if recounted or noted != (progress, waits_for, rolled_out_at):
+    events = kept_events(active, rollout) if active.started_at is not None else None
+    has_news = is_due and events != active.events
+    if recounted or has_news or noted != (progress, waits_for, rolled_out_at):
         deadline_at = active.deadline_at
         if progress > before and active.started_at is not None:
             minutes = service.settings.deploy_minutes
             later = next_deadline(now=now, started_at=active.started_at, minutes=minutes)
             deadline_at = max(deadline_at, later)
         moved = {"progress": progress, "deadline_at": deadline_at}
-        writes.append(
-            change(active, error=waits_for, waits=0, rolled_out_at=rolled_out_at, **moved, **counts)
-        )
+        said = {"events": events, "task_arns": kept_tasks(active, target, rollout)}
+        noted_at = {"error": waits_for, "waits": 0, "rolled_out_at": rolled_out_at}
+        writes.append(change(active, **noted_at, **moved, **counts, **said))
     tasks = next_count(service.tasks, rollout)
     if tasks != service.tasks:
         writes.append(change(service, tasks=tasks))
-    if (service.due_at or 0) <= now:
+    if is_due:
         writes.append(change(service, **schedule_at(now + PERIOD)))
     if writes:
         commit(*writes)

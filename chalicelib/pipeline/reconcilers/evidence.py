@@ -44,6 +44,7 @@ PATIENCE = 3
 _LOGS = 3
 # A row has at most 400 KB, and a list reads many rows.
 _KEPT_EVENTS = 30
+_KEPT_TASKS = 5
 
 
 @dataclass(frozen=True)
@@ -193,9 +194,26 @@ def rollout_events(deployment: Deployment, events: Sequence[Event]) -> list[Even
 
 
 def kept_events(deployment: Deployment, rollout: Rollout) -> list[list[Any]]:
-    """The newest events of a rollout, as its row keeps them at the end: time and message."""
+    """The newest events of a rollout, as its row keeps them: time and message."""
     found = rollout_events(deployment, rollout.events)
     return [[each.at, each.message] for each in found[-_KEPT_EVENTS:]]
+
+
+def kept_tasks(deployment: Deployment, target: EcsTarget, rollout: Rollout) -> list[str] | None:
+    """The ARNs of the first tasks of a rollout, as its row keeps them.
+
+    ECS shows a stopped task for an hour, and its log stays. ECS is only asked until there are
+    enough, and a look that fails changes nothing.
+    """
+    known: list[str] = deployment.task_arns or []
+    if len(known) >= _KEPT_TASKS or rollout.task_definition != deployment.task_definition:
+        return known or None
+    try:
+        found = ecs.arns_of_rollout(target.cluster, rollout.id)
+    except (Rejected, Unavailable) as trouble:
+        logger.warning("the tasks of %s cannot be read: %s", deployment.job_id, trouble.detail)
+        return known or None
+    return list(dict.fromkeys([*known, *found]))[:_KEPT_TASKS]
 
 
 def find_crash(current: Deployment, target: EcsTarget, *, since: int) -> str | None:

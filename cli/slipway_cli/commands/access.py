@@ -35,6 +35,9 @@ def login(app: App, url: str | None) -> None:
     app.output.document({"url": address, **caller})
     app.output.show(Text(f"Logged in to {address} as {words}."))
     app.output.say(f"The token is in {where}.")
+    for name, own in (("SLIPWAY_URL", {given, address}), ("SLIPWAY_TOKEN", {token})):
+        if os.environ.get(name) and os.environ[name] not in own:
+            app.output.say(f"{name} is set and wins over this login: unset {name} to use it.")
 
 
 @click.command()
@@ -66,6 +69,8 @@ def whoami(app: App) -> None:
 
 
 def _ask(question: str, *, hide_input: bool = False) -> str:
+    if sys.stdin is None:
+        return ""
     if not sys.stdin.isatty():
         return sys.stdin.readline()
     return str(click.prompt(question, hide_input=hide_input, err=True))

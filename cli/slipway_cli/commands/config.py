@@ -17,8 +17,9 @@ from slipway_cli.app import (
 )
 from slipway_cli.client import path_of
 from slipway_cli.commands.work import finish_deployment, show_plan
-from slipway_cli.errors import WrongUsage
+from slipway_cli.errors import Failed, WrongUsage
 from slipway_cli.names import find_service, full_name
+from slipway_cli.text import one_line
 
 _SIZES = ("cpu", "memory", "desired_count")
 
@@ -27,10 +28,12 @@ class _OfService(click.Group):
     """A group whose commands follow the name of a service; without a command it is `show`."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        names_service = bool(args) and not args[0].startswith("-")
-        if names_service and (len(args) == 1 or args[1] == "--json"):
-            args.insert(1, "show")
-        return super().parse_args(context, args)
+        # `--json` before the command, too: click takes an option there as the command's name.
+        options = [each for each in args[:2] if each == "--json"]
+        args = [each for each in args[:2] if each != "--json"] + args[2:]
+        if len(args) == 1 and not args[0].startswith("-"):
+            args.append("show")
+        return super().parse_args(context, options + args)
 
 
 @click.group(cls=_OfService, subcommand_metavar="[show | set … | unset …]")
@@ -122,9 +125,9 @@ def unset(
     """Remove variables and references to secrets by name, and sizes."""
     overview = _service(app)
     shown = app.client.get(_path(overview))
-    unknown = [name for name in names if name not in {*shown["environment"], *shown["secrets"]}]
-    if unknown:
-        raise WrongUsage(f"The configuration has no {', '.join(unknown)}", code="no_such_name")
+    missing = [name for name in names if name not in {*shown["environment"], *shown["secrets"]}]
+    if missing:
+        raise WrongUsage(f"The configuration has no {', '.join(missing)}", code="no_such_name")
     sizes = zip(_SIZES, (cpu, memory, desired_count), strict=True)
     changes: dict[str, Any] = {
         "environment": {name: None for name in names if name in shown["environment"]},
@@ -149,6 +152,7 @@ def _change(
         raise WrongUsage("Name what to change, such as LOG_LEVEL=debug", code="no_change")
     name = full_name(overview)
     body = {**changes, "deploy": deploy, **({"reason": reason} if reason else {})}
+    before = app.client.get(_path(overview))
     if plan:
         made = app.client.patch(_path(overview), body, dry_run=True)
         if "possible" in made:
@@ -156,10 +160,27 @@ def _change(
     else:
         app.changes(name)
         made = app.client.patch(_path(overview), body)
-    if made["deployment_id"] is None:
-        app.output.document(made)
-        return app.output.show(Text(f"Nothing is deployed: {made['not_deployed']}."))
-    return finish_deployment(app, made, overview, wait=wait)
+        app.goes_on = f"The configuration of {name} is changed."
+    if made["deployment_id"] is not None and deploy and not plan:
+        return finish_deployment(app, made, overview, wait=wait)
+    app.output.document(made)
+    if made["deployment_id"] is not None:
+        brings = "would bring" if plan else "brings"
+        return app.output.show(Text(f"deploy-{made['deployment_id']} {brings} it."))
+    words = f"Nothing {'would be' if plan else 'is'} deployed: {one_line(made['not_deployed'])}."
+    if deploy and not (before["released"] and _is_same(before, changes)):
+        raise Failed(words, code="not_deployed")
+    return app.output.show(Text(words))
+
+
+def _is_same(before: dict[str, Any], changes: dict[str, Any]) -> bool:
+    """Whether the configuration has these values already."""
+    return all(
+        all(before[field].get(name) == each for name, each in value.items())
+        if isinstance(value, dict)
+        else before[field] == value
+        for field, value in changes.items()
+    )
 
 
 def _service(app: App) -> dict[str, Any]:

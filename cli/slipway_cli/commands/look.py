@@ -1,11 +1,12 @@
 """`services`, `status`, `history`, `logs`, `open`: they change nothing."""
 
+import contextlib
 import itertools
 import os
 import sys
 import webbrowser
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import click
 from rich.text import Text
@@ -13,8 +14,10 @@ from rich.text import Text
 from slipway_cli import views
 from slipway_cli.app import App, json_option, with_app
 from slipway_cli.client import path_of
+from slipway_cli.errors import Failure
 from slipway_cli.following import Follower
 from slipway_cli.names import JobName, find_service, read_job
+from slipway_cli.text import one_line
 
 
 @click.command()
@@ -59,11 +62,19 @@ def _list(app: App, found: list[dict[str, Any]], *, empty: str) -> None:
 
 
 def _status(app: App, overview: dict[str, Any]) -> None:
-    failures = [app.client.get(job.path) for job in _failed(overview)]
-    back = app.client.get(path_of("cicd", "services", overview["id"], "rollback"))
+    found = [_if_answered(app, job.path) for job in _failed(overview)]
+    failures = [row for row in found if row is not None]
+    back = _if_answered(app, path_of("cicd", "services", overview["id"], "rollback"))
     document = {"service": overview, "failures": failures, "rollback": back}
     app.output.document(document)
     app.output.show(views.status(overview, failures, back))
+
+
+def _if_answered(app: App, path: str) -> dict[str, Any] | None:
+    """A resource that only adds to an answer: ECS, which it may ask, can be down in an incident."""
+    with contextlib.suppress(Failure):
+        return cast(dict[str, Any], app.client.get(path))
+    return None
 
 
 def _failed(overview: Mapping[str, Any]) -> Iterator[JobName]:
@@ -111,7 +122,9 @@ def logs(app: App, job: str, follow: bool, tail: int | None) -> None:
     as_document = app.output.as_json and not follow
     lines: list[dict[str, Any]] = []
     page: dict[str, Any] = {}
+    has_lines = False
     for page in Follower(app.client).log(name, tail=tail, follow=follow):
+        has_lines |= bool(page["lines"])
         if as_document:
             lines += page["lines"]
         else:
@@ -120,6 +133,10 @@ def logs(app: App, job: str, follow: bool, tail: int | None) -> None:
         app.output.document({**page, "lines": lines})
     if page["expired"]:
         app.output.say("This log has expired: CloudWatch has deleted its lines.")
+    elif not has_lines:
+        row = app.client.get(name.path)
+        why = one_line(row["error"]) if row["error"] else views.words_of(row)
+        app.output.say(f"{name} has no log{'' if page['complete'] else ' yet'}: {why}")
     elif not page["complete"]:
         app.output.say(f"More lines may follow: slipway logs -f {name}")
 

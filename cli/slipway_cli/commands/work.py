@@ -20,9 +20,10 @@ from slipway_cli.app import (
 )
 from slipway_cli.client import path_of
 from slipway_cli.errors import Failed, Failure, WrongUsage
-from slipway_cli.names import JobName, find_service, full_name, read_job
+from slipway_cli.names import JobName, find_service, full_name, is_job, read_job
 from slipway_cli.text import ago, one_line
 
+_ENDS = {"success": "has succeeded", "failed": "has failed"}
 # Builds to look through for the newest one of a branch.
 _SEARCHED = 1000
 
@@ -50,7 +51,7 @@ def build(app: App, service: str, ref: str | None, wait: bool) -> None:
 def retry(app: App, build_name: str, wait: bool) -> None:
     """Build the commit of build-12 again. Only a build without success can be retried."""
     job = read_job(build_name, "build")
-    app.goes_on = f"Slipway may have accepted the request; look with: slipway logs {job}"
+    app.asks(f"slipway logs {job}")
     accepted = app.client.post(path_of("cicd", "builds", job.number, "retry"))
     _finish_build(app, accepted, wait=wait)
 
@@ -108,7 +109,7 @@ def _image(app: App, overview: dict[str, Any], named: str | None) -> str:
         row = _newest_build(app, overview)
         when = ago(row["finished_at"])
         app.output.say(f"{views.job_id(row)} is the newest build: {views.release(row)}, {when}")
-    elif named.startswith("build-"):
+    elif is_job(named, "build"):
         row = app.client.get(read_job(named, "build").path)
     else:
         return named
@@ -120,7 +121,7 @@ def _newest_build(app: App, overview: dict[str, Any]) -> dict[str, Any]:
     number, branch = overview["id"], overview["branch"]
     if overview["image_from"] is not None:
         number = overview["image_from"]
-        branch = app.client.get(path_of("services", number))["branch"]
+        branch = _branch_of_source(app, overview)
     listed = app.client.pages(
         path_of("cicd", "services", number, "builds"), status="success", limit=100
     )
@@ -132,6 +133,19 @@ def _newest_build(app: App, overview: dict[str, Any]) -> dict[str, Any]:
         f"No successful build of {one_line(branch)}: slipway build {views.quoted(name)}",
         code="no_build",
     )
+
+
+def _branch_of_source(app: App, overview: dict[str, Any]) -> str:
+    """The branch of the service that builds the images; a token for one service may not see it."""
+    try:
+        return str(app.client.get(path_of("services", overview["image_from"]))["branch"])
+    except WrongUsage as error:
+        name = full_name(overview)
+        raise WrongUsage(
+            f"{name} deploys the images of service {overview['image_from']}, which this token does "
+            f"not see. Name one: slipway deploy {views.quoted(name)} IMAGE",
+            code="no_source",
+        ) from error
 
 
 @click.command()
@@ -172,9 +186,11 @@ def rollback(
     app.output.say_parts(*views.plan(title, preview["plan"]))
     if not preview["possible"]:
         raise Failed(_reason(preview), code=preview["code"])
-    _confirm(app, f"Roll back {name} to {views.job_id(preview['target'])}?", yes=yes)
+    # Without `--to`, a repeat after an accepted request would go back once more.
+    repeat = f"{views.way_back(name, preview['target'])} --yes"
+    _confirm(app, f"Roll back {name} to {views.job_id(preview['target'])}?", yes=yes, how=repeat)
     body = {"deployment_id": preview["target"]["id"], **({"reason": reason} if reason else {})}
-    app.changes(name)
+    app.changes(name, repeat=repeat)
     return finish_deployment(app, app.client.post(path, body), overview, wait=wait)
 
 
@@ -188,13 +204,13 @@ def _reason(preview: dict[str, Any]) -> str:
     return one_line(preview["reason"] or "a rollback is not possible")
 
 
-def _confirm(app: App, question: str, *, yes: bool) -> None:
+def _confirm(app: App, question: str, *, yes: bool, how: str) -> None:
     """Ask, and raise Failed for no; raises WrongUsage where nobody can answer."""
     if yes:
         return
-    if not (sys.stdin.isatty() and app.output.err.is_terminal):
+    if not (sys.stdin and sys.stdin.isatty() and app.output.err.is_terminal):
         raise WrongUsage(
-            "Without a terminal nobody can confirm this: add --yes", code="not_confirmed"
+            f"Without a terminal nobody can confirm this; add --yes: {how}", code="not_confirmed"
         )
     if not click.confirm(question, err=True):
         raise Failed("Nothing was changed.", code="not_confirmed")
@@ -205,7 +221,8 @@ def show_plan(app: App, document: dict[str, Any], title: str, made: Any = None) 
     app.output.document(document)
     app.output.show(*views.plan(title, made or document))
     if not document["possible"]:
-        raise Failed("This would be refused.", code="not_possible")
+        why = f": {one_line(document['reason'])}" if document.get("reason") else "."
+        raise Failed(f"This would be refused{why}", code=document.get("code") or "not_possible")
 
 
 def finish_deployment(
@@ -220,6 +237,12 @@ def finish_deployment(
     except Ended:
         _say_what_runs(app, overview)
         raise
+    current = _current(app, overview)
+    if current != job.number:
+        raise Failed(
+            f"{job} succeeded, but {full_name(overview)} runs {_named(current)} now.",
+            code="not_current",
+        )
     words = f"{full_name(overview)} runs {job}: {views.release(row)}"
     app.output.show(Text(words, views.GOOD))
     for warning in row.get("warnings") or ():
@@ -230,9 +253,20 @@ def finish_deployment(
 def _say_what_runs(app: App, overview: dict[str, Any]) -> None:
     """Say what the service runs after a deployment that failed, if Slipway still answers."""
     with contextlib.suppress(Failure):
-        current = app.client.get(path_of("services", overview["id"]))["current_deployment_id"]
-        runs = "no release of Slipway" if current is None else f"deploy-{current}"
-        app.output.say(f"{full_name(overview)} runs {runs}, as before.")
+        current = _current(app, overview)
+        before = overview["current"]["id"] if overview["current"] else None
+        when = ", as before" if current == before else " now"
+        app.output.say(f"{full_name(overview)} runs {_named(current)}{when}.")
+
+
+def _current(app: App, overview: dict[str, Any]) -> int | None:
+    """The number of the release that the service runs."""
+    found = app.client.get(path_of("services", overview["id"]))["current_deployment_id"]
+    return None if found is None else int(found)
+
+
+def _named(current: int | None) -> str:
+    return "no release of Slipway" if current is None else f"deploy-{current}"
 
 
 def _leave(app: App, job: JobName, accepted: dict[str, Any]) -> None:
@@ -250,10 +284,19 @@ def _leave(app: App, job: JobName, accepted: dict[str, Any]) -> None:
 def cancel(app: App, job: str, wait: bool) -> None:
     """Cancel build-12 or deploy-45. ECS then returns to the release before."""
     name = read_job(job)
-    app.goes_on = f"Slipway may have accepted the request; look with: slipway logs {name}"
+    app.asks(f"slipway logs {name}")
     accepted = app.client.post(path_of("cicd", "jobs", name, "cancel"))
-    if not wait:
-        return _leave(app, name, accepted)
-    app.wait(name, wanted="cancelled")
-    app.output.show(Text(f"{name} is cancelled."))
-    return None
+    words = f"The cancel of {name} is accepted"
+    if wait:
+        accepted = app.follow(name, accepted=words)
+    else:
+        app.output.document(accepted)
+    status = accepted["status"]
+    if status == "cancelled":
+        app.output.show(Text(f"{name} is cancelled."))
+    elif wait:
+        end = _ENDS.get(status, f"is {views.status_of(accepted)}")
+        raise Failed(f"Too late: {name} {end}.", code="too_late")
+    else:
+        app.accepted(name, words)
+        app.output.say(app.goes_on)
