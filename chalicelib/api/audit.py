@@ -18,6 +18,7 @@ routes = Routes(__name__)
 class Entry(msgspec.Struct, kw_only=True):
     """One change. `token_id` and `address` are null when Slipway itself made the change."""
 
+    id: str
     at: str | None
     actor: str
     token_id: int | None
@@ -53,6 +54,7 @@ def list_audit_trail(
 
 def _shown(row: History) -> Entry:
     return Entry(
+        id=row.key,
         at=rfc3339(row.at),
         actor=views.text(row.actor),
         token_id=row.token_id,

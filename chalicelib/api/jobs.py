@@ -7,10 +7,14 @@ from chalicelib.api.http.endpoints import Routes
 from chalicelib.api.http.parameters import CURSOR, JOB_STATUS, JOB_TYPE, LIMIT
 from chalicelib.domain.tokens import Role
 from chalicelib.pipeline.commands.jobs import cancel_job
+from chalicelib.pipeline.line import open_builds_of
 from chalicelib.pipeline.progress import note_steps
 from chalicelib.store import models
 
 routes = Routes(__name__)
+
+# DynamoDB reads so many rows in one call.
+_MOST_OPEN = 100
 
 
 @routes.endpoint(
@@ -35,6 +39,15 @@ def list_all_jobs(
         job for job in page.items if type in {None, job.type} and status in {None, job.status}
     ]
     return page
+
+
+@routes.endpoint("GET", "/v1/cicd/queue", role=Role.VIEWER, answer=views.OpenBuilds, polled=True)
+def list_queue(caller: Principal) -> views.OpenBuilds:
+    """List the builds that run, and those that wait, in the order of their start."""
+    listed, total = open_builds_of(
+        project_id=caller.project_id, service_id=caller.service_id, limit=_MOST_OPEN
+    )
+    return views.OpenBuilds(items=[views.open_build(*each) for each in listed], total=total)
 
 
 @routes.endpoint("GET", "/v1/cicd/jobs/{job_id}", role=Role.VIEWER, answer=views.Job)

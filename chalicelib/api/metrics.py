@@ -87,12 +87,13 @@ class Dora(msgspec.Struct, kw_only=True):
     time_to_restore_seconds: Durations
 
 
-class DayCounts(msgspec.Struct, kw_only=True):
-    """The jobs that ended on a UTC day."""
+class Day(msgspec.Struct, kw_only=True):
+    """The jobs that ended on a UTC day, and DORA's four keys of this day."""
 
     day: str
     builds: BuildCounts
     deployments: DeploymentCounts
+    dora: Dora
 
 
 class Metrics(msgspec.Struct, kw_only=True):
@@ -110,7 +111,7 @@ class Metrics(msgspec.Struct, kw_only=True):
     deploy_seconds: Durations
     queue: Queue
     dora: Dora
-    per_day: list[DayCounts]
+    per_day: list[Day]
 
 
 @routes.endpoint("GET", "/v1/cicd/metrics", role=Role.VIEWER, query=(DAYS, UNTIL), answer=Metrics)
@@ -185,17 +186,13 @@ def _metrics(
         build_seconds=_durations(total, Timing.BUILD),
         deploy_seconds=_durations(total, Timing.DEPLOY),
         queue=Queue(depth=depth, oldest_seconds=oldest),
-        dora=Dora(
-            deployments_per_day=round(total[metrics.RELEASED] / days, 4),
-            lead_time_seconds=_durations(total, Timing.LEAD),
-            change_failure_rate=metrics.change_failure_rate(total),
-            time_to_restore_seconds=_durations(total, Timing.RESTORE),
-        ),
+        dora=_dora(total, days),
         per_day=[
-            DayCounts(
+            Day(
                 day=day,
                 builds=BuildCounts(**_ended("builds", BUILD_ENDS, sums[day])),
                 deployments=DeploymentCounts(**_ended("deployments", DEPLOYMENT_ENDS, sums[day])),
+                dora=_dora(sums[day], 1),
             )
             for day in window
         ],
@@ -227,6 +224,15 @@ def _deployments(total: Counter[str]) -> DeploymentOutcomes:
 
 def _ended(kind: str, ends: Iterable[str], counts: Counter[str]) -> dict[str, int]:
     return {str(end): counts[f"{kind}_{end}"] for end in ends}
+
+
+def _dora(counts: Counter[str], days: int) -> Dora:
+    return Dora(
+        deployments_per_day=round(counts[metrics.RELEASED] / days, 4),
+        lead_time_seconds=_durations(counts, Timing.LEAD),
+        change_failure_rate=metrics.change_failure_rate(counts),
+        time_to_restore_seconds=_durations(counts, Timing.RESTORE),
+    )
 
 
 def _success_rate(ended: Mapping[str, int]) -> float | None:

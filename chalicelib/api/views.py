@@ -161,6 +161,28 @@ class BuildSummary(msgspec.Struct, kw_only=True):
     finished_at: str | None
 
 
+class OpenBuild(BuildSummary, kw_only=True):
+    """A build that has not ended. `step` says what it does now, and `remaining_seconds` is the time
+    until its end if it takes as long as usual. A queued build has `waiting_for`, and `position` in
+    Slipway's line (1 is the next).
+    """
+
+    service_id: int
+    step: str | None
+    remaining_seconds: int | None
+    position: int | None
+    waiting_for: str | None
+
+
+class OpenBuilds(msgspec.Struct, kw_only=True):
+    """The builds that have not ended: those that CodeBuild has, then Slipway's line in its order.
+    `items` has at most 100 of them, and `total` counts them, up to 1,000.
+    """
+
+    items: list[OpenBuild]
+    total: int
+
+
 class ServiceOverview(msgspec.Struct, kw_only=True):
     """A service in the list of all services, with the name of its `project`. `current` is the
     release that runs, `active` the deployment under way, and `waiting` the next one.
@@ -637,6 +659,18 @@ def _command(run: release_commands.CommandRun) -> CommandRun:
         exit_code=run.exit_code,
         log=CommandLog(group=group, stream=stream) if group and stream else None,
         log_tail=clean_lines(run.log_tail, known_secrets()),
+    )
+
+
+def open_build(row: models.Build, place: Place) -> OpenBuild:
+    """A build that has not ended, with its place in the line."""
+    return _shown(
+        OpenBuild,
+        row,
+        id=row.number,
+        **_now(row),
+        position=place.position,
+        waiting_for=text(place.waiting_for),
     )
 
 

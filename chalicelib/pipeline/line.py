@@ -1,6 +1,6 @@
 """The line of queued builds as it is now, and the place of one build in it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from chalicelib import clock
 from chalicelib.domain.line import (
@@ -12,7 +12,7 @@ from chalicelib.domain.line import (
     place_in,
     waiting_services,
 )
-from chalicelib.domain.statuses import BuildStatus
+from chalicelib.domain.statuses import BuildStatus, has_ended
 from chalicelib.settings import settings
 from chalicelib.store.due import open_builds, queued_builds
 from chalicelib.store.jobs import find_builds
@@ -34,24 +34,60 @@ def read_line(*, waiting: Build | None = None, ended: Build | None = None) -> Li
         builds[waiting.number] = own
     if ended is not None:
         builds.pop(ended.number, None)
-    services = waiting_services(builds.values())
-    return form_line(
-        builds.values(),
-        turns(services) if len(services) > 1 else {},
-        limit=settings().job_workers,
-        now=now,
-    )
+    return _line_of(builds.values(), now)
 
 
-def place_of(build: Build) -> Place:
-    """The place of a queued build; an empty one for any other build."""
+def _line_of(builds: Collection[OpenBuild], now: int) -> Line:
+    services = waiting_services(builds)
+    marks = turns(services) if len(services) > 1 else {}
+    return form_line(builds, marks, limit=settings().job_workers, now=now)
+
+
+def place_of(build: Build, line: Line | None = None) -> Place:
+    """The place of a queued build, in `line` if it is there; an empty one for any other build."""
     if build.status != BuildStatus.QUEUED:
         return Place()
     if build.codebuild_id is not None:
         return Place(waiting_for=CODEBUILDS_QUEUE)
     if build.cancelled_by is not None:
         return Place(waiting_for="its end: CodeBuild may have got it before it was cancelled")
-    return place_in(read_line(waiting=build), build.number, build.error)
+    if line is None or build.number not in line.waiting:
+        line = read_line(waiting=build)
+    return place_in(line, build.number, build.error)
+
+
+def open_builds_of(
+    *, project_id: int | None, service_id: int | None, limit: int
+) -> tuple[list[tuple[Build, Place]], int]:
+    """The open builds of a service, of a project, or of all, and how many there are.
+
+    The first `limit` are listed: those that CodeBuild has, then the line in its order, each with
+    its place. An index that may lag says which there are, of the first thousand.
+    """
+    found = {build.number: build for build in open_builds()}
+    line = _line_of(found.values(), clock.now())
+    waiting = set(line.waiting)
+    order = [*(number for number in sorted(found) if number not in waiting), *line.waiting]
+    services = _services_of(
+        {build.service_id for build in found.values()},
+        project_id=project_id,
+        service_id=service_id,
+    )
+    own = [number for number in order if found[number].service_id in services]
+    rows = {row.number: row for row in find_builds(own[:limit])}
+    ended = [row for row in rows.values() if has_ended(row.status)]
+    shown = [rows[number] for number in own[:limit] if number in rows]
+    listed = [(row, place_of(row, line)) for row in shown if row not in ended]
+    return listed, len(own) - len(ended)
+
+
+def _services_of(numbers: set[int], *, project_id: int | None, service_id: int | None) -> set[int]:
+    """Those of the services that are this one, or of this project."""
+    if service_id is not None:
+        return numbers & {service_id}
+    if project_id is not None:
+        return {row.id for row in find_services(numbers) if row.project_id == project_id}
+    return numbers
 
 
 def queue_of(*, project_id: int | None, service_id: int | None) -> tuple[int, int | None]:
@@ -65,10 +101,8 @@ def queue_of(*, project_id: int | None, service_id: int | None) -> tuple[int, in
         waiting = [each for each in find_builds(numbers) if each.status == BuildStatus.QUEUED]
         return len(waiting), _waited(waiting)
     queued = queued_builds()
-    if project_id is not None:
-        rows = find_services({service_id for _, service_id in queued})
-        own = {row.id for row in rows if row.project_id == project_id}
-        queued = [each for each in queued if each[1] in own]
+    own = _services_of({each for _, each in queued}, project_id=project_id, service_id=None)
+    queued = [each for each in queued if each[1] in own]
     return len(queued), _waited(find_builds(sorted(number for number, _ in queued)[:1]))
 
 

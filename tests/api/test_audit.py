@@ -14,7 +14,9 @@ def trail(api: Api, query: str = "") -> list[Any]:
 
 def test_a_change_is_recorded_with_actor_address_and_both_values(cloud: Cloud) -> None:
     cloud.change_service(branch="main", auto_deploy=False)
-    assert trail(cloud.api, f"?service_id={cloud.service_id}")[0] == {
+    (entry,) = trail(cloud.api, f"?service_id={cloud.service_id}&limit=1")
+    assert entry.pop("id")
+    assert entry == {
         "at": "2026-11-22T00:00:00Z",
         "actor": "token:tests",
         "token_id": 1,
@@ -28,6 +30,14 @@ def test_a_change_is_recorded_with_actor_address_and_both_values(cloud: Cloud) -
             "after": {"branch": "main", "auto_deploy": False},
         },
     }
+
+
+def test_each_entry_has_its_own_id(cloud: Cloud) -> None:
+    for minutes in range(10, 15):
+        cloud.change_service(build_minutes=minutes)
+    entries = trail(cloud.api)
+    assert len({entry["id"] for entry in entries}) == len(entries)
+    assert entries == trail(cloud.api)
 
 
 def test_the_entries_of_a_release_are_listed_newest_first(cloud: Cloud) -> None:

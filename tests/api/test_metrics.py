@@ -87,6 +87,7 @@ def test_a_release_a_failure_and_a_rollback_are_counted_for_every_scope(cloud: C
         assert body["deployments"] == counts(success=3, failed=1, rolled_back=1)
         assert body["per_day"][0]["deployments"] == body["deployments"]
         dora = body["dora"]
+        assert body["per_day"][0]["dora"] == dora
         assert dora["deployments_per_day"] == 2.0
         # One change of three has failed, and the rollback has left another one.
         assert dora["change_failure_rate"] == 0.6667
@@ -97,6 +98,22 @@ def test_a_release_a_failure_and_a_rollback_are_counted_for_every_scope(cloud: C
             3,
             3,
         ]
+
+
+def test_each_day_has_its_own_dora_keys(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.advance(DAY)
+    cloud.begin_release(2)
+    cloud.fail_rollout()
+    cloud.advance(DAY)
+    cloud.release(3)
+    first, second, third = (each["dora"] for each in numbers(cloud)["per_day"][-3:])
+    days = (first, second, third)
+    assert [each["deployments_per_day"] for each in days] == [1.0, 0.0, 1.0]
+    assert [each["change_failure_rate"] for each in days] == [0.0, 1.0, 0.0]
+    assert [each["lead_time_seconds"]["count"] for each in days] == [1, 0, 1]
+    assert [each["time_to_restore_seconds"]["count"] for each in days] == [0, 0, 1]
+    assert third["time_to_restore_seconds"]["p50"] >= DAY * 0.9
 
 
 def test_a_failed_deployment_is_restored_by_the_next_success(cloud: Cloud) -> None:

@@ -1274,6 +1274,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/tokens/1", new_service),
     ("/v1/webhooks/github/deliveries", new_service),
     ("/v1/webhooks/github/deliveries/delivery-0", pushed),
+    ("/v1/cicd/queue", pushed),
     ("/v1/cicd/jobs/build-1", pushed),
     ("/v1/cicd/builds/1", pushed),
     ("/v1/cicd/builds/1/logs", building),

@@ -10,6 +10,7 @@ from http.client import HTTPConnection, HTTPResponse
 import pytest
 
 from infra.gateway_responses import gateway_responses
+from infra.local.aws import clock
 from infra.local.machines import gateway
 
 
@@ -142,3 +143,12 @@ def test_a_small_answer_is_not_compressed(port: int) -> None:
     answer, body = _get(port, "/v1/health", "gzip")
     assert answer.getheader("Content-Encoding") is None
     assert json.loads(body)["status"] == "ok"
+
+
+def test_the_header_date_has_the_time_of_the_embedded_cloud(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: 1_795_305_600.0)
+    for path in ("/v1/health", "/nowhere"):
+        answer, _ = _get(port, path, "identity")
+        assert answer.getheader("Date") == "Sun, 22 Nov 2026 00:00:00 GMT"

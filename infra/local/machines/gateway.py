@@ -24,6 +24,7 @@ from chalice.local import (
 )
 
 from infra.gateway_responses import HEADERS, refusal
+from infra.local.aws import clock
 
 # Amazon API Gateway quotas: the payload of a request.
 MAX_BYTES = 10 * 1024 * 1024
@@ -119,6 +120,10 @@ class _Handler(ChaliceRequestHandler):
         if "gzip" not in self.headers.get("Accept-Encoding", ""):
             return headers, body
         return {**headers, "Content-Encoding": "gzip"}, gzip.compress(content, mtime=0)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The header Date has the time of the embedded cloud, as API Gateway's has that of AWS."""
+        return str(super().date_time_string(clock.now() if timestamp is None else timestamp))
 
     def log_message(self, *_: Any) -> None:
         """Log no requests: one line per request would hide the important lines."""

@@ -59,9 +59,9 @@ function Mark() {
 }
 
 function Pulse() {
-  const { failures } = useStore(connection);
+  const { failures, error } = useStore(connection);
   return html`<span class=${`pulse ${failures ? "off" : ""}`} title=${failures
-      ? "Slipway does not answer" : "This page is kept up to date"}>
+      ? error?.message || "Slipway does not answer" : "This page is kept up to date"}>
       <span>${failures ? "Not connected" : "Live"}</span></span>`;
 }
 
@@ -92,11 +92,12 @@ function Top({ at, whoami }) {
 }
 
 function Offline() {
-  const { failures } = useStore(connection);
+  const { failures, error } = useStore(connection);
   if (failures < 2 && navigator.onLine) return null;
   return html`<div class="offline" role="status"><${Icon} name="warning" />
-      <span>${navigator.onLine ? "Slipway does not answer."
-          : "This computer is offline."} What you see may be old. The page tries again by itself.
+      <span>${!navigator.onLine ? "This computer is offline."
+          : error && !error.isOffline ? "Slipway cannot answer some of what this page asks."
+          : "Slipway does not answer."} What you see may be old. The page tries again by itself.
       </span>
     <${Button} onClick=${wake}>Try now<//></div>`;
 }

@@ -1,5 +1,6 @@
 // Charts. uPlot loads when the first chart is shown.
-import { html, useEffect, useRef, useState } from "./core.js";
+import { duration, html, useEffect, useRef, useState } from "./core.js";
+import { Table } from "./ui.js";
 
 let library;
 
@@ -21,8 +22,17 @@ const DAY = new Intl.DateTimeFormat("en-GB",
 const SHORT_DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC"
   });
 
-/** Stacked bars. `series` are [name, colour, values], the lowest first. */
-export function Bars({ days, series, tall, label, describe }) {
+// How the values of an axis are written, and the steps between its lines.
+const NUMBERS = { write: (value) => value.toLocaleString("en"), width: 34,
+  steps: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] };
+const SHARES = { write: (value) => `${Math.round(value)} %`, width: 48,
+  steps: [5, 10, 20, 25, 50, 100] };
+const TIMES = { write: duration, width: 64,
+  steps: [1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400, 172800, 604800,
+    2592000] };
+
+/** Stacked bars. `series` are [name, colour, values], the lowest first; a value may be null. */
+export function Bars({ days, series, tall, label, describe, unit = NUMBERS }) {
   const frame = useRef(null);
   const [at, setAt] = useState(null);
   const [, setDrawn] = useState(false);
@@ -49,13 +59,13 @@ export function Bars({ days, series, tall, label, describe }) {
         cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
         tzDate: (time) => Chart.tzDate(new Date(time * 1000), "Etc/UTC"),
         scales: { x: { time: true, range: () => [seconds[0] - 43200, seconds.at(-1) + 43200] },
-          y: { range: [0, Math.ceil(most * 1.1)] } },
+          y: { range: [0, unit === SHARES ? 100 : Math.ceil(most * 1.1)] } },
         axes: [
           { ...axis, size: 26, grid: { show: false }, space: 60, values: (_, ticks) =>
             ticks.map((tick) => SHORT_DAY.format(tick * 1000)),
             incrs: [86400, 172800, 604800, 1209600, 2592000] },
-          { ...axis, size: 34, space: 34, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], gap: 6
-          },
+          { ...axis, size: unit.width, space: 34, incrs: unit.steps, gap: 6,
+            values: (_, ticks) => ticks.map(unit.write) },
         ],
         series: [{}, ...order.map((index) =>
             ({ fill: colour(series[index][1]), stroke: "transparent", width: 0,
@@ -86,7 +96,45 @@ export function Bars({ days, series, tall, label, describe }) {
     <div class=${`chart-frame ${tall ? "tall" : ""}`} ref=${frame} role="img" aria-label=${label}>
     </div>
     <p class="chart-value">${value ?? "Point at a day for its values."}</p>
+    <${Days} days=${days} series=${series} unit=${unit} label=${label} />
   </div>`;
+}
+
+/** The same values as a table, for those who do not point. */
+function Days({ days, series, unit, label }) {
+  const [open, setOpen] = useState(false);
+  const columns = [{ name: "Day", show: (at) => DAY.format(Date.parse(`${days[at]}T12:00:00Z`)) },
+    ...series.map(([name, , values]) => ({ name, class: "end", show: (at) =>
+      html`<span class="figure">${values[at] == null ? "–" : unit.write(values[at])}</span>` }))];
+  return html`<details class="days" onToggle=${(event) => setOpen(event.target.open)}>
+    <summary>Values of all days</summary>
+    ${open && html`<${Table} label=${label} rows=${days.map((_, at) => at).reverse()}
+        keyOf=${(at) => days[at]} columns=${columns} />`}</details>`;
+}
+
+const shareOf = (rate) => (rate == null ? null : rate * 100);
+
+/** DORA's four keys, each with the name and the value of a day. */
+export const KEYS = [
+  { title: "Deployment frequency", name: "Changes deployed", unit: NUMBERS, tone: "running",
+    value: (dora) => dora.deployments_per_day },
+  { title: "Lead time", name: "Median, push to running", unit: TIMES, tone: "running",
+    value: (dora) => dora.lead_time_seconds.p50 },
+  { title: "Change failure rate", name: "Share of the changes that failed", unit: SHARES,
+    tone: "failed", value: (dora) => shareOf(dora.change_failure_rate) },
+  { title: "Time to restore", name: "Median of the failures that ended", unit: TIMES,
+    tone: "running", value: (dora) => dora.time_to_restore_seconds.p50 },
+];
+
+export function KeyChart({ metrics, of: { title, name, unit, tone, value } }) {
+  const days = metrics.per_day;
+  const values = days.map((day) => value(day.dora));
+  if (values.every((each) => each === null || (each === 0 && unit === NUMBERS))) {
+    return html`<p class="card-body muted">No value in these ${days.length} days.</p>`;
+  }
+  return html`<${Bars} days=${days.map((day) => day.day)} series=${[[name, tone, values]]}
+    describe=${(at) => (values[at] == null ? "no value" : unit.write(values[at]))} unit=${unit}
+    label=${`${title} in ${days.length} days`} />`;
 }
 
 /** Builds or deployments per day, by how they ended. */

@@ -85,7 +85,8 @@ export function can(role) {
 
 // Requests. Every path is relative to the page: API Gateway serves it below a stage's name.
 
-export const connection = store({ failures: 0, at: null });
+// `failures` are the failed tries in a row of the poll that has failed most often.
+export const connection = store({ failures: 0, error: null });
 
 export class Failure extends Error {
   constructor(status, problem = {}) {
@@ -122,6 +123,7 @@ async function send(method, path, { body, etag, key, token, raw } = {}) {
       credentials: "omit",
       signal: AbortSignal.timeout(20000),
     });
+    setClock(response.headers.get("Date"));
     text = await response.text();
   } catch {
     throw new Failure(0, { detail: "no answer from Slipway" });
@@ -132,6 +134,10 @@ async function send(method, path, { body, etag, key, token, raw } = {}) {
     throw new Failure(response.status, parsed(text) ?? {});
   }
   const data = raw ? text : text ? parsed(text) : null;
+  // A network that wants a sign-in answers 200 with its own page.
+  if (text && !raw && (data === null || typeof data !== "object")) {
+    throw new Failure(0, { detail: "the answer is not from Slipway" });
+  }
   const replayed = response.headers.has("Idempotency-Replayed");
   return { data, etag: response.headers.get("ETag"), replayed };
 }
@@ -235,9 +241,20 @@ async function fresh(path) {
   return answer.data;
 }
 
-/** Call `load` again and again. `every(result)` is the pause in milliseconds; null ends it. */
+const failing = new Map();
+
+function noteTry(poll, failure) {
+  if (failure) failing.set(poll, failure);
+  else failing.delete(poll);
+  const worst = [...failing.values()].sort((a, b) => b.failures - a.failures)[0];
+  connection.set(worst ?? { failures: 0, error: null });
+}
+
+/** Call `load` again and again. `every(result)` is the pause in milliseconds; null ends it.
+ *
+ * What is refused at once is an answer. What is refused after it was shown is not kept fresh. */
 function poll(load, every, show) {
-  let timer, ended, running, again, failures = 0, last = 0;
+  let timer, ended, running, again, failures = 0, wasShown = false;
 
   async function run() {
     clearTimeout(timer);
@@ -249,20 +266,19 @@ function poll(load, every, show) {
     try {
       const data = await load();
       failures = 0;
-      connection.set({ failures: 0, at: Date.now() });
-      if (!ended) show({ data, error: null });
+      wasShown = true;
+      if (!ended) { noteTry(run, null); show({ data, error: null }); }
       pause = every(data);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
+      failures += 1;
+      const isOld = error.mayPass || (wasShown && ![401, 404].includes(error.status));
+      if (!ended) noteTry(run, isOld ? { failures, error } : null);
       if (!ended && error.status !== 401) show({ error }); // what was seen stays until the sign-in
-      if (error.mayPass) {
-        failures += 1;
-        connection.set({ failures });
-        pause = Math.min(SLOWEST, LIVE * 2 ** (failures - 1));
-      } else pause = null;
+      pause = error.status === 404 ? null : !error.mayPass ? SLOWEST
+        : Math.min(SLOWEST, LIVE * 2 ** (failures - 1));
     } finally {
       running = false;
-      last = Date.now();
     }
     if (ended) return;
     if (again) { again = false; return run(); }
@@ -275,7 +291,7 @@ function poll(load, every, show) {
   const waker = () => { if (running) again = true; else run(); };
   wakers.add(waker);
   run();
-  return () => { ended = true; clearTimeout(timer); wakers.delete(waker); };
+  return () => { ended = true; clearTimeout(timer); wakers.delete(waker); noteTry(run, null); };
 }
 
 const idle = () => IDLE;
@@ -352,9 +368,49 @@ export function useWholeList(path, isLive, limit = 50, idlePause = IDLE) {
   return state;
 }
 
+/** A list whose first page is kept fresh, and older pages on demand.
+ *
+ * Rows that a newer first page no longer has stay below it. After so many new rows that nothing of
+ * the page is known, the list begins again: what lies between is not known. */
+export function usePages(path, limit, keyOf, every = idle) {
+  const address = path && `${path}${path.includes("?") ? "&" : "?"}limit=${limit}`;
+  const first = useResource(address, every);
+  const known = useRef({});
+  const [, setLoaded] = useState(0);
+  if (known.current.address !== address) known.current = { address, items: [] };
+  const list = known.current;
+  if (first.data && list.first !== first.data) join(list, first.data, keyOf);
+  async function load() {
+    const { cursor } = list;
+    if (!cursor) return;
+    const page = await get(`${address}&cursor=${encodeURIComponent(cursor)}`);
+    if (list.cursor !== cursor) return;
+    const seen = new Set(list.items.map(keyOf));
+    list.items = [...list.items, ...page.items.filter((item) => !seen.has(keyOf(item)))];
+    list.cursor = page.next_cursor;
+    setLoaded((number) => number + 1);
+  }
+  return { error: first.error, items: list.first && list.items, more: Boolean(list.cursor), load };
+}
+
+function join(list, page, keyOf) {
+  const keys = new Set(page.items.map(keyOf));
+  const last = list.items.findLastIndex((item) => keys.has(keyOf(item)));
+  const older = page.next_cursor && last >= 0
+    ? list.items.slice(last + 1).filter((item) => !keys.has(keyOf(item))) : [];
+  if (!older.length) list.cursor = page.next_cursor;
+  list.items = [...page.items, ...older];
+  list.first = page;
+}
+
 // Routes are in the address's fragment: "#/builds/12?line=340".
 
-export function route() {
+const place = store(read());
+addEventListener("hashchange", () => place.set(read()));
+export const route = place.get;
+export const useRoute = () => useStore(place);
+
+function read() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   return { parts: path.split("/").filter(Boolean).map(decode), query: new URLSearchParams(query) };
 }
@@ -367,30 +423,30 @@ function decode(text) {
   }
 }
 
-export function useRoute() {
-  const [at, setAt] = useState(route);
-  useEffect(() => {
-    const listen = () => setAt(route());
-    addEventListener("hashchange", listen);
-    return () => removeEventListener("hashchange", listen);
-  }, []);
-  return at;
-}
-
 export function go(path) {
   location.hash = path;
 }
 
 /** Change the query of the address without a step in the history. */
 export function replaceQuery(values) {
-  const { parts, query } = route();
+  const { parts } = route();
+  const query = new URLSearchParams(route().query);
   for (const [name, value] of Object.entries(values)) {
     if (value === null || value === "") query.delete(name);
     else query.set(name, value);
   }
+  place.set({ query });
   const text = query.toString();
-  history.replaceState(null, "",
-    `#/${parts.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`);
+  try {
+    history.replaceState(null, "",
+      `#/${parts.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`);
+  } catch { /* browsers limit how often; the next change tries again */ }
+}
+
+/** A value that lives in the query of the address, where `usual` is left out. */
+export function useQuery(name, usual = "") {
+  const value = useRoute().query.get(name) ?? usual;
+  return [value, (next) => replaceQuery({ [name]: next === usual ? null : next })];
 }
 
 // What a screen reader hears about changes.
@@ -413,6 +469,19 @@ export function dismiss(id) {
   notices.set({ list: notices.get().list.filter((notice) => notice.id !== id) });
 }
 
+// The server's clock. This computer's may be wrong.
+
+const TOLERANCE = 3000; // the header has whole seconds, and the answer was under way
+let ahead = 0;
+
+function setClock(date) {
+  const offset = Date.parse(date ?? "") + 500 - Date.now();
+  if (Math.abs(offset - ahead) > TOLERANCE) ahead = Math.abs(offset) > TOLERANCE ? offset : 0;
+}
+
+/** The server's time, in milliseconds since 1970. */
+export const now = () => Date.now() + ahead;
+
 // Texts.
 
 export function duration(seconds) {
@@ -430,11 +499,11 @@ export function duration(seconds) {
 }
 
 export function between(from, to) {
-  return from ? ((to ? Date.parse(to) : Date.now()) - Date.parse(from)) / 1000 : null;
+  return from ? ((to ? Date.parse(to) : now()) - Date.parse(from)) / 1000 : null;
 }
 
 export function ago(text) {
-  const seconds = (Date.now() - Date.parse(text)) / 1000;
+  const seconds = (now() - Date.parse(text)) / 1000;
   if (seconds < -45) return `in ${roughly(-seconds)}`;
   return seconds < 45 ? "just now" : `${roughly(seconds)} ago`;
 }
@@ -477,12 +546,6 @@ export function compareUrl(gitUrl, from, to) {
   const base = repositoryUrl(gitUrl);
   return base?.startsWith("https://github.com/") && from && to && from !== to
     ? `${base}/compare/${from}...${to}` : null;
-}
-
-/** The items without those whose key came before. */
-export function merged(items, keyOf) {
-  const seen = new Set();
-  return items.filter((item) => !seen.has(keyOf(item)) && seen.add(keyOf(item)));
 }
 
 export function firstLine(text) {

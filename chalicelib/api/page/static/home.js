@@ -1,10 +1,10 @@
 // Home: what needs attention, what is under way, what runs.
 import {
-  can, count, firstLine, html, IDLE, LIVE, replaceQuery, route, useEffect, useMemo, useResource,
+  can, count, exact, firstLine, html, IDLE, LIVE, replaceQuery, useMemo, useQuery, useResource,
   useState, useWholeList,
 } from "./core.js";
 import {
-  Button, Card, Choices, Commit, Empty, Icon, isOpen, Loading, Pager, Problem, Progress,
+  Banner, Button, Card, Choices, Commit, Empty, Icon, isOpen, Loading, Pager, Problem, Progress,
   SearchField, sentence, Status, Table, Text, Time, who,
 } from "./ui.js";
 import { ResumeDialog, RollbackDialog } from "./actions.js";
@@ -53,8 +53,7 @@ export function Home() {
   const list = useWholeList("v1/services", isBusy);
   const metrics = useResource("v1/cicd/metrics?days=30", () => 60000);
   const services = list.items;
-  const someBusy = services?.some(isBusy);
-  const jobs = useResource(someBusy ? "v1/cicd/jobs?limit=100" : null, () => 3000);
+  const queue = useResource("v1/cicd/queue", (found) => (found.total ? LIVE : IDLE));
   const [dialog, setDialog] = useState(null);
   if (!services) return list.error
     ? html`<${Problem} error=${list.error} what="the services" page />`
@@ -67,13 +66,19 @@ export function Home() {
   return html`<div class="stack">
     <div class="head"><div class="head-text"><h1 tabindex="-1">Services</h1>
       <p>${count(services.length, "service")}
-        ${list.complete ? "" : " so far"} · ${troubled.length ? `${troubled.length} need attention`
-          : "all stable"}${busy.length ? ` · ${busy.length} under way` : ""}</p></div></div>
+        ${list.complete ? "" : " so far"}${troubled.length
+          ? ` · ${troubled.length} need attention`
+          : list.complete && !list.error ? " · all stable" : ""}${busy.length
+          ? ` · ${busy.length} under way` : ""}</p></div></div>
+    ${list.error && html`<${Banner} tone="failed"
+          title=${list.complete ? "The services cannot be read now" : "Not all services are shown"}>
+        ${[list.complete && "What you see is old.", sentence(list.error.message),
+          "The page tries again by itself."].filter(Boolean).join(" ")}<//>`}
     <${Attention} troubled=${troubled} onAct=${setDialog} />
     <div class="columns">
-      <div class="stack"><${UnderWay} services=${busy} jobs=${jobs.data} />
-        <${Services} services=${services} complete=${list.complete} /></div>
-      <div class="stack"><${Queue} services=${services} jobs=${jobs.data} metrics=${metrics.data} />
+      <div class="stack"><${UnderWay} services=${services} builds=${queue.data?.items} />
+        <${Services} services=${services} list=${list} /></div>
+      <div class="stack"><${Queue} services=${services} queue=${queue} />
         ${!metrics.error && html`<${Card} title="Deployments per day"
               aside=${html`<a href="#/metrics">Metrics</a>`}>
               <${DaysChart} metrics=${metrics.data} kind="deployments" /><//>`}</div>
@@ -147,19 +152,16 @@ export function ServiceName({ service }) {
       <span class="sub"><${Text} class="clip">${service.project}<//></span></div>`;
 }
 
-function UnderWay({ services, jobs }) {
-  const builds = (jobs?.items ?? []).filter((job) => job.type === "build"
-    && job.status === "running");
+function UnderWay({ services, builds = [] }) {
   const rows = [
     ...services.filter((service) => service.active).map((service) =>
       ({ key: service.active.job_id, service, job: service.active,
           href: `#/deployments/${service.active.id}`, word: service.active.trigger === "rollback"
           ? "Rollback" : "Deployment" })),
-    ...builds.map((job) => ({ key: job.id,
-          service: services.find((each) => each.id === job.service_id),
-          job: { ...job, job_id: job.id, id: job.build_id }, href: `#/builds/${job.build_id}`,
-          word: "Build" })),
-  ].filter((row) => row.service);
+    ...builds.filter((build) => build.status !== "queued").map((build) => ({ key: build.job_id,
+          service: services.find((each) => each.id === build.service_id), job: build,
+          href: `#/builds/${build.id}`, word: "Build" })),
+  ];
   if (!rows.length) return null;
   return html`<${Card} title="Under way" class="work"
       aside=${html`<span class="figure">${rows.length}</span>`}>
@@ -172,55 +174,61 @@ function WorkItem({ service, job: summary, href, word }) {
     ...useResource(`v1/cicd/${kind}/${summary.id}`, (row) => (isOpen(row) ? LIVE : IDLE)).data };
   return html`<li><div class="work-title">
         <span><a class="name" href=${href}>${word} ${job.id}
-          </a> of <a href=${`#/services/${service.id}`}><${Text}>${service.name}<//></a>
+          </a>${service && html` of <a href=${`#/services/${service.id}`}>
+                <${Text}>${service.name}<//></a>`}
           ${job.commit_message && html` <span class="muted">
                 · <${Text}>${firstLine(job.commit_message)}<//></span>`}</span>
       <span class="muted nowrap"><${Time} at=${job.started_at ?? job.created_at} /></span></div>
     <${Progress} job=${job} /></li>`;
 }
 
-function Queue({ services, jobs, metrics }) {
-  const queued = (jobs?.items ?? []).filter((job) => job.type === "build"
-    && job.status === "queued").reverse();
+function Queue({ services, queue }) {
+  const builds = queue.data?.items.filter((build) => build.status === "queued") ?? [];
+  const hidden = queue.data ? queue.data.total - queue.data.items.length : 0; // they wait, too
   const waiting = services.filter((service) => service.waiting);
-  const depth = metrics?.queue?.depth;
+  const number = builds.length + hidden + waiting.length;
+  const cut = hidden > 0 || builds.length > SHOWN || waiting.length > SHOWN;
   return html`<${Card} title="Queue" class="work"
-      aside=${html`<span class="figure">${queued.length + waiting.length}</span>`}>
-    ${queued.length + waiting.length === 0 ? html`<p class="card-body muted">Nothing waits.</p>`
-      : html`<ul>
-      ${queued.slice(0, 8).map((job) =>
-          html`<${QueuedBuild} key=${job.id} job=${job}
-              service=${services.find((each) => each.id === job.service_id)} />`)}
-      ${waiting.slice(0, 8).map((service) =>
+      aside=${queue.data && html`<span class="figure">${number}</span>`}>
+    ${queue.error
+      && html`<p class="card-body muted" role="alert">The queue cannot be read now.</p>`}
+    ${!queue.data && !queue.error && html`<p class="card-body muted">Reading the queue…</p>`}
+    ${queue.data && !queue.error && number === 0
+      && html`<p class="card-body muted">Nothing waits.</p>`}
+    ${builds.length + waiting.length > 0 && html`<ul>
+      ${builds.slice(0, SHOWN).map((build) =>
+          html`<${QueuedBuild} key=${build.job_id} build=${build}
+              service=${services.find((each) => each.id === build.service_id)} />`)}
+      ${waiting.slice(0, SHOWN).map((service) =>
           html`<li key=${service.waiting.job_id}>
               <div class="work-title">
                 <span><${Status} status="queued" bare /> <a class="name"
                     href=${`#/deployments/${service.waiting.id}`}>Deployment ${service.waiting.id}
                   </a> of <${Text}>${service.name}<//></span></div>
-        <p class="muted">${service.waiting.waiting_for ? sentence(service.waiting.waiting_for)
-            : service.active ? `Waits for deployment ${service.active.id}` : "Waits for its turn"}
-        </p></li>`)}</ul>
-      ${depth > queued.length && queued.length > 8
-        && html`<p class="card-body muted">${count(depth, "build")} wait in all.</p>`}`}
+        <p class="muted">${service.active ? `Waits for deployment ${service.active.id}`
+            : "Waits for its turn"}</p></li>`)}</ul>`}
+    ${cut && html`<p class="card-body muted">
+          ${[count(builds.length + hidden, "build"), count(waiting.length, "deployment")]
+            .filter((text) => !text.startsWith("0 ")).join(" and ")} wait; not all are shown.</p>`}
   <//>`;
 }
 
-function QueuedBuild({ job, service }) {
-  const build = useResource(`v1/cicd/builds/${job.build_id}`, () => 5000).data;
+const SHOWN = 8;
+
+function QueuedBuild({ build, service }) {
   return html`<li><div class="work-title">
-        <span><${Status} status="queued" bare /> <a class="name" href=${`#/builds/${job.build_id}`}>
-            Build ${job.build_id}</a>${service && html` of <${Text}>${service.name}<//>`}</span>
-    ${build?.position && html`<span class="muted nowrap figure">Place ${build.position}</span>`}
+        <span><${Status} status="queued" bare /> <a class="name" href=${`#/builds/${build.id}`}>
+            Build ${build.id}</a>${service && html` of <${Text}>${service.name}<//>`}</span>
+    ${build.position && html`<span class="muted nowrap figure">Place ${build.position}</span>`}
     </div>
-    <p class="muted">${build?.waiting_for ? html`Waits for <${Text}>${build.waiting_for}<//>`
-        : html`Since <${Time} at=${job.created_at} />`}</p></li>`;
+    <p class="muted">${build.waiting_for ? html`Waits for <${Text}>${build.waiting_for}<//>`
+        : html`Since <${Time} at=${build.created_at} />`}</p></li>`;
 }
 
-function Services({ services, complete }) {
-  const query = route().query;
-  const [text, setText] = useState(query.get("q") ?? "");
-  const [state, setState] = useState(query.get("state") ?? "all");
-  const [page, setPage] = useState(0);
+function Services({ services, list }) {
+  const [text] = useQuery("q");
+  const [state] = useQuery("state", "all");
+  const [page, setPage] = useQuery("page", 1);
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const found = useMemo(() => services
     .filter((service) => {
@@ -234,23 +242,22 @@ function Services({ services, complete }) {
   const passes = STATES.find(([key]) => key === state)?.[2] ?? STATES[0][2];
   const shown = found.filter(passes);
   const pages = Math.max(1, Math.ceil(shown.length / PER_PAGE));
-  const at = Math.min(page, pages - 1);
-  useEffect(() => replaceQuery({ q: text || null, state: state === "all" ? null : state }),
-    [text, state]);
-  const choose = (change) => (value) => { change(value); setPage(0); };
-  return html`<${Card} title="All services" class="services" aside=${complete ? null
-      : html`<${Icon} name="running" /> loading`}>
+  const at = Math.max(1, Math.min(Number(page) || 1, pages)) - 1;
+  return html`<${Card} title="All services" class="services"
+      aside=${!list.complete && !list.error && html`<${Icon} name="running" /> loading`}>
     <div class="tools"><${SearchField} label="Filter services"
         placeholder="Filter by name, branch, commit or image" value=${text}
-        onInput=${choose(setText)} data-hotkey="/" />
-      <${Choices} label="State" value=${state} onChange=${choose(setState)}
+        onInput=${(value) => replaceQuery({ q: value, page: null })} data-hotkey="/" />
+      <${Choices} label="State" value=${state} onChange=${(value) =>
+          replaceQuery({ state: value === "all" ? null : value, page: null })}
         options=${STATES.map(([key, name, test]) =>
           [key, name, found.filter(test).length]).filter(([key, , number]) => number
           || key === "all" || key === state)} /></div>
     ${shown.length ? html`<${Table} label="Services" keyOf=${(service) => service.id}
           rows=${shown.slice(at * PER_PAGE, (at + 1) * PER_PAGE)} columns=${COLUMNS} />`
       : html`<${Empty} title="No service matches">Change the words or the state.<//>`}
-    <${Pager} page=${at} pages=${pages} total=${shown.length} what="services" onPage=${setPage} />
+    <${Pager} page=${at} pages=${pages} total=${shown.length} what="services"
+      onPage=${(next) => setPage(next + 1)} />
   <//>`;
 }
 
@@ -259,14 +266,17 @@ export function Tasks({ service }) {
   if (health) return html`<${Status} status="failed"
       word=${`${health.running}/${health.desired}`} />`;
   if (tasks) {
-    const good = tasks.running >= tasks.desired;
-    return html`<span title=${tasks.seen_at ? `seen ${tasks.seen_at}` : undefined}>
-        <${Status} status=${good ? "success" : "deploying"}
-          word=${`${Math.min(tasks.running, tasks.desired)}/${tasks.desired}`} /></span>`;
+    return html`<span title=${tasks.seen_at ? `since ${exact(tasks.seen_at)}` : undefined}>
+        <${Status} status=${taskStatus(tasks)} word=${tasks.desired
+            ? `${Math.min(tasks.running, tasks.desired)}/${tasks.desired}` : "0 wanted"} /></span>`;
   }
-  return current ? html`<${Status} status="success" word="Healthy" />`
+  return current ? html`<${Status} status="unseen" word="Not seen yet" />`
     : html`<span class="muted">–</span>`;
 }
+
+/** What the number of tasks looks like. No task at all says nothing about health. */
+export const taskStatus = ({ running, desired }) =>
+  (desired === 0 ? "unseen" : running >= desired ? "success" : "deploying");
 
 const COLUMNS = [
   { name: "Service", show: (service) => html`<${ServiceName} service=${service} />` },

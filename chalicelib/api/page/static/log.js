@@ -1,7 +1,7 @@
 // A log of any length: read in pages, kept in chunks, and only the visible lines are elements.
 import {
   announce, Failure, get, html, IDLE, LIVE, notify, replaceQuery, route, session, useCallback,
-  useEffect, useLayoutEffect, useRef, useState,
+  useEffect, useLayoutEffect, useRef, useRoute, useState,
 } from "./core.js";
 import { Button, Icon, lineClass, SearchField } from "./ui.js";
 
@@ -10,6 +10,8 @@ const PAGE = 5000;
 const ROW = 20; // pixels, as in the styles
 const TALLEST = 10_000_000; // browsers limit the height of an element
 const LONGEST = 5000; // characters of a line that are drawn
+const PAUSE = 1500; // milliseconds
+const SLOWEST = 30000;
 
 const BUILDKIT =
   /^#(\d+) (?:\[((?!internal|auth)[^\]]+)\] (.+)|(DONE|CACHED|ERROR|CANCELED)\b ?([\d.]+)?)/;
@@ -82,6 +84,10 @@ export class Lines {
   }
 }
 
+/** Whether more lines are likely to be there already. CloudWatch limits a page to 1 MB. */
+const isLarge = (lines) => lines.length >= PAGE / 5
+  || lines.reduce((sum, line) => sum + line.message.length, 0) > 500_000;
+
 /** Reads a log to its end, and follows it while its job runs. */
 export function useLog(path) {
   const [state, setState] = useState({ path: null });
@@ -103,13 +109,13 @@ export function useLog(path) {
         show({ complete: page.complete, expired: page.expired, reading: page.lines.length > 0,
             error: null });
         if (page.complete) return;
-        if (!page.lines.length) pause = document.hidden ? IDLE : 1500;
+        if (!isLarge(page.lines)) pause = document.hidden ? IDLE : PAUSE;
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         show({ error, reading: false });
-        if (!error.mayPass && error.status !== 401) return;
+        if (error.status === 404) return;
         failures += 1;
-        pause = Math.min(30000, LIVE * 2 ** (failures - 1));
+        pause = error.mayPass ? Math.min(SLOWEST, LIVE * 2 ** (failures - 1)) : SLOWEST;
       }
       timer = setTimeout(read, pause);
     }
@@ -170,10 +176,11 @@ export function LogView({ log, name, running, atEnd: fromEnd, place, chosen, onC
   // A line of the address is shown once it is there.
   const shownLine = useRef(null);
   useEffect(() => {
-    if (chosen && chosen <= size && shownLine.current !== chosen) {
-      if (shownLine.current === null) scrollToLine(chosen - 1);
-      shownLine.current = chosen;
-    }
+    if (!chosen || chosen > size || shownLine.current === chosen) return;
+    shownLine.current = chosen;
+    const pixels = (chosen - 1) * ROW - pixel.current;
+    if (pixels < 0 || pixels > scroller.current.clientHeight - ROW) scrollToLine(chosen - 1);
+    else setFollowing(false);
   }, [chosen, size]);
 
   useEffect(() => {
@@ -202,6 +209,10 @@ export function LogView({ log, name, running, atEnd: fromEnd, place, chosen, onC
   const rows = [];
   for (let index = first; index < Math.min(size, first + count); index += 1) rows.push(index);
   const offset = top - (firstPixel - first * ROW);
+  // One link is a stop of the Tab key; the arrow keys go from line to line.
+  const firstWhole = Math.ceil(firstPixel / ROW) + 1;
+  const stop = chosen >= firstWhole && chosen < firstWhole + Math.floor(height / ROW) ? chosen
+    : firstWhole;
   const atEnd = firstPixel + height >= real - 2 * ROW;
 
   function download() {
@@ -238,7 +249,7 @@ export function LogView({ log, name, running, atEnd: fromEnd, place, chosen, onC
           : html`<div class="log-space" style=${{ height: `${drawn}px` }}>
               <div class="log-rows" style=${{ transform: `translateY(${offset}px)` }}>
             ${rows.map((index) => html`<${Row} key=${index} index=${index} line=${lines.at(index)}
-                    chosen=${chosen === index + 1} onChoose=${onChoose}
+                    chosen=${chosen === index + 1} onChoose=${onChoose} stop=${stop === index + 1}
                     text=${search.text.toLowerCase()} current=${search.current === index} />`)}
           </div></div>`}
       </div>
@@ -265,7 +276,9 @@ function footText(log, running) {
   return running ? "Waiting for lines" : "The last lines may still come";
 }
 
-function Row({ index, line, chosen, onChoose, text, current }) {
+const STEPS = { ArrowUp: -1, ArrowDown: 1 };
+
+function Row({ index, line, chosen, onChoose, stop, text, current }) {
   const number = index + 1;
   const { message } = line;
   const shown = message.length > LONGEST ? message.slice(0, LONGEST) : message;
@@ -274,10 +287,14 @@ function Row({ index, line, chosen, onChoose, text, current }) {
     event.preventDefault();
     onChoose(number);
   };
+  const step = (event) => {
+    const next = document.querySelector(`#line-${number + STEPS[event.key]} a`);
+    if (next) { event.preventDefault(); next.focus(); }
+  };
   return html`<div class=${`log-row ${lineClass(message)} ${chosen ? "chosen" : ""}`}
       id=${`line-${number}`}>
-    <a href=${lineHref(number)} onClick=${choose} aria-label=${`Line ${number}`} tabindex="-1">
-      ${number}</a>
+    <a href=${lineHref(number)} onClick=${choose} onKeyDown=${step} aria-label=${`Line ${number}`}
+      tabindex=${stop ? 0 : -1}>${number}</a>
     <time datetime=${line.timestamp} title=${line.timestamp}>
       ${TIME.format(new Date(line.timestamp))}</time>
     <bdi>${text ? marked(shown, text, current) : shown}</bdi>
@@ -339,9 +356,8 @@ function useSearch(lines, size) {
 }
 
 export function useChosenLine() {
-  const [chosen, setChosen] = useState(() => Number(route().query.get("line")) || null);
+  const chosen = Number(useRoute().query.get("line")) || null;
   const choose = (line) => {
-    setChosen(line);
     replaceQuery({ line });
     announce(`The address now points to line ${line}.`);
   };

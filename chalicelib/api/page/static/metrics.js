@@ -1,33 +1,31 @@
 // Numbers: the four keys of DORA, outcomes per day, and how long work waits and runs.
-import { count, duration, html, replaceQuery, route, useResource, useState } from "./core.js";
+import { count, duration, html, now, useQuery, useResource } from "./core.js";
 import { Card, Choices, Facts, Loading, Problem, Table } from "./ui.js";
-import { DaysChart } from "./chart.js";
+import { DaysChart, KEYS, KeyChart } from "./chart.js";
 import { useTitle } from "./build.js";
 
 const WINDOWS = [["1", "1 day"], ["7", "7 days"], ["30", "30 days"], ["90", "90 days"]];
 
 export function Metrics() {
   useTitle("Metrics");
-  const query = route().query;
-  const [days, setDays] = useState(query.get("days") ?? "30");
-  const [until, setUntil] = useState(query.get("until") ?? "");
-  const [of, setOf] = useState(query.get("project") ?? "");
+  const [days, setDays] = useQuery("days", "30");
+  const [until, setUntil] = useQuery("until");
+  const [of, setOf] = useQuery("project");
   const projects = useResource("v1/projects?limit=100", () => null).data?.items ?? [];
   const path = `v1/cicd/${of ? `projects/${of}/` : ""}metrics?days=${days}${until
     ? `&until=${until}` : ""}`;
   const found = useResource(path, () => 60000);
-  const choose = (set, name) => (value) => { set(value); replaceQuery({ [name]: value || null }); };
   return html`<div class="stack">
     <div class="head"><div class="head-text"><h1 tabindex="-1">Metrics</h1>
         <p>${found.data ? `From ${found.data.from} to ${found.data.until}, days in UTC`
             : "Days in UTC"}</p></div>
       <div class="actions"><${Choices} label="Window" value=${days}
-          onChange=${choose(setDays, "days")} options=${WINDOWS} />
+          onChange=${setDays} options=${WINDOWS} />
         <label><span class="hidden">Last day</span>
-          <input type="date" value=${until} max=${new Date().toISOString().slice(0, 10)}
-            onInput=${(event) => choose(setUntil, "until")(event.target.value)} /></label>
+          <input type="date" value=${until} max=${new Date(now()).toISOString().slice(0, 10)}
+            onInput=${(event) => setUntil(event.target.value)} /></label>
         <label><span class="hidden">Project</span>
-          <select value=${of} onChange=${(event) => choose(setOf, "project")(event.target.value)}>
+          <select value=${of} onChange=${(event) => setOf(event.target.value)}>
             <option value="">All projects</option>
             ${projects.map((each) =>
                 html`<option key=${each.id} value=${String(each.id)}>${each.name}</option>`)}
@@ -66,6 +64,9 @@ function Shown({ metrics }) {
       <${Tile} name="Time to restore" value=${span(dora.time_to_restore_seconds.p50)}>
         median of ${count(dora.time_to_restore_seconds.count, "failure")}<//>
     </dl>
+    <div class="halves">${KEYS.map((key) =>
+        html`<${Card} key=${key.title} title=${key.title} aside="per day">
+            <${KeyChart} metrics=${metrics} of=${key} /><//>`)}</div>
     <div class="halves"><${Card} title="Deployments per day"
         aside=${`${percent(metrics.deployments.success_rate)} succeeded`}>
         <${DaysChart} metrics=${metrics} kind="deployments" tall /><//>

@@ -1,7 +1,7 @@
 // Deliveries of webhooks, the audit trail, and tokens: lists with filters.
 import {
-  can, change, get, html, IDLE, merged, notify, replaceQuery, route, session, unsure, useEffect,
-  useResource, useState, useWholeList,
+  can, change, html, notify, now, session, unsure, useEffect, usePages, useQuery, useResource,
+  useState, useWholeList,
 } from "./core.js";
 import {
   Banner, Button, Choices, Code, Copy, Dialog, Empty, FailureText, Icon, Loading, Problem,
@@ -10,28 +10,14 @@ import {
 import { ConfirmDialog, useAction } from "./actions.js";
 import { useTitle } from "./build.js";
 
-/** A list with its first page kept fresh, and older pages on demand. */
-function useList(path, keyOf) {
-  const join = path?.includes("?") ? "&" : "?";
-  const first = useResource(path && `${path}${join}limit=50`, () => IDLE);
-  const [older, setOlder] = useState({ path, items: [], cursor: undefined });
-  const own = older.path === path ? older : { items: [], cursor: undefined };
-  const cursor = own.cursor === undefined ? first.data?.next_cursor : own.cursor;
-  // New entries push others off the first page, so those that were shown are kept.
-  const items = first.data && merged([...first.data.items, ...own.items], keyOf);
-  const more = useAction(async () => {
-    const page = await get(`${path}${join}limit=50&cursor=${encodeURIComponent(cursor)}`);
-    setOlder({ path, items: [...items, ...page.items], cursor: page.next_cursor });
-  });
-  return { ...first, items, more: cursor ? more : null };
+function useList(path) {
+  const list = usePages(path, 50, (row) => row.id);
+  const more = useAction(list.load);
+  return { ...list, more: list.more ? more : null };
 }
 
-const byId = (row) => row.id;
-const byChange = (row) => row.at + row.subject + row.action;
-
-function useWords(name = "q") {
-  const [text, setText] = useState(route().query.get(name) ?? "");
-  useEffect(() => replaceQuery({ [name]: text || null }), [text]);
+function useWords() {
+  const [text, setText] = useQuery("q");
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   return { text, setText, matches: (hay) => words.every((word) => hay.toLowerCase().includes(word))
   };
@@ -50,6 +36,7 @@ function Page({ title, about, list, tools, rows, columns, keyOf, what, empty, ac
             ${list.more ? "Load older entries, or change the filter." : "Change the filter."}<//>`
         : html`<${Table} label=${title} rows=${rows} columns=${columns} keyOf=${keyOf} />`}
       ${list.more && html`<div class="pager"><span class="muted">${rows.length} shown</span>
+            <${FailureText} error=${list.more.error} />
             <${Button} busy=${list.more.busy} onClick=${() => list.more.start()}>Load older<//>
           </div>`}
     </section></div>`;
@@ -81,10 +68,9 @@ function useNames() {
 
 export function Deliveries() {
   const nameOf = useNames();
-  const list = useList("v1/webhooks/github/deliveries", byId);
+  const list = useList("v1/webhooks/github/deliveries");
   const words = useWords();
-  const [outcome, setOutcome] = useState(route().query.get("outcome") ?? "all");
-  useEffect(() => replaceQuery({ outcome: outcome === "all" ? null : outcome }), [outcome]);
+  const [outcome, setOutcome] = useQuery("outcome", "all");
   const matching = (list.items ?? []).filter((row) =>
     words.matches(`${row.repository} ${row.ref} ${row.sha} ${row.sender} ${row.event} ${row.reason
         ?? ""}`));
@@ -92,7 +78,7 @@ export function Deliveries() {
   const options = OUTCOMES.map(([key, name]) =>
     [key, name, matching.filter((row) => key === "all" || row.outcome === key).length]);
   return html`<${Page} title="Deliveries" what="deliveries" list=${list} rows=${rows}
-      keyOf=${byId}
+      keyOf=${(row) => row.id}
     about="What GitHub's webhook delivered in the last 30 days, and what came of it."
     tools=${html`<${SearchField} label="Filter deliveries"
           placeholder="Filter by repository, ref, commit or sender" value=${words.text}
@@ -132,21 +118,19 @@ export function Deliveries() {
 export function Audit() {
   const all = can("admin") && !session.get().whoami?.project_id;
   const own = session.get().whoami;
-  const [project, setProject] = useState(route().query.get("project")
-    ?? (all ? "" : String(own?.project_id ?? "")));
+  const [project, setProject] = useQuery("project", all ? "" : String(own?.project_id ?? ""));
   const { projects, complete } = useProjects();
   const words = useWords();
   const path = own?.service_id ? `v1/audit?service_id=${own.service_id}` : project
     ? `v1/audit?project_id=${project}` : all ? "v1/audit" : null;
   useEffect(() => { if (!all && !project && projects.length) setProject(String(projects[0].id)); },
     [projects.length]);
-  useEffect(() => replaceQuery({ project: project || null }), [project]);
-  const list = useList(path, byChange);
+  const list = useList(path);
   const rows = (list.items ?? []).filter((row) =>
     words.matches(`${row.actor} ${row.action} ${row.subject} ${row.address
         ?? ""} ${JSON.stringify(row.details)}`));
   return html`<${Page} title="Audit" what="the audit trail" list=${list} rows=${rows}
-      keyOf=${byChange}
+      keyOf=${(row) => row.id}
     about="Who changed what, when, and from where."
     tools=${html`<${SearchField} label="Filter the audit trail"
           placeholder="Filter by actor, action or subject" value=${words.text}
@@ -206,7 +190,7 @@ function brief(value) {
 export function Tokens() {
   const own = session.get().whoami;
   const allowed = can("admin") && !own?.project_id;
-  const list = useList("v1/tokens", byId);
+  const list = useList("v1/tokens");
   const words = useWords();
   const [dialog, setDialog] = useState(null);
   const rows = (list.items ?? []).filter((row) =>
@@ -232,7 +216,7 @@ export function Tokens() {
         (row.last_used_at ? html`<${Time} at=${row.last_used_at} />`
           : html`<span class="muted">never</span>`) },
       { name: "Expires", show: (row) =>
-        (row.expires_at ? (Date.parse(row.expires_at) < Date.now()
+        (row.expires_at ? (Date.parse(row.expires_at) < now()
             ? html`<${Status} status="cancelled" word="Expired" />`
             : html`<${Time} at=${row.expires_at} />`) : html`<span class="muted">never</span>`) },
       { name: "Change", show: (row) =>

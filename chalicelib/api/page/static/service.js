@@ -1,15 +1,17 @@
 // One service: what runs, what happened, its settings and its configuration.
 import {
-  can, count, get, html, IDLE, LIVE, merged, repositoryUrl, useResource, useState, useWholeList,
+  can, count, exact, html, IDLE, LIVE, repositoryUrl, usePages, useResource, useState,
+  useWholeList,
 } from "./core.js";
 import {
-  Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Empty, Facts, isOpen, Loading,
-  NotAllowed, Problem, Progress, Status, Table, Text, Time, who,
+  Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Empty, Facts, FailureText, isOpen,
+  Loading, NotAllowed, Problem, Progress, Status, Table, Text, Time, who,
 } from "./ui.js";
 import {
-  BuildDialog, DeployDialog, ResumeDialog, RollbackDialog, StopAutoDeployDialog,
+  BuildDialog, DeployDialog, ResumeDialog, RollbackDialog, StopAutoDeployDialog, useAction,
 } from "./actions.js";
 import { useTitle } from "./build.js";
+import { taskStatus } from "./home.js";
 
 const isBusy = (service) => service.active_deployment_id || service.waiting_deployment_id;
 
@@ -108,12 +110,14 @@ function Health({ service }) {
   if (health) return html`<span class="pill">
       <${Status} status="failed" word=${`${health.running} of ${health.desired} tasks run`} />
     </span>`;
-  if (tasks) return html`<span class="pill">
-      <${Status} status=${tasks.running >= tasks.desired ? "success" : "deploying"}
-        word=${`${Math.min(tasks.running, tasks.desired)} of ${tasks.desired} tasks run`} />
-    </span>`;
+  if (tasks) return html`<span class="pill"
+      title=${tasks.seen_at ? `since ${exact(tasks.seen_at)}` : undefined}>
+      <${Status} status=${taskStatus(tasks)} word=${tasks.desired
+          ? `${Math.min(tasks.running, tasks.desired)} of ${tasks.desired} tasks run`
+          : "0 tasks wanted"} /></span>`;
   return service.current_deployment_id
-    ? html`<span class="pill"><${Status} status="success" word="Healthy" /></span>` : null;
+    ? html`<span class="pill"><${Status} status="unseen" word="Tasks not seen yet" /></span>`
+    : null;
 }
 
 function Next({ service }) {
@@ -145,28 +149,13 @@ function Next({ service }) {
 
 // The timeline: builds and deployments together, newest first.
 
-function useOlder(path) {
-  const pace = (page) => (page.items.some(isOpen) ? LIVE : IDLE);
-  const first = useResource(`${path}?limit=20`, pace);
-  const [older, setOlder] = useState({ items: [], cursor: undefined });
-  const cursor = older.cursor === undefined ? first.data?.next_cursor : older.cursor;
-  // New jobs push others off the first page, so those that were shown are kept.
-  const items = first.data && merged([...first.data.items, ...older.items], (job) => job.id);
-  return {
-    error: first.error,
-    items,
-    more: Boolean(cursor),
-    async load() {
-      if (!cursor) return;
-      const page = await get(`${path}?limit=20&cursor=${encodeURIComponent(cursor)}`);
-      setOlder({ items: [...items, ...page.items], cursor: page.next_cursor });
-    },
-  };
-}
+const useJobs = (path) => usePages(path, 20, (row) => row.id, (page) =>
+  (page.items.some(isOpen) ? LIVE : IDLE));
 
 function Timeline({ service, onBack }) {
-  const builds = useOlder(`v1/cicd/services/${service.id}/builds`);
-  const deployments = useOlder(`v1/cicd/services/${service.id}/deployments`);
+  const builds = useJobs(`v1/cicd/services/${service.id}/builds`);
+  const deployments = useJobs(`v1/cicd/services/${service.id}/deployments`);
+  const older = useAction(() => Promise.all([builds.load(), deployments.load()]));
   const error = builds.error ?? deployments.error;
   if (!builds.items || !deployments.items) return error
     ? html`<${Problem} error=${error} what="the timeline" />`
@@ -195,8 +184,8 @@ function Timeline({ service, onBack }) {
           service=${service} onBack=${onBack} />`];
   })}</ol>
   ${(builds.more || deployments.more)
-    && html`<div class="pager"><span></span>
-        <${Button} onClick=${() => Promise.all([builds.load(), deployments.load()])}>Show older<//>
+    && html`<div class="pager"><span><${FailureText} error=${older.error} /></span>
+        <${Button} busy=${older.busy} onClick=${() => older.start()}>Show older<//>
       </div>`}</div>`;
 }
 

@@ -47,6 +47,7 @@ const STATUSES = {
   cancelled: ["ended", "ended", "Cancelled"],
   superseded: ["ended", "ended", "Superseded"],
   rolled_back: ["ended", "back", "Rolled back"],
+  unseen: ["ended", "none", "Not seen yet"],
   started: ["success", "success", "Started"],
   duplicate: ["ended", "ended", "Duplicate"],
   ignored: ["ended", "ended", "Ignored"],
