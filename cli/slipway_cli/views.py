@@ -70,6 +70,13 @@ def words_of(row: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def failed_jobs(service: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The failed deployment that no success has followed, and the newest build if it failed."""
+    build = service.get("last_build")
+    failed = build if build and build["status"] == "failed" else None
+    return [job for job in (service.get("failed_deployment"), failed) if job]
+
+
 def problems(service: Mapping[str, Any]) -> list[str]:
     """What is wrong with a service, the worst first."""
     found = []
@@ -77,12 +84,10 @@ def problems(service: Mapping[str, Any]) -> list[str]:
     if health:
         why = f": {one_line(health['why'])}" if health.get("why") else ""
         found.append(f"{health['running']} of {health['desired']} tasks run{why}")
-    for kind in ("last_deployment", "last_build"):
-        last = service.get(kind)
-        if last and last["status"] == "failed":
-            when = ago(last.get("finished_at"))
-            error = one_line(last.get("error") or "no reason is known")
-            found.append(f"{job_id(last)} failed{f' {when}' if when else ''}: {error}")
+    for job in failed_jobs(service):
+        when = ago(job.get("finished_at"))
+        error = one_line(job.get("error") or "no reason is known")
+        found.append(f"{job_id(job)} failed{f' {when}' if when else ''}: {error}")
     if service.get("drift"):
         found.append(one_line(service["drift"]))
     if service.get("attention"):

@@ -47,6 +47,7 @@ def service(name: str = "web", project: str = "shop", **changes: Any) -> dict[st
         "active": None,
         "waiting": None,
         "last_deployment": summary(3),
+        "failed_deployment": None,
         "last_build": None,
         "open_builds": 0,
         **changes,

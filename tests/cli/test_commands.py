@@ -265,7 +265,7 @@ def test_status_shows_a_failure_although_ecs_does_not_answer(
     shop: ScriptedApi, slipway: Slipway
 ) -> None:
     failed = rows.summary(4, "failed", error="exit code 1")
-    shop.on("GET /v1/services", rows.page(rows.service(last_deployment=failed)))
+    shop.on("GET /v1/services", rows.page(rows.service(failed_deployment=failed)))
     shop.on("GET /v1/cicd/deployments/4", BUSY)
     shop.on(f"GET {ROLLBACK}", BUSY)
     done = slipway("status", "web")
@@ -516,7 +516,7 @@ def test_a_rollback_restores_the_release_that_was_shown(
     done = slipway("rollback", "web", "--yes")
     assert "Roll back shop/web to deploy-2: 3f2a1b4c Fix the login" in done.err
     (sent,) = by_method(shop.received, "POST")
-    assert sent.body == {"deployment_id": 2}
+    assert sent.body == {"deployment_id": 2, "expected": 3}
 
 
 def test_a_rollback_to_a_deployment_previews_that_one(shop: ScriptedApi, slipway: Slipway) -> None:

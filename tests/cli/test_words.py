@@ -184,7 +184,7 @@ def test_the_progress_of_a_job_in_words(row: dict[str, Any], words: str) -> None
 def test_the_problems_of_a_service_come_with_the_reason() -> None:
     broken = rows.service(
         health={"running": 1, "desired": 3, "since": None, "why": "OutOfMemory"},
-        last_deployment=rows.summary(4, "failed", error="exit code 1", finished_at=None),
+        failed_deployment=rows.summary(4, "failed", error="exit code 1", finished_at=None),
         drift="ECS runs web:9",
         attention="a message failed five times",
     )
@@ -266,7 +266,7 @@ def test_no_view_lets_hostile_text_control_the_terminal() -> None:
     """Every text of every row is hostile; the views print none of its sequences or markup."""
     bad = _hostile(
         rows.service(
-            last_deployment=rows.summary(4, "failed", error="x"),
+            failed_deployment=rows.summary(4, "failed", error="x"),
             active=rows.summary(5, "deploying"),
             auto_deploy_paused="x",
             drift="x",

@@ -78,10 +78,8 @@ def _if_answered(app: App, path: str) -> dict[str, Any] | None:
 
 
 def _failed(overview: Mapping[str, Any]) -> Iterator[JobName]:
-    for kind in ("last_deployment", "last_build"):
-        last = overview.get(kind)
-        if last and last["status"] == "failed":
-            yield read_job(last["job_id"])
+    for job in views.failed_jobs(overview):
+        yield read_job(job["job_id"])
 
 
 @click.command()

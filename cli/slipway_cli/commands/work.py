@@ -189,7 +189,12 @@ def rollback(
     # Without `--to`, a repeat after an accepted request would go back once more.
     repeat = f"{views.way_back(name, preview['target'])} --yes"
     _confirm(app, f"Roll back {name} to {views.job_id(preview['target'])}?", yes=yes, how=repeat)
-    body = {"deployment_id": preview["target"]["id"], **({"reason": reason} if reason else {})}
+    body = {
+        "deployment_id": preview["target"]["id"],
+        # Refused if another deployment is active or current now than the plan says.
+        "expected": preview["plan"]["expected"],
+        **({"reason": reason} if reason else {}),
+    }
     app.changes(name, repeat=repeat)
     return finish_deployment(app, app.client.post(path, body), overview, wait=wait)
 
