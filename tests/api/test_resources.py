@@ -139,6 +139,8 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "current_deployment_id": None,
         "active_deployment_id": None,
         "waiting_deployment_id": None,
+        "failed_deployment_id": None,
+        "failing_since": None,
         "drift": None,
         "health": None,
         "tasks": None,

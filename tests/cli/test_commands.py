@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -338,6 +339,8 @@ def _process(*arguments: str, url: str, **options: Any) -> subprocess.Popen[str]
             **options.pop("env", {}),
         },
         text=True,
+        # A shell starts what runs in its background without SIGINT, and children keep that.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),
         **options,
     )
 

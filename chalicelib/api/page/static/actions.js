@@ -1,7 +1,7 @@
 // What a person may start: builds, deployments, rollbacks, and how to stop them.
 import {
-  ask, change, count, get, go, html, isUnanswered, notify, session, useEffect, useRef,
-  useResource, useState,
+  ask, change, count, get, go, html, isUnanswered, notify, session, useEffect,
+  useLayoutEffect, useRef, useResource, useState,
 } from "./core.js";
 import {
   Banner, Button, Code, Commit, Dialog, FailureText, Icon, Loading, NameChanges, Text, Time,
@@ -11,7 +11,8 @@ import {
 export function useAction(run) {
   const [state, setState] = useState({ busy: false, error: null });
   const isShown = useRef(true);
-  useEffect(() => () => { isShown.current = false; }, []);
+  // A layout effect is set at once: another one is lost if the reader goes on before the next paint.
+  useLayoutEffect(() => () => { isShown.current = false; }, []);
   async function start(...given) {
     const { token } = session.get();
     setState({ busy: true, error: null });
