@@ -11,7 +11,7 @@ import {
 export function useAction(run) {
   const [state, setState] = useState({ busy: false, error: null });
   const isShown = useRef(true);
-  // A layout effect is set at once: another one is lost if the reader goes on before the next paint.
+  // A layout effect is set at once. Another one is lost if the reader goes on before a paint.
   useLayoutEffect(() => () => { isShown.current = false; }, []);
   async function start(...given) {
     const { token } = session.get();
