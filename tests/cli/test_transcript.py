@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import pytest
+
 from infra.local.play.sample import Sample
 from tests.support.serving import ROOT, serving
+
+pytestmark = pytest.mark.long
 
 GOLDEN = Path(__file__).parent / "golden"
 # What differs between two runs. Lines of progress depend on the moment of the look.

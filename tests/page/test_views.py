@@ -13,6 +13,8 @@ from tests.page.screenshots import PHONE, WIDE, opened, views
 from tests.page.serving import served
 from tests.support.embedded import Cloud
 
+pytestmark = pytest.mark.long
+
 # WCAG 2.2 AA, and what axe calls best practice. The dark theme changes only colours.
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
