@@ -108,7 +108,7 @@ def before_call(context: Any, case: Any, **kwargs: Any) -> None:
         if case.operation.path.endswith("/logs"):
             token = f"f/{position:0>56}"  # the form of CloudWatch's tokens
             of_build = "/builds/" in case.operation.path
-            position = token if of_build else encode(Place(tokens={position[-4:].zfill(4): token}))
+            position = token if of_build else encode(Place(tokens={position[-8:].zfill(8): token}))
         query["cursor"] = cursors.seal(position, _list_of(case))
     own = os.environ["OWN_TOKEN_ID"]
     if case.method.upper() == "DELETE" and str((case.path_parameters or {}).get("token_id")) == own:

@@ -139,6 +139,11 @@ def test_only_scripts_and_styles_are_served(client: Client, name: str) -> None:
     assert get(client, f"/assets/{dashboard._version()}/{name}").status == 404
 
 
+@pytest.mark.parametrize("version", ["x", "0" * 15, "0" * 300, "ABCDEF0123456789"])
+def test_a_version_that_no_page_names_is_404(client: Client, version: str) -> None:
+    assert get(client, f"/assets/{version}/app.js").status == 404
+
+
 def test_another_content_has_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
     before = dashboard._version()
     files = dict(dashboard._files())

@@ -4,6 +4,7 @@ The files are read at the first request for the page, because the other routes d
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,7 @@ _HEADERS = (
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
 )
+_IS_VERSION = re.compile(r"[0-9a-f]{16}", re.ASCII)
 # A vendored module names another one as npm does. Browsers need a path, and an import map would be
 # an inline script.
 _IMPORTS = (('from"preact"', 'from"./preact.mjs"'),)
@@ -60,7 +62,7 @@ def get_page(_request: Request) -> Reply:
 def get_asset(_request: Request, version: str, name: str) -> Reply:
     """Get a file of the dashboard. Under the present version it may be kept for good."""
     text = _files().get(name)
-    if text is None:
+    if text is None or not _IS_VERSION.fullmatch(version):
         raise NotFound("the dashboard has no such file; reload the page")
     media_type = f"{_TYPES[Path(name).suffix]}; charset=utf-8"
     # A page that was open during a deployment asks for the version before. A cache must not keep
