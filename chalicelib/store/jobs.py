@@ -22,6 +22,7 @@ from chalicelib.errors import Stale
 from chalicelib.store.due import unschedule
 from chalicelib.store.models import LISTED, Build, Deployment, Job
 from chalicelib.store.reads import Page, find, find_all, get, page
+from chalicelib.store.reports import timings_of
 from chalicelib.store.rollups import roll_up
 from chalicelib.store.writes import Write, change
 
@@ -151,18 +152,7 @@ def _change_status(
 
 def _counts(job: Job, end: Mapping[str, Any]) -> Counter[str]:
     """What the end of a job adds to the roll-ups; `end` are the last values of its row."""
-    status, finished_at = end["status"], end["finished_at"]
-    started_at = end.get("started_at", job.started_at)
-    if not isinstance(job, Deployment):
-        took = metrics.timings_of_build(
-            status, created_at=job.created_at, started_at=started_at, finished_at=finished_at
-        )
-        return metrics.build_ended(status, took)
-    took = metrics.timings_of_deployment(
-        status,
-        started_at=started_at,
-        finished_at=finished_at,
-        lead_seconds=end.get("lead_seconds"),
-        restore_seconds=end.get("restore_seconds"),
-    )
-    return metrics.deployment_ended(status, took, is_rollback=job.restores is not None)
+    status, took = end["status"], timings_of(job, end)
+    if isinstance(job, Deployment):
+        return metrics.deployment_ended(status, took, is_rollback=job.restores is not None)
+    return metrics.build_ended(status, took)

@@ -25,7 +25,7 @@ def report(job: Job, *, is_new: bool) -> None:
     if has_ended(job.status):
         name = "Builds" if isinstance(job, Build) else "Deployments"
         durations = {
-            f"{timing.capitalize()}Seconds": took for timing, took in _timings(job).items()
+            f"{timing.capitalize()}Seconds": took for timing, took in timings_of(job).items()
         }
         cloudwatch.put(
             {"Installation": settings().table_prefix, "Status": str(job.status)},
@@ -50,19 +50,21 @@ def facts_of(job: Job) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def _timings(job: Job) -> Mapping[Timing, int]:
-    finished_at = job.finished_at or 0
+def timings_of(job: Job, end: Mapping[str, Any] | None = None) -> Mapping[Timing, int]:
+    """The durations of an ended job. `end` are values that its row does not have yet."""
+
+    def value(name: str) -> Any:
+        return (end or {}).get(name, getattr(job, name))
+
+    status, started_at, finished_at = value("status"), value("started_at"), value("finished_at")
     if isinstance(job, Deployment):
         return timings_of_deployment(
-            job.status,
-            started_at=job.started_at,
+            status,
+            started_at=started_at,
             finished_at=finished_at,
-            lead_seconds=job.lead_seconds,
-            restore_seconds=job.restore_seconds,
+            lead_seconds=value("lead_seconds"),
+            restore_seconds=value("restore_seconds"),
         )
     return timings_of_build(
-        job.status,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        finished_at=finished_at,
+        status, created_at=job.created_at, started_at=started_at, finished_at=finished_at
     )
