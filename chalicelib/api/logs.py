@@ -134,12 +134,12 @@ def _read(build: models.Build, *, limit: int, cursor: str | None, tail: int | No
     if build.log_path is None:
         return Log(lines=[], next_cursor=None, complete=settled, expired=False)
     stream = stream_of_build(build.log_path)
-    from_end = tail is not None and cursor is None
-    if tail is not None and from_end:
+    tail = tail if cursor is None else None
+    if tail is not None:
         page = logs.last(stream, limit=tail)
     else:
         page = logs.read(stream, cursor=cursor, limit=limit)
-    may_be_last = from_end or len(page.lines) < limit
+    may_be_last = tail is not None or len(page.lines) < limit
     complete = settled and (page.missing or (may_be_last and logs.is_last(stream, page)))
     messages = clean_lines((line.message for line in page.lines), known_secrets())
     return Log(

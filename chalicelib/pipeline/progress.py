@@ -80,8 +80,10 @@ def tasks_of(deployment: Deployment) -> list[Task] | None:
     None without a rollout that is under way, and if ECS does not show them.
     """
     target = deployment.target
-    begun = deployment.started_at is not None and target is not None
-    if target is None or not begun or deployment.status != DeploymentStatus.DEPLOYING:
+    rolls_out = (
+        deployment.status == DeploymentStatus.DEPLOYING and deployment.started_at is not None
+    )
+    if target is None or not rolls_out:
         return None
     try:
         with budget.spending(budget.part(_LOOK, keep=_KEEP, tries=1)):
