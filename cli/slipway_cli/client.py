@@ -86,7 +86,7 @@ class Client:
 
     def read(self, path: str, **query: Any) -> Answer:
         """A resource with its headers."""
-        return self._call("GET", path, query, None, {})
+        return self._call(self._request("GET", path, query, None, {}))
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
         """The answer to an accepted request."""
@@ -110,24 +110,17 @@ class Client:
         self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, Any]
     ) -> Any:
         key = {"Idempotency-Key": str(uuid.uuid4())}
-        return self._call(method, path, query, body, key).body
+        return self._call(self._request(method, path, query, body, key)).body
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any],
-        body: Mapping[str, Any] | None,
-        headers: Mapping[str, str],
-    ) -> Answer:
+    def _call(self, request: Request) -> Answer:
         """Raises NoAnswer after the last try, and other Failures for other refusals."""
-        request = self._request(method, path, query, body, headers)
+        is_change = request.get_method() != "GET"
         uncertain = False
         for tried in range(1, TRIES + 1):
             try:
                 answer = _send(self._opener, request)
             except NoAnswer as error:
-                uncertain = method != "GET"
+                uncertain = is_change
                 if tried == TRIES:
                     error.uncertain = uncertain
                     raise
@@ -136,7 +129,7 @@ class Client:
             if answer.status < 300 and answer.body is not None:
                 return answer
             # A later refusal says nothing about a try before it that may have had an effect.
-            uncertain |= method != "GET" and _may_have_effect(answer)
+            uncertain |= is_change and _may_have_effect(answer)
             if tried == TRIES or not _may_repeat(answer):
                 failure = refusal(answer, self.url)
                 failure.uncertain = uncertain
