@@ -44,8 +44,10 @@ def sent(port: int, data: bytes) -> tuple[HTTPResponse, bytes]:
 REFUSED = [
     (b"GET /v1/nothing HTTP/1.1\r\n\r\n", 404, "not_found"),
     (b"GET /v1/nothing HTTP/1.1\r\nAuthorization: Bearer x\r\n\r\n", 404, "not_found"),
-    (b"TRACE /v1/health HTTP/1.1\r\n\r\n", 405, "method_not_allowed"),
-    (b"BREW /v1/health HTTP/1.1\r\n\r\n", 405, "method_not_allowed"),
+    (b"TRACE /v1/health HTTP/1.1\r\n\r\n", 404, "not_found"),
+    (b"BREW /v1/health HTTP/1.1\r\n\r\n", 404, "not_found"),
+    (b"OPTIONS /v1/health HTTP/1.1\r\n\r\n", 404, "not_found"),
+    (b"OPTIONS * HTTP/1.1\r\n\r\n", 404, "not_found"),
     (b"B-W /v1/health HTTP/1.1\r\n\r\n", 501, "not_implemented"),
     (b"complete nonsense\r\n\r\n", 400, "bad_request"),
     (b"GET /v1/health HTTP/9.1\r\n\r\n", 505, "http_version_not_supported"),
@@ -103,7 +105,7 @@ def test_a_request_after_a_refused_one_is_answered(port: int) -> None:
 
 @pytest.mark.parametrize(
     ("request_line", "status"),
-    [(b"HEAD /v1/health", 405), (b"GET /docs", 304), (b"GET /v1/openapi.json", 304)],
+    [(b"HEAD /v1/health", 404), (b"GET /docs", 304), (b"GET /v1/openapi.json", 304)],
 )
 def test_an_answer_without_a_body_is_followed_directly_by_the_next(
     port: int, request_line: bytes, status: int
@@ -117,11 +119,18 @@ def test_an_answer_without_a_body_is_followed_directly_by_the_next(
     assert rest.startswith(b"HTTP/1.1 200 OK")
 
 
-@pytest.mark.parametrize("method", [b"PUT", b"TRACE", b"HEAD", b"PATCH"])
-def test_an_unsupported_method_gets_the_list_of_allowed_methods(port: int, method: bytes) -> None:
+@pytest.mark.parametrize("method", [b"PUT", b"TRACE", b"HEAD", b"PATCH", b"OPTIONS"])
+def test_a_method_that_a_route_does_not_have_is_an_unknown_route(port: int, method: bytes) -> None:
     answer, _ = sent(port, method + b" /v1/projects HTTP/1.1\r\nConnection: close\r\n\r\n")
-    assert answer.status == 405
-    assert answer.headers["Allow"] == "POST, GET"
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize("text", ["1;x", "1;", ";", "01", "1;x=1;y=2"])
+def test_an_id_in_a_path_is_the_whole_part_between_the_slashes(port: int, text: str) -> None:
+    answer, body = _get(port, f"/v1/services/{text}/badge.svg", "identity")
+    assert (answer.status, json.loads(body)["code"]) == (400, "invalid_id")
+    answer, body = _get(port, f"/v1/health;{text}", "identity")
+    assert (answer.status, json.loads(body)["code"]) == (404, "not_found")
 
 
 def _get(port: int, path: str, encoding: str) -> tuple[HTTPResponse, bytes]:
