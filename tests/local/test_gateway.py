@@ -81,6 +81,7 @@ def test_a_refused_request_gets_a_problem_document(
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
     assert answer.headers["X-Request-Id"] == document["instance"] != ""
     assert b"Bearer" not in body
 
