@@ -17,6 +17,7 @@ from http.server import HTTPServer
 from typing import Any, NoReturn
 
 from chalicelib.domain.tokens import is_token
+from chalicelib.domain.webhook_secrets import TOO_SHORT, is_short
 from chalicelib.settings import SettingsError
 from infra.local import cloud
 from infra.local.machines import gateway
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 def serve(options: argparse.Namespace) -> None:
     """Run until a signal arrives. Options are checked before anything is started."""
     _check_token(options.token)
+    _check_webhook_secret(options.webhook_secret)
     secret = options.webhook_secret or secrets.token_urlsafe(24)
     session = secrets.token_hex(4)
     with (
@@ -83,6 +85,11 @@ def _check_token(token: str | None) -> None:
             "--token is not a token: slw_, 43 random characters and their checksum.\n"
             "Leave it out to create one."
         )
+
+
+def _check_webhook_secret(secret: str | None) -> None:
+    if secret is not None and is_short([secret]):
+        raise StartFailed(f"--webhook-secret {TOO_SHORT}.\nLeave it out to create one.")
 
 
 def _api_server(port: int) -> HTTPServer:

@@ -43,7 +43,7 @@ from tests.support.embedded import (
 )
 from tests.support.sdk import Killed, Trouble
 
-OWN_SECRET = "of-its-own"
+OWN_SECRET = "the-secret-of-its-own"
 KEY: dict[str, str | None] = {"Idempotency-Key": "the-same-request"}
 
 

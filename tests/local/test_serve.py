@@ -40,6 +40,12 @@ def test_an_invalid_token_is_refused_in_two_lines() -> None:
     assert "Leave it out" in second
 
 
+def test_a_short_webhook_secret_is_refused_in_two_lines() -> None:
+    first, second = _refusal("--port", "0", "--webhook-secret", "fifteen-letters")
+    assert "--webhook-secret has fewer than 16 characters" in first
+    assert "Leave it out" in second
+
+
 def test_a_port_in_use_is_refused_in_two_lines() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         first, second = _refusal("--port", str(taken.getsockname()[1]))

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from chalicelib import clock
-from chalicelib.aws import ecr
+from chalicelib.aws import ecr, secrets
 from chalicelib.domain.credentials import build_path, require_below
 from chalicelib.domain.images import create_repository, no_repository
 from chalicelib.domain.service_settings import TARGET_FIELDS, ServiceSettings
 from chalicelib.domain.timing import SILENCE
+from chalicelib.domain.webhook_secrets import TOO_SHORT, is_short
 from chalicelib.errors import Conflict, InvalidInput, Rejected, Unavailable
 from chalicelib.pipeline.commands.followers import follow
 from chalicelib.pipeline.commands.image_sources import (
@@ -54,8 +55,8 @@ def create_service(
     """Create a service with the `given` settings, by name.
 
     Raises InvalidInput (incomplete_ecs_target, auto_deploy_without_target,
-    image_repository_not_found), Forbidden (secret_not_allowed), Conflict (name_taken,
-    ecs_service_taken, too_many_services, too_many_webhook_secrets), and the errors of
+    image_repository_not_found, webhook_secret_too_short), Forbidden (secret_not_allowed), Conflict
+    (name_taken, ecs_service_taken, too_many_services, too_many_webhook_secrets), and the errors of
     `with_image_from` and `join_source`.
     """
     settings = ServiceSettings(**with_image_from(None, project.id, given))
@@ -67,6 +68,7 @@ def create_service(
         raise _auto_deploy_without_target(InvalidInput)
     if settings.image_from is None:
         _require_image_repository(settings.image_repository)
+    _require_long_webhook_secret(settings.webhook_secret)
     now = clock.now()
     service = Service(
         next_number("services"),
@@ -131,6 +133,8 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
             require_no_dependents(fresh, field="image_repository")
         if "image_repository" in names and after.image_from is None:
             _require_image_repository(after.image_repository)
+        if "webhook_secret" in names:
+            _require_long_webhook_secret(after.webhook_secret)
         carried = carry_over(fresh, after)
         resumed = {"resumed": fresh.auto_deploy_paused} if resumes else {}
         _commit(
@@ -285,6 +289,22 @@ def _require_image_repository(name: str) -> None:
             f"{no_repository(name)}. {create_repository(name, installation().registry)}",
             code="image_repository_not_found",
             field="image_repository",
+        )
+
+
+def _require_long_webhook_secret(reference: str | None) -> None:
+    """Refuse a new webhook secret that can be guessed, unless it cannot be read yet."""
+    if reference is None:
+        return
+    try:
+        found = secrets.read(reference, max_age=0)
+    except Unavailable:
+        return
+    if is_short(found):
+        raise InvalidInput(
+            f"the secret behind {reference} {TOO_SHORT}: store a longer one",
+            code="webhook_secret_too_short",
+            field="webhook_secret",
         )
 
 
