@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib import access, clock
 from chalicelib.access import (
@@ -33,9 +33,16 @@ class NewToken(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     name: DisplayName
-    role: Role
-    project_id: Id | None = None
-    service_id: Id | None = None
+    role: Annotated[
+        Role,
+        Meta(
+            description="a viewer reads; a deployer also builds, deploys, rolls back and cancels; "
+            "an admin also manages projects, services and tokens"
+        ),
+    ]
+    # Null would be no restriction: a script that finds no id must not make a token for everything.
+    project_id: Id | UnsetType = UNSET
+    service_id: Id | UnsetType = UNSET
     expires_in_days: (
         Annotated[
             int,
@@ -166,14 +173,14 @@ def _restriction(caller: Principal, body: NewToken) -> tuple[int | None, int | N
 
     Raises NotFound for a service of another project than `project_id`.
     """
-    if body.service_id is not None:
+    if body.service_id is not UNSET:
         service = load_service(caller, body.service_id)
-        if body.project_id not in {None, service.project_id}:
+        if body.project_id not in {UNSET, service.project_id}:
             raise NotFound(
                 f"there is no service {service.id} in project {body.project_id}", field="service_id"
             )
         return service.project_id, service.id
-    if body.project_id is not None:
+    if body.project_id is not UNSET:
         return load_project(caller, body.project_id).id, None
     return None, None
 

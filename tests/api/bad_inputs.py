@@ -202,6 +202,7 @@ DEPLOY_FIELDS: list[tuple[str, Any, int, str]] = [
 ROLLBACK_FIELDS: list[tuple[str, Any, int, str]] = [
     *(("deployment_id", value, 400, "invalid_deployment_id") for value in _NO_NUMBERS),
     *_EXPECTED,
+    ("deployment_id", None, 400, "invalid_deployment_id"),
     ("deployment_id", 4711, 404, "not_found"),
     ("deployment_id", NEIGHBOURS_DEPLOYMENT, 404, "not_found"),
 ]

@@ -178,6 +178,8 @@ def test_a_request_succeeds_even_if_the_use_cannot_be_recorded(
         ({"role": "owner"}, "role"),
         ({"role": None}, "role"),
         ({"project_id": 0}, "project_id"),
+        ({"project_id": None}, "project_id"),
+        ({"service_id": None}, "service_id"),
         ({"project_id": "1"}, "project_id"),
         ({"service_id": 1.5}, "service_id"),
         ({"service_id": True}, "service_id"),

@@ -25,10 +25,11 @@ from chalicelib.pipeline.commands.image_sources import (
 )
 from chalicelib.pipeline.retries import existing_service, retry_on_conflict
 from chalicelib.settings import settings as installation
-from chalicelib.store.claims import next_number, replace_claims
+from chalicelib.store.claims import next_number, owner_of, replace_claims
 from chalicelib.store.history import record
 from chalicelib.store.idempotency import IdempotencyKey, record_key
 from chalicelib.store.models import LISTED, Claim, Project, Service
+from chalicelib.store.services import find_service
 from chalicelib.store.writes import ConditionFailed, Write, change, commit, create
 
 # What a service knows of its ECS service, and forgets when it moves to another one.
@@ -206,15 +207,22 @@ def _commit(*writes: Write) -> None:
         commit(*writes)
     except ConditionFailed as failed:
         names = {row.id for row in failed.existing if isinstance(row, Claim)}
-        if any(name.startswith("ecs:") for name in names):
+        if target := next((name for name in names if name.startswith("ecs:")), None):
             raise Conflict(
-                "this ECS service belongs to another service already",
+                f"this ECS service belongs to {_owner(target)} already",
                 code="ecs_service_taken",
                 field="ecs_service",
             ) from failed
         if any(name.startswith("service:") for name in names):
             raise Conflict("this name is taken", code="name_taken", field="name") from failed
         raise
+
+
+def _owner(target: str) -> str:
+    """The service that owns an ECS service. Only unrestricted tokens, which see it, get here."""
+    owner = owner_of(target)
+    service = find_service(int(owner.removeprefix("service-"))) if owner else None
+    return f"service {service.id} ({service.settings.name})" if service else "another service"
 
 
 def _own(
