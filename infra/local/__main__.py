@@ -5,6 +5,7 @@ SIGHUP stop it and remove everything that it started.
 """
 
 import argparse
+import gc
 import json
 import logging
 import secrets
@@ -22,9 +23,10 @@ from chalicelib.settings import SettingsError
 from infra.local import cloud
 from infra.local.machines import gateway
 
-CURL = """curl -s -X POST {api}/v1/projects \\
-  -H 'Authorization: Bearer {token}' \\
-  -H 'Content-Type: application/json' -d '{{"name": "demo"}}'"""
+# Seconds between two looks whether the server is to end.
+POLL = 0.1
+
+logger = logging.getLogger("slipway.local")
 
 
 class StartFailed(Exception):
@@ -63,6 +65,7 @@ def serve(options: argparse.Namespace) -> None:
             "ready": True,
             "api": f"http://127.0.0.1:{server.server_port}",
             "aws": local.aws,
+            "apps": local.aws + cloud.SERVICE_URLS,
             "token": _admin_token(options.token),
             "webhook_secret": secret,
             "docker": local.docker,
@@ -70,11 +73,13 @@ def serve(options: argparse.Namespace) -> None:
             "sample": str(local.sample.path),
         }
         gateway.attach(server, local.app)
-        threading.Thread(target=server.serve_forever, name="api", daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(POLL,), name="api", daemon=True).start()
         try:
             print(_essentials(ready) if options.pretty else json.dumps(ready), flush=True)
             threading.Event().wait()
         finally:
+            # A logger: on a terminal that was closed, print would fail.
+            logger.info("Stopping: builds end, containers are removed, then images and data")
             server.shutdown()
             server.server_close()
 
@@ -131,15 +136,13 @@ def _essentials(ready: dict[str, Any]) -> str:
         [
             f"Slipway, with an embedded AWS. {real}.",
             f"  Dashboard       {ready['api']}/",
-            f"  API             {ready['api']}/v1",
-            f"  Token           {ready['token']}",
             f"  Webhook secret  {ready['webhook_secret']}",
-            f"  Containers      {ready['aws']}{cloud.SERVICE_URLS} lists their addresses",
+            f"  Applications    {ready['apps']} lists their addresses",
             f"  AWS endpoint    {ready['aws']}  (region {cloud.REGION}, any credentials)",
             f"  Data            in memory and {ready['data']}, removed at Ctrl-C",
             f"  Sample          {ready['sample']}, fetched as https://github.com/example/app.git",
-            "Try in another terminal (the README shows the next steps):",
-            CURL.format(**ready),
+            "Paste this into another terminal, and then the session of README.md:",
+            f"  export API={ready['api']} TOKEN={ready['token']} APPS={ready['apps']}",
         ]
     )
 
@@ -161,4 +164,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    # Else Python looks for garbage among all objects of moto and boto3, which takes seconds.
+    gc.freeze()
+    sys.exit(status)
