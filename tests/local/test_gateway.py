@@ -3,6 +3,7 @@
 import gzip
 import json
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
@@ -132,6 +133,28 @@ def test_an_id_in_a_path_is_the_whole_part_between_the_slashes(port: int, text: 
     assert (answer.status, json.loads(body)["code"]) == (400, "invalid_id")
     answer, body = _get(port, f"/v1/health;{text}", "identity")
     assert (answer.status, json.loads(body)["code"]) == (404, "not_found")
+
+
+def test_a_client_that_disconnects_leaves_no_traceback(
+    port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gone = socket.create_connection(("127.0.0.1", port), timeout=10)
+    gone.sendall(b"GET /docs HTTP/1.1\r\n\r\n" * 50)
+    gone.recv(1)
+    # Closing sends a reset: the answers cannot be sent any more.
+    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    gone.close()
+    answer, _ = _get(port, "/v1/health", "identity")
+    assert answer.status == 200
+    wait_until_served()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def wait_until_served() -> None:
+    """Wait until the server handles no other connection: each has a thread of its own."""
+    own = [each for each in threading.enumerate() if "process_request_thread" in each.name]
+    for each in own:
+        each.join(10)
 
 
 def _get(port: int, path: str, encoding: str) -> tuple[HTTPResponse, bytes]:
