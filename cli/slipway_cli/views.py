@@ -403,7 +403,7 @@ def _reason(row: Mapping[str, Any]) -> str:
 
 
 def config(shown: Mapping[str, Any]) -> Iterator[Text]:
-    """A service's configuration, as lines that `config … set` accepts."""
+    """A service's configuration, as words that `config … set` accepts."""
     for name, value in sorted(shown["environment"].items()):
         yield Text(shell_word(f"{name}={value}"))
     for name, reference in sorted(shown["secrets"].items()):
@@ -411,6 +411,3 @@ def config(shown: Mapping[str, Any]) -> Iterator[Text]:
     for name in ("cpu", "memory", "desired_count"):
         if shown.get(name) is not None:
             yield Text(f"--{name.replace('_', '-')} {shown[name]}")
-    if not shown["released"]:
-        by = shown.get("deployment_id")
-        yield Text(f"deploy-{by} brings this configuration" if by else "Not released yet", WARN)

@@ -38,7 +38,8 @@ def build(app: App, service: str, ref: str | None, wait: bool) -> None:
     """Build the service's branch, or another ref."""
     overview = find_service(app.client, service)
     app.changes(full_name(overview))
-    body = {"git_ref": ref} if ref else {}
+    # An empty REF, such as an unset variable of a script, must not build the branch.
+    body = {} if ref is None else {"git_ref": ref}
     accepted = app.client.post(path_of("cicd", "services", overview["id"], "build"), body)
     _finish_build(app, accepted, wait=wait)
 
@@ -166,10 +167,10 @@ def rollback(
     yes: bool,
     wait: bool,
 ) -> None:
-    """Go back to the release before, or to another one: its image and its configuration.
+    """Go back to the release before, or to another one.
 
-    Shows what changes and asks. Exactly that release is restored. Auto-deploy is paused, so that
-    the next push does not undo it.
+    Its image and its configuration are restored. Shows what changes and asks. Auto-deploy is
+    paused, so that the next push does not undo it.
     """
     target = None if to is None else read_job(to, "deploy").number
     overview = find_service(app.client, service)
