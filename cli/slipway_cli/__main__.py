@@ -25,7 +25,7 @@ def main() -> None:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = INTERRUPTED
-    if code == INTERRUPTED and os.name == "posix":
+    if code == INTERRUPTED:
         _end_by(ended_by)
     sys.exit(code)
 
@@ -34,8 +34,11 @@ def _end_by(number: signal.Signals) -> None:
     """End this process by a signal. After an exit code, even 130, a shell runs the next line of a
     script: Ctrl-C would not keep the script from deploying the next service.
     """
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
+    if os.name == "posix":
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    # Also reached by the first process of a container, which Linux does not end by a signal.
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -837,6 +837,17 @@ def test_work_goes_on_although_its_words_cannot_be_written(shop: ScriptedApi, to
     assert _in_a_shell(shop, f"deploy 2>{to}")[0] == 2
 
 
+def test_work_goes_on_although_nothing_reads_its_words(shop: ScriptedApi) -> None:
+    shop.on("GET /v1/cicd/deployments/4", rows.deployment(4, "deploying"), rows.deployment(4))
+    reader, writer = os.pipe()
+    os.close(reader)
+    pipe = subprocess.PIPE
+    with _process("deploy", "web", url=shop.url, stdout=pipe, stderr=writer) as process:
+        os.close(writer)
+        assert process.communicate(timeout=30)[0].startswith("shop/web runs deploy-4")
+    assert process.returncode == 0
+
+
 def _in_a_shell(shop: ScriptedApi, command: str) -> tuple[int, str, str]:
     """The exit code, stdout and stderr of a command with redirections."""
     done = subprocess.run(
