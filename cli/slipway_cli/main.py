@@ -113,7 +113,7 @@ def _run(app: App, arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         words = "Interrupted." if app.goes_on else "Interrupted; nothing was changed."
         return _refuse(app, Interrupted(words, code="interrupted", uncertain=True))
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         return _refuse(app, _not_understood(error))
     return 0
 

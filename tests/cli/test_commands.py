@@ -289,6 +289,25 @@ def test_json_of_another_program_is_exit_code_3(
         assert "not one of Slipway" in done.err
 
 
+@pytest.mark.parametrize("number", ["\x1b[31m4", "\ud800", 4.5])
+def test_a_number_that_is_none_neither_reaches_the_terminal_nor_is_a_success(
+    shop: ScriptedApi, slipway: Slipway, number: Any
+) -> None:
+    row = rows.deployment(3, restores=number, build_id=number)
+    shop.on("GET /v1/cicd/services/1/deployments", rows.page(row))
+    ends = [{"deployment_id": number, "status": "superseded"}]
+    plan = rows.plan(ends=ends, starts_after=number, desired_count=number)
+    shop.on(f"GET {ROLLBACK}", rows.preview(plan=plan))
+    shop.on(DEPLOY, {"deployment_id": number})
+    for command in (["history", "web"], ["rollback", "web", "--plan"], ["deploy", "web"]):
+        done = slipway(*command)
+        assert "\x1b" not in done.out + done.err
+    assert done.exit_code != 0
+    shop.on(DEPLOY, ACCEPTED)
+    shop.on("GET /v1/services/1", {"current_deployment_id": number})
+    assert slipway("deploy", "web").exit_code != 0
+
+
 def test_no_wait_ends_when_the_work_is_accepted(shop: ScriptedApi, slipway: Slipway) -> None:
     _deployment_ends(shop, "failed")
     done = slipway("deploy", "web", "--no-wait")

@@ -173,7 +173,7 @@ def _change(
     app.output.document(made)
     if made["deployment_id"] is not None:
         brings = "would bring" if plan else "brings"
-        return app.output.show(Text(f"deploy-{made['deployment_id']} {brings} it."))
+        return app.output.show(Text(one_line(f"deploy-{made['deployment_id']} {brings} it.")))
     words = f"Nothing {'would be' if plan else 'is'} deployed: {one_line(made['not_deployed'])}."
     if deploy and not (before["released"] and _is_same(before, changes)):
         raise Failed(words, code="not_deployed")

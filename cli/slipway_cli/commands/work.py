@@ -265,13 +265,12 @@ def _say_what_runs(app: App, overview: dict[str, Any]) -> None:
         app.output.say(f"{full_name(overview)} runs {_named(current)}{when}.")
 
 
-def _current(app: App, overview: dict[str, Any]) -> int | None:
-    """The number of the release that the service runs."""
-    found = app.client.get(path_of("services", overview["id"]))["current_deployment_id"]
-    return None if found is None else int(found)
+def _current(app: App, overview: dict[str, Any]) -> Any:
+    """The number of the release that the service runs; None if it has none."""
+    return app.client.get(path_of("services", overview["id"]))["current_deployment_id"]
 
 
-def _named(current: int | None) -> str:
+def _named(current: Any) -> str:
     return "no release of Slipway" if current is None else f"deploy-{current}"
 
 
