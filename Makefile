@@ -4,7 +4,7 @@
 # file in ARGS the tests run in one process, which starts faster.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run cli demo test sweep soak fuzz check screenshots openapi package deploy token redrive lock clean broken
+.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package deploy token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -54,6 +54,9 @@ check: $(READY) ## run all checks: format, lint, types, template, tests
 	$(PYTHON) -m mypy
 	.venv/bin/cfn-lint infra/stack.yaml
 	$(PYTHON) -m pytest -n 3 --dist worksteal -m "not (sweep or fuzz)" $(ARGS)
+
+bench: $(READY) ## measure the package, cold starts and requests
+	$(PYTHON) -m tests.bench $(ARGS)
 
 screenshots: $(READY) ## write pictures of every view of the dashboard to build/screenshots
 	$(PYTHON) -m tests.page.screenshots $(ARGS)

@@ -19,6 +19,7 @@ from typing import Any
 
 from infra.dashboard import FUNCTIONS, dashboard_and_query
 from infra.gateway_responses import gateway_responses
+from infra.lean import called_services, make_lean
 from infra.parameters import EXAMPLES
 
 ROOT = Path(__file__).parent.parent
@@ -211,6 +212,8 @@ def write_package(output: Path, *, stage: str, to: Installation) -> None:
     package_application(
         output / "application", output, stage=stage, region=to.region, prefix=to.prefix
     )
+    policies = (ROOT / ".chalice").glob("policy-*.json")
+    make_lean(output / "deployment.zip", called_services(policies))
     shutil.rmtree(output / "application")
 
 

@@ -1,15 +1,14 @@
-"""boto3 clients, created on first use, and SDK errors as Slipway's errors."""
+"""Clients of AWS, created on first use, and SDK errors as Slipway's errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import budget
+from chalicelib import budget, sdk
 from chalicelib.errors import Rejected, SlipwayError, Unavailable
 
 # Codes of temporary failures with status 400. Statuses from 500 on are temporary, too.
@@ -36,7 +35,7 @@ _TEMPORARY = frozenset(
 
 
 def client(service: str) -> Any:
-    """The boto3 client of `service`, with the time-out and the tries that the budget allows."""
+    """The client of `service`, with the time-out and the tries that the budget allows."""
     return _client(service, read_timeout(), budget.tries())
 
 
@@ -48,10 +47,9 @@ def read_timeout() -> int:
 @cache
 def _client(service: str, timeout: int, tries: int) -> Any:
     retries: Any = {"total_max_attempts": tries, "mode": "standard"}
-    return boto3.client(
-        service,  # type: ignore[call-overload]
-        config=Config(connect_timeout=1, read_timeout=timeout, retries=retries),
-    )
+    config = Config(connect_timeout=1, read_timeout=timeout, retries=retries)
+    with sdk.LOCK:
+        return sdk.session().create_client(service, config=config)
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from chalicelib import clock
 from chalicelib.aws.clients import calling, client
@@ -137,8 +138,7 @@ def _state(row: Mapping[str, Any], primary: Mapping[str, Any]) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _Record:
+class _Record(msgspec.Struct, frozen=True):
     """A service deployment: the record of a call that began a rollout, and of the rollout's end.
 
     A rollback by ECS belongs to the record of the rollout that it undoes, and has no own record

@@ -7,7 +7,8 @@ been started.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from chalicelib.domain.timing import PERIOD, STUCK
 
@@ -15,8 +16,7 @@ from chalicelib.domain.timing import PERIOD, STUCK
 _SLOWEST = 10
 
 
-@dataclass(frozen=True)
-class OpenBuild:
+class OpenBuild(msgspec.Struct, frozen=True):
     """A build that has not ended. `in_codebuild`: CodeBuild has accepted it."""
 
     number: int
@@ -25,8 +25,7 @@ class OpenBuild:
     in_codebuild: bool
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """The waiting builds in their order, and how many builds CodeBuild has, of at most `limit`.
 
     `turn` is the mark that a service gets when a build of it starts; None if no other service
@@ -100,8 +99,7 @@ def _place(oldest: int, mark: int) -> tuple[int, bool]:
     return max(oldest, mark), mark >= oldest
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """What a queued build waits for; in the line also its position, 1 for the next."""
 
     position: int | None = None

@@ -6,9 +6,11 @@ look is a line of the log, and what AWS does not answer now is read with the nex
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from chalicelib import budget, clock
 from chalicelib.aws import logs
@@ -43,8 +45,7 @@ CONTAINER_LINES = 100
 _LOOK, _KEEP = 2.0, 1.5
 
 
-@dataclass(frozen=True)
-class LogPart:
+class LogPart(msgspec.Struct, frozen=True):
     """A page of the log, the reader's place after it, and whether no line can follow."""
 
     lines: list[Line]
@@ -52,8 +53,7 @@ class LogPart:
     complete: bool
 
 
-@dataclass(frozen=True)
-class _Source:
+class _Source(msgspec.Struct, frozen=True):
     """A stream of the log. Only its last lines are read unless it is `whole`.
 
     Lines after `until`, in milliseconds, do not belong to the deployment.
@@ -65,14 +65,13 @@ class _Source:
     until: int | None = None
 
 
-@dataclass
-class _Reading:
+class _Reading(msgspec.Struct):
     """What a request has read so far."""
 
-    lines: list[Line] = field(default_factory=list)
-    keyed: list[Line] = field(default_factory=list)
-    present: list[Line] = field(default_factory=list)
-    tokens: dict[LogStream, str] = field(default_factory=dict)
+    lines: list[Line] = msgspec.field(default_factory=list)
+    keyed: list[Line] = msgspec.field(default_factory=list)
+    present: list[Line] = msgspec.field(default_factory=list)
+    tokens: dict[LogStream, str] = msgspec.field(default_factory=dict)
     size: int = 0
     complete: bool = True
     answered: bool = True

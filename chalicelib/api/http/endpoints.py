@@ -7,7 +7,6 @@ exception of a view into a response before any middleware sees it, so `Routes` w
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial, wraps
 from typing import Any
 
@@ -33,8 +32,7 @@ View = Callable[..., Any]
 NUMBERED = frozenset({"project_id", "service_id", "build_id", "deployment_id", "token_id"})
 
 
-@dataclass(frozen=True)
-class Documented:
+class Documented(msgspec.Struct, frozen=True):
     """Facts for the OpenAPI document that do not follow from the rest of a declaration.
 
     `other_statuses` are further statuses of the same answer, and `errors` further error statuses.
@@ -44,15 +42,14 @@ class Documented:
     """
 
     other_statuses: Sequence[int] = ()
-    other_answers: Mapping[int, Any] = field(default_factory=dict)
+    other_answers: Mapping[int, Any] = msgspec.field(default_factory=dict)
     errors: Sequence[int] = ()
     headers: Sequence[str] = ()
     media_types: Sequence[str] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """One declared route. It is public if `role` is None.
 
     A success has the status `status` and a body of the type `answer`. With `repeat` a caller may

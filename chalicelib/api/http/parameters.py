@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
+import msgspec
 from chalice.app import Request
 from msgspec import Meta
 
 from chalicelib import clock
 from chalicelib.api.http import cursors
 from chalicelib.domain import deployment_log
+from chalicelib.domain.regex import regex
 from chalicelib.domain.statuses import TRANSITIONS, BuildStatus, DeploymentStatus, JobStatus
 from chalicelib.domain.timing import day_of
 from chalicelib.errors import InvalidInput, NotFound
@@ -22,12 +23,11 @@ Id = Annotated[
     int, Meta(ge=1, le=MAX_ID, description="the id of a resource, a whole number of at least 1")
 ]
 
-_DIGITS = re.compile(r"[0-9]+", re.ASCII)
+_DIGITS = regex(r"[0-9]+", re.ASCII)
 CURSOR_NAME = "cursor"
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(msgspec.Struct, frozen=True):
     """A parameter of the query. `parse` raises ValueError with what the value must be.
 
     A filter makes another list, with its own cursors. Other parameters, such as `limit`, may change
@@ -42,8 +42,7 @@ class Parameter:
     is_filter: bool = True
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """A parsed query: values by name, and the name of the list that the filters select."""
 
     values: Mapping[str, Any]

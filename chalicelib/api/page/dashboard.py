@@ -13,6 +13,7 @@ from chalice.app import Request
 
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
+from chalicelib.domain.regex import regex
 from chalicelib.errors import NotFound
 
 routes = Routes(__name__)
@@ -39,7 +40,7 @@ _HEADERS = (
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
 )
-_IS_VERSION = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_IS_VERSION = regex(r"[0-9a-f]{16}", re.ASCII)
 # A vendored module names another one as npm does. Browsers need a path, and an import map would be
 # an inline script.
 _IMPORTS = (('from"preact"', 'from"./preact.mjs"'),)

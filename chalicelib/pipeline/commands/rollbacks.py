@@ -1,6 +1,5 @@
 """Requests for a rollback, and the preview of one."""
 
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -42,8 +41,7 @@ from chalicelib.store.writes import Write, change, commit, create
 _MAX_STEPS_BACK = 20
 
 
-@dataclass(frozen=True)
-class Preview:
+class Preview(msgspec.Struct, frozen=True):
     """The release that a rollback would restore, with the plan, or the `refusal` that it would get.
 
     There is a plan, too, if only preflight refuses.
@@ -54,8 +52,7 @@ class Preview:
     refusal: Conflict | None = None
 
 
-@dataclass(frozen=True)
-class _Target:
+class _Target(msgspec.Struct, frozen=True):
     """A release to restore, and the imageStatus of its image."""
 
     release: Deployment
