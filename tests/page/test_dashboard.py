@@ -94,6 +94,7 @@ def test_a_failed_build_shows_its_cause_without_a_click(cloud: Cloud, open_page:
     page = open_page()
     attention = page.get_by_role("region", name="Needs attention")
     expect(attention).to_contain_text(f"Build {number} failed")
+    expect(page.locator(".head p")).to_have_text("1 service · 1 needs attention")
     expect(attention).to_contain_text(cloud.build(number)["error"][:60])
     attention.get_by_role("link", name="Show why").click()
     cause = page.locator(".failure")
@@ -101,6 +102,7 @@ def test_a_failed_build_shows_its_cause_without_a_click(cloud: Cloud, open_page:
     expect(cause).to_contain_text("No rule to make target 'all'")
     expect(cause).to_be_in_viewport()
     expect(page.locator(".steps .failed-step").first).to_contain_text("Building the image")
+    expect(page.locator(".result .facts div", has_text="Deployed")).to_have_text("Deployedno")
 
 
 def test_a_failed_deployment_stays_in_sight_until_the_next_success(
@@ -286,7 +288,10 @@ def test_a_page_that_loses_its_connection_says_so_and_recovers(
     page.context.set_offline(True)
     expect(page.get_by_text("This computer is offline.")).to_be_visible()
     heading(page, "Services")
+    page.get_by_role("link", name="Metrics").first.click()
+    expect(page.get_by_role("alert")).to_contain_text("could not be loaded")
     page.context.set_offline(False)
+    heading(page, "Metrics")
     expect(page.get_by_text("This computer is offline.")).to_have_count(0)
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
 
@@ -361,9 +366,14 @@ def test_an_idle_page_gets_answers_without_a_body(cloud: Cloud, open_page: Opene
     page = open_page(f"/services/{cloud.service_id}")
     heading(page, "hello")
     page.wait_for_load_state("networkidle")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     with page.expect_response(lambda answer: answer.url.endswith("v1/services/1")) as waited:
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         refresh(page)
     assert waited.value.status == 304
+    page.wait_for_load_state("networkidle")
+    assert len(asked) == len(set(asked))
 
 
 def test_work_is_cancelled_repeated_and_resumed(cloud: Cloud, open_page: Opener) -> None:
@@ -412,13 +422,20 @@ def test_a_chart_shows_the_values_of_a_day_on_hover(cloud: Cloud, open_page: Ope
     cloud.release(1)
     cloud.begin_release(2)
     cloud.fail_rollout()
-    page = open_page("/metrics")
+    page = open_page("/metrics", viewport={"width": 1280, "height": 1600})
     chart = page.get_by_role("region", name="Deployments per day")
     place = chart.locator(".u-over")
     box = place.bounding_box()
     assert box is not None
     place.hover(position={"x": box["width"] - 4, "y": box["height"] / 2})
     expect(chart).to_contain_text("1 succeeded, 1 failed")
+    for days in ("7", "30"):
+        page.get_by_role("button", name=f"{days} days").press("Enter")
+        expect(page.locator(".u-over").first).to_be_visible()
+    place.hover(position={"x": box["width"] - 4, "y": box["height"] / 2})
+    expect(chart).to_contain_text("1 succeeded, 1 failed")
+    page.get_by_role("button", name="7 days").press("Enter")  # the pointer stays at day 30
+    expect(chart).to_contain_text("Point at a day")
     frequency = page.locator(".tile", has_text="Change failure rate")
     expect(frequency).to_contain_text("50 %")
 
@@ -428,6 +445,7 @@ def test_a_list_with_older_pages_keeps_its_rows_when_new_ones_come(
 ) -> None:
     for at in range(54):
         create_token(f"old {at}", Role.VIEWER)
+    cloud.advance(600)
     page = open_page("/tokens")
     rows = page.locator("tbody tr")
     expect(rows).to_have_count(50)
@@ -438,4 +456,11 @@ def test_a_list_with_older_pages_keeps_its_rows_when_new_ones_come(
     refresh(page)
     expect(rows).to_have_count(58)
     expect(rows.first).to_contain_text("new 2")
-    expect(page.get_by_text("old 5", exact=True)).to_be_visible()
+    older = page.get_by_text("old 5", exact=True)
+    expect(older).to_be_visible()
+    page.get_by_role("button", name="Revoke the token old 5", exact=True).click()
+    page.get_by_role("button", name="Revoke it").click()
+    expect(rows).to_have_count(57)
+    expect(older).to_have_count(0)
+    # Slipway notes the use once an hour, so ten minutes ago may be now.
+    expect(rows.filter(has_text="(yours)")).to_contain_text("in the last hour")

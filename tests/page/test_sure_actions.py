@@ -312,7 +312,7 @@ def test_a_dialog_stays_until_its_request_is_answered(cloud: Cloud, open_page: O
     page.mouse.click(5, 5)
     expect(dialog.get_by_role("button", name="Close", exact=True).first).to_be_disabled()
     waiting[0].fulfill(status=409, json={"status": 409, "detail": "too many open builds"})
-    expect(dialog.get_by_role("alert")).to_contain_text("too many open builds")
+    expect(dialog.get_by_role("alert")).to_contain_text("Too many open builds")
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     find_answers(page)
