@@ -139,12 +139,27 @@ def test_a_rollback_is_confirmed_by_name_and_seen_to_happen(
     cloud.settle()
     refresh(page)
     expect(status).to_have_text("Deploying")
+    page.route(f"**/v1/cicd/deployments/{second + 1}", _drain)
+    refresh(page)
+    stopping = page.get_by_role("row").filter(has_text="Stopping").locator(".status").first
+    expect(stopping).to_have_class(re.compile("ended"))  # it is no failure
+    page.unroute_all(behavior="wait")
     cloud.finish_rollout()
     refresh(page)
     expect(status).to_have_text("Succeeded")
     expect(page.get_by_text("Runs now")).to_be_visible()
     assert cloud.statuses(first, second, 3) == ["success", "rolled_back", "success"]
     assert cloud.deployment(3)["reason"] == "Errors in the basket"
+
+
+def _drain(route: Route) -> None:
+    """ECS stops the tasks of the release before, and shows them meanwhile."""
+    found = route.fetch(headers={**route.request.headers, "if-none-match": ""})
+    body = found.json()
+    for task in body["tasks"] or []:
+        if not body["task_definition"].endswith(f"/{task['revision']}"):
+            task["status"] = "STOPPING"
+    route.fulfill(response=found, body=json.dumps(body))
 
 
 def test_a_token_that_ends_keeps_the_place_and_the_next_one_goes_on(

@@ -185,8 +185,14 @@ def test_a_deployment_is_confirmed_again_if_its_plan_changes(
     page = open_page(f"/services/{cloud.service_id}")
     page.get_by_role("button", name="Deploy…").click()
     dialog = page.get_by_role("dialog")
+    waiting, wait = held(page, "**/deploy?dry_run=true", "POST")
+    dialog.locator("label", has_text="Build 2").click()
+    wait()
     dialog.locator("label", has_text="Build 1").click()
     expect(dialog).to_contain_text("What changes")
+    with page.expect_response(waiting[0].request.url):
+        waiting[0].continue_()  # a late plan of what is not chosen any more
+    find_answers(page)
     cloud.begin_release(3)
     dialog.get_by_role("button", name="Deploy to hello").click()
     expect(dialog.get_by_role("alert")).to_contain_text("This is the new plan")

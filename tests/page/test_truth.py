@@ -313,10 +313,16 @@ def test_the_filter_and_the_page_of_services_are_in_the_address(
     page.get_by_role("button", name="Next").click()
     first = page.locator(".services tbody .name").first
     expect(first).to_have_text("service-24")
-    first.click()
-    heading(page, "service-24")
+    last = page.locator(".services tbody .name").last
+    last.scroll_into_view_if_needed()
+    top = page.evaluate("scrollY")
+    assert top > 0
+    last.click()
+    heading(page, "service-48")
+    assert page.evaluate("scrollY") == 0
     page.go_back()
     expect(first).to_have_text("service-24")
+    page.wait_for_function(f"scrollY === {top}", timeout=5000)
     field = page.get_by_label("Filter services")
     field.fill("service-01")
     expect(first).to_have_text("service-01")

@@ -1,7 +1,8 @@
 // The frame around every view: navigation, the token, the theme, and what is shown without them.
 import {
   announcement, connection, dismiss, Failure, html, notices, onWake, render, session, signIn,
-  signOut, useEffect, useErrorBoundary, useRef, useResource, useRoute, useState, useStore, wake,
+  signOut, topBefore, useEffect, useErrorBoundary, useRef, useResource, useRoute, useState,
+  useStore, wake,
 } from "./core.js";
 import {
   Button, Code, Dialog, FailureText, Icon, Loading, Problem, sentence, Text, Time,
@@ -188,19 +189,22 @@ function Broken({ title, children }) {
       <${Button} onClick=${() => location.reload()}>Load the page again<//></div>`;
 }
 
+const loaded = {};
+
 /** A view by the first part of the address. Its module is loaded when it is first shown. */
 function View({ parts }) {
   const [name = "", id] = parts;
-  const [view, setView] = useState(null);
+  const [tried, setTried] = useState({});
   const [failure, forget] = useErrorBoundary((error) => reportError(error));
   const load = VIEWS[name];
   useEffect(() => {
-    let current = true, sleep;
-    const start = () => load?.().then(
-      (component) => { sleep?.(); if (current) setView({ name, component }); },
-      () => { if (current) { sleep ??= onWake(start); setView({ name, failed: true }); } });
+    if (!load || loaded[name]) return undefined;
+    let current = true;
+    const start = () => load().then((component) => { loaded[name] = component; }).then(
+      () => current && setTried({ name }), () => current && setTried({ name, failed: true }));
     start();
-    return () => { current = false; sleep?.(); };
+    const sleep = onWake(() => loaded[name] || start());
+    return () => { current = false; sleep(); };
   }, [name]);
   useEffect(forget, [parts.join("/")]);
   if (failure) return html`<${Broken} title="This part of the page has failed">
@@ -208,10 +212,11 @@ function View({ parts }) {
   if (name === "") return html`<${Home} />`;
   const needsId = ["services", "builds", "deployments"].includes(name);
   if (!load || (needsId && !/^[1-9]\d*$/.test(id ?? ""))) return html`<${NotFound} />`;
-  if (view?.name !== name) return html`<${Loading} />`;
-  if (view.failed) return html`<${Broken} title="This part of the page could not be loaded">
-      The page tries again when Slipway answers.<//>`;
-  const Component = view.component;
+  const Component = loaded[name];
+  const isLost = tried.failed && tried.name === name;
+  if (!Component) return !isLost ? html`<${Loading} />`
+    : html`<${Broken} title="This part of the page could not be loaded">
+        The page tries again when Slipway answers.<//>`;
   return html`<${Component} key=${id} id=${id} part=${parts[2]} />`;
 }
 
@@ -230,7 +235,7 @@ function App() {
   useEffect(() => {
     if (before.current === place) return;
     before.current = place;
-    scrollTo(0, 0);
+    scrollTo(0, topBefore());
     document.querySelector("main")?.focus({ preventScroll: true });
   }, [place]);
   const { text } = useStore(announcement);

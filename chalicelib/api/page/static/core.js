@@ -409,7 +409,6 @@ function keptPages(address, all) {
 // Routes are in the address's fragment: "#/builds/12?line=340".
 
 const place = store(read());
-addEventListener("hashchange", () => place.set(read()));
 export const route = place.get;
 export const useRoute = () => useStore(place);
 
@@ -426,6 +425,24 @@ function decode(text) {
   }
 }
 
+// Where the reader was in each entry of the history: "back" leads there.
+const tops = new Map();
+history.scrollRestoration = "manual";
+let entry = nameEntry();
+
+function nameEntry() {
+  if (!history.state) history.replaceState(newKey(), "");
+  return history.state;
+}
+
+addEventListener("hashchange", () => {
+  tops.set(entry, scrollY);
+  entry = nameEntry();
+  place.set(read());
+});
+
+export const topBefore = () => tops.get(entry) ?? 0;
+
 export function go(path) {
   location.hash = path;
 }
@@ -441,7 +458,7 @@ export function replaceQuery(values) {
   place.set({ query });
   const text = query.toString();
   try {
-    history.replaceState(null, "",
+    history.replaceState(entry, "",
       `#/${parts.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`);
   } catch { /* browsers limit how often; the next change tries again */ }
 }
