@@ -125,6 +125,7 @@ export function Audit() {
   useEffect(() => { if (!all && !project && projects.length) setProject(String(projects[0].id)); },
     [projects.length]);
   const list = useRecords(path);
+  if (!path && complete && !projects.length) list.items = []; // no project, no change
   const rows = (list.items ?? []).filter((row) =>
     words.matches(`${row.actor} ${row.action} ${row.subject} ${row.address
         ?? ""} ${JSON.stringify(row.details)}`));
