@@ -253,9 +253,11 @@ def test_hostile_names_are_shown_as_text_and_keep_the_layout(
         page.goto(f"{page.url.partition('#')[0]}#{fragment}")
         expect(page.locator("main h1")).to_be_visible()
         page.wait_for_load_state("networkidle")
+        expect(page.locator("main .state.loading")).to_have_count(0)
         assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), fragment
         cells = "[...document.querySelectorAll('main .cell')]"
-        assert not page.evaluate(f"{cells}.some((each) => each.scrollWidth > each.clientWidth)")
+        wide = f"{cells}.filter((each) => each.scrollWidth > each.clientWidth)"
+        assert page.evaluate(f"{wide}.map((each) => each.innerHTML)") == [], fragment
         assert page.evaluate("window.hacked") is None, fragment
     page.goto(f"{page.url.partition('#')[0]}#/builds/{number}")
     row = page.locator(".log-row", has_text=HOSTILE).first

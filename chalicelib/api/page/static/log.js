@@ -177,8 +177,7 @@ export function LogView({ log, name, running, atEnd: fromEnd, place, chosen, onC
     if (search.current !== null) scrollToLine(search.current);
   }, [search.current]);
 
-  function onScroll() {
-    const box = scroller.current;
+  function onScroll({ currentTarget: box }) { // it may come after the view was left
     setTop(box.scrollTop);
     pixel.current = box.scrollTop * ratio;
     const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < ROW * 2;
