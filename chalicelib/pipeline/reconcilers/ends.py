@@ -14,6 +14,7 @@ from chalicelib.domain.release_receipts import sealed
 from chalicelib.domain.releases import rollback_target
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.domain.timing import rfc3339
 from chalicelib.known_secrets import known_secrets
 from chalicelib.pipeline.config_releases import activate_after_failure
 from chalicelib.pipeline.reconcilers.evidence import Proof, find_rollout_failure, kept_events
@@ -151,7 +152,7 @@ def note_health(
             deployment_id=release,
             running=running,
             desired=desired,
-            since=shown and shown.since,
+            since=shown and rfc3339(shown.since),
             why=shown and shown.why,
         )
     ]
