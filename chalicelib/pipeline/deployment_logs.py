@@ -75,7 +75,7 @@ class _Reading:
     tokens: dict[LogStream, str] = field(default_factory=dict)
     size: int = 0
     complete: bool = True
-    answered: bool = True
+    has_read: bool = True  # each log has been read, or CloudWatch has none
 
     def add(self, candidates: Iterable[Line], place: Place, limit: int) -> None:
         """Add the lines with a key that were not shown, as far as there is room."""
@@ -116,10 +116,10 @@ def read_log(
         room = limit if tail is not None else limit - len(reading.lines)
         share = max(1, room // (1 if tail is not None else len(sources) - index))
         if room < 1 or reading.size > logs.ENOUGH:
-            reading.complete = False
+            reading.complete = reading.has_read = False
             break
         _read_stream(reading, source, place, share, from_end=tail is not None, settled=settled)
-    if settled and reading.answered:
+    if settled and reading.has_read:
         kept = _tails(deployment, command, containers, place, reading)
         reading.add(kept, place, limit if tail is None else limit + len(reading.lines))
     lines = sorted(reading.lines, key=_at)
@@ -352,7 +352,7 @@ def _read_stream(
         line = _denied(refusal, clock.now())
         return reading.add([line], place, len(reading.lines) + 1)
     except Unavailable:
-        reading.complete = reading.answered = False
+        reading.complete = reading.has_read = False
         return
     if page.cursor is not None:
         reading.tokens[source.stream] = page.cursor

@@ -360,6 +360,19 @@ def test_secrets_and_values_of_variables_are_hidden(cloud: Cloud) -> None:
     assert said_by("app", read(cloud)) == ["password ***", "token ***"]
 
 
+def test_a_page_without_room_for_a_containers_log_does_not_show_its_kept_end(cloud: Cloud) -> None:
+    """The next page reads the log itself."""
+    log_to_cloudwatch(cloud)
+    cloud.change_service(release_command=COMMAND)
+    cloud.begin_release(1)
+    cloud.end_command(0, log=["x" * 400 for _ in range(800)])
+    cloud.fail_rollout(exit_code=3, log=["KeyError: boom"])
+    cloud.advance(LAG)
+    whole = read_all(cloud, "limit=500")
+    assert whole.count("[app] KeyError: boom") == 3  # one line of each task
+    assert sorted(read_all(cloud, "limit=5000")) == sorted(whole)
+
+
 @pytest.mark.parametrize(
     ("refused", "left"),
     [
