@@ -186,7 +186,7 @@ def _activate(service: Service, rollback: Deployment) -> list[Write]:
     """Make the rollback active, end the active and the waiting deployment, pause auto-deploy."""
     pause = (
         f"deployment {rollback.number} rolls back to deployment {rollback.restores}; "
-        'resume with PATCH {"auto_deploy": true} or by deploying an image explicitly'
+        "resume auto-deploy, or deploy an image explicitly"
     )
     state = {"active": rollback.number, "waiting": None, "auto_deploy_paused": pause}
     if service.active is not None:
