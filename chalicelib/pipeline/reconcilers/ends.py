@@ -237,9 +237,20 @@ def _note_failure(
 
 
 def _mark_left(active: Deployment, current: Deployment | None, *, at: int) -> list[Write]:
-    """A successful rollback marks the release that it left."""
+    """A successful rollback marks the release that it left.
+
+    If that is a rollback, too, it also marks the earlier release that ran again by it, unless it
+    goes forward again.
+    """
     if current is None or active.restores in {None, current.number}:
         return []
-    if current.status != DeploymentStatus.SUCCESS:
-        return []
-    return [leave(current, at=at)]
+    ran, runs = _restored_by(current), _restored_by(active)
+    left = [current, *([ran] if ran is not current and runs.number < ran.number else [])]
+    return [leave(each, at=at) for each in left if each.status == DeploymentStatus.SUCCESS]
+
+
+def _restored_by(release: Deployment) -> Deployment:
+    """The release that a rollback has restored, or any other release itself."""
+    while release.restores is not None:
+        release = find_deployments(release.restores)[release.restores]
+    return release
