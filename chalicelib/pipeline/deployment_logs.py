@@ -4,6 +4,7 @@ Each look at AWS has a part of the request's time, and none of them can fail the
 look is a line of the log, and what AWS does not answer now is read with the next page.
 """
 
+import logging
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,11 +27,14 @@ from chalicelib.pipeline import glances
 from chalicelib.pipeline.reconcilers.evidence import (
     cleaned_task,
     definition_of,
+    kept_events,
     rollout_events,
     stream_of,
 )
 from chalicelib.store.models import Deployment
 from chalicelib.store.release_receipts import find_release_receipt
+
+logger = logging.getLogger("slipway")
 
 # "Stopped tasks appear in the returned results for at least one hour" (DescribeTasks). After it
 # only the row is read.
@@ -130,6 +134,23 @@ def read_log(
     )
 
 
+def events_until_now(deployment: Deployment) -> dict[str, Any]:
+    """What a request that ends a rollout writes to its row: the events that ECS shows now.
+
+    Without it the row has those of the loop's last look, which may be a minute old. Empty before
+    the rollout, and if ECS does not answer or may not be asked.
+    """
+    if deployment.target is None or deployment.started_at is None:
+        return {}
+    try:
+        with budget.spending(budget.part(_LOOK, keep=_KEEP, tries=1)):
+            events = glances.events_of(deployment.target, since=clock.now())
+    except (Rejected, Unavailable) as trouble:
+        logger.info("the events of %s are not kept: %s", deployment.job_id, trouble.detail)
+        return {}
+    return {"events": kept_events(deployment, events)}
+
+
 def _at(line: Line) -> int:
     return line.at
 
@@ -181,7 +202,7 @@ def _kept(row: Deployment) -> Iterator[Line]:
 def _missing(row: Deployment) -> Iterator[Line]:
     """What the row has not kept of a rollout that ECS does not show any more.
 
-    A cancel and a rollback end a deployment without a look at ECS.
+    A cancel and a rollback end a deployment before ECS has ended its rollout.
     """
     if row.started_at is None or row.finished_at is None:
         return

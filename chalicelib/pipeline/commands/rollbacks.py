@@ -15,6 +15,7 @@ from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.pipeline.commands.deployments import require_target
 from chalicelib.pipeline.config_releases import set_config
+from chalicelib.pipeline.deployment_logs import events_until_now
 from chalicelib.pipeline.new_deployments import (
     audit_request,
     image_of,
@@ -199,7 +200,10 @@ def _activate(service: Service, rollback: Deployment) -> list[Write]:
     if service.active is not None:
         active = find_deployments(service.active)[service.active]
         error = f"rolled back before it was done, by deployment {rollback.number}"
-        writes.append(finish(active, DeploymentStatus.ROLLED_BACK, at=clock.now(), error=error))
+        events = events_until_now(active)
+        writes.append(
+            finish(active, DeploymentStatus.ROLLED_BACK, at=clock.now(), error=error, **events)
+        )
     return [*writes, *supersede_waiting(service, rollback)]
 
 

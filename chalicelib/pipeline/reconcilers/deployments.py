@@ -143,7 +143,7 @@ def _supersede(service: Service, active: Deployment, rollout: Rollout) -> None:
     error = f"changed outside Slipway: {runs}"
     if active.trigger == TRIGGER:
         error += ". To release the config, deploy an image, which takes the config"
-    shown = change(active, events=kept_events(active, rollout))
+    shown = change(active, events=kept_events(active, rollout.events))
     end(service, active, DeploymentStatus.SUPERSEDED, error, shown, *news)
 
 
@@ -207,8 +207,8 @@ def _note_progress(
 ) -> None:
     """Note how many tasks run, what else the deployment waits for, and ECS's end of it.
 
-    What ECS said so far is noted, too, because a cancel and a rollback end the deployment without a
-    look at ECS. New events are only a reason to write when the timer is written anyway.
+    What ECS said so far is noted, too, because ECS may not answer when a cancel or a rollback ends
+    the deployment. New events are only a reason to write when the timer is written anyway.
     """
     now = clock.now()
     is_due = (service.due_at or 0) <= now
@@ -220,7 +220,7 @@ def _note_progress(
     writes = []
     noted = (active.progress, active.error, active.rolled_out_at)
     recounted = any(getattr(active, name) != number for name, number in counts.items())
-    events = kept_events(active, rollout) if active.started_at is not None else None
+    events = kept_events(active, rollout.events) if active.started_at is not None else None
     has_news = is_due and events != active.events
     if recounted or has_news or noted != (progress, waits_for, rolled_out_at):
         deadline_at = active.deadline_at
