@@ -15,7 +15,7 @@ from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.tasks import Task
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.pipeline import glances
-from chalicelib.pipeline.reconcilers.evidence import cleaned_task
+from chalicelib.pipeline.reconcilers.evidence import cleaned_task, definition_of
 from chalicelib.store.models import Build, Deployment
 from chalicelib.store.services import find_service
 from chalicelib.store.writes import change, commit_if_possible
@@ -85,13 +85,16 @@ def tasks_of(deployment: Deployment) -> list[Task] | None:
     )
     if target is None or not rolls_out:
         return None
+    own = deployment.task_definition
     try:
         with budget.spending(budget.part(_LOOK, keep=_KEEP, tries=1)):
             found = glances.some_tasks(target)
+            has_stopped = any(each.task_definition == own and each.stopped_at for each in found)
+            # It says which containers end a task. Most looks do not need it.
+            definition = definition_of(deployment) if has_stopped else {}
     except (Rejected, Unavailable) as trouble:
         logger.info("the tasks of %s are not shown: %s", deployment.job_id, trouble.detail)
         return None
-    own = deployment.task_definition
     shown = [each for each in found if each.task_definition == own or each.stopped_at is None]
     shown.sort(key=lambda each: (each.task_definition != own, -(each.started_at or 2**40), each.id))
-    return [cleaned_task(each, {}) for each in shown[:_MOST_TASKS]]
+    return [cleaned_task(each, definition) for each in shown[:_MOST_TASKS]]

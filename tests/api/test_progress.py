@@ -16,6 +16,7 @@ from tests.support.embedded import (
     ecs_service,
     log_to_cloudwatch,
     put_image,
+    run_on_ecs,
     sha,
 )
 from tests.support.sdk import Calls, Trouble
@@ -274,6 +275,27 @@ def test_the_tasks_of_a_rollout_are_shown_as_they_come_up(cloud: Cloud) -> None:
     assert listed[0]["tasks"] is None
     cloud.finish_rollout()
     assert cloud.deployment(1)["tasks"] is None
+
+
+def test_a_stopped_task_has_the_same_reason_as_in_the_log(cloud: Cloud) -> None:
+    """A container that is not essential did not end it."""
+    helper = {"name": "helper", "image": "h:1", "memory": 64, "essential": False}
+    app = {"name": "app", "image": "hello:before", "memory": 128}
+    client("ecs").register_task_definition(family="hello", containerDefinitions=[helper, app])
+    run_on_ecs("hello")
+    cloud.finish_rollout()
+    cloud.begin_release(1)
+    engine, new = ecs.engine(), ecs_service()["deployments"][0]["id"]
+    engine.report(CLUSTER, "hello", new, running=1)
+    task = next(each for each in engine.tasks(new) if each.started_at is not None)
+    killed = task.containers[0]
+    killed.exit_code, killed.reason = 137, "OutOfMemoryError: Container killed"
+    engine.report(CLUSTER, "hello", new, running=0, failed=1, exit_code=3)
+    lines = cloud.api.get("/v1/cicd/deployments/1/logs").body["lines"]
+    (stop,) = [each["message"] for each in lines if " stopped: " in each["message"]]
+    assert stop.endswith("stopped: container app exited with code 3")
+    reasons = {each["stopped_reason"] for each in cloud.deployment(1)["tasks"]}
+    assert reasons == {None, "container app exited with code 3"}
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
