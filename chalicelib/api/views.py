@@ -333,8 +333,8 @@ class Deployment(msgspec.Struct, kw_only=True):
     command. `step` says what the deployment does now, and `remaining_seconds` is the time until its
     end if it takes as long as usual, 0 if it takes longer. A single deployment has `waiting_for`
     if it is queued, or waits for an earlier release command. A single one under way has `tasks`, at
-    most 20, those of its own revision first: null if ECS does not show them. In lists both are
-    null.
+    most 20 and at most five that have stopped, those of its own revision first: null if ECS does
+    not show them. In lists both are null.
     """
 
     id: int

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from chalicelib import aws
 from chalicelib.aws import ecr, logs
 from chalicelib.domain.log_streams import LogStream
+from chalicelib.domain.tasks import Task
+from chalicelib.pipeline.glances import SHARED
 from chalicelib.pipeline.reconcilers.loop import TRIES
 from infra.local.aws import codebuild, ecs
 from tests.support.embedded import (
@@ -275,6 +278,23 @@ def test_the_tasks_of_a_rollout_are_shown_as_they_come_up(cloud: Cloud) -> None:
     assert listed[0]["tasks"] is None
     cloud.finish_rollout()
     assert cloud.deployment(1)["tasks"] is None
+
+
+def test_a_crash_loop_hides_no_task_that_runs(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its newest tasks have begun later, or never."""
+    cloud.begin_release(1)
+    revision = cloud.deployment(1)["task_definition"]
+    runs = Task("task/runs", revision, "RUNNING", "UNKNOWN", (), started_at=1000)
+    crashed = [
+        Task(f"task/{n}", revision, "STOPPED", "UNKNOWN", (), started_at=begun, stopped_at=2000 + n)
+        for n, begun in enumerate([None, 1900] * 15)
+    ]
+    monkeypatch.setattr(aws.ecs, "some_tasks", lambda _target: [*crashed, runs])
+    cloud.advance(SHARED + 1)
+    shown = [task["id"] for task in cloud.deployment(1)["tasks"]]
+    assert shown == ["runs", "29", "28", "27", "26", "25"]
 
 
 def test_a_stopped_task_has_the_same_reason_as_in_the_log(cloud: Cloud) -> None:
