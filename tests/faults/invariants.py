@@ -701,20 +701,21 @@ def _check_drift(service: Row) -> None:
 def check_replaced() -> None:
     """Check that ECS runs no definition of an ended deployment, except the release or baseline.
 
-    Services with an active deployment or drift are left out, and deployments that have ended just
-    now: the next look undoes them. Raises Violation.
+    Services with an active deployment or drift are left out, and those whose deployment has ended
+    just now: the next look undoes it, or shows drift. Raises Violation.
     """
     by_definition = {
         row["task_definition"]: row for row in deployments().values() if "task_definition" in row
     }
+    just_ended = {
+        row["service_id"] for row in deployments().values() if row.get("finished_at") == clock.now()
+    }
     for service in services().values():
-        if {"active", "drift", "deleted_at"} & service.keys():
+        if {"active", "drift", "deleted_at"} & service.keys() or service["id"] in just_ended:
             continue
         if service["settings"]["ecs_service"] is None:
             continue
         row = by_definition.get(_primary_definition(service))
-        if row is not None and row.get("finished_at") == clock.now():
-            continue
         current = row is None or row["number"] == service.get("current")
         wanted = current or service.get("baseline") == _primary_definition(service)
         _require(wanted, f"{row and row['id']} is {row and row['status']} and ECS still runs it")
