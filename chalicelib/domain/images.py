@@ -48,6 +48,11 @@ class ImageReference(msgspec.Struct, frozen=True):
     tag: str
     digest: str
 
+    @property
+    def name(self) -> str:
+        """The repository, with the registry before it if there is one."""
+        return f"{self.registry}/{self.repository}".lstrip("/")
+
 
 def image_tag(ref: str, sha: str, build_id: int) -> str:
     """The tag of a build: `<ref slug>-<12 digits of the commit>-<build id>`.
@@ -92,6 +97,14 @@ def image_reference(text: str) -> ImageReference:
         raise ValueError("an image must be repository:tag or repository@sha256:digest")
     parts = {name: part or "" for name, part in match.groupdict().items()}
     return ImageReference(**{**parts, "registry": parts["registry"].lower()})
+
+
+def repository_of(image: str) -> str:
+    """The repository of an image with its registry; empty for a text that names no image."""
+    try:
+        return image_reference(image).name
+    except ValueError:
+        return ""
 
 
 def no_repository(name: str) -> str:

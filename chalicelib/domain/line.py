@@ -17,12 +17,16 @@ _SLOWEST = 10
 
 
 class OpenBuild(msgspec.Struct, frozen=True):
-    """A build that has not ended. `in_codebuild`: CodeBuild has accepted it."""
+    """A build that has not ended.
+
+    `in_codebuild`: CodeBuild has accepted it. `runs`: it has also left CodeBuild's own queue.
+    """
 
     number: int
     service_id: int
     due_at: int
     in_codebuild: bool
+    runs: bool = False
 
 
 class Line(msgspec.Struct, frozen=True):

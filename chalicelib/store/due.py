@@ -42,27 +42,16 @@ def due_row_ids(now: int) -> Iterator[str]:
 
 def open_builds() -> list[OpenBuild]:
     """The open builds, the first due first; of very many only the first thousand."""
-    return [
-        OpenBuild(
-            number=build.number,
-            service_id=build.service_id,
-            due_at=build.due_at or 0,
-            in_codebuild=build.codebuild_id is not None,
-        )
-        for build in _open_builds()
-    ]
-
-
-def queued_builds() -> list[tuple[int, int]]:
-    """The open builds that CodeBuild does not run yet: their numbers, and those of their services.
-
-    Of very many only those among the first thousand.
-    """
-    waiting = (each for each in _open_builds() if each.status == BuildStatus.QUEUED)
-    return [(build.number, build.service_id) for build in waiting]
-
-
-def _open_builds() -> list[Build]:
     with reading():
         found = Job.due_index.query(DUE, limit=_MAX_OPEN, page_size=_MAX_OPEN)
-        return [job for job in found if isinstance(job, Build)]
+        return [
+            OpenBuild(
+                number=build.number,
+                service_id=build.service_id,
+                due_at=build.due_at or 0,
+                in_codebuild=build.codebuild_id is not None,
+                runs=build.status != BuildStatus.QUEUED,
+            )
+            for build in found
+            if isinstance(build, Build)
+        ]

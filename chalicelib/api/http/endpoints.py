@@ -53,7 +53,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     """One declared route. It is public if `role` is None.
 
     A success has the status `status` and a body of the type `answer`. With `repeat` a caller may
-    send an Idempotency-Key. `polled` is a list that pages and programs read again and again.
+    send an Idempotency-Key. `is_tagged` is an answer with an ETag: pages and programs read it again
+    and again, and it may be stored.
     """
 
     method: str
@@ -68,15 +69,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     status: int
     answer: Any
     repeat: Repeat | None
-    polled: bool
+    is_tagged: bool
     documented: Documented
-
-    @property
-    def is_tagged(self) -> bool:
-        """Whether the answer has an ETag: resources, documents, metrics and polled lists have."""
-        ends = ("}", ".json", "/docs", "/metrics", "/")
-        is_single = self.method == "GET" and self.path.endswith(ends)
-        return is_single or self.polled
 
 
 ENDPOINTS: list[Endpoint] = []
@@ -97,7 +91,7 @@ class Routes(Blueprint):
         status: int = 200,
         answer: Any = None,
         repeat: Repeat | None = None,
-        polled: bool = False,
+        is_tagged: bool = False,
         documented: Documented | None = None,
     ) -> Callable[[View], View]:
         """Declare a view as an `Endpoint`.
@@ -121,7 +115,7 @@ class Routes(Blueprint):
                 status=status,
                 answer=answer,
                 repeat=repeat,
-                polled=polled,
+                is_tagged=is_tagged,
                 documented=documented or Documented(),
             )
             ENDPOINTS.append(endpoint)

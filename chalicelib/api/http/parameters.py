@@ -179,6 +179,12 @@ def _parse_number(text: str) -> int:
         raise ValueError(f"an id: a whole number from 1 to {MAX_ID}") from error
 
 
+def _parse_actor(text: str) -> str:
+    if not re.fullmatch(_ACTOR, text):
+        raise ValueError("an actor as entries show it: 1 to 200 characters of ASCII")
+    return text
+
+
 def _parse_days(text: str) -> int:
     return int(_one_of(_WINDOWS)(text))
 
@@ -196,6 +202,7 @@ def _parse_day(text: str) -> date:
     return day
 
 
+_ACTOR = r"^[ -~]{1,200}$"
 _WINDOWS = ("1", "7", "30", "90")
 _FIRST_DAY = "2020-01-01"
 DAYS = Parameter(
@@ -230,6 +237,13 @@ PROJECT = _number(
 )
 OF_PROJECT = _number("project_id", "Only services of this project.")
 SERVICE = _number("service_id", "Only changes of this service.")
+ACTOR = Parameter(
+    "actor",
+    _parse_actor,
+    None,
+    {"type": "string", "pattern": _ACTOR},
+    f"Only changes of this actor, such as `token:ci` or `github:octocat`. {_PER_PAGE}",
+)
 RESTORED = _number(
     "deployment_id",
     "The deployment to restore. Without it: the release before the current one.",

@@ -46,7 +46,9 @@ _IS_VERSION = regex(r"[0-9a-f]{16}", re.ASCII)
 _IMPORTS = (('from"preact"', 'from"./preact.mjs"'),)
 
 
-@routes.endpoint("GET", "/", role=None, documented=Documented(media_types=("text/html",)))
+@routes.endpoint(
+    "GET", "/", role=None, is_tagged=True, documented=Documented(media_types=("text/html",))
+)
 def get_page(_request: Request) -> Reply:
     """Get the dashboard as an HTML page."""
     # The page names its files by their version, so browsers ask for the page each time.
@@ -58,6 +60,7 @@ def get_page(_request: Request) -> Reply:
     "GET",
     "/assets/{version}/{name}",
     role=None,
+    is_tagged=True,
     documented=Documented(media_types=("text/css", "text/javascript"), errors=(404,)),
 )
 def get_asset(_request: Request, version: str, name: str) -> Reply:

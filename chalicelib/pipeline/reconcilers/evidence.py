@@ -194,9 +194,9 @@ def rollout_events(deployment: Deployment, events: Sequence[Event]) -> list[Even
     ]
 
 
-def kept_events(deployment: Deployment, rollout: Rollout) -> list[list[Any]]:
+def kept_events(deployment: Deployment, events: Sequence[Event]) -> list[list[Any]]:
     """The newest events of a rollout, as its row keeps them: time and message."""
-    found = rollout_events(deployment, rollout.events)
+    found = rollout_events(deployment, events)
     return [[each.at, each.message] for each in found[-_KEPT_EVENTS:]]
 
 
