@@ -54,8 +54,11 @@ class Line(msgspec.Struct, frozen=True):
         return self.waiting.index(number) + 1
 
     def patience(self, number: int) -> int:
-        """The seconds until a waiting build looks at the line again, if nothing wakes it."""
-        return PERIOD * min(_SLOWEST, 1 + self.waiting.index(number) // (10 * self.limit))
+        """The seconds until a waiting build looks at the line again, if nothing wakes it.
+
+        Builds before it take longer than that, unless each takes less than half a period.
+        """
+        return PERIOD * min(_SLOWEST, 1 + self.waiting.index(number) // (2 * self.limit))
 
 
 def waiting_services(builds: Iterable[OpenBuild]) -> set[int]:
