@@ -4,7 +4,7 @@
 # file in ARGS the tests run in one process, which starts faster.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package deploy token redrive lock clean broken
+.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package deploy service doctor token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -52,7 +52,7 @@ check: $(READY) ## run all checks: format, lint, types, template, tests
 	{ echo "Not formatted. Fix it with: .venv/bin/ruff format ." >&2; exit 1; }
 	$(PYTHON) -m ruff check --quiet .
 	$(PYTHON) -m mypy
-	.venv/bin/cfn-lint infra/stack.yaml
+	.venv/bin/cfn-lint infra/stack.yaml infra/service.yaml
 	$(PYTHON) -m pytest -n 3 --dist worksteal -m "not (sweep or fuzz)" $(ARGS)
 
 bench: $(READY) ## measure the package, cold starts and requests
@@ -69,6 +69,12 @@ package: $(READY) ## package the stack and the application of one stage, without
 
 deploy: $(READY) ## deploy one stage: make deploy STAGE=dev [ARGS="JobWorkers=4"]
 	$(PYTHON) -m infra.deploy $(STAGE) $(ARGS)
+
+# With STAGE the service is created in AWS, without it in the embedded cloud of `make run`.
+service: $(READY) ## create a service: make service STAGE=dev NAME=shop/web GIT=https://… [PORT=8080]
+	PYTHONPATH=cli exec $(PYTHON) -m infra.service $(if $(filter file,$(origin STAGE)),,--stage "$(STAGE)") \
+	    --name "$(NAME)" --git "$(GIT)" $(if $(PORT),--port "$(PORT)") \
+	    $(if $(DOMAIN),--domain "$(DOMAIN)") $(if $(filter yes,$(DELETE)),--delete) $(ARGS)
 
 token: $(READY) ## create an admin token of a deployed stage and print it once
 	$(PYTHON) -m infra.token $(STAGE) $(ARGS)

@@ -98,6 +98,10 @@ class Client:
         """The answer to an accepted change."""
         return self._change("PATCH", path, body, query)
 
+    def delete(self, path: str) -> None:
+        """Delete a resource."""
+        self._change("DELETE", path, None, {})
+
     def pages(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """All items of a list, newest first, read page by page."""
         cursor = None
@@ -265,6 +269,8 @@ def _content(response: Any) -> bytes:
 
 
 def _parsed(status: int, headers: Message, content: bytes) -> Answer:
+    if status == 204:  # it has no content
+        return Answer(status, headers, {})
     try:
         body = json.loads(content) if len(content) <= MAX_BYTES else None
     except (ValueError, RecursionError):
