@@ -27,7 +27,7 @@ $(READY): constraints.txt infra/setup.sh $(BROKEN)
 	infra/setup.sh
 
 run: $(READY) ## start Slipway and its embedded cloud on this machine
-	exec $(PYTHON) -m infra.local serve --pretty $(SIMULATION) $(ARGS)
+	exec $(PYTHON) -m infra.local serve --pretty --record build/run.json $(SIMULATION) $(ARGS)
 
 cli: $(READY) ## run the slipway command: make cli ARGS="status shop/web"
 	PYTHONPATH=cli exec $(PYTHON) -m slipway_cli $(ARGS)

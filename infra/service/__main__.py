@@ -3,12 +3,13 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from slipway_cli.errors import Failure
 
-from infra.service import stage
-from infra.service.names import read_name
+from infra.service import local, stage
+from infra.service.names import Name, read_name
 from infra.stacks import Refused
 
 
@@ -39,6 +40,9 @@ def _run(options: argparse.Namespace) -> None:
             "GIT is missing: it is the repository to build.\n"
             "Give GIT=https://github.com/acme/web with a STAGE, or GIT=../my-app without one."
         )
+    if not options.stage:
+        _create_here(options, name)
+        return
     parameters = dict(options.parameters)
     if options.domain:
         parameters["Domain"] = options.domain
@@ -56,6 +60,22 @@ def _run(options: argparse.Namespace) -> None:
         stage.delete(wanted, images=options.images)
     else:
         stage.create(wanted)
+
+
+def _create_here(options: argparse.Namespace, name: Name) -> None:
+    if options.parameters or options.domain:
+        raise Refused(
+            "DOMAIN and parameters of the stack are for AWS, and there is no STAGE.\n"
+            "Leave them out, or give STAGE=dev."
+        )
+    local.create(
+        name,
+        git=options.git,
+        branch=options.branch,
+        dockerfile=options.dockerfile,
+        port=options.port or 8080,
+        record=options.record,
+    )
 
 
 def _advice(options: argparse.Namespace, refusal: Exception) -> str:
@@ -92,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--domain", default="", help="host name of the service")
     parser.add_argument("--delete", action="store_true", help="delete the service")
     parser.add_argument("--images", action="store_true", help="with --delete: its images, too")
+    parser.add_argument("--record", type=Path, default=local.RECORD, help=argparse.SUPPRESS)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("parameters", nargs="*", type=_assignment, metavar="Name=value")
     return parser

@@ -198,7 +198,7 @@ def test_an_update_keeps_the_release_that_runs(
     # moto cannot update these resources.
     given: dict[str, str] = {}
     monkeypatch.setattr(
-        parsing.ResourceMap, "update", lambda _, template, parameters: given.update(parameters)
+        parsing.ResourceMap, "update", lambda _, *sent: given.update(sent[1])
     )
     ecs = _client("ecs")
     release = ecs.register_task_definition(
