@@ -76,6 +76,11 @@ service: $(READY) ## create a service: make service STAGE=dev NAME=shop/web GIT=
 	    --name "$(NAME)" --git "$(GIT)" $(if $(PORT),--port "$(PORT)") \
 	    $(if $(DOMAIN),--domain "$(DOMAIN)") $(if $(filter yes,$(DELETE)),--delete) $(ARGS)
 
+# It runs before `make setup`, too: then with the system's Python, and without the checks of AWS.
+doctor: ## check this machine, the AWS account and a stage: make doctor [STAGE=dev]
+	$(if $(wildcard $(READY)),$(if $(BROKEN),python3,$(PYTHON)),python3) -m infra.doctor \
+	    $(if $(filter file,$(origin STAGE)),,$(STAGE)) $(ARGS)
+
 token: $(READY) ## create an admin token of a deployed stage and print it once
 	$(PYTHON) -m infra.token $(STAGE) $(ARGS)
 

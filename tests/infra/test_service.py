@@ -197,9 +197,7 @@ def test_an_update_keeps_the_release_that_runs(
     main(CREATE)
     # moto cannot update these resources.
     given: dict[str, str] = {}
-    monkeypatch.setattr(
-        parsing.ResourceMap, "update", lambda _, *sent: given.update(sent[1])
-    )
+    monkeypatch.setattr(parsing.ResourceMap, "update", lambda _, *sent: given.update(sent[1]))
     ecs = _client("ecs")
     release = ecs.register_task_definition(
         family="dev-shop-web", containerDefinitions=[{"name": "web", "image": "x", "memory": 64}]
