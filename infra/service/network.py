@@ -9,6 +9,10 @@ from infra.stacks import Refused
 if TYPE_CHECKING:
     from infra.service.stage import Aws
 
+OWN_CERTIFICATES = (
+    "A shared Listener has its own certificates.\nLeave out CertificateArn, and add the "
+    "certificate to the listener."
+)
 _LAST_PRIORITY = 50000  # ELB: CreateRule, Priority
 
 
@@ -68,10 +72,7 @@ def find_network(aws: "Aws", given: Mapping[str, str]) -> Network:
                 "missing.\nGive for instance DOMAIN=web.example.com."
             )
         if given.get("CertificateArn"):
-            raise Refused(
-                "A shared Listener has its own certificates.\nLeave out CertificateArn, and add "
-                "the certificate to the listener."
-            )
+            raise Refused(OWN_CERTIFICATES)
         return Network.of_listener(aws, listener)
     if given.get("Vpc") or given.get("Subnets"):
         if not (given.get("Vpc") and given.get("Subnets")):

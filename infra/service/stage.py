@@ -17,7 +17,7 @@ from infra.package import ROOT
 from infra.service import registration
 from infra.service.asking import confirm, confirm_by_name
 from infra.service.names import Name, log_group_for, repository_for, roles_for
-from infra.service.network import Network, find_network
+from infra.service.network import OWN_CERTIFICATES, Network, find_network
 from infra.stacks import Refused, find_stack, open_session, stage_outputs
 
 if TYPE_CHECKING:
@@ -210,11 +210,14 @@ def _values(aws: Aws, wanted: Wanted, stack: "StackTypeDef | None") -> dict[str,
             f"{', '.join(sorted(unknown))} cannot be set.\n"
             f"These can: {', '.join(sorted(_FIRST_ONLY | _LATER))}."
         )
+    before = {} if stack is None else _parameters(stack)
+    _require_tasks({**before, **given})
     if stack is None:
         return _new_values(aws, wanted, given)
-    before = _parameters(stack)
     if wanted.port is not None:
         given["Port"] = str(wanted.port)
+    if before.get("Listener") and given.get("CertificateArn"):
+        raise Refused(OWN_CERTIFICATES)
     fixed = sorted(name for name in given.keys() - _LATER if given[name] != before.get(name))
     if fixed:
         raise Refused(
@@ -222,6 +225,13 @@ def _values(aws: Aws, wanted: Wanted, stack: "StackTypeDef | None") -> dict[str,
             f"Delete the service and create it again: {wanted.command} DELETE=yes"
         )
     return {**before, **given}
+
+
+def _require_tasks(values: Mapping[str, str]) -> None:
+    """Raise Refused if the scaling cannot be: CloudFormation finds it after some minutes."""
+    fewest, most = values.get("MinTasks", "1"), values.get("MaxTasks", "4")
+    if fewest.isdigit() and most.isdigit() and int(fewest) > int(most):
+        raise Refused(f"MinTasks={fewest} is above MaxTasks={most}.\nGive both.")
 
 
 def _new_values(aws: Aws, wanted: Wanted, given: Mapping[str, str]) -> dict[str, str]:

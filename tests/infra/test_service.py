@@ -267,6 +267,26 @@ def test_a_shared_listener_gets_rules_for_the_domain(
     assert "Point web.example.com to lb-" in printed
     main([*CREATE, "--domain", "web.example.com", f"Listener={listener}"])
     assert f"stack {STACK} is as wanted" in capsys.readouterr().out
+    assert "its own certificates" in _refusal(*CREATE, "CertificateArn=arn:y")
+
+
+def test_a_certificate_makes_it_https(deployed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arn = _client("acm").request_certificate(DomainName="web.example.com")["CertificateArn"]
+    main([*CREATE, "--domain", "web.example.com", f"CertificateArn={arn}"])
+    elb = _client("elbv2")
+    balancer = elb.describe_load_balancers()["LoadBalancers"][0]
+    listeners = {
+        listener["Protocol"]: listener
+        for listener in elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])[
+            "Listeners"
+        ]
+    }
+    assert listeners["HTTP"]["DefaultActions"][0]["Type"] == "redirect"
+    rules = elb.describe_rules(ListenerArn=listeners["HTTPS"]["ListenerArn"])["Rules"]
+    assert {rule["Priority"] for rule in rules} == {"1", "2", "default"}
+    printed = capsys.readouterr().out
+    assert "address  https://web.example.com/" in printed
+    assert f"Point web.example.com to {balancer['DNSName']} in your DNS" in printed
 
 
 REFUSED = [
@@ -280,6 +300,8 @@ REFUSED = [
     (["Repository=team/Web"], "cannot be the name of an ECR repository"),
     (["HealthPath=/health"], "HealthPath must be / at first"),
     (["Stage=prod"], "Stage cannot be set"),
+    (["MinTasks=5"], "MinTasks=5 is above MaxTasks=4"),
+    (["Listener=arn:x", "Domain=a.example.com", "CertificateArn=arn:y"], "its own certificates"),
     (["Vpc=vpc-1"], "Vpc and Subnets must be given together"),
 ]
 
