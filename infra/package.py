@@ -8,6 +8,7 @@ module.
 
 import argparse
 import json
+import math
 import os
 import re
 import shutil
@@ -16,6 +17,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from infra.dashboard import FUNCTIONS, dashboard_and_query
 from infra.gateway_responses import gateway_responses
@@ -57,21 +60,40 @@ EXAMPLE = Installation()
 def stack_template() -> str:
     """`stack.yaml` with the buildspec embedded: without a source CodeBuild takes no file name.
 
-    CloudFormation takes at most 51,200 bytes. So comments are left out, and the buildspec is a JSON
-    string, which YAML reads too: a block of text would be indented again.
+    CloudFormation takes at most 51,200 bytes. So comments are left out, the properties of a
+    resource are on one line, and the buildspec is a JSON string, which YAML reads too.
     """
     stack, buildspec = (
         COMMENT_LINE.sub("", (ROOT / "infra" / name).read_text())
         for name in ("stack.yaml", "buildspec.yml")
     )
+    short = json.dumps(_shorten(buildspec, folded_below=math.inf))
 
     def embed(line: re.Match[str]) -> str:
-        return f"{line[1]}BuildSpec: {json.dumps(buildspec)}"
+        return f"{line[1]}BuildSpec: {short}"
 
     embedded, count = BUILDSPEC_LINE.subn(embed, stack)
     if count != 1:
         raise ValueError(f"stack.yaml must name infra/buildspec.yml once, not {count} times")
-    return embedded
+    return _shorten(embedded, folded_below=2)
+
+
+def _shorten(text: str, *, folded_below: float) -> str:
+    """The same YAML with as little indentation as possible.
+
+    What is more than `folded_below` levels deep is on one line: `{Ref: Name}`.
+    """
+
+    def fold(node: yaml.Node | None, depth: int) -> None:
+        if isinstance(node, yaml.CollectionNode):
+            node.flow_style = depth > folded_below
+            for entry in node.value:
+                for child in entry if isinstance(entry, tuple) else (entry,):
+                    fold(child, depth + 1)
+
+    document = yaml.compose(text, yaml.SafeLoader)
+    fold(document, 0)
+    return yaml.serialize(document, Dumper=yaml.SafeDumper, width=math.inf)
 
 
 def move(text: str, to: Installation) -> str:
