@@ -20,8 +20,11 @@ from typing import Any
 
 import yaml
 
-from infra.dashboard import FUNCTIONS, dashboard_and_query
-from infra.gateway_responses import gateway_responses
+from infra import shared
+from infra.alarms import alarms
+from infra.api_stage import api_parts
+from infra.dashboard import dashboard_and_query
+from infra.functions import function_parts
 from infra.lean import called_services, make_lean
 from infra.parameters import EXAMPLES
 
@@ -197,22 +200,18 @@ def package_application(
         )
 
 
-# Without this, Lambda logs plain text without fields and drops lines below WARNING
-# (AWS Lambda: "Log and application log level filtering").
-LOGGING = {"LogFormat": "JSON", "ApplicationLogLevel": "INFO"}
-
-
 def _additions(prefix: str) -> dict[str, Any]:
     """The parts of the application's template that Chalice does not write."""
-    # Chalice can set the retention of logs, but then writes a wrong function name (1.34).
-    template: dict[str, Any] = json.loads((ROOT / "infra/log-groups.json").read_text())
-    # Part of the API's definition: a response created after the stage would not be in the stage.
-    definition = {"x-amazon-apigateway-gateway-responses": gateway_responses()}
-    template["Resources"] |= dashboard_and_query(prefix)
-    for function in FUNCTIONS:
-        template["Resources"][function] = {"Properties": {"LoggingConfig": LOGGING}}
-    template["Resources"]["RestAPI"] = {"Properties": {"DefinitionBody": definition}}
-    return template
+    return {
+        "Parameters": shared.parameters(prefix),
+        "Conditions": shared.CONDITIONS,
+        "Resources": {
+            **function_parts(prefix),
+            **api_parts(prefix),
+            **alarms(prefix),
+            **dashboard_and_query(prefix),
+        },
+    }
 
 
 def require_lambda_python(version: tuple[int, int]) -> None:

@@ -27,8 +27,8 @@ def unschedule() -> dict[str, Any]:
     return {"due": None, "due_at": None, "attention": None}
 
 
-def due_row_ids(now: int) -> Iterator[str]:
-    """The ids of due rows ("build-123", "service-7"), the longest overdue first."""
+def due_rows(now: int) -> Iterator[tuple[int, str]]:
+    """When rows were due and their ids ("build-123", "service-7"), the longest overdue first."""
     with reading():
         builds = Job.due_index.query(DUE, Job.due_at <= now, page_size=50)
         services = Service.due_index.query(DUE, Service.due_at <= now, page_size=50)
@@ -36,8 +36,7 @@ def due_row_ids(now: int) -> Iterator[str]:
             ((job.due_at, job.job_id) for job in builds),
             ((service.due_at, f"service-{service.id}") for service in services),
         )
-        for _, row_id in merge(*rows):
-            yield row_id
+        yield from merge(*rows)
 
 
 def open_builds() -> list[OpenBuild]:
