@@ -1,5 +1,6 @@
 """Clients of AWS, created on first use, and SDK errors as Slipway's errors."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -9,7 +10,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import budget, sdk
+from chalicelib.domain.identities import without_identities
 from chalicelib.errors import Rejected, SlipwayError, Unavailable
+
+logger = logging.getLogger("slipway")
 
 # Codes of temporary failures with status 400. Statuses from 500 on are temporary, too.
 _TEMPORARY = frozenset(
@@ -63,7 +67,10 @@ def calling(operation: str) -> Iterator[None]:
 
 
 def _slipway_error(operation: str, error: BotoCoreError | ClientError) -> SlipwayError:
-    """The error for a failed call. It has AWS's code only if the call had no effect for sure."""
+    """The error for a failed call. It has AWS's code only if the call had no effect for sure.
+
+    Callers read its text, so it names no role. The log has AWS's whole message.
+    """
     if not isinstance(error, ClientError):
         return Unavailable(f"{operation}: {error}")
     code = error.response.get("Error", {}).get("Code", "")
@@ -74,4 +81,7 @@ def _slipway_error(operation: str, error: BotoCoreError | ClientError) -> Slipwa
     unclear = metadata.get("RetryAttempts", 0) > 0
     temporary = unclear or code in _TEMPORARY or status >= 500 or status == 429
     kind = Unavailable if temporary else Rejected
-    return kind(f"{operation}: {message or code}", code="" if unclear else code)
+    shown = without_identities(message)
+    if shown != message:
+        logger.warning("%s: %s", operation, message)
+    return kind(f"{operation}: {shown or code}", code="" if unclear else code)

@@ -42,6 +42,9 @@ _SECRET = regex(
     r"|(?<![\w.-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
     r"|\bslw_[A-Za-z0-9_-]{43}[A-Za-z0-9]{6}"
     r"|(?<=://)[^/\s:@]{1,100}:[^/\s@]{1,300}(?=@)"  # user and password in a URL
+    # Who called AWS, and the role in AWS's refusal of the call.
+    r"|\barn:[a-z-]{3,20}:sts::[0-9]{12}:assumed-role/[\w+=,.@/-]+"
+    r"|(?<=on resource: )arn:[a-z-]{3,20}:iam::[0-9]{12}:role/[\w+=,.@/-]+"
     r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)",
     re.ASCII,
 )
