@@ -81,7 +81,7 @@ def _slipway_error(operation: str, error: BotoCoreError | ClientError) -> Slipwa
     unclear = metadata.get("RetryAttempts", 0) > 0
     temporary = unclear or code in _TEMPORARY or status >= 500 or status == 429
     kind = Unavailable if temporary else Rejected
-    shown = without_identities(message)
-    if shown != message:
+    if "not authorized" in message:
         logger.warning("%s: %s", operation, message)
-    return kind(f"{operation}: {shown or code}", code="" if unclear else code)
+    shown = without_identities(message) or code
+    return kind(f"{operation}: {shown}", code="" if unclear else code)
