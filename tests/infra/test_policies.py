@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any
 
 import botocore.session
@@ -120,6 +121,43 @@ def test_every_resource_is_named_where_aws_allows_it(name: str) -> None:
         else:
             for arn in _list(statement["Resource"]):
                 assert re.match(r"arn:aws:[a-z]+:(eu-west-1)?:123456789012:[^*]", arn)
+
+
+# The kinds of resources of each action in the service authorization reference. A statement with
+# another kind grants nothing. ECS's documentation gives those of its service deployments together
+# ("Permissions required for viewing Amazon ECS service deployments").
+KINDS = {
+    "codebuild:*": {"project"},
+    "dynamodb:*": {"table"},
+    "ecr:*": {"repository"},
+    "ecs:DescribeServiceDeployments": {"service", "service-deployment", "service-revision"},
+    "ecs:DescribeServiceRevisions": {"service", "service-deployment", "service-revision"},
+    "ecs:*Service*": {"service"},
+    "ecs:DescribeTasks": {"task"},
+    "ecs:StopTask": {"task"},
+    "ecs:RunTask": {"task-definition"},
+    "ecs:RegisterTaskDefinition": {"task-definition"},
+    "ecs:TagResource": {"task", "task-definition"},
+    "iam:*": {"role"},
+    "logs:*": {"log-group"},
+    "secretsmanager:*": {"secret"},
+    "sqs:*": {""},
+    "ssm:*": {"parameter"},
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_resource_is_of_a_kind_that_its_action_takes(name: str) -> None:
+    for statement in _statements(name):
+        for action in set(_list(statement["Action"])) - WITHOUT_RESOURCE:
+            kinds = next(kinds for each, kinds in KINDS.items() if fnmatchcase(action, each))
+            for arn in _list(statement["Resource"]):
+                path = arn.split(":", 5)[5]
+                kind = re.split("[:/]", path)[0] if re.search("[:/]", path) else ""
+                assert kind in kinds, (action, arn)
+                # A stream of a log group has its own ARN, also a table's index.
+                if action in {"logs:GetLogEvents", "dynamodb:Query"}:
+                    assert ":log-stream:" in arn or "/index/" in arn
 
 
 @pytest.mark.parametrize("name", ALL)
