@@ -513,13 +513,15 @@ def test_only_the_tags_of_build_caches_may_move(resources: dict[str, Any]) -> No
     ] == ["buildcache*"]
 
 
-def test_no_image_of_a_release_is_deleted(resources: dict[str, Any]) -> None:
+@pytest.mark.parametrize("template", ["stack.yaml", "service.yaml"])
+def test_no_image_of_a_release_is_deleted(template: str) -> None:
     """Each image of a build has a tag, which never moves. ECR, "Lifecycle policies": an image that
     an index refers to is not expired before the index is.
     """
-    repository = resources["Repository"]["Properties"]
-    rules = json.loads(repository["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
-    selections = [rule["selection"] for rule in rules]
+    resources = _load((ROOT / "infra" / template).read_text())["Resources"]
+    (repository,) = _of_type(resources, "ECR::Repository")
+    policy = repository["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"]
+    selections = [rule["selection"] for rule in json.loads(policy)["rules"]]
     patterns = [p for each in selections for p in each.get("tagPatternList", [])]
     assert {each["tagStatus"] for each in selections} == {"tagged", "untagged"}
     assert patterns == ["buildcache*"]
