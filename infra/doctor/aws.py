@@ -53,6 +53,10 @@ _ACTIONS: Mapping[str, tuple[str, ...]] = {
         "logs:PutRetentionPolicy",
     ),
     "cloudwatch:{region}:{account}:alarm:{prefix}-dead-wakeups": ("cloudwatch:PutMetricAlarm",),
+    "ssm:{region}:{account}:parameter/{prefix}-app/KmsKey": (
+        "ssm:PutParameter",
+        "ssm:GetParameters",
+    ),
 }
 
 

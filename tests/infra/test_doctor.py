@@ -197,6 +197,7 @@ def test_a_healthy_stage_has_nothing_to_fix(answers: Answers) -> None:
     resources = [arn for request in asked for arn in request["ResourceArns"]]
     assert "arn:aws:dynamodb:eu-west-1:123456789012:table/slipway-dev-jobs" in resources
     assert "arn:aws:s3:::slipway-dev-packages-123456789012-eu-west-1" in resources
+    assert "arn:aws:ssm:eu-west-1:123456789012:parameter/slipway-dev-app/KmsKey" in resources
 
 
 def _new_alarm(_: Any) -> Any:
