@@ -4,7 +4,7 @@
 # file in ARGS the tests run in one process, which starts faster.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run cli demo test sweep soak fuzz check screenshots openapi package deploy token redrive lock clean broken
+.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package deploy service doctor token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -27,7 +27,7 @@ $(READY): constraints.txt infra/setup.sh $(BROKEN)
 	infra/setup.sh
 
 run: $(READY) ## start Slipway and its embedded cloud on this machine
-	exec $(PYTHON) -m infra.local serve --pretty $(SIMULATION) $(ARGS)
+	exec $(PYTHON) -m infra.local serve --pretty --record build/run.json $(SIMULATION) $(ARGS)
 
 cli: $(READY) ## run the slipway command: make cli ARGS="status shop/web"
 	PYTHONPATH=cli exec $(PYTHON) -m slipway_cli $(ARGS)
@@ -39,7 +39,7 @@ test: $(READY) ## run all tests but the long ones
 	$(PYTHON) -m pytest $(if $(findstring .py,$(ARGS)),,-n 3 --dist worksteal) $(ARGS)
 
 sweep: $(READY) ## test every fault at every call, and two workers interleaved at every call
-	$(PYTHON) -m pytest -n 3 --dist worksteal -m sweep tests/faults $(ARGS)
+	$(PYTHON) -m pytest -n 3 --dist worksteal -m sweep tests/faults tests/infra/test_policies.py $(ARGS)
 
 soak: $(READY) ## run long random scenarios with faults: make soak N=1000
 	$(PYTHON) -m tests.faults.soak $(N) $(ARGS)
@@ -52,8 +52,11 @@ check: $(READY) ## run all checks: format, lint, types, template, tests
 	{ echo "Not formatted. Fix it with: .venv/bin/ruff format ." >&2; exit 1; }
 	$(PYTHON) -m ruff check --quiet .
 	$(PYTHON) -m mypy
-	.venv/bin/cfn-lint infra/stack.yaml
+	.venv/bin/cfn-lint infra/stack.yaml infra/service.yaml
 	$(PYTHON) -m pytest -n 3 --dist worksteal -m "not (sweep or fuzz)" $(ARGS)
+
+bench: $(READY) ## measure the package, cold starts and requests
+	$(PYTHON) -m tests.bench $(ARGS)
 
 screenshots: $(READY) ## write pictures of every view of the dashboard to build/screenshots
 	$(PYTHON) -m tests.page.screenshots $(ARGS)
@@ -66,6 +69,17 @@ package: $(READY) ## package the stack and the application of one stage, without
 
 deploy: $(READY) ## deploy one stage: make deploy STAGE=dev [ARGS="JobWorkers=4"]
 	$(PYTHON) -m infra.deploy $(STAGE) $(ARGS)
+
+# With STAGE the service is created in AWS, without it in the embedded cloud of `make run`.
+service: $(READY) ## create a service: make service STAGE=dev NAME=shop/web GIT=https://… [PORT=8080]
+	PYTHONPATH=cli exec $(PYTHON) -m infra.service $(if $(filter file,$(origin STAGE)),,--stage "$(STAGE)") \
+	    --name "$(NAME)" --git "$(GIT)" $(if $(PORT),--port "$(PORT)") \
+	    $(if $(DOMAIN),--domain "$(DOMAIN)") $(if $(filter yes,$(DELETE)),--delete) $(ARGS)
+
+# It runs before `make setup`, too: then with the system's Python, and without the checks of AWS.
+doctor: ## check this machine, the AWS account and a stage: make doctor [STAGE=dev]
+	$(if $(wildcard $(READY)),$(if $(BROKEN),python3,$(PYTHON)),python3) -m infra.doctor \
+	    $(if $(filter file,$(origin STAGE)),,$(STAGE)) $(ARGS)
 
 token: $(READY) ## create an admin token of a deployed stage and print it once
 	$(PYTHON) -m infra.token $(STAGE) $(ARGS)

@@ -19,6 +19,7 @@ from chalicelib.api import (
 from chalicelib.api.http.gateway import GatewayApp
 from chalicelib.api.http.middleware import complete
 from chalicelib.api.page import dashboard
+from chalicelib.starting import ready
 from chalicelib.triggers import events, schedule, wakeups
 
 app = GatewayApp(app_name="slipway", configure_logs=False)
@@ -43,3 +44,5 @@ app.register_blueprint(metrics.routes)
 app.register_blueprint(wakeups.blueprint)
 app.register_blueprint(events.blueprint)
 app.register_blueprint(schedule.blueprint)
+
+ready()

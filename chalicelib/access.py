@@ -5,10 +5,12 @@ in one step, so a view cannot skip the check. Hidden resources return the same 4
 """
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from chalicelib import clock
 from chalicelib.correlation import note
+from chalicelib.domain.regex import regex
 from chalicelib.domain.statuses import TRANSITIONS
 from chalicelib.domain.tokens import Role, digest, is_token
 from chalicelib.errors import Forbidden, NotFound, Unauthorized
@@ -31,16 +33,15 @@ from chalicelib.store.reports import facts_of
 from chalicelib.store.services import get_service
 
 # RFC 6750, section 2.1; RFC 9110, section 11.1: the scheme is compared without case.
-_BEARER = re.compile(r"(?i:bearer) +(?P<token>[A-Za-z0-9_-]+)", re.ASCII)
-_JOB_ID = re.compile(rf"(?:{'|'.join(TRANSITIONS)})-[1-9][0-9]{{0,15}}", re.ASCII)
+_BEARER = regex(r"(?i:bearer) +(?P<token>[A-Za-z0-9_-]+)", re.ASCII)
+_JOB_ID = regex(rf"(?:{'|'.join(TRANSITIONS)})-[1-9][0-9]{{0,15}}", re.ASCII)
 
 # The webhook accepts only these values of X-GitHub-Delivery.
-_DELIVERY_ID = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
+_DELIVERY_ID = regex(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _RANK = {role: rank for rank, role in enumerate(Role)}
 
 
-@dataclass(frozen=True)
-class Principal:
+class Principal(msgspec.Struct, frozen=True):
     """A caller with a valid token; `actor` is the caller's name in the audit trail.
 
     With a `project_id` the token is restricted to that project. With a `service_id` too, it is

@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+
+import msgspec
 
 from chalicelib.errors import Unavailable
 
@@ -19,8 +20,7 @@ from chalicelib.errors import Unavailable
 HTTP_SECONDS = 4.0
 
 
-@dataclass(frozen=True)
-class Budget:
+class Budget(msgspec.Struct, frozen=True):
     """Calls to AWS may begin until `ends_at`, in seconds of the monotonic clock.
 
     Each has so many tries.

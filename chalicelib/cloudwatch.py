@@ -5,9 +5,10 @@ Lambda have no such reader, and get no lines.
 """
 
 import logging
-import os
 from collections.abc import Mapping
 from typing import Any
+
+from chalicelib.settings import on_lambda
 
 NAMESPACE = "Slipway"
 
@@ -25,7 +26,7 @@ def put(
 
     A failure is only logged: the work that is measured is done.
     """
-    if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
+    if not on_lambda():
         return
     try:
         # Here, because most invocations end no job: the import takes some milliseconds.

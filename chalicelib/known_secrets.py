@@ -3,7 +3,7 @@
 This module reads no secret from AWS: `aws.secrets` does, and stores the result here.
 """
 
-from dataclasses import dataclass, field
+import msgspec
 
 from chalicelib.domain.webhook_secrets import is_reference, parse_secrets
 from chalicelib.settings import settings
@@ -11,12 +11,14 @@ from chalicelib.settings import settings
 _MAX_REFERENCES = 100
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """The secrets behind a reference and the time of the read; empty if AWS refused the read."""
 
-    secrets: tuple[str, ...] = field(repr=False)
+    secrets: tuple[str, ...]
     read_at: int
+
+    def __repr__(self) -> str:
+        return f"Known(read_at={self.read_at})"
 
 
 _known: dict[str, Known] = {}

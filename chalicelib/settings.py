@@ -6,9 +6,10 @@ One error names all wrong variables, so that they can be corrected together.
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
+
+import msgspec
 
 from chalicelib.domain.webhook_secrets import is_reference, parse_secrets
 
@@ -17,14 +18,13 @@ class SettingsError(Exception):
     """One line for each variable that is missing or malformed."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """The configuration of one installation: a field for each environment variable.
 
     `webhook_secret` is the text of the variable: one or two secrets, a reference, or empty.
     """
 
-    webhook_secret: str = field(repr=False)
+    webhook_secret: str
     job_workers: int
     build_log_dir: str
     table_prefix: str
@@ -33,6 +33,14 @@ class Settings:
     registry: str
     git_hosts: frozenset[str]
     simulated: bool
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{name}={getattr(self, name)!r}"
+            for name in self.__struct_fields__
+            if name != "webhook_secret"
+        )
+        return f"Settings({shown})"
 
     @property
     def log_group(self) -> str:
@@ -50,8 +58,7 @@ class Settings:
         return f"{self.queue_url}-dead"
 
 
-@dataclass(frozen=True)
-class Variable:
+class Variable(msgspec.Struct, frozen=True):
     """The rule for one environment variable; without a `default` it must be set."""
 
     parse: Callable[[str], Any]
@@ -60,10 +67,8 @@ class Variable:
 
 
 def _matching(pattern: str, wanted: str) -> Callable[[str], str]:
-    compiled = re.compile(pattern, re.ASCII)
-
     def parse(text: str) -> str:
-        if not compiled.fullmatch(text):
+        if not re.fullmatch(pattern, text, re.ASCII):
             raise ValueError(f"must be {wanted}")
         return text
 
@@ -170,3 +175,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 def settings() -> Settings:
     """The settings of this process; `settings.cache_clear()` makes the next call read again."""
     return read_settings(os.environ)
+
+
+def on_lambda() -> bool:
+    """Whether this process is a Lambda function."""
+    return "AWS_LAMBDA_FUNCTION_NAME" in os.environ

@@ -10,15 +10,7 @@ from typing import Any
 
 from chalicelib.cloudwatch import NAMESPACE
 from chalicelib.domain.metrics import BUILD_ENDS, DEPLOYMENT_ENDS
-
-# The log groups of the functions, as resources of the application's template.
-LOG_GROUPS = (
-    "APIHandlerLogGroup",
-    "OnWakeupLogGroup",
-    "OnCloudEventLogGroup",
-    "OnScheduleLogGroup",
-)
-FUNCTIONS = ("APIHandler", "OnWakeup", "OnCloudEvent", "OnSchedule")
+from infra.functions import FUNCTIONS, LOG_GROUPS
 
 FOLLOW_A_PUSH = """\
 fields @timestamp, @log, level, message, job_id, service_id, delivery, request_id, message_id

@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
@@ -127,7 +126,7 @@ def _upload(session: boto3.Session, outputs: Mapping[str, str], output: Path) ->
         environment=environment_of(outputs),
     )
     key = put(template.encode(), ".json")
-    return f"https://{bucket}.{urlsplit(s3.meta.endpoint_url).netloc}/{key}"
+    return f"{s3.meta.endpoint_url}/{bucket}/{key}"
 
 
 def _how_to_use(stage: str, api: str, secret: str) -> str:

@@ -8,6 +8,7 @@ module.
 
 import argparse
 import json
+import math
 import os
 import re
 import shutil
@@ -17,8 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.dashboard import FUNCTIONS, dashboard_and_query
-from infra.gateway_responses import gateway_responses
+import yaml
+
+from infra import shared
+from infra.alarms import alarms
+from infra.api_stage import api_parts
+from infra.dashboard import dashboard_and_query
+from infra.functions import function_parts
+from infra.lean import called_services, make_lean
 from infra.parameters import EXAMPLES
 
 ROOT = Path(__file__).parent.parent
@@ -56,21 +63,40 @@ EXAMPLE = Installation()
 def stack_template() -> str:
     """`stack.yaml` with the buildspec embedded: without a source CodeBuild takes no file name.
 
-    CloudFormation takes at most 51,200 bytes. So comments are left out, and the buildspec is a JSON
-    string, which YAML reads too: a block of text would be indented again.
+    CloudFormation takes at most 51,200 bytes. So comments are left out, the properties of a
+    resource are on one line, and the buildspec is a JSON string, which YAML reads too.
     """
     stack, buildspec = (
         COMMENT_LINE.sub("", (ROOT / "infra" / name).read_text())
         for name in ("stack.yaml", "buildspec.yml")
     )
+    short = json.dumps(_shorten(buildspec, folded_below=math.inf))
 
     def embed(line: re.Match[str]) -> str:
-        return f"{line[1]}BuildSpec: {json.dumps(buildspec)}"
+        return f"{line[1]}BuildSpec: {short}"
 
     embedded, count = BUILDSPEC_LINE.subn(embed, stack)
     if count != 1:
         raise ValueError(f"stack.yaml must name infra/buildspec.yml once, not {count} times")
-    return embedded
+    return _shorten(embedded, folded_below=2)
+
+
+def _shorten(text: str, *, folded_below: float) -> str:
+    """The same YAML with as little indentation as possible.
+
+    What is more than `folded_below` levels deep is on one line: `{Ref: Name}`.
+    """
+
+    def fold(node: yaml.Node | None, depth: int) -> None:
+        if isinstance(node, yaml.CollectionNode):
+            node.flow_style = depth > folded_below
+            for entry in node.value:
+                for child in entry if isinstance(entry, tuple) else (entry,):
+                    fold(child, depth + 1)
+
+    document = yaml.compose(text, yaml.SafeLoader)
+    fold(document, 0)
+    return yaml.serialize(document, Dumper=yaml.SafeDumper, width=math.inf)
 
 
 def move(text: str, to: Installation) -> str:
@@ -174,22 +200,18 @@ def package_application(
         )
 
 
-# Without this, Lambda logs plain text without fields and drops lines below WARNING
-# (AWS Lambda: "Log and application log level filtering").
-LOGGING = {"LogFormat": "JSON", "ApplicationLogLevel": "INFO"}
-
-
 def _additions(prefix: str) -> dict[str, Any]:
     """The parts of the application's template that Chalice does not write."""
-    # Chalice can set the retention of logs, but then writes a wrong function name (1.34).
-    template: dict[str, Any] = json.loads((ROOT / "infra/log-groups.json").read_text())
-    # Part of the API's definition: a response created after the stage would not be in the stage.
-    definition = {"x-amazon-apigateway-gateway-responses": gateway_responses()}
-    template["Resources"] |= dashboard_and_query(prefix)
-    for function in FUNCTIONS:
-        template["Resources"][function] = {"Properties": {"LoggingConfig": LOGGING}}
-    template["Resources"]["RestAPI"] = {"Properties": {"DefinitionBody": definition}}
-    return template
+    return {
+        "Parameters": shared.parameters(prefix),
+        "Conditions": shared.CONDITIONS,
+        "Resources": {
+            **function_parts(prefix),
+            **api_parts(prefix),
+            **alarms(prefix),
+            **dashboard_and_query(prefix),
+        },
+    }
 
 
 def require_lambda_python(version: tuple[int, int]) -> None:
@@ -211,6 +233,8 @@ def write_package(output: Path, *, stage: str, to: Installation) -> None:
     package_application(
         output / "application", output, stage=stage, region=to.region, prefix=to.prefix
     )
+    policies = (ROOT / ".chalice").glob("policy-*.json")
+    make_lean(output / "deployment.zip", called_services(policies))
     shutil.rmtree(output / "application")
 
 

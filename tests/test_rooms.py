@@ -9,11 +9,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # Small modules at the top of the package. Every part except the pure rules may import them.
-COMMON = {"budget", "clock", "cloudwatch", "correlation", "errors", "known_secrets", "settings"}
+COMMON = {
+    "budget",
+    "clock",
+    "cloudwatch",
+    "correlation",
+    "errors",
+    "known_secrets",
+    "sdk",
+    "settings",
+}
 MAY_IMPORT = {
-    "app": {"api", "triggers"},
+    "app": {"api", "starting", "triggers"},
     "api": {"access", "pipeline", "store", "aws", "domain", *COMMON},
-    "triggers": {"pipeline", "store", "domain", *COMMON},
+    "triggers": {"pipeline", "starting", "store", "domain", *COMMON},
     "access": {"store", "domain", *COMMON},
     "pipeline": {"store", "aws", "domain", *COMMON},
     "store": {"domain", *COMMON},
@@ -21,10 +30,12 @@ MAY_IMPORT = {
     "domain": {"errors"},
     "budget": {"errors"},
     "clock": set(),
-    "cloudwatch": set(),
+    "cloudwatch": {"settings"},
     "correlation": set(),
     "errors": set(),
     "known_secrets": {"domain", "settings"},
+    "sdk": set(),
+    "starting": {"settings", "store"},
     "settings": {"domain"},
 }
 # A subpackage (key) must not import the other one (value).
@@ -36,8 +47,8 @@ MUST_NOT_IMPORT = {
 ONLY_IN = {
     "aws_lambda_powertools": {"cloudwatch"},
     "pynamodb": {"store"},
-    "boto3": {"aws"},
-    "botocore": {"aws"},
+    "boto3": set(),
+    "botocore": {"aws", "sdk"},
     "moto": set(),
 }
 

@@ -93,13 +93,15 @@ def _check(name: str, look: Callable[[], object]) -> Literal["ok", "failed"]:
     return "ok"
 
 
-@routes.endpoint("GET", "/v1/openapi.json", role=None, answer=dict[str, Any])
+@routes.endpoint("GET", "/v1/openapi.json", role=None, answer=dict[str, Any], is_tagged=True)
 def get_openapi(_request: Request) -> Reply:
     """Get the OpenAPI 3.1 document of this API."""
     return Reply(_file("openapi.json"), media_type="application/json")
 
 
-@routes.endpoint("GET", "/docs", role=None, documented=Documented(media_types=("text/html",)))
+@routes.endpoint(
+    "GET", "/docs", role=None, is_tagged=True, documented=Documented(media_types=("text/html",))
+)
 def get_docs(_request: Request) -> Reply:
     """Get this documentation as an HTML page."""
     headers = (("Content-Security-Policy", _POLICY), ("Referrer-Policy", "no-referrer"))

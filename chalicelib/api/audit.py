@@ -7,7 +7,7 @@ import msgspec
 from chalicelib.access import Principal, list_history
 from chalicelib.api import views
 from chalicelib.api.http.endpoints import Documented, Routes
-from chalicelib.api.http.parameters import CURSOR, LIMIT, PROJECT, SERVICE
+from chalicelib.api.http.parameters import ACTOR, CURSOR, LIMIT, PROJECT, SERVICE
 from chalicelib.domain.timing import rfc3339
 from chalicelib.domain.tokens import Role
 from chalicelib.store.models import History
@@ -34,7 +34,7 @@ class Entry(msgspec.Struct, kw_only=True):
     "GET",
     "/v1/audit",
     role=Role.VIEWER,
-    query=(PROJECT, SERVICE, LIMIT, CURSOR),
+    query=(PROJECT, SERVICE, ACTOR, LIMIT, CURSOR),
     answer=views.Page[Entry],
     documented=Documented(errors=(403, 404)),
 )
@@ -42,6 +42,7 @@ def list_audit_trail(
     caller: Principal,
     project_id: int | None,
     service_id: int | None,
+    actor: str | None,
     limit: int,
     cursor: int | None,
 ) -> views.Page[Entry]:
@@ -49,7 +50,9 @@ def list_audit_trail(
     found = list_history(
         caller, project_id=project_id, service_id=service_id, limit=limit, before=cursor
     )
-    return views.page(found.rows, found.before, _shown)
+    page = views.page(found.rows, found.before, _shown)
+    page.items = [entry for entry in page.items if actor in {None, entry.actor}]
+    return page
 
 
 def _shown(row: History) -> Entry:

@@ -77,7 +77,7 @@ def start_build(
     role=Role.VIEWER,
     query=(LIMIT, CURSOR, BUILD_STATUS),
     answer=views.Page[views.Build],
-    polled=True,
+    is_tagged=True,
 )
 def list_builds(
     caller: Principal, service_id: int, limit: int, cursor: int | None, status: str | None
@@ -89,7 +89,9 @@ def list_builds(
     return views.page(rows, found.before, lambda row: views.build(row, caller.sees_service))
 
 
-@routes.endpoint("GET", "/v1/cicd/builds/{build_id}", role=Role.VIEWER, answer=views.Build)
+@routes.endpoint(
+    "GET", "/v1/cicd/builds/{build_id}", role=Role.VIEWER, answer=views.Build, is_tagged=True
+)
 def get_build(caller: Principal, build_id: int) -> views.Build:
     """Show a build."""
     build = load_build(caller, build_id)

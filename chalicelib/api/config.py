@@ -53,13 +53,27 @@ class ConfigChanges(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     reason: Reason | None = None
 
 
-_NOT_DEPLOYED: Mapping[int, str] = {
-    Kept.UNCHANGED: "the config is the same as before, and it is released or deploy is false",
-    Kept.NOT_WANTED: "deploy is false; the next release takes the config",
-    Kept.NO_TARGET: "the service has no ECS target; the first release takes the config",
-    Kept.NO_RELEASE: "the service has no release yet; the first one takes the config",
-    Kept.CHANGED_OUTSIDE: (
-        "the ECS service was changed outside Slipway: deploy an image, which takes the config"
+_NOT_DEPLOYED: Mapping[int, views.AcceptedConfig] = {
+    Kept.UNCHANGED: views.AcceptedConfig(
+        not_deployed="the config is the same as before, and it is released or deploy is false",
+        code="unchanged",
+    ),
+    Kept.NOT_WANTED: views.AcceptedConfig(
+        not_deployed="deploy is false; the next release takes the config", code="not_wanted"
+    ),
+    Kept.NO_TARGET: views.AcceptedConfig(
+        not_deployed="the service has no ECS target; the first release takes the config",
+        code="no_target",
+    ),
+    Kept.NO_RELEASE: views.AcceptedConfig(
+        not_deployed="the service has no release yet; the first one takes the config",
+        code="no_release",
+    ),
+    Kept.CHANGED_OUTSIDE: views.AcceptedConfig(
+        not_deployed=(
+            "the ECS service was changed outside Slipway: deploy an image, which takes the config"
+        ),
+        code="changed_outside",
     ),
 }
 
@@ -67,7 +81,7 @@ _NOT_DEPLOYED: Mapping[int, str] = {
 def _answer(outcome: int) -> Reply:
     """The answer for the number of the deployment that brings a change, or for a Kept."""
     if outcome <= 0:
-        return Reply(views.AcceptedConfig(not_deployed=_NOT_DEPLOYED[outcome]), status=200)
+        return Reply(_NOT_DEPLOYED[outcome], status=200)
     return Reply(views.accepted_config(outcome), location=f"/v1/cicd/deployments/{outcome}")
 
 

@@ -58,7 +58,11 @@ def list_all_deliveries(caller: Principal, limit: int, cursor: int | None) -> vi
 
 
 @routes.endpoint(
-    "GET", "/v1/webhooks/github/deliveries/{delivery_id}", role=Role.VIEWER, answer=Delivery
+    "GET",
+    "/v1/webhooks/github/deliveries/{delivery_id}",
+    role=Role.VIEWER,
+    answer=Delivery,
+    is_tagged=True,
 )
 def get_delivery(caller: Principal, delivery_id: str) -> Delivery:
     """Show the result of a delivery by its X-GitHub-Delivery."""

@@ -176,7 +176,7 @@ def _reason(refusal: Conflict, findings: list[Finding]) -> str:
     role=Role.VIEWER,
     query=(LIMIT, CURSOR, DEPLOYMENT_STATUS),
     answer=views.Page[views.Deployment],
-    polled=True,
+    is_tagged=True,
 )
 def list_deployments(
     caller: Principal, service_id: int, limit: int, cursor: int | None, status: str | None
@@ -189,7 +189,11 @@ def list_deployments(
 
 
 @routes.endpoint(
-    "GET", "/v1/cicd/deployments/{deployment_id}", role=Role.VIEWER, answer=views.Deployment
+    "GET",
+    "/v1/cicd/deployments/{deployment_id}",
+    role=Role.VIEWER,
+    answer=views.Deployment,
+    is_tagged=True,
 )
 def get_deployment(caller: Principal, deployment_id: int) -> views.Deployment:
     """Show a deployment."""

@@ -23,7 +23,7 @@ _MOST_OPEN = 100
     role=Role.VIEWER,
     query=(LIMIT, CURSOR, JOB_TYPE, JOB_STATUS),
     answer=views.Page[views.Job],
-    polled=True,
+    is_tagged=True,
 )
 def list_all_jobs(
     caller: Principal,
@@ -41,7 +41,7 @@ def list_all_jobs(
     return page
 
 
-@routes.endpoint("GET", "/v1/cicd/queue", role=Role.VIEWER, answer=views.OpenBuilds, polled=True)
+@routes.endpoint("GET", "/v1/cicd/queue", role=Role.VIEWER, answer=views.OpenBuilds, is_tagged=True)
 def list_queue(caller: Principal) -> views.OpenBuilds:
     """List the builds that run, and those that wait, in the order of their start."""
     listed, total = open_builds_of(
@@ -50,7 +50,9 @@ def list_queue(caller: Principal) -> views.OpenBuilds:
     return views.OpenBuilds(items=[views.open_build(*each) for each in listed], total=total)
 
 
-@routes.endpoint("GET", "/v1/cicd/jobs/{job_id}", role=Role.VIEWER, answer=views.Job)
+@routes.endpoint(
+    "GET", "/v1/cicd/jobs/{job_id}", role=Role.VIEWER, answer=views.Job, is_tagged=True
+)
 def get_job(caller: Principal, job_id: str) -> views.Job:
     """Show the status and progress of a build or a deployment."""
     job = load_job(caller, job_id)

@@ -114,7 +114,9 @@ class Metrics(msgspec.Struct, kw_only=True):
     per_day: list[Day]
 
 
-@routes.endpoint("GET", "/v1/cicd/metrics", role=Role.VIEWER, query=(DAYS, UNTIL), answer=Metrics)
+@routes.endpoint(
+    "GET", "/v1/cicd/metrics", role=Role.VIEWER, query=(DAYS, UNTIL), answer=Metrics, is_tagged=True
+)
 def get_metrics(caller: Principal, days: int, until: date | None) -> Metrics:
     """Get the numbers of everything that your token may see."""
     return _metrics(caller.project_id, caller.service_id, days, until)
@@ -126,6 +128,7 @@ def get_metrics(caller: Principal, days: int, until: date | None) -> Metrics:
     role=Role.VIEWER,
     query=(DAYS, UNTIL),
     answer=Metrics,
+    is_tagged=True,
 )
 def get_metrics_of_project(
     caller: Principal, project_id: int, days: int, until: date | None
@@ -141,6 +144,7 @@ def get_metrics_of_project(
     role=Role.VIEWER,
     query=(DAYS, UNTIL),
     answer=Metrics,
+    is_tagged=True,
 )
 def get_metrics_of_service(
     caller: Principal, service_id: int, days: int, until: date | None
@@ -154,6 +158,7 @@ def get_metrics_of_service(
     "GET",
     "/v1/metrics",
     role=Role.VIEWER,
+    is_tagged=True,
     documented=Documented(media_types=("text/plain",)),
 )
 def get_prometheus_metrics(caller: Principal) -> Reply:

@@ -73,7 +73,9 @@ def list_projects(caller: Principal, limit: int, cursor: int | None) -> views.Pa
     return views.page(found.rows, found.before, views.project)
 
 
-@routes.endpoint("GET", "/v1/projects/{project_id}", role=Role.VIEWER, answer=views.Project)
+@routes.endpoint(
+    "GET", "/v1/projects/{project_id}", role=Role.VIEWER, answer=views.Project, is_tagged=True
+)
 def get_project(caller: Principal, project_id: int) -> views.Project:
     """Show a project."""
     return views.project(load_project(caller, project_id))

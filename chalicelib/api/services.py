@@ -109,7 +109,7 @@ def list_services(
     role=Role.VIEWER,
     query=(OF_PROJECT, SERVICE_LIMIT, CURSOR),
     answer=views.Page[views.ServiceOverview],
-    polled=True,
+    is_tagged=True,
     documented=Documented(errors=(404,)),
 )
 def list_all_services(
@@ -121,7 +121,9 @@ def list_all_services(
     return views.page(found.rows, found.before, lambda row: views.service_overview(row, named))
 
 
-@routes.endpoint("GET", "/v1/services/{service_id}", role=Role.VIEWER, answer=views.Service)
+@routes.endpoint(
+    "GET", "/v1/services/{service_id}", role=Role.VIEWER, answer=views.Service, is_tagged=True
+)
 def get_service(caller: Principal, service_id: int) -> views.Service:
     """Show a service."""
     return views.service(load_service(caller, service_id))

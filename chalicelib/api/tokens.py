@@ -156,7 +156,7 @@ def list_access(
     return views.page(found.rows, found.before, _shown)
 
 
-@routes.endpoint("GET", "/v1/tokens/{token_id}", role=Role.ADMIN, answer=Token)
+@routes.endpoint("GET", "/v1/tokens/{token_id}", role=Role.ADMIN, answer=Token, is_tagged=True)
 def get_token(caller: Principal, token_id: int) -> Token:
     """Show a token."""
     return _shown(load_token(caller, token_id))

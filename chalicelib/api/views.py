@@ -1,7 +1,7 @@
 """Rows as the API shows them. The classes are response bodies and their OpenAPI schemas."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -97,11 +97,12 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     """A service: its settings, and its current, active and waiting deployments. `drift` says why
     ECS may not run the current release. `auto_deploy_paused` says why builds are not deployed
     automatically, and how to go on: a rollback and a change of the ECS service outside Slipway
-    pause auto-deploy. `health` is null unless tasks of the current release are missing. `tasks`
-    counts all tasks of the ECS service at the newest look; null until the first deployment.
-    `receipt` is the newest one of its releases. `failed_deployment_id` is the newest deployment
-    that failed since the last success. `failing_since` is when the first rollout failed since then.
-    `attention` names a problem that an operator should solve.
+    pause auto-deploy, and a `PATCH` of the service with `auto_deploy` true resumes it. `health` is
+    null unless tasks of the current release are missing. `tasks` counts all tasks of the ECS
+    service at the newest look; null until the first deployment. `receipt` is the newest one of its
+    releases. `failed_deployment_id` is the newest deployment that failed since the last success.
+    `failing_since` is when the first rollout failed since then. `attention` names a problem that an
+    operator should solve.
     """
 
     id: int
@@ -332,8 +333,8 @@ class Deployment(msgspec.Struct, kw_only=True):
     command. `step` says what the deployment does now, and `remaining_seconds` is the time until its
     end if it takes as long as usual, 0 if it takes longer. A single deployment has `waiting_for`
     if it is queued, or waits for an earlier release command. A single one under way has `tasks`, at
-    most 20, those of its own revision first: null if ECS does not show them. In lists both are
-    null.
+    most 20 and at most five that have stopped, those of its own revision first: null if ECS does
+    not show them. In lists both are null.
     """
 
     id: int
@@ -477,13 +478,16 @@ class Config(msgspec.Struct, kw_only=True):
 
 class AcceptedConfig(msgspec.Struct, kw_only=True):
     """An accepted change of a service's config. Follow the deployment that brings it. If none does,
-    `not_deployed` says why.
+    `not_deployed` says why, and `code` says it to programs.
     """
 
     deployment_id: int | None = None
     job_id: str | None = None
     status: DeploymentStatus | None = None
     not_deployed: str | None = None
+    code: (
+        Literal["unchanged", "not_wanted", "no_target", "no_release", "changed_outside"] | None
+    ) = None
 
 
 def project(row: models.Project) -> Project:

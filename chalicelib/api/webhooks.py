@@ -21,6 +21,7 @@ from chalicelib.domain.deliveries import Outcome, outcome_of
 from chalicelib.domain.fields import END
 from chalicelib.domain.pushes import HOST, MAX_TIME, NAME, PATH, claimed_repository, parse_push
 from chalicelib.domain.refs import MAX_PUSHED_LENGTH, PUSHED_REF, SHA
+from chalicelib.domain.regex import regex
 from chalicelib.domain.statuses import job_id
 from chalicelib.domain.tokens import Role
 from chalicelib.errors import InvalidInput
@@ -116,7 +117,7 @@ TEST_DETAILS: Mapping[str, Any] = {
     "the services that you can see, as if the webhook of each had delivered the push.",
 }
 
-_HEADER = re.compile(_WORD, re.ASCII)
+_HEADER = regex(_WORD, re.ASCII)
 
 
 class StartedBuild(msgspec.Struct, kw_only=True):

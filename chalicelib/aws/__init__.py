@@ -1,1 +1,1 @@
-"""AWS: one narrow module per service. Only this imports boto3. SDK errors become Slipway's."""
+"""AWS: one narrow module per service. Only this calls AWS. SDK errors become Slipway's."""

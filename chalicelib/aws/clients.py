@@ -1,16 +1,19 @@
-"""boto3 clients, created on first use, and SDK errors as Slipway's errors."""
+"""Clients of AWS, created on first use, and SDK errors as Slipway's errors."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import budget
+from chalicelib import budget, sdk
+from chalicelib.domain.identities import without_identities
 from chalicelib.errors import Rejected, SlipwayError, Unavailable
+
+logger = logging.getLogger("slipway")
 
 # Codes of temporary failures with status 400. Statuses from 500 on are temporary, too.
 _TEMPORARY = frozenset(
@@ -36,7 +39,7 @@ _TEMPORARY = frozenset(
 
 
 def client(service: str) -> Any:
-    """The boto3 client of `service`, with the time-out and the tries that the budget allows."""
+    """The client of `service`, with the time-out and the tries that the budget allows."""
     return _client(service, read_timeout(), budget.tries())
 
 
@@ -48,10 +51,9 @@ def read_timeout() -> int:
 @cache
 def _client(service: str, timeout: int, tries: int) -> Any:
     retries: Any = {"total_max_attempts": tries, "mode": "standard"}
-    return boto3.client(
-        service,  # type: ignore[call-overload]
-        config=Config(connect_timeout=1, read_timeout=timeout, retries=retries),
-    )
+    config = Config(connect_timeout=1, read_timeout=timeout, retries=retries)
+    with sdk.LOCK:
+        return sdk.session().create_client(service, config=config)
 
 
 @contextmanager
@@ -65,7 +67,10 @@ def calling(operation: str) -> Iterator[None]:
 
 
 def _slipway_error(operation: str, error: BotoCoreError | ClientError) -> SlipwayError:
-    """The error for a failed call. It has AWS's code only if the call had no effect for sure."""
+    """The error for a failed call. It has AWS's code only if the call had no effect for sure.
+
+    Callers read its text, so it names no role. The log has AWS's whole message.
+    """
     if not isinstance(error, ClientError):
         return Unavailable(f"{operation}: {error}")
     code = error.response.get("Error", {}).get("Code", "")
@@ -76,4 +81,7 @@ def _slipway_error(operation: str, error: BotoCoreError | ClientError) -> Slipwa
     unclear = metadata.get("RetryAttempts", 0) > 0
     temporary = unclear or code in _TEMPORARY or status >= 500 or status == 429
     kind = Unavailable if temporary else Rejected
-    return kind(f"{operation}: {message or code}", code="" if unclear else code)
+    if "not authorized" in message:
+        logger.warning("%s: %s", operation, message)
+    shown = without_identities(message) or code
+    return kind(f"{operation}: {shown}", code="" if unclear else code)

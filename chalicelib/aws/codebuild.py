@@ -5,6 +5,7 @@ from typing import Any
 
 from chalicelib.aws.clients import calling, client
 from chalicelib.domain.builds import BuildReport
+from chalicelib.domain.identities import without_identities
 from chalicelib.errors import Unavailable
 
 # The code of StartBuild's refusal at the limit of the project or of the account.
@@ -103,7 +104,9 @@ def _report(build: Mapping[str, Any]) -> BuildReport:
         log_path=path,
         left_queue_at=_left_queue_at(build),
         failed_phase=failed.get("phaseType", ""),
-        message="; ".join(c["message"] for c in failed.get("contexts", []) if c.get("message")),
+        message=without_identities(
+            "; ".join(c["message"] for c in failed.get("contexts", []) if c.get("message"))
+        ),
         script=build.get("source", {}).get("buildspec", ""),
         ended_at=int(ended.timestamp()) if ended else None,
         exported={variable["name"]: variable.get("value", "") for variable in exported},

@@ -2,14 +2,16 @@
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from chalicelib import clock
 from chalicelib.aws.clients import calling, client
 from chalicelib.domain.deploy_failures import Event
 from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.identities import without_identities
 from chalicelib.domain.release_receipts import ServiceDeployment
 from chalicelib.domain.rollouts import Call, Rollout
 from chalicelib.domain.tasks import Container, Task
@@ -47,7 +49,7 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
     _require_rolling_updates(service, row)
     primary = next(d for d in row["deployments"] if d["status"] == "PRIMARY")
     failed = {
-        d["taskDefinition"]: d.get("rolloutStateReason", "the rollout failed")
+        d["taskDefinition"]: without_identities(d.get("rolloutStateReason", "the rollout failed"))
         for d in row["deployments"]
         if d.get("rolloutState") == "FAILED"
     }
@@ -63,7 +65,7 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
     return Rollout(
         task_definition=primary["taskDefinition"],
         state=primary.get("rolloutState") or _state(row, primary),
-        reason=primary.get("rolloutStateReason", ""),
+        reason=without_identities(primary.get("rolloutStateReason", "")),
         desired=primary["desiredCount"],
         running=primary["runningCount"],
         updated_at=_seconds(primary.get("updatedAt")) or 0,
@@ -102,7 +104,8 @@ def _describe_service(target: EcsTarget) -> dict[str, Any]:
 
 def _events(row: Mapping[str, Any]) -> tuple[Event, ...]:
     return tuple(
-        Event(int(each["createdAt"].timestamp()), each["message"]) for each in row.get("events", ())
+        Event(int(each["createdAt"].timestamp()), without_identities(each["message"]))
+        for each in row.get("events", ())
     )
 
 
@@ -137,8 +140,7 @@ def _state(row: Mapping[str, Any], primary: Mapping[str, Any]) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _Record:
+class _Record(msgspec.Struct, frozen=True):
     """A service deployment: the record of a call that began a rollout, and of the rollout's end.
 
     A rollback by ECS belongs to the record of the rollout that it undoes, and has no own record
@@ -170,7 +172,7 @@ def _history(cluster: str, service: str) -> list[_Record]:
                 int(row["createdAt"].timestamp()),
             ),
             row["status"],
-            row.get("statusReason") or "ECS rolled it back",
+            without_identities(row.get("statusReason") or "ECS rolled it back"),
         )
         for row in rows
     ]
@@ -325,7 +327,7 @@ def run_task(request: Mapping[str, Any]) -> str:
         raise
     if not answer["tasks"]:
         failures = [
-            " ".join(filter(None, (each.get("reason"), each.get("detail"))))
+            without_identities(" ".join(filter(None, (each.get("reason"), each.get("detail")))))
             for each in answer.get("failures", ())
         ]
         reasons = "; ".join(dict.fromkeys(failures)) or "it gives no reason"
@@ -366,7 +368,10 @@ def _describe_tasks(cluster: str, arns: Sequence[str]) -> list[Task]:
     for failure in answer.get("failures", ()):
         if failure.get("reason") != "MISSING":
             raise Unavailable(
-                f"ECS DescribeTasks: {failure.get('reason')} {failure.get('arn')}", code="unknown"
+                without_identities(
+                    f"ECS DescribeTasks: {failure.get('reason')} {failure.get('arn')}"
+                ),
+                code="unknown",
             )
     return [_task(row) for row in answer["tasks"]]
 
@@ -383,7 +388,7 @@ def _task(row: Mapping[str, Any]) -> Task:
                 each.get("image", ""),
                 each.get("imageDigest"),
                 each.get("exitCode"),
-                each.get("reason", ""),
+                without_identities(each.get("reason", "")),
                 each.get("runtimeId", ""),
                 status=each.get("lastStatus", ""),
             )
@@ -392,7 +397,7 @@ def _task(row: Mapping[str, Any]) -> Task:
         started_at=_seconds(row.get("startedAt")),
         stopped_at=_seconds(row.get("stoppedAt") or row.get("stoppingAt")),
         stop_code=row.get("stopCode", ""),
-        stopped_reason=row.get("stoppedReason", ""),
+        stopped_reason=without_identities(row.get("stoppedReason", "")),
         started_by=row.get("startedBy", ""),
     )
 

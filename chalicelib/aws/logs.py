@@ -1,7 +1,8 @@
 """CloudWatch Logs: logs of builds and of containers, and whether log groups exist."""
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from chalicelib.aws.clients import calling, client
 from chalicelib.domain.log_streams import LogStream
@@ -14,16 +15,14 @@ ENOUGH = 256 * 1024
 _LOOKS_BACK = 2
 
 
-@dataclass(frozen=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True):
     """One line: `at` is milliseconds since 1970."""
 
     at: int
     message: str
 
 
-@dataclass(frozen=True)
-class LogPage:
+class LogPage(msgspec.Struct, frozen=True):
     """Lines, and the cursor of the next page; it is unchanged if there are no new lines.
 
     `missing`: CloudWatch has no such log stream.

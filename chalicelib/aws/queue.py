@@ -2,7 +2,8 @@
 
 import json
 import logging
-from dataclasses import dataclass
+
+import msgspec
 
 from chalicelib.aws.clients import calling, client
 from chalicelib.errors import SlipwayError
@@ -41,8 +42,7 @@ def check() -> None:
         )
 
 
-@dataclass(frozen=True)
-class DeadLetter:
+class DeadLetter(msgspec.Struct, frozen=True):
     """A message that failed too often. `id` is SQS's MessageId, the same at each receive."""
 
     id: str

@@ -1,8 +1,9 @@
 """The badge of a service: a small picture of its state, for a README."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
+
+import msgspec
 
 
 class State(StrEnum):
@@ -30,8 +31,7 @@ _LEFT = "#3c4043"
 _WIDTH, _PADDING = 7, 6
 
 
-@dataclass(frozen=True)
-class Badge:
+class Badge(msgspec.Struct, frozen=True):
     """What a badge shows: the service's name and its state."""
 
     name: str

@@ -7,11 +7,13 @@ failure. The cause is in the output: the last `error: …` of the step, or Build
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from chalicelib.domain.builds import BuildReport
 from chalicelib.domain.failures import LINE_LENGTH, TAIL_LINES, Failure, Phase, cut, one_line
 from chalicelib.domain.images import create_repository
+from chalicelib.domain.regex import regex
 
 # BuildKit repeats the end of a failed command and ten lines of the Dockerfile before its error.
 _SEARCHED_LINES = 40
@@ -44,8 +46,7 @@ _PHASES: Mapping[str, Phase] = {
 _WITH_COMMANDS = frozenset({"INSTALL", "PRE_BUILD", "BUILD", "POST_BUILD"})
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """The output of a build without CodeBuild's own lines and without its copies of commands.
 
     `lines` are of all steps, `step` are those of the last step, and `title` is its title. `whole`
@@ -59,15 +60,15 @@ class Output:
 
 
 # "[Container] 2025/12/02 03:41:06.148228 Entering phase BUILD", or "[Instance] …" on EC2.
-_RECORD = re.compile(r"\[(?:Container|Instance)\] (?:\d{4}/\d\d/\d\d [\d:.]+ )?(?P<text>.*)")
-_FAILED_PHASE = re.compile(r"Phase complete: [A-Z_]+ State: (?!SUCCEEDED)")
+_RECORD = regex(r"\[(?:Container|Instance)\] (?:\d{4}/\d\d/\d\d [\d:.]+ )?(?P<text>.*)")
+_FAILED_PHASE = regex(r"Phase complete: [A-Z_]+ State: (?!SUCCEEDED)")
 # After these records CodeBuild writes a copy of the command, and no output.
-_VERDICT = re.compile(r"Command did not exit successfully|Phase context status code")
-_COMMAND = re.compile(r"Running command (?P<command>.*)")
-_TITLE = re.compile(r"echo \"(?P<title>[^\"$`\\]+)\"")
+_VERDICT = regex(r"Command did not exit successfully|Phase context status code")
+_COMMAND = regex(r"Running command (?P<command>.*)")
+_TITLE = regex(r"echo \"(?P<title>[^\"$`\\]+)\"")
 _COMMAND_FAILED = "Error while executing command: "
-_EXIT_STATUS = re.compile(r"exit status (\d{1,3})")
-_EXIT_CODE = re.compile(r"did not complete successfully: exit code: (\d{1,3})")
+_EXIT_STATUS = regex(r"exit status (\d{1,3})")
+_EXIT_CODE = regex(r"did not complete successfully: exit code: (\d{1,3})")
 
 
 def has_output(report: BuildReport) -> bool:
@@ -165,9 +166,9 @@ def _failed_command(report: BuildReport) -> tuple[str, str] | None:
 
 # The line of a step that failed, and BuildKit's verdict. Lines of commands in a Dockerfile begin
 # with BuildKit's number ("#12 0.3 error: …"), so they do not match.
-_ERROR = re.compile(r"(?:error|ERROR): (?P<text>.+)")
+_ERROR = regex(r"(?:error|ERROR): (?P<text>.+)")
 # Errors of the programs that the steps call, if the step itself prints none.
-_OTHER_ERROR = re.compile(
+_OTHER_ERROR = regex(
     r"(?P<text>(?:fatal: |FATAL: |Error: |An error occurred \(|Error response from daemon: |"
     r"Unable to locate credentials|docker: ).*)"
 )
@@ -182,11 +183,10 @@ def _last_error(lines: Sequence[str]) -> str:
     return ""
 
 
-_PUSH = re.compile(r"failed to push|failed to copy: .*(?:PUT|PATCH|POST)|tag is immutable")
+_PUSH = regex(r"failed to push|failed to copy: .*(?:PUT|PATCH|POST)|tag is immutable")
 
 
-@dataclass(frozen=True)
-class _Cause:
+class _Cause(msgspec.Struct, frozen=True):
     """A cause that people meet, and what to do about it.
 
     `text` is searched in the summary, and with `anywhere` also in the output of the failed step.
@@ -212,7 +212,7 @@ def _cause(
     own_registry: bool = False,
 ) -> _Cause:
     return _Cause(
-        re.compile(text, re.IGNORECASE if ignore_case else 0),
+        regex(text, re.IGNORECASE if ignore_case else 0),
         next_step,
         frozenset(phases or Phase),
         anywhere=anywhere,
@@ -223,8 +223,8 @@ def _cause(
 
 # BuildKit's error for a failed command of the Dockerfile, and a line of a command's output.
 _VERDICT_OF_RUN = "did not complete successfully"
-_RUN_FAILED = re.compile(rf"process \".*\" {_VERDICT_OF_RUN}")
-_RUN_OUTPUT = re.compile(r"#\d+ \d+\.\d+ (?P<text>.*)")
+_RUN_FAILED = regex(rf"process \".*\" {_VERDICT_OF_RUN}")
+_RUN_OUTPUT = regex(r"#\d+ \d+\.\d+ (?P<text>.*)")
 
 # Failures that may pass: the words of git, Git LFS, registries, BuildKit, dockerd and the AWS CLI,
 # in lower case. The buildspec tries again on these. Each pattern is also an extended regular
@@ -419,7 +419,7 @@ _CAUSES: tuple[_Cause, ...] = (
     ),
 )
 
-_NO_REPOSITORY = re.compile(r"repository with name '(?P<name>[^']{1,256})' does not exist")
+_NO_REPOSITORY = regex(r"repository with name '(?P<name>[^']{1,256})' does not exist")
 
 
 def _next_step(

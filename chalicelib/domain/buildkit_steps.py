@@ -6,16 +6,15 @@ Output of a command has the seconds after the number (`#12 0.312 …`), so that 
 a step. Source: the progress display of BuildKit, util/progress/progressui.
 """
 
-import re
 from collections.abc import Iterable, Mapping
+
+from chalicelib.domain.regex import regex
 
 # Steps by stage: the newest one that began, and their number.
 Stages = Mapping[str, tuple[int, int]]
 
-_STEP = re.compile(
-    r"#[0-9]{1,9} \[(?P<stage>[^]]{0,100}?) ?(?P<step>[0-9]{1,3})/(?P<of>[0-9]{1,3})\]"
-)
-_PUSHES = re.compile(r"#[0-9]{1,9} (?:exporting to image|pushing (?:layers|manifest))")
+_STEP = regex(r"#[0-9]{1,9} \[(?P<stage>[^]]{0,100}?) ?(?P<step>[0-9]{1,3})/(?P<of>[0-9]{1,3})\]")
+_PUSHES = regex(r"#[0-9]{1,9} (?:exporting to image|pushing (?:layers|manifest))")
 _MOST_STAGES = 50
 
 

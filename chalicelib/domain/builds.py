@@ -1,8 +1,9 @@
 """The next step of a build, decided from its row and from CodeBuild's report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, auto
+
+import msgspec
 
 from chalicelib.domain.service_settings import BuildSettings
 from chalicelib.domain.timing import TOKEN_LIFE, UNKNOWN_GRACE
@@ -11,8 +12,7 @@ from chalicelib.domain.timing import TOKEN_LIFE, UNKNOWN_GRACE
 _NAMED = 3
 
 
-@dataclass(frozen=True)
-class BuildReport:
+class BuildReport(msgspec.Struct, frozen=True):
     """A CodeBuild build as BatchGetBuilds describes it.
 
     `left_queue_at` is when its phase QUEUED ended well, in unix seconds; None if it has not left
@@ -29,7 +29,7 @@ class BuildReport:
     message: str = ""
     script: str = ""
     ended_at: int | None = None
-    exported: Mapping[str, str] = field(default_factory=dict)
+    exported: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def reached(self) -> str:

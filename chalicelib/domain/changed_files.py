@@ -1,8 +1,9 @@
 """The files that a push changed, as its payload lists them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from chalicelib.domain.refs import NULL_SHA
 
@@ -12,8 +13,7 @@ _MAX_FILES_OF_A_COMMIT = 3000
 _LISTS = ("added", "removed", "modified")
 
 
-@dataclass(frozen=True)
-class ChangedFiles:
+class ChangedFiles(msgspec.Struct, frozen=True):
     """The names of the changed files. If the payload does not list them all, `unknown` says why."""
 
     names: tuple[str, ...] = ()

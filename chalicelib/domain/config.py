@@ -5,13 +5,13 @@ A config is merged into what ECS runs. What the definition has beside it stays i
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from chalicelib.domain.fields import END, Installation, Rule
+from chalicelib.domain.regex import regex
 from chalicelib.errors import Conflict, Forbidden, InvalidInput
 
 _MAX_NAMES = 100
@@ -33,7 +33,7 @@ _REFERENCE = (
     r"(?::[^:\s]{0,128}:[A-Za-z0-9/_+=.@-]{0,256}:[A-Za-z0-9-]{0,64})?"
     rf"|ssm:{_OWNER}:parameter/[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*){END}"
 )
-_ECR = re.compile(r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.", re.ASCII)
+_ECR = regex(r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.", re.ASCII)
 
 
 def _within_size(values: dict[str, str | None], _installation: Installation) -> Any:
@@ -273,8 +273,7 @@ def _name_of(reference: str) -> str:
     return rest.removeprefix("secret:").removeprefix("parameter/")
 
 
-@dataclass(frozen=True)
-class Overlay:
+class Overlay(msgspec.Struct, frozen=True):
     """A config, to be put over a task definition.
 
     `before` are the names that Slipway has set there, by container: those that the config has no

@@ -5,6 +5,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from chalicelib.domain.images import repository_of
 from chalicelib.errors import Rejected
 
 # In DescribeTaskDefinition's answer but not among RegisterTaskDefinition's parameters. This lists
@@ -129,12 +130,5 @@ def left_behind(
     return [
         each["name"]
         for each in definition["containerDefinitions"]
-        if each["name"] not in containers and _repository(each.get("image", "")) == repository
+        if each["name"] not in containers and repository_of(each.get("image", "")) == repository
     ]
-
-
-def _repository(image: str) -> str:
-    """The repository of an image with a tag, a digest, both or neither."""
-    name = image.partition("@")[0]
-    path, colon, tag = name.rpartition(":")
-    return path if colon and "/" not in tag else name

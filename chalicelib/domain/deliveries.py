@@ -1,8 +1,9 @@
 """The result of a webhook delivery for each service."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Outcome(StrEnum):
@@ -13,8 +14,7 @@ class Outcome(StrEnum):
     IGNORED = "ignored"
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """The result for one service: the build that this push started, or the reason for none."""
 
     service_id: int

@@ -6,7 +6,8 @@ Sources of the texts: the ECS developer guide, "Amazon ECS stopped tasks error m
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from chalicelib.domain.failures import (
     LINE_LENGTH,
@@ -17,6 +18,7 @@ from chalicelib.domain.failures import (
     cut,
     one_line,
 )
+from chalicelib.domain.regex import regex
 from chalicelib.domain.tasks import BY_HAND, Task, failed_container, why_stopped
 from chalicelib.domain.timing import rfc3339
 
@@ -24,20 +26,19 @@ MAX_TASKS = 5
 MAX_EVENTS = 10
 
 # Events that every service has and that explain no failure.
-_NOISE = re.compile(
+_NOISE = regex(
     r"has started \d+ tasks|has stopped \d+ running tasks|has reached a steady state"
     r"|has begun draining connections|registered \d+ targets|deployment completed",
 )
-_PROBLEM = re.compile(r"unable|fail|unhealthy|insufficient|error", re.IGNORECASE)
+_PROBLEM = regex(r"unable|fail|unhealthy|insufficient|error", re.IGNORECASE)
 # Events that tell how the rollout ended, and not why.
-_OUTCOME = re.compile(r"deployment failed|rolling back")
+_OUTCOME = regex(r"deployment failed|rolling back")
 # Each event begins with the name of the service, which may contain any word.
-_SERVICE = re.compile(r"\(service [^)]*\) ?")
-_WRONG_PLATFORM = re.compile("exec format error")
+_SERVICE = regex(r"\(service [^)]*\) ?")
+_WRONG_PLATFORM = regex("exec format error")
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """A message of an ECS service; `at` is in seconds since the epoch."""
 
     at: int
@@ -48,7 +49,7 @@ class Event:
 # then in ECS's reason for the end, then in the newest event. The container's own output may have
 # any word: it decides only if the program could not start.
 _NEXT_STEPS = tuple(
-    (re.compile(pattern, re.IGNORECASE), step)
+    (regex(pattern, re.IGNORECASE), step)
     for pattern, step in (
         (
             r"exec format error|image manifest does not contain descriptor matching platform",

@@ -8,7 +8,6 @@ for each stream.
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
@@ -29,8 +28,7 @@ _Mark = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{8}$")]
 _Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9/+=_-]{1,200}$")]
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """A line of a `source`; `at` is in milliseconds since 1970.
 
     `key` is the same each time the line is read. A line of a stream needs none.

@@ -12,12 +12,12 @@ import difflib
 import re
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from chalicelib.domain.regex import regex
 from chalicelib.errors import InvalidInput
 
 _S = TypeVar("_S", bound=msgspec.Struct)
@@ -29,12 +29,12 @@ END = r"$(?!\n)"
 UNSAFE = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 
 # msgspec has no other interface for this than the text of its error.
-_AT_FIELD = re.compile(r"`\$\.(?P<field>[A-Za-z0-9_]+)")
-_FIELD_NAMES = re.compile(
+_AT_FIELD = regex(r"`\$\.(?P<field>[A-Za-z0-9_]+)")
+_FIELD_NAMES = regex(
     r"Object (?P<problem>missing required|contains unknown) field `(?P<field>.*)`", re.S
 )
 _LONGEST_COMPARED = 50
-_CONSTRAINT = re.compile(r"matching regex|of length|<=|>=")
+_CONSTRAINT = regex(r"matching regex|of length|<=|>=")
 
 
 class Installation(Protocol):
@@ -50,8 +50,7 @@ class Installation(Protocol):
     def table_prefix(self) -> str: ...
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """The part of a field's type that a JSON schema cannot express.
 
     `code` is the error code of a refused value; the default is `invalid_<field>`. `normal` turns a

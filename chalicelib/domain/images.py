@@ -3,13 +3,14 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
+import msgspec
 from msgspec import Meta
 
 from chalicelib.domain.fields import END, Installation, Rule
 from chalicelib.domain.refs import slug
+from chalicelib.domain.regex import regex
 
 _MAX_REFERENCE_LENGTH = 750  # the maximum lengths of host, name, tag and digest together
 _MAX_NAME_LENGTH = 255  # docker's limit; ECR allows 256
@@ -29,24 +30,28 @@ _NO_HOST = r"(?![^/]*\.[^/]*/)"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"sha256:[0-9a-f]{64}"
 _NAME = rf"(?=[^:@]{{1,{_MAX_NAME_LENGTH}}}(?:[:@]|$)){REPOSITORY_PATH}"
-_REFERENCE = re.compile(
+_REFERENCE = regex(
     rf"(?:(?P<registry>{HOST})/|{_NO_HOST})(?P<repository>{_NAME})"
     rf"(?::(?P<tag>{_TAG}))?(?:@(?P<digest>{_DIGEST}))?"
 )
 # 18 digits always fit into 64 bits.
-_BUILD_TAG = re.compile(r"[A-Za-z0-9_.-]+-(?P<build_id>[1-9][0-9]{0,17})", re.ASCII)
+_BUILD_TAG = regex(r"[A-Za-z0-9_.-]+-(?P<build_id>[1-9][0-9]{0,17})", re.ASCII)
 
-_ECR_HOST = re.compile(r"[0-9]{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
+_ECR_HOST = regex(r"[0-9]{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
 
 
-@dataclass(frozen=True)
-class ImageReference:
+class ImageReference(msgspec.Struct, frozen=True):
     """An image as the caller wrote it. A missing part is empty."""
 
     registry: str
     repository: str
     tag: str
     digest: str
+
+    @property
+    def name(self) -> str:
+        """The repository, with the registry before it if there is one."""
+        return f"{self.registry}/{self.repository}".lstrip("/")
 
 
 def image_tag(ref: str, sha: str, build_id: int) -> str:
@@ -92,6 +97,14 @@ def image_reference(text: str) -> ImageReference:
         raise ValueError("an image must be repository:tag or repository@sha256:digest")
     parts = {name: part or "" for name, part in match.groupdict().items()}
     return ImageReference(**{**parts, "registry": parts["registry"].lower()})
+
+
+def repository_of(image: str) -> str:
+    """The repository of an image with its registry; empty for a text that names no image."""
+    try:
+        return image_reference(image).name
+    except ValueError:
+        return ""
 
 
 def no_repository(name: str) -> str:

@@ -7,7 +7,8 @@ been started.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from chalicelib.domain.timing import PERIOD, STUCK
 
@@ -15,18 +16,20 @@ from chalicelib.domain.timing import PERIOD, STUCK
 _SLOWEST = 10
 
 
-@dataclass(frozen=True)
-class OpenBuild:
-    """A build that has not ended. `in_codebuild`: CodeBuild has accepted it."""
+class OpenBuild(msgspec.Struct, frozen=True):
+    """A build that has not ended.
+
+    `in_codebuild`: CodeBuild has accepted it. `runs`: it has also left CodeBuild's own queue.
+    """
 
     number: int
     service_id: int
     due_at: int
     in_codebuild: bool
+    runs: bool = False
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """The waiting builds in their order, and how many builds CodeBuild has, of at most `limit`.
 
     `turn` is the mark that a service gets when a build of it starts; None if no other service
@@ -51,8 +54,11 @@ class Line:
         return self.waiting.index(number) + 1
 
     def patience(self, number: int) -> int:
-        """The seconds until a waiting build looks at the line again, if nothing wakes it."""
-        return PERIOD * min(_SLOWEST, 1 + self.waiting.index(number) // (10 * self.limit))
+        """The seconds until a waiting build looks at the line again, if nothing wakes it.
+
+        Builds before it take longer than that, unless each takes less than half a period.
+        """
+        return PERIOD * min(_SLOWEST, 1 + self.waiting.index(number) // (2 * self.limit))
 
 
 def waiting_services(builds: Iterable[OpenBuild]) -> set[int]:
@@ -100,8 +106,7 @@ def _place(oldest: int, mark: int) -> tuple[int, bool]:
     return max(oldest, mark), mark >= oldest
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """What a queued build waits for; in the line also its position, 1 for the next."""
 
     position: int | None = None

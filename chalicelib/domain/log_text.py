@@ -14,20 +14,21 @@ import re
 from collections.abc import Iterable, Sequence
 
 from chalicelib.domain.masking import mask_known
+from chalicelib.domain.regex import regex
 
 MASK = "***"
 
-_SEQUENCE = re.compile(
+_SEQUENCE = regex(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movement
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC and other strings: titles, hyperlinks
     r"|\x1b[ -/]*[0-~]?"  # all other sequences
 )
 # Control characters, direction overrides, Unicode line breaks and lone surrogates.
-_CONTROL = re.compile(
+_CONTROL = regex(
     r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 # Each pattern starts at a boundary, so that the time stays linear.
-_SECRET = re.compile(
+_SECRET = regex(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
     r"|\bgh[pousr]_[A-Za-z0-9]{36,}"
     r"|\bgithub_pat_[A-Za-z0-9_]{22,}"
@@ -41,11 +42,14 @@ _SECRET = re.compile(
     r"|(?<![\w.-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
     r"|\bslw_[A-Za-z0-9_-]{43}[A-Za-z0-9]{6}"
     r"|(?<=://)[^/\s:@]{1,100}:[^/\s@]{1,300}(?=@)"  # user and password in a URL
+    # Who called AWS, and the role in AWS's refusal of the call.
+    r"|\barn:[a-z-]{3,20}:sts::[0-9]{12}:assumed-role/[\w+=,.@/-]+"
+    r"|(?<=on resource: )arn:[a-z-]{3,20}:iam::[0-9]{12}:role/[\w+=,.@/-]+"
     r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)",
     re.ASCII,
 )
 # Values that are secret because of the name before them.
-_NAMED = re.compile(
+_NAMED = regex(
     r"(?P<name>"
     r"\b(?:proxy-)?authorization[\"']?[ \t]{0,4}[:=][ \t]{0,4}[\"']?"
     r"(?:(?:bearer|basic|token|digest|negotiate)[ \t]{1,4}|(?=[^\s\"']{16}))"
@@ -57,14 +61,14 @@ _NAMED = re.compile(
     r")(?P<secret>[^\s\"',;]+)",
     re.ASCII | re.IGNORECASE,
 )
-_KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----")
-_KEY_ENDS = re.compile(r"-----END [A-Z ]{0,40}PRIVATE KEY-----")
+_KEY_BEGINS = regex(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----")
+_KEY_ENDS = regex(r"-----END [A-Z ]{0,40}PRIVATE KEY-----")
 # A line of a key, with or without the number that buildx puts before it.
-_KEY_LINE = re.compile(
+_KEY_LINE = regex(
     r"(?:#[0-9]{1,9} [0-9]{1,9}\.[0-9]{1,9} )?[ \t]{0,80}(?P<key>[A-Za-z0-9+/]+={0,2})\s*"
 )
 _FULL_LINE = 64  # RFC 7468, section 2
-_HEX = re.compile(r"[0-9a-fA-F]+")
+_HEX = regex(r"[0-9a-fA-F]+")
 
 
 def clean_lines(lines: Iterable[str], secrets: Sequence[str]) -> list[str]:

@@ -6,8 +6,9 @@ Version 2, Schema 2", and "Image attestation storage" of BuildKit.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -30,8 +31,7 @@ _ATTESTATION = "application/vnd.in-toto+json"
 _NO_PLATFORM = "unknown/unknown"
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True):
     """A parsed manifest.
 
     `platforms` are written as `os/architecture`. They are empty if the manifest does not have them:

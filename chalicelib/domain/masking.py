@@ -16,6 +16,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from chalicelib.domain.regex import regex
+
 SHORTEST = 6  # characters of a secret: a shorter one would match ordinary text
 # Characters of a form that are hidden at the beginning or the end of the text. A build can print
 # guesses and see which ones are hidden, so a part must be too long to guess.
@@ -24,14 +26,14 @@ PART = 16
 # A line break, with the number that buildx may put before the next line.
 _NUMBER = r"#[0-9]{1,9} [0-9]{1,9}\.[0-9]{1,9} "
 _BREAK = rf"(?:\n(?:{_NUMBER})?|\A{_NUMBER})"
-_BREAKS = re.compile(_BREAK)
+_BREAKS = regex(_BREAK)
 # A line break, or a percent escape, which the end of the text may cut off.
-_BREAKS_AND_ESCAPES = re.compile(
+_BREAKS_AND_ESCAPES = regex(
     rf"{_BREAK}|%{_BREAK}?(?:([0-9A-Fa-f]){_BREAK}?([0-9A-Fa-f])|[0-9A-Fa-f]?{_BREAK}?\Z)"
 )
 # One or two digits at the beginning of the text may belong to an escape on the page before.
 _DIGIT = rf"{_BREAK}?[0-9A-Fa-f]"
-_CUT_ESCAPES = tuple(re.compile(_DIGIT * size) for size in (1, 2))
+_CUT_ESCAPES = tuple(regex(_DIGIT * size) for size in (1, 2))
 
 
 def mask_known(lines: Sequence[str], secrets: Sequence[str], mask: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from chalicelib.domain.fields import END, UNSAFE, Rule
+from chalicelib.domain.regex import regex
 
 _MAX_COUNT = 30
 _MAX_LENGTH = 200
@@ -24,7 +25,7 @@ _STARS_BETWEEN = rf"{_TEXT}(?:\*?{_TEXT})*\*?"
 # `**` is allowed only at the start of a part: so one regular expression matches in linear time.
 _PART = rf"(?!\.\.?(?:/|$))(?:\*\*|(?:\*\*)?{_STARS_BETWEEN}|\*(?:{_STARS_BETWEEN})?)"
 _PARTS = rf"{_PART}(?:/{_PART})*{END}"
-_SPECIAL = re.compile(r"[?+\[\]\\]")
+_SPECIAL = regex(r"[?+\[\]\\]")
 
 
 def selected_by(patterns: Sequence[str], name: str) -> str | None:
@@ -129,7 +130,7 @@ _RULES = (
     "selects everything else"
 )
 _PATH_PATTERN = rf"^!?(?!!){_PARTS}"
-_ALLOWED = re.compile(_PATH_PATTERN)
+_ALLOWED = regex(_PATH_PATTERN)
 
 PathPattern = Annotated[
     str,

@@ -6,7 +6,6 @@ result as a `World`. `preflight` turns it into findings.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +14,7 @@ import msgspec
 from chalicelib.domain.config import Config, Overlay, why_no_size
 from chalicelib.domain.definitions import left_behind, missing_containers, why_not_in, why_too_large
 from chalicelib.domain.images import image_reference
+from chalicelib.domain.regex import regex
 from chalicelib.errors import Conflict
 
 
@@ -57,8 +57,7 @@ class Kind(StrEnum):
     IMAGE = "image"
 
 
-@dataclass(frozen=True)
-class Need:
+class Need(msgspec.Struct, frozen=True):
     """A thing that must exist so that tasks start: `name` is what AWS finds it by.
 
     `unseen` says why Slipway does not look for it: it is in another region, for instance. A secret
@@ -74,23 +73,20 @@ class Need:
     essential: bool = True
 
 
-@dataclass(frozen=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True):
     """The result of a look that failed, with the reason; `is_denied` if AWS refused the look."""
 
     reason: str
     is_denied: bool = False
 
 
-@dataclass(frozen=True)
-class NoValue:
+class NoValue(msgspec.Struct, frozen=True):
     """A secret that exists, but not in the wanted version, with the reason."""
 
     reason: str
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """Why ECS cannot deploy the service at all: ecs_service_missing, ClusterNotFoundException or
     ecs_controller_unsupported.
     """
@@ -99,8 +95,7 @@ class Refusal:
     text: str
 
 
-@dataclass(frozen=True)
-class FoundImage:
+class FoundImage(msgspec.Struct, frozen=True):
     """An image in ECR. `status` is ImageDetail's imageStatus. `other` says what it is instead of an
     image, else it is empty. `platforms` are written as `os/architecture`.
     """
@@ -110,8 +105,7 @@ class FoundImage:
     platforms: frozenset[str] | Unknown = frozenset()
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(msgspec.Struct, frozen=True):
     """What is to run: an image, put into containers of a task definition.
 
     `definition` is the content to register, as RegisterTaskDefinition takes it or
@@ -128,8 +122,7 @@ class Release:
     overlay: Overlay | None = None
 
 
-@dataclass(frozen=True)
-class World:
+class World(msgspec.Struct, frozen=True):
     """What AWS has, as far as a release needs it.
 
     `image` is None if ECR does not have it. `service` is None if ECS can deploy it. `found` says
@@ -141,8 +134,8 @@ class World:
 
     image: FoundImage | Unknown | None
     service: Refusal | Unknown | None = None
-    found: Mapping[Need, bool | NoValue | Unknown] = field(default_factory=dict)
-    further: Mapping[Kind, int] = field(default_factory=dict)
+    found: Mapping[Need, bool | NoValue | Unknown] = msgspec.field(default_factory=dict)
+    further: Mapping[Kind, int] = msgspec.field(default_factory=dict)
     newer: str | Unknown | None = None
     desired: int | None = None
     is_daemon: bool = False
@@ -198,8 +191,8 @@ _SECRETS_OF_AWS = "/aws/reference/secretsmanager/"
 # The shortest id of a secret's version (GetSecretValue). A label may be as long, but AWS's are not.
 _SHORTEST_VERSION = 32
 # Names of parameters; those of a hierarchy begin with "/" (PutParameter in the API reference).
-_ONE_PART = re.compile(r"[A-Za-z0-9_.-]+")
-_PARAMETER = re.compile(rf"/?{_ONE_PART.pattern}|(?:/{_ONE_PART.pattern})+")
+_ONE_PART = r"[A-Za-z0-9_.-]+"
+_PARAMETER = regex(rf"/?{_ONE_PART}|(?:/{_ONE_PART})+")
 _ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
 
 
@@ -299,7 +292,7 @@ def _secret(reference: str, *, region: str, account: str) -> Need:
     if elsewhere:
         return Need(Kind.PARAMETER, reference, elsewhere)
     bare = name.partition(":")[0]
-    if _ONE_PART.fullmatch(bare[1:]):
+    if re.fullmatch(_ONE_PART, bare[1:]):
         # The ARN does not tell whether the name begins with "/".
         return Need(Kind.PARAMETER, f"{reference.removesuffix(resource)}parameter{bare}")
     return _parameter(name)

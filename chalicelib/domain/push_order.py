@@ -1,13 +1,13 @@
 """The order of pushes: their ancestry first, then the time of the push, then the arrival."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+import msgspec
 
 from chalicelib.domain.refs import NULL_SHA
 
 
-@dataclass(frozen=True)
-class PushedBuild:
+class PushedBuild(msgspec.Struct, frozen=True):
     """A build of a push, and the facts about the push.
 
     `push_id` is the number of the push's first build: retries have the same. `ref` names the

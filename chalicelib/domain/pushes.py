@@ -7,7 +7,6 @@ compared, never fetched.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from chalicelib.domain.changed_files import ChangedFiles, changed_files
 from chalicelib.domain.fields import UNSAFE
 from chalicelib.domain.patterns import selected_by
 from chalicelib.domain.refs import NULL_SHA, branch_of, is_commit_sha, parse_pushed_ref, tag_of
+from chalicelib.domain.regex import regex
 from chalicelib.domain.repositories import Repository
 from chalicelib.errors import InvalidInput
 
@@ -32,18 +32,17 @@ _DEFAULT_HOST = "github.com"
 NAME = r"[A-Za-z0-9_.-]{1,100}"
 HOST = r"[A-Za-z0-9.-]{1,253}"
 PATH = r"[!-~]{1,300}"
-_FULL_NAME = re.compile(rf"(?P<owner>{NAME})/(?P<name>{NAME})", re.ASCII)
-_PAGE = re.compile(rf"https://(?P<host>{HOST})/{PATH}", re.ASCII)
-_TIME = re.compile(
+_FULL_NAME = regex(rf"(?P<owner>{NAME})/(?P<name>{NAME})", re.ASCII)
+_PAGE = regex(rf"https://(?P<host>{HOST})/{PATH}", re.ASCII)
+_TIME = regex(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
-_UNSAFE = re.compile(f"[{UNSAFE}]")
+_UNSAFE = regex(f"[{UNSAFE}]")
 # GitHub: "Skipping workflow runs". GitHub does not document the case; people write all of them.
-_SKIP = re.compile(r"\[(?:skip ci|ci skip|no ci|skip actions|actions skip)\]", re.IGNORECASE)
+_SKIP = regex(r"\[(?:skip ci|ci skip|no ci|skip actions|actions skip)\]", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Push:
+class Push(msgspec.Struct, frozen=True):
     """One push to one ref. `repository` is a `Repository.key`, `pushed_at` is in unix seconds.
 
     `contradictory` is true if the payload's clone_url belongs to another repository. `before` is
@@ -65,7 +64,7 @@ class Push:
     author: str
     sender: str
     skip: str = ""
-    files: ChangedFiles = field(default_factory=ChangedFiles)
+    files: ChangedFiles = msgspec.field(default_factory=ChangedFiles)
 
     @property
     def name(self) -> str:
@@ -88,8 +87,7 @@ class Filters(Protocol):
     def paths(self) -> Sequence[str]: ...
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """Whether a service builds a push. Without a build there is a `reason`."""
 
     builds: bool

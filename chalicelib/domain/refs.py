@@ -6,13 +6,14 @@ request must also not be read as something else: another kind of ref, an option,
 """
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from chalicelib.domain.fields import END, UNSAFE, Installation, Rule
+from chalicelib.domain.regex import regex
 from chalicelib.errors import InvalidInput
 
 NULL_SHA = "0" * 40
@@ -36,9 +37,9 @@ _NAME = rf"(?!refs/)(?!.{{{_MAX_LENGTH + 1}}})(?!.*[{UNSAFE}]){_NOT_MISLEADING}{
 
 # The pattern of a full ref, such as a push has.
 PUSHED_REF = rf"(?!.*\.\.)(?!.*@\{{)refs/{_PARTS}"
-_PUSHED_REF = re.compile(PUSHED_REF)
-_COMMIT = re.compile(SHA)
-_NOT_IN_SLUG = re.compile(r"[^a-z0-9._-]+", re.ASCII)
+_PUSHED_REF = regex(PUSHED_REF)
+_COMMIT = regex(SHA)
+_NOT_IN_SLUG = regex(r"[^a-z0-9._-]+", re.ASCII)
 
 
 class RefType(StrEnum):
@@ -49,8 +50,7 @@ class RefType(StrEnum):
     COMMIT = "commit"
 
 
-@dataclass(frozen=True)
-class Ref:
+class Ref(msgspec.Struct, frozen=True):
     """A ref to build. Without a `type`, `name` is a branch or, if there is none, a tag."""
 
     name: str

@@ -18,6 +18,7 @@ from chalicelib.domain.deploy_failures import failure_of
 from chalicelib.domain.failures import LINE_LENGTH, TAIL_LINES, Failure, Phase, cut, one_line
 from chalicelib.domain.fields import UNSAFE, Installation, Rule
 from chalicelib.domain.preflight import Finding, Severity
+from chalicelib.domain.regex import regex
 from chalicelib.domain.tasks import BY_HAND, Container, Task
 from chalicelib.domain.timing import SILENCE, UNKNOWN_GRACE, WORKER_LIFE
 
@@ -33,7 +34,7 @@ _WORD = rf"^[^{_UNSAFE}]*$"
 STARTED_BY = "slipway/"
 # The code of the finding that a release goes back over a command.
 STAYS = "release_command_stays"
-_STARTED_BY = re.compile(rf"{STARTED_BY}(?P<prefix>.+)-(?P<job_id>deploy-[0-9]{{1,15}})", re.ASCII)
+_STARTED_BY = regex(rf"{STARTED_BY}(?P<prefix>.+)-(?P<job_id>deploy-[0-9]{{1,15}})", re.ASCII)
 # The tag with the same text: the policies allow to stop only tasks that have it.
 TAG = "StartedBySlipway"
 # Seconds after the first RunTask call in which the call may be repeated. A client token lives for

@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from chalicelib.domain.preflight import Unknown
 from chalicelib.domain.tasks import Task, digests_of
@@ -13,8 +14,7 @@ from chalicelib.domain.tasks import Task, digests_of
 MAX_TASKS = 100
 
 
-@dataclass(frozen=True)
-class ServiceDeployment:
+class ServiceDeployment(msgspec.Struct, frozen=True):
     """ECS's own record of a rollout (ServiceDeployment in the ECS API reference).
 
     `breaker` and `alarms` are the states of ECS's two checks, empty if it reports none. Times are

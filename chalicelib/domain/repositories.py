@@ -1,21 +1,21 @@
 """Git repositories: the only kind of URL that a build fetches from."""
 
 import re
-from dataclasses import dataclass
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from chalicelib.domain.fields import END, Installation, Rule
+from chalicelib.domain.regex import regex
 
 # GitHub refuses a name that ends in .git. So one `.git` is the suffix, and two are an error.
 _NAME = r"(?!\.{1,2}(?:\.git)?$)[A-Za-z0-9_.-]+?(?<!\.[gG][iI][tT])"
 _HOST, _OWNER = r"[A-Za-z0-9.-]+", r"[A-Za-z0-9][A-Za-z0-9_.-]*"
-_URL = re.compile(rf"https://({_HOST})/({_OWNER})/({_NAME})(?:\.git)?", re.ASCII)
+_URL = regex(rf"https://({_HOST})/({_OWNER})/({_NAME})(?:\.git)?", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Repository:
+class Repository(msgspec.Struct, frozen=True):
     """One repository on one git host."""
 
     host: str

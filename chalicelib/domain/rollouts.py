@@ -1,9 +1,10 @@
 """The next step of a service, decided from the rollout that ECS reports."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
+
+import msgspec
 
 from chalicelib.domain.deploy_failures import Event
 from chalicelib.domain.timing import WORKER_LIFE
@@ -12,8 +13,7 @@ from chalicelib.domain.timing import WORKER_LIFE
 LONGEST = 6
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """The newest call that began a rollout, as ECS recorded it: who made it is not recorded.
 
     `arn` is that of the service deployment. `at` is in seconds since the epoch.
@@ -24,8 +24,7 @@ class Call:
     at: int
 
 
-@dataclass(frozen=True)
-class Rollout:
+class Rollout(msgspec.Struct, frozen=True):
     """An ECS service: its PRIMARY deployment, with this `id`, and the ends of other rollouts.
 
     `failed` maps a task definition to the reason why its rollout failed. `moving` are definitions
@@ -47,11 +46,11 @@ class Rollout:
     all_desired: int = 0
     all_running: int = 0
     is_daemon: bool = False
-    failed: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = msgspec.field(default_factory=dict)
     moving: frozenset[str] = frozenset()
     newest: Call | None = None
-    configuration: Mapping[str, Any] = field(default_factory=dict)
-    placement: Mapping[str, Any] = field(default_factory=dict)
+    configuration: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    placement: Mapping[str, Any] = msgspec.field(default_factory=dict)
     events: tuple[Event, ...] = ()
     wanted: str | None = None
     seen_at: int = 0

@@ -1,8 +1,9 @@
 """Tasks of an ECS service: which ones prove a release, and why others have stopped."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from chalicelib.domain.log_streams import LogStream
 
@@ -18,8 +19,7 @@ _NOT_STARTED = "failed to resolve container ordering dependency"
 _SHORTEST_VALUE = 8
 
 
-@dataclass(frozen=True)
-class Container:
+class Container(msgspec.Struct, frozen=True):
     """A container of a task. `digest` is that of the image it runs, if ECS knows it.
 
     `awaited` means that another container starts only after this one has exited with code 0.
@@ -57,8 +57,7 @@ class Container:
         return self.exit_code not in {None, 0, _TERMINATED, _KILLED}
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(msgspec.Struct, frozen=True):
     """A task as ECS reports it. Times are in seconds since the epoch, None before they come."""
 
     arn: str

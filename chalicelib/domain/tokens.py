@@ -10,6 +10,8 @@ import secrets
 import zlib
 from enum import StrEnum
 
+from chalicelib.domain.regex import regex
+
 _PREFIX = "slw_"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECKSUM_LENGTH = 6
@@ -17,7 +19,7 @@ _CHECKSUM_LENGTH = 6
 DEFAULT_DAYS = 90
 MAX_DAYS = 3650
 _DAY = 24 * 3600
-_TOKEN = re.compile(r"slw_[A-Za-z0-9_-]{43}[A-Za-z0-9]{6}", re.ASCII)
+_TOKEN = regex(r"slw_[A-Za-z0-9_-]{43}[A-Za-z0-9]{6}", re.ASCII)
 
 
 class Role(StrEnum):

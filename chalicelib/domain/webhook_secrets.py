@@ -9,12 +9,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from chalicelib.domain.fields import END, Installation, Rule
+from chalicelib.domain.regex import regex
 
 # A shorter secret can be guessed from one signed delivery, without asking Slipway.
 MIN_SECRET_LENGTH = 16
@@ -22,7 +23,7 @@ TOO_SHORT = f"has fewer than {MIN_SECRET_LENGTH} characters"
 _MAX_LENGTH = 500
 _REGION_AND_ACCOUNT = r"[a-z0-9-]{1,30}:[0-9]{12}"
 _PARAMETER = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*"
-_REFERENCE = re.compile(
+_REFERENCE = regex(
     rf"ssm:(?:/?{_PARAMETER}|arn:aws[a-z-]*:ssm:{_REGION_AND_ACCOUNT}:parameter/{_PARAMETER})"
     rf"|secretsmanager:(?:arn:aws[a-z-]*:secretsmanager:{_REGION_AND_ACCOUNT}:secret:)?"
     r"[A-Za-z0-9/_+=.@-]+",
@@ -33,13 +34,12 @@ _OWN = (
     r"ssm:/[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+"
     r"|secretsmanager:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_+=@-][A-Za-z0-9_+=.@-]*)+"
 )
-_ADDRESS = re.compile(r"(?:ssm|secretsmanager|arn):|\{", re.IGNORECASE)
+_ADDRESS = regex(r"(?:ssm|secretsmanager|arn):|\{", re.IGNORECASE)
 # GitHub: "Validating webhook deliveries".
-_SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}", re.ASCII)
+_SIGNATURE = regex(r"sha256=[0-9a-f]{64}", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Signers:
+class Signers(msgspec.Struct, frozen=True):
     """The secrets that signed a delivery: the installation's, or services' own, as references."""
 
     installation: bool = False

@@ -5,8 +5,9 @@ of them decides for itself. The order of the pushes is that of the service with 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from chalicelib.domain.push_order import in_order
 from chalicelib.domain.pushes import builds_tag
@@ -20,8 +21,7 @@ from chalicelib.store.services import find_services
 from chalicelib.store.writes import Write, change
 
 
-@dataclass(frozen=True)
-class Deployed:
+class Deployed(msgspec.Struct, frozen=True):
     """What a successful build leads to: values for its row, writes, and the services to wake.
 
     The writes have the versions of all services as their conditions.

@@ -4,11 +4,14 @@ Each look at AWS has a part of the request's time, and none of them can fail the
 look is a line of the log, and what AWS does not answer now is read with the next page.
 """
 
+import logging
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from chalicelib import budget, clock
 from chalicelib.aws import logs
@@ -26,11 +29,14 @@ from chalicelib.pipeline import glances
 from chalicelib.pipeline.reconcilers.evidence import (
     cleaned_task,
     definition_of,
+    kept_events,
     rollout_events,
     stream_of,
 )
 from chalicelib.store.models import Deployment
 from chalicelib.store.release_receipts import find_release_receipt
+
+logger = logging.getLogger("slipway")
 
 # "Stopped tasks appear in the returned results for at least one hour" (DescribeTasks). After it
 # only the row is read.
@@ -43,8 +49,7 @@ CONTAINER_LINES = 100
 _LOOK, _KEEP = 2.0, 1.5
 
 
-@dataclass(frozen=True)
-class LogPart:
+class LogPart(msgspec.Struct, frozen=True):
     """A page of the log, the reader's place after it, and whether no line can follow."""
 
     lines: list[Line]
@@ -52,8 +57,7 @@ class LogPart:
     complete: bool
 
 
-@dataclass(frozen=True)
-class _Source:
+class _Source(msgspec.Struct, frozen=True):
     """A stream of the log. Only its last lines are read unless it is `whole`.
 
     Lines after `until`, in milliseconds, do not belong to the deployment.
@@ -65,17 +69,16 @@ class _Source:
     until: int | None = None
 
 
-@dataclass
-class _Reading:
+class _Reading(msgspec.Struct):
     """What a request has read so far."""
 
-    lines: list[Line] = field(default_factory=list)
-    keyed: list[Line] = field(default_factory=list)
-    present: list[Line] = field(default_factory=list)
-    tokens: dict[LogStream, str] = field(default_factory=dict)
+    lines: list[Line] = msgspec.field(default_factory=list)
+    keyed: list[Line] = msgspec.field(default_factory=list)
+    present: list[Line] = msgspec.field(default_factory=list)
+    tokens: dict[LogStream, str] = msgspec.field(default_factory=dict)
     size: int = 0
     complete: bool = True
-    answered: bool = True
+    has_read: bool = True  # each log has been read, or CloudWatch has none
 
     def add(self, candidates: Iterable[Line], place: Place, limit: int) -> None:
         """Add the lines with a key that were not shown, as far as there is room."""
@@ -116,10 +119,10 @@ def read_log(
         room = limit if tail is not None else limit - len(reading.lines)
         share = max(1, room // (1 if tail is not None else len(sources) - index))
         if room < 1 or reading.size > logs.ENOUGH:
-            reading.complete = False
+            reading.complete = reading.has_read = False
             break
         _read_stream(reading, source, place, share, from_end=tail is not None, settled=settled)
-    if settled and reading.answered:
+    if settled and reading.has_read:
         kept = _tails(deployment, command, containers, place, reading)
         reading.add(kept, place, limit if tail is None else limit + len(reading.lines))
     lines = sorted(reading.lines, key=_at)
@@ -128,6 +131,23 @@ def read_log(
         place.after(reading.keyed, reading.tokens, present=reading.present),
         reading.complete,
     )
+
+
+def events_until_now(deployment: Deployment) -> dict[str, Any]:
+    """What a request that ends a rollout writes to its row: the events that ECS shows now.
+
+    Without it the row has those of the loop's last look, which may be a minute old. Empty before
+    the rollout, and if ECS does not answer or may not be asked.
+    """
+    if deployment.target is None or deployment.started_at is None:
+        return {}
+    try:
+        with budget.spending(budget.part(_LOOK, keep=_KEEP, tries=1)):
+            events = glances.events_of(deployment.target, since=clock.now())
+    except (Rejected, Unavailable) as trouble:
+        logger.info("the events of %s are not kept: %s", deployment.job_id, trouble.detail)
+        return {}
+    return {"events": kept_events(deployment, events)}
 
 
 def _at(line: Line) -> int:
@@ -181,7 +201,7 @@ def _kept(row: Deployment) -> Iterator[Line]:
 def _missing(row: Deployment) -> Iterator[Line]:
     """What the row has not kept of a rollout that ECS does not show any more.
 
-    A cancel and a rollback end a deployment without a look at ECS.
+    A cancel and a rollback end a deployment before ECS has ended its rollout.
     """
     if row.started_at is None or row.finished_at is None:
         return
@@ -352,7 +372,7 @@ def _read_stream(
         line = _denied(refusal, clock.now())
         return reading.add([line], place, len(reading.lines) + 1)
     except Unavailable:
-        reading.complete = reading.answered = False
+        reading.complete = reading.has_read = False
         return
     if page.cursor is not None:
         reading.tokens[source.stream] = page.cursor

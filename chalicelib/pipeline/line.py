@@ -14,7 +14,7 @@ from chalicelib.domain.line import (
 )
 from chalicelib.domain.statuses import BuildStatus, has_ended
 from chalicelib.settings import settings
-from chalicelib.store.due import open_builds, queued_builds
+from chalicelib.store.due import open_builds
 from chalicelib.store.jobs import find_builds
 from chalicelib.store.models import Build
 from chalicelib.store.services import find_services, get_service, turns
@@ -100,10 +100,11 @@ def queue_of(*, project_id: int | None, service_id: int | None) -> tuple[int, in
         numbers = [int(each) for each in get_service(service_id).open_builds or ()]
         waiting = [each for each in find_builds(numbers) if each.status == BuildStatus.QUEUED]
         return len(waiting), _waited(waiting)
-    queued = queued_builds()
-    own = _services_of({each for _, each in queued}, project_id=project_id, service_id=None)
-    queued = [each for each in queued if each[1] in own]
-    return len(queued), _waited(find_builds(sorted(number for number, _ in queued)[:1]))
+    queued = [build for build in open_builds() if not build.runs]
+    services = {build.service_id for build in queued}
+    own = _services_of(services, project_id=project_id, service_id=None)
+    numbers = sorted(build.number for build in queued if build.service_id in own)
+    return len(numbers), _waited(find_builds(numbers[:1]))
 
 
 def _waited(builds: Iterable[Build]) -> int | None:

@@ -1,8 +1,9 @@
 """New builds: the row, and the writes that accept it. Callers and pushes both use this."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from chalicelib import clock
 from chalicelib.domain.images import cache_tag, image_tag
@@ -24,8 +25,7 @@ from chalicelib.store.writes import Write, create
 _NAMED = 10
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """The commit to build: its ref, its SHA if known, and where the request comes from.
 
     That is a push with its delivery, or the build that is `retried`, or else a caller.

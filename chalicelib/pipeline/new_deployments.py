@@ -4,8 +4,9 @@ Callers request deployments, and so does the success of a build.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from chalicelib import clock
 from chalicelib.domain.ecs_target import EcsTarget
@@ -27,8 +28,7 @@ from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import Write, change, create
 
 
-@dataclass(frozen=True)
-class ReleaseImage:
+class ReleaseImage(msgspec.Struct, frozen=True):
     """The exact image of a release, and its build, commit and the time of its push if known.
 
     The message and the author are those that the build knows of its commit.

@@ -1,7 +1,8 @@
 """Plans: what a request for a deployment or a rollback would do."""
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from chalicelib.domain.config import Config, Overlay
 from chalicelib.domain.definitions import missing_containers, next_task_definition
@@ -25,8 +26,7 @@ from chalicelib.store.models import Deployment, Service
 Definition = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(msgspec.Struct, frozen=True):
     """A release after its preflight: `service` is what ECS runs. `content` is the definition to
     register, still with the image and, under an `overlay`, the config that it has now. The first
     of `containers` is the main one.

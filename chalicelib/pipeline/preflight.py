@@ -123,7 +123,7 @@ def check(
     further: Mapping[Kind, int] = {}
     known = _known_image(look, release, image)
     if not isinstance(definition, Unknown):
-        region, account = (arn or "arn:aws:ecs:::").split(":")[3:5]
+        region, account = arn.split(":")[3:5] if arn else ("", "")
         wanted = [
             *needs(definition, region=region, account=account),
             *other_images(release),

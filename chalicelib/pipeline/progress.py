@@ -15,7 +15,7 @@ from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.tasks import Task
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.pipeline import glances
-from chalicelib.pipeline.reconcilers.evidence import cleaned_task
+from chalicelib.pipeline.reconcilers.evidence import cleaned_task, definition_of
 from chalicelib.store.models import Build, Deployment
 from chalicelib.store.services import find_service
 from chalicelib.store.writes import change, commit_if_possible
@@ -24,7 +24,7 @@ logger = logging.getLogger("slipway")
 
 # The end of a build's log, in which its steps are searched.
 _LOG_LINES = 300
-_MOST_TASKS = 20
+_MOST_TASKS, _MOST_STOPPED = 20, 5
 # Seconds for a look, and those that are left for the answer.
 _LOOK, _KEEP = 1.5, 1.0
 
@@ -77,9 +77,11 @@ def waiting_for(deployment: Deployment) -> str | None:
 def tasks_of(deployment: Deployment) -> list[Task] | None:
     """The tasks of the ECS service during a rollout, those of the deployment's revision first.
 
+    They are the newest ones. Of those that have stopped there are only a few, so that a crash loop
+    hides no task that runs.
     None without a rollout that is under way, and if ECS does not show them.
     """
-    target = deployment.target
+    target, revision = deployment.target, deployment.task_definition
     rolls_out = (
         deployment.status == DeploymentStatus.DEPLOYING and deployment.started_at is not None
     )
@@ -88,10 +90,19 @@ def tasks_of(deployment: Deployment) -> list[Task] | None:
     try:
         with budget.spending(budget.part(_LOOK, keep=_KEEP, tries=1)):
             found = glances.some_tasks(target)
+            own = [each for each in found if each.task_definition == revision]
+            stopped = sorted((each for each in own if each.stopped_at), key=_newest)[:_MOST_STOPPED]
+            # It says which containers end a task. Most looks do not need it.
+            definition = definition_of(deployment) if stopped else {}
     except (Rejected, Unavailable) as trouble:
         logger.info("the tasks of %s are not shown: %s", deployment.job_id, trouble.detail)
         return None
-    own = deployment.task_definition
-    shown = [each for each in found if each.task_definition == own or each.stopped_at is None]
-    shown.sort(key=lambda each: (each.task_definition != own, -(each.started_at or 2**40), each.id))
-    return [cleaned_task(each, {}) for each in shown[:_MOST_TASKS]]
+    live = sorted((each for each in found if not each.stopped_at), key=_newest)
+    own_live = [each for each in live if each.task_definition == revision]
+    others = [each for each in live if each.task_definition != revision]
+    shown = [*own_live[: _MOST_TASKS - len(stopped)], *stopped, *others][:_MOST_TASKS]
+    return [cleaned_task(each, definition) for each in shown]
+
+
+def _newest(task: Task) -> tuple[int, str]:
+    return -(task.stopped_at or task.started_at or 2**40), task.id

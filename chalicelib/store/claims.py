@@ -1,7 +1,6 @@
 """Claims (unique strings, each owned by one row), counters, and the followers of a repository."""
 
-from dataclasses import asdict, dataclass
-
+import msgspec
 from pynamodb.exceptions import UpdateError
 
 from chalicelib import budget
@@ -10,8 +9,7 @@ from chalicelib.store.reads import failure, find
 from chalicelib.store.writes import Write, change, create, remove
 
 
-@dataclass(frozen=True)
-class Follower:
+class Follower(msgspec.Struct, frozen=True):
     """A service that follows a repository; `webhook_secret` is the reference to its own secret.
 
     `tags` is true if it also builds some tags.
@@ -66,7 +64,7 @@ def followers(repository: str) -> tuple[Claim | None, dict[int, Follower]]:
 
 def set_followers(row: Claim | None, repository: str, services: dict[int, Follower]) -> Write:
     """Store the followers of `repository`, on condition of the row that was read."""
-    stored = {str(number): asdict(each) for number, each in services.items()}
+    stored = {str(number): msgspec.structs.asdict(each) for number, each in services.items()}
     if row is None:
         return create(Claim(f"repository:{repository}", followers=stored))
     return change(row, followers=stored)

@@ -27,8 +27,8 @@ def unschedule() -> dict[str, Any]:
     return {"due": None, "due_at": None, "attention": None}
 
 
-def due_row_ids(now: int) -> Iterator[str]:
-    """The ids of due rows ("build-123", "service-7"), the longest overdue first."""
+def due_rows(now: int) -> Iterator[tuple[int, str]]:
+    """When rows were due and their ids ("build-123", "service-7"), the longest overdue first."""
     with reading():
         builds = Job.due_index.query(DUE, Job.due_at <= now, page_size=50)
         services = Service.due_index.query(DUE, Service.due_at <= now, page_size=50)
@@ -36,33 +36,21 @@ def due_row_ids(now: int) -> Iterator[str]:
             ((job.due_at, job.job_id) for job in builds),
             ((service.due_at, f"service-{service.id}") for service in services),
         )
-        for _, row_id in merge(*rows):
-            yield row_id
+        yield from merge(*rows)
 
 
 def open_builds() -> list[OpenBuild]:
     """The open builds, the first due first; of very many only the first thousand."""
-    return [
-        OpenBuild(
-            number=build.number,
-            service_id=build.service_id,
-            due_at=build.due_at or 0,
-            in_codebuild=build.codebuild_id is not None,
-        )
-        for build in _open_builds()
-    ]
-
-
-def queued_builds() -> list[tuple[int, int]]:
-    """The open builds that CodeBuild does not run yet: their numbers, and those of their services.
-
-    Of very many only those among the first thousand.
-    """
-    waiting = (each for each in _open_builds() if each.status == BuildStatus.QUEUED)
-    return [(build.number, build.service_id) for build in waiting]
-
-
-def _open_builds() -> list[Build]:
     with reading():
         found = Job.due_index.query(DUE, limit=_MAX_OPEN, page_size=_MAX_OPEN)
-        return [job for job in found if isinstance(job, Build)]
+        return [
+            OpenBuild(
+                number=build.number,
+                service_id=build.service_id,
+                due_at=build.due_at or 0,
+                in_codebuild=build.codebuild_id is not None,
+                runs=build.status != BuildStatus.QUEUED,
+            )
+            for build in found
+            if isinstance(build, Build)
+        ]

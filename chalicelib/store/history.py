@@ -4,9 +4,9 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from pynamodb.indexes import Index
 
 from chalicelib import clock
@@ -15,8 +15,7 @@ from chalicelib.store.reads import Page, page
 from chalicelib.store.writes import Write, create
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """The origin of a request: the number of its token, and the sender's IP address."""
 
     token_id: int | None = None

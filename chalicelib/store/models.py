@@ -26,7 +26,6 @@ from pynamodb.constants import MAP, NUMBER, PAY_PER_REQUEST_BILLING_MODE
 from pynamodb.expressions.operand import Path
 from pynamodb.expressions.update import RemoveAction, SetAction
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
-from pynamodb.models import Model
 
 from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
@@ -44,11 +43,7 @@ from chalicelib.domain.service_settings import (
     present_layout,
 )
 from chalicelib.settings import settings
-
-# Short time-outs and few retries: GitHub waits ten seconds for an answer.
-CONNECT_TIMEOUT = 1
-READ_TIMEOUT = 1
-MAX_RETRIES = 1  # PynamoDB does not read retry_configuration from a model, only this
+from chalicelib.store.connection import Row
 
 # The only value of `listed`, the partition of the indexes of all rows.
 LISTED = "y"
@@ -152,9 +147,6 @@ def _meta(table: str) -> Any:
         {
             "table_name": f"{settings().table_prefix}-{table}",
             "billing_mode": PAY_PER_REQUEST_BILLING_MODE,
-            "connect_timeout_seconds": CONNECT_TIMEOUT,
-            "read_timeout_seconds": READ_TIMEOUT,
-            "max_retry_attempts": MAX_RETRIES,
         },
     )
 
@@ -163,7 +155,7 @@ def _index_meta(name: str, projection: Any) -> Any:
     return type("Meta", (), {"index_name": name, "projection": projection})
 
 
-class Project(Model):
+class Project(Row):
     """A group of services. Tokens can be restricted to a project."""
 
     Meta = _meta("projects")
@@ -184,7 +176,7 @@ class Project(Model):
     created_at = IntegerAttribute()
 
 
-class Service(Model):
+class Service(Row):
     """A service: its settings and the state of its releases.
 
     `active` is the deployment that owns the service now, `waiting` the next one, `current` the
@@ -283,7 +275,7 @@ class Service(Model):
     deleted_at = IntegerAttribute(null=True)
 
 
-class Job(Model):
+class Job(Row):
     """The common attributes of builds and deployments."""
 
     Meta = _meta("jobs")
@@ -495,7 +487,7 @@ class Deployment(Job, discriminator="deploy"):
         return None if self.restores is not None else self.own_config.desired_count
 
 
-class Claim(Model):
+class Claim(Row):
     """A unique string owned by one row, or a counter, or the followers of a repository.
 
     The claim of a task definition also has its content.
@@ -511,7 +503,7 @@ class Claim(Model):
     definition = JSONAttribute(null=True)
 
 
-class Token(Model):
+class Token(Row):
     """An API token, stored as its SHA-256."""
 
     Meta = _meta("tokens")
@@ -538,7 +530,7 @@ class Token(Model):
     last_used_at = IntegerAttribute(null=True)
 
 
-class Receipt(Model):
+class Receipt(Row):
     """The outcome of a delivery, a push or an idempotency key, kept until `expires_at`.
 
     Also the receipt of a release, which is kept for ever.
@@ -565,7 +557,7 @@ class Receipt(Model):
     received = IntegerAttribute(null=True)
 
 
-class History(Model):
+class History(Row):
     """An audit entry, written in the transaction of the change."""
 
     Meta = _meta("history")
@@ -608,7 +600,7 @@ class History(Model):
     details = JSONAttribute()
 
 
-class RollUp(Model):
+class RollUp(Row):
     """The sum of all ends of jobs of one scope and UTC day (`domain.metrics`).
 
     The scope is a service ("service-7"), a project ("project-3") or a shard of the installation
@@ -629,7 +621,7 @@ class RollUp(Model):
         return row
 
 
-MODELS: tuple[type[Model], ...] = (
+MODELS: tuple[type[Row], ...] = (
     Project,
     Service,
     Job,

@@ -1,15 +1,15 @@
 """The rows that services name by number, for lists of services."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from chalicelib.domain.statuses import job_id
 from chalicelib.store.models import Build, Deployment, Job, Project, Service
 from chalicelib.store.reads import find_all
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """Projects, deployments and builds, by number."""
 
     projects: dict[int, Project]

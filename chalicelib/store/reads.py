@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from pynamodb.attributes import Attribute
 from pynamodb.exceptions import DoesNotExist, PynamoDBException
 from pynamodb.indexes import Index
@@ -20,8 +20,7 @@ _PERMANENT = {"AccessDeniedException", "ResourceNotFoundException", "ValidationE
 _M = TypeVar("_M", bound=Model)
 
 
-@dataclass(frozen=True)
-class Page(Generic[_M]):
+class Page(msgspec.Struct, Generic[_M], frozen=True):
     """Rows, newest first. `before` is the parameter of the next page, None on the last one."""
 
     rows: list[_M]

@@ -8,10 +8,10 @@ has started are in another receipt, that of the push.
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from pynamodb.expressions.condition import size
 
 from chalicelib import clock
@@ -48,7 +48,7 @@ def note_delivery(
     def note(
         audience_id: str, verdicts: Iterable[Verdict], facts: Mapping[str, Any], *, newest: bool
     ) -> Write:
-        added = {json.dumps(asdict(each), ensure_ascii=False) for each in verdicts}
+        added = {json.dumps(msgspec.structs.asdict(each), ensure_ascii=False) for each in verdicts}
         return Write(
             Receipt(_row_id(audience_id, delivery)),
             actions=(

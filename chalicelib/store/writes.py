@@ -11,11 +11,10 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
-from pynamodb.connection import Connection
+import msgspec
+from msgspec.structs import replace
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
@@ -25,7 +24,8 @@ from pynamodb.transactions import TransactWrite
 
 from chalicelib import budget
 from chalicelib.errors import Stale, Unavailable
-from chalicelib.store.models import CONNECT_TIMEOUT, MAX_RETRIES, READ_TIMEOUT, Job
+from chalicelib.store.connection import connection
+from chalicelib.store.models import Job
 from chalicelib.store.reads import failure
 from chalicelib.store.reports import report
 
@@ -36,22 +36,19 @@ MAX_WRITES = 100  # in one transaction: "Amazon DynamoDB Transactions: How it wo
 _FAILED = "ConditionalCheckFailed"
 
 
-@dataclass(frozen=True)
-class Add:
+class Add(msgspec.Struct, frozen=True):
     """Members to add to a set attribute."""
 
     members: frozenset[Any]
 
 
-@dataclass(frozen=True)
-class Discard:
+class Discard(msgspec.Struct, frozen=True):
     """Members to remove from a set attribute."""
 
     members: frozenset[Any]
 
 
-@dataclass(frozen=True)
-class Write:
+class Write(msgspec.Struct, frozen=True):
     """One conditional change of one row.
 
     `values` maps attributes to their new values; None removes the attribute, `Add` and `Discard`
@@ -63,9 +60,9 @@ class Write:
     """
 
     row: Model
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = msgspec.field(default_factory=dict)
     actions: tuple[Action, ...] = ()
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = msgspec.field(default_factory=dict)
     new: bool = False
     gone: bool = False
     condition: Condition | None = None
@@ -164,7 +161,7 @@ def _with_others(writes: Iterable[Write]) -> Iterator[Write]:
 
 
 def _send(writes: Sequence[Write]) -> None:
-    with TransactWrite(connection=_connection()) as transaction:
+    with TransactWrite(connection=connection()) as transaction:
         for write in _deletes(writes):
             transaction.delete(write.row, add_version_condition=write.versioned)
         for write in _puts(writes):
@@ -257,13 +254,4 @@ def _both(first: Write, second: Write, key: tuple[Any, ...]) -> Write:
         actions=first.actions + second.actions,
         counts=Counter(first.counts) + Counter(second.counts),
         condition=second.condition if first.condition is None else first.condition,
-    )
-
-
-@cache
-def _connection() -> Connection:
-    return Connection(
-        connect_timeout_seconds=CONNECT_TIMEOUT,
-        read_timeout_seconds=READ_TIMEOUT,
-        max_retry_attempts=MAX_RETRIES,
     )

@@ -10,9 +10,11 @@ from typing import Any
 from chalice.app import Blueprint
 
 from chalicelib.correlation import working_on
+from chalicelib.domain.regex import regex
 from chalicelib.domain.release_commands import STARTED_BY, job_of
 from chalicelib.pipeline.reconcilers.loop import reconcile
 from chalicelib.settings import settings
+from chalicelib.starting import ready
 from chalicelib.store.claims import owner_of
 from chalicelib.triggers.invocations import Invocation, with_raw_event
 
@@ -34,10 +36,10 @@ PATTERN = {
         },
     ],
 }
-_STREAM = re.compile(r"(build-[0-9]{1,15})/.+", re.ASCII)
+_STREAM = regex(r"(build-[0-9]{1,15})/.+", re.ASCII)
 # The name of a cluster or a service: CreateCluster and CreateService in the ECS API reference.
 _NAME = "[A-Za-z0-9_-]{1,255}"
-_ECS_SERVICE = re.compile(rf"arn:[a-z-]+:ecs:[^:]+:[0-9]+:service/({_NAME})/({_NAME})", re.ASCII)
+_ECS_SERVICE = regex(rf"arn:[a-z-]+:ecs:[^:]+:[0-9]+:service/({_NAME})/({_NAME})", re.ASCII)
 
 blueprint = Blueprint(__name__)
 
@@ -83,3 +85,6 @@ def _service_row(resources: Any) -> str | None:
     first = resources[0] if isinstance(resources, list) and resources else None
     match = _ECS_SERVICE.fullmatch(first) if isinstance(first, str) else None
     return owner_of(f"ecs:{match[1]}/{match[2]}") if match else None
+
+
+ready()

@@ -4,12 +4,12 @@ Chalice's own event classes read an envelope's fields unchecked. They fail on a 
 any code of Slipway runs.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True)
-class Invocation:
+
+class Invocation(msgspec.Struct, frozen=True):
     """An event of any shape, and Lambda's context."""
 
     event: Any

@@ -5,6 +5,7 @@ from chalice.app import Blueprint, Rate
 from chalicelib.correlation import working_on
 from chalicelib.pipeline.reconcilers.dead_letters import mark_dead_letters
 from chalicelib.pipeline.reconcilers.loop import reconcile_due
+from chalicelib.starting import ready
 from chalicelib.triggers.invocations import Invocation, with_raw_event
 
 # Time to finish the current step, before Lambda ends the function.
@@ -24,3 +25,6 @@ def on_schedule(invocation: Invocation) -> None:
     with working_on(event_id=invocation.text("id")):
         reconcile_due(until=lambda: context.get_remaining_time_in_millis() < RESERVE_MS)
         mark_dead_letters()
+
+
+ready()

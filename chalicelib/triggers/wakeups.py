@@ -7,6 +7,7 @@ from chalice.app import Blueprint
 from chalicelib.correlation import working_on
 from chalicelib.pipeline.reconcilers.loop import read_message, reconcile
 from chalicelib.settings import settings
+from chalicelib.starting import ready
 from chalicelib.triggers.invocations import Invocation, with_raw_event
 
 blueprint = Blueprint(__name__)
@@ -29,3 +30,6 @@ def _messages(event: Any) -> list[tuple[str, str]]:
         raise ValueError(
             "this is not an event of SQS: it has no records with messageId and body"
         ) from error
+
+
+ready()

@@ -14,6 +14,7 @@ def read_address(text: str, *, insecure_http: bool = False) -> str:
     try:
         parts = urlsplit(text.strip())
         host, port = parts.hostname or "", parts.port
+        host.encode("idna")  # as sockets do it
     except ValueError:
         raise _no_address("it cannot be read") from None
     if parts.scheme not in {"https", "http"} or not host:
@@ -24,8 +25,8 @@ def read_address(text: str, *, insecure_http: bool = False) -> str:
         raise _no_address("it must be ASCII without spaces")
     if parts.scheme == "http" and not (is_loopback(host) or insecure_http):
         raise WrongUsage(
-            f"http://{host} would send the token unprotected. Use https, or --insecure-http in a "
-            "network that you trust.",
+            f"http://{host} would send the token unprotected. Use https, or in a network that you "
+            "trust: slipway --insecure-http COMMAND",
             code="insecure_http",
         )
     shown = f"[{host}]" if ":" in host else host

@@ -26,13 +26,14 @@ class App:
         self.output = Output(as_json=False)
         # What happens without this command if it ends now, after Ctrl-C or a lost connection.
         self.goes_on = ""
-        self.is_accepted = False
+        # The job that does it; empty until it is accepted.
+        self.job_id = ""
         self._service = ""
         self._client: Client | None = None
 
-    def use_json(self, *, as_json: bool) -> None:
+    def use_json(self) -> None:
         """Print JSON on stdout from now on."""
-        self.output = Output(as_json=as_json)
+        self.output = Output(as_json=True)
 
     @property
     def client(self) -> Client:
@@ -90,7 +91,7 @@ class App:
 
     def accepted(self, job: JobName, what: str = "") -> None:
         """Note that a job, or `what` was asked of it, goes on without this command."""
-        self.is_accepted = True
+        self.job_id = str(job)
         is_release = job.kind == "deploy" and self._service
         how = f"status {self._service}" if is_release else f"logs -f {job}"
         self.goes_on = f"{what or f'{job} goes on'}; follow it with: slipway {how}"
@@ -119,7 +120,7 @@ def with_app(
 def _use_json(context: click.Context, _: click.Parameter, value: bool) -> None:
     app = context.find_object(App)
     if app is not None and value:
-        app.use_json(as_json=True)
+        app.use_json()
 
 
 json_option = click.option(

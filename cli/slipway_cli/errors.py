@@ -3,8 +3,9 @@
 Failure
 ├── Failed           1  the work failed, or its present state does not allow the request
 ├── WrongUsage       2  the command names something that does not exist, or has a wrong value
-└── NoAccess         3  Slipway is not reachable, or denies the access
-    └── NoAnswer     3  a later try may help
+├── NoAccess         3  Slipway is not reachable, or denies the access
+│   └── NoAnswer     3  a later try may help
+└── Interrupted    130  Ctrl-C, or SIGTERM
 """
 
 from typing import ClassVar
@@ -44,3 +45,9 @@ class NoAccess(Failure):
 
 class NoAnswer(NoAccess):
     """Slipway does not answer now."""
+
+
+class Interrupted(Failure):
+    """The user or a program ends the command. Work that was accepted goes on."""
+
+    exit_code = INTERRUPTED

@@ -5,14 +5,14 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
 from slipway_cli import VERSION
 from slipway_cli.app import App, Ended, with_app
 from slipway_cli.commands import access, config, look, pausing, work
-from slipway_cli.errors import INTERRUPTED, Failed, Failure, NoAccess, WrongUsage
+from slipway_cli.errors import Failed, Failure, Interrupted, NoAccess, WrongUsage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,7 +34,7 @@ def cli(app: App, insecure_http: bool) -> None:
                 1 it failed or was refused, and the cause is shown
                 2 the command line is wrong
                 3 Slipway is not reachable or denies the access
-              130 Ctrl-C; the last line says what goes on
+              130 Ctrl-C, or 143 SIGTERM; the last line says what goes on
     """
     app.insecure_http = insecure_http
 
@@ -105,24 +105,27 @@ def _run(app: App, arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         with contextlib.suppress(OSError):
             error.show()
+        # click ends at a wrong option before it reads --json.
+        if "--json" in arguments:
+            app.use_json()
         app.output.document({"error": {"code": "wrong_usage", "message": error.format_message()}})
         return WrongUsage.exit_code
     except (KeyboardInterrupt, click.Abort):
-        app.output.say(f"\n{app.goes_on or 'Interrupted; nothing was changed.'}")
-        return INTERRUPTED
-    except (AttributeError, KeyError, TypeError) as error:
-        return _refuse(app, _not_understood(app, error))
+        words = "Interrupted." if app.goes_on else "Interrupted; nothing was changed."
+        return _refuse(app, Interrupted(words, code="interrupted", uncertain=True))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        return _refuse(app, _not_understood(error))
     return 0
 
 
-def _not_understood(app: App, error: Exception) -> NoAccess:
+def _not_understood(error: Exception) -> NoAccess:
     """The error for JSON without the fields of this API: another program, or another version."""
     return NoAccess(
         f"This answer is not one of Slipway ({type(error).__name__}: {error}). Check the address "
         "(with its stage, such as https://host/api), and that the command has the version of the "
         "API.",
         code="not_slipway",
-        uncertain=bool(app.goes_on),
+        uncertain=True,
     )
 
 
@@ -130,10 +133,12 @@ def _refuse(app: App, failure: Failure) -> int:
     """Print an error for people on stderr, and with --json for programs on stdout."""
     if str(failure):
         app.output.say(str(failure), "bold red")
-    is_lost = failure.uncertain or (app.is_accepted and isinstance(failure, NoAccess))
-    if is_lost and app.goes_on:
+    error: dict[str, Any] = {"code": failure.code, "message": str(failure)}
+    if app.goes_on and (failure.uncertain or (app.job_id and isinstance(failure, NoAccess))):
         app.output.say(app.goes_on)
+        error["uncertain"] = True
+    if app.job_id:
+        error["job_id"] = app.job_id
     if not app.output.answered:
-        error = {"code": failure.code, "message": str(failure)}
-        app.output.document({"error": error | ({"uncertain": True} if is_lost else {})})
+        app.output.document({"error": error})
     return failure.exit_code

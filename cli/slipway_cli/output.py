@@ -67,7 +67,7 @@ class Output:
         sys.stdout.flush()
 
     def say(self, text: str, style: str = "") -> None:
-        """Print words about the work on stderr. A full disk behind stderr does not end the work."""
+        """Print words about the work on stderr. A full disk or a lost reader does not end it."""
         with contextlib.suppress(OSError):
             self.err.print(Text(clean(text), style), soft_wrap=True)
 
@@ -114,12 +114,18 @@ class Shown:
         self._last = step
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Raise BrokenPipeError again. Rich would end the command, also for a lost stderr."""
+        raise
+
+
 def _console(stream: TextIO) -> Console:
     """A console for a stream. FORCE_COLOR and similar variables make no terminal of a pipe: bars
     would garble a log.
     """
     is_terminal = stream.isatty()
-    return Console(
+    return _Console(
         file=stream,
         width=_width(stream, is_terminal=is_terminal),
         force_terminal=is_terminal,

@@ -82,8 +82,8 @@ def problems(service: Mapping[str, Any]) -> list[str]:
     found = []
     health = service.get("health")
     if health:
-        why = f": {one_line(health['why'])}" if health.get("why") else ""
-        found.append(f"{health['running']} of {health['desired']} tasks run{why}")
+        why = f": {health['why']}" if health.get("why") else ""
+        found.append(one_line(f"{health['running']} of {health['desired']} tasks run{why}"))
     for job in failed_jobs(service):
         when = ago(job.get("finished_at"))
         error = one_line(job.get("error") or "no reason is known")
@@ -114,7 +114,7 @@ def tasks(service: Mapping[str, Any]) -> Text:
     if not seen:
         return Text("-", DIM)
     running, desired = seen["running"], seen["desired"]
-    return Text(f"{running}/{desired}", GOOD if running >= desired else BAD)
+    return Text(one_line(f"{running}/{desired}"), GOOD if running >= desired else BAD)
 
 
 def by_urgency(services: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -181,7 +181,7 @@ def facts(rows: Iterable[tuple[str, Text | str]]) -> Table:
     table.add_column(style=DIM, no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(name, value if isinstance(value, Text) else one_line(value))
     return table
 
 
@@ -214,12 +214,9 @@ def _runs(service: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "Runs", "nothing that Slipway deployed"
     else:
         yield "Runs", f"{release(current)} ({job_id(current)})"
-        by = one_line(current.get("requested_by") or "unknown")
-        reason = f": {one_line(current['reason'])}" if current.get("reason") else ""
-        yield (
-            "Since",
-            f"{ago(current['finished_at'])}, {one_line(current['trigger'])} by {by}{reason}",
-        )
+        by = current.get("requested_by") or "unknown"
+        reason = f": {current['reason']}" if current.get("reason") else ""
+        yield "Since", f"{ago(current['finished_at'])}, {current['trigger']} by {by}{reason}"
     seen = tasks(service)
     if seen.plain != "-":
         yield "Tasks", seen
@@ -242,7 +239,7 @@ def _go_back(name: str, back: Mapping[str, Any] | None) -> tuple[str, Text | str
             "Go back",
             Text.assemble((way_back(name, target), "bold"), f" restores {release(target)}"),
         )
-    return "Go back", f"Not possible: {one_line(back.get('reason') or 'no reason is known')}"
+    return "Go back", f"Not possible: {back.get('reason') or 'no reason is known'}"
 
 
 def way_back(name: str, target: Mapping[str, Any]) -> str:
@@ -261,7 +258,7 @@ def _why(row: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         lines = "\n".join(clean(each) for each in failure["log_tail"][-5:])
         yield "Log", Text(lines, DIM)
     if failure.get("next_step"):
-        yield "Next step", one_line(failure["next_step"])
+        yield "Next step", failure["next_step"]
 
 
 def failure(row: Mapping[str, Any]) -> Iterator[Text]:
@@ -300,7 +297,7 @@ def _plan_rows(made: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
             yield name, _image(made[key])
     commits = made.get("commits")
     if commits and commits.get("compare_url"):
-        yield "Commits", one_line(commits["compare_url"])
+        yield "Commits", commits["compare_url"]
     yield from _changes(made.get("changes") or {})
     yield from _config_changes(made.get("config"))
     yield from _rollout(made)
@@ -312,7 +309,7 @@ def _rollout(made: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
     if made.get("starts_after"):
         yield "Begins", f"after the end of deploy-{made['starts_after']}"
     if made.get("release_command"):
-        yield "Runs first", one_line(" ".join(made["release_command"]))
+        yield "Runs first", " ".join(made["release_command"])
     if made.get("desired_count") is not None:
         yield "Tasks", str(made["desired_count"])
     if made.get("auto_deploy") in {"paused", "resumed"}:
@@ -328,7 +325,7 @@ def _config_changes(config: Mapping[str, Any] | None) -> Iterator[tuple[str, Tex
         *config["sizes"],
     ]
     if changed:
-        yield "Config", one_line("; ".join(changed))
+        yield "Config", "; ".join(changed)
 
 
 def _changes(changes: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
@@ -339,9 +336,9 @@ def _changes(changes: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
             *_names("secrets", each["secrets"]),
             *([f"settings {', '.join(each['settings'])}"] if each["settings"] else []),
         ]
-        yield "Changes", one_line(f"{each['name']}: {'; '.join(changed)}")
+        yield "Changes", f"{each['name']}: {'; '.join(changed)}"
     if changes.get("settings"):
-        yield "Changes", one_line(f"task definition: {', '.join(changes['settings'])}")
+        yield "Changes", f"task definition: {', '.join(changes['settings'])}"
 
 
 def _names(what: str, names: Mapping[str, Sequence[str]]) -> list[str]:
@@ -360,7 +357,7 @@ def _image(image: Mapping[str, Any]) -> str:
         short(image["commit_sha"]) if image.get("commit_sha") else "",
     ]
     known = ", ".join(each for each in source if each)
-    name = one_line(image.get("image_tag") or image["image"])
+    name = image.get("image_tag") or image["image"]
     return f"{name} ({known})" if known else name
 
 
@@ -388,7 +385,7 @@ def history_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _reason(row: Mapping[str, Any]) -> str:
-    parts = [one_line(f"{row['trigger']} by {row['requested_by']}")]
+    parts = [f"{row['trigger']} by {row['requested_by']}"]
     if row.get("restores"):
         parts.append(f"restores deploy-{row['restores']}")
     if row.get("reason"):
@@ -399,11 +396,11 @@ def _reason(row: Mapping[str, Any]) -> str:
         parts.append(f"deploy-{row['deployment_id']}")
     if row["status"] in {"failed", "superseded"} and row.get("error"):
         parts.append(one_line(row["error"], 80))
-    return "; ".join(parts)
+    return one_line("; ".join(parts))
 
 
 def config(shown: Mapping[str, Any]) -> Iterator[Text]:
-    """A service's configuration, as lines that `config … set` accepts."""
+    """A service's configuration, as words that `config … set` accepts."""
     for name, value in sorted(shown["environment"].items()):
         yield Text(shell_word(f"{name}={value}"))
     for name, reference in sorted(shown["secrets"].items()):
@@ -411,6 +408,3 @@ def config(shown: Mapping[str, Any]) -> Iterator[Text]:
     for name in ("cpu", "memory", "desired_count"):
         if shown.get(name) is not None:
             yield Text(f"--{name.replace('_', '-')} {shown[name]}")
-    if not shown["released"]:
-        by = shown.get("deployment_id")
-        yield Text(f"deploy-{by} brings this configuration" if by else "Not released yet", WARN)

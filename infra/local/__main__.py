@@ -8,13 +8,15 @@ import argparse
 import gc
 import json
 import logging
+import os
 import secrets
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import HTTPServer
+from pathlib import Path
 from typing import Any, NoReturn
 
 from chalicelib.domain.tokens import is_token
@@ -66,6 +68,7 @@ def serve(options: argparse.Namespace) -> None:
             "api": f"http://127.0.0.1:{server.server_port}",
             "aws": local.aws,
             "apps": local.aws + cloud.SERVICE_URLS,
+            "registry": local.registry,
             "token": _admin_token(options.token),
             "webhook_secret": secret,
             "docker": local.docker,
@@ -75,8 +78,9 @@ def serve(options: argparse.Namespace) -> None:
         gateway.attach(server, local.app)
         threading.Thread(target=server.serve_forever, args=(POLL,), name="api", daemon=True).start()
         try:
-            print(_essentials(ready) if options.pretty else json.dumps(ready), flush=True)
-            threading.Event().wait()
+            with recorded(ready, options.record):
+                print(_essentials(ready) if options.pretty else json.dumps(ready), flush=True)
+                threading.Event().wait()
         finally:
             # A logger: on a terminal that was closed, print would fail.
             logger.info("Stopping: builds end, containers are removed, then images and data")
@@ -119,6 +123,28 @@ def _settings_explained() -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def recorded(ready: dict[str, Any], record: Path | None) -> Iterator[None]:
+    """Keep `ready` in a file that only this user can read, and remove it at the end.
+
+    `make service` reads it. The file of a cloud that was started later stays.
+    """
+    if record is None:
+        yield
+        return
+    text = json.dumps(ready)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)
+    with os.fdopen(os.open(record, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        file.write(text)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if record.read_text() == text:
+                record.unlink()
+
+
 def _admin_token(wanted: str | None) -> str:
     from chalicelib.domain.tokens import Role
     from chalicelib.store.tokens import create_token
@@ -141,7 +167,9 @@ def _essentials(ready: dict[str, Any]) -> str:
             f"  AWS endpoint    {ready['aws']}  (region {cloud.REGION}, any credentials)",
             f"  Data            in memory and {ready['data']}, removed at Ctrl-C",
             f"  Sample          {ready['sample']}, fetched as https://github.com/example/app.git",
-            "Paste this into another terminal, and then the session of README.md:",
+            "Deploy your own repository, in another terminal:",
+            "  make service GIT=../my-app NAME=shop/web",
+            "Or paste this into it, and then the session of README.md:",
             f"  export API={ready['api']} TOKEN={ready['token']} APPS={ready['apps']}",
         ]
     )
@@ -159,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--token", help="admin token to accept instead of a new one")
     command.add_argument("--webhook-secret", help="webhook secret instead of a new one")
     command.add_argument("--simulate", action="store_true", help="never use Docker")
+    command.add_argument("--record", type=Path, help="file for the JSON line, for make service")
     command.add_argument("--pretty", action="store_true", help="print text instead of JSON")
     return parser
 

@@ -36,6 +36,7 @@ class Cloud:
     """A running embedded cloud. `docker` is False if builds and containers are simulated."""
 
     aws: str
+    registry: str
     data: Path
     docker: bool
     app: Any
@@ -88,10 +89,12 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
         from infra.local.aws.resources import create_resources
         from infra.local.machines.codebuild_agent import BuildAgent
         from infra.local.machines.ecs_agent import ServiceAgent
-        from infra.local.play.sample import create_sample, create_target, git_configuration
+        from infra.local.play.sample import GIT_URL, create_sample, create_target
+        from infra.local.repositories import add_repository, git_variables
 
         create_resources(BUILDSPEC.read_text())
         sample = create_sample(data / "git")
+        add_repository(data, GIT_URL, sample.path)
         create_target("web", registry)
         # The simulated docker and the buildspec call python3. This one exists and starts fast.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -101,7 +104,7 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
             (data / "docker").mkdir()
         else:
             stack.callback(_remove_images, registry)
-        environment = {"PATH": f"{STAND_IN_AWS}{os.pathsep}{path}", **git_configuration(sample)}
+        environment = {"PATH": f"{STAND_IN_AWS}{os.pathsep}{path}", **git_variables(data)}
         if docker:
             environment |= _docker_address()
         builds = BuildAgent(
@@ -114,7 +117,7 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
         _agents.append(services)
         stack.callback(_agents.clear)
         stack.enter_context(_pumping(Pump(app)))
-        yield Cloud(aws, data, docker, app, services, sample)
+        yield Cloud(aws, registry, data, docker, app, services, sample)
 
 
 def isolate_environment() -> None:

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from tests.support.client import Api
 from tests.support.embedded import Cloud, sha
+from tests.support.sdk import Calls
 
 
 def trail(api: Api, query: str = "") -> list[Any]:
@@ -74,6 +77,47 @@ def test_the_unfiltered_trail_includes_tokens_and_projects(cloud: Cloud) -> None
         "for_service": None,
     }
     assert "project.created" in [entry["action"] for entry in trail(cloud.api)]
+
+
+def test_the_trail_of_an_actor_costs_the_same_reads(cloud: Cloud, calls: Calls) -> None:
+    cloud.release(1)
+    cloud.change_service(build_minutes=11)
+    cloud.push(sha(2))
+
+    def asked(query: str) -> list[str]:
+        calls.clear()
+        found = trail(cloud.api, query)
+        assert calls.counted == {"dynamodb.GetItem": 1, "dynamodb.Query": 1}
+        return [entry["actor"] for entry in found]
+
+    everyone = asked("")
+    for actor in ("token:tests", "github:Codertocat", "nobody"):
+        quoted = actor.replace(":", "%3A")
+        assert asked(f"?actor={quoted}") == [each for each in everyone if each == actor]
+    assert len(set(everyone)) > 1
+
+
+def test_the_pages_of_an_actors_trail_have_each_entry_once(cloud: Cloud) -> None:
+    cloud.release(1)
+    for minutes in (11, 12):
+        cloud.change_service(build_minutes=minutes)
+    path, shown = "/v1/audit?actor=token:tests&limit=1", []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = cloud.api.get(f"{path}&cursor={cursor}" if cursor else path).body
+        shown += page["items"]
+        cursor = page["next_cursor"]
+    assert shown == trail(cloud.api, "?actor=token:tests&limit=100")
+
+
+@pytest.mark.parametrize("actor", ["", "x" * 201, "%00", "%C3%A9", "a%0A"])
+def test_no_actor_is_a_wrong_actor(api: Api, actor: str) -> None:
+    answer = api.get(f"/v1/audit?actor={actor}")
+    assert (answer.status, answer.body["code"], answer.body["field"]) == (
+        400,
+        "invalid_actor",
+        "actor",
+    )
 
 
 def test_the_trail_is_paged(cloud: Cloud) -> None:

@@ -14,6 +14,10 @@ RESOURCES = [
     "/v1/cicd/jobs/deploy-1",
     "/v1/tokens/1",
     "/v1/webhooks/github/deliveries/delivery-0",
+    "/v1/cicd/queue",
+    "/v1/cicd/metrics",
+    "/v1/cicd/projects/1/metrics",
+    "/v1/cicd/services/1/metrics",
 ]
 POLLED = [
     "/v1/services",

@@ -67,7 +67,13 @@ def test_a_change_names_the_deployment_that_brings_it(one: Cloud) -> None:
     answer = change(one, environment={"LEVEL": "debug"})
     assert (answer.status, answer.body) == (
         202,
-        {"deployment_id": 2, "job_id": "deploy-2", "status": "queued", "not_deployed": None},
+        {
+            "deployment_id": 2,
+            "job_id": "deploy-2",
+            "status": "queued",
+            "not_deployed": None,
+            "code": None,
+        },
     )
     assert answer.headers["location"].endswith("/v1/cicd/deployments/2")
     again = change(one, environment={"LEVEL": "debug", "MISSING": None})

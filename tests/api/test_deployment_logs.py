@@ -167,12 +167,44 @@ def test_the_log_of_a_crash_loop_that_was_cancelled_has_its_events(cloud: Cloud)
     assert events_shown(cloud) == early
 
 
-def test_a_log_says_what_was_not_kept(cloud: Cloud) -> None:
+@pytest.mark.parametrize("how", ["roll back", "cancel"])
+def test_what_ecs_said_after_the_loops_last_look_is_kept_when_a_request_ends_a_rollout(
+    cloud: Cloud, how: str
+) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.tick()
+    new = ecs_service()["deployments"][0]["id"]
+    cloud.advance(50)
+    ecs.engine().report(CLUSTER, "hello", new, running=0, failed=1, exit_code=3)
+    early = [each for each in messages(read(cloud, number=2)) if each.startswith("[ecs] (service")]
+    cloud.advance(1)
+    interrupt(cloud, how, 2)
+    cloud.advance(2 * HOUR)
+    late = [each for each in read_all(cloud, number=2) if each.startswith("[ecs] (service")]
+    assert len(early) > 1
+    assert late == early
+
+
+def test_a_rollout_ends_by_a_request_although_ecs_does_not_answer(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.begin_release(1)
+    trouble.refuse("ecs.DescribeServices", "ThrottlingException", times=20)
+    assert cloud.api.post("/v1/cicd/jobs/deploy-1/cancel").status == 202
+    trouble.end()
+    assert cloud.statuses(1) == ["cancelled"]
+    assert events_shown(cloud)
+
+
+def test_a_log_says_what_was_not_kept(cloud: Cloud, trouble: Trouble) -> None:
     cloud.release(1)
     cloud.deploy(f"hello@{put_image('hello', 'other')}")
     cloud.wake(f"service-{cloud.service_id}")
     assert cloud.deployment(2)["started_at"] is not None
-    interrupt(cloud, "cancel", 2)
+    trouble.refuse("ecs.DescribeServices", "ThrottlingException", times=20)
+    cloud.api.post("/v1/cicd/jobs/deploy-2/cancel")
+    trouble.end()
     cloud.advance(2 * HOUR)
     shown = read_all(cloud, number=2)
     assert shown[-2] == "[slipway] what ECS and the containers said was not kept"
@@ -358,6 +390,19 @@ def test_secrets_and_values_of_variables_are_hidden(cloud: Cloud) -> None:
     run_tasks(1)
     write(cloud, "password correct-horse", f"\x1b[31mtoken ghp_{'a1' * 20}\x1b[0m")
     assert said_by("app", read(cloud)) == ["password ***", "token ***"]
+
+
+def test_a_page_without_room_for_a_containers_log_does_not_show_its_kept_end(cloud: Cloud) -> None:
+    """The next page reads the log itself."""
+    log_to_cloudwatch(cloud)
+    cloud.change_service(release_command=COMMAND)
+    cloud.begin_release(1)
+    cloud.end_command(0, log=["x" * 400 for _ in range(800)])
+    cloud.fail_rollout(exit_code=3, log=["KeyError: boom"])
+    cloud.advance(LAG)
+    whole = read_all(cloud, "limit=500")
+    assert whole.count("[app] KeyError: boom") == 3  # one line of each task
+    assert sorted(read_all(cloud, "limit=5000")) == sorted(whole)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from botocore.endpoint import Endpoint
 from botocore.exceptions import ReadTimeoutError
 
 from chalicelib import budget
-from chalicelib.store.models import CONNECT_TIMEOUT, READ_TIMEOUT
+from chalicelib.store.connection import CONNECT_TIMEOUT, READ_TIMEOUT
 from chalicelib.store.services import get_service
 from chalicelib.store.writes import change, commit
 from tests.faults.trials import forked

@@ -116,6 +116,33 @@ def test_each_day_has_its_own_dora_keys(cloud: Cloud) -> None:
     assert third["time_to_restore_seconds"]["p50"] >= DAY * 0.9
 
 
+def test_a_release_that_two_rollbacks_lead_away_from_is_a_failed_change(cloud: Cloud) -> None:
+    """The second rollback leaves the first one, and so the release that it had restored."""
+    for number in (1, 2, 3):
+        cloud.release(number)
+    for _ in range(2):
+        cloud.roll_back()
+        cloud.settle()
+        cloud.finish_rollout()
+    assert cloud.statuses(1, 2, 3) == ["success", "rolled_back", "rolled_back"]
+    body = numbers(cloud)
+    assert body["deployments"].pop("success_rate") == 1.0
+    assert body["deployments"] == counts(success=5, rolled_back=3)
+    assert body["dora"]["change_failure_rate"] == 0.6667
+
+
+def test_a_change_that_is_restored_and_left_again_failed_once(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    for target in (1, 2, 1):
+        assert cloud.roll_back(deployment_id=target).status == 202
+        cloud.settle()
+        cloud.finish_rollout()
+    assert cloud.statuses(1, 2) == ["success", "rolled_back"]
+    assert numbers(cloud)["dora"]["change_failure_rate"] == 0.5
+    assert numbers(cloud)["deployments"]["rolled_back"] == 3
+
+
 def test_a_failed_deployment_is_restored_by_the_next_success(cloud: Cloud) -> None:
     cloud.release(1)
     cloud.begin_release(2)

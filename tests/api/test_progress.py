@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from chalicelib import aws
 from chalicelib.aws import ecr, logs
 from chalicelib.domain.log_streams import LogStream
+from chalicelib.domain.tasks import Task
+from chalicelib.pipeline.glances import SHARED
 from chalicelib.pipeline.reconcilers.loop import TRIES
 from infra.local.aws import codebuild, ecs
 from tests.support.embedded import (
@@ -16,6 +19,7 @@ from tests.support.embedded import (
     ecs_service,
     log_to_cloudwatch,
     put_image,
+    run_on_ecs,
     sha,
 )
 from tests.support.sdk import Calls, Trouble
@@ -274,6 +278,44 @@ def test_the_tasks_of_a_rollout_are_shown_as_they_come_up(cloud: Cloud) -> None:
     assert listed[0]["tasks"] is None
     cloud.finish_rollout()
     assert cloud.deployment(1)["tasks"] is None
+
+
+def test_a_crash_loop_hides_no_task_that_runs(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its newest tasks have begun later, or never."""
+    cloud.begin_release(1)
+    revision = cloud.deployment(1)["task_definition"]
+    runs = Task("task/runs", revision, "RUNNING", "UNKNOWN", (), started_at=1000)
+    crashed = [
+        Task(f"task/{n}", revision, "STOPPED", "UNKNOWN", (), started_at=begun, stopped_at=2000 + n)
+        for n, begun in enumerate([None, 1900] * 15)
+    ]
+    monkeypatch.setattr(aws.ecs, "some_tasks", lambda _target: [*crashed, runs])
+    cloud.advance(SHARED + 1)
+    shown = [task["id"] for task in cloud.deployment(1)["tasks"]]
+    assert shown == ["runs", "29", "28", "27", "26", "25"]
+
+
+def test_a_stopped_task_has_the_same_reason_as_in_the_log(cloud: Cloud) -> None:
+    """A container that is not essential did not end it."""
+    helper = {"name": "helper", "image": "h:1", "memory": 64, "essential": False}
+    app = {"name": "app", "image": "hello:before", "memory": 128}
+    client("ecs").register_task_definition(family="hello", containerDefinitions=[helper, app])
+    run_on_ecs("hello")
+    cloud.finish_rollout()
+    cloud.begin_release(1)
+    engine, new = ecs.engine(), ecs_service()["deployments"][0]["id"]
+    engine.report(CLUSTER, "hello", new, running=1)
+    task = next(each for each in engine.tasks(new) if each.started_at is not None)
+    killed = task.containers[0]
+    killed.exit_code, killed.reason = 137, "OutOfMemoryError: Container killed"
+    engine.report(CLUSTER, "hello", new, running=0, failed=1, exit_code=3)
+    lines = cloud.api.get("/v1/cicd/deployments/1/logs").body["lines"]
+    (stop,) = [each["message"] for each in lines if " stopped: " in each["message"]]
+    assert stop.endswith("stopped: container app exited with code 3")
+    reasons = {each["stopped_reason"] for each in cloud.deployment(1)["tasks"]}
+    assert reasons == {None, "container app exited with code 3"}
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])

@@ -7,10 +7,9 @@ from itertools import count
 from typing import Any
 from unittest.mock import Mock
 
-import boto3
 import pytest
 
-from chalicelib import known_secrets
+from chalicelib import known_secrets, sdk
 from chalicelib.api.http.bodies import decode_json
 from chalicelib.aws import clients, secrets
 from chalicelib.domain.log_text import clean_lines
@@ -162,13 +161,13 @@ def test_no_secrets_client_is_created_if_the_variable_holds_the_secret(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, signed_with: str
 ) -> None:
     made: set[str] = set()
-    make: Any = boto3.client
+    make: Any = sdk.session().create_client
 
     def recording(name: str, **more: Any) -> Any:
         made.add(name)
         return make(name, **more)
 
-    monkeypatch.setattr(boto3, "client", recording)
+    monkeypatch.setattr(sdk.session(), "create_client", recording)
     clients._client.cache_clear()
     push(cloud, signed_with)
     clients._client.cache_clear()

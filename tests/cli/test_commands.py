@@ -167,6 +167,7 @@ def test_a_refused_request_shows_why(
         ["config", "web", "unset", "NEVER_SET"],
         ["config", "web", "remove", "A"],
         ["login", "http://10.0.0.1"],
+        ["deploy", "web", "--nonsense"],
     ],
 )
 def test_a_wrong_command_line_is_exit_code_2(
@@ -288,6 +289,25 @@ def test_json_of_another_program_is_exit_code_3(
         assert "not one of Slipway" in done.err
 
 
+@pytest.mark.parametrize("number", ["\x1b[31m4", "\ud800", 4.5])
+def test_a_number_that_is_none_neither_reaches_the_terminal_nor_is_a_success(
+    shop: ScriptedApi, slipway: Slipway, number: Any
+) -> None:
+    row = rows.deployment(3, restores=number, build_id=number)
+    shop.on("GET /v1/cicd/services/1/deployments", rows.page(row))
+    ends = [{"deployment_id": number, "status": "superseded"}]
+    plan = rows.plan(ends=ends, starts_after=number, desired_count=number)
+    shop.on(f"GET {ROLLBACK}", rows.preview(plan=plan))
+    shop.on(DEPLOY, {"deployment_id": number})
+    for command in (["history", "web"], ["rollback", "web", "--plan"], ["deploy", "web"]):
+        done = slipway(*command)
+        assert "\x1b" not in done.out + done.err
+    assert done.exit_code != 0
+    shop.on(DEPLOY, ACCEPTED)
+    shop.on("GET /v1/services/1", {"current_deployment_id": number})
+    assert slipway("deploy", "web").exit_code != 0
+
+
 def test_no_wait_ends_when_the_work_is_accepted(shop: ScriptedApi, slipway: Slipway) -> None:
     _deployment_ends(shop, "failed")
     done = slipway("deploy", "web", "--no-wait")
@@ -328,25 +348,37 @@ def test_a_cancel_without_waiting_says_what_it_knows(shop: ScriptedApi, slipway:
 # --- Ctrl-C ------------------------------------------------------------------------------------
 
 
+# A shell starts what runs in its background without SIGINT, and children keep that.
+_with_ctrl_c = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+
+
+def _variables(url: str) -> dict[str, str]:
+    """The environment of a command with a login for the scripted API."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "PYTHONPATH": str(ROOT / "cli"),
+        "SLIPWAY_URL": url,
+        "SLIPWAY_TOKEN": TOKEN,
+    }
+
+
 def _process(*arguments: str, url: str, **options: Any) -> subprocess.Popen[str]:
-    variables = {"SLIPWAY_URL": url, "SLIPWAY_TOKEN": TOKEN, "PYTHONPATH": str(ROOT / "cli")}
     return subprocess.Popen(
         [sys.executable, "-m", "slipway_cli", *arguments],
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": "/nonexistent",
-            **variables,
-            **options.pop("env", {}),
-        },
+        env={**_variables(url), **options.pop("env", {})},
         text=True,
-        # A shell starts what runs in its background without SIGINT, and children keep that.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_with_ctrl_c,
         **options,
     )
 
 
-def _interrupted(shop: ScriptedApi, request: str, *arguments: str) -> str:
-    """The last line of a command that gets SIGINT while it waits for the answer to a request."""
+def _interrupted(
+    shop: ScriptedApi, request: str, *arguments: str, by: signal.Signals = signal.SIGINT
+) -> tuple[str, str]:
+    """Stdout, and the last line on stderr, of a command that gets a signal while it waits for the
+    answer to a request.
+    """
     slow = threading.Event()
     arrived = threading.Event()
 
@@ -359,36 +391,59 @@ def _interrupted(shop: ScriptedApi, request: str, *arguments: str) -> str:
     pipe = subprocess.PIPE
     with _process(*arguments, url=shop.url, stdout=pipe, stderr=pipe) as process:
         assert arrived.wait(30)
-        process.send_signal(signal.SIGINT)
-        _, shown = process.communicate(timeout=30)
+        process.send_signal(by)
+        out, shown = process.communicate(timeout=30)
     slow.set()
-    assert process.returncode == 130
+    # A shell shows 128 and the number of the signal.
+    assert process.returncode == -by
     assert "Traceback" not in shown
-    last: str = shown.splitlines()[-1]
-    return last
+    return out, shown.splitlines()[-1]
 
 
-def test_ctrl_c_says_what_goes_on(shop: ScriptedApi) -> None:
-    shown = _interrupted(shop, "GET /v1/cicd/deployments/4", "deploy", "web")
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_say_what_goes_on(shop: ScriptedApi, by: signal.Signals) -> None:
+    wait = "GET /v1/cicd/deployments/4"
+    out, shown = _interrupted(shop, wait, "deploy", "web", "--json", by=by)
     assert shown == "deploy-4 goes on; follow it with: slipway status shop/web"
+    error = {"code": "interrupted", "message": "Interrupted."}
+    assert json.loads(out) == {"error": {**error, "uncertain": True, "job_id": "deploy-4"}}
+
+
+def test_ctrl_c_ends_a_script_before_its_next_command(shop: ScriptedApi) -> None:
+    def interrupts(_: Any) -> Response:
+        os.killpg(script.pid, signal.SIGINT)
+        return Response(rows.deployment(4, "deploying"))
+
+    shop.on("GET /v1/cicd/deployments/4", interrupts)
+    script = subprocess.Popen(
+        ["bash", "-c", '"$0" -m slipway_cli deploy web build-7; echo next', sys.executable],
+        env=_variables(shop.url),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_with_ctrl_c,
+    )
+    with script:
+        assert script.communicate(timeout=30)[0] == ""
 
 
 def test_ctrl_c_before_the_answer_says_that_the_request_may_be_accepted(
     shop: ScriptedApi,
 ) -> None:
-    shown = _interrupted(shop, DEPLOY, "deploy", "web")
+    _, shown = _interrupted(shop, DEPLOY, "deploy", "web")
     assert shown.endswith("may have accepted the request; look with: slipway status shop/web")
 
 
 def test_ctrl_c_just_after_the_end_says_how_it_ended(shop: ScriptedApi) -> None:
     _deployment_ends(shop, "failed")
-    shown = _interrupted(shop, "GET /v1/services/1", "deploy", "web", "build-7")
+    _, shown = _interrupted(shop, "GET /v1/services/1", "deploy", "web", "build-7")
     assert shown == "deploy-4 has ended: failed."
 
 
 def test_ctrl_c_does_not_drop_a_cancel(shop: ScriptedApi) -> None:
     shop.on("POST /v1/cicd/jobs/build-7/cancel", {"id": "build-7", "status": "running"})
-    shown = _interrupted(shop, "GET /v1/cicd/builds/7", "cancel", "build-7")
+    _, shown = _interrupted(shop, "GET /v1/cicd/builds/7", "cancel", "build-7")
     assert shown == ("The cancel of build-7 is accepted; follow it with: slipway logs -f build-7")
 
 
@@ -430,6 +485,8 @@ def test_json_prints_one_document_and_nothing_else(
     ("command", "code", "expected"),
     [
         (["deploy"], 2, "wrong_usage"),
+        (["deploy", "web", "--nonsense"], 2, "wrong_usage"),
+        (["nonsense"], 2, "wrong_usage"),
         (["deploy", "other"], 2, "no_service"),
         (["rollback", "web"], 2, "not_confirmed"),
         (["logs", "build-99"], 2, "not_found"),
@@ -441,6 +498,26 @@ def test_json_of_an_error_has_its_code(
     done = slipway(*command, "--json")
     assert done.exit_code == code
     assert json.loads(done.out)["error"]["code"] == expected
+
+
+def test_json_of_a_lost_connection_has_the_job_that_goes_on(
+    shop: ScriptedApi, slipway: Slipway
+) -> None:
+    expired = problem(401, "unauthorized", "the token has expired")
+    shop.on("GET /v1/cicd/deployments/4", expired)
+    error = json.loads(slipway("deploy", "web", "--json").out)["error"]
+    assert (error["code"], error["job_id"], error["uncertain"]) == (
+        "unauthorized",
+        "deploy-4",
+        True,
+    )
+
+
+def test_a_plan_without_an_answer_changed_nothing(shop: ScriptedApi, slipway: Slipway) -> None:
+    shop.on(DEPLOY, BUSY)
+    done = slipway("deploy", "web", "--plan", "--json")
+    assert done.exit_code == 3
+    assert "uncertain" not in json.loads(done.out)["error"]
 
 
 def test_json_of_failed_work_is_its_row(shop: ScriptedApi, slipway: Slipway) -> None:
@@ -457,6 +534,13 @@ def test_a_followed_log_is_one_json_object_a_line(shop: ScriptedApi, slipway: Sl
 
 
 # --- what is sent ------------------------------------------------------------------------------
+
+
+def test_an_empty_ref_is_not_the_branch(shop: ScriptedApi, slipway: Slipway) -> None:
+    shop.on("POST /v1/cicd/services/1/build", problem(400, "invalid_input", "empty"))
+    assert slipway("build", "web", "--ref", "").exit_code == 2
+    (sent,) = by_method(shop.received, "POST")
+    assert sent.body == {"git_ref": ""}
 
 
 def test_deploy_takes_the_newest_successful_build_of_the_branch(
@@ -650,14 +734,23 @@ def test_json_before_the_command_of_config_reaches_it(shop: ScriptedApi, slipway
     assert slipway("config", "--json").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("released", "by", "note"),
+    [
+        (True, None, ""),
+        (False, None, "Not released yet.\n"),
+        (False, 4, "deploy-4 brings this configuration.\n"),
+    ],
+)
 def test_the_configuration_is_shown_as_words_that_set_accepts(
-    shop: ScriptedApi, slipway: Slipway
+    shop: ScriptedApi, slipway: Slipway, released: bool, by: int | None, note: str
 ) -> None:
     environment = {"A": "two words", "B": "it's $HOME"}
-    config = {"environment": environment, "secrets": {"S": "arn:x"}, "released": True}
-    sizes = {"cpu": 256, "memory": None, "desired_count": None, "deployment_id": None}
+    config = {"environment": environment, "secrets": {"S": "arn:x"}, "released": released}
+    sizes = {"cpu": 256, "memory": None, "desired_count": None, "deployment_id": by}
     shop.on("GET /v1/services/1/config", {**config, **sizes})
     words = shlex.split(slipway("config", "web").out)
+    assert slipway("config", "web").err == note
     slipway("config", "web", "set", *words, "--no-deploy")
     (sent,) = by_method(shop.received, "PATCH")
     assert (sent.body["environment"], sent.body["secrets"]) == (environment, {"S": "arn:x"})
@@ -763,16 +856,22 @@ def test_work_goes_on_although_its_words_cannot_be_written(shop: ScriptedApi, to
     assert _in_a_shell(shop, f"deploy 2>{to}")[0] == 2
 
 
+def test_work_goes_on_although_nothing_reads_its_words(shop: ScriptedApi) -> None:
+    shop.on("GET /v1/cicd/deployments/4", rows.deployment(4, "deploying"), rows.deployment(4))
+    reader, writer = os.pipe()
+    os.close(reader)
+    pipe = subprocess.PIPE
+    with _process("deploy", "web", url=shop.url, stdout=pipe, stderr=writer) as process:
+        os.close(writer)
+        assert process.communicate(timeout=30)[0].startswith("shop/web runs deploy-4")
+    assert process.returncode == 0
+
+
 def _in_a_shell(shop: ScriptedApi, command: str) -> tuple[int, str, str]:
     """The exit code, stdout and stderr of a command with redirections."""
     done = subprocess.run(
         ["bash", "-c", f'exec "$0" -m slipway_cli {command}', sys.executable],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT / "cli"),
-            "SLIPWAY_URL": shop.url,
-            "SLIPWAY_TOKEN": TOKEN,
-        },
+        env=_variables(shop.url),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

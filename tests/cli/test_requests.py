@@ -94,6 +94,29 @@ def test_only_what_may_pass_is_repeated(
 
 REFUSED = problem(409, "concurrent_update", "changed")
 EXPIRED = problem(401, "unauthorized", "expired")
+CUT_OFF = Response(b'{"deployment_id": 4, "job', 202, {"Content-Length": "60"})
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again(
+    api: ScriptedApi, client: Client, sleeps: Sleeps
+) -> None:
+    api.on(f"POST {DEPLOY}", CUT_OFF, {"deployment_id": 4})
+    assert client.post(DEPLOY) == {"deployment_id": 4}
+    assert len({each.headers["Idempotency-Key"] for each in api.received}) == 1
+    api.on("GET /v1/whoami", CUT_OFF)
+    with pytest.raises(NoAnswer, match="ended in the middle of the answer"):
+        client.get("/v1/whoami")
+
+
+def test_an_outage_is_noticed_once(api: ScriptedApi, sleeps: Sleeps) -> None:
+    notices: list[str] = []
+    client = Client(api.url, "slw_secret", sleep=sleeps, notice=notices.append)
+    api.on("GET /v1/whoami", BUSY, BUSY, BUSY, {}, BUSY, DROPPED, {})
+    client.get("/v1/whoami")
+    assert notices == ["Slipway is busy (503); trying again"]
+    client.get("/v1/whoami")
+    assert notices[1:2] == notices[:1]
+    assert len(notices) == 3
 
 
 @pytest.mark.parametrize(

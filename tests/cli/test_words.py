@@ -50,6 +50,8 @@ def test_an_address_may_have_a_path_and_end_with_v1(given: str, url: str | None)
         "https://slipway.example.com/?a=b",
         "https://slipway.example.com/#x",
         "https://slipway.example.com:port",
+        "https://slipway..example.com",
+        f"https://{'a' * 64}.example.com",
         "https://slipway.example.com/a b",
         "http://slipway.example.com",
         "http://127.0.0.1.example.com",

@@ -129,7 +129,13 @@ def test_the_error_names_all_missing_containers() -> None:
 
 
 @pytest.mark.parametrize(
-    "image", ["r:5000/hello", "r:5000/hello:1", "r:5000/hello@sha256:1", "r:5000/hello:1@sha256:1"]
+    "image",
+    [
+        "r:5000/hello",
+        "r:5000/hello:1",
+        f"r:5000/hello@sha256:{'1' * 64}",
+        f"r:5000/hello:1@sha256:{'1' * 64}",
+    ],
 )
 def test_containers_with_an_image_of_the_repository_are_left_behind(image: str) -> None:
     definition = {"containerDefinitions": [APP, {"name": "migrate", "image": image}]}

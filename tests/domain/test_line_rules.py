@@ -79,14 +79,14 @@ def test_a_service_gets_a_mark_only_if_another_service_waits() -> None:
 
 def test_a_build_far_behind_looks_at_the_line_less_often() -> None:
     line = line_of([queued(number, 1) for number in range(1, 1001)], limit=2)
-    assert [line.patience(number) for number in (1, 20, 21, 1000)] == [
+    assert [line.patience(number) for number in (1, 4, 5, 1000)] == [
         PERIOD,
         PERIOD,
         2 * PERIOD,
         10 * PERIOD,
     ]
     steps_each_minute = sum(PERIOD / line.patience(number) for number in line.waiting)
-    assert steps_each_minute < 150
+    assert steps_each_minute < 110
 
 
 class Simulation:

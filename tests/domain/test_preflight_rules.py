@@ -1,10 +1,11 @@
 """Preflight: the findings of a release, from what AWS has. Each case names its expected codes."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from botocore import session
+from msgspec.structs import replace
 
 from chalicelib.domain.preflight import (
     Finding,

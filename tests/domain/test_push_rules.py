@@ -2,12 +2,13 @@
 
 import copy
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chalicelib.domain.changed_files import ChangedFiles
 from chalicelib.domain.pushes import (

@@ -1,6 +1,5 @@
 """The rules of release commands: the next step, the reason of a failure, and what may be asked."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chalicelib.domain.fields import decode
 from chalicelib.domain.release_commands import (

@@ -1,9 +1,9 @@
 """What tasks prove, and why they stopped."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.domain.log_streams import LogStream
 from chalicelib.domain.tasks import (

@@ -13,7 +13,7 @@ from botocore.client import BaseClient
 from botocore.endpoint import Endpoint
 from botocore.exceptions import ReadTimeoutError
 
-from chalicelib.store.models import CONNECT_TIMEOUT
+from chalicelib.store.connection import CONNECT_TIMEOUT
 from tests.support.sdk import Killed, refusal
 
 DIED_BEFORE = "the process died before the call"

@@ -555,9 +555,7 @@ def _check_roll_ups(all_builds: dict[int, Row], all_deployments: dict[int, Row])
         if has_ended(row["status"]):
             count(row, row["finished_at"], list(_names_of_deployment(row)))
         if row["status"] == "rolled_back" and _has_succeeded(row):
-            (by,) = (
-                each for each in all_deployments.values() if each.get("replaced") == row["number"]
-            )
+            by = _left_by(row, all_deployments)
             left = ["changes_left"] if "restores" not in row else []
             count(row, by["finished_at"], ["deployments_rolled_back", *left])
     stored = roll_ups()
@@ -567,6 +565,28 @@ def _check_roll_ups(all_builds: dict[int, Row], all_deployments: dict[int, Row])
         if stored.get(key) != recount.get(key)
     }
     _require(not wrong, f"roll-ups differ from a recount: {wrong}")
+
+
+def _left_by(row: Row, all_deployments: dict[int, Row]) -> Row:
+    """The rollback that has left a release, or the rollback by which it ran again."""
+
+    def restored_by(each: Row) -> Row:
+        while "restores" in each:
+            each = all_deployments[each["restores"]]
+        return each
+
+    leaving = [
+        each
+        for each in all_deployments.values()
+        if "restores" in each and "replaced" in each and _has_succeeded(each)
+    ]
+    (first, *_) = [
+        each
+        for each in sorted(leaving, key=lambda each: int(each["number"]))
+        for left in [all_deployments[each["replaced"]]]
+        if row is left or (row is restored_by(left) and restored_by(each)["number"] < row["number"])
+    ]
+    return first
 
 
 def _names_of_build(row: Row) -> Iterator[str]:

@@ -423,6 +423,31 @@ def rollback_rolled_out(cloud: Cloud) -> None:
     cloud.finish_rollout(settle=False)
 
 
+def second_rollback_rolled_out(cloud: Cloud) -> None:
+    """It leaves the first one, and the release that this had restored."""
+    two_releases(cloud)
+    cloud.release(3)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout(settle=False)
+
+
+def rollback_to_a_rollback_rolled_out(cloud: Cloud) -> None:
+    """It restores what an earlier rollback had restored."""
+    rollback_requested(cloud)
+    cloud.settle()
+    cloud.finish_rollout()
+    deploy_image(cloud, "a")
+    cloud.settle()
+    cloud.finish_rollout()
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout(settle=False)
+
+
 def rollback_to_a_deleted_definition(cloud: Cloud) -> None:
     """The task definition that the rollback restores was deleted after the request."""
     rollback_requested(cloud)
@@ -1081,6 +1106,10 @@ USE_CASES = (
     ),
     UseCase("a rollback to an older release begins", older_rollback_requested, _deliver_messages),
     UseCase("a rollback succeeds", rollback_rolled_out, _deliver_events),
+    UseCase("a second rollback succeeds", second_rollback_rolled_out, _deliver_events),
+    UseCase(
+        "a rollback to a rollback succeeds", rollback_to_a_rollback_rolled_out, _deliver_events
+    ),
     UseCase("a queued build is cancelled", pushed, lambda c: cancel(c, "build-1")),
     UseCase("a running build is cancelled", building, lambda c: cancel(c, "build-1")),
     UseCase("a cancelled build is stopped", build_cancelled, _deliver_messages),

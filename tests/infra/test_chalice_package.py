@@ -9,10 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 from cfnlint.api import ManualArgs, lint
+from cfnlint.decode import decode
 
+import app
+from chalicelib.api.http.endpoints import ENDPOINTS
 from chalicelib.api.http.problems import Problem
 from chalicelib.cloudwatch import NAMESPACE
 from chalicelib.domain.metrics import Timing
+from infra.api_stage import ANONYMOUS_LIMITS, DEFAULT_LIMIT
+from infra.functions import RESERVED
 from infra.package import (
     EXAMPLE,
     LAMBDA_PLATFORM,
@@ -20,6 +25,9 @@ from infra.package import (
     package_application,
     write_application,
 )
+from tests.support.templates import resources_for
+
+assert app.app  # importing it declares the routes
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +41,48 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def resources(package: Path) -> dict[str, Any]:
-    template = json.loads((package / "sam.json").read_text())
-    found: dict[str, Any] = template["Resources"]
+def template(package: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((package / "sam.json").read_text())
     return found
+
+
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:alarms"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+# The values that `infra/stack.yaml` writes to Parameter Store, for its own defaults.
+DEFAULTS = {
+    "AlarmTopic": "none",
+    "KmsKey": "none",
+    "AccessLogRole": "create",
+    "ReserveConcurrency": "false",
+}
+
+
+@pytest.fixture(scope="module")
+def resources(template: dict[str, Any]) -> dict[str, Any]:
+    """The resources of a stage with the default parameters."""
+    return resources_for(template, **DEFAULTS)
+
+
+def test_the_parameters_come_from_the_other_stack(template: dict[str, Any]) -> None:
+    stack, _ = decode(str(ROOT / "infra/stack.yaml"))
+    written = {
+        resource["Properties"]["Name"]["Fn::Sub"].replace("${ResourcePrefix}", "slipway"): resource
+        for resource in stack["Resources"].values()
+        if resource["Type"] == "AWS::SSM::Parameter"
+    }
+    read = {each["Default"] for each in template["Parameters"].values()}
+    assert read == set(written)
+    for name, parameter in template["Parameters"].items():
+        # CloudFormation reads such a parameter again at each update, also with UsePreviousValue.
+        assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
+        value = written[parameter["Default"]]["Properties"]["Value"]
+        if "Fn::If" in value:  # Parameter Store takes no empty value
+            condition, value, otherwise = value["Fn::If"]
+            assert (condition, otherwise) == (f"Has{name}", "none")
+            assert stack["Parameters"][name]["Default"] == ""
+        else:
+            assert stack["Parameters"][name]["Default"] == DEFAULTS[name]
+        assert value == {"Ref": name}
 
 
 def _functions(resources: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -81,12 +127,21 @@ def test_each_function_has_the_role_of_its_own_policy(resources: dict[str, Any])
         assert [p["PolicyDocument"] for p in role["Policies"]] == [policy]
 
 
-def test_logs_of_functions_are_kept_for_a_month(resources: dict[str, Any]) -> None:
+def _of_type(resources: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """The properties of the resources of a type, by logical id."""
+    return {k: v["Properties"] for k, v in resources.items() if v["Type"] == f"AWS::{kind}"}
+
+
+def test_logs_of_functions_and_of_the_api_are_kept_for_a_month(resources: dict[str, Any]) -> None:
+    groups = _of_type(resources, "Logs::LogGroup")
+    names = {name: each["LogGroupName"] for name, each in groups.items()}
+    assert names.pop("AccessLog") == "/aws/apigateway/slipway"
+    assert list(names.values()) == [
+        {"Fn::Sub": f"/aws/lambda/${{{name.removesuffix('LogGroup')}}}"} for name in names
+    ]
     functions = {k for k, v in resources.items() if v["Type"] == "AWS::Serverless::Function"}
-    groups = [v["Properties"] for v in resources.values() if v["Type"] == "AWS::Logs::LogGroup"]
-    assert {g["LogGroupName"]["Fn::Sub"]: g["RetentionInDays"] for g in groups} == {
-        f"/aws/lambda/${{{function}}}": 30 for function in functions
-    }
+    assert {name.removesuffix("LogGroup") for name in names} == functions
+    assert {each["RetentionInDays"] for each in groups.values()} == {30}
 
 
 def test_each_function_logs_json_from_level_info(
@@ -198,7 +253,198 @@ def test_the_dashboard_shows_metrics_that_the_application_writes(
 def test_the_saved_query_reads_the_logs_of_every_function(resources: dict[str, Any]) -> None:
     query = resources["FollowAPush"]["Properties"]
     groups = {each["Ref"] for each in query["LogGroupNames"]}
-    assert groups == {
-        name for name, each in resources.items() if each["Type"] == "AWS::Logs::LogGroup"
-    }
+    assert groups == _of_type(resources, "Logs::LogGroup").keys() - {"AccessLog"}
     assert len(groups) == len(_functions(resources))
+
+
+def test_the_api_has_one_stage_and_the_name_of_the_installation(resources: dict[str, Any]) -> None:
+    """AWS SAM, AWS::Serverless::Api: without OpenApiVersion it makes a second stage, "Stage".
+
+    CloudWatch knows an API by its name: the metrics of two installations must not be mixed.
+    """
+    api = resources["RestAPI"]["Properties"]
+    assert api["StageName"] == "api"
+    assert api["OpenApiVersion"] == api["DefinitionBody"]["swagger"] == "2.0"
+    assert api["Name"] == api["DefinitionBody"]["info"]["title"] == EXAMPLE.prefix
+
+
+def test_every_request_has_a_line_in_the_access_log(template: dict[str, Any]) -> None:
+    resources = resources_for(template, **DEFAULTS)
+    setting = resources["RestAPI"]["Properties"]["AccessLogSetting"]
+    assert setting["DestinationArn"] == {"Fn::GetAtt": ["AccessLog", "Arn"]}
+    fields = json.loads(setting["Format"])
+    assert fields["ip"] == "$context.identity.sourceIp"
+    assert fields["status"] == "$context.status"
+    # API Gateway's own refusals show the first one. A function shows the second one as its own.
+    assert fields["request_id"] == "$context.requestId"
+    assert fields["function_request_id"] == "$context.awsEndpointRequestId"
+    assert fields["route"] == "$context.resourcePath"
+    # A caller chooses these texts, and could forge fields or lines with them.
+    assert not re.search(r"userAgent|context\.path|domain", setting["Format"])
+
+
+def test_the_role_for_access_logs_is_the_accounts(template: dict[str, Any]) -> None:
+    """API Gateway, "Set up CloudWatch logging for REST APIs": one role per account and region."""
+    created = resources_for(template, **DEFAULTS)
+    account = created["LogAccount"]
+    assert account["Properties"] == {"CloudWatchRoleArn": {"Fn::GetAtt": ["LogRole", "Arn"]}}
+    for name in ("LogAccount", "LogRole"):  # other APIs of the account may use it by then
+        assert created[name]["DeletionPolicy"] == created[name]["UpdateReplacePolicy"] == "Retain"
+    (managed,) = created["LogRole"]["Properties"]["ManagedPolicyArns"]
+    assert managed["Fn::Sub"].endswith(":policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs")
+    # The stage needs the log group, and the log group the account's role.
+    assert {"Ref": "LogAccount"} in [t["Value"] for t in created["AccessLog"]["Properties"]["Tags"]]
+
+    used = resources_for(template, **DEFAULTS | {"AccessLogRole": "use"})
+    assert not {"LogAccount", "LogRole"} & used.keys()
+    assert "AccessLogSetting" in used["RestAPI"]["Properties"]
+    assert "LogAccount" not in json.dumps(used)
+
+    none = resources_for(template, **DEFAULTS | {"AccessLogRole": "none"})
+    assert not {"LogAccount", "LogRole", "AccessLog"} & none.keys()
+    assert "AccessLogSetting" not in none["RestAPI"]["Properties"]
+
+
+def test_routes_without_a_token_have_lower_limits(resources: dict[str, Any]) -> None:
+    public = {(each.method, each.path) for each in ENDPOINTS if each.role is None}
+    assert set(ANONYMOUS_LIMITS) == public
+    default, *routes = resources["RestAPI"]["Properties"]["MethodSettings"]
+    assert (default["HttpMethod"], default["ResourcePath"]) == ("*", "/*")
+    assert (default["ThrottlingRateLimit"], default["ThrottlingBurstLimit"]) == DEFAULT_LIMIT
+    # CloudFormation, MethodSetting: a slash in a path is written ~1, and the root is one slash.
+    paths = {(each["HttpMethod"], each["ResourcePath"]) for each in routes}
+    assert {("GET", "/"), ("GET", "/~1docs"), ("POST", "/~1v1~1webhooks~1github")} <= paths
+    assert len(paths) == len(public)
+    for route in routes:
+        assert 0 < route["ThrottlingRateLimit"] < DEFAULT_LIMIT[0]
+        assert route["ThrottlingRateLimit"] < route["ThrottlingBurstLimit"] < DEFAULT_LIMIT[1]
+
+
+def test_one_view_of_the_dashboard_may_load_all_its_files_at_once() -> None:
+    page = ROOT / "chalicelib/api/page"
+    files = [path for path in page.rglob("*") if path.suffix in {".js", ".css", ".svg"}]
+    assert len(files) < ANONYMOUS_LIMITS["GET", "/assets/{version}/{name}"][1] / 3
+
+
+def test_concurrency_is_reserved_only_if_asked(template: dict[str, Any]) -> None:
+    def reserved(value: str) -> dict[str, int]:
+        found = resources_for(template, **DEFAULTS | {"ReserveConcurrency": value})
+        return {
+            name: each["ReservedConcurrentExecutions"]
+            for name, each in _of_type(found, "Serverless::Function").items()
+            if "ReservedConcurrentExecutions" in each
+        }
+
+    assert reserved("false") == {}
+    assert reserved("true") == RESERVED
+    assert "APIHandler" not in RESERVED
+    (source,) = _events(_functions(template["Resources"])["on_wakeup"])
+    # With less than this, Lambda would throttle the queue's messages into dead letters.
+    assert RESERVED["OnWakeup"] >= source["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+    stack, _ = decode(str(ROOT / "infra/stack.yaml"))
+    described = stack["Parameters"]["ReserveConcurrency"]["Description"]
+    total = sum(RESERVED.values())
+    assert f" {total} " in described
+    assert f" {total + 100}." in described  # Lambda keeps 100 for all other functions
+
+
+def test_failed_events_are_kept_with_their_reason(resources: dict[str, Any]) -> None:
+    queue = resources["FailedInvocations"]["Properties"]
+    assert queue["MessageRetentionPeriod"] == 14 * 24 * 60 * 60
+    assert queue["SqsManagedSseEnabled"] is True
+    for name, function in _functions(resources).items():
+        if name in {"on_cloud_event", "on_schedule"}:
+            assert function["EventInvokeConfig"]["DestinationConfig"] == {
+                "OnFailure": {
+                    "Type": "SQS",
+                    "Destination": {"Fn::GetAtt": ["FailedInvocations", "Arn"]},
+                }
+            }
+            # SAM grants this only to roles that it makes itself.
+            (policy,) = resources[function["Role"]["Fn::GetAtt"][0]]["Properties"]["Policies"]
+            granted = [
+                each["Resource"]
+                for each in policy["PolicyDocument"]["Statement"]
+                if each["Action"] == "sqs:SendMessage"
+            ]
+            assert f"{EXAMPLE.prefix}-failed-invocations" in [g.split(":")[-1] for g in granted]
+            assert queue["QueueName"] == f"{EXAMPLE.prefix}-failed-invocations"
+        else:
+            assert "EventInvokeConfig" not in function
+
+
+def test_an_own_key_encrypts_logs_and_queue_and_only_then_may_be_used(
+    template: dict[str, Any],
+) -> None:
+    without = resources_for(template, **DEFAULTS)
+    assert "kms" not in json.dumps(without).lower()
+    resources = resources_for(template, **DEFAULTS | {"KmsKey": KEY})
+    for group in _of_type(resources, "Logs::LogGroup").values():
+        assert group["KmsKeyId"] == KEY
+    queue = resources["FailedInvocations"]["Properties"]
+    assert queue["KmsMasterKeyId"] == KEY
+    assert "SqsManagedSseEnabled" not in queue
+    policy = resources["UseOfTheKey"]["Properties"]
+    roles = {each["Role"]["Fn::GetAtt"][0] for each in _functions(resources).values()}
+    assert {each["Ref"] for each in policy["Roles"]} == roles
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert statement["Resource"] == KEY
+    services = statement["Condition"]["StringEquals"]["kms:ViaService"]
+    assert {each["Fn::Sub"].partition(".")[0] for each in services} == {
+        "dynamodb",
+        "secretsmanager",
+        "sqs",
+        "ssm",
+    }
+
+
+def test_every_alarm_tells_the_topic_if_there_is_one(template: dict[str, Any]) -> None:
+    alarms = _of_type(resources_for(template, **DEFAULTS), "CloudWatch::Alarm")
+    for alarm in alarms.values():
+        assert "AlarmActions" not in alarm
+    told = resources_for(template, **DEFAULTS | {"AlarmTopic": TOPIC})
+    for alarm in _of_type(told, "CloudWatch::Alarm").values():
+        assert alarm["AlarmActions"] == [TOPIC]
+        assert alarm["AlarmName"].startswith(f"{EXAMPLE.prefix}-")
+    names = [alarm["AlarmName"] for alarm in alarms.values()]
+    assert len(set(names)) == len(names)
+
+
+def test_there_are_alarms_for_everything_that_stops_work(resources: dict[str, Any]) -> None:
+    alarms = _of_type(resources, "CloudWatch::Alarm").values()
+    watched = [
+        (each["Namespace"], each["MetricName"], {d["Name"]: d["Value"] for d in each["Dimensions"]})
+        for each in alarms
+    ]
+    for function in _of_type(resources, "Serverless::Function"):
+        for metric in ("Errors", "Throttles"):
+            assert ("AWS/Lambda", metric, {"FunctionName": {"Ref": function}}) in watched
+    api = {"ApiName": resources["RestAPI"]["Properties"]["Name"], "Stage": "api"}
+    webhook = {**api, "Method": "POST", "Resource": "/v1/webhooks/github"}
+    failed = {"QueueName": {"Fn::GetAtt": ["FailedInvocations", "QueueName"]}}
+    for row in (
+        ("AWS/ApiGateway", "5XXError", api),
+        ("AWS/ApiGateway", "4XXError", api),
+        ("AWS/ApiGateway", "Latency", webhook),
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", failed),
+        (NAMESPACE, "OverdueSeconds", {"Installation": EXAMPLE.prefix}),
+    ):
+        assert row in watched
+    # Only with detailed metrics there is a latency of one route.
+    detailed = [
+        each["ResourcePath"]
+        for each in resources["RestAPI"]["Properties"]["MethodSettings"]
+        if each["MetricsEnabled"]
+    ]
+    assert detailed == ["/~1v1~1webhooks~1github"]
+
+
+def test_an_alarm_also_tells_that_the_schedule_does_not_run(template: dict[str, Any]) -> None:
+    """CloudWatch, "Configuring how alarms treat missing data": without data the state of this
+    alarm becomes INSUFFICIENT_DATA, which is also the state of a new alarm.
+    """
+    told = resources_for(template, **DEFAULTS | {"AlarmTopic": TOPIC})
+    alarm = told["OverdueAlarm"]["Properties"]
+    assert alarm["TreatMissingData"] == "missing"
+    assert alarm["InsufficientDataActions"] == [TOPIC]

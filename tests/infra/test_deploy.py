@@ -56,8 +56,8 @@ def test_the_uploaded_template_refers_to_the_secret_without_its_value(tmp_path: 
         arn = secrets.create_secret(Name="slipway-dev/webhook", SecretString="hush")["ARN"]
         outputs = {"Packages": "packages", "WebhookSecret": f"secretsmanager:{arn}"}
         url = deploy._upload(boto3.Session(), outputs, tmp_path)
-        host, _, key = url.removeprefix("https://").partition("/")
-        assert host == "packages.s3.eu-west-1.amazonaws.com"
+        place, _, key = url.rpartition("/")
+        assert place == "https://s3.eu-west-1.amazonaws.com/packages"
         template = s3.get_object(Bucket="packages", Key=key)["Body"].read().decode()
     assert "hush" not in template
     api = json.loads(template)["Resources"]["APIHandler"]["Properties"]

@@ -4,21 +4,30 @@ import ast
 import json
 import re
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any
 
 import botocore.session
 import pytest
 from botocore import xform_name
 from botocore.client import BaseClient
+from moto import mock_aws
 
+from chalicelib.api.http.endpoints import ENDPOINTS, NUMBERED
 from chalicelib.domain.release_commands import TAG, started_by
+from chalicelib.store.connection import CONNECT_TIMEOUT
 from infra.local.aws.pump import Pump
 from infra.package import EXAMPLE, ROOT, Installation, move
+from tests.faults.trials import recover
+from tests.faults.use_cases import READINGS, USE_CASES
 from tests.support.client import Api
 from tests.support.embedded import Cloud, cloud, sha
+from tests.support.sdk import record_calls
 
 __all__ = ["cloud"]
 
+# The policy of the function, the action, and the table or index.
+Used = tuple[str, str, str]
 POLICIES = sorted((ROOT / ".chalice").glob("policy-*.json"))
 # The only actions for which AWS allows no narrower resource: the service authorization reference,
 # and "Restricting access to Parameter Store parameters using IAM policies". ListTasks takes a
@@ -112,6 +121,43 @@ def test_every_resource_is_named_where_aws_allows_it(name: str) -> None:
         else:
             for arn in _list(statement["Resource"]):
                 assert re.match(r"arn:aws:[a-z]+:(eu-west-1)?:123456789012:[^*]", arn)
+
+
+# The kinds of resources of each action in the service authorization reference. A statement with
+# another kind grants nothing. ECS's documentation gives those of its service deployments together
+# ("Permissions required for viewing Amazon ECS service deployments").
+KINDS = {
+    "codebuild:*": {"project"},
+    "dynamodb:*": {"table"},
+    "ecr:*": {"repository"},
+    "ecs:DescribeServiceDeployments": {"service", "service-deployment", "service-revision"},
+    "ecs:DescribeServiceRevisions": {"service", "service-deployment", "service-revision"},
+    "ecs:*Service*": {"service"},
+    "ecs:DescribeTasks": {"task"},
+    "ecs:StopTask": {"task"},
+    "ecs:RunTask": {"task-definition"},
+    "ecs:RegisterTaskDefinition": {"task-definition"},
+    "ecs:TagResource": {"task", "task-definition"},
+    "iam:*": {"role"},
+    "logs:*": {"log-group"},
+    "secretsmanager:*": {"secret"},
+    "sqs:*": {""},
+    "ssm:*": {"parameter"},
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_resource_is_of_a_kind_that_its_action_takes(name: str) -> None:
+    for statement in _statements(name):
+        for action in set(_list(statement["Action"])) - WITHOUT_RESOURCE:
+            kinds = next(kinds for each, kinds in KINDS.items() if fnmatchcase(action, each))
+            for arn in _list(statement["Resource"]):
+                path = arn.split(":", 5)[5]
+                kind = re.split("[:/]", path)[0] if re.search("[:/]", path) else ""
+                assert kind in kinds, (action, arn)
+                # A stream of a log group has its own ARN, also a table's index.
+                if action in {"logs:GetLogEvents", "dynamodb:Query"}:
+                    assert ":log-stream:" in arn or "/index/" in arn
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -235,9 +281,9 @@ def test_only_the_api_uses_tokens_changes_projects_and_reads_receipts() -> None:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str, str]]:
-    """The functions' table accesses during the test: (policy, action, table or index)."""
-    seen: set[tuple[str, str, str]] = set()
+def calls(monkeypatch: pytest.MonkeyPatch) -> set[Used]:
+    """What each function does in AWS during the test."""
+    seen: set[Used] = set()
     running: list[str] = []
     invoke, request = Pump._invoke, Api.request
     call: Any = vars(BaseClient)["_make_api_call"]
@@ -250,8 +296,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str, str]]:
             running.pop()
 
     def recorded(client: Any, operation: str, request: dict[str, Any]) -> Any:
-        if running and client.meta.service_model.service_name == "dynamodb":
-            seen.update((running[-1], *access) for access in _accesses(operation, request))
+        # The pump's own clients stand for Lambda, and have other time-outs.
+        if running and client.meta.config.connect_timeout == CONNECT_TIMEOUT:
+            service = client.meta.service_model.service_name
+            seen.update((running[-1], *used) for used in _uses(service, operation, request))
         return call(client, operation, request)
 
     monkeypatch.setattr(
@@ -271,23 +319,83 @@ POLICY_OF = {
 }
 
 
-def _accesses(operation: str, request: dict[str, Any]) -> set[tuple[str, str]]:
-    """(action, table or index). A transaction needs the permission of each of its parts."""
+def _uses(service: str, operation: str, request: dict[str, Any]) -> set[tuple[str, str]]:
+    """(action, table or index) of a call. Of other services than DynamoDB only the action.
+
+    A transaction needs the permission of each of its parts (DynamoDB, "IAM for transactions").
+    """
+    if service != "dynamodb":
+        return {(_NAMED_OTHERWISE.get(operation, f"{service}:{operation}"), "")}
     if operation == "TransactWriteItems":
         verbs = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
+        verbs["ConditionCheck"] = "ConditionCheckItem"
         return {
-            (verbs[kind], part["TableName"])
+            (f"dynamodb:{verbs[kind]}", part["TableName"])
             for item in request["TransactItems"]
             for kind, part in item.items()
         }
     if operation == "BatchGetItem":
-        return {(operation, table) for table in request["RequestItems"]}
+        return {("dynamodb:BatchGetItem", table) for table in request["RequestItems"]}
     index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
-    return {(operation, request["TableName"] + index)}
+    return {(f"dynamodb:{operation}", request["TableName"] + index)}
+
+
+# A batch of messages needs the permission of single ones.
+_NAMED_OTHERWISE = {"SendMessageBatch": "sqs:SendMessage"}
+
+
+def _granted(name: str) -> set[tuple[str, str]]:
+    """What a policy grants, in the form of `_uses`, without what Lambda itself needs."""
+    rows = {(f"dynamodb:{action}", target) for action, target in _granted_rows(name)}
+    others = {(action, "") for action in _actions(name) if not action.startswith("dynamodb:")}
+    return rows | others - {(action, "") for action in _NEEDED_BY_LAMBDA.get(name, ())} - _ALONGSIDE
+
+
+# Lambda writes the logs, reads the queue and keeps failed events with the function's role.
+_NEEDED_BY_LAMBDA = {
+    "wakeup": ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+}
+# AWS checks these with other actions: tags and roles come with RegisterTaskDefinition and RunTask.
+_ALONGSIDE = {
+    (action, "")
+    for action in ("logs:CreateLogStream", "logs:PutLogEvents", "ecs:TagResource", "iam:PassRole")
+}
+
+
+@pytest.mark.sweep
+def test_each_function_may_do_exactly_what_the_use_cases_need(calls: set[Used]) -> None:
+    """The triggers of the pipeline take the same steps, so what one of them needs, all may do."""
+    for case in (*USE_CASES, *READINGS):
+        with mock_aws(), pytest.MonkeyPatch.context() as monkeypatch:
+            cloud = Cloud(monkeypatch)
+            cloud.handlers_may_fail = True
+            case.prepare(cloud)
+            case.run(cloud)
+            recover(cloud)
+    with mock_aws(), pytest.MonkeyPatch.context() as monkeypatch:
+        _read_everything(Cloud(monkeypatch))
+    used = {name: {(action, row) for each, action, row in calls if each == name} for name in ALL}
+    triggered = used["wakeup"] | used["cloud-event"] | used["schedule"]
+    for name in ALL:
+        assert used[name] - _granted(name) == set(), name
+        needed = used["api"] if name == "api" else triggered
+        assert _granted(name) - needed == set(), name
+
+
+def _read_everything(cloud: Cloud) -> None:
+    """Ask every route that only reads."""
+    cloud.release(1)
+    names = {"job_id": "build-1", "delivery_id": "1", "version": "1", "name": "1"}
+    for each in ENDPOINTS:
+        if each.method == "GET":
+            numbers = dict.fromkeys(NUMBERED, 1)
+            assert cloud.api.get(each.path.format(**names, **numbers)).status < 500, each.path
+    for restriction in ("project_id=1", "service_id=1"):
+        assert cloud.api.get(f"/v1/audit?{restriction}").status == 200
 
 
 def test_every_table_access_from_push_to_rollback_is_granted(
-    cloud: Cloud, calls: set[tuple[str, str, str]]
+    cloud: Cloud, calls: set[Used]
 ) -> None:
     cloud.api.post("/v1/projects", {"name": "another"})
     assert cloud.api.get("/v1/projects").status == 200
@@ -314,9 +422,36 @@ def test_every_table_access_from_push_to_rollback_is_granted(
     cloud.change_service(branch="other")
     assert cloud.api.request("DELETE", f"/v1/services/{other}").status == 204
 
-    granted = {(name, *row) for name in ALL for row in _granted_rows(name)}
-    assert calls <= granted
+    assert calls <= {(name, *use) for name in ALL for use in _granted(name)}
     assert {name for name, _, _ in calls} == set(ALL)
+
+
+def test_no_function_changes_or_deletes_an_entry_of_the_audit_trail(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IAM cannot say "put only new items": no condition key of DynamoDB tells whether an item
+    exists ("Actions, resources, and condition keys for Amazon DynamoDB"). So each put must.
+    """
+    for name in ALL:
+        writes = {action for action, target in _granted_rows(name) if target == "slipway-history"}
+        assert writes == {"PutItem"}
+    recorded = record_calls(monkeypatch)
+    cloud.release(1)
+    cloud.release(2)
+    assert cloud.roll_back().status == 202
+    cloud.settle()
+    parts = [
+        item
+        for transaction in recorded.to("dynamodb.TransactWriteItems")
+        for item in transaction["TransactItems"]
+    ]
+    puts = [item["Put"] for item in parts if "Put" in item]
+    assert {"slipway-history", "slipway-jobs"} <= {put["TableName"] for put in puts}
+    for put in puts:
+        assert "attribute_not_exists" in put["ConditionExpression"]
+        assert " OR " not in put["ConditionExpression"]
+    for operation in ("PutItem", "BatchWriteItem"):
+        assert recorded.to(f"dynamodb.{operation}") == []
 
 
 def test_policies_of_an_installation_contain_only_its_own_names() -> None:

@@ -13,6 +13,7 @@ import yaml
 from cfnlint.api import ManualArgs, lint
 from moto import mock_aws
 
+from chalicelib.domain.images import cache_tag, image_tag
 from chalicelib.domain.webhook_secrets import OwnSecretReference, is_reference
 from chalicelib.errors import InvalidInput
 from chalicelib.settings import VARIABLES, read_settings
@@ -22,6 +23,7 @@ from infra.local.aws.queues import create_queues
 from infra.local.aws.resources import BUILD_MINUTES, QUEUED_MINUTES
 from infra.package import ROOT, stack_template
 from tests.support.fields import read
+from tests.support.templates import resources_for
 
 REGION = "eu-west-1"
 
@@ -136,14 +138,102 @@ def test_rows_expire_exactly_as_in_the_models(
     assert any(found.values())
 
 
-def test_tables_survive_the_deletion_of_the_stack(resources: dict[str, Any]) -> None:
-    for resource in resources.values():
-        if resource["Type"] == "AWS::DynamoDB::Table":
-            properties = resource["Properties"]
-            assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
-            assert properties["DeletionProtectionEnabled"] is True
-            assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
-            assert properties["BillingMode"] == "PAY_PER_REQUEST"
+def _of_type(resources: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    found = [resource for resource in resources.values() if resource["Type"] == f"AWS::{kind}"]
+    assert found
+    return found
+
+
+@pytest.mark.parametrize(("keep", "policy"), [("true", "Retain"), ("false", "Delete")])
+def test_tables_and_build_logs_survive_the_deletion_of_the_stack_unless_told_otherwise(
+    stack: dict[str, Any], keep: str, policy: str
+) -> None:
+    assert stack["Parameters"]["KeepData"]["Default"] == "true"
+    # CloudFormation, "Intrinsic function references in DeletionPolicy and UpdateReplacePolicy".
+    assert stack["Transform"] == "AWS::LanguageExtensions"
+    resources = resources_for(stack, KeepData=keep)
+    tables = _of_type(resources, "DynamoDB::Table")
+    for resource in (*tables, *_of_type(resources, "Logs::LogGroup")):
+        assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == policy
+    for table in tables:
+        assert table["Properties"]["DeletionProtectionEnabled"] is (keep == "true")
+
+
+def test_every_table_can_be_restored_to_any_second_and_scales_by_itself(
+    resources: dict[str, Any],
+) -> None:
+    for table in _of_type(resources, "DynamoDB::Table"):
+        properties = table["Properties"]
+        assert properties["PointInTimeRecoverySpecification"] == {
+            "PointInTimeRecoveryEnabled": True
+        }
+        assert properties["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_the_packages_are_private_versioned_and_only_sent_encrypted(
+    resources: dict[str, Any],
+) -> None:
+    (bucket,) = _of_type(resources, "S3::Bucket")
+    # CloudFormation cannot delete a bucket with contents, so no parameter changes this.
+    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+    properties = bucket["Properties"]
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    (rule,) = properties["LifecycleConfiguration"]["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+    # CloudFormation needs the current ones, to return to the version before.
+    assert not [key for key in rule if key.startswith("Expiration")]
+    (policy,) = _of_type(resources, "S3::BucketPolicy")
+    assert policy["Properties"]["Bucket"] == {"Ref": "Packages"}
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == (
+        "Deny",
+        "*",
+        "s3:*",
+    )
+    assert statement["Resource"] == [{"GetAtt": "Packages.Arn"}, {"Sub": "${Packages.Arn}/*"}]
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+def test_an_own_key_encrypts_everything_that_the_stack_stores(stack: dict[str, Any]) -> None:
+    assert re.fullmatch(stack["Parameters"]["KmsKey"]["AllowedPattern"], KEY)
+    resources = resources_for(stack, KmsKey=KEY)
+    for table in _of_type(resources, "DynamoDB::Table"):
+        assert table["Properties"]["SSESpecification"] == {
+            "SSEEnabled": True,
+            "SSEType": "KMS",
+            "KMSMasterKeyId": KEY,
+        }
+    for queue in _of_type(resources, "SQS::Queue"):
+        # SQS refuses both kinds of encryption at once.
+        assert queue["Properties"]["KmsMasterKeyId"] == KEY
+        assert "SqsManagedSseEnabled" not in queue["Properties"]
+    for kind in ("Logs::LogGroup", "SecretsManager::Secret"):
+        for resource in _of_type(resources, kind):
+            assert resource["Properties"]["KmsKeyId"] == KEY
+    (bucket,) = _of_type(resources, "S3::Bucket")
+    assert _encryption(bucket) == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
+
+
+def test_without_an_own_key_no_key_is_named(stack: dict[str, Any]) -> None:
+    resources = resources_for(stack)
+    assert "KmsKeyId" not in json.dumps(resources)
+    for table in _of_type(resources, "DynamoDB::Table"):
+        assert "SSESpecification" not in table["Properties"]
+    for queue in _of_type(resources, "SQS::Queue"):
+        assert queue["Properties"]["SqsManagedSseEnabled"] is True
+        assert "KmsMasterKeyId" not in queue["Properties"]
+    (bucket,) = _of_type(resources, "S3::Bucket")
+    assert _encryption(bucket) == {"SSEAlgorithm": "AES256"}
+
+
+def _encryption(bucket: dict[str, Any]) -> Any:
+    (rule,) = bucket["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    return rule["ServerSideEncryptionByDefault"]
 
 
 def test_a_wake_up_is_tried_five_times_and_then_kept_for_two_weeks(
@@ -156,7 +246,6 @@ def test_a_wake_up_is_tried_five_times_and_then_kept_for_two_weeks(
         "maxReceiveCount": 5,
     }
     assert dead["MessageRetentionPeriod"] == 14 * 24 * 60 * 60
-    assert queue["SqsManagedSseEnabled"] is dead["SqsManagedSseEnabled"] is True
 
 
 def test_a_wake_up_stays_hidden_six_times_as_long_as_its_consumer_may_run(
@@ -360,7 +449,15 @@ def test_base_images_may_come_through_a_pull_through_cache(
 
 def test_the_template_is_short_enough_for_cloudformation() -> None:
     """CloudFormation, "Quotas": a TemplateBody has at most 51,200 bytes."""
-    assert len(stack_template().encode()) < 50_000
+    assert len(stack_template().encode()) < 51_000
+
+
+def test_the_short_template_is_the_same_stack() -> None:
+    text = (ROOT / "infra/stack.yaml").read_text()
+    short, long = _load(stack_template()), _load(text)
+    for template in (short, long):
+        del template["Resources"]["BuildProject"]["Properties"]["Source"]["BuildSpec"]
+    assert short == long
 
 
 def test_the_outputs_are_the_variables_of_the_settings(stack: dict[str, Any]) -> None:
@@ -414,5 +511,20 @@ def test_only_the_tags_of_build_caches_may_move(resources: dict[str, Any]) -> No
         exclusion["ImageTagMutabilityExclusionFilterValue"]
         for exclusion in repository["ImageTagMutabilityExclusionFilters"]
     ] == ["buildcache*"]
-    rules = json.loads(repository["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
-    assert rules[0]["selection"]["tagPatternList"] == ["buildcache*"]
+
+
+@pytest.mark.parametrize("template", ["stack.yaml", "service.yaml"])
+def test_no_image_of_a_release_is_deleted(template: str) -> None:
+    """Each image of a build has a tag, which never moves. ECR, "Lifecycle policies": an image that
+    an index refers to is not expired before the index is.
+    """
+    resources = _load((ROOT / "infra" / template).read_text())["Resources"]
+    (repository,) = _of_type(resources, "ECR::Repository")
+    policy = repository["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"]
+    selections = [rule["selection"] for rule in json.loads(policy)["rules"]]
+    patterns = [p for each in selections for p in each.get("tagPatternList", [])]
+    assert {each["tagStatus"] for each in selections} == {"tagged", "untagged"}
+    assert patterns == ["buildcache*"]
+    assert fnmatchcase(cache_tag(7, "main"), "buildcache*")
+    for branch in ("main", "buildcache", "buildcache-7-main-1234abcd"):
+        assert not fnmatchcase(image_tag(branch, "a" * 40, 12), "buildcache*")

@@ -185,8 +185,14 @@ def test_a_deployment_is_confirmed_again_if_its_plan_changes(
     page = open_page(f"/services/{cloud.service_id}")
     page.get_by_role("button", name="Deploy…").click()
     dialog = page.get_by_role("dialog")
+    waiting, wait = held(page, "**/deploy?dry_run=true", "POST")
+    dialog.locator("label", has_text="Build 2").click()
+    wait()
     dialog.locator("label", has_text="Build 1").click()
     expect(dialog).to_contain_text("What changes")
+    with page.expect_response(waiting[0].request.url):
+        waiting[0].continue_()  # a late plan of what is not chosen any more
+    find_answers(page)
     cloud.begin_release(3)
     dialog.get_by_role("button", name="Deploy to hello").click()
     expect(dialog.get_by_role("alert")).to_contain_text("This is the new plan")
@@ -312,7 +318,7 @@ def test_a_dialog_stays_until_its_request_is_answered(cloud: Cloud, open_page: O
     page.mouse.click(5, 5)
     expect(dialog.get_by_role("button", name="Close", exact=True).first).to_be_disabled()
     waiting[0].fulfill(status=409, json={"status": 409, "detail": "too many open builds"})
-    expect(dialog.get_by_role("alert")).to_contain_text("too many open builds")
+    expect(dialog.get_by_role("alert")).to_contain_text("Too many open builds")
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     find_answers(page)

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.page.conftest import Opener, refresh
 from tests.page.test_dashboard import heading, started
-from tests.support.embedded import Cloud
+from tests.support.embedded import CLUSTER, Cloud, create_ecs_service, register, run_on_ecs
 
 
 def add_services(cloud: Cloud, count: int) -> None:
@@ -123,7 +123,7 @@ def test_a_running_log_is_asked_for_once_in_a_while(cloud: Cloud, open_page: Ope
     for count in (1, 2, 3):
         expect(page.locator(".log-foot")).to_contain_text(f"{count} lines")
         assert len(asked) == count
-        page.clock.run_for(1600)
+        page.clock.run_for(1700)
     page.unroute_all(behavior="wait")
 
 
@@ -136,9 +136,11 @@ def test_a_log_goes_on_after_an_answer_that_is_not_from_slipway(
     expect(page.get_by_text("the first line")).to_be_visible()
     answer_with(page, "**/logs?*", 200, "<html>Sign in to the hotel's network</html>")
     expect(page.locator(".log-foot")).to_contain_text("cannot be read now")
+    expect(page.locator(".pulse")).to_have_text("Not connected")
     page.unroute_all(behavior="wait")
     cloud.write_log(number, "the second line")
-    expect(page.get_by_text("the second line")).to_be_visible()
+    refresh(page)
+    expect(page.get_by_text("the second line")).to_be_visible(timeout=2000)  # not at the next try
 
 
 def test_no_entry_is_lost_when_newer_ones_come(cloud: Cloud, open_page: Opener) -> None:
@@ -158,12 +160,13 @@ def test_no_entry_is_lost_when_newer_ones_come(cloud: Cloud, open_page: Opener) 
     change(20)  # all in one second
     refresh(page)
     expect(rows).to_have_count(real + 20)
-    # More than a page: what lies between is not known, and is loaded again.
+    expect(rows.first).to_contain_text("22 Nov 2026, 00:0")  # a phone has no hover
+    # More than a page: the first two pages are shown, and nothing is missing between them.
     change(55)
     refresh(page)
-    expect(rows).to_have_count(50)
-    page.get_by_role("button", name="Load older").click()
     expect(rows).to_have_count(100)
+    page.get_by_role("button", name="Load older").click()
+    expect(rows).to_have_count(real + 75)
 
 
 def test_no_event_is_lost_when_newer_ones_come(cloud: Cloud, open_page: Opener) -> None:
@@ -174,9 +177,11 @@ def test_no_event_is_lost_when_newer_ones_come(cloud: Cloud, open_page: Opener) 
             cloud.advance(60)
 
     build(25)
-    page = open_page(f"/services/{cloud.service_id}")
+    page = open_page(f"/services/{cloud.service_id}", timezone_id="America/Los_Angeles")
     events = page.locator(".event")
     expect(events).to_have_count(20)
+    # It is the 22nd in UTC. All times are the reader's, and so are the days.
+    expect(page.locator(".day")).to_have_text("Saturday, 21 November 2026")
     page.get_by_role("button", name="Show older").click()
     expect(events).to_have_count(25)
     build(5)
@@ -308,13 +313,81 @@ def test_the_filter_and_the_page_of_services_are_in_the_address(
     page.get_by_role("button", name="Next").click()
     first = page.locator(".services tbody .name").first
     expect(first).to_have_text("service-24")
-    first.click()
-    heading(page, "service-24")
+    last = page.locator(".services tbody .name").last
+    last.scroll_into_view_if_needed()
+    top = page.evaluate("scrollY")
+    assert top > 0
+    last.click()
+    heading(page, "service-48")
+    assert page.evaluate("scrollY") == 0
     page.go_back()
     expect(first).to_have_text("service-24")
+    page.wait_for_function(f"scrollY === {top}", timeout=5000)
     field = page.get_by_label("Filter services")
     field.fill("service-01")
     expect(first).to_have_text("service-01")
     page.get_by_role("link", name="Services", exact=True).first.click()
     expect(field).to_have_value("")
     expect(page.get_by_text("Page 1 of 3")).to_be_visible()
+
+
+def test_what_was_chosen_outside_slipway_is_not_said_to_be_a_release(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    cloud.release(1), cloud.release(2)
+    cloud.advance(300)
+    run_on_ecs(register("hello", "hello:hotfix"), "hello")
+    cloud.wake(f"service-{cloud.service_id}")
+    cloud.settle()
+    page = open_page("/")
+    expect(page.locator(".services tbody tr")).to_contain_text("ECS runs something else")
+    page.get_by_role("link", name="hello").first.click()
+    expect(page.get_by_role("region", name="Last release")).to_contain_text("Deployment 2")
+    expect(page.locator(".event", has_text="Deployment 2").first).to_contain_text("last release")
+    page.get_by_role("button", name="Deploy…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator("label", has_text="Build 1").click()
+    now = dialog.locator(".side").first
+    expect(now).to_contain_text("No release of Slipway")
+    expect(now).to_contain_text("hello:hotfix")
+    expect(now).not_to_contain_text("rolled out")
+    dialog.get_by_role("button", name="Close", exact=True).first.click()
+    expect(page.get_by_text("runs now", exact=False)).to_have_count(0)
+
+
+def test_a_service_of_the_images_of_another_one_names_it(cloud: Cloud, open_page: Opener) -> None:
+    create_ecs_service("worker", desired=1)
+    body = {"name": "worker", "image_from": cloud.service_id, "ecs_cluster": CLUSTER}
+    body |= {"ecs_service": "worker", "containers": ["app"], "auto_deploy": True}
+    path = f"/v1/projects/{cloud.project}/services"
+    worker = cloud.api.post(path, body).body["id"]
+    page = open_page(f"/services/{worker}")
+    expect(page.locator(".head p")).to_have_text("Deploys the images of hello")
+    under_way = page.get_by_role("region", name="Under way")
+    expect(under_way).to_contain_text("The next image of hello is deployed.")
+    page.evaluate("location.hash += '/nothing'")
+    expect(page.get_by_text("Not found")).to_be_visible()
+
+
+def test_what_is_not_known_yet_is_not_said_to_be_nothing(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1)
+    page = open_page(token=None)
+    answer_with(page, "**/v1/cicd/**", 503, "{}")
+    page.get_by_label("Token").fill(cloud.api.token)
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="hello").first.click()
+    under_way = page.get_by_role("region", name="Under way")
+    expect(under_way).to_have_text(re.compile("What is under way cannot be read now.$"))
+    runs = page.get_by_role("region", name="Runs now")
+    expect(runs).to_contain_text("Slipway could not show the release")
+    page.unroute_all(behavior="wait")
+    refresh(page)
+    expect(runs).to_contain_text("Build 1")
+    expect(under_way).to_contain_text("Nothing is under way.")
+    page.evaluate("window.reportError = () => {}")
+    answer_with(page, "**/v1/cicd/metrics?*", 200, '{"from": 0}')
+    page.get_by_role("link", name="Metrics").first.click()
+    expect(page.get_by_role("alert")).to_contain_text("This part of the page has failed")
+    page.get_by_role("link", name="Tokens").first.click()
+    heading(page, "Tokens")
+    page.unroute_all(behavior="wait")

@@ -71,7 +71,7 @@ def test_an_older_release_that_somebody_runs_on_ecs_stays(cloud: Cloud) -> None:
     assert cloud.service()["drift"] == f"{runs}, which was chosen outside Slipway"
     assert cloud.service()["auto_deploy_paused"] == (
         f"the ECS service was changed outside Slipway: {runs}; "
-        'deploy or roll back explicitly, or resume with PATCH {"auto_deploy": true}'
+        "deploy or roll back explicitly, or resume auto-deploy"
     )
     (entry,) = entries(cloud)
     assert entry["details"]["task_definition"] == older

@@ -102,6 +102,7 @@ def test_the_next_build_is_deployed_with_the_config(one: Cloud) -> None:
     answer = change(one, environment={"LEVEL": "debug"}, deploy=False)
     assert (answer.status, answer.body["deployment_id"]) == (200, None)
     assert "the next release takes the config" in answer.body["not_deployed"]
+    assert answer.body["code"] == "not_wanted"
     one.settle()
     assert on_ecs(one) == {}
     assert (config(one)["released"], config(one)["deployment_id"]) == (False, None)
@@ -289,6 +290,7 @@ def test_a_change_over_what_another_party_chose_is_kept_for_the_next_image(one: 
     assert (answer.status, answer.body["deployment_id"]) == (200, None)
     assert (planned.status, planned.body) == (200, answer.body)
     assert answer.body["not_deployed"].startswith("the ECS service was changed outside Slipway")
+    assert answer.body["code"] == "changed_outside"
     assert sorted(deployments()) == [1]
     assert (config(one)["environment"], config(one)["released"]) == ({"LEVEL": "debug"}, False)
     one.settle()
@@ -311,6 +313,7 @@ def test_a_change_over_a_choice_that_an_image_failed_to_replace_is_kept(one: Clo
     assert one.definition_on_ecs() == chosen
     answer = change(one, environment={"LEVEL": "debug"})
     assert answer.body["not_deployed"].startswith("the ECS service was changed outside Slipway")
+    assert answer.body["code"] == "changed_outside"
     one.settle()
     assert one.definition_on_ecs() == chosen
 
@@ -545,10 +548,12 @@ def test_a_change_without_a_release_or_a_target_is_kept(cloud: Cloud) -> None:
     answer = change(cloud, environment={"LEVEL": "debug"})
     assert (answer.status, answer.body["deployment_id"]) == (200, None)
     assert "no release yet" in answer.body["not_deployed"]
+    assert answer.body["code"] == "no_release"
     off = {"ecs_cluster": None, "ecs_service": None, "containers": None, "auto_deploy": False}
     cloud.change_service(**off)
     answer = change(cloud, environment={"MODE": "fast"})
     assert "no ECS target" in answer.body["not_deployed"]
+    assert answer.body["code"] == "no_target"
     assert deployments() == {}
     cloud.change_service(
         ecs_cluster=CLUSTER, ecs_service="hello", containers=["app"], auto_deploy=True
@@ -567,6 +572,7 @@ def test_a_config_moves_with_the_service_to_another_ecs_service(one: Cloud) -> N
     assert config(one)["released"] is False
     answer = change(one, environment={"MODE": "fast"})
     assert "no release yet" in answer.body["not_deployed"]
+    assert answer.body["code"] == "no_release"
     one.deploy_build(1)
     one.settle()
     one.finish_rollout("moved")
@@ -733,6 +739,7 @@ def test_a_change_that_is_not_released_is_released_by_a_repeat(one: Cloud) -> No
     again = change(one, environment={"LEVEL": "debug"}, deploy=False)
     assert (again.status, again.body["deployment_id"]) == (200, None)
     assert again.body["not_deployed"].startswith("the config is the same as before")
+    assert again.body["code"] == "unchanged"
     number = deploy_change(one, environment={"LEVEL": "debug"})
     assert [deploy_change(one), deploy_change(one, environment={"LEVEL": "debug"})] == [number] * 2
     one.settle()

@@ -53,6 +53,7 @@ def test_tasks_that_die_after_the_success_are_shown_with_the_reason_and_reported
     ((action, details),) = entries(released)
     assert action == "service.unhealthy"
     assert (details["deployment_id"], details["running"], details["desired"]) == (1, 0, 2)
+    assert details["since"] == health["since"]
     assert released.service()["health"]["since"] == health["since"]
     assert released.statuses(1) == ["success"]
     assert released.service()["drift"] is None

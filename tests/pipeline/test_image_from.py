@@ -16,6 +16,7 @@ from tests.support.embedded import (
     create_image_repository,
     sha,
 )
+from tests.support.sdk import Calls
 
 SOURCE = "https://github.com/acme/other.git"
 
@@ -476,3 +477,12 @@ def test_a_token_of_the_source_does_not_see_the_dependents(cloud: Cloud, worker:
     refused = of_source.delete(f"/v1/services/{cloud.service_id}")
     assert refused.status == 403
     assert str(worker) not in refused.body["detail"]
+
+
+def test_a_new_dependent_reads_its_source_twice(cloud: Cloud, calls: Calls) -> None:
+    """For its own settings, and for the list of the source, which the transaction changes."""
+    calls.clear()
+    body = {"name": "worker", "image_from": cloud.service_id}
+    assert cloud.api.post(f"/v1/projects/{cloud.project}/services", body).status == 201
+    reads = [call for call in calls.to("dynamodb.GetItem") if "services" in call["TableName"]]
+    assert len(reads) == 2

@@ -94,7 +94,7 @@ def test_each_rollback_goes_one_release_back_until_the_first_one(cloud: Cloud) -
     assert image_of(cloud.definition_on_ecs()) == image_of_deployment(cloud, first)
     assert cloud.statuses(first, second, third, back, again) == [
         "success",
-        "success",
+        "rolled_back",
         "rolled_back",
         "rolled_back",
         "success",

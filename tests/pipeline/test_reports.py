@@ -11,6 +11,7 @@ from chalicelib.correlation import note, working_on
 from chalicelib.store.models import Build
 from infra.dashboard import FOLLOW_A_PUSH
 from tests.support.embedded import MINUTE, Cloud, sha
+from tests.support.sdk import Trouble
 
 logger = logging.getLogger("slipway")
 
@@ -88,8 +89,34 @@ def test_a_line_keeps_its_own_job_inside_the_work_on_another(
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The metrics of jobs since the last call."""
+    return [each for each in _metrics(capsys) if "Status" in each]
+
+
+def _metrics(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     lines = capsys.readouterr().out.splitlines()
     return [json.loads(line) for line in lines if '"_aws"' in line]
+
+
+def test_each_run_of_the_schedule_reports_for_how_long_work_was_overdue(
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    trouble: Trouble,
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "slipway-test-on_schedule")
+    cloud.tick()
+    (idle,) = _metrics(capsys)
+    assert (idle["Installation"], idle["OverdueSeconds"]) == ("slipway", [0.0])
+    (directive,) = idle["_aws"]["CloudWatchMetrics"]
+    assert directive["Dimensions"] == [["Installation"]]
+    cloud.push(sha(1))
+    cloud.lose_messages()
+    trouble.refuse("codebuild.StartBuild", "ServiceUnavailableException", times=2)
+    cloud.advance(10 * MINUTE)
+    cloud.tick()
+    (late,) = _metrics(capsys)
+    assert late["OverdueSeconds"][0] >= 10 * MINUTE
 
 
 def test_the_end_of_a_job_is_a_metric_in_the_log_of_the_function(

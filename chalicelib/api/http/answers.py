@@ -2,17 +2,17 @@
 
 import base64
 import hashlib
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 from chalice.app import Request, Response
+from msgspec.structs import replace
 
 from chalicelib.api.http import cursors
 from chalicelib.api.http.requests import root
+from chalicelib.domain.regex import regex
 
 # Headers of every response, unless the response sets them itself.
 HEADERS: Mapping[str, str] = {
@@ -23,14 +23,13 @@ HEADERS: Mapping[str, str] = {
 }
 
 # RFC 9110, section 8.8.3; weak tags compare equal to strong ones of the same value (13.1.2).
-_ENTITY_TAG = re.compile(r'(?:W/)?("[!#-~\x80-\xff]*")')
+_ENTITY_TAG = regex(r'(?:W/)?("[!#-~\x80-\xff]*")')
 
 # Query parameters that only choose where a list begins.
 _OF_FIRST_PAGES = frozenset({"tail"})
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """A view's answer with more than a body.
 
     `location` is a path below the root of this API. A body of type str is sent unchanged, and

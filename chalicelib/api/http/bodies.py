@@ -8,6 +8,7 @@ import msgspec
 from chalice.app import Request
 
 from chalicelib.domain.fields import decode
+from chalicelib.domain.regex import regex
 from chalicelib.errors import InvalidInput
 from chalicelib.settings import settings
 
@@ -15,7 +16,7 @@ MAX_BYTES = 256 * 1024
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
-_JSON_TYPE = re.compile(r"application/json\s*(?:;.*)?", re.ASCII | re.IGNORECASE)
+_JSON_TYPE = regex(r"application/json\s*(?:;.*)?", re.ASCII | re.IGNORECASE)
 
 
 def raw_body(request: Request) -> bytes:

@@ -7,7 +7,6 @@ exception of a view into a response before any middleware sees it, so `Routes` w
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial, wraps
 from typing import Any
 
@@ -33,8 +32,7 @@ View = Callable[..., Any]
 NUMBERED = frozenset({"project_id", "service_id", "build_id", "deployment_id", "token_id"})
 
 
-@dataclass(frozen=True)
-class Documented:
+class Documented(msgspec.Struct, frozen=True):
     """Facts for the OpenAPI document that do not follow from the rest of a declaration.
 
     `other_statuses` are further statuses of the same answer, and `errors` further error statuses.
@@ -44,19 +42,19 @@ class Documented:
     """
 
     other_statuses: Sequence[int] = ()
-    other_answers: Mapping[int, Any] = field(default_factory=dict)
+    other_answers: Mapping[int, Any] = msgspec.field(default_factory=dict)
     errors: Sequence[int] = ()
     headers: Sequence[str] = ()
     media_types: Sequence[str] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """One declared route. It is public if `role` is None.
 
     A success has the status `status` and a body of the type `answer`. With `repeat` a caller may
-    send an Idempotency-Key. `polled` is a list that pages and programs read again and again.
+    send an Idempotency-Key. `is_tagged` is an answer with an ETag: pages and programs read it again
+    and again, and it may be stored.
     """
 
     method: str
@@ -71,15 +69,8 @@ class Endpoint:
     status: int
     answer: Any
     repeat: Repeat | None
-    polled: bool
+    is_tagged: bool
     documented: Documented
-
-    @property
-    def is_tagged(self) -> bool:
-        """Whether the answer has an ETag: resources, documents, metrics and polled lists have."""
-        ends = ("}", ".json", "/docs", "/metrics", "/")
-        is_single = self.method == "GET" and self.path.endswith(ends)
-        return is_single or self.polled
 
 
 ENDPOINTS: list[Endpoint] = []
@@ -100,7 +91,7 @@ class Routes(Blueprint):
         status: int = 200,
         answer: Any = None,
         repeat: Repeat | None = None,
-        polled: bool = False,
+        is_tagged: bool = False,
         documented: Documented | None = None,
     ) -> Callable[[View], View]:
         """Declare a view as an `Endpoint`.
@@ -124,7 +115,7 @@ class Routes(Blueprint):
                 status=status,
                 answer=answer,
                 repeat=repeat,
-                polled=polled,
+                is_tagged=is_tagged,
                 documented=documented or Documented(),
             )
             ENDPOINTS.append(endpoint)

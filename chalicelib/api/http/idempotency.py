@@ -2,21 +2,22 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from chalice.app import Request
+from msgspec.structs import replace
 
 from chalicelib.access import Principal
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.bodies import raw_body
+from chalicelib.domain.regex import regex
 from chalicelib.errors import InvalidInput, SlipwayError
 from chalicelib.store.idempotency import IdempotencyKey
 
 # Makes the answer to an earlier request again, from the number of the row that it created.
 Repeat = Callable[[Principal, int], Reply]
 
-_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
+_KEY = regex(r"[!-~]{1,255}", re.ASCII)
 
 
 def run_or_replay(

@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
+import msgspec
 from chalice.app import Request
 from msgspec import Meta
 
 from chalicelib import clock
 from chalicelib.api.http import cursors
 from chalicelib.domain import deployment_log
+from chalicelib.domain.regex import regex
 from chalicelib.domain.statuses import TRANSITIONS, BuildStatus, DeploymentStatus, JobStatus
 from chalicelib.domain.timing import day_of
 from chalicelib.errors import InvalidInput, NotFound
@@ -23,12 +24,11 @@ Id = Annotated[
 ]
 
 # Without leading zeros, as in JSON: a resource has one path.
-_NUMBER = re.compile(r"0|[1-9][0-9]*", re.ASCII)
+_NUMBER = regex(r"0|[1-9][0-9]*", re.ASCII)
 CURSOR_NAME = "cursor"
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(msgspec.Struct, frozen=True):
     """A parameter of the query. `parse` raises ValueError with what the value must be.
 
     A filter makes another list, with its own cursors. Other parameters, such as `limit`, may change
@@ -43,8 +43,7 @@ class Parameter:
     is_filter: bool = True
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """A parsed query: values by name, and the name of the list that the filters select."""
 
     values: Mapping[str, Any]
@@ -181,6 +180,12 @@ def _parse_number(text: str) -> int:
         raise ValueError(f"an id: a whole number from 1 to {MAX_ID}") from error
 
 
+def _parse_actor(text: str) -> str:
+    if not re.fullmatch(_ACTOR, text):
+        raise ValueError("an actor as entries show it: 1 to 200 characters of ASCII")
+    return text
+
+
 def _parse_days(text: str) -> int:
     return int(_one_of(_WINDOWS)(text))
 
@@ -198,6 +203,7 @@ def _parse_day(text: str) -> date:
     return day
 
 
+_ACTOR = r"^[ -~]{1,200}$"
 _WINDOWS = ("1", "7", "30", "90")
 _FIRST_DAY = "2020-01-01"
 DAYS = Parameter(
@@ -232,6 +238,13 @@ PROJECT = _number(
 )
 OF_PROJECT = _number("project_id", "Only services of this project.")
 SERVICE = _number("service_id", "Only changes of this service.")
+ACTOR = Parameter(
+    "actor",
+    _parse_actor,
+    None,
+    {"type": "string", "pattern": _ACTOR},
+    f"Only changes of this actor, such as `token:ci` or `github:octocat`. {_PER_PAGE}",
+)
 RESTORED = _number(
     "deployment_id",
     "The deployment to restore. Without it: the release before the current one.",

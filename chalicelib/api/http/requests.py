@@ -6,7 +6,9 @@ from urllib.parse import quote
 
 from chalice.app import Request
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+from chalicelib.domain.regex import regex
+
+_REQUEST_ID = regex(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 def request_id(request: Request) -> str:

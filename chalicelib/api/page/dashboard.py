@@ -13,6 +13,7 @@ from chalice.app import Request
 
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
+from chalicelib.domain.regex import regex
 from chalicelib.errors import NotFound
 
 routes = Routes(__name__)
@@ -39,13 +40,15 @@ _HEADERS = (
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
 )
-_IS_VERSION = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_IS_VERSION = regex(r"[0-9a-f]{16}", re.ASCII)
 # A vendored module names another one as npm does. Browsers need a path, and an import map would be
 # an inline script.
 _IMPORTS = (('from"preact"', 'from"./preact.mjs"'),)
 
 
-@routes.endpoint("GET", "/", role=None, documented=Documented(media_types=("text/html",)))
+@routes.endpoint(
+    "GET", "/", role=None, is_tagged=True, documented=Documented(media_types=("text/html",))
+)
 def get_page(_request: Request) -> Reply:
     """Get the dashboard as an HTML page."""
     # The page names its files by their version, so browsers ask for the page each time.
@@ -57,6 +60,7 @@ def get_page(_request: Request) -> Reply:
     "GET",
     "/assets/{version}/{name}",
     role=None,
+    is_tagged=True,
     documented=Documented(media_types=("text/css", "text/javascript"), errors=(404,)),
 )
 def get_asset(_request: Request, version: str, name: str) -> Reply:

@@ -1,9 +1,11 @@
 """Changes of a service's config, and the deployments that bring them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from chalicelib.aws import queue
 from chalicelib.domain.config import Config, merged
@@ -35,8 +37,7 @@ class Kept(IntEnum):
     CHANGED_OUTSIDE = -4
 
 
-@dataclass(frozen=True)
-class ShownConfig:
+class ShownConfig(msgspec.Struct, frozen=True):
     """A service's config. `released` is true if the current release has exactly this one.
 
     `deployment` is the number of the open deployment that brings it, or has it already.
@@ -47,8 +48,7 @@ class ShownConfig:
     deployment: int | None
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     """Where a change takes effect: the open deployment that has not begun, or the newest release.
 
     A rollback does not take the service's config.

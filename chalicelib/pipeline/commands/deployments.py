@@ -178,9 +178,8 @@ def _resolve(
 
 def _require_own_repository(service: Service, image: ImageReference) -> None:
     # ECR allows `my.team/app`. Without the registry before it, `my.team` is read as a registry.
-    name = f"{image.registry}/{image.repository}".lstrip("/")
     repository = service.settings.image_repository
-    if name in {repository, f"{settings().registry}/{repository}"}:
+    if image.name in {repository, f"{settings().registry}/{repository}"}:
         return
     raise Forbidden(
         f"service {service.id} deploys only images of {repository}",

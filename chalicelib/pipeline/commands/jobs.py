@@ -8,6 +8,7 @@ from chalicelib.aws import queue
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, has_ended
 from chalicelib.errors import Conflict, Stale
 from chalicelib.pipeline.config_releases import activate_after_failure
+from chalicelib.pipeline.deployment_logs import events_until_now
 from chalicelib.pipeline.retries import retry_on_conflict
 from chalicelib.store.due import schedule_at
 from chalicelib.store.history import record
@@ -60,6 +61,7 @@ def _cancel_deployment(number: int, *, actor: str) -> Deployment:
             at=clock.now(),
             error=f"cancelled by {actor}",
             cancelled_by=actor,
+            **events_until_now(deployment),
         ),
         *_leave(service, deployment),
         _audit(deployment, "deployment.cancelled", actor),

@@ -3,10 +3,12 @@
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from chalicelib import clock
 from chalicelib.aws import queue
@@ -37,8 +39,7 @@ _AHEAD = timedelta(days=1)
 _NO_LONGER_FOLLOWING = "the services that it built do not follow the branch any more"
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """The result of a delivery.
 
     `started` are the new builds, `duplicates` the (service, build) numbers that this push had
@@ -51,8 +52,7 @@ class Decision:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True):
     """The effect that a push has or would have.
 
     `verdicts` has the result for each visible service. `services` are those that get a build; their
@@ -65,7 +65,7 @@ class Judgement:
     verdicts: tuple[Verdict, ...] = ()
     refused: Set[int] = frozenset()
     receipt: Receipt | None = None
-    known: Mapping[int, int] = field(default_factory=dict)
+    known: Mapping[int, int] = msgspec.field(default_factory=dict)
     reason: str = ""
 
 

@@ -1,6 +1,5 @@
 """Requests for a rollback, and the preview of one."""
 
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -15,6 +14,7 @@ from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.pipeline.commands.deployments import require_target
 from chalicelib.pipeline.config_releases import set_config
+from chalicelib.pipeline.deployment_logs import events_until_now
 from chalicelib.pipeline.new_deployments import (
     audit_request,
     image_of,
@@ -42,8 +42,7 @@ from chalicelib.store.writes import Write, change, commit, create
 _MAX_STEPS_BACK = 20
 
 
-@dataclass(frozen=True)
-class Preview:
+class Preview(msgspec.Struct, frozen=True):
     """The release that a rollback would restore, with the plan, or the `refusal` that it would get.
 
     There is a plan, too, if only preflight refuses.
@@ -54,8 +53,7 @@ class Preview:
     refusal: Conflict | None = None
 
 
-@dataclass(frozen=True)
-class _Target:
+class _Target(msgspec.Struct, frozen=True):
     """A release to restore, and the imageStatus of its image."""
 
     release: Deployment
@@ -186,7 +184,7 @@ def _activate(service: Service, rollback: Deployment) -> list[Write]:
     """Make the rollback active, end the active and the waiting deployment, pause auto-deploy."""
     pause = (
         f"deployment {rollback.number} rolls back to deployment {rollback.restores}; "
-        'resume with PATCH {"auto_deploy": true} or by deploying an image explicitly'
+        "resume auto-deploy, or deploy an image explicitly"
     )
     state = {"active": rollback.number, "waiting": None, "auto_deploy_paused": pause}
     if service.active is not None:
@@ -199,7 +197,10 @@ def _activate(service: Service, rollback: Deployment) -> list[Write]:
     if service.active is not None:
         active = find_deployments(service.active)[service.active]
         error = f"rolled back before it was done, by deployment {rollback.number}"
-        writes.append(finish(active, DeploymentStatus.ROLLED_BACK, at=clock.now(), error=error))
+        events = events_until_now(active)
+        writes.append(
+            finish(active, DeploymentStatus.ROLLED_BACK, at=clock.now(), error=error, **events)
+        )
     return [*writes, *supersede_waiting(service, rollback)]
 
 

@@ -60,31 +60,20 @@ def create_service(
     (name_taken, ecs_service_taken, too_many_services, too_many_webhook_secrets), and the errors of
     `with_image_from` and `join_source`.
     """
-    settings = ServiceSettings(**with_image_from(None, project.id, given))
-    missing = _missing_of_target(settings)
-    if missing:
-        raise _incomplete_target(missing)
-    _require_own_secrets(project.id, msgspec.structs.asdict(settings))
-    if settings.auto_deploy and settings.ecs_target is None:
-        raise _auto_deploy_without_target(InvalidInput)
-    if settings.image_from is None:
-        _require_image_repository(settings.image_repository)
-    _require_long_webhook_secret(settings.webhook_secret)
-    now = clock.now()
-    service = Service(
-        next_number("services"),
-        project_id=project.id,
-        listed=LISTED,
-        listed_in=project.id,
-        settings=settings,
-        created_at=now,
-        updated_at=now,
-    )
 
-    def write() -> None:
-        # A source may have changed since the last try.
+    def write() -> Service:
         settings = ServiceSettings(**with_image_from(None, project.id, given))
-        service.settings = settings
+        _require_complete(project, settings)
+        now = clock.now()
+        service = Service(
+            next_number("services"),
+            project_id=project.id,
+            listed=LISTED,
+            listed_in=project.id,
+            settings=settings,
+            created_at=now,
+            updated_at=now,
+        )
         _commit(
             create(service),
             *_own(service, None, settings),
@@ -98,9 +87,9 @@ def create_service(
             ),
             *record_key(idempotency_key, service.id),
         )
+        return service
 
-    retry_on_conflict(write)
-    return service
+    return retry_on_conflict(write)
 
 
 def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) -> Service:
@@ -182,6 +171,19 @@ def delete_service(service: Service, *, actor: str) -> None:
         )
 
     retry_on_conflict(write)
+
+
+def _require_complete(project: Project, settings: ServiceSettings) -> None:
+    """Refuse settings of a new service that contradict each other, or name what is not there."""
+    missing = _missing_of_target(settings)
+    if missing:
+        raise _incomplete_target(missing)
+    _require_own_secrets(project.id, msgspec.structs.asdict(settings))
+    if settings.auto_deploy and settings.ecs_target is None:
+        raise _auto_deploy_without_target(InvalidInput)
+    if settings.image_from is None:
+        _require_image_repository(settings.image_repository)
+    _require_long_webhook_secret(settings.webhook_secret)
 
 
 def _require_own_secrets(project_id: int, values: Mapping[str, Any]) -> None:

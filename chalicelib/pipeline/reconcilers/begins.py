@@ -1,7 +1,8 @@
 """The begin of a rollout: its task definition, preflight, and the way back."""
 
-from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from chalicelib import clock
 from chalicelib.aws import ecs, queue
@@ -28,18 +29,27 @@ from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import Write, change, commit
 
 
-def begin(
-    service: Service,
-    target: EcsTarget,
-    active: Deployment,
-    current: Deployment | None,
-    rollout: Rollout,
-    origin: Origin,
-) -> None:
+class Situation(msgspec.Struct, frozen=True):
+    """What a step before a rollout decides from: the rows, and what ECS runs, as they were read.
+
+    `origin` is who made ECS run that.
+    """
+
+    service: Service
+    target: EcsTarget
+    active: Deployment
+    current: Deployment | None
+    rollout: Rollout
+    origin: Origin
+
+
+def begin(situation: Situation) -> None:
     """Register a task definition for the deployment, record it, and only then roll it out.
 
     A release command runs before the rollout. Raises the errors of `roll_out`.
     """
+    service, target, active = situation.service, situation.target, situation.active
+    current, rollout = situation.current, situation.rollout
     content, source = _content(active, rollout)
     overlay = _overlay(service, target, active, current, rollout)
     content = overlay.over(content) if overlay is not None else content
@@ -61,22 +71,16 @@ def begin(
     kept = keep_definition(arn, request, owner=active.job_id)
     command = service.settings.release_command
     if command is not None and active.restores is None and not stays:
-        way_back = _way_back(service, current, rollout, origin)
-        return _await_command(service, active, command, way_back, registered, kept)
-    roll_out(service, target, active, current, rollout, origin, registered, kept, definition=arn)
+        return _await_command(situation, command, registered, kept)
+    roll_out(situation, registered, kept, definition=arn)
 
 
-def _await_command(
-    service: Service,
-    active: Deployment,
-    command: tuple[str, ...],
-    way_back: Mapping[str, str | None],
-    *more: Write,
-) -> None:
+def _await_command(situation: Situation, command: tuple[str, ...], *more: Write) -> None:
     """Record the release command that must succeed before the rollout.
 
     What ECS runs must stay meanwhile, so the way back is recorded, too.
     """
+    service, active = situation.service, situation.active
     now, minutes = clock.now(), service.settings.release_command_minutes
     commit(
         change(
@@ -89,27 +93,20 @@ def _await_command(
             waits=0,
         ),
         # The service must not have changed since its command was read.
-        change(service, **way_back, **schedule_at(now)),
+        change(service, **_way_back(situation), **schedule_at(now)),
         *more,
     )
     queue.wake(f"service-{service.id}")
 
 
-def roll_out(
-    service: Service,
-    target: EcsTarget,
-    active: Deployment,
-    current: Deployment | None,
-    rollout: Rollout,
-    origin: Origin,
-    *more: Write,
-    definition: str,
-) -> None:
+def roll_out(situation: Situation, *more: Write, definition: str) -> None:
     """Record that the rollout of `definition` begins, and begin it.
 
     `more` are further writes of the transaction.
     Raises Stale if ECS does not run any more what it ran when the service was read.
     """
+    service, target = situation.service, situation.target
+    active, rollout = situation.active, situation.rollout
     if clock.now() - rollout.seen_at > MAX_CALL_DELAY:
         _require_unchanged(service, target, rollout)
     now = clock.now()
@@ -127,7 +124,7 @@ def roll_out(
             service,
             called_at=now,
             drift=None,
-            **_way_back(service, current, rollout, origin),
+            **_way_back(situation),
             **schedule_at(now + PERIOD),
         ),
         *more,
@@ -213,16 +210,14 @@ def _require_unchanged(service: Service, target: EcsTarget, rollout: Rollout) ->
         raise Stale(f"the ECS service of service {service.id} has changed")
 
 
-def _way_back(
-    service: Service, current: Deployment | None, rollout: Rollout, origin: Origin
-) -> dict[str, str | None]:
+def _way_back(situation: Situation) -> dict[str, str | None]:
     """The baseline to restore if the deployment fails.
 
     It is the definition that ECS runs now, if another party chose it. It is None if ECS runs the
     current release. Otherwise it does not change.
     """
-    runs = rollout.task_definition
+    runs, current = situation.rollout.task_definition, situation.current
     if current is not None and runs == current.task_definition:
         return {"baseline": None}
-    first = current is None and service.baseline is None
-    return {"baseline": runs} if first or origin is Origin.OUTSIDE else {}
+    first = current is None and situation.service.baseline is None
+    return {"baseline": runs} if first or situation.origin is Origin.OUTSIDE else {}

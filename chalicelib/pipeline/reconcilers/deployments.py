@@ -24,7 +24,7 @@ from chalicelib.domain.timing import PERIOD, READABLE, RECORDED, SILENCE
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.pipeline.config_releases import TRIGGER
 from chalicelib.pipeline.preflight import NO_SERVICE
-from chalicelib.pipeline.reconcilers.begins import begin
+from chalicelib.pipeline.reconcilers.begins import Situation, begin
 from chalicelib.pipeline.reconcilers.ecs_changes import (
     definition_to_keep,
     definition_to_restore,
@@ -58,6 +58,7 @@ def deploy(
     if wanted is None:
         expected = definition_to_keep(service, current, rollout)
     origin = find_origin(service, rollout, expected, begun_at=active.started_at)
+    situation = Situation(service, target, active, current, rollout, origin)
     step = decide_active(
         wanted=wanted,
         rollout=rollout,
@@ -68,9 +69,9 @@ def deploy(
     )
     try:
         if step is Step.BEGIN and active.task_definition is None:
-            begin(service, target, active, current, rollout, origin)
+            begin(situation)
         elif step in {Step.BEGIN, Step.FAIL} and active.awaits_command:
-            _await_command(service, target, active, current, rollout, origin, expected)
+            _await_command(situation, expected)
         elif step is Step.UPDATE:
             definition = active.task_definition or ""
             count = active.desired_count
@@ -111,29 +112,25 @@ def _overrules(service: Service, active: Deployment, rollout: Rollout) -> bool:
     return call.at <= active.created_at and (active.trigger != "push" or resumed)
 
 
-def _await_command(
-    service: Service,
-    target: EcsTarget,
-    active: Deployment,
-    current: Deployment | None,
-    rollout: Rollout,
-    origin: Origin,
-    expected: str | None,
-) -> None:
+def _await_command(situation: Situation, expected: str | None) -> None:
     """One step of the release command, which may take long.
 
     First undo the rollout of an ended deployment. If AWS refuses that, the command runs anyway.
     """
-    now, called_at = clock.now(), service.called_at
+    service, rollout = situation.service, situation.rollout
     idle = decide_idle(
-        wanted=expected, rollout=rollout, origin=origin, now=now, called_at=called_at
+        wanted=expected,
+        rollout=rollout,
+        origin=situation.origin,
+        now=clock.now(),
+        called_at=service.called_at,
     )
     if idle is Step.UPDATE:
         try:
-            return update_ecs(service, target, rollout, expected or "")
+            return update_ecs(service, situation.target, rollout, expected or "")
         except Rejected as refusal:
             logger.warning("service-%s is not restored: %s", service.id, refusal.detail)
-    advance(service, target, active, current, rollout, origin)
+    advance(situation)
 
 
 def _supersede(service: Service, active: Deployment, rollout: Rollout) -> None:
@@ -143,7 +140,7 @@ def _supersede(service: Service, active: Deployment, rollout: Rollout) -> None:
     error = f"changed outside Slipway: {runs}"
     if active.trigger == TRIGGER:
         error += ". To release the config, deploy an image, which takes the config"
-    shown = change(active, events=kept_events(active, rollout))
+    shown = change(active, events=kept_events(active, rollout.events))
     end(service, active, DeploymentStatus.SUPERSEDED, error, shown, *news)
 
 
@@ -207,8 +204,8 @@ def _note_progress(
 ) -> None:
     """Note how many tasks run, what else the deployment waits for, and ECS's end of it.
 
-    What ECS said so far is noted, too, because a cancel and a rollback end the deployment without a
-    look at ECS. New events are only a reason to write when the timer is written anyway.
+    What ECS said so far is noted, too, because ECS may not answer when a cancel or a rollback ends
+    the deployment. New events are only a reason to write when the timer is written anyway.
     """
     now = clock.now()
     is_due = (service.due_at or 0) <= now
@@ -220,7 +217,7 @@ def _note_progress(
     writes = []
     noted = (active.progress, active.error, active.rolled_out_at)
     recounted = any(getattr(active, name) != number for name, number in counts.items())
-    events = kept_events(active, rollout) if active.started_at is not None else None
+    events = kept_events(active, rollout.events) if active.started_at is not None else None
     has_news = is_due and events != active.events
     if recounted or has_news or noted != (progress, waits_for, rolled_out_at):
         deadline_at = active.deadline_at

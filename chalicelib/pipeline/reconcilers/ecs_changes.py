@@ -89,7 +89,7 @@ def note_choice(
         return []
     pause = (
         f"the ECS service was changed outside Slipway: {runs}; "
-        'deploy or roll back explicitly, or resume with PATCH {"auto_deploy": true}'
+        "deploy or roll back explicitly, or resume auto-deploy"
     )
     return [
         change(service, chosen=call.arn, auto_deploy_paused=pause, failing_since=None),

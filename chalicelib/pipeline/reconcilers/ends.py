@@ -1,5 +1,6 @@
 """The end of a deployment, in one transaction with the begin of the waiting one."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from chalicelib import clock
@@ -14,6 +15,7 @@ from chalicelib.domain.release_receipts import sealed
 from chalicelib.domain.releases import rollback_target
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.domain.timing import rfc3339
 from chalicelib.known_secrets import known_secrets
 from chalicelib.pipeline.config_releases import activate_after_failure
 from chalicelib.pipeline.reconcilers.evidence import Proof, find_rollout_failure, kept_events
@@ -39,7 +41,8 @@ def succeed(
     now = clock.now()
     receipt = sealed({**_facts(active), **proof.evidence}, service.receipt)
     left = service.moved_from if current is None else None
-    rows = find_deployments(active.restores, left)
+    restored = current.restores if current is not None else None
+    rows = find_deployments(active.restores, left, restored)
     before = current or rows.get(left)
     back_to = rollback_target(active, replaced=before, restored=rows.get(active.restores))
     replaced = current.number if current is not None else None
@@ -53,7 +56,7 @@ def succeed(
             replaced=replaced,
             warnings="\n".join(proof.evidence["warnings"]) or None,
             **_times(service, active, current, now),
-            events=kept_events(active, rollout),
+            events=kept_events(active, rollout.events),
         ),
         *activate_waiting(service, find_deployments(service.waiting).get(service.waiting), at=now),
         change(
@@ -73,7 +76,7 @@ def succeed(
         ),
         keep_release_receipt(active.number, receipt),
         *_note_recovery(service, active, proof),
-        *_mark_left(active, current, at=now),
+        *_mark_left(active, current, rows, at=now),
     )
     queue.wake(f"service-{service.id}")
 
@@ -102,7 +105,7 @@ def fail_rollout(
     failure = find_rollout_failure(active, target, rollout, reason, phase=phase)
     known = failure.summary == one_line(reason)
     error = reason if known else f"{failure.summary} ({reason})"
-    shown = change(active, events=kept_events(active, rollout))
+    shown = change(active, events=kept_events(active, rollout.events))
     end(service, active, DeploymentStatus.FAILED, error, shown, failure=failure)
 
 
@@ -151,7 +154,7 @@ def note_health(
             deployment_id=release,
             running=running,
             desired=desired,
-            since=shown and shown.since,
+            since=shown and rfc3339(shown.since),
             why=shown and shown.why,
         )
     ]
@@ -236,10 +239,28 @@ def _note_failure(
     return [change(service, failed_deployment=active.number, failing_since=since)]
 
 
-def _mark_left(active: Deployment, current: Deployment | None, *, at: int) -> list[Write]:
-    """A successful rollback marks the release that it left."""
+def _mark_left(
+    active: Deployment,
+    current: Deployment | None,
+    known: Mapping[int | None, Deployment],
+    *,
+    at: int,
+) -> list[Write]:
+    """A successful rollback marks the release that it left.
+
+    If that is a rollback, too, it also marks the earlier release that ran again by it, unless it
+    goes forward again. `known` are rows that have been read.
+    """
     if current is None or active.restores in {None, current.number}:
         return []
-    if current.status != DeploymentStatus.SUCCESS:
-        return []
-    return [leave(current, at=at)]
+    ran, runs = _restored_by(current, known), _restored_by(active, known)
+    left = [current, *([ran] if ran is not current and runs.number < ran.number else [])]
+    return [leave(each, at=at) for each in left if each.status == DeploymentStatus.SUCCESS]
+
+
+def _restored_by(release: Deployment, known: Mapping[int | None, Deployment]) -> Deployment:
+    """The release that a rollback has restored, or any other release itself."""
+    while release.restores is not None:
+        number = release.restores
+        release = known.get(number) or find_deployments(number)[number]
+    return release

@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from chalicelib.aws import ecr, ecs, logs
 from chalicelib.domain.deploy_failures import Event, failure_of
@@ -47,12 +49,11 @@ _KEPT_EVENTS = 30
 _KEPT_TASKS = 5
 
 
-@dataclass(frozen=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True):
     """The evidence for a release, or what is `missing` for it."""
 
     missing: str | None = None
-    evidence: dict[str, Any] = field(default_factory=dict)
+    evidence: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 def find_proof(
@@ -193,9 +194,9 @@ def rollout_events(deployment: Deployment, events: Sequence[Event]) -> list[Even
     ]
 
 
-def kept_events(deployment: Deployment, rollout: Rollout) -> list[list[Any]]:
+def kept_events(deployment: Deployment, events: Sequence[Event]) -> list[list[Any]]:
     """The newest events of a rollout, as its row keeps them: time and message."""
-    found = rollout_events(deployment, rollout.events)
+    found = rollout_events(deployment, events)
     return [[each.at, each.message] for each in found[-_KEPT_EVENTS:]]
 
 

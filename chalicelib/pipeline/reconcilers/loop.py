@@ -9,12 +9,13 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chalicelib import clock
+from chalicelib import clock, cloudwatch
 from chalicelib.correlation import working_on
 from chalicelib.errors import SlipwayError, Stale
 from chalicelib.pipeline.reconcilers.builds import reconcile_build
 from chalicelib.pipeline.reconcilers.services import reconcile_deployment, reconcile_service
-from chalicelib.store.due import due_row_ids
+from chalicelib.settings import settings
+from chalicelib.store.due import due_rows
 
 logger = logging.getLogger("slipway")
 
@@ -43,9 +44,14 @@ def reconcile(row_id: str) -> None:
 
 
 def reconcile_due(*, until: Callable[[], bool]) -> int:
-    """Take a step for each due row until `until()`. A failure of one row does not stop others."""
-    done = 0
-    for row_id in due_row_ids(clock.now()):
+    """Take a step for each due row until `until()`. A failure of one row does not stop others.
+
+    Each call reports for how long the first row was due, to an alarm on rows whose steps fail.
+    """
+    now = clock.now()
+    done, overdue = 0, 0
+    for due_at, row_id in due_rows(now):
+        overdue = max(overdue, now - due_at)
         if until():
             break
         try:
@@ -55,6 +61,8 @@ def reconcile_due(*, until: Callable[[], bool]) -> int:
         except Exception:
             logger.exception("%s could not be reconciled", row_id)
         done += 1
+    installation = {"Installation": settings().table_prefix}
+    cloudwatch.put(installation, counts={}, seconds={"OverdueSeconds": overdue}, facts={})
     return done
 
 

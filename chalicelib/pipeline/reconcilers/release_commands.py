@@ -26,12 +26,12 @@ from chalicelib.domain.release_commands import (
     started_by,
 )
 from chalicelib.domain.requests import run_task_request
-from chalicelib.domain.rollouts import Origin, Rollout
+from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.tasks import Task
 from chalicelib.domain.timing import PERIOD, READABLE
 from chalicelib.errors import Rejected, Unavailable
-from chalicelib.pipeline.reconcilers.begins import roll_out
+from chalicelib.pipeline.reconcilers.begins import Situation, roll_out
 from chalicelib.pipeline.reconcilers.ecs_changes import require_prompt
 from chalicelib.pipeline.reconcilers.ends import end
 from chalicelib.pipeline.reconcilers.evidence import (
@@ -59,18 +59,12 @@ _RUNS = "the release command runs"
 _Definition = Callable[[], Mapping[str, Any]]
 
 
-def advance(
-    service: Service,
-    target: EcsTarget,
-    active: Deployment,
-    current: Deployment | None,
-    rollout: Rollout,
-    origin: Origin,
-) -> None:
+def advance(situation: Situation) -> None:
     """One step of the release command. Raises Unavailable also if AWS does not allow a look.
 
     A denied look must not end a command that may be running.
     """
+    service, target, active = situation.service, situation.target, situation.active
     run, now = _run_of(active), clock.now()
     definition = cache(partial(definition_of, active))  # most steps do not need it
     try:
@@ -93,7 +87,7 @@ def advance(
     except Rejected as refusal:
         raise Unavailable(refusal.detail, code=refusal.code) from refusal
     if step is CommandStep.CALL:
-        _call(service, target, active, rollout)
+        _call(service, target, active, situation.rollout)
     elif step is CommandStep.ROLL_OUT:
         if task is not None:
             # Shown before the rollout, which AWS may refuse for some time.
@@ -101,7 +95,7 @@ def advance(
             shown = change(active, release_command=seen, error=None)
             commit(shown, *_ends(service, active, task, seen))
         arn = active.task_definition or ""
-        roll_out(service, target, active, current, rollout, origin, definition=arn)
+        roll_out(situation, definition=arn)
     elif step is CommandStep.FAIL:
         _fail(service, target, active, task, definition)
     else:

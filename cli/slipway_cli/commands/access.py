@@ -61,10 +61,10 @@ def whoami(app: App) -> None:
         views.facts(
             [
                 ("Address", app.client.url),
-                ("Token", f"{one_line(caller['name'])} (token {caller['token_id']})"),
-                ("Role", one_line(caller["role"])),
+                ("Token", f"{caller['name']} (token {caller['token_id']})"),
+                ("Role", caller["role"]),
                 ("Reaches", _reach(caller)),
-                ("Expires", one_line(caller["expires_at"] or "never")),
+                ("Expires", caller["expires_at"] or "never"),
             ]
         )
     )

@@ -58,7 +58,14 @@ def show(app: App) -> None:
     """Show the configuration, with the values of variables."""
     shown = app.client.get(_path(_service(app)))
     app.output.document(shown)
-    app.output.show(*(list(views.config(shown)) or [Text("No configuration of Slipway.")]))
+    words = list(views.config(shown))
+    app.output.show(*words)
+    if not words:
+        app.output.say("No configuration of Slipway.")
+    if not shown["released"]:
+        by = shown["deployment_id"]
+        note = f"deploy-{by} brings this configuration." if by else "Not released yet."
+        app.output.say(note, views.WARN)
 
 
 def _changing(command: Any) -> Any:
@@ -166,7 +173,7 @@ def _change(
     app.output.document(made)
     if made["deployment_id"] is not None:
         brings = "would bring" if plan else "brings"
-        return app.output.show(Text(f"deploy-{made['deployment_id']} {brings} it."))
+        return app.output.show(Text(one_line(f"deploy-{made['deployment_id']} {brings} it.")))
     words = f"Nothing {'would be' if plan else 'is'} deployed: {one_line(made['not_deployed'])}."
     if deploy and not (before["released"] and _is_same(before, changes)):
         raise Failed(words, code="not_deployed")

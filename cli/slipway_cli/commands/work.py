@@ -38,7 +38,8 @@ def build(app: App, service: str, ref: str | None, wait: bool) -> None:
     """Build the service's branch, or another ref."""
     overview = find_service(app.client, service)
     app.changes(full_name(overview))
-    body = {"git_ref": ref} if ref else {}
+    # An empty REF, such as an unset variable of a script, must not build the branch.
+    body = {} if ref is None else {"git_ref": ref}
     accepted = app.client.post(path_of("cicd", "services", overview["id"], "build"), body)
     _finish_build(app, accepted, wait=wait)
 
@@ -166,10 +167,10 @@ def rollback(
     yes: bool,
     wait: bool,
 ) -> None:
-    """Go back to the release before, or to another one: its image and its configuration.
+    """Go back to the release before, or to another one.
 
-    Shows what changes and asks. Exactly that release is restored. Auto-deploy is paused, so that
-    the next push does not undo it.
+    Its image and its configuration are restored. Shows what changes and asks. Auto-deploy is
+    paused, so that the next push does not undo it.
     """
     target = None if to is None else read_job(to, "deploy").number
     overview = find_service(app.client, service)
@@ -264,13 +265,12 @@ def _say_what_runs(app: App, overview: dict[str, Any]) -> None:
         app.output.say(f"{full_name(overview)} runs {_named(current)}{when}.")
 
 
-def _current(app: App, overview: dict[str, Any]) -> int | None:
-    """The number of the release that the service runs."""
-    found = app.client.get(path_of("services", overview["id"]))["current_deployment_id"]
-    return None if found is None else int(found)
+def _current(app: App, overview: dict[str, Any]) -> Any:
+    """The number of the release that the service runs; None if it has none."""
+    return app.client.get(path_of("services", overview["id"]))["current_deployment_id"]
 
 
-def _named(current: int | None) -> str:
+def _named(current: Any) -> str:
     return "no release of Slipway" if current is None else f"deploy-{current}"
 
 

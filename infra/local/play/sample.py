@@ -75,17 +75,6 @@ def create_sample(directory: Path) -> Sample:
     return sample
 
 
-def git_configuration(sample: Sample) -> dict[str, str]:
-    """Variables that make git fetch the sample's GitHub URL from this machine."""
-    count = int(os.environ.get("GIT_CONFIG_COUNT", "0"))
-    return {
-        "GIT_CONFIG_COUNT": str(count + 1),
-        f"GIT_CONFIG_KEY_{count}": f"url.{sample.path}.insteadOf",
-        f"GIT_CONFIG_VALUE_{count}": GIT_URL,
-        "GIT_ALLOW_PROTOCOL": "https:file",
-    }
-
-
 def create_target(service: str, registry: str) -> None:
     """Create the ECR repository (if missing), the cluster and an ECS service for the sample.
 

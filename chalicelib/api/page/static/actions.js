@@ -152,12 +152,10 @@ function changesConfig(config) {
 }
 
 function Side({ label, image, release: known }) {
-  const release = known && (!image?.deployment_id || image.deployment_id === known.id) ? known
-    : null;
+  const release = known && image?.deployment_id === known.id ? known : null;
   return html`<div class="side"><p class="label">${label}</p>
-    ${image ? html`<p><strong>
-            ${image.deployment_id ?? release?.id ? `Deployment ${image.deployment_id ?? release.id}`
-              : image.build_id ? `Build ${image.build_id}` : "An image"}</strong></p>
+    ${image ? html`<p><strong>${image.deployment_id ? `Deployment ${image.deployment_id}`
+              : image.build_id ? `Build ${image.build_id}` : "No release of Slipway"}</strong></p>
       <p><${Code}>${image.image_tag ?? image.image}<//></p>
       <${Commit} sha=${image.commit_sha} message=${release?.commit_message} plain />`
         : html`<p class="muted">unknown</p>`}
@@ -185,23 +183,24 @@ export function DeployDialog({ service, image, onClose }) {
     null);
   const path = `v1/cicd/services/${service.id}/deploy`;
   const wanted = chosen === "other" ? other.trim() : chosen;
-  const [plan, setPlan] = useState({});
-  const planned = plan.of === wanted ? plan : {};
+  const [plans, setPlans] = useState({});
+  const planned = plans[wanted] ?? {};
+  const keep = (plan) => setPlans((before) => ({ ...before, [wanted]: plan }));
   const look = () => change("POST", `${path}?dry_run=true`, { image_tag: wanted });
   const first = useAction(async () => {
     try {
-      setPlan({ of: wanted, data: await look() });
+      keep({ data: await look() });
     } catch (error) {
-      setPlan({ of: wanted, error });
+      keep({ error });
     }
   });
   useEffect(() => { if (wanted && chosen !== "other") first.start(); }, [wanted, chosen]);
   const action = useAction(async () => {
     const body = { image_tag: wanted, ...(reason && { reason }) };
-    const isSame = (data) => factsOf({ plan: data }) === factsOf({ plan: plan.data });
+    const isSame = (data) => factsOf({ plan: data }) === factsOf({ plan: planned.data });
     const accepted = await confirmed(path, body, {
-      look, isSame, expected: plan.data.expected,
-      show: (data) => setPlan({ of: wanted, data, changed: true }),
+      look, isSame, expected: planned.data.expected,
+      show: (data) => keep({ data, changed: true }),
     });
     if (!accepted) return;
     notify(`Deployment ${accepted.deployment_id} of ${service.name} ${accepted.word}.`);
@@ -226,7 +225,8 @@ export function DeployDialog({ service, image, onClose }) {
                   setChosen(build.image_tag)} />
           <span class="two"><${Commit} sha=${build.commit_sha} message=${build.commit_message}
               plain /><span class="sub">Build ${build.id} · <${Code}>${build.image_tag}<//>
-              ${service.current?.build_id === build.id && html` <strong>runs now</strong>`}</span>
+              ${service.current?.build_id === build.id && !service.drift
+                && html` <strong>runs now</strong>`}</span>
           </span>
           <span class="muted nowrap"><${Time} at=${build.finished_at} /></span></label>`)}
         <label><input type="radio" name="image" value="other" checked=${chosen === "other"}
@@ -287,7 +287,7 @@ export function ConfirmDialog({ title, children, confirm, danger, run, onClose }
 
 export function CancelDialog({ job, kind, service, onClose }) {
   const effect = kind === "build" ? "Its image is not pushed."
-    : "ECS returns to the release that ran before.";
+    : job.status === "queued" ? "Its rollout has not begun." : "ECS returns to what ran before.";
   const name = `${kind === "build" ? "build" : "deployment"} ${job.id}`;
   return html`<${ConfirmDialog} title=${`Cancel ${name}${service ? ` of ${service.name}` : ""}?`}
       confirm=${`Cancel ${name}`} danger onClose=${onClose}
@@ -301,7 +301,8 @@ export function ResumeDialog({ service, onClose }) {
     run=${async () => { await change("PATCH", `v1/services/${service.id}`, { auto_deploy: true });
         notify(`Auto-deploy of ${service.name} is on again.`); }}>
     <p>It is paused: <${Text}>${service.auto_deploy_paused}<//></p>
-      <p>The next push to <${Code}>${service.branch}<//> is deployed again.</p><//>`;
+      <p>${service.image_from ? "The next image is deployed again."
+          : html`The next push to <${Code}>${service.branch}<//> is deployed again.`}</p><//>`;
 }
 
 export function StopAutoDeployDialog({ service, onClose }) {
@@ -309,7 +310,8 @@ export function StopAutoDeployDialog({ service, onClose }) {
       confirm="Switch it off" onClose=${onClose}
     run=${async () => { await change("PATCH", `v1/services/${service.id}`, { auto_deploy: false });
         notify(`Auto-deploy of ${service.name} is off.`); }}>
-    <p>Pushes are still built. They are not deployed until somebody switches it on again.</p><//>`;
+    <p>${service.image_from ? "New images" : "Pushes are still built. They"
+        } are not deployed until somebody switches it on again.</p><//>`;
 }
 
 export async function retryBuild(build) {

@@ -1,9 +1,12 @@
 // The frame around every view: navigation, the token, the theme, and what is shown without them.
 import {
-  announcement, connection, dismiss, Failure, html, notices, render, session, signIn,
-  signOut, useEffect, useRef, useResource, useRoute, useState, useStore, wake,
+  announcement, connection, dismiss, Failure, html, notices, onWake, render, session, signIn,
+  signOut, topBefore, useEffect, useErrorBoundary, useRef, useResource, useRoute, useState,
+  useStore, wake,
 } from "./core.js";
-import { Button, Code, Dialog, FailureText, Icon, Loading, Problem, Text, Time } from "./ui.js";
+import {
+  Button, Code, Dialog, FailureText, Icon, Loading, Problem, sentence, Text, Time,
+} from "./ui.js";
 import { Home } from "./home.js";
 
 const VIEWS = {
@@ -167,8 +170,6 @@ function Notices() {
       <${Icon} name="close" label="Close" /></button></div>`)}</div>`;
 }
 
-const sentence = (text) => text[0].toUpperCase() + text.slice(1);
-
 function Foot() {
   const about = useResource("v1/health", () => null).data;
   return html`<footer class="foot">
@@ -183,26 +184,40 @@ function NotFound() {
   return html`<div class="card"><${Problem} error=${new Failure(404)} page /></div>`;
 }
 
+function Broken({ title, children }) {
+  return html`<div class="state" role="alert"><p class="state-title">${title}</p>
+      <p>${children}</p>
+      <${Button} onClick=${() => location.reload()}>Load the page again<//></div>`;
+}
+
+const loaded = {};
+
 /** A view by the first part of the address. Its module is loaded when it is first shown. */
 function View({ parts }) {
   const [name = "", id] = parts;
-  const [view, setView] = useState(null);
+  const [tried, setTried] = useState({});
+  const [failure, forget] = useErrorBoundary((error) => reportError(error));
   const load = VIEWS[name];
   useEffect(() => {
+    if (!load || loaded[name]) return undefined;
     let current = true;
-    load?.().then((component) => current && setView({ name, component }), () => current
-      && setView({ name, failed: true }));
-    return () => { current = false; };
+    const start = () => load().then((component) => { loaded[name] = component; }).then(
+      () => current && setTried({ name }), () => current && setTried({ name, failed: true }));
+    start();
+    const sleep = onWake(() => loaded[name] || start());
+    return () => { current = false; sleep(); };
   }, [name]);
+  useEffect(forget, [parts.join("/")]);
+  if (failure) return html`<${Broken} title="This part of the page has failed">
+      It is an error of the page. Your last action may have been done.<//>`;
   if (name === "") return html`<${Home} />`;
   const needsId = ["services", "builds", "deployments"].includes(name);
   if (!load || (needsId && !/^[1-9]\d*$/.test(id ?? ""))) return html`<${NotFound} />`;
-  if (view?.name !== name) return html`<${Loading} />`;
-  if (view.failed) return html`<div class="state" role="alert">
-      <p class="state-title">A new version is there</p>
-      <p>This part of the page could not be loaded. Load the page again.</p>
-      <${Button} onClick=${() => location.reload()}>Load again<//></div>`;
-  const Component = view.component;
+  const Component = loaded[name];
+  const isLost = tried.failed && tried.name === name;
+  if (!Component) return !isLost ? html`<${Loading} />`
+    : html`<${Broken} title="This part of the page could not be loaded">
+        The page tries again when Slipway answers.<//>`;
   return html`<${Component} key=${id} id=${id} part=${parts[2]} />`;
 }
 
@@ -221,7 +236,7 @@ function App() {
   useEffect(() => {
     if (before.current === place) return;
     before.current = place;
-    scrollTo(0, 0);
+    scrollTo(0, topBefore());
     document.querySelector("main")?.focus({ preventScroll: true });
   }, [place]);
   const { text } = useStore(announcement);

@@ -86,12 +86,13 @@ function Shown({ build }) {
         ["Deployed", build.deployment_id
           ? html`<a href=${`#/deployments/${build.deployment_id}`}>Deployment ${build.deployment_id}
             </a>` : html`<span class="muted">
-              <${Text}>${build.not_deployed ?? (open ? "not yet" : "not by itself")}<//></span>`],
+              <${Text}>${build.not_deployed ?? (open ? "not yet" : build.status === "success"
+                ? "not by itself" : "no")}<//></span>`],
         ...(build.dependents ?? []).map((each) =>
           [`Service ${each.service_id}`, each.deployment_id
             ? html`<a href=${`#/deployments/${each.deployment_id}`}>Deployment ${each.deployment_id}
               </a>` : html`<span class="muted"><${Text}>${each.not_deployed}<//></span>`]),
-        ["Requested", html`<${Time} at=${build.created_at} />`],
+        ["Requested", html`<${Time} at=${build.created_at} full />`],
         ["By", html`<${Text}>${who(build.requested_by)}<//>`],
         build.cancelled_by && ["Cancelled by", html`<${Text}>${who(build.cancelled_by)}<//>`],
         [sentence(build.ref_type ?? "ref"), html`<${Text} class="code">${build.git_ref}<//>`],

@@ -86,7 +86,7 @@ export function Bars({ days, series, tall, label, describe, unit = NUMBERS }) {
     return () => { ended = true; resize.disconnect(); theme.disconnect();
       scheme.removeEventListener("change", draw); chart?.destroy(); };
   }, [content]);
-  const value = at === null ? null
+  const value = !days[at] ? null // also if the chart has fewer days now
     : `${DAY.format(Date.parse(`${days[at]}T12:00:00Z`))}: ${describe(at)}`;
   return html`<div class="chart">
     <div class="legend" aria-hidden="true">

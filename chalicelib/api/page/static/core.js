@@ -1,12 +1,15 @@
 // The page without its views: session, requests, polling, routes, and texts for times and sizes.
 import { h, render } from "./preact.mjs";
 import {
-  useCallback, useEffect, useId, useLayoutEffect, useMemo, useRef, useState,
+  useCallback, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useRef, useState,
 } from "./hooks.mjs";
 import htm from "./htm.mjs";
 
 export const html = htm.bind(h);
-export { render, useCallback, useEffect, useId, useLayoutEffect, useMemo, useRef, useState };
+export {
+  render, useCallback, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useRef,
+  useState,
+};
 
 // A value that several components show.
 function store(value) {
@@ -222,10 +225,19 @@ export function wake() {
   for (const waker of wakers) waker();
 }
 
-for (const name of ["focus", "online"]) addEventListener(name, wake);
+/** Call `waker` whenever the page looks at once; returns how to end that. */
+export function onWake(waker) {
+  wakers.add(waker);
+  return () => wakers.delete(waker);
+}
+
+// A window that comes back is shown and gets the focus: that is one reason to look, not two.
+let look;
+const lookSoon = () => { clearTimeout(look); look = setTimeout(wake, 50); };
+for (const name of ["focus", "online"]) addEventListener(name, lookSoon);
 addEventListener("offline", () =>
   connection.set({ failures: Math.max(1, connection.get().failures) }));
-document.addEventListener("visibilitychange", () => document.hidden || wake());
+document.addEventListener("visibilitychange", () => document.hidden || lookSoon());
 
 // The last answer of each path, so that a page that was seen before is shown at once.
 const kept = new Map();
@@ -253,7 +265,7 @@ function noteTry(poll, failure) {
 /** Call `load` again and again. `every(result)` is the pause in milliseconds; null ends it.
  *
  * What is refused at once is an answer. What is refused after it was shown is not kept fresh. */
-function poll(load, every, show) {
+export function poll(load, every, show) {
   let timer, ended, running, again, failures = 0, wasShown = false;
 
   async function run() {
@@ -288,10 +300,9 @@ function poll(load, every, show) {
     }
   }
 
-  const waker = () => { if (running) again = true; else run(); };
-  wakers.add(waker);
+  const sleep = onWake(() => { if (running) again = true; else run(); });
   run();
-  return () => { ended = true; clearTimeout(timer); wakers.delete(waker); noteTry(run, null); };
+  return () => { ended = true; clearTimeout(timer); sleep(); noteTry(run, null); };
 }
 
 const idle = () => IDLE;
@@ -314,99 +325,90 @@ export function useResource(path, every = idle) {
   return { data: path ? kept.get(path)?.data : undefined, error: null, path };
 }
 
-/** All pages of a list. Pages with something under way are read often, the others when idle. */
-export function useWholeList(path, isLive, limit = 50, idlePause = IDLE) {
-  const [state, setState] = useState({ items: null, error: null, complete: false });
+const none = () => false;
+
+/** A list, kept fresh: all its pages, or the first one and those that `load` has added.
+ *
+ * Each page begins where the one before ends, so no row is missing between them. Pages with
+ * something under way are read often. The others are read if the page before them has changed, at
+ * once when the page is woken, and if all are shown, when idle. */
+export function useList(path, { limit = 50, all = false, isLive = none, idlePause = IDLE } = {}) {
+  const address = (cursor) =>
+    `${path}${path.includes("?") ? "&" : "?"}limit=${limit}${cursor
+      ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
+  const [state, setState] = useState({ path: null });
   const live = useRef(isLive);
   live.current = isLive;
+  const older = useRef(null);
   useEffect(() => {
     if (!path) return undefined;
-    let pages = [];
-    let wholeAt = 0;
-    const address = (cursor) =>
-      `${path}${path.includes("?") ? "&" : "?"}limit=${limit}${cursor
-        ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
-    const publish = (complete) => {
-      const items = pages.flatMap((page) => page.items);
-      setState({ items, error: null, complete });
-      return items;
+    let ended, pages = keptPages(address, all), wholeAt = 0, woken = true;
+    let wanted = all ? Infinity : 1;
+    const show = (shown, error = null) => {
+      pages = shown;
+      if (!ended) setState({ path, error, ...listOf(pages) });
     };
+    const read = async (cursor) => ({ ...await fresh(address(cursor)), cursor });
+
     async function load() {
-      const whole = Date.now() - wholeAt >= IDLE * 0.8 || woken;
+      const whole = woken || (all && Date.now() - wholeAt >= IDLE * 0.8);
       woken = false;
-      if (!whole) {
-        for (const [at, page] of pages.entries()) {
-          if (at > 0 && !page.items.some(live.current)) continue;
-          const found = await fresh(address(page.cursor));
-          pages[at] = { cursor: page.cursor, items: found.items };
-        }
-        return publish(true);
-      }
-      const before = pages.length;
       const found = [];
       let cursor = null;
       do {
-        const page = await fresh(address(cursor));
-        found.push({ cursor, items: page.items });
-        cursor = page.next_cursor;
-        if (!before) { pages = found; publish(!cursor); } // show the first page at once
-      } while (cursor);
-      pages = found;
-      wholeAt = Date.now();
-      return publish(true);
+        const known = pages[found.length];
+        const isFresh = !whole && cursor && known?.cursor === cursor
+          && !known.items.some(live.current);
+        found.push(isFresh ? known : await read(cursor));
+        cursor = found.at(-1).next_cursor;
+        if (found.length > pages.length) show([...found]); // at once
+      } while (cursor && found.length < wanted && !ended);
+      if (whole) wholeAt = Date.now();
+      show(found);
+      return listOf(found).items;
     }
-    let woken = true;
-    const note = () => { woken = true; };
-    wakers.add(note);
-    const end = poll(
-      load,
-      (items) => (items.some(live.current) ? LIVE : idlePause),
-      ({ error }) => error && setState((old) => ({ ...old, error })),
-    );
-    return () => { end(); wakers.delete(note); };
+
+    older.current = async () => {
+      const cursor = pages.at(-1)?.next_cursor;
+      if (!cursor) return;
+      const page = await read(cursor);
+      wanted = pages.length + 1;
+      // While this was read, the list may have been read again, and begin with new rows.
+      if (pages.at(-1).next_cursor === cursor) show([...pages, page]);
+      else wake();
+    };
+    const sleep = onWake(() => { woken = true; });
+    const end = poll(load, (items) => (items.some(live.current) ? LIVE : idlePause),
+      ({ error }) => error && show(pages, error));
+    return () => { ended = true; sleep(); end(); };
   }, [path, limit]);
-  return state;
+  const found = state.path === path && path ? state
+    : { error: null, ...listOf(path ? keptPages(address, all) : []) };
+  return { ...found, load: () => older.current() };
 }
 
-/** A list whose first page is kept fresh, and older pages on demand.
- *
- * Rows that a newer first page no longer has stay below it. After so many new rows that nothing of
- * the page is known, the list begins again: what lies between is not known. */
-export function usePages(path, limit, keyOf, every = idle) {
-  const address = path && `${path}${path.includes("?") ? "&" : "?"}limit=${limit}`;
-  const first = useResource(address, every);
-  const known = useRef({});
-  const [, setLoaded] = useState(0);
-  if (known.current.address !== address) known.current = { address, items: [] };
-  const list = known.current;
-  if (first.data && list.first !== first.data) join(list, first.data, keyOf);
-  async function load() {
-    const { cursor } = list;
-    if (!cursor) return;
-    const page = await get(`${address}&cursor=${encodeURIComponent(cursor)}`);
-    if (list.cursor !== cursor) return;
-    const seen = new Set(list.items.map(keyOf));
-    list.items = [...list.items, ...page.items.filter((item) => !seen.has(keyOf(item)))];
-    list.cursor = page.next_cursor;
-    setLoaded((number) => number + 1);
-  }
-  return { error: first.error, items: list.first && list.items, more: Boolean(list.cursor), load };
+function listOf(pages) {
+  const more = Boolean(pages.at(-1)?.next_cursor);
+  return { items: pages.length ? pages.flatMap((page) => page.items) : null, more,
+    complete: pages.length > 0 && !more };
 }
 
-function join(list, page, keyOf) {
-  const keys = new Set(page.items.map(keyOf));
-  const last = list.items.findLastIndex((item) => keys.has(keyOf(item)));
-  const older = page.next_cursor && last >= 0
-    ? list.items.slice(last + 1).filter((item) => !keys.has(keyOf(item))) : [];
-  if (!older.length) list.cursor = page.next_cursor;
-  list.items = [...page.items, ...older];
-  list.first = page;
+/** What was answered before: all pages, or the first one. */
+function keptPages(address, all) {
+  const pages = [];
+  let cursor = null;
+  do {
+    const page = kept.get(address(cursor))?.data;
+    if (!page) break;
+    pages.push({ ...page, cursor });
+    cursor = page.next_cursor;
+  } while (cursor && all);
+  return pages;
 }
 
 // Routes are in the address's fragment: "#/builds/12?line=340".
 
 const place = store(read());
-addEventListener("hashchange", () => place.set(read()));
 export const route = place.get;
 export const useRoute = () => useStore(place);
 
@@ -423,6 +425,24 @@ function decode(text) {
   }
 }
 
+// Where the reader was in each entry of the history: "back" leads there.
+const tops = new Map();
+history.scrollRestoration = "manual";
+let entry = nameEntry();
+
+function nameEntry() {
+  if (!history.state) history.replaceState(newKey(), "");
+  return history.state;
+}
+
+addEventListener("hashchange", () => {
+  tops.set(entry, scrollY);
+  entry = nameEntry();
+  place.set(read());
+});
+
+export const topBefore = () => tops.get(entry) ?? 0;
+
 export function go(path) {
   location.hash = path;
 }
@@ -438,7 +458,7 @@ export function replaceQuery(values) {
   place.set({ query });
   const text = query.toString();
   try {
-    history.replaceState(null, "",
+    history.replaceState(entry, "",
       `#/${parts.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`);
   } catch { /* browsers limit how often; the next change tries again */ }
 }

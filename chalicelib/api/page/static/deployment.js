@@ -38,6 +38,7 @@ function Shown({ row }) {
   useAnnouncedStatus(`Deployment ${row.id}`, row.status);
   useTitle(`Deployment ${row.id}`, service?.name, statusWord(row.status));
   const current = service?.current_deployment_id === row.id;
+  const runs = current && !service.drift;
   const commit = { sha: row.commit_sha, message: row.commit_message ?? build?.commit_message,
     author: row.author ?? build?.author };
   const running = { ...service, current: null };
@@ -48,7 +49,7 @@ function Shown({ row }) {
       <div class="head"><div class="head-text">
           <div class="head-title"><h1 tabindex="-1">Deployment ${row.id}</h1>
             <span class="pill"><${Status} status=${row.status} /></span>
-            ${current && html`<span class="pill">
+            ${runs && html`<span class="pill">
                   <span class="status success"><${Icon} name="success" />Runs now</span></span>`}
           </div>
         <p><${Commit} ...${commit} gitUrl=${service?.git_url} /></p></div>
@@ -92,7 +93,7 @@ function Shown({ row }) {
             <//>`],
         row.reason && row.trigger !== "push" && ["Reason", html`<${Text}>${row.reason}<//>`],
         row.cancelled_by && ["Cancelled by", html`<${Text}>${who(row.cancelled_by)}<//>`],
-        ["Requested", html`<${Time} at=${row.created_at} />`],
+        ["Requested", html`<${Time} at=${row.created_at} full />`],
       ]} /><//>
       <${Card} title="On ECS"><${Facts} rows=${[
         ["Service", row.ecs_service ? html`<${Code}>${row.ecs_cluster}/${row.ecs_service}<//>`
@@ -127,10 +128,10 @@ function Shown({ row }) {
 const tasksOf = (row) => [
   { name: "Task", show: (task) => html`<${Code} title=${task.id}>${task.id.slice(0, 8)}<//>` },
   { name: "Release", show: (task) =>
-    (row.task_definition?.endsWith(`/${task.revision}`) ? "this one"
+    (isOwn(task, row) ? "this one"
       : html`<span class="muted">another, <${Text}>${task.revision}<//></span>`) },
   { name: "State", show: (task) =>
-    html`<${Status} status=${TASK_STATES[task.status] ?? "deploying"}
+    html`<${Status} status=${stateOf(task, row)}
         word=${sentence((task.status ?? "").toLowerCase())} />` },
   { name: "Health", show: (task) => html`<${Text}>${(task.health ?? "–").toLowerCase()}<//>` },
   { name: "Started", show: (task) => html`<${Time} at=${task.started_at} />` },
@@ -138,8 +139,14 @@ const tasksOf = (row) => [
     ? [{ name: "Why it stopped", show: (task) => task.stopped_reason
         && html`<${Text}>${task.stopped_reason}<//>` }] : []),
 ];
-const TASK_STATES = { RUNNING: "success", STOPPED: "failed", STOPPING: "failed",
-  DEPROVISIONING: "failed" };
+const isOwn = (task, row) => row.task_definition?.endsWith(`/${task.revision}`);
+const ENDED = ["DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED", "DELETED"];
+
+/** A rollout stops the tasks of the release before: only those of its own fail. */
+function stateOf(task, row) {
+  if (ENDED.includes(task.status)) return isOwn(task, row) ? "failed" : "cancelled";
+  return task.status === "RUNNING" ? "success" : "deploying";
+}
 
 /** Where a deployment is: a stage is done, under way, failed or still to come. */
 function Stages({ row, receipt }) {

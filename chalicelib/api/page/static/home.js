@@ -1,7 +1,7 @@
 // Home: what needs attention, what is under way, what runs.
 import {
-  can, count, exact, firstLine, html, IDLE, LIVE, replaceQuery, useMemo, useQuery, useResource,
-  useState, useWholeList,
+  can, count, exact, firstLine, html, IDLE, LIVE, replaceQuery, useList, useMemo, useQuery,
+  useResource, useState,
 } from "./core.js";
 import {
   Banner, Button, Card, Choices, Commit, Empty, Icon, isOpen, Loading, Pager, Problem, Progress,
@@ -50,7 +50,7 @@ const STATES = [
 ];
 
 export function Home() {
-  const list = useWholeList("v1/services", isBusy);
+  const list = useList("v1/services", { all: true, isLive: isBusy });
   const metrics = useResource("v1/cicd/metrics?days=30", () => 60000);
   const services = list.items;
   const queue = useResource("v1/cicd/queue", (found) => (found.total ? LIVE : IDLE));
@@ -67,7 +67,7 @@ export function Home() {
     <div class="head"><div class="head-text"><h1 tabindex="-1">Services</h1>
       <p>${count(services.length, "service")}
         ${list.complete ? "" : " so far"}${troubled.length
-          ? ` · ${troubled.length} need attention`
+          ? ` · ${troubled.length} ${troubled.length === 1 ? "needs" : "need"} attention`
           : list.complete && !list.error ? " · all stable" : ""}${busy.length
           ? ` · ${busy.length} under way` : ""}</p></div></div>
     ${list.error && html`<${Banner} tone="failed"
@@ -79,7 +79,7 @@ export function Home() {
       <div class="stack"><${UnderWay} services=${services} builds=${queue.data?.items} />
         <${Services} services=${services} list=${list} /></div>
       <div class="stack"><${Queue} services=${services} queue=${queue} />
-        ${!metrics.error && html`<${Card} title="Deployments per day"
+        ${(metrics.data || !metrics.error) && html`<${Card} title="Deployments per day"
               aside=${html`<a href="#/metrics">Metrics</a>`}>
               <${DaysChart} metrics=${metrics.data} kind="deployments" /><//>`}</div>
     </div>
@@ -284,6 +284,7 @@ const COLUMNS = [
     const { current } = service;
     if (!current) return html`<span class="muted">Not released yet</span>`;
     return html`<div class="two">
+        ${service.drift && html`<span class="sub">ECS runs something else. Last release:</span>`}
         <${Commit} sha=${current.commit_sha} message=${current.commit_message ?? current.reason}
           gitUrl=${service.git_url} />
       <span class="sub"><a href=${`#/deployments/${current.id}`}>Deployment ${current.id}

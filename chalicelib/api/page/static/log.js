@@ -1,7 +1,7 @@
 // A log of any length: read in pages, kept in chunks, and only the visible lines are elements.
 import {
-  announce, Failure, get, html, IDLE, LIVE, notify, replaceQuery, route, session, useCallback,
-  useEffect, useLayoutEffect, useRef, useRoute, useState,
+  announce, get, html, notify, poll, replaceQuery, route, useCallback, useEffect, useLayoutEffect,
+  useRef, useRoute, useState,
 } from "./core.js";
 import { Button, Icon, lineClass, SearchField } from "./ui.js";
 
@@ -11,7 +11,6 @@ const ROW = 20; // pixels, as in the styles
 const TALLEST = 10_000_000; // browsers limit the height of an element
 const LONGEST = 5000; // characters of a line that are drawn
 const PAUSE = 1500; // milliseconds
-const SLOWEST = 30000;
 
 const BUILDKIT =
   /^#(\d+) (?:\[((?!internal|auth)[^\]]+)\] (.+)|(DONE|CACHED|ERROR|CANCELED)\b ?([\d.]+)?)/;
@@ -93,35 +92,26 @@ export function useLog(path) {
   const [state, setState] = useState({ path: null });
   useEffect(() => {
     const lines = new Lines();
-    let ended = false, timer, cursor = null, failures = 0;
-    const show = (more) => ended
-      || setState((before) => ({ ...before, ...more, path, lines, size: lines.length }));
+    let cursor = null, isComplete = false;
     async function read() {
-      if (ended) return;
-      if (session.get().expired) { timer = setTimeout(read, LIVE); return; }
-      let pause = 0;
-      try {
-        const query = new URLSearchParams({ limit: PAGE, ...(cursor && { cursor }) });
-        const page = await get(`${path}?${query}`);
-        failures = 0;
-        lines.add(page.lines);
-        cursor = page.next_cursor ?? cursor;
-        show({ complete: page.complete, expired: page.expired, reading: page.lines.length > 0,
-            error: null });
-        if (page.complete) return;
-        if (!isLarge(page.lines)) pause = document.hidden ? IDLE : PAUSE;
-      } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-        show({ error, reading: false });
-        if (error.status === 404) return;
-        failures += 1;
-        pause = error.mayPass ? Math.min(SLOWEST, LIVE * 2 ** (failures - 1)) : SLOWEST;
-      }
-      timer = setTimeout(read, pause);
+      if (isComplete) return null;
+      const query = new URLSearchParams({ limit: PAGE, ...(cursor && { cursor }) });
+      const page = await get(`${path}?${query}`);
+      lines.add(page.lines);
+      cursor = page.next_cursor ?? cursor;
+      isComplete = page.complete;
+      return page;
     }
-    setState({ path, lines, size: 0, complete: false, reading: true });
-    read();
-    return () => { ended = true; clearTimeout(timer); };
+    const show = (more) =>
+      setState((before) => ({ ...before, ...more, path, lines, size: lines.length }));
+    show({ complete: false, expired: false, reading: true, error: null });
+    return poll(read,
+      (page) => (isComplete ? null : isLarge(page.lines) ? 0 : PAUSE),
+      ({ data: page, error }) => {
+        if (error) show({ error, reading: false });
+        else if (page) show({ complete: page.complete, expired: page.expired,
+            reading: page.lines.length > 0, error: null });
+      });
   }, [path]);
   return state.path === path ? state : { path, lines: null, size: 0, reading: true };
 }
@@ -187,8 +177,7 @@ export function LogView({ log, name, running, atEnd: fromEnd, place, chosen, onC
     if (search.current !== null) scrollToLine(search.current);
   }, [search.current]);
 
-  function onScroll() {
-    const box = scroller.current;
+  function onScroll({ currentTarget: box }) { // it may come after the view was left
     setTop(box.scrollTop);
     pixel.current = box.scrollTop * ratio;
     const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < ROW * 2;

@@ -3,6 +3,7 @@ import { count, duration, html, now, useQuery, useResource } from "./core.js";
 import { Card, Choices, Facts, Loading, Problem, Table } from "./ui.js";
 import { DaysChart, KEYS, KeyChart } from "./chart.js";
 import { useTitle } from "./build.js";
+import { ProjectOptions, useProjects } from "./records.js";
 
 const WINDOWS = [["1", "1 day"], ["7", "7 days"], ["30", "30 days"], ["90", "90 days"]];
 
@@ -11,7 +12,6 @@ export function Metrics() {
   const [days, setDays] = useQuery("days", "30");
   const [until, setUntil] = useQuery("until");
   const [of, setOf] = useQuery("project");
-  const projects = useResource("v1/projects?limit=100", () => null).data?.items ?? [];
   const path = `v1/cicd/${of ? `projects/${of}/` : ""}metrics?days=${days}${until
     ? `&until=${until}` : ""}`;
   const found = useResource(path, () => 60000);
@@ -27,9 +27,7 @@ export function Metrics() {
         <label><span class="hidden">Project</span>
           <select value=${of} onChange=${(event) => setOf(event.target.value)}>
             <option value="">All projects</option>
-            ${projects.map((each) =>
-                html`<option key=${each.id} value=${String(each.id)}>${each.name}</option>`)}
-          </select></label></div></div>
+            <${ProjectOptions} ...${useProjects()} /></select></label></div></div>
     ${found.data ? html`<${Shown} metrics=${found.data} />` : found.error
       ? html`<div class="card"><${Problem} error=${found.error} what="the metrics" /></div>`
       : html`<${Loading} what="Loading metrics" />`}
@@ -54,7 +52,7 @@ function Shown({ metrics }) {
   const { dora, queue } = metrics;
   const times = [["Queue", "from the request to its start", metrics.queue_seconds],
     ["Build", "from its start to its end", metrics.build_seconds],
-    ["Deployment", "from the begin of its rollout to its end", metrics.deploy_seconds]];
+    ["Deployment", "from the start of its rollout to its end", metrics.deploy_seconds]];
   return html`<dl class="tiles">
       <${Tile} name="Deployment frequency" value=${perDay(dora.deployments_per_day)}>per day<//>
       <${Tile} name="Lead time" value=${span(dora.lead_time_seconds.p50)}>median, push to running

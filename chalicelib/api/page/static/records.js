@@ -1,7 +1,6 @@
 // Deliveries of webhooks, the audit trail, and tokens: lists with filters.
 import {
-  can, change, html, notify, now, session, unsure, useEffect, usePages, useQuery, useResource,
-  useState, useWholeList,
+  can, change, exact, html, notify, now, session, unsure, useEffect, useList, useQuery, useState,
 } from "./core.js";
 import {
   Banner, Button, Choices, Code, Copy, Dialog, Empty, FailureText, Icon, Loading, Problem,
@@ -10,8 +9,8 @@ import {
 import { ConfirmDialog, useAction } from "./actions.js";
 import { useTitle } from "./build.js";
 
-function useList(path) {
-  const list = usePages(path, 50, (row) => row.id);
+function useRecords(path) {
+  const list = useList(path);
   const more = useAction(list.load);
   return { ...list, more: list.more ? more : null };
 }
@@ -48,12 +47,12 @@ const OUTCOMES = [["all", "All"], ["started", "Started"], ["ignored", "Ignored"]
   ["duplicate", "Duplicate"]];
 
 /** The projects to choose from. They seldom change. */
-function useProjects() {
-  const { items, complete } = useWholeList("v1/projects", () => false, 100, 60000);
+export function useProjects() {
+  const { items, complete } = useList("v1/projects", { all: true, limit: 100, idlePause: 60000 });
   return { projects: items ?? [], complete };
 }
 
-function ProjectOptions({ projects, complete, word = "" }) {
+export function ProjectOptions({ projects, complete, word = "" }) {
   return html`${projects.map((each) =>
       html`<option key=${each.id} value=${String(each.id)}>${word}${each.name}</option>`)}
     ${!complete && html`<option disabled>Loading more…</option>`}`;
@@ -61,14 +60,14 @@ function ProjectOptions({ projects, complete, word = "" }) {
 
 /** The names of services by their numbers, as far as the token may see them. */
 function useNames() {
-  const { items } = useWholeList("v1/services", () => false);
+  const { items } = useList("v1/services", { all: true });
   const names = new Map((items ?? []).map((service) => [service.id, service.name]));
   return (id) => names.get(id) ?? `service ${id}`;
 }
 
 export function Deliveries() {
   const nameOf = useNames();
-  const list = useList("v1/webhooks/github/deliveries");
+  const list = useRecords("v1/webhooks/github/deliveries");
   const words = useWords();
   const [outcome, setOutcome] = useQuery("outcome", "all");
   const matching = (list.items ?? []).filter((row) =>
@@ -125,7 +124,8 @@ export function Audit() {
     ? `v1/audit?project_id=${project}` : all ? "v1/audit" : null;
   useEffect(() => { if (!all && !project && projects.length) setProject(String(projects[0].id)); },
     [projects.length]);
-  const list = useList(path);
+  const list = useRecords(path);
+  if (!path && complete && !projects.length) list.items = []; // no project, no change
   const rows = (list.items ?? []).filter((row) =>
     words.matches(`${row.actor} ${row.action} ${row.subject} ${row.address
         ?? ""} ${JSON.stringify(row.details)}`));
@@ -142,7 +142,8 @@ export function Audit() {
     empty=${html`<${Empty} title="No change yet">
           Each change of a project, service, token, build or deployment is listed here.<//>`}
     columns=${[
-      { name: "When", show: (row) => html`<span class="nowrap"><${Time} at=${row.at} /></span>` },
+      { name: "When", show: (row) => html`<div class="two nowrap"><${Time} at=${row.at} />
+            <span class="sub">${exact(row.at)}</span></div>` },
       { name: "Actor", show: (row) =>
         html`<div class="two"><${Text} class="name">${who(row.actor)}<//>
             <span class="sub">${row.actor.startsWith("github:") ? "GitHub" : row.address
@@ -187,10 +188,12 @@ function brief(value) {
 
 // Tokens
 
+const HOUR = 3600_000; // Slipway notes the use of a token once an hour
+
 export function Tokens() {
   const own = session.get().whoami;
   const allowed = can("admin") && !own?.project_id;
-  const list = useList("v1/tokens");
+  const list = useRecords("v1/tokens");
   const words = useWords();
   const [dialog, setDialog] = useState(null);
   const rows = (list.items ?? []).filter((row) =>
@@ -213,8 +216,9 @@ export function Tokens() {
         (row.service_id ? html`<a href=${`#/services/${row.service_id}`}>service ${row.service_id}
             </a>` : row.project_id ? `project ${row.project_id}` : "all projects") },
       { name: "Last used", show: (row) =>
-        (row.last_used_at ? html`<${Time} at=${row.last_used_at} />`
-          : html`<span class="muted">never</span>`) },
+        (!row.last_used_at ? html`<span class="muted">never</span>`
+          : now() - Date.parse(row.last_used_at) < HOUR ? "in the last hour"
+          : html`<${Time} at=${row.last_used_at} />`) },
       { name: "Expires", show: (row) =>
         (row.expires_at ? (Date.parse(row.expires_at) < now()
             ? html`<${Status} status="cancelled" word="Expired" />`

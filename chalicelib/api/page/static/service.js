@@ -1,7 +1,6 @@
 // One service: what runs, what happened, its settings and its configuration.
 import {
-  can, count, exact, html, IDLE, LIVE, repositoryUrl, usePages, useResource, useState,
-  useWholeList,
+  can, count, exact, Failure, html, IDLE, LIVE, repositoryUrl, useList, useResource, useState,
 } from "./core.js";
 import {
   Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Empty, Facts, FailureText, isOpen,
@@ -16,15 +15,20 @@ import { taskStatus } from "./home.js";
 const isBusy = (service) => service.active_deployment_id || service.waiting_deployment_id;
 
 export function Service({ id, part }) {
-  const found = useResource(`v1/services/${id}`, (service) => (isBusy(service) ? LIVE : IDLE));
+  const builds = useList(`v1/cicd/services/${id}/builds`, { limit: 20, isLive: isOpen });
+  // The end of a build may begin a deployment.
+  const found = useResource(`v1/services/${id}`, (service) =>
+    (isBusy(service) || builds.items?.some(isOpen) ? LIVE : IDLE));
   return html`<${Await} of=${found} what=${`service ${id}`} page>
-      ${(service) => html`<${Shown} service=${service} part=${part ?? "timeline"} />`}<//>`;
+      ${(service) => html`<${Shown} service=${service} builds=${builds}
+          part=${part ?? "timeline"} />`}<//>`;
 }
 
-function Shown({ service, part }) {
+function Shown({ service, builds, part }) {
   const project = useResource(`v1/projects/${service.project_id}`, () => null).data;
-  const current = useResource(service.current_deployment_id
-    ? `v1/cicd/deployments/${service.current_deployment_id}` : null, () => 60000).data;
+  const release = useResource(service.current_deployment_id
+    ? `v1/cicd/deployments/${service.current_deployment_id}` : null, () => 60000);
+  const current = release.data;
   const [dialog, setDialog] = useState(null);
   const close = () => setDialog(null);
   const base = `#/services/${service.id}`;
@@ -40,12 +44,7 @@ function Shown({ service, part }) {
       <div class="head"><div class="head-text">
           <div class="head-title"><h1 tabindex="-1"><${Text}>${service.name}<//></h1>
             <${Health} service=${service} /></div>
-        <p>${repositoryUrl(service.git_url)
-            ? html`<a href=${repositoryUrl(service.git_url)} target="_blank"
-                rel="noopener noreferrer">
-                <${Text}>${service.git_url.replace(/^https:\/\//, "").replace(/\.git$/, "")}<//>
-              </a>` : html`<${Text}>${service.git_url}<//>`}, branch <${Code}>${service.branch}<//>
-        </p></div>
+        <p><${Origin} of=${service} /></p></div>
         <div class="actions">${can("deployer") && html`
           ${deploys && html`<${Button} kind="primary" onClick=${() => setDialog({ act: "deploy" })}>
                 Deploy…<//>`}
@@ -70,27 +69,32 @@ function Shown({ service, part }) {
           && html`<${Button} onClick=${() => setDialog({ act: "resume" })}>Resume…<//>`}>
           ${service.auto_deploy_paused}<//>`}
     <div class="halves">
-      <${Card} title="Runs now" aside=${current
+      <${Card} title=${service.drift ? "Last release" : "Runs now"} aside=${current
         && html`<a href=${`#/deployments/${current.id}`}>Deployment ${current.id}</a>`}>
-        ${current ? html`<${Facts} rows=${[
+        ${service.current_deployment_id ? html`<${Await} of=${release} what="the release">
+          ${() => html`<${Facts} rows=${[
           ["Commit", html`<${Commit} sha=${current.commit_sha} message=${current.commit_message}
                 gitUrl=${service.git_url} />`],
           ["Image", html`<${Code}>${current.image_tag}<//>`],
           ["Digest", html`<${Digest} digest=${current.image_digest} />`],
           current.build_id && ["Build",
             html`<a href=${`#/builds/${current.build_id}`}>Build ${current.build_id}</a>`],
-          ["Since", html`<${Time} at=${current.finished_at} /> <span class="muted">
-                by <${Text}>${who(current.requested_by)}<//></span>`],
-        ]} />` : html`<${Empty} title="Not released yet">
-          ${deploys ? "Build the branch, then deploy the image."
-          : "This service has no ECS target: it is only built."}<//>`}<//>
-      <${Next} service=${service} />
+          ["Since", html`<${Time} at=${current.finished_at} full />`],
+          ["By", html`<${Text}>${who(current.requested_by)}<//>`],
+        ]} />`}<//>` : html`<${Empty} title="Not released yet">
+          ${!deploys ? "This service has no ECS target: it is only built."
+          : service.image_from ? "Deploy an image." : "Build the branch, then deploy the image."}
+          <//>`}<//>
+      <${Next} service=${service} builds=${builds} />
     </div>
     <nav class="tabs" aria-label="Parts of the service">
       ${tabs.map(([key, name, href]) =>
           html`<a key=${key} href=${href} aria-current=${key === part ? "page" : undefined}>${name}
             </a>`)}</nav>
-    ${part === "timeline" && html`<${Timeline} service=${service} onBack=${goBack} />`}
+    ${!tabs.some(([key]) => key === part)
+      && html`<div class="card"><${Problem} error=${new Failure(404)} /></div>`}
+    ${part === "timeline"
+      && html`<${Timeline} service=${service} builds=${builds} onBack=${goBack} />`}
     ${part === "settings" && html`<${Settings} service=${service} />`}
     ${part === "config" && html`<${Config} service=${service} />`}
     ${part === "access" && html`<${Access} service=${service} />`}
@@ -103,6 +107,15 @@ function Shown({ service, part }) {
     ${dialog?.act === "stop"
       && html`<${StopAutoDeployDialog} service=${service} onClose=${close} />`}
   </div>`;
+}
+
+/** Where the images come from. */
+function Origin({ of: service }) {
+  if (service.image_from) return html`Deploys the images of <${Source} of=${service} />`;
+  const url = repositoryUrl(service.git_url);
+  const name = html`<${Text}>${url ? url.replace(/^https:\/\//, "") : service.git_url}<//>`;
+  return html`${url ? html`<a href=${url} target="_blank" rel="noopener noreferrer">${name}</a>`
+    : name}, branch <${Code}>${service.branch}<//>`;
 }
 
 function Health({ service }) {
@@ -120,16 +133,23 @@ function Health({ service }) {
     : null;
 }
 
-function Next({ service }) {
+/** The service whose images another one deploys, by its name if the token may see it. */
+function Source({ of: service }) {
+  const source = useResource(`v1/services/${service.image_from}`, () => null).data;
+  return html`<a href=${`#/services/${service.image_from}`}>
+      <${Text}>${source?.name ?? `service ${service.image_from}`}<//></a>`;
+}
+
+function Next({ service, builds }) {
   const path = (id) => (id ? `v1/cicd/deployments/${id}` : null);
-  const active = useResource(path(service.active_deployment_id), () => LIVE).data;
-  const waiting = useResource(path(service.waiting_deployment_id), () => LIVE).data;
-  const builds = useResource(service.image_from ? null
-    : `v1/cicd/services/${service.id}/builds?limit=20`, (page) =>
-    (page.items.some(isOpen) ? LIVE : IDLE)).data;
-  const open = (builds?.items ?? []).filter(isOpen).reverse();
-  const rows = [[active, "deployments", "Deployment"], [waiting, "deployments", "Next: deployment"],
+  const active = useResource(path(service.active_deployment_id), () => LIVE);
+  const waiting = useResource(path(service.waiting_deployment_id), () => LIVE);
+  const open = (builds.items ?? []).filter(isOpen).reverse();
+  const rows = [[active.data, "deployments", "Deployment"],
+    [waiting.data, "deployments", "Next: deployment"],
     ...open.map((build) => [build, "builds", "Build"])].filter(([job]) => job);
+  const known = builds.items && !isBusy(service);
+  const error = builds.error ?? active.error ?? waiting.error;
   return html`<${Card} title="Under way" class="work">
       ${rows.length ? html`<ul>${rows.map(([job, kind, word]) => html`<li key=${job.job_id}>
     <div class="work-title">
@@ -141,20 +161,24 @@ function Next({ service }) {
           <${Status} status="queued" /> ${job.waiting_for ? html`<${Text}>${job.waiting_for}<//>`
             : ""}</p>` : html`<${Progress} job=${job} />`}</li>`)}</ul>`
     : html`<p class="card-body muted">
-        Nothing is under way. ${service.auto_deploy && !service.auto_deploy_paused
-          ? html`The next push to <${Code}>${service.branch}<//> is built and deployed.`
-          : html`The next push to <${Code}>${service.branch}
-            <//> is built, and not deployed by itself.`}</p>`}<//>`;
+        ${known ? html`Nothing is under way. <${NextChange} service=${service} />`
+          : error ? "What is under way cannot be read now." : "Reading what is under way…"}</p>`}
+    <//>`;
+}
+
+function NextChange({ service }) {
+  const deploys = service.auto_deploy && !service.auto_deploy_paused;
+  if (service.image_from) return html`The next image of <${Source} of=${service} />
+    ${deploys ? " is deployed." : " is not deployed by itself."}`;
+  return html`The next push to <${Code}>${service.branch}<//>
+    ${deploys ? " is built and deployed." : " is built, and not deployed by itself."}`;
 }
 
 // The timeline: builds and deployments together, newest first.
 
-const useJobs = (path) => usePages(path, 20, (row) => row.id, (page) =>
-  (page.items.some(isOpen) ? LIVE : IDLE));
-
-function Timeline({ service, onBack }) {
-  const builds = useJobs(`v1/cicd/services/${service.id}/builds`);
-  const deployments = useJobs(`v1/cicd/services/${service.id}/deployments`);
+function Timeline({ service, builds, onBack }) {
+  const deployments = useList(`v1/cicd/services/${service.id}/deployments`,
+    { limit: 20, isLive: (row) => isBusy(service) || isOpen(row) });
   const older = useAction(() => Promise.all([builds.load(), deployments.load()]));
   const error = builds.error ?? deployments.error;
   if (!builds.items || !deployments.items) return error
@@ -174,9 +198,8 @@ function Timeline({ service, onBack }) {
   const byBuild = new Map(builds.items.map((build) => [build.id, build]));
   let day = null;
   return html`<div class="card timeline"><ol>${events.flatMap(({ row, kind }) => {
-    const its = row.created_at.slice(0, 10);
-    const parts = its === day ? []
-      : [html`<li class="day" key=${its}>${DAY.format(new Date(row.created_at))}</li>`];
+    const its = DAY.format(new Date(row.created_at));
+    const parts = its === day ? [] : [html`<li class="day" key=${its}>${its}</li>`];
     day = its;
     return [...parts, kind === "build"
       ? html`<${BuildEvent} key=${row.job_id} build=${row} service=${service} />`
@@ -189,8 +212,9 @@ function Timeline({ service, onBack }) {
       </div>`}</div>`;
 }
 
+// The reader's days, as all times are the reader's. Only metrics count days in UTC.
 const DAY = new Intl.DateTimeFormat("en-GB",
-  { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" });
+  { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 
 function BuildEvent({ build, service }) {
   return html`<li class="event"><${Status} status=${build.status} bare />
@@ -226,7 +250,9 @@ function DeploymentEvent({ row, build, service, onBack }) {
     <div class="two"><p class="event-title">
         <a class="name" href=${`#/deployments/${row.id}`}>
           ${row.trigger === "rollback" ? "Rollback" : "Deployment"} ${row.id}</a>
-        ${current && html`<span class="pill"><span class="status success">runs now</span></span>`}
+        ${current && html`<span class="pill">${service.drift
+              ? html`<span class="status ended">last release</span>`
+              : html`<span class="status success">runs now</span>`}</span>`}
         <${Commit} sha=${row.commit_sha} message=${message} gitUrl=${service.git_url} /></p>
       ${isOpen(row) && row.status !== "queued" && html`<${Progress} job=${row} />`}
       ${row.status === "failed"
@@ -260,11 +286,10 @@ const code = (value) => (value ? html`<${Code}>${value}<//>`
   : html`<span class="muted">none</span>`);
 
 function Settings({ service }) {
-  const source = service.image_from;
   return html`<div class="halves"><div class="stack">
     <${Card} title="What is built">
-      <${Facts} rows=${source ? [["Images from",
-            html`<a href=${`#/services/${source}`}>service ${source}</a>`]] : [
+      <${Facts} rows=${service.image_from ? [["Images from",
+            html`<${Source} of=${service} />`]] : [
       ["Repository", html`<${Text}>${service.git_url}<//>`], ["Branch", code(service.branch)],
         ["Paths", list(service.paths)], ["Tags", list(service.tags)],
       ["Dockerfile", code(service.dockerfile)], ["Context", code(service.context_path)],
@@ -347,8 +372,8 @@ function Config({ service }) {
 }
 
 function Access({ service }) {
-  const found = useWholeList(can("admin") ? `v1/services/${service.id}/access` : null, () => false,
-    100, 60000);
+  const found = useList(can("admin") ? `v1/services/${service.id}/access` : null,
+    { all: true, limit: 100, idlePause: 60000 });
   if (!can("admin")) return html`<div class="card">
       <${Empty} title="Your token may not see who reaches this service">
         Tokens are shown to the role admin.<//></div>`;

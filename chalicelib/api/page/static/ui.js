@@ -73,10 +73,12 @@ function useTicks(milliseconds) {
   }, [milliseconds]);
 }
 
-export function Time({ at }) {
+/** How long ago it was. With `full` also when, for those who cannot point at it. */
+export function Time({ at, full }) {
   useTicks(20000);
   if (!at) return html`<span class="muted">–</span>`;
-  return html`<time datetime=${at} title=${exact(at)}>${ago(at)}</time>`;
+  const time = html`<time datetime=${at} title=${exact(at)}>${ago(at)}</time>`;
+  return full ? html`${time} <span class="muted">${exact(at)}</span>` : time;
 }
 
 export function Duration({ from, to }) {
@@ -179,11 +181,13 @@ export function Table({ columns, rows, keyOf, label, rowClass }) {
   </table></div>`;
 }
 
+const said = (text) => (typeof text === "string" ? sentence(text) : text);
+
 export function Banner({ tone = "waiting", icon = "warning", title, children, action }) {
   return html`<div class=${`banner ${tone}`}>
     <${Icon} name=${icon} />
     <div class="banner-text"><p class="banner-title">${title}</p>
-      ${children && html`<p><${Text}>${children}<//></p>`}</div>
+      ${children && html`<p><${Text}>${said(children)}<//></p>`}</div>
     ${action && html`<div class="banner-action">${action}</div>`}
   </div>`;
 }
@@ -215,7 +219,7 @@ export function Problem({ error, what = "this page", page }) {
     : error.message;
   return html`<div class="state" role="alert"><${Icon} name=${missing ? "none" : "warning"} />
       <${page ? "h1" : "p"} class="state-title">${title}<//>
-    <p><${Text}>${help}<//></p>
+    <p><${Text}>${sentence(help)}<//></p>
     ${error.mayPass && !error.isOffline && error.message
       && html`<p class="muted"><${Text}>${error.message}<//></p>`}
     ${error.instance && !missing
@@ -284,7 +288,8 @@ export function FailureText({ error }) {
   const texts = error.findings?.length ? error.findings.map((finding) => finding.message)
     : [error.message];
   return html`<div class="error-text" role="alert"><${Icon} name="failed" />
-      <div>${texts.map((text) => html`<p key=${text}><${Text}>${text}<//></p>`)}</div></div>`;
+      <div>${texts.map((text) =>
+          html`<p key=${text}><${Text}>${sentence(text)}<//></p>`)}</div></div>`;
 }
 
 /** Why a build or a deployment failed: the cause first, then what to do, then the evidence. */

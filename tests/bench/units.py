@@ -1,0 +1,198 @@
+"""What the control plane costs on AWS: calls, and the units that DynamoDB charges, of one push.
+
+Units follow DynamoDB's rules ("Read and write operations", "Managing indexes" in its developer
+guide): a write of an item of up to 1 KB is one unit, in a transaction two. An index is written when
+an attribute that it has changes, and twice when its key changes. Reads are units of 4 KB, half of
+them if they may be stale.
+"""
+
+import copy
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+from moto import mock_aws
+from moto.dynamodb.models import dynamodb_backends
+
+import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
+from tests.bench.figures import Figure
+from tests.support import speed
+from tests.support.embedded import Cloud, sha
+
+# US dollars for a million units on demand in us-east-1 (aws.amazon.com/dynamodb/pricing, standard
+# tables, November 2024 and later).
+WRITE_PRICE, READ_PRICE = 0.625, 0.125
+PHASES = ("DOWNLOAD_SOURCE", "INSTALL", "PRE_BUILD", "BUILD", "POST_BUILD")
+WAITING = 100
+
+_Item = dict[str, dict[str, Any]]
+
+
+class Meter:
+    """Counts the calls and units of everything that runs while it is on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clear()
+        original: Any = vars(BaseClient)["_make_api_call"]
+
+        def make_api_call(client: Any, operation: str, request: dict[str, Any]) -> Any:
+            service = client.meta.service_model.service_name
+            self.calls[f"{service}.{operation}"] += 1
+            if service != "dynamodb":
+                return original(client, operation, request)
+            written = [(*each, _stored(*each)) for each in _written(operation, request)]
+            answer = original(client, operation, request)
+            for table, key, before in written:
+                cost = 2 if operation == "TransactWriteItems" else 1
+                self._write(table, before, _stored(table, key), cost)
+            self.reads += _read(operation, request, answer)
+            return answer
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", make_api_call)
+
+    def clear(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.writes: Counter[str] = Counter()
+        self.reads = 0.0
+
+    @property
+    def written(self) -> int:
+        """The units of all writes."""
+        return sum(self.writes.values())
+
+    def _write(self, table: str, before: _Item | None, after: _Item | None, cost: int) -> None:
+        name = table.partition("-")[2]
+        self.writes[name] += cost * _units(before, after)
+        for index in _table(table).global_indexes:
+            keys = [key["AttributeName"] for key in index.schema]
+            old, new = (_projected(item, index, keys, table) for item in (before, after))
+            if old != new:
+                moves = old is not None and new is not None and any(old[k] != new[k] for k in keys)
+                self.writes[f"{name}/{index.name}"] += (2 if moves else 1) * _units(old, new)
+
+
+def _table(name: str) -> Any:
+    return dynamodb_backends["123456789012"]["eu-west-1"].get_table(name)
+
+
+def _stored(table: str, key: _Item) -> _Item | None:
+    keys = dynamodb_backends["123456789012"]["eu-west-1"].get_keys_value(_table(table), key)
+    item = _table(table).get_item(*keys)
+    return None if item is None else copy.deepcopy(item.to_json()["Attributes"])
+
+
+def _written(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, _Item]]:
+    if operation == "TransactWriteItems":
+        for write in request["TransactItems"]:
+            ((kind, each),) = write.items()
+            yield each["TableName"], each["Item"] if kind == "Put" else each["Key"]
+    elif operation in {"UpdateItem", "PutItem", "DeleteItem"}:
+        yield request["TableName"], request.get("Key") or request["Item"]
+
+
+def _read(operation: str, request: dict[str, Any], answer: dict[str, Any]) -> float:
+    if operation == "GetItem":
+        whole = math.ceil(max(1, _size(answer.get("Item", {}))) / 4096)
+        return whole if request.get("ConsistentRead") else whole / 2
+    if operation == "BatchGetItem":
+        rows = [row for rows in answer["Responses"].values() for row in rows]
+        return sum(math.ceil(_size(row) / 4096) for row in rows)
+    if operation == "Query":
+        return max(1, math.ceil(sum(map(_size, answer["Items"])) / 4096)) / 2
+    return 0
+
+
+def _projected(item: _Item | None, index: Any, keys: list[str], table: str) -> _Item | None:
+    if item is None or any(key not in item for key in keys):
+        return None
+    if index.projection["ProjectionType"] == "ALL":
+        return item
+    named = {*keys, *_table(table).table_key_attrs, *index.projection.get("NonKeyAttributes", [])}
+    return {name: value for name, value in item.items() if name in named}
+
+
+def _units(*items: _Item | None) -> int:
+    return max(1, *(math.ceil(_size(item or {}) / 1024) for item in items))
+
+
+def _size(item: _Item) -> int:
+    return sum(len(name.encode()) + _value_size(value) for name, value in item.items())
+
+
+def _value_size(value: dict[str, Any]) -> int:
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return len(content.encode())
+        case "N":
+            return (len(content.lstrip("-").replace(".", "").strip("0")) + 1) // 2 + 1
+        case "M":
+            parts = (len(name.encode()) + _value_size(each) + 1 for name, each in content.items())
+            return 3 + sum(parts)
+        case "L":
+            return 3 + sum(_value_size(each) + 1 for each in content)
+        case "SS":
+            return sum(len(each.encode()) for each in content)
+        case "NS":
+            return sum((len(each) + 1) // 2 + 1 for each in content)
+    return 1
+
+
+def measure() -> Iterator[Figure]:
+    """Play a push until it is deployed, and a line of waiting builds, and count."""
+    speed.install()
+    with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
+        cloud = Cloud(monkeypatch)
+        for number in (1, 2):
+            cloud.release(number)
+        meter = Meter(monkeypatch)
+        yield from _push(cloud, meter)
+        meter.clear()
+        cloud.tick()
+        yield Figure("a minute without work: calls", meter.calls.total(), "")
+        yield from _line(cloud, meter)
+
+
+def _push(cloud: Cloud, meter: Meter) -> Iterator[Figure]:
+    steps: Counter[str] = Counter()
+
+    def step(name: str) -> None:
+        steps[name] += meter.written - sum(steps.values())
+
+    cloud.push(sha(3))
+    step("accept the push")
+    cloud.settle()
+    step("start the build")
+    for phase in PHASES:
+        cloud.enter_phase(3, phase)
+    step("phases of the build")
+    cloud.finish_build(3)
+    step("end the build, begin the rollout")
+    cloud.finish_rollout()
+    step("end the rollout")
+    for name, units in steps.items():
+        yield Figure(f"push to deployed, {name}: written", units, "WRU")
+    for name, units in meter.writes.most_common():
+        yield Figure(f"  {name}: written", units, "WRU")
+    yield Figure("push to deployed: written", meter.written, "WRU")
+    yield Figure("push to deployed: read", meter.reads, "RRU")
+    yield Figure("push to deployed: calls", meter.calls.total(), "")
+    price = meter.written * WRITE_PRICE + meter.reads * READ_PRICE
+    yield Figure("1,000 pushes deployed: DynamoDB", price / 1000, "USD")
+
+
+def _line(cloud: Cloud, meter: Meter) -> Iterator[Figure]:
+    cloud.change_service(supersede_builds=False, max_open_builds=100)
+    for number in range(WAITING):
+        cloud.push(sha(100 + number))
+    cloud.settle()
+    meter.clear()
+    minutes = 5
+    for _ in range(minutes):
+        cloud.tick()
+        cloud.settle()
+    yield Figure("100 waiting builds, a minute: calls", meter.calls.total() / minutes, "")
+    yield Figure("100 waiting builds, a minute: written", meter.written / minutes, "WRU")

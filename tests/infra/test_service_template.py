@@ -1,0 +1,130 @@
+"""`infra/service.yaml`: least privilege, and what Slipway expects of an ECS service."""
+
+from typing import Any
+
+import pytest
+import yaml
+from cfnlint.api import ManualArgs, lint
+
+from infra.package import ROOT, stack_template
+from infra.service.names import Name, matches, roles_for
+
+TEXT = (ROOT / "infra/service.yaml").read_text()
+
+
+class _Template(yaml.SafeLoader):
+    """Reads CloudFormation's short forms: `!Ref X` as {"Ref": "X"}."""
+
+
+def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        return {tag: loader.construct_scalar(node)}
+    assert isinstance(node, yaml.SequenceNode)
+    return {tag: loader.construct_sequence(node, deep=True)}
+
+
+_Template.add_multi_constructor("!", _short_form)
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(TEXT, _Template)["Resources"]
+    return found
+
+
+def _properties(resources: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = resources[name]["Properties"]
+    return found
+
+
+def test_cfn_lint_finds_no_problem() -> None:
+    assert [str(match) for match in lint(TEXT, config=ManualArgs(regions=["eu-west-1"]))] == []
+    assert len(TEXT.encode()) < 51_200  # CloudFormation: TemplateBody
+
+
+def test_the_application_may_do_nothing_until_its_owner_says_so(resources: dict[str, Any]) -> None:
+    role = _properties(resources, "ApplicationRole")
+    assert not {"Policies", "ManagedPolicyArns"} & role.keys()
+
+
+def test_tasks_start_with_only_their_image_logs_and_secrets(resources: dict[str, Any]) -> None:
+    (policy,) = _properties(resources, "StartRole")["Policies"]
+    granted = {
+        statement["Sid"]: (statement["Action"], statement["Resource"])
+        for statement in policy["PolicyDocument"]["Statement"]
+    }
+    wide = [sid for sid, (_, resource) in granted.items() if resource == "*"]
+    assert wide == ["LogInToEcr"]  # ECR has no narrower resource for GetAuthorizationToken
+    ends = {
+        sid: resource["Sub"].partition("${AWS::AccountId}:")[2]
+        for sid, (_, resource) in granted.items()
+        if sid not in wide
+    }
+    assert ends == {
+        "PullTheImage": "repository/${Repository}",
+        "WriteLogs": "log-group:${LogGroup}:*",
+        "ReadSecretsOfTheProject": "secret:slipway-${Stage}/task/${ProjectId}/*",
+        "ReadParametersOfTheProject": "parameter/slipway-${Stage}/task/${ProjectId}/*",
+    }
+
+
+def test_only_ecs_tasks_of_this_account_get_the_roles(resources: dict[str, Any]) -> None:
+    for name in ("ApplicationRole", "StartRole"):
+        (statement,) = _properties(resources, name)["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
+        assert statement["Condition"] == {
+            "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+        }
+
+
+def test_only_the_load_balancer_reaches_the_tasks(resources: dict[str, Any]) -> None:
+    assert "SecurityGroupIngress" not in _properties(resources, "TaskGroup")
+    rule = _properties(resources, "TasksFromLoadBalancer")
+    assert "CidrIp" not in rule
+    assert rule["FromPort"] == rule["ToPort"] == {"Ref": "Port"}
+
+
+def test_the_placeholder_leaves_nothing_behind_but_the_port(resources: dict[str, Any]) -> None:
+    (container,) = _properties(resources, "FirstTaskDefinition")["ContainerDefinitions"]
+    # A release keeps all of the container but its image.
+    assert not {"Command", "EntryPoint", "HealthCheck"} & container.keys()
+    assert container["Environment"] == [{"Name": "PORT", "Value": {"Ref": "Port"}}]
+
+
+def test_an_update_leaves_the_release_and_the_number_of_tasks(resources: dict[str, Any]) -> None:
+    service = _properties(resources, "EcsService")
+    assert "DesiredCount" not in service
+    assert service["TaskDefinition"] == {
+        "If": ["IsRunning", {"Ref": "Running"}, {"Ref": "FirstTaskDefinition"}]
+    }
+    breaker = service["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
+    assert breaker == {"Enable": True, "Rollback": True}
+
+
+def test_both_rules_have_both_target_groups(resources: dict[str, Any]) -> None:
+    for name in ("Rule", "TestRule"):
+        (action,) = _properties(resources, name)["Actions"]
+        assert action["ForwardConfig"]["TargetGroups"] == [
+            {"TargetGroupArn": {"Ref": "TargetGroup"}, "Weight": 100},
+            {"TargetGroupArn": {"Ref": "AlternateTargetGroup"}, "Weight": 0},
+        ]
+    one, other = (_properties(resources, each) for each in ("TargetGroup", "AlternateTargetGroup"))
+    assert one == other
+
+
+def test_the_repository_is_the_one_that_the_stage_recommends(resources: dict[str, Any]) -> None:
+    own = dict(_properties(resources, "EcrRepository"))
+    recommended = dict(yaml.load(stack_template(), _Template)["Resources"]["Repository"])
+    wanted = dict(recommended["Properties"])
+    assert own.pop("RepositoryName") == {"Ref": "Repository"}
+    wanted.pop("RepositoryName")
+    assert own == wanted
+    assert resources["EcrRepository"]["DeletionPolicy"] == "RetainExceptOnCreate"
+
+
+@pytest.mark.parametrize("pattern", ["*", "ecs-*", "shop/*", "shop/ecs-*-role", "*-ecs-*"])
+def test_the_roles_match_the_stage_s_pattern(pattern: str) -> None:
+    roles = roles_for(pattern, Name("shop", "web").in_stage("dev"))
+    for name in (roles.task, roles.execution):
+        assert matches(pattern, f"{roles.path}{name}".lstrip("/"))
+    assert roles.task != roles.execution
