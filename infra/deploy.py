@@ -132,11 +132,11 @@ def _upload(session: boto3.Session, outputs: Mapping[str, str], output: Path) ->
 def _how_to_use(stage: str, api: str, secret: str) -> str:
     return "\n".join(
         [
-            f"API      {api}",
             f"webhook  {api}/v1/webhooks/github. This prints its secret:",
             f"         aws secretsmanager get-secret-value --secret-id {secret} "
             "--query SecretString --output text",
-            f"token    make token STAGE={stage} creates one and prints it once",
+            "This makes a token and sets the variables of the README's session:",
+            f"  export API={api} TOKEN=$(make token STAGE={stage})",
         ]
     )
 

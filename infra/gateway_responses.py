@@ -26,6 +26,7 @@ HEADERS: Mapping[str, str] = {
     "Content-Type": "application/problem+json",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
+    "Strict-Transport-Security": "max-age=31536000",
 }
 # Throttling counts requests per second, a quota per day.
 _MORE: Mapping[str, Mapping[str, str]] = {

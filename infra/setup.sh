@@ -1,7 +1,7 @@
 #!/bin/sh
 # Creates .venv with the files that constraints.txt lists by their hashes. `make` runs this when
 # that list changes.
-# Uses uv if it is installed (seconds), else python3's venv and pip (under a minute).
+# Uses uv if it is installed, else python3's venv and pip.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -28,11 +28,13 @@ python=$(find_python) || fail \
 
 # Only wheels: a source distribution fetches its build tools without hashes.
 set -- --require-hashes --only-binary :all: -r constraints.txt
+installing="Installing Python packages into .venv with"
 wrong_hash="A wrong hash means that the index holds another file than constraints.txt lists."
 started=$(date +%s)
 rm -rf .venv
 if command -v uv >/dev/null 2>&1; then
     with=uv
+    echo "$installing uv: some seconds." >&2
     { uv venv --quiet --python "$python" .venv &&
         uv pip install --quiet --python .venv/bin/python "$@"; } ||
         fail "uv could not install the requirements: its message is above." \
@@ -42,6 +44,7 @@ else
     "$python" -c 'import ensurepip, venv' 2>/dev/null || fail \
         "$("$python" --version) has no venv module." \
         "Install it (Debian: apt-get install python3-venv), or install uv, and run this again."
+    echo "$installing pip: one to two minutes." >&2
     "$python" -m venv .venv
     # --no-compile: compiling takes as long as the rest, and Python compiles on first import.
     PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \

@@ -3,9 +3,11 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from cfnlint.decode import decode
 
 from chalicelib.settings import VARIABLES
@@ -14,6 +16,18 @@ from infra.parameters import EXAMPLES
 from tests.support.serving import serving
 
 ROOT = Path(__file__).parents[1]
+# The AWS CLI, as far as the document uses it: `aws SERVICE OPERATION --parameter value …`.
+AWS_CLI = f"""#!{sys.executable}
+import json, re, sys
+import boto3
+service, operation, *rest = sys.argv[1:]
+values = {{}}
+for option, value in zip(rest[::2], rest[1::2], strict=True):
+    name = re.sub("-(.)", lambda found: found[1].upper(), option.removeprefix("--"))
+    values[name] = json.loads(value) if value[0] in "[{{0123456789" else value
+getattr(boto3.client(service), operation.replace("-", "_"))(**values)
+"""
+TIMED_OUT = 124  # the exit code of timeout(1)
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "tests/README.md"]
 
@@ -74,22 +88,76 @@ def test_every_file_that_the_contributing_guide_names_exists() -> None:
 
 
 def test_the_session_works_as_written() -> None:
+    status, output = _played(_session())
+    assert status == 0, output
+    assert '"current_deployment_id":1' in output
+    assert "is simulated: no process listens" in output
+    assert '"possible":false' in output
+    assert '"environment":{"LOG_LEVEL":"debug"}' in output
+    assert '"released":true' in output
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "shown"),
+    [
+        ('"git_ref": "main"', '"git_ref": "missing"', "has no branch or tag missing"),
+        ('/jobs/$1"', '/nothing/$1"', "not_found"),
+    ],
+)
+def test_the_session_ends_when_the_work_fails(right: str, wrong: str, shown: str) -> None:
+    session = _session()
+    assert session.count(right) == 1
+    status, output = _played(session.replace(right, wrong))
+    assert status not in {0, TIMED_OUT}, output
+    assert shown in output
+
+
+def test_an_application_of_ones_own_runs_on_the_embedded_aws(tmp_path: Path) -> None:
+    text = (ROOT / "docs/embedded-aws.md").read_text()
+    own = re.search(r"<!-- own -->\n```bash\n(.*?)```", text, re.S)
+    assert own is not None
+    aws = tmp_path / "aws"
+    aws.write_text(AWS_CLI)
+    aws.chmod(0o755)
+    session = _session()
+    for sample, mine in (
+        ('"image_repository": "myapp"', '"image_repository": "shop"'),
+        (
+            '"ecs_service": "web", "containers": ["web"]',
+            '"ecs_service": "shop", "containers": ["shop"]',
+        ),
+        ("myapp:main-1", "shop:main-1"),
+        ("default/web", "default/shop"),
+    ):
+        assert session.count(sample) == 1
+        session = session.replace(sample, mine)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    status, output = _played(own[1] + session, PATH=path)
+    assert status == 0, output
+    assert "slipway-shop-" in output
+    assert "is simulated: no process listens" in output
+
+
+def _session() -> str:
     session = re.search(r"```bash\n(.*?)```", _after("session"), re.S)
     assert session is not None
+    return session[1]
+
+
+def _played(session: str, **variables: str) -> tuple[int, str]:
+    """The exit code and the output of a shell that plays the session."""
     with serving() as (_, ready):
+        variables |= {name.upper(): ready[name] for name in ("api", "token", "apps")}
+        variables["AWS_ENDPOINT_URL"] = ready["aws"]
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", session[1]],
-            env=os.environ | {"API": ready["api"], "TOKEN": ready["token"]},
-            capture_output=True,
+            ["timeout", "120", "bash", "-euo", "pipefail", "-c", session],
+            env=os.environ | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
             check=False,
         )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert '"current_deployment_id":1' in done.stdout
-    assert '"possible":false' in done.stdout
-    assert '"environment":{"LOG_LEVEL":"debug"}' in done.stdout
-    assert '"released":true' in done.stdout
+    return done.returncode, done.stdout
 
 
 def _after(mark: str) -> str:

@@ -3,7 +3,7 @@
 from typing import Annotated, cast
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.access import Principal, load_deployment, load_service
 from chalicelib.api import views
@@ -25,7 +25,10 @@ from chalicelib.store.release_receipts import find_release_receipt
 
 routes = Routes(__name__)
 
-Reason = Annotated[str, Meta(max_length=500)]
+Reason = Annotated[
+    str,
+    Meta(max_length=500, description="why, for the audit trail, in at most 500 characters"),
+]
 
 
 class NewDeployment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -43,7 +46,8 @@ class NewRollback(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     `expected` it is refused (409 `plan_is_old`) if another deployment has become active since.
     """
 
-    deployment_id: Id | None = None
+    # Null would be the previous release, which is not what a script meant that finds no id.
+    deployment_id: Id | UnsetType = UNSET
     reason: Reason | None = None
     expected: Id | None = None
 
@@ -127,7 +131,7 @@ def roll_back(
         request_rollback(
             service,
             actor=caller.actor,
-            deployment_id=body.deployment_id,
+            deployment_id=None if body.deployment_id is UNSET else body.deployment_id,
             reason=body.reason,
             expected=body.expected,
             idempotency_key=idempotency_key,

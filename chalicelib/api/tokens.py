@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib import access, clock
 from chalicelib.access import (
@@ -19,27 +19,50 @@ from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.api.http.parameters import CURSOR, LIMIT, LIMIT_OF_ALL, Id
 from chalicelib.domain.names import DisplayName
 from chalicelib.domain.timing import rfc3339
-from chalicelib.domain.tokens import Role
+from chalicelib.domain.tokens import DEFAULT_DAYS, MAX_DAYS, Role, expiry
 from chalicelib.errors import NotFound
 from chalicelib.store import models, tokens
 
 routes = Routes(__name__)
 
-DAY = 24 * 3600
-
 
 class NewToken(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A token to create. `project_id` or `service_id` restricts it to a project or a service."""
+    """A token to create. `project_id` or `service_id` restricts it to a project or a service.
+
+    It expires after 90 days, or after `expires_in_days`, or never if this is null.
+    """
 
     name: DisplayName
-    role: Role
-    project_id: Id | None = None
-    service_id: Id | None = None
-    expires_in_days: Annotated[int, Meta(ge=1, le=3650)] | None = None
+    role: Annotated[
+        Role,
+        Meta(
+            description="a viewer reads; a deployer also builds, deploys, rolls back and cancels; "
+            "an admin also manages projects, services and tokens"
+        ),
+    ]
+    # Null would be no restriction: a script that finds no id must not make a token for everything.
+    project_id: Id | UnsetType = UNSET
+    service_id: Id | UnsetType = UNSET
+    expires_in_days: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=MAX_DAYS,
+                description=(
+                    f"a whole number from 1 to {MAX_DAYS}: the days until the token expires. If it "
+                    "is null, the token never expires"
+                ),
+            ),
+        ]
+        | None
+    ) = DEFAULT_DAYS
 
 
 class Token(msgspec.Struct, kw_only=True):
-    """A token without its secret. `last_used_at` is exact to the hour."""
+    """A token without its secret. `expires_at` is null if it never expires; `last_used_at` is exact
+    to the hour.
+    """
 
     id: int
     name: str
@@ -97,14 +120,13 @@ def create_token(caller: Principal, body: NewToken) -> Reply:
     """Create a token. Only this response contains its secret."""
     require_unrestricted(caller)
     project_id, service_id = _restriction(caller, body)
-    days = body.expires_in_days
     row, secret = tokens.create_token(
         body.name,
         body.role,
         created_by=caller.actor,
         project_id=project_id,
         service_id=service_id,
-        expires_at=None if days is None else clock.now() + days * DAY,
+        expires_at=expiry(body.expires_in_days, now=clock.now()),
     )
     created = CreatedToken(token=secret, **msgspec.structs.asdict(_shown(row)))
     return Reply(created, location=f"/v1/tokens/{row.number}")
@@ -151,14 +173,14 @@ def _restriction(caller: Principal, body: NewToken) -> tuple[int | None, int | N
 
     Raises NotFound for a service of another project than `project_id`.
     """
-    if body.service_id is not None:
+    if body.service_id is not UNSET:
         service = load_service(caller, body.service_id)
-        if body.project_id not in {None, service.project_id}:
+        if body.project_id not in {UNSET, service.project_id}:
             raise NotFound(
                 f"there is no service {service.id} in project {body.project_id}", field="service_id"
             )
         return service.project_id, service.id
-    if body.project_id is not None:
+    if body.project_id is not UNSET:
         return load_project(caller, body.project_id).id, None
     return None, None
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from chalicelib import clock
 from chalicelib.aws.clients import calling, client
-from chalicelib.domain.webhook_secrets import parse_secrets
+from chalicelib.domain.webhook_secrets import TOO_SHORT, is_short, parse_secrets
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.known_secrets import Known, recall, remember
 
@@ -37,12 +37,15 @@ def read(reference: str, *, max_age: int = KEEP_SECONDS) -> tuple[str, ...]:
 def _read(reference: str) -> tuple[str, ...]:
     store, _, name = reference.partition(":")
     try:
-        return parse_secrets(_READERS[store](name))
+        found = parse_secrets(_READERS[store](name))
     except (Rejected, Unavailable, ValueError) as error:
         logger.warning("deliveries may be refused: the webhook secret %s %s", reference, error)
         if isinstance(error, Unavailable):
             raise _unreadable() from error
         return ()
+    if is_short(found):
+        logger.warning("replace the webhook secret %s: it %s", reference, TOO_SHORT)
+    return found
 
 
 def _unreadable() -> Unavailable:

@@ -8,9 +8,10 @@ msgspec checks the `Meta` of a value and writes the JSON schema from the same `M
 and OpenAPI document agree on the form of every value. A `Rule` adds what a schema cannot say.
 """
 
+import difflib
 import re
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -32,6 +33,7 @@ _AT_FIELD = regex(r"`\$\.(?P<field>[A-Za-z0-9_]+)")
 _FIELD_NAMES = regex(
     r"Object (?P<problem>missing required|contains unknown) field `(?P<field>.*)`", re.S
 )
+_LONGEST_COMPARED = 50
 _CONSTRAINT = regex(r"matching regex|of length|<=|>=")
 
 
@@ -107,15 +109,23 @@ def _refusal(message: str, model: type[msgspec.Struct], value: Mapping[str, Any]
     """The error for a message of msgspec about a whole object."""
     names = _FIELD_NAMES.match(message)
     if names is not None:
-        missing = names["problem"] == "missing required"
-        code = "missing_field" if missing else "unknown_field"
-        detail = "this field is required" if missing else "there is no such field here"
-        return InvalidInput(detail, code=code, field=names["field"])
+        field = names["field"]
+        if names["problem"] == "missing required":
+            return InvalidInput("this field is required", code="missing_field", field=field)
+        known = [each.encode_name for each in msgspec.structs.fields(model)]
+        return InvalidInput(_known_fields(field, known), code="unknown_field", field=field)
     at = _AT_FIELD.search(message)
     if at is None:
         return InvalidInput(message, code="invalid_body")
     field = next(each for each in msgspec.structs.fields(model) if each.encode_name == at["field"])
     return _invalid(message, field.type, value[at["field"]], at["field"])
+
+
+def _known_fields(unknown: str, known: Sequence[str]) -> str:
+    # The time of the comparison grows with the square of the length.
+    close = difflib.get_close_matches(unknown[:_LONGEST_COMPARED], known, n=1)
+    meant = f"; did you mean {close[0]}?" if close else "."
+    return f"there is no such field here{meant} The fields are {', '.join(known)}."
 
 
 def _invalid(message: str, kind: Any, value: object, field: str) -> InvalidInput:

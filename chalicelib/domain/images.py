@@ -124,7 +124,11 @@ def _explain_image(value: Any) -> str:
     short = isinstance(value, str) and len(value) <= _MAX_REFERENCE_LENGTH
     match = _REFERENCE.fullmatch(value) if short else None
     if match is not None and not match["tag"] and not match["digest"]:
-        return f"the image {match['repository']} needs a tag or a digest"
+        name = match["repository"]
+        return (
+            f"the image {name} needs a tag or a digest. If {name} is a tag itself, put the name of "
+            f"the image repository before it: repository:{name}"
+        )
     return (
         "an image must be repository:tag or repository@sha256:digest, at most "
         f"{_MAX_REFERENCE_LENGTH} characters"

@@ -15,6 +15,10 @@ from chalicelib.domain.regex import regex
 _PREFIX = "slw_"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECKSUM_LENGTH = 6
+# A token is valid for so many days unless its creator chooses other ones, or none.
+DEFAULT_DAYS = 90
+MAX_DAYS = 3650
+_DAY = 24 * 3600
 _TOKEN = regex(r"slw_[A-Za-z0-9_-]{43}[A-Za-z0-9]{6}", re.ASCII)
 
 
@@ -36,6 +40,11 @@ def is_token(text: str) -> bool:
     """Whether `text` has the form of a token and the right checksum."""
     body, checksum = text[:-_CHECKSUM_LENGTH], text[-_CHECKSUM_LENGTH:]
     return _TOKEN.fullmatch(text) is not None and _checksum(body) == checksum
+
+
+def expiry(days: int | None, *, now: int) -> int | None:
+    """When a token that is made now for some days expires; None if it never does."""
+    return None if days is None else now + days * _DAY
 
 
 def digest(token: str) -> str:

@@ -17,6 +17,9 @@ from msgspec import Meta
 from chalicelib.domain.fields import END, Installation, Rule
 from chalicelib.domain.regex import regex
 
+# A shorter secret can be guessed from one signed delivery, without asking Slipway.
+MIN_SECRET_LENGTH = 16
+TOO_SHORT = f"has fewer than {MIN_SECRET_LENGTH} characters"
 _MAX_LENGTH = 500
 _REGION_AND_ACCOUNT = r"[a-z0-9-]{1,30}:[0-9]{12}"
 _PARAMETER = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*"
@@ -64,6 +67,11 @@ def parse_secrets(text: str) -> tuple[str, ...]:
     if any(_ADDRESS.match(word) for word in words):
         raise ValueError("must hold the secret as plain text, not as JSON and not as a reference")
     return tuple(words) if len(words) == 2 else (text.strip(),)
+
+
+def is_short(secrets: Iterable[str]) -> bool:
+    """Whether one of `secrets` has fewer characters than a new secret must have."""
+    return any(len(secret) < MIN_SECRET_LENGTH for secret in secrets)
 
 
 def is_signature(text: str) -> bool:

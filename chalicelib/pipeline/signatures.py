@@ -1,12 +1,16 @@
 """Verifying deliveries: the installation's secret or a service's own must have signed them."""
 
+import logging
 from collections.abc import Iterator
+from functools import cache
 
 from chalicelib.aws import secrets
 from chalicelib.domain.pushes import claimed_repository
 from chalicelib.domain.webhook_secrets import (
+    TOO_SHORT,
     Signers,
     is_reference,
+    is_short,
     is_signature,
     is_signed,
     parse_secrets,
@@ -14,6 +18,8 @@ from chalicelib.domain.webhook_secrets import (
 from chalicelib.errors import Unauthorized, Unavailable
 from chalicelib.settings import settings
 from chalicelib.store.claims import followers
+
+logger = logging.getLogger("slipway")
 
 
 def verify(body: bytes, signature: str) -> Signers:
@@ -70,7 +76,16 @@ def _readings(secret: str) -> Iterator[tuple[str, ...]]:
         if again != cached:
             yield again
     else:
-        yield parse_secrets(secret)
+        yield _plain(secret)
+
+
+@cache
+def _plain(text: str) -> tuple[str, ...]:
+    """The secrets in the text of WEBHOOK_SECRET; cached, so that the warning appears once."""
+    found = parse_secrets(text)
+    if is_short(found):
+        logger.warning("replace the webhook secret: WEBHOOK_SECRET %s", TOO_SHORT)
+    return found
 
 
 def _own_secrets(repository: str | None) -> list[str]:

@@ -5,6 +5,7 @@ SIGHUP stop it and remove everything that it started.
 """
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -19,13 +20,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from chalicelib.domain.tokens import is_token
+from chalicelib.domain.webhook_secrets import TOO_SHORT, is_short
 from chalicelib.settings import SettingsError
 from infra.local import cloud
 from infra.local.machines import gateway
 
-CURL = """curl -s -X POST {api}/v1/projects \\
-  -H 'Authorization: Bearer {token}' \\
-  -H 'Content-Type: application/json' -d '{{"name": "demo"}}'"""
+# Seconds between two looks whether the server is to end.
+POLL = 0.1
+
+logger = logging.getLogger("slipway.local")
 
 
 class StartFailed(Exception):
@@ -52,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 def serve(options: argparse.Namespace) -> None:
     """Run until a signal arrives. Options are checked before anything is started."""
     _check_token(options.token)
+    _check_webhook_secret(options.webhook_secret)
     secret = options.webhook_secret or secrets.token_urlsafe(24)
     session = secrets.token_hex(4)
     with (
@@ -63,6 +67,7 @@ def serve(options: argparse.Namespace) -> None:
             "ready": True,
             "api": f"http://127.0.0.1:{server.server_port}",
             "aws": local.aws,
+            "apps": local.aws + cloud.SERVICE_URLS,
             "registry": local.registry,
             "token": _admin_token(options.token),
             "webhook_secret": secret,
@@ -71,12 +76,14 @@ def serve(options: argparse.Namespace) -> None:
             "sample": str(local.sample.path),
         }
         gateway.attach(server, local.app)
-        threading.Thread(target=server.serve_forever, name="api", daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(POLL,), name="api", daemon=True).start()
         try:
             with recorded(ready, options.record):
                 print(_essentials(ready) if options.pretty else json.dumps(ready), flush=True)
                 threading.Event().wait()
         finally:
+            # A logger: on a terminal that was closed, print would fail.
+            logger.info("Stopping: builds end, containers are removed, then images and data")
             server.shutdown()
             server.server_close()
 
@@ -87,6 +94,11 @@ def _check_token(token: str | None) -> None:
             "--token is not a token: slw_, 43 random characters and their checksum.\n"
             "Leave it out to create one."
         )
+
+
+def _check_webhook_secret(secret: str | None) -> None:
+    if secret is not None and is_short([secret]):
+        raise StartFailed(f"--webhook-secret {TOO_SHORT}.\nLeave it out to create one.")
 
 
 def _api_server(port: int) -> HTTPServer:
@@ -150,17 +162,15 @@ def _essentials(ready: dict[str, Any]) -> str:
         [
             f"Slipway, with an embedded AWS. {real}.",
             f"  Dashboard       {ready['api']}/",
-            f"  API             {ready['api']}/v1",
-            f"  Token           {ready['token']}",
             f"  Webhook secret  {ready['webhook_secret']}",
-            f"  Containers      {ready['aws']}{cloud.SERVICE_URLS} lists their addresses",
+            f"  Applications    {ready['apps']} lists their addresses",
             f"  AWS endpoint    {ready['aws']}  (region {cloud.REGION}, any credentials)",
             f"  Data            in memory and {ready['data']}, removed at Ctrl-C",
             f"  Sample          {ready['sample']}, fetched as https://github.com/example/app.git",
             "Deploy your own repository, in another terminal:",
             "  make service GIT=../my-app NAME=shop/web",
-            "Or try the API (the README shows the next steps):",
-            CURL.format(**ready),
+            "Or paste this into it, and then the session of README.md:",
+            f"  export API={ready['api']} TOKEN={ready['token']} APPS={ready['apps']}",
         ]
     )
 
@@ -183,4 +193,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    # Else Python looks for garbage among all objects of moto and boto3, which takes seconds.
+    gc.freeze()
+    sys.exit(status)

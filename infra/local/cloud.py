@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from infra.local.aws.queues import create_queues
 
@@ -156,6 +157,7 @@ def _moto() -> Iterator[str]:
     # AWS has no API for the local addresses of ECS services, so moto gets an extra path.
     paths: dict[str, Any] = urls.url_paths
     paths[f"{{0}}{SERVICE_URLS}$"] = _service_urls
+    paths[f"{{0}}{SERVICE_URLS}/(?P<service>.+)$"] = _to_service
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -185,8 +187,19 @@ def _remove_images(registry: str) -> None:
 
 def _service_urls(*_: Any) -> tuple[int, dict[str, str], str]:
     """Returns `{"<cluster>/<service>": "http://127.0.0.1:…"}`."""
-    urls = {key: url for agent in _agents for key, url in agent.urls().items()}
-    return 200, {"Content-Type": "application/json"}, json.dumps(urls)
+    return 200, {"Content-Type": "application/json"}, json.dumps(_urls())
+
+
+def _to_service(_request: Any, url: str, *_: Any) -> tuple[int, dict[str, str], str]:
+    """Redirects `…/<cluster>/<service>` to the service's address."""
+    key = unquote(urlsplit(url).path).rpartition(f"{SERVICE_URLS}/")[2]
+    if key not in _urls():
+        return 404, {"Content-Type": "text/plain"}, f"no ECS service {key} with a port\n"
+    return 302, {"Location": _urls()[key]}, ""
+
+
+def _urls() -> dict[str, str]:
+    return {key: url for agent in _agents for key, url in agent.urls().items()}
 
 
 _agents: list[Any] = []

@@ -208,8 +208,8 @@ class _Page:
 
     def _meaning(self, schema: Mapping[str, Any]) -> str:
         for each in [schema, *schema.get("anyOf", [])]:
-            if "description" in self._resolved(each):
-                return str(self._resolved(each)["description"])
+            if found := each.get("description", self._resolved(each).get("description")):
+                return str(found)
         return ""
 
     def _resolved(self, part: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -202,6 +202,7 @@ DEPLOY_FIELDS: list[tuple[str, Any, int, str]] = [
 ROLLBACK_FIELDS: list[tuple[str, Any, int, str]] = [
     *(("deployment_id", value, 400, "invalid_deployment_id") for value in _NO_NUMBERS),
     *_EXPECTED,
+    ("deployment_id", None, 400, "invalid_deployment_id"),
     ("deployment_id", 4711, 404, "not_found"),
     ("deployment_id", NEIGHBOURS_DEPLOYMENT, 404, "not_found"),
 ]
@@ -439,8 +440,10 @@ MALFORMED_IDS = [
     "abc",
     "%31",
     "0x1",
+    "00",
+    "01",
 ]
-MISSING_IDS = ["0", "00", "99999999999999999999999", str(MAX_ID + 1), "9" * 5000, "4711"]
+MISSING_IDS = ["0", "99999999999999999999999", str(MAX_ID + 1), "9" * 5000, "4711"]
 NUMBERED_PATHS = [
     "/v1/projects/{}",
     "/v1/projects/{}/services",
@@ -463,6 +466,7 @@ QUERIES: list[tuple[str, str]] = [
     ("limit=0", "invalid_limit"),
     ("limit=abc", "invalid_limit"),
     ("limit=", "invalid_limit"),
+    ("limit=01", "invalid_limit"),
     ("limit=101", "invalid_limit"),
     ("limit=1000000", "invalid_limit"),
     ("limit=%EF%BC%91", "invalid_limit"),

@@ -193,6 +193,7 @@ def test_bad_input_is_refused_and_changes_nothing(world: World, row: Refused) ->
     assert problem.get("field", "") == row.field
     assert (problem["status"], problem["instance"]) == (row.status, answer.headers["x-request-id"])
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["strict-transport-security"] == "max-age=31536000"
 
 
 @pytest.mark.parametrize(

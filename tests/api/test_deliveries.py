@@ -136,10 +136,13 @@ def test_unsigned_deliveries_are_not_recorded(cloud: Cloud, body: bytes) -> None
 def test_a_signed_delivery_that_cannot_be_read_is_recorded_for_the_repositorys_services(
     cloud: Cloud,
 ) -> None:
-    own = cloud.add_service("own", branch="other", webhook_secret=keep_secret("of-own"))
+    own = cloud.add_service("own", branch="other", webhook_secret=keep_secret("the-secret-of-own"))
     body = json.dumps(push_payload()).encode().ljust(5 * 1024 * 1024 + 1)
     too_large = "refused: the body is too large: at most 5120 KiB are allowed here"
-    for secret, services in ((WEBHOOK_SECRET, [cloud.service_id, own]), ("of-own", [own])):
+    for secret, services in (
+        (WEBHOOK_SECRET, [cloud.service_id, own]),
+        ("the-secret-of-own", [own]),
+    ):
         headers = delivery_headers(body, delivery=f"d-{secret[:2]}", secret=secret)
         answer = cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
         assert (answer.status, answer.body["code"]) == (413, "body_too_large")
@@ -154,15 +157,15 @@ def test_a_signed_delivery_that_cannot_be_read_is_recorded_for_the_repositorys_s
 def test_a_malformed_delivery_signed_with_a_services_own_secret_is_recorded_for_it_alone(
     cloud: Cloud,
 ) -> None:
-    own = cloud.add_service("own", webhook_secret=keep_secret("of-own"))
-    answer = deliver_signed(cloud, push_payload(ref="master"), "d-1", "of-own")
+    own = cloud.add_service("own", webhook_secret=keep_secret("the-secret-of-own"))
+    answer = deliver_signed(cloud, push_payload(ref="master"), "d-1", "the-secret-of-own")
     assert (answer.status, answer.body["field"]) == (400, "ref")
     assert [each["service_id"] for each in shown(cloud, "d-1")["services"]] == [own]
 
 
 def test_a_delivery_that_names_two_repositories_is_refused(cloud: Cloud) -> None:
     """A service's own secret is good only for the repository that was looked up."""
-    cloud.add_service("own", webhook_secret=keep_secret("of-own"))
+    cloud.add_service("own", webhook_secret=keep_secret("the-secret-of-own"))
     theirs = json.dumps(push_payload())[1:-1].replace(REPOSITORY, "Ada/other")
     ours = json.dumps({"full_name": REPOSITORY})
     for body in (
@@ -170,7 +173,7 @@ def test_a_delivery_that_names_two_repositories_is_refused(cloud: Cloud) -> None
         f'{{"repository": {ours}, {theirs}}}',
         f'{{{theirs}, "\\u0072epository": {ours}}}',
     ):
-        headers = delivery_headers(body.encode(), secret="of-own")
+        headers = delivery_headers(body.encode(), secret="the-secret-of-own")
         answer = cloud.api.post("/v1/webhooks/github", raw=body.encode(), headers=headers)
         assert answer.status in {400, 401}, answer.text
     assert rows("jobs") == {}
@@ -179,10 +182,10 @@ def test_a_delivery_that_names_two_repositories_is_refused(cloud: Cloud) -> None
 def test_a_body_that_the_two_parsers_read_differently_is_refused(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cloud.add_service("own", webhook_secret=keep_secret("of-own"))
+    cloud.add_service("own", webhook_secret=keep_secret("the-secret-of-own"))
     claimed = "github.com/ada/other"
     monkeypatch.setattr("chalicelib.api.webhooks.claimed_repository", lambda _: claimed)
-    answer = deliver_signed(cloud, push_payload(), "d-1", "of-own")
+    answer = deliver_signed(cloud, push_payload(), "d-1", "the-secret-of-own")
     assert (answer.status, answer.body["field"]) == (400, "repository")
     assert rows("jobs") == {}
 

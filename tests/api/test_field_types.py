@@ -12,9 +12,11 @@ from jsonschema import Draft202012Validator
 from chalicelib.api.builds import NewBuild
 from chalicelib.api.config import ConfigChanges
 from chalicelib.api.deployments import NewDeployment, NewRollback
+from chalicelib.api.http.problems import problem
 from chalicelib.api.projects import NewProject, ProjectChanges
 from chalicelib.api.services import NewService, ServiceChanges
 from chalicelib.api.tokens import NewToken
+from chalicelib.domain.fields import decode
 from chalicelib.domain.images import Image, ImageRepository
 from chalicelib.errors import InvalidInput
 from tests.support.fields import AnInstallation, read
@@ -144,6 +146,29 @@ def test_a_value_in_its_normal_form_stays_as_it_is(field: Field, value: object) 
         sent = f"{REGISTRY}/{sent}"
     assert field.schema.is_valid(sent)
     assert field.parse(sent) == normal
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
+def test_every_field_of_a_body_says_what_it_means(body: type[msgspec.Struct]) -> None:
+    _, components = msgspec.json.schema_components([body])
+    for name, schema in components[body.__name__]["properties"].items():
+        shapes = [schema, *schema.get("anyOf", [])]
+        assert any(each.get("description") for each in shapes), f"{name} has no description"
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
+def test_an_unknown_field_is_answered_with_all_known_ones(body: type[msgspec.Struct]) -> None:
+    known = body.__struct_fields__
+    wrong = f"{known[-1].replace('_', '')}s"
+    with pytest.raises(InvalidInput) as refused:
+        decode(body, {wrong: 1}, AnInstallation())
+    assert (refused.value.code, refused.value.field) == ("unknown_field", wrong)
+    shown = problem(refused.value, request_id="r").body
+    assert f"did you mean {known[-1]}?" in shown
+    assert f"{', '.join(known)}." in shown
+    with pytest.raises(InvalidInput) as refused:
+        decode(body, {"zzz": 1}, AnInstallation())
+    assert "did you mean" not in refused.value.detail
 
 
 @pytest.mark.parametrize(

@@ -193,12 +193,3 @@ def test_a_lost_answer_of_dynamodb_needs_no_key(cloud: Cloud, trouble: Trouble) 
     trouble.lose_answers("dynamodb.TransactWriteItems", times=1)
     answer = cloud.api.post(f"/v1/cicd/services/{cloud.service_id}/build", {})
     assert (answer.status, list(rows("jobs"))) == (202, ["build-1"])
-
-
-def test_leading_zeros_in_the_path_do_not_change_the_key(cloud: Cloud) -> None:
-    headers: dict[str, str | None] = {"Idempotency-Key": "k"}
-    answers = [
-        cloud.api.post(f"/v1/cicd/services/{number}/build", {}, headers=headers).body["build_id"]
-        for number in ("1", "01")
-    ]
-    assert answers == [1, 1]

@@ -198,12 +198,12 @@ def test_a_redelivery_keeps_the_outcome_for_a_deleted_service(cloud: Cloud) -> N
 
 
 def test_a_team_with_its_own_secret_finds_its_deliveries(cloud: Cloud) -> None:
-    reference = keep_secret("shared")
+    reference = keep_secret("the-shared-secret")
     cloud.change_service(webhook_secret=reference)
-    cloud.push(sha(1), delivery="d-1", secret="shared")
+    cloud.push(sha(1), delivery="d-1", secret="the-shared-secret")
     cloud.project = other_project = another_project(cloud)
     late = cloud.add_service("late", webhook_secret=reference)
-    answer = cloud.push(sha(1), delivery="d-1", secret="shared")
+    answer = cloud.push(sha(1), delivery="d-1", secret="the-shared-secret")
     assert [build["service_id"] for build in answer.body["builds"]] == [late]
     for restriction in ({"project_id": other_project}, {"service_id": late}):
         caller = caller_with(cloud, **restriction)
@@ -213,7 +213,7 @@ def test_a_team_with_its_own_secret_finds_its_deliveries(cloud: Cloud) -> None:
 
 def test_a_teams_secret_neither_reveals_nor_changes_data_of_other_teams(cloud: Cloud) -> None:
     """This holds for the answer, the record, and a delivery id that the other team has seen."""
-    reference = keep_secret("shared")
+    reference = keep_secret("the-shared-secret")
     project = cloud.project
     cloud.push(sha(1), delivery="d-1")
     cloud.change_service(branch="left")
@@ -222,16 +222,20 @@ def test_a_teams_secret_neither_reveals_nor_changes_data_of_other_teams(cloud: C
     cloud.project = other_project = another_project(cloud)
     own = cloud.add_service("own", webhook_secret=reference)
 
-    answer = cloud.push(sha(1), delivery="d-2", secret="shared").body
+    answer = cloud.push(sha(1), delivery="d-2", secret="the-shared-secret").body
     assert [build["service_id"] for build in answer["builds"]] == [own]
-    again = cloud.push(sha(1), delivery="d-2", secret="shared").body
+    again = cloud.push(sha(1), delivery="d-2", secret="the-shared-secret").body
     assert (again["duplicate"], [each["service_id"] for each in again["builds"]]) == (True, [own])
-    unused = cloud.push(sha(1), branch="unused", delivery="d-3", secret="shared").body["ignored"]
-    followed = cloud.push(sha(1), branch="left", delivery="d-4", secret="shared").body["ignored"]
+    unused = cloud.push(sha(1), branch="unused", delivery="d-3", secret="the-shared-secret").body[
+        "ignored"
+    ]
+    followed = cloud.push(sha(1), branch="left", delivery="d-4", secret="the-shared-secret").body[
+        "ignored"
+    ]
     assert unused == followed.replace("left", "unused")
 
     forged = json.dumps(push_payload(after=sha(5))).encode()
-    headers = delivery_headers(forged, delivery="d-1", secret="shared")
+    headers = delivery_headers(forged, delivery="d-1", secret="the-shared-secret")
     assert cloud.api.post("/v1/webhooks/github", raw=forged, headers=headers).status < 300
     assert neighbour.get(f"{DELIVERIES}/d-1").body == record
     assert walk(neighbour, DELIVERIES) == [["d-1"]]
@@ -243,9 +247,11 @@ def test_a_teams_secret_neither_reveals_nor_changes_data_of_other_teams(cloud: C
 
 def test_a_services_secret_cannot_rewrite_a_record_of_its_neighbours(cloud: Cloud) -> None:
     cloud.push(sha(1), delivery="d-1")
-    cloud.add_service("neighbour", branch="develop", webhook_secret=keep_secret("shared"))
+    cloud.add_service(
+        "neighbour", branch="develop", webhook_secret=keep_secret("the-shared-secret")
+    )
     forged = json.dumps(push_payload(after=sha(5))).encode()
-    headers = delivery_headers(forged, delivery="d-1", secret="shared")
+    headers = delivery_headers(forged, delivery="d-1", secret="the-shared-secret")
     assert cloud.api.post("/v1/webhooks/github", raw=forged, headers=headers).status < 300
     for restriction in ({}, {"project_id": cloud.project}, {"service_id": cloud.service_id}):
         record = caller_with(cloud, **restriction).get(f"{DELIVERIES}/d-1").body

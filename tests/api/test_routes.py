@@ -52,6 +52,7 @@ def test_every_answer_has_a_request_id_and_forbids_sniffing_and_storing(api: Api
         assert answer.headers["x-request-id"] == "mine-1"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
     assert answer.body["instance"] == "mine-1"
 
 

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from chalicelib.domain.tokens import Role, is_token
+from chalicelib.store.tokens import create_token
 from tests.support.client import Answer, Api
 from tests.support.embedded import MINUTE, Cloud
 from tests.support.sdk import Calls, Trouble
@@ -125,6 +126,25 @@ def test_a_token_expires(cloud: Cloud) -> None:
     assert cloud.api.get("/v1/tokens/2").body["expires_at"] == "2026-11-23T00:00:00Z"
 
 
+def test_a_token_expires_after_90_days_unless_it_is_to_last_longer(cloud: Cloud) -> None:
+    assert create(cloud).body["expires_at"] == "2027-02-20T00:00:00Z"
+    caller, lasting = caller_with(cloud), caller_with(cloud, expires_in_days=None)
+    assert caller.get("/v1/whoami").body["expires_at"] == "2027-02-20T00:00:00Z"
+    assert lasting.get("/v1/whoami").body["expires_at"] is None
+    cloud.advance(90 * DAY - 1)
+    assert caller.get("/v1/projects").status == 200
+    cloud.advance(1)
+    assert caller.get("/v1/projects").status == 401
+    cloud.advance(3650 * DAY)
+    assert lasting.get("/v1/projects").status == 200
+
+
+def test_a_token_that_an_earlier_version_made_without_an_expiry_stays_valid(cloud: Cloud) -> None:
+    old = cloud.api.as_holder_of(create_token("old", Role.VIEWER).secret)
+    cloud.advance(1000 * DAY)
+    assert old.get("/v1/projects").status == 200
+
+
 def test_the_last_use_of_a_token_is_recorded_at_most_once_an_hour(
     cloud: Cloud, calls: Calls
 ) -> None:
@@ -158,6 +178,8 @@ def test_a_request_succeeds_even_if_the_use_cannot_be_recorded(
         ({"role": "owner"}, "role"),
         ({"role": None}, "role"),
         ({"project_id": 0}, "project_id"),
+        ({"project_id": None}, "project_id"),
+        ({"service_id": None}, "service_id"),
         ({"project_id": "1"}, "project_id"),
         ({"service_id": 1.5}, "service_id"),
         ({"service_id": True}, "service_id"),

@@ -264,25 +264,78 @@ def set_own_secret(cloud: Cloud, service: int, secret: str) -> str:
     return reference
 
 
+@IN_EACH_STORE
+@pytest.mark.parametrize(
+    "text", ["fifteen-letters", "fifteen-letters the-secret-of-own", "the-secret-of-own short"]
+)
+def test_a_new_secret_with_fewer_than_16_characters_is_refused(
+    cloud: Cloud, keep: Callable[[str], str], text: str
+) -> None:
+    reference = keep(text)
+    with nothing_is_written():
+        answer = cloud.api.patch(f"/v1/services/{cloud.service_id}", {"webhook_secret": reference})
+    assert refused(answer) == (400, "webhook_secret_too_short")
+    assert answer.body["field"] == "webhook_secret"
+    assert "16" in answer.body["detail"]
+    assert "fifteen" not in answer.text
+    body = {"name": "other", "git_url": "https://github.com/a/b.git", "image_repository": "hello"}
+    path = f"/v1/projects/{cloud.project}/services"
+    with nothing_is_written():
+        answer = cloud.api.post(path, {**body, "webhook_secret": reference})
+    assert refused(answer) == (400, "webhook_secret_too_short")
+    keep("sixteen-letters!")  # it is read again, at once
+    assert cloud.api.post(path, {**body, "webhook_secret": reference}).status == 201
+
+
+def test_a_short_secret_from_before_this_rule_still_works_with_a_warning(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    reference = set_own_secret(cloud, cloud.service_id, "the-secret-of-own")
+    keep_secret("short", f"slipway/service-{cloud.service_id}")
+    cloud.advance(5 * MINUTE)
+    assert push(cloud, "short") == 202
+    assert "fewer than 16 characters" in caplog.text
+    assert reference in caplog.text
+    change = {"webhook_secret": reference, "branch": "main"}
+    assert cloud.api.patch(f"/v1/services/{cloud.service_id}", change).status == 200
+
+
+@pytest.mark.parametrize("text", ["hush", "hush the-secret-of-all"])
+def test_a_short_secret_of_the_installation_still_works_with_one_warning(
+    cloud: Cloud, configure: Configure, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    configure(text)
+    assert [push(cloud, "hush"), push(cloud, "hush")] == [202, 202]
+    assert caplog.text.count("WEBHOOK_SECRET has fewer than 16 characters") == 1
+
+
+def test_a_secret_that_cannot_be_read_yet_is_accepted(cloud: Cloud, trouble: Trouble) -> None:
+    path = f"/v1/services/{cloud.service_id}"
+    assert cloud.api.patch(path, {"webhook_secret": "ssm:/slipway/later"}).status == 200
+    trouble.refuse(SECRET, "AccessDeniedException")
+    reference = keep_secret("short")
+    assert cloud.api.patch(path, {"webhook_secret": reference}).status == 200
+
+
 def test_each_secret_starts_only_its_services_and_gives_the_reason_for_others(cloud: Cloud) -> None:
     own, other, none = cloud.service_id, cloud.add_service("other"), cloud.add_service("none")
-    set_own_secret(cloud, own, "of-own")
-    set_own_secret(cloud, other, "of-other")
+    set_own_secret(cloud, own, "the-secret-of-own")
+    set_own_secret(cloud, other, "the-secret-of-other")
 
-    answer = cloud.push(sha(1), secret="of-own", delivery="by-own")
+    answer = cloud.push(sha(1), secret="the-secret-of-own", delivery="by-own")
     assert (answer.status, started(answer)) == (202, [own])
     assert reasons(cloud, "by-own") == {own: "a build was started"}
     answer = cloud.push(sha(1), delivery="by-installation")
     assert (answer.status, started(answer)) == (202, [none])
     assert reasons(cloud, "by-installation") == {own: OWN, other: OWN, none: "a build was started"}
-    answer = cloud.push(sha(1), secret="of-other", delivery="by-other")
+    answer = cloud.push(sha(1), secret="the-secret-of-other", delivery="by-other")
     assert (answer.status, started(answer)) == (202, [other])
 
     # All three deliver one push. A redelivery names only the builds that its secret started.
     for delivery, secret, service in (
-        ("by-own", "of-own", own),
+        ("by-own", "the-secret-of-own", own),
         ("by-installation", WEBHOOK_SECRET, none),
-        ("by-other", "of-other", other),
+        ("by-other", "the-secret-of-other", other),
     ):
         again = cloud.push(sha(1), secret=secret, delivery=delivery)
         assert (again.status, again.body["duplicate"], started(again)) == (200, True, [service])
@@ -292,7 +345,7 @@ def test_each_secret_starts_only_its_services_and_gives_the_reason_for_others(cl
 
 
 def test_the_installations_secret_cannot_start_a_service_with_its_own(cloud: Cloud) -> None:
-    set_own_secret(cloud, cloud.service_id, "of-own")
+    set_own_secret(cloud, cloud.service_id, "the-secret-of-own")
     answer = cloud.push(sha(1), delivery="d-1")
     assert answer.status == 200
     assert answer.body["ignored"] == (
@@ -300,59 +353,66 @@ def test_the_installations_secret_cannot_start_a_service_with_its_own(cloud: Clo
         "github.com/codertocat/hello-world"
     )
     assert reasons(cloud, "d-1") == {cloud.service_id: OWN}
-    assert cloud.push(sha(1), secret="of-own", delivery="d-2").status == 202
+    assert cloud.push(sha(1), secret="the-secret-of-own", delivery="d-2").status == 202
 
 
 def test_two_services_may_share_their_own_secret(cloud: Cloud) -> None:
-    shared = set_own_secret(cloud, cloud.service_id, "shared")
+    shared = set_own_secret(cloud, cloud.service_id, "the-shared-secret")
     second = cloud.add_service("second", webhook_secret=shared)
-    assert started(cloud.push(sha(1), secret="shared")) == [cloud.service_id, second]
+    assert started(cloud.push(sha(1), secret="the-shared-secret")) == [cloud.service_id, second]
 
 
 def test_an_equal_secret_under_two_names_starts_the_services_of_both(cloud: Cloud) -> None:
     second = cloud.add_service("second")
-    set_own_secret(cloud, cloud.service_id, "same")
-    set_own_secret(cloud, second, "same")
-    assert started(cloud.push(sha(1), secret="same")) == [cloud.service_id, second]
+    set_own_secret(cloud, cloud.service_id, "the-same-secret-twice")
+    set_own_secret(cloud, second, "the-same-secret-twice")
+    assert started(cloud.push(sha(1), secret="the-same-secret-twice")) == [cloud.service_id, second]
 
 
 def test_a_services_own_secret_can_be_rotated(cloud: Cloud) -> None:
-    set_own_secret(cloud, cloud.service_id, "the-old")
-    assert push(cloud, "the-old") == 202
-    keep_secret("the-new the-old", f"slipway/service-{cloud.service_id}")
+    set_own_secret(cloud, cloud.service_id, "the-old-secret-of-own")
+    assert push(cloud, "the-old-secret-of-own") == 202
+    keep_secret(
+        "the-new-secret-of-own the-old-secret-of-own", f"slipway/service-{cloud.service_id}"
+    )
     cloud.advance(30)
-    assert [push(cloud, each) for each in ("the-new", "the-old")] == [202, 202]
+    assert [push(cloud, each) for each in ("the-new-secret-of-own", "the-old-secret-of-own")] == [
+        202,
+        202,
+    ]
 
 
 def test_a_service_that_gives_up_its_secret_uses_the_installations(cloud: Cloud) -> None:
-    set_own_secret(cloud, cloud.service_id, "of-own")
+    set_own_secret(cloud, cloud.service_id, "the-secret-of-own")
     cloud.change_service(webhook_secret=None)
     assert cloud.service()["webhook_secret"] is None
-    assert [push(cloud, each) for each in ("of-own", WEBHOOK_SECRET)] == [401, 202]
+    assert [push(cloud, each) for each in ("the-secret-of-own", WEBHOOK_SECRET)] == [401, 202]
 
 
 def test_a_repository_refuses_the_secret_of_a_service_that_left_it(cloud: Cloud) -> None:
-    set_own_secret(cloud, cloud.service_id, "of-own")
+    set_own_secret(cloud, cloud.service_id, "the-secret-of-own")
     cloud.change_service(git_url="https://github.com/a/b.git")
-    assert push(cloud, "of-own") == 401
+    assert push(cloud, "the-secret-of-own") == 401
 
 
 def test_a_services_own_secret_is_refused_for_another_repository(cloud: Cloud) -> None:
     other = cloud.add_service("other", git_url="https://github.com/a/b.git")
-    set_own_secret(cloud, other, "of-other")
+    set_own_secret(cloud, other, "the-secret-of-other")
     with nothing_is_written():
-        assert refused(cloud.push(sha(1), secret="of-other")) == (401, "bad_signature")
+        assert refused(cloud.push(sha(1), secret="the-secret-of-other")) == (401, "bad_signature")
 
 
 def test_every_unsigned_body_is_refused_in_the_same_way(cloud: Cloud) -> None:
-    set_own_secret(cloud, cloud.service_id, "of-own")
+    set_own_secret(cloud, cloud.service_id, "the-secret-of-own")
     named = {"repository": {"full_name": "Codertocat/Hello-World"}}
     bodies: list[Any] = [{}, [], None, "x", {"repository": 7}, {"repository": {"full_name": "a"}}]
     raw = [json.dumps(body).encode() for body in [*bodies, named]]
     with nothing_is_written():
         for body in [*raw, b"", b"{", b"\xff", b"[" * 100_000, b'{"a":1,"a":2}', b'{"a":NaN}']:
             assert refused(deliver_raw(cloud, body)) == (401, "bad_signature"), body[:20]
-            assert body in raw[-1:] or refused(deliver_raw(cloud, body, "of-own"))[0] == 401
+            assert (
+                body in raw[-1:] or refused(deliver_raw(cloud, body, "the-secret-of-own"))[0] == 401
+            )
 
 
 ABOUT_5_MIB = 748_000 * b"[[{}]],"
@@ -371,7 +431,7 @@ def test_a_body_is_not_decoded_before_a_signature_fits(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     """Decoding makes an object of every value. That takes a second or more for 5 MiB of them."""
-    set_own_secret(cloud, cloud.service_id, "of-own")
+    set_own_secret(cloud, cloud.service_id, "the-secret-of-own")
     decoder = Mock(wraps=decode_json)
     monkeypatch.setattr("chalicelib.api.webhooks.decode_json", decoder)
     assert deliver_raw(cloud, body).status == 401
@@ -395,10 +455,10 @@ def test_a_cached_secret_is_tried_once_if_it_has_not_changed(
 
 def test_a_delivery_without_a_repository_says_which_secrets_were_tried(cloud: Cloud) -> None:
     """GitHub's ping of an organisation's webhook names no repository to look secrets up by."""
-    set_own_secret(cloud, cloud.service_id, "of-own")
+    set_own_secret(cloud, cloud.service_id, "the-secret-of-own")
     ping = real_payload("ping")
     del ping["repository"]
-    answer = deliver_raw(cloud, json.dumps(ping).encode(), "of-own")
+    answer = deliver_raw(cloud, json.dumps(ping).encode(), "the-secret-of-own")
     assert refused(answer) == (401, "bad_signature")
     assert "the body names no repository" in answer.body["detail"]
     named = deliver_raw(cloud, json.dumps(real_payload("ping")).encode(), "guessed")
@@ -406,9 +466,9 @@ def test_a_delivery_without_a_repository_says_which_secrets_were_tried(cloud: Cl
 
 
 def test_a_ping_signed_with_a_services_own_secret_is_answered(cloud: Cloud) -> None:
-    set_own_secret(cloud, cloud.service_id, "of-own")
+    set_own_secret(cloud, cloud.service_id, "the-secret-of-own")
     body = json.dumps({"repository": {"full_name": "Codertocat/Hello-World"}}).encode()
-    headers = delivery_headers(body, secret="of-own", event="ping")
+    headers = delivery_headers(body, secret="the-secret-of-own", event="ping")
     answer = cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
     assert answer.status == 200
     assert answer.body["ignored"] == "the event ping has no effect"
@@ -418,9 +478,11 @@ def test_a_services_own_secret_works_without_an_installation_secret(
     cloud: Cloud, configure: Configure
 ) -> None:
     cloud.add_service("second")
-    set_own_secret(cloud, cloud.service_id, "of-own")
+    set_own_secret(cloud, cloud.service_id, "the-secret-of-own")
     configure("")
-    assert started(cloud.push(sha(1), secret="of-own", delivery="d-1")) == [cloud.service_id]
+    assert started(cloud.push(sha(1), secret="the-secret-of-own", delivery="d-1")) == [
+        cloud.service_id
+    ]
     assert reasons(cloud, "d-1") == {cloud.service_id: "a build was started"}
     for secret in ("", "guessed", WEBHOOK_SECRET):
         answer = cloud.push(sha(1), secret=secret)
@@ -431,11 +493,11 @@ def test_an_unreadable_secret_does_not_stop_a_delivery_signed_with_another(
     cloud: Cloud, configure: Configure, caplog: pytest.LogCaptureFixture
 ) -> None:
     second = cloud.add_service("second", webhook_secret="ssm:/slipway/none")
-    set_own_secret(cloud, cloud.service_id, "of-own")
-    assert started(cloud.push(sha(1), secret="of-own")) == [cloud.service_id]
+    set_own_secret(cloud, cloud.service_id, "the-secret-of-own")
+    assert started(cloud.push(sha(1), secret="the-secret-of-own")) == [cloud.service_id]
     assert push(cloud, WEBHOOK_SECRET) == 200
     configure("ssm:/slipway/none-either")
-    assert started(cloud.push(sha(2), secret="of-own")) == [cloud.service_id]
+    assert started(cloud.push(sha(2), secret="the-secret-of-own")) == [cloud.service_id]
     with nothing_is_written():
         assert refused(deliver_raw(cloud)) == (503, "webhook_secret_unreadable")
         answer = cloud.push(sha(3), secret="guessed")
@@ -447,7 +509,7 @@ def test_an_unreadable_secret_does_not_stop_a_delivery_signed_with_another(
 def test_a_push_with_a_services_own_secret_makes_a_fixed_number_of_calls(
     cloud: Cloud, calls: Calls
 ) -> None:
-    set_own_secret(cloud, cloud.service_id, "of-own")
+    set_own_secret(cloud, cloud.service_id, "the-secret-of-own")
     rows = {
         "dynamodb.GetItem": 3,
         "dynamodb.BatchGetItem": 1,
@@ -455,9 +517,10 @@ def test_a_push_with_a_services_own_secret_makes_a_fixed_number_of_calls(
         "dynamodb.TransactWriteItems": 1,
         "sqs.SendMessageBatch": 1,
     }
+    cloud.advance(5 * MINUTE)
     for first in ({SECRET: 1}, {}):
         calls.clear()
-        assert push(cloud, "of-own") == 202
+        assert push(cloud, "the-secret-of-own") == 202
         assert calls.counted == rows | first
     calls.clear()
     assert push(cloud, "guessed") == 401
@@ -497,7 +560,7 @@ def test_no_answer_log_row_or_repr_contains_a_secret(
     cloud: Cloud, configure: Configure, caplog: pytest.LogCaptureFixture, trouble: Trouble
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="slipway")
-    canaries = ("canary-new", "canary-old", "canary-own", "canary-typed")
+    canaries = ("canary-new", "canary-old", "canary-own-secret", "canary-typed")
     answers: list[Answer] = []
 
     def record(answer: Answer) -> int:
@@ -508,11 +571,11 @@ def test_no_answer_log_row_or_repr_contains_a_secret(
     texts = [repr(settings()), str(settings())]
     assert record(cloud.push(sha(1), secret="canary-old", delivery="d-1")) == 202
     configure(keep_parameter("canary-new canary-old"))
-    set_own_secret(cloud, cloud.service_id, "canary-own")
+    set_own_secret(cloud, cloud.service_id, "canary-own-secret")
     for secret in canaries[:3]:
         record(cloud.push(sha(2), secret=secret))
     keep_parameter('{"secret": "canary-new"}')
-    keep_secret('{"secret": "canary-own"}', f"slipway/service-{cloud.service_id}")
+    keep_secret('{"secret": "canary-own-secret"}', f"slipway/service-{cloud.service_id}")
     cloud.advance(5 * MINUTE)
     assert record(cloud.push(sha(3), secret="canary-new")) == 503
     trouble.refuse(PARAMETER, "AccessDeniedException")
@@ -552,7 +615,7 @@ def test_both_secrets_are_hidden_in_the_output_of_a_build(
 def test_a_services_secret_cannot_rewrite_the_record_of_another_delivery(
     cloud: Cloud, configure: Configure
 ) -> None:
-    keep_secret("own-hush", f"slipway/service-{cloud.service_id}")
+    keep_secret("own-hush-hush-hush", f"slipway/service-{cloud.service_id}")
     second = cloud.add_service("second", branch="develop")
     cloud.change_service(webhook_secret=f"secretsmanager:slipway/service-{cloud.service_id}")
     cloud.push(sha(1), branch="develop", delivery="d-1")
@@ -560,7 +623,7 @@ def test_a_services_secret_cannot_rewrite_the_record_of_another_delivery(
     before = cloud.api.get(path).body
     assert before["services"][-1]["service_id"] == second
     body = json.dumps({"repository": {"full_name": "Codertocat/Hello-World"}}).encode()
-    headers = delivery_headers(body, event="ping", delivery="d-1", secret="own-hush")
+    headers = delivery_headers(body, event="ping", delivery="d-1", secret="own-hush-hush-hush")
     assert cloud.api.post("/v1/webhooks/github", raw=body, headers=headers).status == 200
     after = cloud.api.get(path).body
     assert after.pop("times_received") == before.pop("times_received") + 1
@@ -569,6 +632,7 @@ def test_a_services_secret_cannot_rewrite_the_record_of_another_delivery(
 
 def test_bad_signatures_do_not_read_a_missing_secret_each_time(cloud: Cloud, calls: Calls) -> None:
     cloud.change_service(webhook_secret="ssm:/slipway/none")
+    cloud.advance(10)
     calls.clear()
     answers = [cloud.push(sha(1), delivery="d", secret="junk").status for _ in range(5)]
     assert answers == [503] * 5

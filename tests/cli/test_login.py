@@ -242,6 +242,16 @@ def test_login_checks_the_token_and_never_prints_it(
     assert slipway("whoami").exit_code == 3
 
 
+def test_login_says_when_the_token_expires(
+    api: ScriptedApi, slipway: Slipway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("slw_of-ada\n"))
+    api.on("GET /v1/whoami", {**CALLER, "expires_at": "2027-02-20T00:00:00Z"})
+    assert "It expires at 2027-02-20T00:00:00Z." in slipway("login", api.url).err
+    assert "2027-02-20T00:00:00Z" in slipway("whoami").out
+
+
 def test_a_refused_token_is_not_kept(
     api: ScriptedApi, slipway: Slipway, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

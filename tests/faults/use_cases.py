@@ -10,6 +10,7 @@ from moto.ecs.exceptions import ECSException
 
 from chalicelib.aws import ecs as aws_ecs
 from chalicelib.aws import queue
+from chalicelib.aws.secrets import KEEP_SECONDS
 from chalicelib.domain.lag import LAG
 from chalicelib.domain.timing import TOKEN_LIFE
 from chalicelib.domain.tokens import Role, new_token
@@ -43,7 +44,7 @@ from tests.support.embedded import (
 )
 from tests.support.sdk import Killed, Trouble
 
-OWN_SECRET = "of-its-own"
+OWN_SECRET = "the-secret-of-its-own"
 KEY: dict[str, str | None] = {"Idempotency-Key": "the-same-request"}
 
 
@@ -957,10 +958,12 @@ def _revoke_token(cloud: Cloud) -> Answer:
 def own_parameter(cloud: Cloud) -> None:
     client("ssm").put_parameter(Name="/slipway/hello", Value=OWN_SECRET, Type="SecureString")
     cloud.change_service(webhook_secret="ssm:/slipway/hello")
+    cloud.advance(KEEP_SECONDS)
 
 
 def own_secret(cloud: Cloud) -> None:
     cloud.change_service(webhook_secret=keep_secret(OWN_SECRET, "slipway/hello"))
+    cloud.advance(KEEP_SECONDS)
 
 
 def many_followers(_: Cloud) -> None:
@@ -975,6 +978,17 @@ def _push_with_own_secret(cloud: Cloud) -> Answer:
 def _create_service(cloud: Cloud) -> Answer:
     path = f"/v1/projects/{cloud.project}/services"
     return cloud.api.post(path, _settings("new"), headers=KEY)
+
+
+def _create_service_for_a_taken_target(cloud: Cloud) -> Answer:
+    path = f"/v1/projects/{cloud.project}/services"
+    target = {"ecs_cluster": CLUSTER, "ecs_service": "hello", "containers": ["app"]}
+    return cloud.api.post(path, {**_settings("new"), **target}, headers=KEY)
+
+
+def _set_webhook_secret(cloud: Cloud) -> Answer:
+    body = {"webhook_secret": keep_secret(OWN_SECRET, "slipway/hello")}
+    return cloud.api.patch(_path(cloud), body)
 
 
 def dependents_ecs_service(_: Cloud) -> None:
@@ -1121,6 +1135,12 @@ USE_CASES = (
         lambda c: c.api.patch(f"/v1/projects/{c.project}", {"name": "new"}),
     ),
     UseCase("a service is created", new_repository, _create_service),
+    UseCase(
+        "a service is created for an ECS service that another one has",
+        new_repository,
+        _create_service_for_a_taken_target,
+    ),
+    UseCase("a service gets its own webhook secret", new_service, _set_webhook_secret),
     UseCase(
         "the image repository of a service is changed",
         new_repository,

@@ -95,6 +95,8 @@ def test_the_api_matches_its_openapi_document(tmp_path: Path) -> None:
                 *(sys.executable, "-m", "schemathesis.cli", "run", str(document)),
                 *("--url", world.url, "--header", f"Authorization: Bearer {world.token}"),
                 *("--checks", "all", "--continue-on-failure", "--no-color"),
+                # It wants 405. To API Gateway a method that a route does not have is unknown: 404.
+                *("--exclude-checks", "unsupported_method"),
                 *("--seed", SEED, "--max-examples", EXAMPLES, "--generation-database", "none"),
             ],
             cwd=tmp_path,  # schemathesis writes its files here

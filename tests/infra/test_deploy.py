@@ -72,6 +72,13 @@ def test_the_log_directory_is_set_with_the_new_stack_and_then_kept() -> None:
     assert parameters_for("slipway-dev", given, None) == {**given, **prefix}
 
 
+def test_a_deploy_prints_a_line_that_sets_the_variables_of_the_readme() -> None:
+    shown = deploy._how_to_use("dev", "https://x.example/api", "slipway-dev/webhook")
+    assert shown.splitlines()[-1].strip() == (
+        "export API=https://x.example/api TOKEN=$(make token STAGE=dev)"
+    )
+
+
 def test_the_names_of_a_stage_cannot_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
     for wrong in ("ResourcePrefix=mine", "JobWorkers", "=4"):
         with pytest.raises(SystemExit):

@@ -125,6 +125,7 @@ def test_setup_refuses_a_library_that_is(
         check=False,
     )
     assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Installing Python packages into .venv with {installer}")
     assert re.search(reason, refused.stderr), refused.stderr
     assert f"{installer} could not install the requirements" in refused.stderr
     assert "A wrong hash means that the index holds another file" in refused.stderr

@@ -8,7 +8,9 @@ import pytest
 from botocore.exceptions import ClientError
 from chalice.test import Client
 
+from chalicelib import clock
 from chalicelib.access import principal
+from chalicelib.domain.timing import rfc3339
 from chalicelib.domain.tokens import Role
 from infra import stacks, token
 from infra.package import ROOT
@@ -43,6 +45,33 @@ def test_the_printed_token_has_role_admin(
     assert Api(client, made).post("/v1/projects", {"name": "shop"}).status == 201
 
 
+@pytest.mark.parametrize(
+    ("options", "days"), [([], 90), (["--days", "365"], 365), (["--never-expires"], None)]
+)
+def test_the_printed_token_expires_after_90_days_unless_another_time_is_given(
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    days: int | None,
+) -> None:
+    stack = Stack("CREATE_COMPLETE", {}, OUTPUTS)
+    monkeypatch.setattr(stacks, "find_stack", lambda *_: stack)
+    monkeypatch.setattr(clock, "now", lambda: 1_795_305_600)
+    token.main(["dev", *options])
+    made, said = capsys.readouterr()
+    shown = Api(client, made.strip()).get("/v1/whoami").body["expires_at"]
+    assert shown == (None if days is None else rfc3339(clock.now() + days * 24 * 3600))
+    assert said == f"It expires at {shown}.\n" if days else "It never expires.\n"
+
+
+@pytest.mark.parametrize("days", ["0", "3651", "x"])
+def test_a_wrong_number_of_days_is_refused(days: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        token.main(["dev", "--days", days])
+    assert "--days" in capsys.readouterr().err
+
+
 def test_a_stage_that_is_not_deployed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for found in (None, Stack("CREATE_FAILED", {}, {})):
         monkeypatch.setattr(stacks, "find_stack", lambda *_, found=found: found)
@@ -65,7 +94,7 @@ def test_variables_of_the_shell_do_not_change_the_stage_s_tables() -> None:
         "from infra.token import create_admin_token\n"
         "from chalicelib.errors import SlipwayError\n"
         f"outputs = {OUTPUTS | {'TablePrefix': 'slipway-dev'}!r}\n"
-        "try: create_admin_token(outputs, 'x')\n"
+        "try: create_admin_token(outputs, 'x', None)\n"
         "except SlipwayError: pass\n"
         "from chalicelib.store.models import Token\n"
         "print(Token.Meta.table_name)\n"

@@ -3,6 +3,7 @@
 import gzip
 import json
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
@@ -44,8 +45,10 @@ def sent(port: int, data: bytes) -> tuple[HTTPResponse, bytes]:
 REFUSED = [
     (b"GET /v1/nothing HTTP/1.1\r\n\r\n", 404, "not_found"),
     (b"GET /v1/nothing HTTP/1.1\r\nAuthorization: Bearer x\r\n\r\n", 404, "not_found"),
-    (b"TRACE /v1/health HTTP/1.1\r\n\r\n", 405, "method_not_allowed"),
-    (b"BREW /v1/health HTTP/1.1\r\n\r\n", 405, "method_not_allowed"),
+    (b"TRACE /v1/health HTTP/1.1\r\n\r\n", 404, "not_found"),
+    (b"BREW /v1/health HTTP/1.1\r\n\r\n", 404, "not_found"),
+    (b"OPTIONS /v1/health HTTP/1.1\r\n\r\n", 404, "not_found"),
+    (b"OPTIONS * HTTP/1.1\r\n\r\n", 404, "not_found"),
     (b"B-W /v1/health HTTP/1.1\r\n\r\n", 501, "not_implemented"),
     (b"complete nonsense\r\n\r\n", 400, "bad_request"),
     (b"GET /v1/health HTTP/9.1\r\n\r\n", 505, "http_version_not_supported"),
@@ -79,6 +82,7 @@ def test_a_refused_request_gets_a_problem_document(
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
     assert answer.headers["X-Request-Id"] == document["instance"] != ""
     assert b"Bearer" not in body
 
@@ -103,7 +107,7 @@ def test_a_request_after_a_refused_one_is_answered(port: int) -> None:
 
 @pytest.mark.parametrize(
     ("request_line", "status"),
-    [(b"HEAD /v1/health", 405), (b"GET /docs", 304), (b"GET /v1/openapi.json", 304)],
+    [(b"HEAD /v1/health", 404), (b"GET /docs", 304), (b"GET /v1/openapi.json", 304)],
 )
 def test_an_answer_without_a_body_is_followed_directly_by_the_next(
     port: int, request_line: bytes, status: int
@@ -117,11 +121,40 @@ def test_an_answer_without_a_body_is_followed_directly_by_the_next(
     assert rest.startswith(b"HTTP/1.1 200 OK")
 
 
-@pytest.mark.parametrize("method", [b"PUT", b"TRACE", b"HEAD", b"PATCH"])
-def test_an_unsupported_method_gets_the_list_of_allowed_methods(port: int, method: bytes) -> None:
+@pytest.mark.parametrize("method", [b"PUT", b"TRACE", b"HEAD", b"PATCH", b"OPTIONS"])
+def test_a_method_that_a_route_does_not_have_is_an_unknown_route(port: int, method: bytes) -> None:
     answer, _ = sent(port, method + b" /v1/projects HTTP/1.1\r\nConnection: close\r\n\r\n")
-    assert answer.status == 405
-    assert answer.headers["Allow"] == "POST, GET"
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize("text", ["1;x", "1;", ";", "01", "1;x=1;y=2"])
+def test_an_id_in_a_path_is_the_whole_part_between_the_slashes(port: int, text: str) -> None:
+    answer, body = _get(port, f"/v1/services/{text}/badge.svg", "identity")
+    assert (answer.status, json.loads(body)["code"]) == (400, "invalid_id")
+    answer, body = _get(port, f"/v1/health;{text}", "identity")
+    assert (answer.status, json.loads(body)["code"]) == (404, "not_found")
+
+
+def test_a_client_that_disconnects_leaves_no_traceback(
+    port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gone = socket.create_connection(("127.0.0.1", port), timeout=10)
+    gone.sendall(b"GET /docs HTTP/1.1\r\n\r\n" * 50)
+    gone.recv(1)
+    # Closing sends a reset: the answers cannot be sent any more.
+    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    gone.close()
+    answer, _ = _get(port, "/v1/health", "identity")
+    assert answer.status == 200
+    wait_until_served()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def wait_until_served() -> None:
+    """Wait until the server handles no other connection: each has a thread of its own."""
+    own = [each for each in threading.enumerate() if "process_request_thread" in each.name]
+    for each in own:
+        each.join(10)
 
 
 def _get(port: int, path: str, encoding: str) -> tuple[HTTPResponse, bytes]:

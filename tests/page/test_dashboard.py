@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from chalicelib.domain.lag import LAG
@@ -50,6 +51,26 @@ def test_a_token_signs_in_for_this_tab_only_and_is_never_in_an_address(
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("Token")).to_be_visible()
     assert page.evaluate("sessionStorage.length") == 0
+
+
+@pytest.mark.parametrize(
+    ("days", "said", "stored"),
+    [("90", "It expires in 90 d.", "2027-02-20T00:00:00Z"), ("", "It never expires.", None)],
+)
+def test_a_new_token_says_when_it_expires(
+    cloud: Cloud, open_page: Opener, days: str, said: str, stored: str | None
+) -> None:
+    page = open_page("/tokens")
+    page.get_by_role("button", name="New token").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("ci")
+    dialog.get_by_label("Expires").select_option(days)
+    dialog.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("dialog")).to_contain_text(said)
+    assert cloud.api.get("/v1/tokens").body["items"][0]["expires_at"] == stored
+    page.get_by_role("button", name="Done").click()
+    page.locator("summary", has_text="tests").click()
+    expect(page.get_by_text("Never expires")).to_be_visible()
 
 
 def test_a_running_build_is_followed_to_its_end(cloud: Cloud, open_page: Opener) -> None:

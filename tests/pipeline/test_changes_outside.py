@@ -78,6 +78,26 @@ def test_an_older_release_that_somebody_runs_on_ecs_stays(cloud: Cloud) -> None:
     assert cloud.statuses(1, 2) == ["success", "success"]
 
 
+@pytest.mark.parametrize("seconds", [0, 31, 32])
+def test_a_change_outside_after_a_cancelled_deployment_is_shown_in_time(
+    cloud: Cloud, seconds: int
+) -> None:
+    """Less than 32 seconds after Slipway's own call, a late call of Slipway may still come."""
+    two_releases(cloud)
+    number = deploy_by_hand(cloud, "cancelled")
+    cloud.settle()
+    assert cloud.api.post(f"/v1/cicd/jobs/deploy-{number}/cancel").status == 202
+    cloud.settle()
+    cloud.finish_rollout()
+    cloud.advance(seconds)
+    run_on_ecs(register("hello", "theirs:1"))
+    cloud.settle()
+    assert (cloud.service()["drift"] is not None) == (seconds == 32)
+    cloud.tick()
+    cloud.tick()
+    assert "chosen outside Slipway" in cloud.service()["drift"]
+
+
 def test_after_a_change_outside_a_push_is_built_and_not_deployed(cloud: Cloud) -> None:
     older, _ = two_releases(cloud)
     run_on_ecs(older)

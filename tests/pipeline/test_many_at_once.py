@@ -90,7 +90,7 @@ def test_each_webhook_of_one_event_starts_the_build_of_its_service(cloud: Cloud)
     """GitHub sends one delivery id to all webhooks of an event, and never redelivers by itself."""
     secrets = {}
     for number in range(MAX_SECRETS):
-        secret = f"secret-{number}"
+        secret = f"the-secret-of-number-{number}"
         reference = keep_secret(secret, f"slipway/{number}")
         service = cloud.add_service(f"own-{number}", webhook_secret=reference)
         secrets[service] = secret

@@ -349,7 +349,7 @@ def test_a_tested_push_says_what_would_be_built(cloud: Cloud) -> None:
 
 
 def test_a_test_assumes_the_webhook_of_each_service(cloud: Cloud) -> None:
-    own = cloud.add_service("own", webhook_secret=keep_secret("of-own"))
+    own = cloud.add_service("own", webhook_secret=keep_secret("the-secret-of-own"))
     services = preview(cloud, real_payload("push.branch_created")).body["services"]
     assert [(each["service_id"], each["outcome"]) for each in services] == [
         (cloud.service_id, "started"),

@@ -80,6 +80,7 @@ def test_two_services_of_a_project_cannot_share_a_name_or_a_target(
     with pytest.raises(Conflict) as refused:
         create_service(shop, settings_of("other", ecs_service="web"), actor="ann")
     assert (refused.value.code, refused.value.field) == ("ecs_service_taken", "ecs_service")
+    assert f"belongs to service {web.id} (web) already" in refused.value.detail
     assert len(list(Service.scan())) == 1
     assert followed_branches() == {web.id: "main"}
 

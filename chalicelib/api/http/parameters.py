@@ -23,7 +23,8 @@ Id = Annotated[
     int, Meta(ge=1, le=MAX_ID, description="the id of a resource, a whole number of at least 1")
 ]
 
-_DIGITS = regex(r"[0-9]+", re.ASCII)
+# Without leading zeros, as in JSON: a resource has one path.
+_NUMBER = regex(r"0|[1-9][0-9]*", re.ASCII)
 CURSOR_NAME = "cursor"
 
 
@@ -55,8 +56,8 @@ def parse_id(text: str) -> int:
     Raises InvalidInput (invalid_id) for a text that is not a number, and NotFound for a number that
     no resource can have.
     """
-    if not _DIGITS.fullmatch(text):
-        raise InvalidInput("an id must be a whole number", code="invalid_id")
+    if not _NUMBER.fullmatch(text):
+        raise InvalidInput("an id must be a whole number without leading zeros", code="invalid_id")
     if len(text) > len(str(MAX_ID)) or not 0 < int(text) <= MAX_ID:
         raise NotFound("there is no resource with this id")
     return int(text)
@@ -103,7 +104,7 @@ def _parse(
 
 def _number_up_to(most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not _DIGITS.fullmatch(text) or len(text) > 9 or not 1 <= int(text) <= most:
+        if not _NUMBER.fullmatch(text) or len(text) > 9 or not 1 <= int(text) <= most:
             raise ValueError(f"a whole number from 1 to {most}")
         return int(text)
 

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from chalicelib import clock
-from chalicelib.aws import ecr
+from chalicelib.aws import ecr, secrets
 from chalicelib.domain.credentials import build_path, require_below
 from chalicelib.domain.images import create_repository, no_repository
 from chalicelib.domain.service_settings import TARGET_FIELDS, ServiceSettings
 from chalicelib.domain.timing import SILENCE
+from chalicelib.domain.webhook_secrets import TOO_SHORT, is_short
 from chalicelib.errors import Conflict, InvalidInput, Rejected, Unavailable
 from chalicelib.pipeline.commands.followers import follow
 from chalicelib.pipeline.commands.image_sources import (
@@ -24,10 +25,11 @@ from chalicelib.pipeline.commands.image_sources import (
 )
 from chalicelib.pipeline.retries import existing_service, retry_on_conflict
 from chalicelib.settings import settings as installation
-from chalicelib.store.claims import next_number, replace_claims
+from chalicelib.store.claims import next_number, owner_of, replace_claims
 from chalicelib.store.history import record
 from chalicelib.store.idempotency import IdempotencyKey, record_key
 from chalicelib.store.models import LISTED, Claim, Project, Service
+from chalicelib.store.services import find_service
 from chalicelib.store.writes import ConditionFailed, Write, change, commit, create
 
 # What a service knows of its ECS service, and forgets when it moves to another one.
@@ -54,8 +56,8 @@ def create_service(
     """Create a service with the `given` settings, by name.
 
     Raises InvalidInput (incomplete_ecs_target, auto_deploy_without_target,
-    image_repository_not_found), Forbidden (secret_not_allowed), Conflict (name_taken,
-    ecs_service_taken, too_many_services, too_many_webhook_secrets), and the errors of
+    image_repository_not_found, webhook_secret_too_short), Forbidden (secret_not_allowed), Conflict
+    (name_taken, ecs_service_taken, too_many_services, too_many_webhook_secrets), and the errors of
     `with_image_from` and `join_source`.
     """
 
@@ -121,6 +123,8 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
             require_no_dependents(fresh, field="image_repository")
         if "image_repository" in names and after.image_from is None:
             _require_image_repository(after.image_repository)
+        if "webhook_secret" in names:
+            _require_long_webhook_secret(after.webhook_secret)
         carried = carry_over(fresh, after)
         resumed = {"resumed": fresh.auto_deploy_paused} if resumes else {}
         _commit(
@@ -179,6 +183,7 @@ def _require_complete(project: Project, settings: ServiceSettings) -> None:
         raise _auto_deploy_without_target(InvalidInput)
     if settings.image_from is None:
         _require_image_repository(settings.image_repository)
+    _require_long_webhook_secret(settings.webhook_secret)
 
 
 def _require_own_secrets(project_id: int, values: Mapping[str, Any]) -> None:
@@ -204,15 +209,22 @@ def _commit(*writes: Write) -> None:
         commit(*writes)
     except ConditionFailed as failed:
         names = {row.id for row in failed.existing if isinstance(row, Claim)}
-        if any(name.startswith("ecs:") for name in names):
+        if target := next((name for name in names if name.startswith("ecs:")), None):
             raise Conflict(
-                "this ECS service belongs to another service already",
+                f"this ECS service belongs to {_owner(target)} already",
                 code="ecs_service_taken",
                 field="ecs_service",
             ) from failed
         if any(name.startswith("service:") for name in names):
             raise Conflict("this name is taken", code="name_taken", field="name") from failed
         raise
+
+
+def _owner(target: str) -> str:
+    """The service that owns an ECS service. Only unrestricted tokens, which see it, get here."""
+    owner = owner_of(target)
+    service = find_service(int(owner.removeprefix("service-"))) if owner else None
+    return f"service {service.id} ({service.settings.name})" if service else "another service"
 
 
 def _own(
@@ -287,6 +299,22 @@ def _require_image_repository(name: str) -> None:
             f"{no_repository(name)}. {create_repository(name, installation().registry)}",
             code="image_repository_not_found",
             field="image_repository",
+        )
+
+
+def _require_long_webhook_secret(reference: str | None) -> None:
+    """Refuse a new webhook secret that can be guessed, unless it cannot be read yet."""
+    if reference is None:
+        return
+    try:
+        found = secrets.read(reference, max_age=0)
+    except Unavailable:
+        return
+    if is_short(found):
+        raise InvalidInput(
+            f"the secret behind {reference} {TOO_SHORT}: store a longer one",
+            code="webhook_secret_too_short",
+            field="webhook_secret",
         )
 
 

@@ -35,6 +35,8 @@ def login(app: App, url: str | None) -> None:
     app.output.document({"url": address, **caller})
     app.output.show(Text(f"Logged in to {address} as {words}."))
     app.output.say(f"The token is in {where}.")
+    if caller["expires_at"]:
+        app.output.say(f"It expires at {one_line(caller['expires_at'])}.")
     for name, own in (("SLIPWAY_URL", {given, address}), ("SLIPWAY_TOKEN", {token})):
         if os.environ.get(name) and os.environ[name] not in own:
             app.output.say(f"{name} is set and wins over this login: unset {name} to use it.")

@@ -8,6 +8,7 @@ container with the log driver awslogs goes to CloudWatch Logs. `standalone_tasks
 RunTask.
 """
 
+import re
 import sys
 import threading
 import time
@@ -26,6 +27,8 @@ from infra.local.machines.standalone_tasks import StandaloneTasks
 DEFAULT_RETRIES = 3
 DEFAULT_TIMEOUT = 5
 LONGEST_BACKOFF = 30
+# What docker says of an image that a registry does not have.
+_MISSING = re.compile(r"manifest.unknown|not found|does not exist", re.IGNORECASE)
 
 
 class ServiceAgent:
@@ -148,7 +151,7 @@ class _Tasks:
         container = _essential(engine().containers(primary.task_definition))
         if _ports(container) and self._forwarder is None:
             self._forwarder = Forwarder()
-        self._start_missing(primary, container)
+        self._start_missing(service, container)
         for deployment in service.deployments:
             self._report(deployment.id)
 
@@ -205,7 +208,8 @@ class _Tasks:
                 surplus.append(task)
         return surplus
 
-    def _start_missing(self, primary: Deployment, container: Json) -> None:
+    def _start_missing(self, service: Service, container: Json) -> None:
+        primary = service.deployments[0]
         present = sum(task.deployment == primary.id for task in self._tasks)
         paused = primary.id == self._failing and time.monotonic() < self._pause_until
         if present >= primary.desired_count or paused:
@@ -213,7 +217,13 @@ class _Tasks:
         try:
             self._docker.pull(container["image"])
         except CommandFailed as failure:
-            self._count_failure(primary.id, f"CannotPullContainerError: {failure}")
+            # The image of a new service is often still to be built. This is no error.
+            first = len(service.records) == 1 and _MISSING.search(str(failure))
+            self._count_failure(
+                primary.id,
+                f"CannotPullContainerError: {failure}",
+                shown=f"service {self._name} has no image yet" if first else "",
+            )
             return
         started = {task.id for task in self._tasks}
         for each in engine().tasks(primary.id, "PENDING"):
@@ -253,7 +263,9 @@ class _Tasks:
         self._remove([task])
         self._count_failure(task.deployment, reason, task=task.id, **details)
 
-    def _count_failure(self, deployment: str, reason: str, **details: Any) -> None:
+    def _count_failure(
+        self, deployment: str, reason: str, *, shown: str = "", **details: Any
+    ) -> None:
         # ECS throttles tasks that fail repeatedly. A new deployment starts at once.
         self._failures = self._failures + 1 if deployment == self._failing else 1
         self._failing = deployment
@@ -261,7 +273,7 @@ class _Tasks:
         self._pause_until = time.monotonic() + self._interval * steps
         self._report(deployment, failed=1, reason=reason, **details)
         if reason != self._printed:
-            _say(f"service {self._name}: {reason}")
+            _say(shown or f"service {self._name}: {reason}")
         self._printed = reason
 
     def _report(self, deployment: str, **failure: Any) -> None:

@@ -1,15 +1,17 @@
-"""The HTTP API on loopback: Chalice's local gateway with API Gateway's error answers.
+"""The HTTP API on loopback: Chalice's local gateway with API Gateway's routes and error answers.
 
 Chalice itself answers an unknown route with 403 and repeats the Authorization header in the answer.
+It cuts the path at a semicolon, and answers OPTIONS and unknown methods of a route.
 """
 
 import gzip
 import json
 import sys
 import uuid
+from contextlib import suppress
 from functools import cache, partial
 from http import HTTPStatus
-from http.server import HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,11 @@ from chalice.app import Chalice
 from chalice.config import Config
 from chalice.local import (
     ChaliceRequestHandler,
+    ForbiddenError,
     LocalChalice,
+    LocalGateway,
     LocalGatewayException,
+    RouteMatcher,
     ThreadedHTTPServer,
     create_local_server,
 )
@@ -54,7 +59,23 @@ class _Server(ThreadedHTTPServer):
             super().handle_error(request, client_address)
 
 
+class _Gateway(LocalGateway):
+    def handle_request(self, method: str, path: str, headers: Any, body: Any) -> Any:
+        """Pass on only the methods that a route has: to API Gateway others are unknown routes."""
+        before, mark, query = path.partition("?")
+        whole = before.replace(";", "%3B") + mark + query
+        routes = self._app_object.routes
+        with suppress(ValueError):  # no route has this path
+            if method not in routes[RouteMatcher(list(routes)).match_route(whole).route]:
+                raise ForbiddenError({}, b"")
+        return super().handle_request(method, whole, headers, body)
+
+
 class _Handler(ChaliceRequestHandler):
+    def __init__(self, *connection: Any, app_object: Chalice, config: Config) -> None:
+        self.local_gateway = _Gateway(app_object, config)
+        BaseHTTPRequestHandler.__init__(self, *connection)
+
     def _generic_handle(self) -> None:
         refusal = self._refusal()
         if refusal is not None:

@@ -76,7 +76,8 @@ function Who({ whoami }) {
       </summary>
     <div class="who-menu"><div><p class="name"><${Text}>${whoami.name}<//></p>
         <p class="muted">Role ${whoami.role}, ${reach}</p>
-      ${whoami.expires_at && html`<p class="muted">Expires <${Time} at=${whoami.expires_at} /></p>`}
+        <p class="muted">${whoami.expires_at ? html`Expires <${Time} at=${whoami.expires_at} />`
+          : "Never expires"}</p>
       </div>
       <${Button} onClick=${signOut}>Sign out<//></div></details>`;
 }

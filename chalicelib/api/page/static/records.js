@@ -245,7 +245,7 @@ function NewToken({ onClose }) {
   const action = useAction(async () => {
     const body = { name: form.name.trim(), role: form.role,
       ...(form.project && { project_id: Number(form.project) }),
-      ...(form.days && { expires_in_days: Number(form.days) }) };
+      expires_in_days: form.days ? Number(form.days) : null };
     try {
       setMade(await change("POST", "v1/tokens", body));
     } catch (error) { // this request takes no key
@@ -256,6 +256,8 @@ function NewToken({ onClose }) {
     return html`<${Dialog} title=${`Token “${made.name}”`} stays
         footer=${html`<${Button} kind="primary" onClick=${onClose}>Done<//>`}>
       <${Banner} title="Copy it now">Slipway keeps only its hash and shows it only once.<//>
+      <p>${made.expires_at ? html`It expires <${Time} at=${made.expires_at} />.`
+        : "It never expires."}</p>
       <div class="command"><pre tabindex="0" role="region" aria-label="Token">${made.token}</pre>
         <${Copy} text=${made.token} what="token" /></div><//>`;
   }
