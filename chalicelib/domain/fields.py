@@ -8,7 +8,6 @@ msgspec checks the `Meta` of a value and writes the JSON schema from the same `M
 and OpenAPI document agree on the form of every value. A `Rule` adds what a schema cannot say.
 """
 
-import difflib
 import re
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -122,6 +121,8 @@ def _refusal(message: str, model: type[msgspec.Struct], value: Mapping[str, Any]
 
 
 def _known_fields(unknown: str, known: Sequence[str]) -> str:
+    import difflib  # here, because no other request needs it
+
     # The time of the comparison grows with the square of the length.
     close = difflib.get_close_matches(unknown[:_LONGEST_COMPARED], known, n=1)
     meant = f"; did you mean {close[0]}?" if close else "."
