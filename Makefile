@@ -67,7 +67,7 @@ openapi: $(READY) ## regenerate the OpenAPI document and the page at /docs
 package: $(READY) ## package the stack and the application of one stage, without AWS
 	$(PYTHON) -m infra.package --stage $(STAGE) $(ARGS)
 
-deploy: $(READY) ## deploy one stage: make deploy STAGE=dev [ARGS="JobWorkers=4"]
+deploy: $(READY) ## show the changes of one stage, ask, deploy: make deploy STAGE=dev [ARGS="JobWorkers=4"]
 	$(PYTHON) -m infra.deploy $(STAGE) $(ARGS)
 
 # With STAGE the service is created in AWS, without it in the embedded cloud of `make run`.

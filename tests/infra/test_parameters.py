@@ -41,7 +41,7 @@ class Deploys:
     def run(self, *parameters: str) -> tuple[str, str]:
         """The printed text and the last message."""
         with pytest.raises(SystemExit) as ended:
-            deploy.main(["dev", *parameters])
+            deploy.main(["dev", "--yes", *parameters])
         return self._capsys.readouterr().out, str(ended.value)
 
     def stack(self) -> dict[str, str] | None:
