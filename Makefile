@@ -4,7 +4,7 @@
 # file in ARGS the tests run in one process, which starts faster.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package deploy service doctor token redrive lock clean broken
+.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package deploy destroy service doctor token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -67,7 +67,7 @@ openapi: $(READY) ## regenerate the OpenAPI document and the page at /docs
 package: $(READY) ## package the stack and the application of one stage, without AWS
 	$(PYTHON) -m infra.package --stage $(STAGE) $(ARGS)
 
-deploy: $(READY) ## show the changes of one stage, ask, deploy: make deploy STAGE=dev [ARGS="JobWorkers=4"]
+deploy: $(READY) ## show one stage's changes, ask, deploy: make deploy STAGE=dev [ARGS="JobWorkers=4"]
 	$(PYTHON) -m infra.deploy $(STAGE) $(ARGS)
 
 # With STAGE the service is created in AWS, without it in the embedded cloud of `make run`.
@@ -80,6 +80,9 @@ service: $(READY) ## create a service: make service STAGE=dev NAME=shop/web GIT=
 doctor: ## check this machine, the AWS account and a stage: make doctor [STAGE=dev]
 	$(if $(wildcard $(READY)),$(if $(BROKEN),python3,$(PYTHON)),python3) -m infra.doctor \
 	    $(if $(filter file,$(origin STAGE)),,$(STAGE)) $(ARGS)
+
+destroy: $(READY) ## delete one stage but not its data: make destroy STAGE=dev [ARGS="DATA=delete"]
+	$(PYTHON) -m infra.destroy $(STAGE) $(ARGS)
 
 token: $(READY) ## create an admin token of a deployed stage and print it once
 	$(PYTHON) -m infra.token $(STAGE) $(ARGS)
