@@ -4,7 +4,7 @@
 # file in ARGS the tests run in one process, which starts faster.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package deploy destroy service doctor token redrive lock clean broken
+.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package rehearse deploy destroy service doctor token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -67,6 +67,9 @@ openapi: $(READY) ## regenerate the OpenAPI document and the page at /docs
 package: $(READY) ## package the stack and the application of one stage, without AWS
 	$(PYTHON) -m infra.package --stage $(STAGE) $(ARGS)
 
+rehearse: $(READY) ## deploy to an emulator of AWS, use the stage, delete it (Linux)
+	$(PYTHON) -m infra.rehearse
+
 deploy: $(READY) ## show one stage's changes, ask, deploy: make deploy STAGE=dev [ARGS="JobWorkers=4"]
 	$(PYTHON) -m infra.deploy $(STAGE) $(ARGS)
 
@@ -90,10 +93,13 @@ token: $(READY) ## create an admin token of a deployed stage and print it once
 redrive: $(READY) ## move a deployed stage's dead letters back to its queue
 	$(PYTHON) -m infra.redrive $(STAGE) $(ARGS)
 
-lock: ## pin all packages again, with hashes, in constraints.txt (needs uv)
+lock: ## pin all packages again, with hashes, in both constraints.txt (needs uv)
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --custom-compile-command "make lock" --output-file constraints.txt \
 	    requirements-dev.txt
+	cd infra/rehearse && uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --custom-compile-command "make lock" \
+	    --output-file constraints.txt requirements.txt
 
 clean: ## remove .venv, build and caches
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .chalice/deployments
