@@ -116,6 +116,7 @@ def _show(session: boto3.Session, found: Found) -> None:
     stage, prefix = found.stage, found.prefix
     if found.application is not None:
         print(f"deletes the stack {prefix}-app: the API, the functions and their logs, the rules")
+        print("keeps   the role with which API Gateway writes access logs: it is the account's")
     if found.deletes_base:
         _show_deleted(session, found)
     elif found.base is not None:
@@ -137,6 +138,12 @@ def _show_deleted(session: boto3.Session, found: Found) -> None:
             print(f"keeps   the ECR repository {resource.name}: ECS may run its images")
     if yours := _yours(session, found.prefix, {each.name for each in found.resources}):
         print(f"keeps   secrets and parameters that you have made: {', '.join(yours)}")
+    services = _stacks(session, f"{found.prefix}-service-")
+    if services:
+        print(
+            f"keeps   the stacks of services: {', '.join(services)}\n"
+            "        make service with DELETE=yes deletes one, and needs the stage"
+        )
     print("keeps   ECS services, task definitions and images")
 
 
@@ -156,6 +163,12 @@ def _yours(session: boto3.Session, prefix: str, ours: set[str]) -> list[str]:
         for page in parameters.paginate(ParameterFilters=below)
         for each in page["Parameters"]
     ]
+
+
+def _stacks(session: boto3.Session, prefix: str) -> list[str]:
+    pages = session.client("cloudformation").get_paginator("describe_stacks").paginate()
+    names = (each["StackName"] for page in pages for each in page["Stacks"])
+    return sorted(name for name in names if name.startswith(prefix))
 
 
 def _refuse_while_working(found: Found) -> None:

@@ -43,7 +43,10 @@ class Template:
         attribute: Callable[[str, str, str], str],
     ) -> None:
         self._template: dict[str, Any] = json.loads(json.dumps(decode_str(text)[0]))
-        self._parameters, self._names, self._attribute = parameters, names, attribute
+        declared = self._template.get("Parameters", {}).items()
+        defaults = {name: each["Default"] for name, each in declared if "Default" in each}
+        self._parameters = {**defaults, **parameters}
+        self._names, self._attribute = names, attribute
 
     def resources(self) -> list[Intended]:
         """The resources whose conditions hold."""

@@ -16,6 +16,7 @@ NOT_KEPT: Mapping[str, frozenset[str]] = {
     "AWS::DynamoDB::Table": frozenset(
         {"PointInTimeRecoverySpecification", "TimeToLiveSpecification"}
     ),
+    "AWS::S3::Bucket": frozenset({"LifecycleConfiguration"}),
     "AWS::SecretsManager::Secret": frozenset({"GenerateSecretString"}),
 }
 
@@ -37,7 +38,11 @@ def read_back(stack: str) -> tuple[int, list[str]]:
     }
     body = cloudformation.get_template(StackName=stack, TemplateStage="Original")["TemplateBody"]
     text = body if isinstance(body, str) else json.dumps(body)
-    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in described.get("Parameters", [])}
+    # The resolved value is that of a parameter which names another one, in Parameter Store.
+    parameters = {
+        each["ParameterKey"]: each.get("ResolvedValue", each["ParameterValue"])
+        for each in described.get("Parameters", [])
+    }
     wanted = Template(text, parameters, names, _attribute).resources()
     different = [line for each in wanted for line in _compare(each)]
     return len(wanted), different
@@ -92,6 +97,8 @@ def _attribute(kind: str, name: str, attribute: str) -> str:
         return name.rsplit("/", 1)[-1]
     if kind == "AWS::SQS::Queue":
         return str(_queue(name)["QueueArn"])
+    if kind == "AWS::S3::Bucket":
+        return f"arn:aws:s3:::{name}"
     if kind == "AWS::Logs::LogGroup":
         return str(_log_group(name)["arn"])
     if kind == "AWS::Serverless::Function":
@@ -129,13 +136,47 @@ def _secret(wanted: Intended) -> dict[str, Any]:
 
 
 def _bucket(wanted: Intended) -> dict[str, Any]:
-    access = client("s3").get_public_access_block(Bucket=wanted.name)
-    return {"BucketName": wanted.name, **access}
+    s3 = client("s3")
+    encryption = s3.get_bucket_encryption(Bucket=wanted.name)["ServerSideEncryptionConfiguration"]
+    return {
+        "BucketName": wanted.name,
+        **s3.get_public_access_block(Bucket=wanted.name),
+        "VersioningConfiguration": s3.get_bucket_versioning(Bucket=wanted.name),
+        "BucketEncryption": {
+            "ServerSideEncryptionConfiguration": [
+                {
+                    **each,
+                    "ServerSideEncryptionByDefault": each["ApplyServerSideEncryptionByDefault"],
+                }
+                for each in encryption["Rules"]
+            ]
+        },
+    }
+
+
+def _bucket_policy(wanted: Intended) -> dict[str, Any]:
+    bucket = wanted.properties["Bucket"]
+    policy = client("s3").get_bucket_policy(Bucket=bucket)["Policy"]
+    return {"Bucket": bucket, "PolicyDocument": json.loads(policy)}
+
+
+def _parameter(wanted: Intended) -> dict[str, Any]:
+    name = wanted.properties["Name"]
+    return dict(client("ssm").get_parameter(Name=name)["Parameter"])
 
 
 def _log_group(name: str) -> dict[str, Any]:
     found = client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     return next(dict(each) for each in found if each["logGroupName"] == name)
+
+
+def _log_group_with_tags(wanted: Intended) -> dict[str, Any]:
+    group = _log_group(wanted.name)
+    arn = str(group["arn"]).removesuffix(":*")
+    tags = client("logs").list_tags_for_resource(resourceArn=arn)["tags"]
+    # CloudFormation adds its own.
+    own = {key: value for key, value in tags.items() if not key.startswith("aws:")}
+    return {**group, "Tags": [{"Key": key, "Value": value} for key, value in own.items()]}
 
 
 def _project(wanted: Intended) -> dict[str, Any]:
@@ -147,11 +188,13 @@ def _role(wanted: Intended) -> dict[str, Any]:
     iam = client("iam")
     policies = [
         iam.get_role_policy(RoleName=wanted.name, PolicyName=each["PolicyName"])
-        for each in wanted.properties["Policies"]
+        for each in wanted.properties.get("Policies", [])
     ]
+    attached = iam.list_attached_role_policies(RoleName=wanted.name)["AttachedPolicies"]
     return {
         **iam.get_role(RoleName=wanted.name)["Role"],
-        "Policies": [{**each, "PolicyDocument": each["PolicyDocument"]} for each in policies],
+        "Policies": policies,
+        "ManagedPolicyArns": [each["PolicyArn"] for each in attached],
     }
 
 
@@ -169,20 +212,34 @@ def _function(wanted: Intended) -> dict[str, Any]:
         key: each
         for key, each in wanted.properties.items()
         # CloudFormation reads the code from the bucket, and its own tags come to Chalice's.
-        if key not in {"CodeUri", "Events", "Tags", "Tracing"}
+        if key not in {"CodeUri", "EventInvokeConfig", "Events", "Tags", "Tracing"}
     }
     tracing = {"Tracing": configuration["TracingConfig"]["Mode"]}
+    failed = wanted.properties.get("EventInvokeConfig")
+    if failed is not None:
+        wishes["EventInvokeConfig"] = {
+            "MaximumRetryAttempts": failed["MaximumRetryAttempts"],
+            "Destination": failed["DestinationConfig"]["OnFailure"]["Destination"],
+        }
     events = [_event(wanted.name, each) for each in wanted.properties.get("Events", {}).values()]
     return {
         **configuration,
         **tracing,
         "Events": events,
+        "EventInvokeConfig": _failed_events(wanted.name) if failed is not None else None,
         "_wanted": {
             **wishes,
             "Tracing": wanted.properties["Tracing"],
             "Events": list(wanted.properties.get("Events", {}).values()),
         },
     }
+
+
+def _failed_events(function: str) -> dict[str, Any]:
+    found = client("lambda").get_function_event_invoke_config(
+        FunctionName=function, Qualifier="$LATEST"
+    )
+    return {**found, **found["DestinationConfig"]["OnFailure"]}
 
 
 def _event(function: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,8 +307,11 @@ _READERS: Mapping[str, Callable[[Intended], dict[str, Any]]] = {
     "AWS::IAM::Policy": _policy,
     "AWS::IAM::Role": _role,
     "AWS::Lambda::Permission": _permission,
-    "AWS::Logs::LogGroup": lambda wanted: _log_group(wanted.name),
+    "AWS::Logs::LogGroup": _log_group_with_tags,
+    "AWS::ApiGateway::Account": lambda _: dict(client("apigateway").get_account()),
     "AWS::S3::Bucket": _bucket,
+    "AWS::S3::BucketPolicy": _bucket_policy,
+    "AWS::SSM::Parameter": _parameter,
     "AWS::SQS::Queue": lambda wanted: {
         **_queue(wanted.name),
         "QueueName": _attribute(wanted.type, wanted.name, "QueueName"),

@@ -166,10 +166,12 @@ def grant_what_the_emulator_checks_wrongly(stack: str) -> None:
     """
     iam = client("iam")
     for role in _roles(stack):
-        (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
-        document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        documents = [
+            iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names
+        ]
         added = []
-        for statement in document["Statement"]:
+        for statement in (each for document in documents for each in document["Statement"]):
             listed = statement["Action"]
             actions = [listed] if isinstance(listed, str) else listed
             loose = [each for each in actions if each.split(":")[0] in {"codebuild", "ecs"}]

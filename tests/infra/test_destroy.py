@@ -163,13 +163,21 @@ def test_the_application_is_deleted_and_the_data_is_kept(
 def test_nothing_of_the_stage_remains_with_data_delete(capsys: pytest.CaptureFixture[str]) -> None:
     make_stage()
     boto3.client("secretsmanager").create_secret(Name="slipway-dev/build/1/npm", SecretString="x")
+    template = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.create_stack(StackName="slipway-dev-service-web", TemplateBody=template)
     ssm = boto3.client("ssm")
     ssm.put_parameter(Name="/slipway-dev/web", Value="x", Type="String")
     main(["dev", "DATA=delete", "--yes"])
-    assert what_exists() == {**NOTHING, "secrets": ["slipway-dev/build/1/npm"]}
+    assert what_exists() == {
+        **NOTHING,
+        "stacks": ["slipway-dev-service-web"],
+        "secrets": ["slipway-dev/build/1/npm"],
+    }
     printed = capsys.readouterr().out
     assert "JobsTable  slipway-dev-jobs\n" in printed
     assert "keeps   the ECR repository team/web: ECS may run its images" in printed
+    assert "keeps   the stacks of services: slipway-dev-service-web\n" in printed
     yours = "keeps   secrets and parameters that you have made: "
     assert f"{yours}slipway-dev/build/1/npm, /slipway-dev/web\n" in printed
     main(["dev", "--yes", "DATA=delete"])
