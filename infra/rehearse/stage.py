@@ -56,7 +56,7 @@ class Api:
     """The deployed API. The emulator tells APIs apart by the name of the host."""
 
     def __init__(self, url: str, deployed: str) -> None:
-        address = re.search(r"^API +https://([^.]+)\.execute-api", deployed, re.MULTILINE)
+        address = re.search(r"^ *export API=https://([^.]+)\.execute-api", deployed, re.MULTILINE)
         if address is None:
             raise NotSeen(f"the deploy printed no address of the API:\n{deployed}")
         self.host = f"{address[1]}.execute-api.localhost:{url.rpartition(':')[2]}"
