@@ -4,7 +4,7 @@
 # file in ARGS the tests run in one process, which starts faster.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package deploy service doctor token redrive lock clean broken
+.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package rehearse deploy destroy service doctor token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -67,7 +67,10 @@ openapi: $(READY) ## regenerate the OpenAPI document and the page at /docs
 package: $(READY) ## package the stack and the application of one stage, without AWS
 	$(PYTHON) -m infra.package --stage $(STAGE) $(ARGS)
 
-deploy: $(READY) ## deploy one stage: make deploy STAGE=dev [ARGS="JobWorkers=4"]
+rehearse: $(READY) ## deploy to an emulator of AWS, use the stage, delete it (Linux)
+	$(PYTHON) -m infra.rehearse
+
+deploy: $(READY) ## show one stage's changes, ask, deploy: make deploy STAGE=dev [ARGS="JobWorkers=4"]
 	$(PYTHON) -m infra.deploy $(STAGE) $(ARGS)
 
 # With STAGE the service is created in AWS, without it in the embedded cloud of `make run`.
@@ -81,16 +84,22 @@ doctor: ## check this machine, the AWS account and a stage: make doctor [STAGE=d
 	$(if $(wildcard $(READY)),$(if $(BROKEN),python3,$(PYTHON)),python3) -m infra.doctor \
 	    $(if $(filter file,$(origin STAGE)),,$(STAGE)) $(ARGS)
 
+destroy: $(READY) ## delete one stage but not its data: make destroy STAGE=dev [ARGS="DATA=delete"]
+	$(PYTHON) -m infra.destroy $(STAGE) $(ARGS)
+
 token: $(READY) ## create an admin token of a deployed stage and print it once
 	$(PYTHON) -m infra.token $(STAGE) $(ARGS)
 
 redrive: $(READY) ## move a deployed stage's dead letters back to its queue
 	$(PYTHON) -m infra.redrive $(STAGE) $(ARGS)
 
-lock: ## pin all packages again, with hashes, in constraints.txt (needs uv)
+lock: ## pin all packages again, with hashes, in both constraints.txt (needs uv)
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --custom-compile-command "make lock" --output-file constraints.txt \
 	    requirements-dev.txt
+	cd infra/rehearse && uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --custom-compile-command "make lock" \
+	    --output-file constraints.txt requirements.txt
 
 clean: ## remove .venv, build and caches
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .chalice/deployments

@@ -11,13 +11,17 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from pynamodb.exceptions import PynamoDBException
 
 from chalicelib.errors import Unavailable
+from infra.changes import losses
+from infra.confirm import confirm
 from infra.package import (
     EXAMPLE,
     ROOT,
@@ -27,10 +31,29 @@ from infra.package import (
     write_package,
 )
 from infra.parameters import what_is_missing, what_is_wide
-from infra.stacks import Refused, apply_stack, find_defaults, find_stack, open_session
+from infra.stacks import (
+    Plan,
+    Refused,
+    carry_out,
+    discard,
+    find_defaults,
+    find_outputs,
+    find_stack,
+    open_session,
+    plan_stack,
+)
 from infra.upgrade import upgrade
 
+if TYPE_CHECKING:
+    from types_boto3_cloudformation import CloudFormationClient
+
 _NO_VARIABLES = frozenset({"Packages", "TaskLogGroups", "TaskRoles"})
+
+
+class Package(Protocol):
+    """Replaces `output` with the package of one stage, as `write_package` does."""
+
+    def __call__(self, output: Path, *, stage: str, to: Installation) -> None: ...
 
 
 def environment_of(outputs: Mapping[str, str]) -> dict[str, str]:
@@ -66,10 +89,19 @@ def parameters_for(
     return {**first, **given, "ResourcePrefix": prefix}
 
 
-def deploy(stage: str, given: Mapping[str, str]) -> None:
+@dataclass(frozen=True)
+class Choices:
+    """What the operator has chosen: parameters, losses that are allowed, whether to ask."""
+
+    parameters: Mapping[str, str]
+    allowed: frozenset[str] = frozenset()
+    yes: bool = False
+
+
+def deploy(stage: str, choices: Choices, package: Package | None = None) -> None:
     """Deploy one stage to AWS and print how to use it."""
     session = open_session()
-    prefix = f"slipway-{stage}"
+    prefix, given = f"slipway-{stage}", choices.parameters
     cloudformation = session.client("cloudformation")
     stack = find_stack(cloudformation, prefix)
     before = stack.parameters if stack else None
@@ -81,18 +113,72 @@ def deploy(stage: str, given: Mapping[str, str]) -> None:
             print(wide)
     parameters = parameters_for(prefix, given, before)
     to = _installation(session, prefix, {**(before or {}), **parameters})
-    print(f"account {to.account}, {to.region}: packaging")
+    print(f"account {to.account}, region {to.region}: packaging")
     # Package before the first change in AWS: a failure then leaves AWS unchanged.
     output = ROOT / "build" / stage
-    write_package(output, stage=stage, to=to)
-    print(f"stack {prefix}")
-    outputs = apply_stack(cloudformation, prefix, {"TemplateBody": stack_template()}, parameters)
+    (package or write_package)(output, stage=stage, to=to)
+    template = {"TemplateBody": stack_template()}
+    asked = _change(cloudformation, prefix, template, parameters, choices)
+    outputs = find_outputs(cloudformation, prefix)
     url = _upload(session, outputs, output)
-    print(f"stack {prefix}-app")
-    api = apply_stack(cloudformation, f"{prefix}-app", {"TemplateURL": url}, {})["EndpointURL"]
+    choices = replace(choices, yes=choices.yes or asked)
+    _change(cloudformation, f"{prefix}-app", {"TemplateURL": url}, {}, choices)
+    api = find_outputs(cloudformation, f"{prefix}-app")["EndpointURL"]
     if before is not None and (joined := upgrade(environment_of(outputs))):
         print(f"tables: {joined} services of an earlier version joined the list of all services")
     print(_how_to_use(stage, api.rstrip("/"), f"{prefix}/webhook"))
+
+
+def _change(
+    cloudformation: "CloudFormationClient",
+    name: str,
+    template: Mapping[str, str],
+    parameters: Mapping[str, str],
+    choices: Choices,
+) -> bool:
+    """Show how a stack will change, ask, and change it; return whether it changed.
+
+    Raises Refused if the change loses data, or if it is not confirmed.
+    """
+    plan = plan_stack(cloudformation, name, template, parameters)
+    if plan is None:
+        print(f"stack {name}: no change")
+        return False
+    try:
+        print(f"stack {name}, {_summary(plan)}")
+        for change in plan.changes:
+            print(f"  {change}")
+        _refuse_losses(plan, choices.allowed)
+        confirm(f"Deploy this to {name}?", "yes", yes=choices.yes)
+    except BaseException:
+        discard(cloudformation, plan)
+        raise
+    carry_out(cloudformation, plan)
+    return True
+
+
+def _summary(plan: Plan) -> str:
+    if plan.change_set is None:
+        return f"is {plan.before}, and is tried again"
+    if not plan.changes:
+        return "only outputs change"
+    return f"resources to {'change' if plan.before else 'create'}: {len(plan.changes)}"
+
+
+def _refuse_losses(plan: Plan, allowed: frozenset[str]) -> None:
+    lost = losses(plan.changes, allowed)
+    if not lost:
+        return
+    options = " ".join(f"--allow {change.name}" for change in lost)
+    raise Refused(
+        "\n".join(
+            [
+                *(f"This deploy would lose data: {' '.join(str(each).split())}" for each in lost),
+                "Nothing was changed in this stack. A new table or bucket is empty. If you want "
+                f"this, add to ARGS: {options}",
+            ]
+        )
+    )
 
 
 def _installation(
@@ -150,14 +236,23 @@ def _assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, package: Package | None = None) -> None:
     """Deploy one stage to the account and region of the AWS credentials."""
     parser = argparse.ArgumentParser(prog="make deploy", description=main.__doc__)
     parser.add_argument("stage", choices=["dev", "prod"])
     parser.add_argument("parameters", nargs="*", type=_assignment, metavar="Name=value")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--yes", action="store_true", help="change the stacks without a question")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="RESOURCE",
+        help="let this deploy replace or remove this table or bucket; may be repeated",
+    )
+    options = parser.parse_intermixed_args(arguments)
+    choices = Choices(dict(options.parameters), frozenset(options.allow), options.yes)
     try:
-        deploy(options.stage, dict(options.parameters))
+        deploy(options.stage, choices, package)
     except (Refused, PackagingFailed) as refusal:
         sys.exit(str(refusal))
     except (BotoCoreError, ClientError, WaiterError, PynamoDBException, Unavailable) as error:

@@ -141,7 +141,9 @@ def commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def install_libraries(application: Path, requirements: Path = ROOT) -> None:
+def install_libraries(
+    application: Path, requirements: Path = ROOT, *, platform: str = LAMBDA_PLATFORM
+) -> None:
     """Add the libraries of requirements.txt to the application, in the files of constraints.txt.
 
     `requirements` is the directory of these two. The libraries go to `vendor`, which Chalice ships
@@ -151,7 +153,7 @@ def install_libraries(application: Path, requirements: Path = ROOT) -> None:
     vendor = application / "vendor"
     pip = [sys.executable, "-m", "pip", "install", "--no-compile", "--progress-bar", "off"]
     python = ".".join(map(str, LAMBDA_PYTHON))
-    target = ["--platform", LAMBDA_PLATFORM, "--python-version", python, "--implementation", "cp"]
+    target = ["--platform", platform, "--python-version", python, "--implementation", "cp"]
     verified = ["--require-hashes", "--only-binary", ":all:"]
     wanted, locked = requirements / "requirements.txt", requirements / "constraints.txt"
     done = subprocess.run(
@@ -224,12 +226,17 @@ def require_lambda_python(version: tuple[int, int]) -> None:
         )
 
 
-def write_package(output: Path, *, stage: str, to: Installation) -> None:
-    """Replace `output` with the package of one stage. Raises PackagingFailed."""
+def write_package(
+    output: Path, *, stage: str, to: Installation, platform: str = LAMBDA_PLATFORM
+) -> None:
+    """Replace `output` with the package of one stage. Raises PackagingFailed.
+
+    `platform` names the wheels of the libraries as pip does.
+    """
     require_lambda_python(sys.version_info[:2])
     shutil.rmtree(output, ignore_errors=True)
     write_application(output / "application", to)
-    install_libraries(output / "application")
+    install_libraries(output / "application", platform=platform)
     package_application(
         output / "application", output, stage=stage, region=to.region, prefix=to.prefix
     )

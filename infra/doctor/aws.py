@@ -23,10 +23,13 @@ _USUAL_CONCURRENCY, _LEAST_CONCURRENCY = 1000, 10
 # AWS asks for more in detail; these are the first call of each service.
 _ACTIONS: Mapping[str, tuple[str, ...]] = {
     "cloudformation:{region}:{account}:stack/{prefix}/*": (
-        "cloudformation:CreateStack",
-        "cloudformation:UpdateStack",
-        "cloudformation:DescribeStacks",
         "cloudformation:CreateChangeSet",
+        "cloudformation:DescribeChangeSet",
+        "cloudformation:ExecuteChangeSet",
+        "cloudformation:DeleteChangeSet",
+        "cloudformation:DeleteStack",
+        "cloudformation:DescribeStacks",
+        "cloudformation:UpdateStack",
     ),
     "s3:::{prefix}-packages-{account}-{region}": ("s3:CreateBucket",),
     "s3:::{prefix}-packages-{account}-{region}/x": ("s3:PutObject", "s3:GetObject"),

@@ -336,7 +336,7 @@ def _apply(
 ) -> None:
     """Create or update the stack and wait for it. Raises Refused with the reasons of a failure.
 
-    Not by `infra.stacks.apply_stack`: the roles have names, so another capability is needed, and a
+    Not by `infra.stacks.plan_stack`: the roles have names, so another capability is needed, and a
     failed creation leaves nothing behind here.
     """
     running = {} if stack is None else _running(aws, wanted, values)

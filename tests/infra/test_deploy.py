@@ -1,6 +1,8 @@
 """How a deploy combines the stack's outputs and Chalice's package. No stack is deployed here."""
 
+import io
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from moto import mock_aws
 from infra import deploy
 from infra.deploy import application_template, environment_of, main, parameters_for
 from infra.package import Installation, PackagingFailed, require_lambda_python
+from infra.stacks import look_up
 
 REFERENCE = (
     "secretsmanager:arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway-dev/webhook-AbCdEf"
@@ -93,12 +96,119 @@ def test_a_failed_package_leaves_aws_unchanged(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(deploy, "find_stack", lambda *_: None)
     monkeypatch.setattr(deploy, "write_package", fail)
-    monkeypatch.setattr(deploy, "apply_stack", lambda *_: pytest.fail("a stack was touched"))
+    monkeypatch.setattr(deploy, "plan_stack", lambda *_: pytest.fail("a stack was touched"))
     with mock_aws(), pytest.raises(SystemExit, match="chalice package failed\nfix it"):
-        main(["dev", "BuildLogDir=/mine", "TaskRoles=mine-*", "RepositoryPattern=team/*"])
+        main(["dev", "--yes", "BuildLogDir=/mine", "TaskRoles=mine-*", "RepositoryPattern=team/*"])
 
 
 def test_only_the_python_version_of_lambda_can_package() -> None:
     require_lambda_python((3, 11))
     with pytest.raises(PackagingFailed, match=r"for Python 3\.11, and \.venv has 3\.13\.\n.*"):
         require_lambda_python((3, 13))
+
+
+class Terminal(io.StringIO):
+    """A terminal on which a person types this text."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _stack(jobs_key: str = "id", **more: Any) -> str:
+    """A template with a table, whose key names `jobs_key`, and a queue."""
+    table = {
+        "TableName": {"Fn::Sub": "${ResourcePrefix}-jobs"},
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": jobs_key, "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": jobs_key, "AttributeType": "S"}],
+    }
+    names = ["ResourcePrefix", "BuildLogDir", "RepositoryPattern", "TaskRoles"]
+    return json.dumps(
+        {
+            "Parameters": {name: {"Type": "String"} for name in names},
+            "Resources": {
+                "JobsTable": {"Type": "AWS::DynamoDB::Table", "Properties": table},
+                "Queue": {"Type": "AWS::SQS::Queue"},
+                **more,
+            },
+        }
+    )
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """Runs `make deploy STAGE=dev` up to the application's stack; returns its last message."""
+
+    def stop(*_: object) -> str:
+        raise PackagingFailed("the stack is deployed")
+
+    monkeypatch.setattr(deploy, "write_package", lambda *_, **__: None)
+    monkeypatch.setattr(deploy, "_upload", stop)
+
+    def run(*arguments: str, template: str, typed: str | None = None) -> str:
+        monkeypatch.setattr(deploy, "stack_template", lambda: template)
+        monkeypatch.setattr("sys.stdin", io.StringIO() if typed is None else Terminal(typed))
+        with pytest.raises(SystemExit) as ended:
+            main(["dev", "RepositoryPattern=team/*", *arguments, "TaskRoles=ecs-*"])
+        return str(ended.value)
+
+    with mock_aws():
+        yield run
+
+
+def _status() -> str | None:
+    found = look_up(boto3.client("cloudformation"), "slipway-dev")
+    return found.status if found else None
+
+
+def test_a_deploy_shows_account_region_and_resources_and_then_asks(
+    stage: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "the answer was not yes" in stage(template=_stack(), typed="y\n")
+    assert _status() is None
+    printed = capsys.readouterr().out
+    assert "account 123456789012, region eu-west-1" in printed
+    assert "stack slipway-dev, resources to create: 2" in printed
+    assert "  add          JobsTable  AWS::DynamoDB::Table" in printed
+    assert stage(template=_stack(), typed="yes\n") == "the stack is deployed"
+    assert _status() == "CREATE_COMPLETE"
+
+
+def test_a_script_changes_nothing_without_yes(stage: Callable[..., str]) -> None:
+    refused = stage(template=_stack())
+    assert refused.splitlines()[0].startswith("Nothing was changed: the input is not a terminal")
+    assert "--yes" in refused.splitlines()[1]
+    assert _status() is None
+    assert stage("--yes", template=_stack()) == "the stack is deployed"
+
+
+def test_an_interrupted_question_leaves_no_stack(
+    stage: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deploy, "confirm", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        stage(template=_stack())
+    assert _status() is None
+
+
+def test_a_deploy_that_removes_a_table_is_refused_until_the_table_is_named(
+    stage: Callable[..., str],
+) -> None:
+    stage("--yes", template=_stack())
+    without = json.loads(_stack())
+    del without["Resources"]["JobsTable"]
+    refused = stage("--yes", template=json.dumps(without))
+    assert refused.splitlines() == [
+        "This deploy would lose data: remove JobsTable AWS::DynamoDB::Table",
+        "Nothing was changed in this stack. A new table or bucket is empty. If you want this, add "
+        "to ARGS: --allow JobsTable",
+    ]
+    assert boto3.client("dynamodb").list_tables()["TableNames"] == ["slipway-dev-jobs"]
+    other = stage("--yes", "--allow", "Queue", template=json.dumps(without))
+    assert other == refused
+    named = stage("--yes", "--allow", "JobsTable", template=json.dumps(without))
+    assert named == "the stack is deployed"
+    assert boto3.client("dynamodb").list_tables()["TableNames"] == []

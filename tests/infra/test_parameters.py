@@ -41,7 +41,7 @@ class Deploys:
     def run(self, *parameters: str) -> tuple[str, str]:
         """The printed text and the last message."""
         with pytest.raises(SystemExit) as ended:
-            deploy.main(["dev", *parameters])
+            deploy.main(["dev", "--yes", *parameters])
         return self._capsys.readouterr().out, str(ended.value)
 
     def stack(self) -> dict[str, str] | None:
@@ -180,7 +180,7 @@ def test_a_stage_cannot_set_a_required_parameter_to_nothing(deploys: Deploys) ->
 def test_a_package_without_aws_has_the_examples_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(package, "install_libraries", lambda _: None)
+    monkeypatch.setattr(package, "install_libraries", lambda *_, **__: None)
     monkeypatch.setattr("sys.argv", ["make package", "--output", str(tmp_path)])
     package.main()
     passed = {

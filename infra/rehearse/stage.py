@@ -1,0 +1,147 @@
+"""A stage on the emulator, as its users see it: the commands of the operator, and the API."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from infra.package import ROOT
+from infra.rehearse.readback import client
+
+_T = TypeVar("_T")
+
+
+class NotSeen(Exception):
+    """A step of the rehearsal did not end as it should."""
+
+
+def run(module: str, *arguments: str) -> str:
+    """Run a command of the operator, as `make` does; return what it prints. Raises NotSeen."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise NotSeen(f"{module} {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def wait_for(what: str, look: Callable[[], _T | None], *, seconds: float = 60) -> _T:
+    """Call `look` until it returns a value. Raises NotSeen after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        if found is not None:
+            return found
+        time.sleep(0.5)
+    raise NotSeen(f"waited {seconds:.0f} s for {what}")
+
+
+def check(what: str, seen: object, wanted: object) -> None:
+    """Raises NotSeen unless they are equal."""
+    if seen != wanted:
+        raise NotSeen(f"{what}: saw {seen!r}, not {wanted!r}")
+
+
+class Api:
+    """The deployed API. The emulator tells APIs apart by the name of the host."""
+
+    def __init__(self, url: str, deployed: str) -> None:
+        address = re.search(r"^ *export API=https://([^.]+)\.execute-api", deployed, re.MULTILINE)
+        if address is None:
+            raise NotSeen(f"the deploy printed no address of the API:\n{deployed}")
+        self.host = f"{address[1]}.execute-api.localhost:{url.rpartition(':')[2]}"
+        self._url, self.token = f"{url}/api", ""
+
+    def call(self, method: str, path: str, body: Any = None, *, expect: int = 200) -> Any:
+        """Make one call with the token; return the parsed answer. Raises NotSeen."""
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return self.send(method, path, headers, None if body is None else to_json(body), expect)
+
+    def send(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None, expect: int
+    ) -> Any:
+        """Make one call with these headers."""
+        request = urllib.request.Request(self._url + path, data=body, method=method)
+        every = {"Host": self.host, "Content-Type": "application/json"}
+        for name, value in {**headers, **every}.items():
+            request.add_header(name, value)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                status, text = answer.status, answer.read()
+        except urllib.error.HTTPError as refusal:
+            status, text = refusal.code, refusal.read()
+        if status != expect:
+            raise NotSeen(f"{method} {path} answered {status}, not {expect}: {text.decode()}")
+        return json.loads(text)
+
+
+def to_json(body: Any) -> bytes:
+    """The body of a request."""
+    return json.dumps(body).encode()
+
+
+def function(stack: str, logical_id: str) -> str:
+    """The name of a function of a stack."""
+    found = client("cloudformation").describe_stack_resource(
+        StackName=stack, LogicalResourceId=logical_id
+    )
+    return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+
+def log_of(name: str) -> list[str]:
+    """The lines of a function's log."""
+    logs, group = client("logs"), f"/aws/lambda/{name}"
+    return [
+        event["message"]
+        for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]
+        for event in logs.get_log_events(
+            logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True
+        )["events"]
+    ]
+
+
+def everything(part: str) -> list[str]:
+    """All that the account has with `part` in its name, each as "kind name"."""
+    lists: dict[str, Callable[[], list[str]]] = {
+        "stack": lambda: _names("cloudformation", "describe_stacks", "Stacks", "StackName"),
+        "table": lambda: client("dynamodb").list_tables()["TableNames"],
+        "bucket": lambda: _names("s3", "list_buckets", "Buckets", "Name"),
+        "queue": lambda: client("sqs").list_queues().get("QueueUrls", []),
+        "secret": lambda: _names("secretsmanager", "list_secrets", "SecretList", "Name"),
+        "log group": lambda: _names("logs", "describe_log_groups", "logGroups", "logGroupName"),
+        "function": lambda: _names("lambda", "list_functions", "Functions", "FunctionName"),
+        "source": lambda: _names(
+            "lambda", "list_event_source_mappings", "EventSourceMappings", "EventSourceArn"
+        ),
+        "role": lambda: _names("iam", "list_roles", "Roles", "RoleName"),
+        "policy": lambda: _names("iam", "list_policies", "Policies", "PolicyName"),
+        "rule": lambda: _names("events", "list_rules", "Rules", "Name"),
+        "alarm": lambda: _names("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+        "dashboard": lambda: _names(
+            "cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"
+        ),
+        "project": lambda: client("codebuild").list_projects()["projects"],
+        "API": lambda: _names("apigateway", "get_rest_apis", "items", "name"),
+    }
+    return sorted(
+        f"{kind} {name}" for kind, names in lists.items() for name in names() if part in name
+    )
+
+
+def _names(service: str, operation: str, key: str, name: str) -> list[str]:
+    aws = client(service)
+    if aws.can_paginate(operation):
+        return [
+            each[name] for page in aws.get_paginator(operation).paginate() for each in page[key]
+        ]
+    return [each[name] for each in getattr(aws, operation)()[key]]
