@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 from cfnlint.decode import decode
 
@@ -120,16 +121,6 @@ def _anchors(page: Path) -> set[str]:
 
 def _bounds(name: str) -> list[int]:
     """The least and the greatest value of a setting, and its default."""
-    meta = ServiceSettings.__annotations__.get(name)
-    struct = next(
-        each for each in ServiceSettings.__mro__ if name in getattr(each, "__annotations__", {})
-    )
-    meta = struct.__annotations__[name].__metadata__[0]
-    return [meta.ge, meta.le, getattr(ServiceSettings(**_REQUIRED), name)]
-
-
-_REQUIRED = {
-    "name": "web",
-    "git_url": "https://github.com/acme/web.git",
-    "image_repository": "web",
-}
+    field = next(each for each in msgspec.structs.fields(ServiceSettings) if each.name == name)
+    meta = field.type.__metadata__[0]
+    return [meta.ge, meta.le, field.default]
