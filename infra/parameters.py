@@ -1,7 +1,7 @@
 """Parameters of `infra/stack.yaml` that each stage must choose, because a default would be unsafe.
 
 To add one: a row in REQUIRED, an entry without a Default and with the row's description in
-`infra/stack.yaml`, and a row in the README's table of parameters.
+`infra/stack.yaml`, and a row in the table of docs/deployed.md.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The README agrees with the code, and its example session works."""
+"""The README and the pages beside it agree with the code, and the example session works."""
 
 import os
 import re
@@ -29,18 +29,25 @@ getattr(boto3.client(service), operation.replace("-", "_"))(**values)
 """
 TIMED_OUT = 124  # the exit code of timeout(1)
 README = (ROOT / "README.md").read_text()
+API = (ROOT / "docs/api.md").read_text()
+DEPLOYED = (ROOT / "docs/deployed.md").read_text()
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "tests/README.md"]
 
 
-def test_the_route_table_lists_exactly_the_routes_of_the_app() -> None:
+def test_the_route_table_lists_exactly_the_routes_of_the_app_with_their_roles() -> None:
     from app import app
+    from chalicelib.api.http.endpoints import ENDPOINTS
 
     routes = {f"{method} {path}" for path, methods in app.routes.items() for method in methods}
-    assert set(re.findall(r"^\| `([A-Z]+ /\S*)` \|", _after("routes"), re.M)) == routes
+    roles = {f"{each.method} {each.path}": str(each.role or "public") for each in ENDPOINTS}
+    assert roles.keys() == routes
+    listed = re.findall(r"^\| `([A-Z]+ /\S*)` \| (\w+) \|", _after("routes", API), re.M)
+    assert len(listed) == len(routes)
+    assert dict(listed) == roles
 
 
 def test_the_configuration_table_lists_every_variable_with_its_default_and_meaning() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", _after("settings"), re.M)
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", _after("settings", DEPLOYED), re.M)
     expected = [
         (name, _shown(variable.default), variable.meaning) for name, variable in VARIABLES.items()
     ]
@@ -49,7 +56,7 @@ def test_the_configuration_table_lists_every_variable_with_its_default_and_meani
 
 def test_the_parameter_table_lists_every_parameter_with_its_default_and_meaning() -> None:
     template, _ = decode(str(ROOT / "infra/stack.yaml"))
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", _after("parameters"), re.M)
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", _after("parameters", DEPLOYED), re.M)
     assert [tuple(map(str.strip, row)) for row in rows] == [
         (name, _shown(_default_of(parameter)), parameter["Description"])
         for name, parameter in template["Parameters"].items()
@@ -59,11 +66,13 @@ def test_the_parameter_table_lists_every_parameter_with_its_default_and_meaning(
 
 def test_the_first_deploy_in_the_readme_gives_every_required_parameter() -> None:
     values = " ".join(f"{name}={example}" for name, example in EXAMPLES.items())
-    assert f'make deploy STAGE=dev ARGS="{values}"' in README.partition("## Deploy")[2]
+    first = f'make deploy STAGE=dev ARGS="{values}"'
+    assert first in README.partition("## Deploy")[2]
+    assert first in (ROOT / "docs/install.md").read_text()
 
 
 def test_the_api_page_lists_the_responses_of_api_gateway_itself() -> None:
-    rows = re.findall(r"^\| (`[A-Z].*?) \|.*\| (\d+) `", (ROOT / "docs/api.md").read_text(), re.M)
+    rows = re.findall(r"^\| (`[A-Z].*?) \|.*\| (\d+) `", API, re.M)
     listed = {kind: int(to) for kinds, to in rows for kind in re.findall(r"`(\w+)`", kinds)}
     assert listed == {kind: status.value for kind, status in STATUSES.items()}
 
@@ -160,10 +169,10 @@ def _played(session: str, **variables: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def _after(mark: str) -> str:
-    """The part of the README that follows `<!-- mark -->`, up to the next heading."""
-    part = README.partition(f"<!-- {mark} -->\n")[2]
-    assert part, f"the README has no mark {mark}"
+def _after(mark: str, text: str = README) -> str:
+    """The part of a document that follows `<!-- mark -->`, up to the next heading."""
+    part = text.partition(f"<!-- {mark} -->\n")[2]
+    assert part, f"there is no mark {mark}"
     return part.partition("\n## ")[0]
 
 

@@ -119,7 +119,7 @@ def _settings_explained() -> Iterator[None]:
         problems = str(error).replace("\n", "; ")
         raise StartFailed(
             f"Invalid environment variables: {problems}.\n"
-            "The README lists every variable. Unset one to use its default."
+            "docs/deployed.md lists every variable. Unset one to use its default."
         ) from error
 
 

@@ -125,4 +125,4 @@ def test_all_invalid_variables_are_named_in_two_lines() -> None:
     first, second = _refusal("--port", "0", JOB_WORKERS="many", GIT_HOSTS="git hub.com")
     assert "JOB_WORKERS must be" in first
     assert "GIT_HOSTS must be" in first
-    assert "README" in second
+    assert "docs/deployed.md lists every variable" in second
