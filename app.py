@@ -19,8 +19,11 @@ from chalicelib.api import (
 from chalicelib.api.http.gateway import GatewayApp
 from chalicelib.api.http.middleware import complete
 from chalicelib.api.page import dashboard
+from chalicelib.checkout import refuse_chalice_commands
 from chalicelib.starting import ready
 from chalicelib.triggers import events, schedule, wakeups
+
+refuse_chalice_commands()
 
 app = GatewayApp(app_name="slipway", configure_logs=False)
 app.register_middleware(complete, "http")

@@ -18,7 +18,16 @@ def confirm(question: str, answer: str, *, yes: bool) -> None:
             "Nothing was changed: the input is not a terminal, so no person can confirm.\n"
             "A script confirms with --yes in ARGS. Without it, a script only shows the changes."
         )
-    if input(f"{question} Type {answer} to go on: ").strip() != answer:
+    if _read(f"{question} Type {answer} to go on: ") != answer:
         raise Refused(
             f"Nothing was changed: the answer was not {answer}.\nRun this again to be asked again."
         )
+
+
+def _read(prompt: str) -> str:
+    """The line that a person types, without spaces around it; empty for Ctrl-D."""
+    try:
+        return input(prompt).strip()
+    except EOFError:
+        print()
+        return ""

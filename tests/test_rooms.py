@@ -20,7 +20,7 @@ COMMON = {
     "settings",
 }
 MAY_IMPORT = {
-    "app": {"api", "starting", "triggers"},
+    "app": {"api", "checkout", "starting", "triggers"},
     "api": {"access", "pipeline", "store", "aws", "domain", *COMMON},
     "triggers": {"pipeline", "starting", "store", "domain", *COMMON},
     "access": {"store", "domain", *COMMON},
@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "aws": {"domain", *COMMON},
     "domain": {"errors"},
     "budget": {"errors"},
+    "checkout": set(),
     "clock": set(),
     "cloudwatch": {"settings"},
     "correlation": set(),

@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> None:
         dockerfile=options.dockerfile,
         port=options.port,
         parameters=parameters,
-        ask=not options.yes,
+        yes=options.yes,
     )
     if options.delete:
         stage.delete(wanted, images=options.images)
@@ -113,7 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--delete", action="store_true", help="delete the service")
     parser.add_argument("--images", action="store_true", help="with --delete: its images, too")
     parser.add_argument("--record", type=Path, default=local.RECORD, help=argparse.SUPPRESS)
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--yes", action="store_true", help="create, change or delete without a question"
+    )
     parser.add_argument("parameters", nargs="*", type=_assignment, metavar="Name=value")
     return parser
 

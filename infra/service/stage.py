@@ -13,9 +13,9 @@ from slipway_cli import credentials
 from slipway_cli.client import Client, path_of
 
 from chalicelib.domain.repositories import repository_of
+from infra.confirm import confirm
 from infra.package import ROOT
 from infra.service import registration
-from infra.service.asking import confirm, confirm_by_name
 from infra.service.names import Name, log_group_for, repository_for, roles_for
 from infra.service.network import OWN_CERTIFICATES, Network, find_network
 from infra.stacks import Refused, find_stack, open_session, stage_outputs
@@ -60,7 +60,7 @@ class Wanted:
     dockerfile: str | None = None
     port: int | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
-    ask: bool = True
+    yes: bool = False
 
     @property
     def stack(self) -> str:
@@ -125,10 +125,10 @@ def create(wanted: Wanted) -> None:
     print(f"account {aws.account}, {aws.session.region_name}, stage {wanted.stage}")
     if stack is None:
         print(_plan(wanted, values, project))
-        confirm("Create this?", ask=wanted.ask)
+        confirm("Create this?", "yes", yes=wanted.yes)
     elif changes:
         print(f"stack {wanted.stack} changes: {', '.join(sorted(changes))}")
-        confirm("Change this?", ask=wanted.ask)
+        confirm("Change this?", "yes", yes=wanted.yes)
     # The project first: its id is part of the names of the secrets that tasks may read.
     if not project:
         project = registration.create_project(slipway, wanted.name.project)
@@ -479,7 +479,7 @@ def delete(wanted: Wanted, *, images: bool) -> None:
     print(_removal(wanted, stack is not None, service, repository if images else None))
     if has_images and not images:
         print(f"kept: the images in the ECR repository {repository}. This deletes them: {keep}")
-    confirm_by_name(str(wanted.name), ask=wanted.ask)
+    confirm("Delete this?", str(wanted.name), yes=wanted.yes)
     if service:
         slipway.delete(path_of("services", service["id"]))
         print(f"service {wanted.name} is removed from Slipway")

@@ -164,8 +164,9 @@ def _status() -> str | None:
 def test_a_deploy_shows_account_region_and_resources_and_then_asks(
     stage: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "the answer was not yes" in stage(template=_stack(), typed="y\n")
-    assert _status() is None
+    for typed in ("y\n", "\n", ""):  # the last one is Ctrl-D
+        assert "the answer was not yes" in stage(template=_stack(), typed=typed)
+        assert _status() is None
     printed = capsys.readouterr().out
     assert "account 123456789012, region eu-west-1" in printed
     assert "stack slipway-dev, resources to create: 2" in printed

@@ -436,10 +436,39 @@ def test_a_delete_keeps_the_images_unless_told(
     assert "There is no service shop/web to delete." in capsys.readouterr().out
 
 
+def _assert_needs_yes(refusal: str) -> None:
+    cause, fix = refusal.splitlines()
+    assert cause.startswith("Nothing was changed: the input is not a terminal")
+    assert "--yes" in fix
+
+
+def test_without_a_terminal_a_service_is_created_only_with_yes(
+    deployed: str, api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _assert_needs_yes(_refusal(*CREATE[:-1]))
+    assert f"stack {STACK}" in capsys.readouterr().out
+    assert STACK not in _stacks()
+    assert api.get("/v1/projects").body["items"] == []
+
+
+def test_without_a_terminal_a_service_is_changed_only_with_yes(deployed: str) -> None:
+    main(CREATE)
+    before = _parameters()
+    _assert_needs_yes(_refusal(*CREATE[:-1], "MaxTasks=9"))
+    assert _parameters() == before
+
+
+def test_without_a_terminal_a_repeat_that_changes_nothing_needs_no_yes(
+    deployed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(CREATE)
+    main(CREATE[:-1])
+    assert f"stack {STACK} is as wanted" in capsys.readouterr().out
+
+
 def test_a_delete_without_a_terminal_needs_yes(deployed: str, api: Api) -> None:
     main(CREATE)
-    said = _refusal(*DELETE[:-1])
-    assert said == "Nothing was deleted: there is no terminal to ask.\nAdd ARGS=--yes."
+    _assert_needs_yes(_refusal(*DELETE[:-1]))
     assert STACK in _stacks()
     assert len(api.get("/v1/services").body["items"]) == 1
 
@@ -454,7 +483,7 @@ def test_a_person_types_the_name_to_delete(
     if is_deleted:
         main(DELETE[:-1])
     else:
-        assert _refusal(*DELETE[:-1]) == "Nothing was deleted."
+        assert "the answer was not shop/web" in _refusal(*DELETE[:-1])
     assert (STACK in _stacks()) is not is_deleted
 
 
@@ -466,10 +495,14 @@ def test_a_service_of_another_target_stays_in_slipway(
     assert len(api.get("/v1/services").body["items"]) == 1
 
 
-def test_a_refused_answer_creates_nothing(
-    deployed: str, api: Api, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("typed", ["", "y", "no"])
+def test_an_answer_other_than_yes_creates_nothing(
+    deployed: str, api: Api, monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    monkeypatch.setattr("builtins.input", lambda _: "")
-    assert _refusal(*CREATE[:-1]) == "Nothing was changed."
+    monkeypatch.setattr("builtins.input", lambda _: typed)
+    assert "the answer was not yes" in _refusal(*CREATE[:-1])
     assert api.get("/v1/projects").body["items"] == []
+    monkeypatch.setattr("builtins.input", lambda _: "yes")
+    main(CREATE[:-1])
+    assert STACK in _stacks()
