@@ -251,7 +251,8 @@ def main() -> None:
     parser.add_argument("--stage", default="dev", choices=["dev", "prod"])
     parser.add_argument("--output", type=Path, default=ROOT / "build")
     arguments = parser.parse_args()
-    output: Path = arguments.output / arguments.stage
+    # Chalice changes the directory.
+    output: Path = arguments.output.resolve() / arguments.stage
     try:
         write_package(output, stage=arguments.stage, to=EXAMPLE)
     except PackagingFailed as failure:
