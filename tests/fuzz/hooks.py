@@ -96,11 +96,13 @@ def before_call(context: Any, case: Any, **kwargs: Any) -> None:
     """Seal each cursor for the list that it is sent to, and never revoke the caller's own token.
 
     schemathesis takes ids for paths from the fields of earlier answers, even if a field is null.
-    Such an id is replaced by 1.
+    Such an id is replaced by 1. It also writes an id as 1.0, which is 1 in JSON, but not in a path.
     """
     for name, value in (case.path_parameters or {}).items():
         if value in (None, "None"):
             case.path_parameters[name] = 1
+        elif isinstance(value, float) and value.is_integer():
+            case.path_parameters[name] = int(value)
     query = case.query or {}
     cursor = query.get("cursor")
     if isinstance(cursor, str) and cursor.startswith(POSITION):
