@@ -13,6 +13,8 @@ from tests.support.embedded import Cloud, sha
 
 PRESS_AGAIN = "it may have been accepted. Press again: it is not done twice."
 
+pytestmark = pytest.mark.long
+
 
 def lose_answers(page: Page, pattern: str) -> None:
     """Slipway gets the next changes, and their answers are lost."""

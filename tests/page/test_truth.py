@@ -11,6 +11,8 @@ from tests.page.conftest import Opener, refresh
 from tests.page.test_dashboard import heading, started
 from tests.support.embedded import CLUSTER, Cloud, create_ecs_service, register, run_on_ecs
 
+pytestmark = pytest.mark.long
+
 
 def add_services(cloud: Cloud, count: int) -> None:
     path = f"/v1/projects/{cloud.project}/services"
