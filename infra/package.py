@@ -141,6 +141,25 @@ def commit() -> str | None:
     return done.stdout.strip() or None
 
 
+def pip_install(python: str, *options: str) -> int:
+    """Install only wheels with the hashes of the given files; return pip's exit status.
+
+    If pip fails, its output is on stderr.
+    """
+    install = [python, "-m", "pip", "install", "--no-compile", "--progress-bar", "off"]
+    done = subprocess.run(
+        [*install, "--require-hashes", "--only-binary", ":all:", *options],
+        env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        print(done.stdout, file=sys.stderr)
+    return done.returncode
+
+
 def install_libraries(
     application: Path, requirements: Path = ROOT, *, platform: str = LAMBDA_PLATFORM
 ) -> None:
@@ -151,23 +170,13 @@ def install_libraries(
     only warns if one is missing (1.34). Raises PackagingFailed after pip's output on stderr.
     """
     vendor = application / "vendor"
-    pip = [sys.executable, "-m", "pip", "install", "--no-compile", "--progress-bar", "off"]
     python = ".".join(map(str, LAMBDA_PYTHON))
     target = ["--platform", platform, "--python-version", python, "--implementation", "cp"]
-    verified = ["--require-hashes", "--only-binary", ":all:"]
     wanted, locked = requirements / "requirements.txt", requirements / "constraints.txt"
-    done = subprocess.run(
-        [*pip, *target, "--target", vendor, *verified, "-r", wanted, "-c", locked],
-        env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        print(done.stdout, file=sys.stderr)
+    files = ["-r", str(wanted), "-c", str(locked)]
+    if status := pip_install(sys.executable, *target, "--target", str(vendor), *files):
         raise PackagingFailed(
-            f"pip could not install the libraries ({done.returncode}): its message is above.\n"
+            f"pip could not install the libraries ({status}): its message is above.\n"
             "Check the network or PIP_INDEX_URL. A wrong hash means that the index holds another "
             "file than constraints.txt lists."
         )

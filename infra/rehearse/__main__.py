@@ -14,12 +14,13 @@ from infra.rehearse import emulator
 from infra.rehearse.deploy import LEFT_OUT
 from infra.rehearse.emulator import PLACE, NotInstalled
 from infra.rehearse.readback import NOT_KEPT, client, read_back
-from infra.rehearse.stage import Api, NotSeen, check, everything, function, run
+from infra.rehearse.stage import Api, everything, function, run
 from infra.rehearse.story import (
     Story,
     grant_what_the_emulator_checks_wrongly,
     take_back_what_was_granted,
 )
+from infra.seeing import NotSeen, check
 
 PATTERNS = ("RepositoryPattern=team/*", "TaskRoles=ecs-*")
 DEV, PROD = "slipway-dev", "slipway-prod"

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import venv
@@ -17,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.package import ROOT
+from infra.package import ROOT, pip_install
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
@@ -40,17 +39,7 @@ def install() -> Path:
     stamp, wanted = home / "installed", hashlib.sha256(LOCKED.read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:
         venv.create(home, clear=True, with_pip=True)
-        pip = [str(home / "bin/python"), "-m", "pip", "install", "-qq", "--no-compile"]
-        done = subprocess.run(
-            [*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(LOCKED)],
-            env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            print(done.stdout, file=sys.stderr)
+        if pip_install(str(home / "bin/python"), "-r", str(LOCKED)):
             raise NotInstalled(
                 "pip could not install the emulator: its message is above.\n"
                 "The first rehearsal needs the package index, or pip's cache. Later ones do not."

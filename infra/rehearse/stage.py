@@ -4,20 +4,14 @@ import json
 import re
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from infra.package import ROOT
 from infra.rehearse.readback import client
-
-_T = TypeVar("_T")
-
-
-class NotSeen(Exception):
-    """A step of the rehearsal did not end as it should."""
+from infra.seeing import NotSeen
 
 
 def run(module: str, *arguments: str) -> str:
@@ -33,23 +27,6 @@ def run(module: str, *arguments: str) -> str:
     if done.returncode:
         raise NotSeen(f"{module} {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
-
-
-def wait_for(what: str, look: Callable[[], _T | None], *, seconds: float = 60) -> _T:
-    """Call `look` until it returns a value. Raises NotSeen after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found is not None:
-            return found
-        time.sleep(0.5)
-    raise NotSeen(f"waited {seconds:.0f} s for {what}")
-
-
-def check(what: str, seen: object, wanted: object) -> None:
-    """Raises NotSeen unless they are equal."""
-    if seen != wanted:
-        raise NotSeen(f"{what}: saw {seen!r}, not {wanted!r}")
 
 
 class Api:

@@ -9,7 +9,8 @@ from infra.local.play import sample
 from infra.local.play.github import push_event, signature
 from infra.rehearse.emulator import ACCOUNT, REGION
 from infra.rehearse.readback import client
-from infra.rehearse.stage import Api, NotSeen, check, function, log_of, to_json, wait_for
+from infra.rehearse.stage import Api, function, log_of, to_json
+from infra.seeing import NotSeen, check, wait_for
 
 REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 IMAGES = "team/web"
@@ -67,7 +68,7 @@ class Story:
             build: dict[str, Any] = self._api.call("GET", f"/v1/cicd/builds/{number}")
             return build if build["codebuild_id"] else None
 
-        self._build = wait_for("the start of the build", started)
+        self._build = wait_for("the start of the build", started, seconds=60)
         ids = client("codebuild").list_builds_for_project(projectName=self._project)["ids"]
         check("the builds in CodeBuild", ids, [self._build["codebuild_id"]])
         if not log_of(function(self._stack, "OnWakeup")):
@@ -99,7 +100,7 @@ class Story:
 
         _put_image(self._build["image_tag"].partition(":")[2])
         self._invoke(event)
-        error = wait_for("the end of the build", ended)
+        error = wait_for("the end of the build", ended, seconds=60)
         said = "the build reported no digest of its image: build again"
         check("the build's error", error, said)
 
@@ -123,14 +124,14 @@ class Story:
                 raise NotSeen(f"the deployment ended {deployment['status']}: {deployment['error']}")
             return deployment["task_definition"] if deployment["status"] == "deploying" else None
 
-        definition = wait_for("the rollout", rolled_out)
+        definition = wait_for("the rollout", rolled_out, seconds=60)
         ecs = client("ecs")
 
         def runs() -> bool | None:
             row = ecs.describe_services(cluster=sample.CLUSTER, services=["web"])["services"][0]
             return True if row["taskDefinition"] == definition else None
 
-        wait_for("ECS to run the new revision", runs)
+        wait_for("ECS to run the new revision", runs, seconds=60)
         described = ecs.describe_task_definition(taskDefinition=definition)["taskDefinition"]
         check("the image of the revision", described["containerDefinitions"][0]["image"], image)
 

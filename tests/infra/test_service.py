@@ -1,7 +1,6 @@
 """`make service STAGE=…` against moto's CloudFormation and the API, over HTTP."""
 
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,10 +12,10 @@ from moto.ecs import models as ecs_models
 
 from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
-from infra.local.machines import gateway
 from infra.service import stage
 from infra.service.__main__ import main
 from tests.support.client import Api
+from tests.support.served import served
 
 # Parts of the template that moto does not create.
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse")
@@ -65,18 +64,8 @@ def url(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     from app import app
 
     monkeypatch.setenv("SLIPWAY_TOKEN", create_token("operator", Role.ADMIN).secret)
-    kind = app.__class__
-    server = gateway.listen(0)
-    gateway.attach(server, app)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-        app.__class__ = kind
+    with served(app) as address:
+        yield address.rstrip("/")
 
 
 @pytest.fixture(autouse=True)

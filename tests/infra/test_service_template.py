@@ -3,32 +3,18 @@
 from typing import Any
 
 import pytest
-import yaml
 from cfnlint.api import ManualArgs, lint
 
 from infra.package import ROOT, stack_template
 from infra.service.names import Name, matches, roles_for
+from tests.support.templates import load_template
 
 TEXT = (ROOT / "infra/service.yaml").read_text()
 
 
-class _Template(yaml.SafeLoader):
-    """Reads CloudFormation's short forms: `!Ref X` as {"Ref": "X"}."""
-
-
-def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        return {tag: loader.construct_scalar(node)}
-    assert isinstance(node, yaml.SequenceNode)
-    return {tag: loader.construct_sequence(node, deep=True)}
-
-
-_Template.add_multi_constructor("!", _short_form)
-
-
 @pytest.fixture(scope="module")
 def resources() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.load(TEXT, _Template)["Resources"]
+    found: dict[str, Any] = load_template(TEXT)["Resources"]
     return found
 
 
@@ -114,7 +100,7 @@ def test_both_rules_have_both_target_groups(resources: dict[str, Any]) -> None:
 
 def test_the_repository_is_the_one_that_the_stage_recommends(resources: dict[str, Any]) -> None:
     own = dict(_properties(resources, "EcrRepository"))
-    recommended = dict(yaml.load(stack_template(), _Template)["Resources"]["Repository"])
+    recommended = dict(load_template(stack_template())["Resources"]["Repository"])
     wanted = dict(recommended["Properties"])
     assert own.pop("RepositoryName") == {"Ref": "Repository"}
     wanted.pop("RepositoryName")

@@ -23,33 +23,14 @@ from infra.local.aws.queues import create_queues
 from infra.local.aws.resources import BUILD_MINUTES, QUEUED_MINUTES
 from infra.package import ROOT, stack_template
 from tests.support.fields import read
-from tests.support.templates import resources_for
+from tests.support.templates import load_template, resources_for
 
 REGION = "eu-west-1"
 
 
-class _Template(yaml.SafeLoader):
-    """Reads CloudFormation's short forms: `!Ref X` as {"Ref": "X"}."""
-
-
-def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        return {tag: loader.construct_scalar(node)}
-    assert isinstance(node, yaml.SequenceNode)
-    return {tag: loader.construct_sequence(node, deep=True)}
-
-
-_Template.add_multi_constructor("!", _short_form)
-
-
-def _load(text: str) -> dict[str, Any]:
-    template: dict[str, Any] = yaml.load(text, _Template)
-    return template
-
-
 @pytest.fixture(scope="module")
 def stack() -> dict[str, Any]:
-    return _load(stack_template())
+    return load_template(stack_template())
 
 
 @pytest.fixture(scope="module")
@@ -454,7 +435,7 @@ def test_the_template_is_short_enough_for_cloudformation() -> None:
 
 def test_the_short_template_is_the_same_stack() -> None:
     text = (ROOT / "infra/stack.yaml").read_text()
-    short, long = _load(stack_template()), _load(text)
+    short, long = load_template(stack_template()), load_template(text)
     for template in (short, long):
         del template["Resources"]["BuildProject"]["Properties"]["Source"]["BuildSpec"]
     assert short == long
@@ -518,7 +499,7 @@ def test_no_image_of_a_release_is_deleted(template: str) -> None:
     """Each image of a build has a tag, which never moves. ECR, "Lifecycle policies": an image that
     an index refers to is not expired before the index is.
     """
-    resources = _load((ROOT / "infra" / template).read_text())["Resources"]
+    resources = load_template((ROOT / "infra" / template).read_text())["Resources"]
     (repository,) = _of_type(resources, "ECR::Repository")
     policy = repository["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"]
     selections = [rule["selection"] for rule in json.loads(policy)["rules"]]

@@ -7,12 +7,13 @@ import struct
 import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
+from urllib.parse import urlsplit
 
 import pytest
 
 from infra.gateway_responses import gateway_responses
 from infra.local.aws import clock
-from infra.local.machines import gateway
+from tests.support.served import served
 
 
 @pytest.fixture
@@ -20,18 +21,10 @@ def port() -> Iterator[int]:
     """The port of a gateway that serves the app."""
     from app import app
 
-    kind = app.__class__
-    server = gateway.listen(0)
-    gateway.attach(server, app)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-        app.__class__ = kind
+    with served(app) as address:
+        number = urlsplit(address).port
+        assert number is not None
+        yield number
 
 
 def sent(port: int, data: bytes) -> tuple[HTTPResponse, bytes]:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.page.serving import ARGUMENTS, browser_path, served
+from tests.page.serving import ARGUMENTS, browser_path
 from tests.support.embedded import Cloud
 from tests.support.fixtures import api, aws, client, cloud, project
+from tests.support.served import served
 
 __all__ = ["api", "aws", "browser", "client", "cloud", "open_page", "project"]
 

@@ -14,8 +14,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
 from tests.page.played import Played, play
-from tests.page.serving import ARGUMENTS, browser_path, served
+from tests.page.serving import ARGUMENTS, browser_path
 from tests.support.embedded import Cloud
+from tests.support.served import served
 
 OUT = Path("build/screenshots")
 WIDE = {"width": 1360, "height": 900}

@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.page.played import Played, play
 from tests.page.screenshots import PHONE, WIDE, opened, views
-from tests.page.serving import served
 from tests.support.embedded import Cloud
+from tests.support.served import served
 
 pytestmark = pytest.mark.long
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 ACCOUNT, REGION, PARTITION = "123456789012", "eu-west-1", "aws"
 NO_VALUE = object()
 _PSEUDO = {
@@ -12,6 +14,26 @@ _PSEUDO = {
     "AWS::URLSuffix": "amazonaws.com",
     "AWS::NoValue": NO_VALUE,
 }
+
+
+class _Template(yaml.SafeLoader):
+    """Reads CloudFormation's short forms: `!Ref X` as {"Ref": "X"}."""
+
+
+def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        return {tag: loader.construct_scalar(node)}
+    assert isinstance(node, yaml.SequenceNode)
+    return {tag: loader.construct_sequence(node, deep=True)}
+
+
+_Template.add_multi_constructor("!", _short_form)
+
+
+def load_template(text: str) -> dict[str, Any]:
+    """A template in YAML, with CloudFormation's short forms."""
+    template: dict[str, Any] = yaml.load(text, _Template)
+    return template
 
 
 def resources_for(template: Mapping[str, Any], **parameters: str) -> dict[str, Any]:

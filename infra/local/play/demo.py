@@ -14,24 +14,18 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 
 from infra.local.cloud import SERVICE_URLS
 from infra.local.play import sample
 from infra.local.play.github import push_event, signature
-
-PATIENCE = 120.0
-_T = TypeVar("_T")
-
-
-class NotSeen(Exception):
-    """A check failed."""
+from infra.seeing import NotSeen, check, wait_for
 
 
 @dataclass
@@ -102,23 +96,6 @@ class Client:
         answer = ecs.describe_task_definition(taskDefinition=row["taskDefinition"])
         definition: dict[str, Any] = answer["taskDefinition"]
         return definition
-
-
-def wait_for(what: str, look: Callable[[], _T | None]) -> _T:
-    """Call `look` until it returns a value. Raises NotSeen after PATIENCE seconds."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        found = look()
-        if found is not None:
-            return found
-        time.sleep(0.15)
-    raise NotSeen(f"waited {PATIENCE:.0f} s for {what}")
-
-
-def check(what: str, seen: object, wanted: object) -> None:
-    """Raises NotSeen unless they are equal."""
-    if seen != wanted:
-        raise NotSeen(f"{what}: saw {seen!r}, not {wanted!r}")
 
 
 class Story:

@@ -1,0 +1,28 @@
+"""Checks of a story that is played to see that everything works: the demo and the rehearsal."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+class NotSeen(Exception):
+    """A step of the story did not end as it should."""
+
+
+def wait_for(what: str, look: Callable[[], _T | None], *, seconds: float = 120) -> _T:
+    """Call `look` until it returns a value. Raises NotSeen after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        if found is not None:
+            return found
+        time.sleep(0.15)
+    raise NotSeen(f"waited {seconds:.0f} s for {what}")
+
+
+def check(what: str, seen: object, wanted: object) -> None:
+    """Raises NotSeen unless they are equal."""
+    if seen != wanted:
+        raise NotSeen(f"{what}: saw {seen!r}, not {wanted!r}")
