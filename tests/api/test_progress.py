@@ -92,9 +92,9 @@ def test_progress_does_not_fall_with_events_that_come_late(building: Cloud) -> N
     [
         ("logs.GetLogEvents", "AccessDeniedException"),
         ("logs.GetLogEvents", "ThrottlingException"),
-        ("dynamodb.TransactWriteItems", "TransactionCanceledException"),
-        ("dynamodb.TransactWriteItems", "AccessDeniedException"),
-        ("dynamodb.TransactWriteItems", "ThrottlingException"),
+        ("dynamodb.UpdateItem", "TransactionConflictException"),
+        ("dynamodb.UpdateItem", "AccessDeniedException"),
+        ("dynamodb.UpdateItem", "ThrottlingException"),
     ],
 )
 def test_a_look_that_fails_changes_nothing(
