@@ -172,10 +172,13 @@ def test_one_rule_delivers_the_events_of_codebuild_and_ecs(resources: dict[str, 
                     {
                         "detail-type": [
                             "CodeBuild Build State Change",
-                            "CodeBuild Build Phase Change",
                             "ECS Deployment State Change",
                             "ECS Service Action",
                         ]
+                    },
+                    {
+                        "detail-type": ["CodeBuild Build Phase Change"],
+                        "detail": {"completed-phase": ["QUEUED", "INSTALL", "PRE_BUILD"]},
                     },
                     {
                         "detail-type": ["ECS Task State Change"],
