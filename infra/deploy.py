@@ -22,6 +22,7 @@ from pynamodb.exceptions import PynamoDBException
 from chalicelib.errors import Unavailable
 from infra.changes import losses
 from infra.confirm import confirm
+from infra.indexes import plan_steps, read_tables, wait_for_indexes
 from infra.package import (
     EXAMPLE,
     ROOT,
@@ -117,12 +118,28 @@ def deploy(stage: str, choices: Choices, package: Package | None = None) -> None
     # Package before the first change in AWS: a failure then leaves AWS unchanged.
     output = ROOT / "build" / stage
     (package or write_package)(output, stage=stage, to=to)
-    template = {"TemplateBody": stack_template()}
-    asked = _change(cloudformation, prefix, template, parameters, choices)
+    template, dynamodb = stack_template(), session.client("dynamodb")
+    steps = plan_steps(template, read_tables(dynamodb, template, prefix))
+    if steps.after or len(steps.before) > 1:
+        print(
+            f"indexes of tables change, one at a time: the stack {prefix} is updated "
+            f"{len(steps.before)} times before the functions and {len(steps.after)} times after"
+        )
+
+    def change(name: str, template: Mapping[str, str], parameters: Mapping[str, str]) -> None:
+        nonlocal choices
+        asked = _change(cloudformation, name, template, parameters, choices)
+        choices = replace(choices, yes=choices.yes or asked)
+
+    for step in steps.before:
+        change(prefix, {"TemplateBody": step}, parameters)
+        wait_for_indexes(dynamodb, step, prefix)
     outputs = find_outputs(cloudformation, prefix)
     url = _upload(session, outputs, output)
-    choices = replace(choices, yes=choices.yes or asked)
-    _change(cloudformation, f"{prefix}-app", {"TemplateURL": url}, {}, choices)
+    change(f"{prefix}-app", {"TemplateURL": url}, {})
+    for step in steps.after:
+        change(prefix, {"TemplateBody": step}, {})
+        wait_for_indexes(dynamodb, step, prefix)
     api = find_outputs(cloudformation, f"{prefix}-app")["EndpointURL"]
     if before is not None and (joined := upgrade(environment_of(outputs))):
         print(f"tables: {joined} services of an earlier version joined the list of all services")

@@ -207,7 +207,7 @@ class Service(Row):
     class Due(GlobalSecondaryIndex["Service"]):
         """Services to reconcile, and when."""
 
-        Meta = _index_meta("due", IncludeProjection(["version"]))
+        Meta = _index_meta("due-ids", KeysOnlyProjection())
         due = UnicodeAttribute(hash_key=True)
         due_at = IntegerAttribute(range_key=True)
 

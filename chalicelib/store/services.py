@@ -7,7 +7,8 @@ from pynamodb.expressions.condition import size
 from pynamodb.expressions.operand import Path
 from pynamodb.indexes import Index
 
-from chalicelib.store.due import schedule_at
+from chalicelib.domain.timing import PERIOD
+from chalicelib.store.due import due_by
 from chalicelib.store.models import LISTED, Deployment, Service
 from chalicelib.store.reads import MOST_KEYS, Page, find, find_all, get, page_of_ids
 from chalicelib.store.writes import Write, add, change, discard
@@ -58,10 +59,10 @@ def activate_waiting(service: Service, waiting: Deployment | None, *, at: int) -
     Its deadline counts from now, without the time that it has waited.
     """
     if waiting is None:
-        return [change(service, active=None, **schedule_at(at))]
+        return [change(service, active=None, **due_by(service, at + PERIOD))]
     deadline_at = at + service.settings.deploy_minutes * 60
     return [
-        change(service, active=waiting.number, waiting=None, **schedule_at(at)),
+        change(service, active=waiting.number, waiting=None, **due_by(service, at + PERIOD)),
         change(waiting, deadline_at=deadline_at),
     ]
 

@@ -19,9 +19,9 @@ from chalicelib.store.claims import owner_of
 from chalicelib.triggers.invocations import Invocation, with_raw_event
 
 # EventBridge sends only events that change what a person sees, because each one costs calls and
-# writes. Of the ends of phases: a build leaves CodeBuild's queue, begins to fetch its source, begins
-# to build its image. The others last seconds, and the end of the build has an event of its own. Of
-# the events of tasks only those of release commands: each task of each service has several.
+# writes. After the named phases a build leaves CodeBuild's queue, fetches its source and builds its
+# image. The other phases last seconds, and the end of the build has an event of its own. Of the
+# events of tasks only those of release commands: each task of each service has several.
 PATTERN = {
     "source": ["aws.codebuild", "aws.ecs"],
     "$or": [

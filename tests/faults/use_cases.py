@@ -91,7 +91,7 @@ def building(cloud: Cloud) -> None:
 
 def in_a_phase(cloud: Cloud) -> None:
     building(cloud)
-    codebuild.engine().phase(cloud.build(1)["codebuild_id"], "INSTALL")
+    codebuild.engine().run_into(cloud.build(1)["codebuild_id"], "PRE_BUILD")
 
 
 def _die_at_start(cloud: Cloud, kill: Callable[[Trouble, str], None]) -> None:

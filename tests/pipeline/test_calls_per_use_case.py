@@ -36,7 +36,7 @@ TABLE = {
     "end a rollout": "GetItem BatchGetItem DescribeServices ListServiceDeployments "
     "DescribeServiceRevisions DescribeServiceDeployments ListTasks DescribeTasks "
     "TransactWriteItems SendMessageBatch",
-    "reconcile an idle service": "GetItem BatchGetItem DescribeServices UpdateItem",
+    "reconcile an idle service": "GetItem BatchGetItem DescribeServices",
     "request a build": "GetItem*2 UpdateItem TransactWriteItems SendMessageBatch",
     "request a build with a key": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",
     "repeat that request": "GetItem*3",

@@ -22,10 +22,10 @@ def test_a_push_becomes_a_running_service(cloud: Cloud) -> None:
     seen = [(cloud.job("build-1")["status"], cloud.job("build-1")["progress"])]
     cloud.settle()
     seen.append((cloud.job("build-1")["status"], cloud.job("build-1")["progress"]))
-    for phase in ("INSTALL", "BUILD", "POST_BUILD"):
+    for phase in ("PRE_BUILD", "BUILD"):
         cloud.enter_phase(1, phase)
         seen.append((cloud.job("build-1")["status"], cloud.job("build-1")["progress"]))
-    assert [status for status, _ in seen] == ["queued"] + ["running"] * 4
+    assert [status for status, _ in seen] == ["queued"] + ["running"] * 3
     progress = [done for _, done in seen]
     assert progress == sorted(set(progress))
     assert progress[-1] < 100

@@ -200,8 +200,8 @@ class Cloud:
     # Actions of CodeBuild and ECS.
 
     def enter_phase(self, number: int, phase: str) -> None:
-        """CodeBuild enters a phase of a build."""
-        codebuild.engine().phase(self.build(number)["codebuild_id"], phase)
+        """CodeBuild enters a phase of a build, after all phases before it."""
+        codebuild.engine().run_into(self.build(number)["codebuild_id"], phase)
         self.settle()
 
     def finish_build(self, number: int, *, settle: bool = True) -> str:

@@ -70,7 +70,7 @@ class Pump:
 
     def deliver_events(self) -> int:
         """Deliver those events of CodeBuild and ECS since the last call that match the rule."""
-        sent = [*codebuild.engine().drain_events(), *ecs.engine().drain_events()]
+        sent: list[Any] = [*codebuild.engine().drain_events(), *ecs.engine().drain_events()]
         events = [event for event in sent if _RULE.matches_event(event)]
         for event in events:
             if self._ending.is_set():
