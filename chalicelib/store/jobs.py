@@ -21,7 +21,7 @@ from chalicelib.domain.statuses import (
 from chalicelib.errors import Stale
 from chalicelib.store.due import unschedule
 from chalicelib.store.models import LISTED, Build, Deployment, Job
-from chalicelib.store.reads import Page, find, find_all, get, page_of_ids
+from chalicelib.store.reads import MOST_KEYS, Page, find, find_all, get, page_of_ids, search
 from chalicelib.store.reports import timings_of
 from chalicelib.store.rollups import roll_up
 from chalicelib.store.writes import Write, change
@@ -53,6 +53,21 @@ def find_deployments(*numbers: int | None) -> dict[int | None, Deployment]:
     """The deployments with these numbers, in one consistent read; None is ignored."""
     job_ids = [job_id("deploy", number) for number in numbers if number is not None]
     return {row.number: row for row in find_all(Deployment, job_ids).values()}
+
+
+def find_jobs(
+    kind: str, service_id: int, *, status: str | None, limit: int, before: int | None
+) -> Page[Job]:
+    """A page of those builds or deployments of a service that have a status, or of all."""
+    if status is None:
+        return list_jobs(kind, service_id, limit=limit, before=before)
+    return search(
+        lambda at: list_jobs(kind, service_id, limit=MOST_KEYS, before=at),
+        lambda job: job.status == status,
+        Job.opened,
+        limit=limit,
+        before=before,
+    )
 
 
 def list_jobs(kind: str, service_id: int, *, limit: int, before: int | None) -> Page[Job]:

@@ -1,6 +1,6 @@
 """Reads: consistent by key, in pages by index. DynamoDB's failures become Slipway's errors."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +15,8 @@ from chalicelib.errors import NotFound, Unavailable
 
 # The keys of one BatchGetItem (DynamoDB's API reference).
 MOST_KEYS = 100
+# A list with a filter searches so many pages of a hundred rows for one page of its own.
+_SEARCHED_PAGES = 10
 _PERMANENT = {"AccessDeniedException", "ResourceNotFoundException", "ValidationException"}
 
 _M = TypeVar("_M", bound=Model)
@@ -122,3 +124,32 @@ def page_of_ids(
     names = [getattr(row, str(model._hash_keyname)) for row in found.rows]
     rows = find_all(model, names)
     return Page([rows[name] for name in names if name in rows], found.before)
+
+
+def search(
+    read: Callable[[int | None], Page[_M]],
+    matches: Callable[[_M], bool],
+    number: Attribute[int],
+    *,
+    limit: int,
+    before: int | None,
+) -> Page[_M]:
+    """A page of the rows that match, newest first.
+
+    `read` reads a page before a number. The search ends after a thousand rows: the page may then
+    have fewer rows than `limit`, and the next page goes on.
+    """
+    rows: list[_M] = []
+    for _ in range(_SEARCHED_PAGES):
+        found = read(before)
+        for row in found.rows:
+            if not matches(row):
+                continue
+            rows.append(row)
+            if len(rows) == limit:
+                is_last = found.before is None and row is found.rows[-1]
+                return Page(rows, None if is_last else getattr(row, number.attr_name))
+        before = found.before
+        if before is None:
+            break
+    return Page(rows, before)
