@@ -372,7 +372,8 @@ def test_a_rollback_restores_the_target_of_its_preview(api: Api, on_ecs: int) ->
     assert rollback["reason"] == "it is on fire"
     shown = api.get(f"/v1/services/{service}").body
     assert shown["active_deployment_id"] == rollback["id"]
-    assert shown["auto_deploy_paused"]
+    assert shown["auto_deploy"] is False
+    assert shown["auto_deploy_paused"] is None
 
 
 @pytest.fixture

@@ -802,6 +802,15 @@ def test_auto_deploy_is_paused_and_resumed(
     assert slipway(command, "web").exit_code == 3
 
 
+def test_resume_says_that_auto_deploy_was_off(shop: ScriptedApi, slipway: Slipway) -> None:
+    shop.on("PATCH /v1/services/1", {"branch": "main", "auto_deploy": True})
+    said = "Auto-deploy of shop/web was off, not paused."
+    shop.on("GET /v1/services", rows.page(rows.service(auto_deploy_paused="deployment 3")))
+    assert said not in slipway("resume", "web").err
+    shop.on("GET /v1/services", rows.page(rows.service(auto_deploy=False)))
+    assert said in slipway("resume", "web").err
+
+
 def test_status_of_a_paused_service_says_how_to_resume(shop: ScriptedApi, slipway: Slipway) -> None:
     shop.on(
         "GET /v1/services", rows.page(rows.service(auto_deploy_paused="deployment 3 rolls back"))

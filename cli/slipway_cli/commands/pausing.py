@@ -29,7 +29,7 @@ def pause(app: App, service: str) -> None:
 @json_option
 @with_app
 def resume(app: App, service: str) -> None:
-    """Deploy pushes again, also after a rollback has paused it. Needs role admin."""
+    """Switch auto-deploy on, also after a rollback has paused it. Needs role admin."""
     changed, name = _set_auto_deploy(app, service, on=True)
     app.output.document(changed)
     branch = one_line(changed["branch"])
@@ -41,6 +41,8 @@ def _set_auto_deploy(app: App, service: str, *, on: bool) -> tuple[dict[str, Any
     overview = find_service(app.client, service)
     name = full_name(overview)
     app.changes(name)
+    if on and not overview["auto_deploy"]:
+        app.output.say(f"Auto-deploy of {name} was off, not paused.")
     path = path_of("services", overview["id"])
     changed: dict[str, Any] = app.client.patch(path, {"auto_deploy": on})
     app.goes_on = f"Auto-deploy of {name} is {'on' if on else 'off'}."
