@@ -199,6 +199,7 @@ class ServiceOverview(msgspec.Struct, kw_only=True):
     git_url: str
     image_repository: str
     image_from: int | None
+    auto_build: bool
     auto_deploy: bool
     auto_deploy_paused: str | None
     drift: str | None

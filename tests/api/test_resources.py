@@ -126,6 +126,7 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "ecs_service": None,
         "containers": None,
         "webhook_secret": None,
+        "auto_build": True,
         "auto_deploy": False,
         "auto_deploy_paused": None,
         "queued_minutes": 60,

@@ -791,7 +791,7 @@ def test_open_prints_the_url_where_there_is_no_browser(
 def test_auto_deploy_is_paused_and_resumed(
     shop: ScriptedApi, slipway: Slipway, command: str, on: bool
 ) -> None:
-    shop.on("PATCH /v1/services/1", {"branch": "main", "auto_deploy": on})
+    shop.on("PATCH /v1/services/1", {"branch": "main", "auto_build": True, "auto_deploy": on})
     done = slipway(command, "web")
     assert done.exit_code == 0
     assert f"Auto-deploy of shop/web is {'on' if on else 'off'}" in done.out
@@ -802,8 +802,30 @@ def test_auto_deploy_is_paused_and_resumed(
     assert slipway(command, "web").exit_code == 3
 
 
+@pytest.mark.parametrize(
+    ("command", "on", "said"),
+    [
+        ("pause", False, "Pushes to shop/web are not built, and so not deployed."),
+        ("resume", True, "The next push to main is built for shop/web."),
+    ],
+)
+def test_the_building_of_pushes_is_switched_off_and_on(
+    shop: ScriptedApi, slipway: Slipway, command: str, on: bool, said: str
+) -> None:
+    shop.on("PATCH /v1/services/1", {"branch": "main", "auto_build": on, "auto_deploy": False})
+    done = slipway(command, "web", "--builds")
+    assert (done.exit_code, done.out.strip()) == (0, said)
+    (sent,) = by_method(shop.received, "PATCH")
+    assert sent.body == {"auto_build": on}
+
+
+def test_resume_says_that_pushes_are_not_built(shop: ScriptedApi, slipway: Slipway) -> None:
+    shop.on("PATCH /v1/services/1", {"branch": "main", "auto_build": False, "auto_deploy": True})
+    assert "slipway resume shop/web --builds" in slipway("resume", "web").err
+
+
 def test_resume_says_that_auto_deploy_was_off(shop: ScriptedApi, slipway: Slipway) -> None:
-    shop.on("PATCH /v1/services/1", {"branch": "main", "auto_deploy": True})
+    shop.on("PATCH /v1/services/1", {"branch": "main", "auto_build": True, "auto_deploy": True})
     said = "Auto-deploy of shop/web was off, not paused."
     shop.on("GET /v1/services", rows.page(rows.service(auto_deploy_paused="deployment 3")))
     assert said not in slipway("resume", "web").err

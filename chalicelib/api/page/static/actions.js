@@ -304,7 +304,9 @@ export function ResumeDialog({ service, onClose }) {
     ${service.auto_deploy_paused
       && html`<p>It is paused: <${Text}>${service.auto_deploy_paused}<//></p>`}
       <p>${service.image_from ? "The next image is deployed."
-          : html`The next push to <${Code}>${service.branch}<//> is deployed.`}</p><//>`;
+          : service.auto_build
+            ? html`The next push to <${Code}>${service.branch}<//> is deployed.`
+            : "Pushes are not built: auto_build is off."}</p><//>`;
 }
 
 export function StopAutoDeployDialog({ service, onClose }) {
@@ -312,7 +314,7 @@ export function StopAutoDeployDialog({ service, onClose }) {
       confirm="Switch it off" onClose=${onClose}
     run=${async () => { await change("PATCH", `v1/services/${service.id}`, { auto_deploy: false });
         notify(`Auto-deploy of ${service.name} is off.`); }}>
-    <p>${service.image_from ? "New images" : "Pushes are still built. They"
+    <p>${service.image_from || !service.auto_build ? "New images" : "Pushes are still built. They"
         } are not deployed until somebody switches it on again.</p><//>`;
 }
 

@@ -312,6 +312,8 @@ function Settings({ service }) {
         : html`<span class="muted">none</span>`],
     ]} /><//>
     <${Card} title="Automation and limits"><${Facts} rows=${[
+      ["Pushes", service.image_from ? "are not built here"
+        : service.auto_build ? "are built" : "are not built, only requests are"],
       ["Auto-deploy", service.auto_deploy ? (service.auto_deploy_paused ? "on, paused" : "on")
         : "off"],
       ["Later pushes", service.supersede_builds ? "supersede queued builds" : "all are built"],
