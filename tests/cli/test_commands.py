@@ -447,6 +447,17 @@ def test_ctrl_c_does_not_drop_a_cancel(shop: ScriptedApi) -> None:
     assert shown == ("The cancel of build-7 is accepted; follow it with: slipway logs -f build-7")
 
 
+@pytest.mark.parametrize("columns", ["20", "39", "59", "60", "150"])
+def test_a_history_breaks_no_word_of_a_status_or_a_commit(
+    shop: ScriptedApi, slipway: Slipway, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = slipway("history", "web").out.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    words = " ".join(lines).split()
+    assert {"build-7", "deploy-3", "success"} <= set(words)
+
+
 # --- JSON --------------------------------------------------------------------------------------
 
 
@@ -673,32 +684,27 @@ def test_changes_of_the_configuration_are_sent_as_a_merge(
     }
 
 
-KEPT = {"deployment_id": None, "job_id": None, "status": None, "not_deployed": "no release"}
-
-
 @pytest.mark.parametrize(
-    ("change", "released", "code"),
+    ("options", "code", "exit_code"),
     [
-        (["A=2"], True, 1),
-        (["--memory", "512"], True, 1),
-        (["A=1"], False, 1),
-        (["A=1", "--cpu", "256"], True, 0),
-        (["A=2", "--no-deploy"], False, 0),
+        ([], "no_release", 1),
+        ([], "changed_outside", 1),
+        ([], "unchanged", 0),
+        (["--no-deploy"], "not_wanted", 0),
     ],
 )
 def test_a_change_that_is_not_deployed_is_a_failure_unless_that_was_wanted(
-    shop: ScriptedApi, slipway: Slipway, change: list[str], released: bool, code: int
+    shop: ScriptedApi, slipway: Slipway, options: list[str], code: str, exit_code: int
 ) -> None:
-    config = {"environment": {"A": "1"}, "secrets": {}, "released": released}
-    sizes = {"cpu": 256, "memory": None, "desired_count": None, "deployment_id": None}
-    shop.on("GET /v1/services/1/config", {**config, **sizes})
-    shop.on("PATCH /v1/services/1/config", KEPT)
-    done = slipway("config", "web", "set", *change)
-    assert done.exit_code == code
-    assert "Nothing is deployed: no release." in done.out + done.err
-    done = slipway("config", "web", "set", *change, "--plan")
-    assert done.exit_code == code
-    assert "Nothing would be deployed: no release." in done.out + done.err
+    """The code decides, whatever the configuration has: it may have changed in between."""
+    kept = {"deployment_id": None, "job_id": None, "status": None, "not_deployed": "a reason"}
+    shop.on("PATCH /v1/services/1/config", {**kept, "code": code})
+    done = slipway("config", "web", "set", "A=1", *options)
+    assert done.exit_code == exit_code
+    assert "Nothing is deployed: a reason." in done.out + done.err
+    done = slipway("config", "web", "set", "A=1", *options, "--plan")
+    assert done.exit_code == exit_code
+    assert "Nothing would be deployed: a reason." in done.out + done.err
 
 
 def test_a_change_that_an_open_deployment_brings_is_not_waited_for_without_deploy(
