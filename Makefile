@@ -4,7 +4,7 @@
 # file in ARGS the tests run in one process, which starts faster.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package rehearse deploy destroy service doctor token redrive lock clean broken
+.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package rehearse deploy destroy service doctor policy token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -83,6 +83,9 @@ service: $(READY) ## create a service: make service STAGE=dev NAME=shop/web GIT=
 doctor: ## check this machine, the AWS account and a stage: make doctor [STAGE=dev]
 	$(if $(wildcard $(READY)),$(if $(BROKEN),python3,$(PYTHON)),python3) -m infra.doctor \
 	    $(if $(filter file,$(origin STAGE)),,$(STAGE)) $(ARGS)
+
+policy: $(READY) ## print the IAM policy for who deploys: make policy STAGE=dev [ARGS=--service]
+	$(PYTHON) -m infra.permissions $(STAGE) $(ARGS)
 
 destroy: $(READY) ## delete one stage but not its data: make destroy STAGE=dev [ARGS="DATA=delete"]
 	$(PYTHON) -m infra.destroy $(STAGE) $(ARGS)

@@ -31,7 +31,7 @@ from infra.package import (
     stack_template,
     write_package,
 )
-from infra.parameters import what_is_missing, what_is_wide
+from infra.parameters import assignment, what_is_missing, what_is_wide
 from infra.stacks import (
     Plan,
     Refused,
@@ -244,20 +244,11 @@ def _how_to_use(stage: str, api: str, secret: str) -> str:
     )
 
 
-def _assignment(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form Name=value")
-    if name == "ResourcePrefix":
-        raise argparse.ArgumentTypeError("ResourcePrefix is slipway-<stage> and cannot be chosen")
-    return name, value
-
-
 def main(arguments: Sequence[str] | None = None, package: Package | None = None) -> None:
     """Deploy one stage to the account and region of the AWS credentials."""
     parser = argparse.ArgumentParser(prog="make deploy", description=main.__doc__)
     parser.add_argument("stage", choices=["dev", "prod"])
-    parser.add_argument("parameters", nargs="*", type=_assignment, metavar="Name=value")
+    parser.add_argument("parameters", nargs="*", type=assignment, metavar="Name=value")
     parser.add_argument("--yes", action="store_true", help="change the stacks without a question")
     parser.add_argument(
         "--allow",

@@ -37,7 +37,6 @@ _FROM_OUTSIDE = frozenset(
         "author",
         "reason",
         "not_deployed",
-        "auto_deploy_paused",
         "requested_by",
         "cancelled_by",
         "waiting_for",
@@ -96,13 +95,13 @@ class TaskCount(msgspec.Struct, kw_only=True):
 class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """A service: its settings, and its current, active and waiting deployments. `drift` says why
     ECS may not run the current release. `auto_deploy_paused` says why builds are not deployed
-    automatically, and how to go on: a rollback and a change of the ECS service outside Slipway
-    pause auto-deploy, and a `PATCH` of the service with `auto_deploy` true resumes it. `health` is
-    null unless tasks of the current release are missing. `tasks` counts all tasks of the ECS
-    service at the newest look; null until the first deployment. `receipt` is the newest one of its
-    releases. `failed_deployment_id` is the newest deployment that failed since the last success.
-    `failing_since` is when the first rollout failed since then. `attention` names a problem that an
-    operator should solve.
+    automatically although `auto_deploy` is on, and how to go on: a rollback and a change of the ECS
+    service outside Slipway pause auto-deploy, and a `PATCH` of the service with `auto_deploy` true
+    resumes it. `health` is null unless tasks of the current release are missing. `tasks` counts all
+    tasks of the ECS service at the newest look; null until the first deployment. `receipt` is the
+    newest one of its releases. `failed_deployment_id` is the newest deployment that failed since
+    the last success. `failing_since` is when the first rollout failed since then. `attention` names
+    a problem that an operator should solve.
     """
 
     id: int
@@ -200,6 +199,7 @@ class ServiceOverview(msgspec.Struct, kw_only=True):
     git_url: str
     image_repository: str
     image_from: int | None
+    auto_build: bool
     auto_deploy: bool
     auto_deploy_paused: str | None
     drift: str | None
@@ -501,6 +501,7 @@ def service(row: models.Service) -> Service:
         Service,
         row,
         **_settings(row.settings),
+        auto_deploy_paused=_pause(row),
         current_deployment_id=row.current,
         active_deployment_id=row.active,
         waiting_deployment_id=row.waiting,
@@ -521,6 +522,7 @@ def service_overview(row: models.Service, named: Named) -> ServiceOverview:
         row,
         **{name: settings[name] for name in ServiceOverview.__struct_fields__ if name in settings},
         project=project.name if project else "",
+        auto_deploy_paused=_pause(row),
         health=row.health and _health(row.health),
         tasks=row.tasks and _tasks(row.tasks),
         current=_release_summary(named, row.current),
@@ -532,6 +534,11 @@ def service_overview(row: models.Service, named: Named) -> ServiceOverview:
         last_build=_build_summary(named, row.last_build),
         open_builds=len(row.open_builds or ()),
     )
+
+
+def _pause(row: models.Service) -> str | None:
+    """Why auto-deploy is paused; None if it is off, because then nothing is there to resume."""
+    return text(row.auto_deploy_paused) if row.settings.auto_deploy else None
 
 
 def _release_summary(named: Named, number: int | None) -> ReleaseSummary | None:

@@ -13,8 +13,9 @@ from infra.package import ROOT
 from infra.rehearse import emulator
 from infra.rehearse.deploy import LEFT_OUT
 from infra.rehearse.emulator import PLACE, NotInstalled
+from infra.rehearse.operator import create_operator
 from infra.rehearse.readback import NOT_KEPT, client, read_back
-from infra.rehearse.stage import Api, everything, function, run
+from infra.rehearse.stage import Api, everything, function, operator, run
 from infra.rehearse.story import (
     Story,
     grant_what_the_emulator_checks_wrongly,
@@ -73,6 +74,8 @@ def package_and_lint() -> None:
 
 def first_deploy(url: str) -> Api:
     """Both stacks are created, and all resources are as the templates say."""
+    with step("a user has the policy that make policy prints, and nothing else"):
+        operator.update(create_operator())
     with step("make deploy creates both stacks"):
         api = Api(url, run("infra.rehearse.deploy", "dev", *PATTERNS, "--yes"))
     compare(DEV)

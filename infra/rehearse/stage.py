@@ -1,6 +1,7 @@
 """A stage on the emulator, as its users see it: the commands of the operator, and the API."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,12 +14,16 @@ from infra.package import ROOT
 from infra.rehearse.readback import client
 from infra.seeing import NotSeen
 
+# The variables with the operator's credentials, once it has some of its own.
+operator: dict[str, str] = {}
+
 
 def run(module: str, *arguments: str) -> str:
     """Run a command of the operator, as `make` does; return what it prints. Raises NotSeen."""
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", "infra.rehearse.over_tls", module, *arguments],
         cwd=ROOT,
+        env=os.environ | operator,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -209,14 +209,21 @@ def test_the_api_starts_no_build_and_touches_no_service() -> None:
     }
 
 
-def test_the_api_cannot_read_the_secrets_of_builds() -> None:
-    (denied,) = (each for each in _statements("api") if each["Effect"] == "Deny")
-    assert denied["Action"] == "secretsmanager:GetSecretValue"
-    paths = {arn.rpartition(":secret:")[2] for arn in denied["Resource"]}
-    assert paths == {"slipway/git/*", "slipway/build/*"}
-    moved = move(json.dumps(denied), Installation(prefix="slipway-dev"))
-    assert "secret:slipway-dev/git/*" in moved
-    assert "secret:slipway-dev/build/*" in moved
+@pytest.mark.parametrize(
+    ("action", "arn"),
+    [
+        ("secretsmanager:GetSecretValue", "secretsmanager:eu-west-1:123456789012:secret:"),
+        ("ssm:GetParameter", "ssm:eu-west-1:123456789012:parameter/"),
+    ],
+)
+def test_the_api_cannot_read_the_secrets_of_builds_and_tasks(action: str, arn: str) -> None:
+    (denied,) = (
+        each for each in _statements("api") if each["Effect"] == "Deny" and each["Action"] == action
+    )
+    kinds = ("git", "build", "task")
+    assert denied["Resource"] == [f"arn:aws:{arn}slipway/{kind}/*" for kind in kinds]
+    moved = json.loads(move(json.dumps(denied), Installation(prefix="slipway-dev")))
+    assert moved["Resource"] == [f"arn:aws:{arn}slipway-dev/{kind}/*" for kind in kinds]
 
 
 def test_all_triggers_of_the_pipeline_have_the_same_permissions() -> None:

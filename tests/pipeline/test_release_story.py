@@ -126,6 +126,24 @@ def test_a_rollback_pauses_auto_deploy_until_a_manual_deployment(cloud: Cloud) -
     assert cloud.service()["auto_deploy_paused"] is None
 
 
+def test_auto_deploy_that_is_off_is_not_shown_as_paused(cloud: Cloud) -> None:
+    """A resume would switch on what somebody has switched off."""
+    cloud.release(1)
+    cloud.release(2)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    assert cloud.service()["auto_deploy_paused"] is not None
+    cloud.change_service(auto_deploy=False)
+    (listed,) = cloud.api.get("/v1/services").body["items"]
+    assert (cloud.service()["auto_deploy_paused"], listed["auto_deploy_paused"]) == (None, None)
+    cloud.begin_release(3)
+    assert cloud.build(3)["not_deployed"] == "auto_deploy is off"
+
+    cloud.change_service(auto_deploy=True)
+    assert cloud.service()["auto_deploy_paused"] is None
+
+
 def test_a_rollback_restores_the_configuration_with_the_image(cloud: Cloud) -> None:
     cloud.release(1)
     before = task_definition(cloud.definition_on_ecs())
