@@ -114,9 +114,9 @@ DEPLOY: Sequence[Grant] = (
         "Tables",
         _of(
             "dynamodb",
-            "CreateTable DeleteTable Describe* GetItem GetResourcePolicy ListTagsOfResource "
-            "PutItem Query TagResource UntagResource UpdateContinuousBackups UpdateItem "
-            "UpdateTable UpdateTimeToLive",
+            "BatchGetItem CreateTable DeleteTable Describe* GetItem GetResourcePolicy "
+            "ListTagsOfResource PutItem Query Scan TagResource UntagResource "
+            "UpdateContinuousBackups UpdateItem UpdateTable UpdateTimeToLive",
         ),
         ["dynamodb:$region:$account:table/$prefix-*"],
         ["AWS::DynamoDB::Table"],
