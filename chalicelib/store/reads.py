@@ -29,15 +29,20 @@ class Page(msgspec.Struct, Generic[_M], frozen=True):
     before: int | None
 
 
+def code_of(error: PynamoDBException) -> str:
+    """DynamoDB's code for a failed call, or "no answer"."""
+    # PynamoDB's `cause_response_code` fails for a time-out, which has `response` None.
+    response = getattr(error.cause, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", "no answer"))
+
+
 def failure(error: PynamoDBException) -> Exception:
     """The error to raise for a failed call: Unavailable if a retry may help.
 
     A permanent failure (wrong request, no permission, no table) is a fault of Slipway or of the
     installation. It is returned unchanged.
     """
-    # PynamoDB's `cause_response_code` fails for a time-out, which has `response` None.
-    response = getattr(error.cause, "response", None) or {}
-    code = response.get("Error", {}).get("Code", "no answer")
+    code = code_of(error)
     if code in _PERMANENT:
         return error
     return Unavailable(f"the database did not answer ({code})")

@@ -31,7 +31,7 @@ from chalicelib import budget
 from chalicelib.errors import Stale, Unavailable
 from chalicelib.store.connection import connection
 from chalicelib.store.models import Job
-from chalicelib.store.reads import failure
+from chalicelib.store.reads import code_of, failure
 from chalicelib.store.reports import report
 
 logger = logging.getLogger("slipway")
@@ -178,7 +178,7 @@ def _send(writes: Sequence[Write]) -> list[str]:
             raise failure(error) from error
         return codes
     except UpdateError as error:
-        code = str(error.cause_response_code).removesuffix("Exception")
+        code = code_of(error).removesuffix("Exception")
         if code not in {_FAILED, _CONFLICT}:
             raise failure(error) from error
         return [code]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pynamodb.models import Model
 
-from chalicelib.errors import Stale
+from chalicelib.errors import Stale, Unavailable
 from chalicelib.store import writes
 from chalicelib.store.models import Claim, Project, Service
 from chalicelib.store.writes import add, change, commit, create, discard, remove
@@ -134,3 +134,11 @@ def test_every_row_is_in_memory_as_in_the_table_all_along_a_story(
     assert cloud.api.patch("/v1/projects/1", {"name": "store"}).status == 200
     assert Project.get(1).name == "store"
     assert compared > 20
+
+
+def test_a_change_without_an_answer_is_an_unavailable_database(
+    row: Service, trouble: Trouble
+) -> None:
+    trouble.lose_answers("dynamodb.UpdateItem")
+    with pytest.raises(Unavailable, match="the database did not answer"):
+        commit(change(row, drift="x"))
