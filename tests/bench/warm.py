@@ -21,8 +21,9 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
 from tests.bench.figures import Figure
+from tests.bench.sample import push_body
 from tests.support import speed
-from tests.support.builders import WEBHOOK_SECRET, delivery_headers, gateway_event, real_payload
+from tests.support.builders import WEBHOOK_SECRET, delivery_headers, gateway_event
 from tests.support.embedded import Cloud, sha
 from tests.support.packaged import environment, lean, package, unpacked
 
@@ -130,12 +131,10 @@ def _read(token: str, name: str, path: str, ids: dict[str, str]) -> dict[str, An
 
 
 def _push(number: int) -> dict[str, Any]:
-    """A delivery as GitHub sends it, with the size of a real one."""
-    payload = real_payload("push.branch_created", after=sha(2000 + number), deleted=False)
-    payload["ref"] = "refs/heads/master"
-    body = json.dumps(payload)
-    headers = delivery_headers(body.encode(), delivery=f"bench-{number}")
-    event = gateway_event("POST", "/v1/webhooks/github", body=body)
+    """A delivery as GitHub sends it."""
+    body = push_body(sha(2000 + number))
+    headers = delivery_headers(body, delivery=f"bench-{number}")
+    event = gateway_event("POST", "/v1/webhooks/github", body=body.decode())
     return with_headers(event, {name: text for name, text in headers.items() if text})
 
 
