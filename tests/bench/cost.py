@@ -20,7 +20,7 @@ from moto import mock_aws
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
 from infra.alarms import alarms
 from infra.package import ROOT
-from tests.bench import hot, prices
+from tests.bench import hot, memory, prices
 from tests.bench.figures import Figure
 from tests.bench.units import PHASES, Meter, stored
 from tests.support import speed
@@ -30,8 +30,6 @@ OPERATE = ROOT / "docs/operate.md"
 # Milliseconds of a whole processor for one call of AWS, with our own code around it: "warm push:
 # all code" of `make bench` by its six calls, on the machine of 2026-11-28.
 CPU_MS = 1.9
-# Lambda gives a function of so many MB one whole processor ("Configure Lambda function memory").
-WHOLE_PROCESSOR = 1769
 # Custom metrics of `chalicelib.cloudwatch`, if each has been written in the month.
 METRICS = 19
 IDLE_MINUTES = 120
@@ -109,9 +107,40 @@ def gb_seconds(counted: Counted, sizes: Mapping[str, int]) -> float:
     total = 0.0
     for (function, service), calls in counted.calls.items():
         size = sizes[function]
-        milliseconds = CPU_MS * max(1, WHOLE_PROCESSOR / size) + prices.WAIT_MS[service]
+        milliseconds = memory.milliseconds(CPU_MS, prices.WAIT_MS[service], size)
         total += calls * milliseconds / 1000 * size / 1024
     return total
+
+
+def runs(push: Counted, hour: Counted) -> dict[str, tuple[float, float]]:
+    """The milliseconds that each function of the pipeline computes and waits, for the mean call."""
+    found: dict[str, list[float]] = {}
+    for counted in (push, hour):
+        for (function, service), calls in counted.calls.items():
+            if function != "api_handler":
+                times = found.setdefault(function, [0, 0])
+                times[0] += calls * CPU_MS
+                times[1] += calls * prices.WAIT_MS[service]
+    return {name: (computing, waiting) for name, (computing, waiting) in found.items()}
+
+
+def memory_table(push: Counted, hour: Counted) -> list[tuple[str, str]]:
+    """For each size: the ms of a page, of a cold push, and the dollars of Lambda."""
+    found = []
+    for size in memory.SIZES:
+        of_all = dict.fromkeys(sizes(), size)
+        page = memory.milliseconds(
+            memory.PAGE_MS, memory.PAGE_CALLS * prices.WAIT_MS["dynamodb"], size
+        )
+        cold = memory.milliseconds(
+            memory.COLD_MS, memory.COLD_CALLS * prices.WAIT_MS["dynamodb"], size
+        )
+        of_pushes = gb_seconds(push, of_all) * 1000 * prices.GB_SECOND
+        of_month = gb_seconds(hour, of_all) * prices.DAYS * 24 * prices.GB_SECOND
+        figures = (f"{memory.share(size):.2f}", f"{page:.0f}", f"{cold:.0f}")
+        dollars = (_dollars(of_pushes), _dollars(of_month))
+        found.append((f"{size} MB", " | ".join((*figures, *dollars))))
+    return found
 
 
 def sizes() -> dict[str, int]:
@@ -200,6 +229,7 @@ def tables(push: Counted, one: Counted, two: Counted) -> dict[str, list[tuple[st
             ("Custom metrics, if each was written in the month", _dollars(METRICS * prices.METRIC)),
             ("KMS, only with `KmsKey`", f"{_dollars(prices.KMS_KEY)} and 0.03 for 10,000 calls"),
         ],
+        "memory": memory_table(push, one),
         "hot": hot.table(push.partitions),
     }
 

@@ -21,6 +21,7 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
 from tests.bench.figures import Figure
+from tests.bench.memory import limited
 from tests.bench.sample import push_body
 from tests.support import speed
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers, gateway_event
@@ -55,9 +56,9 @@ READS: Mapping[str, tuple[str, dict[str, str]]] = {
 }
 
 
-def measure(seconds: float) -> Iterator[Figure]:
-    """Measure each request for twice `seconds`."""
-    for name, result in run(seconds).items():
+def measure(results: Mapping[str, Any]) -> Iterator[Figure]:
+    """The figures of the results of `run`."""
+    for name, result in results.items():
         whole = statistics.median(result["times"])
         yield Figure(f"warm {name}: all code", whole, "ms")
         for owner, share in shares(result["samples"]).items():
@@ -74,23 +75,30 @@ def shares(samples: Mapping[str, int]) -> dict[str, float]:
     return found
 
 
-def run(seconds: float) -> dict[str, Any]:
-    """The results of `warm_process` for each request, by name."""
+def run(seconds: float, only: str = "", share: float = 1) -> dict[str, Any]:
+    """The results of `warm_process` for each request, by name.
+
+    `only` is a part of the names to measure. With a `share` below 1 the process gets so much of a
+    processor; raises OSError where this user may not make a control group.
+    """
     speed.install()
     with (
         tempfile.TemporaryDirectory() as directory,
         pytest.MonkeyPatch.context() as monkeypatch,
         mock_aws(),
         _served() as address,
+        limited(share) as enter,
     ):
         root = unpacked(lean(package(Path(directory))))
         token = _fill(Cloud(monkeypatch))
+        events = {name: each for name, each in _events(token).items() if only in name}
         given = {"aws": address, "webhook_secret": WEBHOOK_SECRET}
         done = subprocess.run(
             [sys.executable, "-S", PROCESS, "app.app"],
             cwd=root,
             env=environment(given),
-            input=json.dumps({"events": _events(token), "seconds": seconds}),
+            input=json.dumps({"events": events, "seconds": seconds}),
+            preexec_fn=enter,
             capture_output=True,
             text=True,
             check=False,

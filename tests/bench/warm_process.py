@@ -5,9 +5,10 @@ events, and the `seconds` to measure each. The first event warms the caches of t
 answers of AWS to the second event are recorded. From then on the second event is repeated, and
 each call of AWS gets its recorded answer before it reaches the network.
 
-The last line on stderr is JSON: by event the ms of CPU time of each repetition, and how many
-samples of the stack were in the code of each owner. A sample belongs to the innermost frame that is
-not Python's own library, so `json` and `re` count for their caller.
+The last line on stderr is JSON: by event the ms of CPU time of each repetition, the ms that one
+takes, the MB of memory that the process has had at most, and how many samples of the stack were in
+the code of each owner. A sample belongs to the innermost frame that is not Python's own library, so
+`json` and `re` count for their caller.
 """
 
 import json
@@ -109,6 +110,13 @@ def _owner(path: str) -> str:
     return ""
 
 
+def _peak() -> float:
+    """The MB that this program has had at most. `getrusage` shows what its parent had, too."""
+    with open("/proc/self/status") as status:
+        (line,) = [each for each in status if each.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
+
+
 def measure(handler: Any, network: Network, events: list[Any], seconds: float) -> dict[str, Any]:
     """The figures of one event."""
     network.record()
@@ -123,11 +131,12 @@ def measure(handler: Any, network: Network, events: list[Any], seconds: float) -
             raise RuntimeError(f"another answer: {answer}")
 
     times = []
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
+    began = time.perf_counter()
+    while time.perf_counter() < began + seconds:
         before = time.process_time()
         again()
         times.append((time.process_time() - before) * 1000)
+    wall = (time.perf_counter() - began) * 1000 / len(times)
     samples = Samples()
     samples.start()
     until = time.perf_counter() + seconds
@@ -140,6 +149,8 @@ def measure(handler: Any, network: Network, events: list[Any], seconds: float) -
         "bytes": size,
         "calls": network.calls,
         "times": times,
+        "wall": wall,
+        "peak": _peak(),
         "samples": samples.counts,
     }
 

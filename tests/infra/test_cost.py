@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.bench import cost, prices
+from tests.bench import cost, memory, prices
 
 # What a change may move without a new table: a tenth, or less than a cent or a unit.
 TENTH, LEAST = 0.1, 0.01
@@ -24,6 +24,20 @@ def test_the_tables_of_cost_have_the_figures_of_the_code() -> None:
 def test_a_figure_that_moves_much_is_noticed() -> None:
     assert _numbers("30 | 38") != pytest.approx(_numbers("26 | 38"), rel=TENTH, abs=LEAST)
     assert _numbers("**0.211**") != pytest.approx(_numbers("**0.181**"), rel=TENTH, abs=LEAST)
+
+
+def test_the_functions_have_the_memory_that_the_rule_chooses() -> None:
+    push, hour, _ = cost.count()
+    api, pipeline = (
+        memory.api_size(prices.WAIT_MS["dynamodb"]),
+        memory.pipeline_size(cost.runs(push, hour)),
+    )
+    assert cost.sizes() == {
+        "api_handler": api,
+        "on_wakeup": pipeline,
+        "on_cloud_event": pipeline,
+        "on_schedule": pipeline,
+    }
 
 
 def test_the_page_names_the_month_of_the_prices() -> None:
