@@ -40,7 +40,9 @@ def groups(partitions: Mapping[tuple[str, str], float]) -> dict[tuple[str, str],
 
 
 def _shared_by(name: str, key: str) -> str:
-    if key in {"y", "all"} or key.startswith("counter:"):
+    if key.startswith("counter:"):
+        return f"all pushes, {key}"
+    if key in {"y", "all"}:
         return "all pushes"
     if key.startswith("all-"):
         return f"all pushes, in {SHARDS} shards"
