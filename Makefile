@@ -55,7 +55,7 @@ check: $(READY) ## run all checks: format, lint, types, template, tests
 	.venv/bin/cfn-lint infra/stack.yaml infra/service.yaml
 	$(PYTHON) -m pytest -n 3 --dist worksteal -m "not (sweep or fuzz)" $(ARGS)
 
-bench: $(READY) ## measure the package, cold starts and requests
+bench: $(READY) ## measure starts, requests and cost, beside Buildbot; adds to docs/bench.jsonl
 	$(PYTHON) -m tests.bench $(ARGS)
 
 screenshots: $(READY) ## write pictures of every view of the dashboard to build/screenshots
@@ -96,11 +96,14 @@ token: $(READY) ## create an admin token of a deployed stage and print it once
 redrive: $(READY) ## move a deployed stage's dead letters back to its queue
 	$(PYTHON) -m infra.redrive $(STAGE) $(ARGS)
 
-lock: ## pin all packages again, with hashes, in both constraints.txt (needs uv)
+lock: ## pin all packages again, with hashes, in each constraints.txt (needs uv)
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --custom-compile-command "make lock" --output-file constraints.txt \
 	    requirements-dev.txt
 	cd infra/rehearse && uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --custom-compile-command "make lock" \
+	    --output-file constraints.txt requirements.txt
+	cd tests/bench/buildbot && uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	    --generate-hashes --no-annotate --custom-compile-command "make lock" \
 	    --output-file constraints.txt requirements.txt
 
