@@ -1,0 +1,148 @@
+"""The version before and this one work on the same rows, while a stage is updated or goes back.
+
+AWS replaces the functions one by one, so each call may reach either version. The invariants of
+`tests/faults` must hold in each story.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from random import Random
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from chalicelib.store import due
+from tests.faults import soak
+from tests.faults.injector import Injector
+from tests.faults.invariants import Ledger, check_settled
+from tests.faults.trials import forked, recover
+from tests.faults.use_cases import USE_CASES, UseCase
+from tests.faults.world import World
+from tests.support.embedded import Cloud, sha
+from tests.upgrade import versions
+from tests.upgrade.versions import Choice, Mix
+
+# How AWS chooses the version of each call, from a seed.
+CHOICES: dict[str, Callable[[Random], Choice]] = {
+    "either": versions.chosen_by,
+    "update": partial(versions.changing, back=False),
+    "way back": partial(versions.changing, back=True),
+    "there and back": versions.there_and_back,
+}
+FEW, MANY = range(2), range(2, 40)
+
+
+@contextmanager
+def mixed_world() -> Iterator[tuple[World, Mix]]:
+    """A new world in which the version before runs, until the choice is changed."""
+    mix = Mix(versions.only_before)
+    with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
+        versions.isolate(monkeypatch)
+        cloud = Cloud(monkeypatch, mix.functions())
+        yield World(cloud, monkeypatch), mix
+
+
+def play(world: World, mix: Mix, choice: str, seed: int) -> Any:
+    """Play the story of a seed, with the versions that another use of the seed chooses."""
+    mix.calls, mix.choice = 0, CHOICES[choice](Random(f"{choice} {seed}"))
+    return soak.play(world, seed)
+
+
+def play_all(choice: str, seeds: range) -> None:
+    """Play the stories of all seeds, each in a fork of one world, and report all problems."""
+    problems = []
+    logging.disable(logging.CRITICAL)
+    try:
+        with mixed_world() as (world, mix):
+            for seed in seeds:
+                result = forked(partial(play, world, mix, choice, seed))
+                if result.trouble:
+                    problems.append(f"seed {seed}\n{result.trouble}")
+    finally:
+        logging.disable(logging.NOTSET)
+    assert not problems, f"{len(problems)} of {len(seeds)}:\n" + "\n".join(problems)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_random_stories_hold_while_two_versions_run(choice: str) -> None:
+    play_all(choice, FEW)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("choice", CHOICES)
+def test_many_random_stories_hold_while_two_versions_run(choice: str) -> None:
+    play_all(choice, MANY)
+
+
+def tell(case: UseCase, first: Choice, then: Choice) -> None:
+    """Prepare a use case under one choice; run it, and let all work end, under another one."""
+    mix = Mix(first)
+    with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
+        versions.isolate(monkeypatch)
+        cloud = Cloud(monkeypatch, mix.functions())
+        cloud.handlers_may_fail = True
+        case.prepare(cloud)
+        ledger = Ledger()
+        Injector(monkeypatch).observe = ledger.observe
+        mix.choice = then
+        answer = case.run(cloud)
+        assert answer is None or answer.status < 500, answer.text
+        end(cloud)
+        ledger.raise_first()
+
+
+def end(cloud: Cloud) -> None:
+    """Let all work end, and check the invariants."""
+    recover(cloud)
+    check_settled(set())
+
+
+def each_way(case: UseCase) -> Iterator[tuple[Choice, Choice]]:
+    """Updated and gone back between the state before and the step, and both versions in both."""
+    yield versions.only_before, versions.only_present
+    yield versions.only_present, versions.only_before
+    chance = versions.chosen_by(Random(case.name))
+    yield chance, chance
+
+
+@pytest.mark.parametrize("case", USE_CASES[::8], ids=lambda case: case.name)
+def test_what_the_version_before_began_is_finished(case: UseCase) -> None:
+    tell(case, versions.only_before, versions.only_present)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("case", USE_CASES, ids=lambda case: case.name)
+def test_each_use_case_is_finished_by_either_version(case: UseCase) -> None:
+    for first, then in each_way(case):
+        tell(case, first, then)
+
+
+def test_each_version_has_its_own_modules_and_answers() -> None:
+    assert versions.before().modules["chalicelib"] is not versions.present().modules["chalicelib"]
+    for choice, version in (
+        (versions.only_before, versions.before()),
+        (versions.only_present, versions.present()),
+    ):
+        with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
+            cloud = Cloud(monkeypatch, Mix(choice).functions())
+            about = version.modules["chalicelib.api.about"]
+            monkeypatch.setattr(about, "VERSION", "only this one")
+            assert cloud.api.get("/v1/health").body["version"] == "only this one"
+
+
+def test_a_value_that_the_version_before_does_not_know_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The trials find what they are for: here rows that the version before does not see as due."""
+    versions.before()  # it has the modules of its own
+    monkeypatch.setattr(due, "DUE", "now")
+    with mixed_world() as (world, mix):
+        mix.choice = versions.only_present
+        world.cloud.push(sha(1))
+        world.cloud.lose_messages()
+        mix.choice = versions.only_before
+        with pytest.raises(AssertionError, match="build-1 is still queued"):
+            end(world.cloud)
