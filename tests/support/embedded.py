@@ -78,9 +78,7 @@ class Cloud:
     # The clock stands still by default, so all pushes are made within one second.
     seconds_before_push = 0
 
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, functions: Functions | None = None
-    ) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, functions: Functions | None = None) -> None:
         functions = functions or _functions()
         monkeypatch.setattr(boto3, "client", client)
         self._now = MIDNIGHT

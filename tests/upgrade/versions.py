@@ -121,16 +121,19 @@ def _extract(to: Path) -> None:
 class Mix:
     """Passes each call of AWS to one of two versions, as `choice` says.
 
-    A call is a request, a message, an event or a run of the schedule.
+    A call is a request, a message, an event or a run of the schedule. `meanwhile` runs before each
+    call, with its number.
     """
 
     choice: Choice
     calls: int = 0
+    meanwhile: Callable[[int], None] = lambda _: None
 
     def version(self) -> Version:
         """The version that gets the next call."""
-        self.calls += 1
-        return present() if self.choice(self.calls - 1) else before()
+        number, self.calls = self.calls, self.calls + 1
+        self.meanwhile(number)
+        return present() if self.choice(number) else before()
 
     def functions(self) -> Functions:
         """The functions of both versions, as if they were one."""
