@@ -1,4 +1,4 @@
-"""The schema of the rows, which each process compares with its own before its first commit."""
+"""The schema of the rows, which each process compares with its own before its first write."""
 
 from pynamodb.exceptions import UpdateError
 

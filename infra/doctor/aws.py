@@ -40,6 +40,17 @@ _ACTIONS: Mapping[str, tuple[str, ...]] = {
         "dynamodb:DescribeTable",
         "dynamodb:UpdateContinuousBackups",
     ),
+    # For the migrations of rows.
+    "dynamodb:{region}:{account}:table/{prefix}-services": (
+        "dynamodb:Scan",
+        "dynamodb:GetItem",
+        "dynamodb:UpdateItem",
+    ),
+    "dynamodb:{region}:{account}:table/{prefix}-claims": (
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+    ),
     "sqs:{region}:{account}:{prefix}-wakeups": ("sqs:CreateQueue", "sqs:SetQueueAttributes"),
     "secretsmanager:{region}:{account}:secret:{prefix}/webhook": ("secretsmanager:CreateSecret",),
     "codebuild:{region}:{account}:project/{prefix}-builds": ("codebuild:CreateProject",),
