@@ -5,7 +5,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ import pytest
 from moto import mock_aws
 
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
+from chalicelib.domain.timing import WATCH
 from chalicelib.store.models import MODELS
-from tests.faults.trials import warm_up
+from tests.faults.invariants import check_settled
+from tests.faults.trials import recover, warm_up
 from tests.support.embedded import Cloud, Functions, client
 from tests.upgrade import story, versions
 from tests.upgrade.versions import BEFORE, Mix
@@ -58,6 +60,17 @@ def restored() -> Iterator[Cloud]:
                 dynamodb.put_item(TableName=table, Item=item)
         assert cloud._now == file["now"], "the story has changed: write rows.json again"
         yield cloud
+
+
+def end_all(cloud: Cloud, accepted: Collection[str] = (), others: Collection[str] = ()) -> None:
+    """Let all work end, let each service be looked at once more, and check the invariants.
+
+    The parameters are those of `check_settled`.
+    """
+    recover(cloud)
+    cloud.advance(WATCH)
+    recover(cloud)
+    check_settled(set(accepted), others)
 
 
 def paths(tables: dict[str, list[Item]]) -> list[str]:

@@ -13,20 +13,24 @@ from random import Random
 
 import pytest
 from moto import mock_aws
+from moto.dynamodb.models import dynamodb_backends
 
 from chalicelib.store import due
 from chalicelib.store.models import Service
+from chalicelib.store.tables import create_tables
 from infra.upgrade import upgrade
 from tests.faults import soak
 from tests.faults.injector import Injector
-from tests.faults.invariants import Ledger, check_settled
+from tests.faults.invariants import Ledger
 from tests.faults.rows import services
-from tests.faults.trials import forked, recover
+from tests.faults.trials import forked
 from tests.faults.use_cases import USE_CASES, UseCase
 from tests.faults.world import World
 from tests.support.embedded import Cloud, sha
+from tests.support.environment import ACCOUNT, REGION
 from tests.support.sdk import Killed
 from tests.upgrade import versions
+from tests.upgrade.stored import end_all
 from tests.upgrade.versions import Choice, Mix
 
 # How AWS chooses the version of each call, from a seed.
@@ -40,15 +44,24 @@ FEW, MANY = range(2), range(2, 12)
 
 
 @contextmanager
+def mixed_cloud(mix: Mix) -> Iterator[tuple[Cloud, pytest.MonkeyPatch]]:
+    """A new cloud with the functions and the indexes of both versions."""
+    versions.tables_before()
+    with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
+        versions.isolate(monkeypatch)
+        cloud = Cloud(monkeypatch, mix.functions())
+        versions.keep_indexes(monkeypatch)
+        yield cloud, monkeypatch
+
+
+@contextmanager
 def mixed_world() -> Iterator[tuple[World, Mix]]:
     """A new world in which the version before runs, until the choice is changed.
 
     Its rows are older than all migrations.
     """
     mix = Mix(versions.only_before)
-    with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
-        versions.isolate(monkeypatch)
-        cloud = Cloud(monkeypatch, mix.functions())
+    with mixed_cloud(mix) as (cloud, monkeypatch):
         world = World(cloud, monkeypatch)
         for number in services():
             Service.get(number).update(actions=[Service.listed.remove()])
@@ -111,9 +124,7 @@ def test_many_random_stories_hold_while_two_versions_run(choice: str) -> None:
 def tell(case: UseCase, first: Choice, then: Choice) -> None:
     """Prepare a use case under one choice; run it, and let all work end, under another one."""
     mix = Mix(first)
-    with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
-        versions.isolate(monkeypatch)
-        cloud = Cloud(monkeypatch, mix.functions())
+    with mixed_cloud(mix) as (cloud, monkeypatch):
         cloud.handlers_may_fail = True
         case.prepare(cloud)
         ledger = Ledger()
@@ -121,14 +132,8 @@ def tell(case: UseCase, first: Choice, then: Choice) -> None:
         mix.choice = then
         answer = case.run(cloud)
         assert answer is None or answer.status < 500, answer.text
-        end(cloud)
+        end_all(cloud)
         ledger.raise_first()
-
-
-def end(cloud: Cloud) -> None:
-    """Let all work end, and check the invariants."""
-    recover(cloud)
-    check_settled(set())
 
 
 def each_way(case: UseCase) -> Iterator[tuple[Choice, Choice]]:
@@ -147,6 +152,18 @@ def test_what_the_version_before_began_is_finished(case: UseCase) -> None:
 def test_each_use_case_is_finished_by_either_version(case: UseCase) -> None:
     for first, then in each_way(case):
         tell(case, first, then)
+
+
+def test_an_index_that_both_versions_know_is_the_same() -> None:
+    """DynamoDB cannot change an index. One with another definition needs another name."""
+    tables_before = versions.tables_before()
+    with mock_aws():
+        create_tables()
+        for name, old in tables_before.items():
+            table = dynamodb_backends[ACCOUNT][REGION].tables[name]
+            now = {index.name: index.describe() for index in table.global_indexes}
+            for index in old.global_indexes:
+                assert now.get(index.name, index.describe()) == index.describe()
 
 
 def test_each_version_has_its_own_modules_and_answers() -> None:
@@ -174,4 +191,4 @@ def test_a_value_that_the_version_before_does_not_know_is_found(
         world.cloud.lose_messages()
         mix.choice = versions.only_before
         with pytest.raises(AssertionError, match="build-1 is still queued"):
-            end(world.cloud)
+            end_all(world.cloud)

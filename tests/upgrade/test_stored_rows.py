@@ -7,11 +7,11 @@ import pytest
 
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, has_ended
 from tests.faults.injector import Injector
-from tests.faults.invariants import Ledger, check, check_settled, codebuild_builds
+from tests.faults.invariants import Ledger, check, codebuild_builds
 from tests.faults.rows import builds, deployments, history, rows, services
-from tests.faults.trials import forked, recover
+from tests.faults.trials import forked
 from tests.support.embedded import Cloud, task_definition
-from tests.upgrade.stored import paths, restored, stored
+from tests.upgrade.stored import end_all, paths, restored, stored
 from tests.upgrade.versions import BEFORE
 
 FILE = stored()
@@ -93,9 +93,8 @@ def finish(cloud: Cloud) -> dict[str, str]:
     ledger, accepted, entries = Ledger(), set(rows("jobs")), history()
     with pytest.MonkeyPatch.context() as monkeypatch:
         Injector(monkeypatch).observe = ledger.observe
-        recover(cloud)
+        end_all(cloud, accepted, outside())
     ledger.raise_first()
-    check_settled(accepted, outside())
     assert all(entry in history() for entry in entries)
     return statuses()
 

@@ -21,11 +21,15 @@ from typing import Any
 
 import pytest
 from chalice.test import Client
+from moto import mock_aws
+from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.table import Table
 
 import chalicelib.clock
 from chalicelib import known_secrets
 from chalicelib.pipeline import glances
 from tests.support.embedded import Functions
+from tests.support.environment import ACCOUNT, REGION
 
 ROOT = Path(__file__).parents[2]
 # The last version that stages run. CONTRIBUTING.md says when to move it.
@@ -195,3 +199,24 @@ def isolate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty what a process of the version before keeps, as `Cloud` does for the present one."""
     for module, name in ((known_secrets, "_known"), (glances, "_looks")):
         monkeypatch.setattr(before().modules[module.__name__], name, {})
+
+
+def keep_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tables have the indexes of both versions, as `make deploy` does meanwhile."""
+    for name, old in tables_before().items():
+        table = dynamodb_backends[ACCOUNT][REGION].tables[name]
+        known = {index.name for index in table.global_indexes}
+        missing = [index for index in old.global_indexes if index.name not in known]
+        monkeypatch.setattr(table, "global_indexes", [*table.global_indexes, *missing])
+        types = [each for each in old.attr if each not in table.attr]
+        monkeypatch.setattr(table, "attr", [*table.attr, *types])
+
+
+@cache
+def tables_before() -> dict[str, Table]:
+    """The tables of the version before, without rows. Call it outside of `mock_aws` first."""
+    with mock_aws(), before().running():
+        from chalicelib.store.tables import create_tables
+
+        create_tables()
+        return dict(dynamodb_backends[ACCOUNT][REGION].tables)
