@@ -38,8 +38,9 @@ demo: $(READY) ## run a push, a deployment and a rollback from end to end
 test: $(READY) ## run all tests but the long ones
 	$(PYTHON) -m pytest $(if $(findstring .py,$(ARGS)),,-n 3 --dist worksteal) $(ARGS)
 
-sweep: $(READY) ## test every fault at every call, and two workers interleaved at every call
-	$(PYTHON) -m pytest -n 3 --dist worksteal -m sweep tests/faults tests/infra/test_policies.py $(ARGS)
+sweep: $(READY) ## test every fault at every call, two workers at once, and two versions at once
+	$(PYTHON) -m pytest -n 3 --dist worksteal -m sweep tests/faults tests/upgrade \
+	    tests/infra/test_policies.py $(ARGS)
 
 soak: $(READY) ## run long random scenarios with faults: make soak N=1000
 	$(PYTHON) -m tests.faults.soak $(N) $(ARGS)

@@ -43,7 +43,7 @@ from infra.stacks import (
     open_session,
     plan_stack,
 )
-from infra.upgrade import upgrade
+from infra.upgrade import read_schema, upgrade, why_not
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -109,6 +109,8 @@ def deploy(stage: str, choices: Choices, package: Package | None = None) -> None
     if missing := what_is_missing(stage, given, before):
         raise Refused(missing)
     if before is not None:
+        if unusable := why_not(read_schema(session.client("dynamodb"), prefix)):
+            raise Refused(unusable)
         defaults = find_defaults(cloudformation, prefix)
         if wide := what_is_wide(stage, given, before, defaults):
             print(wide)
@@ -141,8 +143,8 @@ def deploy(stage: str, choices: Choices, package: Package | None = None) -> None
         change(prefix, {"TemplateBody": step}, {})
         wait_for_indexes(dynamodb, step, prefix)
     api = find_outputs(cloudformation, f"{prefix}-app")["EndpointURL"]
-    if before is not None and (joined := upgrade(environment_of(outputs))):
-        print(f"tables: {joined} services of an earlier version joined the list of all services")
+    if changed := upgrade(environment_of(outputs), replaced=before is not None):
+        print(f"rows of an earlier version that were changed: {changed}")
     print(_how_to_use(stage, api.rstrip("/"), f"{prefix}/webhook"))
 
 

@@ -33,6 +33,7 @@ from chalicelib.store.connection import connection
 from chalicelib.store.models import Job
 from chalicelib.store.reads import code_of, failure
 from chalicelib.store.reports import report
+from chalicelib.store.schema import check_schema
 
 logger = logging.getLogger("slipway")
 
@@ -124,9 +125,10 @@ def commit(*writes: Write) -> None:
 
     Raises ConditionFailed (a Stale) when a row was changed since it was read, Stale when other
     transactions keep changing the same rows, Unavailable when DynamoDB does not answer or
-    throttles.
+    throttles, or when the rows have a newer schema.
     """
     merged = _merge(_with_others(writes))
+    check_schema()
     for attempt in range(CONFLICT_TRIES):
         budget.check()
         codes = _send(merged)

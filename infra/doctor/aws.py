@@ -8,9 +8,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.domain.schema import SCHEMA
 from infra.doctor.local import NOT_CHECKED, NOTE, OK, WRONG, Check
 from infra.permissions import DEPLOY, DOCTOR, an_example, context_of, values_of
 from infra.stacks import Refused, Stack, find_stack, open_session
+from infra.upgrade import read_schema, why_not
 
 _PATIENCE = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 2})
 _DENIED = frozenset(
@@ -207,10 +209,11 @@ def _look_at_stack(account: _Account, name: str) -> tuple[Stack | None, Check]:
 def _of_stage(account: _Account, stack: Stack | None) -> Iterator[Check]:
     yield _look_at_stack(account, f"{account.prefix}-app")[1]
     if stack is None or not stack.outputs:
-        yield Check(NOT_CHECKED, "Secret, alarms, dead letters", "the stack was not read.")
+        yield Check(NOT_CHECKED, "Secret, rows, alarms, dead letters", "the stack was not read.")
         return
     outputs = stack.outputs
     yield from _guarded("Webhook secret", lambda: _webhook_secret(account, outputs))
+    yield from _guarded("Rows", lambda: _schema(account))
     yield from _guarded("Alarms", lambda: _alarms(account, stack))
     yield from _guarded("Dead letters", lambda: _dead_letters(account, outputs["QueueUrl"]))
 
@@ -231,6 +234,18 @@ def _webhook_secret(account: _Account, outputs: Mapping[str, str]) -> Iterator[C
         yield Check(WRONG, "Webhook secret", "has no value: no delivery is accepted.", fix)
     else:
         yield Check(OK, "Webhook secret", f"{secret['Name']} has a value.")
+
+
+def _schema(account: _Account) -> Iterator[Check]:
+    stored = read_schema(account.client("dynamodb"), account.prefix)
+    if unusable := why_not(stored):
+        cause, _, fix = unusable.partition("\n")
+        yield Check(WRONG, "Rows", cause, fix)
+    elif stored < SCHEMA:
+        found = f"have schema {stored}. The migrations to {SCHEMA} are not complete."
+        yield Check(NOTE, "Rows", found, f"make deploy STAGE={account.stage}")
+    else:
+        yield Check(OK, "Rows", f"have schema {stored}.")
 
 
 def _alarms(account: _Account, stack: Stack) -> Iterator[Check]:
