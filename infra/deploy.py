@@ -1,8 +1,6 @@
 """`make deploy` deploys the stack and then the application, both with CloudFormation.
 
 CloudFormation keeps the state, so any clone can deploy, and a failed deploy can be repeated.
-`chalice deploy` would keep the state in a file of the clone. If that file were lost, it would
-create a second API.
 """
 
 import argparse
@@ -14,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from uuid import uuid4
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
@@ -22,6 +21,7 @@ from pynamodb.exceptions import PynamoDBException
 from chalicelib.errors import Unavailable
 from infra.changes import losses
 from infra.confirm import confirm
+from infra.drift import read_template, redeployed_outside
 from infra.package import (
     EXAMPLE,
     ROOT,
@@ -47,6 +47,8 @@ from infra.upgrade import upgrade
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
 
+# The name, in the metadata of the application's template, of the last forced deploy.
+AGAIN = "Again"
 _NO_VARIABLES = frozenset({"Packages", "TaskLogGroups", "TaskRoles"})
 
 
@@ -65,12 +67,19 @@ def environment_of(outputs: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def application_template(sam: str, *, code: str, environment: Mapping[str, str]) -> str:
+def application_template(
+    sam: str, *, code: str, environment: Mapping[str, str], again: str | None = None
+) -> str:
     """Add the code's location and the environment to Chalice's template.
 
-    Only the API function gets WEBHOOK_SECRET: no other function reads webhook secrets.
+    Only the API function gets WEBHOOK_SECRET: no other function reads webhook secrets. `again` is a
+    text that makes the API's definition differ from an equal one with another `again`.
     """
     template = json.loads(sam)
+    if again is not None:
+        template["Metadata"] = {AGAIN: again}
+        information = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["info"]
+        information["description"] = f"Deployed again: {again}"
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
             variables = dict(environment)
@@ -112,7 +121,7 @@ def deploy(stage: str, choices: Choices, package: Package | None = None) -> None
         if wide := what_is_wide(stage, given, before, defaults):
             print(wide)
     parameters = parameters_for(prefix, given, before)
-    to = _installation(session, prefix, {**(before or {}), **parameters})
+    to = find_installation(session, prefix, {**(before or {}), **parameters})
     print(f"account {to.account}, region {to.region}: packaging")
     # Package before the first change in AWS: a failure then leaves AWS unchanged.
     output = ROOT / "build" / stage
@@ -120,13 +129,35 @@ def deploy(stage: str, choices: Choices, package: Package | None = None) -> None
     template = {"TemplateBody": stack_template()}
     asked = _change(cloudformation, prefix, template, parameters, choices)
     outputs = find_outputs(cloudformation, prefix)
-    url = _upload(session, outputs, output)
     choices = replace(choices, yes=choices.yes or asked)
-    _change(cloudformation, f"{prefix}-app", {"TemplateURL": url}, {}, choices)
+    deploy_application(session, prefix, outputs, output, choices)
     api = find_outputs(cloudformation, f"{prefix}-app")["EndpointURL"]
     if before is not None and (joined := upgrade(environment_of(outputs))):
         print(f"tables: {joined} services of an earlier version joined the list of all services")
     print(_how_to_use(stage, api.rstrip("/"), f"{prefix}/webhook"))
+
+
+def deploy_application(
+    session: boto3.Session,
+    prefix: str,
+    outputs: Mapping[str, str],
+    output: Path,
+    choices: Choices,
+) -> None:
+    """Create or update the application's stack with the package in `output`.
+
+    `outputs` are those of the other stack. Raises Refused if it is not confirmed.
+    """
+    cloudformation, name = session.client("cloudformation"), f"{prefix}-app"
+    again = None
+    if find_stack(cloudformation, name) is not None:
+        again = read_template(cloudformation, name).get("Metadata", {}).get(AGAIN)
+        if changed := redeployed_outside(session, name):
+            print(f"deployed by another command than this one: {', '.join(changed)}")
+            # CloudFormation compares templates, not what they have made. So it needs another one.
+            again = uuid4().hex
+    url = _upload(session, outputs, output, again)
+    _change(cloudformation, name, {"TemplateURL": url}, {}, choices)
 
 
 def _change(
@@ -181,9 +212,10 @@ def _refuse_losses(plan: Plan, allowed: frozenset[str]) -> None:
     )
 
 
-def _installation(
+def find_installation(
     session: boto3.Session, prefix: str, parameters: Mapping[str, str]
 ) -> Installation:
+    """The installation with this prefix and these parameters, in the session's account."""
     identity = session.client("sts").get_caller_identity()
     return Installation(
         account=identity["Account"],
@@ -196,7 +228,9 @@ def _installation(
     )
 
 
-def _upload(session: boto3.Session, outputs: Mapping[str, str], output: Path) -> str:
+def _upload(
+    session: boto3.Session, outputs: Mapping[str, str], output: Path, again: str | None
+) -> str:
     """Upload the package under names from hashes of its contents; return the template's URL."""
     bucket, s3 = outputs["Packages"], session.client("s3")
 
@@ -205,11 +239,13 @@ def _upload(session: boto3.Session, outputs: Mapping[str, str], output: Path) ->
         s3.put_object(Bucket=bucket, Key=key, Body=content)
         return key
 
-    code = put((output / "deployment.zip").read_bytes(), ".zip")
+    suffix = ".zip" if again is None else f"-{again}.zip"
+    code = put((output / "deployment.zip").read_bytes(), suffix)
     template = application_template(
         (output / "sam.json").read_text(),
         code=f"s3://{bucket}/{code}",
         environment=environment_of(outputs),
+        again=again,
     )
     key = put(template.encode(), ".json")
     return f"{s3.meta.endpoint_url}/{bucket}/{key}"

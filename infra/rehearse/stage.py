@@ -7,6 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from infra.package import ROOT
@@ -14,19 +15,29 @@ from infra.rehearse.readback import client
 from infra.seeing import NotSeen
 
 
-def run(module: str, *arguments: str) -> str:
+def run(module: str, *arguments: str, checkout: Path = ROOT) -> str:
     """Run a command of the operator, as `make` does; return what it prints. Raises NotSeen."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
+    done = start([sys.executable, "-m", module, *arguments], checkout)
+    if done.returncode:
+        raise NotSeen(f"{module} {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def chalice(*arguments: str, checkout: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a command of Chalice in a checkout, as a person does."""
+    return start([str(Path(sys.executable).with_name("chalice")), *arguments], checkout)
+
+
+def start(command: list[str], checkout: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a command without a terminal, and wait for its end."""
+    return subprocess.run(
+        command,
+        cwd=checkout,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise NotSeen(f"{module} {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 class Api:

@@ -58,7 +58,7 @@ def test_the_uploaded_template_refers_to_the_secret_without_its_value(tmp_path: 
         secrets = boto3.client("secretsmanager")
         arn = secrets.create_secret(Name="slipway-dev/webhook", SecretString="hush")["ARN"]
         outputs = {"Packages": "packages", "WebhookSecret": f"secretsmanager:{arn}"}
-        url = deploy._upload(boto3.Session(), outputs, tmp_path)
+        url = deploy._upload(boto3.Session(), outputs, tmp_path, None)
         place, _, key = url.rpartition("/")
         assert place == "https://s3.eu-west-1.amazonaws.com/packages"
         template = s3.get_object(Bucket="packages", Key=key)["Body"].read().decode()
