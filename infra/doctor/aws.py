@@ -42,12 +42,12 @@ _ACTIONS: Mapping[str, tuple[str, ...]] = {
     "secretsmanager:{region}:{account}:secret:{prefix}/webhook": ("secretsmanager:CreateSecret",),
     "codebuild:{region}:{account}:project/{prefix}-builds": ("codebuild:CreateProject",),
     "iam::{account}:role/{prefix}-app-DefaultRole": ("iam:CreateRole", "iam:PutRolePolicy"),
-    "lambda:{region}:{account}:function:{prefix}-app-APIHandler": (
+    "lambda:{region}:{account}:function:{prefix}-on_wakeup": (
         "lambda:CreateFunction",
         "lambda:AddPermission",
     ),
     "apigateway:{region}::/restapis": ("apigateway:POST",),
-    "events:{region}:{account}:rule/{prefix}-app-OnSchedule": (
+    "events:{region}:{account}:rule/{prefix}-on_schedule-event": (
         "events:PutRule",
         "events:PutTargets",
     ),
