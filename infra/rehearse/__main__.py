@@ -120,7 +120,7 @@ def deploy_with_chalice(url: str, api: Api) -> None:
     """Chalice deploys other code than `make deploy` to the same functions, rules and API."""
     checkout = copy_checkout(PLACE / "checkout")
     add_route(checkout)
-    before = everything(DEV)
+    before, tags = everything(DEV), tags_of_functions()
     with step("chalice deploy refuses before make configure"):
         refused = chalice("deploy", "--stage", "dev", checkout=checkout)
         check("its exit code", refused.returncode, 1)
@@ -132,6 +132,7 @@ def deploy_with_chalice(url: str, api: Api) -> None:
         done = chalice("deploy", "--stage", "dev", checkout=checkout)
         check(f"the exit code of\n{done.stdout}{done.stderr}", done.returncode, 0)
         check("the resources", everything(DEV), before)
+        check("the tags of the functions", tags_of_functions(), tags)
         for rule in ("on_cloud_event", "on_schedule"):
             targets = client("events").list_targets_by_rule(Rule=f"{DEV}-{rule}-event")["Targets"]
             check(f"the targets of {rule}", len(targets), 1)
@@ -154,6 +155,12 @@ def deploy_with_chalice(url: str, api: Api) -> None:
         api.call("GET", "/v1/rehearsed", expect=403)
         Story(api, DEV).kept()
     compare(DEV)
+
+
+def tags_of_functions() -> dict[str, dict[str, str]]:
+    """The tags of each function of the stage: AWS does not let anybody change CloudFormation's."""
+    names = [function(f"{DEV}-app", each) for each in FUNCTIONS]
+    return {each: client("lambda").get_function(FunctionName=each)["Tags"] for each in names}
 
 
 def deploy_again(api: Api) -> None:
