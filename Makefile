@@ -4,7 +4,7 @@
 # file in ARGS the tests run in one process, which starts faster.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package rehearse deploy destroy service doctor policy token redrive lock clean broken
+.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package rehearse deploy configure destroy service doctor policy token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -73,6 +73,9 @@ rehearse: $(READY) ## deploy to an emulator of AWS, use the stage, delete it (Li
 
 deploy: $(READY) ## show one stage's changes, ask, deploy: make deploy STAGE=dev [ARGS="JobWorkers=4"]
 	$(PYTHON) -m infra.deploy $(STAGE) $(ARGS)
+
+configure: $(READY) ## let chalice deploy deploy code and routes: make configure STAGE=dev
+	$(PYTHON) -m infra.configure $(STAGE) $(ARGS)
 
 # With STAGE the service is created in AWS, without it in the embedded cloud of `make run`.
 service: $(READY) ## create a service: make service STAGE=dev NAME=shop/web GIT=https://… [PORT=8080]

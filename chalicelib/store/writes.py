@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
 from msgspec.structs import replace
+from pynamodb.connection.base import BOTOCORE_EXCEPTIONS
 from pynamodb.constants import ALL_OLD, UPDATE_ITEM
 from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition
@@ -202,7 +202,7 @@ def _update_alone(write: Write) -> None:
     )
     try:
         connection().dispatch(UPDATE_ITEM, request)
-    except (BotoCoreError, ClientError) as error:
+    except BOTOCORE_EXCEPTIONS as error:
         # An earlier try of botocore may have been applied, and its answer lost. PynamoDB's error
         # does not have the stored row, but the one of botocore, its cause, has.
         stored = getattr(error.__cause__, "response", {}).get("Item", {})

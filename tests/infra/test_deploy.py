@@ -49,6 +49,19 @@ def test_only_the_api_gets_the_webhook_secret() -> None:
     assert made["Resources"]["RestAPI"] == {"Type": "other"}
 
 
+def test_a_forced_deploy_changes_the_definition_of_the_api() -> None:
+    sam = json.loads(_template())
+    sam["Resources"]["RestAPI"]["Properties"] = {"DefinitionBody": {"info": {"title": "slipway"}}}
+    environment = {"WEBHOOK_SECRET": "s"}
+    made = json.loads(
+        application_template(json.dumps(sam), code="c", environment=environment, again="ab12")
+    )
+    definition = made["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
+    assert definition["info"] == {"title": "slipway", "description": "Deployed again: ab12"}
+    # The next deploy reads it here, and so changes nothing.
+    assert made["Metadata"] == {"Again": "ab12"}
+
+
 def test_the_uploaded_template_refers_to_the_secret_without_its_value(tmp_path: Path) -> None:
     (tmp_path / "deployment.zip").write_bytes(b"zip")
     (tmp_path / "sam.json").write_text(_template())
@@ -59,7 +72,7 @@ def test_the_uploaded_template_refers_to_the_secret_without_its_value(tmp_path: 
         secrets = boto3.client("secretsmanager")
         arn = secrets.create_secret(Name="slipway-dev/webhook", SecretString="hush")["ARN"]
         outputs = {"Packages": "packages", "WebhookSecret": f"secretsmanager:{arn}"}
-        url = deploy._upload(boto3.Session(), outputs, tmp_path)
+        url = deploy._upload(boto3.Session(), outputs, tmp_path, None)
         place, _, key = url.rpartition("/")
         assert place == "https://s3.eu-west-1.amazonaws.com/packages"
         template = s3.get_object(Bucket="packages", Key=key)["Body"].read().decode()

@@ -128,17 +128,17 @@ def run(dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     """Runs `make deploy STAGE=dev` with this template; the functions' stack is only noted."""
     change = deploy._change
 
-    def note_functions(cloudformation: Any, name: str, *more: Any) -> bool:
+    def note_functions(cloudformation: Any, name: str, *more: Any) -> Any:
         if not name.endswith("-app"):
             try:
                 return change(cloudformation, name, *more)
             except ClientError as error:  # where AWS makes a change set that fails
                 if "No updates are to be performed" in str(error):
-                    return False
+                    return more[-1]
                 raise
         assert dynamodb.filling == 0, "the new functions would read an index that is not filled"
         dynamodb.log.append("update the functions")
-        return True
+        return more[-1]
 
     def outputs(cloudformation: Any, name: str) -> Any:
         return {"EndpointURL": "https://x.example/api/", "Packages": "packages"}
@@ -147,7 +147,9 @@ def run(dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     monkeypatch.setattr(deploy, "_upload", lambda *_: "https://packages.example/x")
     monkeypatch.setattr(deploy, "_change", note_functions)
     monkeypatch.setattr(deploy, "find_outputs", outputs)
-    monkeypatch.setattr(deploy, "upgrade", lambda _: 0)
+    monkeypatch.setattr(deploy, "upgrade", lambda *_, **__: 0)
+    monkeypatch.setattr(deploy, "sleep", lambda _: dynamodb.log.append("wait for old workers"))
+    monkeypatch.setattr(deploy, "read_schema", lambda *_: 0)
 
     def deploy_template(text: str) -> None:
         monkeypatch.setattr(deploy, "stack_template", lambda: text)
@@ -172,6 +174,7 @@ def test_new_indexes_are_filled_before_the_functions_change_and_old_ones_stay_un
         "create a-ids",
         "create b-ids",
         "update the functions",
+        "wait for old workers",
         "delete a",
         "delete b",
     ]
@@ -184,7 +187,7 @@ def test_new_indexes_are_filled_before_the_functions_change_and_old_ones_stay_un
     assert dynamodb.log == ["update the functions"]
 
 
-@pytest.mark.parametrize("steps", range(1, 5))
+@pytest.mark.parametrize("steps", [1, 2, 4, 5])
 def test_an_interrupted_deploy_goes_on_where_it_stopped(
     run: Callable[[str], None],
     dynamodb: DynamoDB,
@@ -195,7 +198,7 @@ def test_an_interrupted_deploy_goes_on_where_it_stopped(
     dynamodb.log.clear()
     change = deploy._change
 
-    def change_until(*arguments: Any) -> bool:
+    def change_until(*arguments: Any) -> Any:
         if len(dynamodb.log) == steps:
             raise KeyboardInterrupt
         return change(*arguments)
@@ -205,7 +208,7 @@ def test_an_interrupted_deploy_goes_on_where_it_stopped(
         run(NEW)
     monkeypatch.setattr(deploy, "_change", change)
     run(NEW)
-    made = [each for each in dynamodb.log if each != "update the functions"]
+    made = [each for each in dynamodb.log if each.startswith(("create", "delete"))]
     assert made == ["create a-ids", "create b-ids", "delete a", "delete b"]
     assert present() == ["a-ids", "b-ids", "c"]
 
