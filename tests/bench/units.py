@@ -18,8 +18,8 @@ from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
+from infra.local import speed
 from tests.bench.figures import Figure
-from tests.support import speed
 from tests.support.embedded import Cloud, sha
 
 # US dollars for a million units on demand in us-east-1 (aws.amazon.com/dynamodb/pricing, standard

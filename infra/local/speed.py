@@ -1,6 +1,6 @@
-"""Patches that make moto and botocore fast enough for thousands of calls.
+"""Patches that make moto and botocore fast enough for thousands of calls, here and in tests.
 
-No patch changes a response.
+No patch changes a response. What moto leaves in memory for good is left out too.
 """
 
 import copy
@@ -17,25 +17,22 @@ from botocore.auth import SigV4Auth
 from botocore.loaders import JSONFileLoader
 from botocore.parsers import BaseJSONParser
 from moto import backend_index
+from moto.core.common_models import BaseModel
 from moto.core.serialize import (
     AttributePicker,
     AttributePickerContext,
     BaseJSONSerializer,
     XFormedAttributePicker,
 )
-from moto.dynamodb.models import dynamodb_backends, utilities
+from moto.dynamodb.models import utilities
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
-from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing import ast_nodes, expressions
 from moto.moto_api._internal.moto_random import MotoRandom
 
-from chalicelib.aws import clients
-from chalicelib.store import tables
-
 # The services of AWS that the product calls.
 SERVICES = ("dynamodb", "codebuild", "ecr", "ecs", "iam", "logs", "secretsmanager", "sqs", "ssm")
-
-_tables: dict[str, Table] = {}
+# Expressions that are kept parsed: the product has some hundred.
+_EXPRESSIONS = 1024
 
 
 @functools.cache
@@ -60,6 +57,7 @@ def install() -> None:
     _skip_parsing_plain_attribute_values()
     _draw_request_ids_at_once()
     _send_one_user_agent()
+    _keep_no_list_of_instances()
     # AWS's service models fill the heap. With the default thresholds, garbage collection takes
     # an eighth of a run.
     gc.set_threshold(100_000, 50, 100)
@@ -103,7 +101,7 @@ def _cache_update_expressions() -> None:
     """Parse each expression once: a validator copies the tree before it changes it."""
     parsers: Any = expressions
     parser = parsers.UpdateExpressionParser
-    parser.make = functools.cache(parser.make)
+    parser.make = functools.lru_cache(_EXPRESSIONS)(parser.make)
 
 
 def _cache_checks_of_expression_nodes() -> None:
@@ -154,12 +152,6 @@ def _cache_checks_of_clauses() -> None:
         return found
 
     nodes.Node.find_clauses = find_clauses
-
-
-def make_clients() -> None:
-    """Create the product's clients before a fork, so that copies of this process share them."""
-    for service in SERVICES[1:]:
-        clients.client(service)
 
 
 def _skip_serializing_attribute_values() -> None:
@@ -280,7 +272,7 @@ def _copy_update_expressions_with_pickle() -> None:
     """A validator copies the tree of an expression, and pickle does that ten times as fast."""
     nodes: Any = ast_nodes
     root = nodes.UpdateExpression
-    pickled = functools.cache(pickle.dumps)
+    pickled = functools.lru_cache(_EXPRESSIONS)(pickle.dumps)
     root.__deepcopy__ = lambda self, _memo: pickle.loads(pickled(self))
 
 
@@ -335,15 +327,20 @@ def _draw_request_ids_at_once() -> None:
 def _send_one_user_agent() -> None:
     """botocore describes itself and the machine anew in each request, and moto does not look."""
     agent: Any = botocore.useragent.UserAgentString
-    agent.to_string = lambda _self: "tests"
+    agent.to_string = lambda _self: "slipway-local"
 
 
-def create_tables(region: str = "eu-west-1", account: str = "123456789012") -> None:
-    """Create the product's tables. Later calls reuse the first tables, emptied."""
-    backend = dynamodb_backends[account][region]
-    if not _tables:
-        tables.create_tables()
-        _tables.update(backend.tables)
-    for table in _tables.values():
-        table.items.clear()
-    backend.tables = dict(_tables)
+def _keep_no_list_of_instances() -> None:
+    """moto lists every instance for its own dashboard, copies of items too, and forgets none.
+
+    Only its S3 uses the lists: a reset closes the files in them.
+    """
+    model: Any = BaseModel
+    listed = model.__new__
+
+    def new(cls: Any, *arguments: Any, **named: Any) -> Any:
+        if cls.__module__.startswith("moto.s3."):
+            return listed(cls, *arguments, **named)
+        return super(BaseModel, cls).__new__(cls)
+
+    model.__new__ = new
