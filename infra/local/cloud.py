@@ -154,8 +154,8 @@ def _moto() -> Iterator[str]:
     from infra.local import speed
     from infra.local.aws import fidelity
 
-    fidelity.install()
     speed.install()
+    fidelity.install()
     # AWS has no API for the local addresses of ECS services, so moto gets an extra path.
     paths: dict[str, Any] = urls.url_paths
     paths[f"{{0}}{SERVICE_URLS}$"] = _service_urls
