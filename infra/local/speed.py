@@ -11,11 +11,12 @@ import string
 import sys
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import botocore.useragent
 import moto.core.responses
+import moto.dynamodb.models.table
 import moto.dynamodb.responses
 from botocore.auth import SigV4Auth
 from botocore.loaders import JSONFileLoader
@@ -28,13 +29,17 @@ from moto.core.serialize import (
     BaseJSONSerializer,
     XFormedAttributePicker,
 )
+from moto.dynamodb.exceptions import ItemSizeTooLarge
 from moto.dynamodb.models import utilities
-from moto.dynamodb.models.dynamo_type import DynamoType, Item
+from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
+from moto.dynamodb.models.utilities import bytesize
 from moto.dynamodb.parsing import ast_nodes, expressions
 from moto.moto_api._internal.moto_random import MotoRandom
 
 # The services of AWS that the product calls.
 SERVICES = ("dynamodb", "codebuild", "ecr", "ecs", "iam", "logs", "secretsmanager", "sqs", "ssm")
+# The limit that moto has found.
+_LARGEST_ITEM = 405_000
 # Expressions that are kept parsed: the product has some hundred.
 _EXPRESSIONS = 1024
 
@@ -59,6 +64,8 @@ def install() -> None:
     _remember_names_of_members()
     _find_the_service_at_once()
     _convert_only_projected_attributes()
+    _measure_items_once()
+    _answer_without_copies()
     _copy_attribute_values_without_copy()
     _copy_update_expressions_with_pickle()
     _measure_texts_at_once()
@@ -264,10 +271,18 @@ def _find_the_service_at_once() -> None:
 
 
 def _convert_only_projected_attributes() -> None:
-    """moto converts all attributes of an item again for each attribute that an index projects."""
+    """moto converts all attributes of an item again for each attribute that an index projects.
+
+    An attribute without numbers or sets is not converted at all: it would stay as it is.
+    """
     original: Any = Item.project
 
     def project(self: Item, projection_expressions: list[list[str]]) -> Item:
+        names = [path[0] for path in projection_expressions if path[0] in self.attrs]
+        if all(len(path) == 1 and "[" not in path[0] for path in projection_expressions):
+            attributes = {name: self.attrs[name] for name in names}
+            if all(map(_stays_as_it_is, attributes.values())):
+                return _item(self.hash_key, self.range_key, attributes)
         wanted = {path[0].partition("[")[0] for path in projection_expressions}
         part = copy.copy(self)
         part.attrs = {k: v for k, v in self.attrs.items() if k in wanted}  # type: ignore[assignment]
@@ -275,6 +290,46 @@ def _convert_only_projected_attributes() -> None:
         return projected
 
     Item.project = project  # type: ignore[method-assign]
+
+
+def _stays_as_it_is(value: DynamoType) -> bool:
+    return value.type in ("S", "BOOL", "NULL") or (
+        value.type == "N" and str(value.value).removeprefix("-").isdigit()
+    )
+
+
+def _item(hash_key: Any, range_key: Any, attributes: dict[str, Any]) -> Item:
+    """An item whose size is known to be small enough."""
+    item: Any = Item.__new__(Item)
+    item.hash_key, item.range_key = hash_key, range_key
+    item.attrs = LimitedSizeDict.__new__(LimitedSizeDict)
+    dict.update(item.attrs, attributes)
+    return item  # type: ignore[no-any-return]
+
+
+def _measure_items_once() -> None:
+    """moto measures all earlier attributes of a new item again for each further one."""
+    kind: Any = Item
+
+    def init(self: Any, hash_key: Any, range_key: Any, attrs: dict[str, Any]) -> None:
+        values = {name: DynamoType(value) for name, value in attrs.items()}
+        size = sum(bytesize(name) + value.size() for name, value in values.items())
+        if size > _LARGEST_ITEM:
+            raise ItemSizeTooLarge
+        vars(self).update(vars(_item(hash_key, range_key, values)))
+
+    kind.__init__ = init
+
+
+def _answer_without_copies() -> None:
+    """moto copies all items of an answer. They are written into the response at once."""
+
+    def deepcopy(value: Any) -> Any:
+        items = value if type(value) is list else [value]
+        return value if items and type(items[0]) is Item else copy.deepcopy(value)
+
+    tables: Any = moto.dynamodb.models.table
+    tables.copy = SimpleNamespace(copy=copy.copy, deepcopy=deepcopy)
 
 
 def _copy_attribute_values_without_copy() -> None:
