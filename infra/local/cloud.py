@@ -151,8 +151,10 @@ def _moto() -> Iterator[str]:
     from moto.moto_api._internal import urls
     from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
+    from infra.local import speed
     from infra.local.aws import fidelity
 
+    speed.install()
     fidelity.install()
     # AWS has no API for the local addresses of ECS services, so moto gets an extra path.
     paths: dict[str, Any] = urls.url_paths

@@ -22,10 +22,10 @@ from moto.dynamodb.models import dynamodb_backends
 
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
 from chalicelib import cloudwatch
+from infra.local import speed
 from infra.local.aws.pump import Pump
 from tests.bench.figures import Figure
 from tests.bench.prices import READ_UNIT, ROW, WRITE_UNIT
-from tests.support import speed
 from tests.support.client import Api
 from tests.support.embedded import Cloud, sha
 

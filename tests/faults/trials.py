@@ -17,7 +17,7 @@ from chalicelib.domain.statuses import has_ended
 from infra.local.aws import codebuild, ecs
 from tests.faults.invariants import check, codebuild_builds, is_watched, open_rollouts
 from tests.faults.rows import Row, rows, services
-from tests.support import speed
+from tests.support import shared
 from tests.support.embedded import CLUSTER, Cloud, client, put_image, sha
 
 ROUNDS = 20
@@ -64,7 +64,7 @@ def warm_up() -> None:
     """Run one story in a cloud that is thrown away, to fill the caches before any process forks."""
     with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
         cloud = Cloud(monkeypatch)
-        speed.make_clients()
+        shared.make_clients()
         for number in (1, 2):
             cloud.release(number)
         cloud.roll_back()

@@ -1,5 +1,5 @@
 """Many of these tests create clients in a fresh session, which would read AWS's models again."""
 
-from tests.support import speed
+from infra.local import speed
 
 speed.install()

@@ -42,15 +42,20 @@ run)
   echo "$1" > "$name"
   case "$1" in *broken*) echo "exec format error" >&2; exit 1;; esac;;
 inspect)
-  [ -f "$2" ] || { echo "Error: No such object: $2" >&2; exit 1; }
-  case "$(cat "$2")" in
-  *crashing*) state='"Running": false, "ExitCode": 3, "OOMKilled": false';;
-  *waiting*) [ -f ../signalled ] && state='"Running": false, "ExitCode": 143' \\
-    || state='"Running": true, "ExitCode": 0';;
-  *greedy*) state='"Running": false, "ExitCode": 137, "OOMKilled": true';;
-  *) state='"Running": true, "ExitCode": 0';;
-  esac
-  echo "[{\\"State\\": {$state}}]";;
+  shift; failed=0 comma=
+  printf '['
+  for name; do
+    [ -f "$name" ] || { echo "Error: No such object: $name" >&2; failed=1; continue; }
+    case "$(cat "$name")" in
+    *crashing*) state='"Running": false, "ExitCode": 3, "OOMKilled": false';;
+    *waiting*) [ -f ../signalled ] && state='"Running": false, "ExitCode": 143' \\
+      || state='"Running": true, "ExitCode": 0';;
+    *greedy*) state='"Running": false, "ExitCode": 137, "OOMKilled": true';;
+    *) state='"Running": true, "ExitCode": 0';;
+    esac
+    printf '%s{"Name": "/%s", "State": {%s}}' "$comma" "$name" "$state"; comma=,
+  done
+  echo ']'; exit $failed;;
 logs) cat ../output; cat ../errors >&2;;
 kill) touch ../signalled;;
 exec) case "$(cat "$2")" in *unhealthy*) exit 1;; esac;;
@@ -222,6 +227,44 @@ def test_the_task_definitions_health_check_is_run_in_the_container(
     world.step_until(lambda: world.rollout() == "COMPLETED")
     asked = [call for call in world.calls() if call.startswith("exec ")]
     assert asked[0].split(" ", 2)[2] == executed
+
+
+def test_a_healthy_task_is_checked_at_its_interval_until_a_check_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API reference, HealthCheck.interval and retries."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def checks() -> int:
+        return sum(call.startswith("exec ") for call in world.calls())
+
+    world.deploy("v1", healthCheck={"command": ["CMD", "/probe"], "interval": 5, "retries": 2})
+    for _ in range(4):
+        world.agent.step()
+    assert (world.rollout(), checks()) == ("COMPLETED", 1)
+    (container,) = (world.state / "containers").iterdir()
+    container.write_text("unhealthy")
+    now += 4.9
+    world.agent.step()
+    assert checks() == 1
+    now += 0.2
+    world.agent.step()
+    assert (checks(), world.tasks("STOPPED")) == (2, [])
+    world.agent.step()
+    assert [each["stoppedReason"] for each in world.tasks("STOPPED")] == [
+        "Task failed container health checks"
+    ]
+
+
+def test_one_command_asks_for_the_state_of_all_containers(world: World) -> None:
+    world.deploy("v1", desired=3)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    (world.state / "calls").write_text("")
+    world.agent.step()
+    (call,) = world.calls()
+    assert call.split()[0] == "inspect"
+    assert len(call.split()) == 1 + 3
 
 
 def test_old_tasks_stay_until_the_new_ones_are_healthy(world: World) -> None:

@@ -1,5 +1,6 @@
 """`python -m infra.local serve` as a process: it starts or prints why not, and ends on a signal."""
 
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import Timer
+
+import boto3
 
 from chalicelib.domain.tokens import new_token
 from tests.support.serving import ROOT, command, environment, serving
@@ -37,6 +40,19 @@ def test_a_hangup_ends_it_and_removes_its_data() -> None:
         process.send_signal(signal.SIGHUP)
         assert process.wait(timeout=20) == 0
         assert not os.path.exists(ready["data"])
+
+
+def test_instances_of_ec2_can_join_a_cluster_although_ec2_is_loaded_late() -> None:
+    with serving() as (_, ready):
+        session = boto3.Session("local", "local", region_name="eu-west-1")
+        ec2 = session.client("ec2", endpoint_url=ready["aws"])
+        ecs = session.client("ecs", endpoint_url=ready["aws"])
+        (machine,) = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"]
+        joined = ecs.register_container_instance(
+            cluster="default",
+            instanceIdentityDocument=json.dumps({"instanceId": machine["InstanceId"]}),
+        )
+        assert joined["containerInstance"]["ec2InstanceId"] == machine["InstanceId"]
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from chalicelib.store.writes import change, commit
 from infra.local.aws import clock, codebuild, ecs, resources
 from infra.local.aws.pump import Pump
 from infra.local.aws.queues import QUEUE, create_queues
-from tests.support import codebuild_log, speed
+from tests.support import codebuild_log, shared
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers, push_payload, wakeup_event
 from tests.support.client import Answer, Api
 
@@ -91,7 +91,7 @@ class Cloud:
         monkeypatch.setattr(known_secrets, "_known", {})
         monkeypatch.setattr(glances, "_looks", {})
         create_queues()
-        monkeypatch.setattr(resources, "create_tables", speed.create_tables)
+        monkeypatch.setattr(resources, "create_tables", shared.create_tables)
         resources.create_resources("version: 0.2\n")
         client("ecs").create_cluster(clusterName=CLUSTER)
         self.app = functions.app

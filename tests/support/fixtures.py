@@ -18,8 +18,9 @@ from chalicelib import budget
 from chalicelib.aws import clients
 from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
+from infra.local import speed
 from infra.local.aws import fidelity
-from tests.support import speed
+from tests.support import shared
 from tests.support.client import Api
 from tests.support.embedded import cloud, create_image_repository
 from tests.support.environment import QUEUE
@@ -38,7 +39,7 @@ budget.HTTP_SECONDS = 60.0
 def aws() -> Iterator[None]:
     """AWS with Slipway's tables and queue, and some image repositories, all empty."""
     with mock_aws():
-        speed.create_tables()
+        shared.create_tables()
         clients.client("sqs").create_queue(QueueName=QUEUE)
         for name in ("myapp", "team/app", "team/web"):
             create_image_repository(name)

@@ -75,7 +75,9 @@ def engine(region: str = "eu-west-1", account: str = "123456789012") -> "Engine"
     """The engine of one account and region. A reset of moto replaces it with an empty one."""
     backend = codebuild_backends[account][region]
     with _engines:
-        found: Engine = backend.__dict__.setdefault("engine", Engine(region, account))
+        if "engine" not in vars(backend):
+            vars(backend)["engine"] = Engine(region, account)
+        found: Engine = vars(backend)["engine"]
         return found
 
 
@@ -267,8 +269,9 @@ class Engine:
         return project
 
     def _started_by_token(self, request: dict[str, Any]) -> Build | None:
+        clock.forget_old(self._tokens, TOKEN_LIFETIME)
         used = self._tokens.get(request.get("idempotencyToken", ""))
-        if used is None or clock.now() - used[0] >= TOKEN_LIFETIME:
+        if used is None:
             return None
         if used[1] != request:
             raise InvalidInputException("The idempotency token was used with other parameters")

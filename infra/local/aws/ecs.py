@@ -45,6 +45,8 @@ DEFAULT_CONFIGURATION: Json = {
     "minimumHealthyPercent": 100,
 }
 
+_engines = threading.Lock()
+
 
 class ServiceNotActive(ECSException):
     """An update of a service that was deleted."""
@@ -105,7 +107,10 @@ def _register_task_definition(response: EC2ContainerServiceResponse) -> ActionRe
 def engine(region: str = "eu-west-1", account: str = "123456789012") -> "Engine":
     """The engine of one account and region. It is stored on moto's backend: resets clear it."""
     backend = ecs_backends[account][region]
-    return cast(Engine, vars(backend).setdefault("service_engine", Engine(backend)))
+    with _engines:
+        if "service_engine" not in vars(backend):
+            vars(backend)["service_engine"] = Engine(backend)
+        return cast(Engine, vars(backend)["service_engine"])
 
 
 def _responder(

@@ -9,7 +9,7 @@ ECS developer guide ("Amazon ECS task lifecycle", "Stopped tasks error messages"
 import re
 import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -184,6 +184,8 @@ class Fleet:
         self._images = Images(backend.account_id, backend.region_name)
         self.logs = Logs(backend.account_id, backend.region_name)
         self._tasks: dict[str, Task] = {}
+        # Those that did not stop, by deployment and by service: each report looks for some of them.
+        self._active: dict[Hashable, dict[str, Task]] = {}
 
     def __iter__(self) -> Iterator[Task]:
         """The tasks that ECS still shows, oldest first."""
@@ -200,14 +202,10 @@ class Fleet:
                 return task
         return None
 
-    def active(self, deployment_id: str | None = None, *statuses: str) -> list[Task]:
-        """The tasks of a deployment, or of all, that did not stop; oldest first."""
-        return [
-            task
-            for task in self._tasks.values()
-            if task.last_status in (statuses or ("PENDING", "RUNNING"))
-            and deployment_id in (None, task.started_by)
-        ]
+    def active(self, deployment_id: str, *statuses: str) -> list[Task]:
+        """The tasks of a deployment that did not stop, oldest first."""
+        tasks = self._active.get(deployment_id, {}).values()
+        return [task for task in tasks if not statuses or task.last_status in statuses]
 
     def follow(self, service: "Service") -> tuple[list[Task], list[Task]]:
         """Bring the tasks in line with the counts of a service's deployments.
@@ -216,12 +214,8 @@ class Fleet:
         """
         started: list[Task] = []
         present = {each.id: each for each in service.deployments}
-        surplus = [
-            each
-            for each in self.active()
-            if (each.cluster_arn, each.group) == (service.cluster_arn, f"service:{service.name}")
-            and each.started_by not in present
-        ]
+        tasks = self._active.get((service.cluster_arn, f"service:{service.name}"), {}).values()
+        surplus = [each for each in tasks if each.started_by not in present]
         for deployment in present.values():
             running, pending = (
                 sorted(found, key=lambda each: each.id not in deployment.healthy)
@@ -269,11 +263,17 @@ class Fleet:
         return victims
 
     def add(self, task: Task) -> None:
-        """Add a task that no service started."""
+        """Add a task."""
         self._tasks[task.task_arn] = task
+        for key in _keys(task):
+            self._active.setdefault(key, {})[task.task_arn] = task
 
     def stop(self, task: Task, stop: Stop) -> None:
         """End a task. Its containers never ran if it was still pending."""
+        for key in _keys(task):
+            self._active.get(key, {}).pop(task.task_arn, None)
+            if not self._active.get(key):
+                self._active.pop(key, None)
         ended = stop.container or _essential(task.containers).name
         for container in task.containers:
             is_cause = container.name == ended
@@ -305,7 +305,7 @@ class Fleet:
         for each in definition.container_definitions:
             arn = f"{base}:container/{service.cluster}/{identity}/{uuid.uuid4()}"
             task.containers.append(Container(each, arn, task.task_arn))
-        self._tasks[task.task_arn] = task
+        self.add(task)
         return task
 
     def open_logs(self, task: Task) -> str | None:
@@ -390,6 +390,11 @@ class Fleet:
 
     def _definition(self, task: Task) -> Any:
         return self._backend.describe_task_definition(task.task_definition_arn)
+
+
+def _keys(task: Task) -> tuple[Hashable, Hashable]:
+    """What an active task is found by: its deployment and its service."""
+    return task.started_by, (task.cluster_arn, task.group)
 
 
 def _waits_for_success(container: Container, name: str) -> bool:

@@ -192,9 +192,9 @@ def _honour_request_tokens() -> None:
         # Stored on the backend, so that a reset of moto clears them.
         tokens = self.dynamodb_backend.__dict__.setdefault("request_tokens", {})
         request = json.dumps(self.body["TransactItems"], sort_keys=True)
-        used_at, used_for = tokens.get(token, (float("-inf"), None))
-        if clock.now() - used_at < TOKEN_LIFETIME:
-            if used_for != request:
+        clock.forget_old(tokens, TOKEN_LIFETIME)
+        if token in tokens:
+            if tokens[token][1] != request:
                 raise IdempotentParameterMismatch
             return ActionResult({})
         result = original(self)

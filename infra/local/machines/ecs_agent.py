@@ -3,9 +3,9 @@
 A task of a service is the first essential container of its task definition: image, command,
 environment, TCP ports and health check. Entry points, secrets and volumes are ignored. As on AWS,
 an image is pulled before each start, its own health check is ignored, and the old tasks stay until
-the new ones are healthy. Health checks run more often than on AWS: at every step. The output of a
-container with the log driver awslogs goes to CloudWatch Logs. `standalone_tasks` runs the tasks of
-RunTask.
+the new ones are healthy. The health check of a healthy task runs at its interval, as on AWS. Before
+the first success and after a failure it runs more often: at every step. The output of a container
+with the log driver awslogs goes to CloudWatch Logs. `standalone_tasks` runs the tasks of RunTask.
 """
 
 import re
@@ -26,7 +26,12 @@ from infra.local.machines.standalone_tasks import StandaloneTasks
 
 DEFAULT_RETRIES = 3
 DEFAULT_TIMEOUT = 5
-LONGEST_BACKOFF = 30
+# Seconds between two health checks: API reference, HealthCheck.interval.
+DEFAULT_INTERVAL = 30
+# In intervals of the agent. ECS waits up to 27 minutes: developer guide, "Service throttle logic".
+LONGEST_BACKOFF = 300
+# In intervals of the agent: Docker's driver awslogs sends what it has every 5 seconds.
+LOG_INTERVAL = 5
 # What docker says of an image that a registry does not have.
 _MISSING = re.compile(r"manifest.unknown|not found|does not exist", re.IGNORECASE)
 
@@ -64,17 +69,20 @@ class ServiceAgent:
 
     def step(self) -> None:
         """Check every task once, then start, remove and report tasks as needed."""
-        for key, tasks in self._services.items():
-            with _failures_printed(key):
-                tasks.check()
+        with _failures_printed("the state of containers"):
+            names = [name for tasks in self._services.values() for name in tasks.names()]
+            states = self._docker.states(names)
+            for key, tasks in self._services.items():
+                with _failures_printed(f"service {key}"):
+                    tasks.check(states)
         wanted = {_key(service): service for service in engine().services()}
         for key, service in wanted.items():
             if key not in self._services:
                 self._services[key] = _Tasks(service, self._docker, self._session, self._interval)
-            with _failures_printed(key):
+            with _failures_printed(f"service {key}"):
                 self._services[key].run(service)
         for key in self._services.keys() - wanted.keys():
-            with _failures_printed(key):
+            with _failures_printed(f"service {key}"):
                 self._services[key].close()
                 self._services[key].remove_all()
                 del self._services[key]
@@ -102,7 +110,9 @@ class _Task:
     started: float
     healthy: bool = False
     misses: int = 0
+    check_at: float = 0.0  # when the health check of a healthy task is due
     logged: str = ""  # the time of the last line in CloudWatch Logs
+    copy_at: float = 0.0  # when its output is due
     address: Address | None = None
 
 
@@ -134,13 +144,18 @@ class _Tasks:
     def remove_all(self) -> None:
         self._remove(list(self._tasks))
 
-    def check(self) -> None:
-        """Check every task. Remove and report failed ones."""
+    def names(self) -> list[str]:
+        """The names of the containers."""
+        return [task.name for task in self._tasks]
+
+    def check(self, states: Json) -> None:
+        """Check every task, by the states of the containers. Remove and report failed ones."""
         for task in list(self._tasks):
-            if fault := self._find_fault(task):
+            if fault := self._find_fault(task, states.get(task.name)):
                 self._fail(task, **fault)
-            else:
+            elif time.monotonic() >= task.copy_at:
                 self._copy_output(task)
+                task.copy_at = time.monotonic() + LOG_INTERVAL * self._interval
 
     def run(self, service: Service) -> None:
         """Remove stopped and surplus tasks, start missing ones, report the rest."""
@@ -167,9 +182,8 @@ class _Tasks:
             simulated = f"{healthy[0].name} is simulated: no process listens"
             self._forwarder.target = healthy[0].address or simulated
 
-    def _find_fault(self, task: _Task) -> Json | None:
+    def _find_fault(self, task: _Task, state: Json | None) -> Json | None:
         """What `Engine.report` shall say about a failed task. None if it did not fail."""
-        state = self._docker.state(task.name)
         if state is None:  # somebody removed it by force
             return {"reason": ESSENTIAL_EXITED, "exit_code": KILLED}
         if not state["Running"]:
@@ -177,6 +191,8 @@ class _Tasks:
             return {"reason": ESSENTIAL_EXITED, "exit_code": state["ExitCode"], **killed}
         check = task.container.get("healthCheck", {"command": ["NONE"]})
         command = _health_command(check["command"])
+        if task.healthy and not task.misses and time.monotonic() < task.check_at:
+            return None
         if command and not self._docker.passes(
             task.name, command, check.get("timeout", DEFAULT_TIMEOUT)
         ):
@@ -188,6 +204,7 @@ class _Tasks:
         if not task.healthy:
             self._become_healthy(task)
         task.misses = 0
+        task.check_at = time.monotonic() + check.get("interval", DEFAULT_INTERVAL)
         return None
 
     def _become_healthy(self, task: _Task) -> None:
@@ -289,12 +306,12 @@ class _Tasks:
 
 
 @contextmanager
-def _failures_printed(key: str) -> Iterator[None]:
+def _failures_printed(what: str) -> Iterator[None]:
     """Print a failure or timeout of docker. The next step checks everything again."""
     try:
         yield
     except CommandFailed as failure:
-        _say(f"service {key}: {failure}")
+        _say(f"{what}: {failure}")
 
 
 def _say(text: str) -> None:

@@ -72,6 +72,9 @@ class _Gateway(LocalGateway):
 
 
 class _Handler(ChaliceRequestHandler):
+    # TCP_NODELAY: the body would wait until the client acknowledges the headers, often 40 ms.
+    disable_nagle_algorithm = True
+
     def __init__(self, *connection: Any, app_object: Chalice, config: Config) -> None:
         self.local_gateway = _Gateway(app_object, config)
         BaseHTTPRequestHandler.__init__(self, *connection)

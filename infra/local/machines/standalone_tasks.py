@@ -50,7 +50,7 @@ class StandaloneTasks:
             self._start(task)
             return
         self._copy_output(task, program)
-        state = self._docker.state(program.name)
+        state = self._docker.states([program.name]).get(program.name)
         if state is None:  # somebody removed it by force
             return self._end(task, program, KILLED)
         if not state["Running"]:

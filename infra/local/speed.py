@@ -1,6 +1,6 @@
-"""Patches that make moto and botocore fast enough for thousands of calls.
+"""Patches that make moto and botocore fast enough for thousands of calls, here and in tests.
 
-No patch changes a response.
+No patch changes a response. What moto leaves in memory for good is left out too.
 """
 
 import copy
@@ -8,43 +8,53 @@ import functools
 import gc
 import pickle
 import string
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import botocore.useragent
 import moto.core.responses
+import moto.dynamodb.models.table
 import moto.dynamodb.responses
 from botocore.auth import SigV4Auth
 from botocore.loaders import JSONFileLoader
 from botocore.parsers import BaseJSONParser
 from moto import backend_index
+from moto.core.common_models import BaseModel
 from moto.core.serialize import (
     AttributePicker,
     AttributePickerContext,
     BaseJSONSerializer,
     XFormedAttributePicker,
 )
-from moto.dynamodb.models import dynamodb_backends, utilities
-from moto.dynamodb.models.dynamo_type import DynamoType, Item
-from moto.dynamodb.models.table import Table
+from moto.dynamodb.exceptions import ItemSizeTooLarge
+from moto.dynamodb.models import utilities
+from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
+from moto.dynamodb.models.utilities import bytesize
 from moto.dynamodb.parsing import ast_nodes, expressions
 from moto.moto_api._internal.moto_random import MotoRandom
 
-from chalicelib.aws import clients
-from chalicelib.store import tables
-
 # The services of AWS that the product calls.
 SERVICES = ("dynamodb", "codebuild", "ecr", "ecs", "iam", "logs", "secretsmanager", "sqs", "ssm")
-
-_tables: dict[str, Table] = {}
+# The limit that moto has found.
+_LARGEST_ITEM = 405_000
+# Expressions that are kept parsed: the product has some hundred.
+_EXPRESSIONS = 1024
 
 
 @functools.cache
 def install() -> None:
-    """Compute once what moto and botocore compute again in every call."""
+    """Compute once what moto and botocore compute again in every call.
+
+    Early, before moto's ECS is imported, this also makes the start faster.
+    """
     _cache(botocore.useragent, "sanitize_user_agent_string_component")
     _cache(moto.core.responses, "method_names_from_class")
     _cache(moto.core.responses, "camelcase_to_underscores")
     _cache_service_models()
+    _load_ec2_when_needed()
     _skip_signatures()
     _cache_update_expressions()
     _cache_checks_of_expression_nodes()
@@ -54,12 +64,15 @@ def install() -> None:
     _remember_names_of_members()
     _find_the_service_at_once()
     _convert_only_projected_attributes()
+    _measure_items_once()
+    _answer_without_copies()
     _copy_attribute_values_without_copy()
     _copy_update_expressions_with_pickle()
     _measure_texts_at_once()
     _skip_parsing_plain_attribute_values()
     _draw_request_ids_at_once()
     _send_one_user_agent()
+    _keep_no_list_of_instances()
     # AWS's service models fill the heap. With the default thresholds, garbage collection takes
     # an eighth of a run.
     gc.set_threshold(100_000, 50, 100)
@@ -83,6 +96,27 @@ def _cache_service_models() -> None:
     loader.load_file = load_file
 
 
+def _load_ec2_when_needed() -> None:
+    """moto's ECS imports its EC2, a third of the start, for instances and network interfaces."""
+    if "moto.ecs" in sys.modules or "moto.ec2" in sys.modules:
+        return
+    package: Any = ModuleType("moto.ec2")
+    package.__path__ = [str(Path(moto.core.responses.__file__).parents[1] / "ec2")]
+    package.ec2_backends = _LateEc2()
+    sys.modules["moto.ec2"] = package
+    try:
+        import_module("moto.ecs.models")
+    finally:
+        del sys.modules["moto.ec2"]
+
+
+class _LateEc2:
+    """The backends of EC2 by account, imported at the first look."""
+
+    def __getitem__(self, account: str) -> Any:
+        return import_module("moto.ec2").ec2_backends[account]
+
+
 def _skip_signatures() -> None:
     """moto verifies no signature. It reads the access key, region and service in the header."""
     signer: Any = SigV4Auth
@@ -103,7 +137,7 @@ def _cache_update_expressions() -> None:
     """Parse each expression once: a validator copies the tree before it changes it."""
     parsers: Any = expressions
     parser = parsers.UpdateExpressionParser
-    parser.make = functools.cache(parser.make)
+    parser.make = functools.lru_cache(_EXPRESSIONS)(parser.make)
 
 
 def _cache_checks_of_expression_nodes() -> None:
@@ -154,12 +188,6 @@ def _cache_checks_of_clauses() -> None:
         return found
 
     nodes.Node.find_clauses = find_clauses
-
-
-def make_clients() -> None:
-    """Create the product's clients before a fork, so that copies of this process share them."""
-    for service in SERVICES[1:]:
-        clients.client(service)
 
 
 def _skip_serializing_attribute_values() -> None:
@@ -243,10 +271,18 @@ def _find_the_service_at_once() -> None:
 
 
 def _convert_only_projected_attributes() -> None:
-    """moto converts all attributes of an item again for each attribute that an index projects."""
+    """moto converts all attributes of an item again for each attribute that an index projects.
+
+    An attribute without numbers or sets is not converted at all: it would stay as it is.
+    """
     original: Any = Item.project
 
     def project(self: Item, projection_expressions: list[list[str]]) -> Item:
+        names = [path[0] for path in projection_expressions if path[0] in self.attrs]
+        if all(len(path) == 1 and "[" not in path[0] for path in projection_expressions):
+            attributes = {name: self.attrs[name] for name in names}
+            if all(map(_stays_as_it_is, attributes.values())):
+                return _item(self.hash_key, self.range_key, attributes)
         wanted = {path[0].partition("[")[0] for path in projection_expressions}
         part = copy.copy(self)
         part.attrs = {k: v for k, v in self.attrs.items() if k in wanted}  # type: ignore[assignment]
@@ -254,6 +290,46 @@ def _convert_only_projected_attributes() -> None:
         return projected
 
     Item.project = project  # type: ignore[method-assign]
+
+
+def _stays_as_it_is(value: DynamoType) -> bool:
+    return value.type in ("S", "BOOL", "NULL") or (
+        value.type == "N" and str(value.value).removeprefix("-").isdigit()
+    )
+
+
+def _item(hash_key: Any, range_key: Any, attributes: dict[str, Any]) -> Item:
+    """An item whose size is known to be small enough."""
+    item: Any = Item.__new__(Item)
+    item.hash_key, item.range_key = hash_key, range_key
+    item.attrs = LimitedSizeDict.__new__(LimitedSizeDict)
+    dict.update(item.attrs, attributes)
+    return item  # type: ignore[no-any-return]
+
+
+def _measure_items_once() -> None:
+    """moto measures all earlier attributes of a new item again for each further one."""
+    kind: Any = Item
+
+    def init(self: Any, hash_key: Any, range_key: Any, attrs: dict[str, Any]) -> None:
+        values = {name: DynamoType(value) for name, value in attrs.items()}
+        size = sum(bytesize(name) + value.size() for name, value in values.items())
+        if size > _LARGEST_ITEM:
+            raise ItemSizeTooLarge
+        vars(self).update(vars(_item(hash_key, range_key, values)))
+
+    kind.__init__ = init
+
+
+def _answer_without_copies() -> None:
+    """moto copies all items of an answer. They are written into the response at once."""
+
+    def deepcopy(value: Any) -> Any:
+        items = value if type(value) is list else [value]
+        return value if items and type(items[0]) is Item else copy.deepcopy(value)
+
+    tables: Any = moto.dynamodb.models.table
+    tables.copy = SimpleNamespace(copy=copy.copy, deepcopy=deepcopy)
 
 
 def _copy_attribute_values_without_copy() -> None:
@@ -280,7 +356,7 @@ def _copy_update_expressions_with_pickle() -> None:
     """A validator copies the tree of an expression, and pickle does that ten times as fast."""
     nodes: Any = ast_nodes
     root = nodes.UpdateExpression
-    pickled = functools.cache(pickle.dumps)
+    pickled = functools.lru_cache(_EXPRESSIONS)(pickle.dumps)
     root.__deepcopy__ = lambda self, _memo: pickle.loads(pickled(self))
 
 
@@ -335,15 +411,20 @@ def _draw_request_ids_at_once() -> None:
 def _send_one_user_agent() -> None:
     """botocore describes itself and the machine anew in each request, and moto does not look."""
     agent: Any = botocore.useragent.UserAgentString
-    agent.to_string = lambda _self: "tests"
+    agent.to_string = lambda _self: "slipway-local"
 
 
-def create_tables(region: str = "eu-west-1", account: str = "123456789012") -> None:
-    """Create the product's tables. Later calls reuse the first tables, emptied."""
-    backend = dynamodb_backends[account][region]
-    if not _tables:
-        tables.create_tables()
-        _tables.update(backend.tables)
-    for table in _tables.values():
-        table.items.clear()
-    backend.tables = dict(_tables)
+def _keep_no_list_of_instances() -> None:
+    """moto lists every instance for its own dashboard, copies of items too, and forgets none.
+
+    Only its S3 uses the lists: a reset closes the files in them.
+    """
+    model: Any = BaseModel
+    listed = model.__new__
+
+    def new(cls: Any, *arguments: Any, **named: Any) -> Any:
+        if cls.__module__.startswith("moto.s3."):
+            return listed(cls, *arguments, **named)
+        return super(BaseModel, cls).__new__(cls)
+
+    model.__new__ = new
