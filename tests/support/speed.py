@@ -31,9 +31,10 @@ from moto.moto_api._internal.moto_random import MotoRandom
 
 from chalicelib.aws import clients
 from chalicelib.store import tables
+from tests.support import direct
 
 # The services of AWS that the product calls.
-SERVICES = ("dynamodb", "codebuild", "ecr", "ecs", "iam", "logs", "secretsmanager", "sqs", "ssm")
+SERVICES = (*direct.SERVICES, "iam")
 
 _tables: dict[str, Table] = {}
 
@@ -60,6 +61,7 @@ def install() -> None:
     _skip_parsing_plain_attribute_values()
     _draw_request_ids_at_once()
     _send_one_user_agent()
+    direct.install()
     # AWS's service models fill the heap. With the default thresholds, garbage collection takes
     # an eighth of a run.
     gc.set_threshold(100_000, 50, 100)
