@@ -14,7 +14,7 @@ import botocore.useragent
 import moto.core.responses
 import moto.dynamodb.responses
 from botocore.auth import SigV4Auth
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import JSONFileLoader, Loader
 from botocore.parsers import BaseJSONParser
 from moto import backend_index
 from moto.core.serialize import (
@@ -46,6 +46,7 @@ def install() -> None:
     _cache(moto.core.responses, "method_names_from_class")
     _cache(moto.core.responses, "camelcase_to_underscores")
     _cache_service_models()
+    _list_services_once()
     _skip_signatures()
     _cache_update_expressions()
     _cache_checks_of_expression_nodes()
@@ -83,6 +84,21 @@ def _cache_service_models() -> None:
         return cache[path]
 
     loader.load_file = load_file
+
+
+def _list_services_once() -> None:
+    """Each session looks into all directories of botocore to know which services there are."""
+    loader: Any = Loader
+    read: Any = loader.list_available_services
+    known: dict[Any, list[str]] = {}
+
+    def list_available_services(self: Any, type_name: str) -> list[str]:
+        where = (*self.search_paths, type_name)
+        if where not in known:
+            known[where] = read(self, type_name)
+        return list(known[where])
+
+    loader.list_available_services = list_available_services
 
 
 def _skip_signatures() -> None:
