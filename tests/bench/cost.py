@@ -19,11 +19,11 @@ from moto import mock_aws
 
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
 from infra.alarms import alarms
+from infra.local import speed
 from infra.package import ROOT
 from tests.bench import hot, memory, prices
 from tests.bench.figures import Figure
 from tests.bench.units import PHASES, Meter, stored
-from tests.support import speed
 from tests.support.embedded import Cloud, sha
 
 OPERATE = ROOT / "docs/operate.md"

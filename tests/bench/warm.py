@@ -20,10 +20,10 @@ from moto import mock_aws
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
+from infra.local import speed
 from tests.bench.figures import Figure
 from tests.bench.memory import limited
 from tests.bench.sample import push_body
-from tests.support import speed
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers, gateway_event
 from tests.support.embedded import Cloud, sha
 from tests.support.packaged import environment, lean, package, unpacked
