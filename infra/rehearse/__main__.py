@@ -15,7 +15,7 @@ from infra.rehearse import emulator
 from infra.rehearse.checkout import add_route, copy_checkout
 from infra.rehearse.deploy import LEFT_OUT
 from infra.rehearse.emulator import PLACE, NotInstalled
-from infra.rehearse.operator import create_operator
+from infra.rehearse.operators import create_operator
 from infra.rehearse.readback import NOT_KEPT, client, read_back
 from infra.rehearse.stage import Api, chalice, everything, function, operator, run
 from infra.rehearse.story import (
