@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _INDEXES, _ATTRIBUTES = "GlobalSecondaryIndexes", "AttributeDefinitions"
+# IndexStatus in DynamoDB's API reference.
+_BUSY = frozenset({"CREATING", "UPDATING", "DELETING"})
 _POLL = 5  # seconds
 
 Index = Mapping[str, Any]
@@ -112,7 +114,7 @@ def wait_for_indexes(dynamodb: "DynamoDBClient", template: str, prefix: str) -> 
         while True:
             found: Any = dynamodb.describe_table(TableName=table)["Table"]
             indexes = found.get(_INDEXES, [])
-            busy = [each["IndexName"] for each in indexes if each["IndexStatus"] != "ACTIVE"]
+            busy = [each["IndexName"] for each in indexes if each.get("IndexStatus") in _BUSY]
             if not busy and found["TableStatus"] == "ACTIVE":
                 break
             if busy and not said:
