@@ -37,8 +37,8 @@ from moto.moto_api._internal.moto_random import MotoRandom
 SERVICES = ("dynamodb", "codebuild", "ecr", "ecs", "iam", "logs", "secretsmanager", "sqs", "ssm")
 # The limit that moto has found.
 _LARGEST_ITEM = 405_000
-# Expressions that are kept parsed: the product has some hundred.
-_EXPRESSIONS = 1024
+# Expressions that are kept parsed: each takes some 100 KB.
+_EXPRESSIONS = 256
 
 
 @functools.cache

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from itertools import chain
 
-from tests.bench import beside, cold, cost, history, memory, units, warm
+from tests.bench import beside, cold, cost, embedded, history, memory, units, warm
 from tests.bench.figures import Figure
 
 # Seconds to measure a warm request, and the size at which a share of a processor is checked.
@@ -18,7 +18,14 @@ def main() -> None:
     parser.add_argument("runs", nargs="?", type=int, default=10, help="processes of each kind")
     runs = parser.parse_args().runs
     found = []
-    parts = (units.measure(), cost.measure(), cold.measure(runs), _warm(), beside.measure())
+    parts = (
+        units.measure(),
+        cost.measure(),
+        cold.measure(runs),
+        _warm(),
+        embedded.measure(),
+        beside.measure(),
+    )
     for figure in chain.from_iterable(parts):
         print(figure, flush=True)
         if isinstance(figure, Figure):

@@ -4,7 +4,10 @@ import hashlib
 import http.client
 import json
 import shutil
+import socket
+import struct
 import subprocess
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -215,3 +218,18 @@ def test_docker_pushes_and_pulls_by_digest(
         assert docker("run", "--rm", "--network", "none", pinned) == "it runs"
     finally:
         docker("rmi", "--force", tag)
+
+
+def test_a_push_that_is_cut_off_leaves_no_traceback(
+    registry: Registry, capfd: pytest.CaptureFixture[str]
+) -> None:
+    host, _, port = registry.host.partition(":")
+    gone = socket.create_connection((host, int(port)), timeout=10)
+    gone.sendall(b"GET /v2/ HTTP/1.1\r\n\r\n" * 100)
+    gone.recv(1)
+    # Closing sends a reset: the answers cannot be sent any more.
+    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    gone.close()
+    for each in [each for each in threading.enumerate() if "process_request" in each.name]:
+        each.join(10)
+    assert "Traceback" not in capfd.readouterr().err

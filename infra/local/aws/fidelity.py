@@ -191,7 +191,8 @@ def _honour_request_tokens() -> None:
             return original(self)
         # Stored on the backend, so that a reset of moto clears them.
         tokens = self.dynamodb_backend.__dict__.setdefault("request_tokens", {})
-        request = json.dumps(self.body["TransactItems"], sort_keys=True)
+        # The digest: ten minutes of whole requests would take hundreds of megabytes.
+        request = _digest(json.dumps(self.body["TransactItems"], sort_keys=True))
         clock.forget_old(tokens, TOKEN_LIFETIME)
         if token in tokens:
             if tokens[token][1] != request:

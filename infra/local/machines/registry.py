@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -126,6 +127,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], registry: Registry) -> None:
         super().__init__(address, _Handler)
         self.registry = registry
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print no traceback if a client goes away: a push ends when its build is cancelled."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
