@@ -19,7 +19,7 @@ from infra.parameters import EXAMPLES, assignment
 # quotas").
 LONGEST_POLICY = 6144
 
-_FUNCTIONS = "lambda:$region:$account:function:$prefix-app-*"
+_FUNCTIONS = "lambda:$region:$account:function:$prefix-*"
 _PUSH_LOGS = "arn:$partition:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 
 
@@ -88,6 +88,7 @@ DEPLOY: Sequence[Grant] = (
         [
             *_ACCOUNT,
             "cloudwatch:DescribeAlarms",
+            "lambda:ListEventSourceMappings",
             *_of("logs", "DeleteQueryDefinition DescribeQueryDefinitions PutQueryDefinition"),
             "secretsmanager:GetRandomPassword",
             "secretsmanager:ListSecrets",
@@ -183,9 +184,12 @@ DEPLOY: Sequence[Grant] = (
             "AddPermission CreateFunction DeleteFunction* Get* ListTags PutFunction* "
             "RemovePermission TagResource UntagResource UpdateFunction*",
         ),
-        _at("lambda:$region:$account", "function:$prefix-app-* event-source-mapping:*"),
+        _at(
+            "lambda:$region:$account",
+            "function:$prefix-* function:$prefix event-source-mapping:*",
+        ),
         ["AWS::Serverless::Function", "AWS::Lambda::Permission"],
-        "APIHandler-1",
+        "on_wakeup",
     ),
     # AWS knows the function of a source only as a condition, and a new source has no ARN yet.
     Grant(
@@ -193,7 +197,7 @@ DEPLOY: Sequence[Grant] = (
         _of("lambda", "CreateEventSourceMapping DeleteEventSourceMapping UpdateEventSourceMapping"),
         ["*"],
         ["AWS::Serverless::Function"],
-        "OnWakeup-1",
+        "on_wakeup",
         {"ArnLike": {"lambda:FunctionArn": f"arn:$partition:{_FUNCTIONS}"}},
     ),
     Grant(
@@ -203,9 +207,9 @@ DEPLOY: Sequence[Grant] = (
             "DeleteRule DescribeRule List* PutRule PutTargets RemoveTargets TagResource "
             "UntagResource",
         ),
-        ["events:$region:$account:rule/$prefix-app-*"],
+        ["events:$region:$account:rule/$prefix-*"],
         ["AWS::Serverless::Function"],
-        "OnSchedule-1",
+        "on_schedule-event",
     ),
     # An API has a random name, so these are all APIs of the region.
     Grant(
@@ -220,7 +224,7 @@ DEPLOY: Sequence[Grant] = (
         _of("logs", _LOG_GROUP),
         _at(
             "logs:$region:$account",
-            "log-group:$build_log_dir/builds* log-group:/aws/lambda/$prefix-app-* "
+            "log-group:$build_log_dir/builds* log-group:/aws/lambda/$prefix* "
             "log-group:/aws/apigateway/$prefix*",
         ),
         ["AWS::Logs::LogGroup"],

@@ -84,7 +84,7 @@ def test_an_example_is_a_resource_of_the_grant_and_meets_its_condition() -> None
         assert fnmatchcase(an_example(grant, HERE), resources_of(grant, HERE)[0])
         assert "*" not in "".join(context_of(grant, HERE).values())
     sources = next(each for each in DEPLOY if each.sid == "Sources")
-    function = "arn:aws:lambda:eu-west-1:123456789012:function:slipway-dev-app-OnWakeup-1"
+    function = "arn:aws:lambda:eu-west-1:123456789012:function:slipway-dev-on_wakeup"
     assert context_of(sources, HERE) == {"lambda:FunctionArn": function}
 
 
