@@ -13,6 +13,18 @@ def create_operator() -> Mapping[str, str]:
     """Create the user for both stages; return the variables with its credentials."""
     iam = client("iam")
     iam.create_user(UserName=_NAME)
+    # AWS names a rule of the default bus without the bus, the emulator with it (AWS: Service
+    # Authorization Reference, "Amazon EventBridge").
+    rules = {
+        "Effect": "Allow",
+        "Action": "events:*",
+        "Resource": "arn:aws:events:*:*:rule/default/*",
+    }
+    iam.put_user_policy(
+        UserName=_NAME,
+        PolicyName="emulator",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [rules]}),
+    )
     for stage in ("dev", "prod"):
         document = json.dumps(policy(DEPLOY, values_of(stage, {})))
         made = iam.create_policy(PolicyName=f"deploy-{stage}", PolicyDocument=document)

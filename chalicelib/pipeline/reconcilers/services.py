@@ -209,6 +209,4 @@ def _watch(
     if known and not news and (service.due_at or 0) > now:
         return
     baseline: dict[str, Any] = {"baseline": None} if forget else {}
-    commit(
-        change(service, attention=None, **state, **baseline, **due_by(service, now + every)), *news
-    )
+    commit(change(service, attention=None, **state, **baseline, **schedule_at(now + every)), *news)
