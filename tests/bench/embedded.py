@@ -27,8 +27,6 @@ from tests.support.serving import serving
 STARTS = 3
 REQUESTS = 300
 SERVICES, PUSHES, LINE = 200, 10, 20
-# The most services that may follow one branch is 30, and one repository 100.
-OF_A_REPOSITORY = 50
 SECONDS = 20
 
 _Send = Callable[[], int]
@@ -191,7 +189,7 @@ def _create_services(cloud: _Client) -> None:
         body = {
             "name": family,
             "git_url": f"https://github.com/{_repository(number)}.git",
-            "branch": f"branch-{number}",
+            "branch": BRANCH,
             "image_repository": IMAGE_REPOSITORY,
             "ecs_cluster": CLUSTER,
             "ecs_service": family,
@@ -221,14 +219,14 @@ def _built(cloud: _Client, path: str) -> str:
 
 
 def _repository(number: int) -> str:
-    return f"example/bench-{number // OF_A_REPOSITORY}"
+    return f"example/bench-{number}"
 
 
 def _commits(cloud: _Client) -> list[str]:
     """Commits of the sample, which builds fetch from each service's repository."""
     data, sample = Path(cloud.ready["data"]), Sample(Path(cloud.ready["sample"]))
-    for repository in {_repository(number) for number in range(SERVICES)}:
-        add_repository(data, f"https://github.com/{repository}.git", sample.path)
+    for number in range(SERVICES):
+        add_repository(data, f"https://github.com/{_repository(number)}.git", sample.path)
     return [sample.commit(str(number)) for number in range(PUSHES)]
 
 
@@ -236,13 +234,13 @@ def _payload(number: int, commit: str) -> dict[str, Any]:
     """A push to the branch of a service. Its build takes the place of one that still waits."""
     repository = _repository(number)
     described = {
-        "id": number // OF_A_REPOSITORY + 1,
+        "id": number + 1,
         "full_name": repository,
         "html_url": f"https://github.com/{repository}",
         "clone_url": f"https://github.com/{repository}.git",
         "pushed_at": int(time.time()),
     }
-    return push_payload(after=commit, ref=f"refs/heads/branch-{number}", repository=described)
+    return push_payload(after=commit, ref=f"refs/heads/{BRANCH}", repository=described)
 
 
 def _cancel(builds: list[int], cloud: _Client) -> None:
