@@ -4,7 +4,7 @@
 # file in ARGS the tests run in one process, which starts faster.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package rehearse deploy destroy service doctor token redrive lock clean broken
+.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package rehearse deploy configure destroy service doctor policy token redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -38,8 +38,9 @@ demo: $(READY) ## run a push, a deployment and a rollback from end to end
 test: $(READY) ## run all tests but the long ones
 	$(PYTHON) -m pytest $(if $(findstring .py,$(ARGS)),,-n 3 --dist worksteal) $(ARGS)
 
-sweep: $(READY) ## test every fault at every call, and two workers interleaved at every call
-	$(PYTHON) -m pytest -n 3 --dist worksteal -m sweep tests/faults tests/infra/test_policies.py $(ARGS)
+sweep: $(READY) ## test every fault at every call, two workers at once, and two versions at once
+	$(PYTHON) -m pytest -n 3 --dist worksteal -m sweep tests/faults tests/upgrade \
+	    tests/infra/test_policies.py $(ARGS)
 
 soak: $(READY) ## run long random scenarios with faults: make soak N=1000
 	$(PYTHON) -m tests.faults.soak $(N) $(ARGS)
@@ -55,7 +56,7 @@ check: $(READY) ## run all checks: format, lint, types, template, tests
 	.venv/bin/cfn-lint infra/stack.yaml infra/service.yaml
 	$(PYTHON) -m pytest -n 3 --dist worksteal -m "not (sweep or fuzz)" $(ARGS)
 
-bench: $(READY) ## measure the package, cold starts and requests
+bench: $(READY) ## measure starts, requests and cost, beside Buildbot; adds to docs/bench.jsonl
 	$(PYTHON) -m tests.bench $(ARGS)
 
 screenshots: $(READY) ## write pictures of every view of the dashboard to build/screenshots
@@ -73,6 +74,9 @@ rehearse: $(READY) ## deploy to an emulator of AWS, use the stage, delete it (Li
 deploy: $(READY) ## show one stage's changes, ask, deploy: make deploy STAGE=dev [ARGS="JobWorkers=4"]
 	$(PYTHON) -m infra.deploy $(STAGE) $(ARGS)
 
+configure: $(READY) ## let chalice deploy deploy code and routes: make configure STAGE=dev
+	$(PYTHON) -m infra.configure $(STAGE) $(ARGS)
+
 # With STAGE the service is created in AWS, without it in the embedded cloud of `make run`.
 service: $(READY) ## create a service: make service STAGE=dev NAME=shop/web GIT=https://… [PORT=8080]
 	PYTHONPATH=cli exec $(PYTHON) -m infra.service $(if $(filter file,$(origin STAGE)),,--stage "$(STAGE)") \
@@ -84,6 +88,9 @@ doctor: ## check this machine, the AWS account and a stage: make doctor [STAGE=d
 	$(if $(wildcard $(READY)),$(if $(BROKEN),python3,$(PYTHON)),python3) -m infra.doctor \
 	    $(if $(filter file,$(origin STAGE)),,$(STAGE)) $(ARGS)
 
+policy: $(READY) ## print the IAM policy for who deploys: make policy STAGE=dev [ARGS=--service]
+	$(PYTHON) -m infra.permissions $(STAGE) $(ARGS)
+
 destroy: $(READY) ## delete one stage but not its data: make destroy STAGE=dev [ARGS="DATA=delete"]
 	$(PYTHON) -m infra.destroy $(STAGE) $(ARGS)
 
@@ -93,11 +100,14 @@ token: $(READY) ## create an admin token of a deployed stage and print it once
 redrive: $(READY) ## move a deployed stage's dead letters back to its queue
 	$(PYTHON) -m infra.redrive $(STAGE) $(ARGS)
 
-lock: ## pin all packages again, with hashes, in both constraints.txt (needs uv)
+lock: ## pin all packages again, with hashes, in each constraints.txt (needs uv)
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --custom-compile-command "make lock" --output-file constraints.txt \
 	    requirements-dev.txt
 	cd infra/rehearse && uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --custom-compile-command "make lock" \
+	    --output-file constraints.txt requirements.txt
+	cd tests/bench/buildbot && uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	    --generate-hashes --no-annotate --custom-compile-command "make lock" \
 	    --output-file constraints.txt requirements.txt
 

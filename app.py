@@ -19,13 +19,15 @@ from chalicelib.api import (
 from chalicelib.api.http.gateway import GatewayApp
 from chalicelib.api.http.middleware import complete
 from chalicelib.api.page import dashboard
-from chalicelib.checkout import refuse_chalice_commands
+from chalicelib.checkout import take_over_chalice_commands
+from chalicelib.settings import settings
 from chalicelib.starting import ready
 from chalicelib.triggers import events, schedule, wakeups
 
-refuse_chalice_commands()
+take_over_chalice_commands()
 
-app = GatewayApp(app_name="slipway", configure_logs=False)
+# `chalice deploy` gives the API this name. Two stages in one account need two.
+app = GatewayApp(app_name=settings().table_prefix, configure_logs=False)
 app.register_middleware(complete, "http")
 
 app.register_blueprint(about.routes)

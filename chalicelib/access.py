@@ -14,7 +14,7 @@ from chalicelib.domain.regex import regex
 from chalicelib.domain.statuses import TRANSITIONS
 from chalicelib.domain.tokens import Role, digest, is_token
 from chalicelib.errors import Forbidden, NotFound, Unauthorized
-from chalicelib.store import history, receipts, tokens
+from chalicelib.store import history, receipts, services, tokens
 from chalicelib.store.jobs import get_build, get_deployment, list_all_jobs
 from chalicelib.store.models import (
     LISTED,
@@ -228,9 +228,7 @@ def _services(
     if number is not None:
         own = find(Service, number) if before is None or before > number else None
         return Page([] if own is None or own.deleted_at is not None else [own], None)
-    if project_id is None:
-        return page(Service.all_index, LISTED, Service.id, limit=limit, before=before)
-    return page(Service.project_index, project_id, Service.id, limit=limit, before=before)
+    return services.list_services(project_id, limit=limit, before=before)
 
 
 def load_service(caller: Principal, number: int, *, history: bool = False) -> Service:

@@ -3,6 +3,9 @@
 This module reads no secret from AWS: `aws.secrets` does, and stores the result here.
 """
 
+from functools import lru_cache
+from itertools import chain
+
 import msgspec
 
 from chalicelib.domain.webhook_secrets import is_reference, parse_secrets
@@ -39,7 +42,12 @@ def remember(reference: str, known: Known) -> None:
 
 def known_secrets() -> tuple[str, ...]:
     """All secrets that this process knows: those read so far, and the installation's."""
-    text = settings().webhook_secret
+    read = tuple(known.secrets for known in list(_known.values()))
+    return _sorted(settings().webhook_secret, read)
+
+
+@lru_cache(maxsize=1)
+def _sorted(text: str, read: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    # Every text that the API shows asks for the secrets, and they seldom change.
     installation = parse_secrets(text) if text and not is_reference(text) else ()
-    read = (secret for known in list(_known.values()) for secret in known.secrets)
-    return tuple(sorted({*installation, *read}))
+    return tuple(sorted({*installation, *chain.from_iterable(read)}))

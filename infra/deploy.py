@@ -1,8 +1,6 @@
 """`make deploy` deploys the stack and then the application, both with CloudFormation.
 
 CloudFormation keeps the state, so any clone can deploy, and a failed deploy can be repeated.
-`chalice deploy` would keep the state in a file of the clone. If that file were lost, it would
-create a second API.
 """
 
 import argparse
@@ -13,15 +11,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Protocol
+from uuid import uuid4
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from pynamodb.exceptions import PynamoDBException
 
+from chalicelib.domain.timing import WORKER_LIFE
 from chalicelib.errors import Unavailable
 from infra.changes import losses
 from infra.confirm import confirm
+from infra.drift import read_template, redeployed_outside
+from infra.indexes import plan_steps, read_tables, wait_for_indexes
 from infra.package import (
     EXAMPLE,
     ROOT,
@@ -30,7 +33,7 @@ from infra.package import (
     stack_template,
     write_package,
 )
-from infra.parameters import what_is_missing, what_is_wide
+from infra.parameters import assignment, what_is_missing, what_is_wide
 from infra.stacks import (
     Plan,
     Refused,
@@ -42,11 +45,13 @@ from infra.stacks import (
     open_session,
     plan_stack,
 )
-from infra.upgrade import upgrade
+from infra.upgrade import read_schema, upgrade, why_not
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
 
+# The name, in the metadata of the application's template, of the last forced deploy.
+AGAIN = "Again"
 _NO_VARIABLES = frozenset({"Packages", "TaskLogGroups", "TaskRoles"})
 
 
@@ -65,12 +70,19 @@ def environment_of(outputs: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def application_template(sam: str, *, code: str, environment: Mapping[str, str]) -> str:
+def application_template(
+    sam: str, *, code: str, environment: Mapping[str, str], again: str | None = None
+) -> str:
     """Add the code's location and the environment to Chalice's template.
 
-    Only the API function gets WEBHOOK_SECRET: no other function reads webhook secrets.
+    Only the API function gets WEBHOOK_SECRET: no other function reads webhook secrets. `again` is a
+    text that makes the API's definition differ from an equal one with another `again`.
     """
     template = json.loads(sam)
+    if again is not None:
+        template["Metadata"] = {AGAIN: again}
+        information = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["info"]
+        information["description"] = f"Deployed again: {again}"
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
             variables = dict(environment)
@@ -108,25 +120,73 @@ def deploy(stage: str, choices: Choices, package: Package | None = None) -> None
     if missing := what_is_missing(stage, given, before):
         raise Refused(missing)
     if before is not None:
+        if unusable := why_not(read_schema(session.client("dynamodb"), prefix)):
+            raise Refused(unusable)
         defaults = find_defaults(cloudformation, prefix)
         if wide := what_is_wide(stage, given, before, defaults):
             print(wide)
     parameters = parameters_for(prefix, given, before)
-    to = _installation(session, prefix, {**(before or {}), **parameters})
+    to = find_installation(session, prefix, {**(before or {}), **parameters})
     print(f"account {to.account}, region {to.region}: packaging")
     # Package before the first change in AWS: a failure then leaves AWS unchanged.
     output = ROOT / "build" / stage
     (package or write_package)(output, stage=stage, to=to)
-    template = {"TemplateBody": stack_template()}
-    asked = _change(cloudformation, prefix, template, parameters, choices)
+    template = stack_template()
+    steps = plan_steps(template, read_tables(session.client("dynamodb"), template, prefix))
+    if steps.after or len(steps.before) > 1:
+        print(
+            f"indexes of tables change, one at a time: the stack {prefix} is updated "
+            f"{len(steps.before)} times before the functions and {len(steps.after)} times after"
+        )
+    choices = _take(session, prefix, steps.before, parameters, choices)
     outputs = find_outputs(cloudformation, prefix)
-    url = _upload(session, outputs, output)
-    choices = replace(choices, yes=choices.yes or asked)
-    _change(cloudformation, f"{prefix}-app", {"TemplateURL": url}, {}, choices)
+    choices = deploy_application(session, prefix, outputs, output, choices)
+    if changed := upgrade(environment_of(outputs), replaced=before is not None):
+        print(f"rows of an earlier version that were changed: {changed}")
+    if steps.after:
+        sleep(WORKER_LIFE)  # the last workers of the version before read its indexes until then
+    _take(session, prefix, steps.after, {}, choices)
     api = find_outputs(cloudformation, f"{prefix}-app")["EndpointURL"]
-    if before is not None and (joined := upgrade(environment_of(outputs))):
-        print(f"tables: {joined} services of an earlier version joined the list of all services")
     print(_how_to_use(stage, api.rstrip("/"), f"{prefix}/webhook"))
+
+
+def deploy_application(
+    session: boto3.Session,
+    prefix: str,
+    outputs: Mapping[str, str],
+    output: Path,
+    choices: Choices,
+) -> Choices:
+    """Create or update the application's stack with the package in `output`.
+
+    `outputs` are those of the other stack. Returns the choices for what follows: what is confirmed
+    once is not asked again. Raises Refused if it is not confirmed.
+    """
+    cloudformation, name = session.client("cloudformation"), f"{prefix}-app"
+    again = None
+    if find_stack(cloudformation, name) is not None:
+        again = read_template(cloudformation, name).get("Metadata", {}).get(AGAIN)
+        if changed := redeployed_outside(session, name):
+            print(f"deployed by another command than this one: {', '.join(changed)}")
+            # CloudFormation compares templates, not what they have made. So it needs another one.
+            again = uuid4().hex
+    url = _upload(session, outputs, output, again)
+    return _change(cloudformation, name, {"TemplateURL": url}, {}, choices)
+
+
+def _take(
+    session: boto3.Session,
+    prefix: str,
+    steps: Sequence[str],
+    parameters: Mapping[str, str],
+    choices: Choices,
+) -> Choices:
+    """Update the stack of the tables step by step; return the choices for what follows."""
+    cloudformation, dynamodb = session.client("cloudformation"), session.client("dynamodb")
+    for step in steps:
+        choices = _change(cloudformation, prefix, {"TemplateBody": step}, parameters, choices)
+        wait_for_indexes(dynamodb, step, prefix)
+    return choices
 
 
 def _change(
@@ -135,15 +195,15 @@ def _change(
     template: Mapping[str, str],
     parameters: Mapping[str, str],
     choices: Choices,
-) -> bool:
-    """Show how a stack will change, ask, and change it; return whether it changed.
+) -> Choices:
+    """Show how a stack will change, ask, and change it; return the choices without a question.
 
     Raises Refused if the change loses data, or if it is not confirmed.
     """
     plan = plan_stack(cloudformation, name, template, parameters)
     if plan is None:
         print(f"stack {name}: no change")
-        return False
+        return choices
     try:
         print(f"stack {name}, {_summary(plan)}")
         for change in plan.changes:
@@ -154,7 +214,7 @@ def _change(
         discard(cloudformation, plan)
         raise
     carry_out(cloudformation, plan)
-    return True
+    return replace(choices, yes=True)
 
 
 def _summary(plan: Plan) -> str:
@@ -181,9 +241,10 @@ def _refuse_losses(plan: Plan, allowed: frozenset[str]) -> None:
     )
 
 
-def _installation(
+def find_installation(
     session: boto3.Session, prefix: str, parameters: Mapping[str, str]
 ) -> Installation:
+    """The installation with this prefix and these parameters, in the session's account."""
     identity = session.client("sts").get_caller_identity()
     return Installation(
         account=identity["Account"],
@@ -196,7 +257,9 @@ def _installation(
     )
 
 
-def _upload(session: boto3.Session, outputs: Mapping[str, str], output: Path) -> str:
+def _upload(
+    session: boto3.Session, outputs: Mapping[str, str], output: Path, again: str | None
+) -> str:
     """Upload the package under names from hashes of its contents; return the template's URL."""
     bucket, s3 = outputs["Packages"], session.client("s3")
 
@@ -205,11 +268,13 @@ def _upload(session: boto3.Session, outputs: Mapping[str, str], output: Path) ->
         s3.put_object(Bucket=bucket, Key=key, Body=content)
         return key
 
-    code = put((output / "deployment.zip").read_bytes(), ".zip")
+    suffix = ".zip" if again is None else f"-{again}.zip"
+    code = put((output / "deployment.zip").read_bytes(), suffix)
     template = application_template(
         (output / "sam.json").read_text(),
         code=f"s3://{bucket}/{code}",
         environment=environment_of(outputs),
+        again=again,
     )
     key = put(template.encode(), ".json")
     return f"{s3.meta.endpoint_url}/{bucket}/{key}"
@@ -227,20 +292,11 @@ def _how_to_use(stage: str, api: str, secret: str) -> str:
     )
 
 
-def _assignment(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form Name=value")
-    if name == "ResourcePrefix":
-        raise argparse.ArgumentTypeError("ResourcePrefix is slipway-<stage> and cannot be chosen")
-    return name, value
-
-
 def main(arguments: Sequence[str] | None = None, package: Package | None = None) -> None:
     """Deploy one stage to the account and region of the AWS credentials."""
     parser = argparse.ArgumentParser(prog="make deploy", description=main.__doc__)
     parser.add_argument("stage", choices=["dev", "prod"])
-    parser.add_argument("parameters", nargs="*", type=_assignment, metavar="Name=value")
+    parser.add_argument("parameters", nargs="*", type=assignment, metavar="Name=value")
     parser.add_argument("--yes", action="store_true", help="change the stacks without a question")
     parser.add_argument(
         "--allow",

@@ -4,8 +4,15 @@ from typing import Any
 
 from infra.shared import only_if
 
-# Logical ids in the application's template, of the functions, of their log groups and roles.
-FUNCTIONS = ("APIHandler", "OnWakeup", "OnCloudEvent", "OnSchedule")
+# The functions' logical ids in the application's template, with their names in Chalice.
+HANDLERS = {
+    "APIHandler": "api_handler",
+    "OnWakeup": "on_wakeup",
+    "OnCloudEvent": "on_cloud_event",
+    "OnSchedule": "on_schedule",
+}
+FUNCTIONS = tuple(HANDLERS)
+# Logical ids of their log groups and roles.
 LOG_GROUPS = tuple(f"{function}LogGroup" for function in FUNCTIONS)
 _ROLES = ("ApiHandlerRole", "OnWakeupRole", "OnCloudEventRole", "OnScheduleRole")
 FAILED_INVOCATIONS = "FailedInvocations"
@@ -33,7 +40,7 @@ def function_parts(prefix: str) -> dict[str, Any]:
     """Properties of the functions, and resources beside them, by logical id."""
     return {
         **{f"{function}LogGroup": _log_group(function) for function in FUNCTIONS},
-        **{function: {"Properties": _properties(function)} for function in FUNCTIONS},
+        **{function: {"Properties": _properties(function, prefix)} for function in FUNCTIONS},
         FAILED_INVOCATIONS: _failed_invocations(prefix),
         "UseOfTheKey": _use_of_the_key(),
     }
@@ -53,8 +60,16 @@ def _log_group(function: str) -> dict[str, Any]:
     }
 
 
-def _properties(function: str) -> dict[str, Any]:
-    properties: dict[str, Any] = {"LoggingConfig": LOGGING}
+def function_name(prefix: str, handler: str) -> str:
+    """The name that `chalice deploy` looks for (1.34, deploy/appgraph.py)."""
+    return prefix if handler == "api_handler" else f"{prefix}-{handler}"
+
+
+def _properties(function: str, prefix: str) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "FunctionName": function_name(prefix, HANDLERS[function]),
+        "LoggingConfig": LOGGING,
+    }
     if function in RESERVED:
         reserved = only_if("ReservesConcurrency", RESERVED[function])
         properties["ReservedConcurrentExecutions"] = reserved

@@ -27,6 +27,7 @@ from infra.dashboard import dashboard_and_query
 from infra.functions import function_parts
 from infra.lean import called_services, make_lean
 from infra.parameters import EXAMPLES
+from infra.rules import name_rules
 
 ROOT = Path(__file__).parent.parent
 BUILDSPEC_LINE = re.compile(r"^( *)BuildSpec: infra/buildspec\.yml$", re.MULTILINE)
@@ -103,7 +104,7 @@ def move(text: str, to: Installation) -> str:
     """Replace the example installation's names in `text` with those of `to`."""
     placed = text.replace(f"arn:{EXAMPLE.partition}:", f"arn:{to.partition}:")
     owned = placed.replace(EXAMPLE.region, to.region).replace(EXAMPLE.account, to.account)
-    named = re.sub(rf"(?<=[:/]){EXAMPLE.prefix}(?=-)", to.prefix, owned)
+    named = re.sub(rf"(?<=[:/]){EXAMPLE.prefix}(?=[-:])", to.prefix, owned)
     for kind in ("secret:", "parameter/"):
         named = named.replace(f":{kind}{EXAMPLE.prefix}/", f":{kind}{to.prefix}/")
     logs = named.replace(f"log-group:{EXAMPLE.build_log_dir}/", f"log-group:{to.build_log_dir}/")
@@ -209,6 +210,7 @@ def package_application(
             f"chalice package failed ({done.returncode}): its message is above.\n"
             "Fix the cause and run this again."
         )
+    name_rules(output / "sam.json", prefix)
 
 
 def _additions(prefix: str) -> dict[str, Any]:

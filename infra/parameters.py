@@ -4,6 +4,7 @@ To add one: a row in REQUIRED, an entry without a Default and with the row's des
 `infra/stack.yaml`, and a row in the table of docs/deployed.md.
 """
 
+import argparse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -80,3 +81,13 @@ def _command(stage: str, given: Mapping[str, str], added: Iterable[Required]) ->
     values = {**given, **{each.name: each.example for each in added}}
     words = " ".join(f"{name}={value}" for name, value in values.items())
     return f'make deploy STAGE={stage} ARGS="{words}"'
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """The name and the value in an argument `Name=value`. Raises ArgumentTypeError."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form Name=value")
+    if name == "ResourcePrefix":
+        raise argparse.ArgumentTypeError("ResourcePrefix is slipway-<stage> and cannot be chosen")
+    return name, value

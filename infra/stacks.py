@@ -31,11 +31,12 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack that exists, as CloudFormation describes it."""
+    """A stack that exists, as CloudFormation describes it. Its `id` stays valid when it is gone."""
 
     status: str
     parameters: Mapping[str, str]
     outputs: Mapping[str, str]
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ def _read(stack: "StackTypeDef") -> Stack:
         status=stack["StackStatus"],
         parameters={p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", [])},
         outputs={o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])},
+        id=stack.get("StackId", ""),
     )
 
 

@@ -14,15 +14,12 @@ def under_way(environment: Mapping[str, str]) -> list[str]:
     # Import late: the models read their tables' names at import.
     from chalicelib.domain.statuses import job_id
     from chalicelib.store.due import open_builds
-    from chalicelib.store.models import LISTED, Service
-    from chalicelib.store.reads import reading
+    from chalicelib.store.services import all_services
 
-    with reading():
-        services = list(Service.all_index.query(LISTED))
     builds = [job_id("build", build.number) for build in open_builds()]
     deployments = [
         job_id("deploy", number)
-        for service in services
+        for service in all_services()
         for number in (service.active, service.waiting)
         if number is not None
     ]

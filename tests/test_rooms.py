@@ -20,7 +20,7 @@ COMMON = {
     "settings",
 }
 MAY_IMPORT = {
-    "app": {"api", "checkout", "starting", "triggers"},
+    "app": {"api", "checkout", "settings", "starting", "triggers"},
     "api": {"access", "pipeline", "store", "aws", "domain", *COMMON},
     "triggers": {"pipeline", "starting", "store", "domain", *COMMON},
     "access": {"store", "domain", *COMMON},

@@ -20,7 +20,7 @@ from chalicelib.pipeline.line import place_of
 from chalicelib.pipeline.progress import note_steps
 from chalicelib.store import models
 from chalicelib.store.idempotency import IdempotencyKey
-from chalicelib.store.jobs import list_jobs
+from chalicelib.store.jobs import find_jobs
 
 routes = Routes(__name__)
 
@@ -84,8 +84,8 @@ def list_builds(
 ) -> views.Page[views.Build]:
     """List a service's builds, newest first."""
     service = load_service(caller, service_id, history=True)
-    found = list_jobs("build", service.id, limit=limit, before=cursor)
-    rows = [cast(models.Build, row) for row in found.rows if status in {None, row.status}]
+    found = find_jobs("build", service.id, status=status, limit=limit, before=cursor)
+    rows = [cast(models.Build, row) for row in found.rows]
     return views.page(rows, found.before, lambda row: views.build(row, caller.sees_service))
 
 

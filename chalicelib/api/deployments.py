@@ -20,7 +20,7 @@ from chalicelib.pipeline.commands.rollbacks import preview, request_rollback
 from chalicelib.pipeline.progress import tasks_of, waiting_for
 from chalicelib.store import models
 from chalicelib.store.idempotency import IdempotencyKey
-from chalicelib.store.jobs import list_jobs
+from chalicelib.store.jobs import find_jobs
 from chalicelib.store.release_receipts import find_release_receipt
 
 routes = Routes(__name__)
@@ -183,8 +183,8 @@ def list_deployments(
 ) -> views.Page[views.Deployment]:
     """List a service's deployments, newest first."""
     service = load_service(caller, service_id, history=True)
-    found = list_jobs("deploy", service.id, limit=limit, before=cursor)
-    rows = [cast(models.Deployment, row) for row in found.rows if status in {None, row.status}]
+    found = find_jobs("deploy", service.id, status=status, limit=limit, before=cursor)
+    rows = [cast(models.Deployment, row) for row in found.rows]
     return views.page(rows, found.before, views.deployment)
 
 

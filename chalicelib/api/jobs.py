@@ -10,6 +10,7 @@ from chalicelib.pipeline.commands.jobs import cancel_job
 from chalicelib.pipeline.line import open_builds_of
 from chalicelib.pipeline.progress import note_steps
 from chalicelib.store import models
+from chalicelib.store.reads import MOST_KEYS, search
 
 routes = Routes(__name__)
 
@@ -33,12 +34,22 @@ def list_all_jobs(
     status: str | None,
 ) -> views.Page[views.Job]:
     """List the builds and deployments of all services, newest first."""
-    found = list_jobs(caller, limit=limit, before=cursor)
-    page = views.page(found.rows, found.before, views.job)
-    page.items = [
-        job for job in page.items if type in {None, job.type} and status in {None, job.status}
-    ]
-    return page
+
+    def matches(row: models.Job) -> bool:
+        job = views.job(row)
+        return type in {None, job.type} and status in {None, job.status}
+
+    if type is None and status is None:
+        found = list_jobs(caller, limit=limit, before=cursor)
+    else:
+        found = search(
+            lambda at: list_jobs(caller, limit=MOST_KEYS, before=at),
+            matches,
+            models.Job.opened,
+            limit=limit,
+            before=cursor,
+        )
+    return views.page(found.rows, found.before, views.job)
 
 
 @routes.endpoint("GET", "/v1/cicd/queue", role=Role.VIEWER, answer=views.OpenBuilds, is_tagged=True)

@@ -1,6 +1,7 @@
 """Rows as the API shows them. The classes are response bodies and their OpenAPI schemas."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -37,7 +38,6 @@ _FROM_OUTSIDE = frozenset(
         "author",
         "reason",
         "not_deployed",
-        "auto_deploy_paused",
         "requested_by",
         "cancelled_by",
         "waiting_for",
@@ -96,13 +96,13 @@ class TaskCount(msgspec.Struct, kw_only=True):
 class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """A service: its settings, and its current, active and waiting deployments. `drift` says why
     ECS may not run the current release. `auto_deploy_paused` says why builds are not deployed
-    automatically, and how to go on: a rollback and a change of the ECS service outside Slipway
-    pause auto-deploy, and a `PATCH` of the service with `auto_deploy` true resumes it. `health` is
-    null unless tasks of the current release are missing. `tasks` counts all tasks of the ECS
-    service at the newest look; null until the first deployment. `receipt` is the newest one of its
-    releases. `failed_deployment_id` is the newest deployment that failed since the last success.
-    `failing_since` is when the first rollout failed since then. `attention` names a problem that an
-    operator should solve.
+    automatically although `auto_deploy` is on, and how to go on: a rollback and a change of the ECS
+    service outside Slipway pause auto-deploy, and a `PATCH` of the service with `auto_deploy` true
+    resumes it. `health` is null unless tasks of the current release are missing. `tasks` counts all
+    tasks of the ECS service at the newest look; null until the first deployment. `receipt` is the
+    newest one of its releases. `failed_deployment_id` is the newest deployment that failed since
+    the last success. `failing_since` is when the first rollout failed since then. `attention` names
+    a problem that an operator should solve.
     """
 
     id: int
@@ -200,6 +200,7 @@ class ServiceOverview(msgspec.Struct, kw_only=True):
     git_url: str
     image_repository: str
     image_from: int | None
+    auto_build: bool
     auto_deploy: bool
     auto_deploy_paused: str | None
     drift: str | None
@@ -218,6 +219,11 @@ class ServiceOverview(msgspec.Struct, kw_only=True):
     ecs_service: str | None
     updated_at: str | None
     simulated: bool
+
+
+_SETTINGS_OF_OVERVIEW = tuple(
+    name for name in ServiceOverview.__struct_fields__ if name in ServiceSettings.__struct_fields__
+)
 
 
 class Dependent(msgspec.Struct, kw_only=True):
@@ -501,6 +507,7 @@ def service(row: models.Service) -> Service:
         Service,
         row,
         **_settings(row.settings),
+        auto_deploy_paused=_pause(row),
         current_deployment_id=row.current,
         active_deployment_id=row.active,
         waiting_deployment_id=row.waiting,
@@ -509,29 +516,38 @@ def service(row: models.Service) -> Service:
         health=row.health and _health(row.health),
         tasks=row.tasks and _tasks(row.tasks),
         receipt=row.receipt and ReceiptReference(**row.receipt),
+        simulated=settings().simulated,
     )
 
 
 def service_overview(row: models.Service, named: Named) -> ServiceOverview:
     """A service as the list of all services shows it, with the rows that it names."""
     project = named.projects.get(row.project_id)
-    settings = msgspec.structs.asdict(row.settings)
+    numbers = (row.current, row.active, row.waiting, row.last_deployment, row.failed_deployment)
+    releases = {number: _release_summary(named, number) for number in set(numbers)}
     return _shown(
         ServiceOverview,
         row,
-        **{name: settings[name] for name in ServiceOverview.__struct_fields__ if name in settings},
+        **{name: getattr(row.settings, name) for name in _SETTINGS_OF_OVERVIEW},
         project=project.name if project else "",
+        auto_deploy_paused=_pause(row),
         health=row.health and _health(row.health),
         tasks=row.tasks and _tasks(row.tasks),
-        current=_release_summary(named, row.current),
-        active=_release_summary(named, row.active),
-        waiting=_release_summary(named, row.waiting),
-        last_deployment=_release_summary(named, row.last_deployment),
-        failed_deployment=_release_summary(named, row.failed_deployment),
+        current=releases[row.current],
+        active=releases[row.active],
+        waiting=releases[row.waiting],
+        last_deployment=releases[row.last_deployment],
+        failed_deployment=releases[row.failed_deployment],
         failing_since=rfc3339(row.failing_since),
         last_build=_build_summary(named, row.last_build),
         open_builds=len(row.open_builds or ()),
+        simulated=settings().simulated,
     )
+
+
+def _pause(row: models.Service) -> str | None:
+    """Why auto-deploy is paused; None if it is off, because then nothing is there to resume."""
+    return text(row.auto_deploy_paused) if row.settings.auto_deploy else None
 
 
 def _release_summary(named: Named, number: int | None) -> ReleaseSummary | None:
@@ -576,13 +592,14 @@ def build(row: models.Build, sees: Callable[[int, int], bool], place: Place = _N
         warnings=clean_lines((row.warnings or "").splitlines(), known_secrets()),
         **_now(row),
         position=place.position,
-        waiting_for=_formatted("waiting_for", place.waiting_for),
+        waiting_for=text(place.waiting_for),
         failure=row.failure and _cleaned(row.failure),
         dependents=[
             Dependent(**{**each, "not_deployed": text(each["not_deployed"])})
             for each in row.dependents or ()
             if sees(row.project_id, each["service_id"])
         ],
+        simulated=settings().simulated,
     )
 
 
@@ -614,6 +631,7 @@ def deployment(
         **_now(row),
         waiting_for=text(waiting_for),
         tasks=None if tasks is None else [_task(each) for each in tasks],
+        simulated=settings().simulated,
     )
 
 
@@ -700,6 +718,7 @@ def job(row: models.Job) -> Job:
         **_now(row),
         build_id=row.number if is_build else None,
         deployment_id=None if is_build else row.number,
+        simulated=settings().simulated,
     )
 
 
@@ -729,16 +748,23 @@ def page(rows: Iterable[Row], before: int | None, show: Callable[[Row], _T]) -> 
 
 def _shown(shape: type[_T], row: models.Project | models.Service | models.Job, **given: Any) -> _T:
     """A `shape` with the `given` fields; the others come from the row's attributes by name."""
-    values = {"simulated": settings().simulated, **given}
-    names = [field.name for field in msgspec.structs.fields(shape)]  # type: ignore[arg-type]
-    missing = {name: _formatted(name, getattr(row, name)) for name in names if name not in values}
-    return shape(**{name: (values | missing)[name] for name in names})
+    for name, show in _fields(shape):  # type: ignore[arg-type]
+        if name not in given:
+            value = getattr(row, name)
+            given[name] = value if show is None else show(value)
+    return shape(**given)
 
 
-def _formatted(name: str, value: Any) -> Any:
+@cache
+def _fields(shape: Any) -> Sequence[tuple[str, Callable[[Any], Any] | None]]:
+    """The names of a shape, each with the function that shows its value if there is one."""
+    return tuple((name, _form(name)) for name in shape.__struct_fields__)
+
+
+def _form(name: str) -> Callable[[Any], Any] | None:
     if name in _FROM_OUTSIDE:
-        return text(value)
-    return rfc3339(value) if name.endswith("_at") else value
+        return text
+    return rfc3339 if name.endswith("_at") else None
 
 
 def text(value: _Text) -> _Text:

@@ -33,7 +33,8 @@ def merged(verdicts: Iterable[Verdict]) -> list[Verdict]:
     services: dict[int, list[Verdict]] = {}
     for verdict in verdicts:
         services.setdefault(verdict.service_id, []).append(verdict)
-    return [_best(services[number]) for number in sorted(services)]
+    ordered = (services[number] for number in sorted(services))
+    return [each[0] if len(each) == 1 else _best(each) for each in ordered]
 
 
 def outcome_of(verdicts: Iterable[Verdict]) -> Outcome:

@@ -12,6 +12,7 @@ RFC 7519 for JSON Web Tokens, RFC 7468 for keys).
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from chalicelib.domain.masking import mask_known
 from chalicelib.domain.regex import regex
@@ -69,6 +70,8 @@ _KEY_LINE = regex(
 )
 _FULL_LINE = 64  # RFC 7468, section 2
 _HEX = regex(r"[0-9a-fA-F]+")
+# Characters of the longest text whose cleaned form is remembered: all of them take a few MB.
+_REMEMBERED = 300
 
 
 def clean_lines(lines: Iterable[str], secrets: Sequence[str]) -> list[str]:
@@ -83,6 +86,14 @@ def clean_lines(lines: Iterable[str], secrets: Sequence[str]) -> list[str]:
 
 def clean_text(text: str, secrets: Sequence[str]) -> str:
     """The text as one line, cleaned like `clean_lines`."""
+    if len(text) > _REMEMBERED:
+        return " ".join(clean_lines(text.splitlines(), secrets))
+    return _clean_short(text, tuple(secrets))
+
+
+# Lists repeat names, branches and reasons, and clients that poll read the same lists again.
+@lru_cache(maxsize=4096)
+def _clean_short(text: str, secrets: tuple[str, ...]) -> str:
     return " ".join(clean_lines(text.splitlines(), secrets))
 
 

@@ -140,7 +140,12 @@ def _find(form: str, text: str, views: Sequence[_View]) -> Iterator[tuple[int, i
 
 
 def _overlap(before: str, after: str) -> int:
-    """The length of the longest end of `before` that begins `after`, in time linear in `after`."""
+    """The length of the longest end of `before` that begins `after`, in time linear in `after`.
+
+    0 if it has fewer than `PART` characters.
+    """
+    if len(after) < PART or after[:PART] not in before[-len(after) :]:
+        return 0
     # The prefix function of Knuth, Morris and Pratt. Neither text contains a NUL.
     joined = f"{after[: len(before)]}\0{before[-len(after) :]}"
     borders = [0] * len(joined)

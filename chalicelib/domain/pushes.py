@@ -81,6 +81,9 @@ class Filters(Protocol):
     def branch(self) -> str: ...
 
     @property
+    def auto_build(self) -> bool: ...
+
+    @property
     def tags(self) -> Sequence[str]: ...
 
     @property
@@ -176,6 +179,8 @@ def choose(push: Push, service: Filters) -> Choice:
         return Choice(builds=False, reason=f"it does not build the tag {shown(push.tag)}")
     if push.tag is None and push.branch != service.branch:
         return Choice(builds=False, reason=f"it follows the branch {service.branch}")
+    if not service.auto_build:
+        return Choice(builds=False, reason="auto_build is off")
     if push.skip:
         return Choice(builds=False, reason=f"the head commit's message has {push.skip}")
     if push.tag is not None:

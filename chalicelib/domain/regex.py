@@ -17,7 +17,9 @@ class _Later:
         return re.compile(*self._source)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._compiled, name)
+        # Python calls this only for names that the object does not have yet.
+        found = self.__dict__[name] = getattr(self._compiled, name)
+        return found
 
 
 def regex(pattern: str, flags: int = 0) -> re.Pattern[str]:

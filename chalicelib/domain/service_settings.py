@@ -110,6 +110,13 @@ ServiceId = Annotated[
         ),
     ),
 ]
+AutoBuild = Annotated[
+    bool,
+    Meta(
+        description="whether pushes to `branch`, and of `tags`, are built automatically; otherwise "
+        "a build must be requested"
+    ),
+]
 AutoDeploy = Annotated[
     bool, Meta(description="whether the image of each push is deployed automatically")
 ]
@@ -171,6 +178,7 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
 
     name: ServiceName
     branch: Branch = "main"
+    auto_build: AutoBuild = True
     paths: Paths = ()
     tags: Tags = ()
     image_repository: ImageRepository
@@ -208,7 +216,10 @@ TARGET_FIELDS = ("ecs_cluster", "ecs_service", "containers")
 # Settings that a service with `image_from` has from that service.
 OF_SOURCE = ("git_url", "image_repository")
 # Settings that say which pushes of a service are built, and how many builds of it may wait.
-_OF_PUSHES = {"branch", "paths", "tags", "webhook_secret", "max_open_builds", "supersede_builds"}
+_OF_PUSHES = {
+    *("branch", "auto_build", "paths", "tags"),
+    *("webhook_secret", "max_open_builds", "supersede_builds"),
+}
 # Settings that only a service with builds of its own uses, with their defaults.
 BUILDING_DEFAULTS: Mapping[str, Any] = {
     field.name: field.default_factory() if field.default is msgspec.NODEFAULT else field.default

@@ -1,6 +1,7 @@
 """Durations that the rules use, in seconds, and the form of times for readers."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 # Between two steps of open work. The schedule runs with the same period.
 PERIOD = 60
@@ -25,6 +26,8 @@ STUCK = 3 * PERIOD
 SILENCE = 600
 
 
+# A list has hundreds of times, and clients that poll read the same ones again.
+@lru_cache(maxsize=4096)
 def rfc3339(seconds: int | float | None) -> str | None:
     """The time as `2026-11-22T22:34:44Z`; None stays None."""
     if seconds is None:

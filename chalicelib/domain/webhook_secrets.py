@@ -34,6 +34,8 @@ _OWN = (
     r"ssm:/[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+"
     r"|secretsmanager:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_+=@-][A-Za-z0-9_+=.@-]*)+"
 )
+# What else is below the prefix, and what reads it.
+_OF_OTHERS = {"git": "builds", "build": "builds", "task": "tasks"}
 _ADDRESS = regex(r"(?:ssm|secretsmanager|arn):|\{", re.IGNORECASE)
 # GitHub: "Validating webhook deliveries".
 _SIGNATURE = regex(r"sha256=[0-9a-f]{64}", re.ASCII)
@@ -92,7 +94,10 @@ def _sign(body: bytes, secret: str) -> bytes:
 
 
 def _below_prefix(value: str, installation: Installation) -> str:
-    """Only secrets below the prefix are allowed, but not the builds' or the installation's."""
+    """Only secrets below the prefix are allowed, but none of builds, tasks or the installation.
+
+    The policy of the API's function has the same paths: it cannot read what is refused here.
+    """
     prefix = installation.table_prefix
     name = value.partition(":")[2].removeprefix("/")
     if not name.startswith(f"{prefix}/"):
@@ -100,9 +105,9 @@ def _below_prefix(value: str, installation: Installation) -> str:
             f"webhook_secret must be a reference, ssm:/{prefix}/… or secretsmanager:{prefix}/…, "
             "not the secret itself"
         )
-    for path in (f"{prefix}/git/", f"{prefix}/build/"):
-        if name.startswith(path):
-            raise ValueError(f"secrets below {path} are only for builds")
+    for path, users in _OF_OTHERS.items():
+        if name.startswith(f"{prefix}/{path}/"):
+            raise ValueError(f"secrets below {prefix}/{path}/ are only for {users}")
     if name == f"{prefix}/webhook":
         raise ValueError("this is the installation's own secret; to use it, omit webhook_secret")
     return value

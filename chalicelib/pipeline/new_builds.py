@@ -12,6 +12,7 @@ from chalicelib.domain.pushes import Push
 from chalicelib.domain.refs import Ref
 from chalicelib.domain.service_settings import BuildSettings
 from chalicelib.domain.statuses import BuildStatus, job_id
+from chalicelib.domain.timing import PERIOD
 from chalicelib.errors import Conflict
 from chalicelib.settings import settings
 from chalicelib.store.due import schedule_at
@@ -75,7 +76,7 @@ def new_build(
         deadline_at=now + build_settings.queued_minutes * 60,
         expected_seconds=expected_seconds(service.build_seconds),
         **_origin(source),
-        **schedule_at(now),
+        **schedule_at(now + PERIOD),
     )
 
 

@@ -13,9 +13,10 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.preflight import Finding
 from chalicelib.domain.progress import expected_seconds
 from chalicelib.domain.statuses import DeploymentStatus, job_id
+from chalicelib.domain.timing import PERIOD
 from chalicelib.errors import Conflict
 from chalicelib.settings import settings
-from chalicelib.store.due import schedule_at
+from chalicelib.store.due import due_by
 from chalicelib.store.history import record
 from chalicelib.store.jobs import (
     find_deployments,
@@ -142,7 +143,7 @@ def enqueue(service: Service, deployment: Deployment) -> list[Write]:
     A deployment that is waiting ends as `superseded`.
     """
     position = "active" if service.active is None else "waiting"
-    state: dict[str, Any] = {position: deployment.number, **schedule_at(clock.now())}
+    state: dict[str, Any] = {position: deployment.number, **due_by(service, clock.now() + PERIOD)}
     if service.waiting is not None:
         state["last_deployment"] = service.waiting
     return [

@@ -6,6 +6,7 @@ from pynamodb.exceptions import UpdateError
 from chalicelib import budget
 from chalicelib.store.models import Claim
 from chalicelib.store.reads import failure, find
+from chalicelib.store.schema import check_schema
 from chalicelib.store.writes import Write, change, create, remove
 
 
@@ -23,6 +24,7 @@ class Follower(msgspec.Struct, frozen=True):
 
 def next_number(counter: str, amount: int = 1) -> int:
     """The first of `amount` new numbers. A lost answer skips numbers; no number is used twice."""
+    check_schema()
     budget.check()
     claim = Claim(f"counter:{counter}")
     try:

@@ -21,7 +21,7 @@ from chalicelib.domain.statuses import (
 from chalicelib.errors import Stale
 from chalicelib.store.due import unschedule
 from chalicelib.store.models import LISTED, Build, Deployment, Job
-from chalicelib.store.reads import Page, find, find_all, get, page
+from chalicelib.store.reads import MOST_KEYS, Page, find, find_all, get, page_of_ids, search
 from chalicelib.store.reports import timings_of
 from chalicelib.store.rollups import roll_up
 from chalicelib.store.writes import Write, change
@@ -55,11 +55,25 @@ def find_deployments(*numbers: int | None) -> dict[int | None, Deployment]:
     return {row.number: row for row in find_all(Deployment, job_ids).values()}
 
 
+def find_jobs(
+    kind: str, service_id: int, *, status: str | None, limit: int, before: int | None
+) -> Page[Job]:
+    """A page of those builds or deployments of a service that have a status, or of all."""
+    if status is None:
+        return list_jobs(kind, service_id, limit=limit, before=before)
+    return search(
+        lambda at: list_jobs(kind, service_id, limit=MOST_KEYS, before=at),
+        lambda job: job.status == status,
+        Job.opened,
+        limit=limit,
+        before=before,
+    )
+
+
 def list_jobs(kind: str, service_id: int, *, limit: int, before: int | None) -> Page[Job]:
     """A page of a service's builds ("build") or deployments ("deploy"), newest first."""
-    return page(
-        Job.service_index, service_key(service_id, kind), Job.opened, limit=limit, before=before
-    )
+    key = service_key(service_id, kind)
+    return page_of_ids(Job.service_index, Job, key, Job.opened, limit=limit, before=before)
 
 
 def list_all_jobs(
@@ -71,7 +85,7 @@ def list_all_jobs(
         return _merged(list(kinds), limit)
     index: Index[Job] = Job.all_index if project_id is None else Job.project_index
     key = LISTED if project_id is None else project_id
-    return page(index, key, Job.opened, limit=limit, before=before)
+    return page_of_ids(index, Job, key, Job.opened, limit=limit, before=before)
 
 
 def _merged(pages: Sequence[Page[Job]], limit: int) -> Page[Job]:

@@ -25,7 +25,12 @@ from pynamodb.attributes import (
 from pynamodb.constants import MAP, NUMBER, PAY_PER_REQUEST_BILLING_MODE
 from pynamodb.expressions.operand import Path
 from pynamodb.expressions.update import RemoveAction, SetAction
-from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
+from pynamodb.indexes import (
+    AllProjection,
+    GlobalSecondaryIndex,
+    IncludeProjection,
+    KeysOnlyProjection,
+)
 
 from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
@@ -188,21 +193,21 @@ class Service(Row):
     class All(GlobalSecondaryIndex["Service"]):
         """Every service, newest first, without deleted ones."""
 
-        Meta = _index_meta("all", AllProjection())
+        Meta = _index_meta("all-ids", KeysOnlyProjection())
         listed = UnicodeAttribute(hash_key=True)
         id = IntegerAttribute(range_key=True)
 
     class ByProject(GlobalSecondaryIndex["Service"]):
         """A project's services, newest first, without deleted ones."""
 
-        Meta = _index_meta("project", AllProjection())
+        Meta = _index_meta("project-ids", KeysOnlyProjection())
         listed_in = IntegerAttribute(hash_key=True)
         id = IntegerAttribute(range_key=True)
 
     class Due(GlobalSecondaryIndex["Service"]):
         """Services to reconcile, and when."""
 
-        Meta = _index_meta("due", IncludeProjection(["version"]))
+        Meta = _index_meta("due-ids", KeysOnlyProjection())
         due = UnicodeAttribute(hash_key=True)
         due_at = IntegerAttribute(range_key=True)
 
@@ -283,21 +288,21 @@ class Job(Row):
     class ByService(GlobalSecondaryIndex["Job"]):
         """A service's builds, or its deployments, newest first."""
 
-        Meta = _index_meta("service", AllProjection())
+        Meta = _index_meta("service-ids", IncludeProjection(["kind"]))
         service_key = UnicodeAttribute(hash_key=True)
         opened = IntegerAttribute(range_key=True)
 
     class All(GlobalSecondaryIndex["Job"]):
         """Every job of both types, newest first."""
 
-        Meta = _index_meta("all", AllProjection())
+        Meta = _index_meta("all-ids", IncludeProjection(["kind"]))
         listed = UnicodeAttribute(hash_key=True)
         opened = IntegerAttribute(range_key=True)
 
     class ByProject(GlobalSecondaryIndex["Job"]):
         """Every job of a project, of both types, newest first."""
 
-        Meta = _index_meta("project", AllProjection())
+        Meta = _index_meta("project-ids", IncludeProjection(["kind"]))
         project_id = IntegerAttribute(hash_key=True)
         opened = IntegerAttribute(range_key=True)
 

@@ -1,6 +1,6 @@
 """Reads: consistent by key, in pages by index. DynamoDB's failures become Slipway's errors."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +14,9 @@ from chalicelib import budget
 from chalicelib.errors import NotFound, Unavailable
 
 # The keys of one BatchGetItem (DynamoDB's API reference).
-_BATCH = 100
+MOST_KEYS = 100
+# A list with a filter searches so many pages of a hundred rows for one page of its own.
+_SEARCHED_PAGES = 10
 _PERMANENT = {"AccessDeniedException", "ResourceNotFoundException", "ValidationException"}
 
 _M = TypeVar("_M", bound=Model)
@@ -27,15 +29,20 @@ class Page(msgspec.Struct, Generic[_M], frozen=True):
     before: int | None
 
 
+def code_of(error: PynamoDBException) -> str:
+    """DynamoDB's code for a failed call, or "no answer"."""
+    # PynamoDB's `cause_response_code` fails for a time-out, which has `response` None.
+    response = getattr(error.cause, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", "no answer"))
+
+
 def failure(error: PynamoDBException) -> Exception:
     """The error to raise for a failed call: Unavailable if a retry may help.
 
     A permanent failure (wrong request, no permission, no table) is a fault of Slipway or of the
     installation. It is returned unchanged.
     """
-    # PynamoDB's `cause_response_code` fails for a time-out, which has `response` None.
-    response = getattr(error.cause, "response", None) or {}
-    code = response.get("Error", {}).get("Code", "no answer")
+    code = code_of(error)
     if code in _PERMANENT:
         return error
     return Unavailable(f"the database did not answer ({code})")
@@ -82,9 +89,9 @@ def batches(model: type[_M], keys: Iterable[Any]) -> Iterator[_M]:
     The budget is checked before each of these reads.
     """
     rest = list(keys)
-    for first in range(0, len(rest), _BATCH):
+    for first in range(0, len(rest), MOST_KEYS):
         with reading():
-            rows = list(model.batch_get(rest[first : first + _BATCH], consistent_read=True))
+            rows = list(model.batch_get(rest[first : first + MOST_KEYS], consistent_read=True))
         yield from rows
 
 
@@ -103,3 +110,51 @@ def page(
         rows = list(found)
     more = found.last_evaluated_key is not None
     return Page(rows, getattr(rows[-1], number.attr_name) if rows and more else None)
+
+
+def page_of_ids(
+    index: Index[_M],
+    model: type[_M],
+    key: int | str,
+    number: Attribute[int],
+    *,
+    limit: int,
+    before: int | None,
+) -> Page[_M]:
+    """Like `page`, for an index of ids: the rows are read from the table.
+
+    Such an index costs one written unit for each row, whatever changes in the row later.
+    """
+    found = page(index, key, number, limit=limit, before=before)
+    names = [getattr(row, str(model._hash_keyname)) for row in found.rows]
+    rows = find_all(model, names)
+    return Page([rows[name] for name in names if name in rows], found.before)
+
+
+def search(
+    read: Callable[[int | None], Page[_M]],
+    matches: Callable[[_M], bool],
+    number: Attribute[int],
+    *,
+    limit: int,
+    before: int | None,
+) -> Page[_M]:
+    """A page of the rows that match, newest first.
+
+    `read` reads a page before a number. The search ends after a thousand rows: the page may then
+    have fewer rows than `limit`, and the next page goes on.
+    """
+    rows: list[_M] = []
+    for _ in range(_SEARCHED_PAGES):
+        found = read(before)
+        for row in found.rows:
+            if not matches(row):
+                continue
+            rows.append(row)
+            if len(rows) == limit:
+                is_last = found.before is None and row is found.rows[-1]
+                return Page(rows, None if is_last else getattr(row, number.attr_name))
+        before = found.before
+        if before is None:
+            break
+    return Page(rows, before)

@@ -1,14 +1,16 @@
 """Services: reads, and the writes that change their active deployment and open builds."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from pynamodb.constants import NULL
 from pynamodb.expressions.condition import size
 from pynamodb.expressions.operand import Path
+from pynamodb.indexes import Index
 
-from chalicelib.store.due import schedule_at
-from chalicelib.store.models import Deployment, Service
-from chalicelib.store.reads import find, find_all, get
+from chalicelib.domain.timing import PERIOD
+from chalicelib.store.due import due_by
+from chalicelib.store.models import LISTED, Deployment, Service
+from chalicelib.store.reads import MOST_KEYS, Page, find, find_all, get, page_of_ids
 from chalicelib.store.writes import Write, add, change, discard
 
 # Of the builds of pushes, so many are compared with the next one that ends.
@@ -31,16 +33,36 @@ def find_services(numbers: Iterable[float]) -> list[Service]:
     return sorted(rows, key=lambda row: row.id)
 
 
+def list_services(project_id: int | None, *, limit: int, before: int | None) -> Page[Service]:
+    """A page of the services of a project, or of all, newest first, without deleted ones."""
+    index: Index[Service] = Service.all_index if project_id is None else Service.project_index
+    key = LISTED if project_id is None else project_id
+    found = page_of_ids(index, Service, key, Service.id, limit=limit, before=before)
+    # The index may still list a service that has just been deleted.
+    return Page([row for row in found.rows if row.deleted_at is None], found.before)
+
+
+def all_services() -> Iterator[Service]:
+    """All services that are not deleted, newest first."""
+    before = None
+    while True:
+        found = list_services(None, limit=MOST_KEYS, before=before)
+        yield from found.rows
+        before = found.before
+        if before is None:
+            return
+
+
 def activate_waiting(service: Service, waiting: Deployment | None, *, at: int) -> list[Write]:
     """Make the waiting deployment, if any, active after the end of the active one.
 
     Its deadline counts from now, without the time that it has waited.
     """
     if waiting is None:
-        return [change(service, active=None, **schedule_at(at))]
+        return [change(service, active=None, **due_by(service, at + PERIOD))]
     deadline_at = at + service.settings.deploy_minutes * 60
     return [
-        change(service, active=waiting.number, waiting=None, **schedule_at(at)),
+        change(service, active=waiting.number, waiting=None, **due_by(service, at + PERIOD)),
         change(waiting, deadline_at=deadline_at),
     ]
 

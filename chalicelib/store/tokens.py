@@ -13,6 +13,7 @@ from chalicelib.store.claims import claim, next_number, owner_of
 from chalicelib.store.history import record
 from chalicelib.store.models import LISTED, Claim, Token
 from chalicelib.store.reads import Page, find, page
+from chalicelib.store.schema import check_schema
 from chalicelib.store.writes import ConditionFailed, commit, create, remove
 
 logger = logging.getLogger("slipway")
@@ -116,6 +117,7 @@ def note_use(row: Token) -> None:
     if now - (row.last_used_at or 0) < USED_EVERY:
         return
     try:
+        check_schema()
         budget.check()
         row.update(
             actions=[Token.last_used_at.set(now)],

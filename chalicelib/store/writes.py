@@ -2,12 +2,15 @@
 
 A write describes the change of one row. A commit is one TransactWriteItems, on condition of the
 version of each row that was read. botocore repeats it under one ClientRequestToken, so a lost
-answer does not apply it twice. A commit also changes the rows in memory, so that a row that was
-read and changed equals the stored one.
+answer does not apply it twice. The change of one row alone is an UpdateItem, which costs half. It
+leaves a mark in the row, so that its repetition after a lost answer is known from a conflict. A
+commit also changes the rows in memory, so that a row that was read and changed equals the stored
+one.
 """
 
 import logging
 import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +18,9 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from pynamodb.exceptions import PynamoDBException, TransactWriteError
+from pynamodb.connection.base import BOTOCORE_EXCEPTIONS
+from pynamodb.constants import ALL_OLD, UPDATE_ITEM
+from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 from pynamodb.expressions.update import Action
@@ -26,14 +31,17 @@ from chalicelib import budget
 from chalicelib.errors import Stale, Unavailable
 from chalicelib.store.connection import connection
 from chalicelib.store.models import Job
-from chalicelib.store.reads import failure
+from chalicelib.store.reads import code_of, failure
 from chalicelib.store.reports import report
+from chalicelib.store.schema import check_schema
 
 logger = logging.getLogger("slipway")
 
 CONFLICT_TRIES = 5
 MAX_WRITES = 100  # in one transaction: "Amazon DynamoDB Transactions: How it works"
-_FAILED = "ConditionalCheckFailed"
+_FAILED, _CONFLICT = "ConditionalCheckFailed", "TransactionConflict"
+# The attribute of a row that names its last UpdateItem. No model has it: only a refusal shows it.
+_MARK = "mark"
 
 
 class Add(msgspec.Struct, frozen=True):
@@ -117,32 +125,28 @@ def commit(*writes: Write) -> None:
 
     Raises ConditionFailed (a Stale) when a row was changed since it was read, Stale when other
     transactions keep changing the same rows, Unavailable when DynamoDB does not answer or
-    throttles.
+    throttles, or when the rows have a newer schema.
     """
     merged = _merge(_with_others(writes))
+    check_schema()
     for attempt in range(CONFLICT_TRIES):
         budget.check()
-        try:
-            _send(merged)
-        except TransactWriteError as error:
-            codes = [reason.code if reason else "" for reason in error.cancellation_reasons]
-            if _FAILED in codes:
-                # DynamoDB lists the reasons in the order in which PynamoDB sends the writes.
-                sent = zip(_as_sent(merged), codes, strict=True)
-                raise ConditionFailed([each for each, code in sent if code == _FAILED]) from error
-            if "TransactionConflict" not in codes:
-                raise failure(error) from error
-            # botocore retries all other temporary failures itself, but not this one. Roll-ups have
-            # many writers. If all tries conflict, the commit has no effect: a request repeats it
-            # within its budget (`retry_on_conflict`), and a worker with its next step.
-            if attempt + 1 < CONFLICT_TRIES:
-                pause = random.uniform(0.02, 0.1) * 2**attempt
-                time.sleep(min(pause, max(0, budget.left())))
-        else:
+        codes = _send(merged)
+        if not codes:
             for write in merged:
                 _apply(write)
             _report(merged)
             return
+        if _FAILED in codes:
+            # DynamoDB lists the reasons in the order in which PynamoDB sends the writes.
+            sent = zip(_as_sent(merged), codes, strict=True)
+            raise ConditionFailed([each for each, code in sent if code == _FAILED])
+        # botocore retries all other temporary failures itself, but not a conflict. Roll-ups have
+        # many writers. If all tries conflict, the commit has no effect: a request repeats it
+        # within its budget (`retry_on_conflict`), and a worker with its next step.
+        if attempt + 1 < CONFLICT_TRIES:
+            pause = random.uniform(0.02, 0.1) * 2**attempt
+            time.sleep(min(pause, max(0, budget.left())))
     raise Stale("other requests keep changing the same rows; try again")
 
 
@@ -160,7 +164,54 @@ def _with_others(writes: Iterable[Write]) -> Iterator[Write]:
         yield from write.also
 
 
-def _send(writes: Sequence[Write]) -> None:
+def _send(writes: Sequence[Write]) -> list[str]:
+    """Apply all writes, or return why not: a code for each of `_as_sent`, "" for the others.
+
+    Some code is _FAILED or _CONFLICT. Raises the errors of `failure` for all other reasons.
+    """
+    try:
+        if len(writes) == 1 and _may_go_alone(writes[0]):
+            _update_alone(writes[0])
+        else:
+            _transact(writes)
+    except TransactWriteError as error:
+        codes = [reason.code if reason else "" for reason in error.cancellation_reasons]
+        if not {_FAILED, _CONFLICT}.intersection(codes):
+            raise failure(error) from error
+        return codes
+    except UpdateError as error:
+        code = code_of(error).removesuffix("Exception")
+        if code not in {_FAILED, _CONFLICT}:
+            raise failure(error) from error
+        return [code]
+    return []
+
+
+def _may_go_alone(write: Write) -> bool:
+    """Whether a repetition of the write after a lost answer has no second effect."""
+    return write.versioned and not write.new and not write.gone
+
+
+def _update_alone(write: Write) -> None:
+    mark = secrets.token_hex(4)
+    request = write.row.get_update_kwargs_from_instance(
+        [*_actions(write), *write.actions, Path([_MARK]).set(mark)],
+        write.condition,
+        ALL_OLD,
+        add_version_condition=True,
+    )
+    try:
+        connection().dispatch(UPDATE_ITEM, request)
+    except BOTOCORE_EXCEPTIONS as error:
+        # An earlier try of botocore may have been applied, and its answer lost. PynamoDB's error
+        # does not have the stored row, but the one of botocore, its cause, has.
+        stored = getattr(error.__cause__, "response", {}).get("Item", {})
+        if stored.get(_MARK) != {"S": mark}:
+            raise UpdateError(f"Failed to update item: {error}", error) from error
+    write.row.update_local_version_attribute()
+
+
+def _transact(writes: Sequence[Write]) -> None:
     with TransactWrite(connection=connection()) as transaction:
         for write in _deletes(writes):
             transaction.delete(write.row, add_version_condition=write.versioned)

@@ -18,17 +18,23 @@ from chalicelib.starting import ready
 from chalicelib.store.claims import owner_of
 from chalicelib.triggers.invocations import Invocation, with_raw_event
 
-# Of the events of tasks only those of release commands: each task of each service has several.
+# EventBridge sends only events that change what a person sees, because each one costs calls and
+# writes. After the named phases a build leaves CodeBuild's queue, fetches its source and builds its
+# image. The other phases last seconds, and the end of the build has an event of its own. Of the
+# events of tasks only those of release commands: each task of each service has several.
 PATTERN = {
     "source": ["aws.codebuild", "aws.ecs"],
     "$or": [
         {
             "detail-type": [
                 "CodeBuild Build State Change",
-                "CodeBuild Build Phase Change",
                 "ECS Deployment State Change",
                 "ECS Service Action",
             ]
+        },
+        {
+            "detail-type": ["CodeBuild Build Phase Change"],
+            "detail": {"completed-phase": ["QUEUED", "INSTALL", "PRE_BUILD"]},
         },
         {
             "detail-type": ["ECS Task State Change"],

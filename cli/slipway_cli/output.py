@@ -24,6 +24,8 @@ _WIDE = 1000
 # Below this width a table of services breaks its lines.
 _TABLE = 150
 _NARROW = 80
+# Below this width the table of a history would break its words.
+_HISTORY = 60
 # COLUMNS below this width is a mistake, such as the 0 of a pseudo-terminal without a size.
 _USABLE = 20
 
@@ -44,6 +46,11 @@ class Output:
     def is_narrow(self) -> bool:
         """Whether a table would not fit."""
         return self.out.width < _TABLE
+
+    @property
+    def is_too_narrow_for_history(self) -> bool:
+        """Whether the table of a history would not fit."""
+        return self.out.width < _HISTORY
 
     def show(self, *parts: RenderableType) -> None:
         """Print a result for people; nothing with --json."""

@@ -384,6 +384,15 @@ def history_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def history_list(rows: Sequence[Mapping[str, Any]]) -> Iterator[Text | Padding]:
+    """The same for a terminal in which a table would break its words."""
+    for row in rows:
+        status = Text(status_of(row), _STYLES.get(row["status"], BUSY))
+        yield Text.assemble((job_id(row), "bold"), "  ", status, f"  {ago(row['created_at'])}")
+        for words in (release(row), _reason(row)):
+            yield Padding(Text(words, overflow="fold"), _INDENT, expand=False)
+
+
 def _reason(row: Mapping[str, Any]) -> str:
     parts = [f"{row['trigger']} by {row['requested_by']}"]
     if row.get("restores"):

@@ -8,8 +8,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.domain.schema import SCHEMA
 from infra.doctor.local import NOT_CHECKED, NOTE, OK, WRONG, Check
+from infra.permissions import DEPLOY, DOCTOR, an_example, context_of, values_of
 from infra.stacks import Refused, Stack, find_stack, open_session
+from infra.upgrade import read_schema, why_not
 
 _PATIENCE = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 2})
 _DENIED = frozenset(
@@ -19,48 +22,6 @@ _DENIED = frozenset(
 _DEFAULTS = {"JobWorkers": "2", "BuildComputeType": "BUILD_GENERAL1_SMALL"}
 # AWS Lambda, "Understanding function scaling": new accounts start with fewer than 1,000.
 _USUAL_CONCURRENCY, _LEAST_CONCURRENCY = 1000, 10
-# What `make deploy` and CloudFormation call to create a stage, by an ARN after the partition.
-# AWS asks for more in detail; these are the first call of each service.
-_ACTIONS: Mapping[str, tuple[str, ...]] = {
-    "cloudformation:{region}:{account}:stack/{prefix}/*": (
-        "cloudformation:CreateChangeSet",
-        "cloudformation:DescribeChangeSet",
-        "cloudformation:ExecuteChangeSet",
-        "cloudformation:DeleteChangeSet",
-        "cloudformation:DeleteStack",
-        "cloudformation:DescribeStacks",
-        "cloudformation:UpdateStack",
-    ),
-    "s3:::{prefix}-packages-{account}-{region}": ("s3:CreateBucket",),
-    "s3:::{prefix}-packages-{account}-{region}/x": ("s3:PutObject", "s3:GetObject"),
-    "dynamodb:{region}:{account}:table/{prefix}-jobs": (
-        "dynamodb:CreateTable",
-        "dynamodb:DescribeTable",
-        "dynamodb:UpdateContinuousBackups",
-    ),
-    "sqs:{region}:{account}:{prefix}-wakeups": ("sqs:CreateQueue", "sqs:SetQueueAttributes"),
-    "secretsmanager:{region}:{account}:secret:{prefix}/webhook": ("secretsmanager:CreateSecret",),
-    "codebuild:{region}:{account}:project/{prefix}-builds": ("codebuild:CreateProject",),
-    "iam::{account}:role/{prefix}-app-DefaultRole": ("iam:CreateRole", "iam:PutRolePolicy"),
-    "lambda:{region}:{account}:function:{prefix}-app-APIHandler": (
-        "lambda:CreateFunction",
-        "lambda:AddPermission",
-    ),
-    "apigateway:{region}::/restapis": ("apigateway:POST",),
-    "events:{region}:{account}:rule/{prefix}-app-OnSchedule": (
-        "events:PutRule",
-        "events:PutTargets",
-    ),
-    "logs:{region}:{account}:log-group:/{prefix}/builds": (
-        "logs:CreateLogGroup",
-        "logs:PutRetentionPolicy",
-    ),
-    "cloudwatch:{region}:{account}:alarm:{prefix}-dead-wakeups": ("cloudwatch:PutMetricAlarm",),
-    "ssm:{region}:{account}:parameter/{prefix}-app/KmsKey": (
-        "ssm:PutParameter",
-        "ssm:GetParameters",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -96,12 +57,11 @@ def checks(stage: str | None) -> Iterator[Check]:
         return
     account = _Account(session, caller["Account"], caller["Arn"], stage)
     yield Check(OK, "AWS", f"account {account.id}, {session.region_name}, as {account.arn}.")
-    yield from _guarded("Permissions to deploy", lambda: _permissions(account))
-    stack = None
-    if stage:
-        stack, check = _look_at_stack(account, account.prefix)
-        yield check
+    stack, check = _look_at_stack(account, account.prefix) if stage else (None, None)
     parameters = {**_DEFAULTS, **(stack.parameters if stack else {})}
+    yield from _guarded("Permissions to deploy", lambda: _permissions(account, parameters))
+    if check:
+        yield check
     yield from _guarded("CodeBuild's quota", lambda: _builds(account, parameters))
     yield from _guarded("Lambda's concurrency", lambda: _concurrency(account))
     if stage:
@@ -127,25 +87,32 @@ def _unknown(subject: str, error: BotoCoreError | ClientError) -> Check:
     return Check(NOT_CHECKED, subject, f"{error}.")
 
 
-def _permissions(account: _Account) -> Iterator[Check]:
+def _permissions(account: _Account, parameters: Mapping[str, str]) -> Iterator[Check]:
     subject = "Permissions to deploy"
     principal = _principal(account)
     if principal is None:
         yield Check(NOT_CHECKED, subject, f"IAM cannot simulate {account.arn}.")
         return
-    partition = account.arn.split(":")[1]
+    values = values_of(
+        account.stage or "dev",
+        parameters,
+        region=account.session.region_name,
+        account=account.id,
+        partition=account.arn.split(":")[1],
+    )
     pages = account.client("iam").get_paginator("simulate_principal_policy")
     denied = [
         result["EvalActionName"]
-        for resource, actions in _ACTIONS.items()
+        for grant in DEPLOY
+        if grant is not DOCTOR
         for page in pages.paginate(
             PolicySourceArn=principal,
-            ActionNames=list(actions),
-            ResourceArns=[
-                f"arn:{partition}:"
-                + resource.format(
-                    region=account.session.region_name, account=account.id, prefix=account.prefix
-                )
+            # IAM simulates actions only by their whole names.
+            ActionNames=[each for each in grant.actions if "*" not in each],
+            ResourceArns=[an_example(grant, values)],
+            ContextEntries=[
+                {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
+                for key, value in context_of(grant, values).items()
             ],
         )
         for result in page["EvaluationResults"]
@@ -153,7 +120,8 @@ def _permissions(account: _Account) -> Iterator[Check]:
         if result["EvalDecision"] != "allowed" and not result.get("MissingContextValues")
     ]
     if denied:
-        fix = f"allow them to {principal}, or deploy with another role."
+        policy = f"make policy STAGE={account.stage or 'dev'}"
+        fix = f"give {principal} the policy that `{policy}` prints, or deploy with another role."
         yield Check(WRONG, subject, f"IAM denies {', '.join(denied)}.", fix)
     else:
         yield Check(OK, subject, "IAM's simulation allows the main actions.")
@@ -241,10 +209,11 @@ def _look_at_stack(account: _Account, name: str) -> tuple[Stack | None, Check]:
 def _of_stage(account: _Account, stack: Stack | None) -> Iterator[Check]:
     yield _look_at_stack(account, f"{account.prefix}-app")[1]
     if stack is None or not stack.outputs:
-        yield Check(NOT_CHECKED, "Secret, alarms, dead letters", "the stack was not read.")
+        yield Check(NOT_CHECKED, "Secret, rows, alarms, dead letters", "the stack was not read.")
         return
     outputs = stack.outputs
     yield from _guarded("Webhook secret", lambda: _webhook_secret(account, outputs))
+    yield from _guarded("Rows", lambda: _schema(account))
     yield from _guarded("Alarms", lambda: _alarms(account, stack))
     yield from _guarded("Dead letters", lambda: _dead_letters(account, outputs["QueueUrl"]))
 
@@ -265,6 +234,18 @@ def _webhook_secret(account: _Account, outputs: Mapping[str, str]) -> Iterator[C
         yield Check(WRONG, "Webhook secret", "has no value: no delivery is accepted.", fix)
     else:
         yield Check(OK, "Webhook secret", f"{secret['Name']} has a value.")
+
+
+def _schema(account: _Account) -> Iterator[Check]:
+    stored = read_schema(account.client("dynamodb"), account.prefix)
+    if unusable := why_not(stored):
+        cause, _, fix = unusable.partition("\n")
+        yield Check(WRONG, "Rows", cause, fix)
+    elif stored < SCHEMA:
+        found = f"have schema {stored}. The migrations to {SCHEMA} are not complete."
+        yield Check(NOTE, "Rows", found, f"make deploy STAGE={account.stage}")
+    else:
+        yield Check(OK, "Rows", f"have schema {stored}.")
 
 
 def _alarms(account: _Account, stack: Stack) -> Iterator[Check]:

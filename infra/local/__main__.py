@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ def serve(options: argparse.Namespace) -> None:
         try:
             with recorded(ready, options.record):
                 print(_essentials(ready) if options.pretty else json.dumps(ready), flush=True)
-                threading.Event().wait()
+                _wait_for_a_signal()
         finally:
             # A logger: on a terminal that was closed, print would fail.
             logger.info("Stopping: builds end, containers are removed, then images and data")
@@ -173,6 +174,23 @@ def _essentials(ready: dict[str, Any]) -> str:
             f"  export API={ready['api']} TOKEN={ready['token']} APPS={ready['apps']}",
         ]
     )
+
+
+def _wait_for_a_signal() -> NoReturn:
+    """Wait until a signal's handler, `_interrupt`, raises its exception.
+
+    The system may give a signal to any thread. Python runs the handler in the main thread, but
+    does not wake it. It writes a byte to this socket in any case.
+    """
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.settimeout(0)
+        signal.set_wakeup_fd(writer.fileno())
+        try:
+            while True:
+                reader.recv(1)
+        finally:
+            signal.set_wakeup_fd(-1)
 
 
 def _interrupt(*_: Any) -> NoReturn:

@@ -8,10 +8,7 @@ import functools
 import gc
 import pickle
 import string
-import sys
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import botocore.useragent
@@ -19,7 +16,7 @@ import moto.core.responses
 import moto.dynamodb.models.table
 import moto.dynamodb.responses
 from botocore.auth import SigV4Auth
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import JSONFileLoader, Loader
 from botocore.parsers import BaseJSONParser
 from moto import backend_index
 from moto.core.common_models import BaseModel
@@ -46,15 +43,12 @@ _EXPRESSIONS = 256
 
 @functools.cache
 def install() -> None:
-    """Compute once what moto and botocore compute again in every call.
-
-    Early, before moto's ECS is imported, this also makes the start faster.
-    """
+    """Compute once what moto and botocore compute again in every call."""
     _cache(botocore.useragent, "sanitize_user_agent_string_component")
     _cache(moto.core.responses, "method_names_from_class")
     _cache(moto.core.responses, "camelcase_to_underscores")
     _cache_service_models()
-    _load_ec2_when_needed()
+    _list_services_once()
     _skip_signatures()
     _cache_update_expressions()
     _cache_checks_of_expression_nodes()
@@ -96,25 +90,19 @@ def _cache_service_models() -> None:
     loader.load_file = load_file
 
 
-def _load_ec2_when_needed() -> None:
-    """moto's ECS imports its EC2, a third of the start, for instances and network interfaces."""
-    if "moto.ecs" in sys.modules or "moto.ec2" in sys.modules:
-        return
-    package: Any = ModuleType("moto.ec2")
-    package.__path__ = [str(Path(moto.core.responses.__file__).parents[1] / "ec2")]
-    package.ec2_backends = _LateEc2()
-    sys.modules["moto.ec2"] = package
-    try:
-        import_module("moto.ecs.models")
-    finally:
-        del sys.modules["moto.ec2"]
+def _list_services_once() -> None:
+    """Each session looks into all directories of botocore to know which services there are."""
+    loader: Any = Loader
+    read: Any = loader.list_available_services
+    known: dict[Any, list[str]] = {}
 
+    def list_available_services(self: Any, type_name: str) -> list[str]:
+        where = (*self.search_paths, type_name)
+        if where not in known:
+            known[where] = read(self, type_name)
+        return list(known[where])
 
-class _LateEc2:
-    """The backends of EC2 by account, imported at the first look."""
-
-    def __getitem__(self, account: str) -> Any:
-        return import_module("moto.ec2").ec2_backends[account]
+    loader.list_available_services = list_available_services
 
 
 def _skip_signatures() -> None:

@@ -69,6 +69,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
         ),
     },
     "update_service": {
+        "by_hand": _example("Build only on request", auto_build=False),
         "resume": _example("Deploy every push, or resume this after a rollback", auto_deploy=True),
         "patience": _example(
             "Allow more time for builds and deployments", build_minutes=60, deploy_minutes=45

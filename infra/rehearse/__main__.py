@@ -3,18 +3,21 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.functions import FUNCTIONS
 from infra.package import ROOT
 from infra.rehearse import emulator
+from infra.rehearse.checkout import add_route, copy_checkout
 from infra.rehearse.deploy import LEFT_OUT
 from infra.rehearse.emulator import PLACE, NotInstalled
+from infra.rehearse.operators import create_operator
 from infra.rehearse.readback import NOT_KEPT, client, read_back
-from infra.rehearse.stage import Api, everything, function, run
+from infra.rehearse.stage import Api, chalice, everything, function, operator, run
 from infra.rehearse.story import (
     Story,
     grant_what_the_emulator_checks_wrongly,
@@ -46,6 +49,7 @@ def rehearse() -> None:
     with emulator.running(command) as url:
         api = first_deploy(url)
         play(api)
+        deploy_with_chalice(url, api)
         deploy_again(api)
         destroy_and_deploy_again(url, api)
         other_stage(api)
@@ -73,6 +77,8 @@ def package_and_lint() -> None:
 
 def first_deploy(url: str) -> Api:
     """Both stacks are created, and all resources are as the templates say."""
+    with step("a user has the policy that make policy prints, and nothing else"):
+        operator.update(create_operator())
     with step("make deploy creates both stacks"):
         api = Api(url, run("infra.rehearse.deploy", "dev", *PATTERNS, "--yes"))
     compare(DEV)
@@ -86,11 +92,11 @@ def first_deploy(url: str) -> Api:
     return api
 
 
-def compare(stack: str) -> None:
-    """Compare what AWS has with the stack's templates."""
+def compare(stack: str, other: Collection[str] = ()) -> None:
+    """Compare what AWS has with the stack's templates, except for the resources in `other`."""
     for name in (stack, f"{stack}-app"):
         with step(f"every resource of {name} is as its template says"):
-            count, different = read_back(name)
+            count, different = read_back(name, other)
             check(f"{count} resources of {name}, differences", different, [])
 
 
@@ -111,6 +117,53 @@ def play(api: Api) -> None:
             except NotSeen as failure:
                 # A refused call is the likely cause of a step that never ends.
                 raise NotSeen("\n".join([str(failure), *story.refused()])) from None
+
+
+def deploy_with_chalice(url: str, api: Api) -> None:
+    """Chalice deploys other code than `make deploy` to the same functions, rules and API."""
+    checkout = copy_checkout(PLACE / "checkout")
+    add_route(checkout)
+    before, tags = everything(DEV), tags_of_functions()
+    with step("chalice deploy refuses before make configure"):
+        refused = chalice("deploy", "--stage", "dev", checkout=checkout)
+        check("its exit code", refused.returncode, 1)
+        expect(refused.stderr, "or `make deploy STAGE=dev` instead.")
+    with step("make configure writes the settings of the stage, and makes no resource"):
+        run("infra.rehearse.configure", "dev", checkout=checkout)
+        check("the resources", everything(DEV), before)
+    with step("chalice deploy updates the functions and the API, and makes none"):
+        done = chalice("deploy", "--stage", "dev", checkout=checkout)
+        check(f"the exit code of\n{done.stdout}{done.stderr}", done.returncode, 0)
+        check("the resources", everything(DEV), before)
+        check("the tags of the functions", tags_of_functions(), tags)
+        for rule in ("on_cloud_event", "on_schedule"):
+            targets = client("events").list_targets_by_rule(Rule=f"{DEV}-{rule}-event")["Targets"]
+            check(f"the targets of {rule}", len(targets), 1)
+        check("the new route", api.call("GET", "/v1/rehearsed"), {"rehearsed": True})
+        refusal = api.call("GET", "/v1/unknown", expect=404)
+        check("the answer for an unknown route", refusal["code"], "not_found")
+    compare(DEV, other={"RestAPI"})
+    with step("a push is built by the code that Chalice has deployed"):
+        story = Story(api, DEV)
+        story.push("c" * 40)
+        story.end_of_build()
+        story.kept()
+        story.refusals()
+    with step("make deploy replaces what Chalice has deployed by this checkout"):
+        printed = run("infra.rehearse.deploy", "dev", "--yes")
+        changed = ", ".join((*FUNCTIONS, "RestAPI"))
+        expect(printed, f"deployed by another command than this one: {changed}")
+        api.host = Api(url, printed).host
+        # The emulator's CloudFormation drops the answers for unknown routes.
+        api.call("GET", "/v1/rehearsed", expect=403)
+        Story(api, DEV).kept()
+    compare(DEV)
+
+
+def tags_of_functions() -> dict[str, dict[str, str]]:
+    """The tags of each function of the stage: AWS does not let anybody change CloudFormation's."""
+    names = [function(f"{DEV}-app", each) for each in FUNCTIONS]
+    return {each: client("lambda").get_function(FunctionName=each)["Tags"] for each in names}
 
 
 def deploy_again(api: Api) -> None:
@@ -150,10 +203,12 @@ def destroy_and_deploy_again(url: str, api: Api) -> None:
         run("infra.destroy", "dev", "--yes")
         check("what remains of the application", without_log_role(f"{DEV}-app"), [])
         expect("\n".join(everything(DEV)), f"stack {DEV}")
-    with step("make deploy uses the data again"):
-        deployed = Api(url, run("infra.rehearse.deploy", "dev", "--yes"))
-        api.host = deployed.host
+    with step("make configure creates the application again"):
+        run("infra.rehearse.configure", "dev", "--yes", checkout=copy_checkout(PLACE / "checkout"))
         grant_what_the_emulator_checks_wrongly(DEV)
+    compare(DEV)
+    with step("make deploy uses the data again"):
+        api.host = Api(url, run("infra.rehearse.deploy", "dev", "--yes")).host
         Story(api, DEV).kept()
 
 

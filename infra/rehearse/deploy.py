@@ -14,15 +14,20 @@ LEFT_OUT = frozenset({"AWS::Logs::QueryDefinition"})
 _PLATFORMS = {"x86_64": "manylinux2014_x86_64", "aarch64": "manylinux2014_aarch64"}
 
 
-def package(output: Path, *, stage: str, to: Installation) -> None:
-    """Write the package as for AWS, with libraries of this processor and without LEFT_OUT."""
-    wheels = _PLATFORMS.get(platform.machine()) if sys.platform == "linux" else None
-    if wheels is None:
+def wheels() -> str:
+    """The wheels for this processor, as pip names them. Raises PackagingFailed without any."""
+    found = _PLATFORMS.get(platform.machine()) if sys.platform == "linux" else None
+    if found is None:
         raise PackagingFailed(
             f"The functions cannot run on {sys.platform} {platform.machine()}.\n"
             "Rehearse on Linux with x86_64 or aarch64."
         )
-    write_package(output, stage=stage, to=to, platform=wheels)
+    return found
+
+
+def package(output: Path, *, stage: str, to: Installation) -> None:
+    """Write the package as for AWS, with libraries of this processor and without LEFT_OUT."""
+    write_package(output, stage=stage, to=to, platform=wheels())
     template = json.loads((output / "sam.json").read_text())
     template["Resources"] = {
         name: resource

@@ -31,7 +31,7 @@ class NotInstalled(Exception):
 
 
 def install() -> Path:
-    """Install the emulator unless it is there; return the path of its command.
+    """Install the emulator unless it is there; return the path of its Python.
 
     Only files with the hashes of `constraints.txt` are installed. Raises NotInstalled.
     """
@@ -45,11 +45,11 @@ def install() -> Path:
                 "The first rehearsal needs the package index, or pip's cache. Later ones do not."
             )
         stamp.write_text(wanted)
-    return home / "bin/ministack"
+    return home / "bin/python"
 
 
 @contextmanager
-def running(command: Path) -> Iterator[str]:
+def running(python: Path) -> Iterator[str]:
     """Run the emulator; gives its URL. Its files are deleted at the end, except its log.
 
     All AWS settings of the shell are hidden from this process, so no command can reach an account.
@@ -71,7 +71,8 @@ def running(command: Path) -> Iterator[str]:
             "TMPDIR": work,
         }
         _use(url)
-        process = subprocess.Popen([command], env=os.environ | settings, stdout=out, stderr=out)
+        command = [python, Path(__file__).with_name("put_rest_api.py")]
+        process = subprocess.Popen(command, env=os.environ | settings, stdout=out, stderr=out)
         try:
             _wait_for(process, log)
             yield url

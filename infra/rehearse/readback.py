@@ -1,7 +1,7 @@
 """Reads a deployed stage back from AWS's own APIs and compares it with its templates."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import boto3
@@ -26,8 +26,11 @@ def client(service: str) -> Any:
     return boto3.client(service)  # type: ignore[call-overload]
 
 
-def read_back(stack: str) -> tuple[int, list[str]]:
-    """How many resources of a stack are as its template says, and the differences of the others."""
+def read_back(stack: str, other: Collection[str] = ()) -> tuple[int, list[str]]:
+    """How many resources of a stack are as its template says, and the differences of the others.
+
+    Those with a logical id in `other` are not compared.
+    """
     cloudformation = client("cloudformation")
     described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
     listed = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
@@ -44,8 +47,9 @@ def read_back(stack: str) -> tuple[int, list[str]]:
         for each in described.get("Parameters", [])
     }
     wanted = Template(text, parameters, names, _attribute).resources()
-    different = [line for each in wanted for line in _compare(each)]
-    return len(wanted), different
+    compared = [each for each in wanted if each.logical_id not in other]
+    different = [line for each in compared for line in _compare(each)]
+    return len(compared), different
 
 
 def _compare(wanted: Intended) -> Iterator[str]:
@@ -101,6 +105,8 @@ def _attribute(kind: str, name: str, attribute: str) -> str:
         return f"arn:aws:s3:::{name}"
     if kind == "AWS::Logs::LogGroup":
         return str(_log_group(name)["arn"])
+    if kind == "AWS::Events::Rule":
+        return str(client("events").describe_rule(Name=name)["Arn"])
     if kind == "AWS::Serverless::Function":
         return str(client("lambda").get_function(FunctionName=name)["Configuration"]["FunctionArn"])
     raise NotImplementedError(f"{kind}.{attribute}")
@@ -221,7 +227,7 @@ def _function(wanted: Intended) -> dict[str, Any]:
             "MaximumRetryAttempts": failed["MaximumRetryAttempts"],
             "Destination": failed["DestinationConfig"]["OnFailure"]["Destination"],
         }
-    events = [_event(wanted.name, each) for each in wanted.properties.get("Events", {}).values()]
+    events = [_source(wanted.name) for _ in wanted.properties.get("Events", {})]
     return {
         **configuration,
         **tracing,
@@ -242,20 +248,18 @@ def _failed_events(function: str) -> dict[str, Any]:
     return {**found, **found["DestinationConfig"]["OnFailure"]}
 
 
-def _event(function: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The trigger of a function as SAM's templates describe it."""
-    kind = wanted["Type"]
-    if kind == "SQS":
-        mapping = client("lambda").list_event_source_mappings(FunctionName=function)
-        found = mapping["EventSourceMappings"][0]
-        return {"Type": kind, "Properties": {**found, "Queue": found["EventSourceArn"]}}
-    events = client("events")
-    arn = client("lambda").get_function(FunctionName=function)["Configuration"]["FunctionArn"]
-    named = events.list_rule_names_by_target(TargetArn=arn)["RuleNames"]
-    rule = events.describe_rule(Name=named[0])
+def _source(function: str) -> dict[str, Any]:
+    """The queue of a function as SAM's templates describe it. It has only this one."""
+    mappings = client("lambda").list_event_source_mappings(FunctionName=function)
+    (found,) = mappings["EventSourceMappings"]
+    return {"Type": "SQS", "Properties": {**found, "Queue": found["EventSourceArn"]}}
+
+
+def _rule(wanted: Intended) -> dict[str, Any]:
+    rule = client("events").describe_rule(Name=wanted.name)
+    targets = client("events").list_targets_by_rule(Rule=wanted.name)["Targets"]
     pattern = json.loads(rule.get("EventPattern") or "null")
-    seen = {"Schedule": rule.get("ScheduleExpression"), "Pattern": pattern}
-    return {"Type": kind, "Properties": seen}
+    return {**rule, "EventPattern": pattern, "Targets": targets}
 
 
 def _rest_api(wanted: Intended) -> dict[str, Any]:
@@ -304,6 +308,7 @@ _READERS: Mapping[str, Callable[[Intended], dict[str, Any]]] = {
     "AWS::CloudWatch::Dashboard": _dashboard,
     "AWS::CodeBuild::Project": _project,
     "AWS::DynamoDB::Table": _table,
+    "AWS::Events::Rule": _rule,
     "AWS::IAM::Policy": _policy,
     "AWS::IAM::Role": _role,
     "AWS::Lambda::Permission": _permission,

@@ -1,32 +1,49 @@
 """A stage on the emulator, as its users see it: the commands of the operator, and the API."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from infra.package import ROOT
 from infra.rehearse.readback import client
 from infra.seeing import NotSeen
 
+# The variables with the operator's credentials, once it has some of its own.
+operator: dict[str, str] = {}
 
-def run(module: str, *arguments: str) -> str:
+
+def run(module: str, *arguments: str, checkout: Path = ROOT) -> str:
     """Run a command of the operator, as `make` does; return what it prints. Raises NotSeen."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
+    over_tls = [sys.executable, "-m", "infra.rehearse.over_tls", module, *arguments]
+    done = start(over_tls, checkout)
+    if done.returncode:
+        raise NotSeen(f"{module} {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def chalice(*arguments: str, checkout: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a command of Chalice in a checkout, as a person does."""
+    return start([str(Path(sys.executable).with_name("chalice")), *arguments], checkout)
+
+
+def start(command: list[str], checkout: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a command of the operator without a terminal, and wait for its end."""
+    return subprocess.run(
+        command,
+        cwd=checkout,
+        env=os.environ | operator,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise NotSeen(f"{module} {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 class Api:

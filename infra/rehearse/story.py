@@ -49,14 +49,14 @@ class Story:
         made = self._api.call("POST", f"/v1/projects/{project}/services", wanted, expect=201)
         self._service = made["id"]
 
-    def push(self) -> None:
+    def push(self, commit: str = SHA) -> None:
         """A signed push queues a build, and the queue's function starts it in CodeBuild."""
         secret = client("secretsmanager").get_secret_value(SecretId=self._secret)["SecretString"]
-        body = to_json(push_event("example/app", sample.BRANCH, SHA, pushed_at=int(time.time())))
+        body = to_json(push_event("example/app", sample.BRANCH, commit, pushed_at=int(time.time())))
         headers = {
             "User-Agent": "GitHub-Hookshot/044aadd",
             "X-GitHub-Event": "push",
-            "X-GitHub-Delivery": "delivery-1",
+            "X-GitHub-Delivery": f"delivery-{commit}",
             "X-Hub-Signature-256": signature(body, "another secret"),
         }
         self._api.send("POST", "/v1/webhooks/github", headers, body, 401)
@@ -70,7 +70,8 @@ class Story:
 
         self._build = wait_for("the start of the build", started, seconds=60)
         ids = client("codebuild").list_builds_for_project(projectName=self._project)["ids"]
-        check("the builds in CodeBuild", ids, [self._build["codebuild_id"]])
+        check("the builds in CodeBuild", len(ids), number)
+        check("the newest of them", self._build["codebuild_id"] in ids, wanted=True)
         if not log_of(function(self._stack, "OnWakeup")):
             raise NotSeen("the build was not started by the function behind the queue")
 
@@ -155,7 +156,7 @@ class Story:
         """The project, the jobs and the token are still there."""
         check("the project", self._api.call("GET", "/v1/projects")["items"][0]["name"], "shop")
         jobs = [each["id"] for each in self._api.call("GET", "/v1/cicd/jobs")["items"]]
-        check("the jobs", sorted(jobs), ["build-1", "deploy-1"])
+        check("the jobs", sorted(jobs), ["build-1", "build-2", "deploy-1"])
 
 
 def grant_what_the_emulator_checks_wrongly(stack: str) -> None:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import WaiterError
 from slipway_cli import credentials
 from slipway_cli.client import Client, path_of
 
@@ -18,10 +18,7 @@ from infra.package import ROOT
 from infra.service import registration
 from infra.service.names import Name, log_group_for, repository_for, roles_for
 from infra.service.network import OWN_CERTIFICATES, Network, find_network
-from infra.stacks import Refused, find_stack, open_session, stage_outputs
-
-if TYPE_CHECKING:
-    from types_boto3_cloudformation.type_defs import StackTypeDef
+from infra.stacks import Refused, Stack, find_stack, look_up, open_session, stage_outputs
 
 TEMPLATE = ROOT / "infra" / "service.yaml"
 # Parameters that `ARGS` may set. The others follow from these, or may only change with a new stack.
@@ -164,12 +161,12 @@ def _require_allowed_host(git_url: str, outputs: Mapping[str, str]) -> None:
         )
 
 
-def _find(aws: Aws, wanted: Wanted) -> "StackTypeDef | None":
+def _find(aws: Aws, wanted: Wanted) -> Stack | None:
     """The service's stack. Raises Refused if it is busy, broken, or of another service."""
-    stack = _describe(aws, wanted.stack)
+    stack = look_up(aws.cloudformation, wanted.stack)
     if stack is None:
         return None
-    status = stack["StackStatus"]
+    status = stack.status
     if status.endswith("_IN_PROGRESS"):
         raise Refused(f"The stack {wanted.stack} is {status}.\nWait until it ends, and try again.")
     if status in {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}:
@@ -181,28 +178,15 @@ def _find(aws: Aws, wanted: Wanted) -> "StackTypeDef | None":
     return stack
 
 
-def _require_own(stack: "StackTypeDef", wanted: Wanted) -> None:
+def _require_own(stack: Stack, wanted: Wanted) -> None:
     """Raise Refused if the stack is of another service: a-b/c and a/b-c have the same one."""
-    values = _parameters(stack)
+    values = stack.parameters
     own = f"{values.get('Project')}/{values.get('Service')}"
     if own != str(wanted.name):
         raise Refused(f"The stack {wanted.stack} belongs to the service {own}.\nGive another NAME.")
 
 
-def _describe(aws: Aws, name: str) -> "StackTypeDef | None":
-    try:
-        return aws.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    except ClientError as error:
-        if "does not exist" in str(error):
-            return None
-        raise
-
-
-def _parameters(stack: "StackTypeDef") -> dict[str, str]:
-    return {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
-
-
-def _values(aws: Aws, wanted: Wanted, stack: "StackTypeDef | None") -> dict[str, str]:
+def _values(aws: Aws, wanted: Wanted, stack: Stack | None) -> dict[str, str]:
     """The stack's parameters that are known before the project is: all of a new one."""
     given = dict(wanted.parameters)
     if unknown := given.keys() - _FIRST_ONLY - _LATER:
@@ -210,7 +194,7 @@ def _values(aws: Aws, wanted: Wanted, stack: "StackTypeDef | None") -> dict[str,
             f"{', '.join(sorted(unknown))} cannot be set.\n"
             f"These can: {', '.join(sorted(_FIRST_ONLY | _LATER))}."
         )
-    before = {} if stack is None else _parameters(stack)
+    before = {} if stack is None else stack.parameters
     _require_tasks({**before, **given})
     if stack is None:
         return _new_values(aws, wanted, given)
@@ -289,13 +273,13 @@ def _settings(wanted: Wanted, git_url: str, values: Mapping[str, str]) -> dict[s
     }
 
 
-def _changes(aws: Aws, stack: "StackTypeDef | None", values: Mapping[str, str]) -> set[str]:
+def _changes(aws: Aws, stack: Stack | None, values: Mapping[str, str]) -> set[str]:
     """What an update would change: names of parameters, and `template`."""
     if stack is None:
         return set()
-    before = _parameters(stack)
+    before = stack.parameters
     changed = {name for name, value in values.items() if before.get(name) != value}
-    now = aws.cloudformation.get_template(StackName=stack["StackName"])["TemplateBody"]
+    now = aws.cloudformation.get_template(StackName=stack.id)["TemplateBody"]
     if isinstance(now, str) and now.strip() != TEMPLATE.read_text().strip():
         changed.add("template")
     return changed
@@ -331,9 +315,7 @@ def _plan(wanted: Wanted, values: Mapping[str, str], project: int | None) -> str
     return "\n".join(lines)
 
 
-def _apply(
-    aws: Aws, wanted: Wanted, stack: "StackTypeDef | None", values: Mapping[str, str]
-) -> None:
+def _apply(aws: Aws, wanted: Wanted, stack: Stack | None, values: Mapping[str, str]) -> None:
     """Create or update the stack and wait for it. Raises Refused with the reasons of a failure.
 
     Not by `infra.stacks.plan_stack`: the roles have names, so another capability is needed, and a
@@ -355,7 +337,7 @@ def _apply(
         number = aws.cloudformation.create_stack(**request, OnFailure="DELETE")["StackId"]
         _wait(aws, "stack_create_complete", number)
     else:
-        number = stack["StackId"]
+        number = stack.id
         aws.cloudformation.update_stack(**request)
         _wait(aws, "stack_update_complete", number)
 
@@ -399,12 +381,8 @@ def _reasons(aws: Aws, stack_id: str) -> list[str]:
 
 
 def _next_steps(aws: Aws, wanted: Wanted, git_url: str, values: Mapping[str, str]) -> str:
-    stack = _describe(aws, wanted.stack)
-    outputs = (
-        {}
-        if stack is None
-        else {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
-    )
+    stack = look_up(aws.cloudformation, wanted.stack)
+    outputs = stack.outputs if stack is not None else {}
     url, dns = _address(aws, values, outputs)
     secret = aws.outputs["WebhookSecret"].partition(":")[2]
     repository = git_url.removesuffix(".git")
@@ -459,12 +437,12 @@ def delete(wanted: Wanted, *, images: bool) -> None:
     """
     aws = Aws(wanted.stage)
     slipway = aws.slipway()
-    stack = _describe(aws, wanted.stack)
+    stack = look_up(aws.cloudformation, wanted.stack)
     if stack is not None:
         _require_own(stack, wanted)
     service = _registered(slipway, wanted)
     repository = (
-        _parameters(stack)["Repository"]
+        stack.parameters["Repository"]
         if stack
         else repository_for(
             aws.parameters["RepositoryPattern"], wanted.name, wanted.parameters.get("Repository")
@@ -486,7 +464,7 @@ def delete(wanted: Wanted, *, images: bool) -> None:
     if stack:
         aws.cloudformation.delete_stack(StackName=wanted.stack)
         print(f"stack {wanted.stack}: a few minutes", flush=True)
-        _wait(aws, "stack_delete_complete", stack["StackId"])
+        _wait(aws, "stack_delete_complete", stack.id)
     if images and has_images:
         aws.client("ecr").delete_repository(repositoryName=repository, force=True)
         print(f"ECR repository {repository} is deleted")

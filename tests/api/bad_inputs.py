@@ -372,6 +372,7 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
     ("lfs", 1, 400, "invalid_lfs"),
     ("history", "yes", 400, "invalid_history"),
     *(("max_open_builds", value, 400, "invalid_max_open_builds") for value in (0, 101, "20")),
+    ("auto_build", "no", 400, "invalid_auto_build"),
     ("supersede_builds", "yes", 400, "invalid_supersede_builds"),
     ("current", 5, 400, "unknown_field"),
 ]

@@ -72,7 +72,7 @@ def test_restricted_tokens_list_only_their_services(cloud: Cloud, calls: Calls) 
     calls.clear()
     assert walk(of_project, SERVICES) == [[second, first]]
     assert walk(of_other, SERVICES) == [[third]]
-    assert [query["IndexName"] for query in calls.to("dynamodb.Query")] == ["project"] * 2
+    assert [query["IndexName"] for query in calls.to("dynamodb.Query")] == ["project-ids"] * 2
     calls.clear()
     assert walk(of_service, SERVICES) == [[second]]
     assert not calls.to("dynamodb.Query")

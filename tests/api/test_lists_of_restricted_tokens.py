@@ -55,7 +55,7 @@ def test_jobs_of_a_project_are_read_without_other_projects(cloud: Cloud, calls: 
         cloud.push(sha(number))
     calls.clear()
     assert walk(outsider, JOBS) == [[]]
-    assert [query["IndexName"] for query in calls.to("dynamodb.Query")] == ["project"]
+    assert [query["IndexName"] for query in calls.to("dynamodb.Query")] == ["project-ids"]
     member = caller_with(cloud, project_id=cloud.project)
     assert walk(member, JOBS) == [["build-3", "build-2"], ["build-1"]]
 

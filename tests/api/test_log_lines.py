@@ -78,7 +78,7 @@ def test_the_log_lines_of_a_trigger_name_its_message_or_event(
     message, event, minute = wakeup_event("build-1"), codebuild_event("State"), schedule_event()
     logged = {}
     for name, sent in [("on_wakeup", message), ("on_cloud_event", event), ("on_schedule", minute)]:
-        trouble.refuse("dynamodb.TransactWriteItems", "TransactionCanceledException", times=15)
+        trouble.refuse("dynamodb.UpdateItem", "TransactionConflictException", times=15)
         trouble.refuse("sqs.ReceiveMessage", "ServiceUnavailable")
         caplog.clear()
         cloud.app.handler_map[name](sent, LambdaContext(name, 512, 30_000))

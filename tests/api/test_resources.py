@@ -126,6 +126,7 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "ecs_service": None,
         "containers": None,
         "webhook_secret": None,
+        "auto_build": True,
         "auto_deploy": False,
         "auto_deploy_paused": None,
         "queued_minutes": 60,
@@ -372,7 +373,8 @@ def test_a_rollback_restores_the_target_of_its_preview(api: Api, on_ecs: int) ->
     assert rollback["reason"] == "it is on fire"
     shown = api.get(f"/v1/services/{service}").body
     assert shown["active_deployment_id"] == rollback["id"]
-    assert shown["auto_deploy_paused"]
+    assert shown["auto_deploy"] is False
+    assert shown["auto_deploy_paused"] is None
 
 
 @pytest.fixture

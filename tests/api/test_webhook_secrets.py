@@ -540,6 +540,19 @@ def test_a_repository_can_have_at_most_twenty_secrets(cloud: Cloud) -> None:
     assert cloud.api.patch(path, {"webhook_secret": names[0]}).status == 200
 
 
+@pytest.mark.parametrize("path", ["git", "build", "task"])
+@pytest.mark.parametrize("kind", ["secretsmanager:", "ssm:/"])
+def test_a_secret_that_builds_or_tasks_use_is_no_webhook_secret(
+    cloud: Cloud, kind: str, path: str
+) -> None:
+    """The policy of the API's function denies it these paths."""
+    change = {"webhook_secret": f"{kind}slipway/{path}/1/hush"}
+    answer = cloud.api.patch(f"/v1/services/{cloud.service_id}", change)
+    assert answer.status == 400
+    assert answer.body["field"] == "webhook_secret"
+    assert f"slipway/{path}/ are only for " in answer.body["detail"]
+
+
 def test_only_an_admin_can_set_a_webhook_secret_and_the_change_is_audited(cloud: Cloud) -> None:
     body = {"name": "ci", "role": "deployer"}
     deployer = cloud.api.as_holder_of(cloud.api.post("/v1/tokens", body).body["token"])

@@ -7,9 +7,12 @@ them if they may be stale.
 """
 
 import copy
+import io
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import pytest
@@ -18,13 +21,14 @@ from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
+from chalicelib import cloudwatch
 from infra.local import speed
+from infra.local.aws.pump import Pump
 from tests.bench.figures import Figure
+from tests.bench.prices import READ_UNIT, ROW, WRITE_UNIT
+from tests.support.client import Api
 from tests.support.embedded import Cloud, sha
 
-# US dollars for a million units on demand in us-east-1 (aws.amazon.com/dynamodb/pricing, standard
-# tables, November 2024 and later).
-WRITE_PRICE, READ_PRICE = 0.625, 0.125
 PHASES = ("DOWNLOAD_SOURCE", "INSTALL", "PRE_BUILD", "BUILD", "POST_BUILD")
 WAITING = 100
 
@@ -32,15 +36,36 @@ _Item = dict[str, dict[str, Any]]
 
 
 class Meter:
-    """Counts the calls and units of everything that runs while it is on."""
+    """Counts what Slipway's functions do while it is on: calls, units, lines of logs.
+
+    What a test does by itself, such as a GET that follows a build, is not counted.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clear()
+        self._function = ""
         original: Any = vars(BaseClient)["_make_api_call"]
+        invoke: Any = vars(Pump)["_invoke"]
+        ask: Any = vars(Api)["request"]
+
+        def invoke_function(pump: Any, function: str, event: Any) -> Any:
+            with self._running(function):
+                return invoke(pump, function, event)
+
+        def request_api(api: Any, method: str, path: str, **more: Any) -> Any:
+            with self._running("api_handler" if method == "POST" else ""):
+                return ask(api, method, path, **more)
+
+        monkeypatch.setattr(Pump, "_invoke", invoke_function)
+        monkeypatch.setattr(Api, "request", request_api)
+        monkeypatch.setattr(cloudwatch, "on_lambda", lambda: True)
 
         def make_api_call(client: Any, operation: str, request: dict[str, Any]) -> Any:
             service = client.meta.service_model.service_name
+            if not self._function:
+                return original(client, operation, request)
             self.calls[f"{service}.{operation}"] += 1
+            self.calls_of[self._function, service] += 1
             if service != "dynamodb":
                 return original(client, operation, request)
             written = [(*each, _stored(*each)) for each in _written(operation, request)]
@@ -55,7 +80,13 @@ class Meter:
 
     def clear(self) -> None:
         self.calls: Counter[str] = Counter()
+        # By function and service.
+        self.calls_of: Counter[tuple[str, str]] = Counter()
+        self.invocations: Counter[str] = Counter()
+        self.log_lines = self.log_bytes = 0
         self.writes: Counter[str] = Counter()
+        # By table or index, and partition key.
+        self.partitions: Counter[tuple[str, str]] = Counter()
         self.reads = 0.0
 
     @property
@@ -63,15 +94,54 @@ class Meter:
         """The units of all writes."""
         return sum(self.writes.values())
 
+    @contextmanager
+    def _running(self, function: str) -> Iterator[None]:
+        """Count what runs inside as this function's."""
+        metrics, log = io.StringIO(), _Log()
+        logger = logging.getLogger("slipway")
+        logger.addHandler(log)
+        outer, self._function = self._function, function
+        try:
+            with redirect_stdout(metrics):
+                yield
+        finally:
+            self._function = outer
+            logger.removeHandler(log)
+        if function:
+            self.invocations[function] += 1
+            lines = [*log.lines, *metrics.getvalue().splitlines()]
+            self.log_lines += len(lines)
+            self.log_bytes += sum(len(line.encode()) for line in lines)
+
     def _write(self, table: str, before: _Item | None, after: _Item | None, cost: int) -> None:
         name = table.partition("-")[2]
-        self.writes[name] += cost * _units(before, after)
+        units = cost * _units(before, after)
+        self.writes[name] += units
+        self.partitions[name, _key(after or before, _table(table).hash_key_attr)] += units
         for index in _table(table).global_indexes:
             keys = [key["AttributeName"] for key in index.schema]
             old, new = (_projected(item, index, keys, table) for item in (before, after))
             if old != new:
                 moves = old is not None and new is not None and any(old[k] != new[k] for k in keys)
-                self.writes[f"{name}/{index.name}"] += (2 if moves else 1) * _units(old, new)
+                units, in_index = _units(old, new), f"{name}/{index.name}"
+                for item in (old, new) if moves else (new or old,):
+                    self.writes[in_index] += units
+                    self.partitions[in_index, _key(item, keys[0])] += units
+
+
+class _Log(logging.Handler):
+    """Keeps the messages that Lambda would write."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def _key(item: _Item | None, attribute: str) -> str:
+    return str(next(iter((item or {})[attribute].values())))
 
 
 def _table(name: str) -> Any:
@@ -112,6 +182,19 @@ def _projected(item: _Item | None, index: Any, keys: list[str], table: str) -> _
         return item
     named = {*keys, *_table(table).table_key_attrs, *index.projection.get("NonKeyAttributes", [])}
     return {name: value for name, value in item.items() if name in named}
+
+
+def stored() -> int:
+    """The bytes that DynamoDB charges for all tables and their indexes."""
+    total = 0
+    for name, table in dynamodb_backends["123456789012"]["eu-west-1"].tables.items():
+        items = [item.to_json()["Attributes"] for item in table.all_items()]
+        total += sum(_size(item) + ROW for item in items)
+        for index in table.global_indexes:
+            keys = [key["AttributeName"] for key in index.schema]
+            shown = (_projected(item, index, keys, name) for item in items)
+            total += sum(_size(item) + ROW for item in shown if item is not None)
+    return total
 
 
 def _units(*items: _Item | None) -> int:
@@ -180,8 +263,8 @@ def _push(cloud: Cloud, meter: Meter) -> Iterator[Figure]:
     yield Figure("push to deployed: written", meter.written, "WRU")
     yield Figure("push to deployed: read", meter.reads, "RRU")
     yield Figure("push to deployed: calls", meter.calls.total(), "")
-    price = meter.written * WRITE_PRICE + meter.reads * READ_PRICE
-    yield Figure("1,000 pushes deployed: DynamoDB", price / 1000, "USD")
+    price = meter.written * WRITE_UNIT + meter.reads * READ_UNIT
+    yield Figure("1,000 pushes deployed: DynamoDB", price * 1000, "USD")
 
 
 def _line(cloud: Cloud, meter: Meter) -> Iterator[Figure]:

@@ -38,6 +38,8 @@ def service(name: str = "web", project: str = "shop", **changes: Any) -> dict[st
         "project": project,
         "branch": "main",
         "image_from": None,
+        "auto_build": True,
+        "auto_deploy": True,
         "auto_deploy_paused": None,
         "drift": None,
         "health": None,

@@ -447,6 +447,17 @@ def test_ctrl_c_does_not_drop_a_cancel(shop: ScriptedApi) -> None:
     assert shown == ("The cancel of build-7 is accepted; follow it with: slipway logs -f build-7")
 
 
+@pytest.mark.parametrize("columns", ["20", "39", "59", "60", "150"])
+def test_a_history_breaks_no_word_of_a_status_or_a_commit(
+    shop: ScriptedApi, slipway: Slipway, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = slipway("history", "web").out.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    words = " ".join(lines).split()
+    assert {"build-7", "deploy-3", "success"} <= set(words)
+
+
 # --- JSON --------------------------------------------------------------------------------------
 
 
@@ -673,32 +684,27 @@ def test_changes_of_the_configuration_are_sent_as_a_merge(
     }
 
 
-KEPT = {"deployment_id": None, "job_id": None, "status": None, "not_deployed": "no release"}
-
-
 @pytest.mark.parametrize(
-    ("change", "released", "code"),
+    ("options", "code", "exit_code"),
     [
-        (["A=2"], True, 1),
-        (["--memory", "512"], True, 1),
-        (["A=1"], False, 1),
-        (["A=1", "--cpu", "256"], True, 0),
-        (["A=2", "--no-deploy"], False, 0),
+        ([], "no_release", 1),
+        ([], "changed_outside", 1),
+        ([], "unchanged", 0),
+        (["--no-deploy"], "not_wanted", 0),
     ],
 )
 def test_a_change_that_is_not_deployed_is_a_failure_unless_that_was_wanted(
-    shop: ScriptedApi, slipway: Slipway, change: list[str], released: bool, code: int
+    shop: ScriptedApi, slipway: Slipway, options: list[str], code: str, exit_code: int
 ) -> None:
-    config = {"environment": {"A": "1"}, "secrets": {}, "released": released}
-    sizes = {"cpu": 256, "memory": None, "desired_count": None, "deployment_id": None}
-    shop.on("GET /v1/services/1/config", {**config, **sizes})
-    shop.on("PATCH /v1/services/1/config", KEPT)
-    done = slipway("config", "web", "set", *change)
-    assert done.exit_code == code
-    assert "Nothing is deployed: no release." in done.out + done.err
-    done = slipway("config", "web", "set", *change, "--plan")
-    assert done.exit_code == code
-    assert "Nothing would be deployed: no release." in done.out + done.err
+    """The code decides, whatever the configuration has: it may have changed in between."""
+    kept = {"deployment_id": None, "job_id": None, "status": None, "not_deployed": "a reason"}
+    shop.on("PATCH /v1/services/1/config", {**kept, "code": code})
+    done = slipway("config", "web", "set", "A=1", *options)
+    assert done.exit_code == exit_code
+    assert "Nothing is deployed: a reason." in done.out + done.err
+    done = slipway("config", "web", "set", "A=1", *options, "--plan")
+    assert done.exit_code == exit_code
+    assert "Nothing would be deployed: a reason." in done.out + done.err
 
 
 def test_a_change_that_an_open_deployment_brings_is_not_waited_for_without_deploy(
@@ -791,7 +797,7 @@ def test_open_prints_the_url_where_there_is_no_browser(
 def test_auto_deploy_is_paused_and_resumed(
     shop: ScriptedApi, slipway: Slipway, command: str, on: bool
 ) -> None:
-    shop.on("PATCH /v1/services/1", {"branch": "main", "auto_deploy": on})
+    shop.on("PATCH /v1/services/1", {"branch": "main", "auto_build": True, "auto_deploy": on})
     done = slipway(command, "web")
     assert done.exit_code == 0
     assert f"Auto-deploy of shop/web is {'on' if on else 'off'}" in done.out
@@ -800,6 +806,37 @@ def test_auto_deploy_is_paused_and_resumed(
     assert json.loads(slipway(command, "web", "--json").out)["auto_deploy"] is on
     shop.on("PATCH /v1/services/1", problem(403, "forbidden", "requires role admin"))
     assert slipway(command, "web").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "on", "said"),
+    [
+        ("pause", False, "Pushes to shop/web are not built, and so not deployed."),
+        ("resume", True, "The next push to main is built for shop/web."),
+    ],
+)
+def test_the_building_of_pushes_is_switched_off_and_on(
+    shop: ScriptedApi, slipway: Slipway, command: str, on: bool, said: str
+) -> None:
+    shop.on("PATCH /v1/services/1", {"branch": "main", "auto_build": on, "auto_deploy": False})
+    done = slipway(command, "web", "--builds")
+    assert (done.exit_code, done.out.strip()) == (0, said)
+    (sent,) = by_method(shop.received, "PATCH")
+    assert sent.body == {"auto_build": on}
+
+
+def test_resume_says_that_pushes_are_not_built(shop: ScriptedApi, slipway: Slipway) -> None:
+    shop.on("PATCH /v1/services/1", {"branch": "main", "auto_build": False, "auto_deploy": True})
+    assert "slipway resume shop/web --builds" in slipway("resume", "web").err
+
+
+def test_resume_says_that_auto_deploy_was_off(shop: ScriptedApi, slipway: Slipway) -> None:
+    shop.on("PATCH /v1/services/1", {"branch": "main", "auto_build": True, "auto_deploy": True})
+    said = "Auto-deploy of shop/web was off, not paused."
+    shop.on("GET /v1/services", rows.page(rows.service(auto_deploy_paused="deployment 3")))
+    assert said not in slipway("resume", "web").err
+    shop.on("GET /v1/services", rows.page(rows.service(auto_deploy=False)))
+    assert said in slipway("resume", "web").err
 
 
 def test_status_of_a_paused_service_says_how_to_resume(shop: ScriptedApi, slipway: Slipway) -> None:

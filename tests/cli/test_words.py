@@ -284,6 +284,7 @@ def test_no_view_lets_hostile_text_control_the_terminal() -> None:
         views.status(bad, [failed], rows.preview(possible=False, reason=HOSTILE)),
         *views.failure(failed),
         views.history_table([failed]),
+        *views.history_list([failed]),
         *views.plan(one_line(HOSTILE), _hostile(rows.plan())),
         *views.config(config),
     )

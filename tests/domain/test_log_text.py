@@ -267,3 +267,9 @@ def test_a_guess_of_a_few_characters_is_not_hidden() -> None:
         for at in range(len(secret) - size + 1):
             guess = secret[at : at + size]
             assert mask_known([guess], (secret,), "***") == [guess]
+
+
+def test_a_text_that_was_shown_before_is_cleaned_again_when_a_secret_becomes_known() -> None:
+    text = "deployed with q8Zr0TnW4xKe7LhB2sVd9GpY"
+    assert log_text.clean_text(text, ()) == text
+    assert log_text.clean_text(text, ("q8Zr0TnW4xKe7LhB2sVd9GpY",)) == f"deployed with {MASK}"

@@ -303,6 +303,7 @@ class Service:
     branch: str = "master"
     tags: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    auto_build: bool = True
 
 
 FILES = ChangedFiles(("docs/a.md", "src/app.py", "src/more.py"))
@@ -314,6 +315,7 @@ UNKNOWN = ChangedFiles(unknown="the push was forced")
     [
         (Service(), {}, True, ""),
         (Service("main"), {}, False, "it follows the branch main"),
+        (Service(auto_build=False), {}, False, "auto_build is off"),
         (Service(paths=("src/**",)), {}, True, "src/app.py matches src/**"),
         (Service(paths=("!docs/**",)), {}, True, "src/app.py matches **"),
         (

@@ -24,7 +24,19 @@ THROTTLED = "throttled"
 FAILED = "a 500 before the effect"
 DENIED = "access denied"
 RETRY_DENIED = "time-out after the effect, then access denied to the second try"
-KINDS = (DIED_BEFORE, DIED_AFTER, LOST_BEFORE, LOST_AFTER, THROTTLED, FAILED, DENIED, RETRY_DENIED)
+RETRY_ANSWERED = "time-out after the effect, then an answer to the second try"
+KINDS = (
+    DIED_BEFORE,
+    DIED_AFTER,
+    LOST_BEFORE,
+    LOST_AFTER,
+    THROTTLED,
+    FAILED,
+    DENIED,
+    RETRY_DENIED,
+    RETRY_ANSWERED,
+)
+_SECOND_TRIES = {RETRY_DENIED: DENIED, RETRY_ANSWERED: None}
 
 _REFUSALS = {
     THROTTLED: (400, "ThrottlingException"),
@@ -123,9 +135,9 @@ class Injector:
         number = self.count - 1
         name = self.names[number]
         kind = self._plan.get(number)
-        if kind == RETRY_DENIED:
+        if kind in _SECOND_TRIES:
             self._tries[number] += 1
-            kind = LOST_AFTER if self._tries[number] == 1 else DENIED
+            kind = LOST_AFTER if self._tries[number] == 1 else _SECOND_TRIES[kind]
         if kind is not None:
             self.fired.append((name, kind))
         self._run(self.before, number, name)

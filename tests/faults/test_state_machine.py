@@ -71,6 +71,6 @@ def examples(name: str, count: int, *, calm: bool = False) -> Any:
 
 
 TestStories = examples("Stories", 100)
-TestMoreStories = examples("MoreStories", 100)
+TestMoreStories = pytest.mark.long(examples("MoreStories", 100))
 TestOnlyPushes = examples("OnlyPushes", 50, calm=True)
 TestManyStories = pytest.mark.sweep(examples("ManyStories", 300))

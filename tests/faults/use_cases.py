@@ -12,9 +12,12 @@ from chalicelib.aws import ecs as aws_ecs
 from chalicelib.aws import queue
 from chalicelib.aws.secrets import KEEP_SECONDS
 from chalicelib.domain.lag import LAG
+from chalicelib.domain.schema import ROW, SCHEMA
 from chalicelib.domain.timing import TOKEN_LIFE
 from chalicelib.domain.tokens import Role, new_token
 from chalicelib.errors import Rejected
+from chalicelib.store import schema
+from chalicelib.store.models import Claim
 from chalicelib.store.tokens import create_token
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
@@ -91,7 +94,7 @@ def building(cloud: Cloud) -> None:
 
 def in_a_phase(cloud: Cloud) -> None:
     building(cloud)
-    codebuild.engine().phase(cloud.build(1)["codebuild_id"], "INSTALL")
+    codebuild.engine().run_into(cloud.build(1)["codebuild_id"], "PRE_BUILD")
 
 
 def _die_at_start(cloud: Cloud, kill: Callable[[Trouble, str], None]) -> None:
@@ -947,6 +950,12 @@ def _create_token(cloud: Cloud) -> Answer:
     return cloud.api.post("/v1/tokens", body)
 
 
+def gone_back(_: Cloud) -> None:
+    """A newer version has raised the schema of the rows. No process of this one has written yet."""
+    Claim(ROW, value=SCHEMA + 1).save()
+    schema._is_checked = False
+
+
 def a_token(cloud: Cloud) -> None:
     _create_token(cloud)
 
@@ -1292,6 +1301,11 @@ USE_CASES = (
         "a rollback over a release command is requested",
         command_was_run,
         lambda c: post(c, "rollback", {}, key="k"),
+    ),
+    UseCase(
+        "a project is created after a newer version has gone back",
+        gone_back,
+        lambda c: c.api.post("/v1/projects", {"name": "new"}, headers=KEY),
     ),
     UseCase("a token is created", new_service, _create_token),
     UseCase("a token is revoked", a_token, _revoke_token),

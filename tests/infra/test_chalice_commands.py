@@ -1,5 +1,6 @@
-"""Chalice's own commands in a checkout: they deploy nothing, and say what to run instead."""
+"""Chalice's own commands in a checkout: only `chalice deploy` of a configured stage runs."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.package import ROOT
+from infra.package import LAMBDA_PLATFORM
+from infra.rehearse.checkout import copy_checkout
 
 
 class Aws(HTTPServer):
@@ -26,7 +28,11 @@ class _Refusal(BaseHTTPRequestHandler):
 
     def _refuse(self) -> None:
         self.server.requests.append(self.requestline)
-        self.send_error(403)
+        body = b"<ErrorResponse><Error><Code>Forbidden</Code></Error></ErrorResponse>"
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _refuse  # noqa: N815
 
@@ -44,11 +50,28 @@ def aws() -> Iterator[Aws]:
         thread.join()
 
 
-def _files_of_chalice() -> set[Path]:
-    return set((ROOT / ".chalice").rglob("*"))
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which no stage is configured."""
+    return copy_checkout(tmp_path_factory.mktemp("checkouts") / "checkout")
 
 
-def _run(aws: Aws, *command: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def configured(tmp_path: Path) -> Path:
+    """A checkout in which the stage dev is configured."""
+    checkout = copy_checkout(tmp_path / "configured")
+    stage = checkout / ".chalice/stages/dev"
+    stage.mkdir(parents=True)
+    place = {"account": "123456789012", "region": "eu-west-1", "platform": LAMBDA_PLATFORM}
+    (stage / "place.json").write_text(json.dumps(place))
+    return checkout
+
+
+def _files_of_chalice(checkout: Path) -> set[Path]:
+    return set((checkout / ".chalice").rglob("*"))
+
+
+def _run(aws: Aws, checkout: Path, *command: str) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": os.environ["HOME"],
@@ -62,7 +85,7 @@ def _run(aws: Aws, *command: str) -> subprocess.CompletedProcess[str]:
     }
     return subprocess.run(
         [Path(sys.executable).with_name("chalice"), *command],
-        cwd=ROOT,
+        cwd=checkout,
         env=environment,
         capture_output=True,
         text=True,
@@ -74,21 +97,19 @@ def _run(aws: Aws, *command: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "command",
     [
-        ["deploy", "--stage", "dev"],
-        ["deploy", "--stage", "prod"],
-        ["deploy"],
         ["package", "--stage", "dev", "OUTPUT"],
         ["local", "--no-autoreload", "--port", "0"],
         ["dev", "plan"],
+        ["delete", "--stage", "dev"],
     ],
     ids=" ".join,
 )
 def test_chalice_refuses_in_a_checkout_and_says_what_to_run(
-    command: list[str], aws: Aws, tmp_path: Path
+    command: list[str], aws: Aws, configured: Path, tmp_path: Path
 ) -> None:
-    before = _files_of_chalice()
+    before = _files_of_chalice(configured)
     output = tmp_path / "package"
-    done = _run(aws, *(str(output) if word == "OUTPUT" else word for word in command))
+    done = _run(aws, configured, *(str(output) if word == "OUTPUT" else word for word in command))
     assert aws.requests == []
     assert done.stderr.splitlines() == [
         "Nothing was done: .chalice/ describes an example installation, which is not yours.",
@@ -96,4 +117,55 @@ def test_chalice_refuses_in_a_checkout_and_says_what_to_run(
     ]
     assert done.returncode == 1
     assert not output.exists()
-    assert _files_of_chalice() == before
+    assert _files_of_chalice(configured) == before
+
+
+def _refused(aws: Aws, checkout: Path, *command: str) -> list[str]:
+    """The lines of a refusal that made no call of AWS."""
+    before = _files_of_chalice(checkout)
+    done = _run(aws, checkout, *command)
+    assert (done.returncode, aws.requests) == (1, [])
+    assert _files_of_chalice(checkout) == before
+    return done.stderr.splitlines()
+
+
+def test_chalice_deploy_of_a_stage_that_is_not_configured_says_what_to_run_first(
+    aws: Aws, checkout: Path, configured: Path
+) -> None:
+    for place, command, stage in (
+        (checkout, ["deploy"], "dev"),
+        (checkout, ["deploy", "--stage", "dev"], "dev"),
+        (configured, ["deploy", "--stage", "prod"], "prod"),
+        (configured, ["deploy", "--stage", "../stages/dev"], "../stages/dev"),
+    ):
+        assert _refused(aws, place, *command) == [
+            f"Nothing was done: this checkout is not configured for the stage {stage}.",
+            f"Run `make configure STAGE={stage}` first, or `make deploy STAGE={stage}` instead.",
+        ]
+
+
+def test_chalice_deploy_takes_no_option_that_make_configure_sets(
+    aws: Aws, configured: Path
+) -> None:
+    for option in ("--api-gateway-stage=v2", "--autogen-policy", "--connection-timeout=9"):
+        assert _refused(aws, configured, "deploy", option) == [
+            "Nothing was done: only --stage and --profile can be chosen; make configure sets the "
+            "rest.",
+            "Run `chalice deploy --stage dev`.",
+        ]
+
+
+def test_chalice_deploy_of_a_configured_stage_reads_its_stack_first(
+    aws: Aws, configured: Path
+) -> None:
+    done = _run(aws, configured, "deploy", "--stage", "dev")
+    assert done.returncode == 1
+    assert "(Forbidden) when calling the DescribeStacks operation" in done.stderr
+    assert done.stderr.splitlines()[-1] == "Fix the cause and run this again: it may be repeated."
+    assert "Traceback" not in done.stderr
+
+
+def test_chalice_deploy_uses_the_profile_that_it_is_given(aws: Aws, configured: Path) -> None:
+    done = _run(aws, configured, "deploy", "--profile", "nobody")
+    assert "The config profile (nobody) could not be found" in done.stderr
+    assert aws.requests == []

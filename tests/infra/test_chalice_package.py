@@ -161,36 +161,55 @@ def test_wake_ups_come_one_by_one_from_the_queue(resources: dict[str, Any]) -> N
     assert 2 <= concurrency <= 1000
 
 
+def _rule(resources: dict[str, Any], function: str) -> dict[str, Any]:
+    """The properties of the only rule that invokes a function."""
+    arn = {"Fn::GetAtt": [function, "Arn"]}
+    (rule,) = (
+        each
+        for each in _of_type(resources, "Events::Rule").values()
+        if arn in [target["Arn"] for target in each["Targets"]]
+    )
+    return rule
+
+
 def test_one_rule_delivers_the_events_of_codebuild_and_ecs(resources: dict[str, Any]) -> None:
-    events = _events(_functions(resources)["on_cloud_event"])
-    assert [(event["Type"], event["Properties"]["Pattern"]) for event in events] == [
-        (
-            "CloudWatchEvent",
+    assert _rule(resources, "OnCloudEvent")["EventPattern"] == {
+        "source": ["aws.codebuild", "aws.ecs"],
+        "$or": [
             {
-                "source": ["aws.codebuild", "aws.ecs"],
-                "$or": [
-                    {
-                        "detail-type": [
-                            "CodeBuild Build State Change",
-                            "CodeBuild Build Phase Change",
-                            "ECS Deployment State Change",
-                            "ECS Service Action",
-                        ]
-                    },
-                    {
-                        "detail-type": ["ECS Task State Change"],
-                        "detail": {"startedBy": [{"prefix": "slipway/"}]},
-                    },
-                ],
+                "detail-type": [
+                    "CodeBuild Build State Change",
+                    "ECS Deployment State Change",
+                    "ECS Service Action",
+                ]
             },
-        )
-    ]
+            {
+                "detail-type": ["CodeBuild Build Phase Change"],
+                "detail": {"completed-phase": ["QUEUED", "INSTALL", "PRE_BUILD"]},
+            },
+            {
+                "detail-type": ["ECS Task State Change"],
+                "detail": {"startedBy": [{"prefix": "slipway/"}]},
+            },
+        ],
+    }
 
 
 def test_the_schedule_fires_every_minute(resources: dict[str, Any]) -> None:
-    (event,) = _events(_functions(resources)["on_schedule"])
-    assert event["Type"] == "Schedule"
-    assert event["Properties"]["Schedule"] == "rate(1 minute)"
+    assert _rule(resources, "OnSchedule")["ScheduleExpression"] == "rate(1 minute)"
+
+
+def test_each_rule_may_invoke_its_function(resources: dict[str, Any]) -> None:
+    for function in ("OnCloudEvent", "OnSchedule"):
+        assert _of_type(resources, "Lambda::Permission")[f"{function}RulePermission"] == {
+            "Action": "lambda:InvokeFunction",
+            "FunctionName": {"Ref": function},
+            "Principal": "events.amazonaws.com",
+            "SourceArn": {"Fn::GetAtt": [f"{function}Rule", "Arn"]},
+        }
+    # SAM would make a second rule for an event of the function.
+    types = {e["Type"] for each in _functions(resources).values() for e in _events(each)}
+    assert types == {"SQS"}
 
 
 def test_the_regional_api_has_the_routes_of_the_application(resources: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infra import deploy
+from chalicelib.domain.schema import SCHEMA
+from infra import deploy, upgrade
 from infra.deploy import application_template, environment_of, main, parameters_for
 from infra.package import Installation, PackagingFailed, require_lambda_python
 from infra.stacks import look_up
@@ -48,6 +49,19 @@ def test_only_the_api_gets_the_webhook_secret() -> None:
     assert made["Resources"]["RestAPI"] == {"Type": "other"}
 
 
+def test_a_forced_deploy_changes_the_definition_of_the_api() -> None:
+    sam = json.loads(_template())
+    sam["Resources"]["RestAPI"]["Properties"] = {"DefinitionBody": {"info": {"title": "slipway"}}}
+    environment = {"WEBHOOK_SECRET": "s"}
+    made = json.loads(
+        application_template(json.dumps(sam), code="c", environment=environment, again="ab12")
+    )
+    definition = made["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
+    assert definition["info"] == {"title": "slipway", "description": "Deployed again: ab12"}
+    # The next deploy reads it here, and so changes nothing.
+    assert made["Metadata"] == {"Again": "ab12"}
+
+
 def test_the_uploaded_template_refers_to_the_secret_without_its_value(tmp_path: Path) -> None:
     (tmp_path / "deployment.zip").write_bytes(b"zip")
     (tmp_path / "sam.json").write_text(_template())
@@ -58,7 +72,7 @@ def test_the_uploaded_template_refers_to_the_secret_without_its_value(tmp_path: 
         secrets = boto3.client("secretsmanager")
         arn = secrets.create_secret(Name="slipway-dev/webhook", SecretString="hush")["ARN"]
         outputs = {"Packages": "packages", "WebhookSecret": f"secretsmanager:{arn}"}
-        url = deploy._upload(boto3.Session(), outputs, tmp_path)
+        url = deploy._upload(boto3.Session(), outputs, tmp_path, None)
         place, _, key = url.rpartition("/")
         assert place == "https://s3.eu-west-1.amazonaws.com/packages"
         template = s3.get_object(Bucket="packages", Key=key)["Body"].read().decode()
@@ -213,3 +227,76 @@ def test_a_deploy_that_removes_a_table_is_refused_until_the_table_is_named(
     named = stage("--yes", "--allow", "JobsTable", template=json.dumps(without))
     assert named == "the stack is deployed"
     assert boto3.client("dynamodb").list_tables()["TableNames"] == []
+
+
+@pytest.fixture
+def deployed(stage: Callable[..., str]) -> Callable[[int], None]:
+    """A stage that was deployed. The function stores the schema of its rows."""
+    stage("--yes", template=_stack())
+    dynamodb = boto3.client("dynamodb")
+    dynamodb.create_table(
+        TableName="slipway-dev-claims",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+    )
+
+    def store(schema: int) -> None:
+        item: Any = {"id": {"S": "schema"}, "value": {"N": str(schema)}}
+        dynamodb.put_item(TableName="slipway-dev-claims", Item=item)
+
+    return store
+
+
+def test_a_version_that_is_too_old_for_the_rows_is_not_deployed(
+    stage: Callable[..., str], deployed: Callable[[int], None]
+) -> None:
+    deployed(SCHEMA + 1)
+    queue = {"Type": "AWS::SQS::Queue"}
+    assert stage("--yes", template=_stack(Second=queue)) == "the stack is deployed"
+    deployed(SCHEMA + 2)
+    refused = stage("--yes", template=_stack(Second=queue, Third=queue))
+    assert refused.splitlines() == [
+        f"The rows of this stage have schema {SCHEMA + 2}, and this version knows {SCHEMA}.",
+        "Check out a newer version.",
+    ]
+    assert len(boto3.client("sqs").list_queues()["QueueUrls"]) == 2
+
+
+def test_a_version_is_deployed_only_after_the_migrations_that_it_needs(
+    stage: Callable[..., str], deployed: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrade, "NEEDED", 1)
+    refused = stage("--yes", template=_stack())
+    assert refused.splitlines() == [
+        "The rows of this stage have schema 0, and this version needs 1.",
+        "Deploy an earlier version first: one that raises the schema to 1.",
+    ]
+    deployed(1)
+    changed = _stack(Second={"Type": "AWS::SQS::Queue"})
+    assert stage("--yes", template=changed) == "the stack is deployed"
+
+
+def test_the_migrations_run_after_the_functions_are_replaced(
+    stage: Callable[..., str],
+    deployed: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    steps = []
+
+    def change(_: Any, name: str, *__: Any) -> bool:
+        steps.append(name)
+        return True
+
+    def migrate(environment: Any, *, replaced: bool) -> int:
+        steps.append(f"migrate, replaced={replaced}")
+        return 7
+
+    monkeypatch.setattr(deploy, "_upload", lambda *_: "https://packages.example/template")
+    monkeypatch.setattr(deploy, "_change", change)
+    monkeypatch.setattr(deploy, "upgrade", migrate)
+    monkeypatch.setattr(deploy, "find_outputs", lambda *_: {"EndpointURL": "https://x/api"})
+    main(["dev", "--yes"])
+    assert steps == ["slipway-dev", "slipway-dev-app", "migrate, replaced=True"]
+    assert "rows of an earlier version that were changed: 7" in capsys.readouterr().out

@@ -15,6 +15,7 @@ import botocore.client
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from chalicelib.domain.schema import SCHEMA
 from infra.doctor import aws, local
 from infra.doctor.__main__ import main
 from infra.doctor.local import NOTE, OK, WRONG, check_git, check_python
@@ -130,6 +131,10 @@ def _error(code: str, operation: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "no\nnever"}}, operation)
 
 
+def _rows(schema: int) -> Any:
+    return {"Item": {"id": {"S": "schema"}, "value": {"N": str(schema)}}}
+
+
 class Answers(dict[str, Any]):
     """AWS's answers by operation: a value, an exception, or a function of the request."""
 
@@ -171,6 +176,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
             ]
         },
         GetQueueAttributes={"Attributes": {"ApproximateNumberOfMessages": "0"}},
+        GetItem=_rows(SCHEMA),
         simulated=simulated,
     )
     monkeypatch.setattr(
@@ -190,6 +196,7 @@ def test_a_healthy_stage_has_nothing_to_fix(answers: Answers) -> None:
     assert all(line.startswith("ok ") for line in lines), lines
     assert "ok          Alarms: none of 1 fires." in lines
     assert "ok          Dead letters: none." in lines
+    assert f"ok          Rows: have schema {SCHEMA}." in lines
     asked = answers["simulated"]
     assert {request["PolicySourceArn"] for request in asked} == {
         "arn:aws:iam::123456789012:role/team/deployer"
@@ -242,6 +249,11 @@ WRONG_ANSWERS = [
         lambda request: {"Stacks": [_stack(request["StackName"], "UPDATE_FAILED")]},
         "Stack slipway-dev-app: UPDATE_FAILED. Fix: see its events, then make deploy STAGE=dev",
     ),
+    (
+        "GetItem",
+        _rows(SCHEMA + 2),
+        f"Rows: The rows of this stage have schema {SCHEMA + 2}, and this version knows {SCHEMA}.",
+    ),
     ("DescribeSecret", {"Name": "w"}, "Webhook secret: has no value: no delivery is accepted."),
     ("DescribeAlarms", _new_alarm, "Alarm slipway-dev-dead-wakeups: fires. A wake-up failed."),
     (
@@ -266,6 +278,15 @@ def test_what_is_wrong_in_aws_has_a_fix(
     assert " Fix: " in found[0]
 
 
+def test_migrations_that_are_not_complete_are_noted(answers: Answers) -> None:
+    answers["GetItem"] = {}
+    (line,) = [line for line in _lines() if "Rows" in line]
+    assert line == (
+        f"note        Rows: have schema 0. The migrations to {SCHEMA} are not complete. "
+        "Fix: make deploy STAGE=dev"
+    )
+
+
 def test_a_missing_secret_is_wrong(answers: Answers) -> None:
     answers["DescribeSecret"] = _error("ResourceNotFoundException", "DescribeSecret")
     (line,) = [line for line in _lines() if "Webhook secret" in line]
@@ -283,6 +304,7 @@ def test_a_missing_secret_is_wrong(answers: Answers) -> None:
         ("DescribeStacks", "Stack slipway-dev"),
         ("DescribeSecret", "Webhook secret"),
         ("DescribeAlarms", "Alarms"),
+        ("GetItem", "Rows"),
         ("GetQueueAttributes", "Dead letters"),
     ],
 )

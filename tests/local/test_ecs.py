@@ -1,5 +1,7 @@
 """The embedded ECS through boto3. Each test states AWS's behaviour and its source."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +14,7 @@ from moto.server import ThreadedMotoServer
 
 from infra.local.aws import clock, ecs
 from infra.local.aws.ecs_rollouts import state_change
+from tests.support.serving import ROOT
 
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 HERE = {"cluster": "main", "service": "hello"}
@@ -618,3 +621,13 @@ def test_a_server_and_the_engine_share_one_state_that_a_reset_clears() -> None:
         server.stop()
     with mock_aws():
         assert ecs.engine().services() == []
+
+
+def test_the_embedded_ecs_starts_without_the_slow_import_of_motos_ec2() -> None:
+    look = (
+        "import infra.local.aws.ecs, moto.ecs.models, sys; assert 'moto.ec2' not in sys.modules;"
+        " print(moto.ecs.models.ec2_backends['123456789012']['eu-west-1'].region_name)"
+    )
+    run = [sys.executable, "-c", look]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "eu-west-1\n"

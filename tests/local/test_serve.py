@@ -1,17 +1,21 @@
 """`python -m infra.local serve` as a process: it starts or prints why not, and ends on a signal."""
 
+import ctypes
 import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from threading import Timer
 
 import boto3
+import pytest
 
 from chalicelib.domain.tokens import new_token
 from tests.support.serving import ROOT, command, environment, serving
@@ -101,6 +105,16 @@ def test_nothing_that_looks_like_an_error_is_shown_when_nothing_is_wrong() -> No
         line = process.stderr.readline()  # the agent has looked at the service
     assert line.startswith("ecs: service web has no image yet")
     assert "rror" not in line
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs tgkill of Linux")
+def test_a_signal_that_the_system_gives_to_another_thread_ends_it_too() -> None:
+    """The system chooses the thread of a signal: rarely, it is not the main one."""
+    with serving() as (process, _):
+        threads = {int(each.name) for each in Path(f"/proc/{process.pid}/task").iterdir()}
+        another = min(threads - {process.pid})
+        assert ctypes.CDLL(None).tgkill(process.pid, another, signal.SIGTERM) == 0
+        assert process.wait(timeout=20) == 0
 
 
 def test_ctrl_c_says_what_it_does_and_ends_an_idle_server_within_two_seconds() -> None:

@@ -452,6 +452,19 @@ def test_work_is_cancelled_repeated_and_resumed(cloud: Cloud, open_page: Opener)
     assert cloud.service()["auto_deploy_paused"] is None
 
 
+def test_auto_deploy_is_switched_off_and_on(cloud: Cloud, open_page: Opener) -> None:
+    page = open_page(f"/services/{cloud.service_id}")
+    page.get_by_role("button", name="Auto-deploy off…").click()
+    page.get_by_role("button", name="Switch it off").click()
+    page.get_by_role("button", name="Auto-deploy on…").click()
+    assert cloud.service()["auto_deploy"] is False
+    dialog = page.get_by_role("dialog", name="Switch on auto-deploy of hello?")
+    expect(dialog).not_to_contain_text("paused")
+    dialog.get_by_role("button", name="Switch on auto-deploy").click()
+    expect(page.get_by_role("button", name="Auto-deploy off…")).to_be_visible()
+    assert cloud.service()["auto_deploy"] is True
+
+
 def test_a_build_is_deployed_after_its_plan(cloud: Cloud, open_page: Opener) -> None:
     cloud.release(1)
     cloud.change_service(auto_deploy=False)

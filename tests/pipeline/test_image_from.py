@@ -383,6 +383,7 @@ OTHER_VALUES: dict[str, Any] = {
     "queued_minutes": 61,
     "build_minutes": 31,
     "branch": "develop",
+    "auto_build": False,
     "paths": ["src/**"],
     "tags": ["v*"],
     "ecs_cluster": CLUSTER,

@@ -372,3 +372,20 @@ def test_a_large_push_can_be_tested(cloud: Cloud) -> None:
     payload = real_payload("push.branch_created", commits=commits)
     assert 4_000_000 < len(json.dumps(payload)) < 5_000_000
     assert preview(cloud, payload).body["outcome"] == "started"
+
+
+def test_pushes_and_tags_are_not_built_where_auto_build_is_off(cloud: Cloud) -> None:
+    other = cloud.add_service("other")
+    cloud.change_service(auto_build=False, auto_deploy=True, tags=["*"])
+    answer = push(cloud, 1)
+    assert [each["service_id"] for each in answer.body["builds"]] == [other]
+    assert reasons(cloud, "d-1")[cloud.service_id] == "auto_build is off"
+    cloud.push(sha(2), delivery="d-2", ref="refs/tags/v1", base_ref=None)
+    assert reasons(cloud, "d-2")[cloud.service_id] == "auto_build is off"
+
+    number = cloud.ask_for_build()
+    cloud.settle()
+    assert cloud.build(number)["status"] == "building"
+    cloud.change_service(auto_build=True)
+    built = {each["service_id"] for each in push(cloud, 3).body["builds"]}
+    assert built == {cloud.service_id, other}

@@ -22,10 +22,10 @@ def test_a_push_becomes_a_running_service(cloud: Cloud) -> None:
     seen = [(cloud.job("build-1")["status"], cloud.job("build-1")["progress"])]
     cloud.settle()
     seen.append((cloud.job("build-1")["status"], cloud.job("build-1")["progress"]))
-    for phase in ("INSTALL", "BUILD", "POST_BUILD"):
+    for phase in ("PRE_BUILD", "BUILD"):
         cloud.enter_phase(1, phase)
         seen.append((cloud.job("build-1")["status"], cloud.job("build-1")["progress"]))
-    assert [status for status, _ in seen] == ["queued"] + ["running"] * 4
+    assert [status for status, _ in seen] == ["queued"] + ["running"] * 3
     progress = [done for _, done in seen]
     assert progress == sorted(set(progress))
     assert progress[-1] < 100
@@ -123,6 +123,24 @@ def test_a_rollback_pauses_auto_deploy_until_a_manual_deployment(cloud: Cloud) -
     cloud.finish_rollout()
     assert cloud.statuses(explicit) == ["success"]
     assert cloud.image_on_ecs() == image_of_deployment(cloud, 3)
+    assert cloud.service()["auto_deploy_paused"] is None
+
+
+def test_auto_deploy_that_is_off_is_not_shown_as_paused(cloud: Cloud) -> None:
+    """A resume would switch on what somebody has switched off."""
+    cloud.release(1)
+    cloud.release(2)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    assert cloud.service()["auto_deploy_paused"] is not None
+    cloud.change_service(auto_deploy=False)
+    (listed,) = cloud.api.get("/v1/services").body["items"]
+    assert (cloud.service()["auto_deploy_paused"], listed["auto_deploy_paused"]) == (None, None)
+    cloud.begin_release(3)
+    assert cloud.build(3)["not_deployed"] == "auto_deploy is off"
+
+    cloud.change_service(auto_deploy=True)
     assert cloud.service()["auto_deploy_paused"] is None
 
 

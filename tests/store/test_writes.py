@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from pynamodb.models import Model
 
-from chalicelib.errors import Stale
+from chalicelib.errors import Stale, Unavailable
 from chalicelib.store import writes
 from chalicelib.store.models import Claim, Project, Service
 from chalicelib.store.writes import add, change, commit, create, discard, remove
 from tests.support.embedded import Cloud, sha
+from tests.support.sdk import Trouble
 
 
 def stored(row: Model) -> dict[str, Any]:
@@ -66,6 +67,31 @@ def test_a_refused_commit_changes_nothing_in_memory(row: Service) -> None:
     assert in_memory(stale) == before
 
 
+def test_a_change_whose_answer_is_lost_once_is_made_once(row: Service, trouble: Trouble) -> None:
+    trouble.lose_answers("dynamodb.UpdateItem", times=1)
+    commit(change(row, drift="first"))
+    assert in_memory(row) == stored(row)
+    commit(change(row, drift="second"))
+    assert (row.drift, row.version) == ("second", Service.get(row.id).version)
+
+
+def test_the_same_change_by_another_worker_is_not_taken_for_the_own_one(
+    row: Service, trouble: Trouble
+) -> None:
+    mine = Service.get(row.id)
+    commit(change(row, drift="same"))
+    trouble.lose_answers("dynamodb.UpdateItem", times=1)
+    with pytest.raises(Stale):
+        commit(change(mine, drift="same"))
+    assert mine.version < row.version
+
+
+def test_a_conflict_with_a_transaction_is_tried_again(row: Service, trouble: Trouble) -> None:
+    trouble.refuse("dynamodb.UpdateItem", "TransactionConflictException", times=2)
+    commit(change(row, drift="x"))
+    assert in_memory(row) == stored(row)
+
+
 def test_changes_of_one_row_are_merged_and_must_not_contradict(row: Service) -> None:
     commit(change(row, drift="x", current=1), change(row, current=1, waiting=2))
     assert (row.drift, row.current, row.waiting) == ("x", 1, 2)
@@ -108,3 +134,11 @@ def test_every_row_is_in_memory_as_in_the_table_all_along_a_story(
     assert cloud.api.patch("/v1/projects/1", {"name": "store"}).status == 200
     assert Project.get(1).name == "store"
     assert compared > 20
+
+
+def test_a_change_without_an_answer_is_an_unavailable_database(
+    row: Service, trouble: Trouble
+) -> None:
+    trouble.lose_answers("dynamodb.UpdateItem")
+    with pytest.raises(Unavailable, match="the database did not answer"):
+        commit(change(row, drift="x"))

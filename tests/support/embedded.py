@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from typing import Any
@@ -57,15 +58,28 @@ def sha(number: int) -> str:
     return f"{number:040x}"
 
 
+@dataclass(frozen=True)
+class Functions:
+    """What AWS invokes: the app with its handlers, and a client of the app's HTTP API."""
+
+    app: Any
+    client: Any
+
+
+def _functions() -> Functions:
+    from app import app
+
+    return Functions(app, Client(app))
+
+
 class Cloud:
     """Slipway, its cloud, and a service "hello" that builds and deploys branch `master`."""
 
     # The clock stands still by default, so all pushes are made within one second.
     seconds_before_push = 0
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from app import app
-
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, functions: Functions | None = None) -> None:
+        functions = functions or _functions()
         monkeypatch.setattr(boto3, "client", client)
         self._now = MIDNIGHT
         monkeypatch.setattr(clock, "now", lambda: self._now)
@@ -80,10 +94,10 @@ class Cloud:
         monkeypatch.setattr(resources, "create_tables", shared.create_tables)
         resources.create_resources("version: 0.2\n")
         client("ecs").create_cluster(clusterName=CLUSTER)
-        self.app = app
+        self.app = functions.app
         self.handlers_may_fail = False
-        self.pump = Pump(app)
-        self.api = Api(Client(app), create_token("tests", Role.ADMIN).secret)
+        self.pump = Pump(functions.app)
+        self.api = Api(functions.client, create_token("tests", Role.ADMIN).secret)
         self._deliveries: dict[str, bytes] = {}
         self.project = int(self._created("/v1/projects", {"name": "shop"})["id"])
         self.service_id = self.add_service("hello")
@@ -200,8 +214,8 @@ class Cloud:
     # Actions of CodeBuild and ECS.
 
     def enter_phase(self, number: int, phase: str) -> None:
-        """CodeBuild enters a phase of a build."""
-        codebuild.engine().phase(self.build(number)["codebuild_id"], phase)
+        """CodeBuild enters a phase of a build, after all phases before it."""
+        codebuild.engine().run_into(self.build(number)["codebuild_id"], phase)
         self.settle()
 
     def finish_build(self, number: int, *, settle: bool = True) -> str:

@@ -20,7 +20,7 @@ from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
 from infra.local import speed
 from infra.local.aws import fidelity
-from tests.support import shared
+from tests.support import direct, shared
 from tests.support.client import Api
 from tests.support.embedded import cloud, create_image_repository
 from tests.support.environment import QUEUE
@@ -30,6 +30,7 @@ __all__ = ["api", "aws", "calls", "client", "cloud", "new_service", "project", "
 
 fidelity.install()
 speed.install()
+direct.install()
 # A busy machine must not look like a slow AWS. A test of this limit restores it.
 HTTP_SECONDS = budget.HTTP_SECONDS
 budget.HTTP_SECONDS = 60.0

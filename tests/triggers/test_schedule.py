@@ -22,6 +22,7 @@ def run(cloud: Cloud, *milliseconds: int) -> None:
 
 def test_the_schedule_processes_due_rows(cloud: Cloud) -> None:
     cloud.push(sha(1))
+    cloud.advance(MINUTE)
     run(cloud, 30_000)
     assert cloud.builds_in_codebuild() == ["build-1"]
 
@@ -31,6 +32,7 @@ def test_the_longest_due_row_comes_first_and_others_wait_for_the_next_run(cloud:
     cloud.push(sha(1))
     cloud.advance(1)
     cloud.push(sha(2))
+    cloud.advance(MINUTE)
     run(cloud, 30_000, 9_000)
     assert cloud.builds_in_codebuild() == ["build-1"]
     cloud.advance(MINUTE)
@@ -44,6 +46,7 @@ def test_a_row_that_cannot_be_read_does_not_stop_the_next_one(
     cloud.push(sha(1))
     cloud.advance(1)
     cloud.push(sha(2))
+    cloud.advance(MINUTE)
     trouble.refuse("dynamodb.GetItem", "ProvisionedThroughputExceededException")
     run(cloud, 30_000)
     assert "build-1: the database did not answer" in caplog.text

@@ -166,6 +166,7 @@ def _words(
 _CURSOR = {"type": "string", "format": "cursor", "minLength": 1}
 _CURSOR_MEANING = "The `next_cursor` of the previous page, with the same filters."
 _PER_PAGE = "A page may then have fewer items than `limit`, even none."
+_SEARCHED = "A thousand rows are searched for a page: it may have fewer items than `limit`."
 
 
 def _number(name: str, meaning: str) -> Parameter:
@@ -226,10 +227,10 @@ LIMIT_OF_ALL = _limit(100, 100, f"How many rows are searched for a page. {_PER_P
 SERVICE_LIMIT = _limit(20, 50)
 CURSOR = Parameter(CURSOR_NAME, _position, None, _CURSOR, _CURSOR_MEANING)
 BUILD_STATUS = _words(
-    "status", list(BuildStatus), None, f"Only builds with this status. {_PER_PAGE}"
+    "status", list(BuildStatus), None, f"Only builds with this status. {_SEARCHED}"
 )
 DEPLOYMENT_STATUS = _words(
-    "status", list(DeploymentStatus), None, f"Only deployments with this status. {_PER_PAGE}"
+    "status", list(DeploymentStatus), None, f"Only deployments with this status. {_SEARCHED}"
 )
 PROJECT = _number(
     "project_id",
@@ -257,8 +258,8 @@ DRY_RUN = Parameter(
     meaning="Return the plan of the request, with status 200, and change nothing.",
     is_filter=False,
 )
-JOB_TYPE = _words("type", list(TRANSITIONS), None, f"Only jobs of this type. {_PER_PAGE}")
-JOB_STATUS = _words("status", list(JobStatus), None, f"Only jobs with this status. {_PER_PAGE}")
+JOB_TYPE = _words("type", list(TRANSITIONS), None, f"Only jobs of this type. {_SEARCHED}")
+JOB_STATUS = _words("status", list(JobStatus), None, f"Only jobs with this status. {_SEARCHED}")
 # GetLogEvents in the CloudWatch Logs API reference: at most 10,000 events a call.
 _MOST_LINES = 10_000
 LOG_LIMIT = _limit(1000, _MOST_LINES)

@@ -6,11 +6,12 @@ from typing import Protocol
 from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, has_ended
+from chalicelib.domain.timing import PERIOD
 from chalicelib.errors import Conflict, Stale
 from chalicelib.pipeline.config_releases import activate_after_failure
 from chalicelib.pipeline.deployment_logs import events_until_now
 from chalicelib.pipeline.retries import retry_on_conflict
-from chalicelib.store.due import schedule_at
+from chalicelib.store.due import due_by
 from chalicelib.store.history import record
 from chalicelib.store.jobs import finish, get_build, get_deployment
 from chalicelib.store.models import Build, Deployment, Job, Service
@@ -42,7 +43,7 @@ def _cancel_build(number: int, *, actor: str) -> Build:
         end = finish(build, BuildStatus.CANCELLED, at=now, error=error, cancelled_by=actor)
         commit(end, close_builds(service, build.number), audit)
     else:
-        commit(change(build, cancelled_by=actor, **schedule_at(now)), audit)
+        commit(change(build, cancelled_by=actor, **due_by(build, now + PERIOD)), audit)
         queue.wake(build.job_id)
     return build
 

@@ -11,6 +11,7 @@ from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import Finding, PreflightFailed, Release, Unknown, has_errors
 from chalicelib.domain.release_commands import crossed
 from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.domain.timing import PERIOD
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.pipeline.commands.deployments import require_target
 from chalicelib.pipeline.config_releases import set_config
@@ -33,7 +34,7 @@ from chalicelib.pipeline.preflight import (
 from chalicelib.pipeline.retries import retry_with_fresh_service
 from chalicelib.store.claims import next_number
 from chalicelib.store.definitions import kept_definition
-from chalicelib.store.due import schedule_at
+from chalicelib.store.due import due_by
 from chalicelib.store.idempotency import IdempotencyKey, record_key
 from chalicelib.store.jobs import find_deployments, finish
 from chalicelib.store.models import Deployment, Service
@@ -186,12 +187,13 @@ def _activate(service: Service, rollback: Deployment) -> list[Write]:
         f"deployment {rollback.number} rolls back to deployment {rollback.restores}; "
         "resume auto-deploy, or deploy an image explicitly"
     )
+    now = clock.now()
     state = {"active": rollback.number, "waiting": None, "auto_deploy_paused": pause}
     if service.active is not None:
         state["last_deployment"] = service.active
     writes = [
         create(rollback),
-        change(service, **state, overruled_at=clock.now(), **schedule_at(clock.now())),
+        change(service, **state, overruled_at=now, **due_by(service, now + PERIOD)),
         audit_request(rollback),
     ]
     if service.active is not None:

@@ -23,7 +23,7 @@ from chalicelib.pipeline.reconcilers.ends import fail
 from chalicelib.pipeline.reconcilers.evidence import PATIENCE
 from chalicelib.settings import settings
 from chalicelib.store.definitions import keep_definition, kept_definition
-from chalicelib.store.due import schedule_at
+from chalicelib.store.due import due_by
 from chalicelib.store.jobs import find_deployments, stored_findings, transition
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import Write, change, commit
@@ -93,7 +93,7 @@ def _await_command(situation: Situation, command: tuple[str, ...], *more: Write)
             waits=0,
         ),
         # The service must not have changed since its command was read.
-        change(service, **_way_back(situation), **schedule_at(now)),
+        change(service, **_way_back(situation), **due_by(service, now + PERIOD)),
         *more,
     )
     queue.wake(f"service-{service.id}")
@@ -125,7 +125,7 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
             called_at=now,
             drift=None,
             **_way_back(situation),
-            **schedule_at(now + PERIOD),
+            **due_by(service, now + PERIOD),
         ),
         *more,
     )

@@ -37,7 +37,7 @@ from chalicelib.pipeline.reconcilers.failures import (
 )
 from chalicelib.pipeline.superseding import supersede_builds
 from chalicelib.settings import settings
-from chalicelib.store.due import schedule_at
+from chalicelib.store.due import due_by, schedule_at
 from chalicelib.store.jobs import find_build, finish, transition
 from chalicelib.store.models import Build
 from chalicelib.store.projects import get_project
@@ -136,7 +136,7 @@ def _call_start_build(
     failure = find_unreadable_credential(build, attempt.get("git_credential"))
     if failure is not None:
         return _fail(build, failure)
-    due = schedule_at(now + PERIOD)
+    due = due_by(build, now + PERIOD)
     commit(change(build, called_at=now, deadline_at=deadline_at, **attempt, **due))
     try:
         report = codebuild.start(start_build_request(build, project=settings().codebuild_project))
@@ -194,7 +194,7 @@ def _adopt(build: Build, report: BuildReport, turn: Sequence[Write]) -> None:
     now = clock.now()
     seconds = build.settings.codebuild_queued_minutes * 60
     values = {"codebuild_id": report.id, "deadline_at": now + seconds + PERIOD, "waits": 0}
-    due = schedule_at(now if build.cancelled_by else now + PERIOD)
+    due = due_by(build, now + PERIOD)
     commit(_noted(build, report, error=None, **values, **due), *turn)
     if build.cancelled_by:
         queue.wake(build.job_id)
@@ -215,7 +215,7 @@ def _follow(build: Build, report: BuildReport | None) -> None:
     now = clock.now()
     left_queue = report is not None and report.left_queue_at is not None
     if report is not None and left_queue and build.status == BuildStatus.QUEUED:
-        commit(_noted(build, report, **schedule_at(now + PERIOD)))
+        commit(_noted(build, report, **due_by(build, now + PERIOD)))
     step = decide_progress(
         report,
         now=now,
@@ -249,7 +249,7 @@ def _note_progress(build: Build, report: BuildReport | None, now: int) -> None:
     if not changed and (build.due_at or 0) > now:
         return
     values = {"progress": progress, "log_path": log_path, "waits": 0, "error": None}
-    commit(change(build, **values, **schedule_at(now + PERIOD)))
+    commit(change(build, **values, **due_by(build, now + PERIOD)))
 
 
 def _end_failed(build: Build, report: BuildReport, now: int) -> None:

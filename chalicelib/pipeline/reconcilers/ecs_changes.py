@@ -8,7 +8,7 @@ from chalicelib.domain.rollouts import Origin, Rollout, origin_of, settled_at
 from chalicelib.domain.timing import PERIOD
 from chalicelib.errors import Stale
 from chalicelib.store.definitions import deployment_of
-from chalicelib.store.due import schedule_at
+from chalicelib.store.due import due_by
 from chalicelib.store.history import record
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import Write, change, commit
@@ -127,7 +127,7 @@ def update_ecs(
 ) -> None:
     """Record a call, and then make ECS run a task definition, and so many tasks if it is given."""
     now = clock.now()
-    commit(change(service, called_at=now, **schedule_at(now + PERIOD)))
+    commit(change(service, called_at=now, **due_by(service, now + PERIOD)))
     call_update(
         service, target, rollout, task_definition, called_at=now, desired_count=desired_count
     )

@@ -41,7 +41,7 @@ from chalicelib.pipeline.reconcilers.evidence import (
     tail_of,
 )
 from chalicelib.settings import settings
-from chalicelib.store.due import schedule_at
+from chalicelib.store.due import due_by, schedule_at
 from chalicelib.store.history import record
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import Write, change, commit
@@ -209,7 +209,7 @@ def _call(service: Service, target: EcsTarget, active: Deployment, rollout: Roll
             service,
             **{**_FREE, "command": active.number},
             commands=set(sorted(commands)[-_KEEP_COMMANDS:]),
-            **schedule_at(now + PERIOD),
+            **due_by(service, now + PERIOD),
         ),
     )
     require_prompt(service, called_at=now)

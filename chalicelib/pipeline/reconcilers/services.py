@@ -33,7 +33,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
 from chalicelib.pipeline.reconcilers.ends import fail, note_health
 from chalicelib.pipeline.reconcilers.evidence import find_crash
 from chalicelib.pipeline.reconcilers.release_commands import stop_leftover
-from chalicelib.store.due import schedule_at, unschedule
+from chalicelib.store.due import due_by, schedule_at, unschedule
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.reports import facts_of
@@ -104,7 +104,9 @@ def _cannot_keep(service: Service, refusal: Rejected, called_at: int | None) -> 
     if called_at is None or now - called_at > SILENCE:
         seen: dict[str, Any] = {"tasks": service.tasks, "health": service.health}
         return _watch(service, refusal.detail, **seen, called_at=called_at)
-    commit(change(service, drift=refusal.detail, called_at=called_at, **schedule_at(now + PERIOD)))
+    commit(
+        change(service, drift=refusal.detail, called_at=called_at, **due_by(service, now + PERIOD))
+    )
 
 
 def _keep_step(
@@ -139,8 +141,8 @@ def _keep_step(
         called_at = service.called_at
         _watch(service, shown, tasks=tasks, health=None, every=PERIOD, called_at=called_at)
     elif step is Step.WAIT:
-        if not now < (service.due_at or 0) <= now + PERIOD:
-            commit(change(service, **schedule_at(now + PERIOD)))
+        if timer := due_by(service, now + PERIOD):
+            commit(change(service, **timer))
         judge_soon(service, origin)
 
 

@@ -159,7 +159,6 @@ def _change(
         raise WrongUsage("Name what to change, such as LOG_LEVEL=debug", code="no_change")
     name = full_name(overview)
     body = {**changes, "deploy": deploy, **({"reason": reason} if reason else {})}
-    before = app.client.get(_path(overview))
     if plan:
         made = app.client.patch(_path(overview), body, dry_run=True)
         if "possible" in made:
@@ -175,19 +174,10 @@ def _change(
         brings = "would bring" if plan else "brings"
         return app.output.show(Text(one_line(f"deploy-{made['deployment_id']} {brings} it.")))
     words = f"Nothing {'would be' if plan else 'is'} deployed: {one_line(made['not_deployed'])}."
-    if deploy and not (before["released"] and _is_same(before, changes)):
+    # With `deploy` it is unchanged only if it is released, too.
+    if deploy and made["code"] != "unchanged":
         raise Failed(words, code="not_deployed")
     return app.output.show(Text(words))
-
-
-def _is_same(before: dict[str, Any], changes: dict[str, Any]) -> bool:
-    """Whether the configuration has these values already."""
-    return all(
-        all(before[field].get(name) == each for name, each in value.items())
-        if isinstance(value, dict)
-        else before[field] == value
-        for field, value in changes.items()
-    )
 
 
 def _service(app: App) -> dict[str, Any]:

@@ -100,7 +100,11 @@ def history(app: App, service: str, limit: int) -> None:
     rows.sort(key=lambda row: (row["created_at"], row["id"]), reverse=True)
     app.output.document({"jobs": rows[:limit]})
     if rows:
-        app.output.show(views.history_table(rows[:limit]))
+        shown = rows[:limit]
+        if app.output.is_too_narrow_for_history:
+            app.output.show(*views.history_list(shown))
+        else:
+            app.output.show(views.history_table(shown))
     else:
         app.output.say("No builds and no deployments yet.")
 

@@ -1,4 +1,4 @@
-"""`pause`, `resume`: whether a push is deployed by itself."""
+"""`pause`, `resume`: whether pushes are deployed, or built, automatically."""
 
 from typing import Any
 
@@ -14,34 +14,50 @@ from slipway_cli.views import quoted
 
 @click.command()
 @click.argument("service")
+@click.option("--builds", is_flag=True, help="Do not build pushes either: set auto_build.")
 @json_option
 @with_app
-def pause(app: App, service: str) -> None:
-    """Stop auto-deploy: pushes are built, but not deployed. Needs role admin."""
-    changed, name = _set_auto_deploy(app, service, on=False)
+def pause(app: App, service: str, builds: bool) -> None:
+    """Switch auto-deploy off: pushes are built, but not deployed. Needs role admin."""
+    changed, name = _switch(app, service, builds=builds, on=False)
     app.output.document(changed)
-    app.output.show(Text(f"Auto-deploy of {name} is off."))
-    app.output.say(f"To deploy pushes again: slipway resume {quoted(name)}")
+    if builds:
+        app.output.show(Text(f"Pushes to {name} are not built, and so not deployed."))
+    else:
+        app.output.show(Text(f"Auto-deploy of {name} is off."))
+    option = " --builds" if builds else ""
+    app.output.say(f"To undo this: slipway resume {quoted(name)}{option}")
 
 
 @click.command()
 @click.argument("service")
+@click.option("--builds", is_flag=True, help="Build pushes again: set auto_build.")
 @json_option
 @with_app
-def resume(app: App, service: str) -> None:
-    """Deploy pushes again, also after a rollback has paused it. Needs role admin."""
-    changed, name = _set_auto_deploy(app, service, on=True)
+def resume(app: App, service: str, builds: bool) -> None:
+    """Switch auto-deploy on, also after a rollback has paused it. Needs role admin."""
+    changed, name = _switch(app, service, builds=builds, on=True)
     app.output.document(changed)
     branch = one_line(changed["branch"])
+    if builds:
+        app.output.show(Text(f"The next push to {branch} is built for {name}."))
+        return
     app.output.show(Text(f"Auto-deploy of {name} is on: the next build of {branch} is deployed."))
+    if not changed["auto_build"]:
+        app.output.say(
+            f"Pushes are not built. To build them: slipway resume {quoted(name)} --builds"
+        )
 
 
-def _set_auto_deploy(app: App, service: str, *, on: bool) -> tuple[dict[str, Any], str]:
-    """The changed service, and its name."""
+def _switch(app: App, service: str, *, builds: bool, on: bool) -> tuple[dict[str, Any], str]:
+    """Change `auto_build` or `auto_deploy`; the changed service, and its name."""
     overview = find_service(app.client, service)
     name = full_name(overview)
     app.changes(name)
+    if on and not builds and not overview["auto_deploy"]:
+        app.output.say(f"Auto-deploy of {name} was off, not paused.")
     path = path_of("services", overview["id"])
-    changed: dict[str, Any] = app.client.patch(path, {"auto_deploy": on})
-    app.goes_on = f"Auto-deploy of {name} is {'on' if on else 'off'}."
+    setting = "auto_build" if builds else "auto_deploy"
+    changed: dict[str, Any] = app.client.patch(path, {setting: on})
+    app.goes_on = f"{setting} of {name} is {'on' if on else 'off'}."
     return changed, name

@@ -205,6 +205,12 @@ class Engine:
             self._enter(self._builds[build_id], phase, previous, message)
             return True
 
+    def run_into(self, build_id: str, phase: str) -> None:
+        """Enter all phases that are missing up to `phase`, one after the other."""
+        current = PHASES.index(self._builds[build_id]["currentPhase"])
+        for name in PHASES[current + 1 : PHASES.index(phase) + 1]:
+            self.phase(build_id, name)
+
     def finish(
         self,
         build_id: str,
@@ -235,9 +241,7 @@ class Engine:
         """Move a build through its remaining phases to its end. A failure is in `fail_phase`."""
         succeeds = status == "SUCCEEDED"
         end = PHASES.index("COMPLETED") if succeeds else PHASES.index(fail_phase) + 1
-        current = PHASES.index(self._builds[build_id]["currentPhase"])
-        for phase in PHASES[current + 1 : end]:
-            self.phase(build_id, phase)
+        self.run_into(build_id, PHASES[end - 1])
         self.finish(build_id, status, message="" if succeeds else message, exported=exported)
 
     def expire(self) -> None:

@@ -6,6 +6,8 @@ ECS still describes. A rollout advances only when a data plane (the agent or a t
 state of tasks. `ecs_rollouts` holds the rules.
 """
 
+import infra.local.aws.moto_ecs  # noqa: F401  # isort: skip
+
 import dataclasses
 import hashlib
 import threading

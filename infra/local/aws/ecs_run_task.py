@@ -5,6 +5,8 @@ guide ("Amazon ECS task lifecycle", "Amazon ECS task state change events", "API 
 A data plane reports when a task starts and how its program ends.
 """
 
+import infra.local.aws.moto_ecs  # noqa: F401  # isort: skip
+
 import json
 import re
 import uuid

@@ -10,12 +10,15 @@ from typing import Any
 import boto3
 from chalice.app import Chalice
 from chalice.local import LambdaContext
+from moto.events.models import EventPattern
 
 from chalicelib.settings import settings
+from chalicelib.triggers.events import PATTERN
 from infra.local.aws import clock, codebuild, ecs
 
 logger = logging.getLogger("slipway.local")
 PERIOD = 60.0
+_RULE = EventPattern(None, PATTERN)
 TIMEOUTS_MS = {"on_wakeup": 30_000, "on_cloud_event": 30_000, "on_schedule": 30_000}
 
 
@@ -66,8 +69,9 @@ class Pump:
         return len(messages)
 
     def deliver_events(self) -> int:
-        """Deliver the events of CodeBuild and ECS since the last call."""
-        events = [*codebuild.engine().drain_events(), *ecs.engine().drain_events()]
+        """Deliver those events of CodeBuild and ECS since the last call that match the rule."""
+        sent: list[Any] = [*codebuild.engine().drain_events(), *ecs.engine().drain_events()]
+        events = [event for event in sent if _RULE.matches_event(event)]
         for event in events:
             if self._ending.is_set():
                 break

@@ -296,13 +296,17 @@ export function CancelDialog({ job, kind, service, onClose }) {
 }
 
 export function ResumeDialog({ service, onClose }) {
-  return html`<${ConfirmDialog} title=${`Resume auto-deploy of ${service.name}?`}
-      confirm="Resume auto-deploy" onClose=${onClose}
+  const act = service.auto_deploy ? "Resume auto-deploy" : "Switch on auto-deploy";
+  return html`<${ConfirmDialog} title=${`${act} of ${service.name}?`} confirm=${act}
+      onClose=${onClose}
     run=${async () => { await change("PATCH", `v1/services/${service.id}`, { auto_deploy: true });
-        notify(`Auto-deploy of ${service.name} is on again.`); }}>
-    <p>It is paused: <${Text}>${service.auto_deploy_paused}<//></p>
-      <p>${service.image_from ? "The next image is deployed again."
-          : html`The next push to <${Code}>${service.branch}<//> is deployed again.`}</p><//>`;
+        notify(`Auto-deploy of ${service.name} is on.`); }}>
+    ${service.auto_deploy_paused
+      && html`<p>It is paused: <${Text}>${service.auto_deploy_paused}<//></p>`}
+      <p>${service.image_from ? "The next image is deployed."
+          : service.auto_build
+            ? html`The next push to <${Code}>${service.branch}<//> is deployed.`
+            : "Pushes are not built: auto_build is off."}</p><//>`;
 }
 
 export function StopAutoDeployDialog({ service, onClose }) {
@@ -310,7 +314,7 @@ export function StopAutoDeployDialog({ service, onClose }) {
       confirm="Switch it off" onClose=${onClose}
     run=${async () => { await change("PATCH", `v1/services/${service.id}`, { auto_deploy: false });
         notify(`Auto-deploy of ${service.name} is off.`); }}>
-    <p>${service.image_from ? "New images" : "Pushes are still built. They"
+    <p>${service.image_from || !service.auto_build ? "New images" : "Pushes are still built. They"
         } are not deployed until somebody switches it on again.</p><//>`;
 }
 

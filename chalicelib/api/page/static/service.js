@@ -54,6 +54,8 @@ function Shown({ service, builds, part }) {
             && html`<${Button} kind="danger" onClick=${() => goBack()}>Roll back…<//>`}`}
           ${can("admin") && service.auto_deploy && !service.auto_deploy_paused
             && html`<${Button} onClick=${() => setDialog({ act: "stop" })}>Auto-deploy off…<//>`}
+          ${can("admin") && !service.auto_deploy && service.ecs_service
+            && html`<${Button} onClick=${() => setDialog({ act: "resume" })}>Auto-deploy on…<//>`}
           </div></div>
       <${NotAllowed} role="deployer" what="deploying and rolling back" /></div>
     ${service.attention && html`<${Banner} tone="failed" icon="failed" title="Needs an operator">
@@ -310,6 +312,8 @@ function Settings({ service }) {
         : html`<span class="muted">none</span>`],
     ]} /><//>
     <${Card} title="Automation and limits"><${Facts} rows=${[
+      ["Pushes", service.image_from ? "are not built here"
+        : service.auto_build ? "are built" : "are not built, only requests are"],
       ["Auto-deploy", service.auto_deploy ? (service.auto_deploy_paused ? "on, paused" : "on")
         : "off"],
       ["Later pushes", service.supersede_builds ? "supersede queued builds" : "all are built"],

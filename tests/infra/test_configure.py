@@ -1,0 +1,320 @@
+"""What `make configure` writes, and that Chalice with it makes nothing new.
+
+No stack is deployed here, because moto does not know SAM: `make rehearse` does that.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from infra import configure, drift
+from infra.configure import Packaged, Place, set_responses
+from infra.deploy import application_template, environment_of
+from infra.functions import HANDLERS, function_name
+from infra.gateway_responses import gateway_responses
+from infra.package import LAMBDA_PLATFORM, Installation, package_application, write_application
+from infra.rules import rule_name
+from infra.stacks import Refused
+
+ACCOUNT, REGION, PREFIX = "123456789012", "eu-west-1", "slipway-dev"
+SECRET = f"secretsmanager:arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{PREFIX}/webhook-AbCdEf"
+TO = Installation(ACCOUNT, REGION, prefix=PREFIX)
+PLACE = Place(ACCOUNT, REGION, LAMBDA_PLATFORM)
+OUTPUTS = {
+    "WebhookSecret": SECRET,
+    "JobWorkers": "4",
+    "TablePrefix": PREFIX,
+    "QueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{PREFIX}-wakeups",
+    "Registry": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com",
+    "Packages": "packages",
+    "TaskRoles": "ecs-*",
+}
+TRUST = '{"Version": "2012-10-17", "Statement": []}'
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of the stage dev, with one file of a library: a test must not download."""
+    directory = tmp_path_factory.mktemp("package")
+    application = directory / "application"
+    write_application(application, TO)
+    (application / "vendor").mkdir()
+    (application / "vendor/library.py").write_text("")
+    package_application(application, directory, stage="dev", region=REGION, prefix=PREFIX)
+    return directory
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An AWS of this test's own, for this process and for others; gives its URL."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    # Servers of one process share their state.
+    reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
+    with urllib.request.urlopen(reset):
+        yield f"http://{host}:{port}"
+    server.stop()
+
+
+def _code(text: str = "") -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("app.py"), text)
+    return made.getvalue()
+
+
+def _tags(logical_id: str) -> dict[str, str]:
+    return {
+        "aws-chalice": "version=1.34.0:stage=dev:app=slipway",
+        "aws:cloudformation:logical-id": logical_id,
+        "aws:cloudformation:stack-name": f"{PREFIX}-app",
+        "lambda:createdBy": "SAM",
+    }
+
+
+@pytest.fixture
+def names(aws: str) -> dict[str, str]:
+    """The resources of an application's stack in AWS, by logical id."""
+    functions, iam = boto3.client("lambda"), boto3.client("iam")
+    queue = boto3.client("sqs").create_queue(QueueName=f"{PREFIX}-wakeups")["QueueUrl"]
+    found = {}
+    for logical_id, handler in HANDLERS.items():
+        role = iam.create_role(RoleName=f"{handler}-role", AssumeRolePolicyDocument=TRUST)
+        made = functions.create_function(
+            FunctionName=function_name(PREFIX, handler),
+            Runtime="python3.11",
+            Role=role["Role"]["Arn"],
+            Handler="app.app",
+            Code={"ZipFile": _code()},
+            Tags=_tags(logical_id),
+        )
+        found[logical_id] = made["FunctionName"]
+    functions.put_function_concurrency(
+        FunctionName=found["OnWakeup"], ReservedConcurrentExecutions=10
+    )
+    assert queue
+    functions.create_event_source_mapping(
+        EventSourceArn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{PREFIX}-wakeups",
+        FunctionName=found["OnWakeup"],
+        BatchSize=1,
+    )
+    found["RestAPI"] = boto3.client("apigateway").create_rest_api(name=PREFIX)["id"]
+    return found
+
+
+@pytest.fixture
+def made(output: Path, aws: str) -> Packaged:
+    return Packaged(boto3.Session(), "dev", TO, OUTPUTS, output)
+
+
+@pytest.fixture
+def deployed(
+    output: Path, names: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> dict[str, Any]:
+    """The template of the application's stack, which is that of this checkout."""
+    template: dict[str, Any] = json.loads(
+        application_template(
+            (output / "sam.json").read_text(),
+            code="s3://packages/code.zip",
+            environment=environment_of(OUTPUTS),
+        )
+    )
+    monkeypatch.setattr(configure, "find_stack", lambda *_: True)
+    monkeypatch.setattr(configure, "names_in_aws", lambda *_: names)
+    monkeypatch.setattr(configure, "read_template", lambda *_: template)
+    monkeypatch.setattr(configure, "PROJECTS", tmp_path / "stages")
+    return template
+
+
+def _plan(project: Path, aws: str) -> str:
+    """What `chalice deploy` would call, in Chalice's own words."""
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("chalice"),
+            *("--project-dir", project, "dev", "plan", "--stage", "dev"),
+        ],
+        env={**os.environ, "AWS_ENDPOINT_URL": aws, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_chalice_updates_what_the_stack_has_made_and_makes_nothing(
+    made: Packaged, deployed: dict[str, Any], names: dict[str, str], aws: str
+) -> None:
+    plan = _plan(configure._write_project(made, PLACE), aws)
+    methods = [line.split()[-1] for line in plan.splitlines() if "method_name:" in line]
+    # This call gives an existing rule its pattern. It makes a rule only if the name is new.
+    rules = methods.count("get_or_create_rule_arn")
+    assert rules == 2
+    assert {name for name in methods if name.startswith(("create", "import", "delete"))} == {
+        "delete_function_concurrency"  # of the three functions without a reservation
+    }
+    assert methods.count("update_function") == 4
+    assert methods.count("delete_function_concurrency") == 3
+    assert methods.count("put_function_concurrency") == 1
+    assert methods.count("update_lambda_event_source") == 1
+    assert methods.count("update_api_from_swagger") == 1
+    resources = deployed["Resources"]
+    for logical_id, handler in HANDLERS.items():
+        name = function_name(PREFIX, handler)
+        assert resources[logical_id]["Properties"]["FunctionName"] == name
+        assert re.search(rf"function_name: {name} *$", plan, re.MULTILINE)
+    for logical_id in ("OnCloudEvent", "OnSchedule"):
+        rule = resources[f"{logical_id}Rule"]["Properties"]
+        assert rule["Name"] == rule_name(PREFIX, HANDLERS[logical_id])
+        assert rule["Name"] in plan
+        assert [target["Id"] for target in rule["Targets"]] == ["1"]
+    assert f"'title': '{PREFIX}'" in plan
+
+
+def test_the_settings_are_those_of_the_stage(
+    made: Packaged, deployed: dict[str, Any], names: dict[str, str]
+) -> None:
+    project = configure._write_project(made, PLACE)
+    config = json.loads((project / ".chalice/config.json").read_text())
+    assert "environment_variables" not in config
+    assert list(config["stages"]) == ["dev"]
+    stage = config["stages"]["dev"]
+    variables = environment_of(OUTPUTS)
+    del variables["WEBHOOK_SECRET"]
+    assert stage["environment_variables"] == variables
+    assert stage["manage_iam_role"] is False
+    for logical_id, handler in HANDLERS.items():
+        function = stage["lambda_functions"][handler]
+        template = deployed["Resources"][logical_id]["Properties"]
+        assert function["lambda_timeout"] == template["Timeout"]
+        assert function["lambda_memory_size"] == template["MemorySize"]
+        assert function["iam_role_arn"] == f"arn:aws:iam::{ACCOUNT}:role/{handler}-role"
+        assert function["tags"] == _tags(logical_id)
+        own = {"WEBHOOK_SECRET": SECRET} if handler == "api_handler" else None
+        assert function.get("environment_variables") == own
+        seen = {**variables, **(own or {})}
+        assert template["Environment"]["Variables"] == seen
+
+
+def test_the_project_has_our_code_and_the_libraries_and_no_requirements(
+    made: Packaged, deployed: dict[str, Any]
+) -> None:
+    project = configure._write_project(made, PLACE)
+    assert (project / "app.py").exists()
+    assert (project / "chalicelib/access.py").exists()
+    # Chalice would install these without their hashes.
+    assert not (project / "requirements.txt").exists()
+    assert [path.name for path in (project / "vendor").iterdir()] == ["library.py"]
+    files = [path for path in project.rglob("*") if path.is_file()]
+    shipped = [path for path in files if ".chalice" not in path.relative_to(project).parts]
+    assert {path.stat().st_mode & 0o777 for path in shipped if path.name != "place.json"} == {0o644}
+
+
+def test_other_changes_than_code_and_routes_need_make_deploy(
+    made: Packaged, deployed: dict[str, Any]
+) -> None:
+    resources = deployed["Resources"]
+    resources["RestAPI"]["Properties"]["DefinitionBody"]["paths"] = {}
+    configure._write_project(made, PLACE)
+    resources["OnWakeup"]["Properties"]["Timeout"] = 1
+    resources["OnScheduleRole"]["Properties"]["Policies"] = []
+    del resources["OnCloudEventRule"]
+    with pytest.raises(Refused) as refused:
+        configure._write_project(made, PLACE)
+    assert str(refused.value).splitlines() == [
+        "Nothing was done: not only code and routes have changed: OnCloudEventRule, "
+        "OnScheduleRole, OnWakeup.",
+        "Deploy this with: make deploy STAGE=dev",
+    ]
+
+
+def test_the_answers_of_api_gateway_are_set_once(names: dict[str, str]) -> None:
+    apigateway, api = boto3.client("apigateway"), names["RestAPI"]
+    _add_a_method(api)
+    assert set_responses(apigateway, api) is True
+    items = apigateway.get_gateway_responses(restApiId=api)["items"]
+    assert {each["responseType"]: each["statusCode"] for each in items} == {
+        kind: each["statusCode"] for kind, each in gateway_responses().items()
+    }
+    assert len(apigateway.get_deployments(restApiId=api)["items"]) == 1
+    assert set_responses(apigateway, api) is False
+    assert len(apigateway.get_deployments(restApiId=api)["items"]) == 1
+
+
+def test_a_deploy_finds_what_another_command_has_deployed(
+    names: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = f"s3://packages/{hashlib.sha256(_code()).hexdigest()}"
+    resources = {each: {"Properties": {"CodeUri": f"{key}.zip"}} for each in HANDLERS}
+    # A forced deploy adds a text to the key.
+    resources["OnSchedule"]["Properties"]["CodeUri"] = f"{key}-ab12.zip"
+    apigateway, api = boto3.client("apigateway"), names["RestAPI"]
+    _add_a_method(api)
+    ours = apigateway.create_deployment(restApiId=api, stageName="api")["id"]
+    stack = {**names, "RestAPIDeployment0123456789": ours}
+    monkeypatch.setattr(drift, "read_template", lambda *_: {"Resources": resources})
+    monkeypatch.setattr(drift, "names_in_aws", lambda *_: stack)
+    code = boto3.client("lambda")
+    sums = {code.get_function_configuration(FunctionName=names[f])["CodeSha256"] for f in HANDLERS}
+    assert sums == {base64.b64encode(hashlib.sha256(_code()).digest()).decode()}
+    assert drift.redeployed_outside(boto3.Session(), f"{PREFIX}-app") == []
+    code.update_function_code(FunctionName=names["OnSchedule"], ZipFile=_code("other"))
+    assert drift.redeployed_outside(boto3.Session(), f"{PREFIX}-app") == ["OnSchedule"]
+    apigateway.create_deployment(restApiId=api, stageName="api")
+    assert drift.redeployed_outside(boto3.Session(), f"{PREFIX}-app") == ["OnSchedule", "RestAPI"]
+
+
+def _add_a_method(api: str) -> None:
+    """An API without a method cannot be deployed."""
+    apigateway = boto3.client("apigateway")
+    root = apigateway.get_resources(restApiId=api)["items"][0]["id"]
+    at: Any = {"restApiId": api, "resourceId": root, "httpMethod": "GET"}
+    apigateway.put_method(**at, authorizationType="NONE")
+    apigateway.put_integration(**at, type="MOCK")
+
+
+def test_a_stage_that_is_not_deployed_is_deployed_first(aws: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        configure.main(["dev"])
+    assert str(ended.value).splitlines() == [
+        "The stage dev is not deployed to eu-west-1 in this account.",
+        "Deploy it first: make deploy STAGE=dev",
+    ]
+
+
+def test_chalice_deploys_only_to_the_account_that_was_configured(
+    aws: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stack = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": {"A": {"Value": "a"}}}
+    keys = ("BuildLogDir", "TaskRoles")
+    stack["Parameters"] = {key: {"Type": "String", "Default": key} for key in keys}
+    boto3.client("cloudformation").create_stack(StackName=PREFIX, TemplateBody=json.dumps(stack))
+    monkeypatch.setattr(configure, "PROJECTS", tmp_path)
+    (tmp_path / "dev").mkdir()
+    other = {**vars(PLACE), "account": "210987654321"}
+    (tmp_path / "dev/place.json").write_text(json.dumps(other))
+    with pytest.raises(SystemExit) as ended:
+        configure.main(["dev", "--chalice"])
+    assert str(ended.value).splitlines() == [
+        "Nothing was done: dev is configured for account 210987654321, eu-west-1, and these "
+        "credentials are for 123456789012, eu-west-1.",
+        "Use the right ones, or run `make configure STAGE=dev` again.",
+    ]
