@@ -14,12 +14,20 @@ def under_way(environment: Mapping[str, str]) -> list[str]:
     # Import late: the models read their tables' names at import.
     from chalicelib.domain.statuses import job_id
     from chalicelib.store.due import open_builds
-    from chalicelib.store.services import all_services
+    from chalicelib.store.reads import MOST_KEYS
+    from chalicelib.store.services import list_services
 
+    services, before = [], None
+    while True:
+        found = list_services(None, limit=MOST_KEYS, before=before)
+        services += found.rows
+        before = found.before
+        if before is None:
+            break
     builds = [job_id("build", build.number) for build in open_builds()]
     deployments = [
         job_id("deploy", number)
-        for service in all_services()
+        for service in services
         for number in (service.active, service.waiting)
         if number is not None
     ]

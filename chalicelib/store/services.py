@@ -1,6 +1,6 @@
 """Services: reads, and the writes that change their active deployment and open builds."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 from pynamodb.constants import NULL
 from pynamodb.expressions.condition import size
@@ -10,7 +10,7 @@ from pynamodb.indexes import Index
 from chalicelib.domain.timing import PERIOD
 from chalicelib.store.due import due_by
 from chalicelib.store.models import LISTED, Deployment, Service
-from chalicelib.store.reads import MOST_KEYS, Page, find, find_all, get, page_of_ids
+from chalicelib.store.reads import Page, find, find_all, get, page_of_ids
 from chalicelib.store.writes import Write, add, change, discard
 
 # Of the builds of pushes, so many are compared with the next one that ends.
@@ -40,17 +40,6 @@ def list_services(project_id: int | None, *, limit: int, before: int | None) -> 
     found = page_of_ids(index, Service, key, Service.id, limit=limit, before=before)
     # The index may still list a service that has just been deleted.
     return Page([row for row in found.rows if row.deleted_at is None], found.before)
-
-
-def all_services() -> Iterator[Service]:
-    """All services that are not deleted, newest first."""
-    before = None
-    while True:
-        found = list_services(None, limit=MOST_KEYS, before=before)
-        yield from found.rows
-        before = found.before
-        if before is None:
-            return
 
 
 def activate_waiting(service: Service, waiting: Deployment | None, *, at: int) -> list[Write]:
