@@ -129,9 +129,11 @@ def commit(*writes: Write) -> None:
     """
     merged = _merge(_with_others(writes))
     check_schema()
+    # The same for all tries: a conflict may hide that an earlier try was applied.
+    mark = secrets.token_hex(4)
     for attempt in range(CONFLICT_TRIES):
         budget.check()
-        codes = _send(merged)
+        codes = _send(merged, mark)
         if not codes:
             for write in merged:
                 _apply(write)
@@ -164,14 +166,15 @@ def _with_others(writes: Iterable[Write]) -> Iterator[Write]:
         yield from write.also
 
 
-def _send(writes: Sequence[Write]) -> list[str]:
+def _send(writes: Sequence[Write], mark: str) -> list[str]:
     """Apply all writes, or return why not: a code for each of `_as_sent`, "" for the others.
 
-    Some code is _FAILED or _CONFLICT. Raises the errors of `failure` for all other reasons.
+    `mark` is that of an UpdateItem. Some code is _FAILED or _CONFLICT. Raises the errors of
+    `failure` for all other reasons.
     """
     try:
         if len(writes) == 1 and _may_go_alone(writes[0]):
-            _update_alone(writes[0])
+            _update_alone(writes[0], mark)
         else:
             _transact(writes)
     except TransactWriteError as error:
@@ -192,8 +195,7 @@ def _may_go_alone(write: Write) -> bool:
     return write.versioned and not write.new and not write.gone
 
 
-def _update_alone(write: Write) -> None:
-    mark = secrets.token_hex(4)
+def _update_alone(write: Write, mark: str) -> None:
     request = write.row.get_update_kwargs_from_instance(
         [*_actions(write), *write.actions, Path([_MARK]).set(mark)],
         write.condition,
@@ -203,7 +205,7 @@ def _update_alone(write: Write) -> None:
     try:
         connection().dispatch(UPDATE_ITEM, request)
     except BOTOCORE_EXCEPTIONS as error:
-        # An earlier try of botocore may have been applied, and its answer lost. PynamoDB's error
+        # An earlier try may have been applied, and its answer lost. PynamoDB's error
         # does not have the stored row, but the one of botocore, its cause, has.
         stored = getattr(error.__cause__, "response", {}).get("Item", {})
         if stored.get(_MARK) != {"S": mark}:

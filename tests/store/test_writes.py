@@ -92,6 +92,16 @@ def test_a_conflict_with_a_transaction_is_tried_again(row: Service, trouble: Tro
     assert in_memory(row) == stored(row)
 
 
+def test_a_change_whose_answer_is_lost_before_a_conflict_is_made_once(
+    row: Service, trouble: Trouble
+) -> None:
+    """A transaction on the row, which fails in the end, meets the repetition of the change."""
+    trouble.lose_answers("dynamodb.UpdateItem", times=1)
+    trouble.refuse("dynamodb.UpdateItem", "TransactionConflictException", times=1)
+    commit(change(row, drift="x"))
+    assert in_memory(row) == stored(row)
+
+
 def test_changes_of_one_row_are_merged_and_must_not_contradict(row: Service) -> None:
     commit(change(row, drift="x", current=1), change(row, current=1, waiting=2))
     assert (row.drift, row.current, row.waiting) == ("x", 1, 2)
