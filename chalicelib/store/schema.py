@@ -6,7 +6,7 @@ from chalicelib import budget
 from chalicelib.domain.schema import ROW, SCHEMA, is_known
 from chalicelib.errors import Unavailable
 from chalicelib.store.models import Claim
-from chalicelib.store.reads import failure, find
+from chalicelib.store.reads import code_of, failure, find
 
 _is_checked = False
 
@@ -34,14 +34,18 @@ def check_schema() -> None:
             f"the rows have schema {stored}, and this version of Slipway knows {SCHEMA}. It "
             "changes nothing: deploy a newer version"
         )
-    if row is not None and stored > SCHEMA:
-        _lower(row)
+    if row is not None and stored > SCHEMA and not _lower(row):
+        return check_schema()
     _is_checked = True
 
 
-def _lower(row: Claim) -> None:
+def _lower(row: Claim) -> bool:
+    """Lower the schema to the own one; False if another process has changed it."""
     budget.check()
     try:
         row.update(actions=[Claim.value.set(SCHEMA)])
     except UpdateError as error:
+        if code_of(error) == "ConditionalCheckFailedException":
+            return False
         raise failure(error) from error
+    return True

@@ -86,6 +86,23 @@ def test_the_version_before_works_with_rows_of_the_next_schema_and_lowers_it(
     assert Claim.get(ROW).value == SCHEMA
 
 
+def test_two_processes_of_the_version_before_that_begin_at_once_both_work(
+    cloud: Cloud, new_process: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(SCHEMA + 1)
+    new_process()
+    lower = schema._lower
+
+    def lower_second(row: Claim) -> bool:
+        Claim.get(ROW).update(actions=[Claim.value.set(SCHEMA)])
+        return lower(row)
+
+    monkeypatch.setattr(schema, "_lower", lower_second)
+    cloud.push(sha(1))
+    assert cloud.build(1)["status"] == "queued"
+    assert Claim.get(ROW).value == SCHEMA
+
+
 def test_a_process_looks_at_the_schema_once(
     cloud: Cloud, new_process: Callable[[], None], calls: Calls
 ) -> None:
