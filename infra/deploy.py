@@ -132,7 +132,10 @@ def deploy(stage: str, choices: Choices, package: Package | None = None) -> None
     output = ROOT / "build" / stage
     (package or write_package)(output, stage=stage, to=to)
     template = stack_template()
-    steps = plan_steps(template, read_tables(session.client("dynamodb"), template, prefix))
+    dynamodb = session.client("dynamodb")
+    # An interrupted deploy may have left an index that DynamoDB still deletes.
+    wait_for_indexes(dynamodb, template, prefix)
+    steps = plan_steps(template, read_tables(dynamodb, template, prefix))
     if steps.after or len(steps.before) > 1:
         print(
             f"indexes of tables change, one at a time: the stack {prefix} is updated "

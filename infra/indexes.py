@@ -104,13 +104,16 @@ def read_tables(dynamodb: "DynamoDBClient", template: str, prefix: str) -> dict[
 def wait_for_indexes(dynamodb: "DynamoDBClient", template: str, prefix: str) -> None:
     """Wait until all indexes of a template's tables can be read and no change is under way.
 
-    DynamoDB fills a new index from the rows of its table. With millions of rows it takes hours. An
-    interrupted deploy waits again when it is repeated.
+    A table that does not exist yet has none. DynamoDB fills a new index from the rows of its table.
+    With millions of rows it takes hours. An interrupted deploy waits again when it is repeated.
     """
     for table in _names(template, prefix).values():
         said = False
         while True:
-            found: Any = dynamodb.describe_table(TableName=table)["Table"]
+            try:
+                found: Any = dynamodb.describe_table(TableName=table)["Table"]
+            except dynamodb.exceptions.ResourceNotFoundException:
+                break
             indexes = found.get(_INDEXES, [])
             busy = [each["IndexName"] for each in indexes if each["IndexStatus"] != "ACTIVE"]
             if not busy and found["TableStatus"] == "ACTIVE":

@@ -64,6 +64,7 @@ class DynamoDB:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.filling = 0
+        self.leaving: dict[str, Any] | None = None
 
     def update(self, name: str, resource: dict[str, Any]) -> Any:
         properties = resource["Properties"]
@@ -79,6 +80,7 @@ class DynamoDB:
         assert {each["AttributeName"] for each in properties["AttributeDefinitions"]} == used
         assert len(changed) <= 1, f"DynamoDB changes one index at a time, not {sorted(changed)}"
         assert self.filling == 0, "an index of the table is being created"
+        assert self.leaving is None, "an index of the table is being deleted"
         table.attr = properties["AttributeDefinitions"]
         backend = dynamodb_backends["123456789012"]["eu-west-1"]
         for each in changed:
@@ -90,7 +92,7 @@ class DynamoDB:
         return table
 
     def wait(self, _: float) -> None:
-        self.filling -= 1
+        self.filling, self.leaving = max(0, self.filling - 1), None
 
 
 @pytest.fixture
@@ -114,6 +116,8 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDB]:
         found = described[base_key].get("GlobalSecondaryIndexes", [])
         if fake.filling and found:
             found[-1]["IndexStatus"] = "CREATING"
+        if fake.leaving is not None:
+            found.append({**fake.leaving, "IndexStatus": "DELETING"})
         return described
 
     monkeypatch.setattr(Table, "update_from_cloudformation_json", classmethod(update))
@@ -210,6 +214,18 @@ def test_an_interrupted_deploy_goes_on_where_it_stopped(
     run(NEW)
     made = [each for each in dynamodb.log if each.startswith(("create", "delete"))]
     assert made == ["create a-ids", "create b-ids", "delete a", "delete b"]
+    assert present() == ["a-ids", "b-ids", "c"]
+
+
+def test_a_deploy_that_was_interrupted_while_an_index_is_deleted_does_not_make_it_again(
+    run: Callable[[str], None], dynamodb: DynamoDB
+) -> None:
+    run(OLD)
+    run(NEW)
+    dynamodb.log.clear()
+    dynamodb.leaving = index("b", "y")
+    run(NEW)
+    assert dynamodb.log == ["update the functions"]
     assert present() == ["a-ids", "b-ids", "c"]
 
 
