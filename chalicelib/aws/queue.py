@@ -16,7 +16,7 @@ def wake(*row_ids: str, delay: int = 0) -> None:
     """Send wake-ups for rows ("build-123", "service-7"), so that they are reconciled now.
 
     With `delay` SQS delivers them so many seconds later, at most 900. A failure is only logged: the
-    rows are due, and the schedule finds them within a minute.
+    rows are due within a minute, and the schedule finds them within two.
     """
     for start in range(0, len(row_ids), 10):
         entries = [

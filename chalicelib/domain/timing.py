@@ -20,7 +20,7 @@ RECORDED = 600
 READABLE = 3600
 # BatchGetBuilds may not know a new build yet.
 UNKNOWN_GRACE = 120
-# A row that is overdue for so long is stuck: every step that a worker takes sets a new time.
+# A row that is overdue for so long is stuck: every step of a due row sets a new time.
 STUCK = 3 * PERIOD
 # Work stays open so long after its deadline while AWS does not answer.
 SILENCE = 600

@@ -104,6 +104,9 @@ def test_an_accepted_push_is_built_after_the_process_died_before_the_wake_up(
     trouble.kill_before("sqs.SendMessageBatch")
     with pytest.raises(Killed):
         cloud.push(sha(1), pushed_at=int(MIDNIGHT))
+    cloud.advance(59)  # the schedule runs just before the build is due
+    cloud.pump.tick()
+    assert cloud.builds_in_codebuild() == []
     cloud.tick()
     assert cloud.builds_in_codebuild() == ["build-1"]
     assert cloud.push(sha(1), pushed_at=int(MIDNIGHT)).body["duplicate"] is True
