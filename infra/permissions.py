@@ -57,7 +57,7 @@ _STACK = (
 )
 _ROLE = (
     "CreateRole DeleteRole DeleteRolePolicy GetRole* List* PutRolePolicy TagRole UntagRole "
-    "UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription"
+    "UpdateAssumeRolePolicy UpdateRole*"
 )
 _LOG_GROUP = (
     "AssociateKmsKey CreateLogGroup DeleteLogGroup DeleteRetentionPolicy DisassociateKmsKey Get* "
@@ -67,7 +67,7 @@ _LOG_GROUP = (
 _ACCOUNT = [
     "cloudformation:DescribeStacks",
     "cloudformation:GetTemplateSummary",
-    *_of("logs", "DescribeIndexPolicies DescribeLogGroups DescribeResourcePolicies"),
+    "logs:Describe*",
 ]
 
 # What only `make doctor` calls. Without it the others work.
@@ -89,7 +89,7 @@ DEPLOY: Sequence[Grant] = (
             *_ACCOUNT,
             "cloudwatch:DescribeAlarms",
             "lambda:ListEventSourceMappings",
-            *_of("logs", "DeleteQueryDefinition DescribeQueryDefinitions PutQueryDefinition"),
+            *_of("logs", "DeleteQueryDefinition PutQueryDefinition"),
             "secretsmanager:GetRandomPassword",
             "secretsmanager:ListSecrets",
             "ssm:DescribeParameters",
@@ -159,7 +159,7 @@ DEPLOY: Sequence[Grant] = (
         "Bucket",
         _of(
             "s3",
-            "CreateBucket DeleteBucket DeleteBucketPolicy Get* ListBucket* PutBucket* "
+            "CreateBucket DeleteBucket* Get* ListBucket* PutBucket* "
             "PutEncryptionConfiguration PutLifecycleConfiguration",
         ),
         ["s3:::$prefix-packages-$account-$region"],
@@ -184,12 +184,9 @@ DEPLOY: Sequence[Grant] = (
             "AddPermission CreateFunction DeleteFunction* Get* ListTags PutFunction* "
             "RemovePermission TagResource UntagResource UpdateFunction*",
         ),
-        _at(
-            "lambda:$region:$account",
-            "function:$prefix-* function:$prefix event-source-mapping:*",
-        ),
+        _at("lambda:$region:$account", "function:$prefix* event-source-mapping:*"),
         ["AWS::Serverless::Function", "AWS::Lambda::Permission"],
-        "on_wakeup",
+        "-on_wakeup",
     ),
     # AWS knows the function of a source only as a condition, and a new source has no ARN yet.
     Grant(
@@ -208,7 +205,7 @@ DEPLOY: Sequence[Grant] = (
             "UntagResource",
         ),
         ["events:$region:$account:rule/$prefix-*"],
-        ["AWS::Serverless::Function"],
+        ["AWS::Events::Rule"],
         "on_schedule-event",
     ),
     # An API has a random name, so these are all APIs of the region.

@@ -17,6 +17,7 @@ from botocore import xform_name
 from moto import mock_aws
 
 from infra import destroy
+from infra.functions import HANDLERS, function_name
 from infra.package import ROOT, _additions
 from infra.permissions import (
     DEPLOY,
@@ -30,12 +31,15 @@ from infra.permissions import (
     resources_of,
     values_of,
 )
+from infra.rules import rule_name
 from tests.infra.test_destroy import make_stage
 from tests.support.sdk import record_calls
 
 HERE = values_of("dev", {}, region="eu-west-1", account="123456789012")
 # What Chalice writes into the application's template.
 OF_CHALICE = {"AWS::IAM::Role", "AWS::Lambda::Permission", "AWS::Serverless::Function"}
+# What infra/rules.py adds to it.
+OF_RULES = {"AWS::Events::Rule"}
 
 
 def _types(text: str) -> set[str]:
@@ -49,7 +53,7 @@ def _granted(grants: Iterable[Grant]) -> set[str]:
 def test_each_type_of_the_stage_has_a_grant() -> None:
     additions = _additions("slipway-dev")["Resources"].values()
     application = {each["Type"] for each in additions if "Type" in each}
-    wanted = _types((ROOT / "infra/stack.yaml").read_text()) | application | OF_CHALICE
+    wanted = _types((ROOT / "infra/stack.yaml").read_text()) | application | OF_CHALICE | OF_RULES
     # The example repository needs the policy of `make service`, too.
     assert _granted(DEPLOY) == wanted - {"AWS::ECR::Repository"} | {"AWS::Serverless::Api"}
 
@@ -60,8 +64,25 @@ def test_each_type_of_a_service_has_a_grant() -> None:
 
 @pytest.mark.parametrize("grants", [DEPLOY, SERVICE])
 def test_a_policy_is_not_longer_than_iam_takes(grants: tuple[Grant, ...]) -> None:
-    made = policy(grants, values_of("prod", {}))
+    # The longest that stack.yaml allows.
+    directory = {"BuildLogDir": "/" + 199 * "x"}
+    made = policy(grants, values_of("prod", directory))
     assert len(json.dumps(made, separators=(",", ":"))) <= LONGEST_POLICY
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_the_names_of_functions_rules_and_logs_are_those_of_the_templates(stage: str) -> None:
+    values = values_of(stage, {}, region="eu-west-1", account="123456789012")
+    resources = [arn for grant in DEPLOY for arn in resources_of(grant, values)]
+    place, prefix = "eu-west-1:123456789012", f"slipway-{stage}"
+    for handler in HANDLERS.values():
+        name = function_name(prefix, handler)
+        for arn in (
+            f"lambda:{place}:function:{name}",
+            f"logs:{place}:log-group:/aws/lambda/{name}",
+            f"events:{place}:rule/{rule_name(prefix, handler)}",
+        ):
+            assert any(fnmatchcase(f"arn:aws:{arn}", each) for each in resources), arn
 
 
 @pytest.mark.parametrize("grants", [DEPLOY, SERVICE])
