@@ -15,7 +15,7 @@ from chalicelib.domain.statuses import TRANSITIONS
 from chalicelib.domain.tokens import Role, digest, is_token
 from chalicelib.errors import Forbidden, NotFound, Unauthorized
 from chalicelib.store import history, receipts, services, tokens
-from chalicelib.store.jobs import get_build, get_deployment, list_all_jobs
+from chalicelib.store.jobs import find_all_jobs, get_build, get_deployment
 from chalicelib.store.models import (
     LISTED,
     Build,
@@ -264,11 +264,18 @@ def load_deployment(caller: Principal, number: int) -> Deployment:
     return deployment
 
 
-def list_jobs(caller: Principal, *, limit: int, before: int | None) -> Page[Job]:
-    """A page of the jobs that the caller may see, newest first."""
+def find_jobs(
+    caller: Principal, *, kind: str | None, status: str | None, limit: int, before: int | None
+) -> Page[Job]:
+    """A page of the jobs that the caller may see, of a type and with a status, newest first."""
     require(caller, Role.VIEWER)
-    return list_all_jobs(
-        project_id=caller.project_id, service_id=caller.service_id, limit=limit, before=before
+    return find_all_jobs(
+        project_id=caller.project_id,
+        service_id=caller.service_id,
+        kind=kind,
+        status=status,
+        limit=limit,
+        before=before,
     )
 
 

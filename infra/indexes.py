@@ -63,7 +63,7 @@ def plan_steps(template: str, present: Mapping[str, Table]) -> Steps:
 
     The first step changes no index. Without a change of an index it is the only one.
     """
-    wanted = read_template(template)
+    wanted = tables_of(template)
     tables = {name: _both(present[name], wanted[name]) for name in present.keys() & wanted.keys()}
     full = {name: _union(*each) for name, each in tables.items()}
     growing = [{name: old for name, (old, _) in tables.items()}]
@@ -81,7 +81,7 @@ def plan_steps(template: str, present: Mapping[str, Table]) -> Steps:
     )
 
 
-def read_template(template: str) -> dict[str, Table]:
+def tables_of(template: str) -> dict[str, Table]:
     """The tables of a template, by logical id."""
     resources = _plain(_child(_compose(template), "Resources"))
     return {
@@ -193,7 +193,7 @@ def _one_less(table: Table, goal: Table) -> Table:
 
 
 def _with_tables(template: str, tables: Mapping[str, Table]) -> str:
-    wanted = read_template(template)
+    wanted = tables_of(template)
     different = {name: each for name, each in tables.items() if not _same(each, wanted[name])}
     if not different:
         return template

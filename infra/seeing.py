@@ -1,5 +1,7 @@
 """Checks of a story that is played to see that everything works: the demo and the rehearsal."""
 
+import signal
+import subprocess
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -26,3 +28,13 @@ def check(what: str, seen: object, wanted: object) -> None:
     """Raises NotSeen unless they are equal."""
     if seen != wanted:
         raise NotSeen(f"{what}: saw {seen!r}, not {wanted!r}")
+
+
+def end_process(process: "subprocess.Popen[bytes]", *, seconds: float) -> None:
+    """Ask a process to end, and kill it if it has not ended after so many seconds."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

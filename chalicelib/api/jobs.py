@@ -1,6 +1,6 @@
 """Jobs: builds and deployments in one list; show and cancel them."""
 
-from chalicelib.access import Principal, list_jobs, load_job
+from chalicelib.access import Principal, find_jobs, load_job
 from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Routes
@@ -10,12 +10,9 @@ from chalicelib.pipeline.commands.jobs import cancel_job
 from chalicelib.pipeline.line import open_builds_of
 from chalicelib.pipeline.progress import note_steps
 from chalicelib.store import models
-from chalicelib.store.reads import MOST_KEYS, search
+from chalicelib.store.reads import MOST_KEYS
 
 routes = Routes(__name__)
-
-# DynamoDB reads so many rows in one call.
-_MOST_OPEN = 100
 
 
 @routes.endpoint(
@@ -34,21 +31,7 @@ def list_all_jobs(
     status: str | None,
 ) -> views.Page[views.Job]:
     """List the builds and deployments of all services, newest first."""
-
-    def matches(row: models.Job) -> bool:
-        job = views.job(row)
-        return type in {None, job.type} and status in {None, job.status}
-
-    if type is None and status is None:
-        found = list_jobs(caller, limit=limit, before=cursor)
-    else:
-        found = search(
-            lambda at: list_jobs(caller, limit=MOST_KEYS, before=at),
-            matches,
-            models.Job.opened,
-            limit=limit,
-            before=cursor,
-        )
+    found = find_jobs(caller, kind=type, status=status, limit=limit, before=cursor)
     return views.page(found.rows, found.before, views.job)
 
 
@@ -56,7 +39,7 @@ def list_all_jobs(
 def list_queue(caller: Principal) -> views.OpenBuilds:
     """List the builds that run, and those that wait, in the order of their start."""
     listed, total = open_builds_of(
-        project_id=caller.project_id, service_id=caller.service_id, limit=_MOST_OPEN
+        project_id=caller.project_id, service_id=caller.service_id, limit=MOST_KEYS
     )
     return views.OpenBuilds(items=[views.open_build(*each) for each in listed], total=total)
 

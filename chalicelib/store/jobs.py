@@ -16,6 +16,7 @@ from chalicelib.domain.statuses import (
     DeploymentStatus,
     has_ended,
     job_id,
+    job_status,
     may_follow,
 )
 from chalicelib.errors import Stale
@@ -74,6 +75,36 @@ def list_jobs(kind: str, service_id: int, *, limit: int, before: int | None) -> 
     """A page of a service's builds ("build") or deployments ("deploy"), newest first."""
     key = service_key(service_id, kind)
     return page_of_ids(Job.service_index, Job, key, Job.opened, limit=limit, before=before)
+
+
+def find_all_jobs(
+    *,
+    project_id: int | None,
+    service_id: int | None,
+    kind: str | None,
+    status: str | None,
+    limit: int,
+    before: int | None,
+) -> Page[Job]:
+    """A page of those of `list_all_jobs` that are of a type and have a status, a `JobStatus`."""
+    if kind is None and status is None:
+        return list_all_jobs(
+            project_id=project_id, service_id=service_id, limit=limit, before=before
+        )
+
+    def matches(job: Job) -> bool:
+        is_wanted = kind is None or isinstance(job, Build) == (kind == "build")
+        return is_wanted and status in {None, job_status(job.status, job.progress)}
+
+    return search(
+        lambda at: list_all_jobs(
+            project_id=project_id, service_id=service_id, limit=MOST_KEYS, before=at
+        ),
+        matches,
+        Job.opened,
+        limit=limit,
+        before=before,
+    )
 
 
 def list_all_jobs(

@@ -35,6 +35,8 @@ from moto.moto_api._internal.moto_random import MotoRandom
 
 # The services of AWS that the product calls.
 SERVICES = ("dynamodb", "codebuild", "ecr", "ecs", "iam", "logs", "secretsmanager", "sqs", "ssm")
+# The types of attribute values that contain no bytes and no other attribute values.
+PLAIN = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})
 # The limit that moto has found.
 _LARGEST_ITEM = 405_000
 # Expressions that are kept parsed: each takes some 100 KB.
@@ -365,12 +367,11 @@ def _skip_parsing_plain_attribute_values() -> None:
     """An attribute value without binary parts is parsed as what it is, after ten look-ups."""
     parser: Any = BaseJSONParser
     of_structure, of_map = parser._handle_structure, parser._handle_map
-    plain = {"S", "N", "BOOL", "NULL", "SS", "NS"}
 
     def handle_structure(self: Any, shape: Any, value: Any) -> Any:
         if shape.name == "AttributeValue" and type(value) is dict and len(value) == 1:
             ((kind, content),) = value.items()
-            if kind in plain and content is not None:
+            if kind in PLAIN and content is not None:
                 return value
         return of_structure(self, shape, value)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import signal
 import socket
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.package import ROOT, pip_install
+from infra.seeing import end_process
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
@@ -77,12 +77,7 @@ def running(python: Path) -> Iterator[str]:
             _wait_for(process, log)
             yield url
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(_STOP)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end_process(process, seconds=_STOP)
 
 
 def _use(url: str) -> None:

@@ -10,7 +10,6 @@ not what AWS does for them.
 import hashlib
 import hmac
 import os
-import signal
 import socket
 import sqlite3
 import statistics
@@ -27,6 +26,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from infra.package import ROOT, pip_install
+from infra.seeing import end_process
 from tests.bench.figures import Figure
 from tests.bench.sample import push_body
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers
@@ -148,12 +148,7 @@ def _master() -> Iterator[Master]:
             _wait(lambda: master.rows()[1] > 0)
             yield master
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end_process(process, seconds=PATIENCE)
 
 
 @contextmanager

@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import pytest
 from cfnlint.decode import decode
-from moto import mock_aws
 
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
 from infra.alarms import alarms
-from infra.local import speed
 from infra.package import ROOT
 from tests.bench import hot, memory, prices
 from tests.bench.figures import Figure
-from tests.bench.units import PHASES, Meter, stored
+from tests.bench.units import PHASES, Meter, metered_cloud, stored
 from tests.support.embedded import Cloud, sha
 
 OPERATE = ROOT / "docs/operate.md"
@@ -53,12 +50,7 @@ class Counted:
 
 def count() -> tuple[Counted, Counted, Counted]:
     """Play a push until it is deployed, then idle hours of one service and of two; count each."""
-    speed.install()
-    with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
-        cloud = Cloud(monkeypatch)
-        for number in (1, 2):
-            cloud.release(number)
-        meter = Meter(monkeypatch)
+    with metered_cloud() as (cloud, meter):
         before = stored()
         play(cloud, 3)
         push = _counted(meter, stored=stored() - before)

@@ -224,14 +224,20 @@ def _value_size(value: dict[str, Any]) -> int:
     return 1
 
 
-def measure() -> Iterator[Figure]:
-    """Play a push until it is deployed, and a line of waiting builds, and count."""
+@contextmanager
+def metered_cloud() -> Iterator[tuple[Cloud, Meter]]:
+    """A service with two releases, and a meter of what comes after them."""
     speed.install()
     with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
         cloud = Cloud(monkeypatch)
         for number in (1, 2):
             cloud.release(number)
-        meter = Meter(monkeypatch)
+        yield cloud, Meter(monkeypatch)
+
+
+def measure() -> Iterator[Figure]:
+    """Play a push until it is deployed, and a line of waiting builds, and count."""
+    with metered_cloud() as (cloud, meter):
         yield from _push(cloud, meter)
         meter.clear()
         cloud.tick()

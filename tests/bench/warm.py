@@ -5,10 +5,7 @@ cloud, then again and again with the recorded answers of AWS (`warm_process`). S
 a network is in the figures. A share of the samples, times the CPU time, is the time of an owner.
 """
 
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +23,7 @@ from tests.bench.memory import limited
 from tests.bench.sample import push_body
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers, gateway_event
 from tests.support.embedded import Cloud, sha
-from tests.support.packaged import environment, lean, package, unpacked
+from tests.support.packaged import environment, lean, package, run_alone, unpacked
 
 PROCESS = Path(__file__).with_name("warm_process.py")
 # Rows of a list.
@@ -93,19 +90,9 @@ def run(seconds: float, only: str = "", share: float = 1) -> dict[str, Any]:
         token = _fill(Cloud(monkeypatch))
         events = {name: each for name, each in _events(token).items() if only in name}
         given = {"aws": address, "webhook_secret": WEBHOOK_SECRET}
-        done = subprocess.run(
-            [sys.executable, "-S", PROCESS, "app.app"],
-            cwd=root,
-            env=environment(given),
-            input=json.dumps({"events": events, "seconds": seconds}),
-            preexec_fn=enter,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    results: dict[str, Any] = json.loads(done.stderr.splitlines()[-1])
+        asked = {"events": events, "seconds": seconds}
+        command = [str(PROCESS), "app.app"]
+        results, _ = run_alone(root, command, asked, environment(given), enter)
     refused = {name: each["status"] for name, each in results.items() if each["status"] > 299}
     if refused:
         raise RuntimeError(f"refused: {refused}")

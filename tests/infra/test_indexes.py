@@ -13,7 +13,7 @@ from moto.dynamodb.models.table import Table
 
 from infra import deploy, indexes
 from infra.deploy import main
-from infra.indexes import plan_steps, read_template
+from infra.indexes import plan_steps, tables_of
 from infra.package import stack_template
 from tests.support.templates import load_template
 
@@ -232,18 +232,18 @@ def test_a_deploy_that_was_interrupted_while_an_index_is_deleted_does_not_make_i
 def test_an_index_with_another_definition_needs_another_name() -> None:
     changed = template(index("a", "y"))
     with pytest.raises(ValueError, match="the index a has a new definition"):
-        plan_steps(changed, read_template(template(index("a", "x"))))
+        plan_steps(changed, tables_of(template(index("a", "x"))))
 
 
 def test_the_template_without_a_change_of_indexes_stays_as_it_is() -> None:
     text = stack_template()
     assert plan_steps(text, {}) == indexes.Steps((text,), ())
-    assert plan_steps(text, read_template(text)) == indexes.Steps((text,), ())
+    assert plan_steps(text, tables_of(text)) == indexes.Steps((text,), ())
 
 
 def test_each_step_of_the_real_template_fits_into_a_request_and_changes_only_indexes() -> None:
     text = stack_template()
-    before = read_template(text)
+    before = tables_of(text)
     for name in ("JobsTable", "ServicesTable"):
         table = before[name]
         old = {each.removesuffix("-ids"): found for each, found in table.indexes.items()}

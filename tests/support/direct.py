@@ -23,11 +23,11 @@ from moto.utilities.utils import get_partition
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import http_date
 
+from infra.local.speed import PLAIN
+
 SERVICES = ("dynamodb", "codebuild", "ecr", "ecs", "logs", "secretsmanager", "sqs", "ssm")
 _ADDRESS = re.compile(r"https://(?:api\.)?([a-z]+)\.([a-z0-9-]+)\.amazonaws\.com/")
 _ACCESS_KEY = BaseResponse.access_key_regex
-# The types of attribute values that contain no bytes and no other attribute values.
-_PLAIN = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})
 # What a JSON serializer writes as it is, by the type in the service's model.
 _WRITTEN_AS_IS = {"string": str, "boolean": bool, "integer": int, "long": int}
 
@@ -156,7 +156,7 @@ def _skip_parsing_plain_attribute_values() -> None:
     def parse_structure(self: Any, shape: Any, value: Any) -> Any:
         if shape.name == "AttributeValue" and type(value) is dict and len(value) == 1:
             ((kind, content),) = value.items()
-            if kind in _PLAIN and content is not None:
+            if kind in PLAIN and content is not None:
                 return value
         return original(self, shape, value)
 

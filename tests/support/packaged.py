@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,16 +93,32 @@ def invoke(
     `handler` is `module.function`. Returns `import` and `requests`, in ms of CPU time, the
     `answers`, and what was printed as `log`.
     """
+    result, log = run_alone(root, [str(PROCESS), handler], events, variables)
+    return result | {"log": log}
+
+
+def run_alone(
+    root: Path,
+    command: Sequence[str],
+    given: Any,
+    variables: Mapping[str, str],
+    enter: Callable[[], None] | None = None,
+) -> tuple[dict[str, Any], str]:
+    """Run a script of Python beside the package, without this environment's libraries.
+
+    It gets `given` as JSON. Returns the JSON of its last line to stderr, and what it printed.
+    `enter` runs in the new process before the script.
+    """
     done = subprocess.run(
-        [sys.executable, "-S", PROCESS, handler],
+        [sys.executable, "-S", *command],
         cwd=root,
         env=dict(variables),
-        input=json.dumps(events),
+        input=json.dumps(given),
+        preexec_fn=enter,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         raise RuntimeError(done.stderr)
-    result: dict[str, Any] = json.loads(done.stderr.splitlines()[-1])
-    return result | {"log": done.stdout}
+    return json.loads(done.stderr.splitlines()[-1]), done.stdout
