@@ -87,7 +87,7 @@ def test_a_restricted_token_sees_only_builds_of_its_own(cloud: Cloud) -> None:
 def test_a_long_queue_is_counted_beyond_what_is_listed(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "_MOST_OPEN", 3)
+    monkeypatch.setattr(jobs, "MOST_KEYS", 3)
     ask(cloud, 5)
     found = queue(cloud.api)
     assert ([build["position"] for build in found["items"]], found["total"]) == ([1, 2, 3], 5)
