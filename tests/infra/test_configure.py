@@ -366,7 +366,7 @@ def _base_stack() -> None:
 
 
 def _no_package(output: Path, *, stage: str, to: Installation) -> None:
-    """Packaging takes half a minute."""
+    """Write nothing: a package is not needed for this."""
 
 
 def test_a_stage_with_another_stack_than_this_checkout_needs_make_deploy(
