@@ -10,6 +10,8 @@ _ROOT = Path(__file__).parents[1]
 _ONLY_IN_A_CHECKOUT = _ROOT / "infra"
 # `make configure STAGE=dev` writes a directory with this file: infra/configure.py.
 _CONFIGURED = ".chalice/stages/*/place.json"
+# The SDK prefers these to AWS_PROFILE, but a profile that was asked for to these.
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 def take_over_chalice_commands() -> None:
@@ -57,7 +59,11 @@ def _deploy(stage: str, profile: str | None) -> int:
     # Import late: no function on Lambda needs it.
     import subprocess
 
-    environment = {**os.environ, **({"AWS_PROFILE": profile} if profile else {})}
+    environment = dict(os.environ)
+    if profile:
+        environment["AWS_PROFILE"] = profile
+        for key in _KEYS:
+            environment.pop(key, None)
     command = [sys.executable, "-m", "infra.configure", stage, "--chalice"]
     return subprocess.run(command, cwd=_ROOT, env=environment, check=False).returncode
 

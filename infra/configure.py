@@ -18,12 +18,13 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
+from chalicelib.domain.schema import SCHEMA
 from infra.api_stage import STAGE
 from infra.deploy import (
     Choices,
@@ -34,15 +35,27 @@ from infra.deploy import (
     find_installation,
 )
 from infra.drift import names_in_aws, read_template
-from infra.functions import HANDLERS
+from infra.functions import HANDLERS, function_name
 from infra.gateway_responses import gateway_responses
+from infra.indexes import read_part
 from infra.lean import OURS
-from infra.package import LAMBDA_PLATFORM, ROOT, Installation, PackagingFailed, write_package
+from infra.package import (
+    LAMBDA_PLATFORM,
+    ROOT,
+    Installation,
+    PackagingFailed,
+    stack_template,
+    write_package,
+)
 from infra.rules import rule_name
 from infra.stacks import Refused, find_stack, open_session
+from infra.upgrade import read_schema, why_not
+
+if TYPE_CHECKING:
+    from types_boto3_cloudformation import CloudFormationClient
 
 PROJECTS = ROOT / ".chalice/stages"
-# What `chalice deploy` changes of these is only the code and the routes.
+# All that a request or an event passes through. `chalice deploy` changes only the code and routes.
 _CHECKED = frozenset(
     {
         "AWS::Events::Rule",
@@ -121,9 +134,17 @@ def deploy_with_chalice(stage: str) -> int:
     project = _write_project(made, place)
     chalice = str(Path(sys.executable).with_name("chalice"))
     command = [chalice, "--project-dir", str(project), "deploy", "--stage", stage]
+    functions = ", ".join(function_name(made.to.prefix, each) for each in HANDLERS.values())
+    routes = f"the routes of the API {made.to.prefix}"
+    print(f"Chalice replaces the code of {functions}, and {routes}.", flush=True)
     status = subprocess.run(command, cwd=ROOT, check=False).returncode
     if status == 0:
         _set_the_rest(made)
+    else:
+        sys.stderr.write(
+            "Chalice has not finished, so the functions may have different code.\n"
+            f"Fix the cause and run this again, or run: make deploy STAGE={stage}\n"
+        )
     return status
 
 
@@ -137,8 +158,46 @@ def _package(stage: str, package: Package) -> Packaged:
         )
     to = find_installation(session, prefix, base.parameters)
     output = ROOT / "build" / stage
+    print(f"account {to.account}, region {to.region}: packaging", flush=True)
     package(output, stage=stage, to=to)
+    _refuse_other_tables(session, stage, prefix)
     return Packaged(session, stage, to, base.outputs, output)
+
+
+def _refuse_other_tables(session: boto3.Session, stage: str, prefix: str) -> None:
+    """Raises Refused if the code may need what the stage's stack or rows do not have."""
+    if not _same_template(session.client("cloudformation"), prefix, stack_template()):
+        raise Refused(
+            f"Nothing was done: the template of the stack {prefix} is not that of this checkout.\n"
+            f"Deploy it with: make deploy STAGE={stage}"
+        )
+    stored = read_schema(session.client("dynamodb"), prefix)
+    if unusable := why_not(stored):
+        raise Refused(unusable)
+    if stored < SCHEMA:
+        raise Refused(
+            f"Nothing was done: rows have schema {stored}, and {SCHEMA} needs a migration.\n"
+            f"Run it with: make deploy STAGE={stage}"
+        )
+
+
+def _same_template(cloudformation: "CloudFormationClient", stack: str, template: str) -> bool:
+    """Whether a stack was last deployed with this template, which is YAML.
+
+    CloudFormation keeps the former template if only descriptions or policies of deletion change. So
+    they are not compared: `make deploy` would not help.
+    """
+    found: Any = cloudformation.get_template(StackName=stack, TemplateStage="Original")
+    body = found["TemplateBody"]
+    return isinstance(body, str) and _essence(body) == _essence(template)
+
+
+def _essence(template: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    resources = read_part(template, "Resources")
+    return (
+        {name: (each["Type"], each.get("Properties")) for name, each in resources.items()},
+        {name: each["Value"] for name, each in read_part(template, "Outputs").items()},
+    )
 
 
 def _place_of(stage: str) -> Path:
@@ -286,8 +345,7 @@ def _set_the_rest(made: Packaged) -> None:
     patient = Config(retries={"mode": "standard", "total_max_attempts": 8})
     apigateway = made.session.client("apigateway", config=patient)
     names = names_in_aws(made.session.client("cloudformation"), made.stack)
-    if set_responses(apigateway, names["RestAPI"]):
-        print("set what Chalice does not: the error answers of API Gateway")
+    set_responses(apigateway, names["RestAPI"])
 
 
 def set_responses(apigateway: Any, api: str) -> bool:
@@ -299,6 +357,8 @@ def set_responses(apigateway: Any, api: str) -> bool:
         if each["responseType"] in wanted
     }
     missing = {kind: each for kind, each in wanted.items() if seen.get(kind) != each}
+    if missing:
+        print("setting what Chalice does not: the error answers of API Gateway", flush=True)
     for kind, response in missing.items():
         apigateway.put_gateway_response(
             restApiId=api,

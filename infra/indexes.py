@@ -81,9 +81,18 @@ def plan_steps(template: str, present: Mapping[str, Table]) -> Steps:
     )
 
 
+def read_part(template: str, name: str) -> dict[str, Any]:
+    """A part of a YAML template, such as Resources, as plain data.
+
+    CloudFormation's functions are only their arguments.
+    """
+    part: dict[str, Any] = _plain(_child(_compose(template), name))
+    return part
+
+
 def tables_of(template: str) -> dict[str, Table]:
     """The tables of a template, by logical id."""
-    resources = _plain(_child(_compose(template), "Resources"))
+    resources = read_part(template, "Resources")
     return {
         name: _table(each["Properties"])
         for name, each in resources.items()
@@ -127,7 +136,7 @@ def wait_for_indexes(dynamodb: "DynamoDBClient", template: str, prefix: str) -> 
 
 
 def _names(template: str, prefix: str) -> dict[str, str]:
-    resources = _plain(_child(_compose(template), "Resources"))
+    resources = read_part(template, "Resources")
     return {
         name: each["Properties"]["TableName"].replace("${ResourcePrefix}", prefix)
         for name, each in resources.items()

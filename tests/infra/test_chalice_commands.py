@@ -21,6 +21,7 @@ class Aws(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Refusal)
         self.requests: list[str] = []
+        self.signatures: list[str] = []
 
 
 class _Refusal(BaseHTTPRequestHandler):
@@ -28,6 +29,7 @@ class _Refusal(BaseHTTPRequestHandler):
 
     def _refuse(self) -> None:
         self.server.requests.append(self.requestline)
+        self.server.signatures.append(self.headers["Authorization"])
         body = b"<ErrorResponse><Error><Code>Forbidden</Code></Error></ErrorResponse>"
         self.send_response(403)
         self.send_header("Content-Length", str(len(body)))
@@ -71,7 +73,9 @@ def _files_of_chalice(checkout: Path) -> set[Path]:
     return set((checkout / ".chalice").rglob("*"))
 
 
-def _run(aws: Aws, checkout: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def _run(
+    aws: Aws, checkout: Path, *command: str, config: str = os.devnull
+) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": os.environ["HOME"],
@@ -79,7 +83,7 @@ def _run(aws: Aws, checkout: Path, *command: str) -> subprocess.CompletedProcess
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.server_port}",
-        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_CONFIG_FILE": config,
         "AWS_DEFAULT_REGION": "eu-west-1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
@@ -169,3 +173,14 @@ def test_chalice_deploy_uses_the_profile_that_it_is_given(aws: Aws, configured: 
     done = _run(aws, configured, "deploy", "--profile", "nobody")
     assert "The config profile (nobody) could not be found" in done.stderr
     assert aws.requests == []
+
+
+def test_the_profile_goes_before_keys_in_the_environment(
+    aws: Aws, configured: Path, tmp_path: Path
+) -> None:
+    """As in Chalice itself. The SDK takes the keys first if only AWS_PROFILE is set."""
+    config = tmp_path / "config"
+    config.write_text("[profile mine]\naws_access_key_id=MINE\naws_secret_access_key=secret\n")
+    _run(aws, configured, "deploy", "--profile", "mine", config=str(config))
+    assert aws.signatures
+    assert all("Credential=MINE/" in each for each in aws.signatures)

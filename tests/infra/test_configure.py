@@ -5,6 +5,7 @@ No stack is deployed here, because moto does not know SAM: `make rehearse` does 
 
 import base64
 import hashlib
+import inspect
 import io
 import json
 import os
@@ -18,9 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
+from botocore import xform_name
+from chalice.awsclient import TypedAWSClient
 from moto.server import ThreadedMotoServer
 
+from chalicelib.domain.schema import ROW, SCHEMA
 from infra import configure, drift
 from infra.configure import Packaged, Place, set_responses
 from infra.deploy import application_template, environment_of
@@ -29,6 +34,8 @@ from infra.gateway_responses import gateway_responses
 from infra.package import LAMBDA_PLATFORM, Installation, package_application, write_application
 from infra.rules import rule_name
 from infra.stacks import Refused
+from tests.infra.test_permissions import is_granted
+from tests.support.sdk import record_calls
 
 ACCOUNT, REGION, PREFIX = "123456789012", "eu-west-1", "slipway-dev"
 SECRET = f"secretsmanager:arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{PREFIX}/webhook-AbCdEf"
@@ -189,6 +196,53 @@ def test_chalice_updates_what_the_stack_has_made_and_makes_nothing(
     assert f"'title': '{PREFIX}'" in plan
 
 
+def _operations(method: str, seen: set[str]) -> set[str]:
+    """What a method of Chalice's client calls, as `service.Operation`."""
+    if method in seen:
+        return set()
+    seen.add(method)
+    text = inspect.getsource(getattr(TypedAWSClient, method))
+    names = set(re.findall(r"\.(\w+)\b", text))
+    found = {
+        f"{service}.{operation}"
+        for service in re.findall(r"_client\(['\"](\w+)['\"]\)", text)
+        for operation in botocore.session.get_session().get_service_model(service).operation_names
+        if xform_name(operation) in names
+    }
+    used = set(re.findall(r"self\.(\w+)\(", text)) & set(dir(TypedAWSClient)) - {"_client"}
+    return found.union(*(_operations(each, seen) for each in used))
+
+
+def test_the_deployers_policy_allows_what_configure_and_chalice_call(
+    made: Packaged,
+    deployed: dict[str, Any],
+    names: dict[str, str],
+    aws: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _add_a_method(names["RestAPI"])
+    calls = record_calls(monkeypatch)
+    project = configure._write_project(made, PLACE)
+    set_responses(boto3.client("apigateway"), names["RestAPI"])
+    planned = re.findall(r"method_name: (\w+)", _plan(project, aws))
+    # These read what the plan is made from (1.34, deploy/planner.py).
+    reads = ["get_rest_api", "lambda_function_exists", "verify_event_source_current"]
+    called = {*calls.counted}.union(*(_operations(each, set()) for each in (*planned, *reads)))
+    assert {
+        "lambda.ListEventSourceMappings",
+        "lambda.UpdateFunctionCode",
+        "lambda.UpdateEventSourceMapping",
+        "events.PutRule",
+        "events.PutTargets",
+    } <= called
+    # API Gateway's actions are the methods of HTTP, on the paths of the API.
+    gateway = {"apigateway.PutRestApi", "apigateway.CreateDeployment", "apigateway.UpdateRestApi"}
+    assert gateway <= called
+    others = {name for name in called if not name.startswith("apigateway.")}
+    assert [name for name in others if not is_granted(name)] == []
+    assert all(is_granted(f"apigateway.{each}") for each in ("GET", "PATCH", "POST", "PUT"))
+
+
 def test_the_settings_are_those_of_the_stage(
     made: Packaged, deployed: dict[str, Any], names: dict[str, str]
 ) -> None:
@@ -300,13 +354,128 @@ def test_a_stage_that_is_not_deployed_is_deployed_first(aws: str) -> None:
     ]
 
 
-def test_chalice_deploys_only_to_the_account_that_was_configured(
-    aws: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    stack = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": {"A": {"Value": "a"}}}
+def _base_stack() -> None:
+    """The stack of the tables, with another template than this checkout's."""
+    stack: dict[str, Any] = {
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+        "Outputs": {"A": {"Value": "a"}},
+    }
     keys = ("BuildLogDir", "TaskRoles")
     stack["Parameters"] = {key: {"Type": "String", "Default": key} for key in keys}
     boto3.client("cloudformation").create_stack(StackName=PREFIX, TemplateBody=json.dumps(stack))
+
+
+def _no_package(output: Path, *, stage: str, to: Installation) -> None:
+    """Write nothing: a package is not needed for this."""
+
+
+def test_a_stage_with_another_stack_than_this_checkout_needs_make_deploy(
+    aws: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The code may need an index or an output that the stack does not have."""
+    _base_stack()
+    with pytest.raises(SystemExit) as ended:
+        configure.main(["dev"], package=_no_package)
+    assert str(ended.value).splitlines() == [
+        "Nothing was done: the template of the stack slipway-dev is not that of this checkout.",
+        "Deploy it with: make deploy STAGE=dev",
+    ]
+    assert capsys.readouterr().out == f"account {ACCOUNT}, region {REGION}: packaging\n"
+
+
+@pytest.mark.parametrize(
+    ("schema", "lines"),
+    [
+        (
+            SCHEMA + 2,
+            [
+                f"The rows of this stage have schema {SCHEMA + 2}, and this version knows "
+                f"{SCHEMA}.",
+                "Check out a newer version.",
+            ],
+        ),
+        (
+            SCHEMA - 1,
+            [
+                f"Nothing was done: rows have schema {SCHEMA - 1}, and {SCHEMA} needs a migration.",
+                "Run it with: make deploy STAGE=dev",
+            ],
+        ),
+    ],
+)
+def test_rows_of_another_schema_need_more_than_chalice(
+    schema: int, lines: list[str], aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _base_stack()
+    monkeypatch.setattr(configure, "_same_template", lambda *_: True)
+    boto3.client("dynamodb").create_table(
+        TableName=f"{PREFIX}-claims",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    boto3.client("dynamodb").put_item(
+        TableName=f"{PREFIX}-claims", Item={"id": {"S": ROW}, "value": {"N": str(schema)}}
+    )
+    with pytest.raises(SystemExit) as ended:
+        configure.main(["dev"], package=_no_package)
+    assert str(ended.value).splitlines() == lines
+
+
+def test_the_template_of_the_stack_is_compared_as_it_was_deployed(aws: str) -> None:
+    cloudformation = boto3.client("cloudformation")
+    body = """\
+Resources:
+  Queue: {Type: AWS::SQS::Queue, Properties: {QueueName: one}}
+Outputs:
+  Name: {Description: It has a name., Value: !GetAtt Queue.QueueName}
+"""
+    cloudformation.create_stack(StackName=PREFIX, TemplateBody=body)
+
+    def same(old: str, new: str) -> bool:
+        return configure._same_template(cloudformation, PREFIX, body.replace(old, new))
+
+    assert same("", "")
+    assert same("It has", "This is")
+    assert not same("Queue: {", "Other: {")
+    assert not same("one", "two")
+    assert not same("Name: {", "Other: {")
+    assert not same("Queue.QueueName", "Queue.Arn")
+
+
+def test_a_failed_deploy_of_chalice_says_what_to_do_next(
+    made: Packaged,
+    deployed: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(configure, "_package", lambda *_: made)
+    configure._write_project(made, PLACE)
+    chalice = tmp_path / "chalice"
+    chalice.write_text("#!/bin/sh\necho chalice runs\nexit 3\n")
+    chalice.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(SystemExit) as ended:
+        configure.main(["dev", "--chalice"])
+    assert ended.value.code == 3
+    done = capfd.readouterr()
+    assert done.out.splitlines() == [
+        "Chalice replaces the code of slipway-dev, slipway-dev-on_wakeup, "
+        "slipway-dev-on_cloud_event, slipway-dev-on_schedule, and the routes of the API "
+        "slipway-dev.",
+        "chalice runs",
+    ]
+    assert done.err.splitlines() == [
+        "Chalice has not finished, so the functions may have different code.",
+        "Fix the cause and run this again, or run: make deploy STAGE=dev",
+    ]
+
+
+def test_chalice_deploys_only_to_the_account_that_was_configured(
+    aws: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _base_stack()
     monkeypatch.setattr(configure, "PROJECTS", tmp_path)
     (tmp_path / "dev").mkdir()
     other = {**vars(PLACE), "account": "210987654321"}

@@ -118,7 +118,7 @@ ACTIONS = {
 }
 
 
-def _is_granted(name: str) -> bool:
+def is_granted(name: str) -> bool:
     """Whether a call, `service.Operation`, is allowed on some resource."""
     return all(
         any(fnmatchcase(action, each) for grant in DEPLOY for each in grant.actions)
@@ -126,16 +126,16 @@ def _is_granted(name: str) -> bool:
     )
 
 
-def test_what_a_destroy_calls_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_destroy_callsis_granted(monkeypatch: pytest.MonkeyPatch) -> None:
     with mock_aws():
         make_stage()
         calls = record_calls(monkeypatch)
         destroy.main(["dev", "DATA=delete", "--yes"])
     assert {"dynamodb.DeleteTable", "s3.DeleteBucket"} <= calls.counted.keys()
-    assert [name for name in calls.counted if not _is_granted(name)] == []
+    assert [name for name in calls.counted if not is_granted(name)] == []
 
 
-def test_what_the_doctor_calls_is_granted() -> None:
+def test_what_the_doctor_callsis_granted() -> None:
     text = (ROOT / "infra/doctor/aws.py").read_text()
     chained = re.findall(r'client\(\s*"([a-z-]+)"\s*\)\.(?:get_paginator\("(\w+)"\)|(\w+))', text)
     calls = set()
@@ -144,7 +144,7 @@ def test_what_the_doctor_calls_is_granted() -> None:
         operation = {xform_name(each): each for each in names}[paginated or called]
         calls.add(f"{service}.{operation}")
     assert "service-quotas.ListServiceQuotas" in calls
-    assert [name for name in calls if not _is_granted(name)] == []
+    assert [name for name in calls if not is_granted(name)] == []
 
 
 def _printed(*arguments: str) -> "subprocess.CompletedProcess[str]":
