@@ -219,12 +219,13 @@ def _write_project(made: Packaged, place: Place) -> Path:
         handler: functions.get_function(FunctionName=names[logical_id])
         for logical_id, handler in HANDLERS.items()
     }
+    source = _queue_of_wakeups(functions, names["OnWakeup"])
     project = PROJECTS / made.stage
     shutil.rmtree(project, ignore_errors=True)
     _unpack(made.output / "deployment.zip", project)
     settings = project / ".chalice"
     _write(settings / "config.json", _config(made, found))
-    state = _state(functions, names, found, made)
+    state = _state(source, names, found, made)
     _write(settings / "deployed" / f"{made.stage}.json", state)
     # The last one: the stage is configured if it is there.
     _write(_place_of(made.stage), vars(place))
@@ -296,16 +297,27 @@ def _config(made: Packaged, found: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "stages": {made.stage: stage}}
 
 
+def _queue_of_wakeups(functions: Any, function: str) -> Mapping[str, Any]:
+    """The mapping with which the queue invokes the function. Raises Refused if there is none."""
+    mappings = functions.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
+    if not mappings:
+        raise Refused(
+            f"Nothing was done: no queue invokes {function}. Its trigger was deleted by hand.\n"
+            f"In Lambda's console, add the stage's queue of wake-ups as a trigger of {function}."
+            " Then run this again."
+        )
+    mapping: Mapping[str, Any] = mappings[0]
+    return mapping
+
+
 def _state(
-    functions: Any,
+    source: Mapping[str, Any],
     names: Mapping[str, str],
     found: Mapping[str, Any],
     made: Packaged,
 ) -> dict[str, Any]:
     """What Chalice would have written after it had made these resources (1.34, planner.py)."""
     arns = {handler: each["Configuration"]["FunctionArn"] for handler, each in found.items()}
-    mappings = functions.list_event_source_mappings(FunctionName=names["OnWakeup"])
-    source = mappings["EventSourceMappings"][0]
     to = made.to
     resources: list[dict[str, str]] = [
         {"resource_type": "lambda_function", "name": handler, "lambda_arn": arn}

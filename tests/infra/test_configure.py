@@ -196,6 +196,17 @@ def test_chalice_updates_what_the_stack_has_made_and_makes_nothing(
     assert f"'title': '{PREFIX}'" in plan
 
 
+def test_a_function_without_its_queue_is_said_before_anything_is_written(
+    made: Packaged, deployed: dict[str, Any], names: dict[str, str]
+) -> None:
+    functions = boto3.client("lambda")
+    for each in functions.list_event_source_mappings()["EventSourceMappings"]:
+        functions.delete_event_source_mapping(UUID=each["UUID"])
+    with pytest.raises(Refused, match=f"no queue invokes {names['OnWakeup']}"):
+        configure._write_project(made, PLACE)
+    assert not (configure.PROJECTS / "dev").exists()
+
+
 def _operations(method: str, seen: set[str]) -> set[str]:
     """What a method of Chalice's client calls, as `service.Operation`."""
     if method in seen:
