@@ -8,12 +8,11 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import pytest
@@ -32,10 +31,11 @@ from chalicelib.store.writes import change, commit
 from infra.local.aws import clock, codebuild, ecs, resources
 from infra.local.aws.pump import Pump
 from infra.local.aws.queues import QUEUE, create_queues
-from tests.support import codebuild_log, shared
+from tests.support import codebuild_log, replays, shared
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers, push_payload, wakeup_event
 from tests.support.client import Answer, Api
 
+_T = TypeVar("_T")
 MIDNIGHT = 1_795_305_600.0  # 2026-11-22
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 REPOSITORY = "Codertocat/Hello-World"
@@ -79,35 +79,53 @@ class Cloud:
     seconds_before_push = 0
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, functions: Functions | None = None) -> None:
+        # Another version of the product, or a patched one, does other steps.
+        self._replays = functions is None and not replays.patches(monkeypatch)
         functions = functions or _functions()
         monkeypatch.setattr(boto3, "client", client)
         self._now = MIDNIGHT
         monkeypatch.setattr(clock, "now", lambda: self._now)
         monkeypatch.setattr(chalicelib.clock, "now", lambda: int(self._now))
-        ticks = count()
-        monkeypatch.setattr(
-            chalicelib.clock, "microseconds", lambda: int(self._now) * 1_000_000 + next(ticks)
-        )
+        self._ticks = 0
+        monkeypatch.setattr(chalicelib.clock, "microseconds", self._microseconds)
         monkeypatch.setattr(known_secrets, "_known", {})
         monkeypatch.setattr(glances, "_looks", {})
-        create_queues()
         monkeypatch.setattr(resources, "create_tables", shared.create_tables)
-        resources.create_resources("version: 0.2\n")
-        client("ecs").create_cluster(clusterName=CLUSTER)
+        self._monkeypatch, self._patches = monkeypatch, replays.patches(monkeypatch)
         self.app = functions.app
         self.handlers_may_fail = False
         self.pump = Pump(functions.app)
-        self.api = Api(functions.client, create_token("tests", Role.ADMIN).secret)
         self._deliveries: dict[str, bytes] = {}
+        token = self._replay("resources", _create_resources)
+        self.api = Api(functions.client, token)
+        self.project, self.service_id = self._replay("service", self._create_service)
+
+    def _create_service(self) -> tuple[int, int]:
         self.project = int(self._created("/v1/projects", {"name": "shop"})["id"])
-        self.service_id = self.add_service("hello")
+        return self.project, self.add_service("hello")
+
+    def _microseconds(self) -> int:
+        self._ticks += 1
+        return int(self._now) * 1_000_000 + self._ticks
+
+    # The first steps of a test are replayed if another test has made them.
+
+    def _replay(self, name: Hashable, steps: Callable[[], _T]) -> _T:
+        patched = replays.patches(self._monkeypatch) != self._patches
+        return steps() if patched or not self._replays else replays.replay(name, steps, self)
+
+    def state(self) -> Any:
+        """The state beside AWS's."""
+        return self._now, self._ticks, self._deliveries, self.pump.ticked_at
+
+    def set_state(self, state: Any) -> None:
+        """Restore a state."""
+        self._now, self._ticks, self._deliveries, self.pump.ticked_at = state
 
     # Actions of the owners of repositories and services.
 
     def add_service(self, name: str, *, desired: int = 2, **settings: Any) -> int:
         """Create a service with its ECR repository and a healthy ECS service; return its number."""
-        create_image_repository(name)
-        create_ecs_service(name, desired=desired)
         body = {
             "name": name,
             "git_url": f"https://github.com/{REPOSITORY}.git",
@@ -119,11 +137,10 @@ class Cloud:
             "auto_deploy": True,
             **settings,
         }
-        return int(self._created(f"/v1/projects/{self.project}/services", body)["id"])
+        return self._add(body, desired)
 
     def add_dependent(self, name: str, *, desired: int = 2, **settings: Any) -> int:
         """Create a service that deploys the images of "hello"; return its number."""
-        create_ecs_service(name, desired=desired)
         body = {
             "name": name,
             "image_from": self.service_id,
@@ -133,7 +150,7 @@ class Cloud:
             "auto_deploy": True,
             **settings,
         }
-        return int(self._created(f"/v1/projects/{self.project}/services", body)["id"])
+        return self._add(body, desired)
 
     def push(
         self,
@@ -307,6 +324,9 @@ class Cloud:
 
     def begin_release(self, number: int) -> int:
         """Push commit `number`, build it and begin its rollout; return the build's number."""
+        return self._replay(("begin", number), lambda: self._begin_release(number))
+
+    def _begin_release(self, number: int) -> int:
         build = int(self.push(sha(number)).body["builds"][0]["build_id"])
         self.settle()
         self.finish_build(build)
@@ -314,6 +334,9 @@ class Cloud:
 
     def release(self, number: int) -> int:
         """Push commit `number`, build and deploy it; return the deployment's number."""
+        return self._replay(("release", number), lambda: self._release(number))
+
+    def _release(self, number: int) -> int:
         build = self.begin_release(number)
         self.finish_rollout()
         return int(self.build(build)["deployment_id"])
@@ -389,6 +412,15 @@ class Cloud:
             if variable["name"] == "JOB_ID"
         ]
 
+    def _add(self, body: dict[str, Any], desired: int) -> int:
+        def create() -> int:
+            if "image_repository" in body:
+                create_image_repository(body["name"])
+            create_ecs_service(body["name"], desired=desired)
+            return int(self._created(f"/v1/projects/{self.project}/services", body)["id"])
+
+        return self._replay(f"{desired} {json.dumps(body)}", create)
+
     def _created(self, path: str, body: dict[str, Any]) -> Any:
         answer = self.api.post(path, body)
         assert answer.status == 201, answer.text
@@ -398,6 +430,14 @@ class Cloud:
         answer = self.api.get(path)
         assert answer.status == 200, answer.text
         return answer.body
+
+
+def _create_resources() -> str:
+    """Create queues, tables and the build project; return a token of role admin."""
+    create_queues()
+    resources.create_resources("version: 0.2\n")
+    client("ecs").create_cluster(clusterName=CLUSTER)
+    return create_token("tests", Role.ADMIN).secret
 
 
 def create_ecs_service(name: str, *, desired: int = 2) -> None:

@@ -6,9 +6,10 @@ The import takes seconds, so only the conftest.py of a directory that needs AWS 
 # The environment first: settings are read when the product's models are imported.
 import tests.support.environment  # noqa: F401  # isort: skip
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Hashable, Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from chalice.test import Client
@@ -20,13 +21,15 @@ from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
 from infra.local import speed
 from infra.local.aws import fidelity
-from tests.support import direct, shared
+from tests.support import direct, replays, shared
 from tests.support.client import Api
 from tests.support.embedded import cloud, create_image_repository
 from tests.support.environment import QUEUE
 from tests.support.sdk import Calls, Trouble, record_calls
 
 __all__ = ["api", "aws", "calls", "client", "cloud", "new_service", "project", "service", "trouble"]
+
+_T = TypeVar("_T")
 
 fidelity.install()
 speed.install()
@@ -37,14 +40,22 @@ budget.HTTP_SECONDS = 60.0
 
 
 @pytest.fixture
-def aws() -> Iterator[None]:
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """AWS with Slipway's tables and queue, and some image repositories, all empty."""
     with mock_aws():
-        shared.create_tables()
-        clients.client("sqs").create_queue(QueueName=QUEUE)
-        for name in ("myapp", "team/app", "team/web"):
-            create_image_repository(name)
+        _replay(monkeypatch, "aws", _create_resources)
         yield
+
+
+def _create_resources() -> None:
+    shared.create_tables()
+    clients.client("sqs").create_queue(QueueName=QUEUE)
+    for name in ("myapp", "team/app", "team/web"):
+        create_image_repository(name)
+
+
+def _replay(monkeypatch: pytest.MonkeyPatch, name: Hashable, steps: Callable[[], _T]) -> _T:
+    return steps() if replays.patches(monkeypatch) else replays.replay(name, steps)
 
 
 @pytest.fixture
@@ -56,17 +67,16 @@ def client(aws: None) -> Client:
 
 
 @pytest.fixture
-def api(client: Client) -> Api:
+def api(client: Client, monkeypatch: pytest.MonkeyPatch) -> Api:
     """The API with a token of role admin."""
-    return Api(client, create_token("tests", Role.ADMIN).secret)
+    token = _replay(monkeypatch, "token", lambda: create_token("tests", Role.ADMIN).secret)
+    return Api(client, token)
 
 
 @pytest.fixture
-def project(api: Api) -> int:
+def project(api: Api, monkeypatch: pytest.MonkeyPatch) -> int:
     """The number of a project."""
-    answer = api.post("/v1/projects", {"name": "shop"})
-    assert answer.status == HTTPStatus.CREATED
-    return int(answer.body["id"])
+    return _replay(monkeypatch, "project", lambda: _created(api, "/v1/projects", {"name": "shop"}))
 
 
 @pytest.fixture
@@ -84,9 +94,16 @@ def new_service() -> dict[str, Any]:
 
 
 @pytest.fixture
-def service(api: Api, project: int, new_service: dict[str, Any]) -> int:
+def service(
+    api: Api, project: int, new_service: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> int:
     """The number of a service."""
-    answer = api.post(f"/v1/projects/{project}/services", new_service)
+    path = f"/v1/projects/{project}/services"
+    return _replay(monkeypatch, json.dumps(new_service), lambda: _created(api, path, new_service))
+
+
+def _created(api: Api, path: str, body: dict[str, Any]) -> int:
+    answer = api.post(path, body)
     assert answer.status == HTTPStatus.CREATED, answer.text
     return int(answer.body["id"])
 

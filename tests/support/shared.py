@@ -7,7 +7,7 @@ from chalicelib.aws import clients
 from chalicelib.store import tables
 from infra.local.speed import SERVICES
 
-_tables: dict[str, Table] = {}
+known_tables: dict[str, Table] = {}
 
 
 def make_clients() -> None:
@@ -19,9 +19,9 @@ def make_clients() -> None:
 def create_tables(region: str = "eu-west-1", account: str = "123456789012") -> None:
     """Create the product's tables. Later calls reuse the first tables, emptied."""
     backend = dynamodb_backends[account][region]
-    if not _tables:
+    if not known_tables:
         tables.create_tables()
-        _tables.update(backend.tables)
-    for table in _tables.values():
+        known_tables.update(backend.tables)
+    for table in known_tables.values():
         table.items.clear()
-    backend.tables = dict(_tables)
+    backend.tables = dict(known_tables)

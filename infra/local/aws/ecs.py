@@ -136,7 +136,7 @@ class Engine:
         self._services: dict[tuple[str, str], Service] = {}
         self._events: list[Json] = []
         self._alarms: set[str] = set()
-        self.launcher = Launcher(self.fleet, lambda event: self._events.append(event))
+        self.launcher = Launcher(self.fleet, self._publish)
 
     # The side of the data plane. That of tasks of RunTask is `launcher`.
 
@@ -240,6 +240,9 @@ class Engine:
         with self.lock:
             self._services[cluster, service].refuse(hook_refusal(stage, hook))
 
+    def _publish(self, event: Json) -> None:
+        self._events.append(event)
+
     def drain_events(self) -> list[Json]:
         """The EventBridge events since the last call, oldest first."""
         with self.lock:
@@ -264,7 +267,7 @@ class Engine:
             # A daemon has one task on each container instance, and the embedded cluster is one.
             desired_count=1 if strategy == "DAEMON" else request.get("desiredCount", 0),
             deployment_configuration=_configuration(request),
-            publish=lambda event: self._events.append(event),
+            publish=self._publish,
             fleet=self.fleet,
             alarms_on=self._alarms,
             launch_type=request.get("launchType"),

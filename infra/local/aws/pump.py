@@ -28,7 +28,7 @@ class Pump:
     def __init__(self, app: Chalice) -> None:
         self._app = app
         self._sqs = boto3.client("sqs")
-        self._ticked_at = clock.now()
+        self.ticked_at = clock.now()
         self._ending = threading.Event()
 
     def end(self) -> None:
@@ -48,7 +48,7 @@ class Pump:
 
     def tick(self) -> None:
         """Fire the schedule."""
-        self._ticked_at = clock.now()
+        self.ticked_at = clock.now()
         self._invoke("on_schedule", _scheduled_event())
 
     def deliver_messages(self) -> int:
@@ -79,7 +79,7 @@ class Pump:
         return len(events)
 
     def _tick_when_due(self) -> int:
-        if self._ending.is_set() or clock.now() - self._ticked_at < PERIOD:
+        if self._ending.is_set() or clock.now() - self.ticked_at < PERIOD:
             return 0
         self.tick()
         return 1

@@ -1,0 +1,125 @@
+"""Steps that many tests begin with run once per process. Later tests get the state after them.
+
+Making a service and its first release takes a hundred calls to AWS. Copying their state takes less
+than two of these calls. Steps are replayed only if the state before them is the same, byte by byte.
+"""
+
+import pickle
+import threading
+from collections.abc import Callable, Hashable
+from hashlib import sha256
+from io import BytesIO
+from typing import Any, Protocol, TypeVar
+
+import pytest
+from moto.core.base_backend import BackendDict
+from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.dynamo_type import LimitedSizeDict
+from moto.dynamodb.models.table import Table
+
+from chalicelib import known_secrets
+from chalicelib.pipeline import glances
+from tests.support import shared
+
+_T = TypeVar("_T")
+
+_RLOCK = type(threading.RLock())
+# By the name of the steps and the state before them: the state after them, and their result.
+_known: dict[tuple[Hashable, bytes], tuple[bytes, Any]] = {}
+
+
+class Owner(Protocol):
+    """An object with state beside AWS's."""
+
+    def state(self) -> Any:
+        """The state, as values that pickle can copy."""
+
+    def set_state(self, state: Any) -> None:
+        """Restore a state."""
+
+
+def patches(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The number of patches of a test. A patched product may do other steps."""
+    kept: Any = monkeypatch
+    return len(kept._setattr) + len(kept._setitem)
+
+
+def replay(name: Hashable, steps: Callable[[], _T], owner: Owner | None = None) -> _T:
+    """Run `steps` and return their result, or restore the state that they left the last time."""
+    before = name, sha256(_state(owner)).digest()
+    if before not in _known:
+        result = steps()
+        _known[before] = _state(owner), result
+    after, result = _known[before]
+    # Also the first time: then no test depends on the tests before it.
+    _restore(after, owner)
+    return result
+
+
+def _state(owner: Owner | None) -> bytes:
+    backends: list[Any] = BackendDict._instances  # type: ignore[misc]
+    aws = [
+        (each, account, region, backend)
+        for each in backends
+        for account, region, backend in each.iter_backends()
+    ]
+    # The tables keep the rows of the test before until they are created.
+    databases: Any = [backend for _, _, backend in dynamodb_backends.iter_backends()]
+    created = {name for database in databases for name in database.tables}
+    items = {name: table.items for name, table in shared.known_tables.items() if name in created}
+    product = known_secrets._known, glances._looks
+    file = BytesIO()
+    _Pickler(file, pickle.HIGHEST_PROTOCOL).dump((aws, items, product, owner and owner.state()))
+    return file.getvalue()
+
+
+def _restore(state: bytes, owner: Owner | None) -> None:
+    aws, items, (secrets, looks), of_owner = _Unpickler(BytesIO(state)).load()
+    for backends in BackendDict._instances:  # type: ignore[misc]
+        backends.clear()
+    for each, account, region, backend in aws:
+        dict.__setitem__(each[account], region, backend)
+    for name, rows in items.items():
+        table = shared.known_tables[name]
+        table.items.clear()
+        table.items.update(rows)
+    for kept, restored in ((known_secrets._known, secrets), (glances._looks, looks)):
+        kept.clear()
+        kept.update(restored)
+    if owner is not None:
+        owner.set_state(of_owner)
+
+
+class _Pickler(pickle.Pickler):
+    """Refers to what tests share, and makes new locks."""
+
+    def persistent_id(self, value: Any) -> Any:
+        if isinstance(value, BackendDict):
+            _backends[id(value)] = value
+            return "backends", id(value)
+        if isinstance(value, Table) and shared.known_tables.get(value.name) is value:
+            return "table", value.name
+        return None
+
+    def reducer_override(self, value: Any) -> Any:
+        if type(value) is _RLOCK:
+            return threading.RLock, ()
+        if type(value) is LimitedSizeDict:
+            return _attributes, (dict(value),)
+        return NotImplemented
+
+
+class _Unpickler(pickle.Unpickler):
+    def persistent_load(self, pid: Any) -> Any:
+        kind, name = pid
+        return _backends[name] if kind == "backends" else shared.known_tables[name]
+
+
+_backends: dict[int, Any] = {}
+
+
+def _attributes(values: dict[str, Any]) -> LimitedSizeDict:
+    """The attributes of an item. moto would measure all of them again for each one."""
+    attributes = LimitedSizeDict.__new__(LimitedSizeDict)
+    dict.update(attributes, values)
+    return attributes
