@@ -25,6 +25,8 @@ def prepare() -> None:
         AWS_DEFAULT_REGION=REGION,
         AWS_REGION=REGION,
         AWS_ACCOUNT_ID_ENDPOINT_MODE="disabled",
+        # No test starts a virtual machine, and moto's EC2 reads the images of machines each time.
+        MOTO_EC2_LOAD_DEFAULT_AMIS="false",
         WEBHOOK_SECRET=WEBHOOK_SECRET,
         QUEUE_URL=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{QUEUE}",
         REGISTRY=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com",

@@ -74,7 +74,7 @@ def _state(owner: Owner | None) -> bytes:
 
 
 def _restore(state: bytes, owner: Owner | None) -> None:
-    aws, items, (secrets, looks), of_owner = _Unpickler(BytesIO(state)).load()
+    aws, items, (secrets, looks), of_owner = pickle.loads(state)
     for backends in BackendDict._instances:  # type: ignore[misc]
         backends.clear()
     for each, account, region, backend in aws:
@@ -93,15 +93,12 @@ def _restore(state: bytes, owner: Owner | None) -> None:
 class _Pickler(pickle.Pickler):
     """Refers to what tests share, and makes new locks."""
 
-    def persistent_id(self, value: Any) -> Any:
+    def reducer_override(self, value: Any) -> Any:
         if isinstance(value, BackendDict):
             _backends[id(value)] = value
-            return "backends", id(value)
+            return _shared_backends, (id(value),)
         if isinstance(value, Table) and shared.known_tables.get(value.name) is value:
-            return "table", value.name
-        return None
-
-    def reducer_override(self, value: Any) -> Any:
+            return _shared_table, (value.name,)
         if type(value) is _RLOCK:
             return threading.RLock, ()
         if type(value) is LimitedSizeDict:
@@ -109,13 +106,15 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
-class _Unpickler(pickle.Unpickler):
-    def persistent_load(self, pid: Any) -> Any:
-        kind, name = pid
-        return _backends[name] if kind == "backends" else shared.known_tables[name]
-
-
 _backends: dict[int, Any] = {}
+
+
+def _shared_backends(identity: int) -> Any:
+    return _backends[identity]
+
+
+def _shared_table(name: str) -> Table:
+    return shared.known_tables[name]
 
 
 def _attributes(values: dict[str, Any]) -> LimitedSizeDict:
