@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
@@ -19,7 +18,7 @@ from moto import mock_aws
 from infra import destroy
 from infra.destroy import Resource, main
 from infra.stacks import Stack
-from tests.support.embedded import Cloud, put_image
+from tests.support.embedded import Cloud, client, put_image
 
 KEPT = {"DeletionPolicy": "Retain"}
 BASE = {
@@ -75,41 +74,40 @@ NOTHING: dict[str, list[str]] = {**{name: [] for name in EVERYTHING}, "repositor
 
 def make_stage(stage: str = "dev") -> None:
     """Deploy both stacks, and put two versions of a package into the bucket."""
-    cloudformation = boto3.client("cloudformation")
+    cloudformation = client("cloudformation")
     for name, resources in ((f"slipway-{stage}", BASE), (f"slipway-{stage}-app", APPLICATION)):
         template = json.dumps({"Resources": resources}).replace("slipway-dev", f"slipway-{stage}")
         if stage != "dev":
             template = template.replace("team/web", f"{stage}/web")
         cloudformation.create_stack(StackName=name, TemplateBody=template)
     # moto's CloudFormation has no secrets; `_with_secret` adds it to the list of resources.
-    boto3.client("secretsmanager").create_secret(Name=f"slipway-{stage}/webhook", SecretString="x")
+    client("secretsmanager").create_secret(Name=f"slipway-{stage}/webhook", SecretString="x")
     for content in (b"1", b"2"):
         bucket = f"slipway-{stage}-packages"
-        boto3.client("s3").put_object(Bucket=bucket, Key="code.zip", Body=content)
-    boto3.client("s3").delete_object(Bucket=bucket, Key="code.zip")
+        client("s3").put_object(Bucket=bucket, Key="code.zip", Body=content)
+    client("s3").delete_object(Bucket=bucket, Key="code.zip")
 
 
 def what_exists(of: str = "dev") -> dict[str, list[str]]:
     """The names of everything in the account that belongs to a stage."""
-    stacks = boto3.client("cloudformation").describe_stacks()["Stacks"]
-    queues = boto3.client("sqs").list_queues().get("QueueUrls", [])
+    stacks = client("cloudformation").describe_stacks()["Stacks"]
+    queues = client("sqs").list_queues().get("QueueUrls", [])
     found = {
         "stacks": [each["StackName"] for each in stacks],
-        "tables": boto3.client("dynamodb").list_tables()["TableNames"],
-        "buckets": [each["Name"] for each in boto3.client("s3").list_buckets()["Buckets"]],
+        "tables": client("dynamodb").list_tables()["TableNames"],
+        "buckets": [each["Name"] for each in client("s3").list_buckets()["Buckets"]],
         "logs": [
-            each["logGroupName"] for each in boto3.client("logs").describe_log_groups()["logGroups"]
+            each["logGroupName"] for each in client("logs").describe_log_groups()["logGroups"]
         ],
         "secrets": [
             each["Name"]
-            for each in boto3.client("secretsmanager").list_secrets(IncludePlannedDeletion=True)[
+            for each in client("secretsmanager").list_secrets(IncludePlannedDeletion=True)[
                 "SecretList"
             ]
         ],
         "queues": [url.rsplit("/", 1)[-1] for url in queues],
         "repositories": [
-            each["repositoryName"]
-            for each in boto3.client("ecr").describe_repositories()["repositories"]
+            each["repositoryName"] for each in client("ecr").describe_repositories()["repositories"]
         ],
     }
     mine = (f"slipway-{of}", "team/" if of == "dev" else f"{of}/")
@@ -162,11 +160,11 @@ def test_the_application_is_deleted_and_the_data_is_kept(
 @pytest.mark.usefixtures("account")
 def test_nothing_of_the_stage_remains_with_data_delete(capsys: pytest.CaptureFixture[str]) -> None:
     make_stage()
-    boto3.client("secretsmanager").create_secret(Name="slipway-dev/build/1/npm", SecretString="x")
+    client("secretsmanager").create_secret(Name="slipway-dev/build/1/npm", SecretString="x")
     template = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
-    cloudformation = boto3.client("cloudformation")
+    cloudformation = client("cloudformation")
     cloudformation.create_stack(StackName="slipway-dev-service-web", TemplateBody=template)
-    ssm = boto3.client("ssm")
+    ssm = client("ssm")
     ssm.put_parameter(Name="/slipway-dev/web", Value="x", Type="String")
     main(["dev", "DATA=delete", "--yes"])
     assert what_exists() == {
@@ -189,7 +187,7 @@ def test_the_data_can_be_deleted_after_the_application_and_the_stage_made_again(
     make_stage()
     main(["dev", "--yes"])
     main(["dev", "DATA=delete", "--yes"])
-    boto3.client("ecr").delete_repository(repositoryName="team/web")
+    client("ecr").delete_repository(repositoryName="team/web")
     make_stage()
     assert what_exists() == EVERYTHING
 
