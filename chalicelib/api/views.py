@@ -748,17 +748,18 @@ def page(rows: Iterable[Row], before: int | None, show: Callable[[Row], _T]) -> 
 
 def _shown(shape: type[_T], row: models.Project | models.Service | models.Job, **given: Any) -> _T:
     """A `shape` with the `given` fields; the others come from the row's attributes by name."""
-    for name, show in _fields(shape):  # type: ignore[arg-type]
-        if name not in given:
-            value = getattr(row, name)
-            given[name] = value if show is None else show(value)
+    for name, show in _others(shape, tuple(given)):  # type: ignore[arg-type]
+        value = getattr(row, name)
+        given[name] = value if value is None or show is None else show(value)
     return shape(**given)
 
 
 @cache
-def _fields(shape: Any) -> Sequence[tuple[str, Callable[[Any], Any] | None]]:
-    """The names of a shape, each with the function that shows its value if there is one."""
-    return tuple((name, _form(name)) for name in shape.__struct_fields__)
+def _others(
+    shape: Any, given: tuple[str, ...]
+) -> Sequence[tuple[str, Callable[[Any], Any] | None]]:
+    """The fields of a shape that are not `given`, each with the function that shows its value."""
+    return tuple((name, _form(name)) for name in shape.__struct_fields__ if name not in given)
 
 
 def _form(name: str) -> Callable[[Any], Any] | None:
