@@ -522,13 +522,13 @@ def service(row: models.Service) -> Service:
 
 def service_overview(row: models.Service, named: Named) -> ServiceOverview:
     """A service as the list of all services shows it, with the rows that it names."""
-    project = named.projects.get(row.project_id)
+    project, own = named.projects.get(row.project_id), row.settings
     numbers = (row.current, row.active, row.waiting, row.last_deployment, row.failed_deployment)
     releases = {number: _release_summary(named, number) for number in set(numbers)}
     return _shown(
         ServiceOverview,
         row,
-        **{name: getattr(row.settings, name) for name in _SETTINGS_OF_OVERVIEW},
+        **{name: getattr(own, name) for name in _SETTINGS_OF_OVERVIEW},
         project=project.name if project else "",
         auto_deploy_paused=_pause(row),
         health=row.health and _health(row.health),
@@ -580,15 +580,16 @@ def build(row: models.Build, sees: Callable[[int, int], bool], place: Place = _N
 
     `sees` decides for (project, service) numbers which dependents are shown.
     """
-    machine = machine_for(row.settings.platforms)
+    own = row.settings
+    machine = machine_for(own.platforms)
     return _shown(
         Build,
         row,
-        **_settings(row.settings),
+        **_settings(own),
         id=row.number,
         image_tag=_image(row),
         machine=machine,
-        emulated_platforms=[each for each in row.settings.platforms if each != machine],
+        emulated_platforms=[each for each in own.platforms if each != machine],
         warnings=clean_lines((row.warnings or "").splitlines(), known_secrets()),
         **_now(row),
         position=place.position,
