@@ -3,8 +3,9 @@
 This module reads no secret from AWS: `aws.secrets` does, and stores the result here.
 """
 
-from functools import lru_cache
+from collections.abc import Mapping
 from itertools import chain
+from threading import Lock
 
 import msgspec
 
@@ -12,6 +13,7 @@ from chalicelib.domain.webhook_secrets import is_reference, parse_secrets
 from chalicelib.settings import settings
 
 _MAX_REFERENCES = 100
+_LOCK = Lock()
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -24,7 +26,20 @@ class Known(msgspec.Struct, frozen=True):
         return f"Known(read_at={self.read_at})"
 
 
-_known: dict[str, Known] = {}
+# Replaced, never changed: the same mapping always has the same secrets.
+_known: Mapping[str, Known] = {}
+
+
+class _Sorted(msgspec.Struct, frozen=True):
+    """All secrets of an installation's `text` and of the `known` results."""
+
+    text: str
+    known: Mapping[str, Known]
+    secrets: tuple[str, ...]
+
+
+# Every text that the API shows asks for the secrets, and they seldom change.
+_newest = _Sorted("", _known, ())
 
 
 def recall(reference: str) -> Known | None:
@@ -34,20 +49,22 @@ def recall(reference: str) -> Known | None:
 
 def remember(reference: str, known: Known) -> None:
     """Store the result for a reference; the oldest result is dropped if there are too many."""
-    _known.pop(reference, None)
-    while len(_known) >= _MAX_REFERENCES:
-        del _known[next(iter(_known))]
-    _known[reference] = known
+    global _known
+    with _LOCK:
+        others = [each for each in _known.items() if each[0] != reference]
+        _known = dict([*others[-_MAX_REFERENCES + 1 :], (reference, known)])
 
 
 def known_secrets() -> tuple[str, ...]:
     """All secrets that this process knows: those read so far, and the installation's."""
-    read = tuple(known.secrets for known in list(_known.values()))
-    return _sorted(settings().webhook_secret, read)
+    global _newest
+    newest, text, known = _newest, settings().webhook_secret, _known
+    if newest.text is not text or newest.known is not known:
+        newest = _newest = _Sorted(text, known, _secrets_of(text, known))
+    return newest.secrets
 
 
-@lru_cache(maxsize=1)
-def _sorted(text: str, read: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    # Every text that the API shows asks for the secrets, and they seldom change.
+def _secrets_of(text: str, known: Mapping[str, Known]) -> tuple[str, ...]:
     installation = parse_secrets(text) if text and not is_reference(text) else ()
-    return tuple(sorted({*installation, *chain.from_iterable(read)}))
+    read = chain.from_iterable(each.secrets for each in known.values())
+    return tuple(sorted({*installation, *read}))

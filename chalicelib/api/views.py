@@ -522,13 +522,13 @@ def service(row: models.Service) -> Service:
 
 def service_overview(row: models.Service, named: Named) -> ServiceOverview:
     """A service as the list of all services shows it, with the rows that it names."""
-    project = named.projects.get(row.project_id)
+    project, own = named.projects.get(row.project_id), row.settings
     numbers = (row.current, row.active, row.waiting, row.last_deployment, row.failed_deployment)
     releases = {number: _release_summary(named, number) for number in set(numbers)}
     return _shown(
         ServiceOverview,
         row,
-        **{name: getattr(row.settings, name) for name in _SETTINGS_OF_OVERVIEW},
+        **{name: getattr(own, name) for name in _SETTINGS_OF_OVERVIEW},
         project=project.name if project else "",
         auto_deploy_paused=_pause(row),
         health=row.health and _health(row.health),
@@ -580,15 +580,16 @@ def build(row: models.Build, sees: Callable[[int, int], bool], place: Place = _N
 
     `sees` decides for (project, service) numbers which dependents are shown.
     """
-    machine = machine_for(row.settings.platforms)
+    own = row.settings
+    machine = machine_for(own.platforms)
     return _shown(
         Build,
         row,
-        **_settings(row.settings),
+        **_settings(own),
         id=row.number,
         image_tag=_image(row),
         machine=machine,
-        emulated_platforms=[each for each in row.settings.platforms if each != machine],
+        emulated_platforms=[each for each in own.platforms if each != machine],
         warnings=clean_lines((row.warnings or "").splitlines(), known_secrets()),
         **_now(row),
         position=place.position,
@@ -748,17 +749,18 @@ def page(rows: Iterable[Row], before: int | None, show: Callable[[Row], _T]) -> 
 
 def _shown(shape: type[_T], row: models.Project | models.Service | models.Job, **given: Any) -> _T:
     """A `shape` with the `given` fields; the others come from the row's attributes by name."""
-    for name, show in _fields(shape):  # type: ignore[arg-type]
-        if name not in given:
-            value = getattr(row, name)
-            given[name] = value if show is None else show(value)
+    for name, show in _others(shape, tuple(given)):  # type: ignore[arg-type]
+        value = getattr(row, name)
+        given[name] = value if value is None or show is None else show(value)
     return shape(**given)
 
 
 @cache
-def _fields(shape: Any) -> Sequence[tuple[str, Callable[[Any], Any] | None]]:
-    """The names of a shape, each with the function that shows its value if there is one."""
-    return tuple((name, _form(name)) for name in shape.__struct_fields__)
+def _others(
+    shape: Any, given: tuple[str, ...]
+) -> Sequence[tuple[str, Callable[[Any], Any] | None]]:
+    """The fields of a shape that are not `given`, each with the function that shows its value."""
+    return tuple((name, _form(name)) for name in shape.__struct_fields__ if name not in given)
 
 
 def _form(name: str) -> Callable[[Any], Any] | None:

@@ -2,8 +2,12 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
+from itertools import groupby
+from operator import attrgetter
 
 import msgspec
+
+_SERVICE, _OUTCOME = attrgetter("service_id"), attrgetter("outcome")
 
 
 class Outcome(StrEnum):
@@ -30,16 +34,16 @@ def merged(verdicts: Iterable[Verdict]) -> list[Verdict]:
     It names the newest build. All reasons of that outcome are joined, because the order of the
     verdicts is not known.
     """
-    services: dict[int, list[Verdict]] = {}
-    for verdict in verdicts:
-        services.setdefault(verdict.service_id, []).append(verdict)
-    ordered = (services[number] for number in sorted(services))
-    return [each[0] if len(each) == 1 else _best(each) for each in ordered]
+    ordered = sorted(verdicts, key=_SERVICE)
+    if len(set(map(_SERVICE, ordered))) == len(ordered):
+        return ordered
+    groups = (list(group) for _, group in groupby(ordered, key=_SERVICE))
+    return [each[0] if len(each) == 1 else _best(each) for each in groups]
 
 
 def outcome_of(verdicts: Iterable[Verdict]) -> Outcome:
     """The outcome of a delivery in total."""
-    outcomes = {verdict.outcome for verdict in verdicts}
+    outcomes = list(map(_OUTCOME, verdicts))
     return next((outcome for outcome in Outcome if outcome in outcomes), Outcome.IGNORED)
 
 

@@ -80,7 +80,10 @@ def clean_lines(lines: Iterable[str], secrets: Sequence[str]) -> list[str]:
     `secrets` are hidden in every encoding, also if line breaks split them, and if they begin before
     the first line or end after the last one.
     """
-    shown = mask_known([_printable(line) for line in lines], secrets, MASK)
+    printable = [_printable(line) for line in lines]
+    if not printable:
+        return []
+    shown = mask_known(printable, secrets, MASK)
     return [_mask_shapes(line) for line in _mask_keys(shown)]
 
 

@@ -246,7 +246,7 @@ def from_layout_2(stored: Mapping[str, Any]) -> dict[str, Any]:
     The settings of a build have no container.
     """
     container = stored.get("container")
-    return {**stored, "containers": [container]} if container is not None else dict(stored)
+    return {**stored, "containers": (container,)} if container is not None else dict(stored)
 
 
 def from_layout_1(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -150,7 +150,8 @@ def stored_findings(findings: Iterable[Finding]) -> list[dict[str, Any]] | None:
 
 def findings_of(deployment: Deployment) -> list[Finding]:
     """The findings of a deployment's newest preflight."""
-    return msgspec.convert(deployment.findings or [], list[Finding])
+    found = deployment.findings
+    return msgspec.convert(found, list[Finding]) if found else []
 
 
 def transition(job: _J, status: BuildStatus | DeploymentStatus, **values: Any) -> Write:

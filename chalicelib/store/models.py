@@ -6,9 +6,9 @@ Times are whole seconds since 1970.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 import msgspec
 from pynamodb.attributes import (
@@ -22,7 +22,15 @@ from pynamodb.attributes import (
     UnicodeSetAttribute,
     VersionAttribute,
 )
-from pynamodb.constants import MAP, NUMBER, PAY_PER_REQUEST_BILLING_MODE
+from pynamodb.constants import (
+    BOOLEAN,
+    LIST,
+    MAP,
+    NULL,
+    NUMBER,
+    PAY_PER_REQUEST_BILLING_MODE,
+    STRING,
+)
 from pynamodb.expressions.operand import Path
 from pynamodb.expressions.update import RemoveAction, SetAction
 from pynamodb.indexes import (
@@ -67,13 +75,24 @@ class IntegerAttribute(Attribute[int]):
     def serialize(self, value: int) -> str:
         return str(int(value))
 
-    def deserialize(self, value: str) -> int:
-        return int(value)
+    # A page of rows has thousands of numbers: no function of ours is called for each.
+    deserialize = staticmethod(int)  # type: ignore[assignment]  # it needs no `self`
+
+
+class _Unread(msgspec.Struct, frozen=True):
+    """A stored map that no code has read yet."""
+
+    stored: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        """Without the values: those of a config are in no log."""
+        return "_Unread()"
 
 
 class StructAttribute(Attribute[_S]):
     """A struct, stored whole as one DynamoDB map.
 
+    It is made when the attribute is first read: most lists need few of the structs of their rows.
     Reading does not validate, so old rows stay readable after a rule becomes stricter. Unknown
     fields are ignored.
     """
@@ -87,10 +106,27 @@ class StructAttribute(Attribute[_S]):
     def serialize(self, value: _S) -> Any:
         return _RAW_MAP.serialize(self._stored(value))
 
-    def deserialize(self, value: Any) -> _S:
-        stored = self._present(_RAW_MAP.deserialize(value))
-        known = {name: stored[name] for name in self._struct.__struct_fields__ if name in stored}
-        return self._struct(**{name: _frozen(each) for name, each in known.items()})
+    def deserialize(self, value: Any) -> Any:
+        return _Unread(value)
+
+    @overload
+    def __get__(self, instance: None, owner: Any) -> Self: ...
+
+    @overload
+    def __get__(self, instance: Any, owner: Any) -> _S: ...
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        value = super().__get__(instance, owner)
+        if type(value) is not _Unread:
+            return value
+        read = self._read(value.stored)
+        self.__set__(instance, read)
+        return read
+
+    def _read(self, value: Mapping[str, Any]) -> _S:
+        stored = self._present(_plain(value))
+        fields = self._struct.__struct_fields__
+        return self._struct(**{name: stored[name] for name in fields if name in stored})
 
     def set(self, value: Any) -> SetAction | RemoveAction:
         # PynamoDB does not call a map attribute's `serialize` for a value that is not a dict.
@@ -128,7 +164,7 @@ class FailureAttribute(StructAttribute[Failure]):
     """A failure, with the stopped tasks inside it."""
 
     def _present(self, stored: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {**stored, "tasks": [StoppedTask(**each) for each in stored.get("tasks", ())]}
+        return {**stored, "tasks": tuple(StoppedTask(**each) for each in stored.get("tasks", ()))}
 
 
 def _thawed(value: Any) -> Any:
@@ -139,10 +175,28 @@ def _thawed(value: Any) -> Any:
     return msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else value
 
 
-def _frozen(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    return dict(value) if isinstance(value, Mapping) else value
+def _plain(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A map of DynamoDB as Python has it; its lists become tuples."""
+    return {
+        name: _PYTHON[kind](content)
+        for name, value in stored.items()
+        for kind, content in value.items()
+    }
+
+
+def _frozen(stored: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
+    return tuple([_PYTHON[kind](content) for value in stored for kind, content in value.items()])
+
+
+# By the type of DynamoDB. All of these numbers are whole.
+_PYTHON: Mapping[str, Callable[[Any], Any]] = {
+    STRING: str,
+    NUMBER: int,
+    BOOLEAN: bool,
+    NULL: lambda _: None,
+    LIST: _frozen,
+    MAP: _plain,
+}
 
 
 def _meta(table: str) -> Any:

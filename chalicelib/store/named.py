@@ -8,9 +8,17 @@ from chalicelib.domain.statuses import job_id
 from chalicelib.store.models import Build, Deployment, Job, Project, Service
 from chalicelib.store.reads import find_all
 
+# The attributes of a deployment or a build that a list of services shows, and those that make it a
+# row. The others are the larger part of a row, and a page would read more than a hundred of them.
+_OF_JOBS = [
+    *("id", "kind", "number", "status", "progress", "trigger", "requested_by", "reason", "git_ref"),
+    *("commit_sha", "commit_message", "author", "image_repository", "image_tag", "image_digest"),
+    *("build_id", "error", "created_at", "started_at", "finished_at"),
+]
+
 
 class Named(msgspec.Struct, frozen=True):
-    """Projects, deployments and builds, by number."""
+    """Projects, deployments and builds, by number. The latter two have only some attributes."""
 
     projects: dict[int, Project]
     deployments: dict[int, Deployment]
@@ -23,7 +31,7 @@ def find_named(services: Sequence[Service]) -> Named:
     The number of reads depends on that of the services only, and not on their history.
     """
     job_ids = [each for service in services for each in _job_ids(service)]
-    jobs = find_all(Job, job_ids).values()
+    jobs = find_all(Job, job_ids, _OF_JOBS).values()
     projects = find_all(Project, [service.project_id for service in services]).values()
     return Named(
         projects={row.id: row for row in projects},

@@ -77,21 +77,27 @@ def find(model: type[_M], key: int | str) -> _M | None:
             return None
 
 
-def find_all(model: type[_M], keys: Iterable[int | str]) -> dict[int | str, _M]:
-    """The rows with these keys, by key, in consistent reads of up to a hundred rows."""
-    rows = batches(model, set(keys))
+def find_all(
+    model: type[_M], keys: Iterable[int | str], only: list[str] | None = None
+) -> dict[int | str, _M]:
+    """The rows with these keys, by key, in consistent reads of up to a hundred rows.
+
+    With `only` they have no other attributes. The names are those in the table.
+    """
+    rows = batches(model, set(keys), only)
     return {getattr(row, str(model._hash_keyname)): row for row in rows}
 
 
-def batches(model: type[_M], keys: Iterable[Any]) -> Iterator[_M]:
+def batches(model: type[_M], keys: Iterable[Any], only: list[str] | None = None) -> Iterator[_M]:
     """The rows with these keys, in any order, in consistent reads of up to a hundred rows.
 
-    The budget is checked before each of these reads.
+    The budget is checked before each of these reads. `only` is that of `find_all`.
     """
     rest = list(keys)
     for first in range(0, len(rest), MOST_KEYS):
         with reading():
-            rows = list(model.batch_get(rest[first : first + MOST_KEYS], consistent_read=True))
+            part = rest[first : first + MOST_KEYS]
+            rows = list(model.batch_get(part, consistent_read=True, attributes_to_get=only))
         yield from rows
 
 

@@ -6,7 +6,6 @@ id of a delivery is not signed, and GitHub uses one id for several webhooks. The
 has started are in another receipt, that of the push.
 """
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +14,7 @@ import msgspec
 from pynamodb.expressions.condition import size
 
 from chalicelib import clock
-from chalicelib.domain.deliveries import Outcome, Verdict, merged
+from chalicelib.domain.deliveries import Verdict, merged
 from chalicelib.errors import NotFound
 from chalicelib.store.models import Receipt
 from chalicelib.store.reads import Page, find, page
@@ -25,6 +24,7 @@ from chalicelib.store.writes import Write
 KEEP_DELIVERIES = timedelta(days=30)
 # This many verdicts fit into a DynamoDB row (400 KB), and a repository has at most 100 followers.
 MAX_VERDICTS = 200
+_VERDICTS = msgspec.json.Decoder(list[Verdict])
 
 
 def audience(*, project_id: int | None = None, service_id: int | None = None) -> str:
@@ -48,7 +48,7 @@ def note_delivery(
     def note(
         audience_id: str, verdicts: Iterable[Verdict], facts: Mapping[str, Any], *, newest: bool
     ) -> Write:
-        added = {json.dumps(msgspec.structs.asdict(each), ensure_ascii=False) for each in verdicts}
+        added = {msgspec.json.encode(each).decode() for each in verdicts}
         return Write(
             Receipt(_row_id(audience_id, delivery)),
             actions=(
@@ -86,8 +86,8 @@ def note_delivery(
 
 def verdicts_of(row: Receipt) -> list[Verdict]:
     """The verdict of a delivery for each service that the row's audience sees."""
-    stored = (json.loads(verdict) for verdict in row.verdicts or ())
-    return merged(Verdict(**{**each, "outcome": Outcome(each["outcome"])}) for each in stored)
+    # In one call: a page of deliveries can have thousands of verdicts.
+    return merged(_VERDICTS.decode(f"[{','.join(row.verdicts or ())}]"))
 
 
 def get_delivery(audience_id: str, delivery: str) -> Receipt:

@@ -22,6 +22,15 @@ def test_a_config_is_read_as_it_was_written(cloud: Cloud) -> None:
     assert get_deployment(1).config == WHOLE
 
 
+def test_a_row_in_an_error_or_a_log_line_shows_no_values_of_its_config(cloud: Cloud) -> None:
+    cloud.release(1)
+    commit(change(get_service(1), config=WHOLE), change(get_deployment(1), config=WHOLE))
+    service, deployment = get_service(1), get_deployment(1)
+    for _ in range(2):
+        assert "two" not in repr(service) + repr(deployment)
+        assert service.config == deployment.config == WHOLE
+
+
 def test_rows_without_a_config_have_an_empty_one_and_are_released(cloud: Cloud) -> None:
     cloud.release(1)
     get_service(1).update(actions=[Service.config.remove()])

@@ -15,8 +15,7 @@ from tests.support.sdk import Trouble
 
 def stored(row: Model) -> dict[str, Any]:
     """The attributes of a row as the table has them now."""
-    fresh = next(each for each in type(row).scan() if _keys(each) == _keys(row))
-    return {name: value for name, value in fresh.attribute_values.items() if value is not None}
+    return in_memory(next(each for each in type(row).scan() if _keys(each) == _keys(row)))
 
 
 def _keys(row: Model) -> Any:
@@ -24,7 +23,8 @@ def _keys(row: Model) -> Any:
 
 
 def in_memory(row: Model) -> dict[str, Any]:
-    return {name: value for name, value in row.attribute_values.items() if value is not None}
+    values = {name: getattr(row, name) for name in row.get_attributes()}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @pytest.fixture
