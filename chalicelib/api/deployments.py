@@ -210,7 +210,7 @@ def get_deployment(caller: Principal, deployment_id: int) -> views.Deployment:
 def get_receipt(caller: Principal, deployment_id: int) -> views.ReleaseReceipt:
     """Show the evidence that ECS ran a release. Only a deployment that succeeded has it."""
     row = load_deployment(caller, deployment_id)
-    receipt = find_release_receipt(row.number)
+    receipt = find_release_receipt(row)
     if receipt is None:
         succeeded = row.progress == 100  # a rolled back release succeeded, too
         why = "Slipway has kept none for it" if succeeded else f"it is {row.status}"

@@ -19,7 +19,7 @@ from chalicelib.domain.metrics import BUILD_ENDS, DEPLOYMENT_ENDS, Timing
 from chalicelib.domain.timing import day_of, days_until
 from chalicelib.domain.tokens import Role
 from chalicelib.pipeline.line import queue_of
-from chalicelib.store.rollups import read_roll_ups, scopes_of
+from chalicelib.store.rollups import read_roll_ups
 
 routes = Routes(__name__)
 
@@ -207,7 +207,7 @@ def _metrics(
 def _sums(
     project_id: int | None, service_id: int | None, window: list[str]
 ) -> Mapping[str, Counter[str]]:
-    return read_roll_ups(scopes_of(project_id=project_id, service_id=service_id), window)
+    return read_roll_ups(project_id=project_id, service_id=service_id, days=window)
 
 
 def _total(sums: Mapping[str, Counter[str]]) -> Counter[str]:

@@ -1,6 +1,6 @@
 """Numbers: what the end of a job adds to the roll-ups, and what the sums of roll-ups say.
 
-A roll-up is the sum of all ends of one scope (a service, a project, the installation) and one UTC
+A roll-up is the sum of all ends of one scope (a service, a part of the installation) and one UTC
 day: counters by name, and a histogram and a sum for each `Timing`. docs/metrics.md defines each
 number.
 """

@@ -22,12 +22,12 @@ The life of a push, with the functions that it passes through:
    the other services the build has `not_deployed`.
 7. `reconcilers.services.reconcile_service` calls `deployments.deploy`, which observes the ECS
    service and decides with `domain.rollouts.decide_active`. `begins.begin` registers a task
-   definition, records it with `called_at`, and calls UpdateService with
+   definition, keeps it, records it with `called_at`, and calls UpdateService with
    `domain.requests.update_service_request`. If the service has a release command,
    `release_commands.advance` first runs it in a task, to its end.
 8. ECS's events and the schedule call it again until the rollout has ended and its tasks prove the
-   release (`evidence.find_proof`). One transaction ends the deployment (`ends`), makes it `current`
-   if it succeeded, and makes the waiting one active.
+   release (`evidence.find_proof`), which its receipt keeps. One transaction ends the deployment
+   (`ends`), makes it `current` if it succeeded, and makes the waiting one active.
 
 Without an active deployment `domain.rollouts.decide_idle` keeps ECS at the current release. What
 another party chose (`domain.rollouts.origin_of`) stays and is shown as drift. Any worker may repeat

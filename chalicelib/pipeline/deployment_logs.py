@@ -336,7 +336,7 @@ def _kept_tasks(row: Deployment) -> list[Task]:
     if row.failure is not None:
         named = [(each.task, each.container or main) for each in row.failure.tasks]
     elif row.progress == 100:
-        receipt = find_release_receipt(row.number) or {}
+        receipt = find_release_receipt(row) or {}
         named = [(str(each["task"]), main) for each in receipt.get("tasks", ())[:MOST_STREAMS]]
     else:
         named = []

@@ -16,7 +16,7 @@ from chalicelib.domain.timing import PERIOD
 from chalicelib.errors import Conflict
 from chalicelib.settings import settings
 from chalicelib.store.due import schedule_at
-from chalicelib.store.history import record
+from chalicelib.store.history import record_request
 from chalicelib.store.jobs import opened, service_key
 from chalicelib.store.models import Build, Service
 from chalicelib.store.services import open_build
@@ -144,13 +144,9 @@ def accept_build(service: Service, build: Build) -> list[Write]:
     return [
         create(build),
         open_build(service, build.number, most=most, pushed=build.trigger == "push"),
-        record(
-            build.job_id,
+        record_request(
+            build,
             "build.requested",
-            at=build.created_at,
-            actor=build.requested_by,
-            project_id=build.project_id,
-            service_id=build.service_id,
             git_ref=build.git_ref,
             ref_type=build.ref_type,
             commit_sha=build.commit_sha,

@@ -17,7 +17,7 @@ from chalicelib.domain.timing import PERIOD
 from chalicelib.errors import Conflict
 from chalicelib.settings import settings
 from chalicelib.store.due import due_by
-from chalicelib.store.history import record
+from chalicelib.store.history import record_request
 from chalicelib.store.jobs import (
     find_deployments,
     finish,
@@ -165,13 +165,9 @@ def supersede_waiting(service: Service, newer: Deployment) -> list[Write]:
 
 def audit_request(deployment: Deployment) -> Write:
     """The audit entry of an accepted deployment."""
-    return record(
-        deployment.job_id,
+    return record_request(
+        deployment,
         "deployment.requested",
-        at=deployment.created_at,
-        actor=deployment.requested_by,
-        project_id=deployment.project_id,
-        service_id=deployment.service_id,
         image_digest=deployment.image_digest,
         trigger=deployment.trigger,
         reason=deployment.reason,

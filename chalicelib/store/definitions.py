@@ -11,12 +11,15 @@ from chalicelib.store.claims import owner_of
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Claim, Deployment
 from chalicelib.store.reads import find
-from chalicelib.store.writes import Write, create
+from chalicelib.store.writes import keep
 
 
-def keep_definition(arn: str, request: Mapping[str, Any], *, owner: str) -> Write:
-    """Claim a task definition for a deployment and keep the request that registered it."""
-    return create(Claim(_name(arn), owner=owner, definition=dict(request)))
+def keep_definition(arn: str, request: Mapping[str, Any], *, owner: str) -> None:
+    """Claim a new task definition for a deployment and keep the request that registered it.
+
+    The claim also holds if the deployment gets another definition later.
+    """
+    keep(Claim(_name(arn), owner=owner, definition=dict(request)))
 
 
 def kept_definition(arn: str) -> dict[str, Any] | None:

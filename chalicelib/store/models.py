@@ -503,6 +503,9 @@ class Deployment(Job, discriminator="deploy"):
     rollback_of = IntegerAttribute(null=True)
     replaced = IntegerAttribute(null=True)
     rollback_to = IntegerAttribute(null=True)
+    # The hash of its receipt (`store.release_receipts`). None for a row that is older than it, and
+    # without a success.
+    receipt = UnicodeAttribute(null=True)
     # When a look first found that ECS had ended the rollout well; only while its proof is missing.
     rolled_out_at = IntegerAttribute(null=True)
     # Of a success: the seconds since its push, and since the failure that it ended
@@ -617,7 +620,10 @@ class Receipt(Row):
 
 
 class History(Row):
-    """An audit entry, written in the transaction of the change."""
+    """An audit entry, written in the transaction of the change.
+
+    That of a requested job is in no index: the lists of jobs lead to it (`store.history`).
+    """
 
     Meta = _meta("history")
 
@@ -647,7 +653,7 @@ class History(Row):
     service_index = ByService()
     subject = UnicodeAttribute(hash_key=True)
     key = UnicodeAttribute(range_key=True)
-    listed = UnicodeAttribute(default=LISTED)
+    listed = UnicodeAttribute(null=True)
     sequence = IntegerAttribute()
     at = IntegerAttribute()
     actor = UnicodeAttribute()
@@ -660,10 +666,11 @@ class History(Row):
 
 
 class RollUp(Row):
-    """The sum of all ends of jobs of one scope and UTC day (`domain.metrics`).
+    """The sum of all ends of jobs of a service, or of a shard of the installation, on a UTC day.
 
-    The scope is a service ("service-7"), a project ("project-3") or a shard of the installation
-    ("all-5"). All other attributes are `counts`: each is a number that writes add to.
+    The key of a service is ("project-3", "2026-11-28#7"), that of a shard ("all-5", "2026-11-28").
+    Older rows of services have ("service-7", "2026-11-28"), and those of projects ("project-3",
+    "2026-11-28"). All other attributes are `counts`, numbers that writes add to (`domain.metrics`).
     """
 
     Meta = _meta("rollups")

@@ -4,6 +4,12 @@ from typing import Any
 
 import pytest
 
+from chalicelib import clock
+from chalicelib.store.history import record
+from chalicelib.store.jobs import get_build, get_deployment
+from chalicelib.store.models import History
+from chalicelib.store.writes import commit
+from tests.faults.rows import history
 from tests.support.client import Api
 from tests.support.embedded import Cloud, sha
 from tests.support.sdk import Calls
@@ -87,7 +93,11 @@ def test_the_trail_of_an_actor_costs_the_same_reads(cloud: Cloud, calls: Calls) 
     def asked(query: str) -> list[str]:
         calls.clear()
         found = trail(cloud.api, query)
-        assert calls.counted == {"dynamodb.GetItem": 1, "dynamodb.Query": 1}
+        assert calls.counted == {
+            "dynamodb.GetItem": 1,
+            "dynamodb.Query": 2,
+            "dynamodb.BatchGetItem": 2,
+        }
         return [entry["actor"] for entry in found]
 
     everyone = asked("")
@@ -157,3 +167,60 @@ def test_an_admin_of_one_service_sees_no_entries_about_tokens(cloud: Cloud) -> N
     actions = {entry["action"] for entry in trail(admin, f"?service_id={cloud.service_id}")}
     assert "service.created" in actions
     assert not {action for action in actions if action.startswith("token.")}
+
+
+def walked(cloud: Cloud) -> list[Any]:
+    """The trail, read with one entry a page."""
+    seen, cursor = [], ""
+    while True:
+        page = cloud.api.get(f"/v1/audit?limit=1{cursor}").body
+        seen += page["items"]
+        if page["next_cursor"] is None:
+            return seen
+        cursor = f"&cursor={page['next_cursor']}"
+
+
+def test_the_entry_of_a_requested_job_is_listed_without_a_copy_in_an_index(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.ask_for_build()
+    subjects = [entry["subject"] for entry in trail(cloud.api)]
+    assert [each for each in subjects if each.startswith(("build", "deploy"))] == [
+        "build-2",
+        "deploy-1",
+        "build-1",
+    ]
+    entries = [each for each in history() if each["subject"].startswith(("build", "deploy"))]
+    assert len(entries) == 3
+    assert not {"listed", "project_id", "service_id"} & {name for each in entries for name in each}
+    asked = trail(cloud.api, f"?service_id={cloud.service_id}")[0]
+    assert (asked["actor"], asked["token_id"], asked["address"]) == ("token:tests", 1, "127.0.0.1")
+
+
+def test_jobs_of_an_earlier_version_have_the_entries_that_it_wrote(cloud: Cloud) -> None:
+    cloud.release(1)
+    before = trail(cloud.api)
+    for row in (get_build(1), get_deployment(1)):
+        entry = next(each for each in before if each["subject"] == row.job_id)
+        stored = next(each for each in history() if each["subject"] == row.job_id)
+        History(row.job_id, stored["key"]).delete()
+        names = ("actor", "project_id", "service_id")
+        same = {name: entry[name] for name in names} | entry["details"]
+        commit(record(row.job_id, entry["action"], at=row.created_at, **same))
+    after = walked(cloud)
+    assert [each["subject"] for each in after].count("build-1") == 1
+    assert {(each["subject"], each["action"]) for each in after} == {
+        (each["subject"], each["action"]) for each in before
+    }
+    assert len(after) == len(before)
+
+
+def test_no_entry_is_lost_between_pages_if_two_have_one_number(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.push(sha(1))
+    number = get_build(1).opened
+    monkeypatch.setattr(clock, "microseconds", lambda: number)
+    cloud.change_service(build_minutes=11)
+    subjects = [entry["subject"] for entry in walked(cloud)]
+    assert {"build-1", "service-1"} <= set(subjects)
+    assert len(subjects) == len(trail(cloud.api))

@@ -420,11 +420,7 @@ def _check_changes_outside(all_deployments: dict[int, Row]) -> None:
 
 def _check_receipts(all_services: dict[int, Row], all_deployments: dict[int, Row]) -> None:
     """Each success has a receipt with its proof, and a service's receipts are one chain."""
-    receipts = {
-        int(name.removeprefix("release:")): json.loads(row["outcome"])
-        for name, row in rows("receipts").items()
-        if name.startswith("release:")
-    }
+    receipts = _release_receipts(all_deployments)
     for number, deployment in all_deployments.items():
         receipt, status = receipts.get(number), deployment["status"]
         proven = status != "success" or receipt is not None
@@ -452,6 +448,17 @@ def _check_receipts(all_services: dict[int, Row], all_deployments: dict[int, Row
         _require(seen == len(own), f"the chain of service {number} has {seen} of {len(own)}")
 
 
+def _release_receipts(all_deployments: dict[int, Row]) -> dict[int, Row]:
+    """The receipts of deployments. Those of the version before have no hash in their key."""
+    found, stored = {}, rows("receipts")
+    for number, deployment in all_deployments.items():
+        own = (f"release:{number}:{deployment.get('receipt')}", f"release:{number}")
+        for name in own:
+            if name in stored:
+                found[number] = json.loads(stored[name]["outcome"])
+    return found
+
+
 def _check_times(all_builds: dict[int, Row], all_deployments: dict[int, Row]) -> None:
     """A success has its lead time and time to restore, by the definitions of docs/metrics.md."""
     for number, row in all_deployments.items():
@@ -471,9 +478,9 @@ def _check_times(all_builds: dict[int, Row], all_deployments: dict[int, Row]) ->
 
 def _earlier_successes(number: int) -> Iterator[int]:
     """The deployments that succeeded before this one on its service, by the chain of receipts."""
-    receipts = rows("receipts")
-    while receipt := receipts.get(f"release:{number}"):
-        previous = json.loads(receipt["outcome"])["previous"]
+    receipts = _release_receipts(deployments())
+    while receipt := receipts.get(number):
+        previous = receipt["previous"]
         if previous is None:
             return
         number = previous["deployment_id"]
@@ -558,7 +565,12 @@ def _check_roll_ups(all_builds: dict[int, Row], all_deployments: dict[int, Row])
             by = _left_by(row, all_deployments)
             left = ["changes_left"] if "restores" not in row else []
             count(row, by["finished_at"], ["deployments_rolled_back", *left])
-    stored = roll_ups()
+    stored: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for (scope, part), counts in roll_ups().items():
+        # The version before has rows of its own for the days of services and of projects.
+        day, _, service = part.partition("#")
+        for each in (scope, *([f"service-{service}"] if service else [])):
+            stored[each, day].update(counts)
     wrong = {
         key: {"stored": stored.get(key), "counted": dict(recount.get(key, {}))}
         for key in stored.keys() | recount.keys()

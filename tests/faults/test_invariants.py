@@ -61,7 +61,7 @@ def change_receipt(*, seal: bool = False, **changes: Any) -> Step:
     """Change the receipt of deployment 1, and with `seal` its hash, too."""
 
     def corrupt(_: Cloud) -> None:
-        row = Receipt.get("release:1")
+        row = receipt_of(1)
         content = {**row.outcome, **changes}
         if seal:
             content["hash"] = hash_of(content)
@@ -70,8 +70,17 @@ def change_receipt(*, seal: bool = False, **changes: Any) -> Step:
     return corrupt
 
 
+def receipt_of(number: int) -> Receipt:
+    made = get_deployment(number).receipt
+    return Receipt.get(f"release:{number}:{made}")
+
+
 def delete_receipt(receipt: str) -> Step:
     return lambda _: Receipt.get(receipt).delete()
+
+
+def delete_receipt_of_release(_: Cloud) -> None:
+    receipt_of(1).delete()
 
 
 def deploying(cloud: Cloud) -> None:
@@ -320,7 +329,7 @@ def forget_the_exit_code(_: Cloud) -> None:
             deployment(Deployment.config.set(Config(environment={"LEVEL": "debug"}, cpu=512))),
             "deployment 1 has another cpu than its row",
         ),
-        (released, delete_receipt("release:1"), "deployment 1 is a success without a receipt"),
+        (released, delete_receipt_of_release, "deployment 1 is a success without a receipt"),
         (released, change_receipt(desired_tasks=3), "the receipt of 1 was changed"),
         (released, change_receipt(desired_tasks=3, seal=True), "1 does not name all its tasks"),
         (released, change_receipt(tasks=[], desired_tasks=0, seal=True), "the chain .* is broken"),
@@ -500,29 +509,29 @@ def test_a_config_that_a_rollback_without_success_leaves_is_a_violation(
 
 
 @pytest.mark.parametrize(
-    ("scope", "counts"),
+    ("scope", "part", "counts"),
     [
-        ("service-1", {"builds_success": 1}),
-        ("project-1", {"deployments_failed": 1}),
-        ("all-1", {"lead_30": 1}),
-        ("all-2", {"builds_success": 1}),
-        ("service-1", {"build_seconds": -1}),
+        ("project-1", "#1", {"builds_success": 1}),
+        ("project-1", "", {"deployments_failed": 1}),
+        ("all-1", "", {"lead_30": 1}),
+        ("all-2", "", {"builds_success": 1}),
+        ("project-1", "#1", {"build_seconds": -1}),
     ],
     ids=["twice", "an end that was not", "a time that was not", "another shard", "a second less"],
 )
 def test_roll_ups_that_differ_from_a_recount_are_a_violation(
-    cloud: Cloud, scope: str, counts: dict[str, int]
+    cloud: Cloud, scope: str, part: str, counts: dict[str, int]
 ) -> None:
     released(cloud)
     check()
-    commit(count(RollUp(scope, day_of(clock.now())), counts))
+    commit(count(RollUp(scope, day_of(clock.now()) + part), counts))
     with pytest.raises(Violation, match=rf"roll-ups differ from a recount.*{scope}"):
         check()
 
 
 def test_a_roll_up_that_is_gone_is_a_violation(cloud: Cloud) -> None:
     released(cloud)
-    RollUp.get("service-1", day_of(clock.now())).delete()
+    RollUp.get("project-1", f"{day_of(clock.now())}#1").delete()
     with pytest.raises(Violation, match=r"roll-ups differ from a recount.*service-1"):
         check()
 

@@ -8,6 +8,7 @@ import pytest
 from chalicelib.domain.release_receipts import hash_of
 from infra.local.aws import ecs
 from infra.local.aws.ecs_images import Images
+from tests.faults.rows import rows
 from tests.support.embedded import (
     CLUSTER,
     CONFIGURATION,
@@ -18,7 +19,7 @@ from tests.support.embedded import (
     put_index,
     sha,
 )
-from tests.support.sdk import Calls, Trouble
+from tests.support.sdk import Calls, Killed, Trouble
 
 LIST_TASKS = "ecs.ListTasks"
 
@@ -53,6 +54,25 @@ def test_a_success_has_a_receipt_with_the_evidence_of_ecs(cloud: Cloud) -> None:
         assert found[name] == deployment[name]
     assert (found["desired_tasks"], found["warnings"]) == (2, [])
     assert found["previous"] is None
+
+
+def test_a_receipt_of_a_worker_that_died_belongs_to_no_release(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    """The receipt is written before the success. The next worker writes one of its own."""
+    cloud.begin_release(1)
+    cloud.finish_rollout(settle=False)
+    trouble.kill_before("dynamodb.TransactWriteItems")
+    with pytest.raises(Killed):
+        cloud.settle()
+    (left,) = (name for name in rows("receipts") if name.startswith("release:1:"))
+    answer = cloud.api.get("/v1/cicd/deployments/1/receipt")
+    assert (answer.status, answer.body["code"]) == (404, "no_receipt")
+    cloud.tick()
+    cloud.settle()
+    found = receipt(cloud, 1)
+    assert found["hash"] not in left
+    assert hash_of(found) == found["hash"] == cloud.service()["receipt"]["hash"]
 
 
 def test_receipts_are_chained_by_their_hashes(cloud: Cloud) -> None:

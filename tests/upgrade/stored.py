@@ -94,7 +94,8 @@ def paths(tables: dict[str, list[Item]]) -> list[str]:
     for item in tables["slipway-receipts"]:
         kind, _, rest = item["id"]["S"].partition(":")
         if kind == "release":
-            found.append(f"/v1/cicd/deployments/{rest}/receipt")
+            number, _, _ = rest.partition(":")
+            found.append(f"/v1/cicd/deployments/{number}/receipt")
         if rest.startswith("all:"):
             found.append(f"/v1/webhooks/github/deliveries/{rest.removeprefix('all:')}")
     return sorted(found)

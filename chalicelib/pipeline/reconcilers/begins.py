@@ -60,6 +60,7 @@ def begin(situation: Situation) -> None:
         return fail(service, active, errors_as_text(findings), shown)
     request = _request(target, active, content)
     arn = ecs.register_task_definition(request)
+    keep_definition(arn, request, owner=active.job_id)
     registered = transition(
         active,
         DeploymentStatus.DEPLOYING,
@@ -68,11 +69,10 @@ def begin(situation: Situation) -> None:
         findings=stored_findings(findings),
         **({} if overlay is None else {"config": overlay.config}),
     )
-    kept = keep_definition(arn, request, owner=active.job_id)
     command = service.settings.release_command
     if command is not None and active.restores is None and not stays:
-        return _await_command(situation, command, registered, kept)
-    roll_out(situation, registered, kept, definition=arn)
+        return _await_command(situation, command, registered)
+    roll_out(situation, registered, definition=arn)
 
 
 def _await_command(situation: Situation, command: tuple[str, ...], *more: Write) -> None:

@@ -36,7 +36,7 @@ def succeed(
 ) -> None:
     """End the deployment, make it current, and activate the waiting one, in one transaction.
 
-    The transaction also writes the receipt, which names the receipt before it.
+    The receipt, which names the receipt before it, is written first.
     """
     now = clock.now()
     receipt = sealed({**_facts(active), **proof.evidence}, service.receipt)
@@ -47,6 +47,7 @@ def succeed(
     back_to = rollback_target(active, replaced=before, restored=rows.get(active.restores))
     replaced = current.number if current is not None else None
     resumed: dict[str, Any] = {"auto_deploy_paused": None} if active.trigger == "manual" else {}
+    keep_release_receipt(active.number, receipt)
     commit(
         finish(
             active,
@@ -54,6 +55,7 @@ def succeed(
             at=now,
             rollback_to=back_to,
             replaced=replaced,
+            receipt=receipt["hash"],
             warnings="\n".join(proof.evidence["warnings"]) or None,
             **_times(service, active, current, now),
             events=kept_events(active, rollout.events),
@@ -74,7 +76,6 @@ def succeed(
             deploy_seconds=with_duration(service.deploy_seconds, now - (active.begun_at or now)),
             **resumed,
         ),
-        keep_release_receipt(active.number, receipt),
         *_note_recovery(service, active, proof),
         *_mark_left(active, current, rows, at=now),
     )
