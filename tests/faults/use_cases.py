@@ -147,6 +147,12 @@ def superseded_and_full(cloud: Cloud) -> None:
     superseded_while_waiting(cloud)
 
 
+def cancelled_with_indexes_of_ends(cloud: Cloud) -> None:
+    Claim(ROW, value=SCHEMA).save()
+    cloud.push(sha(1))
+    cloud.api.post("/v1/cicd/jobs/build-1/cancel")
+
+
 def call_lost(cloud: Cloud) -> None:
     """Builds of two services wait, and the message for the next one is lost."""
     other = cloud.add_service("other", branch="other")
@@ -1374,6 +1380,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/deployments/1/logs?tail=100", released_long_ago),
     ("/v1/cicd/deployments/2/logs", rollout_failed_long_ago),
     ("/v1/cicd/deployments/2/logs?tail=5", command_failed_long_ago),
+    ("/v1/cicd/jobs?status=cancelled", cancelled_with_indexes_of_ends),
 )
 
 
