@@ -54,9 +54,11 @@ def upgrade(environment: Mapping[str, str], *, replaced: bool = False) -> int:
     """
     os.environ.update(environment)
     # Import late: the models read their tables' names at import.
+    from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, unhappy_end
     from chalicelib.pipeline.retries import retry_on_conflict
-    from chalicelib.store.models import LISTED, Claim, Service
-    from chalicelib.store.reads import reading
+    from chalicelib.store.jobs import ends_of
+    from chalicelib.store.models import LISTED, Claim, Job, Service
+    from chalicelib.store.reads import find, reading
     from chalicelib.store.schema import stored_schema
     from chalicelib.store.services import find_service
     from chalicelib.store.writes import change, commit, create
@@ -69,18 +71,39 @@ def upgrade(environment: Mapping[str, str], *, replaced: bool = False) -> int:
         commit(change(row, listed=LISTED))
         return True
 
+    def join_ends(job_id: str) -> bool:
+        """Add a job that ended without success before there were indexes of ends."""
+        row = find(Job, job_id)
+        if row is None or row.end is not None:
+            return False
+        commit(change(row, **ends_of(row, row.status, {})))
+        return True
+
+    # Also the releases that a rollback left: their status is the one of an interrupted rollout.
+    unhappy = [
+        status
+        for kind, statuses in (("build", BuildStatus), ("deploy", DeploymentStatus))
+        for status in statuses
+        if unhappy_end(kind, status, 0) is not None
+    ]
+
     def migrate() -> int:
         marker, stored = stored_schema()
         if stored >= SCHEMA:
             return 0
+        # Of the tables themselves: an index may lag, and leaves rows out.
         with reading():
-            # Of the table itself: an index may lag, and leaves rows out.
-            old = [
+            services = [
                 row.id
                 for row in Service.scan(consistent_read=True, page_size=_PAGE)
                 if row.listed is None and row.deleted_at is None
             ]
-        changed = sum(retry_on_conflict(partial(join_list, number)) for number in old)
+        changed = sum(retry_on_conflict(partial(join_list, number)) for number in services)
+        with reading():
+            is_old = Job.end.does_not_exist() & Job.status.is_in(*unhappy)
+            jobs = Job.scan(is_old, consistent_read=True, attributes_to_get=["id", "kind"])
+            found = [row.job_id for row in jobs]
+        changed += sum(retry_on_conflict(partial(join_ends, job_id)) for job_id in found)
         # If the version before has lowered the schema meanwhile, this fails, and all is repeated.
         commit(change(marker, value=SCHEMA) if marker else create(Claim(ROW, value=SCHEMA)))
         return changed

@@ -7,7 +7,9 @@ migrated rows, and no earlier version may write to them (docs/decisions/0039).
 # The claim that has the schema of the rows. An installation without it has schema 0.
 ROW = "schema"
 # The schema after the migrations of this version. 1: all services are in the list of services.
-SCHEMA = 1
+# 2: all jobs that ended without success are in the indexes of ends.
+SCHEMA = 2
+ENDS = 2
 # The lowest schema of rows that this version can use.
 NEEDED = 0
 

@@ -103,6 +103,8 @@ _JOB_STATUS: Mapping[str, JobStatus] = {
     "rolled_back": JobStatus.CANCELLED,
 }
 
+_LEFT = "left"
+
 
 def may_follow(before: str, after: str, *, kind: str) -> bool:
     """Whether a row of `kind` ("build" or "deploy") may change from one status to the other."""
@@ -124,6 +126,36 @@ def job_status(status: str, progress: int) -> JobStatus:
     if status == DeploymentStatus.ROLLED_BACK and progress == 100:
         return JobStatus.SUCCESS
     return _JOB_STATUS[status]
+
+
+def unhappy_end(kind: str, status: str, progress: int) -> str | None:
+    """The list of ended jobs that a job of this type is in; None for a success and an open job.
+
+    `left` has the releases that a rollback left after their success.
+    """
+    if status == DeploymentStatus.ROLLED_BACK and progress == 100:
+        return f"{kind}#{_LEFT}"
+    if not has_ended(status) or _JOB_STATUS[status] == JobStatus.SUCCESS:
+        return None
+    return f"{kind}#{status}"
+
+
+def unhappy_ends(kind: str, status: str) -> list[str]:
+    """The lists of `unhappy_end` with all jobs of a type that have a status; none for others."""
+    ends = [status, _LEFT] if status == DeploymentStatus.ROLLED_BACK else [status]
+    is_listed = unhappy_end(kind, status, 0) is not None
+    return [f"{kind}#{end}" for end in ends] if is_listed else []
+
+
+def unhappy_ends_of_jobs(kind: str | None, status: str) -> list[str]:
+    """The lists of `unhappy_end` with all jobs that have a `JobStatus`; none for others."""
+    return [
+        end
+        for each, statuses in _STATUSES.items()
+        if kind in {None, each}
+        for own in statuses
+        if _JOB_STATUS[own] == status and (end := unhappy_end(each, own, 0)) is not None
+    ]
 
 
 def job_id(kind: str, number: int) -> str:

@@ -4,13 +4,13 @@ Both indexes are sparse: they contain only open work. They may lag, so each deci
 itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
 from typing import Any
 
 from chalicelib import clock
 from chalicelib.domain.line import OpenBuild
-from chalicelib.domain.statuses import BuildStatus
+from chalicelib.domain.statuses import BuildStatus, job_id
 from chalicelib.store.models import DUE, Build, Job, Service
 from chalicelib.store.reads import reading
 
@@ -38,13 +38,15 @@ def unschedule() -> dict[str, Any]:
     return {"due": None, "due_at": None, "attention": None}
 
 
-def due_rows(now: int) -> Iterator[tuple[int, str]]:
-    """When rows were due and their ids ("build-123", "service-7"), the longest overdue first."""
+def due_rows(builds: Iterable[OpenBuild], now: int) -> Iterator[tuple[int, str]]:
+    """When rows were due and their ids ("build-123", "service-7"), the longest overdue first.
+
+    `builds` are `open_builds`. The due services are read.
+    """
     with reading():
-        builds = Job.due_index.query(DUE, Job.due_at <= now, page_size=50)
         services = Service.due_index.query(DUE, Service.due_at <= now, page_size=50)
         rows = (
-            ((job.due_at, job.job_id) for job in builds),
+            ((each.due_at, job_id("build", each.number)) for each in builds if each.due_at <= now),
             ((service.due_at, f"service-{service.id}") for service in services),
         )
         yield from merge(*rows)

@@ -18,13 +18,26 @@ from chalicelib.domain.statuses import (
     job_id,
     job_status,
     may_follow,
+    unhappy_end,
+    unhappy_ends,
+    unhappy_ends_of_jobs,
 )
 from chalicelib.errors import Stale
 from chalicelib.store.due import unschedule
 from chalicelib.store.models import LISTED, Build, Deployment, Job
-from chalicelib.store.reads import MOST_KEYS, Page, find, find_all, get, page_of_ids, search
+from chalicelib.store.reads import (
+    MOST_KEYS,
+    Page,
+    find,
+    find_all,
+    get,
+    page_of_ids,
+    page_of_keys,
+    search,
+)
 from chalicelib.store.reports import timings_of
 from chalicelib.store.rollups import roll_up
+from chalicelib.store.schema import has_ends
 from chalicelib.store.writes import Write, change
 
 _J = TypeVar("_J", bound=Job)
@@ -62,6 +75,12 @@ def find_jobs(
     """A page of those builds or deployments of a service that have a status, or of all."""
     if status is None:
         return list_jobs(kind, service_id, limit=limit, before=before)
+    ends = unhappy_ends(kind, status)
+    if ends and has_ends():
+        keys = [f"{service_id}#{end}" for end in ends]
+        return page_of_keys(
+            Job.service_ends_index, Job, keys, Job.opened, limit=limit, before=before
+        )
     return search(
         lambda at: list_jobs(kind, service_id, limit=MOST_KEYS, before=at),
         lambda job: job.status == status,
@@ -91,6 +110,11 @@ def find_all_jobs(
         return list_all_jobs(
             project_id=project_id, service_id=service_id, limit=limit, before=before
         )
+    ends = [] if status is None else unhappy_ends_of_jobs(kind, status)
+    if ends and has_ends():
+        return _list_ends(
+            ends, project_id=project_id, service_id=service_id, limit=limit, before=before
+        )
 
     def matches(job: Job) -> bool:
         is_wanted = kind is None or isinstance(job, Build) == (kind == "build")
@@ -112,22 +136,28 @@ def list_all_jobs(
 ) -> Page[Job]:
     """A page of the jobs of a service, of a project, or of all, of both types, newest first."""
     if service_id is not None:
-        kinds = (list_jobs(kind, service_id, limit=limit, before=before) for kind in TRANSITIONS)
-        return _merged(list(kinds), limit)
+        keys = [service_key(service_id, kind) for kind in TRANSITIONS]
+        return page_of_keys(Job.service_index, Job, keys, Job.opened, limit=limit, before=before)
     index: Index[Job] = Job.all_index if project_id is None else Job.project_index
     key = LISTED if project_id is None else project_id
     return page_of_ids(index, Job, key, Job.opened, limit=limit, before=before)
 
 
-def _merged(pages: Sequence[Page[Job]], limit: int) -> Page[Job]:
-    rows = sorted((row for each in pages for row in each.rows), key=_opened, reverse=True)
-    more = len(rows) > limit or any(each.before is not None for each in pages)
-    kept = rows[:limit]
-    return Page(kept, kept[-1].opened if more else None)
-
-
-def _opened(job: Job) -> int:
-    return job.opened
+def _list_ends(
+    ends: Sequence[str],
+    *,
+    project_id: int | None,
+    service_id: int | None,
+    limit: int,
+    before: int | None,
+) -> Page[Job]:
+    index: Index[Job] = Job.ends_index
+    keys = list(ends)
+    if service_id is not None:
+        index, keys = Job.service_ends_index, [f"{service_id}#{end}" for end in ends]
+    elif project_id is not None:
+        index, keys = Job.project_ends_index, [f"{project_id}#{end}" for end in ends]
+    return page_of_keys(index, Job, keys, Job.opened, limit=limit, before=before)
 
 
 def opened(kind: str, number: int, at: int) -> int:
@@ -193,7 +223,23 @@ def _change_status(
     kind = "build" if isinstance(job, Build) else "deploy"
     if not may_follow(job.status, status, kind=kind):
         raise Stale(f"{job.job_id} cannot go from {job.status} to {status}")
-    return change(job, status=status, **values)
+    return change(job, status=status, **ends_of(job, status, values), **values)
+
+
+def ends_of(job: Job, status: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """The attributes that put a job into the indexes of ends, if it has ended without success.
+
+    `values` are those that are written with the status.
+    """
+    kind = "build" if isinstance(job, Build) else "deploy"
+    end = unhappy_end(kind, status, values.get("progress", job.progress))
+    if end is None:
+        return {}
+    return {
+        "end": end,
+        "project_end": f"{job.project_id}#{end}",
+        "service_end": f"{job.service_id}#{end}",
+    }
 
 
 def _counts(job: Job, end: Mapping[str, Any]) -> Counter[str]:

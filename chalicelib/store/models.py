@@ -369,10 +369,34 @@ class Job(Row):
         due = UnicodeAttribute(hash_key=True)
         due_at = IntegerAttribute(range_key=True)
 
+    class Ends(GlobalSecondaryIndex["Job"]):
+        """Jobs that ended without success, by type and status, newest first."""
+
+        Meta = _index_meta("ends", IncludeProjection(["kind"]))
+        end = UnicodeAttribute(hash_key=True)
+        opened = IntegerAttribute(range_key=True)
+
+    class EndsByProject(GlobalSecondaryIndex["Job"]):
+        """Those of a project."""
+
+        Meta = _index_meta("project-ends", IncludeProjection(["kind"]))
+        project_end = UnicodeAttribute(hash_key=True)
+        opened = IntegerAttribute(range_key=True)
+
+    class EndsByService(GlobalSecondaryIndex["Job"]):
+        """Those of a service."""
+
+        Meta = _index_meta("service-ends", IncludeProjection(["kind"]))
+        service_end = UnicodeAttribute(hash_key=True)
+        opened = IntegerAttribute(range_key=True)
+
     service_index = ByService()
     all_index = All()
     project_index = ByProject()
     due_index = Due()
+    ends_index = Ends()
+    project_ends_index = EndsByProject()
+    service_ends_index = EndsByService()
     job_id = UnicodeAttribute(hash_key=True, attr_name="id")
     kind = DiscriminatorAttribute()
     version = VersionAttribute()
@@ -383,6 +407,11 @@ class Job(Row):
     listed = UnicodeAttribute(default=LISTED)
     opened = IntegerAttribute()
     status = UnicodeAttribute()
+    # Only of a job that ended without success (`domain.statuses.unhappy_end`), so that a success
+    # writes no further index.
+    end = UnicodeAttribute(null=True)
+    project_end = UnicodeAttribute(null=True)
+    service_end = UnicodeAttribute(null=True)
     progress = IntegerAttribute(default=0)
     error = UnicodeAttribute(null=True)
     failure = FailureAttribute(Failure, null=True)

@@ -1,6 +1,6 @@
 """Reads: consistent by key, in pages by index. DynamoDB's failures become Slipway's errors."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -131,10 +131,32 @@ def page_of_ids(
 
     Such an index costs one written unit for each row, whatever changes in the row later.
     """
-    found = page(index, key, number, limit=limit, before=before)
-    names = [getattr(row, str(model._hash_keyname)) for row in found.rows]
+    return page_of_keys(index, model, [key], number, limit=limit, before=before)
+
+
+def page_of_keys(
+    index: Index[_M],
+    model: type[_M],
+    keys: Sequence[int | str],
+    number: Attribute[int],
+    *,
+    limit: int,
+    before: int | None,
+) -> Page[_M]:
+    """Like `page_of_ids`, of the rows under any of `keys`. No row may be under two of them."""
+
+    def position(row: _M) -> int:
+        return int(getattr(row, number.attr_name))
+
+    pages = [page(index, key, number, limit=limit, before=before) for key in keys]
+    found = sorted((row for each in pages for row in each.rows), key=position, reverse=True)
+    more = len(found) > limit or any(each.before is not None for each in pages)
+    names = [getattr(row, str(model._hash_keyname)) for row in found[:limit]]
     rows = find_all(model, names)
-    return Page([rows[name] for name in names if name in rows], found.before)
+    return Page(
+        [rows[name] for name in names if name in rows],
+        position(found[:limit][-1]) if more else None,
+    )
 
 
 def search(

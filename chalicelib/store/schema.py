@@ -3,12 +3,14 @@
 from pynamodb.exceptions import UpdateError
 
 from chalicelib import budget
-from chalicelib.domain.schema import ROW, SCHEMA, is_known
+from chalicelib.domain.schema import ENDS, ROW, SCHEMA, is_known
 from chalicelib.errors import Unavailable
 from chalicelib.store.models import Claim
 from chalicelib.store.reads import code_of, failure, find
 
 _is_checked = False
+# Whether this process has seen that the indexes of ends are complete.
+_has_ends = False
 
 
 def stored_schema() -> tuple[Claim | None, int]:
@@ -37,6 +39,14 @@ def check_schema() -> None:
     if row is not None and stored > SCHEMA and not _lower(row):
         return check_schema()
     _is_checked = True
+
+
+def has_ends() -> bool:
+    """Whether all jobs that ended without success are in the indexes of ends."""
+    global _has_ends
+    if not _has_ends:
+        _has_ends = stored_schema()[1] >= ENDS
+    return _has_ends
 
 
 def _lower(row: Claim) -> bool:

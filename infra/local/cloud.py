@@ -84,7 +84,9 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
         }
         # Import late: Slipway reads its settings at import.
         from app import app
+        from chalicelib.domain.schema import ROW, SCHEMA
         from chalicelib.settings import settings
+        from chalicelib.store.models import Claim
         from infra.local.aws.pump import Pump
         from infra.local.aws.resources import create_resources
         from infra.local.machines.codebuild_agent import BuildAgent
@@ -93,6 +95,8 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
         from infra.local.repositories import add_repository, git_variables
 
         create_resources(BUILDSPEC.read_text())
+        # As the first deploy of a stage does: no row needs a migration.
+        Claim(ROW, value=SCHEMA).save()
         sample = create_sample(data / "git")
         add_repository(data, GIT_URL, sample.path)
         create_target("web", registry)

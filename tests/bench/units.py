@@ -30,8 +30,9 @@ from tests.support.client import Api
 from tests.support.embedded import MINUTE, Cloud, sha
 
 PHASES = ("DOWNLOAD_SOURCE", "INSTALL", "PRE_BUILD", "BUILD", "POST_BUILD")
-WAITING = 100
 HOUR = 60 * MINUTE
+# Builds that wait, and the services that have requested them.
+WAITING, WAITING_SERVICES = (100, 500), 200
 
 _Item = dict[str, dict[str, Any]]
 
@@ -278,14 +279,31 @@ def _push(cloud: Cloud, meter: Meter) -> Iterator[Figure]:
 
 
 def _line(cloud: Cloud, meter: Meter) -> Iterator[Figure]:
-    cloud.change_service(supersede_builds=False, max_open_builds=100)
-    for number in range(WAITING):
-        cloud.push(sha(100 + number))
-    cloud.settle()
-    meter.clear()
-    minutes = 5
-    for _ in range(minutes):
-        cloud.tick()
+    services = [
+        cloud.add_service(f"waiting-{each}", branch=f"branch-{each}", git_url=_repository(each))
+        for each in range(WAITING_SERVICES)
+    ]
+    minutes, asked = 10, 0
+    for waiting in WAITING:
+        meter.clear()
+        for number in range(asked, waiting):
+            path = f"/v1/cicd/services/{services[number % len(services)]}/build"
+            cloud.api.post(path, {"git_ref": f"ref-{number}"})
         cloud.settle()
-    yield Figure("100 waiting builds, a minute: calls", meter.calls.total() / minutes, "")
-    yield Figure("100 waiting builds, a minute: written", meter.written / minutes, "WRU")
+        name = f"{waiting} waiting builds"
+        yield Figure(
+            f"{name}, each when it is requested: read", meter.reads / (waiting - asked), "RRU"
+        )
+        asked = waiting
+        meter.clear()
+        for _ in range(minutes):
+            cloud.tick()
+            cloud.settle()
+        yield Figure(f"{name}, a minute: calls", meter.calls.total() / minutes, "")
+        yield Figure(f"{name}, a minute: read", meter.reads / minutes, "RRU")
+        yield Figure(f"{name}, a minute: written", meter.written / minutes, "WRU")
+
+
+def _repository(number: int) -> str:
+    # At most a hundred services may follow a repository.
+    return f"https://github.com/example/app-{number // 50}.git"

@@ -147,6 +147,26 @@ def superseded_and_full(cloud: Cloud) -> None:
     superseded_while_waiting(cloud)
 
 
+def cancelled_with_indexes_of_ends(cloud: Cloud) -> None:
+    Claim(ROW, value=SCHEMA).save()
+    cloud.push(sha(1))
+    cloud.api.post("/v1/cicd/jobs/build-1/cancel")
+
+
+def call_lost(cloud: Cloud) -> None:
+    """Builds of two services wait, and the message for the next one is lost."""
+    other = cloud.add_service("other", branch="other")
+    for number in range(7):
+        cloud.ask_for_build(git_ref=f"ref-{number}")
+        cloud.api.post(f"/v1/cicd/services/{other}/build", {"git_ref": f"ref-{number}"})
+    cloud.settle()
+    for number in range(3, 11):
+        cloud.api.post(f"/v1/cicd/jobs/build-{number}/cancel")
+    cloud.end_build(1, "FAILED", settle=False)
+    cloud.pump.deliver_events()
+    cloud.lose_messages()
+
+
 def two_pushes_queued(cloud: Cloud) -> None:
     for number in (1, 2):
         cloud.push(sha(number))
@@ -1056,6 +1076,7 @@ USE_CASES = (
         _deliver_messages,
     ),
     UseCase("a running build passes its deadline", build_too_long, _tick),
+    UseCase("the call of the next build was lost", call_lost, _tick),
     UseCase("a rollout begins", to_be_deployed, _deliver_messages),
     UseCase(
         "a rollout cannot begin without its image",
@@ -1359,6 +1380,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/deployments/1/logs?tail=100", released_long_ago),
     ("/v1/cicd/deployments/2/logs", rollout_failed_long_ago),
     ("/v1/cicd/deployments/2/logs?tail=5", command_failed_long_ago),
+    ("/v1/cicd/jobs?status=cancelled", cancelled_with_indexes_of_ends),
 )
 
 

@@ -22,7 +22,8 @@ from moto import mock_aws
 import chalicelib.clock
 from chalicelib import known_secrets
 from chalicelib.domain.tokens import Role
-from chalicelib.pipeline import glances
+from chalicelib.pipeline import glances, line
+from chalicelib.store import schema
 from chalicelib.store.claims import Follower, followers, set_followers
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Claim
@@ -90,6 +91,8 @@ class Cloud:
         monkeypatch.setattr(chalicelib.clock, "microseconds", self._microseconds)
         monkeypatch.setattr(known_secrets, "_known", {})
         monkeypatch.setattr(glances, "_looks", {})
+        monkeypatch.setattr(line, "_last", {})
+        monkeypatch.setattr(schema, "_has_ends", False)
         monkeypatch.setattr(resources, "create_tables", shared.create_tables)
         self._monkeypatch, self._patches = monkeypatch, replays.patches(monkeypatch)
         self.app = functions.app

@@ -40,6 +40,19 @@ def test_the_longest_due_row_comes_first_and_others_wait_for_the_next_run(cloud:
     assert cloud.builds_in_codebuild() == ["build-1", "build-2"]
 
 
+def test_the_queue_gets_the_rows_that_the_schedule_has_no_time_for(cloud: Cloud) -> None:
+    cloud.change_service(supersede_builds=False)
+    for number in (1, 2):
+        cloud.push(sha(number))
+        cloud.advance(1)
+    cloud.lose_messages()
+    cloud.advance(MINUTE)
+    run(cloud, 30_000, 9_000)
+    assert cloud.builds_in_codebuild() == ["build-1"]
+    cloud.pump.deliver_messages()
+    assert cloud.builds_in_codebuild() == ["build-1", "build-2"]
+
+
 def test_a_row_that_cannot_be_read_does_not_stop_the_next_one(
     cloud: Cloud, trouble: Trouble, caplog: pytest.LogCaptureFixture
 ) -> None:

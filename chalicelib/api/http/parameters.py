@@ -167,6 +167,7 @@ _CURSOR = {"type": "string", "format": "cursor", "minLength": 1}
 _CURSOR_MEANING = "The `next_cursor` of the previous page, with the same filters."
 _PER_PAGE = "A page may then have fewer items than `limit`, even none."
 _SEARCHED = "A thousand rows are searched for a page: it may have fewer items than `limit`."
+_SEARCHED_STATUS = f"An index has those that ended without success. For other statuses: {_SEARCHED}"
 
 
 def _number(name: str, meaning: str) -> Parameter:
@@ -227,10 +228,10 @@ LIMIT_OF_ALL = _limit(100, 100, f"How many rows are searched for a page. {_PER_P
 SERVICE_LIMIT = _limit(20, 50)
 CURSOR = Parameter(CURSOR_NAME, _position, None, _CURSOR, _CURSOR_MEANING)
 BUILD_STATUS = _words(
-    "status", list(BuildStatus), None, f"Only builds with this status. {_SEARCHED}"
+    "status", list(BuildStatus), None, f"Only builds with this status. {_SEARCHED_STATUS}"
 )
 DEPLOYMENT_STATUS = _words(
-    "status", list(DeploymentStatus), None, f"Only deployments with this status. {_SEARCHED}"
+    "status", list(DeploymentStatus), None, f"Only deployments with this status. {_SEARCHED_STATUS}"
 )
 PROJECT = _number(
     "project_id",
@@ -259,7 +260,9 @@ DRY_RUN = Parameter(
     is_filter=False,
 )
 JOB_TYPE = _words("type", list(TRANSITIONS), None, f"Only jobs of this type. {_SEARCHED}")
-JOB_STATUS = _words("status", list(JobStatus), None, f"Only jobs with this status. {_SEARCHED}")
+JOB_STATUS = _words(
+    "status", list(JobStatus), None, f"Only jobs with this status. {_SEARCHED_STATUS}"
+)
 # GetLogEvents in the CloudWatch Logs API reference: at most 10,000 events a call.
 _MOST_LINES = 10_000
 LOG_LIMIT = _limit(1000, _MOST_LINES)

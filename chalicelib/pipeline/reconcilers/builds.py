@@ -28,7 +28,7 @@ from chalicelib.domain.statuses import BuildStatus, has_ended, job_id
 from chalicelib.domain.timing import PERIOD, WORKER_LIFE
 from chalicelib.errors import Rejected, SlipwayError, Unavailable
 from chalicelib.pipeline.auto_deploy import deploy_build
-from chalicelib.pipeline.line import read_line
+from chalicelib.pipeline.line import line_with, read_line
 from chalicelib.pipeline.new_deployments import ReleaseImage
 from chalicelib.pipeline.reconcilers.failures import (
     find_failure,
@@ -77,7 +77,7 @@ def _start(build: Build) -> None:
     may_be_superseded = build.trigger == "push" and build.attempt_at is None
     if may_be_superseded and build.number in supersede_builds(service):
         return queue.wake(*_next_in_line(build))
-    line = read_line(waiting=build)
+    line = line_with(build, service)
     deadline_at = _deadline(build, line, now)
     step = decide_start(
         now=now,

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chalicelib import clock, cloudwatch
+from chalicelib.aws import queue
 from chalicelib.correlation import working_on
 from chalicelib.errors import SlipwayError, Stale
+from chalicelib.pipeline.line import uncalled
 from chalicelib.pipeline.reconcilers.builds import reconcile_build
 from chalicelib.pipeline.reconcilers.services import reconcile_deployment, reconcile_service
 from chalicelib.settings import settings
-from chalicelib.store.due import due_rows
+from chalicelib.store.due import due_rows, open_builds
 
 logger = logging.getLogger("slipway")
 
@@ -25,6 +27,8 @@ RECONCILERS: Mapping[str, Callable[[int], None]] = {
     "service": reconcile_service,
 }
 TRIES = 3
+# So many messages take about two seconds.
+_MOST_WOKEN = 1000
 
 
 def reconcile(row_id: str) -> None:
@@ -46,24 +50,40 @@ def reconcile(row_id: str) -> None:
 def reconcile_due(*, until: Callable[[], bool]) -> int:
     """Take a step for each due row until `until()`. A failure of one row does not stop others.
 
+    Then the queue gets the rest: its workers take ten steps at a time, and this function only one.
+    The builds at the head of the line take a step even if they are not due: their call may be lost.
     Each call reports for how long the first row was due, to an alarm on rows whose steps fail.
     """
     now = clock.now()
     done, overdue = 0, 0
-    for due_at, row_id in due_rows(now):
-        overdue = max(overdue, now - due_at)
+    rest: list[str] = []
+    builds = open_builds()
+    for row_id in uncalled(builds):
         if until():
             break
-        try:
-            reconcile(row_id)
-        except SlipwayError as error:
-            logger.warning("%s: %s", row_id, error.detail)
-        except Exception:
-            logger.exception("%s could not be reconciled", row_id)
+        _reconcile_safely(row_id)
+    for due_at, row_id in due_rows(builds, now):
+        overdue = max(overdue, now - due_at)
+        if until():
+            rest.append(row_id)
+            if len(rest) == _MOST_WOKEN:
+                break
+            continue
+        _reconcile_safely(row_id)
         done += 1
+    queue.wake(*rest)
     installation = {"Installation": settings().table_prefix}
     cloudwatch.put(installation, counts={}, seconds={"OverdueSeconds": overdue}, facts={})
     return done
+
+
+def _reconcile_safely(row_id: str) -> None:
+    try:
+        reconcile(row_id)
+    except SlipwayError as error:
+        logger.warning("%s: %s", row_id, error.detail)
+    except Exception:
+        logger.exception("%s could not be reconciled", row_id)
 
 
 def parse_row_id(row_id: str) -> tuple[str, int]:
