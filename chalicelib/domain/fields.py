@@ -35,7 +35,8 @@ _FIELD_NAMES = regex(
 _LONGEST_COMPARED = 50
 _CONSTRAINT = regex(r"matching regex|of length|<=|>=")
 _OTHER_TYPE = regex(
-    r"Expected `(?P<expected>[a-z |]+)`, got `(?P<got>[a-z]+)` - at `\$\.[^.\[`]+(?P<inside>.*)`", re.S
+    r"Expected `(?P<expected>[a-z |]+)`, got `(?P<got>[a-z]+)` - at `\$\.[^.\[`]+(?P<inside>.*)`",
+    re.S,
 )
 _TYPES = {
     "str": "a string",

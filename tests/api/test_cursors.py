@@ -31,6 +31,21 @@ def test_a_cursor_is_read_back_by_its_own_list_only(number: int) -> None:
         parse_query(sent, (LIMIT, CURSOR), "/v1/tokens")
 
 
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/v1/projects?page=2", "The parameters are cursor, limit."),
+        ("/v1/projects/1?expand=all", "It has none."),
+    ],
+)
+def test_an_unknown_parameter_is_answered_with_the_known_ones(
+    api: Api, path: str, known: str
+) -> None:
+    answer = api.get(path)
+    assert (answer.status, answer.body["code"]) == (400, "unknown_parameter")
+    assert answer.body["detail"] == f"this route has no such query parameter. {known}"
+
+
 @given(st.text(max_size=40))
 def test_any_text_that_is_not_a_cursor_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
