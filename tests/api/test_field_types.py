@@ -156,7 +156,7 @@ def test_every_field_of_a_body_says_what_it_means(body: type[msgspec.Struct]) ->
         assert any(each.get("description") for each in shapes), f"{name} has no description"
 
 
-WRONG = [None, True, 5, 0.5, "?", [], [5], ["?"], [{}], {"A": 5}, {"A": None}]
+WRONG: list[Any] = [None, True, 5, 0.5, "?", [], [5], ["?"], [{}], {"A": 5}, {"A": None}]
 
 
 @every_field
