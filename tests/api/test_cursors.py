@@ -12,6 +12,7 @@ from chalicelib.api.http.parameters import CURSOR, LIMIT, LOG_CURSOR, MAX_ID, pa
 from chalicelib.errors import InvalidInput
 from tests.support.builders import gateway_event
 from tests.support.client import Answer, Api
+from tests.support.embedded import create_ecs_service
 
 PROJECTS = cursors.name_of("/v1/projects", {})
 
@@ -71,6 +72,8 @@ def test_a_forged_cursor_is_parsed_or_refused(position: str) -> None:
 def next_cursors(api: Api, service: int, new_service: dict[str, object]) -> dict[str, str]:
     """The cursor after the first row of each kind of list, by the path and query of the list."""
     project = api.post("/v1/projects", {"name": "other"}).body["id"]
+    for name in ("second", "third", "fourth"):
+        create_ecs_service(name)
     api.post("/v1/projects/1/services", new_service | {"name": "second", "ecs_service": "second"})
     for name in ("third", "fourth"):
         target = {"name": name, "ecs_service": name}
