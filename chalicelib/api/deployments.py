@@ -32,24 +32,26 @@ Reason = Annotated[
 
 
 class NewDeployment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """An image to deploy, named by the tag of a build or by its digest. With the plan's `expected`
-    the request is refused (409 `plan_is_old`) if another deployment has become active since.
+    """An image to deploy, named by the tag of a build or by its digest. With the plan's `expected`,
+    also if it is null, the request is refused (409 `plan_is_old`) if another deployment has become
+    active since.
     """
 
     image_tag: Image
     reason: Reason | None = None
-    expected: Id | None = None
+    expected: Id | UnsetType | None = UNSET
 
 
 class NewRollback(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A rollback. Without `deployment_id` it restores the previous release. With the plan's
-    `expected` it is refused (409 `plan_is_old`) if another deployment has become active since.
+    `expected`, also if it is null, it is refused (409 `plan_is_old`) if another deployment has
+    become active since.
     """
 
     # Null would be the previous release, which is not what a script meant that finds no id.
     deployment_id: Id | UnsetType = UNSET
     reason: Reason | None = None
-    expected: Id | None = None
+    expected: Id | UnsetType | None = UNSET
 
 
 class RollbackPreview(msgspec.Struct, kw_only=True):

@@ -17,6 +17,7 @@ from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.api.http.parameters import CURSOR, LIMIT, LIMIT_OF_ALL, Id
+from chalicelib.domain.fields import Rule
 from chalicelib.domain.names import DisplayName
 from chalicelib.domain.timing import rfc3339
 from chalicelib.domain.tokens import DEFAULT_DAYS, MAX_DAYS, Role, expiry
@@ -39,6 +40,7 @@ class NewToken(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             description="a viewer reads; a deployer also builds, deploys, rolls back and cancels; "
             "an admin also manages projects, services and tokens"
         ),
+        Rule(explain=lambda _: f"role must be one of {', '.join(Role)}"),
     ]
     # Null would be no restriction: a script that finds no id must not make a token for everything.
     project_id: Id | UnsetType = UNSET

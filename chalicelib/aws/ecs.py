@@ -91,8 +91,13 @@ def events_of(target: EcsTarget) -> tuple[Event, ...]:
 
 def _describe_service(target: EcsTarget) -> dict[str, Any]:
     cluster, service = target.cluster, target.service
-    with calling("ECS DescribeServices"):
-        answer = client("ecs").describe_services(cluster=cluster, services=[service])
+    try:
+        with calling("ECS DescribeServices"):
+            answer = client("ecs").describe_services(cluster=cluster, services=[service])
+    except Rejected as refusal:
+        if refusal.code == "ClusterNotFoundException":
+            raise Rejected(f"there is no ECS cluster {cluster}", code=refusal.code) from refusal
+        raise
     found: list[dict[str, Any]] = [r for r in answer["services"] if r["status"] == "ACTIVE"]
     if not found:
         raise Rejected(

@@ -348,6 +348,16 @@ _CAUSES: tuple[_Cause, ...] = (
         *_IN_DOCKER,
         in_command=True,
     ),
+    # OpenSSH, ssh-add, and the last line of git after a failure of ssh.
+    _cause(
+        r"Permission denied \(publickey|error connecting to (?:the )?agent"
+        r"|^and the repository exists\.$",
+        "Fetch over https with a token, or mount an SSH key that is one of the service's secrets "
+        "(RUN --mount=type=secret). Builds have no SSH agent for RUN --mount=type=ssh.",
+        *_IN_DOCKER,
+        in_command=True,
+        ignore_case=True,
+    ),
     _cause(
         r"no match for platform|exec format error|none of the platforms can be built"
         r"|cannot build for linux/|does not match the (?:specified|expected|detected) .*platform",

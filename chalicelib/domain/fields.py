@@ -34,6 +34,19 @@ _FIELD_NAMES = regex(
 )
 _LONGEST_COMPARED = 50
 _CONSTRAINT = regex(r"matching regex|of length|<=|>=")
+_OTHER_TYPE = regex(
+    r"Expected `(?P<expected>[a-z |]+)`, got `(?P<got>[a-z]+)` - at `\$\.[^.\[`]+(?P<inside>.*)`",
+    re.S,
+)
+_TYPES = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
 
 
 class Installation(Protocol):
@@ -134,8 +147,13 @@ def _invalid(message: str, kind: Any, value: object, field: str) -> InvalidInput
     rule = _rule(kind)
     detail = message.partition(" - at ")[0]
     meaning = _meaning(kind)
+    other = _OTHER_TYPE.fullmatch(message)
     if rule.explain is not None:
         detail = rule.explain(value)
+    elif other is not None:
+        name = f"each value in {field}" if other["inside"] else field
+        expected = " or ".join(_TYPES[each] for each in other["expected"].split(" | "))
+        detail = f"{name} must be {expected}, not {_TYPES[other['got']]}"
     elif meaning and _CONSTRAINT.search(detail):
         detail = f"{field} must be {meaning}"
     return _invalid_field(detail, rule, field)

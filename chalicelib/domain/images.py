@@ -29,9 +29,11 @@ HOST = rf"(?:localhost(?:{_PORT})?|{_LABEL}(?:\.{_LABEL})+(?:{_PORT})?|{_LABEL}{
 _NO_HOST = r"(?![^/]*\.[^/]*/)"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"sha256:[0-9a-f]{64}"
+# It would be the tag of a repository "sha256".
+_NO_DIGEST_ALONE = rf"(?!{_DIGEST}$)"
 _NAME = rf"(?=[^:@]{{1,{_MAX_NAME_LENGTH}}}(?:[:@]|$)){REPOSITORY_PATH}"
 _REFERENCE = regex(
-    rf"(?:(?P<registry>{HOST})/|{_NO_HOST})(?P<repository>{_NAME})"
+    rf"{_NO_DIGEST_ALONE}(?:(?P<registry>{HOST})/|{_NO_HOST})(?P<repository>{_NAME})"
     rf"(?::(?P<tag>{_TAG}))?(?:@(?P<digest>{_DIGEST}))?"
 )
 # 18 digits always fit into 64 bits.
@@ -129,6 +131,9 @@ def _explain_image(value: Any) -> str:
             f"the image {name} needs a tag or a digest. If {name} is a tag itself, put the name of "
             f"the image repository before it: repository:{name}"
         )
+    if short and re.fullmatch(f"@?{_DIGEST}", value):
+        digest = value.removeprefix("@")
+        return f"put the name of the image repository before the digest: repository@{digest}"
     return (
         "an image must be repository:tag or repository@sha256:digest, at most "
         f"{_MAX_REFERENCE_LENGTH} characters"
@@ -172,7 +177,10 @@ ImageRepository = Annotated[
 Image = Annotated[
     str,
     Meta(
-        pattern=(rf"^(?:{HOST}/|{_NO_HOST}){_NAME}(?::{_TAG}(?:@{_DIGEST})?|@{_DIGEST}){END}"),
+        pattern=(
+            rf"^{_NO_DIGEST_ALONE}(?:{HOST}/|{_NO_HOST}){_NAME}"
+            rf"(?::{_TAG}(?:@{_DIGEST})?|@{_DIGEST}){END}"
+        ),
         max_length=_MAX_REFERENCE_LENGTH,
         description=(
             "repository:tag of a build of this service, or repository@sha256:… of any image in its "

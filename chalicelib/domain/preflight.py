@@ -94,6 +94,15 @@ class Refusal(msgspec.Struct, frozen=True):
     code: str
     text: str
 
+    @property
+    def advice(self) -> str:
+        """The reason, and what to do."""
+        if self.code == "ecs_controller_unsupported":
+            advice = "Create an ECS service with it, and change ecs_service"
+        else:
+            advice = "Create it, or change ecs_cluster and ecs_service"
+        return f"{self.text.rstrip('.')}. {advice}"
+
 
 class FoundImage(msgspec.Struct, frozen=True):
     """An image in ECR. `status` is ImageDetail's imageStatus. `other` says what it is instead of an
@@ -375,11 +384,7 @@ def _of_service(service: Refusal | Unknown | None) -> Iterator[Finding]:
     if isinstance(service, Unknown):
         yield _not_checked("the ECS service", service)
     elif service is not None:
-        if service.code == "ecs_controller_unsupported":
-            advice = "Create an ECS service with it, and change ecs_service"
-        else:
-            advice = "Create it, or change ecs_cluster and ecs_service"
-        yield _error(service.code, f"{service.text.rstrip('.')}. {advice}")
+        yield _error(service.code, service.advice)
 
 
 def _of_image(release: Release, image: FoundImage | Unknown | None) -> Iterator[Finding]:

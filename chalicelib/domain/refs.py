@@ -121,8 +121,9 @@ def _short_branch(value: str, _installation: Installation) -> str:
 
 _REQUESTED = (
     "the name of a branch or tag, the same after refs/heads/ or refs/tags/, or the 40 digits of a "
-    f"commit's SHA. A name is legal in git, has at most {_MAX_LENGTH} characters, and begins with "
-    "no -. Of a branch and a tag with one name, the branch is built"
+    f"commit's SHA. A name is legal in git, has at most {_MAX_LENGTH} characters and no control or "
+    "direction character, begins with no -, and is not HEAD. Of a branch and a tag with one name, "
+    "the branch is built"
 )
 GitRef = Annotated[
     str,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from chalicelib import clock
 from chalicelib.domain.ecs_target import EcsTarget
@@ -121,15 +122,16 @@ def new_deployment(
     )
 
 
-def require_expected(service: Service, expected: int | None) -> None:
-    """Check that the plan that a caller saw still holds; None if the caller names no deployment.
+def require_expected(service: Service, expected: int | UnsetType | None) -> None:
+    """Check that the plan that a caller saw still holds; UNSET if the caller confirms no plan.
 
     Raises Conflict (plan_is_old).
     """
     newest = service.active or service.current
-    if expected not in {None, newest}:
+    if expected is not UNSET and expected != newest:
+        made = "when there was no deployment" if expected is None else f"for deployment {expected}"
         raise Conflict(
-            f"the plan was made for deployment {expected}, and now there is "
+            f"the plan was made {made}, and now there is "
             f"{'none' if newest is None else f'deployment {newest}'}: read the new plan, and send "
             "its `expected`",
             code="plan_is_old",

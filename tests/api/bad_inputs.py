@@ -759,38 +759,62 @@ def _hidden(method: str, path: str) -> Refused:
 _NO_TARGET = dict.fromkeys(("ecs_cluster", "ecs_service", "containers"))
 _LOOKS = frozenset({"ecr.DescribeImages"})
 _MISSING = {"image_repository": "nowhere"}
-_SETTINGS = [
-    Refused(
-        "a missing image repository",
-        method,
-        path,
-        400,
-        "image_repository_not_found",
-        "image_repository",
-        body=body,
-        reads=_LOOKS,
-    )
-    for method, path, body in (
-        ("POST", _SERVICES, {**_NEW_SERVICE, **_MISSING}),
-        ("PATCH", f"/v1/services/{UNCONFIGURED}", _MISSING),
-    )
-] + [
-    Refused(
-        "auto_deploy without an ECS target",
-        method,
-        path,
-        status,
-        "auto_deploy_without_target",
-        "auto_deploy",
-        body=body,
-    )
-    for method, path, status, body in (
-        ("POST", _SERVICES, 400, {**_NEW_SERVICE, **_NO_TARGET, "auto_deploy": True}),
-        ("PATCH", f"/v1/services/{SERVICE}", 400, {**_NO_TARGET, "auto_deploy": True}),
-        ("PATCH", f"/v1/services/{SERVICE}", 409, _NO_TARGET),
-        ("PATCH", f"/v1/services/{UNCONFIGURED}", 409, {"auto_deploy": True}),
-    )
-]
+_SETTINGS = (
+    [
+        Refused(
+            "a missing image repository",
+            method,
+            path,
+            400,
+            "image_repository_not_found",
+            "image_repository",
+            body=body,
+            reads=_LOOKS,
+        )
+        for method, path, body in (
+            ("POST", _SERVICES, {**_NEW_SERVICE, **_MISSING}),
+            ("PATCH", f"/v1/services/{UNCONFIGURED}", _MISSING),
+        )
+    ]
+    + [
+        Refused(
+            "a missing ECS service",
+            method,
+            path,
+            400,
+            "ecs_service_not_found",
+            "ecs_service",
+            body=body,
+            reads=_LOOKS | {"ecs.DescribeServices"},
+        )
+        for method, path, body in (
+            ("POST", _SERVICES, {**_NEW_SERVICE, "ecs_service": "nowhere"}),
+            ("POST", _SERVICES, {**_NEW_SERVICE, "ecs_cluster": "nowhere"}),
+            (
+                "PATCH",
+                f"/v1/services/{UNCONFIGURED}",
+                {"ecs_cluster": "main", "ecs_service": "nowhere", "containers": ["app"]},
+            ),
+        )
+    ]
+    + [
+        Refused(
+            "auto_deploy without an ECS target",
+            method,
+            path,
+            status,
+            "auto_deploy_without_target",
+            "auto_deploy",
+            body=body,
+        )
+        for method, path, status, body in (
+            ("POST", _SERVICES, 400, {**_NEW_SERVICE, **_NO_TARGET, "auto_deploy": True}),
+            ("PATCH", f"/v1/services/{SERVICE}", 400, {**_NO_TARGET, "auto_deploy": True}),
+            ("PATCH", f"/v1/services/{SERVICE}", 409, _NO_TARGET),
+            ("PATCH", f"/v1/services/{UNCONFIGURED}", 409, {"auto_deploy": True}),
+        )
+    ]
+)
 
 _WITHOUT_BUILDS = {"name": "other", "image_from": SERVICE}
 _SOURCES = [

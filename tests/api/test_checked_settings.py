@@ -9,6 +9,7 @@ from chalicelib.aws.clients import client as aws_client
 from chalicelib.store.models import Service
 from chalicelib.store.writes import change, commit
 from tests.support.client import Api
+from tests.support.embedded import register
 from tests.support.sdk import Calls, Trouble
 from tests.support.written import nothing_is_written
 
@@ -56,6 +57,74 @@ def test_ecr_is_not_asked_about_an_unchanged_repository(
     changes = {"image_repository": "myapp", "branch": "next"}
     assert api.patch(f"/v1/services/{service}", changes).status == 200
     assert calls.to("ecr.DescribeImages") == []
+
+
+def with_another_strategy() -> None:
+    aws_client("ecs").create_service(
+        cluster="main",
+        serviceName="theirs",
+        taskDefinition=register("theirs", "theirs:1"),
+        desiredCount=1,
+        deploymentConfiguration={"strategy": "BLUE_GREEN"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "detail"),
+    [
+        (
+            {"ecs_service": "nothere"},
+            "ecs_service_not_found",
+            "there is no active ECS service nothere in cluster main. Create it, or change "
+            "ecs_cluster and ecs_service",
+        ),
+        (
+            {"ecs_cluster": "nothere"},
+            "ecs_service_not_found",
+            "there is no ECS cluster nothere. Create it, or change ecs_cluster and ecs_service",
+        ),
+        (
+            {"ecs_service": "theirs"},
+            "ecs_controller_unsupported",
+            "the ECS service theirs is deployed by ECS, BLUE_GREEN; Slipway needs the ECS "
+            "deployment controller and its rolling update. Create an ECS service with it, and "
+            "change ecs_service",
+        ),
+    ],
+)
+def test_an_ecs_service_that_cannot_be_deployed_is_refused(
+    api: Api,
+    project: int,
+    service: int,
+    new_service: dict[str, Any],
+    target: dict[str, str],
+    code: str,
+    detail: str,
+) -> None:
+    with_another_strategy()
+    with nothing_is_written():
+        for answer in (
+            api.post(f"/v1/projects/{project}/services", {**new_service, **target, "name": "b"}),
+            api.patch(f"/v1/services/{service}", target),
+        ):
+            assert (answer.status, answer.body["code"]) == (400, code)
+            assert (answer.body["field"], answer.body["detail"]) == ("ecs_service", detail)
+
+
+def test_an_ecs_service_is_accepted_if_ecs_does_not_say(
+    api: Api, service: int, trouble: Trouble
+) -> None:
+    path = f"/v1/services/{service}"
+    trouble.refuse("ecs.DescribeServices", "AccessDeniedException")
+    assert api.patch(path, {"ecs_service": "nothere"}).status == 200
+    trouble.lose_answers("ecs.DescribeServices")
+    assert api.patch(path, {"ecs_service": "nothere-either"}).status == 200
+
+
+def test_ecs_is_not_asked_about_an_unchanged_service(api: Api, service: int, calls: Calls) -> None:
+    changes = {"ecs_service": "hello", "branch": "next", "containers": ["app", "sidecar"]}
+    assert api.patch(f"/v1/services/{service}", changes).status == 200
+    assert calls.to("ecs.DescribeServices") == []
 
 
 def test_auto_deploy_needs_an_ecs_target(

@@ -12,6 +12,7 @@ from chalicelib.api.http.parameters import CURSOR, LIMIT, LOG_CURSOR, MAX_ID, pa
 from chalicelib.errors import InvalidInput
 from tests.support.builders import gateway_event
 from tests.support.client import Answer, Api
+from tests.support.embedded import create_ecs_service
 
 PROJECTS = cursors.name_of("/v1/projects", {})
 
@@ -29,6 +30,21 @@ def test_a_cursor_is_read_back_by_its_own_list_only(number: int) -> None:
     assert read.values == {"limit": 20, "cursor": number}
     with pytest.raises(InvalidInput):
         parse_query(sent, (LIMIT, CURSOR), "/v1/tokens")
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/v1/projects?page=2", "The parameters are cursor, limit."),
+        ("/v1/projects/1?expand=all", "It has none."),
+    ],
+)
+def test_an_unknown_parameter_is_answered_with_the_known_ones(
+    api: Api, path: str, known: str
+) -> None:
+    answer = api.get(path)
+    assert (answer.status, answer.body["code"]) == (400, "unknown_parameter")
+    assert answer.body["detail"] == f"this route has no such query parameter. {known}"
 
 
 @given(st.text(max_size=40))
@@ -56,6 +72,8 @@ def test_a_forged_cursor_is_parsed_or_refused(position: str) -> None:
 def next_cursors(api: Api, service: int, new_service: dict[str, object]) -> dict[str, str]:
     """The cursor after the first row of each kind of list, by the path and query of the list."""
     project = api.post("/v1/projects", {"name": "other"}).body["id"]
+    for name in ("second", "third", "fourth"):
+        create_ecs_service(name)
     api.post("/v1/projects/1/services", new_service | {"name": "second", "ecs_service": "second"})
     for name in ("third", "fourth"):
         target = {"name": name, "ecs_service": name}

@@ -156,6 +156,42 @@ def test_every_field_of_a_body_says_what_it_means(body: type[msgspec.Struct]) ->
         assert any(each.get("description") for each in shapes), f"{name} has no description"
 
 
+WRONG: list[Any] = [None, True, 5, 0.5, "?", [], [5], ["?"], [{}], {"A": 5}, {"A": None}]
+
+
+@every_field
+def test_a_wrong_value_is_answered_in_words(field: Field) -> None:
+    refused = []
+    for value in WRONG:
+        try:
+            field.parse(value)
+        except InvalidInput as refusal:
+            refused.append(refusal.detail)
+    assert refused
+    # What msgspec writes: "Expected `array`, got `str`", "Invalid enum value".
+    assert [detail for detail in refused if "`" in detail or "enum" in detail] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "value", "words"),
+    [
+        (NewService, "auto_deploy", "yes", "auto_deploy must be true or false, not a string"),
+        (NewService, "build_minutes", None, "build_minutes must be a whole number, not null"),
+        (NewService, "containers", "app", "containers must be a list or null, not a string"),
+        (NewService, "containers", [5], "each value in containers must be a string, not a whole"),
+        (NewRollback, "deployment_id", "1", "deployment_id must be a whole number, not a string"),
+        (NewToken, "role", "owner", "role must be one of viewer, deployer, admin"),
+        (NewToken, "role", 5, "role must be one of viewer, deployer, admin"),
+    ],
+)
+def test_a_wrong_type_is_answered_with_the_right_one(
+    body: type[msgspec.Struct], field: str, value: object, words: str
+) -> None:
+    kind = next(each.type for each in msgspec.structs.fields(body) if each.name == field)
+    with pytest.raises(InvalidInput, match=words):
+        read(kind, value, field)
+
+
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
 def test_an_unknown_field_is_answered_with_all_known_ones(body: type[msgspec.Struct]) -> None:
     known = body.__struct_fields__

@@ -10,7 +10,7 @@ from app import app
 from infra.openapi.__main__ import SERVED, rendered
 from tests.support.builders import delivery_headers
 from tests.support.client import Answer, Api
-from tests.support.embedded import Cloud, create_image_repository
+from tests.support.embedded import Cloud, client, create_ecs_service, create_image_repository
 
 DOCUMENT: Any = json.loads((SERVED / "openapi.json").read_text())
 OPERATIONS = {
@@ -111,6 +111,9 @@ def world(cloud: Cloud) -> Cloud:
     cloud.add_service("second")
     for name in ("team/web", "team/worker"):
         create_image_repository(name)
+    client("ecs").create_cluster(clusterName="default")
+    for name in ("web", "jobs"):
+        create_ecs_service(name, cluster="default")
     cloud.api.post("/v1/tokens", {"name": "other", "role": "viewer"})
     ping = b"{}"
     headers = delivery_headers(ping, event="ping", delivery=DELIVERY)

@@ -224,6 +224,27 @@ def test_a_request_with_an_old_plan_is_refused_and_changes_nothing(two: Cloud, v
     assert (again.status, again.body) == (202, accepted.body)
 
 
+def test_a_plan_of_a_first_deployment_is_old_once_there_is_another(cloud: Cloud) -> None:
+    images = [f"hello@{put_image('hello', tag)}" for tag in ("a", "b")]
+    assert cloud.plan(images[0])["expected"] is None
+    body = {"image_tag": images[0], "expected": None}
+    assert cloud.deploy(images[1]).status == 202
+    for verb in ("deploy", "rollback"):
+        path = f"/v1/cicd/services/{cloud.service_id}/{verb}"
+        sent = body if verb == "deploy" else {"expected": None}
+        answer = cloud.api.post(path, sent)
+        assert (answer.status, answer.body["code"]) == (409, "plan_is_old")
+        assert answer.body["detail"].startswith(
+            "the plan was made when there was no deployment, and now there is deployment 1"
+        )
+
+
+def test_a_plan_of_a_first_deployment_can_be_confirmed(cloud: Cloud) -> None:
+    image = f"hello@{put_image('hello', 'a')}"
+    body = {"image_tag": image, "expected": cloud.plan(image)["expected"]}
+    assert cloud.api.post(deploy_path(cloud), body).status == 202
+
+
 def test_a_plan_becomes_old_until_the_rollback_is_written(
     two: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:

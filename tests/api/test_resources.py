@@ -14,7 +14,7 @@ from chalicelib.store.models import Build, Deployment, Service
 from chalicelib.store.writes import change, commit, create, discard
 from tests.support.builders import SHA, WEBHOOK_SECRET
 from tests.support.client import Api
-from tests.support.embedded import CLUSTER, create_ecs_service, put_image
+from tests.support.embedded import put_image
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -54,14 +54,6 @@ def create_successful_build(api: Api, service: int) -> Build:
         change(Service.get(service), open_builds=discard(number)),
     )
     return get_build(number)
-
-
-@pytest.fixture
-def on_ecs(service: int) -> int:
-    """The number of a service with an ECS service."""
-    aws_client("ecs").create_cluster(clusterName=CLUSTER)
-    create_ecs_service("hello")
-    return service
 
 
 def test_a_project_is_created_shown_and_listed(api: Api) -> None:
@@ -302,8 +294,7 @@ def test_a_job_shows_the_state_of_its_build_or_deployment(api: Api, service: int
     assert (job["type"], job["status"], job["deployment_id"]) == ("deploy", "cancelled", 7)
 
 
-def test_a_build_of_the_service_is_deployed_by_its_tag(api: Api, on_ecs: int) -> None:
-    service = on_ecs
+def test_a_build_of_the_service_is_deployed_by_its_tag(api: Api, service: int) -> None:
     build = create_successful_build(api, service)
     digest = put_image("myapp", build.image_tag)
     commit(change(build, image_digest=digest))
@@ -352,8 +343,7 @@ def test_without_an_earlier_release_preview_and_rollback_say_the_same(
     assert answer.body["detail"] == preview.body["reason"]
 
 
-def test_a_rollback_restores_the_target_of_its_preview(api: Api, on_ecs: int) -> None:
-    service = on_ecs
+def test_a_rollback_restores_the_target_of_its_preview(api: Api, service: int) -> None:
     digest = put_image("myapp", "main-1")
     done = {
         "status": DeploymentStatus.SUCCESS,

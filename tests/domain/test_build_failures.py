@@ -497,6 +497,18 @@ COMMAND_FAILED = f"{PROCESS_FAILED}1"
         (("#9 1.2 ok: handles exec format error", "#9 1.3 1 failed"), None),
         (("#9 1.2 E: Temporary failure resolving 'deb.debian.org'",), "Build again"),
         (("#9 1.2 write /x: no space left on device",), "Make the build smaller"),
+        (
+            (
+                "#9 1.2 git@github.com: Permission denied (publickey).",
+                "#9 1.2 fatal: Could not read from remote repository.",
+                "#9 1.2 ",
+                "#9 1.2 Please make sure you have the correct access rights",
+                "#9 1.2 and the repository exists.",
+            ),
+            "Fetch over https",
+        ),
+        (("#9 0.4 git@example.com: Permission denied (publickey).",), "Fetch over https"),
+        (("#9 0.3 Error connecting to agent: No such file or directory",), "Fetch over https"),
     ],
 )
 def test_the_output_of_a_dockerfiles_command_gives_advice_only_by_its_last_line(

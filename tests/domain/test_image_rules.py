@@ -100,12 +100,19 @@ def test_a_reference_is_read_as_docker_reads_it(text: str, expected: ImageRefere
     assert parse_image_reference(text) == expected
 
 
+@pytest.mark.parametrize("value", [DIGEST, f"@{DIGEST}"])
+def test_a_digest_alone_is_refused_with_what_to_write_instead(value: str) -> None:
+    with pytest.raises(InvalidInput, match=f"repository@{DIGEST}"):
+        parse_image_reference(value)
+
+
 @pytest.mark.parametrize(
     "value",
     [
         "",
         None,
         5,
+        DIGEST,
         "myapp",
         f"{ECR}/myapp",
         "MyApp:v1",

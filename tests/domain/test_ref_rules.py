@@ -144,6 +144,12 @@ def test_an_illegal_or_ambiguous_ref_is_refused(value: object) -> None:
     assert (refused.value.code, refused.value.field) == ("invalid_git_ref", "git_ref")
 
 
+@pytest.mark.parametrize("name", LEGAL_BUT_NOT_IN_REQUESTS)
+def test_a_name_with_a_hidden_character_is_not_said_to_be_illegal_in_git(name: str) -> None:
+    with pytest.raises(InvalidInput, match="no control or direction character"):
+        parse_git_ref(name)
+
+
 @pytest.mark.parametrize(
     ("requested", "expected"),
     [

@@ -835,8 +835,10 @@ def _settings(name: str) -> dict[str, object]:
     }
 
 
-def new_repository(_: Cloud) -> None:
+def new_in_aws(_: Cloud) -> None:
+    """The image repository and the ECS service of a service to create."""
     create_image_repository("new")
+    create_ecs_service("new")
 
 
 def second_service(cloud: Cloud) -> None:
@@ -1164,16 +1166,16 @@ USE_CASES = (
         new_service,
         lambda c: c.api.patch(f"/v1/projects/{c.project}", {"name": "new"}),
     ),
-    UseCase("a service is created", new_repository, _create_service),
+    UseCase("a service is created", new_in_aws, _create_service),
     UseCase(
         "a service is created for an ECS service that another one has",
-        new_repository,
+        new_in_aws,
         _create_service_for_a_taken_target,
     ),
     UseCase("a service gets its own webhook secret", new_service, _set_webhook_secret),
     UseCase(
         "the image repository of a service is changed",
-        new_repository,
+        new_in_aws,
         lambda c: c.api.patch(_path(c), {"image_repository": "new"}),
     ),
     UseCase(

@@ -81,11 +81,11 @@ def test_a_rollout_is_repeated_after_a_late_call_displaced_it(cloud: Cloud) -> N
 
 
 def test_a_missing_ecs_service_fails_the_deployment_with_the_reason(cloud: Cloud) -> None:
-    cloud.change_service(ecs_service="nowhere")
+    client("ecs").delete_service(cluster=CLUSTER, service="hello", force=True)
     cloud.begin_release(1)
     deployment = cloud.deployment(1)
     assert deployment["status"] == "failed"
-    assert deployment["error"] == "there is no active ECS service nowhere in cluster main"
+    assert deployment["error"] == "there is no active ECS service hello in cluster main"
     assert cloud.service()["active_deployment_id"] is None
 
 

@@ -12,10 +12,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib import budget
 from chalicelib.aws import iam, references
 from chalicelib.pipeline import preflight as looks
+from chalicelib.store.models import Service
+from chalicelib.store.writes import change, commit
 from infra.local.aws import fidelity
 from infra.local.machines.registry import Registry
 from tests.support.client import Answer
@@ -833,7 +836,9 @@ def delete_ecs_service(_: Cloud) -> None:
 
 
 def point_nowhere(cloud: Cloud) -> None:
-    cloud.change_service(ecs_cluster="nowhere")
+    """A service has a missing cluster if ECS did not say so when the service was saved."""
+    row = Service.get(cloud.service_id)
+    commit(change(row, settings=replace(row.settings, ecs_cluster="nowhere")))
 
 
 def rename_container(cloud: Cloud) -> None:

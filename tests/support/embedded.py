@@ -443,17 +443,17 @@ def _create_resources() -> str:
     return create_token("tests", Role.ADMIN).secret
 
 
-def create_ecs_service(name: str, *, desired: int = 2) -> None:
+def create_ecs_service(name: str, *, cluster: str = CLUSTER, desired: int = 2) -> None:
     """Create a healthy ECS service that runs another image."""
     create_role("hello")
     client("ecs").create_service(
-        cluster=CLUSTER,
+        cluster=cluster,
         serviceName=name,
         taskDefinition=register(name, f"{name}:before"),
         desiredCount=desired,
         deploymentConfiguration=CONFIGURATION,
     )
-    ecs.engine().complete(CLUSTER, name)
+    ecs.engine().complete(cluster, name)
     ecs.engine().drain_events()
 
 

@@ -23,7 +23,7 @@ from infra.local import speed
 from infra.local.aws import fidelity
 from tests.support import direct, replays, shared
 from tests.support.client import Api
-from tests.support.embedded import cloud, create_image_repository
+from tests.support.embedded import CLUSTER, cloud, create_ecs_service, create_image_repository
 from tests.support.environment import QUEUE
 from tests.support.sdk import Calls, Trouble, record_calls
 
@@ -41,7 +41,7 @@ budget.HTTP_SECONDS = 60.0
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """AWS with Slipway's tables and queue, and some image repositories, all empty."""
+    """AWS with Slipway's tables and queue, some empty image repositories, and an ECS service."""
     with mock_aws():
         _replay(monkeypatch, "aws", _create_resources)
         yield
@@ -52,6 +52,8 @@ def _create_resources() -> None:
     clients.client("sqs").create_queue(QueueName=QUEUE)
     for name in ("myapp", "team/app", "team/web"):
         create_image_repository(name)
+    clients.client("ecs").create_cluster(clusterName=CLUSTER)
+    create_ecs_service("hello")
 
 
 def _replay(monkeypatch: pytest.MonkeyPatch, name: Hashable, steps: Callable[[], _T]) -> _T:
@@ -81,7 +83,7 @@ def project(api: Api, monkeypatch: pytest.MonkeyPatch) -> int:
 
 @pytest.fixture
 def new_service() -> dict[str, Any]:
-    """The body that creates a service; its ECS target does not exist."""
+    """The body that creates a service."""
     return {
         "name": "hello",
         "git_url": "https://github.com/Codertocat/Hello-World.git",

@@ -68,10 +68,14 @@ def parse_query(request: Request, parameters: Sequence[Parameter], path: str = "
 
     Raises InvalidInput for an unknown parameter, and for one that is repeated or has a wrong value.
     """
-    unknown = set(request.query_params or {}) - {parameter.name for parameter in parameters}
+    names = sorted(parameter.name for parameter in parameters)
+    unknown = set(request.query_params or {}).difference(names)
     if unknown:
+        known = f"The parameters are {', '.join(names)}." if names else "It has none."
         raise InvalidInput(
-            "this route has no such query parameter", code="unknown_parameter", field=min(unknown)
+            f"this route has no such query parameter. {known}",
+            code="unknown_parameter",
+            field=min(unknown),
         )
     plain = [parameter for parameter in parameters if parameter.name != CURSOR_NAME]
     values = {parameter.name: _parse(request, parameter) for parameter in plain}

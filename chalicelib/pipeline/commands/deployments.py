@@ -1,5 +1,7 @@
 """Requests for a deployment, and the plan of one."""
 
+from msgspec import UNSET, UnsetType
+
 from chalicelib import clock
 from chalicelib.aws import ecr, queue
 from chalicelib.domain.config import Config
@@ -40,7 +42,7 @@ def request_deployment(
     actor: str,
     image: ImageReference,
     reason: str | None,
-    expected: int | None = None,
+    expected: int | UnsetType | None = UNSET,
     idempotency_key: IdempotencyKey | None = None,
 ) -> Deployment:
     """Accept the deployment of an image by the tag of a build of the service, or by its digest.

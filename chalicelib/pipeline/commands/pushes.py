@@ -34,7 +34,8 @@ from chalicelib.store.writes import MAX_WRITES, ConditionFailed, Write, change, 
 
 logger = logging.getLogger("slipway")
 
-# Far more than clocks differ. A push with a later time would stay the newest for too long.
+# Far more than clocks differ. A push with a time far ahead would be young enough to be accepted
+# again after its receipt has expired.
 _AHEAD = timedelta(days=1)
 _NO_LONGER_FOLLOWING = "the services that it built do not follow the branch any more"
 

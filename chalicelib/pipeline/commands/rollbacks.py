@@ -3,6 +3,7 @@
 from functools import partial
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from chalicelib import clock
 from chalicelib.aws import ecs, queue
@@ -86,7 +87,7 @@ def request_rollback(
     actor: str,
     deployment_id: int | None,
     reason: str | None,
-    expected: int | None = None,
+    expected: int | UnsetType | None = UNSET,
     idempotency_key: IdempotencyKey | None = None,
 ) -> Deployment:
     """Accept a rollback to an earlier release. It becomes active at once.

@@ -11,7 +11,9 @@ import msgspec
 from chalicelib import clock
 from chalicelib.aws import ecr, secrets
 from chalicelib.domain.credentials import build_path, require_below
+from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.images import create_repository, no_repository
+from chalicelib.domain.preflight import Refusal
 from chalicelib.domain.service_settings import TARGET_FIELDS, ServiceSettings
 from chalicelib.domain.timing import SILENCE
 from chalicelib.domain.webhook_secrets import TOO_SHORT, is_short
@@ -23,6 +25,7 @@ from chalicelib.pipeline.commands.image_sources import (
     require_no_dependents,
     with_image_from,
 )
+from chalicelib.pipeline.preflight import Look, look_at_service
 from chalicelib.pipeline.retries import existing_service, retry_on_conflict
 from chalicelib.settings import settings as installation
 from chalicelib.store.claims import next_number, owner_of, replace_claims
@@ -56,8 +59,9 @@ def create_service(
     """Create a service with the `given` settings, by name.
 
     Raises InvalidInput (incomplete_ecs_target, auto_deploy_without_target,
-    image_repository_not_found, webhook_secret_too_short), Forbidden (secret_not_allowed), Conflict
-    (name_taken, ecs_service_taken, too_many_services, too_many_webhook_secrets), and the errors of
+    image_repository_not_found, ecs_service_not_found, ecs_controller_unsupported,
+    webhook_secret_too_short), Forbidden (secret_not_allowed), Conflict (name_taken,
+    ecs_service_taken, too_many_services, too_many_webhook_secrets), and the errors of
     `with_image_from` and `join_source`.
     """
 
@@ -123,6 +127,8 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
             require_no_dependents(fresh, field="image_repository")
         if "image_repository" in names and after.image_from is None:
             _require_image_repository(after.image_repository)
+        if {"ecs_cluster", "ecs_service"} & set(names):
+            _require_ecs_service(after.ecs_target)
         if "webhook_secret" in names:
             _require_long_webhook_secret(after.webhook_secret)
         carried = carry_over(fresh, after)
@@ -183,6 +189,7 @@ def _require_complete(project: Project, settings: ServiceSettings) -> None:
         raise _auto_deploy_without_target(InvalidInput)
     if settings.image_from is None:
         _require_image_repository(settings.image_repository)
+    _require_ecs_service(settings.ecs_target)
     _require_long_webhook_secret(settings.webhook_secret)
 
 
@@ -299,6 +306,21 @@ def _require_image_repository(name: str) -> None:
             f"{no_repository(name)}. {create_repository(name, installation().registry)}",
             code="image_repository_not_found",
             field="image_repository",
+        )
+
+
+def _require_ecs_service(target: EcsTarget | None) -> None:
+    """Refuse an ECS service that is missing or that Slipway cannot deploy, unless ECS does not say.
+
+    Without this the first push would be built before anybody sees that it cannot be deployed.
+    """
+    found = look_at_service(Look(), target) if target is not None else None
+    if isinstance(found, Refusal):
+        unsupported = found.code == "ecs_controller_unsupported"
+        raise InvalidInput(
+            found.advice,
+            code=found.code if unsupported else "ecs_service_not_found",
+            field="ecs_service",
         )
 
 

@@ -41,7 +41,7 @@ async function confirmed(path, body, { look, isSame, expected, show }) {
     if (!isSame(now)) return show(now);
   }
   try {
-    return await ask(path, body, expected ? { expected } : {});
+    return await ask(path, body, { expected });
   } catch (error) {
     if (error.code !== "plan_is_old") throw error;
     return show(await look());
