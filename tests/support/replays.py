@@ -18,11 +18,19 @@ from moto.dynamodb.models.dynamo_type import LimitedSizeDict
 from moto.dynamodb.models.table import Table
 
 from chalicelib import known_secrets
-from chalicelib.pipeline import glances
+from chalicelib.pipeline import glances, line
+from chalicelib.store import schema
 from tests.support import shared
 
 _T = TypeVar("_T")
 
+# What a process of the product keeps between events.
+_OF_PRODUCT = (
+    (known_secrets, "_known"),
+    (glances, "_looks"),
+    (line, "_last"),
+    (schema, "_has_ends"),
+)
 _RLOCK = type(threading.RLock())
 # By the name of the steps and the state before them: the state after them, and their result.
 _known: dict[tuple[Hashable, bytes], tuple[bytes, Any]] = {}
@@ -74,7 +82,7 @@ def _state(owner: Owner | None) -> bytes | None:
     databases: Any = [backend for _, _, backend in dynamodb_backends.iter_backends()]
     created = {name for database in databases for name in database.tables}
     items = {name: table.items for name, table in shared.known_tables.items() if name in created}
-    product = known_secrets._known, glances._looks
+    product = [getattr(module, name) for module, name in _OF_PRODUCT]
     file = BytesIO()
     state = aws, items, product, owner and owner.state()
     try:
@@ -85,7 +93,7 @@ def _state(owner: Owner | None) -> bytes | None:
 
 
 def _restore(state: bytes, owner: Owner | None) -> None:
-    aws, items, (secrets, looks), of_owner = pickle.loads(state)
+    aws, items, product, of_owner = pickle.loads(state)
     for backends in BackendDict._instances:  # type: ignore[misc]
         backends.clear()
     for each, account, region, backend in aws:
@@ -94,9 +102,8 @@ def _restore(state: bytes, owner: Owner | None) -> None:
         table = shared.known_tables[name]
         table.items.clear()
         table.items.update(rows)
-    for kept, restored in ((known_secrets._known, secrets), (glances._looks, looks)):
-        kept.clear()
-        kept.update(restored)
+    for (module, name), value in zip(_OF_PRODUCT, product, strict=True):
+        setattr(module, name, value)
     if owner is not None:
         owner.set_state(of_owner)
 
