@@ -32,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True):
     codebuild_project: str
     registry: str
     git_hosts: frozenset[str]
+    github_api: str
+    public_url: str
     simulated: bool
 
     def __repr__(self) -> str:
@@ -56,6 +58,16 @@ class Settings(msgspec.Struct, frozen=True):
     def dead_letter_url(self) -> str:
         """The queue of messages that failed too often."""
         return f"{self.queue_url}-dead"
+
+    @property
+    def telling_queue(self) -> str:
+        """The name of the queue of what channels are to be told."""
+        return f"{self.table_prefix}-tellings.fifo"
+
+    @property
+    def telling_queue_url(self) -> str:
+        """Its URL: beside the queue of wake-ups."""
+        return f"{self.queue_url.rpartition('/')[0]}/{self.telling_queue}"
 
 
 class Variable(msgspec.Struct, frozen=True):
@@ -143,6 +155,20 @@ VARIABLES: Mapping[str, Variable] = {
     ),
     "GIT_HOSTS": Variable(
         _hosts, "github.com", "Hosts that builds may fetch from, separated by commas."
+    ),
+    "GITHUB_API": Variable(
+        _matching(
+            r"https://[a-z0-9.-]+(/[A-Za-z0-9_.-]+)*|http://127\.0\.0\.1:[0-9]{1,5}", "a URL"
+        ),
+        "https://api.github.com",
+        "The address of GitHub's API; of GitHub Enterprise Server https://<host>/api/v3.",
+    ),
+    "PUBLIC_URL": Variable(
+        _matching(
+            r"(https?://[!-~]{1,200}[^/])?", "the URL of the dashboard, without a / at its end"
+        ),
+        "",
+        "The address of the dashboard, for links in what is told. Without it there are none.",
     ),
     "SIMULATED": Variable(
         _flag,

@@ -315,10 +315,18 @@ class Job(Row):
         due = UnicodeAttribute(hash_key=True)
         due_at = IntegerAttribute(range_key=True)
 
+    class Telling(GlobalSecondaryIndex["Job"]):
+        """Jobs of which some channel does not know the state yet, and when to tell it."""
+
+        Meta = _index_meta("telling-ids", KeysOnlyProjection())
+        telling = UnicodeAttribute(hash_key=True)
+        tell_at = IntegerAttribute(range_key=True)
+
     service_index = ByService()
     all_index = All()
     project_index = ByProject()
     due_index = Due()
+    telling_index = Telling()
     job_id = UnicodeAttribute(hash_key=True, attr_name="id")
     kind = DiscriminatorAttribute()
     version = VersionAttribute()
@@ -352,6 +360,11 @@ class Job(Row):
     dead_letters = UnicodeSetAttribute(null=True)
     called_at = IntegerAttribute(null=True)
     waits = IntegerAttribute(default=0)
+    # Set while some channel does not know the job's state. `told` is what each channel knows, by
+    # its number (`domain.telling`).
+    telling = UnicodeAttribute(null=True)
+    tell_at = IntegerAttribute(null=True)
+    told = JSONAttribute(null=True)
     # How long the service's jobs of this type usually take, when this one was created.
     expected_seconds = IntegerAttribute(null=True)
 
@@ -535,6 +548,34 @@ class Token(Row):
     last_used_at = IntegerAttribute(null=True)
 
 
+class Channel(Row):
+    """Where it is told what happens to the jobs of a project, or of all projects."""
+
+    Meta = _meta("channels")
+
+    class All(GlobalSecondaryIndex["Channel"]):
+        """Every channel, newest first."""
+
+        Meta = _index_meta("all", AllProjection())
+        listed = UnicodeAttribute(hash_key=True)
+        id = IntegerAttribute(range_key=True)
+
+    all_index = All()
+    id = IntegerAttribute(hash_key=True)
+    version = VersionAttribute()
+    listed = UnicodeAttribute(default=LISTED)
+    project_id = IntegerAttribute(null=True)
+    kind = UnicodeAttribute()
+    name = UnicodeAttribute()
+    secret = UnicodeAttribute()
+    created_by = UnicodeAttribute()
+    created_at = IntegerAttribute()
+    # Since when nothing has reached the receiver, and why; `off_since` when that took too long.
+    failing_since = IntegerAttribute(null=True)
+    trouble = UnicodeAttribute(null=True)
+    off_since = IntegerAttribute(null=True)
+
+
 class Receipt(Row):
     """The outcome of a delivery, a push or an idempotency key, kept until `expires_at`.
 
@@ -632,6 +673,7 @@ MODELS: tuple[type[Row], ...] = (
     Job,
     Claim,
     Token,
+    Channel,
     Receipt,
     History,
     RollUp,

@@ -13,7 +13,7 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,10 +27,12 @@ from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
-from chalicelib import budget
+from chalicelib import budget, clock
+from chalicelib.domain.telling import PATIENCE
 from chalicelib.errors import Stale, Unavailable
+from chalicelib.store.channels import channels_of
 from chalicelib.store.connection import connection
-from chalicelib.store.models import Job
+from chalicelib.store.models import DUE, Job
 from chalicelib.store.reads import code_of, failure
 from chalicelib.store.reports import report
 from chalicelib.store.schema import check_schema
@@ -42,6 +44,8 @@ MAX_WRITES = 100  # in one transaction: "Amazon DynamoDB Transactions: How it wo
 _FAILED, _CONFLICT = "ConditionalCheckFailed", "TransactionConflict"
 # The attribute of a row that names its last UpdateItem. No model has it: only a refusal shows it.
 _MARK = "mark"
+# Called after a commit with the jobs that channels are to be told of. `pipeline.telling` adds one.
+tellers: list[Callable[[Sequence[Job]], None]] = []
 
 
 class Add(msgspec.Struct, frozen=True):
@@ -127,7 +131,7 @@ def commit(*writes: Write) -> None:
     transactions keep changing the same rows, Unavailable when DynamoDB does not answer or
     throttles, or when the rows have a newer schema.
     """
-    merged = _merge(_with_others(writes))
+    merged = [_with_telling(each) for each in _merge(_with_others(writes))]
     check_schema()
     # The same for all tries: a conflict may hide that an earlier try was applied.
     mark = secrets.token_hex(4)
@@ -256,11 +260,35 @@ def _apply(write: Write) -> None:
         setattr(write.row, name, value)
 
 
+def _news(write: Write) -> Job | None:
+    """The job that the write makes, or to which it gives a new status."""
+    is_news = write.new or "status" in write.values
+    return write.row if is_news and isinstance(write.row, Job) else None
+
+
+def _with_telling(write: Write) -> Write:
+    """A new status is to be told, by the same write. It costs nothing without channels."""
+    job = _news(write)
+    if job is None or not channels_of(job.project_id):
+        return write
+    due = {"telling": DUE, "tell_at": clock.now() + PATIENCE}
+    if not write.new:
+        return replace(write, values=write.values | due)
+    for name, value in due.items():
+        setattr(job, name, value)
+    return write
+
+
 def _report(writes: Iterable[Write]) -> None:
-    """Report jobs that are new or have a new status."""
+    """Report jobs that are new or have a new status, and announce those that are to be told."""
+    told = []
     for write in writes:
-        if isinstance(write.row, Job) and (write.new or "status" in write.values):
-            report(write.row, is_new=write.new)
+        job = _news(write)
+        if job is not None:
+            report(job, is_new=write.new)
+            told += [job] if job.telling is not None else []
+    for tell in tellers if told else ():
+        tell(told)
 
 
 def _as_sent(writes: Sequence[Write]) -> Iterator[Write]:

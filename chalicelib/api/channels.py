@@ -1,0 +1,153 @@
+"""Channels: where it is told what happens to builds and deployments."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from chalicelib import access
+from chalicelib.access import (
+    Principal,
+    load_channel,
+    load_project,
+    require_unrestricted,
+)
+from chalicelib.api import views
+from chalicelib.api.http.answers import Reply
+from chalicelib.api.http.endpoints import Documented, Routes
+from chalicelib.api.http.parameters import CURSOR, LIMIT, Id
+from chalicelib.domain.channels import ChannelKind, ChannelSecret
+from chalicelib.domain.fields import given, partial
+from chalicelib.domain.names import DisplayName
+from chalicelib.domain.timing import rfc3339
+from chalicelib.domain.tokens import Role
+from chalicelib.pipeline.commands import channels
+from chalicelib.store import models
+from chalicelib.store.idempotency import IdempotencyKey
+
+routes = Routes(__name__)
+
+
+class _ChannelSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    name: DisplayName
+    secret: ChannelSecret
+
+
+class NewChannel(_ChannelSettings, kw_only=True, forbid_unknown_fields=True):
+    """A channel to create. Without `project_id` it is told of the jobs of all projects.
+
+    The secret of a channel of kind `github` is a token that may write statuses of commits and
+    deployments.
+    """
+
+    kind: Annotated[
+        ChannelKind,
+        Meta(description="github: statuses of commits, and deployments on GitHub"),
+    ]
+    # Null would be all projects: a script that finds no id must not make such a channel.
+    project_id: Id | UnsetType = UNSET
+
+
+ChannelChanges = partial(
+    "ChannelChanges", _ChannelSettings, "Fields to change. Omitted fields keep their values."
+)
+
+
+class Channel(msgspec.Struct, kw_only=True):
+    """A channel. `failing_since` is null while its receiver answers well, and else `trouble` says
+    why it does not. After a day it is switched off (`off_since`), and told nothing any more until
+    a test of it succeeds. `project_id` is null if it is told of all projects.
+    """
+
+    id: int
+    kind: ChannelKind
+    name: str
+    project_id: int | None
+    secret: str
+    failing_since: str | None
+    trouble: str | None
+    off_since: str | None
+    created_by: str
+    created_at: str | None
+
+
+def _created(channel: models.Channel) -> Reply:
+    return Reply(_shown(channel), location=f"/v1/channels/{channel.id}")
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/channels",
+    role=Role.ADMIN,
+    body=NewChannel,
+    status=201,
+    answer=Channel,
+    repeat=lambda caller, number: _created(load_channel(caller, number)),
+    documented=Documented(errors=(404, 409)),
+)
+def create_channel(
+    caller: Principal, body: NewChannel, idempotency_key: IdempotencyKey | None
+) -> Reply:
+    """Create a channel. A function that runs already tells it within half a minute."""
+    require_unrestricted(caller)
+    project = None if body.project_id is UNSET else load_project(caller, body.project_id).id
+    made = channels.create_channel(
+        project_id=project,
+        kind=body.kind,
+        name=body.name,
+        secret=body.secret,
+        actor=caller.actor,
+        idempotency_key=idempotency_key,
+    )
+    return _created(made)
+
+
+@routes.endpoint(
+    "GET", "/v1/channels", role=Role.ADMIN, query=(LIMIT, CURSOR), answer=views.Page[Channel]
+)
+def list_channels(caller: Principal, limit: int, cursor: int | None) -> views.Page[Channel]:
+    """List channels, newest first."""
+    found = access.list_channels(caller, limit=limit, before=cursor)
+    return views.page(found.rows, found.before, _shown)
+
+
+@routes.endpoint(
+    "GET", "/v1/channels/{channel_id}", role=Role.ADMIN, answer=Channel, is_tagged=True
+)
+def get_channel(caller: Principal, channel_id: int) -> Channel:
+    """Show a channel."""
+    return _shown(load_channel(caller, channel_id))
+
+
+@routes.endpoint(
+    "PATCH",
+    "/v1/channels/{channel_id}",
+    role=Role.ADMIN,
+    body=ChannelChanges,
+    answer=Channel,
+)
+def update_channel(caller: Principal, channel_id: int, body: msgspec.Struct) -> Channel:
+    """Change a channel."""
+    channel = load_channel(caller, channel_id)
+    return _shown(channels.update_channel(channel, given(body), actor=caller.actor))
+
+
+@routes.endpoint("DELETE", "/v1/channels/{channel_id}", role=Role.ADMIN, status=204)
+def delete_channel(caller: Principal, channel_id: int) -> None:
+    """Delete a channel. It is told nothing any more."""
+    channels.delete_channel(load_channel(caller, channel_id), actor=caller.actor)
+
+
+def _shown(row: models.Channel) -> Channel:
+    return Channel(
+        id=row.id,
+        kind=ChannelKind(row.kind),
+        name=row.name,
+        project_id=row.project_id,
+        secret=row.secret,
+        failing_since=rfc3339(row.failing_since),
+        trouble=views.text(row.trouble),
+        off_since=rfc3339(row.off_since),
+        created_by=row.created_by,
+        created_at=rfc3339(row.created_at),
+    )

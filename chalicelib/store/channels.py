@@ -1,0 +1,62 @@
+"""Channels: reads of them, and of the jobs of which some channel does not know the state yet."""
+
+from collections.abc import Sequence
+
+from chalicelib import clock
+from chalicelib.domain.channels import MOST_CHANNELS
+from chalicelib.store.models import DUE, LISTED, Channel, Job
+from chalicelib.store.reads import Page, find, find_all, get, page, reading
+
+# A process knows of a new channel after so many seconds at the latest.
+_KEEP_SECONDS = 30
+_MOST_DUE = 500
+
+_known: tuple[int, list[Channel]] | None = None
+
+
+def get_channel(number: int) -> Channel:
+    """The channel with this number; raises NotFound."""
+    return get(Channel, number, missing=f"there is no channel {number}")
+
+
+def find_channel(number: int) -> Channel | None:
+    """The channel with this number, or None."""
+    return find(Channel, number)
+
+
+def list_channels(*, limit: int, before: int | None) -> Page[Channel]:
+    """A page of all channels, newest first."""
+    return page(Channel.all_index, LISTED, Channel.id, limit=limit, before=before)
+
+
+def channels_of(project_id: int) -> list[Channel]:
+    """The channels that are told of the jobs of a project, as this process knows them."""
+    return [
+        each
+        for each in _channels()
+        if each.project_id in {None, project_id} and each.off_since is None
+    ]
+
+
+def forget_channels() -> None:
+    """Read the channels again before the next use: this process has changed one."""
+    global _known
+    _known = None
+
+
+def _channels() -> list[Channel]:
+    global _known
+    if _known is None or not 0 <= clock.now() - _known[0] < _KEEP_SECONDS:
+        _known = clock.now(), list_channels(limit=MOST_CHANNELS, before=None).rows
+    return _known[1]
+
+
+def jobs_to_tell(now: int) -> Sequence[Job]:
+    """Jobs that are to be told by now, the longest overdue first; of very many only the first."""
+    with reading():
+        found = Job.telling_index.query(
+            DUE, Job.tell_at <= now, limit=_MOST_DUE, page_size=_MOST_DUE
+        )
+        names = [row.job_id for row in found]
+    rows = find_all(Job, names)
+    return [rows[name] for name in names if name in rows]
