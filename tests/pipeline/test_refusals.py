@@ -11,7 +11,7 @@ from chalicelib.domain.timing import TOKEN_LIFE, WORKER_LIFE
 from chalicelib.errors import Stale
 from chalicelib.store.jobs import get_deployment, transition
 from infra.local.aws import ecs
-from infra.local.aws.pump import TIMEOUT_MS
+from infra.local.aws.pump import TIMEOUTS_MS
 from tests.faults.use_cases import failed_with_no_way_back
 from tests.support.embedded import (
     CLUSTER,
@@ -185,7 +185,7 @@ def test_no_lambda_function_runs_longer_than_the_rules_assume() -> None:
     timeouts = {name: f["lambda_timeout"] for name, f in config["lambda_functions"].items()}
     assert max(timeouts.values()) < WORKER_LIFE
     assert TOKEN_LIFE + WORKER_LIFE < 300
-    assert {name: ms // 1000 for name, ms in TIMEOUT_MS.items()}.items() <= timeouts.items()
+    assert {name: ms // 1000 for name, ms in TIMEOUTS_MS.items()}.items() <= timeouts.items()
 
 
 @pytest.mark.parametrize("times", [1, 5])

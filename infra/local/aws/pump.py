@@ -19,7 +19,7 @@ from infra.local.aws import clock, codebuild, ecs
 logger = logging.getLogger("slipway.local")
 PERIOD = 60.0
 _RULE = EventPattern(None, PATTERN)
-TIMEOUT_MS = 30_000
+TIMEOUTS_MS = dict.fromkeys(("on_wakeup", "on_telling", "on_cloud_event", "on_schedule"), 30_000)
 
 
 class Pump:
@@ -105,7 +105,7 @@ class _Context(LambdaContext):
     """Lambda's context. No time remains after the pump's end."""
 
     def __init__(self, function: str, ending: threading.Event) -> None:
-        super().__init__(function, memory_size=512, max_runtime_ms=TIMEOUT_MS)
+        super().__init__(function, memory_size=512, max_runtime_ms=TIMEOUTS_MS[function])
         self._ending = ending
 
     def get_remaining_time_in_millis(self) -> int:
