@@ -56,7 +56,8 @@ ChannelChanges = partial(
 class Channel(msgspec.Struct, kw_only=True):
     """A channel. `failing_since` is null while its receiver answers well, and else `trouble` says
     why it does not. After a day it is switched off (`off_since`), and told nothing any more until
-    a test of it succeeds. `project_id` is null if it is told of all projects.
+    a test of it succeeds. `tested_at` is the end of its last test. `project_id` is null if it is
+    told of all projects.
     """
 
     id: int
@@ -67,6 +68,7 @@ class Channel(msgspec.Struct, kw_only=True):
     failing_since: str | None
     trouble: str | None
     off_since: str | None
+    tested_at: str | None
     created_by: str
     created_at: str | None
 
@@ -138,6 +140,19 @@ def delete_channel(caller: Principal, channel_id: int) -> None:
     channels.delete_channel(load_channel(caller, channel_id), actor=caller.actor)
 
 
+@routes.endpoint(
+    "POST", "/v1/channels/{channel_id}/test", role=Role.ADMIN, status=202, answer=Channel
+)
+def test_channel(caller: Principal, channel_id: int) -> Reply:
+    """Test a channel: read `tested_at` and `trouble` of the channel a moment later.
+
+    A success switches a channel on again that was off.
+    """
+    channel = load_channel(caller, channel_id)
+    channels.test_channel(channel)
+    return Reply(_shown(channel), location=f"/v1/channels/{channel.id}")
+
+
 def _shown(row: models.Channel) -> Channel:
     return Channel(
         id=row.id,
@@ -148,6 +163,7 @@ def _shown(row: models.Channel) -> Channel:
         failing_since=rfc3339(row.failing_since),
         trouble=views.text(row.trouble),
         off_since=rfc3339(row.off_since),
+        tested_at=rfc3339(row.tested_at),
         created_by=row.created_by,
         created_at=rfc3339(row.created_at),
     )

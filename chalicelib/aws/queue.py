@@ -70,6 +70,17 @@ def tell(tellings: Sequence[Telling]) -> None:
             logger.warning("not sent to be told; the schedule finds the jobs: %s", error.detail)
 
 
+def test_channel(number: int) -> None:
+    """Send the request to test a channel. Raises Rejected and Unavailable."""
+    with calling("SQS SendMessage"):
+        client("sqs").send_message(
+            QueueUrl=settings().telling_queue_url,
+            MessageBody=json.dumps({"v": 1, "test": number}),
+            MessageGroupId=f"{number}-test",
+            MessageDeduplicationId=secrets.token_hex(16),
+        )
+
+
 def check() -> None:
     """Check that the queue answers; raises Rejected and Unavailable."""
     with calling("SQS GetQueueAttributes"):

@@ -574,6 +574,8 @@ class Channel(Row):
     failing_since = IntegerAttribute(null=True)
     trouble = UnicodeAttribute(null=True)
     off_since = IntegerAttribute(null=True)
+    # When a test that a person asked for has ended, with any result.
+    tested_at = IntegerAttribute(null=True)
 
 
 class Receipt(Row):

@@ -1,9 +1,9 @@
-"""The queue of what channels are to be told: each message names a job and a channel."""
+"""The queue of tellings: each message names a channel, and the job that it is to be told of."""
 
 from chalice.app import Blueprint
 
 from chalicelib.correlation import working_on
-from chalicelib.pipeline.reconcilers.telling import read_telling, tell
+from chalicelib.pipeline.reconcilers.telling import follow
 from chalicelib.settings import settings
 from chalicelib.starting import ready
 from chalicelib.triggers.invocations import Invocation, with_raw_event
@@ -21,7 +21,7 @@ def on_telling(invocation: Invocation) -> None:
     """
     for name, body in messages(invocation.event):
         with working_on(message_id=name):
-            tell(*read_telling(body))
+            follow(body)
 
 
 ready()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib import clock
+from chalicelib.aws import queue
 from chalicelib.domain.channels import MOST_CHANNELS, ChannelKind, channel_path
 from chalicelib.domain.credentials import is_below
 from chalicelib.errors import Conflict, Forbidden
@@ -87,6 +88,14 @@ def delete_channel(channel: Channel, *, actor: str) -> None:
 
     retry_on_conflict(write)
     forget_channels()
+
+
+def test_channel(channel: Channel) -> None:
+    """Ask for a test of a channel. Its row gets the result.
+
+    Raises Unavailable if the queue does not answer: then there is no test.
+    """
+    queue.test_channel(channel.id)
 
 
 def _require_own(project_id: int | None, secret: str) -> None:

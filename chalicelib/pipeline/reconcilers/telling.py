@@ -21,7 +21,7 @@ from chalicelib.domain.telling import PATIENCE, REPLACED, Told, failed, state_of
 from chalicelib.domain.timing import rfc3339
 from chalicelib.errors import Rejected, Stale, Unavailable
 from chalicelib.outbound.http import Later
-from chalicelib.pipeline.reconcilers.telling_github import tell_github
+from chalicelib.pipeline.reconcilers.telling_github import tell_github, test_github
 from chalicelib.store import writes
 from chalicelib.store.channels import channels_of, find_channel, forget_channels, jobs_to_tell
 from chalicelib.store.history import record
@@ -36,6 +36,7 @@ logger = logging.getLogger("slipway")
 TELL: Mapping[ChannelKind, Callable[[Channel, Job, Service, str, Told], int | None]] = {
     ChannelKind.GITHUB: tell_github,
 }
+TEST: Mapping[ChannelKind, Callable[[Channel], None]] = {ChannelKind.GITHUB: test_github}
 _TRIES = 5
 
 
@@ -96,22 +97,46 @@ def tell(job_id: str, channel_number: int) -> None:
         logger.info("other workers keep changing %s; the schedule tells it", job_id)
 
 
-def read_telling(body: str) -> tuple[str, int]:
-    """The job and channel in `{"v": 1, "tell": "build-123", "channel": 2}`.
-
-    Raises ValueError for anything else.
+def follow(body: str) -> None:
+    """Do what a message asks: `{"v": 1, "tell": "build-123", "channel": 2}`, or `{"v": 1, "test":
+    2}` for a test of a channel. Raises ValueError for anything else, and Unavailable.
     """
     try:
         message = msgspec.json.decode(body, type=_Message)
-    except msgspec.ValidationError as error:
-        raise ValueError("the message does not name a job and a channel") from error
-    return message.tell, message.channel
+    except msgspec.DecodeError as error:
+        raise ValueError("this is no message about a channel") from error
+    if message.test is not None:
+        _test(message.test)
+    elif message.tell is not None and message.channel is not None:
+        tell(message.tell, message.channel)
+    else:
+        raise ValueError("the message names neither a job and a channel nor a test")
 
 
 class _Message(msgspec.Struct, frozen=True):
     v: Literal[1]
-    tell: str
-    channel: int
+    tell: str | None = None
+    channel: int | None = None
+    test: int | None = None
+
+
+def _test(number: int) -> None:
+    """Test a channel. A success switches it on again; a failure alone does not switch it off."""
+    channel = find_channel(number)
+    if channel is None:
+        return
+    trouble = None
+    try:
+        TEST[ChannelKind(channel.kind)](channel)
+    except (Rejected, Unavailable) as refusal:
+        trouble = refusal.detail
+    now = clock.now()
+    if trouble is None:
+        found = {"failing_since": None, "trouble": None, "off_since": None}
+    else:
+        found = {"failing_since": channel.failing_since or now, "trouble": trouble}
+    commit(change(channel, tested_at=now, **found))
+    forget_channels()
 
 
 def _state(job: Job, service: Service) -> str:
@@ -169,14 +194,13 @@ def _send(channel: Channel, job: Job, service: Service, state: str, known: Told)
         logger.warning("channel %s is not told of %s: %s", channel.id, job.job_id, trouble.detail)
         _note_trouble(channel, trouble.detail)
         return failed(known, now=now, wait=None)
-    note_success(channel)
+    _note_success(channel)
     return Told(state=state, id=number)
 
 
-def note_success(channel: Channel) -> None:
-    """Note that the receiver has answered well. A channel that was off is on again."""
-    if channel.failing_since is not None or channel.off_since is not None:
-        commit_if_possible(change(channel, failing_since=None, trouble=None, off_since=None))
+def _note_success(channel: Channel) -> None:
+    if channel.failing_since is not None:
+        commit_if_possible(change(channel, failing_since=None, trouble=None))
 
 
 def _note_trouble(channel: Channel, why: str) -> None:

@@ -7,6 +7,7 @@ from chalicelib.domain.log_text import clean_text
 from chalicelib.domain.repositories import repository_key
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
 from chalicelib.domain.telling import REPLACED, Told
+from chalicelib.errors import Unavailable
 from chalicelib.known_secrets import known_secrets
 from chalicelib.outbound.github import GitHub, github_host
 from chalicelib.pipeline.line import place_of
@@ -14,6 +15,7 @@ from chalicelib.settings import settings
 from chalicelib.store.jobs import find_build, list_jobs
 from chalicelib.store.models import Build, Channel, Deployment, Job, Service
 from chalicelib.store.projects import get_project
+from chalicelib.store.services import list_services
 
 # Of builds of one commit, the newest is told. It is searched among so many builds.
 _NEWEST = 50
@@ -48,6 +50,21 @@ def tell_github(
     )
     github.set_deployment_status(number, body)
     return number
+
+
+def test_github(channel: Channel) -> None:
+    """Read a repository of the channel with its token. Raises Rejected and Unavailable.
+
+    Whether the token may also write is seen at the first telling.
+    """
+    services = list_services(channel.project_id, limit=_NEWEST, before=None).rows
+    keys = [repository_key(row.settings.git_url).partition("/") for row in services]
+    names = sorted({name for host, _, name in keys if host == github_host()})
+    if not names:
+        raise Unavailable(f"no service of this channel has a repository on {github_host()}")
+    token = read_credential(channel.secret)
+    for name in names:
+        GitHub(token, name).look()
 
 
 def _repository_of(job: Job) -> str | None:
