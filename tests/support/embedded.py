@@ -24,6 +24,7 @@ import chalicelib.clock
 from chalicelib import known_secrets
 from chalicelib.domain.tokens import Role
 from chalicelib.pipeline import glances
+from chalicelib.store.channels import forget_channels
 from chalicelib.store.claims import Follower, followers, set_followers
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Claim
@@ -90,6 +91,7 @@ class Cloud:
         )
         monkeypatch.setattr(known_secrets, "_known", {})
         monkeypatch.setattr(glances, "_looks", {})
+        forget_channels()
         create_queues()
         monkeypatch.setattr(resources, "create_tables", shared.create_tables)
         resources.create_resources("version: 0.2\n")

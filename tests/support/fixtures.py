@@ -15,15 +15,15 @@ from chalice.test import Client
 from moto import mock_aws
 
 from chalicelib import budget
-from chalicelib.aws import clients
 from chalicelib.domain.tokens import Role
+from chalicelib.store.channels import forget_channels
 from chalicelib.store.tokens import create_token
 from infra.local import speed
 from infra.local.aws import fidelity
+from infra.local.aws.queues import create_queues
 from tests.support import direct, shared
 from tests.support.client import Api
 from tests.support.embedded import cloud, create_image_repository
-from tests.support.environment import QUEUE
 from tests.support.sdk import Calls, Trouble, record_calls
 
 __all__ = ["api", "aws", "calls", "client", "cloud", "new_service", "project", "service", "trouble"]
@@ -41,7 +41,8 @@ def aws() -> Iterator[None]:
     """AWS with Slipway's tables and queue, and some image repositories, all empty."""
     with mock_aws():
         shared.create_tables()
-        clients.client("sqs").create_queue(QueueName=QUEUE)
+        forget_channels()
+        create_queues()
         for name in ("myapp", "team/app", "team/web"):
             create_image_repository(name)
         yield

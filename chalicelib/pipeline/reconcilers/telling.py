@@ -131,11 +131,9 @@ def _test(number: int) -> None:
     except (Rejected, Unavailable) as refusal:
         trouble = refusal.detail
     now = clock.now()
-    if trouble is None:
-        found = {"failing_since": None, "trouble": None, "off_since": None}
-    else:
-        found = {"failing_since": channel.failing_since or now, "trouble": trouble}
-    commit(change(channel, tested_at=now, **found))
+    well: dict[str, Any] = {"failing_since": None, "trouble": None, "off_since": None}
+    bad: dict[str, Any] = {"failing_since": channel.failing_since or now, "trouble": trouble}
+    commit(change(channel, tested_at=now, **(well if trouble is None else bad)))
     forget_channels()
 
 
