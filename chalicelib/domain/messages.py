@@ -18,8 +18,9 @@ from chalicelib.domain.failures import cut
 from chalicelib.domain.regex import regex
 from chalicelib.domain.timing import rfc3339
 
-# The shortest limit of the receivers: Discord's of a title is 256, Slack's of a header 150.
+# Slack's limit of a header is 150. Discord's of a title is 256, and each character may be escaped.
 _TITLE_LENGTH = 140
+_DISCORD_TITLE_LENGTH = 128
 _FACT_LENGTH = 500
 _MARKDOWN = regex(r"([\\`*_{}\[\]()#+\-.!~|<>:@])")
 _RED, _GREEN, _GREY = 0xD1242F, 0x1A7F37, 0x59636E
@@ -69,7 +70,7 @@ def as_discord(message: Message) -> dict[str, Any]:
     facts = _facts(message).items()
     fields = [{"name": name, "value": _escaped(text), "inline": False} for name, text in facts]
     embed = {
-        "title": _escaped(_title(message)),
+        "title": _escaped(cut(message.title, _DISCORD_TITLE_LENGTH)),
         "color": {True: _GREEN, False: _RED, None: _GREY}[message.is_good],
         "fields": fields,
         **({"url": message.url} if message.url else {}),

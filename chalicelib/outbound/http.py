@@ -1,6 +1,7 @@
 """One request to a receiver: bounded in time and size, and without redirects."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -13,6 +14,9 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from chalicelib.errors import Rejected, Unavailable
+
+# Its debug lines have the paths of URLs, which are secret.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
 
 # A receiver must have answered by then. The function lives 30 seconds, and one telling may make
 # several requests.
