@@ -1,23 +1,34 @@
 """Receivers in this account: topics of SNS and event buses of EventBridge."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from chalicelib.aws.clients import calling, client
-from chalicelib.errors import Unavailable
+from chalicelib.errors import Rejected, Unavailable
 
 # SNS: "Publish", Subject.
 _SUBJECT_LENGTH = 99
 
 
+@contextmanager
+def _mendable(operation: str) -> Iterator[None]:
+    """A refusal is Unavailable, too: a person can permit the call, or create the receiver."""
+    try:
+        with calling(operation):
+            yield
+    except Rejected as refusal:
+        raise Unavailable(refusal.detail) from refusal
+
+
 def publish(topic: str, *, subject: str, text: str, event: str, data: Mapping[str, Any]) -> None:
     """Publish to the topic with this ARN: `text` by e-mail, and `data` to programs.
 
-    Raises Rejected and Unavailable.
+    Raises Unavailable.
     """
     shown = "".join(each if each.isascii() and each.isprintable() else "?" for each in subject)
-    with calling("SNS Publish"):
+    with _mendable("SNS Publish"):
         client("sns").publish(
             TopicArn=topic,
             Subject=shown[:_SUBJECT_LENGTH],
@@ -28,8 +39,8 @@ def publish(topic: str, *, subject: str, text: str, event: str, data: Mapping[st
 
 
 def put_event(bus: str, *, kind: str, detail: Mapping[str, Any], at: int) -> None:
-    """Put an event on the bus with this name. Raises Rejected and Unavailable."""
-    with calling("EventBridge PutEvents"):
+    """Put an event on the bus with this name. Raises Unavailable."""
+    with _mendable("EventBridge PutEvents"):
         answer = client("events").put_events(
             Entries=[
                 {
