@@ -71,7 +71,8 @@ class Token:
     """A personal access token, an installation access token, or no token (no login)."""
 
     login: str
-    repositories: frozenset[str]
+    # None: all.
+    repositories: frozenset[str] | None
     permissions: Mapping[str, str]
     expires_at: float | None = None
     installation: int | None = None
@@ -80,7 +81,7 @@ class Token:
         return not repository.private or self.selects(repository)
 
     def selects(self, repository: Repository) -> bool:
-        return repository.full_name.lower() in self.repositories
+        return self.repositories is None or repository.full_name.lower() in self.repositories
 
     def may(self, repository: Repository, needed: str) -> bool:
         """`needed` is like `statuses=write`. Everybody reads public repositories."""
@@ -161,14 +162,17 @@ class State:
     def add_token(
         self,
         token: str,
-        repositories: Iterable[str],
+        repositories: Iterable[str] | None,
         permissions: Mapping[str, str] = PERMISSIONS,
         *,
         login: str = "octocat",
         expires_at: float | None = None,
     ) -> None:
-        """A fine-grained personal access token. Permissions are like `{"statuses": "write"}`."""
-        names = frozenset(name.lower() for name in repositories)
+        """A fine-grained personal access token. Permissions are like `{"statuses": "write"}`.
+
+        None are all repositories.
+        """
+        names = None if repositories is None else frozenset(map(str.lower, repositories))
         with self.lock:
             self.tokens[token] = Token(login, names, permissions, expires_at)
 
