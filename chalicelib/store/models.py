@@ -318,7 +318,7 @@ class Job(Row):
     class Telling(GlobalSecondaryIndex["Job"]):
         """Jobs of which some channel does not know the state yet, and when to tell it."""
 
-        Meta = _index_meta("telling-ids", KeysOnlyProjection())
+        Meta = _index_meta("telling-ids", IncludeProjection(["kind"]))
         telling = UnicodeAttribute(hash_key=True)
         tell_at = IntegerAttribute(range_key=True)
 
