@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True):
     git_hosts: frozenset[str]
     github_api: str
     public_url: str
+    receiver_hosts: frozenset[str]
     simulated: bool
 
     def __repr__(self) -> str:
@@ -115,6 +116,14 @@ def _hosts(text: str) -> frozenset[str]:
     return frozenset(parse(host.strip().lower()) for host in text.split(","))
 
 
+def _receivers(text: str) -> frozenset[str]:
+    parse = _matching(
+        rf"(\*\.)?{_NAME_OF_HOST}|127\.0\.0\.1:[0-9]{{1,5}}",
+        "host names, or *. and a domain, separated by commas",
+    )
+    return frozenset(parse(host.strip().lower()) for host in text.split(","))
+
+
 def _flag(text: str) -> bool:
     if text not in {"true", "false"}:
         raise ValueError("must be true or false")
@@ -169,6 +178,12 @@ VARIABLES: Mapping[str, Variable] = {
         ),
         "",
         "The address of the dashboard, for links in what is told. Without it there are none.",
+    ),
+    "RECEIVER_HOSTS": Variable(
+        _receivers,
+        "hooks.slack.com,discord.com,*.logic.azure.com,*.api.powerplatform.com",
+        "Hosts that channels may send messages to, separated by commas; `*.` allows all below a "
+        "domain.",
     ),
     "SIMULATED": Variable(
         _flag,

@@ -10,17 +10,21 @@ from chalicelib.access import (
     Principal,
     load_channel,
     load_project,
+    load_service,
     require_unrestricted,
 )
 from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.api.http.parameters import CURSOR, LIMIT, Id
-from chalicelib.domain.channels import ChannelKind, ChannelSecret
+from chalicelib.domain.channels import ChannelKind, ChannelSecret, Events, Target
 from chalicelib.domain.fields import given, partial
 from chalicelib.domain.names import DisplayName
+from chalicelib.domain.patterns import Branches
+from chalicelib.domain.telling import Event
 from chalicelib.domain.timing import rfc3339
 from chalicelib.domain.tokens import Role
+from chalicelib.errors import NotFound
 from chalicelib.pipeline.commands import channels
 from chalicelib.store import models
 from chalicelib.store.idempotency import IdempotencyKey
@@ -30,22 +34,29 @@ routes = Routes(__name__)
 
 class _ChannelSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     name: DisplayName
-    secret: ChannelSecret
+    secret: ChannelSecret | None = None
+    target: Target | None = None
+    events: Events = ()
+    branches: Branches = ()
 
 
 class NewChannel(_ChannelSettings, kw_only=True, forbid_unknown_fields=True):
-    """A channel to create. Without `project_id` it is told of the jobs of all projects.
+    """A channel to create. It is told of one service, of a project with `project_id`, or of all.
 
-    The secret of a channel of kind `github` is a token that may write statuses of commits and
-    deployments.
+    Kinds `sns` and `eventbridge` have a `target`, and all others a `secret`.
     """
 
     kind: Annotated[
         ChannelKind,
-        Meta(description="github: statuses of commits, and deployments on GitHub"),
+        Meta(
+            description="github: statuses of commits, and deployments; slack, discord and teams: "
+            "an incoming webhook; webhook: signed as Standard Webhooks says; sns: a topic; "
+            "eventbridge: an event bus"
+        ),
     ]
     # Null would be all projects: a script that finds no id must not make such a channel.
     project_id: Id | UnsetType = UNSET
+    service_id: Id | UnsetType = UNSET
 
 
 ChannelChanges = partial(
@@ -64,7 +75,11 @@ class Channel(msgspec.Struct, kw_only=True):
     kind: ChannelKind
     name: str
     project_id: int | None
-    secret: str
+    service_id: int | None
+    secret: str | None
+    target: str | None
+    events: list[Event]
+    branches: list[str]
     failing_since: str | None
     trouble: str | None
     off_since: str | None
@@ -92,14 +107,19 @@ def create_channel(
 ) -> Reply:
     """Create a channel. A function that runs already tells it within half a minute."""
     require_unrestricted(caller)
-    project = None if body.project_id is UNSET else load_project(caller, body.project_id).id
+    values = given(body)
+    project, service = values.pop("project_id", None), values.pop("service_id", None)
+    if service is not None:
+        row = load_service(caller, service)
+        if project not in {None, row.project_id}:
+            raise NotFound(
+                f"there is no service {service} in project {project}", field="service_id"
+            )
+        project, values = row.project_id, {**values, "service_id": row.id}
+    elif project is not None:
+        load_project(caller, project)
     made = channels.create_channel(
-        project_id=project,
-        kind=body.kind,
-        name=body.name,
-        secret=body.secret,
-        actor=caller.actor,
-        idempotency_key=idempotency_key,
+        values, project_id=project, actor=caller.actor, idempotency_key=idempotency_key
     )
     return _created(made)
 
@@ -159,7 +179,11 @@ def _shown(row: models.Channel) -> Channel:
         kind=ChannelKind(row.kind),
         name=row.name,
         project_id=row.project_id,
+        service_id=row.service_id,
         secret=row.secret,
+        target=row.target,
+        events=[Event(each) for each in sorted(row.events or ())],
+        branches=list(row.branches or ()),
         failing_since=rfc3339(row.failing_since),
         trouble=views.text(row.trouble),
         off_since=rfc3339(row.off_since),

@@ -1,4 +1,4 @@
-"""Channels: where it is told what happened to builds and deployments."""
+"""Channels: where it is told what happens to builds, deployments and services."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from chalicelib.domain.credentials import NAME_CHARACTERS
 from chalicelib.domain.fields import END, Installation, Rule
+from chalicelib.domain.telling import Event
 
 # A receiver that has refused or not answered for so long is switched off.
 OFF_AFTER = 24 * 60 * 60
@@ -19,6 +20,18 @@ class ChannelKind(StrEnum):
     """What receives the messages of a channel."""
 
     GITHUB = "github"  # statuses of commits, and deployments
+    SLACK = "slack"
+    DISCORD = "discord"
+    TEAMS = "teams"
+    WEBHOOK = "webhook"  # signed as the Standard Webhooks specification says
+    SNS = "sns"
+    EVENTBRIDGE = "eventbridge"
+
+
+# Those that are not given the usual events: GitHub shows each state, and rules choose events.
+ALL_STATES = frozenset({ChannelKind.GITHUB, ChannelKind.EVENTBRIDGE})
+# Those that are in this account, and need no secret.
+OWN = frozenset({ChannelKind.SNS, ChannelKind.EVENTBRIDGE})
 
 
 def channel_path(prefix: str, project_id: int | None) -> str:
@@ -45,9 +58,36 @@ ChannelSecret = Annotated[
         description=(
             "the name of a secret in Secrets Manager, and not the secret itself: "
             "secretsmanager:<prefix>/tell/<project id>/<name>, or with `all` as the project id for "
-            "a channel of all projects. The prefix is the installation's TABLE_PREFIX"
+            "a channel of all projects. The prefix is the installation's TABLE_PREFIX. The secret "
+            "of kind github is a token that may write statuses and deployments; of slack, discord "
+            "and teams the URL of the incoming webhook; of webhook its URL, a space, and a key "
+            "that begins with whsec_"
         ),
         extra_json_schema={"format": "channel-secret"},
     ),
     Rule(normal=_own_path),
+]
+# The function may use only topics and buses with the installation's prefix.
+Target = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(?:arn:aws[a-z-]{{0,20}}:sns:[a-z0-9-]{{1,30}}:[0-9]{{12}}:)?"
+        rf"[A-Za-z0-9_-]{{1,200}}{END}",
+        max_length=300,
+        description=(
+            "of kind sns the ARN of a topic, and of kind eventbridge the name of an event bus. The "
+            "name of both begins with the installation's TABLE_PREFIX and -"
+        ),
+        extra_json_schema={"format": "channel-target"},
+    ),
+]
+Events = Annotated[
+    tuple[Event, ...],
+    Meta(
+        max_length=len(Event),
+        description=(
+            "what the channel is told; without it, what a person may have to act on, and each "
+            "success of a deployment. GitHub and EventBridge are told everything"
+        ),
+    ),
 ]

@@ -1,6 +1,7 @@
 """One request to a receiver: bounded in time and size, and without redirects."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -8,15 +9,18 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from urllib3 import PoolManager, Timeout
+from urllib3 import HTTPConnectionPool, PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from chalicelib.errors import Rejected, Unavailable
 
+# Its debug lines have the paths of URLs, which are secret.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+
 # A receiver must have answered by then. The function lives 30 seconds, and one telling may make
 # several requests.
-_SECONDS = 6.0
+SECONDS = 6.0
 _MOST_BYTES = 1_000_000
 _LONGEST_WAIT = 6 * 60 * 60
 _BUSY = {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
@@ -46,21 +50,35 @@ def send(
     body: Any = None,
     now: float,
 ) -> Answer:
-    """Send a JSON body. `receiver` is what error texts call the receiver: never a URL, which may be
-    secret.
+    """Send a JSON body to a URL of the installation's settings.
 
-    Raises Later if the receiver says when to try again, Rejected for a message that it will never
-    take (status 422), and Unavailable for any other failure, also one that a person must mend.
+    `receiver` is what error texts call the receiver: never a URL, which may be secret. Raises Later
+    if the receiver says when to try again, Rejected for a message that it will never take (status
+    422), and Unavailable for any other failure, also one that a person must mend.
     """
     content = None if body is None else json.dumps(body).encode()
-    ends_at = time.monotonic() + _SECONDS
+    return exchange(receiver, _pool(), method, url, headers=headers, content=content, now=now)
+
+
+def exchange(
+    receiver: str,
+    pool: PoolManager | HTTPConnectionPool,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    content: bytes | None,
+    now: float,
+) -> Answer:
+    """Like `send`, with the bytes of a body, through a pool of connections."""
+    ends_at = time.monotonic() + SECONDS
     try:
-        answer = _pool().request(
+        answer = pool.urlopen(
             method,
             url,
             body=content,
             headers={"User-Agent": "Slipway", "Content-Type": "application/json", **headers},
-            timeout=Timeout(total=_SECONDS),
+            timeout=Timeout(total=SECONDS),
             retries=False,
             redirect=False,
             preload_content=False,

@@ -1,10 +1,9 @@
-"""Channels: reads of them, and of the jobs of which some channel does not know the state yet."""
-
-from collections.abc import Sequence
+"""Channels: reads of them, and of the rows of which some channel does not know the state yet."""
 
 from chalicelib import clock
-from chalicelib.domain.channels import MOST_CHANNELS
-from chalicelib.store.models import DUE, LISTED, Channel, Job
+from chalicelib.domain.channels import ALL_STATES, MOST_CHANNELS
+from chalicelib.domain.telling import USUAL_EVENTS, Event
+from chalicelib.store.models import DUE, LISTED, Channel, Job, Service
 from chalicelib.store.reads import Page, find, find_all, get, page, reading
 
 # A process knows of a new channel after so many seconds at the latest.
@@ -29,13 +28,22 @@ def list_channels(*, limit: int, before: int | None) -> Page[Channel]:
     return page(Channel.all_index, LISTED, Channel.id, limit=limit, before=before)
 
 
-def channels_of(project_id: int) -> list[Channel]:
-    """The channels that are told of the jobs of a project, as this process knows them."""
+def channels_of(project_id: int, service_id: int) -> list[Channel]:
+    """The channels that may be told of a service and its jobs, as this process knows them."""
     return [
         each
         for each in _channels()
-        if each.project_id in {None, project_id} and each.off_since is None
+        if each.project_id in {None, project_id}
+        and each.service_id in {None, service_id}
+        and each.off_since is None
     ]
+
+
+def is_told(channel: Channel, event: Event) -> bool:
+    """Whether a channel is told of an event."""
+    if channel.kind in ALL_STATES:
+        return True
+    return event in (channel.events or USUAL_EVENTS)
 
 
 def forget_channels() -> None:
@@ -51,12 +59,19 @@ def _channels() -> list[Channel]:
     return _known[1]
 
 
-def jobs_to_tell(now: int) -> Sequence[Job]:
-    """Jobs that are to be told by now, the longest overdue first; of very many only the first."""
+def rows_to_tell(now: int) -> list[Job | Service]:
+    """Rows that are to be told by now; of very many only the first."""
     with reading():
-        found = Job.telling_index.query(
-            DUE, Job.tell_at <= now, limit=_MOST_DUE, page_size=_MOST_DUE
-        )
-        names = [row.job_id for row in found]
-    rows = find_all(Job, names)
-    return [rows[name] for name in names if name in rows]
+        jobs = [
+            row.job_id
+            for row in Job.telling_index.query(
+                DUE, Job.tell_at <= now, limit=_MOST_DUE, page_size=_MOST_DUE
+            )
+        ]
+        services = [
+            row.id
+            for row in Service.telling_index.query(
+                DUE, Service.tell_at <= now, limit=_MOST_DUE, page_size=_MOST_DUE
+            )
+        ]
+    return [*find_all(Job, jobs).values(), *find_all(Service, services).values()]

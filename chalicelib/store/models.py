@@ -211,9 +211,17 @@ class Service(Row):
         due = UnicodeAttribute(hash_key=True)
         due_at = IntegerAttribute(range_key=True)
 
+    class Telling(GlobalSecondaryIndex["Service"]):
+        """Services of which some channel does not know the state yet, and when to tell it."""
+
+        Meta = _index_meta("telling-ids", KeysOnlyProjection())
+        telling = UnicodeAttribute(hash_key=True)
+        tell_at = IntegerAttribute(range_key=True)
+
     all_index = All()
     project_index = ByProject()
     due_index = Due()
+    telling_index = Telling()
     id = IntegerAttribute(hash_key=True)
     version = VersionAttribute()
     project_id = IntegerAttribute()
@@ -275,6 +283,10 @@ class Service(Row):
     attention = UnicodeAttribute(null=True)
     dead_letters = UnicodeSetAttribute(null=True)
     called_at = IntegerAttribute(null=True)
+    # The same three as those of a job.
+    telling = UnicodeAttribute(null=True)
+    tell_at = IntegerAttribute(null=True)
+    told = JSONAttribute(null=True)
     created_at = IntegerAttribute()
     updated_at = IntegerAttribute()
     deleted_at = IntegerAttribute(null=True)
@@ -567,7 +579,13 @@ class Channel(Row):
     project_id = IntegerAttribute(null=True)
     kind = UnicodeAttribute()
     name = UnicodeAttribute()
-    secret = UnicodeAttribute()
+    # The name of a secret; for a receiver of this account the name of its topic or bus.
+    secret = UnicodeAttribute(null=True)
+    target = UnicodeAttribute(null=True)
+    # What it is told: None for the usual events, for all services, and for all branches.
+    events = UnicodeSetAttribute(null=True)
+    service_id = IntegerAttribute(null=True)
+    branches = JSONAttribute(null=True)
     created_by = UnicodeAttribute()
     created_at = IntegerAttribute()
     # Since when nothing has reached the receiver, and why; `off_since` when that took too long.

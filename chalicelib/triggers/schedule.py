@@ -5,7 +5,7 @@ from chalice.app import Blueprint, Rate
 from chalicelib.correlation import working_on
 from chalicelib.pipeline.reconcilers.dead_letters import mark_dead_letters
 from chalicelib.pipeline.reconcilers.loop import reconcile_due
-from chalicelib.pipeline.reconcilers.telling import announce_due
+from chalicelib.pipeline.telling.loop import announce_due
 from chalicelib.starting import ready
 from chalicelib.triggers.invocations import Invocation, with_raw_event
 

@@ -3,7 +3,7 @@
 from chalice.app import Blueprint
 
 from chalicelib.correlation import working_on
-from chalicelib.pipeline.reconcilers.telling import follow
+from chalicelib.pipeline.telling.loop import follow
 from chalicelib.settings import settings
 from chalicelib.starting import ready
 from chalicelib.triggers.invocations import Invocation, with_raw_event

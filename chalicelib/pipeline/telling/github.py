@@ -1,58 +1,78 @@
 """Telling GitHub: a build is the status of its commit, and a deployment is a deployment."""
 
 from chalicelib.aws.secrets import read_credential
-from chalicelib.domain.failures import one_line
 from chalicelib.domain.github_messages import commit_status, deployment, deployment_status
-from chalicelib.domain.log_text import clean_text
 from chalicelib.domain.repositories import repository_key
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
-from chalicelib.domain.telling import REPLACED, Told
+from chalicelib.domain.telling import REPLACED, Told, told_of
 from chalicelib.errors import Unavailable
-from chalicelib.known_secrets import known_secrets
 from chalicelib.outbound.github import GitHub, github_host
 from chalicelib.pipeline.line import place_of
+from chalicelib.pipeline.telling.rows import (
+    Row,
+    build_of,
+    cause_of,
+    cleaned,
+    duration_of,
+    link_to,
+    name_of,
+    row_id,
+)
 from chalicelib.settings import settings
-from chalicelib.store.jobs import find_build, list_jobs
+from chalicelib.store.jobs import find_deployments, list_jobs
 from chalicelib.store.models import Build, Channel, Deployment, Job, Service
-from chalicelib.store.projects import get_project
 from chalicelib.store.services import list_services
 
 # Of builds of one commit, the newest is told. It is searched among so many builds.
 _NEWEST = 50
 
 
-def tell_github(
-    channel: Channel, job: Job, service: Service, state: str, known: Told
-) -> int | None:
+def wanted(_: Channel, row: Row, service: Service) -> str | None:
+    """The state that GitHub is to know: that of a job with a commit on GitHub.
+
+    A release that another one has replaced is not active any more, although it succeeded.
+    """
+    if isinstance(row, Service) or row.commit_sha is None or _repository_of(row) is None:
+        return None
+    is_release = isinstance(row, Deployment) and row.status == DeploymentStatus.SUCCESS
+    return REPLACED if is_release and service.current != row.number else str(row.status)
+
+
+def replaced_by(channel: Channel, row: Row, state: str) -> str | None:
+    """The job id of the release that a new one has replaced, if GitHub shows it as running."""
+    number = row.replaced if isinstance(row, Deployment) else None
+    if state != DeploymentStatus.SUCCESS or number is None:
+        return None
+    earlier = find_deployments(number).get(number)
+    shown = earlier is not None and told_of(earlier.told, channel.id).state
+    return earlier.job_id if earlier is not None and shown == DeploymentStatus.SUCCESS else None
+
+
+def tell(channel: Channel, row: Row, service: Service, state: str, known: Told) -> int | None:
     """Tell GitHub the state of a job; return GitHub's number of a deployment.
 
-    A job without a commit, and one of another host, is not told. Raises Later, Rejected and
-    Unavailable.
+    Raises Later, Rejected and Unavailable.
     """
-    repository = _repository_of(job)
-    if repository is None or job.commit_sha is None:
+    if not isinstance(row, Build | Deployment):
+        raise TypeError(f"{row_id(row)} is neither a build nor a deployment")
+    api = GitHub(read_credential(str(channel.secret)), str(_repository_of(row)))
+    if isinstance(row, Build):
+        _set_status(api, row, service, state)
         return None
-    github = GitHub(read_credential(channel.secret), repository)
-    environment = service.settings.environment_name or _name_of(service)
-    if isinstance(job, Build):
-        _set_status(github, job, service, state)
-        return None
-    if not isinstance(job, Deployment):
-        raise TypeError(f"{job.job_id} is neither a build nor a deployment")
-    number = known.id or _deployment_of(github, job, environment)
-    description = _describe_deployment(job, state)
+    environment = service.settings.environment_name or name_of(service)
+    number = known.id or _deployment_of(api, row, environment)
     body = deployment_status(
         state,
         environment=environment,
-        description=description,
-        log_url=_link(f"deployments/{job.number}"),
+        description=_describe_deployment(row, state),
+        log_url=link_to(row),
         url=service.settings.environment_url,
     )
-    github.set_deployment_status(number, body)
+    api.set_deployment_status(number, body)
     return number
 
 
-def test_github(channel: Channel) -> None:
+def test(channel: Channel) -> None:
     """Read a repository of the channel with its token. Raises Rejected and Unavailable.
 
     Whether the token may also write is seen at the first telling.
@@ -69,16 +89,14 @@ def test_github(channel: Channel) -> None:
 
 def _repository_of(job: Job) -> str | None:
     """The `owner/name` of the job's commit on GitHub; None if it is on another host."""
-    build: Job | None = job
-    if isinstance(job, Deployment):
-        build = find_build(job.build_id) if job.build_id is not None else None
-    if not isinstance(build, Build):
+    build = build_of(job)
+    if build is None:
         return None
     host, _, name = repository_key(build.settings.git_url).partition("/")
     return name if host == github_host() else None
 
 
-def _set_status(github: GitHub, build: Build, service: Service, state: str) -> None:
+def _set_status(api: GitHub, build: Build, service: Service, state: str) -> None:
     """Set the status of the build's commit, unless a newer build of the commit has set it.
 
     The messages about one service are told one after another, so that no newer build is told
@@ -89,34 +107,26 @@ def _set_status(github: GitHub, build: Build, service: Service, state: str) -> N
         return
     body = commit_status(
         state,
-        context=f"slipway/{_name_of(service)}",
+        context=f"slipway/{name_of(service)}",
         description=_describe_build(build, state),
-        url=_link(f"builds/{build.number}"),
+        url=link_to(build),
     )
-    github.set_status(str(build.commit_sha), body)
+    api.set_status(str(build.commit_sha), body)
 
 
-def _deployment_of(github: GitHub, row: Deployment, environment: str) -> int:
+def _deployment_of(api: GitHub, row: Deployment, environment: str) -> int:
     """GitHub's number of a deployment. One that was created, and whose number was lost, is found
     by its mark.
     """
     sha = str(row.commit_sha)
     mark = {"installation": settings().table_prefix, "job_id": row.job_id}
-    found = github.find_deployment(sha, environment, mark)
+    found = api.find_deployment(sha, environment, mark)
     if found is not None:
         return found
-    title = clean_text(row.commit_message or row.reason or "", known_secrets())
-    return github.create_deployment(
+    title = cleaned(row.commit_message or row.reason or "")
+    return api.create_deployment(
         deployment(sha=sha, environment=environment, description=title, mark=mark)
     )
-
-
-def _name_of(service: Service) -> str:
-    return f"{get_project(service.project_id).name}/{service.settings.name}"
-
-
-def _link(place: str) -> str | None:
-    return f"{settings().public_url}/#/{place}" if settings().public_url else None
 
 
 def _describe_build(build: Build, state: str) -> str:
@@ -127,11 +137,11 @@ def _describe_build(build: Build, state: str) -> str:
         case BuildStatus.BUILDING:
             return "Is being built"
         case BuildStatus.SUCCESS:
-            return f"Built in {_duration(build)}"
+            return f"Built in {duration_of(build)}"
         case BuildStatus.FAILED:
-            return _cause(build)
+            return cause_of(build)
         case BuildStatus.CANCELLED:
-            return one_line(build.error or "Cancelled")
+            return cleaned(build.error or "Cancelled")
         case BuildStatus.SUPERSEDED:
             return f"Not built: build {build.superseded_by} of a later push replaces it"
 
@@ -145,20 +155,10 @@ def _describe_deployment(row: Deployment, state: str) -> str:
         case DeploymentStatus.DEPLOYING:
             return "Is being rolled out"
         case DeploymentStatus.SUCCESS:
-            return f"Rolled out in {_duration(row)}"
+            return f"Rolled out in {duration_of(row)}"
         case DeploymentStatus.FAILED:
-            return _cause(row)
+            return cause_of(row)
         case DeploymentStatus.ROLLED_BACK:
             return "Rolled back"
         case DeploymentStatus.CANCELLED | DeploymentStatus.SUPERSEDED:
-            return one_line(row.error or state)
-
-
-def _cause(job: Job) -> str:
-    summary = job.failure.summary if job.failure is not None else job.error or "Failed"
-    return one_line(clean_text(summary, known_secrets()))
-
-
-def _duration(job: Job) -> str:
-    seconds = (job.finished_at or 0) - (job.started_at or job.finished_at or 0)
-    return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
+            return cleaned(row.error or state)
