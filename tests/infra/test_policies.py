@@ -23,7 +23,7 @@ from infra.package import EXAMPLE, ROOT, Installation, move
 from tests.faults.trials import recover
 from tests.faults.use_cases import READINGS, USE_CASES
 from tests.support.client import Api
-from tests.support.embedded import Cloud, cloud, keep_secret, sha
+from tests.support.embedded import Cloud, add_topic, client, cloud, keep_secret, sha
 from tests.support.sdk import record_calls
 
 __all__ = ["cloud"]
@@ -134,6 +134,7 @@ KINDS = {
     "codebuild:*": {"project"},
     "dynamodb:*": {"table"},
     "ecr:*": {"repository"},
+    "events:*": {"event-bus"},
     "ecs:DescribeServiceDeployments": {"service", "service-deployment", "service-revision"},
     "ecs:DescribeServiceRevisions": {"service", "service-deployment", "service-revision"},
     "ecs:*Service*": {"service"},
@@ -145,6 +146,7 @@ KINDS = {
     "iam:*": {"role"},
     "logs:*": {"log-group"},
     "secretsmanager:*": {"secret"},
+    "sns:*": {""},
     "sqs:*": {""},
     "ssm:*": {"parameter"},
 }
@@ -240,7 +242,7 @@ def test_all_triggers_of_the_pipeline_have_the_same_permissions() -> None:
 
 def test_who_tells_channels_starts_nothing_and_reads_only_their_secrets() -> None:
     services = {action.split(":")[0] for action in _actions("telling")}
-    assert services == {"dynamodb", "logs", "secretsmanager", "sqs"}
+    assert services == {"dynamodb", "events", "logs", "secretsmanager", "sns", "sqs"}
     assert "sqs:SendMessage" not in _actions("telling")
     secrets = [
         _list(each["Resource"])
@@ -255,6 +257,7 @@ def test_who_tells_channels_starts_nothing_and_reads_only_their_secrets() -> Non
     }
     assert changed == {
         ("UpdateItem", "slipway-jobs"),
+        ("UpdateItem", "slipway-services"),
         ("UpdateItem", "slipway-channels"),
         ("PutItem", "slipway-history"),
     }
@@ -498,6 +501,10 @@ def test_every_call_for_a_channel_is_granted(cloud: Cloud, calls: set[Used]) -> 
     secret = keep_secret("a token", "slipway/tell/all/github")
     wanted = {"kind": "github", "name": "shop", "secret": secret}
     channel = cloud.api.post("/v1/channels", wanted).body["id"]
+    add_topic(cloud)
+    client("events").create_event_bus(Name="slipway-ci")
+    bus = {"kind": "eventbridge", "name": "bus", "target": "slipway-ci"}
+    assert cloud.api.post("/v1/channels", bus).status == 201
     for release in (1, 2):
         cloud.release(release)
     for path in ("", f"/{channel}"):
@@ -512,6 +519,8 @@ def test_every_call_for_a_channel_is_granted(cloud: Cloud, calls: set[Used]) -> 
         cloud.advance(13 * 60 * 60)
         cloud.tick()
         cloud.settle()
+    cloud.roll_back()  # it pauses auto-deploy, which channels are told of the service
+    cloud.settle()
     assert cloud.api.get(f"/v1/channels/{channel}").body["off_since"]
     assert cloud.api.patch(f"/v1/channels/{channel}", {"name": "other"}).status == 200
     assert cloud.api.request("DELETE", f"/v1/channels/{channel}").status == 204
