@@ -225,7 +225,7 @@ def test_a_context_has_at_most_1000_statuses(github: GitHub, call: Client) -> No
     """
     first = call(f"POST {REPO}/statuses/{FIRST}", {"state": "pending"}).json
     github.repository("acme/app").statuses[FIRST] = [first] * 1000
-    refused = call(f"POST {REPO}/statuses/{FIRST}", {"state": "success"})
+    refused = call(f"POST {REPO}/statuses/{FIRST}", {"state": "success", "context": "Default"})
     assert (refused.status, refused.json["errors"][0]["message"]) == (
         422,
         "This SHA and context has reached the maximum number of statuses.",
@@ -678,6 +678,13 @@ def test_a_body_must_be_a_json_object(
     """using-the-rest-api, "Troubleshooting the REST API": invalid request body."""
     refused = call(f"POST {REPO}/statuses/{FIRST}", body)
     assert (refused.status, refused.message) == (status, message)
+
+
+def test_a_body_needs_its_length(unchecked: GitHub) -> None:
+    """Unlike GitHub: no client of this API sends a body in chunks."""
+    call = Client(unchecked)
+    refused = call(f"POST {REPO}/statuses/{FIRST}", Transfer_Encoding="chunked")
+    assert (refused.status, refused.headers["Connection"]) == (411, "close")
 
 
 def test_the_content_type_is_not_read(call: Client) -> None:

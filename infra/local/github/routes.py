@@ -53,7 +53,7 @@ class Answer:
 
 @dataclass
 class Call:
-    """A request whose sender may make it. `repository` is set if the path names one."""
+    """A request that the sender is allowed to make. `named` is the repository in the path."""
 
     state: State
     path: str

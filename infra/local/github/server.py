@@ -55,9 +55,11 @@ class Exchange:
 
 
 class GitHub(State):
-    """`deliver` sends a webhook delivery (its item, its payload) and returns the HTTP status.
+    """A GitHub with its state. `url` is the address of its API.
 
-    Without it a redelivery succeeds and reaches nobody. `clock` returns seconds since the epoch.
+    `clock` returns seconds since the epoch. A redelivery of a webhook delivery calls `deliver` with
+    the delivery's item and payload. It returns the HTTP status of the receiver. The default sends
+    nothing and returns 200.
     """
 
     def __init__(
@@ -169,6 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "GitHub.com"
     sys_version = ""
     server: _Server
+    _too_long = False
 
     def do_GET(self) -> None:
         github = self.server.github
@@ -203,13 +206,18 @@ class _Handler(BaseHTTPRequestHandler):
         """Log no requests: `GitHub.requests` has them."""
 
     def _body(self) -> bytes:
-        """The body. An unread one would be parsed as the next request."""
+        """The body. The rest of a longer one is dropped: a client reads no answer before it."""
         length = self.headers.get("Content-Length", "0")
-        self._too_long = not length.isdecimal() or int(length) > MAX_BODY
-        if self._too_long or "Transfer-Encoding" in self.headers:
+        if "Transfer-Encoding" in self.headers or not length.isdecimal():
+            # An unread body would be parsed as the next request.
             self.close_connection = True
             return b""
-        return self.rfile.read(int(length))
+        content = self.rfile.read(min(int(length), MAX_BODY))
+        rest = int(length) - len(content)
+        self._too_long = rest > 0
+        while rest > 0 and (dropped := self.rfile.read(min(rest, MAX_BODY))):
+            rest -= len(dropped)
+        return content
 
     def _handled(self) -> tuple[int, dict[str, str], bytes]:
         """Let the request have its effect. Returns the status, headers and body of the answer."""
@@ -327,6 +335,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _json(self) -> Json:
         """REST API, "Invalid request body". GitHub reads JSON, whatever the Content-Type says."""
+        if "Transfer-Encoding" in self.headers:
+            raise Refusal(411, "The body needs a Content-Length.")
         if self._too_long:
             raise Refusal(413, "The body is too long.")
         value = None

@@ -120,7 +120,8 @@ def _wrong_answer(operation: Operation, exchange: Exchange) -> Iterator[str]:
         schema = content.get("application/json", {}).get("schema", error)
         yield from _errors(schema, json.loads(exchange.answer), "body")
     else:
-        assert exchange.status == 403, "only the answer without a User-Agent is no JSON"
+        # Only the answer to a request without a User-Agent is no JSON.
+        assert exchange.status == 403
 
 
 def _parameters(operation: dict[str, Any]) -> list[dict[str, Any]]:
