@@ -9,8 +9,6 @@ from chalicelib.domain.credentials import NAME_CHARACTERS
 from chalicelib.domain.fields import END, Installation, Rule
 from chalicelib.domain.telling import Event
 
-# A receiver that has refused or not answered for so long is switched off.
-OFF_AFTER = 24 * 60 * 60
 # The path of secrets of channels that are not of one project.
 SHARED = "all"
 MOST_CHANNELS = 100

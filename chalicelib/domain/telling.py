@@ -9,12 +9,15 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
 
 # The schedule tells what the message about a commit has not told by then.
 PATIENCE = 60
 _LONGEST_PAUSE = 60 * 60
+# A receiver that fails for so long is switched off, and a state that fails for so long given up.
+GIVE_UP_AFTER = 24 * 60 * 60
 # The state of a release that ran, and that another one has replaced. It is no status.
 REPLACED = "replaced"
 
@@ -85,14 +88,15 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a channel knows of a row.
 
     `state` is the last one that it got, and `id` the receiver's own number of the job. `refused` is
-    why the receiver will never take the state. `tries` counts the failures since, and the next
-    telling is at `next_at`.
+    why it did not take that state, and never will. `tries` counts the failures since then, the
+    first one at `since`, and the next telling is at `next_at`.
     """
 
     state: str = ""
     id: int | None = None
     refused: str | None = None
     tries: int = 0
+    since: int | None = None
     next_at: int | None = None
 
 
@@ -127,11 +131,18 @@ def service_changes(before: str, after: str) -> tuple[list[Event], list[Event]]:
     return sorted(now - known), sorted(known - now)
 
 
-def failed(told: Told, *, now: int, wait: int | None) -> Told:
-    """`told` after a failure. `wait` are the seconds that the receiver asks for, if it does.
+def later(told: Told, *, now: int, seconds: int) -> Told:
+    """`told` when the receiver asks to be told later. That is no failure."""
+    return replace(told, next_at=now + seconds)
 
-    The pauses double, up to an hour.
+
+def failed(told: Told, state: str, why: str, *, now: int) -> Told:
+    """`told` after a failure to tell a state. The pauses double, up to an hour.
+
+    After a day the state is given up, so that rows which can never be told do not pile up.
     """
-    pause = min(PATIENCE * 2**told.tries, _LONGEST_PAUSE) if wait is None else wait
-    more = {"tries": min(told.tries + 1, 10)} if wait is None else {}
-    return msgspec.structs.replace(told, next_at=now + pause, **more)
+    since = now if told.since is None else told.since
+    if now - since >= GIVE_UP_AFTER:
+        return Told(state=state, id=told.id, refused=why)
+    pause = min(PATIENCE * 2 ** min(told.tries, 10), _LONGEST_PAUSE)
+    return replace(told, tries=told.tries + 1, since=since, next_at=now + pause)

@@ -23,10 +23,14 @@ def on_schedule(invocation: Invocation) -> None:
     Then mark the rows that dead letters name, and send what channels are still to be told.
     """
     context = invocation.context
+
+    def is_late() -> bool:
+        return bool(context.get_remaining_time_in_millis() < RESERVE_MS)
+
     with working_on(event_id=invocation.text("id")):
-        reconcile_due(until=lambda: context.get_remaining_time_in_millis() < RESERVE_MS)
+        reconcile_due(until=is_late)
         mark_dead_letters()
-        announce_due()
+        announce_due(until=is_late)
 
 
 ready()

@@ -204,6 +204,25 @@ def test_a_token_without_rights_is_shown_and_mended(cloud: Cloud, github: GitHub
     assert cloud.api.get("/v1/channels/1").body["trouble"] is None
 
 
+def test_a_state_that_cannot_be_told_is_given_up_after_a_day(cloud: Cloud, github: GitHub) -> None:
+    github.fail(1000, 404, match="statuses")
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    for _ in range(26):
+        cloud.advance(60 * MINUTE)
+        cloud.pump.tick()
+        cloud.settle()
+    asked = len(github.requests())
+    assert cloud.api.post("/v1/channels/1/test").status == 202
+    cloud.settle()
+    for _ in range(5):
+        cloud.advance(60 * MINUTE)
+        cloud.pump.tick()
+        cloud.settle()
+    assert len(github.requests()) == asked + 1
+
+
 def test_a_repository_of_another_host_is_not_told(
     cloud: Cloud, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,8 +10,16 @@ from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.aws.queue import Telling
 from chalicelib.correlation import working_on
-from chalicelib.domain.channels import OFF_AFTER, ChannelKind
-from chalicelib.domain.telling import PATIENCE, Told, failed, told_of, with_told
+from chalicelib.domain.channels import ChannelKind
+from chalicelib.domain.telling import (
+    GIVE_UP_AFTER,
+    PATIENCE,
+    Told,
+    failed,
+    later,
+    told_of,
+    with_told,
+)
 from chalicelib.domain.timing import rfc3339
 from chalicelib.errors import Rejected, Stale, Unavailable
 from chalicelib.outbound.http import Later
@@ -56,16 +64,16 @@ def announce(rows: Sequence[Row]) -> None:
 writes.tellers.append(announce)
 
 
-def announce_due() -> int:
-    """Send messages for the rows that are due; return how many rows there are."""
-    rows = rows_to_tell(clock.now())
-    for row in rows:
+def announce_due(*, until: Callable[[], bool]) -> None:
+    """Send messages for the rows that are due, until `until()`; the next minute continues."""
+    for row in rows_to_tell(clock.now()):
+        if until():
+            break
         service = service_of(row)
         waiting = [each for each in _channels_of(row) if _waits(each, row, service)]
         queue.tell([_telling(row, each) for each in waiting])
         if not waiting:
             _settle(row, service)
-    return len(rows)
 
 
 def tell(name: str, channel_number: int) -> None:
@@ -190,16 +198,16 @@ def _tell(channel: Channel, row: Row, service: Service, state: str) -> Told:
         if replaced is not None:
             tell(replaced, channel.id)
         number = RECEIVERS[ChannelKind(channel.kind)].tell(channel, row, service, state, known)
-    except Later as later:
-        logger.info("%s is told later: %s", row_id(row), later.detail)
-        return failed(known, now=now, wait=later.seconds)
+    except Later as wait:
+        logger.info("%s is told later: %s", row_id(row), wait.detail)
+        return later(known, now=now, seconds=wait.seconds)
     except Rejected as refusal:
         logger.warning("channel %s refuses %s: %s", channel.id, row_id(row), refusal.detail)
         return Told(state=state, id=known.id, refused=refusal.detail)
     except Unavailable as trouble:
         logger.warning("channel %s is not told of %s: %s", channel.id, row_id(row), trouble.detail)
         _note_trouble(channel, trouble.detail)
-        return failed(known, now=now, wait=None)
+        return failed(known, state, trouble.detail, now=now)
     _note_success(channel)
     return Told(state=state, id=number)
 
@@ -213,7 +221,7 @@ def _note_trouble(channel: Channel, why: str) -> None:
     """Note since when the receiver fails. After a day the channel is switched off."""
     now = clock.now()
     since = channel.failing_since or now
-    if now - since >= OFF_AFTER:
+    if now - since >= GIVE_UP_AFTER:
         commit_if_possible(
             change(channel, off_since=now, trouble=why),
             record(
