@@ -12,6 +12,8 @@ from chalicelib.domain.telling import REPLACED
 
 # GitHub refuses a longer description.
 _DESCRIPTION_LENGTH = 140
+# The last character that UTF-8 writes in three bytes.
+_BASIC_PLANE = 0xFFFF
 _STATUS = {
     BuildStatus.QUEUED: "pending",
     BuildStatus.BUILDING: "pending",
@@ -81,4 +83,6 @@ def is_marked(found: Any, mark: dict[str, str]) -> bool:
 
 
 def _short(text: str) -> str:
-    return cut(" ".join(text.split()), _DESCRIPTION_LENGTH)
+    """A description as GitHub takes it: users report that it refuses emojis in a status."""
+    plain = "".join(each if ord(each) <= _BASIC_PLANE else "?" for each in text)
+    return cut(" ".join(plain.split()), _DESCRIPTION_LENGTH)

@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib.settings import settings
 from infra.local.github.server import GitHub
+from tests.support import codebuild_log
 from tests.support.embedded import MINUTE, REPOSITORY, Cloud, client, keep_secret, sha
 from tests.support.github.validation import validated
 from tests.support.sdk import Killed, Trouble
@@ -91,6 +92,15 @@ def test_a_failure_has_its_cause(cloud: Cloud, github: GitHub) -> None:
     assert state == "failure"
     assert description == cloud.build(1)["failure"]["summary"][:140]
     assert deployments(github) == []
+
+
+def test_a_cause_with_an_emoji_is_told(cloud: Cloud, github: GitHub) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    log = [line.replace("sh -c make", "sh -c \U0001f4a5") for line in codebuild_log.failed_log()]
+    cloud.end_build(1, "FAILED", log=log)
+    assert "\U0001f4a5" in cloud.build(1)["failure"]["summary"]
+    assert shown(github, 1)[-1][0] == "failure"
 
 
 def test_a_release_that_is_replaced_or_rolled_back_is_inactive(
