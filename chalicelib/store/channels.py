@@ -39,6 +39,11 @@ def channels_of(project_id: int, service_id: int) -> list[Channel]:
     ]
 
 
+def has_channels() -> bool:
+    """Whether there is any channel, also one that is off, as this process knows them."""
+    return bool(_channels())
+
+
 def is_told(channel: Channel, event: Event) -> bool:
     """Whether a channel is told of an event."""
     if channel.kind in ALL_STATES:

@@ -27,7 +27,13 @@ from chalicelib.pipeline.telling import github
 from chalicelib.pipeline.telling.receivers import tell_receiver, test_receiver
 from chalicelib.pipeline.telling.rows import Row, find_row, row_id, service_of, wanted_state
 from chalicelib.store import writes
-from chalicelib.store.channels import channels_of, find_channel, forget_channels, rows_to_tell
+from chalicelib.store.channels import (
+    channels_of,
+    find_channel,
+    forget_channels,
+    has_channels,
+    rows_to_tell,
+)
 from chalicelib.store.history import record
 from chalicelib.store.models import DUE, Channel, Service
 from chalicelib.store.writes import change, commit, commit_if_possible
@@ -66,6 +72,8 @@ writes.tellers.append(announce)
 
 def announce_due(*, until: Callable[[], bool]) -> None:
     """Send messages for the rows that are due, until `until()`; the next minute continues."""
+    if not has_channels():
+        return
     for row in rows_to_tell(clock.now()):
         if until():
             break
