@@ -213,9 +213,7 @@ def test_other_accounts_cannot_send_a_telling(resources: dict[str, Any]) -> None
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert statement["Effect"] == "Deny"
     assert statement["Resource"] == {"Fn::GetAtt": ["TellingQueue", "Arn"]}
-    assert statement["Condition"] == {
-        "StringNotEquals": {"aws:PrincipalAccount": EXAMPLE.account}
-    }
+    assert statement["Condition"] == {"StringNotEquals": {"aws:PrincipalAccount": EXAMPLE.account}}
 
 
 def _rule(resources: dict[str, Any], function: str) -> dict[str, Any]:
