@@ -1,6 +1,7 @@
 """The alarms of the application's stack: functions, API and schedule.
 
-The alarms of the queue of wake-ups are in `infra/stack.yaml`. Each alarm tells `AlarmTopic`, if there is one.
+The alarms of the queue of wake-ups are in `infra/stack.yaml`. Each alarm tells `AlarmTopic`, if
+there is one.
 """
 
 from typing import Any

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 
-def short_yaml(document: yaml.Node) -> str:
+def short_yaml(document: yaml.Node | None) -> str:
     """The text of a document, with one space for each level and without a break of long lines."""
     return yaml.serialize(document, Dumper=_Dumper, width=math.inf)
 

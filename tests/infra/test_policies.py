@@ -588,10 +588,10 @@ def test_policies_of_an_installation_name_its_own_logs_and_roles() -> None:
 def test_a_function_of_a_moved_installation_writes_to_its_own_logs() -> None:
     config = json.loads((ROOT / ".chalice/config.json").read_text())
     logs = "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda"
-    for handler, settings in config["lambda_functions"].items():
-        policy = (ROOT / ".chalice" / settings["iam_policy_file"]).read_text()
+    for handler, each in config["lambda_functions"].items():
+        policy = (ROOT / ".chalice" / each["iam_policy_file"]).read_text()
         moved = json.loads(move(policy, Installation(prefix="slipway-dev")))
-        (own,) = (each for each in moved["Statement"] if each["Sid"] == "WriteOwnLogs")
+        (own,) = (found for found in moved["Statement"] if found["Sid"] == "WriteOwnLogs")
         name = function_name("slipway-dev", handler)
         assert fnmatchcase(f"{logs}/{name}:log-stream:2026/11/28", own["Resource"])
         assert not fnmatchcase(f"{logs}/slipway-prod:log-stream:2026/11/28", own["Resource"])

@@ -498,6 +498,13 @@ def test_the_addresses_that_the_stack_takes_are_those_that_the_settings_take(
             assert not re.fullmatch(parameter["AllowedPattern"], value)
             with pytest.raises(SettingsError, match=variable):
                 read_settings(required | {variable: value})
+    hosts = stack["Parameters"]["ReceiverHosts"]
+    assert hosts["Default"] == VARIABLES["RECEIVER_HOSTS"].default
+    for value in (hosts["Default"], "hooks.example", "*.example.com,a.b"):
+        assert re.fullmatch(hosts["AllowedPattern"], value)
+        assert read_settings(required | {"RECEIVER_HOSTS": value}).receiver_hosts
+    for value in ("", "*", "a.*.b", "https://a.b", "a.b/c", "a.b, c.d", "a.b,"):
+        assert not re.fullmatch(hosts["AllowedPattern"], value)
     # Without an address of its own, the functions' stack knows that of the API.
     assert stack["Outputs"]["PublicUrl"]["Condition"] == "HasPublicUrl"
 
