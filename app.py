@@ -5,6 +5,7 @@ from chalicelib.api import (
     audit,
     badges,
     builds,
+    channels,
     config,
     deliveries,
     deployments,
@@ -22,7 +23,7 @@ from chalicelib.api.page import dashboard
 from chalicelib.checkout import take_over_chalice_commands
 from chalicelib.settings import settings
 from chalicelib.starting import ready
-from chalicelib.triggers import events, schedule, wakeups
+from chalicelib.triggers import events, schedule, tellings, wakeups
 
 take_over_chalice_commands()
 
@@ -43,10 +44,12 @@ app.register_blueprint(jobs.routes)
 app.register_blueprint(webhooks.routes)
 app.register_blueprint(deliveries.routes)
 app.register_blueprint(tokens.routes)
+app.register_blueprint(channels.routes)
 app.register_blueprint(audit.routes)
 app.register_blueprint(metrics.routes)
 
 app.register_blueprint(wakeups.blueprint)
+app.register_blueprint(tellings.blueprint)
 app.register_blueprint(events.blueprint)
 app.register_blueprint(schedule.blueprint)
 

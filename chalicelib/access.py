@@ -14,11 +14,12 @@ from chalicelib.domain.regex import regex
 from chalicelib.domain.statuses import TRANSITIONS
 from chalicelib.domain.tokens import Role, digest, is_token
 from chalicelib.errors import Forbidden, NotFound, Unauthorized
-from chalicelib.store import history, receipts, services, tokens
+from chalicelib.store import channels, history, receipts, services, tokens
 from chalicelib.store.jobs import find_all_jobs, get_build, get_deployment
 from chalicelib.store.models import (
     LISTED,
     Build,
+    Channel,
     Deployment,
     History,
     Job,
@@ -168,6 +169,26 @@ def load_token(caller: Principal, number: int) -> Token:
     require(caller, Role.ADMIN)
     require_unrestricted(caller)
     return tokens.get_token(number)
+
+
+def list_channels(caller: Principal, *, limit: int, before: int | None) -> Page[Channel]:
+    """A page of all channels, newest first.
+
+    Raises Forbidden unless the caller is an unrestricted admin: a channel sees other projects.
+    """
+    require(caller, Role.ADMIN)
+    require_unrestricted(caller)
+    return channels.list_channels(limit=limit, before=before)
+
+
+def load_channel(caller: Principal, number: int) -> Channel:
+    """A channel by its number.
+
+    Raises NotFound, and Forbidden unless the caller is an unrestricted admin.
+    """
+    require(caller, Role.ADMIN)
+    require_unrestricted(caller)
+    return channels.get_channel(number)
 
 
 def list_projects(caller: Principal, *, limit: int, before: int | None) -> Page[Project]:

@@ -32,6 +32,9 @@ class Settings(msgspec.Struct, frozen=True):
     codebuild_project: str
     registry: str
     git_hosts: frozenset[str]
+    github_api: str
+    public_url: str
+    receiver_hosts: frozenset[str]
     simulated: bool
 
     def __repr__(self) -> str:
@@ -56,6 +59,16 @@ class Settings(msgspec.Struct, frozen=True):
     def dead_letter_url(self) -> str:
         """The queue of messages that failed too often."""
         return f"{self.queue_url}-dead"
+
+    @property
+    def telling_queue(self) -> str:
+        """The name of the queue of what channels are to be told."""
+        return f"{self.table_prefix}-tellings.fifo"
+
+    @property
+    def telling_queue_url(self) -> str:
+        """Its URL: beside the queue of wake-ups."""
+        return f"{self.queue_url.rpartition('/')[0]}/{self.telling_queue}"
 
 
 class Variable(msgspec.Struct, frozen=True):
@@ -103,6 +116,14 @@ def _hosts(text: str) -> frozenset[str]:
     return frozenset(parse(host.strip().lower()) for host in text.split(","))
 
 
+def _receivers(text: str) -> frozenset[str]:
+    parse = _matching(
+        rf"(\*\.)?{_NAME_OF_HOST}|127\.0\.0\.1:[0-9]{{1,5}}",
+        "host names, or *. and a domain, separated by commas",
+    )
+    return frozenset(parse(host.strip().lower()) for host in text.split(","))
+
+
 def _flag(text: str) -> bool:
     if text not in {"true", "false"}:
         raise ValueError("must be true or false")
@@ -143,6 +164,26 @@ VARIABLES: Mapping[str, Variable] = {
     ),
     "GIT_HOSTS": Variable(
         _hosts, "github.com", "Hosts that builds may fetch from, separated by commas."
+    ),
+    "GITHUB_API": Variable(
+        _matching(
+            r"https://[a-z0-9.-]+(/[A-Za-z0-9_.-]+)*|http://127\.0\.0\.1:[0-9]{1,5}", "a URL"
+        ),
+        "https://api.github.com",
+        "The address of GitHub's API; of GitHub Enterprise Server https://<host>/api/v3.",
+    ),
+    "PUBLIC_URL": Variable(
+        _matching(
+            r"(https?://[!-~]{1,200}[^/])?", "the URL of the dashboard, without a / at its end"
+        ),
+        "",
+        "The address of the dashboard, for links in what is told. Without it there are none.",
+    ),
+    "RECEIVER_HOSTS": Variable(
+        _receivers,
+        "hooks.slack.com,discord.com,*.logic.azure.com,*.api.powerplatform.com",
+        "Hosts that channels may send messages to, separated by commas; `*.` allows all below a "
+        "domain.",
     ),
     "SIMULATED": Variable(
         _flag,

@@ -1,6 +1,7 @@
 """The alarms of the application's stack: functions, API and schedule.
 
-The alarms of the queues are in `infra/stack.yaml`. Each alarm tells `AlarmTopic`, if there is one.
+The alarms of the queue of wake-ups are in `infra/stack.yaml`. Each alarm tells `AlarmTopic`, if
+there is one.
 """
 
 from typing import Any
@@ -9,6 +10,7 @@ from chalicelib.cloudwatch import NAMESPACE
 from infra.api_stage import STAGE, WEBHOOK
 from infra.functions import FAILED_INVOCATIONS, FUNCTIONS
 from infra.shared import only_if
+from infra.tellings import DEAD, QUEUE
 
 _FIVE_MINUTES = 300
 
@@ -61,6 +63,29 @@ def alarms(prefix: str) -> dict[str, Any]:
             {"QueueName": {"Fn::GetAtt": [FAILED_INVOCATIONS, "QueueName"]}},
         ),
         at_least=1,
+        statistic={"Statistic": "Maximum"},
+    )
+    found["DeadTellingAlarm"] = _alarm(
+        f"{prefix}-dead-tellings",
+        "The message to tell a channel of a job failed five times. The schedule sends another one.",
+        (
+            "AWS/SQS",
+            "ApproximateNumberOfMessagesVisible",
+            {"QueueName": {"Fn::GetAtt": [DEAD, "QueueName"]}},
+        ),
+        at_least=1,
+        statistic={"Statistic": "Maximum"},
+    )
+    found["StaleTellingAlarm"] = _alarm(
+        f"{prefix}-stale-tellings",
+        "Channels are not told: messages wait in their queue.",
+        (
+            "AWS/SQS",
+            "ApproximateAgeOfOldestMessage",
+            {"QueueName": {"Fn::GetAtt": [QUEUE, "QueueName"]}},
+        ),
+        at_least=600,
+        periods=2,
         statistic={"Statistic": "Maximum"},
     )
     overdue = _alarm(

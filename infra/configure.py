@@ -48,7 +48,7 @@ from infra.package import (
     write_package,
 )
 from infra.rules import rule_name
-from infra.stacks import Refused, find_stack, open_session
+from infra.stacks import Refused, find_outputs, find_stack, open_session
 from infra.upgrade import read_schema, why_not
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ _CHECKED = frozenset(
         "AWS::IAM::Role",
         "AWS::Lambda::Permission",
         "AWS::SQS::Queue",
+        "AWS::SQS::QueuePolicy",
         "AWS::Serverless::Api",
         "AWS::Serverless::Function",
     }
@@ -219,13 +220,17 @@ def _write_project(made: Packaged, place: Place) -> Path:
         handler: functions.get_function(FunctionName=names[logical_id])
         for logical_id, handler in HANDLERS.items()
     }
-    source = _queue_of_wakeups(functions, names["OnWakeup"])
+    sources = {
+        HANDLERS[each]: _source(functions, names[each], what)
+        for each, what in (("OnWakeup", "wake-ups"), ("OnTelling", "tellings"))
+    }
     project = PROJECTS / made.stage
     shutil.rmtree(project, ignore_errors=True)
     _unpack(made.output / "deployment.zip", project)
     settings = project / ".chalice"
-    _write(settings / "config.json", _config(made, found))
-    state = _state(source, names, found, made)
+    address = find_outputs(cloudformation, made.stack)["EndpointURL"].rstrip("/")
+    _write(settings / "config.json", _config(made, found, address))
+    state = _state(sources, names, found, made)
     _write(settings / "deployed" / f"{made.stage}.json", state)
     # The last one: the stage is configured if it is there.
     _write(_place_of(made.stage), vars(place))
@@ -268,8 +273,11 @@ def _unpack(package: Path, project: Path) -> None:
                 os.chmod(place, 0o644)
 
 
-def _config(made: Packaged, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Chalice's configuration: that of the example, with the stage's own values."""
+def _config(made: Packaged, found: Mapping[str, Any], address: str) -> dict[str, Any]:
+    """Chalice's configuration: that of the example, with the stage's own values.
+
+    `address` is that of the API.
+    """
     config: dict[str, Any] = json.loads((ROOT / ".chalice/config.json").read_text())
     del config["environment_variables"]
     limits = config.pop("lambda_functions")
@@ -292,18 +300,24 @@ def _config(made: Packaged, found: Mapping[str, Any]) -> dict[str, Any]:
             for handler, function in found.items()
         },
     }
-    # Only a reference, and only for the API: infra/deploy.py.
+    # As `application_template` in infra/deploy.py. The first is only a reference.
     stage["lambda_functions"]["api_handler"]["environment_variables"] = secret
+    stage["lambda_functions"]["on_telling"]["environment_variables"] = {
+        "PUBLIC_URL": variables.get("PUBLIC_URL", address)
+    }
     return {**config, "stages": {made.stage: stage}}
 
 
-def _queue_of_wakeups(functions: Any, function: str) -> Mapping[str, Any]:
-    """The mapping with which the queue invokes the function. Raises Refused if there is none."""
+def _source(functions: Any, function: str, what: str) -> Mapping[str, Any]:
+    """The mapping with which a queue invokes the function. Raises Refused if there is none.
+
+    `what` are the messages of the queue.
+    """
     mappings = functions.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
     if not mappings:
         raise Refused(
             f"Nothing was done: no queue invokes {function}. Its trigger was deleted by hand.\n"
-            f"In Lambda's console, add the stage's queue of wake-ups as a trigger of {function}."
+            f"In Lambda's console, add the stage's queue of {what} as a trigger of {function}."
             " Then run this again."
         )
     mapping: Mapping[str, Any] = mappings[0]
@@ -311,7 +325,7 @@ def _queue_of_wakeups(functions: Any, function: str) -> Mapping[str, Any]:
 
 
 def _state(
-    source: Mapping[str, Any],
+    sources: Mapping[str, Mapping[str, Any]],
     names: Mapping[str, str],
     found: Mapping[str, Any],
     made: Packaged,
@@ -324,14 +338,17 @@ def _state(
         for handler, arn in arns.items()
     ]
     resources += [
-        {
-            "resource_type": "sqs_event",
-            "name": "on_wakeup-sqs-event-source",
-            "queue": source["EventSourceArn"].rpartition(":")[2],
-            "queue_arn": source["EventSourceArn"],
-            "event_uuid": source["UUID"],
-            "lambda_arn": arns["on_wakeup"],
-        },
+        *(
+            {
+                "resource_type": "sqs_event",
+                "name": f"{handler}-sqs-event-source",
+                "queue": source["EventSourceArn"].rpartition(":")[2],
+                "queue_arn": source["EventSourceArn"],
+                "event_uuid": source["UUID"],
+                "lambda_arn": arns[handler],
+            }
+            for handler, source in sources.items()
+        ),
         *(
             {
                 "resource_type": "cloudwatch_event",

@@ -11,6 +11,7 @@ from typing import Any
 from chalicelib.cloudwatch import NAMESPACE
 from chalicelib.domain.metrics import BUILD_ENDS, DEPLOYMENT_ENDS
 from infra.functions import FUNCTIONS, LOG_GROUPS
+from infra.tellings import dead_queue_name, queue_name
 
 FOLLOW_A_PUSH = """\
 fields @timestamp, @log, level, message, job_id, service_id, delivery, request_id, message_id
@@ -53,6 +54,12 @@ def _widgets(prefix: str) -> list[dict[str, Any]]:
             for stat in ("p50", "p95")
         ]
 
+    def waiting(queue: str, dead: str) -> list[list[Any]]:
+        return [
+            ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", queue],
+            ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", dead],
+        ]
+
     wakeups = f"{prefix}-wakeups"
     errors = [["AWS/Lambda", "Errors", "FunctionName", f"${{{name}}}"] for name in FUNCTIONS]
     widgets = [
@@ -62,10 +69,13 @@ def _widgets(prefix: str) -> list[dict[str, Any]]:
         _widget("Lead time and time to restore", times("Lead", "Restore")),
         _widget(
             "Wake-ups: age of the oldest, and dead letters",
-            [
-                ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", wakeups],
-                ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", f"{wakeups}-dead"],
-            ],
+            waiting(wakeups, f"{wakeups}-dead"),
+            stat="Maximum",
+            period=300,
+        ),
+        _widget(
+            "Tellings: age of the oldest, and dead letters",
+            waiting(queue_name(prefix), dead_queue_name(prefix)),
             stat="Maximum",
             period=300,
         ),

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import sleep
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 import boto3
@@ -75,8 +75,10 @@ def application_template(
 ) -> str:
     """Add the code's location and the environment to Chalice's template.
 
-    Only the API function gets WEBHOOK_SECRET: no other function reads webhook secrets. `again` is a
-    text that makes the API's definition differ from an equal one with another `again`.
+    Only the API function gets WEBHOOK_SECRET: no other function reads webhook secrets. Without
+    PUBLIC_URL in `environment`, only OnTelling gets one, the API's own address: the API cannot
+    refer to itself. `again` is a text that makes the API's definition differ from an equal one with
+    another `again`.
     """
     template = json.loads(sam)
     if again is not None:
@@ -85,9 +87,12 @@ def application_template(
         information["description"] = f"Deployed again: {again}"
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
-            variables = dict(environment)
+            variables: dict[str, Any] = dict(environment)
             if name != "APIHandler":
                 variables.pop("WEBHOOK_SECRET")
+            if name == "OnTelling":
+                own = template["Outputs"]["EndpointURL"]["Value"]["Fn::Sub"].rstrip("/")
+                variables.setdefault("PUBLIC_URL", {"Fn::Sub": own})
             resource["Properties"]["CodeUri"] = code
             resource["Properties"]["Environment"] = {"Variables": variables}
     return json.dumps(template)

@@ -45,7 +45,8 @@ def redeployed_outside(session: boto3.Session, stack: str) -> list[str]:
     resources = read_template(cloudformation, stack)["Resources"]
     names = names_in_aws(cloudformation, stack)
     changed = []
-    for function in FUNCTIONS:
+    # An earlier version may have fewer functions.
+    for function in resources.keys() & set(FUNCTIONS):
         package = _PACKAGE.search(str(resources[function]["Properties"]["CodeUri"]))
         if package is not None and function in names:
             found = functions.get_function_configuration(FunctionName=names[function])
@@ -57,4 +58,4 @@ def redeployed_outside(session: boto3.Session, stack: str) -> list[str]:
         stages = session.client("apigateway").get_stages(restApiId=names["RestAPI"])["item"]
         if any(each["stageName"] == STAGE and each["deploymentId"] not in ours for each in stages):
             changed.append("RestAPI")
-    return changed
+    return sorted(changed)

@@ -3,18 +3,20 @@
 from typing import Any
 
 from infra.shared import only_if
+from infra.tellings import QUEUE
 
 # The functions' logical ids in the application's template, with their names in Chalice.
 HANDLERS = {
     "APIHandler": "api_handler",
     "OnWakeup": "on_wakeup",
+    "OnTelling": "on_telling",
     "OnCloudEvent": "on_cloud_event",
     "OnSchedule": "on_schedule",
 }
 FUNCTIONS = tuple(HANDLERS)
 # Logical ids of their log groups and roles.
 LOG_GROUPS = tuple(f"{function}LogGroup" for function in FUNCTIONS)
-_ROLES = ("ApiHandlerRole", "OnWakeupRole", "OnCloudEventRole", "OnScheduleRole")
+_ROLES = ("ApiHandlerRole", "OnWakeupRole", "OnTellingRole", "OnCloudEventRole", "OnScheduleRole")
 FAILED_INVOCATIONS = "FailedInvocations"
 
 LOG_DAYS = 30
@@ -23,9 +25,9 @@ LOG_DAYS = 30
 # (AWS Lambda: "Log and application log level filtering").
 LOGGING = {"LogFormat": "JSON", "ApplicationLogLevel": "INFO"}
 
-# Executions that no other function can use. The queue's source has at most ten at once.
+# Executions that no other function can use. The source of each queue has at most ten at once.
 # Lambda keeps 100 for functions without a reservation ("Configuring reserved concurrency").
-RESERVED = {"OnWakeup": 10, "OnCloudEvent": 10, "OnSchedule": 2}
+RESERVED = {"OnWakeup": 10, "OnTelling": 10, "OnCloudEvent": 10, "OnSchedule": 2}
 
 # EventBridge invokes these two asynchronously: Lambda repeats a failed invocation. The schedule's
 # next minute does the same work. An event that is an hour old says nothing new.
@@ -40,7 +42,7 @@ def function_parts(prefix: str) -> dict[str, Any]:
     """Properties of the functions, and resources beside them, by logical id."""
     return {
         **{f"{function}LogGroup": _log_group(function) for function in FUNCTIONS},
-        **{function: {"Properties": _properties(function, prefix)} for function in FUNCTIONS},
+        **{function: _function(function, prefix) for function in FUNCTIONS},
         FAILED_INVOCATIONS: _failed_invocations(prefix),
         "UseOfTheKey": _use_of_the_key(),
     }
@@ -63,6 +65,12 @@ def _log_group(function: str) -> dict[str, Any]:
 def function_name(prefix: str, handler: str) -> str:
     """The name that `chalice deploy` looks for (1.34, deploy/appgraph.py)."""
     return prefix if handler == "api_handler" else f"{prefix}-{handler}"
+
+
+def _function(function: str, prefix: str) -> dict[str, Any]:
+    # SAM makes the source of the queue after the function, so the function waits for the queue.
+    waits = {"DependsOn": [QUEUE]} if HANDLERS[function] == "on_telling" else {}
+    return {"Properties": _properties(function, prefix), **waits}
 
 
 def _properties(function: str, prefix: str) -> dict[str, Any]:

@@ -7,13 +7,14 @@ after that. The functions of both versions find their indexes all the time.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from infra.short_yaml import short_yaml
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -212,17 +213,7 @@ def _with_tables(template: str, tables: Mapping[str, Table]) -> str:
         node = _child(_child(resources, name), "Properties")
         kept = [pair for pair in node.value if pair[0].value not in {_INDEXES, _ATTRIBUTES}]
         node.value = [*kept, *_unquoted(_compose(json.dumps(table.properties()))).value]
-    _in_one_line(resources)
-    return yaml.serialize(document, Dumper=yaml.SafeDumper, width=math.inf)
-
-
-def _in_one_line(node: Any) -> None:
-    """Write the same node without indentation: CloudFormation takes at most 51,200 bytes."""
-    if isinstance(node, yaml.CollectionNode):
-        node.flow_style = True
-        for each in node.value:
-            for child in each if isinstance(each, tuple) else (each,):
-                _in_one_line(child)
+    return short_yaml(document)
 
 
 def _compose(text: str) -> Any:

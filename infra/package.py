@@ -28,6 +28,8 @@ from infra.functions import function_parts
 from infra.lean import called_services, make_lean
 from infra.parameters import EXAMPLES
 from infra.rules import name_rules
+from infra.short_yaml import short_yaml
+from infra.tellings import telling_parts
 
 ROOT = Path(__file__).parent.parent
 BUILDSPEC_LINE = re.compile(r"^( *)BuildSpec: infra/buildspec\.yml$", re.MULTILINE)
@@ -97,7 +99,7 @@ def _shorten(text: str, *, folded_below: float) -> str:
 
     document = yaml.compose(text, yaml.SafeLoader)
     fold(document, 0)
-    return yaml.serialize(document, Dumper=yaml.SafeDumper, width=math.inf)
+    return short_yaml(document)
 
 
 def move(text: str, to: Installation) -> str:
@@ -220,6 +222,7 @@ def _additions(prefix: str) -> dict[str, Any]:
         "Conditions": shared.CONDITIONS,
         "Resources": {
             **function_parts(prefix),
+            **telling_parts(prefix),
             **api_parts(prefix),
             **alarms(prefix),
             **dashboard_and_query(prefix),

@@ -24,9 +24,10 @@ MAY_IMPORT = {
     "api": {"access", "pipeline", "store", "aws", "domain", *COMMON},
     "triggers": {"pipeline", "starting", "store", "domain", *COMMON},
     "access": {"store", "domain", *COMMON},
-    "pipeline": {"store", "aws", "domain", *COMMON},
+    "pipeline": {"store", "aws", "outbound", "domain", *COMMON},
     "store": {"domain", *COMMON},
     "aws": {"domain", *COMMON},
+    "outbound": {"domain", *COMMON},
     "domain": {"errors"},
     "budget": {"errors"},
     "checkout": set(),
@@ -51,6 +52,7 @@ ONLY_IN = {
     "boto3": set(),
     "botocore": {"aws", "sdk"},
     "moto": set(),
+    "urllib3": {"outbound"},
 }
 
 

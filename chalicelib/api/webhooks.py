@@ -117,6 +117,11 @@ TEST_DETAILS: Mapping[str, Any] = {
     "the services that you can see, as if the webhook of each had delivered the push.",
 }
 
+# GitHub's form for a new webhook chooses the other type, a form, if nobody changes it.
+_FIX_OF_FORMS = (
+    "on GitHub, in the settings of the webhook, set Content type to application/json, and then "
+    "redeliver"
+)
 _HEADER = regex(_WORD, re.ASCII)
 
 
@@ -213,7 +218,7 @@ def _payload(request: Request, body: bytes) -> Any:
     Raises InvalidInput (body_too_large, unsupported_media_type, invalid_json and others).
     """
     check_size(body, MAX_BYTES)
-    check_media_type(request)
+    check_media_type(request, fix=_FIX_OF_FORMS)
     return decode_json(body)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import secrets
+from collections.abc import Sequence
 
 import msgspec
 
@@ -32,6 +34,51 @@ def wake(*row_ids: str, delay: int = 0) -> None:
                 client("sqs").send_message_batch(QueueUrl=settings().queue_url, Entries=entries)
         except SlipwayError as error:
             logger.warning("wake-up not sent; the schedule finds the rows: %s", error.detail)
+
+
+class Telling(msgspec.Struct, frozen=True):
+    """A job that a channel is to be told of."""
+
+    job_id: str
+    service_id: int
+    channel: int
+
+
+def tell(tellings: Sequence[Telling]) -> None:
+    """Send what is to be told. A failure is only logged: the schedule finds the jobs.
+
+    The queue delivers one message after another for each channel and service. So no two workers
+    tell a channel of the same service at once, and a slow receiver delays only its own messages.
+    """
+    for start in range(0, len(tellings), 10):
+        entries = [
+            {
+                "Id": str(index),
+                "MessageBody": json.dumps({"v": 1, "tell": each.job_id, "channel": each.channel}),
+                "MessageGroupId": f"{each.channel}-{each.service_id}",
+                # Each message is delivered: an equal one before it may have told an older state.
+                "MessageDeduplicationId": secrets.token_hex(16),
+            }
+            for index, each in enumerate(tellings[start : start + 10])
+        ]
+        try:
+            with calling("SQS SendMessageBatch"):
+                client("sqs").send_message_batch(
+                    QueueUrl=settings().telling_queue_url, Entries=entries
+                )
+        except SlipwayError as error:
+            logger.warning("not sent to be told; the schedule finds the jobs: %s", error.detail)
+
+
+def test_channel(number: int) -> None:
+    """Send the request to test a channel. Raises Rejected and Unavailable."""
+    with calling("SQS SendMessage"):
+        client("sqs").send_message(
+            QueueUrl=settings().telling_queue_url,
+            MessageBody=json.dumps({"v": 1, "test": number}),
+            MessageGroupId=f"{number}-test",
+            MessageDeduplicationId=secrets.token_hex(16),
+        )
 
 
 def check() -> None:

@@ -1,4 +1,4 @@
-"""Webhook secrets in Parameter Store or Secrets Manager, read and cached for some minutes."""
+"""Secrets of webhooks and channels, read from AWS and kept for some minutes."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -32,6 +32,27 @@ def read(reference: str, *, max_age: int = KEEP_SECONDS) -> tuple[str, ...]:
     if not known.secrets:
         raise _unreadable()
     return known.secrets
+
+
+def read_credential(reference: str) -> str:
+    """The text of a secret that a channel needs, read at most some minutes ago.
+
+    This process hides it in all that it shows. Raises Unavailable (secret_unreadable).
+    """
+    known = recall(reference)
+    if known is None or not 0 <= clock.now() - known.read_at < KEEP_SECONDS:
+        store, _, name = reference.partition(":")
+        try:
+            text = _READERS[store](name).strip()
+        except (Rejected, Unavailable) as error:
+            raise Unavailable(
+                f"the secret {reference} {error.detail}", code="secret_unreadable"
+            ) from error
+        if not text:
+            raise Unavailable(f"the secret {reference} is empty", code="secret_unreadable")
+        known = Known(read_at=clock.now(), secrets=(text,))
+        remember(reference, known)
+    return known.secrets[0]
 
 
 def _read(reference: str) -> tuple[str, ...]:

@@ -15,14 +15,14 @@ from chalicelib.errors import Forbidden
 _MAX_SECRETS = 20
 _MAX_COPIES = 5
 # Secrets Manager's API reference, CreateSecret: a name has at most 512 of these characters.
-_CHARACTERS = "A-Za-z0-9/_+=.@-"
+NAME_CHARACTERS = "A-Za-z0-9/_+=.@-"
 _PREFIX = r"[A-Za-z0-9_-]{1,64}"
 _PROJECT = r"[1-9][0-9]{0,17}"
 _ARN = (
     r"arn:aws(?:-[a-z]+){0,3}:secretsmanager:[a-z]{2}(?:-[a-z]+){1,3}-[0-9]{1,2}"
     r":[0-9]{12}:secret:"
 )
-_REFERENCE = rf"^secretsmanager:{_PREFIX}/build/{_PROJECT}/[{_CHARACTERS}]{{1,400}}{END}"
+_REFERENCE = rf"^secretsmanager:{_PREFIX}/build/{_PROJECT}/[{NAME_CHARACTERS}]{{1,400}}{END}"
 _ID = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,63}}{END}"
 # The first part must look like a host, or docker reads it as a part of Docker Hub.
 _OTHER_REPOSITORY = rf"^(?=.{{3,255}}$){HOST}/{REPOSITORY_PATH}{END}"
@@ -114,7 +114,7 @@ GitCredential = Annotated[
     str,
     Meta(
         # No colon after the name: it would name a key of a JSON secret.
-        pattern=rf"^{_ARN}{_PREFIX}/git/{_PROJECT}/[{_CHARACTERS}]{{1,400}}{END}",
+        pattern=rf"^{_ARN}{_PREFIX}/git/{_PROJECT}/[{NAME_CHARACTERS}]{{1,400}}{END}",
         max_length=600,
         description=(
             "the ARN of a Secrets Manager secret of this project: "

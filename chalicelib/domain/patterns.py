@@ -170,3 +170,14 @@ Tags = Annotated[
     ),
     Rule(explain=_explain),
 ]
+Branches = Annotated[
+    tuple[TagPattern, ...],
+    Meta(
+        max_length=_MAX_COUNT,
+        description=(
+            "patterns of branches, such as release/**: only builds of branches that they select, "
+            f"and their deployments, are told. Empty: those of all branches. {_RULES}"
+        ),
+    ),
+    Rule(explain=_explain),
+]

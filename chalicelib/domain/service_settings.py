@@ -129,6 +129,27 @@ PublicBadge = Annotated[
 ]
 
 
+EnvironmentName = Annotated[
+    str,
+    Meta(
+        pattern=rf"^[A-Za-z0-9][A-Za-z0-9 ._/-]{{0,99}}{END}",
+        description=(
+            "the environment in which GitHub shows the deployments: at most 100 letters, digits, "
+            "spaces and . _ / -. If it is null, it is <project>/<service>"
+        ),
+    ),
+]
+EnvironmentUrl = Annotated[
+    str,
+    Meta(
+        pattern=rf"^https?://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~/%-]*)?{END}",
+        max_length=300,
+        description="where the service is reached; GitHub shows it with a deployment",
+        extra_json_schema={"format": "environment-url"},
+    ),
+]
+
+
 class BuildOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The build settings that a request for a build may replace."""
 
@@ -194,6 +215,8 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
     release_command: ReleaseCommand | None = None
     release_command_minutes: ReleaseCommandMinutes = 15
     badge: PublicBadge = False
+    environment_name: EnvironmentName | None = None
+    environment_url: EnvironmentUrl | None = None
 
     @property
     def build(self) -> BuildSettings:

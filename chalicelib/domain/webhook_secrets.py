@@ -35,7 +35,7 @@ _OWN = (
     r"|secretsmanager:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_+=@-][A-Za-z0-9_+=.@-]*)+"
 )
 # What else is below the prefix, and what reads it.
-_OF_OTHERS = {"git": "builds", "build": "builds", "task": "tasks"}
+_OF_OTHERS = {"git": "builds", "build": "builds", "task": "tasks", "tell": "channels"}
 _ADDRESS = regex(r"(?:ssm|secretsmanager|arn):|\{", re.IGNORECASE)
 # GitHub: "Validating webhook deliveries".
 _SIGNATURE = regex(r"sha256=[0-9a-f]{64}", re.ASCII)

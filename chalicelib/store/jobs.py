@@ -43,6 +43,11 @@ from chalicelib.store.writes import Write, change
 _J = TypeVar("_J", bound=Job)
 
 
+def find_job(name: str) -> Job | None:
+    """The job with an id such as "build-123", or None."""
+    return find(Job, name)
+
+
 def get_build(number: int) -> Build:
     """The build with this number; raises NotFound."""
     return get(Build, job_id("build", number), missing=f"there is no build {number}")

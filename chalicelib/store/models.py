@@ -143,11 +143,14 @@ class StructAttribute(Attribute[_S]):
 class SettingsAttribute(StructAttribute[_S]):
     """Settings, stored with the number of their layout.
 
-    Older layouts are read as the present one. A row gets it with its next change.
+    Older layouts are read as the present one. A row gets it with its next change. A field without
+    a value is left out: a row of more than 1 KB costs twice as much to write.
     """
 
     def _stored(self, value: _S) -> dict[str, Any]:
-        return {**super()._stored(value), "layout": LAYOUT}
+        fields = super()._stored(value).items()
+        given = {name: each for name, each in fields if each is not None}
+        return {**given, "layout": LAYOUT}
 
     def _present(self, stored: Mapping[str, Any]) -> Mapping[str, Any]:
         return present_layout(stored)
@@ -265,9 +268,17 @@ class Service(Row):
         due = UnicodeAttribute(hash_key=True)
         due_at = IntegerAttribute(range_key=True)
 
+    class Telling(GlobalSecondaryIndex["Service"]):
+        """Services of which some channel does not know the state yet, and when to tell it."""
+
+        Meta = _index_meta("telling-ids", KeysOnlyProjection())
+        telling = UnicodeAttribute(hash_key=True)
+        tell_at = IntegerAttribute(range_key=True)
+
     all_index = All()
     project_index = ByProject()
     due_index = Due()
+    telling_index = Telling()
     id = IntegerAttribute(hash_key=True)
     version = VersionAttribute()
     project_id = IntegerAttribute()
@@ -329,6 +340,10 @@ class Service(Row):
     attention = UnicodeAttribute(null=True)
     dead_letters = UnicodeSetAttribute(null=True)
     called_at = IntegerAttribute(null=True)
+    # The same three as those of a job.
+    telling = UnicodeAttribute(null=True)
+    tell_at = IntegerAttribute(null=True)
+    told = JSONAttribute(null=True)
     created_at = IntegerAttribute()
     updated_at = IntegerAttribute()
     deleted_at = IntegerAttribute(null=True)
@@ -390,6 +405,13 @@ class Job(Row):
         service_end = UnicodeAttribute(hash_key=True)
         opened = IntegerAttribute(range_key=True)
 
+    class Telling(GlobalSecondaryIndex["Job"]):
+        """Jobs of which some channel does not know the state yet, and when to tell it."""
+
+        Meta = _index_meta("telling-ids", IncludeProjection(["kind"]))
+        telling = UnicodeAttribute(hash_key=True)
+        tell_at = IntegerAttribute(range_key=True)
+
     service_index = ByService()
     all_index = All()
     project_index = ByProject()
@@ -397,6 +419,7 @@ class Job(Row):
     ends_index = Ends()
     project_ends_index = EndsByProject()
     service_ends_index = EndsByService()
+    telling_index = Telling()
     job_id = UnicodeAttribute(hash_key=True, attr_name="id")
     kind = DiscriminatorAttribute()
     version = VersionAttribute()
@@ -435,6 +458,11 @@ class Job(Row):
     dead_letters = UnicodeSetAttribute(null=True)
     called_at = IntegerAttribute(null=True)
     waits = IntegerAttribute(default=0)
+    # Set while some channel does not know the job's state. `told` is what each channel knows, by
+    # its number (`domain.telling`).
+    telling = UnicodeAttribute(null=True)
+    tell_at = IntegerAttribute(null=True)
+    told = JSONAttribute(null=True)
     # How long the service's jobs of this type usually take, when this one was created.
     expected_seconds = IntegerAttribute(null=True)
 
@@ -621,6 +649,42 @@ class Token(Row):
     last_used_at = IntegerAttribute(null=True)
 
 
+class Channel(Row):
+    """Where it is told what happens to the jobs of a project, or of all projects."""
+
+    Meta = _meta("channels")
+
+    class All(GlobalSecondaryIndex["Channel"]):
+        """Every channel, newest first."""
+
+        Meta = _index_meta("all", AllProjection())
+        listed = UnicodeAttribute(hash_key=True)
+        id = IntegerAttribute(range_key=True)
+
+    all_index = All()
+    id = IntegerAttribute(hash_key=True)
+    version = VersionAttribute()
+    listed = UnicodeAttribute(default=LISTED)
+    project_id = IntegerAttribute(null=True)
+    kind = UnicodeAttribute()
+    name = UnicodeAttribute()
+    # The name of a secret; for a receiver of this account the name of its topic or bus.
+    secret = UnicodeAttribute(null=True)
+    target = UnicodeAttribute(null=True)
+    # What it is told: None for the usual events, for all services, and for all branches.
+    events = UnicodeSetAttribute(null=True)
+    service_id = IntegerAttribute(null=True)
+    branches = JSONAttribute(null=True)
+    created_by = UnicodeAttribute()
+    created_at = IntegerAttribute()
+    # Since when nothing has reached the receiver, and why; `off_since` when that took too long.
+    failing_since = IntegerAttribute(null=True)
+    trouble = UnicodeAttribute(null=True)
+    off_since = IntegerAttribute(null=True)
+    # When a test that a person asked for has ended, with any result.
+    tested_at = IntegerAttribute(null=True)
+
+
 class Receipt(Row):
     """The outcome of a delivery, a push or an idempotency key, kept until `expires_at`.
 
@@ -722,6 +786,7 @@ MODELS: tuple[type[Row], ...] = (
     Job,
     Claim,
     Token,
+    Channel,
     Receipt,
     History,
     RollUp,

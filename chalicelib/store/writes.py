@@ -13,7 +13,7 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,10 +27,12 @@ from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
-from chalicelib import budget
+from chalicelib import budget, clock
+from chalicelib.domain.telling import OF_SERVICES, PATIENCE, Event, event_of
 from chalicelib.errors import Stale, Unavailable
+from chalicelib.store.channels import channels_of, is_told
 from chalicelib.store.connection import connection
-from chalicelib.store.models import Job
+from chalicelib.store.models import DUE, Build, Deployment, Job, Service
 from chalicelib.store.reads import code_of, failure
 from chalicelib.store.reports import report
 from chalicelib.store.schema import check_schema
@@ -42,6 +44,10 @@ MAX_WRITES = 100  # in one transaction: "Amazon DynamoDB Transactions: How it wo
 _FAILED, _CONFLICT = "ConditionalCheckFailed", "TransactionConflict"
 # The attribute of a row that names its last UpdateItem. No model has it: only a refusal shows it.
 _MARK = "mark"
+# Attributes of a service of which channels are told.
+_LASTING = frozenset({"drift", "auto_deploy_paused", "attention", "health"})
+# Called after a commit with the rows that channels are to be told of. `pipeline.telling` adds one.
+tellers: list[Callable[[Sequence[Any]], None]] = []
 
 
 class Add(msgspec.Struct, frozen=True):
@@ -64,7 +70,7 @@ class Write(msgspec.Struct, frozen=True):
     numbers to add to attributes; neither changes the row in memory. A `new` row must not exist yet;
     a `gone` row is deleted. With `versioned` the row must still have the version that was read,
     otherwise only `condition` must hold. `also` are writes that belong to this one, in the same
-    commit.
+    commit. `is_told` is set by `commit`, if channels are to be told of the row.
     """
 
     row: Model
@@ -76,6 +82,7 @@ class Write(msgspec.Struct, frozen=True):
     condition: Condition | None = None
     versioned: bool = True
     also: tuple["Write", ...] = ()
+    is_told: bool = False
 
 
 class ConditionFailed(Stale):
@@ -127,7 +134,8 @@ def commit(*writes: Write) -> None:
     transactions keep changing the same rows, Unavailable when DynamoDB does not answer or
     throttles, or when the rows have a newer schema.
     """
-    merged = _merge(_with_others(writes))
+    merged = [_with_telling(each) for each in _merge(_with_others(writes))]
+    told = [write.row for write in merged if write.is_told]
     check_schema()
     # The same for all tries: a conflict may hide that an earlier try was applied.
     mark = secrets.token_hex(4)
@@ -138,6 +146,8 @@ def commit(*writes: Write) -> None:
             for write in merged:
                 _apply(write)
             _report(merged)
+            for tell in tellers if told else ():
+                tell(told)
             return
         if _FAILED in codes:
             # DynamoDB lists the reasons in the order in which PynamoDB sends the writes.
@@ -279,6 +289,44 @@ def _report(writes: Iterable[Write]) -> None:
     for write in writes:
         if isinstance(write.row, Job) and (write.new or "status" in write.values):
             report(write.row, is_new=write.new)
+
+
+def _with_telling(write: Write) -> Write:
+    """What channels are to be told is marked by the same write. Without channels it costs nothing.
+
+    For a new row, its attributes are set: it is written whole.
+    """
+    row = write.row
+    if not isinstance(row, Job | Service) or not _is_news(row, write):
+        return write
+    due = {"telling": DUE, "tell_at": clock.now() + PATIENCE}
+    if not write.new:
+        return replace(write, values=write.values | due, is_told=True)
+    for name, value in due.items():
+        setattr(row, name, value)
+    return replace(write, is_told=True)
+
+
+def _is_news(row: Job | Service, write: Write) -> bool:
+    """Whether some channel is to be told of the row as the write leaves it."""
+    events: Iterable[Event] = ()
+    if isinstance(row, Service):
+        changed = {name for name in _LASTING & write.values.keys() if _differs(row, write, name)}
+        events = OF_SERVICES if changed and not write.new else ()
+    elif write.new or "status" in write.values:
+        kind = "build" if isinstance(row, Build) else "deploy"
+        is_rollback = isinstance(row, Deployment) and row.restores is not None
+        status = write.values.get("status", row.status)
+        events = {event_of(kind, status, is_rollback=is_rollback)}
+    if not events:
+        return False
+    service_id = row.id if isinstance(row, Service) else row.service_id
+    channels = channels_of(row.project_id, service_id)
+    return any(is_told(channel, event) for channel in channels for event in events)
+
+
+def _differs(row: Service, write: Write, name: str) -> bool:
+    return bool(write.values[name] != getattr(row, name))
 
 
 def _as_sent(writes: Sequence[Write]) -> Iterator[Write]:

@@ -1,10 +1,11 @@
-"""The schedule: each minute it reconciles the rows that are due."""
+"""The schedule: each minute it reconciles the rows that are due, and tells what was not told."""
 
 from chalice.app import Blueprint, Rate
 
 from chalicelib.correlation import working_on
 from chalicelib.pipeline.reconcilers.dead_letters import mark_dead_letters
 from chalicelib.pipeline.reconcilers.loop import reconcile_due
+from chalicelib.pipeline.telling.loop import announce_due
 from chalicelib.starting import ready
 from chalicelib.triggers.invocations import Invocation, with_raw_event
 
@@ -19,12 +20,17 @@ blueprint = Blueprint(__name__)
 def on_schedule(invocation: Invocation) -> None:
     """Reconcile due rows until the function's time is nearly up; the next minute continues.
 
-    Then mark the rows that dead letters name.
+    Then mark the rows that dead letters name, and send what channels are still to be told.
     """
     context = invocation.context
+
+    def is_late() -> bool:
+        return bool(context.get_remaining_time_in_millis() < RESERVE_MS)
+
     with working_on(event_id=invocation.text("id")):
-        reconcile_due(until=lambda: context.get_remaining_time_in_millis() < RESERVE_MS)
+        reconcile_due(until=is_late)
         mark_dead_letters()
+        announce_due(until=is_late)
 
 
 ready()

@@ -17,12 +17,12 @@ blueprint = Blueprint(__name__)
 @blueprint.on_sqs_message(queue=settings().queue_name, batch_size=1, maximum_concurrency=10)
 def on_wakeup(invocation: Invocation) -> None:
     """Reconcile the row that the message names; if this raises, SQS redelivers up to five times."""
-    for name, body in _messages(invocation.event):
+    for name, body in messages(invocation.event):
         with working_on(message_id=name):
             reconcile(read_message(body))
 
 
-def _messages(event: Any) -> list[tuple[str, str]]:
+def messages(event: Any) -> list[tuple[str, str]]:
     """The id and body of each message; raises ValueError for an event that SQS did not send."""
     try:
         return [(record["messageId"], record["body"]) for record in event["Records"]]

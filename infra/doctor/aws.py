@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.domain.schema import SCHEMA
 from infra.doctor.local import NOT_CHECKED, NOTE, OK, WRONG, Check
 from infra.permissions import DEPLOY, DOCTOR, an_example, context_of, values_of
+from infra.redrive import dead_letters_of, is_missing_queue, queues_of
 from infra.stacks import Refused, Stack, find_stack, open_session
 from infra.upgrade import read_schema, why_not
 
@@ -215,7 +216,7 @@ def _of_stage(account: _Account, stack: Stack | None) -> Iterator[Check]:
     yield from _guarded("Webhook secret", lambda: _webhook_secret(account, outputs))
     yield from _guarded("Rows", lambda: _schema(account))
     yield from _guarded("Alarms", lambda: _alarms(account, stack))
-    yield from _guarded("Dead letters", lambda: _dead_letters(account, outputs["QueueUrl"]))
+    yield from _guarded("Dead letters", lambda: _dead_letters(account, outputs))
 
 
 def _webhook_secret(account: _Account, outputs: Mapping[str, str]) -> Iterator[Check]:
@@ -267,14 +268,24 @@ def _alarms(account: _Account, stack: Stack) -> Iterator[Check]:
         yield Check(NOTE, "Alarms", "notify no one, because AlarmTopic is empty.", fix)
 
 
-def _dead_letters(account: _Account, queue_url: str) -> Iterator[Check]:
-    name = "ApproximateNumberOfMessages"
-    attributes = account.client("sqs").get_queue_attributes(
-        QueueUrl=f"{queue_url}-dead", AttributeNames=[name]
-    )["Attributes"]
-    count = int(attributes[name])
+def _dead_letters(account: _Account, outputs: Mapping[str, str]) -> Iterator[Check]:
+    count = sum(_messages(account, dead_letters_of(each)) for each in queues_of(outputs))
     if count:
         fix = f"remove the cause, then make redrive STAGE={account.stage}"
         yield Check(WRONG, "Dead letters", f"about {count}.", fix)
     else:
         yield Check(OK, "Dead letters", "none.")
+
+
+def _messages(account: _Account, queue_url: str) -> int:
+    """About how many messages a queue has. A queue that is not deployed has none."""
+    name = "ApproximateNumberOfMessages"
+    try:
+        found = account.client("sqs").get_queue_attributes(
+            QueueUrl=queue_url, AttributeNames=[name]
+        )
+    except ClientError as error:
+        if is_missing_queue(error):
+            return 0
+        raise
+    return int(found["Attributes"][name])

@@ -62,7 +62,12 @@ def serve(options: argparse.Namespace) -> None:
     with (
         _api_server(options.port) as server,
         _settings_explained(),
-        cloud.running(simulate=options.simulate, webhook_secret=secret, session=session) as local,
+        cloud.running(
+            simulate=options.simulate,
+            webhook_secret=secret,
+            session=session,
+            public_url=f"http://127.0.0.1:{server.server_port}",
+        ) as local,
     ):
         ready = {
             "ready": True,
@@ -70,6 +75,7 @@ def serve(options: argparse.Namespace) -> None:
             "aws": local.aws,
             "apps": local.aws + cloud.SERVICE_URLS,
             "registry": local.registry,
+            "github": local.github,
             "token": _admin_token(options.token),
             "webhook_secret": secret,
             "docker": local.docker,
@@ -165,6 +171,7 @@ def _essentials(ready: dict[str, Any]) -> str:
             f"  Dashboard       {ready['api']}/",
             f"  Webhook secret  {ready['webhook_secret']}",
             f"  Applications    {ready['apps']} lists their addresses",
+            f"  GitHub          {ready['github']}/repos/example/app/commits/main/statuses",
             f"  AWS endpoint    {ready['aws']}  (region {cloud.REGION}, any credentials)",
             f"  Data            in memory and {ready['data']}, removed at Ctrl-C",
             f"  Sample          {ready['sample']}, fetched as https://github.com/example/app.git",

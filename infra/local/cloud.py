@@ -6,6 +6,7 @@ client can use them.
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,7 @@ class Cloud:
     app: Any
     agent: Any
     sample: Any
+    github: str
 
 
 def docker_works() -> bool:
@@ -64,7 +66,9 @@ def _docker_address() -> dict[str, str]:
 
 
 @contextmanager
-def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cloud]:
+def running(
+    *, simulate: bool, webhook_secret: str, session: str, public_url: str
+) -> Iterator[Cloud]:
     """Start everything except the HTTP API. On exit, stop and remove all of it.
 
     Raises SettingsError for invalid environment variables.
@@ -76,10 +80,13 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
         aws = stack.enter_context(_moto())
         os.environ["AWS_ENDPOINT_URL"] = aws
         registry = stack.enter_context(_registry(data))
+        github = stack.enter_context(_github(data))
         os.environ |= {
             "QUEUE_URL": create_queues(),
             "REGISTRY": registry,
             "WEBHOOK_SECRET": webhook_secret,
+            "GITHUB_API": github.url,
+            "PUBLIC_URL": public_url,
             "SIMULATED": "false" if docker else "true",
         }
         # Import late: Slipway reads its settings at import.
@@ -100,6 +107,7 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
         sample = create_sample(data / "git")
         add_repository(data, GIT_URL, sample.path)
         create_target("web", registry)
+        _tell_github(github)
         # The simulated docker and the buildspec call python3. This one exists and starts fast.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         if not docker:
@@ -121,7 +129,7 @@ def running(*, simulate: bool, webhook_secret: str, session: str) -> Iterator[Cl
         _agents.append(services)
         stack.callback(_agents.clear)
         stack.enter_context(_pumping(Pump(app)))
-        yield Cloud(aws, registry, data, docker, app, services, sample)
+        yield Cloud(aws, registry, data, docker, app, services, sample, github.url)
 
 
 def isolate_environment() -> None:
@@ -224,6 +232,32 @@ def _registry(data: Path) -> Iterator[str]:
     finally:
         fidelity.BLOBS = ""
         registry.stop()
+
+
+@contextmanager
+def _github(data: Path) -> Iterator[Any]:
+    from infra.local.github.folders import LocalGitHub
+
+    github = LocalGitHub(data)
+    github.start()
+    try:
+        yield github
+    finally:
+        github.stop()
+
+
+def _tell_github(github: Any) -> None:
+    """Create a channel that tells GitHub of all jobs, with a token that GitHub knows."""
+    import boto3
+
+    from chalicelib.pipeline.commands.channels import create_channel
+
+    token = f"github_pat_{secrets.token_hex(20)}"
+    github.add_token(token, None)
+    name = "slipway/tell/all/github"
+    boto3.client("secretsmanager").create_secret(Name=name, SecretString=token)
+    values = {"kind": "github", "name": "GitHub", "secret": f"secretsmanager:{name}"}
+    create_channel(values, project_id=None, actor="local", idempotency_key=None)
 
 
 @contextmanager

@@ -31,6 +31,17 @@ def add_repository(data: Path, url: str, path: Path) -> None:
     _git(data, "--add", f"url.{path}.insteadOf", url)
 
 
+def folder_of(data: Path, full_name: str) -> Path | None:
+    """Where the repository `owner/name` of github.com is on this machine, or None."""
+    wanted = f"https://github.com/{full_name}.git".lower()
+    listed = _git(data, "--null", "--get-regexp", r"^url\..*\.insteadof$")
+    for entry in filter(None, listed.split("\0")):
+        key, _, url = entry.partition("\n")
+        if url.lower() == wanted:
+            return Path(key.removeprefix("url.").rpartition(".")[0])
+    return None
+
+
 def _git(data: Path, *arguments: str) -> str:
     done = subprocess.run(
         ["git", "config", "--file", str(data / _FILE), *arguments],

@@ -33,6 +33,8 @@ GROUPS: Mapping[str, str] = {
     "webhooks": "GitHub delivers pushes here. A push builds every service that follows its branch.",
     "deliveries": "The result of each delivery of GitHub's webhook, for 30 days.",
     "tokens": "API tokens, with a role, an optional restriction and an optional expiry.",
+    "channels": "A channel tells GitHub, a chat or a program what happens to builds, deployments "
+    "and services.",
     "metrics": "Success rates, times and DORA's four keys, from sums that each end adds to.",
     "audit": "The audit trail: the actor, time and details of each change.",
     "dashboard": "The page for people. It calls the other routes with the token of its user.",
@@ -43,12 +45,12 @@ _INTRODUCTION = "\n\n".join(
     [
         "Send a token with every request: `Authorization: Bearer slw_…`. Only the public routes "
         "and the webhook need none. A token has a role. A `viewer` reads. A `deployer` also "
-        "builds, deploys, rolls back and cancels. An `admin` also manages projects, services and "
-        "tokens.",
+        "builds, deploys, rolls back and cancels. An `admin` also manages projects, services, "
+        "tokens and channels.",
         "A restricted token sees only its project or service. Hidden resources return the same "
         "`404` as missing ones. Only an unrestricted admin creates and changes projects, creates "
-        "services, manages tokens, and changes a service's repository, image repository, ECS "
-        "target and webhook secret.",
+        "services, manages tokens and channels, and changes a service's repository, image "
+        "repository, ECS target and webhook secret.",
         "Every error is a problem document (RFC 9457) with a `code` for programs, a `detail` for "
         "people and the `field` that is wrong. Each response has an `X-Request-Id`, which is also "
         "in the log. Send your own (up to 64 letters, digits and . _ -) to find a request again.",

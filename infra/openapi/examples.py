@@ -10,6 +10,7 @@ IDS: Mapping[str, int | str] = {
     "build_id": 1,
     "deployment_id": 1,
     "token_id": 1,
+    "channel_id": 1,
     "job_id": "build-1",
     "delivery_id": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
     "version": "0123456789abcdef",
@@ -20,6 +21,7 @@ OTHER_IDS: Mapping[tuple[str, str], int | str] = {
     ("cancel", "job_id"): "build-3",
     ("delete_service", "service_id"): 2,
     ("revoke_token", "token_id"): 2,
+    ("delete_channel", "channel_id"): 2,
 }
 
 
@@ -110,6 +112,33 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
             expires_in_days=90,
         ),
         "reader": _example("A viewer that sees everything", name="dashboard", role="viewer"),
+    },
+    "create_channel": {
+        "github": _example(
+            "Statuses of commits and deployments of all projects on GitHub",
+            name="GitHub",
+            kind="github",
+            secret="secretsmanager:slipway/tell/all/github",  # noqa: S106 - the name of a secret
+        ),
+        "slack": _example(
+            "Failures of one project in Slack",
+            name="shop in Slack",
+            kind="slack",
+            project_id=1,
+            secret="secretsmanager:slipway/tell/1/slack",  # noqa: S106 - the name of a secret
+            events=["build.failed", "deployment.failed"],
+            branches=["main", "release/**"],
+        ),
+        "topic": _example(
+            "A topic of SNS for one service",
+            name="news of hello",
+            kind="sns",
+            service_id=1,
+            target="arn:aws:sns:eu-west-1:123456789012:slipway-news",
+        ),
+    },
+    "update_channel": {
+        "events": _example("Tell only of failed builds", events=["build.failed"]),
     },
     "receive_github": {
         "push": _example(

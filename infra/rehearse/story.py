@@ -147,7 +147,7 @@ class Story:
 
     def refused(self) -> list[str]:
         """Calls that IAM refused, by the functions' logs and the errors of jobs that wait."""
-        functions = ("APIHandler", "OnWakeup", "OnCloudEvent", "OnSchedule")
+        functions = ("APIHandler", "OnWakeup", "OnTelling", "OnCloudEvent", "OnSchedule")
         logged = [line for each in functions for line in log_of(function(self._stack, each))]
         errors = [each["error"] or "" for each in self._api.call("GET", "/v1/cicd/jobs")["items"]]
         return [text for text in (*logged, *errors) if "not authorized to perform" in text]

@@ -21,6 +21,10 @@ SERVICE, NEIGHBOUR, UNCONFIGURED = 1, 2, 3
 BUILD, BUILD_UNDER_WAY, NEIGHBOURS_BUILD = 1, 3, 4
 CURRENT, FAILED, NEIGHBOURS_DEPLOYMENT = 1, 2, 3
 
+# A channel of kind sns.
+CHANNEL = 1
+_TOPICS = "arn:aws:sns:eu-west-1:123456789012"
+
 SHA256 = "sha256:" + "a" * 64
 READS_IMAGES = frozenset({"ecr.DescribeImages"})
 
@@ -458,6 +462,7 @@ NUMBERED_PATHS = [
     "/v1/cicd/services/{}/deployments",
     "/v1/cicd/services/{}/rollback",
     "/v1/tokens/{}",
+    "/v1/channels/{}",
 ]
 MISSING_JOBS = ["build-0", "build-4711", "4711", "Build-1", "deploy-1%00", "x", "build-" + "9" * 99]
 
@@ -698,6 +703,52 @@ STALE_MESSAGES: list[tuple[str, frozenset[str]]] = [
     (f'{{"v": 1, "reconcile": "deploy-{FAILED}"}}', frozenset({"ecs.DescribeServices"})),
 ]
 
+_CHANNEL_FIELDS: list[tuple[str, Any, int, str]] = [
+    *(("name", value, 400, "invalid_name") for value in ("", None, 5, "a\nb", "x" * 500)),
+    *(
+        ("events", value, 400, "invalid_events")
+        for value in ("build.failed", ["build"], [1], None, ["build.failed"] * 99)
+    ),
+    *(
+        ("branches", value, 400, "invalid_branches")
+        for value in ("main", [""], [1], None, ["a b\n"], ["x" * 5000])
+    ),
+]
+NEW_CHANNEL_FIELDS: list[tuple[str, Any, int, str]] = [
+    *_CHANNEL_FIELDS,
+    *(("kind", value, 400, "invalid_kind") for value in ("pager", "", None, 1, "SNS")),
+    *(
+        ("secret", value, 400, "invalid_secret")
+        for value in (
+            "https://hooks.slack.com/services/T0/B0/x",
+            "whsec_aGVsbG8=",
+            "ssm:/slipway/tell/all/hook",
+            "secretsmanager:slipway/webhook",
+            "secretsmanager:slipway/git/1/x",
+            "secretsmanager:slipway/tell/all/",
+            "secretsmanager:slipway/tell/0/hook",
+            "secretsmanager:slipway/tell/all/hook\n",
+            "secretsmanager:other/tell/all/hook",
+            "",
+            5,
+        )
+    ),
+    ("secret", "secretsmanager:slipway/tell/1/hook", 403, "secret_not_allowed"),
+    ("secret", None, 400, "missing_field"),
+    ("target", f"{_TOPICS}:slipway-news", 400, "invalid_target"),
+    *(("project_id", value, 400, "invalid_project_id") for value in (None, "1", -1, 1.5)),
+    *(("service_id", value, 400, "invalid_service_id") for value in (None, "1", -1, 1.5)),
+]
+NEW_TOPIC_FIELDS: list[tuple[str, Any, int, str]] = [
+    *(
+        ("target", value, 400, "invalid_target")
+        for value in ("", 5, "slipway-news", "arn:aws:sqs:eu-west-1:123456789012:slipway-news")
+    ),
+    ("target", None, 400, "missing_field"),
+    ("target", f"{_TOPICS}:other", 403, "target_not_allowed"),
+    ("target", f"{_TOPICS}:slipwaynews", 403, "target_not_allowed"),
+]
+
 # Lines of a build's output: (as printed, as shown).
 LOG_LINES: list[tuple[str, str]] = [
     ("<script>alert(1)</script>", "<script>alert(1)</script>"),  # as plain text, never as HTML
@@ -734,6 +785,13 @@ _BUILD, _DEPLOY, _ROLLBACK = (f"{_OF_SERVICE}/{verb}" for verb in ("build", "dep
 _CONFIG = f"/v1/services/{SERVICE}/config"
 _SERVICES = f"/v1/projects/{PROJECT}/services"
 _HOOK = "/v1/webhooks/github"
+_CHANNELS, _CHANNEL = "/v1/channels", f"/v1/channels/{CHANNEL}"
+_NEW_CHANNEL = {
+    "name": "news",
+    "kind": "webhook",
+    "secret": "secretsmanager:slipway/tell/all/hook",
+}
+_NEW_TOPIC = {"name": "news", "kind": "sns"}
 _NEW_SERVICE = {
     "name": "other",
     "git_url": "https://github.com/Codertocat/Hello-World.git",
@@ -1096,6 +1154,61 @@ _DELIVERIES = [
     for case, raw, headers, status, code, at in DELIVERIES
 ]
 
+_OF_CHANNELS = [
+    *_fields("POST", _CHANNELS, NEW_CHANNEL_FIELDS, **_NEW_CHANNEL),
+    *_fields("POST", _CHANNELS, NEW_TOPIC_FIELDS, **_NEW_TOPIC),
+    *_fields("PATCH", _CHANNEL, [*_CHANNEL_FIELDS, *NEW_TOPIC_FIELDS]),
+    Refused(
+        "a secret for a topic",
+        "PATCH",
+        _CHANNEL,
+        400,
+        "invalid_secret",
+        "secret",
+        body={"secret": "secretsmanager:slipway/tell/all/hook"},
+    ),
+    Refused("no kind", "POST", _CHANNELS, 400, "missing_field", "kind", body={"name": "x"}),
+    Refused(
+        "the kind of a channel",
+        "PATCH",
+        _CHANNEL,
+        400,
+        "unknown_field",
+        "kind",
+        body={"kind": "sns"},
+    ),
+    Refused(
+        "events for GitHub",
+        "POST",
+        _CHANNELS,
+        400,
+        "invalid_events",
+        "events",
+        body={**_NEW_CHANNEL, "kind": "github", "events": ["build.failed"]},
+    ),
+    *(
+        Refused("a missing one", "POST", _CHANNELS, 404, "not_found", body={**_NEW_CHANNEL, **one})
+        for one in ({"project_id": 4711}, {"service_id": 4711})
+    ),
+    Refused(
+        "a service of another project",
+        "POST",
+        _CHANNELS,
+        404,
+        "not_found",
+        "service_id",
+        body={**_NEW_CHANNEL, "project_id": PROJECT + 1, "service_id": SERVICE},
+    ),
+    Refused(
+        "the token of another service",
+        "GET",
+        _CHANNELS,
+        403,
+        "forbidden",
+        headers={"Authorization": "Bearer {neighbours}"},
+    ),
+]
+
 REFUSED: list[Refused] = [
     replace(row, case=f"{row.method} {row.path[:60]} {row.case}")
     for row in (
@@ -1108,5 +1221,6 @@ REFUSED: list[Refused] = [
         *_DRY_RUNS,
         *_DELIVERIES,
         *_TESTED,
+        *_OF_CHANNELS,
     )
 ]

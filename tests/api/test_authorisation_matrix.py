@@ -18,7 +18,7 @@ from chalicelib.domain.tokens import Role, new_token
 from tests.faults.trials import forked
 from tests.support.builders import push_payload
 from tests.support.client import Api
-from tests.support.embedded import Cloud
+from tests.support.embedded import Cloud, add_topic
 from tests.support.written import nothing_is_written
 
 assert the_app  # its import declares the routes
@@ -43,6 +43,12 @@ FOR_ALL = {
     "get_token",
     "revoke_token",
     "list_access",
+    "create_channel",
+    "list_channels",
+    "get_channel",
+    "update_channel",
+    "delete_channel",
+    "test_channel",
 }
 # A valid body for each view that takes one.
 BODIES: Mapping[str, Any] = {
@@ -61,6 +67,12 @@ BODIES: Mapping[str, Any] = {
     "roll_back": {},
     "create_token": {"name": "new", "role": "viewer"},
     "test_push": push_payload(),
+    "create_channel": {
+        "name": "new",
+        "kind": "github",
+        "secret": "secretsmanager:slipway/tell/all/github",
+    },
+    "update_channel": {"name": "other"},
 }
 IDS = {
     "project_id": "1",
@@ -70,6 +82,7 @@ IDS = {
     "job_id": "build-1",
     "delivery_id": "delivery-1",
     "token_id": "1",
+    "channel_id": "1",
 }
 MISSING = {
     "project_id": "77",
@@ -79,6 +92,7 @@ MISSING = {
     "job_id": "build-77",
     "delivery_id": "delivery-77",
     "token_id": "77",
+    "channel_id": "77",
 }
 
 
@@ -128,6 +142,7 @@ class World:
             "another service": {"service_id": neighbour},
         }
         self.apis = {caller.name: self._api_for(cloud, caller) for caller in CALLERS}
+        add_topic(cloud)
         for api in self.apis.values():
             api.get("/v1/projects")  # records the use of the token, so that later requests do not
 

@@ -44,6 +44,7 @@ from tests.support.embedded import (
     MINUTE,
     REGISTRY,
     Cloud,
+    add_topic,
     client,
     create_image_repository,
     put_image,
@@ -97,6 +98,7 @@ class World:
         cloud.settle()
         cloud.finish_rollout("neighbour")
         self.digest = put_image("hello", "latest")
+        add_topic(cloud)
         self._write_log()
         self.tokens = self._make_tokens()
         for _ in range(3):

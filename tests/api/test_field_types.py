@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from chalicelib.api.builds import NewBuild
+from chalicelib.api.channels import ChannelChanges, NewChannel
 from chalicelib.api.config import ConfigChanges
 from chalicelib.api.deployments import NewDeployment, NewRollback
 from chalicelib.api.http.problems import problem
@@ -31,6 +32,8 @@ BODIES: list[type[msgspec.Struct]] = [
     NewProject,
     ProjectChanges,
     NewToken,
+    NewChannel,
+    ChannelChanges,
 ]
 REGISTRY = AnInstallation().registry
 DIGEST = "sha256:" + "a" * 64
@@ -52,6 +55,9 @@ PIECES = [
     "arn:aws:ssm:eu-west-1:123456789012:parameter/slipway/task/7/key",
     *(":user::", ":user"),
     *("secretsmanager:slipway/build/7/npm", "docker.io/acme/web", "NPM_TOKEN"),
+    *("secretsmanager:slipway/tell/all/", "secretsmanager:slipway/tell/7/hook", "slipway-news"),
+    "arn:aws:sns:eu-west-1:123456789012:slipway-news",
+    *("https://shop.example", ":8443", "/app", "production", "github", "build.failed"),
     *("linux/amd64", "linux/arm64", "PATH", "LD_PRELOAD", "https_proxy", "VERSION", "1.2"),
     *("web", "Web shop", "viewer", "admin", "\n", "\0", "\x7f", " ", "é", "日本", "$(id)"),
 ]

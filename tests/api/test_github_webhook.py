@@ -74,3 +74,21 @@ def test_the_names_of_headers_are_case_insensitive(api: Api, service: int) -> No
     lower = {name.lower(): value for name, value in delivery_headers(body).items()}
     headers = {**lower, "Authorization": None, "Content-Type": None}
     assert api.request("POST", PATH, raw=body, headers=headers).status == 202
+
+
+def test_a_delivery_as_a_form_names_the_setting_to_change(api: Api, service: int) -> None:
+    answer = deliver(api, raw=b"payload=%7B%7D", Content_Type="application/x-www-form-urlencoded")
+    assert answer.status == 415
+    assert "set Content type to application/json" in answer.body["detail"]
+
+
+def test_the_ping_of_an_organisations_webhook_is_answered_well(api: Api) -> None:
+    body = {
+        "zen": "Design for failure.",
+        "hook_id": 1,
+        "hook": {"type": "Organization", "id": 1, "name": "web", "active": True},
+        "organization": {"login": "acme", "id": 2},
+    }
+    answer = deliver(api, body, X_GitHub_Event="ping")
+    assert answer.status == 200
+    assert answer.body["ignored"]

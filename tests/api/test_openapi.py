@@ -10,7 +10,13 @@ from app import app
 from infra.openapi.__main__ import SERVED, rendered
 from tests.support.builders import delivery_headers
 from tests.support.client import Answer, Api
-from tests.support.embedded import Cloud, client, create_ecs_service, create_image_repository
+from tests.support.embedded import (
+    Cloud,
+    add_topic,
+    client,
+    create_ecs_service,
+    create_image_repository,
+)
 
 DOCUMENT: Any = json.loads((SERVED / "openapi.json").read_text())
 OPERATIONS = {
@@ -115,6 +121,8 @@ def world(cloud: Cloud) -> Cloud:
     for name in ("web", "jobs"):
         create_ecs_service(name, cluster="default")
     cloud.api.post("/v1/tokens", {"name": "other", "role": "viewer"})
+    for _ in range(2):
+        add_topic(cloud)
     ping = b"{}"
     headers = delivery_headers(ping, event="ping", delivery=DELIVERY)
     assert cloud.api.post("/v1/webhooks/github", raw=ping, headers=headers).status == 200

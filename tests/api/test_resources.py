@@ -129,6 +129,8 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "release_command": None,
         "release_command_minutes": 15,
         "badge": False,
+        "environment_name": None,
+        "environment_url": None,
         "current_deployment_id": None,
         "active_deployment_id": None,
         "waiting_deployment_id": None,

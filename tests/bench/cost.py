@@ -170,7 +170,8 @@ def idle(hour: Counted) -> Costs:
     """The dollars of 30 days without work, with one service and nothing that asks the API."""
     hours = prices.DAYS * 24
     work = of_work(hour, hours, requests=0)
-    polls = prices.IDLE_POLLS_A_MINUTE * 60 * hours * prices.SQS_REQUEST
+    # The queue of wake-ups and the FIFO queue of tellings.
+    polls = prices.IDLE_POLLS_A_MINUTE * 60 * hours * (prices.SQS_REQUEST + prices.FIFO_REQUEST)
     kept = hour.log_bytes * hours / 1e9 * prices.KEPT_LOG_GB
     return {
         "DynamoDB": work["DynamoDB"],

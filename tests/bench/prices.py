@@ -22,6 +22,7 @@ GB_SECOND = 0.0000133334
 REQUEST = 3.50 / MILLION
 # SQS, standard queue: SendMessage, ReceiveMessage and DeleteMessage are one request each.
 SQS_REQUEST = 0.40 / MILLION
+FIFO_REQUEST = 0.50 / MILLION  # of a FIFO queue
 # EventBridge: events of AWS's services and rules with a schedule, on the default bus.
 EVENT = 0.0
 # CloudWatch: a GB of log lines taken in, a GB of logs kept for a month, and things for a month.

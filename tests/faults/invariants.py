@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moto.ecr.models import ecr_backends
+from moto.sns.models import sns_backends
 
 from chalicelib import clock
 from chalicelib.domain.definitions import fingerprint
@@ -34,6 +35,9 @@ _FIXED = (
     "rollback_of",
     "created_at",
 )
+# Attributes that say what channels know of a row, and the mark of each such write. They change also
+# after the end of a job.
+_TOLD = frozenset({"telling", "tell_at", "told", "mark"})
 
 
 class Violation(AssertionError):
@@ -46,6 +50,9 @@ class Ledger:
     def __init__(self) -> None:
         self._seen: dict[str, Row] = rows("jobs")
         self._violations: list[Violation] = []
+        # Each job with a status that it has had since then.
+        self._told_before = len(published())
+        self._statuses = {(name, row["status"]) for name, row in self._seen.items()}
 
     def observe(self) -> None:
         """Compare the rows with those of the last call, and keep a Violation for later.
@@ -61,11 +68,16 @@ class Ledger:
         except Violation as violation:
             self._violations.append(violation)
         self._seen = now
+        self._statuses |= {(name, row["status"]) for name, row in now.items()}
 
     def raise_first(self) -> None:
         """Raise the first Violation that was observed, if any."""
         if self._violations:
             raise self._violations[0]
+        for told in published()[self._told_before :]:
+            if "job_id" in told:
+                known = (told["job_id"], told["status"]) in self._statuses
+                _require(known, f"{told['job_id']} was told to be {told['status']}, and never was")
 
 
 def _compare(job_id: str, before: Row, after: Row) -> None:
@@ -76,9 +88,10 @@ def _compare(job_id: str, before: Row, after: Row) -> None:
     if has_ended(old):
         # A migration may add an ended job to the indexes of ends.
         joined = "end" not in before and changed <= _ENDS | {"mark", "version"}
-        is_as_before = old == new and not joined
+        told = changed <= {"version", *_TOLD}
+        is_as_before = old == new and not joined and not told
         _require(not is_as_before, f"{job_id} had ended as {old}, and {sorted(changed)} changed")
-        also = [] if joined else sorted(changed - {"status", "version"} - _ENDS)
+        also = [] if joined else sorted(changed - {"status", "version", *_TOLD} - _ENDS)
         _require(not also, f"{job_id} went from {old} to {new}, and {also} changed")
     # A failed image is not rolled out again by a change of the config.
     may_change = {"image", "image_digest"} if _waits_with_a_config(before) else set()
@@ -669,6 +682,27 @@ def check_settled(accepted: set[str], others: Collection[str] = ()) -> None:
     left = [each.started_by for each in ecs.engine().launcher.active()]
     _require(not left, f"the release commands {left} still run")
     _check_deliveries()
+    _check_told()
+
+
+def published() -> list[dict[str, Any]]:
+    """What the topics of SNS were told, the earliest first: the data of each message."""
+    topics = sns_backends["123456789012"]["eu-west-1"].topics.values()
+    sent = [each for topic in topics for each in topic.sent_notifications]
+    return [json.loads(json.loads(message)["default"])["data"] for _, message, *_ in sent]
+
+
+def _check_told() -> None:
+    """Every row has been told, and the last message about a job has the job's status.
+
+    That of a job which had ended before there was a channel may be missing.
+    """
+    for name, row in [*rows("jobs").items(), *services().items()]:
+        _require("telling" not in row, f"{name} is still to be told: {row.get('told')}")
+    last = {told["job_id"]: told["status"] for told in published() if "job_id" in told}
+    for job_id, status in last.items():
+        now = rows("jobs")[job_id]["status"]
+        _require(now == status, f"{job_id} is {now}, and {status} was told last")
 
 
 def _check_deliveries() -> None:

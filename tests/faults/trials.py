@@ -142,7 +142,8 @@ def recover(cloud: Cloud) -> None:
 
 def is_at_rest() -> bool:
     """Whether all jobs have ended and no service waits for a step."""
-    ended = all(has_ended(row["status"]) for row in rows("jobs").values())
+    jobs = rows("jobs").values()
+    ended = all(has_ended(row["status"]) and "telling" not in row for row in jobs)
     return ended and all(map(_is_at_rest, services().values()))
 
 
@@ -151,7 +152,7 @@ def _is_at_rest(service: Row) -> bool:
 
     A refusal that was injected is over at the next look.
     """
-    if "injected" in service.get("drift", "") or "command" in service:
+    if "injected" in service.get("drift", "") or "command" in service or "telling" in service:
         return False
     shows_drift = "drift" in service and "called_at" not in service
     return "due" not in service or shows_drift or is_watched(service)

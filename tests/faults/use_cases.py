@@ -30,6 +30,7 @@ from tests.support.embedded import (
     REGISTRY,
     Cloud,
     add_followers,
+    add_topic,
     client,
     create_ecs_service,
     create_image_repository,
@@ -73,6 +74,10 @@ def _push(cloud: Cloud) -> Answer:
 
 def _deliver_messages(cloud: Cloud) -> None:
     cloud.pump.deliver_messages()
+
+
+def _deliver_tellings(cloud: Cloud) -> None:
+    cloud.pump.deliver_tellings()
 
 
 def _deliver_events(cloud: Cloud) -> None:
@@ -1335,6 +1340,85 @@ USE_CASES = (
 )
 
 
+def with_topic(prepare: Callable[[Cloud], None]) -> Callable[[Cloud], None]:
+    """The same state, and a channel that is told of it."""
+
+    def prepared(cloud: Cloud) -> None:
+        add_topic(cloud)
+        prepare(cloud)
+
+    return prepared
+
+
+def build_ended_in_codebuild(cloud: Cloud) -> None:
+    building(cloud)
+    cloud.finish_build(1, settle=False)
+
+
+def build_to_be_told(cloud: Cloud) -> None:
+    building(cloud)
+    cloud.end_build(1, "FAILED", settle=False)
+    cloud.pump.deliver_events()
+
+
+def telling_was_lost(cloud: Cloud) -> None:
+    build_to_be_told(cloud)
+    cloud.lose_tellings()
+
+
+def pause_to_be_told(cloud: Cloud) -> None:
+    two_releases(cloud)
+    cloud.roll_back()
+    cloud.pump.deliver_messages()
+    cloud.pump.deliver_tellings()
+    ecs.engine().complete(CLUSTER, "hello")
+    cloud.pump.deliver_events()
+
+
+def test_was_asked_for(cloud: Cloud) -> None:
+    cloud.api.post("/v1/channels/1/test")
+
+
+def event_bus(cloud: Cloud) -> None:
+    client("events").create_event_bus(Name="slipway-bus")
+    body = {"kind": "eventbridge", "name": "bus", "target": "slipway-bus"}
+    assert cloud.api.post("/v1/channels", body).status == 201
+    build_to_be_told(cloud)
+
+
+def _create_channel(cloud: Cloud) -> Answer:
+    body = {"kind": "eventbridge", "name": "bus", "target": "slipway-bus"}
+    return cloud.api.post("/v1/channels", body, headers=KEY)
+
+
+TELLINGS = (
+    UseCase(
+        "a build ends, and a channel is to be told",
+        with_topic(build_ended_in_codebuild),
+        _deliver_events,
+    ),
+    UseCase("a channel is told of a build", with_topic(build_to_be_told), _deliver_tellings),
+    UseCase("the schedule finds what was not told", with_topic(telling_was_lost), _tick),
+    UseCase("a channel is told of a service", with_topic(pause_to_be_told), _deliver_tellings),
+    UseCase("an event bus is told of a build", event_bus, _deliver_tellings),
+    UseCase("a channel is tested", with_topic(test_was_asked_for), _deliver_tellings),
+    UseCase(
+        "a test of a channel is requested",
+        with_topic(new_service),
+        lambda c: c.api.post("/v1/channels/1/test"),
+    ),
+    UseCase("a channel is created", new_service, _create_channel),
+    UseCase(
+        "a channel is changed",
+        with_topic(new_service),
+        lambda c: c.api.patch("/v1/channels/1", {"events": ["build.failed"]}),
+    ),
+    UseCase(
+        "a channel is deleted", with_topic(new_service), lambda c: c.api.delete("/v1/channels/1")
+    ),
+)
+
+
 def with_badge(cloud: Cloud) -> None:
     cloud.change_service(badge=True)
 
@@ -1379,6 +1463,8 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/metrics", pushed),
     ("/v1/ready", new_service),
     ("/v1/services/1/badge.svg", with_badge),
+    ("/v1/channels", with_topic(new_service)),
+    ("/v1/channels/1", with_topic(new_service)),
     ("/v1/cicd/deployments/1/logs?tail=100", released_long_ago),
     ("/v1/cicd/deployments/2/logs", rollout_failed_long_ago),
     ("/v1/cicd/deployments/2/logs?tail=5", command_failed_long_ago),
@@ -1398,7 +1484,7 @@ def _read(path: str, prepare: Callable[[Cloud], None]) -> UseCase:
         create_token("reader", Role.DEPLOYER, project_id=cloud.project, token=token)
 
     def read(cloud: Cloud) -> Answer:
-        needs_admin = path.startswith("/v1/tokens") or path.endswith("/access")
+        needs_admin = path.startswith(("/v1/tokens", "/v1/channels")) or path.endswith("/access")
         return (cloud.api if needs_admin else cloud.api.as_holder_of(token)).get(path)
 
     return UseCase(f"GET {path}", prepared, read)

@@ -15,7 +15,7 @@ import pytest
 from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.timing import WATCH, WORKER_LIFE
 from infra.local.aws import codebuild, ecs
-from infra.local.aws.queues import QUEUE
+from infra.local.aws.queues import QUEUE, TELLINGS
 from tests.faults.injector import DENIED, KINDS, Injector
 from tests.faults.invariants import (
     Ledger,
@@ -35,6 +35,7 @@ from tests.support.embedded import (
     CLUSTER,
     MINUTE,
     Cloud,
+    add_topic,
     client,
     delete_definition,
     put_image,
@@ -96,6 +97,7 @@ class World:
         self.cloud.handlers_may_fail = True
         # A second service deploys the images of the first one.
         self._dependent = cloud.add_dependent("worker", desired=1)
+        add_topic(cloud)
         cloud.advance(1)
         self.tally = Tally()
         self.injector = Injector(monkeypatch)
@@ -245,31 +247,40 @@ class World:
 
     def deliver_message(self, _: int) -> None:
         """A message arrives."""
-        self._receive_message(times=1)
+        self._receive_message(QUEUE, "on_wakeup", times=1)
 
     def deliver_message_twice(self, _: int) -> None:
         """A message arrives twice."""
         self._note("message duplicated")
-        self._receive_message(times=2)
+        self._receive_message(QUEUE, "on_wakeup", times=2)
+
+    def deliver_telling(self, choice: int) -> None:
+        """A message about what a channel is to be told arrives, every fourth time twice."""
+        self._receive_message(TELLINGS, "on_telling", times=2 if choice % 4 == 0 else 1)
+
+    def lose_telling(self, _: int) -> None:
+        """A message about what a channel is to be told never arrives."""
+        self._note("telling lost")
+        self._receive_message(TELLINGS, "on_telling", times=0)
 
     def lose_message(self, _: int) -> None:
         """A message never arrives."""
         self._note("message lost")
-        self._receive_message(times=0)
+        self._receive_message(QUEUE, "on_wakeup", times=0)
 
-    def _receive_message(self, *, times: int) -> None:
+    def _receive_message(self, queue: str, function: str, *, times: int) -> None:
         sqs = client("sqs")
-        url = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+        url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
         received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1, WaitTimeSeconds=0)
         for message in received.get("Messages", []):
             handled = True
             for _ in range(times):
-                handled = self._run(partial(self._wake, message["Body"]))
+                handled = self._run(partial(self._invoke, function, message["Body"]))
             if handled:
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
-    def _wake(self, body: str) -> None:
-        self.cloud.app.handler_map["on_wakeup"](sqs_event(body), None)
+    def _invoke(self, function: str, body: str) -> None:
+        self.cloud.app.handler_map[function](sqs_event(body), None)
 
     def deliver_event(self, choice: int) -> None:
         """One of AWS's events arrives, in any order. Every third one can arrive again later."""
@@ -559,6 +570,8 @@ class World:
                 self.cloud.tick()
                 if not lose_all:
                     self.cloud.settle()
+                # This function has no schedule of its own: SQS delivers in the end.
+                self.cloud.pump.deliver_tellings()
                 check(self.changes)
                 if pending:
                     self.tally.repair = max(self.tally.repair, period)
@@ -626,6 +639,8 @@ ACTIONS: dict[str, int] = {
     "deliver_message": 8,
     "deliver_message_twice": 2,
     "lose_message": 1,
+    "deliver_telling": 6,
+    "lose_telling": 1,
     "deliver_event": 6,
     "lose_event": 2,
     "begin_codebuild_build": 2,

@@ -12,6 +12,7 @@ import schemathesis
 from hypothesis import strategies as st
 
 from chalicelib.api.http import cursors
+from chalicelib.domain.channels import ChannelSecret, Target
 from chalicelib.domain.credentials import GitCredential
 from chalicelib.domain.deployment_log import Place, encode
 from chalicelib.domain.images import Image
@@ -19,6 +20,7 @@ from chalicelib.domain.paths import RepositoryPath
 from chalicelib.domain.patterns import PathPattern, TagPattern
 from chalicelib.domain.refs import Branch, GitRef
 from chalicelib.domain.repositories import GitUrl
+from chalicelib.domain.service_settings import EnvironmentUrl
 from chalicelib.domain.webhook_secrets import OwnSecretReference
 from chalicelib.errors import InvalidInput
 from tests.support.fields import read
@@ -80,6 +82,17 @@ schemathesis.openapi.format(
         r"arn:aws:secretsmanager:eu-west-1:[0-9]{12}:secret:[a-z/]{1,9}(:[a-z]{0,5}::)?",
         fullmatch=True,
     ),
+)
+_format("channel-secret", "secretsmanager:slipway/tell/(all|1)/[a-z]{1,9}", ChannelSecret)
+_format(
+    "channel-target",
+    "(arn:aws:sns:eu-west-1:[0-9]{12}:)?slipway-[a-z]{1,9}",
+    Target,
+)
+_format(
+    "environment-url",
+    r"https?://[a-z0-9.-]{1,30}(:[0-9]{1,5})?(/[A-Za-z0-9._~/%-]{0,20})?",
+    EnvironmentUrl,
 )
 schemathesis.openapi.format("command-word", st.from_regex(r"[ -~\n\u65e5]{0,20}", fullmatch=True))
 schemathesis.openapi.format(

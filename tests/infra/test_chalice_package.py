@@ -6,18 +6,22 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import boto3
 import msgspec
 import pytest
 from cfnlint.api import ManualArgs, lint
 from cfnlint.decode import decode
+from moto import mock_aws
 
 import app
 from chalicelib.api.http.endpoints import ENDPOINTS
 from chalicelib.api.http.problems import Problem
 from chalicelib.cloudwatch import NAMESPACE
 from chalicelib.domain.metrics import Timing
+from chalicelib.settings import settings
 from infra.api_stage import ANONYMOUS_LIMITS, DEFAULT_LIMIT
 from infra.functions import RESERVED
+from infra.local.aws.queues import create_queues
 from infra.package import (
     EXAMPLE,
     LAMBDA_PLATFORM,
@@ -159,6 +163,57 @@ def test_wake_ups_come_one_by_one_from_the_queue(resources: dict[str, Any]) -> N
     # AWS accepts 2 to 1000, and Chalice does not check it.
     concurrency = event["Properties"].get("ScalingConfig", {}).get("MaximumConcurrency", 2)
     assert 2 <= concurrency <= 1000
+
+
+def test_tellings_come_one_by_one_from_a_queue_that_exists_before(
+    template: dict[str, Any], resources: dict[str, Any]
+) -> None:
+    (event,) = _events(_functions(resources)["on_telling"])
+    assert event["Type"] == "SQS"
+    queue, dead = (resources[name]["Properties"] for name in ("TellingQueue", "DeadTellingQueue"))
+    assert event["Properties"]["Queue"]["Fn::Sub"].endswith(f":{queue['QueueName']}")
+    assert queue["QueueName"] == settings().telling_queue
+    assert event["Properties"]["BatchSize"] == 1
+    # Lambda: "Batching window is not supported for FIFO queues".
+    assert event["Properties"]["MaximumBatchingWindowInSeconds"] == 0
+    assert resources["OnTelling"]["DependsOn"] == ["TellingQueue"]
+    assert queue["RedrivePolicy"] == {
+        "deadLetterTargetArn": {"Fn::GetAtt": ["DeadTellingQueue", "Arn"]},
+        "maxReceiveCount": 5,
+    }
+    assert dead["MessageRetentionPeriod"] == 14 * 24 * 60 * 60
+    (source,) = dead["RedriveAllowPolicy"]["sourceQueueArns"]
+    assert source["Fn::Sub"].endswith(f":{queue['QueueName']}")
+    assert queue["VisibilityTimeout"] == 6 * _functions(resources)["on_telling"]["Timeout"]
+
+
+def test_the_queues_of_tellings_are_those_of_the_embedded_aws(resources: dict[str, Any]) -> None:
+    with mock_aws():
+        create_queues()
+        sqs = boto3.client("sqs")
+        for name in ("TellingQueue", "DeadTellingQueue"):
+            wanted = resources[name]["Properties"]
+            url = sqs.get_queue_url(QueueName=wanted["QueueName"])["QueueUrl"]
+            found: Any = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+            for attribute in (
+                "DeduplicationScope",
+                "FifoQueue",
+                "FifoThroughputLimit",
+                "MessageRetentionPeriod",
+                "ReceiveMessageWaitTimeSeconds",
+                "VisibilityTimeout",
+            ):
+                seen = found["Attributes"][attribute].lower()
+                assert seen == str(wanted[attribute]).lower(), attribute
+
+
+def test_other_accounts_cannot_send_a_telling(resources: dict[str, Any]) -> None:
+    policy = resources["TellingQueuePolicy"]["Properties"]
+    assert policy["Queues"] == [{"Ref": "TellingQueue"}]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Resource"] == {"Fn::GetAtt": ["TellingQueue", "Arn"]}
+    assert statement["Condition"] == {"StringNotEquals": {"aws:PrincipalAccount": EXAMPLE.account}}
 
 
 def _rule(resources: dict[str, Any], function: str) -> dict[str, Any]:
@@ -357,9 +412,10 @@ def test_concurrency_is_reserved_only_if_asked(template: dict[str, Any]) -> None
     assert reserved("false") == {}
     assert reserved("true") == RESERVED
     assert "APIHandler" not in RESERVED
-    (source,) = _events(_functions(template["Resources"])["on_wakeup"])
     # With less than this, Lambda would throttle the queue's messages into dead letters.
-    assert RESERVED["OnWakeup"] >= source["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+    for function, handler in (("OnWakeup", "on_wakeup"), ("OnTelling", "on_telling")):
+        (source,) = _events(_functions(template["Resources"])[handler])
+        assert RESERVED[function] >= source["Properties"]["ScalingConfig"]["MaximumConcurrency"]
     stack, _ = decode(str(ROOT / "infra/stack.yaml"))
     described = stack["Parameters"]["ReserveConcurrency"]["Description"]
     total = sum(RESERVED.values())
@@ -400,9 +456,9 @@ def test_an_own_key_encrypts_logs_and_queue_and_only_then_may_be_used(
     resources = resources_for(template, **DEFAULTS | {"KmsKey": KEY})
     for group in _of_type(resources, "Logs::LogGroup").values():
         assert group["KmsKeyId"] == KEY
-    queue = resources["FailedInvocations"]["Properties"]
-    assert queue["KmsMasterKeyId"] == KEY
-    assert "SqsManagedSseEnabled" not in queue
+    for queue in _of_type(resources, "SQS::Queue").values():
+        assert queue["KmsMasterKeyId"] == KEY
+        assert "SqsManagedSseEnabled" not in queue
     policy = resources["UseOfTheKey"]["Properties"]
     roles = {each["Role"]["Fn::GetAtt"][0] for each in _functions(resources).values()}
     assert {each["Ref"] for each in policy["Roles"]} == roles
@@ -441,12 +497,17 @@ def test_there_are_alarms_for_everything_that_stops_work(resources: dict[str, An
             assert ("AWS/Lambda", metric, {"FunctionName": {"Ref": function}}) in watched
     api = {"ApiName": resources["RestAPI"]["Properties"]["Name"], "Stage": "api"}
     webhook = {**api, "Method": "POST", "Resource": "/v1/webhooks/github"}
-    failed = {"QueueName": {"Fn::GetAtt": ["FailedInvocations", "QueueName"]}}
+    failed, tellings, dead = (
+        {"QueueName": {"Fn::GetAtt": [queue, "QueueName"]}}
+        for queue in ("FailedInvocations", "TellingQueue", "DeadTellingQueue")
+    )
     for row in (
         ("AWS/ApiGateway", "5XXError", api),
         ("AWS/ApiGateway", "4XXError", api),
         ("AWS/ApiGateway", "Latency", webhook),
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible", failed),
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", dead),
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage", tellings),
         (NAMESPACE, "OverdueSeconds", {"Installation": EXAMPLE.prefix}),
     ):
         assert row in watched

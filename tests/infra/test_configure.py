@@ -15,6 +15,7 @@ import sys
 import urllib.request
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ OUTPUTS = {
     "Packages": "packages",
     "TaskRoles": "ecs-*",
 }
+ADDRESS = f"https://a1b2c3.execute-api.{REGION}.amazonaws.com/api"
 TRUST = '{"Version": "2012-10-17", "Statement": []}'
 
 
@@ -100,7 +102,9 @@ def _tags(logical_id: str) -> dict[str, str]:
 def names(aws: str) -> dict[str, str]:
     """The resources of an application's stack in AWS, by logical id."""
     functions, iam = boto3.client("lambda"), boto3.client("iam")
-    queue = boto3.client("sqs").create_queue(QueueName=f"{PREFIX}-wakeups")["QueueUrl"]
+    sqs = boto3.client("sqs")
+    sqs.create_queue(QueueName=f"{PREFIX}-wakeups")
+    sqs.create_queue(QueueName=f"{PREFIX}-tellings.fifo", Attributes={"FifoQueue": "true"})
     found = {}
     for logical_id, handler in HANDLERS.items():
         role = iam.create_role(RoleName=f"{handler}-role", AssumeRolePolicyDocument=TRUST)
@@ -116,12 +120,12 @@ def names(aws: str) -> dict[str, str]:
     functions.put_function_concurrency(
         FunctionName=found["OnWakeup"], ReservedConcurrentExecutions=10
     )
-    assert queue
-    functions.create_event_source_mapping(
-        EventSourceArn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{PREFIX}-wakeups",
-        FunctionName=found["OnWakeup"],
-        BatchSize=1,
-    )
+    for logical_id, queue in (("OnWakeup", "wakeups"), ("OnTelling", "tellings.fifo")):
+        functions.create_event_source_mapping(
+            EventSourceArn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{PREFIX}-{queue}",
+            FunctionName=found[logical_id],
+            BatchSize=1,
+        )
     found["RestAPI"] = boto3.client("apigateway").create_rest_api(name=PREFIX)["id"]
     return found
 
@@ -144,6 +148,7 @@ def deployed(
         )
     )
     monkeypatch.setattr(configure, "find_stack", lambda *_: True)
+    monkeypatch.setattr(configure, "find_outputs", lambda *_: {"EndpointURL": f"{ADDRESS}/"})
     monkeypatch.setattr(configure, "names_in_aws", lambda *_: names)
     monkeypatch.setattr(configure, "read_template", lambda *_: template)
     monkeypatch.setattr(configure, "PROJECTS", tmp_path / "stages")
@@ -176,12 +181,12 @@ def test_chalice_updates_what_the_stack_has_made_and_makes_nothing(
     rules = methods.count("get_or_create_rule_arn")
     assert rules == 2
     assert {name for name in methods if name.startswith(("create", "import", "delete"))} == {
-        "delete_function_concurrency"  # of the three functions without a reservation
+        "delete_function_concurrency"  # of the four functions without a reservation
     }
-    assert methods.count("update_function") == 4
-    assert methods.count("delete_function_concurrency") == 3
+    assert methods.count("update_function") == 5
+    assert methods.count("delete_function_concurrency") == 4
     assert methods.count("put_function_concurrency") == 1
-    assert methods.count("update_lambda_event_source") == 1
+    assert methods.count("update_lambda_event_source") == 2
     assert methods.count("update_api_from_swagger") == 1
     resources = deployed["Resources"]
     for logical_id, handler in HANDLERS.items():
@@ -196,13 +201,16 @@ def test_chalice_updates_what_the_stack_has_made_and_makes_nothing(
     assert f"'title': '{PREFIX}'" in plan
 
 
+@pytest.mark.parametrize(
+    ("function", "messages"), [("OnWakeup", "wake-ups"), ("OnTelling", "tellings")]
+)
 def test_a_function_without_its_queue_is_said_before_anything_is_written(
-    made: Packaged, deployed: dict[str, Any], names: dict[str, str]
+    made: Packaged, deployed: dict[str, Any], names: dict[str, str], function: str, messages: str
 ) -> None:
-    functions = boto3.client("lambda")
-    for each in functions.list_event_source_mappings()["EventSourceMappings"]:
-        functions.delete_event_source_mapping(UUID=each["UUID"])
-    with pytest.raises(Refused, match=f"no queue invokes {names['OnWakeup']}"):
+    functions, name = boto3.client("lambda"), names[function]
+    (source,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+    functions.delete_event_source_mapping(UUID=source["UUID"])
+    with pytest.raises(Refused, match=f"no queue invokes {name}.*\n.*queue of {messages}"):
         configure._write_project(made, PLACE)
     assert not (configure.PROJECTS / "dev").exists()
 
@@ -254,6 +262,12 @@ def test_the_deployers_policy_allows_what_configure_and_chalice_call(
     assert all(is_granted(f"apigateway.{each}") for each in ("GET", "PATCH", "POST", "PUT"))
 
 
+OWN_VARIABLES = {
+    "api_handler": {"WEBHOOK_SECRET": SECRET},
+    "on_telling": {"PUBLIC_URL": ADDRESS},
+}
+
+
 def test_the_settings_are_those_of_the_stage(
     made: Packaged, deployed: dict[str, Any], names: dict[str, str]
 ) -> None:
@@ -273,10 +287,28 @@ def test_the_settings_are_those_of_the_stage(
         assert function["lambda_memory_size"] == template["MemorySize"]
         assert function["iam_role_arn"] == f"arn:aws:iam::{ACCOUNT}:role/{handler}-role"
         assert function["tags"] == _tags(logical_id)
-        own = {"WEBHOOK_SECRET": SECRET} if handler == "api_handler" else None
+        own = OWN_VARIABLES.get(handler)
         assert function.get("environment_variables") == own
         seen = {**variables, **(own or {})}
-        assert template["Environment"]["Variables"] == seen
+        set_by_stack = dict(template["Environment"]["Variables"])
+        if handler == "on_telling":  # CloudFormation fills in the same address
+            assert set_by_stack["PUBLIC_URL"]["Fn::Sub"].startswith("https://${RestAPI}.execute-")
+            set_by_stack["PUBLIC_URL"] = ADDRESS
+        assert set_by_stack == seen
+
+
+def test_an_address_of_its_own_is_that_of_the_stage(
+    made: Packaged, deployed: dict[str, Any], output: Path
+) -> None:
+    own = replace(made, outputs={**OUTPUTS, "PublicUrl": "https://slipway.example"})
+    sam = (output / "sam.json").read_text()
+    environment = environment_of(own.outputs)
+    deployed |= json.loads(application_template(sam, code="", environment=environment))
+    project = configure._write_project(own, PLACE)
+    stage = json.loads((project / ".chalice/config.json").read_text())["stages"]["dev"]
+    assert stage["lambda_functions"]["on_telling"]["environment_variables"] == {
+        "PUBLIC_URL": "https://slipway.example"
+    }
 
 
 def test_the_project_has_our_code_and_the_libraries_and_no_requirements(
@@ -344,6 +376,9 @@ def test_a_deploy_finds_what_another_command_has_deployed(
     code.update_function_code(FunctionName=names["OnSchedule"], ZipFile=_code("other"))
     assert drift.redeployed_outside(boto3.Session(), f"{PREFIX}-app") == ["OnSchedule"]
     apigateway.create_deployment(restApiId=api, stageName="api")
+    assert drift.redeployed_outside(boto3.Session(), f"{PREFIX}-app") == ["OnSchedule", "RestAPI"]
+    # An earlier version may have fewer functions.
+    del resources["OnTelling"], names["OnTelling"]
     assert drift.redeployed_outside(boto3.Session(), f"{PREFIX}-app") == ["OnSchedule", "RestAPI"]
 
 
@@ -473,8 +508,8 @@ def test_a_failed_deploy_of_chalice_says_what_to_do_next(
     done = capfd.readouterr()
     assert done.out.splitlines() == [
         "Chalice replaces the code of slipway-dev, slipway-dev-on_wakeup, "
-        "slipway-dev-on_cloud_event, slipway-dev-on_schedule, and the routes of the API "
-        "slipway-dev.",
+        "slipway-dev-on_telling, slipway-dev-on_cloud_event, slipway-dev-on_schedule, and the "
+        "routes of the API slipway-dev.",
         "chalice runs",
     ]
     assert done.err.splitlines() == [

@@ -35,6 +35,7 @@ def test_the_functions_have_the_memory_that_the_rule_chooses() -> None:
     assert cost.sizes() == {
         "api_handler": api,
         "on_wakeup": pipeline,
+        "on_telling": pipeline,
         "on_cloud_event": pipeline,
         "on_schedule": pipeline,
     }

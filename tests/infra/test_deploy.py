@@ -49,6 +49,20 @@ def test_only_the_api_gets_the_webhook_secret() -> None:
     assert made["Resources"]["RestAPI"] == {"Type": "other"}
 
 
+@pytest.mark.parametrize("own", [None, "https://slipway.example"])
+def test_the_function_that_tells_knows_the_address_of_the_dashboard(own: str | None) -> None:
+    sam = json.loads(_template())
+    sam["Resources"]["OnTelling"] = sam["Resources"]["OnWakeup"]
+    address = "https://${RestAPI}.execute-api.${AWS::Region}.${AWS::URLSuffix}/api"
+    sam["Outputs"] = {"EndpointURL": {"Value": {"Fn::Sub": f"{address}/"}}}
+    environment = {"WEBHOOK_SECRET": "s"} | ({"PUBLIC_URL": own} if own else {})
+    made = json.loads(application_template(json.dumps(sam), code="c", environment=environment))
+    variables = made["Resources"]["OnTelling"]["Properties"]["Environment"]["Variables"]
+    assert variables == {"PUBLIC_URL": own or {"Fn::Sub": address}}
+    # The API cannot refer to its own address: CloudFormation refuses a circle.
+    assert "Fn::Sub" not in json.dumps(made["Resources"]["APIHandler"])
+
+
 def test_a_forced_deploy_changes_the_definition_of_the_api() -> None:
     sam = json.loads(_template())
     sam["Resources"]["RestAPI"]["Properties"] = {"DefinitionBody": {"info": {"title": "slipway"}}}

@@ -115,7 +115,11 @@ def test_versions() -> None:
 
 
 def _stack(name: str, status: str = "UPDATE_COMPLETE", **parameters: str) -> Any:
-    outputs = {"QueueUrl": QUEUE, "WebhookSecret": "secretsmanager:arn:secret:w"}
+    outputs = {
+        "QueueUrl": QUEUE,
+        "TablePrefix": "slipway-dev",
+        "WebhookSecret": "secretsmanager:arn:secret:w",
+    }
     return {
         "StackName": name,
         "StackStatus": status,
@@ -217,6 +221,8 @@ def _new_alarm(_: Any) -> Any:
     return {"MetricAlarms": [alarm]}
 
 
+PLACE = QUEUE.rpartition("/")[0]
+DEAD = {f"{QUEUE}-dead": "1", f"{PLACE}/slipway-dev-tellings-dead.fifo": "2"}
 WRONG_ANSWERS = [
     (
         "ListServiceQuotas",
@@ -258,7 +264,7 @@ WRONG_ANSWERS = [
     ("DescribeAlarms", _new_alarm, "Alarm slipway-dev-dead-wakeups: fires. A wake-up failed."),
     (
         "GetQueueAttributes",
-        {"Attributes": {"ApproximateNumberOfMessages": "3"}},
+        lambda request: {"Attributes": {"ApproximateNumberOfMessages": DEAD[request["QueueUrl"]]}},
         "Dead letters: about 3. Fix: remove the cause, then make redrive STAGE=dev",
     ),
 ]
@@ -318,6 +324,16 @@ def test_a_look_that_aws_denies_is_said_and_nothing_to_fix(
     lines += _lines()
     assert not [line for line in lines if line.startswith("wrong")]
     assert [line for line in lines if line.startswith(f"not checked {subject}: Could not connect")]
+
+
+def test_an_application_of_an_earlier_version_has_no_queue_of_tellings(answers: Answers) -> None:
+    def of_wakeups(request: Any) -> Any:
+        if request["QueueUrl"] == f"{QUEUE}-dead":
+            return {"Attributes": {"ApproximateNumberOfMessages": "0"}}
+        raise _error("AWS.SimpleQueueService.NonExistentQueue", "GetQueueAttributes")
+
+    answers["GetQueueAttributes"] = of_wakeups
+    assert "ok          Dead letters: none." in _lines()
 
 
 def test_a_condition_that_iam_cannot_know_is_not_a_denial(answers: Answers) -> None:

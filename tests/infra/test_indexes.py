@@ -249,7 +249,7 @@ def test_each_step_of_the_real_template_fits_into_a_request_and_changes_only_ind
         old = {each.removesuffix("-ids"): found for each, found in table.indexes.items()}
         before[name] = table.with_indexes(old)
     steps = plan_steps(text, before)
-    assert (len(steps.before), len(steps.after)) == (4, 3)
+    assert (len(steps.before), len(steps.after)) == (5, 4)
     for step in (*steps.before, *steps.after):
         assert len(step.encode()) <= MOST_BYTES
         assert _without_indexes(step) == _without_indexes(text)

@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -15,6 +15,7 @@ from moto import mock_aws
 
 from chalicelib.api.http.endpoints import ENDPOINTS, NUMBERED
 from chalicelib.domain.release_commands import TAG, started_by
+from chalicelib.settings import settings
 from chalicelib.store.connection import CONNECT_TIMEOUT
 from infra.functions import function_name
 from infra.local.aws.pump import Pump
@@ -22,7 +23,7 @@ from infra.package import EXAMPLE, ROOT, Installation, move
 from tests.faults.trials import recover
 from tests.faults.use_cases import READINGS, USE_CASES
 from tests.support.client import Api
-from tests.support.embedded import Cloud, cloud, sha
+from tests.support.embedded import Cloud, add_topic, client, cloud, keep_secret, sha
 from tests.support.sdk import record_calls
 
 __all__ = ["cloud"]
@@ -100,6 +101,8 @@ CALLED = (_called() - {"sqs:SendMessageBatch"}) | {
     "iam:PassRole",
 }
 ALL = [path.stem.removeprefix("policy-") for path in POLICIES]
+# They follow builds and deployments.
+PIPELINE = ("cloud-event", "schedule", "wakeup")
 
 
 def test_each_policy_belongs_to_one_function() -> None:
@@ -131,6 +134,7 @@ KINDS = {
     "codebuild:*": {"project"},
     "dynamodb:*": {"table"},
     "ecr:*": {"repository"},
+    "events:*": {"event-bus"},
     "ecs:DescribeServiceDeployments": {"service", "service-deployment", "service-revision"},
     "ecs:DescribeServiceRevisions": {"service", "service-deployment", "service-revision"},
     "ecs:*Service*": {"service"},
@@ -142,6 +146,7 @@ KINDS = {
     "iam:*": {"role"},
     "logs:*": {"log-group"},
     "secretsmanager:*": {"secret"},
+    "sns:*": {""},
     "sqs:*": {""},
     "ssm:*": {"parameter"},
 }
@@ -219,11 +224,13 @@ def test_the_api_starts_no_build_and_touches_no_service() -> None:
         ("ssm:GetParameter", "ssm:eu-west-1:123456789012:parameter/"),
     ],
 )
-def test_the_api_cannot_read_the_secrets_of_builds_and_tasks(action: str, arn: str) -> None:
+def test_the_api_cannot_read_the_secrets_of_builds_tasks_and_channels(
+    action: str, arn: str
+) -> None:
     (denied,) = (
         each for each in _statements("api") if each["Effect"] == "Deny" and each["Action"] == action
     )
-    kinds = ("git", "build", "task")
+    kinds = ("git", "build", "task", "tell")
     assert denied["Resource"] == [f"arn:aws:{arn}slipway/{kind}/*" for kind in kinds]
     moved = json.loads(move(json.dumps(denied), Installation(prefix="slipway-dev")))
     assert moved["Resource"] == [f"arn:aws:{arn}slipway-dev/{kind}/*" for kind in kinds]
@@ -231,8 +238,48 @@ def test_the_api_cannot_read_the_secrets_of_builds_and_tasks(action: str, arn: s
 
 def test_all_triggers_of_the_pipeline_have_the_same_permissions() -> None:
     consuming = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
-    triggered = [_actions(name) - consuming for name in ("cloud-event", "schedule", "wakeup")]
+    triggered = [_actions(name) - consuming for name in PIPELINE]
     assert triggered[0] == triggered[1] == triggered[2]
+
+
+def test_who_tells_channels_starts_nothing_and_reads_only_their_secrets() -> None:
+    services = {action.split(":")[0] for action in _actions("telling")}
+    assert services == {"dynamodb", "events", "logs", "secretsmanager", "sns", "sqs"}
+    assert "sqs:SendMessage" not in _actions("telling")
+    secrets = [
+        _list(each["Resource"])
+        for each in _statements("telling")
+        if "secretsmanager:GetSecretValue" in _list(each["Action"])
+    ]
+    assert secrets == [["arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/tell/*"]]
+    changed = {
+        (action, table)
+        for action, table in _granted_rows("telling")
+        if action in {"PutItem", "UpdateItem", "DeleteItem"}
+    }
+    assert changed == {
+        ("UpdateItem", "slipway-jobs"),
+        ("UpdateItem", "slipway-services"),
+        ("UpdateItem", "slipway-channels"),
+        ("PutItem", "slipway-history"),
+    }
+
+
+def test_a_queue_is_read_only_by_its_own_function() -> None:
+    for name in ALL:
+        read = {
+            arn.rpartition(":")[2]
+            for each in _statements(name)
+            if "sqs:ReceiveMessage" in _list(each["Action"])
+            for arn in _list(each["Resource"])
+        }
+        own = {
+            "wakeup": {"slipway-wakeups"},
+            "telling": {"slipway-tellings.fifo"},
+            # It marks the rows that dead letters name.
+            "schedule": {"slipway-wakeups-dead"},
+        }
+        assert read == own.get(name, set())
 
 
 def test_every_function_may_look_at_the_roles_that_tasks_may_have() -> None:
@@ -241,7 +288,7 @@ def test_every_function_may_look_at_the_roles_that_tasks_may_have() -> None:
         for statement in _statements("wakeup")
         if statement["Action"] == "iam:PassRole"
     }
-    for name in ALL:
+    for name in (*PIPELINE, "api"):
         seen = {each["Resource"] for each in _statements(name) if each["Action"] == "iam:GetRole"}
         assert seen == passed
 
@@ -255,13 +302,13 @@ def test_no_function_reads_the_values_of_secrets_of_tasks() -> None:
                 "ssm:GetParameters",
             }:
                 if action in _list(statement["Action"]) and statement["Effect"] == "Allow":
-                    assert name == "api"
-                    assert all("slipway/*" in arn for arn in _list(statement["Resource"]))
+                    below = {"api": "slipway/*", "telling": "slipway/tell/*"}[name]
+                    assert all(arn.endswith(f"{below}") for arn in _list(statement["Resource"]))
 
 
-def test_every_function_reads_the_logs_of_builds_and_of_tasks() -> None:
+def test_every_function_but_that_of_channels_reads_the_logs_of_builds_and_of_tasks() -> None:
     logs = "arn:aws:logs:eu-west-1:123456789012:log-group:{}:log-stream:*"
-    for name in ALL:
+    for name in (*PIPELINE, "api"):
         resources = [
             resource
             for statement in _statements(name)
@@ -283,7 +330,8 @@ def test_only_the_api_uses_tokens_changes_projects_and_reads_receipts() -> None:
     for name in ALL:
         projects = {row for row in _granted_rows(name) if row[1].startswith("slipway-projects")}
         assert name == "api" or projects == {("GetItem", "slipway-projects")}
-        for table, allowed in (("tokens", set()), ("receipts", {"PutItem"})):
+        receipts = {"PutItem"} if name in PIPELINE else set()
+        for table, allowed in (("tokens", set()), ("receipts", receipts)):
             actions = {
                 action for action, target in _granted_rows(name) if target == f"slipway-{table}"
             }
@@ -324,6 +372,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> set[Used]:
 
 POLICY_OF = {
     "on_wakeup": "wakeup",
+    "on_telling": "telling",
     "on_cloud_event": "cloud-event",
     "on_schedule": "schedule",
 }
@@ -365,6 +414,7 @@ def _granted(name: str) -> set[tuple[str, str]]:
 # Lambda writes the logs, reads the queue and keeps failed events with the function's role.
 _NEEDED_BY_LAMBDA = {
     "wakeup": ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+    "telling": ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
 }
 # AWS checks these with other actions: tags and roles come with RegisterTaskDefinition and RunTask.
 _ALONGSIDE = {
@@ -386,10 +436,10 @@ def test_each_function_may_do_exactly_what_the_use_cases_need(calls: set[Used]) 
     with mock_aws(), pytest.MonkeyPatch.context() as monkeypatch:
         _read_everything(Cloud(monkeypatch))
     used = {name: {(action, row) for each, action, row in calls if each == name} for name in ALL}
-    triggered = used["wakeup"] | used["cloud-event"] | used["schedule"]
+    triggered = set[tuple[str, str]]().union(*(used[name] for name in PIPELINE))
     for name in ALL:
         assert used[name] - _granted(name) == set(), name
-        needed = used["api"] if name == "api" else triggered
+        needed = triggered if name in PIPELINE else used[name]
         assert _granted(name) - needed == set(), name
 
 
@@ -434,7 +484,52 @@ def test_every_table_access_from_push_to_rollback_is_granted(
     assert cloud.api.request("DELETE", f"/v1/services/{other}").status == 204
 
     assert calls <= {(name, *use) for name in ALL for use in _granted(name)}
-    assert {name for name, _, _ in calls} == set(ALL)
+    assert {name for name, _, _ in calls} == {*PIPELINE, "api"}
+
+
+@pytest.fixture
+def no_github(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing answers at the address of GitHub's API."""
+    with monkeypatch.context() as patched:
+        patched.setenv("GITHUB_API", "http://127.0.0.1:9")
+        settings.cache_clear()
+        yield
+    settings.cache_clear()
+
+
+@pytest.mark.usefixtures("no_github")
+def test_every_call_for_a_channel_is_granted(cloud: Cloud, calls: set[Used]) -> None:
+    """GitHub does not answer, so that the trouble is written, too."""
+    secret = keep_secret("a token", "slipway/tell/all/github")
+    wanted = {"kind": "github", "name": "shop", "secret": secret}
+    channel = cloud.api.post("/v1/channels", wanted).body["id"]
+    add_topic(cloud)
+    client("events").create_event_bus(Name="slipway-ci")
+    bus = {"kind": "eventbridge", "name": "bus", "target": "slipway-ci"}
+    assert cloud.api.post("/v1/channels", bus).status == 201
+    for release in (1, 2):
+        cloud.release(release)
+    for path in ("", f"/{channel}"):
+        assert cloud.api.get(f"/v1/channels{path}").status == 200
+    assert cloud.api.post(f"/v1/channels/{channel}/test", {}).status == 202
+    cloud.settle()
+    assert "does not answer" in cloud.api.get(f"/v1/channels/{channel}").body["trouble"]
+    cloud.push(sha(3))
+    cloud.settle()
+    cloud.lose_messages()
+    for _ in range(3):
+        cloud.advance(13 * 60 * 60)
+        cloud.tick()
+        cloud.settle()
+    cloud.roll_back()  # it pauses auto-deploy, which channels are told of the service
+    cloud.settle()
+    assert cloud.api.get(f"/v1/channels/{channel}").body["off_since"]
+    assert cloud.api.patch(f"/v1/channels/{channel}", {"name": "other"}).status == 200
+    assert cloud.api.request("DELETE", f"/v1/channels/{channel}").status == 204
+
+    assert calls <= {(name, *use) for name in ALL for use in _granted(name)}
+    used = {(action, row) for name, action, row in calls if name == "telling"}
+    assert _granted("telling") - used == set()
 
 
 def test_no_function_changes_or_deletes_an_entry_of_the_audit_trail(
@@ -496,10 +591,10 @@ def test_policies_of_an_installation_name_its_own_logs_and_roles() -> None:
 def test_a_function_of_a_moved_installation_writes_to_its_own_logs() -> None:
     config = json.loads((ROOT / ".chalice/config.json").read_text())
     logs = "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda"
-    for handler, settings in config["lambda_functions"].items():
-        policy = (ROOT / ".chalice" / settings["iam_policy_file"]).read_text()
+    for handler, each in config["lambda_functions"].items():
+        policy = (ROOT / ".chalice" / each["iam_policy_file"]).read_text()
         moved = json.loads(move(policy, Installation(prefix="slipway-dev")))
-        (own,) = (each for each in moved["Statement"] if each["Sid"] == "WriteOwnLogs")
+        (own,) = (found for found in moved["Statement"] if found["Sid"] == "WriteOwnLogs")
         name = function_name("slipway-dev", handler)
         assert fnmatchcase(f"{logs}/{name}:log-stream:2026/11/28", own["Resource"])
         assert not fnmatchcase(f"{logs}/slipway-prod:log-stream:2026/11/28", own["Resource"])

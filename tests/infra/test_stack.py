@@ -16,7 +16,7 @@ from moto import mock_aws
 from chalicelib.domain.images import cache_tag, image_tag
 from chalicelib.domain.webhook_secrets import OwnSecretReference, is_reference
 from chalicelib.errors import InvalidInput
-from chalicelib.settings import VARIABLES, read_settings
+from chalicelib.settings import VARIABLES, SettingsError, read_settings
 from chalicelib.store.tables import create_tables
 from infra.deploy import environment_of
 from infra.local.aws.queues import create_queues
@@ -475,6 +475,38 @@ def test_the_defaults_of_stack_and_settings_agree(stack: dict[str, Any]) -> None
     assert settings.codebuild_project == f"{prefix}-builds"
     assert settings.job_workers == parameters["JobWorkers"]["Default"]
     assert settings.build_log_dir == parameters["BuildLogDir"]["Default"]
+
+
+def test_the_addresses_that_the_stack_takes_are_those_that_the_settings_take(
+    stack: dict[str, Any],
+) -> None:
+    required = {"QUEUE_URL": "https://sqs.example/1/slipway-wakeups", "REGISTRY": "localhost"}
+    accepted = {
+        "GithubApi": ("https://api.github.com", "https://github.example/api/v3"),
+        "PublicUrl": ("", "https://slipway.example", "https://example.com/ci/dashboard"),
+    }
+    refused = {
+        "GithubApi": ("", "github.example", "https://github.example/", "https://a b", "http://a.b"),
+        "PublicUrl": ("slipway.example", "https://slipway.example/", "https://a b", "ftp://a.b/c"),
+    }
+    for name, variable in (("GithubApi", "GITHUB_API"), ("PublicUrl", "PUBLIC_URL")):
+        parameter = stack["Parameters"][name]
+        for value in (parameter["Default"], *accepted[name]):
+            assert re.fullmatch(parameter["AllowedPattern"], value)
+            assert getattr(read_settings(required | {variable: value}), variable.lower()) == value
+        for value in refused[name]:
+            assert not re.fullmatch(parameter["AllowedPattern"], value)
+            with pytest.raises(SettingsError, match=variable):
+                read_settings(required | {variable: value})
+    hosts = stack["Parameters"]["ReceiverHosts"]
+    assert hosts["Default"] == VARIABLES["RECEIVER_HOSTS"].default
+    for value in (hosts["Default"], "hooks.example", "*.example.com,a.b"):
+        assert re.fullmatch(hosts["AllowedPattern"], value)
+        assert read_settings(required | {"RECEIVER_HOSTS": value}).receiver_hosts
+    for value in ("", "*", "a.*.b", "https://a.b", "a.b/c", "a.b, c.d", "a.b,"):
+        assert not re.fullmatch(hosts["AllowedPattern"], value)
+    # Without an address of its own, the functions' stack knows that of the API.
+    assert stack["Outputs"]["PublicUrl"]["Condition"] == "HasPublicUrl"
 
 
 def test_event_rules_schedules_and_source_mappings_are_left_to_chalice(

@@ -397,6 +397,8 @@ OTHER_VALUES: dict[str, Any] = {
     "release_command": ["migrate"],
     "release_command_minutes": 16,
     "badge": True,
+    "environment_name": "production",
+    "environment_url": "https://shop.example/",
 }
 OWN_SETTINGS = {
     "ecs_cluster",
@@ -407,6 +409,8 @@ OWN_SETTINGS = {
     "release_command",
     "release_command_minutes",
     "badge",
+    "environment_name",
+    "environment_url",
 }
 
 

@@ -210,6 +210,8 @@ def test_a_push_of_a_tag_makes_the_calls_of_a_push_to_a_branch(cloud: Cloud, cal
     assert calls.counted == {
         "dynamodb.GetItem": 2,
         "dynamodb.BatchGetItem": 1,
+        # The channels, which each process knows for half a minute.
+        "dynamodb.Query": 1,
         "dynamodb.UpdateItem": 1,
         "dynamodb.TransactWriteItems": 1,
         "sqs.SendMessageBatch": 1,

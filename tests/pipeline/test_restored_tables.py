@@ -9,7 +9,17 @@ from moto.dynamodb.models import dynamodb_backends
 from chalicelib.store.models import Claim
 from tests.support.embedded import Cloud, sha
 
-TABLES = {"projects", "services", "jobs", "claims", "tokens", "receipts", "history", "rollups"}
+TABLES = {
+    "projects",
+    "services",
+    "jobs",
+    "claims",
+    "tokens",
+    "channels",
+    "receipts",
+    "history",
+    "rollups",
+}
 
 
 def tables() -> dict[str, Any]:

@@ -21,9 +21,10 @@ from moto import mock_aws
 
 import chalicelib.clock
 from chalicelib import known_secrets
+from chalicelib.domain.telling import Event
 from chalicelib.domain.tokens import Role
 from chalicelib.pipeline import glances, line
-from chalicelib.store import schema
+from chalicelib.store import channels, schema
 from chalicelib.store.claims import Follower, followers, set_followers
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Claim
@@ -31,7 +32,7 @@ from chalicelib.store.tokens import create_token
 from chalicelib.store.writes import change, commit
 from infra.local.aws import clock, codebuild, ecs, resources
 from infra.local.aws.pump import Pump
-from infra.local.aws.queues import QUEUE, create_queues
+from infra.local.aws.queues import QUEUE, TELLINGS, create_queues
 from tests.support import codebuild_log, replays, shared
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers, push_payload, wakeup_event
 from tests.support.client import Answer, Api
@@ -93,6 +94,7 @@ class Cloud:
         monkeypatch.setattr(glances, "_looks", {})
         monkeypatch.setattr(line, "_last", {})
         monkeypatch.setattr(schema, "_has_ends", False)
+        monkeypatch.setattr(channels, "_known", None)
         monkeypatch.setattr(resources, "create_tables", shared.create_tables)
         self._monkeypatch, self._patches = monkeypatch, replays.patches(monkeypatch)
         self.app = functions.app
@@ -362,9 +364,16 @@ class Cloud:
         self.pump.tick()
 
     def lose_messages(self) -> None:
-        """Delete the messages that wait in the queue."""
+        """Delete the wake-ups that wait in the queue."""
+        self._lose(QUEUE)
+
+    def lose_tellings(self) -> None:
+        """Delete the messages about what channels are to be told."""
+        self._lose(TELLINGS)
+
+    def _lose(self, queue: str) -> None:
         sqs = client("sqs")
-        url = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+        url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
         taken = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0)
         for message in taken.get("Messages", []):
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
@@ -522,6 +531,15 @@ def put_manifest(repository: str, tag: str, manifest: dict[str, Any]) -> str:
         repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag
     )
     return str(answer["image"]["imageId"]["imageDigest"])
+
+
+def add_topic(cloud: Cloud) -> int:
+    """Create a topic of SNS and a channel that tells it everything; return its number."""
+    arn = client("sns").create_topic(Name="slipway-news")["TopicArn"]
+    body = {"kind": "sns", "name": "news", "target": arn, "events": [str(each) for each in Event]}
+    answer = cloud.api.post("/v1/channels", body)
+    assert answer.status == 201, answer.text
+    return int(answer.body["id"])
 
 
 def create_role(name: str) -> None:

@@ -11,20 +11,21 @@ from collections.abc import Callable, Hashable, Iterator
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+import boto3
 import pytest
 from chalice.test import Client
 from moto import mock_aws
 
 from chalicelib import budget
-from chalicelib.aws import clients
 from chalicelib.domain.tokens import Role
+from chalicelib.store.channels import forget_channels
 from chalicelib.store.tokens import create_token
 from infra.local import speed
 from infra.local.aws import fidelity
+from infra.local.aws.queues import create_queues
 from tests.support import direct, replays, shared
 from tests.support.client import Api
 from tests.support.embedded import CLUSTER, cloud, create_ecs_service, create_image_repository
-from tests.support.environment import QUEUE
 from tests.support.sdk import Calls, Trouble, record_calls
 
 __all__ = ["api", "aws", "calls", "client", "cloud", "new_service", "project", "service", "trouble"]
@@ -43,16 +44,17 @@ budget.HTTP_SECONDS = 60.0
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """AWS with Slipway's tables and queue, some empty image repositories, and an ECS service."""
     with mock_aws():
+        forget_channels()
         _replay(monkeypatch, "aws", _create_resources)
         yield
 
 
 def _create_resources() -> None:
     shared.create_tables()
-    clients.client("sqs").create_queue(QueueName=QUEUE)
+    create_queues()
     for name in ("myapp", "team/app", "team/web"):
         create_image_repository(name)
-    clients.client("ecs").create_cluster(clusterName=CLUSTER)
+    boto3.client("ecs").create_cluster(clusterName=CLUSTER)
     create_ecs_service("hello")
 
 

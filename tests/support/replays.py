@@ -19,7 +19,7 @@ from moto.dynamodb.models.table import Table
 
 from chalicelib import known_secrets
 from chalicelib.pipeline import glances, line
-from chalicelib.store import schema
+from chalicelib.store import channels, schema
 from tests.support import shared
 
 _T = TypeVar("_T")
@@ -30,6 +30,7 @@ _OF_PRODUCT = (
     (glances, "_looks"),
     (line, "_last"),
     (schema, "_has_ends"),
+    (channels, "_known"),
 )
 _RLOCK = type(threading.RLock())
 # By the name of the steps and the state before them: the state after them, and their result.

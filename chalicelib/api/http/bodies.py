@@ -37,14 +37,16 @@ def check_size(body: bytes, limit: int = MAX_BYTES) -> None:
         )
 
 
-def check_media_type(request: Request) -> None:
-    """Raise InvalidInput when the Content-Type header names another type than JSON."""
+def check_media_type(
+    request: Request, *, fix: str = "send the body as JSON, with Content-Type: application/json"
+) -> None:
+    """Raise InvalidInput when the Content-Type header names another type than JSON.
+
+    `fix` says what to do then.
+    """
     sent = request.headers.get("content-type", "application/json")
     if not _JSON_TYPE.fullmatch(sent):
-        raise InvalidInput(
-            "send the body as JSON, with Content-Type: application/json",
-            code="unsupported_media_type",
-        )
+        raise InvalidInput(fix, code="unsupported_media_type")
 
 
 def read_body(request: Request, model: type[_S], *, optional: bool = False) -> _S:

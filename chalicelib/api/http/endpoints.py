@@ -29,7 +29,9 @@ logger = logging.getLogger("slipway")
 View = Callable[..., Any]
 
 # Path variables that are numbers. The others are text, which `access` checks.
-NUMBERED = frozenset({"project_id", "service_id", "build_id", "deployment_id", "token_id"})
+NUMBERED = frozenset(
+    {"project_id", "service_id", "build_id", "deployment_id", "token_id", "channel_id"}
+)
 
 
 class Documented(msgspec.Struct, frozen=True):

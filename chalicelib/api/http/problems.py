@@ -45,7 +45,7 @@ _HEADERS: Mapping[type[SlipwayError], Mapping[str, str]] = {
     Unavailable: {"Retry-After": "5"},
     Stale: {"Retry-After": "1"},
 }
-_MAX_TEXT_LENGTH = 500
+_MAX_TEXT_LENGTH = 700
 
 _T = TypeVar("_T")
 
@@ -140,5 +140,5 @@ def cleaned(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _presentable(text: str) -> str:
-    """A text that may quote the request, cut to 500 characters that can be encoded."""
+    """A text that may quote the request, cut to 700 characters that can be encoded."""
     return text[:_MAX_TEXT_LENGTH].encode(errors="replace").decode()

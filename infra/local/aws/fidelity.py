@@ -378,7 +378,12 @@ def _move_dead_letters() -> None:
         dead = next(queue for queue in backend.queues.values() if queue.queue_arn == arn)
         (source,) = (queue for queue in backend.queues.values() if queue.dead_letter_queue is dead)
         for message in list(dead._messages):
-            backend.send_message(source.name, message.body)
+            backend.send_message(
+                source.name,
+                message.body,
+                deduplication_id=message.deduplication_id,
+                group_id=message.group_id,
+            )
             dead._messages.remove(message)
         return ActionResult({"TaskHandle": f"{arn}-task"})
 

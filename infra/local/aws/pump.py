@@ -19,7 +19,7 @@ from infra.local.aws import clock, codebuild, ecs
 logger = logging.getLogger("slipway.local")
 PERIOD = 60.0
 _RULE = EventPattern(None, PATTERN)
-TIMEOUTS_MS = {"on_wakeup": 30_000, "on_cloud_event": 30_000, "on_schedule": 30_000}
+TIMEOUTS_MS = dict.fromkeys(("on_wakeup", "on_telling", "on_cloud_event", "on_schedule"), 30_000)
 
 
 class Pump:
@@ -37,7 +37,8 @@ class Pump:
 
     def step(self) -> int:
         """Deliver everything that is due. Returns the number of deliveries."""
-        return self.deliver_messages() + self.deliver_events() + self._tick_when_due()
+        delivered = self.deliver_messages() + self.deliver_events() + self.deliver_tellings()
+        return delivered + self._tick_when_due()
 
     def settle(self, rounds: int = 50) -> None:
         """Step until no delivery is due."""
@@ -52,8 +53,14 @@ class Pump:
         self._invoke("on_schedule", _scheduled_event())
 
     def deliver_messages(self) -> int:
-        """Deliver messages one by one. A failed one returns after its visibility timeout."""
-        url = settings().queue_url
+        """Deliver wake-ups one by one. A failed one returns after its visibility timeout."""
+        return self._deliver("on_wakeup", settings().queue_url)
+
+    def deliver_tellings(self) -> int:
+        """Deliver what channels are to be told, in the order of the queue."""
+        return self._deliver("on_telling", settings().telling_queue_url)
+
+    def _deliver(self, function: str, url: str) -> int:
         received = self._sqs.receive_message(
             QueueUrl=url,
             MaxNumberOfMessages=10,
@@ -64,7 +71,7 @@ class Pump:
         for message in messages:
             if self._ending.is_set():
                 break
-            if self._invoke("on_wakeup", _sqs_event(message)):
+            if self._invoke(function, _sqs_event(message, url)):
                 self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return len(messages)
 
@@ -105,7 +112,7 @@ class _Context(LambdaContext):
         return 0 if self._ending.is_set() else int(super().get_remaining_time_in_millis())
 
 
-def _sqs_event(message: Any) -> dict[str, Any]:
+def _sqs_event(message: Any, url: str) -> dict[str, Any]:
     """One record, as Lambda's event source mapping passes it on."""
     return {
         "Records": [
@@ -117,7 +124,7 @@ def _sqs_event(message: Any) -> dict[str, Any]:
                 "messageAttributes": {},
                 "md5OfBody": message["MD5OfBody"],
                 "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:" + settings().queue_name,
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:" + url.rpartition("/")[2],
                 "awsRegion": "eu-west-1",
             }
         ]

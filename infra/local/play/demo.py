@@ -119,6 +119,7 @@ class Story:
         self.roll_back()
         self.deploy_again()
         self.build_by_hand()
+        self.see_github()
 
     def create(self) -> None:
         say("1", "A project and two services of one repository")
@@ -237,6 +238,31 @@ class Story:
         build = self._follow_build(answer["build_id"])
         check("the commit of main", build["commit_sha"], self.repository.head())
         saw(f"built {build['image_tag']} from {build['commit_sha'][:12]}")
+
+    def see_github(self) -> None:
+        say("8", "What GitHub shows of it, on this machine")
+        head = self.repository.head()
+
+        def built() -> dict[str, str] | None:
+            found = self._github(f"commits/{head}/status")
+            shown = {each["context"]: each["state"] for each in found["statuses"]}
+            return shown if shown.get("slipway/demo/web") == "success" else None
+
+        for context, state in sorted(wait_for("the status of the commit", built).items()):
+            saw(f"commit {head[:12]}: {context} {state}")
+
+        def deployments() -> list[str] | None:
+            found = self._github("deployments?environment=demo/web")
+            states = [self._github(f"deployments/{each['id']}/statuses")[0] for each in found]
+            names = [each["state"] for each in states]
+            return names if names.count("success") == 1 and names[0] == "success" else None
+
+        states = wait_for("one deployment that is active", deployments)
+        check("deployments that failed", states.count("failure"), 1)
+        saw(f"{len(states)} deployments, newest first: {', '.join(states)}")
+
+    def _github(self, path: str) -> Any:
+        return _get_json(f"{self.client.ready['github']}/repos/example/app/{path}")
 
     def _push(self, version: str) -> dict[int, int]:
         return self._deliver(self.repository.commit(version))

@@ -1,0 +1,148 @@
+"""What channels are told of a row, and when a telling that failed is repeated.
+
+What is told is the state that a job or a service has now, never what an event claims. So a telling
+that comes late, twice or after a newer one tells nothing that is out of date.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
+
+# The schedule tells what the message about a commit has not told by then.
+PATIENCE = 60
+_LONGEST_PAUSE = 60 * 60
+# A receiver that fails for so long is switched off, and a state that fails for so long given up.
+GIVE_UP_AFTER = 24 * 60 * 60
+# The state of a release that ran, and that another one has replaced. It is no status.
+REPLACED = "replaced"
+
+
+class Event(StrEnum):
+    """What a channel can be told. Those of services are told again when they are over."""
+
+    BUILD_QUEUED = "build.queued"
+    BUILD_STARTED = "build.started"
+    BUILD_SUCCEEDED = "build.succeeded"
+    BUILD_FAILED = "build.failed"
+    BUILD_CANCELLED = "build.cancelled"
+    BUILD_SUPERSEDED = "build.superseded"
+    DEPLOYMENT_QUEUED = "deployment.queued"
+    DEPLOYMENT_STARTED = "deployment.started"
+    DEPLOYMENT_SUCCEEDED = "deployment.succeeded"
+    DEPLOYMENT_FAILED = "deployment.failed"
+    DEPLOYMENT_CANCELLED = "deployment.cancelled"
+    DEPLOYMENT_SUPERSEDED = "deployment.superseded"
+    DEPLOYMENT_ROLLED_BACK = "deployment.rolled_back"  # a rollback ended or replaced it
+    ROLLBACK_SUCCEEDED = "rollback.succeeded"
+    ROLLBACK_FAILED = "rollback.failed"
+    SERVICE_DRIFTED = "service.drifted"  # ECS does not run what it should
+    SERVICE_PAUSED = "service.auto_deploy_paused"
+    SERVICE_ATTENTION = "service.needs_attention"
+    SERVICE_UNHEALTHY = "service.unhealthy"  # tasks of the release are missing
+
+
+# What a channel is told that names no events: what a person may have to act on, and each success.
+USUAL_EVENTS = frozenset(
+    {
+        Event.BUILD_FAILED,
+        Event.DEPLOYMENT_SUCCEEDED,
+        Event.DEPLOYMENT_FAILED,
+        Event.ROLLBACK_SUCCEEDED,
+        Event.ROLLBACK_FAILED,
+        Event.SERVICE_DRIFTED,
+        Event.SERVICE_PAUSED,
+        Event.SERVICE_ATTENTION,
+        Event.SERVICE_UNHEALTHY,
+    }
+)
+OF_SERVICES = frozenset(event for event in Event if event.startswith("service."))
+_BUILD_EVENTS: Mapping[str, Event] = {
+    BuildStatus.QUEUED: Event.BUILD_QUEUED,
+    BuildStatus.BUILDING: Event.BUILD_STARTED,
+    BuildStatus.SUCCESS: Event.BUILD_SUCCEEDED,
+    BuildStatus.FAILED: Event.BUILD_FAILED,
+    BuildStatus.CANCELLED: Event.BUILD_CANCELLED,
+    BuildStatus.SUPERSEDED: Event.BUILD_SUPERSEDED,
+}
+_DEPLOYMENT_EVENTS: Mapping[str, Event] = {
+    DeploymentStatus.QUEUED: Event.DEPLOYMENT_QUEUED,
+    DeploymentStatus.DEPLOYING: Event.DEPLOYMENT_STARTED,
+    DeploymentStatus.SUCCESS: Event.DEPLOYMENT_SUCCEEDED,
+    DeploymentStatus.FAILED: Event.DEPLOYMENT_FAILED,
+    DeploymentStatus.CANCELLED: Event.DEPLOYMENT_CANCELLED,
+    DeploymentStatus.SUPERSEDED: Event.DEPLOYMENT_SUPERSEDED,
+    DeploymentStatus.ROLLED_BACK: Event.DEPLOYMENT_ROLLED_BACK,
+}
+_ROLLBACK_EVENTS: Mapping[str, Event] = {
+    DeploymentStatus.SUCCESS: Event.ROLLBACK_SUCCEEDED,
+    DeploymentStatus.FAILED: Event.ROLLBACK_FAILED,
+}
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a channel knows of a row.
+
+    `state` is the last one that it got, and `id` the receiver's own number of the job. `refused` is
+    why it did not take that state, and never will. `tries` counts the failures since then, the
+    first one at `since`, and the next telling is at `next_at`.
+    """
+
+    state: str = ""
+    id: int | None = None
+    refused: str | None = None
+    tries: int = 0
+    since: int | None = None
+    next_at: int | None = None
+
+
+def told_of(stored: Mapping[str, Any] | None, channel: int) -> Told:
+    """What a channel knows of a row, from the row's attribute `told`."""
+    return msgspec.convert((stored or {}).get(str(channel), {}), Told)
+
+
+def with_told(stored: Mapping[str, Any] | None, channel: int, told: Told) -> dict[str, Any]:
+    """The attribute `told` after a telling."""
+    return {**(stored or {}), str(channel): msgspec.to_builtins(told)}
+
+
+def event_of(kind: str, status: str, *, is_rollback: bool) -> Event:
+    """The event of a job that has reached a status; `kind` is "build" or "deploy"."""
+    if kind == "build":
+        return _BUILD_EVENTS[status]
+    own = _ROLLBACK_EVENTS.get(status) if is_rollback else None
+    return own or _DEPLOYMENT_EVENTS[status]
+
+
+def service_state(events: Iterable[Event]) -> str:
+    """The state of a service: the events that last, in a fixed order."""
+    return ",".join(sorted(events))
+
+
+def service_changes(before: str, after: str) -> tuple[list[Event], list[Event]]:
+    """The events that have begun, and those that are over, between two states of a service."""
+    known, now = (
+        {Event(each) for each in text.split(",") if each in OF_SERVICES} for text in (before, after)
+    )
+    return sorted(now - known), sorted(known - now)
+
+
+def later(told: Told, *, now: int, seconds: int) -> Told:
+    """`told` when the receiver asks to be told later. That is no failure."""
+    return replace(told, next_at=now + seconds)
+
+
+def failed(told: Told, state: str, why: str, *, now: int) -> Told:
+    """`told` after a failure to tell a state. The pauses double, up to an hour.
+
+    After a day the state is given up, so that rows which can never be told do not pile up.
+    """
+    since = now if told.since is None else told.since
+    if now - since >= GIVE_UP_AFTER:
+        return Told(state=state, id=told.id, refused=why)
+    pause = min(PATIENCE * 2 ** min(told.tries, 10), _LONGEST_PAUSE)
+    return replace(told, tries=told.tries + 1, since=since, next_at=now + pause)

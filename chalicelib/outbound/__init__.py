@@ -1,0 +1,1 @@
+"""Calls to receivers outside AWS. The only importer of urllib3."""

@@ -1,0 +1,164 @@
+"""Telling GitHub: a build is the status of its commit, and a deployment is a deployment."""
+
+from chalicelib.aws.secrets import read_credential
+from chalicelib.domain.github_messages import commit_status, deployment, deployment_status
+from chalicelib.domain.repositories import repository_key
+from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
+from chalicelib.domain.telling import REPLACED, Told, told_of
+from chalicelib.errors import Unavailable
+from chalicelib.outbound.github import GitHub, github_host
+from chalicelib.pipeline.line import place_of
+from chalicelib.pipeline.telling.rows import (
+    Row,
+    build_of,
+    cause_of,
+    cleaned,
+    duration_of,
+    link_to,
+    name_of,
+    row_id,
+)
+from chalicelib.settings import settings
+from chalicelib.store.jobs import find_deployments, list_jobs
+from chalicelib.store.models import Build, Channel, Deployment, Job, Service
+from chalicelib.store.services import list_services
+
+# Of builds of one commit, the newest is told. It is searched among so many builds.
+_NEWEST = 50
+
+
+def wanted(_: Channel, row: Row, service: Service) -> str | None:
+    """The state that GitHub is to know: that of a job with a commit on GitHub.
+
+    A release that another one has replaced is not active any more, although it succeeded.
+    """
+    if isinstance(row, Service) or row.commit_sha is None or _repository_of(row) is None:
+        return None
+    is_release = isinstance(row, Deployment) and row.status == DeploymentStatus.SUCCESS
+    return REPLACED if is_release and service.current != row.number else str(row.status)
+
+
+def replaced_by(channel: Channel, row: Row, state: str) -> str | None:
+    """The job id of the release that a new one has replaced, if GitHub shows it as running."""
+    number = row.replaced if isinstance(row, Deployment) else None
+    if state != DeploymentStatus.SUCCESS or number is None:
+        return None
+    earlier = find_deployments(number).get(number)
+    shown = earlier is not None and told_of(earlier.told, channel.id).state
+    return earlier.job_id if earlier is not None and shown == DeploymentStatus.SUCCESS else None
+
+
+def tell(channel: Channel, row: Row, service: Service, state: str, known: Told) -> int | None:
+    """Tell GitHub the state of a job; return GitHub's number of a deployment.
+
+    Raises Later, Rejected and Unavailable.
+    """
+    if not isinstance(row, Build | Deployment):
+        raise TypeError(f"{row_id(row)} is neither a build nor a deployment")
+    api = GitHub(read_credential(str(channel.secret)), str(_repository_of(row)))
+    if isinstance(row, Build):
+        _set_status(api, row, service, state)
+        return None
+    environment = service.settings.environment_name or name_of(service)
+    number = known.id or _deployment_of(api, row, environment)
+    body = deployment_status(
+        state,
+        environment=environment,
+        description=_describe_deployment(row, state),
+        log_url=link_to(row),
+        url=service.settings.environment_url,
+    )
+    api.set_deployment_status(number, body)
+    return number
+
+
+def test(channel: Channel) -> None:
+    """Read a repository of the channel with its token. Raises Rejected and Unavailable.
+
+    Whether the token may also write is seen at the first telling.
+    """
+    services = list_services(channel.project_id, limit=_NEWEST, before=None).rows
+    keys = [repository_key(row.settings.git_url).partition("/") for row in services]
+    names = sorted({name for host, _, name in keys if host == github_host()})
+    if not names:
+        raise Unavailable(f"no service of this channel has a repository on {github_host()}")
+    token = read_credential(channel.secret)
+    for name in names:
+        GitHub(token, name).look()
+
+
+def _repository_of(job: Job) -> str | None:
+    """The `owner/name` of the job's commit on GitHub; None if it is on another host."""
+    build = build_of(job)
+    if build is None:
+        return None
+    host, _, name = repository_key(build.settings.git_url).partition("/")
+    return name if host == github_host() else None
+
+
+def _set_status(api: GitHub, build: Build, service: Service, state: str) -> None:
+    """Set the status of the build's commit, unless a newer build of the commit has set it.
+
+    The messages about one service are told one after another, so that no newer build is told
+    meanwhile.
+    """
+    newest = list_jobs("build", service.id, limit=_NEWEST, before=None).rows
+    if any(each.number > build.number and each.commit_sha == build.commit_sha for each in newest):
+        return
+    body = commit_status(
+        state,
+        context=f"slipway/{name_of(service)}",
+        description=_describe_build(build, state),
+        url=link_to(build),
+    )
+    api.set_status(str(build.commit_sha), body)
+
+
+def _deployment_of(api: GitHub, row: Deployment, environment: str) -> int:
+    """GitHub's number of a deployment. One that was created, and whose number was lost, is found
+    by its mark.
+    """
+    sha = str(row.commit_sha)
+    mark = {"installation": settings().table_prefix, "job_id": row.job_id}
+    found = api.find_deployment(sha, environment, mark)
+    if found is not None:
+        return found
+    title = cleaned(row.commit_message or row.reason or "")
+    return api.create_deployment(
+        deployment(sha=sha, environment=environment, description=title, mark=mark)
+    )
+
+
+def _describe_build(build: Build, state: str) -> str:
+    match BuildStatus(state):
+        case BuildStatus.QUEUED:
+            why = place_of(build).waiting_for
+            return f"Waits for {why}" if why else "Is queued"
+        case BuildStatus.BUILDING:
+            return "Is being built"
+        case BuildStatus.SUCCESS:
+            return f"Built in {duration_of(build)}"
+        case BuildStatus.FAILED:
+            return cause_of(build)
+        case BuildStatus.CANCELLED:
+            return cleaned(build.error or "Cancelled")
+        case BuildStatus.SUPERSEDED:
+            return f"Not built: build {build.superseded_by} of a later push replaces it"
+
+
+def _describe_deployment(row: Deployment, state: str) -> str:
+    if state == REPLACED:
+        return "Another release runs now"
+    match DeploymentStatus(state):
+        case DeploymentStatus.QUEUED:
+            return "Waits for its turn"
+        case DeploymentStatus.DEPLOYING:
+            return "Is being rolled out"
+        case DeploymentStatus.SUCCESS:
+            return f"Rolled out in {duration_of(row)}"
+        case DeploymentStatus.FAILED:
+            return cause_of(row)
+        case DeploymentStatus.ROLLED_BACK:
+            return "Rolled back"
+        case DeploymentStatus.CANCELLED | DeploymentStatus.SUPERSEDED:
+            return cleaned(row.error or state)

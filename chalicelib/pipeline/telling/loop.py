@@ -1,0 +1,247 @@
+"""The loop that tells channels: from a message or a due row to what the channel knows."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from chalicelib import clock
+from chalicelib.aws import queue
+from chalicelib.aws.queue import Telling
+from chalicelib.correlation import working_on
+from chalicelib.domain.channels import ChannelKind
+from chalicelib.domain.telling import (
+    GIVE_UP_AFTER,
+    PATIENCE,
+    Told,
+    failed,
+    later,
+    told_of,
+    with_told,
+)
+from chalicelib.domain.timing import rfc3339
+from chalicelib.errors import Rejected, Stale, Unavailable
+from chalicelib.outbound.http import Later
+from chalicelib.pipeline.telling import github
+from chalicelib.pipeline.telling.receivers import tell_receiver, test_receiver
+from chalicelib.pipeline.telling.rows import Row, find_row, row_id, service_of, wanted_state
+from chalicelib.store import writes
+from chalicelib.store.channels import (
+    channels_of,
+    find_channel,
+    forget_channels,
+    has_channels,
+    rows_to_tell,
+)
+from chalicelib.store.history import record
+from chalicelib.store.models import DUE, Channel, Service
+from chalicelib.store.writes import change, commit, commit_if_possible
+
+logger = logging.getLogger("slipway")
+
+
+class Receiver(msgspec.Struct, frozen=True):
+    """What a kind of channel does.
+
+    `wanted` is the state that the channel is to know of a row, or None. `tell` tells it, and
+    returns the receiver's own number of the row, if it has one. `test` tries the channel. The last
+    two raise Later, Rejected and Unavailable.
+    """
+
+    wanted: Callable[[Channel, Row, Service], str | None]
+    tell: Callable[[Channel, Row, Service, str, Told], int | None]
+    test: Callable[[Channel], None]
+
+
+_USUAL = Receiver(lambda channel, row, _: wanted_state(channel, row), tell_receiver, test_receiver)
+RECEIVERS: Mapping[ChannelKind, Receiver] = {
+    **dict.fromkeys(ChannelKind, _USUAL),
+    ChannelKind.GITHUB: Receiver(github.wanted, github.tell, github.test),
+}
+_TRIES = 5
+
+
+def announce(rows: Sequence[Row]) -> None:
+    """Send a message for each row and channel. Raises nothing: the rows are marked."""
+    queue.tell([_telling(row, channel) for row in rows for channel in _channels_of(row)])
+
+
+writes.tellers.append(announce)
+
+
+def announce_due(*, until: Callable[[], bool]) -> None:
+    """Send messages for the rows that are due, until `until()`; the next minute continues."""
+    if not has_channels():
+        return
+    for row in rows_to_tell(clock.now()):
+        if until():
+            break
+        service = service_of(row)
+        waiting = [each for each in _channels_of(row) if _waits(each, row, service)]
+        queue.tell([_telling(row, each) for each in waiting])
+        if not waiting:
+            _settle(row, service)
+
+
+def tell(name: str, channel_number: int) -> None:
+    """Bring a channel to the present state of a row, such as "build-123" or "service-7".
+
+    The state is recorded on condition that the row has not changed since it was read. If it has,
+    the newer state is told, too. A failure is recorded with the time of the next try.
+
+    Raises Unavailable if DynamoDB does not answer; the schedule then continues.
+    """
+    sent: tuple[str, Told] | None = None
+    with working_on(row_id=name):
+        for _ in range(_TRIES):
+            row, channel = find_row(name), find_channel(channel_number)
+            if row is None:
+                return
+            service = service_of(row)
+            if channel is None or not _waits(channel, row, service):
+                return _settle(row, service)
+            state = str(_wanted(channel, row, service))
+            if sent is None or sent[0] != state:
+                sent = state, _tell(channel, row, service, state)
+            told = with_told(row.told, channel.id, sent[1])
+            try:
+                return commit(change(row, told=told, **_due(row, service, told)))
+            except Stale:
+                continue
+        logger.info("other workers keep changing %s; the schedule tells it", name)
+
+
+def follow(body: str) -> None:
+    """Do what a message asks: `{"v": 1, "tell": "build-123", "channel": 2}`, or `{"v": 1, "test":
+    2}` for a test of a channel. Raises ValueError for anything else, and Unavailable.
+    """
+    try:
+        message = msgspec.json.decode(body, type=_Message)
+    except msgspec.DecodeError as error:
+        raise ValueError("this is no message about a channel") from error
+    if message.test is not None:
+        _test(message.test)
+    elif message.tell is not None and message.channel is not None:
+        tell(message.tell, message.channel)
+    else:
+        raise ValueError("the message names neither a row and a channel nor a test")
+
+
+class _Message(msgspec.Struct, frozen=True):
+    v: Literal[1]
+    tell: str | None = None
+    channel: int | None = None
+    test: int | None = None
+
+
+def _test(number: int) -> None:
+    """Test a channel. A success switches it on again; a failure alone does not switch it off."""
+    channel = find_channel(number)
+    if channel is None:
+        return
+    trouble = None
+    try:
+        RECEIVERS[ChannelKind(channel.kind)].test(channel)
+    except (Rejected, Unavailable) as refusal:
+        trouble = refusal.detail
+    now = clock.now()
+    well: dict[str, Any] = {"failing_since": None, "trouble": None, "off_since": None}
+    bad: dict[str, Any] = {"failing_since": channel.failing_since or now, "trouble": trouble}
+    commit(change(channel, tested_at=now, **(well if trouble is None else bad)))
+    forget_channels()
+
+
+def _telling(row: Row, channel: Channel) -> Telling:
+    service_id = row.id if isinstance(row, Service) else row.service_id
+    return Telling(row_id(row), service_id, channel.id)
+
+
+def _channels_of(row: Row) -> list[Channel]:
+    service_id = row.id if isinstance(row, Service) else row.service_id
+    return channels_of(row.project_id, service_id)
+
+
+def _wanted(channel: Channel, row: Row, service: Service) -> str | None:
+    return RECEIVERS[ChannelKind(channel.kind)].wanted(channel, row, service)
+
+
+def _waits(channel: Channel, row: Row, service: Service) -> bool:
+    """Whether the channel is to be told of the row now."""
+    if channel.off_since is not None:
+        return False
+    known = told_of(row.told, channel.id)
+    wanted = _wanted(channel, row, service)
+    return wanted not in {None, known.state} and (known.next_at or 0) <= clock.now()
+
+
+def _due(row: Row, service: Service, told: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The attributes that say when the row is to be told next, or that all channels know it."""
+    times = []
+    for channel in _channels_of(row):
+        known = told_of(told, channel.id)
+        if _wanted(channel, row, service) not in {None, known.state}:
+            times.append(known.next_at or clock.now() + PATIENCE)
+    return {"telling": DUE, "tell_at": min(times)} if times else {"telling": None, "tell_at": None}
+
+
+def _settle(row: Row, service: Service) -> None:
+    """Note that all channels know the row's state, or when the next one is to be told."""
+    due = _due(row, service, row.told)
+    if row.telling is None or (row.telling, row.tell_at) == (due["telling"], due["tell_at"]):
+        return
+    try:
+        commit(change(row, **due))
+    except Stale:
+        logger.info("%s has changed meanwhile: it is told again", row_id(row))
+
+
+def _tell(channel: Channel, row: Row, service: Service, state: str) -> Told:
+    """Tell the state; return what the channel knows afterwards."""
+    now, known = clock.now(), told_of(row.told, channel.id)
+    try:
+        # Before a release is told to run, the one that it replaced is told not to run any more.
+        # The row of that one does not change when it is replaced, so no commit has marked it.
+        replaced = github.replaced_by(channel, row, state)
+        if replaced is not None:
+            tell(replaced, channel.id)
+        number = RECEIVERS[ChannelKind(channel.kind)].tell(channel, row, service, state, known)
+    except Later as wait:
+        logger.info("%s is told later: %s", row_id(row), wait.detail)
+        return later(known, now=now, seconds=wait.seconds)
+    except Rejected as refusal:
+        logger.warning("channel %s refuses %s: %s", channel.id, row_id(row), refusal.detail)
+        return Told(state=state, id=known.id, refused=refusal.detail)
+    except Unavailable as trouble:
+        logger.warning("channel %s is not told of %s: %s", channel.id, row_id(row), trouble.detail)
+        _note_trouble(channel, trouble.detail)
+        return failed(known, state, trouble.detail, now=now)
+    _note_success(channel)
+    return Told(state=state, id=number)
+
+
+def _note_success(channel: Channel) -> None:
+    if channel.failing_since is not None:
+        commit_if_possible(change(channel, failing_since=None, trouble=None))
+
+
+def _note_trouble(channel: Channel, why: str) -> None:
+    """Note since when the receiver fails. After a day the channel is switched off."""
+    now = clock.now()
+    since = channel.failing_since or now
+    if now - since >= GIVE_UP_AFTER:
+        commit_if_possible(
+            change(channel, off_since=now, trouble=why),
+            record(
+                f"channel-{channel.id}",
+                "channel.switched_off",
+                at=now,
+                actor="slipway",
+                project_id=channel.project_id,
+                since=rfc3339(since),
+                why=why,
+            ),
+        )
+        forget_channels()
+    elif channel.trouble != why:
+        commit_if_possible(change(channel, failing_since=since, trouble=why))

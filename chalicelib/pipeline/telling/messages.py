@@ -1,0 +1,161 @@
+"""The message about the state of a row."""
+
+from typing import Any
+
+from chalicelib import clock
+from chalicelib.domain.messages import Message
+from chalicelib.domain.telling import Event, service_changes
+from chalicelib.domain.timing import rfc3339
+from chalicelib.pipeline.telling.rows import (
+    Row,
+    build_of,
+    cause_of,
+    cleaned,
+    duration_of,
+    event_of_job,
+    link_to,
+    name_of,
+    row_id,
+)
+from chalicelib.settings import settings
+from chalicelib.store.models import Build, Channel, Deployment, Job, Service
+
+_WORDS = {
+    Event.BUILD_QUEUED: "build {n} is queued",
+    Event.BUILD_STARTED: "build {n} has started",
+    Event.BUILD_SUCCEEDED: "build {n} succeeded",
+    Event.BUILD_FAILED: "build {n} failed",
+    Event.BUILD_CANCELLED: "build {n} was cancelled",
+    Event.BUILD_SUPERSEDED: "build {n} was superseded",
+    Event.DEPLOYMENT_QUEUED: "deployment {n} is queued",
+    Event.DEPLOYMENT_STARTED: "deployment {n} has started",
+    Event.DEPLOYMENT_SUCCEEDED: "deployment {n} succeeded",
+    Event.DEPLOYMENT_FAILED: "deployment {n} failed",
+    Event.DEPLOYMENT_CANCELLED: "deployment {n} was cancelled",
+    Event.DEPLOYMENT_SUPERSEDED: "deployment {n} was superseded",
+    Event.DEPLOYMENT_ROLLED_BACK: "deployment {n} was rolled back",
+    Event.ROLLBACK_SUCCEEDED: "rolled back by deployment {n}",
+    Event.ROLLBACK_FAILED: "rollback {n} failed",
+    Event.SERVICE_DRIFTED: "ECS does not run what it should",
+    Event.SERVICE_PAUSED: "auto-deploy is paused",
+    Event.SERVICE_ATTENTION: "needs attention",
+    Event.SERVICE_UNHEALTHY: "tasks are missing",
+}
+_GOOD = {Event.BUILD_SUCCEEDED, Event.DEPLOYMENT_SUCCEEDED, Event.ROLLBACK_SUCCEEDED}
+_BAD = {
+    Event.BUILD_FAILED,
+    Event.DEPLOYMENT_FAILED,
+    Event.ROLLBACK_FAILED,
+    Event.SERVICE_DRIFTED,
+    Event.SERVICE_ATTENTION,
+    Event.SERVICE_UNHEALTHY,
+}
+
+
+def message_of(channel: Channel, row: Row, service: Service, state: str, known: str) -> Message:
+    """What a channel is told when a row has come from the state that it knows to another one."""
+    if isinstance(row, Service):
+        return _of_service(channel, row, state, known)
+    event = event_of_job(row)
+    name = name_of(service)
+    return Message(
+        id=_id(channel, row, state),
+        event=event,
+        at=row.finished_at or row.started_at or row.created_at,
+        title=f"{name}: {_WORDS[event].format(n=row.number)}",
+        facts=_facts(row, event),
+        url=link_to(row),
+        is_good=True if event in _GOOD else False if event in _BAD else None,
+        data=_data(row, name),
+    )
+
+
+def test_message(channel: Channel) -> Message:
+    """A message that says that the channel works."""
+    return Message(
+        id=f"{settings().table_prefix}-{channel.id}-test-{clock.now()}",
+        event="channel.tested",
+        at=clock.now(),
+        title=f"Slipway: a test of the channel {channel.name}",
+        facts={"Result": "This channel works."},
+        url=settings().public_url or None,
+        is_good=True,
+        data={"channel_id": channel.id, "name": channel.name},
+    )
+
+
+def _id(channel: Channel, row: Row, state: str) -> str:
+    # Standard Webhooks: an id contains no full stop, which separates the parts of what is signed.
+    parts = (settings().table_prefix, channel.id, row_id(row), state.replace(".", "_"))
+    return "-".join(map(str, parts))
+
+
+def _facts(job: Job, event: Event) -> dict[str, str]:
+    facts = {
+        "Commit": f"{(job.commit_sha or '')[:8]} {cleaned(job.commit_message or '')}".strip(),
+        "Author": cleaned(job.author or ""),
+        "By": cleaned(job.requested_by),
+    }
+    build = build_of(job)
+    if build is not None:
+        facts["Branch"] = cleaned(build.git_ref)
+    if isinstance(job, Deployment) and job.reason:
+        facts["Reason"] = cleaned(job.reason)
+    if event in _BAD:
+        facts["Cause"] = cause_of(job)
+        facts["Next step"] = cleaned((job.failure and job.failure.next_step) or "")
+    elif job.finished_at is not None and job.started_at is not None:
+        facts["Duration"] = duration_of(job)
+    return facts
+
+
+def _data(job: Job, name: str) -> dict[str, Any]:
+    """What programs read of a job: facts without text of people, and its address."""
+    failed = job.failure is not None or job.error is not None
+    return {
+        "job_id": job.job_id,
+        "type": "build" if isinstance(job, Build) else "deploy",
+        "number": job.number,
+        "status": str(job.status),
+        "service": name,
+        "service_id": job.service_id,
+        "project_id": job.project_id,
+        "commit_sha": job.commit_sha,
+        "commit_message": cleaned(job.commit_message or "") or None,
+        "requested_by": cleaned(job.requested_by),
+        "cause": cause_of(job) if failed else None,
+        "created_at": rfc3339(job.created_at),
+        "started_at": rfc3339(job.started_at),
+        "finished_at": rfc3339(job.finished_at),
+        "url": link_to(job),
+    }
+
+
+def _of_service(channel: Channel, service: Service, state: str, known: str) -> Message:
+    begun, over = service_changes(known, state)
+    name = name_of(service)
+    reasons = {
+        Event.SERVICE_DRIFTED: service.drift,
+        Event.SERVICE_PAUSED: service.auto_deploy_paused,
+        Event.SERVICE_ATTENTION: service.attention,
+        Event.SERVICE_UNHEALTHY: service.health and service.health.why,
+    }
+    titles = [_WORDS[each] for each in begun] + [f"over: {_WORDS[each]}" for each in over]
+    facts = {_WORDS[each].capitalize(): cleaned(reasons[each] or "") for each in begun}
+    return Message(
+        id=f"{_id(channel, service, state)}-{service.version}",
+        event=(begun or over)[0],
+        at=clock.now(),
+        title=f"{name}: {', '.join(titles)}",
+        facts=facts,
+        url=link_to(service),
+        is_good=None if begun and set(begun) == {Event.SERVICE_PAUSED} else not begun,
+        data={
+            "service": name,
+            "service_id": service.id,
+            "project_id": service.project_id,
+            "begun": [str(each) for each in begun],
+            "over": [str(each) for each in over],
+            "url": link_to(service),
+        },
+    )

@@ -1,0 +1,82 @@
+"""Channels: reads of them, and of the rows of which some channel does not know the state yet."""
+
+from chalicelib import clock
+from chalicelib.domain.channels import ALL_STATES, MOST_CHANNELS
+from chalicelib.domain.telling import USUAL_EVENTS, Event
+from chalicelib.store.models import DUE, LISTED, Channel, Job, Service
+from chalicelib.store.reads import Page, find, find_all, get, page, reading
+
+# A process knows of a new channel after so many seconds at the latest.
+_KEEP_SECONDS = 30
+_MOST_DUE = 500
+
+_known: tuple[int, list[Channel]] | None = None
+
+
+def get_channel(number: int) -> Channel:
+    """The channel with this number; raises NotFound."""
+    return get(Channel, number, missing=f"there is no channel {number}")
+
+
+def find_channel(number: int) -> Channel | None:
+    """The channel with this number, or None."""
+    return find(Channel, number)
+
+
+def list_channels(*, limit: int, before: int | None) -> Page[Channel]:
+    """A page of all channels, newest first."""
+    return page(Channel.all_index, LISTED, Channel.id, limit=limit, before=before)
+
+
+def channels_of(project_id: int, service_id: int) -> list[Channel]:
+    """The channels that may be told of a service and its jobs, as this process knows them."""
+    return [
+        each
+        for each in _channels()
+        if each.project_id in {None, project_id}
+        and each.service_id in {None, service_id}
+        and each.off_since is None
+    ]
+
+
+def has_channels() -> bool:
+    """Whether there is any channel, also one that is off, as this process knows them."""
+    return bool(_channels())
+
+
+def is_told(channel: Channel, event: Event) -> bool:
+    """Whether a channel is told of an event."""
+    if channel.kind in ALL_STATES:
+        return True
+    return event in (channel.events or USUAL_EVENTS)
+
+
+def forget_channels() -> None:
+    """Read the channels again before the next use: this process has changed one."""
+    global _known
+    _known = None
+
+
+def _channels() -> list[Channel]:
+    global _known
+    if _known is None or not 0 <= clock.now() - _known[0] < _KEEP_SECONDS:
+        _known = clock.now(), list_channels(limit=MOST_CHANNELS, before=None).rows
+    return _known[1]
+
+
+def rows_to_tell(now: int) -> list[Job | Service]:
+    """Rows that are to be told by now; of very many only the first."""
+    with reading():
+        jobs = [
+            row.job_id
+            for row in Job.telling_index.query(
+                DUE, Job.tell_at <= now, limit=_MOST_DUE, page_size=_MOST_DUE
+            )
+        ]
+        services = [
+            row.id
+            for row in Service.telling_index.query(
+                DUE, Service.tell_at <= now, limit=_MOST_DUE, page_size=_MOST_DUE
+            )
+        ]
+    return [*find_all(Job, jobs).values(), *find_all(Service, services).values()]

@@ -1,0 +1,309 @@
+"""What the GitHub on loopback knows: repositories, tokens, an app and its webhook deliveries.
+
+Statuses and deployments are stored as the JSON that GitHub answers. Requests hold the lock of the
+state, and so do the methods for tests, which may therefore run at any time.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from infra.local.github import shapes
+from infra.local.github.refusals import not_found
+from infra.local.github.shapes import Json
+
+# GitHub's ids do not fit into 32 bits.
+FIRST_ID = 4_442_074_271
+# "Viewing webhook deliveries": deliveries of the past three days.
+DELIVERIES_KEPT = 3 * 86_400
+
+# What a token needs for commit statuses, deployments and branch heads.
+PERMISSIONS: Mapping[str, str] = {
+    "statuses": "write",
+    "deployments": "write",
+    "contents": "read",
+    "checks": "read",
+}
+
+
+@dataclass
+class Repository:
+    full_name: str
+    number: int
+    private: bool
+    default_branch: str
+    made_at: float
+    # Every known commit, with the commits before it.
+    parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    branches: dict[str, str] = field(default_factory=dict)
+    # Oldest first, by the commit's SHA or the deployment's id.
+    statuses: dict[str, list[Json]] = field(default_factory=dict)
+    check_runs: dict[str, list[Json]] = field(default_factory=dict)
+    deployments: dict[int, Json] = field(default_factory=dict)
+    deployment_statuses: dict[int, list[Json]] = field(default_factory=dict)
+
+    @property
+    def owner(self) -> str:
+        return self.full_name.partition("/")[0]
+
+    def resolve(self, ref: str) -> str | None:
+        """The SHA of a branch, with or without `heads/` or `refs/heads/`, or of a commit."""
+        name = ref.removeprefix("refs/").removeprefix("heads/")
+        return self.branches.get(name) or (ref if ref in self.parents else None)
+
+    def contains(self, sha: str, wanted: str) -> bool:
+        """Whether `wanted` is `sha` or a commit before it."""
+        seen: set[str] = set()
+        waiting = [sha]
+        while waiting:
+            seen.add(each := waiting.pop())
+            waiting += [parent for parent in self.parents.get(each, ()) if parent not in seen]
+        return wanted in seen
+
+    def contexts(self, sha: str) -> dict[str, Json]:
+        """The newest status of each context. "This field is case-insensitive"."""
+        return {each["context"].lower(): each for each in self.statuses.get(sha, [])}
+
+
+@dataclass(frozen=True)
+class Token:
+    """A personal access token, an installation access token, or no token (no login)."""
+
+    login: str
+    # None: all.
+    repositories: frozenset[str] | None
+    permissions: Mapping[str, str]
+    expires_at: float | None = None
+    installation: int | None = None
+
+    def sees(self, repository: Repository) -> bool:
+        return not repository.private or self.selects(repository)
+
+    def selects(self, repository: Repository) -> bool:
+        return self.repositories is None or repository.full_name.lower() in self.repositories
+
+    def may(self, repository: Repository, needed: str) -> bool:
+        """`needed` is like `statuses=write`. Everybody reads public repositories."""
+        name, _, level = needed.partition("=")
+        if level == "read" and not repository.private:
+            return True
+        granted = {"metadata": "read", **self.permissions}.get(name)
+        return self.selects(repository) and granted in ("write", level)
+
+
+ANONYMOUS = Token(login="", repositories=frozenset(), permissions={})
+
+
+@dataclass
+class App:
+    """`public_key` is PEM. Its private key signs the JWTs of the app."""
+
+    public_key: str
+    number: int
+    client_id: str
+    permissions: Mapping[str, str]
+
+
+@dataclass
+class Installation:
+    """`repositories` is None if the app may access all repositories of the account."""
+
+    number: int
+    account: str
+    repositories: frozenset[str] | None
+
+    def includes(self, repository: Repository) -> bool:
+        if self.repositories is None:
+            return repository.owner.lower() == self.account.lower()
+        return repository.full_name.lower() in self.repositories
+
+
+class State:
+    def __init__(self, url: str, clock: Callable[[], float]) -> None:
+        self.url = url
+        self.clock = clock
+        self.lock = threading.RLock()
+        self.repositories: dict[str, Repository] = {}
+        self.tokens: dict[str, Token] = {}
+        self.app: App | None = None
+        self.installations: dict[int, Installation] = {}
+        # Oldest first: the item that GitHub lists, and the payload.
+        self.deliveries: list[tuple[Json, Json]] = []
+        self._ids = itertools.count(FIRST_ID)
+
+    def add_repository(
+        self, full_name: str, *, private: bool = False, default_branch: str = "main"
+    ) -> None:
+        with self.lock:
+            self.repositories[full_name.lower()] = Repository(
+                full_name, next(self._ids), private, default_branch, self.clock()
+            )
+
+    def add_commit(self, full_name: str, sha: str, parent: str | None = None) -> None:
+        """Make a commit known that no branch points to."""
+        with self.lock:
+            repository = self.repository(full_name)
+            repository.parents.setdefault(sha, (parent,) if parent else ())
+
+    def push(self, full_name: str, branch: str, sha: str, parent: str | None = None) -> None:
+        """Move a branch. A new commit follows `parent`, the branch, or the default branch."""
+        with self.lock:
+            repository = self.repository(full_name)
+            heads = (repository.branches.get(each) for each in (branch, repository.default_branch))
+            before = parent or next(filter(None, heads), None)
+            self.add_commit(full_name, sha, before)
+            repository.branches[branch] = sha
+
+    def delete_branch(self, full_name: str, branch: str) -> None:
+        with self.lock:
+            del self.repository(full_name).branches[branch]
+
+    def add_token(
+        self,
+        token: str,
+        repositories: Iterable[str] | None,
+        permissions: Mapping[str, str] = PERMISSIONS,
+        *,
+        login: str = "octocat",
+        expires_at: float | None = None,
+    ) -> None:
+        """A fine-grained personal access token. Permissions are like `{"statuses": "write"}`.
+
+        None are all repositories.
+        """
+        names = None if repositories is None else frozenset(map(str.lower, repositories))
+        with self.lock:
+            self.tokens[token] = Token(login, names, permissions, expires_at)
+
+    def revoke(self, token: str) -> None:
+        with self.lock:
+            del self.tokens[token]
+
+    def add_check_run(
+        self, full_name: str, sha: str, name: str, conclusion: str | None = "success"
+    ) -> None:
+        """Add a check run. One without a conclusion is in progress."""
+        with self.lock:
+            number, at = next(self._ids), self.clock()
+            run = shapes.check_run(
+                self.url, full_name, sha, number=number, name=name, conclusion=conclusion, at=at
+            )
+            self.repository(full_name).check_runs.setdefault(sha, []).append(run)
+
+    def register_app(
+        self,
+        public_key: str,
+        permissions: Mapping[str, str],
+        *,
+        number: int = 1_234_567,
+        client_id: str = "Iv23liSlipway",
+    ) -> None:
+        with self.lock:
+            self.app = App(public_key, number, client_id, permissions)
+
+    def install(self, account: str, repositories: Iterable[str] | None = None) -> int:
+        """Install the app for some repositories of the account, or for all. Returns the id."""
+        names = None if repositories is None else frozenset(name.lower() for name in repositories)
+        with self.lock:
+            number = next(self._ids)
+            self.installations[number] = Installation(number, account, names)
+            return number
+
+    def uninstall(self, number: int) -> None:
+        """The tokens of the installation end, too."""
+        with self.lock:
+            del self.installations[number]
+            for name in [name for name, each in self.tokens.items() if each.installation == number]:
+                del self.tokens[name]
+
+    def add_delivery(
+        self,
+        event: str,
+        payload: Json,
+        *,
+        status_code: int,
+        action: str | None = None,
+        guid: str | None = None,
+    ) -> int:
+        """Record a delivery of the app's webhook. With a guid it is a redelivery."""
+        with self.lock:
+            number = next(self._ids)
+            item = {
+                "id": number,
+                "guid": guid or f"{number:032x}",
+                "delivered_at": shapes.timestamp(self.clock()),
+                "redelivery": guid is not None,
+                "duration": 0.1,
+                "status": "OK" if status_code < 400 else "Invalid HTTP Response",
+                "status_code": status_code,
+                "event": event,
+                "action": action,
+                "installation_id": None,
+                "repository_id": None,
+                "throttled_at": None,
+            }
+            self.deliveries.append((item, payload))
+            return number
+
+    def statuses(self, full_name: str, sha: str) -> list[Json]:
+        """The statuses of a commit, oldest first."""
+        with self.lock:
+            return list(self.repository(full_name).statuses.get(sha, []))
+
+    def deployments(self, full_name: str) -> list[Json]:
+        """The deployments, oldest first. Each has its statuses in `statuses`, oldest first."""
+        with self.lock:
+            found = self.repository(full_name)
+            return [
+                each | {"statuses": list(found.deployment_statuses[number])}
+                for number, each in found.deployments.items()
+            ]
+
+    def forget(self) -> None:
+        """Delete all statuses and deployments."""
+        with self.lock:
+            for repository in self.repositories.values():
+                repository.statuses.clear()
+                repository.deployments.clear()
+                repository.deployment_statuses.clear()
+
+    def repository(self, full_name: str) -> Repository:
+        """Names are not case-sensitive."""
+        if found := self.repositories.get(full_name.lower()):
+            return found
+        raise not_found()
+
+    def token(self, secret: str) -> Token | None:
+        found = self.tokens.get(secret)
+        over = found and found.expires_at is not None and found.expires_at <= self.clock()
+        return None if over else found
+
+    def next_id(self) -> int:
+        return next(self._ids)
+
+    def described(self, repository: Repository) -> Json:
+        return shapes.repository(
+            self.url,
+            repository.full_name,
+            number=repository.number,
+            branch=repository.default_branch,
+            private=repository.private,
+            made_at=repository.made_at,
+        )
+
+    def integration(self) -> Json:
+        """The app, as GitHub describes it. Raises Refusal if there is none."""
+        if self.app is None:
+            raise not_found()
+        return shapes.app(
+            self.url,
+            number=self.app.number,
+            client_id=self.app.client_id,
+            permissions=self.app.permissions,
+        )
+
+    def recent_deliveries(self) -> list[tuple[Json, Json]]:
+        """The deliveries of the past three days, newest first."""
+        oldest = shapes.timestamp(self.clock() - DELIVERIES_KEPT)
+        return [each for each in reversed(self.deliveries) if each[0]["delivered_at"] > oldest]

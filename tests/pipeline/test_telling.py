@@ -1,0 +1,264 @@
+"""Channels know the present state of each row: after faults, repetitions and slow receivers."""
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from chalicelib.outbound import http
+from chalicelib.settings import settings
+from tests.support.embedded import MINUTE, Cloud, client, keep_secret, sha
+from tests.support.receiver import Receiver, receiving
+from tests.support.sdk import Killed, Trouble
+
+DAY = 24 * 60 * MINUTE
+KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
+
+
+@pytest.fixture
+def receiver(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    with receiving() as receiver:
+        monkeypatch.setenv("RECEIVER_HOSTS", receiver.host)
+        monkeypatch.setenv("PUBLIC_URL", "https://slipway.example/api")
+        settings.cache_clear()
+        yield receiver
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+def add_channel(cloud: Cloud, kind: str, text: str, **values: Any) -> int:
+    """Create a channel with a secret of this text; return its number."""
+    name = keep_secret(text, f"slipway/tell/{cloud.project}/{kind}")
+    body = {"kind": kind, "name": kind, "project_id": cloud.project, "secret": name, **values}
+    answer = cloud.api.post("/v1/channels", body)
+    assert answer.status == 201, answer.text
+    return int(answer.body["id"])
+
+
+def channel(cloud: Cloud, number: int = 1) -> Any:
+    answer = cloud.api.get(f"/v1/channels/{number}")
+    assert answer.status == 200
+    return answer.body
+
+
+def events(receiver: Receiver) -> list[str]:
+    return [f"{each['type']} {each['data'].get('number', '')}".strip() for each in receiver.bodies]
+
+
+@pytest.fixture
+def hook(cloud: Cloud, receiver: Receiver) -> int:
+    return add_channel(cloud, "webhook", f"{receiver.url} {KEY}")
+
+
+def test_a_webhook_is_told_of_each_end_once_with_a_signature(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    cloud.release(1)
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.end_build(2, "FAILED")
+    assert events(receiver) == ["deployment.succeeded 1", "build.failed 2"]
+    for request in receiver.requests:
+        named = request.headers
+        at = datetime.fromtimestamp(int(named["webhook-timestamp"]), UTC)
+        text = request.raw.decode()
+        signed = Webhook(KEY).sign(msg_id=named["webhook-id"], timestamp=at, data=text)
+        assert named["webhook-signature"] == signed
+    data = receiver.bodies[0]["data"]
+    assert data["service"] == "shop/hello"
+    assert data["commit_sha"] == sha(1)
+    assert data["url"] == "https://slipway.example/api/#/deployments/1"
+    assert receiver.bodies[1]["data"]["cause"] == cloud.build(2)["failure"]["summary"]
+
+
+def test_a_lost_message_costs_two_minutes_at_most(
+    cloud: Cloud, receiver: Receiver, hook: int, trouble: Trouble
+) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    trouble.refuse("sqs.SendMessageBatch", "ServiceUnavailable", times=20)
+    cloud.end_build(1, "FAILED")
+    assert receiver.requests == []
+    trouble.end()
+    cloud.tick()
+    cloud.tick()
+    cloud.settle()
+    assert events(receiver) == ["build.failed 1"]
+
+
+def test_a_death_after_the_telling_repeats_it_under_the_same_id(
+    cloud: Cloud, receiver: Receiver, hook: int, trouble: Trouble
+) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED", settle=False)
+    cloud.pump.deliver_events()
+    trouble.kill_before("dynamodb.UpdateItem")
+    with pytest.raises(Killed):
+        cloud.pump.deliver_tellings()
+    cloud.advance(4 * MINUTE)
+    cloud.pump.tick()
+    cloud.settle()
+    assert events(receiver) == ["build.failed 1", "build.failed 1"]
+    first, second = (each.headers["webhook-id"] for each in receiver.requests)
+    assert first == second
+
+
+def test_a_slow_receiver_delays_no_deployment(
+    cloud: Cloud, receiver: Receiver, hook: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "SECONDS", 0.05)
+    receiver.answers.clear()
+    first = cloud.release(1)
+    second = cloud.release(2)
+    assert cloud.statuses(first, second) == ["success", "success"]
+    assert channel(cloud)["trouble"] == (
+        "the receiver of channel 1 does not answer (ReadTimeoutError)"
+    )
+    receiver.answers.set()
+    receiver.requests.clear()
+    cloud.advance(2 * MINUTE)
+    cloud.pump.tick()
+    cloud.settle()
+    assert sorted(events(receiver)) == ["deployment.succeeded 1", "deployment.succeeded 2"]
+    assert channel(cloud)["failing_since"] is None
+
+
+def test_a_receiver_says_when_it_is_told_again(cloud: Cloud, receiver: Receiver, hook: int) -> None:
+    receiver.fail(429, Retry_After="600")
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    for _ in range(8):
+        cloud.tick()
+        cloud.settle()
+    assert len(receiver.requests) == 1
+    cloud.advance(3 * MINUTE)
+    cloud.pump.tick()
+    cloud.settle()
+    assert events(receiver) == ["build.failed 1", "build.failed 1"]
+    assert channel(cloud)["failing_since"] is None
+
+
+def test_a_receiver_that_is_gone_is_switched_off_after_a_day_and_on_by_a_test(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    receiver.fail(410, times=1000)
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    for _ in range(26):
+        cloud.advance(60 * MINUTE)
+        cloud.pump.tick()
+        cloud.settle()
+    shown = channel(cloud)
+    assert shown["off_since"] is not None
+    assert shown["trouble"] == "the receiver of channel 1 answered 410"
+    actions = [each["action"] for each in cloud.api.get("/v1/audit").body["items"]]
+    assert "channel.switched_off" in actions
+    tried = len(receiver.requests)
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.end_build(2, "FAILED")
+    cloud.tick()
+    cloud.settle()
+    assert len(receiver.requests) == tried
+    receiver.planned.clear()
+    assert cloud.api.post("/v1/channels/1/test").status == 202
+    cloud.settle()
+    assert receiver.bodies[-1]["type"] == "channel.tested"
+    assert channel(cloud)["off_since"] is None
+    cloud.push(sha(3))
+    cloud.settle()
+    cloud.end_build(3, "FAILED")
+    assert events(receiver)[-1] == "build.failed 3"
+
+
+def test_a_burst_tells_only_the_newest_state(cloud: Cloud, receiver: Receiver) -> None:
+    add_channel(
+        cloud,
+        "webhook",
+        f"{receiver.url} {KEY}",
+        events=["build.queued", "build.started", "build.failed"],
+    )
+    cloud.push(sha(1))
+    cloud.pump.deliver_messages()
+    cloud.pump.deliver_events()
+    cloud.end_build(1, "FAILED")
+    assert events(receiver) == ["build.failed 1"]
+
+
+def test_only_the_chosen_service_branch_and_events_are_told(
+    cloud: Cloud, receiver: Receiver
+) -> None:
+    other = cloud.add_service("other", branch="release/1")
+    text = f"{receiver.url} {KEY}"
+    add_channel(cloud, "webhook", text, service_id=other, events=["build.failed"])
+    add_channel(cloud, "webhook", text, branches=["release/**"], events=["build.succeeded"])
+    cloud.push(sha(1))
+    cloud.push(sha(2), branch="release/1")
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    cloud.end_build(2, "FAILED")
+    assert events(receiver) == ["build.failed 2"]
+    cloud.push(sha(3))
+    cloud.push(sha(4), branch="release/1")
+    cloud.settle()
+    cloud.finish_build(3)
+    cloud.finish_build(4)
+    assert events(receiver)[1:] == ["build.succeeded 4"]
+
+
+def test_what_lasts_on_a_service_is_told_when_it_begins_and_when_it_is_over(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    cloud.change_service(auto_deploy=True)
+    cloud.settle()
+    told = [(each["type"], each["data"].get("over")) for each in receiver.bodies]
+    assert ("service.auto_deploy_paused", []) in told
+    assert told[-1] == ("service.auto_deploy_paused", ["service.auto_deploy_paused"])
+    assert ("rollback.succeeded", None) in told
+
+
+def test_the_secret_is_in_no_answer_log_or_error(
+    cloud: Cloud, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="slipway")
+    caplog.set_level("DEBUG", logger="urllib3")
+    number = add_channel(cloud, "slack", f"{receiver.url}/T0CANARY")
+    receiver.fail(500, times=3)
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    cloud.api.post(f"/v1/channels/{number}/test")
+    cloud.settle()
+    shown = json.dumps([channel(cloud, number), cloud.api.get("/v1/audit").body])
+    assert receiver.requests[0].path.endswith("T0CANARY")
+    assert "T0CANARY" not in shown
+    assert not any("T0CANARY" in record.getMessage() for record in caplog.records)
+
+
+def test_a_topic_and_a_bus_of_the_account_are_told(cloud: Cloud, receiver: Receiver) -> None:
+    topic = client("sns").create_topic(Name="slipway-news")["TopicArn"]
+    queue = client("sqs").create_queue(QueueName="mail")["QueueUrl"]
+    arn = client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
+    for kind, target in (("sns", topic), ("eventbridge", "slipway-bus")):
+        body = {"kind": kind, "name": kind, "target": target}
+        assert cloud.api.post("/v1/channels", body).status == 201
+    client("events").create_event_bus(Name="slipway-bus")
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    (message,) = client("sqs").receive_message(QueueUrl=queue)["Messages"]
+    assert json.loads(json.loads(message["Body"])["Message"])["data"]["job_id"] == "build-1"
+    assert channel(cloud, 2)["trouble"] is None

@@ -1,0 +1,261 @@
+"""GitHub shows each build on its commit, and each deployment, in the state that it has now."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from chalicelib.settings import settings
+from infra.local.github.server import GitHub
+from tests.support import codebuild_log
+from tests.support.embedded import MINUTE, REPOSITORY, Cloud, client, keep_secret, sha
+from tests.support.github.validation import validated
+from tests.support.sdk import Killed, Trouble
+
+TOKEN = "ghp_" + "t" * 36
+
+
+@pytest.fixture
+def github(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    """GitHub with the commits 1 to 9, and a channel that tells it of all jobs.
+
+    Each request and answer has the form of GitHub's own description.
+    """
+    github = GitHub(clock=lambda: cloud._now)
+    github.add_repository(REPOSITORY)
+    for number in range(1, 10):
+        github.add_commit(REPOSITORY, sha(number))
+    github.add_token(TOKEN, [REPOSITORY], {"statuses": "write", "deployments": "write"})
+    github.start()
+    monkeypatch.setenv("GITHUB_API", github.url)
+    monkeypatch.setenv("PUBLIC_URL", "https://slipway.example/api")
+    settings.cache_clear()
+    try:
+        body = {
+            "kind": "github",
+            "name": "GitHub",
+            "secret": keep_secret(TOKEN, "slipway/tell/all/github"),
+        }
+        assert cloud.api.post("/v1/channels", body).status == 201
+        yield github
+        validated(github)
+    finally:
+        github.stop()
+        monkeypatch.undo()
+        settings.cache_clear()
+
+
+def shown(github: GitHub, number: int) -> list[tuple[str, str]]:
+    """The statuses of a commit, the earliest first: state and description."""
+    found = github.statuses(REPOSITORY, sha(number))
+    return [(each["state"], each["description"]) for each in found]
+
+
+def deployments(github: GitHub) -> list[list[str]]:
+    """The states of each deployment, the earliest first."""
+    found = github.deployments(REPOSITORY)
+    return [[status["state"] for status in each["statuses"]] for each in found]
+
+
+def written(github: GitHub) -> int:
+    return sum(each.method == "POST" for each in github.requests())
+
+
+def test_a_push_is_told_from_the_queue_to_the_release(cloud: Cloud, github: GitHub) -> None:
+    cloud.change_service(environment_name="production", environment_url="https://shop.example/")
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.advance(75)
+    cloud.finish_build(1)
+    cloud.advance(20)
+    cloud.finish_rollout()
+    states = [state for state, _ in shown(github, 1)]
+    assert states[0] == "pending"
+    assert states[-1] == "success"
+    newest = github.statuses(REPOSITORY, sha(1))[-1]
+    assert newest["context"] == "slipway/shop/hello"
+    assert newest["description"] == "Built in 1 min 15 s"
+    assert newest["target_url"] == "https://slipway.example/api/#/builds/1"
+    assert deployments(github) == [["queued", "in_progress", "success"]]
+    (deployment,) = github.deployments(REPOSITORY)
+    assert deployment["environment"] == "production"
+    assert deployment["sha"] == sha(1)
+    assert deployment["statuses"][-1]["environment_url"] == "https://shop.example/"
+    assert written(github) <= 8
+
+
+def test_a_failure_has_its_cause(cloud: Cloud, github: GitHub) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    state, description = shown(github, 1)[-1]
+    assert state == "failure"
+    assert description == cloud.build(1)["failure"]["summary"][:140]
+    assert deployments(github) == []
+
+
+def test_a_cause_with_an_emoji_is_told(cloud: Cloud, github: GitHub) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    log = [line.replace("sh -c make", "sh -c \U0001f4a5") for line in codebuild_log.failed_log()]
+    cloud.end_build(1, "FAILED", log=log)
+    assert "\U0001f4a5" in cloud.build(1)["failure"]["summary"]
+    assert shown(github, 1)[-1][0] == "failure"
+
+
+def test_a_release_that_is_replaced_or_rolled_back_is_inactive(
+    cloud: Cloud, github: GitHub
+) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    assert [states[-1] for states in deployments(github)] == ["inactive", "success"]
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    assert [states[-1] for states in deployments(github)] == ["inactive", "inactive", "success"]
+
+
+def test_a_lost_answer_creates_no_second_deployment(cloud: Cloud, github: GitHub) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    github.fail(1, None, after_effect=True, match=r"POST .*/deployments$")
+    cloud.finish_build(1)
+    cloud.finish_rollout()
+    for _ in range(4):
+        cloud.tick()
+        cloud.settle()
+    assert [states[-1] for states in deployments(github)] == ["success"]
+
+
+def test_a_death_after_a_call_creates_no_second_deployment(
+    cloud: Cloud, github: GitHub, trouble: Trouble
+) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.finish_build(1, settle=False)
+    cloud.pump.deliver_events()
+    trouble.kill_before("dynamodb.UpdateItem")
+    trouble.kill_before("dynamodb.UpdateItem")
+    for _ in range(2):
+        with pytest.raises(Killed):
+            cloud.pump.deliver_tellings()
+        cloud.advance(4 * MINUTE)
+    cloud.settle()
+    cloud.finish_rollout()
+    cloud.tick()
+    cloud.settle()
+    assert [states[-1] for states in deployments(github)] == ["success"]
+    assert shown(github, 1)[-1][0] == "success"
+
+
+def test_an_older_build_of_the_commit_never_hides_a_newer_one(cloud: Cloud, github: GitHub) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    github.fail(2, 502, match="statuses")
+    cloud.end_build(1, "FAILED")
+    assert cloud.api.post("/v1/cicd/builds/1/retry").status == 202
+    cloud.settle()
+    cloud.finish_build(2)
+    for _ in range(5):
+        cloud.tick()
+        cloud.settle()
+    assert shown(github, 1)[-1][0] == "success"
+
+
+def test_the_limit_of_requests_is_kept_and_then_the_newest_state_is_told(
+    cloud: Cloud, github: GitHub
+) -> None:
+    github.limit(1, cloud._now + 10 * MINUTE)
+    cloud.release(1)
+    asked = len(github.requests())
+    for _ in range(5):
+        cloud.tick()
+        cloud.settle()
+    # Each of the two jobs has asked once, and then waits.
+    assert len(github.requests()) == asked
+    channel = cloud.api.get("/v1/channels/1").body
+    assert channel["failing_since"] is None
+    for _ in range(7):
+        cloud.tick()
+        cloud.settle()
+    assert shown(github, 1)[-1][0] == "success"
+    assert [states[-1] for states in deployments(github)] == ["success"]
+
+
+def test_a_commit_that_github_does_not_know_is_not_told_again(
+    cloud: Cloud, github: GitHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud.push(sha(77))
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    asked = written(github)
+    for _ in range(5):
+        cloud.tick()
+        cloud.settle()
+    assert written(github) == asked
+    assert "channel 1 refuses build-1: GitHub answered 422" in caplog.text
+
+
+def test_a_token_without_rights_is_shown_and_mended(cloud: Cloud, github: GitHub) -> None:
+    github.revoke(TOKEN)
+    cloud.release(1)
+    shown_channel = cloud.api.get("/v1/channels/1").body
+    assert shown_channel["trouble"] == "GitHub answered 401: Bad credentials"
+    assert cloud.statuses(1) == ["success"]
+    newer = "ghp_" + "u" * 36
+    github.add_token(newer, [REPOSITORY], {"statuses": "write", "deployments": "write"})
+    client("secretsmanager").put_secret_value(
+        SecretId="slipway/tell/all/github", SecretString=newer
+    )
+    cloud.advance(10 * MINUTE)
+    cloud.pump.tick()
+    cloud.settle()
+    assert shown(github, 1)[-1][0] == "success"
+    assert cloud.api.get("/v1/channels/1").body["trouble"] is None
+
+
+def test_a_state_that_cannot_be_told_is_given_up_after_a_day(cloud: Cloud, github: GitHub) -> None:
+    github.fail(1000, 404, match="statuses")
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    for _ in range(26):
+        cloud.advance(60 * MINUTE)
+        cloud.pump.tick()
+        cloud.settle()
+    asked = len(github.requests())
+    assert cloud.api.post("/v1/channels/1/test").status == 202
+    cloud.settle()
+    for _ in range(5):
+        cloud.advance(60 * MINUTE)
+        cloud.pump.tick()
+        cloud.settle()
+    assert len(github.requests()) == asked + 1
+
+
+def test_a_repository_of_another_host_is_not_told(
+    cloud: Cloud, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.pipeline.telling.github.github_host", lambda: "git.example")
+    cloud.release(1)
+    assert github.requests() == []
+
+
+def test_a_hanging_github_delays_no_deployment(
+    cloud: Cloud, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.outbound.http.SECONDS", 0.05)
+    github.hang(30, times=100)
+    assert cloud.statuses(cloud.release(1), cloud.release(2)) == ["success", "success"]
+
+
+def test_the_test_of_the_channel_reads_the_repositories(cloud: Cloud, github: GitHub) -> None:
+    def tested() -> Any:
+        assert cloud.api.post("/v1/channels/1/test").status == 202
+        cloud.settle()
+        return cloud.api.get("/v1/channels/1").body
+
+    found = tested()
+    assert (found["tested_at"] is not None, found["trouble"]) == (True, None)
+    github.revoke(TOKEN)
+    assert tested()["trouble"] == "GitHub answered 401: Bad credentials"
