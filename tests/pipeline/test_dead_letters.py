@@ -50,8 +50,12 @@ def stuck(cloud: Cloud, trouble: Trouble) -> Cloud:
 
 
 def read_dead_letters(cloud: Cloud) -> None:
-    """Run the schedule: it reads the dead letters and has no time left for due rows."""
+    """Run the schedule: it reads the dead letters and has no time left for due rows.
+
+    The messages by which it gives them to the queue are lost.
+    """
     cloud.app.handler_map["on_schedule"](schedule_event(), _NoTimeLeft())
+    cloud.lose_messages()
 
 
 class _NoTimeLeft:
