@@ -15,7 +15,7 @@ from tests.faults.invariants import Ledger, check, check_settled
 from tests.faults.reach import functions_on_the_stack, functions_that_call_aws
 from tests.faults.rows import deployments, rows, services
 from tests.faults.trials import forked, recover
-from tests.faults.use_cases import READINGS, TELLINGS, USE_CASES, UseCase
+from tests.faults.use_cases import CASES, TELLINGS, USE_CASES, UseCase
 from tests.support.client import Answer
 from tests.support.embedded import Cloud, cloud
 from tests.support.sdk import Killed
@@ -24,7 +24,6 @@ __all__ = ["cloud"]
 
 Record = Callable[[str, Any], None]
 
-CASES = (*USE_CASES, *TELLINGS, *READINGS)
 RETRY_AFTER = 15  # seconds until a caller repeats a request that got no answer
 # `make test` injects these kinds in turn into the calls of SAMPLE that change something, and
 # `make sweep` every kind into every call. A process that dies after a read leaves the same state as

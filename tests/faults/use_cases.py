@@ -1491,3 +1491,5 @@ def _read(path: str, prepare: Callable[[Cloud], None]) -> UseCase:
 
 
 READINGS = tuple(_read(*each) for each in READS)
+# All of them.
+CASES = (*USE_CASES, *TELLINGS, *READINGS)

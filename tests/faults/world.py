@@ -89,15 +89,24 @@ class World:
     """One Slipway with its callers, AWS, the clock and the faults."""
 
     def __init__(
-        self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, *, calm: bool = False
+        self,
+        cloud: Cloud,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        calm: bool = False,
+        tells: bool = True,
     ) -> None:
-        """In a `calm` world builds and rollouts succeed, and no first try of a call is denied."""
+        """In a `calm` world builds and rollouts succeed, and no first try of a call is denied.
+
+        If it `tells`, a topic is told of all that happens.
+        """
         self.calm = calm
         self.cloud = cloud
         self.cloud.handlers_may_fail = True
         # A second service deploys the images of the first one.
         self._dependent = cloud.add_dependent("worker", desired=1)
-        add_topic(cloud)
+        if tells:
+            add_topic(cloud)
         cloud.advance(1)
         self.tally = Tally()
         self.injector = Injector(monkeypatch)

@@ -24,7 +24,8 @@ TABLE = {
     "UpdateItem TransactWriteItems Query SendMessageBatch",
     "reconcile an ended build": "GetItem",
     "begin a rollout": "GetItem BatchGetItem DescribeServices DescribeTaskDefinition*2 "
-    "DescribeImages BatchGetImage GetRole RegisterTaskDefinition TransactWriteItems UpdateService",
+    "DescribeImages BatchGetImage GetRole RegisterTaskDefinition PutItem "
+    "TransactWriteItems UpdateService",
     "see a rollout's tasks": "GetItem BatchGetItem DescribeServices ListTasks UpdateItem",
     "show a rollout": "GetItem*2 ListTasks*2 DescribeTasks",
     "show it to another viewer": "GetItem*2",
@@ -35,7 +36,7 @@ TABLE = {
     "reconcile an unchanged rollout": "GetItem BatchGetItem DescribeServices",
     "end a rollout": "GetItem BatchGetItem DescribeServices ListServiceDeployments "
     "DescribeServiceRevisions DescribeServiceDeployments ListTasks DescribeTasks "
-    "TransactWriteItems SendMessageBatch",
+    "PutItem TransactWriteItems SendMessageBatch",
     "reconcile an idle service": "GetItem BatchGetItem DescribeServices",
     "request a build": "GetItem*2 UpdateItem TransactWriteItems SendMessageBatch",
     "request a build with a key": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",
@@ -46,10 +47,10 @@ TABLE = {
     "request a rollback": "GetItem*3 BatchGetItem*3 DescribeImages DescribeServices BatchGetImage "
     "GetRole UpdateItem TransactWriteItems SendMessageBatch",
     "begin a rollback": "GetItem*2 BatchGetItem*2 DescribeServices DescribeImages BatchGetImage "
-    "GetRole RegisterTaskDefinition TransactWriteItems UpdateService",
+    "GetRole RegisterTaskDefinition PutItem TransactWriteItems UpdateService",
     "end a rollback": "GetItem BatchGetItem*2 DescribeServices ListServiceDeployments "
     "DescribeServiceRevisions DescribeServiceDeployments ListTasks DescribeTasks "
-    "TransactWriteItems SendMessageBatch",
+    "PutItem TransactWriteItems SendMessageBatch",
     "plan a deployment": "GetItem*3 DescribeImages DescribeServices DescribeTaskDefinition*2 "
     "BatchGetItem*2 BatchGetImage GetRole",
     "request a deployment": "GetItem*3 DescribeImages DescribeServices DescribeTaskDefinition*2 "
@@ -77,7 +78,7 @@ TABLE = {
     "list all services": "GetItem Query BatchGetItem*3",
     "show a job": "GetItem*2",
     "get the numbers of a week": "GetItem BatchGetItem Query",
-    "get the numbers of a project": "GetItem*2 BatchGetItem Query",
+    "get the numbers of a project": "GetItem*2 Query*2",
     "get the numbers of a service": "GetItem*3 BatchGetItem",
     "get the numbers for Prometheus": "GetItem BatchGetItem*2 Query",
     "run the schedule, no row is due": "Query*3 ReceiveMessage",
