@@ -62,8 +62,12 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def telling_queue(self) -> str:
-        """The name of the queue of what channels are to be told."""
-        return f"{self.table_prefix}-tellings.fifo"
+        """The name of the queue of what channels are to be told.
+
+        It follows from that of the wake-ups: the packages of all stages are made with the name of
+        that queue, and of the functions' variables they have no other.
+        """
+        return f"{self.queue_name.removesuffix('-wakeups')}-tellings.fifo"
 
     @property
     def telling_queue_url(self) -> str:

@@ -63,3 +63,10 @@ def test_git_hosts_are_names_without_ports() -> None:
 def test_the_log_group_is_the_same_with_and_without_a_final_slash() -> None:
     for directory in ("/builds", "/builds/"):
         assert read_settings({**REQUIRED, "BUILD_LOG_DIR": directory}).log_group == "/builds/builds"
+
+
+def test_the_queue_of_tellings_is_that_of_the_stage_of_the_wake_ups() -> None:
+    url = "https://sqs.eu-west-1.amazonaws.com/123456789012/slipway-dev-wakeups"
+    found = read_settings({"QUEUE_URL": url, "REGISTRY": "localhost"})
+    assert found.telling_queue == "slipway-dev-tellings.fifo"
+    assert found.telling_queue_url == url.replace("wakeups", "tellings.fifo")
