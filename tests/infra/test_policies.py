@@ -21,7 +21,7 @@ from infra.functions import function_name
 from infra.local.aws.pump import Pump
 from infra.package import EXAMPLE, ROOT, Installation, move
 from tests.faults.trials import recover
-from tests.faults.use_cases import READINGS, USE_CASES
+from tests.faults.use_cases import CASES
 from tests.support.client import Api
 from tests.support.embedded import Cloud, add_topic, client, cloud, keep_secret, sha
 from tests.support.sdk import record_calls
@@ -426,7 +426,7 @@ _ALONGSIDE = {
 @pytest.mark.sweep
 def test_each_function_may_do_exactly_what_the_use_cases_need(calls: set[Used]) -> None:
     """The triggers of the pipeline take the same steps, so what one of them needs, all may do."""
-    for case in (*USE_CASES, *READINGS):
+    for case in CASES:
         with mock_aws(), pytest.MonkeyPatch.context() as monkeypatch:
             cloud = Cloud(monkeypatch)
             cloud.handlers_may_fail = True
