@@ -151,7 +151,7 @@ def deploy_with_chalice(url: str, api: Api) -> None:
         story.refusals()
     with step("make deploy replaces what Chalice has deployed by this checkout"):
         printed = run("infra.rehearse.deploy", "dev", "--yes")
-        changed = ", ".join((*FUNCTIONS, "RestAPI"))
+        changed = ", ".join(sorted((*FUNCTIONS, "RestAPI")))
         expect(printed, f"deployed by another command than this one: {changed}")
         api.host = Api(url, printed).host
         # The emulator's CloudFormation drops the answers for unknown routes.
