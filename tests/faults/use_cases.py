@@ -21,6 +21,7 @@ from chalicelib.store.models import Claim
 from chalicelib.store.tokens import create_token
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
+from tests.faults.receivers import add_receiver
 from tests.faults.rows import builds
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
@@ -1369,10 +1370,6 @@ def telling_was_lost(cloud: Cloud) -> None:
 def pause_to_be_told(cloud: Cloud) -> None:
     two_releases(cloud)
     cloud.roll_back()
-    cloud.pump.deliver_messages()
-    cloud.pump.deliver_tellings()
-    ecs.engine().complete(CLUSTER, "hello")
-    cloud.pump.deliver_events()
 
 
 def test_was_asked_for(cloud: Cloud) -> None:
@@ -1391,7 +1388,102 @@ def _create_channel(cloud: Cloud) -> Answer:
     return cloud.api.post("/v1/channels", body, headers=KEY)
 
 
+def with_receiver(kind: str, prepare: Callable[[Cloud], None]) -> Callable[[Cloud], None]:
+    """The same state, and a channel to GitHub, or to a webhook, that is told of it."""
+
+    def prepared(cloud: Cloud) -> None:
+        add_receiver(cloud, kind)
+        prepare(cloud)
+
+    return prepared
+
+
+def deployment_to_be_told(cloud: Cloud) -> None:
+    build_ended_in_codebuild(cloud)
+    cloud.pump.deliver_events()
+
+
+def release_to_be_told(cloud: Cloud) -> None:
+    """A release has replaced another one, which GitHub shows as the one that runs."""
+    cloud.release(1)
+    cloud.begin_release(2)
+    ecs.engine().complete(CLUSTER, "hello")
+    cloud.pump.deliver_events()
+
+
+def deployment_of_a_branch_to_be_told(cloud: Cloud) -> None:
+    """The channel is told of some branches only, so that the build of a deployment is read."""
+    cloud.api.patch("/v1/channels/1", {"branches": ["master"]})
+    deployment_to_be_told(cloud)
+
+
+def channel_was_deleted(cloud: Cloud) -> None:
+    build_to_be_told(cloud)
+    cloud.api.delete("/v1/channels/1")
+
+
+def receiver_fails(cloud: Cloud) -> None:
+    add_receiver(cloud, "webhook").failures = 1
+    build_to_be_told(cloud)
+
+
+def receiver_has_failed(cloud: Cloud) -> None:
+    receiver_fails(cloud)
+    cloud.pump.deliver_tellings()
+
+
+def receiver_is_gone(cloud: Cloud) -> None:
+    """A receiver has failed for a day, and fails once more."""
+    add_receiver(cloud, "webhook").failures = 2
+    build_to_be_told(cloud)
+    cloud.pump.deliver_tellings()
+    cloud.advance(25 * 60 * MINUTE)
+    cloud.pump.tick()
+
+
+def _tick_and_tell(cloud: Cloud) -> None:
+    cloud.tick()
+    cloud.pump.deliver_tellings()
+
+
 TELLINGS = (
+    UseCase("GitHub is told of a queued build", with_receiver("github", pushed), _deliver_tellings),
+    UseCase(
+        "a channel is told of a deployment of a branch",
+        with_topic(deployment_of_a_branch_to_be_told),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "a message names a channel that was deleted",
+        with_topic(channel_was_deleted),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "GitHub is told of a build",
+        with_receiver("github", build_to_be_told),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "GitHub is told of a deployment",
+        with_receiver("github", deployment_to_be_told),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "GitHub is told that a release has replaced another",
+        with_receiver("github", release_to_be_told),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "the channel to GitHub is tested",
+        with_receiver("github", test_was_asked_for),
+        _deliver_tellings,
+    ),
+    UseCase("a receiver fails", receiver_fails, _deliver_tellings),
+    UseCase("a receiver answers again", receiver_has_failed, _tick_and_tell),
+    UseCase("a receiver is switched off", receiver_is_gone, _deliver_tellings),
+    UseCase(
+        "the webhook is tested", with_receiver("webhook", test_was_asked_for), _deliver_tellings
+    ),
     UseCase(
         "a build ends, and a channel is to be told",
         with_topic(build_ended_in_codebuild),

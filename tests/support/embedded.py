@@ -96,7 +96,7 @@ class Cloud:
         monkeypatch.setattr(schema, "_has_ends", False)
         monkeypatch.setattr(channels, "_known", None)
         monkeypatch.setattr(resources, "create_tables", shared.create_tables)
-        self._monkeypatch, self._patches = monkeypatch, replays.patches(monkeypatch)
+        self.monkeypatch, self._patches = monkeypatch, replays.patches(monkeypatch)
         self.app = functions.app
         self.handlers_may_fail = False
         self.pump = Pump(functions.app)
@@ -116,7 +116,7 @@ class Cloud:
     # The first steps of a test are replayed if another test has made them.
 
     def _replay(self, name: Hashable, steps: Callable[[], _T]) -> _T:
-        patched = replays.patches(self._monkeypatch) != self._patches
+        patched = replays.patches(self.monkeypatch) != self._patches
         return steps() if patched or not self._replays else replays.replay(name, steps, self)
 
     def state(self) -> Any:
