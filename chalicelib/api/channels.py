@@ -18,7 +18,7 @@ from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.api.http.parameters import CURSOR, LIMIT, Id
 from chalicelib.domain.channels import ChannelKind, ChannelSecret, Events, Target
-from chalicelib.domain.fields import given, partial
+from chalicelib.domain.fields import Rule, given, partial
 from chalicelib.domain.names import DisplayName
 from chalicelib.domain.patterns import Branches
 from chalicelib.domain.telling import Event
@@ -53,6 +53,7 @@ class NewChannel(_ChannelSettings, kw_only=True, forbid_unknown_fields=True):
             "an incoming webhook; webhook: signed as Standard Webhooks says; sns: a topic; "
             "eventbridge: an event bus"
         ),
+        Rule(explain=lambda _: f"kind must be one of {', '.join(ChannelKind)}"),
     ]
     # Null would be all projects: a script that finds no id must not make such a channel.
     project_id: Id | UnsetType = UNSET

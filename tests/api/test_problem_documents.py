@@ -63,7 +63,7 @@ def test_a_problem_document_can_quote_any_text() -> None:
         "type": "about:blank",
         "title": "Bad Request",
         "status": 400,
-        "detail": "?" * 500,
+        "detail": "?" * 700,
         "code": "invalid_body",
         "field": "?",
         "instance": "r",
