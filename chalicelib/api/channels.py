@@ -148,6 +148,7 @@ def get_channel(caller: Principal, channel_id: int) -> Channel:
     role=Role.ADMIN,
     body=ChannelChanges,
     answer=Channel,
+    documented=Documented(errors=(409,)),
 )
 def update_channel(caller: Principal, channel_id: int, body: msgspec.Struct) -> Channel:
     """Change a channel."""

@@ -75,7 +75,7 @@ def test_a_channel_that_cannot_work_is_refused(
 def test_a_change_is_judged_with_what_it_leaves(api: Api) -> None:
     assert api.post("/v1/channels", github()).status == 201
     refused = api.patch("/v1/channels/1", {"secret": None})
-    assert (refused.status, refused.body["code"]) == (400, "missing_field")
+    assert (refused.status, refused.body["code"]) == (409, "missing_field")
     moved = api.patch("/v1/channels/1", {"secret": "secretsmanager:slipway/tell/1/it"})
     assert (moved.status, moved.body["code"]) == (403, "secret_not_allowed")
 

@@ -699,6 +699,8 @@ def _check_told() -> None:
     """
     for name, row in [*rows("jobs").items(), *services().items()]:
         _require("telling" not in row, f"{name} is still to be told: {row.get('told')}")
+    if not rows("channels"):
+        return
     last = {told["job_id"]: told["status"] for told in published() if "job_id" in told}
     for job_id, status in last.items():
         now = rows("jobs")[job_id]["status"]

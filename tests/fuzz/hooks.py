@@ -12,7 +12,7 @@ import schemathesis
 from hypothesis import strategies as st
 
 from chalicelib.api.http import cursors
-from chalicelib.domain.channels import ChannelSecret, Target
+from chalicelib.domain.channels import ALL_STATES, OWN, ChannelSecret, Target
 from chalicelib.domain.credentials import GitCredential
 from chalicelib.domain.deployment_log import Place, encode
 from chalicelib.domain.images import Image
@@ -125,9 +125,25 @@ def before_call(context: Any, case: Any, **kwargs: Any) -> None:
             of_build = "/builds/" in case.operation.path
             position = token if of_build else encode(Place(tokens={position[-8:].zfill(8): token}))
         query["cursor"] = cursors.seal(position, _list_of(case))
+    if case.operation.label == "POST /v1/channels" and case.meta.generation.mode.is_positive:
+        _fit_to_kind(case.body)
     own = os.environ["OWN_TOKEN_ID"]
     if case.method.upper() == "DELETE" and str((case.path_parameters or {}).get("token_id")) == own:
         case.path_parameters["token_id"] = int(own) + 1
+
+
+def _fit_to_kind(body: Any) -> None:
+    """Give a channel what its kind needs. The document says this only in words."""
+    kind = body["kind"]
+    targets = {
+        "sns": "arn:aws:sns:eu-west-1:123456789012:slipway-news",
+        "eventbridge": "slipway-bus",
+    }
+    body["target"] = targets.get(kind)
+    known = body.get("secret") or "secretsmanager:slipway/tell/all/it"
+    body["secret"] = None if kind in OWN else known
+    if kind in ALL_STATES:
+        body["events"] = []
 
 
 def _list_of(case: Any) -> str:

@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from tests.support.serving import ROOT, environment, serving
@@ -25,6 +26,7 @@ class World:
 
     def __init__(self, ready: dict[str, Any]) -> None:
         self.url, self.token = ready["api"], ready["token"]
+        create_ecs_service(ready["aws"], ECS["ecs_service"][1])
         self.send("/v1/projects", name="shop")
         self.send(
             "/v1/projects/1/services",
@@ -57,6 +59,25 @@ class World:
             return json.load(answer)
 
 
+def create_ecs_service(aws: str, name: str) -> None:
+    """Create an ECS service like that of "web"."""
+    ecs: Any = boto3.client(
+        "ecs",
+        endpoint_url=aws,
+        region_name="eu-west-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # the embedded cloud takes any
+    )
+    (web,) = ecs.describe_services(cluster="default", services=["web"])["services"]
+    ecs.create_service(
+        cluster="default",
+        serviceName=name,
+        taskDefinition=web["taskDefinition"],
+        desiredCount=1,
+        deploymentConfiguration={"maximumPercent": 200, "minimumHealthyPercent": 100},
+    )
+
+
 # The document describes every installation and project. This one has one git host, one prefix of
 # secrets, the secrets of project 1 and one image repository.
 NARROW = {
@@ -66,6 +87,8 @@ NARROW = {
     "build-secret-reference": ("[A-Za-z0-9_-]{1,64}/build/[1-9][0-9]{0,17}", "slipway/build/1"),
 }
 IMAGE_REPOSITORY = "myapp"
+# The ECS services that exist; the cloud has made the first one.
+ECS = {"ecs_cluster": ["default"], "ecs_service": ["web", "jobs"]}
 
 
 def narrowed(schema: Any) -> Any:
@@ -77,6 +100,10 @@ def narrowed(schema: Any) -> Any:
     inner = {name: narrowed(each) for name, each in schema.items()}
     if schema.get("format") == "image-repository":
         inner["enum"] = [IMAGE_REPOSITORY]
+    for name in ECS.keys() & inner.get("properties", {}).keys():
+        for each in inner["properties"][name].get("anyOf", [inner["properties"][name]]):
+            if "pattern" in each:
+                each["enum"] = ECS[name]
     if schema.get("format") in NARROW:
         general, special = NARROW[schema["format"]]
         assert general in schema["pattern"]

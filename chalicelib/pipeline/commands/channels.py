@@ -60,11 +60,18 @@ def create_channel(
 
 
 def update_channel(channel: Channel, changes: Mapping[str, Any], *, actor: str) -> Channel:
-    """Change attributes of a channel, and return its new row. Raises the errors of a new one."""
+    """Change attributes of a channel, and return its new row.
+
+    Raises Conflict for what does not fit its kind, and Forbidden like `create_channel`.
+    """
 
     def write() -> Channel:
         fresh = get_channel(channel.id)
-        _check({"kind": fresh.kind, **_shown(fresh), **changes}, fresh.project_id)
+        try:
+            _check({"kind": fresh.kind, **_shown(fresh), **changes}, fresh.project_id)
+        except InvalidInput as refusal:
+            # The change alone is valid. The kind of the channel does not allow it.
+            raise Conflict(refusal.detail, code=refusal.code, field=refusal.field) from refusal
         before = _shown(fresh)
         after = {name: value for name, value in changes.items() if before[name] != value}
         if after:
