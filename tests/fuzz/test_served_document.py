@@ -84,6 +84,7 @@ NARROW = {
     "git-url": ("[A-Za-z0-9.-]+", "[gG][iI][tT][hH][uU][bB][.][cC][oO][mM]"),
     "secret-reference": ("[A-Za-z0-9_-]+(?:/", "slipway(?!/git/|/build/|/webhook$)(?:/"),
     "git-credential": ("[A-Za-z0-9_-]{1,64}/git/[1-9][0-9]{0,17}", "slipway/git/1"),
+    "channel-secret": ("[A-Za-z0-9_-]{1,64}/tell/", "slipway/tell/"),
     "build-secret-reference": ("[A-Za-z0-9_-]{1,64}/build/[1-9][0-9]{0,17}", "slipway/build/1"),
 }
 IMAGE_REPOSITORY = "myapp"
