@@ -1157,12 +1157,23 @@ _DELIVERIES = [
 _OF_CHANNELS = [
     *_fields("POST", _CHANNELS, NEW_CHANNEL_FIELDS, **_NEW_CHANNEL),
     *_fields("POST", _CHANNELS, NEW_TOPIC_FIELDS, **_NEW_TOPIC),
-    *_fields("PATCH", _CHANNEL, [*_CHANNEL_FIELDS, *NEW_TOPIC_FIELDS]),
+    # What only the kind of the channel does not allow is a conflict.
+    *_fields(
+        "PATCH",
+        _CHANNEL,
+        [
+            *_CHANNEL_FIELDS,
+            *(
+                (name, value, 409 if value in (None, "slipway-news") else status, code)
+                for name, value, status, code in NEW_TOPIC_FIELDS
+            ),
+        ],
+    ),
     Refused(
         "a secret for a topic",
         "PATCH",
         _CHANNEL,
-        400,
+        409,
         "invalid_secret",
         "secret",
         body={"secret": "secretsmanager:slipway/tell/all/hook"},
