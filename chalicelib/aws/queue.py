@@ -3,7 +3,8 @@
 import json
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -20,54 +21,51 @@ def wake(*row_ids: str, delay: int = 0) -> None:
     With `delay` SQS delivers them so many seconds later, at most 900. A failure is only logged: the
     rows are due within a minute, and the schedule finds them within two.
     """
-    for start in range(0, len(row_ids), 10):
-        entries = [
-            {
-                "Id": str(index),
-                "MessageBody": json.dumps({"v": 1, "reconcile": row_id}),
-                "DelaySeconds": delay,
-            }
-            for index, row_id in enumerate(row_ids[start : start + 10])
-        ]
-        try:
-            with calling("SQS SendMessageBatch"):
-                client("sqs").send_message_batch(QueueUrl=settings().queue_url, Entries=entries)
-        except SlipwayError as error:
-            logger.warning("wake-up not sent; the schedule finds the rows: %s", error.detail)
+    entries = [
+        {"MessageBody": json.dumps({"v": 1, "reconcile": row_id}), "DelaySeconds": delay}
+        for row_id in row_ids
+    ]
+    _send(settings().queue_url, entries, failure="wake-up not sent; the schedule finds the rows")
 
 
 class Telling(msgspec.Struct, frozen=True):
-    """A job that a channel is to be told of."""
+    """A row that a channel is to be told of, with its service."""
 
-    job_id: str
+    row_id: str
     service_id: int
     channel: int
 
 
 def tell(tellings: Sequence[Telling]) -> None:
-    """Send what is to be told. A failure is only logged: the schedule finds the jobs.
+    """Send what is to be told. A failure is only logged: the schedule finds the rows.
 
     The queue delivers one message after another for each channel and service. So no two workers
     tell a channel of the same service at once, and a slow receiver delays only its own messages.
     """
-    for start in range(0, len(tellings), 10):
-        entries = [
-            {
-                "Id": str(index),
-                "MessageBody": json.dumps({"v": 1, "tell": each.job_id, "channel": each.channel}),
-                "MessageGroupId": f"{each.channel}-{each.service_id}",
-                # Each message is delivered: an equal one before it may have told an older state.
-                "MessageDeduplicationId": secrets.token_hex(16),
-            }
-            for index, each in enumerate(tellings[start : start + 10])
+    entries = [
+        {
+            "MessageBody": json.dumps({"v": 1, "tell": each.row_id, "channel": each.channel}),
+            "MessageGroupId": f"{each.channel}-{each.service_id}",
+            # Each message is delivered: an equal one before it may have told an older state.
+            "MessageDeduplicationId": secrets.token_hex(16),
+        }
+        for each in tellings
+    ]
+    failure = "not sent to be told; the schedule finds the rows"
+    _send(settings().telling_queue_url, entries, failure=failure)
+
+
+def _send(url: str, entries: Sequence[Mapping[str, Any]], *, failure: str) -> None:
+    """Send messages in batches of ten, the most that SQS takes. A failure is only logged."""
+    for start in range(0, len(entries), 10):
+        batch = [
+            {"Id": str(index), **entry} for index, entry in enumerate(entries[start : start + 10])
         ]
         try:
             with calling("SQS SendMessageBatch"):
-                client("sqs").send_message_batch(
-                    QueueUrl=settings().telling_queue_url, Entries=entries
-                )
+                client("sqs").send_message_batch(QueueUrl=url, Entries=batch)
         except SlipwayError as error:
-            logger.warning("not sent to be told; the schedule finds the jobs: %s", error.detail)
+            logger.warning("%s: %s", failure, error.detail)
 
 
 def test_channel(number: int) -> None:

@@ -2,8 +2,8 @@
 
 from chalicelib import clock
 from chalicelib.domain.channels import ALL_STATES, MOST_CHANNELS
-from chalicelib.domain.telling import USUAL_EVENTS, Event
-from chalicelib.store.models import DUE, LISTED, Channel, Job, Service
+from chalicelib.domain.telling import USUAL_EVENTS, Event, event_of
+from chalicelib.store.models import DUE, LISTED, Channel, Deployment, Job, Service, type_of
 from chalicelib.store.reads import Page, find, find_all, get, page, reading
 
 # A process knows of a new channel after so many seconds at the latest.
@@ -28,13 +28,18 @@ def list_channels(*, limit: int, before: int | None) -> Page[Channel]:
     return page(Channel.all_index, LISTED, Channel.id, limit=limit, before=before)
 
 
-def channels_of(project_id: int, service_id: int) -> list[Channel]:
-    """The channels that may be told of a service and its jobs, as this process knows them."""
+def service_id_of(row: Job | Service) -> int:
+    """The number of the service itself, or of that of a job."""
+    return row.id if isinstance(row, Service) else row.service_id
+
+
+def channels_of(row: Job | Service) -> list[Channel]:
+    """The channels that may be told of a service or a job, as this process knows them."""
     return [
         each
         for each in _channels()
-        if each.project_id in {None, project_id}
-        and each.service_id in {None, service_id}
+        if each.project_id in {None, row.project_id}
+        and each.service_id in {None, service_id_of(row)}
         and each.off_since is None
     ]
 
@@ -42,6 +47,12 @@ def channels_of(project_id: int, service_id: int) -> list[Channel]:
 def has_channels() -> bool:
     """Whether there is any channel, also one that is off, as this process knows them."""
     return bool(_channels())
+
+
+def event_of_job(job: Job, status: str) -> Event:
+    """The event of a job that has a status."""
+    is_rollback = isinstance(job, Deployment) and job.restores is not None
+    return event_of(type_of(job), status, is_rollback=is_rollback)
 
 
 def is_told(channel: Channel, event: Event) -> bool:

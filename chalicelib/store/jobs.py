@@ -24,7 +24,7 @@ from chalicelib.domain.statuses import (
 )
 from chalicelib.errors import Stale
 from chalicelib.store.due import unschedule
-from chalicelib.store.models import LISTED, Build, Deployment, Job
+from chalicelib.store.models import LISTED, Build, Deployment, Job, type_of
 from chalicelib.store.reads import (
     MOST_KEYS,
     Page,
@@ -225,8 +225,7 @@ def leave(release: Deployment, *, at: int) -> Write:
 def _change_status(
     job: Job, status: BuildStatus | DeploymentStatus, values: Mapping[str, Any]
 ) -> Write:
-    kind = "build" if isinstance(job, Build) else "deploy"
-    if not may_follow(job.status, status, kind=kind):
+    if not may_follow(job.status, status, kind=type_of(job)):
         raise Stale(f"{job.job_id} cannot go from {job.status} to {status}")
     return change(job, status=status, **ends_of(job, status, values), **values)
 
@@ -236,8 +235,7 @@ def ends_of(job: Job, status: str, values: Mapping[str, Any]) -> dict[str, str]:
 
     `values` are those that are written with the status.
     """
-    kind = "build" if isinstance(job, Build) else "deploy"
-    end = unhappy_end(kind, status, values.get("progress", job.progress))
+    end = unhappy_end(type_of(job), status, values.get("progress", job.progress))
     if end is None:
         return {}
     return {

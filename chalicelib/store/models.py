@@ -606,6 +606,11 @@ class Deployment(Job, discriminator="deploy"):
         return None if self.restores is not None else self.own_config.desired_count
 
 
+def type_of(job: Job) -> str:
+    """The type of a job as in its id: "build" or "deploy"."""
+    return "build" if isinstance(job, Build) else "deploy"
+
+
 class Claim(Row):
     """A unique string owned by one row, or a counter, or the followers of a repository.
 

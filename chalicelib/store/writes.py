@@ -28,11 +28,11 @@ from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
 from chalicelib import budget, clock
-from chalicelib.domain.telling import OF_SERVICES, PATIENCE, Event, event_of
+from chalicelib.domain.telling import OF_SERVICES, PATIENCE, Event
 from chalicelib.errors import Stale, Unavailable
-from chalicelib.store.channels import channels_of, is_told
+from chalicelib.store.channels import channels_of, event_of_job, is_told
 from chalicelib.store.connection import connection
-from chalicelib.store.models import DUE, Build, Deployment, Job, Service
+from chalicelib.store.models import DUE, Job, Service
 from chalicelib.store.reads import code_of, failure
 from chalicelib.store.reports import report
 from chalicelib.store.schema import check_schema
@@ -314,15 +314,10 @@ def _is_news(row: Job | Service, write: Write) -> bool:
         changed = {name for name in _LASTING & write.values.keys() if _differs(row, write, name)}
         events = OF_SERVICES if changed and not write.new else ()
     elif write.new or "status" in write.values:
-        kind = "build" if isinstance(row, Build) else "deploy"
-        is_rollback = isinstance(row, Deployment) and row.restores is not None
-        status = write.values.get("status", row.status)
-        events = {event_of(kind, status, is_rollback=is_rollback)}
+        events = {event_of_job(row, write.values.get("status", row.status))}
     if not events:
         return False
-    service_id = row.id if isinstance(row, Service) else row.service_id
-    channels = channels_of(row.project_id, service_id)
-    return any(is_told(channel, event) for channel in channels for event in events)
+    return any(is_told(channel, event) for channel in channels_of(row) for event in events)
 
 
 def _differs(row: Service, write: Write, name: str) -> bool:

@@ -33,6 +33,7 @@ from chalicelib.store.channels import (
     forget_channels,
     has_channels,
     rows_to_tell,
+    service_id_of,
 )
 from chalicelib.store.history import record
 from chalicelib.store.models import DUE, Channel, Service
@@ -64,7 +65,7 @@ _TRIES = 5
 
 def announce(rows: Sequence[Row]) -> None:
     """Send a message for each row and channel. Raises nothing: the rows are marked."""
-    queue.tell([_telling(row, channel) for row in rows for channel in _channels_of(row)])
+    queue.tell([_telling(row, channel) for row in rows for channel in channels_of(row)])
 
 
 writes.tellers.append(announce)
@@ -78,7 +79,7 @@ def announce_due(*, until: Callable[[], bool]) -> None:
         if until():
             break
         service = service_of(row)
-        waiting = [each for each in _channels_of(row) if _waits(each, row, service)]
+        waiting = [each for each in channels_of(row) if _untold(each, row, service) is not None]
         queue.tell([_telling(row, each) for each in waiting])
         if not waiting:
             _settle(row, service)
@@ -99,9 +100,9 @@ def tell(name: str, channel_number: int) -> None:
             if row is None:
                 return
             service = service_of(row)
-            if channel is None or not _waits(channel, row, service):
+            state = _untold(channel, row, service) if channel is not None else None
+            if channel is None or state is None:
                 return _settle(row, service)
-            state = str(_wanted(channel, row, service))
             if sent is None or sent[0] != state:
                 sent = state, _tell(channel, row, service, state)
             told = with_told(row.told, channel.id, sent[1])
@@ -153,32 +154,26 @@ def _test(number: int) -> None:
 
 
 def _telling(row: Row, channel: Channel) -> Telling:
-    service_id = row.id if isinstance(row, Service) else row.service_id
-    return Telling(row_id(row), service_id, channel.id)
-
-
-def _channels_of(row: Row) -> list[Channel]:
-    service_id = row.id if isinstance(row, Service) else row.service_id
-    return channels_of(row.project_id, service_id)
+    return Telling(row_id(row), service_id_of(row), channel.id)
 
 
 def _wanted(channel: Channel, row: Row, service: Service) -> str | None:
     return RECEIVERS[ChannelKind(channel.kind)].wanted(channel, row, service)
 
 
-def _waits(channel: Channel, row: Row, service: Service) -> bool:
-    """Whether the channel is to be told of the row now."""
-    if channel.off_since is not None:
-        return False
+def _untold(channel: Channel, row: Row, service: Service) -> str | None:
+    """The state that the channel is to be told now; None if there is nothing to tell now."""
     known = told_of(row.told, channel.id)
+    if channel.off_since is not None or (known.next_at or 0) > clock.now():
+        return None
     wanted = _wanted(channel, row, service)
-    return wanted not in {None, known.state} and (known.next_at or 0) <= clock.now()
+    return wanted if wanted != known.state else None
 
 
 def _due(row: Row, service: Service, told: Mapping[str, Any] | None) -> dict[str, Any]:
     """The attributes that say when the row is to be told next, or that all channels know it."""
     times = []
-    for channel in _channels_of(row):
+    for channel in channels_of(row):
         known = told_of(told, channel.id)
         if _wanted(channel, row, service) not in {None, known.state}:
             times.append(known.next_at or clock.now() + PATIENCE)

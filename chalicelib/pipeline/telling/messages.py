@@ -12,13 +12,13 @@ from chalicelib.pipeline.telling.rows import (
     cause_of,
     cleaned,
     duration_of,
-    event_of_job,
     link_to,
     name_of,
     row_id,
 )
 from chalicelib.settings import settings
-from chalicelib.store.models import Build, Channel, Deployment, Job, Service
+from chalicelib.store.channels import event_of_job
+from chalicelib.store.models import Channel, Deployment, Job, Service, type_of
 
 _WORDS = {
     Event.BUILD_QUEUED: "build {n} is queued",
@@ -56,7 +56,7 @@ def message_of(channel: Channel, row: Row, service: Service, state: str, known: 
     """What a channel is told when a row has come from the state that it knows to another one."""
     if isinstance(row, Service):
         return _of_service(channel, row, state, known)
-    event = event_of_job(row)
+    event = event_of_job(row, row.status)
     name = name_of(service)
     return Message(
         id=_id(channel, row, state),
@@ -114,7 +114,7 @@ def _data(job: Job, name: str) -> dict[str, Any]:
     failed = job.failure is not None or job.error is not None
     return {
         "job_id": job.job_id,
-        "type": "build" if isinstance(job, Build) else "deploy",
+        "type": type_of(job),
         "number": job.number,
         "status": str(job.status),
         "service": name,

@@ -5,10 +5,10 @@ from typing import TypeAlias
 from chalicelib.domain.failures import one_line
 from chalicelib.domain.log_text import clean_text
 from chalicelib.domain.patterns import selected_by
-from chalicelib.domain.telling import Event, event_of, service_state
+from chalicelib.domain.telling import Event, service_state
 from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
-from chalicelib.store.channels import is_told
+from chalicelib.store.channels import event_of_job, is_told
 from chalicelib.store.jobs import find_build, find_job
 from chalicelib.store.models import Build, Channel, Deployment, Job, Service
 from chalicelib.store.projects import get_project
@@ -33,13 +33,6 @@ def service_of(row: Row) -> Service:
     return row if isinstance(row, Service) else get_service(row.service_id)
 
 
-def event_of_job(job: Job) -> Event:
-    """The event of the status that the job has."""
-    is_rollback = isinstance(job, Deployment) and job.restores is not None
-    kind = "build" if isinstance(job, Build) else "deploy"
-    return event_of(kind, job.status, is_rollback=is_rollback)
-
-
 def lasting_events(service: Service) -> list[Event]:
     """What lasts on a service, and that a person should know."""
     found = {
@@ -56,7 +49,7 @@ def wanted_state(channel: Channel, row: Row) -> str | None:
     """The state of the row that the channel is to know; None if it is not told of it."""
     if isinstance(row, Service):
         return service_state(each for each in lasting_events(row) if is_told(channel, each))
-    event = event_of_job(row)
+    event = event_of_job(row, row.status)
     if not is_told(channel, event) or not _is_of_branch(channel, row):
         return None
     return str(event)
