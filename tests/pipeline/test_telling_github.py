@@ -236,7 +236,7 @@ def test_a_state_that_cannot_be_told_is_given_up_after_a_day(cloud: Cloud, githu
 def test_a_repository_of_another_host_is_not_told(
     cloud: Cloud, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chalicelib.pipeline.telling.github.github_host", lambda: "git.example")
+    monkeypatch.setattr("chalicelib.pipeline.github_access.github_host", lambda: "git.example")
     cloud.release(1)
     assert github.requests() == []
 

@@ -1,12 +1,11 @@
 """Telling GitHub: a build is the status of its commit, and a deployment is a deployment."""
 
-from chalicelib.aws.secrets import read_credential
 from chalicelib.domain.github_messages import commit_status, deployment, deployment_status
-from chalicelib.domain.repositories import repository_key
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
 from chalicelib.domain.telling import REPLACED, Told, told_of
 from chalicelib.errors import Unavailable
 from chalicelib.outbound.github import GitHub, github_host
+from chalicelib.pipeline.github_access import access_by, github_name
 from chalicelib.pipeline.line import place_of
 from chalicelib.pipeline.telling.rows import (
     Row,
@@ -55,7 +54,7 @@ def tell(channel: Channel, row: Row, service: Service, state: str, known: Told) 
     """
     if not isinstance(row, Build | Deployment):
         raise TypeError(f"{row_id(row)} is neither a build nor a deployment")
-    api = GitHub(read_credential(str(channel.secret)), str(_repository_of(row)))
+    api = access_by(channel, str(_repository_of(row)))
     if isinstance(row, Build):
         _set_status(api, row, service, state)
         return None
@@ -78,22 +77,17 @@ def test(channel: Channel) -> None:
     Whether the token may also write is seen at the first telling.
     """
     services = list_services(channel.project_id, limit=_NEWEST, before=None).rows
-    keys = [repository_key(row.settings.git_url).partition("/") for row in services]
-    names = sorted({name for host, _, name in keys if host == github_host()})
+    names = sorted(filter(None, {github_name(row.settings.repository) for row in services}))
     if not names:
         raise Unavailable(f"no service of this channel has a repository on {github_host()}")
-    token = read_credential(channel.secret)
     for name in names:
-        GitHub(token, name).look()
+        access_by(channel, name).look()
 
 
 def _repository_of(job: Job) -> str | None:
     """The `owner/name` of the job's commit on GitHub; None if it is on another host."""
     build = build_of(job)
-    if build is None:
-        return None
-    host, _, name = repository_key(build.settings.git_url).partition("/")
-    return name if host == github_host() else None
+    return github_name(build.settings.repository) if build is not None else None
 
 
 def _set_status(api: GitHub, build: Build, service: Service, state: str) -> None:
