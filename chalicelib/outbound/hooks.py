@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-
 from chalicelib import clock
+from chalicelib.outbound.connections import Pool, SecurePool
 from chalicelib.outbound.guard import place_of
 from chalicelib.outbound.http import exchange
 from chalicelib.settings import settings
@@ -16,13 +15,13 @@ def post(receiver: str, url: str, body: bytes, headers: Mapping[str, str]) -> No
     Raises Later, Rejected and Unavailable like `outbound.http.send`.
     """
     place = place_of(url, settings().receiver_hosts, receiver=receiver)
-    pool: HTTPConnectionPool
+    pool: Pool | SecurePool
     if place.scheme == "https":
-        pool = HTTPSConnectionPool(
+        pool = SecurePool(
             place.address, place.port, server_hostname=place.host, assert_hostname=place.host
         )
     else:
-        pool = HTTPConnectionPool(place.address, place.port)
+        pool = Pool(place.address, place.port)
     shown = place.host if place.port in {80, 443} else f"{place.host}:{place.port}"
     with pool:
         exchange(

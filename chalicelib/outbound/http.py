@@ -14,6 +14,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from chalicelib.errors import Rejected, Unavailable
+from chalicelib.outbound.connections import Pool, SecurePool, ending
 
 # Its debug lines have the paths of URLs, which are secret.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
@@ -97,10 +98,12 @@ def exchange(
 def _read(answer: BaseHTTPResponse, ends_at: float) -> bytes:
     """The body. Time-outs of sockets do not bound an answer that comes byte by byte."""
     text = b""
-    while chunk := answer.read1(65536):
-        text += chunk
-        if len(text) > _MOST_BYTES or time.monotonic() > ends_at:
-            raise OSError("the answer is too long")
+    with ending(answer.shutdown, after=ends_at - time.monotonic()):
+        while len(text) <= _MOST_BYTES and (chunk := answer.read1(65536)):
+            text += chunk
+    # The end of a connection may look like the end of the headers, or of the body.
+    if len(text) > _MOST_BYTES or time.monotonic() > ends_at:
+        raise OSError("the answer is too long")
     return text
 
 
@@ -142,4 +145,6 @@ def _wait(headers: Mapping[str, str], now: float) -> int | None:
 
 @cache
 def _pool() -> PoolManager:
-    return PoolManager(num_pools=4, maxsize=2)
+    pools = PoolManager(num_pools=4, maxsize=2)
+    pools.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
+    return pools
