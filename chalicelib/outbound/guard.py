@@ -61,7 +61,7 @@ def _public_address(host: str, receiver: str) -> str:
     """
     try:
         found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a label is empty or too long
         raise Unavailable(f"the host {host} of {receiver} is not known") from error
     addresses = sorted({str(entry[4][0]) for entry in found})
     if not all(_is_public(address) for address in addresses):

@@ -92,3 +92,9 @@ def test_other_urls_are_refused_and_not_repeated(
 def test_plain_http_is_only_for_a_port_of_this_machine_that_is_allowed() -> None:
     place = place_of("http://127.0.0.1:8123/hook", ALLOWED, receiver="it")
     assert (place.scheme, place.address, place.port) == ("http", "127.0.0.1", 8123)
+
+
+@pytest.mark.parametrize("host", ["a..logic.azure.com", f"{'a' * 64}.logic.azure.com"])
+def test_a_host_that_no_name_server_can_know_is_refused(host: str) -> None:
+    with pytest.raises(Unavailable, match="is not known"):
+        place_of(f"https://{host}/x", ALLOWED, receiver="it")
