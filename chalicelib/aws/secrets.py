@@ -50,7 +50,8 @@ def read_credential(reference: str) -> str:
             ) from error
         if not text:
             raise Unavailable(f"the secret {reference} is empty", code="secret_unreadable")
-        known = Known(read_at=clock.now(), secrets=(text,))
+        # A URL with a key is hidden as a whole, and each of both alone.
+        known = Known(read_at=clock.now(), secrets=(text, *text.split()))
         remember(reference, known)
     return known.secrets[0]
 

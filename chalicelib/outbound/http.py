@@ -13,7 +13,10 @@ from urllib3 import HTTPConnectionPool, PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
+from chalicelib.domain.failures import one_line
+from chalicelib.domain.log_text import clean_text
 from chalicelib.errors import Rejected, Unavailable
+from chalicelib.known_secrets import known_secrets
 from chalicelib.outbound.connections import Pool, SecurePool, ending
 
 # Its debug lines have the paths of URLs, which are secret.
@@ -89,7 +92,10 @@ def exchange(
         finally:
             answer.close()
     except (HTTPError, OSError, ValueError) as error:
-        raise Unavailable(f"{receiver} does not answer ({type(error).__name__})") from error
+        # Only the name of the error is shown: its text may contain the URL.
+        is_late = time.monotonic() > ends_at
+        why = f"within {SECONDS:g} seconds" if is_late else f"({type(error).__name__})"
+        raise Unavailable(f"{receiver} does not answer {why}") from error
     if answer.status < HTTPStatus.MULTIPLE_CHOICES:
         return Answer(answer.status, _decoded(text))
     raise _refusal(receiver, answer.status, answer.headers, _decoded(text), now)
@@ -118,7 +124,10 @@ def _refusal(
     receiver: str, status: int, headers: Mapping[str, str], body: Any, now: float
 ) -> Exception:
     said = body.get("message") if isinstance(body, dict) else None
-    shown = f": {said[:200]}" if isinstance(said, str) else ""
+    # It may repeat what it was sent: the token, or its own URL.
+    shown = (
+        f": {one_line(clean_text(said, known_secrets()))[:200]}" if isinstance(said, str) else ""
+    )
     detail = f"{receiver} answered {status}{shown}"
     wait = _wait(headers, now) if status in _BUSY else None
     if wait is not None:

@@ -11,6 +11,7 @@ from standardwebhooks import Webhook
 
 from chalicelib.outbound import http
 from chalicelib.settings import settings
+from chalicelib.store.channels import find_channel
 from tests.support.embedded import MINUTE, Cloud, client, keep_secret, sha
 from tests.support.receiver import Receiver, receiving
 from tests.support.sdk import Killed, Trouble
@@ -117,7 +118,7 @@ def test_a_slow_receiver_delays_no_deployment(
     second = cloud.release(2)
     assert cloud.statuses(first, second) == ["success", "success"]
     assert channel(cloud)["trouble"] == (
-        "the receiver of channel 1 does not answer (ReadTimeoutError)"
+        "the receiver of channel 1 does not answer within 0.05 seconds"
     )
     receiver.answers.set()
     receiver.requests.clear()
@@ -245,6 +246,21 @@ def test_the_secret_is_in_no_answer_log_or_error(
     assert receiver.requests[0].path.endswith("T0CANARY")
     assert "T0CANARY" not in shown
     assert not any("T0CANARY" in record.getMessage() for record in caplog.records)
+
+
+def test_a_secret_that_the_receiver_repeats_is_hidden(
+    cloud: Cloud, receiver: Receiver, hook: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = json.dumps({"message": f"\u001b[1mno hook {receiver.url} with {KEY}\u202e\nof Slipway"})
+    receiver.fail(500, said=said)
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    row = find_channel(hook)
+    assert row is not None
+    assert row.trouble == "the receiver of channel 1 answered 500: no hook *** with *** of Slipway"
+    assert row.trouble in caplog.text
+    assert not any(text in caplog.text for text in (receiver.url, KEY, "\u202e"))
 
 
 def test_a_topic_and_a_bus_of_the_account_are_told(cloud: Cloud, receiver: Receiver) -> None:

@@ -21,10 +21,10 @@ class Request:
 
 @dataclass
 class Receiver:
-    """Answers 200. The answers of `planned` come first, each a status and headers."""
+    """Answers 200. The answers of `planned` come first: each a status, headers and a body."""
 
     requests: list[Request] = field(default_factory=list)
-    planned: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    planned: list[tuple[int, dict[str, str], str]] = field(default_factory=list)
     port: int = 0
     # While it is clear, no request is answered.
     answers: threading.Event = field(default_factory=threading.Event)
@@ -38,10 +38,10 @@ class Receiver:
         """The entry of the allowed hosts."""
         return f"127.0.0.1:{self.port}"
 
-    def fail(self, status: int, *, times: int = 1, **headers: str) -> None:
-        """Answer so many requests with a status and headers (`Retry_After="30"`)."""
+    def fail(self, status: int, *, times: int = 1, said: str = "", **headers: str) -> None:
+        """Answer so many requests with a status, a body, and headers (`Retry_After="30"`)."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.planned += [(status, named)] * times
+        self.planned += [(status, named, said)] * times
 
     @property
     def bodies(self) -> list[Any]:
@@ -60,12 +60,13 @@ def receiving() -> Iterator[Receiver]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             receiver.requests.append(Request(self.path, headers, json.loads(raw), raw))
             receiver.answers.wait(30)
-            status, more = receiver.planned.pop(0) if receiver.planned else (200, {})
+            status, more, said = receiver.planned.pop(0) if receiver.planned else (200, {}, "")
             try:
                 self.send_response(status)
-                for name, value in {"Content-Length": "0", **more}.items():
+                for name, value in {"Content-Length": str(len(said)), **more}.items():
                     self.send_header(name, value)
                 self.end_headers()
+                self.wfile.write(said.encode())
             except OSError:
                 pass  # the caller has not waited
 
