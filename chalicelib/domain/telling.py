@@ -131,18 +131,17 @@ def service_changes(before: str, after: str) -> tuple[list[Event], list[Event]]:
     return sorted(now - known), sorted(known - now)
 
 
-def later(told: Told, *, now: int, seconds: int) -> Told:
-    """`told` when the receiver asks to be told later. That is no failure."""
-    return replace(told, next_at=now + seconds)
+def failed(told: Told, state: str, why: str, *, now: int, seconds: int | None = None) -> Told:
+    """`told` after a failure to tell a state. The next try is in `seconds`, if the receiver says
+    so. Else the pauses double, up to an hour.
 
-
-def failed(told: Told, state: str, why: str, *, now: int) -> Told:
-    """`told` after a failure to tell a state. The pauses double, up to an hour.
-
-    After a day the state is given up, so that rows which can never be told do not pile up.
+    After a day the state is given up, so that rows which can never be told do not pile up. A
+    failure counts from the first one only if the tries have followed each other since then.
     """
-    since = now if told.since is None else told.since
+    since, tries = told.since, told.tries
+    if since is None or now - (told.next_at or now) > _LONGEST_PAUSE:
+        since, tries = now, 0
     if now - since >= GIVE_UP_AFTER:
         return Told(state=state, id=told.id, refused=why)
-    pause = min(PATIENCE * 2 ** min(told.tries, 10), _LONGEST_PAUSE)
-    return replace(told, tries=told.tries + 1, since=since, next_at=now + pause)
+    pause = min(PATIENCE * 2 ** min(tries, 10), _LONGEST_PAUSE)
+    return replace(told, tries=tries + 1, since=since, next_at=now + (seconds or pause))

@@ -8,17 +8,23 @@ import msgspec
 from chalicelib import clock
 from chalicelib.domain.github_messages import is_marked
 from chalicelib.errors import Unavailable
-from chalicelib.outbound.http import Answer, send
+from chalicelib.outbound.http import Answer, Refused, send
 from chalicelib.settings import settings
 
+# How GitHub answers for a repository that was moved or deleted, or that the token may not see.
+_OF_ONE_REPOSITORY = {301, 307, 308, 404, 410, 451}
 # Of the deployments of one commit to one environment, ours is among the newest hundred.
 _PAGE = 100
+
+
+class OneRepository(Unavailable):
+    """GitHub does not do this for one repository. Others may work with the same token."""
 
 
 class GitHub(msgspec.Struct, frozen=True):
     """GitHub's API for one repository, `owner/name`, with a token.
 
-    Each method raises Later, Rejected and Unavailable like `outbound.http.send`.
+    Each method raises Later, Rejected and Unavailable like `outbound.http.send`, and OneRepository.
     """
 
     token: str
@@ -53,18 +59,26 @@ class GitHub(msgspec.Struct, frozen=True):
 
     def _call(self, method: str, path: str, body: Any = None) -> Answer:
         place = f"{settings().github_api}/repos/{quote(self.repository)}"
-        return send(
-            "GitHub",
-            method,
-            f"{place}/{path}" if path else place,
-            headers={
-                "Accept": "application/vnd.github+json",
-                "Authorization": f"Bearer {self.token}",
-                "X-GitHub-Api-Version": "2022-11-28",
-            },
-            body=body,
-            now=clock.now(),
-        )
+        try:
+            return send(
+                "GitHub",
+                method,
+                f"{place}/{path}" if path else place,
+                headers={
+                    "Accept": "application/vnd.github+json",
+                    "Authorization": f"Bearer {self.token}",
+                    "X-GitHub-Api-Version": "2022-11-28",
+                },
+                body=body,
+                now=clock.now(),
+            )
+        except Refused as refusal:
+            if refusal.status not in _OF_ONE_REPOSITORY:
+                raise
+            raise OneRepository(
+                f"{refusal.detail}. Is {self.repository} still its name, and may the token write "
+                "to it?"
+            ) from refusal
 
 
 def github_host() -> str:

@@ -38,6 +38,14 @@ class Later(Unavailable):
         self.seconds = seconds
 
 
+class Refused(Unavailable):
+    """The receiver has answered with a `status` that is no success."""
+
+    def __init__(self, detail: str, status: int) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
 class Answer(msgspec.Struct, frozen=True):
     """An answer with a status below 300. `body` is decoded JSON, or None."""
 
@@ -134,7 +142,7 @@ def _refusal(
         return Later(detail, min(max(wait, 1), _LONGEST_WAIT))
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
         return Rejected(detail)
-    return Unavailable(detail)
+    return Refused(detail, status)
 
 
 def _wait(headers: Mapping[str, str], now: float) -> int | None:

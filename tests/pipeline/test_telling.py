@@ -179,6 +179,73 @@ def test_a_receiver_that_is_gone_is_switched_off_after_a_day_and_on_by_a_test(
     assert events(receiver)[-1] == "build.failed 3"
 
 
+def fail_build(cloud: Cloud, number: int) -> None:
+    cloud.push(sha(number))
+    cloud.settle()
+    cloud.end_build(number, "FAILED")
+
+
+def pass_hours(cloud: Cloud, hours: int) -> None:
+    for _ in range(hours):
+        cloud.advance(60 * MINUTE)
+        cloud.pump.tick()
+        cloud.settle()
+
+
+def test_failures_days_apart_do_not_switch_a_channel_off(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    receiver.fail(500)
+    assert cloud.api.post("/v1/channels/1/test").status == 202
+    cloud.settle()
+    cloud.advance(3 * DAY)
+    receiver.fail(502)
+    fail_build(cloud, 1)
+    shown = channel(cloud)
+    assert (shown["off_since"], shown["trouble"][-3:]) == (None, "502")
+    pass_hours(cloud, 1)
+    assert events(receiver)[-1] == "build.failed 1"
+    assert channel(cloud)["failing_since"] is None
+
+
+def test_a_state_that_came_back_is_tried_for_a_day_again(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    receiver.fail(500, times=1000)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    cloud.change_service(auto_deploy=True)
+    receiver.planned.clear()
+    pass_hours(cloud, 48)
+    cloud.release(3)
+    receiver.requests.clear()
+    receiver.fail(500, times=2)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    pass_hours(cloud, 2)
+    assert events(receiver).count("service.auto_deploy_paused") == 2
+    assert channel(cloud)["off_since"] is None
+
+
+def test_a_receiver_that_is_always_busy_is_switched_off_after_a_day(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    receiver.fail(429, times=1000, Retry_After="999999999")
+    fail_build(cloud, 1)
+    pass_hours(cloud, 20)
+    assert channel(cloud)["off_since"] is None
+    pass_hours(cloud, 12)
+    shown = channel(cloud)
+    assert shown["off_since"] is not None
+    assert shown["trouble"] == "the receiver of channel 1 answered 429"
+    # No wait is longer than six hours, whatever the receiver says.
+    assert len(receiver.requests) == 5
+
+
 def test_a_burst_tells_only_the_newest_state(cloud: Cloud, receiver: Receiver) -> None:
     add_channel(
         cloud,

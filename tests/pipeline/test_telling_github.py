@@ -233,6 +233,23 @@ def test_a_state_that_cannot_be_told_is_given_up_after_a_day(cloud: Cloud, githu
     assert len(github.requests()) == asked + 1
 
 
+def test_a_repository_that_is_gone_switches_no_channel_off(cloud: Cloud, github: GitHub) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    del github.repositories[REPOSITORY.lower()]
+    cloud.end_build(1, "FAILED")
+    for _ in range(30):
+        cloud.advance(60 * MINUTE)
+        cloud.pump.tick()
+        cloud.settle()
+    channel = cloud.api.get("/v1/channels/1").body
+    assert channel["off_since"] is None
+    assert channel["trouble"] == (
+        f"GitHub answered 404: Not Found. Is {REPOSITORY.lower()} still its name, and may the token "
+        "write to it?"
+    )
+
+
 def test_a_repository_of_another_host_is_not_told(
     cloud: Cloud, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

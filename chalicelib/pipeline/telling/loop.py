@@ -16,12 +16,12 @@ from chalicelib.domain.telling import (
     PATIENCE,
     Told,
     failed,
-    later,
     told_of,
     with_told,
 )
 from chalicelib.domain.timing import rfc3339
 from chalicelib.errors import Rejected, Stale, Unavailable
+from chalicelib.outbound.github import OneRepository
 from chalicelib.outbound.http import Later
 from chalicelib.pipeline.telling import github
 from chalicelib.pipeline.telling.receivers import tell_receiver, test_receiver
@@ -201,16 +201,20 @@ def _tell(channel: Channel, row: Row, service: Service, state: str) -> Told:
         if replaced is not None:
             tell(replaced, channel.id)
         number = RECEIVERS[ChannelKind(channel.kind)].tell(channel, row, service, state, known)
-    except Later as wait:
-        logger.info("%s is told later: %s", row_id(row), wait.detail)
-        return later(known, now=now, seconds=wait.seconds)
     except Rejected as refusal:
         logger.warning("channel %s refuses %s: %s", channel.id, row_id(row), refusal.detail)
+        _note_success(channel)
         return Told(state=state, id=known.id, refused=refusal.detail)
     except Unavailable as trouble:
         logger.warning("channel %s is not told of %s: %s", channel.id, row_id(row), trouble.detail)
-        _note_trouble(channel, trouble.detail)
-        return failed(known, state, trouble.detail, now=now)
+        wait = trouble.seconds if isinstance(trouble, Later) else None
+        told = failed(known, state, trouble.detail, now=now, seconds=wait)
+        is_over = told.refused is not None and not isinstance(trouble, OneRepository)
+        # To be told later is no failure, unless that goes on for a day.
+        if wait is None or is_over:
+            since = told.since or known.since or now
+            _note_trouble(channel, trouble.detail, since=since, is_over=is_over)
+        return told
     _note_success(channel)
     return Told(state=state, id=number)
 
@@ -220,13 +224,14 @@ def _note_success(channel: Channel) -> None:
         commit_if_possible(change(channel, failing_since=None, trouble=None))
 
 
-def _note_trouble(channel: Channel, why: str) -> None:
-    """Note since when the receiver fails. After a day the channel is switched off."""
-    now = clock.now()
-    since = channel.failing_since or now
-    if now - since >= GIVE_UP_AFTER:
+def _note_trouble(channel: Channel, why: str, *, since: int, is_over: bool) -> None:
+    """Note since when the receiver fails. The channel is switched off if a row `is_over`, because
+    it could not be told for a day, and no other row could be told meanwhile.
+    """
+    now, since = clock.now(), channel.failing_since or since
+    if is_over and now - since >= GIVE_UP_AFTER:
         commit_if_possible(
-            change(channel, off_since=now, trouble=why),
+            change(channel, failing_since=since, off_since=now, trouble=why),
             record(
                 f"channel-{channel.id}",
                 "channel.switched_off",
