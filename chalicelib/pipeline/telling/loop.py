@@ -21,7 +21,7 @@ from chalicelib.domain.telling import (
     with_told,
 )
 from chalicelib.domain.timing import rfc3339
-from chalicelib.errors import Rejected, Stale, Unavailable
+from chalicelib.errors import Rejected, SlipwayError, Stale, Unavailable
 from chalicelib.outbound.http import Later
 from chalicelib.pipeline.telling import github
 from chalicelib.pipeline.telling.receivers import tell_receiver, test_receiver
@@ -72,17 +72,30 @@ writes.tellers.append(announce)
 
 
 def announce_due(*, until: Callable[[], bool]) -> None:
-    """Send messages for the rows that are due, until `until()`; the next minute continues."""
+    """Send messages for the rows that are due, until `until()`; the next minute continues.
+
+    A failure of one row does not stop the others.
+    """
     if not has_channels():
         return
     for row in rows_to_tell(clock.now()):
         if until():
             break
-        service = service_of(row)
-        waiting = [each for each in channels_of(row) if _untold(each, row, service) is not None]
-        queue.tell([_telling(row, each) for each in waiting])
-        if not waiting:
-            _settle(row, service)
+        try:
+            _announce_again(row)
+        except SlipwayError as error:
+            logger.warning("%s is not announced: %s", row_id(row), error.detail)
+        except Exception:
+            logger.exception("%s could not be announced", row_id(row))
+
+
+def _announce_again(row: Row) -> None:
+    """Send a message for each channel that does not know the row's state."""
+    service = service_of(row)
+    waiting = [each for each in channels_of(row) if _untold(each, row, service) is not None]
+    queue.tell([_telling(row, each) for each in waiting])
+    if not waiting:
+        _settle(row, service)
 
 
 def tell(name: str, channel_number: int) -> None:
