@@ -90,6 +90,9 @@ def rows_to_tell(now: int) -> list[Job | Service]:
                 DUE, Service.tell_at <= now, limit=_MOST_DUE, page_size=_MOST_DUE
             )
         ]
-    rows = [*find_all(Job, jobs).values(), *find_all(Service, services).values()]
+    rows: list[Job | Service] = [
+        *find_all(Job, jobs).values(),
+        *find_all(Service, services).values(),
+    ]
     # A row that was told meanwhile has no time any more.
     return sorted(rows, key=lambda row: (row.tell_at or now, row.created_at))

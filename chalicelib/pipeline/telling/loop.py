@@ -9,6 +9,7 @@ import msgspec
 from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.aws.queue import Telling
+from chalicelib.aws.secrets import read_credential
 from chalicelib.correlation import working_on
 from chalicelib.domain.channels import ChannelKind
 from chalicelib.domain.telling import (
@@ -156,6 +157,9 @@ def _test(number: int) -> None:
         return
     trouble = None
     try:
+        if channel.secret is not None:
+            # Who tests a channel may have changed its secret just now.
+            read_credential(channel.secret, max_age=0)
         RECEIVERS[ChannelKind(channel.kind)].test(channel)
     except (Rejected, Unavailable) as refusal:
         trouble = refusal.detail
