@@ -17,10 +17,14 @@ _LOCK = Lock()
 
 
 class Known(msgspec.Struct, frozen=True):
-    """The secrets behind a reference and the time of the read; empty if AWS refused the read."""
+    """The secrets behind a reference and the time of the read.
+
+    They are empty if AWS refused the read or if there is no secret; `trouble` may say why.
+    """
 
     secrets: tuple[str, ...]
     read_at: int
+    trouble: str = ""
 
     def __repr__(self) -> str:
         return f"Known(read_at={self.read_at})"

@@ -110,7 +110,7 @@ def _use_of_the_key() -> dict[str, Any]:
     """The permission to use `KmsKey`, through the services that store or send what it encrypts."""
     through = [
         {"Fn::Sub": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"}
-        for service in ("dynamodb", "secretsmanager", "sqs", "ssm")
+        for service in ("dynamodb", "secretsmanager", "sns", "sqs", "ssm")
     ]
     statement = {
         "Sid": "UseTheKey",

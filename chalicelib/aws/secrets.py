@@ -17,57 +17,79 @@ _KEEP_REFUSAL_SECONDS = 10  # the minimum time between two reads that AWS refuse
 
 
 def read(reference: str, *, max_age: int = KEEP_SECONDS) -> tuple[str, ...]:
-    """The secrets behind a reference, read at most `max_age` seconds ago.
+    """The webhook secrets behind a reference, read at most `max_age` seconds ago.
 
     Raises Unavailable (webhook_secret_unreadable); the log has the reason. If a read fails, older
-    secrets are not used: they may have been withdrawn. A refusal is cached for some seconds, so
-    that invalid deliveries do not use up AWS's request limits.
+    secrets are not used: they may have been withdrawn.
     """
-    known = recall(reference)
-    if known is None or not 0 <= clock.now() - known.read_at < (
-        max_age if known.secrets else _KEEP_REFUSAL_SECONDS
-    ):
-        known = Known(read_at=clock.now(), secrets=_read(reference))
-        remember(reference, known)
+    known = _known(reference, _read_webhook_secrets, max_age)
     if not known.secrets:
         raise _unreadable()
     return known.secrets
 
 
-def read_credential(reference: str) -> str:
-    """The text of a secret that a channel needs, read at most some minutes ago.
+def read_credential(reference: str, *, max_age: int = KEEP_SECONDS) -> str:
+    """The text of a secret that a channel needs, read at most `max_age` seconds ago.
 
     This process hides it in all that it shows. Raises Unavailable (secret_unreadable).
     """
-    known = recall(reference)
-    if known is None or not 0 <= clock.now() - known.read_at < KEEP_SECONDS:
-        store, _, name = reference.partition(":")
-        try:
-            text = _READERS[store](name).strip()
-        except (Rejected, Unavailable) as error:
-            raise Unavailable(
-                f"the secret {reference} {error.detail}", code="secret_unreadable"
-            ) from error
-        if not text:
-            raise Unavailable(f"the secret {reference} is empty", code="secret_unreadable")
-        # A URL with a key is hidden as a whole, and each of both alone.
-        known = Known(read_at=clock.now(), secrets=(text, *text.split()))
-        remember(reference, known)
+    known = _known(reference, _read_credential, max_age)
+    if not known.secrets:
+        raise _no_credential(reference, known.trouble)
     return known.secrets[0]
 
 
-def _read(reference: str) -> tuple[str, ...]:
-    store, _, name = reference.partition(":")
+def _known(reference: str, read: Callable[[str], Known], max_age: int) -> Known:
+    """The result of the last read, or of a new one if that is too old.
+
+    A refusal is cached for some seconds, so that invalid deliveries and tellings of many rows do
+    not use up AWS's request limits.
+    """
+    known = recall(reference)
+    if known is not None:
+        longest = max_age if known.secrets else min(max_age, _KEEP_REFUSAL_SECONDS)
+        if 0 <= clock.now() - known.read_at < longest:
+            return known
+    known = read(reference)
+    remember(reference, known)
+    return known
+
+
+def _read_webhook_secrets(reference: str) -> Known:
     try:
-        found = parse_secrets(_READERS[store](name))
+        found = parse_secrets(_text_of(reference))
     except (Rejected, Unavailable, ValueError) as error:
         logger.warning("deliveries may be refused: the webhook secret %s %s", reference, error)
         if isinstance(error, Unavailable):
             raise _unreadable() from error
-        return ()
+        found = ()
     if is_short(found):
         logger.warning("replace the webhook secret %s: it %s", reference, TOO_SHORT)
-    return found
+    return Known(read_at=clock.now(), secrets=found)
+
+
+def _read_credential(reference: str) -> Known:
+    try:
+        text = _text_of(reference).strip()
+    except Rejected as refusal:
+        return Known(read_at=clock.now(), secrets=(), trouble=refusal.detail)
+    except Unavailable as error:
+        raise _no_credential(reference, error.detail) from error
+    return Known(
+        read_at=clock.now(),
+        # A URL with a key is hidden as a whole, and each of both alone.
+        secrets=(text, *text.split()) if text else (),
+        trouble="" if text else "is empty",
+    )
+
+
+def _text_of(reference: str) -> str:
+    store, _, name = reference.partition(":")
+    return _READERS[store](name)
+
+
+def _no_credential(reference: str, why: str) -> Unavailable:
+    return Unavailable(f"the secret {reference} {why}", code="secret_unreadable")
 
 
 def _unreadable() -> Unavailable:

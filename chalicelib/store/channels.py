@@ -76,7 +76,7 @@ def _channels() -> list[Channel]:
 
 
 def rows_to_tell(now: int) -> list[Job | Service]:
-    """Rows that are to be told by now; of very many only the first."""
+    """Rows that are to be told by now, the longest due first; of very many only the first."""
     with reading():
         jobs = [
             row.job_id
@@ -90,4 +90,9 @@ def rows_to_tell(now: int) -> list[Job | Service]:
                 DUE, Service.tell_at <= now, limit=_MOST_DUE, page_size=_MOST_DUE
             )
         ]
-    return [*find_all(Job, jobs).values(), *find_all(Service, services).values()]
+    rows: list[Job | Service] = [
+        *find_all(Job, jobs).values(),
+        *find_all(Service, services).values(),
+    ]
+    # A row that was told meanwhile has no time any more.
+    return sorted(rows, key=lambda row: (row.tell_at or now, row.created_at))

@@ -18,6 +18,7 @@ from chalicelib.domain.statuses import has_ended, may_follow, unhappy_end
 from chalicelib.domain.timing import PERIOD, WATCH
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.ecs_run_task import overridden
+from tests.faults import receivers
 from tests.faults.rows import Row, builds, deployments, history, roll_ups, rows, services
 
 _OPEN_IN_ECS = {"PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
@@ -693,7 +694,7 @@ def published() -> list[dict[str, Any]]:
 
 
 def _check_told() -> None:
-    """Every row has been told, and the last message about a job has the job's status.
+    """Every row has been told, and what receivers were told last about a job is its status.
 
     That of a job which had ended before there was a channel may be missing.
     """
@@ -705,6 +706,8 @@ def _check_told() -> None:
     for job_id, status in last.items():
         now = rows("jobs")[job_id]["status"]
         _require(now == status, f"{job_id} is {now}, and {status} was told last")
+    wrong = receivers.current.problems()
+    _require(not wrong, "; ".join(wrong))
 
 
 def _check_deliveries() -> None:

@@ -1,64 +1,202 @@
-"""Receivers of channels in the process of the test: no call leaves it."""
+"""Receivers of channels in the process of the test: no request leaves it.
+
+They take the place of the connections of urllib3, so the product's own code makes each request and
+reads each answer. So a fork has its own, and the injector makes each request fail.
+"""
 
 import json
+import re
+from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from chalicelib.errors import Unavailable
-from chalicelib.outbound import hooks, http
+from urllib3 import HTTPConnectionPool, HTTPResponse
+
+from chalicelib.domain.telling import Event
+from chalicelib.outbound import hooks
 from chalicelib.outbound.guard import Place
-from chalicelib.outbound.http import Answer
+from tests.faults.rows import builds, deployments, rows, services
 from tests.support.embedded import Cloud, keep_secret
-
-
-class Receivers:
-    """GitHub with its deployments, and a webhook. `failures` requests fail first."""
-
-    def __init__(self) -> None:
-        self.deployments: list[dict[str, Any]] = []
-        # The statuses of each commit, and of each deployment, the earliest first.
-        self.statuses: dict[str, list[str]] = {}
-        self.failures = 0
-
-    def exchange(
-        self, receiver: str, _pool: Any, method: str, url: str, *, content: Any, **_: Any
-    ) -> Answer:
-        """Takes the place of `outbound.http.exchange`."""
-        if self.failures:
-            self.failures -= 1
-            raise Unavailable(f"{receiver} answered 500")
-        body: dict[str, Any] = json.loads(content) if content else {}
-        path = urlsplit(url).path
-        if method == "GET":
-            (wanted,) = parse_qs(urlsplit(url).query).get("sha", [""])
-            return Answer(200, [each for each in self.deployments if each["ref"] == wanted])
-        if path.endswith("/deployments"):
-            self.deployments.append({**body, "id": len(self.deployments) + 1})
-            return Answer(201, self.deployments[-1])
-        if "/statuses" in path:
-            self.statuses.setdefault(path, []).append(body["state"])
-        return Answer(201, {})
-
-
-def add_receiver(cloud: Cloud, kind: str) -> Receivers:
-    """Create a channel to GitHub, or to a webhook, which this process answers."""
-    receivers = Receivers()
-    for module in (http, hooks):
-        cloud.monkeypatch.setattr(module, "exchange", receivers.exchange)
-    cloud.monkeypatch.setattr(hooks, "place_of", lambda *_, **__: http_place())
-    body = {"kind": kind, "name": kind, "secret": keep_secret(SECRETS[kind], SECRET)}
-    answer = cloud.api.post("/v1/channels", body)
-    assert answer.status == 201, answer.text
-    return receivers
-
-
-def http_place() -> Place:
-    """A place that nobody connects to."""
-    return Place("http", "127.0.0.1", "127.0.0.1", 1, "/")
-
 
 SECRET = "slipway/tell/all/it"
 SECRETS = {
     "github": "ghp_" + "t" * 36,
     "webhook": "https://receiver.example/ whsec_" + "a2tr" * 11,
 }
+_HOOK = "/hook"
+_OF_BUILDS = {
+    "queued": "pending",
+    "building": "pending",
+    "success": "success",
+    "failed": "failure",
+    "cancelled": "error",
+    "superseded": "error",
+}
+_OF_DEPLOYMENTS = {
+    "queued": "queued",
+    "deploying": "in_progress",
+    "success": "success",
+    "failed": "failure",
+    "cancelled": "error",
+    "superseded": "inactive",
+    "rolled_back": "inactive",
+}
+# The states in their order, those of GitHub and those of messages. A deployment is `inactive` last.
+_FIRST, _SECOND, _LAST = {"queued"}, {"building", "deploying", "in_progress"}, {"rolled_back"}
+_STATUSES = re.compile(r"^/repos/[^/]+/[^/]+/(?:statuses|deployments)/([^/]+)(?:/statuses)?$")
+
+
+class Receivers:
+    """GitHub with its deployments, and a webhook. `failures` requests fail first."""
+
+    def __init__(self) -> None:
+        # The bodies that created a deployment, each with its number.
+        self.deployments: list[dict[str, Any]] = []
+        # What was set for a commit and a context, or for a deployment, the earliest first.
+        self.statuses: dict[str, list[str]] = {}
+        # What the webhook got: the id and the body, the earliest first.
+        self.messages: list[tuple[str, dict[str, Any]]] = []
+        self.failures = 0
+
+    def respond(self, _conn: Any, method: str, url: str, **request: Any) -> HTTPResponse:
+        """Takes the place of `HTTPConnectionPool._make_request`."""
+        if self.failures:
+            self.failures -= 1
+            return _answer(500)
+        body = json.loads(request["body"]) if request.get("body") else {}
+        path = urlsplit(url).path
+        if path == _HOOK:
+            self.messages.append((request["headers"]["webhook-id"], body))
+            return _answer(200)
+        if method == "GET":
+            (wanted,) = parse_qs(urlsplit(url).query).get("sha", [""])
+            return _answer(200, [each for each in self.deployments if each["ref"] == wanted])
+        if path.endswith("/deployments"):
+            self.deployments.append({**body, "id": len(self.deployments) + 1})
+            return _answer(201, self.deployments[-1])
+        if found := _STATUSES.match(path):
+            name = " ".join(filter(None, (found[1], body.get("context"))))
+            self.statuses.setdefault(name, []).append(body["state"])
+            return _answer(201)
+        return _answer(404)
+
+    def problems(self) -> list[str]:
+        """What the receivers know that is not so, after all tellings."""
+        found = [*self._wrong_statuses(), *self._wrong_deployments(), *self._wrong_messages()]
+        orders = [*self.statuses.items(), *self._told().items()]
+        found += [f"{name} went back: {states}" for name, states in orders if _goes_back(states)]
+        return found
+
+    def _wrong_statuses(self) -> Iterator[str]:
+        """Each commit has the status of its newest build, for each service."""
+        names = {row["id"]: row["settings"]["name"] for row in services().values()}
+        newest = {
+            (row["commit_sha"], names[row["service_id"]]): row["status"]
+            for _, row in sorted(builds().items())
+        }
+        for name, states in self.statuses.items():
+            commit, _, context = name.partition(" ")
+            if not context:
+                continue
+            status = newest[commit, context.rpartition("/")[2]]
+            if states[-1] != _OF_BUILDS[status]:
+                yield f"{name} is {status}, and {states[-1]} was set last"
+
+    def _wrong_deployments(self) -> Iterator[str]:
+        """Each deployment is there once, in its state. A release that was replaced is inactive."""
+        marks = [each["payload"]["job_id"] for each in self.deployments]
+        yield from (f"{mark} is there twice" for mark in {*marks} if marks.count(mark) > 1)
+        rows_now = {row["id"]: row for row in deployments().values()}
+        for each in self.deployments:
+            row = rows_now[each["payload"]["job_id"]]
+            runs = services()[row["service_id"]].get("current") == row["number"]
+            replaced = row["status"] == "success" and not runs
+            wanted = "inactive" if replaced else _OF_DEPLOYMENTS[row["status"]]
+            (*_, last) = self.statuses.get(str(each["id"]), ["none"])
+            if last != wanted:
+                yield f"{row['id']} is {wanted}, and {last} was set last"
+
+    def _wrong_messages(self) -> Iterator[str]:
+        """The last message about a job has its status, and messages with one id say the same."""
+        for name, states in self._told().items():
+            if (now := rows("jobs").get(name, {}).get("status", states[-1])) != states[-1]:
+                yield f"{name} is {now}, and {states[-1]} was told last"
+        said: dict[str, Any] = {}
+        for message_id, body in self.messages:
+            if said.setdefault(message_id, body["data"]) != body["data"]:
+                yield f"{message_id} says two things"
+
+    def _told(self) -> dict[str, list[Any]]:
+        """What the webhook was told of each row, the earliest first, without tests of it."""
+        told: dict[str, list[Any]] = {}
+        for _, body in self.messages:
+            if body["type"] == "channel.tested":
+                continue
+            told.setdefault(_subject(body), []).append(_state(body))
+        return told
+
+    def known(self) -> dict[str, Any]:
+        """What the receivers know in the end, without what they were told before."""
+        last = {name: states[-1] for name, states in self.statuses.items()}
+        deployments = sorted(
+            (each["payload"]["job_id"], last.pop(str(each["id"]), None))
+            for each in self.deployments
+        )
+        told = {name: states[-1] for name, states in self._told().items()}
+        return {"statuses": last, "deployments": deployments, "told": told}
+
+
+def _goes_back(states: list[Any]) -> bool:
+    """Whether an earlier state of a job was told after a later one.
+
+    `pending` is that of every open build of a commit, so it may also follow an end.
+    """
+    ranks = [
+        0 if each in _FIRST else 1 if each in _SECOND else 3 if each in _LAST else 2
+        for each in states
+        if isinstance(each, str) and each != "pending"
+    ]
+    return ranks != sorted(ranks)
+
+
+def _answer(status: int, body: Any = None) -> HTTPResponse:
+    return answer_of(status, {}, json.dumps(body if body is not None else {}).encode())
+
+
+def answer_of(status: int, headers: dict[str, str], content: bytes = b"{}") -> HTTPResponse:
+    """An answer as urllib3 gives it before its body was read."""
+    return HTTPResponse(BytesIO(content), headers, status, preload_content=False)
+
+
+def _subject(body: dict[str, Any]) -> str:
+    data = body["data"]
+    return data.get("job_id") or f"service-{data['service_id']}"
+
+
+def _state(body: dict[str, Any]) -> Any:
+    data = body["data"]
+    return data.get("status") or [data.get("begun"), data.get("over")]
+
+
+# Those of the test that runs.
+current = Receivers()
+
+
+def add_receiver(cloud: Cloud, kind: str) -> Receivers:
+    """Create a channel to GitHub, or to a webhook that is told everything; this process answers."""
+    receivers = Receivers()
+    cloud.monkeypatch.setattr(f"{__name__}.current", receivers)
+    cloud.monkeypatch.setattr(HTTPConnectionPool, "_make_request", receivers.respond)
+    cloud.monkeypatch.setattr(hooks, "place_of", lambda *_, **__: _PLACE)
+    body: dict[str, Any] = {"kind": kind, "name": kind}
+    if kind == "webhook":
+        body["events"] = [str(each) for each in Event]
+    body["secret"] = keep_secret(SECRETS[kind], SECRET)
+    answer = cloud.api.post("/v1/channels", body)
+    assert answer.status == 201, answer.text
+    return receivers
+
+
+# Nobody connects to it.
+_PLACE = Place("http", "127.0.0.1", "127.0.0.1", 1, _HOOK)

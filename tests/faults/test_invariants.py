@@ -1,5 +1,6 @@
 """Each invariant can fail: the test corrupts the state, and the check reports it."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -16,13 +17,15 @@ from chalicelib.store.models import Build, Claim, Deployment, Job, Receipt, Roll
 from chalicelib.store.services import get_service
 from chalicelib.store.writes import commit, count
 from infra.local.aws import codebuild, ecs
-from tests.faults import use_cases
+from tests.faults import receivers, use_cases
 from tests.faults.invariants import Ledger, Violation, check, check_replaced, check_settled
+from tests.faults.receivers import add_receiver
 from tests.faults.world import World
 from tests.support.embedded import (
     CLUSTER,
     MINUTE,
     Cloud,
+    add_topic,
     client,
     put_image,
     register,
@@ -616,3 +619,78 @@ def test_a_rolled_back_release_is_no_violation(cloud: Cloud) -> None:
     ledger.raise_first()
     assert cloud.statuses(2) == ["rolled_back"]
     assert codebuild.engine().drain_events() == []
+
+
+def told(kind: str) -> Step:
+    """Two releases, of which a receiver was told."""
+
+    def prepare(cloud: Cloud) -> None:
+        add_receiver(cloud, kind)
+        cloud.release(1)
+        cloud.release(2)
+        cloud.tick()
+        cloud.settle()
+
+    return prepare
+
+
+def set_last(name: str, state: str) -> Step:
+    """What was set last at GitHub is another state."""
+    return lambda _: receivers.current.statuses[name].append(state)
+
+
+def create_deployment_twice(_: Cloud) -> None:
+    deployments = receivers.current.deployments
+    deployments.append({**deployments[0], "id": 3})
+
+
+def send_again(status: str, message_id: str | None = None) -> Step:
+    """The webhook gets the last message again, with another status."""
+
+    def send(_: Cloud) -> None:
+        last_id, body = receivers.current.messages[-1]
+        changed = {**body, "data": {**body["data"], "status": status}}
+        receivers.current.messages.append((message_id or last_id, changed))
+
+    return send
+
+
+@pytest.mark.parametrize(
+    ("kind", "corrupt", "message"),
+    [
+        ("github", create_deployment_twice, "deploy-1 is there twice"),
+        ("github", set_last("1", "success"), "deploy-1 is inactive, and success was set last"),
+        ("github", set_last("2", "inactive"), "deploy-2 is success, and inactive was set last"),
+        (
+            "github",
+            set_last(f"{sha(1)} slipway/shop/hello", "pending"),
+            "is success, and pending was set last",
+        ),
+        ("webhook", send_again("deploying", "x"), "deploy-2 is success, and deploying was told"),
+        ("webhook", send_again("deploying", "x"), "deploy-2 went back"),
+        ("webhook", send_again("failed"), "says two things"),
+        ("webhook", build(Job.telling.set("x")), "build-1 is still to be told"),
+    ],
+)
+def test_a_receiver_that_knows_something_wrong_is_a_violation(
+    cloud: Cloud, kind: str, corrupt: Step, message: str
+) -> None:
+    told(kind)(cloud)
+    check_settled(set())
+    corrupt(cloud)
+    with pytest.raises(Violation, match=message):
+        check_settled(set())
+
+
+def test_a_topic_that_was_told_something_wrong_is_a_violation(cloud: Cloud) -> None:
+    add_topic(cloud)
+    released(cloud)
+    ledger = Ledger()
+    topic = client("sns").list_topics()["Topics"][0]["TopicArn"]
+    data = {"data": {"job_id": "build-1", "status": "cancelled"}}
+    message = json.dumps({"default": json.dumps(data)})
+    client("sns").publish(TopicArn=topic, Message=message)
+    with pytest.raises(Violation, match="build-1 is success, and cancelled was told last"):
+        check_settled(set())
+    with pytest.raises(Violation, match="build-1 was told to be cancelled, and never was"):
+        ledger.raise_first()

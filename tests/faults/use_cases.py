@@ -1433,8 +1433,8 @@ def receiver_has_failed(cloud: Cloud) -> None:
 
 
 def receiver_is_gone(cloud: Cloud) -> None:
-    """A receiver has failed for a day, and fails once more."""
-    add_receiver(cloud, "webhook").failures = 2
+    """A receiver has failed for a day, and fails for ever."""
+    add_receiver(cloud, "webhook").failures = 1000
     build_to_be_told(cloud)
     cloud.pump.deliver_tellings()
     cloud.advance(25 * 60 * MINUTE)
@@ -1476,6 +1476,21 @@ TELLINGS = (
     UseCase(
         "the channel to GitHub is tested",
         with_receiver("github", test_was_asked_for),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "a webhook is told of a build",
+        with_receiver("webhook", build_to_be_told),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "a webhook is told of a release",
+        with_receiver("webhook", release_to_be_told),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "a webhook is told of a service",
+        with_receiver("webhook", pause_to_be_told),
         _deliver_tellings,
     ),
     UseCase("a receiver fails", receiver_fails, _deliver_tellings),

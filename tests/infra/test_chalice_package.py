@@ -469,6 +469,7 @@ def test_an_own_key_encrypts_logs_and_queue_and_only_then_may_be_used(
     assert {each["Fn::Sub"].partition(".")[0] for each in services} == {
         "dynamodb",
         "secretsmanager",
+        "sns",
         "sqs",
         "ssm",
     }

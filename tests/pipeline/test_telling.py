@@ -14,7 +14,7 @@ from chalicelib.settings import settings
 from chalicelib.store.channels import find_channel
 from tests.support.embedded import MINUTE, Cloud, client, keep_secret, sha
 from tests.support.receiver import Receiver, receiving
-from tests.support.sdk import Killed, Trouble
+from tests.support.sdk import Calls, Killed, Trouble
 
 DAY = 24 * 60 * MINUTE
 KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
@@ -328,6 +328,41 @@ def test_a_secret_that_the_receiver_repeats_is_hidden(
     assert row.trouble == "the receiver of channel 1 answered 500: no hook *** with *** of Slipway"
     assert row.trouble in caplog.text
     assert not any(text in caplog.text for text in (receiver.url, KEY, "\u202e"))
+
+
+def test_a_missing_secret_is_not_read_for_each_telling(
+    cloud: Cloud, receiver: Receiver, calls: Calls
+) -> None:
+    body = {"kind": "slack", "name": "chat", "secret": "secretsmanager:slipway/tell/all/none"}
+    assert cloud.api.post("/v1/channels", body).status == 201
+    cloud.change_service(supersede_builds=False)
+    for number in (1, 2):
+        cloud.push(sha(number))
+    cloud.settle()
+    for number in (1, 2):
+        cloud.end_build(number, "FAILED")
+    assert calls.counted["secretsmanager.GetSecretValue"] == 1
+    trouble = channel(cloud)["trouble"]
+    assert "secretsmanager:slipway/tell/all/none cannot be read" in trouble
+    keep_secret(receiver.url, "slipway/tell/all/none")
+    cloud.tick()
+    cloud.settle()
+    assert channel(cloud)["trouble"] is None
+    assert len(receiver.requests) == 2
+
+
+def test_a_test_reads_the_secret_anew(cloud: Cloud, receiver: Receiver) -> None:
+    number = add_channel(cloud, "slack", f"{receiver.url}/old")
+    for place in ("old", "new"):
+        keep_secret(f"{receiver.url}/{place}", f"slipway/tell/{cloud.project}/slack")
+        assert cloud.api.post(f"/v1/channels/{number}/test").status == 202
+        cloud.settle()
+        assert receiver.requests[-1].path.endswith(place)
+    # The tellings use what the test has read.
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    assert receiver.requests[-1].path.endswith("new")
 
 
 def test_a_topic_and_a_bus_of_the_account_are_told(cloud: Cloud, receiver: Receiver) -> None:

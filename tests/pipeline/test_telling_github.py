@@ -245,8 +245,8 @@ def test_a_repository_that_is_gone_switches_no_channel_off(cloud: Cloud, github:
     channel = cloud.api.get("/v1/channels/1").body
     assert channel["off_since"] is None
     assert channel["trouble"] == (
-        f"GitHub answered 404: Not Found. Is {REPOSITORY.lower()} still its name, and may the token "
-        "write to it?"
+        f"GitHub answered 404: Not Found. Is {REPOSITORY.lower()} still its name, and may the "
+        "token write to it?"
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.aws.queue import Telling
+from chalicelib.aws.secrets import read_credential
 from chalicelib.correlation import working_on
 from chalicelib.domain.channels import ChannelKind
 from chalicelib.domain.telling import (
@@ -20,7 +21,7 @@ from chalicelib.domain.telling import (
     with_told,
 )
 from chalicelib.domain.timing import rfc3339
-from chalicelib.errors import Rejected, Stale, Unavailable
+from chalicelib.errors import Rejected, SlipwayError, Stale, Unavailable
 from chalicelib.outbound.github import OneRepository
 from chalicelib.outbound.http import Later
 from chalicelib.pipeline.telling import github
@@ -72,17 +73,30 @@ writes.tellers.append(announce)
 
 
 def announce_due(*, until: Callable[[], bool]) -> None:
-    """Send messages for the rows that are due, until `until()`; the next minute continues."""
+    """Send messages for the rows that are due, until `until()`; the next minute continues.
+
+    A failure of one row does not stop the others.
+    """
     if not has_channels():
         return
     for row in rows_to_tell(clock.now()):
         if until():
             break
-        service = service_of(row)
-        waiting = [each for each in channels_of(row) if _untold(each, row, service) is not None]
-        queue.tell([_telling(row, each) for each in waiting])
-        if not waiting:
-            _settle(row, service)
+        try:
+            _announce_again(row)
+        except SlipwayError as error:
+            logger.warning("%s is not announced: %s", row_id(row), error.detail)
+        except Exception:
+            logger.exception("%s could not be announced", row_id(row))
+
+
+def _announce_again(row: Row) -> None:
+    """Send a message for each channel that does not know the row's state."""
+    service = service_of(row)
+    waiting = [each for each in channels_of(row) if _untold(each, row, service) is not None]
+    queue.tell([_telling(row, each) for each in waiting])
+    if not waiting:
+        _settle(row, service)
 
 
 def tell(name: str, channel_number: int) -> None:
@@ -143,6 +157,9 @@ def _test(number: int) -> None:
         return
     trouble = None
     try:
+        if channel.secret is not None:
+            # Who tests a channel may have changed its secret just now.
+            read_credential(channel.secret, max_age=0)
         RECEIVERS[ChannelKind(channel.kind)].test(channel)
     except (Rejected, Unavailable) as refusal:
         trouble = refusal.detail
