@@ -250,6 +250,33 @@ BUILDING_DEFAULTS: Mapping[str, Any] = {
     if field.name in {*BuildSettings.__struct_fields__, *_OF_PUSHES}.difference(OF_SOURCE)
 }
 
+# A stored row leaves out settings with these values, and is read with them: a row of more than 1 KB
+# costs twice as much to write. They stay the same when a default changes: old rows mean them.
+LEFT_OUT: dict[str, Any] = {
+    "context_path": ".",
+    "platforms": ("linux/amd64",),
+    "build_args": {},
+    "submodules": False,
+    "lfs": False,
+    "history": False,
+    "secrets": {},
+    "provenance": True,
+    "sbom": True,
+    "also_push_to": {},
+    "also_push_required": False,
+    "queued_minutes": 60,
+    "build_minutes": 30,
+    "auto_build": True,
+    "paths": (),
+    "tags": (),
+    "auto_deploy": False,
+    "max_open_builds": 20,
+    "supersede_builds": True,
+    "deploy_minutes": 20,
+    "release_command_minutes": 15,
+    "badge": False,
+}
+
 # The layout of stored settings. In layout 2, a release had one `container`. In layout 1, the paths
 # of Dockerfiles began at the context, too.
 LAYOUT = 3

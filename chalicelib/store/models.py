@@ -50,6 +50,7 @@ from chalicelib.domain.refs import NULL_SHA
 from chalicelib.domain.release_commands import CommandRun
 from chalicelib.domain.service_settings import (
     LAYOUT,
+    LEFT_OUT,
     BuildSettings,
     ServiceSettings,
     from_layout_2,
@@ -94,7 +95,8 @@ class StructAttribute(Attribute[_S]):
 
     It is made when the attribute is first read: most lists need few of the structs of their rows.
     Reading does not validate, so old rows stay readable after a rule becomes stricter. Unknown
-    fields are ignored.
+    fields are ignored. A field without a value is left out: a row of more than 1 KB costs twice as
+    much to write.
     """
 
     attr_type = MAP
@@ -134,7 +136,7 @@ class StructAttribute(Attribute[_S]):
 
     def _stored(self, value: _S) -> dict[str, Any]:
         fields = msgspec.structs.asdict(value).items()
-        return {name: _thawed(each) for name, each in fields}
+        return {name: _thawed(each) for name, each in fields if each is not None}
 
     def _present(self, stored: Mapping[str, Any]) -> Mapping[str, Any]:
         return stored
@@ -143,17 +145,17 @@ class StructAttribute(Attribute[_S]):
 class SettingsAttribute(StructAttribute[_S]):
     """Settings, stored with the number of their layout.
 
-    Older layouts are read as the present one. A row gets it with its next change. A field without
-    a value is left out: a row of more than 1 KB costs twice as much to write.
+    Older layouts are read as the present one. A row gets it with its next change. The usual values
+    are left out, too (`LEFT_OUT`).
     """
 
     def _stored(self, value: _S) -> dict[str, Any]:
         fields = super()._stored(value).items()
-        given = {name: each for name, each in fields if each is not None}
-        return {**given, "layout": LAYOUT}
+        own = {name: each for name, each in fields if getattr(value, name) != LEFT_OUT.get(name)}
+        return {**own, "layout": LAYOUT}
 
     def _present(self, stored: Mapping[str, Any]) -> Mapping[str, Any]:
-        return present_layout(stored)
+        return {**LEFT_OUT, **present_layout(stored)}
 
 
 class TargetAttribute(StructAttribute[EcsTarget]):

@@ -5,6 +5,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from moto.ecr.models import ecr_backends
@@ -365,7 +366,7 @@ def _check_definitions(all_deployments: dict[int, Row]) -> None:
 
 
 def _check_configs(all_services: dict[int, Row], all_deployments: dict[int, Row]) -> None:
-    """The definition of a deployment has exactly the config of its row.
+    """The definition of a deployment has exactly the config of its row, and no change is left out.
 
     In these stories no owner has a variable of a name that a config ever had.
     """
@@ -390,6 +391,16 @@ def _check_configs(all_services: dict[int, Row], all_deployments: dict[int, Row]
             wanted = config.get(size)
             fits = wanted is None or json.loads(kept or "{}").get(size) == str(wanted)
             _require(fits, f"the definition of deployment {number} has another {size} than its row")
+    changes = {
+        entry["service_id"]: json.loads(entry["details"])["deployment_id"]
+        for entry in sorted(history(), key=itemgetter("sequence"))
+        if entry["action"] == "service.config_changed"
+    }
+    for service, brings in changes.items():
+        deployment = all_deployments.get(brings, {})
+        wanted = _variables(all_services[service].get("config"))
+        has_it = "task_definition" not in deployment or _variables(deployment["config"]) == wanted
+        _require(has_it, f"deployment {brings} has begun without the newest change of the config")
 
 
 def _variables(config: Row | None) -> dict[str, str]:

@@ -153,6 +153,13 @@ def configured(cloud: Cloud) -> None:
     released(cloud)
 
 
+def config_released(cloud: Cloud) -> None:
+    released(cloud)
+    body = {"environment": {"LEVEL": "debug"}}
+    assert cloud.api.patch("/v1/services/1/config", body).status == 202
+    cloud.settle()
+
+
 def released_to_two(cloud: Cloud) -> None:
     """A build was deployed to its service and to a dependent of it."""
     cloud.add_dependent("worker")
@@ -316,6 +323,11 @@ def forget_the_exit_code(_: Cloud) -> None:
             rolling_back,
             deployment(Deployment.target.set(ELSEWHERE)),
             "deployment 3 has another target than its release",
+        ),
+        (
+            config_released,
+            service(Service.config.set(Config(environment={"LEVEL": "info"}))),
+            "deployment 2 has begun without the newest change of the config",
         ),
         (
             configured,

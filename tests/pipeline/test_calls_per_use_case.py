@@ -25,7 +25,7 @@ TABLE = {
     "reconcile an ended build": "GetItem",
     "begin a rollout": "GetItem BatchGetItem DescribeServices DescribeTaskDefinition*2 "
     "DescribeImages BatchGetImage GetRole RegisterTaskDefinition PutItem "
-    "TransactWriteItems UpdateService",
+    "UpdateItem*2 UpdateService",
     "see a rollout's tasks": "GetItem BatchGetItem DescribeServices ListTasks UpdateItem",
     "show a rollout": "GetItem*2 ListTasks*2 DescribeTasks",
     "show it to another viewer": "GetItem*2",
@@ -47,7 +47,7 @@ TABLE = {
     "request a rollback": "GetItem*3 BatchGetItem*3 DescribeImages DescribeServices BatchGetImage "
     "GetRole UpdateItem TransactWriteItems SendMessageBatch",
     "begin a rollback": "GetItem*2 BatchGetItem*2 DescribeServices DescribeImages BatchGetImage "
-    "GetRole RegisterTaskDefinition PutItem TransactWriteItems UpdateService",
+    "GetRole RegisterTaskDefinition PutItem UpdateItem*2 UpdateService",
     "end a rollback": "GetItem BatchGetItem*2 DescribeServices ListServiceDeployments "
     "DescribeServiceRevisions DescribeServiceDeployments ListTasks DescribeTasks "
     "PutItem TransactWriteItems SendMessageBatch",

@@ -5,8 +5,10 @@ from typing import Any
 import boto3
 import pytest
 
+from chalicelib.domain import service_settings
 from chalicelib.store.models import Service
 from chalicelib.store.writes import change, commit
+from tests.faults.rows import builds, services
 from tests.support.embedded import Cloud
 from tests.support.sdk import Calls
 
@@ -57,3 +59,53 @@ def test_a_row_has_the_present_layout_after_its_next_change(cloud: Cloud) -> Non
     commit(change(row, settings=row.settings))
     again = Service.get(cloud.service_id).settings
     assert again.dockerfile_path == "worker/docker/Dockerfile"
+
+
+def test_rows_keep_only_the_settings_that_are_not_the_usual_ones(cloud: Cloud) -> None:
+    number = cloud.add_service("other", branch="other", lfs=True, build_minutes=45)
+    own = services()[number]["settings"]
+    assert own.keys() & service_settings.LEFT_OUT.keys() == {"lfs", "build_minutes", "auto_deploy"}
+    shown = cloud.api.get(f"/v1/services/{number}").body
+    assert (shown["lfs"], shown["build_minutes"], shown["history"]) == (True, 45, False)
+    build = cloud.ask_for_build()
+    assert builds()[build]["settings"].keys() == {"git_url", "layout"}
+
+
+def test_a_changed_default_changes_no_stored_settings(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the default had been 45 when this value was left out, and were 30 now."""
+    monkeypatch.setitem(service_settings.LEFT_OUT, "build_minutes", 45)
+    assert cloud.service()["build_minutes"] == 45, "its row was written without a value"
+    later = cloud.add_service("other", branch="other")
+    assert cloud.api.get(f"/v1/services/{later}").body["build_minutes"] == 30
+    cloud.change_service(build_minutes=45)
+    assert cloud.service()["build_minutes"] == 45
+
+
+def test_the_values_that_are_left_out_are_those_of_the_first_version_that_did() -> None:
+    """Changing one would change the settings of stored services and builds."""
+    assert service_settings.LEFT_OUT == {
+        "context_path": ".",
+        "platforms": ("linux/amd64",),
+        "build_args": {},
+        "secrets": {},
+        "submodules": False,
+        "lfs": False,
+        "history": False,
+        "provenance": True,
+        "sbom": True,
+        "also_push_to": {},
+        "also_push_required": False,
+        "queued_minutes": 60,
+        "build_minutes": 30,
+        "auto_build": True,
+        "paths": (),
+        "tags": (),
+        "auto_deploy": False,
+        "max_open_builds": 20,
+        "supersede_builds": True,
+        "deploy_minutes": 20,
+        "release_command_minutes": 15,
+        "badge": False,
+    }

@@ -24,7 +24,7 @@ from chalicelib.store.definitions import deployment_of
 from chalicelib.store.idempotency import IdempotencyKey, record_key
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Deployment, Service
-from chalicelib.store.writes import Write, commit
+from chalicelib.store.writes import Write, change, commit
 
 
 class Kept(IntEnum):
@@ -110,6 +110,8 @@ def change_config(
             outcome: int = Kept.NO_RELEASE if kept is None else kept
         elif place.open is not None:
             outcome = place.open.number
+            # On condition that it has not begun: its begin is no change of the service alone.
+            writes = [change(place.open)]
         else:
             outcome = next_number("deployments")
             deployment = new_deployment(

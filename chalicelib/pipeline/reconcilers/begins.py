@@ -102,7 +102,7 @@ def _await_command(situation: Situation, command: tuple[str, ...], *more: Write)
 def roll_out(situation: Situation, *more: Write, definition: str) -> None:
     """Record that the rollout of `definition` begins, and begin it.
 
-    `more` are further writes of the transaction.
+    `more` are further changes of the deployment.
     Raises Stale if ECS does not run any more what it ran when the service was read.
     """
     service, target = situation.service, situation.target
@@ -110,6 +110,18 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
     if clock.now() - rollout.seen_at > MAX_CALL_DELAY:
         _require_unchanged(service, target, rollout)
     now = clock.now()
+    # Two changes of one row each cost half of a transaction. If the worker dies between them, the
+    # next step begins again: the service only says that a call may be in flight. A change of the
+    # config that the deployment is to take changes both rows, so this step fails and is repeated.
+    commit(
+        change(
+            service,
+            called_at=now,
+            drift=None,
+            **_way_back(situation),
+            **due_by(service, now + PERIOD),
+        )
+    )
     commit(
         change(
             active,
@@ -118,14 +130,6 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
             progress=deploy_progress(0, 1, active.progress),
             error=None,
             waits=0,
-        ),
-        # On condition of the service's version: a change of its config makes one of both try again.
-        change(
-            service,
-            called_at=now,
-            drift=None,
-            **_way_back(situation),
-            **due_by(service, now + PERIOD),
         ),
         *more,
     )
