@@ -87,12 +87,14 @@ _ROLLBACK_EVENTS: Mapping[str, Event] = {
 class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a channel knows of a row.
 
-    `state` is the last one that it got, and `id` the receiver's own number of the job. `refused` is
+    `state` is the last of the `count` states that it got, and `id` the receiver's own number of
+    the job. `refused` is
     why it did not take that state, and never will. `tries` counts the failures since then, the
     first one at `since`, and the next telling is at `next_at`.
     """
 
     state: str = ""
+    count: int = 0
     id: int | None = None
     refused: str | None = None
     tries: int = 0
@@ -108,6 +110,11 @@ def told_of(stored: Mapping[str, Any] | None, channel: int) -> Told:
 def with_told(stored: Mapping[str, Any] | None, channel: int, told: Told) -> dict[str, Any]:
     """The attribute `told` after a telling."""
     return {**(stored or {}), str(channel): msgspec.to_builtins(told)}
+
+
+def got(told: Told, state: str, *, number: int | None, refused: str | None = None) -> Told:
+    """`told` after the channel got a state, or will never get it."""
+    return Told(state=state, count=told.count + 1, id=number, refused=refused)
 
 
 def event_of(kind: str, status: str, *, is_rollback: bool) -> Event:
@@ -142,6 +149,6 @@ def failed(told: Told, state: str, why: str, *, now: int, seconds: int | None = 
     if since is None or now - (told.next_at or now) > _LONGEST_PAUSE:
         since, tries = now, 0
     if now - since >= GIVE_UP_AFTER:
-        return Told(state=state, id=told.id, refused=why)
+        return got(told, state, number=told.id, refused=why)
     pause = min(PATIENCE * 2 ** min(tries, 10), _LONGEST_PAUSE)
     return replace(told, tries=tries + 1, since=since, next_at=now + (seconds or pause))

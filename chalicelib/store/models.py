@@ -342,9 +342,10 @@ class Service(Row):
     attention = UnicodeAttribute(null=True)
     dead_letters = UnicodeSetAttribute(null=True)
     called_at = IntegerAttribute(null=True)
-    # The same three as those of a job.
+    # The same four as those of a job.
     telling = UnicodeAttribute(null=True)
     tell_at = IntegerAttribute(null=True)
+    news_at = IntegerAttribute(null=True)
     told = JSONAttribute(null=True)
     created_at = IntegerAttribute()
     updated_at = IntegerAttribute()
@@ -460,10 +461,11 @@ class Job(Row):
     dead_letters = UnicodeSetAttribute(null=True)
     called_at = IntegerAttribute(null=True)
     waits = IntegerAttribute(default=0)
-    # Set while some channel does not know the job's state. `told` is what each channel knows, by
-    # its number (`domain.telling`).
+    # Set while some channel does not know the job's state, which is that since `news_at`. `told` is
+    # what each channel knows, by its number (`domain.telling`).
     telling = UnicodeAttribute(null=True)
     tell_at = IntegerAttribute(null=True)
+    news_at = IntegerAttribute(null=True)
     told = JSONAttribute(null=True)
     # How long the service's jobs of this type usually take, when this one was created.
     expected_seconds = IntegerAttribute(null=True)
@@ -688,6 +690,8 @@ class Channel(Row):
     failing_since = IntegerAttribute(null=True)
     trouble = UnicodeAttribute(null=True)
     off_since = IntegerAttribute(null=True)
+    # When a test has switched it on again.
+    on_since = IntegerAttribute(null=True)
     # When a test that a person asked for has ended, with any result.
     tested_at = IntegerAttribute(null=True)
 

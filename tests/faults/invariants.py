@@ -39,7 +39,7 @@ _FIXED = (
 )
 # Attributes that say what channels know of a row, and the mark of each such write. They change also
 # after the end of a job.
-_TOLD = frozenset({"telling", "tell_at", "told", "mark"})
+_TOLD = frozenset({"telling", "tell_at", "news_at", "told", "mark"})
 
 
 class Violation(AssertionError):

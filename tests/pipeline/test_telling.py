@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from chalicelib.aws import queue
+from chalicelib.aws.queue import Telling
 from chalicelib.outbound import http
 from chalicelib.settings import settings
 from chalicelib.store.channels import find_channel
@@ -48,6 +50,19 @@ def channel(cloud: Cloud, number: int = 1) -> Any:
 
 def events(receiver: Receiver) -> list[str]:
     return [f"{each['type']} {each['data'].get('number', '')}".strip() for each in receiver.bodies]
+
+
+def fail_build(cloud: Cloud, number: int) -> None:
+    cloud.push(sha(number))
+    cloud.settle()
+    cloud.end_build(number, "FAILED")
+
+
+def pass_hours(cloud: Cloud, hours: int) -> None:
+    for _ in range(hours):
+        cloud.advance(60 * MINUTE)
+        cloud.pump.tick()
+        cloud.settle()
 
 
 @pytest.fixture
@@ -173,23 +188,11 @@ def test_a_receiver_that_is_gone_is_switched_off_after_a_day_and_on_by_a_test(
     cloud.settle()
     assert receiver.bodies[-1]["type"] == "channel.tested"
     assert channel(cloud)["off_since"] is None
+    assert cloud.api.get("/v1/audit").body["items"][0]["action"] == "channel.switched_on"
     cloud.push(sha(3))
     cloud.settle()
     cloud.end_build(3, "FAILED")
     assert events(receiver)[-1] == "build.failed 3"
-
-
-def fail_build(cloud: Cloud, number: int) -> None:
-    cloud.push(sha(number))
-    cloud.settle()
-    cloud.end_build(number, "FAILED")
-
-
-def pass_hours(cloud: Cloud, hours: int) -> None:
-    for _ in range(hours):
-        cloud.advance(60 * MINUTE)
-        cloud.pump.tick()
-        cloud.settle()
 
 
 def test_failures_days_apart_do_not_switch_a_channel_off(
@@ -229,6 +232,55 @@ def test_a_state_that_came_back_is_tried_for_a_day_again(
     pass_hours(cloud, 2)
     assert events(receiver).count("service.auto_deploy_paused") == 2
     assert channel(cloud)["off_since"] is None
+
+
+def test_a_new_channel_is_told_nothing_that_is_older(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    receiver.fail(500, times=1000)
+    fail_build(cloud, 1)
+    cloud.advance(1)
+    add_channel(cloud, "slack", receiver.url)
+    assert cloud.api.delete("/v1/channels/1").status == 204
+    receiver.planned.clear()
+    receiver.requests.clear()
+    pass_hours(cloud, 2)
+    assert receiver.requests == []
+    fail_build(cloud, 2)
+    assert [each["text"] for each in receiver.bodies] == ["shop/hello: build 2 failed"]
+
+
+def test_a_channel_that_is_on_again_is_told_nothing_that_is_older(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    receiver.fail(500, times=1000)
+    fail_build(cloud, 1)
+    pass_hours(cloud, 26)
+    assert channel(cloud)["off_since"] is not None
+    # The row of the second build waits for another channel when the first one is on again.
+    add_channel(cloud, "slack", receiver.url)
+    fail_build(cloud, 2)
+    receiver.planned.clear()
+    cloud.advance(1)
+    assert cloud.api.post("/v1/channels/1/test").status == 202
+    cloud.settle()
+    assert channel(cloud)["off_since"] is None
+    receiver.requests.clear()
+    receiver.planned.clear()
+    pass_hours(cloud, 2)
+    assert [each.get("text") for each in receiver.bodies] == ["shop/hello: build 2 failed"]
+
+
+def test_a_commit_sends_messages_only_for_channels_that_are_told_of_it(
+    cloud: Cloud, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        event = "build.failed" if number else "build.queued"
+        add_channel(cloud, "slack", receiver.url, name=str(number), events=[event])
+    sent: list[Telling] = []
+    monkeypatch.setattr(queue, "tell", sent.extend)
+    cloud.push(sha(1))
+    assert [(each.row_id, each.channel) for each in sent] == [("build-1", 1)]
 
 
 def test_a_receiver_that_is_always_busy_is_switched_off_after_a_day(
@@ -295,6 +347,54 @@ def test_what_lasts_on_a_service_is_told_when_it_begins_and_when_it_is_over(
     assert ("service.auto_deploy_paused", []) in told
     assert told[-1] == ("service.auto_deploy_paused", ["service.auto_deploy_paused"])
     assert ("rollback.succeeded", None) in told
+
+
+def test_what_lasts_is_over_without_auto_deploy_and_with_the_service(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    receiver.requests.clear()
+    cloud.change_service(auto_deploy=False)
+    cloud.settle()
+    assert [each["data"]["over"] for each in receiver.bodies] == [["service.auto_deploy_paused"]]
+    cloud.change_service(auto_deploy=True)
+    cloud.advance(1)
+    cloud.release(3)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    pass_hours(cloud, 1)
+    receiver.requests.clear()
+    assert cloud.api.delete(f"/v1/services/{cloud.service_id}").status == 204
+    cloud.settle()
+    assert [each["data"]["over"] for each in receiver.bodies] == [["service.auto_deploy_paused"]]
+
+
+def test_a_state_of_a_service_that_is_told_twice_has_the_same_id(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    cloud.release(1)
+    found = []
+    for number in (2, 3):
+        cloud.release(number)
+        receiver.requests.clear()
+        receiver.fail(500, times=2)
+        cloud.roll_back()
+        cloud.settle()
+        cloud.finish_rollout()
+        pass_hours(cloud, 1)
+        pauses = [each for each in receiver.requests if "paused" in each.body["type"]]
+        found.append({each.headers["webhook-id"] for each in pauses})
+        assert len(pauses) == 2
+        cloud.change_service(auto_deploy=True)
+        cloud.settle()
+    first, second = found
+    assert (len(first), len(second)) == (1, 1)
+    assert first != second
 
 
 def test_the_secret_is_in_no_answer_log_or_error(

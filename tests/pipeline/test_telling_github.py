@@ -115,6 +115,21 @@ def test_a_release_that_is_replaced_or_rolled_back_is_inactive(
     assert [states[-1] for states in deployments(github)] == ["inactive", "inactive", "success"]
 
 
+def test_after_an_outage_only_the_release_that_runs_is_active(cloud: Cloud, github: GitHub) -> None:
+    cloud.release(1)
+    # The second release runs and is replaced before GitHub knows of it.
+    github.fail(1000, 502)
+    cloud.release(2)
+    cloud.release(3)
+    github.faults.clear()
+    for _ in range(5):
+        cloud.advance(10 * MINUTE)
+        cloud.pump.tick()
+        cloud.settle()
+    assert [states[-1] for states in deployments(github)].count("success") == 1
+    assert deployments(github)[0][-1] == "inactive"
+
+
 def test_a_lost_answer_creates_no_second_deployment(cloud: Cloud, github: GitHub) -> None:
     cloud.push(sha(1))
     cloud.settle()
@@ -264,6 +279,19 @@ def test_a_hanging_github_delays_no_deployment(
     monkeypatch.setattr("chalicelib.outbound.http.SECONDS", 0.05)
     github.hang(30, times=100)
     assert cloud.statuses(cloud.release(1), cloud.release(2)) == ["success", "success"]
+
+
+def test_the_test_of_a_services_channel_reads_only_its_repository(
+    cloud: Cloud, github: GitHub
+) -> None:
+    cloud.add_service("other", git_url="https://github.com/acme/hidden.git")
+    name = keep_secret(TOKEN, f"slipway/tell/{cloud.project}/github")
+    body = {"kind": "github", "name": "one", "service_id": cloud.service_id, "secret": name}
+    assert cloud.api.post("/v1/channels", body).status == 201
+    assert cloud.api.post("/v1/channels/2/test").status == 202
+    cloud.settle()
+    found = cloud.api.get("/v1/channels/2").body
+    assert (found["tested_at"] is not None, found["trouble"]) == (True, None)
 
 
 def test_the_test_of_the_channel_reads_the_repositories(cloud: Cloud, github: GitHub) -> None:

@@ -20,8 +20,10 @@ from chalicelib.pipeline.telling.rows import (
 from chalicelib.settings import settings
 from chalicelib.store.jobs import find_deployments, list_jobs
 from chalicelib.store.models import Build, Channel, Deployment, Job, Service
-from chalicelib.store.services import list_services
+from chalicelib.store.services import get_service, list_services
 
+# The states of a release that has replaced an earlier one, if there was one.
+_AFTER_SUCCESS = {DeploymentStatus.SUCCESS, DeploymentStatus.ROLLED_BACK, REPLACED}
 # Of builds of one commit, the newest is told. It is searched among so many builds.
 _NEWEST = 50
 
@@ -38,9 +40,12 @@ def wanted(_: Channel, row: Row, service: Service) -> str | None:
 
 
 def replaced_by(channel: Channel, row: Row, state: str) -> str | None:
-    """The job id of the release that a new one has replaced, if GitHub shows it as running."""
+    """The job id of the release that another one has replaced, if GitHub shows it as running.
+
+    The other one may itself be replaced by now, and GitHub may never have shown it.
+    """
     number = row.replaced if isinstance(row, Deployment) else None
-    if state != DeploymentStatus.SUCCESS or number is None:
+    if state not in _AFTER_SUCCESS or number is None:
         return None
     earlier = find_deployments(number).get(number)
     shown = earlier is not None and told_of(earlier.told, channel.id).state
@@ -76,7 +81,10 @@ def test(channel: Channel) -> None:
 
     Whether the token may also write is seen at the first telling.
     """
-    services = list_services(channel.project_id, limit=_NEWEST, before=None).rows
+    if channel.service_id is not None:
+        services = [get_service(channel.service_id)]
+    else:
+        services = list_services(channel.project_id, limit=_NEWEST, before=None).rows
     names = sorted(filter(None, {github_name(row.settings.repository) for row in services}))
     if not names:
         raise Unavailable(f"no service of this channel has a repository on {github_host()}")

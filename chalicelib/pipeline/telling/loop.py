@@ -17,6 +17,7 @@ from chalicelib.domain.telling import (
     PATIENCE,
     Told,
     failed,
+    got,
     told_of,
     with_told,
 )
@@ -24,21 +25,24 @@ from chalicelib.domain.timing import rfc3339
 from chalicelib.errors import Rejected, SlipwayError, Stale, Unavailable
 from chalicelib.outbound.github import OneRepository
 from chalicelib.outbound.http import Later
+from chalicelib.pipeline.retries import retry_on_conflict
 from chalicelib.pipeline.telling import github
 from chalicelib.pipeline.telling.receivers import tell_receiver, test_receiver
 from chalicelib.pipeline.telling.rows import Row, find_row, row_id, service_of, wanted_state
 from chalicelib.store import writes
 from chalicelib.store.channels import (
     channels_of,
+    channels_told,
     find_channel,
     forget_channels,
     has_channels,
+    news_of,
     rows_to_tell,
     service_id_of,
 )
 from chalicelib.store.history import record
 from chalicelib.store.models import DUE, Channel, Service
-from chalicelib.store.writes import change, commit, commit_if_possible
+from chalicelib.store.writes import Write, change, commit, commit_if_possible
 
 logger = logging.getLogger("slipway")
 
@@ -66,7 +70,7 @@ _TRIES = 5
 
 def announce(rows: Sequence[Row]) -> None:
     """Send a message for each row and channel. Raises nothing: the rows are marked."""
-    queue.tell([_telling(row, channel) for row in rows for channel in channels_of(row)])
+    queue.tell([_telling(row, each) for row in rows for each in channels_told(row, news_of(row))])
 
 
 writes.tellers.append(announce)
@@ -163,11 +167,22 @@ def _test(number: int) -> None:
         RECEIVERS[ChannelKind(channel.kind)].test(channel)
     except (Rejected, Unavailable) as refusal:
         trouble = refusal.detail
-    now = clock.now()
-    well: dict[str, Any] = {"failing_since": None, "trouble": None, "off_since": None}
-    bad: dict[str, Any] = {"failing_since": channel.failing_since or now, "trouble": trouble}
-    commit(change(channel, tested_at=now, **(well if trouble is None else bad)))
+    retry_on_conflict(lambda: _note_test(number, trouble))
     forget_channels()
+
+
+def _note_test(number: int, trouble: str | None) -> None:
+    channel, now = find_channel(number), clock.now()
+    if channel is None:
+        return
+    if trouble is not None:
+        since = channel.failing_since or now
+        return commit(change(channel, tested_at=now, failing_since=since, trouble=trouble))
+    well = change(channel, tested_at=now, failing_since=None, trouble=None)
+    if channel.off_since is None:
+        return commit(well)
+    on = change(channel, off_since=None, on_since=now)
+    commit(well, on, _audit(channel, "channel.switched_on", tested_at=rfc3339(now)))
 
 
 def _telling(row: Row, channel: Channel) -> Telling:
@@ -175,6 +190,14 @@ def _telling(row: Row, channel: Channel) -> Telling:
 
 
 def _wanted(channel: Channel, row: Row, service: Service) -> str | None:
+    """The state that the channel is to know; None if it is told nothing of the row.
+
+    That is so for a state that is older than the channel, unless it knows the row already.
+    """
+    begun_at = channel.on_since or channel.created_at
+    is_older = row.news_at is not None and row.news_at < begun_at
+    if is_older and not told_of(row.told, channel.id).state:
+        return None
     return RECEIVERS[ChannelKind(channel.kind)].wanted(channel, row, service)
 
 
@@ -221,7 +244,7 @@ def _tell(channel: Channel, row: Row, service: Service, state: str) -> Told:
     except Rejected as refusal:
         logger.warning("channel %s refuses %s: %s", channel.id, row_id(row), refusal.detail)
         _note_success(channel)
-        return Told(state=state, id=known.id, refused=refusal.detail)
+        return got(known, state, number=known.id, refused=refusal.detail)
     except Unavailable as trouble:
         logger.warning("channel %s is not told of %s: %s", channel.id, row_id(row), trouble.detail)
         wait = trouble.seconds if isinstance(trouble, Later) else None
@@ -233,7 +256,7 @@ def _tell(channel: Channel, row: Row, service: Service, state: str) -> Told:
             _note_trouble(channel, trouble.detail, since=since, is_over=is_over)
         return told
     _note_success(channel)
-    return Told(state=state, id=number)
+    return got(known, state, number=number)
 
 
 def _note_success(channel: Channel) -> None:
@@ -249,16 +272,19 @@ def _note_trouble(channel: Channel, why: str, *, since: int, is_over: bool) -> N
     if is_over and now - since >= GIVE_UP_AFTER:
         commit_if_possible(
             change(channel, failing_since=since, off_since=now, trouble=why),
-            record(
-                f"channel-{channel.id}",
-                "channel.switched_off",
-                at=now,
-                actor="slipway",
-                project_id=channel.project_id,
-                since=rfc3339(since),
-                why=why,
-            ),
+            _audit(channel, "channel.switched_off", since=rfc3339(since), why=why),
         )
         forget_channels()
     elif channel.trouble != why:
         commit_if_possible(change(channel, failing_since=since, trouble=why))
+
+
+def _audit(channel: Channel, action: str, **details: Any) -> Write:
+    return record(
+        f"channel-{channel.id}",
+        action,
+        at=clock.now(),
+        actor="slipway",
+        project_id=channel.project_id,
+        **details,
+    )

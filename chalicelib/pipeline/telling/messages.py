@@ -4,7 +4,7 @@ from typing import Any
 
 from chalicelib import clock
 from chalicelib.domain.messages import Message
-from chalicelib.domain.telling import Event, service_changes
+from chalicelib.domain.telling import Event, Told, service_changes
 from chalicelib.domain.timing import rfc3339
 from chalicelib.pipeline.telling.rows import (
     Row,
@@ -52,7 +52,7 @@ _BAD = {
 }
 
 
-def message_of(channel: Channel, row: Row, service: Service, state: str, known: str) -> Message:
+def message_of(channel: Channel, row: Row, service: Service, state: str, known: Told) -> Message:
     """What a channel is told when a row has come from the state that it knows to another one."""
     if isinstance(row, Service):
         return _of_service(channel, row, state, known)
@@ -131,8 +131,8 @@ def _data(job: Job, name: str) -> dict[str, Any]:
     }
 
 
-def _of_service(channel: Channel, service: Service, state: str, known: str) -> Message:
-    begun, over = service_changes(known, state)
+def _of_service(channel: Channel, service: Service, state: str, known: Told) -> Message:
+    begun, over = service_changes(known.state, state)
     name = name_of(service)
     reasons = {
         Event.SERVICE_DRIFTED: service.drift,
@@ -143,7 +143,8 @@ def _of_service(channel: Channel, service: Service, state: str, known: str) -> M
     titles = [_WORDS[each] for each in begun] + [f"over: {_WORDS[each]}" for each in over]
     facts = {_WORDS[each].capitalize(): cleaned(reasons[each] or "") for each in begun}
     return Message(
-        id=f"{_id(channel, service, state)}-{service.version}",
+        # A state may come again. Its repetition after a lost answer has the same count.
+        id=f"{_id(channel, service, state)}-{known.count}",
         event=(begun or over)[0],
         at=clock.now(),
         title=f"{name}: {', '.join(titles)}",

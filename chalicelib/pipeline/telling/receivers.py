@@ -33,7 +33,7 @@ _BODIES: Mapping[ChannelKind, Callable[[Message], dict[str, Any]]] = {
 
 def tell_receiver(channel: Channel, row: Row, service: Service, state: str, known: Told) -> None:
     """Tell the state of a row. Raises Later, Rejected and Unavailable."""
-    _send(channel, message_of(channel, row, service, state, known.state))
+    _send(channel, message_of(channel, row, service, state, known))
 
 
 def test_receiver(channel: Channel) -> None:
