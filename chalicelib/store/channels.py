@@ -52,6 +52,12 @@ def has_channels() -> bool:
     return bool(_channels())
 
 
+def is_deleted(number: int | str) -> bool:
+    """Whether a channel is deleted, as this process knows. A number is never used again."""
+    numbers = {each.id for each in _channels()}
+    return int(number) not in numbers and int(number) < max(numbers, default=0)
+
+
 def event_of_job(job: Job, status: str) -> Event:
     """The event of a job that has a status."""
     is_rollback = isinstance(job, Deployment) and job.restores is not None

@@ -14,6 +14,7 @@ from chalicelib.aws.queue import Telling
 from chalicelib.outbound import http
 from chalicelib.settings import settings
 from chalicelib.store.channels import find_channel
+from chalicelib.store.services import find_service
 from tests.support.embedded import MINUTE, Cloud, client, keep_secret, sha
 from tests.support.receiver import Receiver, receiving
 from tests.support.sdk import Calls, Killed, Trouble
@@ -395,6 +396,27 @@ def test_a_state_of_a_service_that_is_told_twice_has_the_same_id(
     first, second = found
     assert (len(first), len(second)) == (1, 1)
     assert first != second
+
+
+def test_a_row_forgets_deleted_channels(cloud: Cloud, receiver: Receiver) -> None:
+    cloud.release(1)
+    for number in range(1, 5):
+        add_channel(cloud, "slack", receiver.url, events=["service.auto_deploy_paused"])
+        cloud.release(number + 1)
+        cloud.roll_back()
+        cloud.settle()
+        cloud.finish_rollout()
+        cloud.advance(MINUTE)
+        assert len(receiver.requests) == number
+        if number < 4:
+            assert cloud.api.delete(f"/v1/channels/{number}").status == 204
+        # Without a channel nobody is told that the pause is over.
+        cloud.change_service(auto_deploy=True)
+        cloud.advance(MINUTE)
+        receiver.requests[number:] = []
+    service = find_service(cloud.service_id)
+    assert service is not None
+    assert sorted(service.told or {}) == ["4"]
 
 
 def test_the_secret_is_in_no_answer_log_or_error(

@@ -36,6 +36,7 @@ from chalicelib.store.channels import (
     find_channel,
     forget_channels,
     has_channels,
+    is_deleted,
     news_of,
     rows_to_tell,
     service_id_of,
@@ -123,7 +124,9 @@ def tell(name: str, channel_number: int) -> None:
                 return _settle(row, service)
             if sent is None or sent[0] != state:
                 sent = state, _tell(channel, row, service, state)
-            told = with_told(row.told, channel.id, sent[1])
+            # Else the row of a service would grow with each channel that there ever was.
+            kept = {key: known for key, known in (row.told or {}).items() if not is_deleted(key)}
+            told = with_told(kept, channel.id, sent[1])
             try:
                 return commit(change(row, told=told, **_due(row, service, told)))
             except Stale:
