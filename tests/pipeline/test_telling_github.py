@@ -304,3 +304,7 @@ def test_the_test_of_the_channel_reads_the_repositories(cloud: Cloud, github: Gi
     assert (found["tested_at"] is not None, found["trouble"]) == (True, None)
     github.revoke(TOKEN)
     assert tested()["trouble"] == "GitHub answered 401: Bad credentials"
+    newer = "ghp_" + "u" * 36
+    github.add_token(newer, [REPOSITORY], {"statuses": "write", "deployments": "write"})
+    keep_secret(newer, "slipway/tell/all/github")
+    assert tested()["trouble"] is None
