@@ -265,6 +265,42 @@ def test_a_repository_that_is_gone_switches_no_channel_off(cloud: Cloud, github:
     )
 
 
+def test_a_test_switches_a_channel_on_that_works_for_other_repositories(
+    cloud: Cloud, github: GitHub
+) -> None:
+    cloud.add_service("other", git_url="https://github.com/acme/gone.git")
+    github.fail(1000, 502, match="statuses")
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    for _ in range(26):
+        cloud.advance(60 * MINUTE)
+        cloud.pump.tick()
+        cloud.settle()
+    assert cloud.api.get("/v1/channels/1").body["off_since"] is not None
+    assert cloud.api.post("/v1/channels/1/test").status == 202
+    cloud.settle()
+    channel = cloud.api.get("/v1/channels/1").body
+    assert channel["off_since"] is None
+    assert "acme/gone" in channel["trouble"]
+
+
+def test_a_test_ends_in_time_if_github_is_slow(
+    cloud: Cloud, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.pipeline.telling.github._TEST_SECONDS", 0.2)
+    for number in range(4):
+        name = f"acme/app-{number}"
+        github.add_repository(name)
+        cloud.add_service(f"app-{number}", git_url=f"https://github.com/{name}.git")
+    github.hang(0.15, times=100)
+    asked = len(github.requests())
+    assert cloud.api.post("/v1/channels/1/test").status == 202
+    cloud.settle()
+    assert cloud.api.get("/v1/channels/1").body["tested_at"] is not None
+    assert len(github.requests()) - asked <= 2
+
+
 def test_a_repository_of_another_host_is_not_told(
     cloud: Cloud, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

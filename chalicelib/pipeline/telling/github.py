@@ -1,10 +1,12 @@
 """Telling GitHub: a build is the status of its commit, and a deployment is a deployment."""
 
+import time
+
 from chalicelib.domain.github_messages import commit_status, deployment, deployment_status
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
 from chalicelib.domain.telling import REPLACED, Told, told_of
 from chalicelib.errors import Unavailable
-from chalicelib.outbound.github import GitHub, github_host
+from chalicelib.outbound.github import GitHub, OneRepository, github_host
 from chalicelib.pipeline.github_access import access_by, github_name
 from chalicelib.pipeline.line import place_of
 from chalicelib.pipeline.telling.rows import (
@@ -24,6 +26,8 @@ from chalicelib.store.services import get_service, list_services
 
 # The states of a release that has replaced an earlier one, if there was one.
 _AFTER_SUCCESS = {DeploymentStatus.SUCCESS, DeploymentStatus.ROLLED_BACK, REPLACED}
+# The function lives for 30 seconds, and the last request may take six.
+_TEST_SECONDS = 20.0
 # Of builds of one commit, the newest is told. It is searched among so many builds.
 _NEWEST = 50
 
@@ -77,10 +81,12 @@ def tell(channel: Channel, row: Row, service: Service, state: str, known: Told) 
 
 
 def test(channel: Channel) -> None:
-    """Read a repository of the channel with its token. Raises Rejected and Unavailable.
+    """Read the repositories of the channel with its token, as many as the time allows.
 
-    Whether the token may also write is seen at the first telling.
+    Whether the token may also write is seen at the first telling. Raises Rejected and Unavailable,
+    and OneRepository if others can be read.
     """
+    ends_at = time.monotonic() + _TEST_SECONDS
     if channel.service_id is not None:
         services = [get_service(channel.service_id)]
     else:
@@ -88,8 +94,17 @@ def test(channel: Channel) -> None:
     names = sorted(filter(None, {github_name(row.settings.repository) for row in services}))
     if not names:
         raise Unavailable(f"no service of this channel has a repository on {github_host()}")
-    for name in names:
-        access_by(channel, name).look()
+    troubles = []
+    for read, name in enumerate(names):
+        if time.monotonic() > ends_at:
+            names = names[:read]
+            break
+        try:
+            access_by(channel, name).look()
+        except OneRepository as trouble:
+            troubles.append(trouble)
+    if troubles:
+        raise troubles[0] if len(troubles) < len(names) else Unavailable(troubles[0].detail)
 
 
 def _repository_of(job: Job) -> str | None:

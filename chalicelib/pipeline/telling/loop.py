@@ -162,30 +162,28 @@ def _test(number: int) -> None:
     channel = find_channel(number)
     if channel is None:
         return
-    trouble = None
+    trouble, works = None, True
     try:
         if channel.secret is not None:
             # Who tests a channel may have changed its secret just now.
             read_credential(channel.secret, max_age=0)
         RECEIVERS[ChannelKind(channel.kind)].test(channel)
     except (Rejected, Unavailable) as refusal:
-        trouble = refusal.detail
-    retry_on_conflict(lambda: _note_test(number, trouble))
+        trouble, works = refusal.detail, isinstance(refusal, OneRepository)
+    retry_on_conflict(lambda: _note_test(number, trouble, works=works))
     forget_channels()
 
 
-def _note_test(number: int, trouble: str | None) -> None:
+def _note_test(number: int, trouble: str | None, *, works: bool) -> None:
     channel, now = find_channel(number), clock.now()
     if channel is None:
         return
-    if trouble is not None:
-        since = channel.failing_since or now
-        return commit(change(channel, tested_at=now, failing_since=since, trouble=trouble))
-    well = change(channel, tested_at=now, failing_since=None, trouble=None)
-    if channel.off_since is None:
-        return commit(well)
+    since = None if trouble is None else channel.failing_since or now
+    found = change(channel, tested_at=now, failing_since=since, trouble=trouble)
+    if channel.off_since is None or not works:
+        return commit(found)
     on = change(channel, off_since=None, on_since=now)
-    commit(well, on, _audit(channel, "channel.switched_on", tested_at=rfc3339(now)))
+    commit(found, on, _audit(channel, "channel.switched_on", tested_at=rfc3339(now)))
 
 
 def _telling(row: Row, channel: Channel) -> Telling:
