@@ -90,7 +90,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `state` is the last of the `count` states that it got, and `id` the receiver's own number of
     the job. `refused` is
     why it did not take that state, and never will. `tries` counts the failures since then, the
-    first one at `since`, and the next telling is at `next_at`.
+    first one at `since`, and the next telling is at `next_at`. `tried` is the state of the last
+    failure: the channel may have got it, and only its answer was lost.
     """
 
     state: str = ""
@@ -100,6 +101,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tries: int = 0
     since: int | None = None
     next_at: int | None = None
+    tried: str | None = None
+
+    def knows(self, state: str) -> bool:
+        """Whether the channel is sure to know a state, and no other one."""
+        return state == self.state and self.tried in {None, state}
 
 
 def told_of(stored: Mapping[str, Any] | None, channel: int) -> Told:
@@ -130,12 +136,18 @@ def service_state(events: Iterable[Event]) -> str:
     return ",".join(sorted(events))
 
 
-def service_changes(before: str, after: str) -> tuple[list[Event], list[Event]]:
-    """The events that have begun, and those that are over, between two states of a service."""
-    known, now = (
-        {Event(each) for each in text.split(",") if each in OF_SERVICES} for text in (before, after)
-    )
-    return sorted(now - known), sorted(known - now)
+def service_changes(told: Told, state: str) -> tuple[list[Event], list[Event]]:
+    """The events that have begun, and those that are over, for a channel that is told of a service.
+
+    If it is not sure which of two states the channel knows, events of both may be told again.
+    """
+    known, now = _lasting(told.state), _lasting(state)
+    tried = known if told.tried is None else _lasting(told.tried)
+    return sorted(now - (known & tried)), sorted((known | tried) - now)
+
+
+def _lasting(state: str) -> set[Event]:
+    return {Event(each) for each in state.split(",") if each in OF_SERVICES}
 
 
 def failed(told: Told, state: str, why: str, *, now: int, seconds: int | None = None) -> Told:
@@ -151,4 +163,6 @@ def failed(told: Told, state: str, why: str, *, now: int, seconds: int | None = 
     if now - since >= GIVE_UP_AFTER:
         return got(told, state, number=told.id, refused=why)
     pause = min(PATIENCE * 2 ** min(tries, 10), _LONGEST_PAUSE)
-    return replace(told, tries=tries + 1, since=since, next_at=now + (seconds or pause))
+    return replace(
+        told, tried=state, tries=tries + 1, since=since, next_at=now + (seconds or pause)
+    )

@@ -398,6 +398,24 @@ def test_a_state_of_a_service_that_is_told_twice_has_the_same_id(
     assert first != second
 
 
+def test_a_state_whose_answer_was_lost_is_over_for_the_receiver_too(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    receiver.requests.clear()
+    # The receiver has the first message, but its answer is an error.
+    receiver.fail(500)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.change_service(auto_deploy=True)
+    cloud.settle()
+    pass_hours(cloud, 1)
+    pauses = [each["data"] for each in receiver.bodies if "paused" in each["type"]]
+    pause = ["service.auto_deploy_paused"]
+    assert [(each["begun"], each["over"]) for each in pauses] == [(pause, []), ([], pause)]
+
+
 def test_a_row_forgets_deleted_channels(cloud: Cloud, receiver: Receiver) -> None:
     cloud.release(1)
     for number in range(1, 5):

@@ -208,7 +208,7 @@ def _untold(channel: Channel, row: Row, service: Service) -> str | None:
     if channel.off_since is not None or (known.next_at or 0) > clock.now():
         return None
     wanted = _wanted(channel, row, service)
-    return wanted if wanted != known.state else None
+    return None if wanted is None or known.knows(wanted) else wanted
 
 
 def _due(row: Row, service: Service, told: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -216,7 +216,8 @@ def _due(row: Row, service: Service, told: Mapping[str, Any] | None) -> dict[str
     times = []
     for channel in channels_of(row):
         known = told_of(told, channel.id)
-        if _wanted(channel, row, service) not in {None, known.state}:
+        wanted = _wanted(channel, row, service)
+        if wanted is not None and not known.knows(wanted):
             times.append(known.next_at or clock.now() + PATIENCE)
     return {"telling": DUE, "tell_at": min(times)} if times else {"telling": None, "tell_at": None}
 

@@ -132,7 +132,7 @@ def _data(job: Job, name: str) -> dict[str, Any]:
 
 
 def _of_service(channel: Channel, service: Service, state: str, known: Told) -> Message:
-    begun, over = service_changes(known.state, state)
+    begun, over = service_changes(known, state)
     name = name_of(service)
     reasons = {
         Event.SERVICE_DRIFTED: service.drift,
