@@ -58,12 +58,15 @@ class Receivers:
         # What the webhook got: the id and the body, the earliest first.
         self.messages: list[tuple[str, dict[str, Any]]] = []
         self.failures = 0
+        # Seconds after which a failing receiver asks to be told again.
+        self.retry_after: int | None = None
 
     def respond(self, _conn: Any, method: str, url: str, **request: Any) -> HTTPResponse:
         """Takes the place of `HTTPConnectionPool._make_request`."""
         if self.failures:
             self.failures -= 1
-            return _answer(500)
+            headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+            return answer_of(503, headers)
         body = json.loads(request["body"]) if request.get("body") else {}
         path = urlsplit(url).path
         if path == _HOOK:

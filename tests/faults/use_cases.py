@@ -1433,12 +1433,14 @@ def receiver_has_failed(cloud: Cloud) -> None:
 
 
 def receiver_is_gone(cloud: Cloud) -> None:
-    """A receiver has failed for a day, and fails for ever."""
-    add_receiver(cloud, "webhook").failures = 1000
+    """A receiver has failed for a day, and fails for ever. It asks to be told every six hours."""
+    receivers = add_receiver(cloud, "webhook")
+    receivers.failures, receivers.retry_after = 1000, 6 * 60 * MINUTE
     build_to_be_told(cloud)
-    cloud.pump.deliver_tellings()
-    cloud.advance(25 * 60 * MINUTE)
-    cloud.pump.tick()
+    for _ in range(4):
+        cloud.pump.deliver_tellings()
+        cloud.advance(6 * 60 * MINUTE)
+        cloud.pump.tick()
 
 
 def _tick_and_tell(cloud: Cloud) -> None:
