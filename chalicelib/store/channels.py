@@ -44,11 +44,6 @@ def channels_of(row: Job | Service) -> list[Channel]:
     ]
 
 
-def has_channels() -> bool:
-    """Whether there is any channel, also one that is off, as this process knows them."""
-    return bool(_channels())
-
-
 def event_of_job(job: Job, status: str) -> Event:
     """The event of a job that has a status."""
     is_rollback = isinstance(job, Deployment) and job.restores is not None

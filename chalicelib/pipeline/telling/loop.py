@@ -32,7 +32,6 @@ from chalicelib.store.channels import (
     channels_of,
     find_channel,
     forget_channels,
-    has_channels,
     rows_to_tell,
     service_id_of,
 )
@@ -77,8 +76,6 @@ def announce_due(*, until: Callable[[], bool]) -> None:
 
     A failure of one row does not stop the others.
     """
-    if not has_channels():
-        return
     for row in rows_to_tell(clock.now()):
         if until():
             break
@@ -151,23 +148,34 @@ class _Message(msgspec.Struct, frozen=True):
 
 
 def _test(number: int) -> None:
-    """Test a channel. A success switches it on again; a failure alone does not switch it off."""
-    channel = find_channel(number)
-    if channel is None:
-        return
-    trouble = None
+    """Test a channel. A success switches it on again; a failure alone does not switch it off.
+
+    A channel that is changed meanwhile is tested again.
+    """
+    for _ in range(_TRIES):
+        channel = find_channel(number)
+        if channel is None:
+            return
+        trouble, now = _trouble_of(channel), clock.now()
+        well: dict[str, Any] = {"failing_since": None, "trouble": None, "off_since": None}
+        bad: dict[str, Any] = {"failing_since": channel.failing_since or now, "trouble": trouble}
+        try:
+            commit(change(channel, tested_at=now, **(well if trouble is None else bad)))
+        except Stale:
+            continue
+        return forget_channels()
+
+
+def _trouble_of(channel: Channel) -> str | None:
+    """Why a test of a channel fails, or None."""
     try:
         if channel.secret is not None:
             # Who tests a channel may have changed its secret just now.
             read_credential(channel.secret, max_age=0)
         RECEIVERS[ChannelKind(channel.kind)].test(channel)
     except (Rejected, Unavailable) as refusal:
-        trouble = refusal.detail
-    now = clock.now()
-    well: dict[str, Any] = {"failing_since": None, "trouble": None, "off_since": None}
-    bad: dict[str, Any] = {"failing_since": channel.failing_since or now, "trouble": trouble}
-    commit(change(channel, tested_at=now, **(well if trouble is None else bad)))
-    forget_channels()
+        return refusal.detail
+    return None
 
 
 def _telling(row: Row, channel: Channel) -> Telling:
