@@ -47,11 +47,6 @@ def channels_of(row: Job | Service) -> list[Channel]:
     ]
 
 
-def has_channels() -> bool:
-    """Whether there is any channel, also one that is off, as this process knows them."""
-    return bool(_channels())
-
-
 def is_deleted(number: int | str) -> bool:
     """Whether a channel is deleted, as this process knows. A number is never used again."""
     numbers = {each.id for each in _channels()}

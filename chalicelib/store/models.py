@@ -8,7 +8,7 @@ Times are whole seconds since 1970.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 import msgspec
 from pynamodb.attributes import (
@@ -610,7 +610,7 @@ class Deployment(Job, discriminator="deploy"):
         return None if self.restores is not None else self.own_config.desired_count
 
 
-def type_of(job: Job) -> str:
+def type_of(job: Job) -> Literal["build", "deploy"]:
     """The type of a job as in its id: "build" or "deploy"."""
     return "build" if isinstance(job, Build) else "deploy"
 

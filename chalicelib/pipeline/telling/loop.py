@@ -35,7 +35,6 @@ from chalicelib.store.channels import (
     channels_told,
     find_channel,
     forget_channels,
-    has_channels,
     is_deleted,
     news_of,
     rows_to_tell,
@@ -82,8 +81,6 @@ def announce_due(*, until: Callable[[], bool]) -> None:
 
     A failure of one row does not stop the others.
     """
-    if not has_channels():
-        return
     for row in rows_to_tell(clock.now()):
         if until():
             break
@@ -158,26 +155,31 @@ class _Message(msgspec.Struct, frozen=True):
 
 
 def _test(number: int) -> None:
-    """Test a channel. A success switches it on again; a failure alone does not switch it off."""
-    channel = find_channel(number)
-    if channel is None:
-        return
-    trouble, works = None, True
-    try:
-        if channel.secret is not None:
-            # Who tests a channel may have changed its secret just now.
-            read_credential(channel.secret, max_age=0)
-        RECEIVERS[ChannelKind(channel.kind)].test(channel)
-    except (Rejected, Unavailable) as refusal:
-        trouble, works = refusal.detail, isinstance(refusal, OneRepository)
-    retry_on_conflict(lambda: _note_test(number, trouble, works=works))
-    forget_channels()
+    """Test a channel. A success switches it on again; a failure alone does not switch it off.
+
+    A channel that is changed meanwhile is tested again.
+    """
+    for _ in range(_TRIES):
+        channel = find_channel(number)
+        if channel is None:
+            return
+        trouble, works = None, True
+        try:
+            if channel.secret is not None:
+                # Who tests a channel may have changed its secret just now.
+                read_credential(channel.secret, max_age=0)
+            RECEIVERS[ChannelKind(channel.kind)].test(channel)
+        except (Rejected, Unavailable) as refusal:
+            trouble, works = refusal.detail, isinstance(refusal, OneRepository)
+        try:
+            _note_test(channel, trouble, works=works)
+        except Stale:
+            continue
+        return forget_channels()
 
 
-def _note_test(number: int, trouble: str | None, *, works: bool) -> None:
-    channel, now = find_channel(number), clock.now()
-    if channel is None:
-        return
+def _note_test(channel: Channel, trouble: str | None, *, works: bool) -> None:
+    now = clock.now()
     since = None if trouble is None else channel.failing_since or now
     found = change(channel, tested_at=now, failing_since=since, trouble=trouble)
     if channel.off_since is None or not works:

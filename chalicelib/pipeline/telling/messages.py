@@ -1,9 +1,7 @@
 """The message about the state of a row."""
 
-from typing import Any
-
 from chalicelib import clock
-from chalicelib.domain.messages import Message
+from chalicelib.domain.messages import TESTED, JobData, Message, ServiceData, TestData
 from chalicelib.domain.telling import Event, Told, service_changes
 from chalicelib.domain.timing import rfc3339
 from chalicelib.pipeline.telling.rows import (
@@ -74,13 +72,13 @@ def test_message(channel: Channel) -> Message:
     """A message that says that the channel works."""
     return Message(
         id=f"{settings().table_prefix}-{channel.id}-test-{clock.now()}",
-        event="channel.tested",
+        event=TESTED,
         at=clock.now(),
         title=f"Slipway: a test of the channel {channel.name}",
         facts={"Result": "This channel works."},
         url=settings().public_url or None,
         is_good=True,
-        data={"channel_id": channel.id, "name": channel.name},
+        data=TestData(channel_id=channel.id, name=channel.name),
     )
 
 
@@ -109,26 +107,26 @@ def _facts(job: Job, event: Event) -> dict[str, str]:
     return facts
 
 
-def _data(job: Job, name: str) -> dict[str, Any]:
-    """What programs read of a job: facts without text of people, and its address."""
+def _data(job: Job, name: str) -> JobData:
+    """What programs read of a job: facts, and its address."""
     failed = job.failure is not None or job.error is not None
-    return {
-        "job_id": job.job_id,
-        "type": type_of(job),
-        "number": job.number,
-        "status": str(job.status),
-        "service": name,
-        "service_id": job.service_id,
-        "project_id": job.project_id,
-        "commit_sha": job.commit_sha,
-        "commit_message": cleaned(job.commit_message or "") or None,
-        "requested_by": cleaned(job.requested_by),
-        "cause": cause_of(job) if failed else None,
-        "created_at": rfc3339(job.created_at),
-        "started_at": rfc3339(job.started_at),
-        "finished_at": rfc3339(job.finished_at),
-        "url": link_to(job),
-    }
+    return JobData(
+        job_id=job.job_id,
+        type=type_of(job),
+        number=job.number,
+        status=str(job.status),
+        service=name,
+        service_id=job.service_id,
+        project_id=job.project_id,
+        commit_sha=job.commit_sha,
+        commit_message=cleaned(job.commit_message or "") or None,
+        requested_by=cleaned(job.requested_by),
+        cause=cause_of(job) if failed else None,
+        created_at=str(rfc3339(job.created_at)),
+        started_at=rfc3339(job.started_at),
+        finished_at=rfc3339(job.finished_at),
+        url=link_to(job),
+    )
 
 
 def _of_service(channel: Channel, service: Service, state: str, known: Told) -> Message:
@@ -151,12 +149,12 @@ def _of_service(channel: Channel, service: Service, state: str, known: Told) -> 
         facts=facts,
         url=link_to(service),
         is_good=None if begun and set(begun) == {Event.SERVICE_PAUSED} else not begun,
-        data={
-            "service": name,
-            "service_id": service.id,
-            "project_id": service.project_id,
-            "begun": [str(each) for each in begun],
-            "over": [str(each) for each in over],
-            "url": link_to(service),
-        },
+        data=ServiceData(
+            service=name,
+            service_id=service.id,
+            project_id=service.project_id,
+            begun=[str(each) for each in begun],
+            over=[str(each) for each in over],
+            url=link_to(service),
+        ),
     )
