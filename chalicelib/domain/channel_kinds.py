@@ -59,7 +59,7 @@ def kinds_of_channels(prefix: str, project_id: int | None) -> list[KindOfChannel
 def _kind(kind: ChannelKind, prefix: str, path: str) -> KindOfChannel:
     own, name = f"{prefix}-news", f"{path}{kind}"
     if kind == ChannelKind.SNS:
-        example = f"arn:aws:sns:<region>:<account>:{own}"
+        example = f"arn:<partition>:sns:<region>:<account>:{own}"
         command = f"aws sns create-topic --name {own}"
     elif kind == ChannelKind.EVENTBRIDGE:
         example, command = own, f"aws events create-event-bus --name {own}"

@@ -75,7 +75,7 @@ function Shown({ service, builds, part }) {
     ${channels.filter((each) => each.off_since).map((each) => html`<${Banner} key=${each.id}
           title=${`The channel ${each.name} is off`}
           action=${html`<a class="button" href="#/channels">Channels</a>`}>
-          ${`It is told nothing. ${each.trouble ?? ""}`}<//>`)}
+          ${each.trouble ? `It is told nothing: ${each.trouble}` : "It is told nothing."}<//>`)}
     <div class="halves">
       <${Card} title=${service.drift ? "Last release" : "Runs now"} aside=${current
         && html`<a href=${`#/deployments/${current.id}`}>Deployment ${current.id}</a>`}>
