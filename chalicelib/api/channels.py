@@ -138,7 +138,12 @@ def create_channel(
 
 
 @routes.endpoint(
-    "GET", "/v1/channels", role=Role.ADMIN, query=(LIMIT, CURSOR), answer=views.Page[Channel]
+    "GET",
+    "/v1/channels",
+    role=Role.ADMIN,
+    query=(LIMIT, CURSOR),
+    answer=views.Page[Channel],
+    is_tagged=True,
 )
 def list_channels(caller: Principal, limit: int, cursor: int | None) -> views.Page[Channel]:
     """List channels, newest first."""

@@ -112,6 +112,14 @@ def test_the_kinds_name_the_command_for_the_secrets_of_a_project(api: Api, proje
     assert api.get("/v1/channels/kinds?project_id=x").body["field"] == "project_id"
 
 
+def test_a_list_that_has_not_changed_is_not_sent_again(api: Api) -> None:
+    assert api.post("/v1/channels", github()).status == 201
+    tag = {"If-None-Match": api.get("/v1/channels").headers.get("etag", "")}
+    assert api.get("/v1/channels", headers=tag).status == 304
+    assert api.patch("/v1/channels/1", {"name": "Builds"}).status == 200
+    assert api.get("/v1/channels", headers=tag).status == 200
+
+
 def test_a_repeated_request_creates_one_channel(api: Api) -> None:
     key: dict[str, str | None] = {"Idempotency-Key": "once"}
     first, second = (api.post("/v1/channels", github(), headers=key) for _ in range(2))

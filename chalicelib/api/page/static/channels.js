@@ -206,7 +206,7 @@ function Edit({ channel, onClose }) {
               html`<option key=${each.kind} value=${each.kind}>${each.kind}</option>`)}</select>
         </label>`}
       <label class="field"><span>Name</span><input type="text" value=${form.name}
-          onInput=${set("name")} required maxlength="100" aria-invalid=${wrong("name")} /></label>
+          onInput=${set("name")} required maxlength="63" aria-invalid=${wrong("name")} /></label>
       ${!channel && html`<label class="field"><span>Told of</span>
         <select value=${form.scope} onChange=${(event) =>
             setForm({ ...form, scope: event.target.value, place: null })}>

@@ -299,9 +299,10 @@ function Settings({ service, channels }) {
       <${Facts} rows=${service.image_from ? [["Images from",
             html`<${Source} of=${service} />`]] : [
       ["Repository", html`<${Text}>${service.git_url}<//>`], ["Branch", code(service.branch)],
-        ["Paths", list(service.paths)], ["Tags", list(service.tags)],
+        ["Paths", service.paths?.length ? list(service.paths) : "all"],
+        ["Tags", list(service.tags)],
       ["Dockerfile", code(service.dockerfile)], ["Context", code(service.context_path)],
-        ["Stage", code(service.target)], ["Platforms", list(service.platforms)],
+        ["Stage", service.target ? code(service.target) : "the last one"], ["Platforms", list(service.platforms)],
       ["Build arguments", list(Object.keys(service.build_args ?? {}))],
         ["Secrets", list(Object.keys(service.secrets ?? {}))],
       ["Submodules, LFS", `${yes(service.submodules)}, ${yes(service.lfs)}`],
