@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from chalicelib.domain.channels import ChannelKind
+from chalicelib.domain.telling import Event
 from tests.support.client import Api
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:slipway-news"
@@ -78,6 +80,44 @@ def test_a_change_is_judged_with_what_it_leaves(api: Api) -> None:
     assert (refused.status, refused.body["code"]) == (409, "missing_field")
     moved = api.patch("/v1/channels/1", {"secret": "secretsmanager:slipway/tell/1/it"})
     assert (moved.status, moved.body["code"]) == (403, "secret_not_allowed")
+
+
+def test_the_kinds_say_what_a_channel_needs_and_each_example_is_accepted(
+    api: Api, project: int
+) -> None:
+    for own in ({}, {"project_id": project}):
+        query = f"?project_id={project}" if own else ""
+        shown = api.get(f"/v1/channels/kinds{query}").body
+        assert [each["kind"] for each in shown["items"]] == list(ChannelKind)
+        for each in shown["items"]:
+            example = TOPIC if each["kind"] == "sns" else each["example"]
+            assert ("<" in each["example"]) == (each["kind"] == "sns")
+            body = {"kind": each["kind"], "name": "x", each["field"]: example, **own}
+            assert api.post("/v1/channels", {"kind": each["kind"], "name": "x"}).status == 400
+            assert api.post("/v1/channels", body).status == 201, each
+            told = api.post("/v1/channels", {**body, "events": shown["usual_events"]})
+            assert (told.status == 201) == each["takes_events"]
+    assert set(shown["usual_events"]) < set(shown["events"]) == set(Event)
+
+
+def test_the_kinds_name_the_command_for_the_secrets_of_a_project(api: Api, project: int) -> None:
+    def command(query: str) -> str:
+        items = api.get(f"/v1/channels/kinds{query}").body["items"]
+        return next(str(each["command"]) for each in items if each["kind"] == "slack")
+
+    created = "aws secretsmanager create-secret --name slipway/tell"
+    assert command("").startswith(f"{created}/all/slack --secret-string ")
+    assert command(f"?project_id={project}").startswith(f"{created}/{project}/slack ")
+    assert api.get("/v1/channels/kinds?project_id=99").status == 404
+    assert api.get("/v1/channels/kinds?project_id=x").body["field"] == "project_id"
+
+
+def test_a_list_that_has_not_changed_is_not_sent_again(api: Api) -> None:
+    assert api.post("/v1/channels", github()).status == 201
+    tag = {"If-None-Match": api.get("/v1/channels").headers.get("etag", "")}
+    assert api.get("/v1/channels", headers=tag).status == 304
+    assert api.patch("/v1/channels/1", {"name": "Builds"}).status == 200
+    assert api.get("/v1/channels", headers=tag).status == 200
 
 
 def test_a_repeated_request_creates_one_channel(api: Api) -> None:

@@ -25,7 +25,6 @@ from chalicelib.domain.timing import rfc3339
 from chalicelib.errors import Rejected, SlipwayError, Stale, Unavailable
 from chalicelib.outbound.github import OneRepository
 from chalicelib.outbound.http import Later
-from chalicelib.pipeline.retries import retry_on_conflict
 from chalicelib.pipeline.telling import github
 from chalicelib.pipeline.telling.receivers import tell_receiver, test_receiver
 from chalicelib.pipeline.telling.rows import Row, find_row, row_id, service_of, wanted_state
