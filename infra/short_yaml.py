@@ -7,13 +7,26 @@ import yaml
 
 
 def short_yaml(document: yaml.Node | None) -> str:
-    """The text of a document, with one space for each level and without a break of long lines."""
+    """The text of a document, with one space for each level and without a break of long lines.
+
+    In `[a,b]` no space follows the comma.
+    """
     return yaml.serialize(document, Dumper=_Dumper, width=math.inf)
 
 
 class _Dumper(yaml.SafeDumper):
-    """The option `indent` of PyYAML (6.0) must be at least two."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # The option `indent` of PyYAML (6.0) must be at least two.
         self.best_indent = 1
+
+    def write_indicator(
+        self,
+        indicator: str,
+        need_whitespace: bool,
+        whitespace: bool = False,
+        indention: bool = False,
+    ) -> None:
+        # What follows white space gets no space of its own.
+        is_comma = indicator == ","
+        super().write_indicator(indicator, need_whitespace, whitespace or is_comma, indention)

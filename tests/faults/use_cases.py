@@ -21,7 +21,7 @@ from chalicelib.store.models import Claim
 from chalicelib.store.tokens import create_token
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
-from tests.faults.receivers import add_receiver
+from tests.faults.receivers import BY_APP, add_receiver
 from tests.faults.rows import builds
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
@@ -1491,6 +1491,16 @@ TELLINGS = (
     UseCase(
         "a webhook is told of a service",
         with_receiver("webhook", pause_to_be_told),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "GitHub is told of a build by the App",
+        with_receiver(BY_APP, build_to_be_told),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "the channel of the App is tested",
+        with_receiver(BY_APP, test_was_asked_for),
         _deliver_tellings,
     ),
     UseCase("a receiver fails", receiver_fails, _deliver_tellings),

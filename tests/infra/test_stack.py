@@ -483,13 +483,16 @@ def test_the_addresses_that_the_stack_takes_are_those_that_the_settings_take(
     required = {"QUEUE_URL": "https://sqs.example/1/slipway-wakeups", "REGISTRY": "localhost"}
     accepted = {
         "GithubApi": ("https://api.github.com", "https://github.example/api/v3"),
+        "GithubApp": ("", "1234567", "Iv23liAbCdEf01234567"),
         "PublicUrl": ("", "https://slipway.example", "https://example.com/ci/dashboard"),
     }
     refused = {
         "GithubApi": ("", "github.example", "https://github.example/", "https://a b", "http://a.b"),
+        "GithubApp": ("a b", "https://github.com/apps/slipway", "x" * 101),
         "PublicUrl": ("slipway.example", "https://slipway.example/", "https://a b", "ftp://a.b/c"),
     }
-    for name, variable in (("GithubApi", "GITHUB_API"), ("PublicUrl", "PUBLIC_URL")):
+    variables = {"GithubApi": "GITHUB_API", "GithubApp": "GITHUB_APP", "PublicUrl": "PUBLIC_URL"}
+    for name, variable in variables.items():
         parameter = stack["Parameters"][name]
         for value in (parameter["Default"], *accepted[name]):
             assert re.fullmatch(parameter["AllowedPattern"], value)
@@ -505,6 +508,7 @@ def test_the_addresses_that_the_stack_takes_are_those_that_the_settings_take(
         assert read_settings(required | {"RECEIVER_HOSTS": value}).receiver_hosts
     for value in ("", "*", "a.*.b", "https://a.b", "a.b/c", "a.b, c.d", "a.b,"):
         assert not re.fullmatch(hosts["AllowedPattern"], value)
+    assert stack["Outputs"]["GithubApp"]["Condition"] == "HasGithubApp"
     # Without an address of its own, the functions' stack knows that of the API.
     assert stack["Outputs"]["PublicUrl"]["Condition"] == "HasPublicUrl"
 

@@ -72,9 +72,10 @@ def tell(channel: Channel, row: Row, service: Service, state: str, known: Told) 
 
 
 def test(channel: Channel) -> None:
-    """Read a repository of the channel with its token. Raises Rejected and Unavailable.
+    """Read each repository of the channel. Raises Rejected and Unavailable.
 
-    Whether the token may also write is seen at the first telling.
+    A token of the GitHub App is given only with all that a telling needs. Whether another token may
+    also write is seen at the first telling.
     """
     services = list_services(channel.project_id, limit=_NEWEST, before=None).rows
     names = sorted(filter(None, {github_name(row.settings.repository) for row in services}))
