@@ -17,7 +17,7 @@ from urllib3 import HTTPConnectionPool, HTTPResponse
 from chalicelib.domain.telling import Event
 from chalicelib.outbound import hooks
 from chalicelib.outbound.guard import Place
-from chalicelib.pipeline import github_app
+from chalicelib.pipeline import fetch_tokens, github_app
 from chalicelib.pipeline.commands import channels
 from chalicelib.settings import settings
 from tests.faults.rows import builds, deployments, rows, services
@@ -205,7 +205,7 @@ def add_app(cloud: Cloud) -> Receivers:
     """Let the installation have the GitHub App, also for fetches; this process answers."""
     create_key()
     with_app = structs.replace(settings(), github_app=APP)
-    for module in (channels, github_app):
+    for module in (channels, github_app, fetch_tokens):
         cloud.monkeypatch.setattr(module, "settings", lambda: with_app)
     return _connect(cloud)
 

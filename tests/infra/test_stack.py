@@ -311,10 +311,10 @@ def test_codebuild_gets_the_buildspec_without_its_comments(resources: dict[str, 
 
 
 def _without_comments(buildspec: str) -> list[Any]:
-    """Every command's lines that are no comments, and the rest of the buildspec."""
+    """Every command's lines but comments and empty ones, and the rest of the buildspec."""
     spec = yaml.safe_load(buildspec)
     commands = [
-        [line for line in command.splitlines() if not re.match(r" *#(?!!)", line)]
+        [line for line in command.splitlines() if line and not re.match(r" *#(?!!)", line)]
         for phase in spec["phases"].values()
         for command in phase.pop("commands")
     ]
@@ -392,16 +392,17 @@ def test_the_push_role_may_only_use_ecr_and_the_secrets_of_projects(
     resources: dict[str, Any],
 ) -> None:
     statements = _statements(resources, "PushRole")
-    assert {each.split(":")[0] for each in _actions(statements)} == {"ecr", "secretsmanager"}
+    services = {each.split(":")[0] for each in _actions(statements)}
+    assert services == {"ecr", "secretsmanager", "ssm"}
     by_id = {statement["Sid"]: statement for statement in statements}
     assert by_id["PushImagesAndCache"]["Resource"]["Sub"].endswith(
         "repository/${RepositoryPattern}"
     )
     patterns = [
-        each["Sub"].rpartition(":secret:")[2].replace("${ResourcePrefix}", "slipway")
+        re.split(":secret:|:parameter/", each["Sub"])[1].replace("${ResourcePrefix}", "slipway")
         for each in by_id["ReadProjectSecrets"]["Resource"]
     ]
-    assert patterns == ["slipway/git/*", "slipway/build/*"]
+    assert patterns == ["slipway/git/*", "slipway/git/*", "slipway/build/*"]
     own = read(OwnSecretReference, "secretsmanager:slipway/web", "secret")
     webhook = resources["WebhookSecret"]["Properties"]["Name"]["Sub"]
     for name in (own.partition(":")[2], webhook.replace("${ResourcePrefix}", "slipway")):
