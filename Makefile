@@ -19,7 +19,7 @@ SIMULATION := $(if $(filter-out 0 false no,$(SIMULATE)),--simulate)
 
 help: ## list the targets
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
-	while IFS='|' read -r verb meaning; do printf '%-16s%s\n' "$$verb" "$$meaning"; done
+	while IFS='|' read -r verb meaning; do printf '%-18s%s\n' "$$verb" "$$meaning"; done
 
 setup: $(READY) ## create .venv with all requirements
 

@@ -13,7 +13,7 @@ READ: Permissions = {"contents": "read", "statuses": "read", "checks": "read"}
 FETCH: Permissions = {"contents": "read"}
 
 # A token ends after an hour (GitHub REST API, "Create an installation access token for an app").
-# It is used for half of it, so that a fetch that begins with it has at least half an hour.
+# It is used for half of it, so that a build that begins to fetch has more than 20 minutes.
 TOKEN_SECONDS = 30 * 60
 # GitHub allows ten minutes, and recommends a start in the past ("Generating a JSON Web Token (JWT)
 # for a GitHub App").
