@@ -45,7 +45,8 @@ class _ChannelSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
 class NewChannel(_ChannelSettings, kw_only=True, forbid_unknown_fields=True):
     """A channel to create. It is told of one service, of a project with `project_id`, or of all.
 
-    Kinds `sns` and `eventbridge` have a `target`, and all others a `secret`.
+    Kinds `sns` and `eventbridge` have a `target`, and all others a `secret`. Kind `github` may be
+    without one: then it uses the GitHub App of the installation.
     """
 
     kind: Annotated[

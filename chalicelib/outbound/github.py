@@ -1,5 +1,7 @@
 """GitHub's REST API: statuses of commits, deployments and their statuses."""
 
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -24,11 +26,13 @@ class OneRepository(Unavailable):
 class GitHub(msgspec.Struct, frozen=True):
     """GitHub's API for one repository, `owner/name`, with a token.
 
+    If GitHub refuses the token (401), the request is repeated once with the one that `renew` gives.
     Each method raises Later, Rejected and Unavailable like `outbound.http.send`, and OneRepository.
     """
 
     token: str
     repository: str
+    renew: Callable[[], str] | None = None
 
     def set_status(self, sha: str, body: dict[str, Any]) -> None:
         """Set the status of a commit. A repetition has the same effect."""
@@ -58,6 +62,14 @@ class GitHub(msgspec.Struct, frozen=True):
         self._call("GET", "")
 
     def _call(self, method: str, path: str, body: Any = None) -> Answer:
+        try:
+            return self._send(self.token, method, path, body)
+        except Refused as refusal:
+            if self.renew is None or refusal.status != HTTPStatus.UNAUTHORIZED:
+                raise
+        return self._send(self.renew(), method, path, body)
+
+    def _send(self, token: str, method: str, path: str, body: Any) -> Answer:
         place = f"{settings().github_api}/repos/{quote(self.repository)}"
         try:
             return send(
@@ -66,7 +78,7 @@ class GitHub(msgspec.Struct, frozen=True):
                 f"{place}/{path}" if path else place,
                 headers={
                     "Accept": "application/vnd.github+json",
-                    "Authorization": f"Bearer {self.token}",
+                    "Authorization": f"Bearer {token}",
                     "X-GitHub-Api-Version": "2022-11-28",
                 },
                 body=body,

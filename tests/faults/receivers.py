@@ -11,14 +11,20 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from msgspec import structs
 from urllib3 import HTTPConnectionPool, HTTPResponse
 
 from chalicelib.domain.telling import Event
 from chalicelib.outbound import hooks
 from chalicelib.outbound.guard import Place
+from chalicelib.pipeline import fetch_tokens, github_app
+from chalicelib.pipeline.commands import channels
+from chalicelib.settings import settings
 from tests.faults.rows import builds, deployments, rows, services
 from tests.support.embedded import Cloud, keep_secret
+from tests.support.github.app import APP, create_key
 
+BY_APP = "github by the app"
 SECRET = "slipway/tell/all/it"
 SECRETS = {
     "github": "ghp_" + "t" * 36,
@@ -72,6 +78,10 @@ class Receivers:
         if path == _HOOK:
             self.messages.append((request["headers"]["webhook-id"], body))
             return _answer(200)
+        if path.endswith("/installation"):
+            return _answer(200, {"id": 1})
+        if path.endswith("/access_tokens"):
+            return _answer(201, {"token": SECRETS["github"]})
         if method == "GET":
             (wanted,) = parse_qs(urlsplit(url).query).get("sha", [""])
             return _answer(200, [each for each in self.deployments if each["ref"] == wanted])
@@ -186,16 +196,36 @@ def _state(body: dict[str, Any]) -> Any:
 current = Receivers()
 
 
-def add_receiver(cloud: Cloud, kind: str) -> Receivers:
-    """Create a channel to GitHub, or to a webhook that is told everything; this process answers."""
+def _connect(cloud: Cloud) -> Receivers:
     receivers = Receivers()
     cloud.monkeypatch.setattr(f"{__name__}.current", receivers)
     cloud.monkeypatch.setattr(HTTPConnectionPool, "_make_request", receivers.respond)
     cloud.monkeypatch.setattr(hooks, "place_of", lambda *_, **__: _PLACE)
+    return receivers
+
+
+def add_app(cloud: Cloud) -> Receivers:
+    """Let the installation have the GitHub App, also for fetches; this process answers."""
+    create_key()
+    with_app = structs.replace(settings(), github_app=APP)
+    for module in (channels, github_app, fetch_tokens):
+        cloud.monkeypatch.setattr(module, "settings", lambda: with_app)
+    return _connect(cloud)
+
+
+def add_receiver(cloud: Cloud, kind: str) -> Receivers:
+    """Create a channel to GitHub, or to a webhook that is told everything; this process answers.
+
+    BY_APP is a channel to GitHub without a token.
+    """
+    receivers = add_app(cloud) if kind == BY_APP else _connect(cloud)
     body: dict[str, Any] = {"kind": kind, "name": kind}
     if kind == "webhook":
         body["events"] = [str(each) for each in Event]
-    body["secret"] = keep_secret(SECRETS[kind], SECRET)
+    if kind == BY_APP:
+        body["kind"] = "github"
+    else:
+        body["secret"] = keep_secret(SECRETS[kind], SECRET)
     answer = cloud.api.post("/v1/channels", body)
     assert answer.status == 201, answer.text
     return receivers

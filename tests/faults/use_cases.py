@@ -21,7 +21,7 @@ from chalicelib.store.models import Claim
 from chalicelib.store.tokens import create_token
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
-from tests.faults.receivers import add_receiver
+from tests.faults.receivers import BY_APP, add_app, add_receiver
 from tests.faults.rows import builds
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
@@ -188,6 +188,21 @@ def one_place_left(cloud: Cloud) -> None:
 def in_codebuilds_queue(cloud: Cloud) -> None:
     codebuild.engine().account_limit = 0
     building(cloud)
+
+
+def with_app(prepare: Callable[[Cloud], None]) -> Callable[[Cloud], None]:
+    """The same state, and the GitHub App is installed on the repository."""
+
+    def prepared(cloud: Cloud) -> None:
+        add_app(cloud)
+        prepare(cloud)
+
+    return prepared
+
+
+def in_codebuilds_queue_with_an_old_token(cloud: Cloud) -> None:
+    in_codebuilds_queue(cloud)
+    cloud.advance(31 * MINUTE)
 
 
 def left_codebuilds_queue(cloud: Cloud) -> None:
@@ -1066,6 +1081,12 @@ USE_CASES = (
         _push_with_own_secret,
     ),
     UseCase("a build is started", pushed, _deliver_messages),
+    UseCase("a build is started with a token of the App", with_app(pushed), _deliver_messages),
+    UseCase(
+        "a build in CodeBuild's queue gets a new token of the App",
+        with_app(in_codebuilds_queue_with_an_old_token),
+        _tick,
+    ),
     UseCase("a build makes progress", in_a_phase, _deliver_events),
     UseCase("a build succeeds", built, _deliver_events),
     UseCase("a build of several services succeeds", built_for_dependents, _deliver_events),
@@ -1493,6 +1514,16 @@ TELLINGS = (
     UseCase(
         "a webhook is told of a service",
         with_receiver("webhook", pause_to_be_told),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "GitHub is told of a build by the App",
+        with_receiver(BY_APP, build_to_be_told),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "the channel of the App is tested",
+        with_receiver(BY_APP, test_was_asked_for),
         _deliver_tellings,
     ),
     UseCase("a receiver fails", receiver_fails, _deliver_tellings),

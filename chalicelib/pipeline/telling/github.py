@@ -81,10 +81,11 @@ def tell(channel: Channel, row: Row, service: Service, state: str, known: Told) 
 
 
 def test(channel: Channel) -> None:
-    """Read the repositories of the channel with its token, as many as the time allows.
+    """Read the repositories of the channel, as many as the time allows.
 
-    Whether the token may also write is seen at the first telling. Raises Rejected and Unavailable,
-    and OneRepository if others can be read.
+    A token of the GitHub App is given only with all that a telling needs. Whether another token may
+    also write is seen at the first telling. Raises Rejected and Unavailable, and OneRepository if
+    others can be read.
     """
     ends_at = time.monotonic() + _TEST_SECONDS
     if channel.service_id is not None:
