@@ -21,6 +21,12 @@ def access_by(channel: Channel, name: str) -> GitHub:
     return GitHub(read_credential(str(channel.secret)), name)
 
 
+def has_access(service: Service) -> bool:
+    """Whether a service has a repository on GitHub, and a channel to GitHub that is on."""
+    is_there = github_name(service.settings.repository) is not None
+    return is_there and _channel_for(service) is not None
+
+
 def access_for(service: Service) -> GitHub | None:
     """GitHub's API for the repository of a service, by the first channel of it that is on.
 
@@ -29,6 +35,10 @@ def access_for(service: Service) -> GitHub | None:
     name = github_name(service.settings.repository)
     if name is None:
         return None
-    found = (each for each in channels_of(service) if each.kind == ChannelKind.GITHUB)
-    channel = next(found, None)
+    channel = _channel_for(service)
     return None if channel is None else access_by(channel, name)
+
+
+def _channel_for(service: Service) -> Channel | None:
+    found = (each for each in channels_of(service) if each.kind == ChannelKind.GITHUB)
+    return next(found, None)

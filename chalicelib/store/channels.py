@@ -1,7 +1,7 @@
 """Channels: reads of them, and of the rows of which some channel does not know the state yet."""
 
 from chalicelib import clock
-from chalicelib.domain.channels import ALL_STATES, MOST_CHANNELS
+from chalicelib.domain.channels import ALL_STATES, MOST_CHANNELS, ChannelKind
 from chalicelib.domain.telling import USUAL_EVENTS, Event, event_of
 from chalicelib.store.models import DUE, LISTED, Channel, Deployment, Job, Service, type_of
 from chalicelib.store.reads import Page, find, find_all, get, page, reading
@@ -47,6 +47,11 @@ def channels_of(row: Job | Service) -> list[Channel]:
 def has_channels() -> bool:
     """Whether there is any channel, also one that is off, as this process knows them."""
     return bool(_channels())
+
+
+def has_github() -> bool:
+    """Whether there is a channel to GitHub that is on, as this process knows them."""
+    return any(each.kind == ChannelKind.GITHUB and each.off_since is None for each in _channels())
 
 
 def event_of_job(job: Job, status: str) -> Event:
