@@ -235,6 +235,7 @@ def test_a_service_whose_own_webhook_failed_gets_its_build(cloud: Cloud, github:
     assert commits(cloud) == [sha(2)]
     listed = cloud.api.get(f"/v1/cicd/services/{other}/builds").body["items"]
     assert [each["commit_sha"] for each in listed] == [sha(2)]
+    assert [each["service_id"] for each in records(cloud)[0]["services"]] == [other]
 
 
 def test_nothing_is_written_and_no_limit_is_used_while_nothing_happens(
@@ -297,12 +298,13 @@ def test_the_limit_of_requests_is_kept(cloud: Cloud, github: GitHub) -> None:
 def test_a_late_list_of_activities_is_waited_for(cloud: Cloud, github: GitHub) -> None:
     """Heads and activities come from different parts of GitHub."""
     push(cloud, github, 2)
+    push(cloud, github, 3)
     hidden = github.repository(REPOSITORY).activities.pop()
     wait(cloud, 2 * PERIOD)
     assert commits(cloud) == []
     github.repository(REPOSITORY).activities.append(hidden)
     wait(cloud, PERIOD)
-    assert commits(cloud) == [sha(2)]
+    assert commits(cloud) == [sha(3)]
 
 
 def test_a_lost_answer_and_a_lost_message_only_delay_the_build(
