@@ -18,6 +18,7 @@ from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.timing import WATCH, WORKER_LIFE
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import QUEUE, TELLINGS
+from tests.faults import receivers
 from tests.faults.injector import DENIED, KINDS, Injector
 from tests.faults.invariants import (
     Ledger,
@@ -163,7 +164,7 @@ class World:
 
     def lose_delivery(self, _: int) -> None:
         """Somebody pushes, and GitHub delivers nothing. Slipway must find the push."""
-        if self.cloud.receivers is None:
+        if not receivers.current.pushes:
             return
         self._note("delivery lost")
         at = max(self._pushed_at, int(self.cloud._now))
@@ -173,8 +174,8 @@ class World:
         self._reach_github(self._pushes, at)
 
     def _reach_github(self, number: int, at: int) -> None:
-        if self.cloud.receivers is not None:
-            self.cloud.receivers.push(sha(number), before=sha(number - 1), at=at)
+        if receivers.current.pushes:
+            receivers.current.push(sha(number), before=sha(number - 1), at=at)
 
     def redeliver(self, choice: int) -> None:
         """GitHub delivers an earlier delivery again, or one that it had not delivered."""
@@ -617,7 +618,7 @@ class World:
                     self.cloud.settle()
                 # This function has no schedule of its own: SQS delivers in the end.
                 self.cloud.pump.deliver_tellings()
-                if self._has_lost_push():
+                if receivers.current.has_unknown_head():
                     self.cloud.pump.deliver_messages()
                 check(self.changes)
                 if pending:
@@ -628,12 +629,8 @@ class World:
             else:
                 raise Violation(f"{pending} are open {PATIENCE} periods after their work has ended")
             check_replaced()
-            if is_at_rest() and not self._has_lost_push():
+            if is_at_rest() and not receivers.current.has_unknown_head():
                 break
-
-    def _has_lost_push(self) -> bool:
-        github = self.cloud.receivers
-        return github is not None and github.knows_a_lost_push()
 
     def _finish_tally(self) -> None:
         self.tally.faults.update(kind for _, kind in self.injector.fired)
@@ -668,9 +665,9 @@ class World:
         twice = [commit for commit, number in times.items() if number > 1]
         if twice:
             raise Violation(f"the pushes of {twice} were built twice")
-        if self.cloud.receivers is None:
+        if not receivers.current.pushes:
             return
-        head = self.cloud.receivers.pushes[-1]["after"]
+        head = receivers.current.pushes[-1]["after"]
         records = [
             row
             for name, row in rows("receipts").items()
