@@ -112,7 +112,6 @@ def parse_push(payload: object) -> Push:
     author = _object(commit, "author", optional=True, inside="head_commit.")
     key = _parse_repository(repository)
     message = commit.get("message")
-    skip = _SKIP.search(message) if isinstance(message, str) else None
     tag = tag_of(ref)
     return Push(
         repository=key,
@@ -126,10 +125,10 @@ def parse_push(payload: object) -> Push:
         sha=after if tag is None else head,
         deleted=after == NULL_SHA or payload.get("deleted") is True,
         pushed_at=_parse_pushed_at(repository.get("pushed_at")),
-        message=_first_line(message),
-        author=_first_line(author.get("name")),
-        sender=_first_line(_object(payload, "sender", optional=True).get("login")),
-        skip=skip[0] if skip else "",
+        message=first_line(message),
+        author=first_line(author.get("name")),
+        sender=first_line(_object(payload, "sender", optional=True).get("login")),
+        skip=skip_in(message),
         files=changed_files(payload) if tag is None else ChangedFiles(),
     )
 
@@ -198,6 +197,26 @@ def shown(value: object, *, most: int = _MAX_TEXT_LENGTH) -> str:
     return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", str(value))[:most]
 
 
+def first_line(value: object) -> str:
+    """The first line of a text, safe to show; empty if the value is not a text."""
+    lines = value.strip().splitlines() if isinstance(value, str) else []
+    return shown(lines[0]) if lines else ""
+
+
+def skip_in(message: object) -> str:
+    """The text in a commit's message that asks for no build; empty if there is none."""
+    skip = _SKIP.search(message) if isinstance(message, str) else None
+    return skip[0] if skip else ""
+
+
+def seconds_of(text: str) -> int | None:
+    """An RFC 3339 time in unix seconds; None for any other text."""
+    try:
+        return int(datetime.fromisoformat(text).timestamp()) if _TIME.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
 def _by_paths(files: ChangedFiles, paths: Sequence[str]) -> Choice:
     if not paths:
         return Choice(builds=True)
@@ -256,17 +275,10 @@ def _parse_host(repository: Mapping[str, Any]) -> str:
 
 def _parse_pushed_at(value: object) -> int:
     """Unix seconds. Push events have a number, GitHub's other payloads an RFC 3339 time."""
-    seconds = _seconds(value) if isinstance(value, str) else value
+    seconds = seconds_of(value) if isinstance(value, str) else value
     if type(seconds) is not int or not 0 <= seconds < MAX_TIME:
         raise _refuse("this is not a time", "repository.pushed_at")
     return seconds
-
-
-def _seconds(text: str) -> int | None:
-    try:
-        return int(datetime.fromisoformat(text).timestamp()) if _TIME.fullmatch(text) else None
-    except ValueError:
-        return None
 
 
 def _object(
@@ -278,12 +290,6 @@ def _object(
     if not isinstance(value, Mapping):
         raise _refuse("this is not an object", f"{inside}{key}")
     return value
-
-
-def _first_line(value: object) -> str:
-    """The first line of a text, safe to show; empty if the value is not a text."""
-    lines = value.strip().splitlines() if isinstance(value, str) else []
-    return shown(lines[0]) if lines else ""
 
 
 def _refuse(detail: str, field: str) -> InvalidInput:

@@ -47,10 +47,11 @@ class Refused(Unavailable):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An answer with a status below 300. `body` is decoded JSON, or None."""
+    """An answer with a status below 300, or 304. `body` is decoded JSON, or None."""
 
     status: int
     body: Any
+    etag: str = ""
 
 
 def send(
@@ -104,8 +105,8 @@ def exchange(
         is_late = time.monotonic() > ends_at
         why = f"within {SECONDS:g} seconds" if is_late else f"({type(error).__name__})"
         raise Unavailable(f"{receiver} does not answer {why}") from error
-    if answer.status < HTTPStatus.MULTIPLE_CHOICES:
-        return Answer(answer.status, _decoded(text))
+    if answer.status < HTTPStatus.MULTIPLE_CHOICES or answer.status == HTTPStatus.NOT_MODIFIED:
+        return Answer(answer.status, _decoded(text), answer.headers.get("ETag", ""))
     raise _refusal(receiver, answer.status, answer.headers, _decoded(text), now)
 
 

@@ -29,6 +29,12 @@ def access_by(channel: Channel, name: str, permissions: Permissions = TELL) -> G
     return GitHub(app_token(name, permissions), name, renew=partial(new_token, name, permissions))
 
 
+def has_access(service: Service) -> bool:
+    """Whether a service has a repository on GitHub, and a channel to GitHub that is on."""
+    is_there = github_name(service.settings.repository) is not None
+    return is_there and _channel_for(service) is not None
+
+
 def access_for(service: Service, permissions: Permissions = READ) -> GitHub | None:
     """GitHub's API for the repository of a service, by the first channel of it that is on.
 
@@ -37,6 +43,10 @@ def access_for(service: Service, permissions: Permissions = READ) -> GitHub | No
     name = github_name(service.settings.repository)
     if name is None:
         return None
-    found = (each for each in channels_of(service) if each.kind == ChannelKind.GITHUB)
-    channel = next(found, None)
+    channel = _channel_for(service)
     return None if channel is None else access_by(channel, name, permissions)
+
+
+def _channel_for(service: Service) -> Channel | None:
+    found = (each for each in channels_of(service) if each.kind == ChannelKind.GITHUB)
+    return next(found, None)

@@ -53,6 +53,11 @@ def is_deleted(number: int | str) -> bool:
     return int(number) not in numbers and int(number) < max(numbers, default=0)
 
 
+def has_github() -> bool:
+    """Whether there is a channel to GitHub that is on, as this process knows them."""
+    return any(each.kind == ChannelKind.GITHUB and each.off_since is None for each in _channels())
+
+
 def event_of_job(job: Job, status: str) -> Event:
     """The event of a job that has a status."""
     is_rollback = isinstance(job, Deployment) and job.restores is not None

@@ -628,6 +628,8 @@ class Claim(Row):
     owner = UnicodeAttribute(null=True)
     value = IntegerAttribute(null=True)
     followers = JSONAttribute(null=True)
+    # Of a repository: the pushes that its followers know. None if no head was ever looked at.
+    heads = JSONAttribute(null=True)
     definition = JSONAttribute(null=True)
 
 

@@ -20,8 +20,9 @@ from chalicelib.outbound.guard import Place
 from chalicelib.pipeline import fetch_tokens, github_app
 from chalicelib.pipeline.commands import channels
 from chalicelib.settings import settings
+from infra.local.github.shapes import timestamp
 from tests.faults.rows import builds, deployments, rows, services
-from tests.support.embedded import Cloud, keep_secret
+from tests.support.embedded import REPOSITORY, Cloud, keep_secret
 from tests.support.github.app import APP, create_key
 
 BY_APP = "github by the app"
@@ -54,7 +55,7 @@ _STATUSES = re.compile(r"^/repos/[^/]+/[^/]+/(?:statuses|deployments)/([^/]+)(?:
 
 
 class Receivers:
-    """GitHub with its deployments, and a webhook. `failures` requests fail first."""
+    """GitHub with its deployments and a branch, and a webhook. `failures` requests fail first."""
 
     def __init__(self) -> None:
         # The bodies that created a deployment, each with its number.
@@ -63,9 +64,24 @@ class Receivers:
         self.statuses: dict[str, list[str]] = {}
         # What the webhook got: the id and the body, the earliest first.
         self.messages: list[tuple[str, dict[str, Any]]] = []
+        # The pushes to the branch as GitHub's list of activities has them, the earliest first.
+        self.pushes: list[dict[str, Any]] = []
         self.failures = 0
         # Seconds after which a failing receiver asks to be told again.
         self.retry_after: int | None = None
+
+    def push(self, commit: str, *, before: str, at: int) -> None:
+        """Somebody pushes to the branch."""
+        self.pushes.append(
+            {"before": before, "after": commit, "timestamp": timestamp(at), "actor": {"login": "a"}}
+        )
+
+    def has_unknown_head(self) -> bool:
+        """Whether Slipway does not know the head of the branch yet."""
+        if not self.pushes:
+            return False
+        known = rows("claims")[f"repository:github.com/{REPOSITORY.lower()}"].get("heads", "")
+        return self.pushes[-1]["after"] not in known
 
     def respond(self, _conn: Any, method: str, url: str, **request: Any) -> HTTPResponse:
         """Takes the place of `HTTPConnectionPool._make_request`."""
@@ -82,17 +98,32 @@ class Receivers:
             return _answer(200, {"id": 1})
         if path.endswith("/access_tokens"):
             return _answer(201, {"token": SECRETS["github"]})
+        if method == "GET" and (found := self._of_branch(path)) is not None:
+            return found
         if method == "GET":
             (wanted,) = parse_qs(urlsplit(url).query).get("sha", [""])
             return _answer(200, [each for each in self.deployments if each["ref"] == wanted])
         if path.endswith("/deployments"):
             self.deployments.append({**body, "id": len(self.deployments) + 1})
             return _answer(201, self.deployments[-1])
-        if found := _STATUSES.match(path):
-            name = " ".join(filter(None, (found[1], body.get("context"))))
+        if named := _STATUSES.match(path):
+            name = " ".join(filter(None, (named[1], body.get("context"))))
             self.statuses.setdefault(name, []).append(body["state"])
             return _answer(201)
         return _answer(404)
+
+    def _of_branch(self, path: str) -> HTTPResponse | None:
+        """The answer to a question about the branch; None for any other one."""
+        if "/git/ref/heads/" in path:
+            sha = self.pushes[-1]["after"] if self.pushes else None
+            return _answer(200, {"object": {"sha": sha}}) if sha else _answer(404)
+        if path.endswith("/activity"):
+            return _answer(200, self.pushes[-1:])
+        if "/git/commits/" in path:
+            return _answer(200, {"message": "Found", "author": {"name": "a"}})
+        if "/compare/" in path:
+            return _answer(200, {"status": "ahead", "files": [{"filename": "a"}]})
+        return None
 
     def problems(self) -> list[str]:
         """What the receivers know that is not so, after all tellings."""

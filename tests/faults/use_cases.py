@@ -11,12 +11,14 @@ from moto.ecs.exceptions import ECSException
 from chalicelib.aws import ecs as aws_ecs
 from chalicelib.aws import queue
 from chalicelib.aws.secrets import KEEP_SECONDS
+from chalicelib.domain.heads import PERIOD
 from chalicelib.domain.lag import LAG
 from chalicelib.domain.schema import ROW, SCHEMA
 from chalicelib.domain.timing import TOKEN_LIFE
 from chalicelib.domain.tokens import Role, new_token
 from chalicelib.errors import Rejected
-from chalicelib.store import schema
+from chalicelib.pipeline import heads
+from chalicelib.store import channels, schema
 from chalicelib.store.models import Claim
 from chalicelib.store.tokens import create_token
 from infra.local.aws import codebuild, ecs
@@ -27,6 +29,7 @@ from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
 from tests.support.embedded import (
     CLUSTER,
+    MIDNIGHT,
     MINUTE,
     REGISTRY,
     Cloud,
@@ -1464,6 +1467,58 @@ def receiver_is_gone(cloud: Cloud) -> None:
         cloud.pump.tick()
 
 
+def push_was_lost(cloud: Cloud) -> None:
+    """GitHub has received a push, and its delivery was lost. The schedule looks in a minute."""
+    github = add_receiver(cloud, "github")
+    github.push(sha(1), before=sha(8), at=int(cloud._now))
+    _let_the_head_be_looked_at(cloud)
+    cloud.settle()
+    github.push(sha(9), before=sha(1), at=int(cloud._now))
+    for _ in range(PERIOD - 1):
+        cloud.tick()
+
+
+def head_to_be_looked_at(cloud: Cloud) -> None:
+    push_was_lost(cloud)
+    cloud.tick()
+
+
+def push_was_found(cloud: Cloud) -> None:
+    head_to_be_looked_at(cloud)
+    cloud.pump.deliver_tellings()
+
+
+def found_push_was_built(cloud: Cloud) -> None:
+    push_was_found(cloud)
+    cloud.pump.deliver_messages()
+    cloud.advance(MINUTE)
+
+
+def _let_the_head_be_looked_at(cloud: Cloud) -> None:
+    for _ in range(PERIOD):
+        cloud.tick()
+
+
+def _tick_as_a_new_process(cloud: Cloud) -> None:
+    """The process knows no channel and no service from earlier."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(channels, "_KEEP_SECONDS", 0)
+        monkeypatch.setattr(heads, "_services", None)
+        cloud.tick()
+
+
+def _deliver_lost_push(cloud: Cloud) -> Answer:
+    """The delivery of the lost push comes. Its time is not that of GitHub's list of activities."""
+    return cloud.push(sha(9), before=sha(1), delivery="late", pushed_at=int(MIDNIGHT) + 302)
+
+
+def _deliver_and_take_at_once(cloud: Cloud) -> Answer:
+    """The delivery comes while the push that was found is taken."""
+    answer = _deliver_lost_push(cloud)
+    cloud.pump.deliver_messages()
+    return answer
+
+
 def _tick_and_tell(cloud: Cloud) -> None:
     cloud.tick()
     cloud.pump.deliver_tellings()
@@ -1546,6 +1601,13 @@ TELLINGS = (
         "a test of a channel is requested",
         with_topic(new_service),
         lambda c: c.api.post("/v1/channels/1/test"),
+    ),
+    UseCase("the schedule asks for the head of a branch", push_was_lost, _tick_as_a_new_process),
+    UseCase("a lost push is looked for", head_to_be_looked_at, _deliver_tellings),
+    UseCase("a lost push is found", push_was_found, _deliver_messages),
+    UseCase("a lost push is delivered late", found_push_was_built, _deliver_lost_push),
+    UseCase(
+        "a lost push is delivered before it is taken", push_was_found, _deliver_and_take_at_once
     ),
     UseCase("a channel is created", new_service, _create_channel),
     UseCase(

@@ -22,7 +22,7 @@ from infra.functions import function_name
 from infra.local.aws.pump import Pump
 from infra.package import EXAMPLE, ROOT, Installation, move
 from tests.faults.trials import recover
-from tests.faults.use_cases import CASES
+from tests.faults.use_cases import CASES, push_was_found
 from tests.support.client import Api
 from tests.support.embedded import Cloud, add_topic, client, cloud, keep_secret, sha
 from tests.support.github.app import APP, create_key
@@ -260,7 +260,13 @@ def test_all_triggers_of_the_pipeline_have_the_same_permissions() -> None:
 def test_who_tells_channels_starts_nothing_and_reads_only_their_secrets() -> None:
     services = {action.split(":")[0] for action in _actions("telling")}
     assert services == {"dynamodb", "events", "kms", "logs", "secretsmanager", "sns", "sqs"}
-    assert "sqs:SendMessage" not in _actions("telling")
+    # It may only report to the pipeline what it has found.
+    sent_to = [
+        each["Resource"]
+        for each in _statements("telling")
+        if "sqs:SendMessage" in _list(each["Action"])
+    ]
+    assert sent_to == ["arn:aws:sqs:eu-west-1:123456789012:slipway-wakeups"]
     secrets = [
         _list(each["Resource"])
         for each in _statements("telling")
@@ -341,11 +347,12 @@ def test_exactly_the_actions_that_the_code_calls_are_granted() -> None:
     assert comparable == CALLED
 
 
-def test_only_the_api_uses_tokens_changes_projects_and_reads_receipts() -> None:
+def test_only_the_api_uses_tokens_and_changes_projects() -> None:
     for name in ALL:
         projects = {row for row in _granted_rows(name) if row[1].startswith("slipway-projects")}
         assert name == "api" or projects == {("GetItem", "slipway-projects")}
-        receipts = {"PutItem"} if name in PIPELINE else set()
+        # The pipeline takes pushes that were found, like the API those that are delivered.
+        receipts = {"GetItem", "PutItem", "UpdateItem"} if name in PIPELINE else set()
         for table, allowed in (("tokens", set()), ("receipts", receipts)):
             actions = {
                 action for action, target in _granted_rows(name) if target == f"slipway-{table}"
@@ -551,7 +558,19 @@ def test_every_call_for_a_channel_is_granted(cloud: Cloud, calls: set[Used]) -> 
 
     assert calls <= {(name, *use) for name in ALL for use in _granted(name)}
     used = {(action, row) for name, action, row in calls if name == "telling"}
-    assert _granted("telling") - used == set()
+    assert _granted("telling") - used == _LOOKING
+
+
+# What a look at a head needs besides.
+_LOOKING = {("dynamodb:GetItem", "slipway-claims"), ("sqs:SendMessage", "")}
+
+
+def test_every_call_for_a_lost_push_is_granted(cloud: Cloud, calls: set[Used]) -> None:
+    push_was_found(cloud)
+    cloud.settle()
+    assert cloud.build(1)["commit_sha"] == sha(9)
+    assert calls <= {(name, *use) for name in ALL for use in _granted(name)}
+    assert {("telling", *use) for use in _LOOKING} <= calls
 
 
 def test_no_function_changes_or_deletes_an_entry_of_the_audit_trail(

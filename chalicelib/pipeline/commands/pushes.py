@@ -13,6 +13,15 @@ from msgspec.structs import replace
 from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.domain.deliveries import Outcome, Verdict, outcome_of
+from chalicelib.domain.heads import (
+    Heads,
+    as_found,
+    how_late,
+    is_lost,
+    is_same_time,
+    noted,
+    with_found,
+)
 from chalicelib.domain.pushes import Choice, Push, choose, ignored_reason, shown
 from chalicelib.domain.refs import Ref, RefType
 from chalicelib.domain.service_settings import ServiceSettings
@@ -26,8 +35,10 @@ from chalicelib.pipeline.new_builds import (
     why_no_room,
 )
 from chalicelib.pipeline.retries import retry_on_conflict
-from chalicelib.store.claims import Follower, followers, next_number
-from chalicelib.store.models import Build, Receipt, Service
+from chalicelib.store.channels import has_github
+from chalicelib.store.claims import Follower, followers, heads_of, next_number, set_heads
+from chalicelib.store.jobs import list_jobs
+from chalicelib.store.models import Build, Claim, Receipt, Service
 from chalicelib.store.reads import find, find_all
 from chalicelib.store.receipts import KEEP_DELIVERIES, note_delivery
 from chalicelib.store.writes import MAX_WRITES, ConditionFailed, Write, change, commit, create
@@ -37,6 +48,8 @@ logger = logging.getLogger("slipway")
 # Far more than clocks differ. A push with a time far ahead would be young enough to be accepted
 # again after its receipt has expired.
 _AHEAD = timedelta(days=1)
+# A build of a push that was found is searched among so many builds of a service.
+_NEWEST = 50
 _NO_LONGER_FOLLOWING = "the services that it built do not follow the branch any more"
 
 
@@ -87,6 +100,16 @@ def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
     return retry_on_conflict(lambda: _receive(delivery, push, signers))
 
 
+def receive_found(push: Push) -> None:
+    """Take the head of a branch as the push whose delivery has not come, by the same decisions.
+
+    Services that know the push get nothing. Those that know no push to the branch have begun to
+    follow it: they only note the head. The record of the push in the list of deliveries says that
+    it was found. Raises Unavailable if DynamoDB does not answer; the next look finds it again.
+    """
+    retry_on_conflict(lambda: _receive_found(push))
+
+
 def preview_push(push: Push, sees: Callable[[int, int], bool]) -> Judgement:
     """The effect that the push would have if each service's own webhook delivered it now.
 
@@ -99,10 +122,14 @@ def preview_push(push: Push, sees: Callable[[int, int], bool]) -> Judgement:
     reason = _ignored(push)
     if reason:
         return Judgement(verdicts=_same_for_all(visible, reason), reason=reason)
-    secrets = frozenset(each.webhook_secret for each in all_followers.values())
-    everyone = Signers(installation=True, own=frozenset(filter(None, secrets)))
-    judged = _judge(push, everyone, visible)
+    judged = _judge(push, _everyone(all_followers), visible)
     return replace(judged, verdicts=_explained(judged.verdicts, "a build would be started"))
+
+
+def _everyone(all_followers: Mapping[int, Follower]) -> Signers:
+    """All secrets that can sign a delivery of the repository."""
+    secrets = frozenset(each.webhook_secret for each in all_followers.values())
+    return Signers(installation=True, own=frozenset(filter(None, secrets)))
 
 
 def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
@@ -165,12 +192,105 @@ def _commit(writes: Sequence[Write], trace: Sequence[Write]) -> None:
 
 
 def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
-    judged = _judge(push, signers, _visible_followers(push.repository, signers))
+    row, all_followers = followers(push.repository)
+    heads = heads_of(row)
+    if heads is not None:
+        push = as_found(heads, push)
+    judged = _judge(push, signers, _visible(all_followers, signers))
+    learned: list[Write] = []
+    if row is not None and heads is not None:
+        learned = _learned(row, heads, push, all_followers, judged)
+    return _take(delivery, push, signers, judged, learned)
+
+
+def _receive_found(push: Push) -> None:
+    row, all_followers = followers(push.repository)
+    if row is None:
+        return
+    heads = heads_of(row) or Heads()
+    following = {
+        number: each for number, each in all_followers.items() if each.branch == push.branch
+    }
+    lost = {
+        number: each
+        for number, each in following.items()
+        if is_lost(heads, number, push) and not _has_built(number, push)
+    }
+    known = noted(heads, push, following, all_followers)
+    if not lost or _ignored(push):
+        if known != heads:
+            commit(set_heads(row, known))
+        return
+    signers = _everyone(all_followers)
+    _take(
+        f"found-{_receipt_id(push).removeprefix('push:')[:32]}",
+        push,
+        signers,
+        _judge(push, signers, lost),
+        [set_heads(row, with_found(known, push))],
+        found_after=clock.now() - push.pushed_at,
+    )
+
+
+def _has_built(service: int, push: Push) -> bool:
+    """Whether a service has a build of the push that its `heads` do not show.
+
+    The version before notes no heads, and an earlier push that is delivered late hides a later one.
+    """
+    return any(
+        isinstance(build, Build)
+        and (build.commit_sha, build.before_sha) == (push.sha, push.before)
+        and is_same_time(build.pushed_at or 0, push.pushed_at)
+        for build in list_jobs("build", service, limit=_NEWEST, before=None).rows
+    )
+
+
+def _learned(
+    row: Claim,
+    heads: Heads,
+    push: Push,
+    all_followers: Mapping[int, Follower],
+    judged: Judgement,
+) -> list[Write]:
+    """What a delivery adds to the heads that are known of the repository.
+
+    Without a channel to GitHub no head is looked at any more, so nothing is known.
+    """
+    if not has_github():
+        return [set_heads(row, None)]
+    told = [
+        each.service_id
+        for each in judged.verdicts
+        if all_followers[each.service_id].branch == push.branch
+        and each.service_id not in judged.refused
+    ]
+    known = noted(heads, push, told, all_followers) if push.branch is not None else heads
+    return [set_heads(row, known)] if known != heads else []
+
+
+def _take(
+    delivery: str,
+    push: Push,
+    signers: Signers,
+    judged: Judgement,
+    learned: Sequence[Write],
+    *,
+    found_after: int | None = None,
+) -> Decision:
+    """Start the builds of a push that was judged, and record all in one transaction.
+
+    `found_after` are the seconds from the push until it was found without a delivery.
+    """
+    facts: dict[str, Any] = {}
+    words = "a build was started"
+    if found_after is not None:
+        facts = {"found_after": found_after}
+        words += f": found {how_late(found_after)} after the push, before any delivery of it came"
     builds = _new_builds(delivery, push, judged.services)
     started = {build.service_id: build.number for build in builds}
     verdicts = [
         replace(each, build_id=started.get(each.service_id, each.build_id))
-        for each in _explained(judged.verdicts, "a build was started")
+        for each in _explained(judged.verdicts, words)
     ]
     visible = {verdict.service_id for verdict in verdicts}
     seen = judged.known.keys() if signers.installation else judged.known.keys() & visible
@@ -181,7 +301,9 @@ def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     ]
     if builds:
         writes.append(_record_push(judged.receipt, push, delivery, {**judged.known, **started}))
-    trace = note_delivery(delivery, _facts(push, reason), verdicts, replace=signers.installation)
+    writes += learned
+    facts |= _facts(push, reason)
+    trace = note_delivery(delivery, facts, verdicts, replace=signers.installation)
     room = MAX_WRITES - len(writes)
     _commit(writes, trace[:room])
     queue.wake(*(build.job_id for build in builds))
@@ -272,11 +394,16 @@ def _visible_followers(repository: str, signers: Signers) -> dict[int, Follower]
 
     A delivery signed with a service's own secret sees only services that share it.
     """
-    _, found = followers(repository)
+    return _visible(followers(repository)[1], signers)
+
+
+def _visible(all_followers: dict[int, Follower], signers: Signers) -> dict[int, Follower]:
     if signers.installation:
-        return found
+        return all_followers
     return {
-        number: each for number, each in found.items() if signers.may_start(each.webhook_secret)
+        number: each
+        for number, each in all_followers.items()
+        if signers.may_start(each.webhook_secret)
     }
 
 

@@ -25,6 +25,7 @@ from chalicelib.domain.timing import rfc3339
 from chalicelib.errors import Rejected, SlipwayError, Stale, Unavailable
 from chalicelib.outbound.github import OneRepository
 from chalicelib.outbound.http import Later
+from chalicelib.pipeline.heads import look
 from chalicelib.pipeline.telling import github
 from chalicelib.pipeline.telling.receivers import tell_receiver, test_receiver
 from chalicelib.pipeline.telling.rows import Row, find_row, row_id, service_of, wanted_state
@@ -132,7 +133,8 @@ def tell(name: str, channel_number: int) -> None:
 
 def follow(body: str) -> None:
     """Do what a message asks: `{"v": 1, "tell": "build-123", "channel": 2}`, or `{"v": 1, "test":
-    2}` for a test of a channel. Raises ValueError for anything else, and Unavailable.
+    2}` for a test of a channel, or `{"v": 1, "look": 3}` for a look at the head of the branch that
+    a service follows. Raises ValueError for anything else, and Unavailable.
     """
     try:
         message = msgspec.json.decode(body, type=_Message)
@@ -140,10 +142,12 @@ def follow(body: str) -> None:
         raise ValueError("this is no message about a channel") from error
     if message.test is not None:
         _test(message.test)
+    elif message.look is not None:
+        look(message.look)
     elif message.tell is not None and message.channel is not None:
         tell(message.tell, message.channel)
     else:
-        raise ValueError("the message names neither a row and a channel nor a test")
+        raise ValueError("the message names no row and channel, no test and no service")
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -151,6 +155,7 @@ class _Message(msgspec.Struct, frozen=True):
     tell: str | None = None
     channel: int | None = None
     test: int | None = None
+    look: int | None = None
 
 
 def _test(number: int) -> None:
