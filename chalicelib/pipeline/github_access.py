@@ -35,6 +35,18 @@ def has_access(service: Service) -> bool:
     return is_there and _channel_for(service) is not None
 
 
+def check_access(channel: Channel, name: str) -> None:
+    """Raise Rejected or Unavailable unless the channel may access the repository `owner/name` now.
+
+    GitHub gives a new token of the App only if the App has all permissions of a telling. Whether
+    another token may also write is not checked.
+    """
+    if channel.secret is None:
+        new_token(name, TELL)
+    else:
+        access_by(channel, name).look()
+
+
 def access_for(service: Service, permissions: Permissions = READ) -> GitHub | None:
     """GitHub's API for the repository of a service, by the first channel of it that is on.
 

@@ -170,6 +170,8 @@ def test_a_test_of_a_channel_names_the_missing_permission(cloud: Cloud, github: 
     assert NAME in trouble
     github.app.permissions = PERMISSIONS
     assert trouble_after_test(cloud, number) is None
+    github.app.permissions = {"statuses": "write"}
+    assert "needs deployments: write" in str(trouble_after_test(cloud, number))
 
 
 def test_a_wrong_app_id_is_named(

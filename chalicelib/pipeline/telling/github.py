@@ -7,7 +7,7 @@ from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
 from chalicelib.domain.telling import REPLACED, Told, told_of
 from chalicelib.errors import Unavailable
 from chalicelib.outbound.github import GitHub, OneRepository, github_host
-from chalicelib.pipeline.github_access import access_by, github_name
+from chalicelib.pipeline.github_access import access_by, check_access, github_name
 from chalicelib.pipeline.line import place_of
 from chalicelib.pipeline.telling.rows import (
     Row,
@@ -81,11 +81,10 @@ def tell(channel: Channel, row: Row, service: Service, state: str, known: Told) 
 
 
 def test(channel: Channel) -> None:
-    """Read the repositories of the channel, as many as the time allows.
+    """Check the access to the repositories of the channel, as many as the time allows.
 
-    A token of the GitHub App is given only with all that a telling needs. Whether another token may
-    also write is seen at the first telling. Raises Rejected and Unavailable, and OneRepository if
-    others can be read.
+    Whether a token of a person may also write is seen at the first telling. Raises Rejected and
+    Unavailable, and OneRepository if others can be read.
     """
     ends_at = time.monotonic() + _TEST_SECONDS
     if channel.service_id is not None:
@@ -101,7 +100,7 @@ def test(channel: Channel) -> None:
             names = names[:read]
             break
         try:
-            access_by(channel, name).look()
+            check_access(channel, name)
         except OneRepository as trouble:
             troubles.append(trouble)
     if troubles:
