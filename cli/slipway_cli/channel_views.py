@@ -105,7 +105,9 @@ def how_to_create(kind: Mapping[str, Any], options: Sequence[str]) -> Iterator[T
 
 def _create(kind: Mapping[str, Any], options: Sequence[str]) -> str:
     words = ["slipway channels create", one_line(kind["kind"]), *map(shell_word, options)]
-    return " ".join([*words, f"--{one_line(kind['field'])}", _word(kind["example"])])
+    # Without an example the kind works without it.
+    place = [f"--{one_line(kind['field'])}", _word(kind["example"])] if kind["example"] else []
+    return " ".join([*words, *place])
 
 
 def _word(example: object) -> str:

@@ -97,6 +97,17 @@ def test_a_kind_that_the_command_line_does_not_know_is_shown_and_created(
     assert sent(told, "POST") == [{"kind": "pigeon", "name": "pigeon", "target": "loft-1"}]
 
 
+def test_a_kind_that_needs_no_secret_is_created_without_one(
+    told: ScriptedApi, slipway: Slipway
+) -> None:
+    kinds = rows.kinds()
+    kinds["items"][0]["example"] = ""
+    told.on("GET /v1/channels/kinds", kinds)
+    assert "    slipway channels create slack\n" in slipway("channels", "kinds").out
+    assert slipway("channels", "create", "slack").exit_code == 0
+    assert sent(told, "POST") == [{"kind": "slack", "name": "slack"}]
+
+
 def test_a_channel_is_created_for_a_service_with_events_and_branches(
     told: ScriptedApi, slipway: Slipway
 ) -> None:

@@ -1,9 +1,10 @@
 """Channels in the dashboard: their states, a test with its result, forms, and who sees them."""
 
+import re
 from functools import partial
 from typing import Any
 
-from playwright.sync_api import Locator, Page, Request, expect
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
 from chalicelib.domain.telling import GIVE_UP_AFTER
 from chalicelib.domain.tokens import Role
@@ -103,6 +104,22 @@ def test_a_test_waits_for_its_result_and_says_what_to_do(cloud: Cloud, open_page
     expect(dialog.locator("pre").first).to_contain_text(create)
 
 
+def test_a_test_that_nobody_waits_for_says_nothing(cloud: Cloud, open_page: Opener) -> None:
+    number = add_topic(cloud)
+    page = open_page("/channels")
+
+    def is_look(answer: Any) -> bool:
+        return bool(answer.url.endswith(f"/v1/channels/{number}"))
+
+    with page.expect_response(is_look):
+        press(page, "Test the channel News", "Test of News")
+    with page.expect_response(is_look):
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    page.evaluate("new Promise((resume) => setTimeout(resume, 100))")
+    assert page.locator(".notice").count() == 0  # it would go away by itself
+
+
 def test_a_test_switches_a_channel_on_again(cloud: Cloud, open_page: Opener) -> None:
     number = add_topic(cloud)
     client("sns").delete_topic(TopicArn=shown(cloud, number)["target"])
@@ -167,6 +184,28 @@ def test_a_target_is_named_and_created_by_its_own_command(cloud: Cloud, open_pag
     page.keyboard.press("Enter")
     expect(page.get_by_text("The channel Rules is created.")).to_be_visible()
     assert (shown(cloud, 1)["target"], shown(cloud, 1)["project_id"]) == ("slipway-events", None)
+
+
+def test_a_kind_that_needs_no_secret_is_created_without_one(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    page = open_page("/channels")
+
+    def without_example(route: Route) -> None:
+        body = route.fetch().json()
+        body["items"][0]["example"] = ""
+        route.fulfill(json=body)
+
+    page.route("**/v1/channels/kinds", without_example)
+    sent: list[Any] = []
+    page.on("request", lambda each: _note_post(each, sent))
+    dialog = press(page, "New channel…", "New channel")
+    dialog.get_by_label("Name", exact=True).fill("GitHub")
+    dialog.get_by_role("button", name="Create").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    assert sent == [{"kind": "github", "name": "GitHub"}]
+    dialog.get_by_role("textbox", name="Name of the secret").fill(SLACK["secret"])
+    expect(dialog.locator("pre")).to_have_text(re.compile("^aws secretsmanager create-secret"))
 
 
 def test_a_kind_that_the_page_does_not_know_has_a_form(cloud: Cloud, open_page: Opener) -> None:

@@ -111,6 +111,7 @@ function Test({ channel, onClose }) {
         return;
       }
     }
+    if (closed.current) return;
     throw new Failure(0, { detail: "The test has no result yet. The list shows it later." });
   });
   useEffect(() => { action.start(); return () => { closed.current = true; }; }, []);
@@ -252,7 +253,7 @@ const SAFE = /^[\w/+=.@-]+$/; // needs no quotes in a shell
 function Place({ kind, value, onInput, invalid, isNew }) {
   const id = useId();
   const usual = nameIn(kind.example), name = nameIn(value.trim());
-  const command = SAFE.test(name) ? kind.command.replaceAll(usual, name) : kind.command;
+  const command = usual && SAFE.test(name) ? kind.command.replaceAll(usual, name) : kind.command;
   const isSecret = kind.field === "secret";
   return html`<label class="field"><span>${isSecret ? "Name of the secret" : "Target"}${" "}
         <span class="hint">${isSecret ? "not the secret itself" : html`<${Text}>${kind.needs}<//>`}
