@@ -101,12 +101,12 @@ function Test({ channel, onClose }) {
   const action = useAction(async () => {
     setResult(null);
     const path = `v1/channels/${channel.id}`;
-    const before = (await change("POST", `${path}/test`)).tested_at;
+    const before = await change("POST", `${path}/test`);
     for (let looks = 0; looks < LOOKS && !closed.current; looks += 1) {
       await new Promise((resume) => { setTimeout(resume, 1000); });
       const now = await get(path);
-      if (now.tested_at !== before) {
-        setResult(now);
+      if (now.tested_at !== before.tested_at) {
+        setResult({ ...now, wasOff: before.off_since });
         wake(); // the list shows it, too
         return;
       }
@@ -122,19 +122,19 @@ function Test({ channel, onClose }) {
     ${action.busy && html`<${Loading} what="Waiting for the result" />`}
     <div role="status">${result && (result.trouble
         ? html`<${Banner} tone="failed" icon="failed" title="The test failed">${result.trouble}<//>`
-        : html`<${Good} channel=${result} wasOff=${channel.off_since} />`)}</div>
+        : html`<${Good} channel=${result} />`)}</div>
     ${result?.trouble && kind && html`<${Mend} channel=${result} kind=${kind} />`}
     <${FailureText} error=${action.error} />
   <//>`;
 }
 
-function Good({ channel, wasOff }) {
+function Good({ channel }) {
   return html`<p><${Status} status="success" word=${channel.kind === "github" ? "GitHub answered"
       : "The receiver has taken a test message"} /></p>
     ${channel.kind === "github" && html`<p class="muted">
       The repositories can be read. Whether Slipway may write statuses is seen at the next one.
       </p>`}
-    ${wasOff && html`<p>The channel was off, and is on again.</p>`}`;
+    ${channel.wasOff && html`<p>The channel was off, and is on again.</p>`}`;
 }
 
 function Mend({ channel, kind }) {
