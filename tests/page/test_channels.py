@@ -1,6 +1,5 @@
 """Channels in the dashboard: their states, a test with its result, forms, and who sees them."""
 
-import re
 from functools import partial
 from typing import Any
 
@@ -191,21 +190,22 @@ def test_a_kind_that_needs_no_secret_is_created_without_one(
 ) -> None:
     page = open_page("/channels")
 
-    def without_example(route: Route) -> None:
+    def with_app(route: Route) -> None:
         body = route.fetch().json()
-        body["items"][0]["example"] = ""
+        body["items"][0]["without"] = "the GitHub App"
         route.fulfill(json=body)
 
-    page.route("**/v1/channels/kinds", without_example)
+    page.route("**/v1/channels/kinds", with_app)
     sent: list[Any] = []
     page.on("request", lambda each: _note_post(each, sent))
     dialog = press(page, "New channel…", "New channel")
+    expect(dialog).to_contain_text("leave it empty to use the GitHub App")
     dialog.get_by_label("Name", exact=True).fill("GitHub")
     dialog.get_by_role("button", name="Create").click()
     expect(dialog.get_by_role("alert")).to_be_visible()
     assert sent == [{"kind": "github", "name": "GitHub"}]
     dialog.get_by_role("textbox", name="Name of the secret").fill(SLACK["secret"])
-    expect(dialog.locator("pre")).to_have_text(re.compile("^aws secretsmanager create-secret"))
+    expect(dialog.locator("pre")).to_contain_text("--name slipway/tell/all/team ")
 
 
 def test_a_kind_that_the_page_does_not_know_has_a_form(cloud: Cloud, open_page: Opener) -> None:
@@ -217,6 +217,7 @@ def test_a_kind_that_the_page_does_not_know_has_a_form(cloud: Cloud, open_page: 
         "field": "target",
         "example": "loft-1",
         "command": "aws pigeons create-loft --name loft-1",
+        "without": None,
         "takes_events": True,
     }
     answer = {"items": [kind], "events": ["pigeon.lost"], "usual_events": ["pigeon.lost"]}

@@ -131,9 +131,8 @@ function Test({ channel, onClose }) {
 function Good({ channel }) {
   return html`<p><${Status} status="success" word=${channel.kind === "github" ? "GitHub answered"
       : "The receiver has taken a test message"} /></p>
-    ${channel.kind === "github" && html`<p class="muted">
-      The repositories can be read. Whether Slipway may write statuses is seen at the next one.
-      </p>`}
+    ${channel.kind === "github" && channel.secret && html`<p class="muted">
+      Whether the token may write statuses is seen at the next one.</p>`}
     ${channel.wasOff && html`<p>The channel was off, and is on again.</p>`}`;
 }
 
@@ -232,7 +231,7 @@ function Edit({ channel, onClose }) {
 
 /** The name of the secret, topic or bus: what was written, or else an example that would work. */
 function placeOf(form, kind) {
-  return form.place ?? (kind.example.includes("<") ? "" : kind.example);
+  return form.place ?? (kind.without || kind.example.includes("<") ? "" : kind.example);
 }
 
 function bodyOf(form, kind, channel) {
@@ -253,14 +252,16 @@ const SAFE = /^[\w/+=.@-]+$/; // needs no quotes in a shell
 function Place({ kind, value, onInput, invalid, isNew }) {
   const id = useId();
   const usual = nameIn(kind.example), name = nameIn(value.trim());
-  const command = usual && SAFE.test(name) ? kind.command.replaceAll(usual, name) : kind.command;
+  const command = SAFE.test(name) ? kind.command.replaceAll(usual, name) : kind.command;
   const isSecret = kind.field === "secret";
   return html`<label class="field"><span>${isSecret ? "Name of the secret" : "Target"}${" "}
-        <span class="hint">${isSecret ? "not the secret itself" : html`<${Text}>${kind.needs}<//>`}
-        </span></span>
+        <span class="hint">${!isSecret ? html`<${Text}>${kind.needs}<//>`
+            : kind.without ? html`leave it empty to use <${Text}>${kind.without}<//>`
+            : "not the secret itself"}</span></span>
       <input type="text" value=${value} onInput=${onInput} spellcheck=${false}
-        placeholder=${kind.example} aria-invalid=${invalid} aria-describedby=${id} /></label>
-    ${(isSecret || isNew) && html`<div id=${id} class="below">
+        placeholder=${kind.without ? "" : kind.example} aria-invalid=${invalid}
+        aria-describedby=${id} /></label>
+    ${(isSecret || isNew) && (name || !kind.without) && html`<div id=${id} class="below">
       ${isSecret && html`<p class="muted">The secret must be <${Text}>${kind.needs}<//>.
         ${isNew && " Write that into the file value.txt, run this, and delete the file."}</p>`}
       ${isNew && html`<${Command} text=${command} label=${`The command that creates the ${
