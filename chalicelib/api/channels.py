@@ -165,8 +165,9 @@ def list_channel_kinds(caller: Principal, project_id: int | None) -> ChannelKind
     require_unrestricted(caller)
     if project_id is not None:
         load_project(caller, project_id)
+    has_app = bool(settings().github_app)
     return ChannelKinds(
-        items=kinds_of_channels(settings().table_prefix, project_id),
+        items=kinds_of_channels(settings().table_prefix, project_id, has_app=has_app),
         events=list(Event),
         usual_events=[event for event in Event if event in USUAL_EVENTS],
     )

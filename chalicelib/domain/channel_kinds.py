@@ -35,8 +35,9 @@ class KindOfChannel(msgspec.Struct, kw_only=True):
     """A kind of channel: what it `receives`, and what it `needs`.
 
     A channel of this kind names that in its `field`, as in `example`. The `command` of the AWS
-    CLI creates it: a secret from the file value.txt, a topic or an event bus. `takes_events` is
-    false if the kind is always told everything.
+    CLI creates it: a secret from the file value.txt, a topic or an event bus. `without` is what a
+    channel uses that names none, or null if it must name one. `takes_events` is false if the kind
+    is always told everything.
     """
 
     kind: ChannelKind
@@ -45,18 +46,21 @@ class KindOfChannel(msgspec.Struct, kw_only=True):
     field: Literal["secret", "target"]
     example: str
     command: str
+    without: str | None
     takes_events: bool
 
 
-def kinds_of_channels(prefix: str, project_id: int | None) -> list[KindOfChannel]:
+def kinds_of_channels(prefix: str, project_id: int | None, *, has_app: bool) -> list[KindOfChannel]:
     """All kinds, for a channel of a project or of all projects.
 
-    `prefix` is the installation's TABLE_PREFIX.
+    `prefix` is the installation's TABLE_PREFIX, and `has_app` whether it has a GitHub App.
     """
-    return [_kind(kind, prefix, channel_path(prefix, project_id)) for kind in ChannelKind]
+    path = channel_path(prefix, project_id)
+    return [_kind(kind, prefix, path, has_app=has_app) for kind in ChannelKind]
 
 
-def _kind(kind: ChannelKind, prefix: str, path: str) -> KindOfChannel:
+def _kind(kind: ChannelKind, prefix: str, path: str, *, has_app: bool) -> KindOfChannel:
+    by_app = has_app and kind == ChannelKind.GITHUB
     own, name = f"{prefix}-news", f"{path}{kind}"
     if kind == ChannelKind.SNS:
         example = f"arn:<partition>:sns:<region>:<account>:{own}"
@@ -73,5 +77,6 @@ def _kind(kind: ChannelKind, prefix: str, path: str) -> KindOfChannel:
         field="target" if kind in OWN else "secret",
         example=example,
         command=command,
+        without="the GitHub App of this installation" if by_app else None,
         takes_events=kind not in ALL_STATES,
     )

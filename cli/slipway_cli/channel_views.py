@@ -75,11 +75,7 @@ def kinds(found: Mapping[str, Any], options: Sequence[str]) -> Iterator[Text | P
     """What each kind receives and needs, and the commands that create both."""
     for each in found["items"]:
         yield Text.assemble((one_line(each["kind"]), "bold"), f" gets {one_line(each['receives'])}")
-        for line in (
-            f"It needs {one_line(each['needs'])}:",
-            f"  {one_line(each['command'])}",
-            f"  {_create(each, options)}",
-        ):
+        for line in _steps(each, options):
             yield Padding(Text(line), (0, 0, 0, 2), expand=False)
     yield Text(
         "Before a command with value.txt, write what the kind needs into it. Delete it after."
@@ -88,6 +84,15 @@ def kinds(found: Mapping[str, Any], options: Sequence[str]) -> Iterator[Text | P
     other = ", ".join(each for each in found["events"] if each not in found["usual_events"])
     yield Text(f"Usual events: {one_line(usual)}")
     yield Text(f"Other events: {one_line(other)}")
+
+
+def _steps(kind: Mapping[str, Any], options: Sequence[str]) -> Iterator[str]:
+    if kind["without"]:
+        yield f"It needs nothing, and uses {one_line(kind['without'])}:"
+        yield f"  {_create(kind, options)}"
+    yield f"{'Or it' if kind['without'] else 'It'} needs {one_line(kind['needs'])}:"
+    yield f"  {one_line(kind['command'])}"
+    yield f"  {_create(kind, options)} {_place(kind)}"
 
 
 def how_to_create(kind: Mapping[str, Any], options: Sequence[str]) -> Iterator[Text]:
@@ -100,12 +105,16 @@ def how_to_create(kind: Mapping[str, Any], options: Sequence[str]) -> Iterator[T
         yield Text(f"It needs {needs}. Run:")
     yield Text(f"  {one_line(kind['command'])}", "bold")
     yield Text("Delete the file, and run:" if is_secret else "Then run:")
-    yield Text(f"  {_create(kind, options)}", "bold")
+    yield Text(f"  {_create(kind, options)} {_place(kind)}", "bold")
 
 
 def _create(kind: Mapping[str, Any], options: Sequence[str]) -> str:
     words = ["slipway channels create", one_line(kind["kind"]), *map(shell_word, options)]
-    return " ".join([*words, f"--{one_line(kind['field'])}", _word(kind["example"])])
+    return " ".join(words)
+
+
+def _place(kind: Mapping[str, Any]) -> str:
+    return f"--{one_line(kind['field'])} {_word(kind['example'])}"
 
 
 def _word(example: object) -> str:
@@ -116,8 +125,9 @@ def good_test(row: Mapping[str, Any], *, was_off: bool) -> Iterator[Text]:
     """The result of a test that succeeded."""
     name = f"channel {row['id']}, {one_line(row['name'])}"
     if row["kind"] == "github":
-        yield Text(f"GitHub answered for {name}: the repositories can be read.", GOOD)
-        yield Text("Whether Slipway may write statuses is seen at the next one.")
+        yield Text(f"GitHub answered for {name}.", GOOD)
+        if row["secret"]:
+            yield Text("Whether the token may write statuses is seen at the next one.")
     else:
         yield Text(f"The receiver of {name} has taken a test message.", GOOD)
     if was_off:

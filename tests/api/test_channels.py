@@ -6,7 +6,9 @@ import pytest
 
 from chalicelib.domain.channels import ChannelKind
 from chalicelib.domain.telling import Event
+from chalicelib.settings import settings
 from tests.support.client import Api
+from tests.support.github.app import APP
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:slipway-news"
 
@@ -98,6 +100,20 @@ def test_the_kinds_say_what_a_channel_needs_and_each_example_is_accepted(
             told = api.post("/v1/channels", {**body, "events": shown["usual_events"]})
             assert (told.status == 201) == each["takes_events"]
     assert set(shown["usual_events"]) < set(shown["events"]) == set(Event)
+
+
+@pytest.mark.parametrize(("app", "status"), [("", 400), (APP, 201)])
+def test_the_kinds_say_whether_github_needs_a_token(
+    api: Api, monkeypatch: pytest.MonkeyPatch, app: str, status: int
+) -> None:
+    with monkeypatch.context() as changed:
+        changed.setenv("GITHUB_APP", app)
+        settings.cache_clear()
+        items = api.get("/v1/channels/kinds").body["items"]
+        without = {each["kind"]: each["without"] for each in items if each["without"] is not None}
+        assert without == ({"github": "the GitHub App of this installation"} if app else {})
+        assert api.post("/v1/channels", {"kind": "github", "name": "x"}).status == status
+    settings.cache_clear()
 
 
 def test_the_kinds_name_the_command_for_the_secrets_of_a_project(api: Api, project: int) -> None:

@@ -170,6 +170,7 @@ def kinds() -> dict[str, Any]:
             "field": field,
             "example": f"secretsmanager:slipway/tell/all/{name}",
             "command": f"aws secretsmanager create-secret --name slipway/tell/all/{name}",
+            "without": None,
             "takes_events": True,
             **changes,
         }

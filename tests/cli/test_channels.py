@@ -97,6 +97,22 @@ def test_a_kind_that_the_command_line_does_not_know_is_shown_and_created(
     assert sent(told, "POST") == [{"kind": "pigeon", "name": "pigeon", "target": "loft-1"}]
 
 
+def test_a_kind_that_needs_no_secret_is_created_without_one(
+    told: ScriptedApi, slipway: Slipway
+) -> None:
+    kinds = rows.kinds()
+    kinds["items"][0]["without"] = "the app"
+    told.on("GET /v1/channels/kinds", kinds)
+    assert slipway("channels", "kinds").out.splitlines()[1:5] == [
+        "  It needs nothing, and uses the app:",
+        "    slipway channels create slack",
+        "  Or it needs the secret of slack:",
+        "    aws secretsmanager create-secret --name slipway/tell/all/slack",
+    ]
+    assert slipway("channels", "create", "slack").exit_code == 0
+    assert sent(told, "POST") == [{"kind": "slack", "name": "slack"}]
+
+
 def test_a_channel_is_created_for_a_service_with_events_and_branches(
     told: ScriptedApi, slipway: Slipway
 ) -> None:
@@ -208,10 +224,14 @@ def test_a_test_of_github_says_what_it_does_not_show(told: ScriptedApi, slipway:
     told.on("GET /v1/channels/1", rows.channel(kind="github", tested_at=TESTED))
     done = slipway("channels", "test", "1")
     assert done.out.splitlines() == [
-        "GitHub answered for channel 1, Team: the repositories can be read.",
-        "Whether Slipway may write statuses is seen at the next one.",
+        "GitHub answered for channel 1, Team.",
+        "Whether the token may write statuses is seen at the next one.",
         "The channel was off, and is on again.",
     ]
+    told.on("GET /v1/channels/1", rows.channel(kind="github", secret=None, tested_at="2027"))
+    assert slipway("channels", "test", "1").out.startswith(
+        "GitHub answered for channel 1, Team.\nThe"
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from playwright.sync_api import Locator, Page, Request, expect
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
 from chalicelib.domain.telling import GIVE_UP_AFTER
 from chalicelib.domain.tokens import Role
@@ -103,6 +103,22 @@ def test_a_test_waits_for_its_result_and_says_what_to_do(cloud: Cloud, open_page
     expect(dialog.locator("pre").first).to_contain_text(create)
 
 
+def test_a_test_that_nobody_waits_for_says_nothing(cloud: Cloud, open_page: Opener) -> None:
+    number = add_topic(cloud)
+    page = open_page("/channels")
+
+    def is_look(answer: Any) -> bool:
+        return bool(answer.url.endswith(f"/v1/channels/{number}"))
+
+    with page.expect_response(is_look):
+        press(page, "Test the channel News", "Test of News")
+    with page.expect_response(is_look):
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    page.evaluate("new Promise((resume) => setTimeout(resume, 100))")
+    assert page.locator(".notice").count() == 0  # it would go away by itself
+
+
 def test_a_test_switches_a_channel_on_again(cloud: Cloud, open_page: Opener) -> None:
     number = add_topic(cloud)
     client("sns").delete_topic(TopicArn=shown(cloud, number)["target"])
@@ -169,6 +185,29 @@ def test_a_target_is_named_and_created_by_its_own_command(cloud: Cloud, open_pag
     assert (shown(cloud, 1)["target"], shown(cloud, 1)["project_id"]) == ("slipway-events", None)
 
 
+def test_a_kind_that_needs_no_secret_is_created_without_one(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    page = open_page("/channels")
+
+    def with_app(route: Route) -> None:
+        body = route.fetch().json()
+        body["items"][0]["without"] = "the GitHub App"
+        route.fulfill(json=body)
+
+    page.route("**/v1/channels/kinds", with_app)
+    sent: list[Any] = []
+    page.on("request", lambda each: _note_post(each, sent))
+    dialog = press(page, "New channel…", "New channel")
+    expect(dialog).to_contain_text("leave it empty to use the GitHub App")
+    dialog.get_by_label("Name", exact=True).fill("GitHub")
+    dialog.get_by_role("button", name="Create").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    assert sent == [{"kind": "github", "name": "GitHub"}]
+    dialog.get_by_role("textbox", name="Name of the secret").fill(SLACK["secret"])
+    expect(dialog.locator("pre")).to_contain_text("--name slipway/tell/all/team ")
+
+
 def test_a_kind_that_the_page_does_not_know_has_a_form(cloud: Cloud, open_page: Opener) -> None:
     page = open_page("/channels")
     kind = {
@@ -178,6 +217,7 @@ def test_a_kind_that_the_page_does_not_know_has_a_form(cloud: Cloud, open_page: 
         "field": "target",
         "example": "loft-1",
         "command": "aws pigeons create-loft --name loft-1",
+        "without": None,
         "takes_events": True,
     }
     answer = {"items": [kind], "events": ["pigeon.lost"], "usual_events": ["pigeon.lost"]}

@@ -124,7 +124,7 @@ def create(
 
     \b
     KIND                    needs
-    github                  --secret: a token for the repositories
+    github                  nothing with a GitHub App, else --secret: a token
     slack, discord, teams   --secret: the URL of an incoming webhook
     webhook                 --secret: a URL, a space, and a key (whsec_…)
     sns                     --target: the ARN of a topic

@@ -101,16 +101,17 @@ function Test({ channel, onClose }) {
   const action = useAction(async () => {
     setResult(null);
     const path = `v1/channels/${channel.id}`;
-    const before = (await change("POST", `${path}/test`)).tested_at;
+    const before = await change("POST", `${path}/test`);
     for (let looks = 0; looks < LOOKS && !closed.current; looks += 1) {
       await new Promise((resume) => { setTimeout(resume, 1000); });
       const now = await get(path);
-      if (now.tested_at !== before) {
-        setResult(now);
+      if (now.tested_at !== before.tested_at) {
+        setResult({ ...now, wasOff: before.off_since });
         wake(); // the list shows it, too
         return;
       }
     }
+    if (closed.current) return;
     throw new Failure(0, { detail: "The test has no result yet. The list shows it later." });
   });
   useEffect(() => { action.start(); return () => { closed.current = true; }; }, []);
@@ -121,19 +122,18 @@ function Test({ channel, onClose }) {
     ${action.busy && html`<${Loading} what="Waiting for the result" />`}
     <div role="status">${result && (result.trouble
         ? html`<${Banner} tone="failed" icon="failed" title="The test failed">${result.trouble}<//>`
-        : html`<${Good} channel=${result} wasOff=${channel.off_since} />`)}</div>
+        : html`<${Good} channel=${result} />`)}</div>
     ${result?.trouble && kind && html`<${Mend} channel=${result} kind=${kind} />`}
     <${FailureText} error=${action.error} />
   <//>`;
 }
 
-function Good({ channel, wasOff }) {
+function Good({ channel }) {
   return html`<p><${Status} status="success" word=${channel.kind === "github" ? "GitHub answered"
       : "The receiver has taken a test message"} /></p>
-    ${channel.kind === "github" && html`<p class="muted">
-      The repositories can be read. Whether Slipway may write statuses is seen at the next one.
-      </p>`}
-    ${wasOff && html`<p>The channel was off, and is on again.</p>`}`;
+    ${channel.kind === "github" && channel.secret && html`<p class="muted">
+      Whether the token may write statuses is seen at the next one.</p>`}
+    ${channel.wasOff && html`<p>The channel was off, and is on again.</p>`}`;
 }
 
 function Mend({ channel, kind }) {
@@ -231,7 +231,7 @@ function Edit({ channel, onClose }) {
 
 /** The name of the secret, topic or bus: what was written, or else an example that would work. */
 function placeOf(form, kind) {
-  return form.place ?? (kind.example.includes("<") ? "" : kind.example);
+  return form.place ?? (kind.without || kind.example.includes("<") ? "" : kind.example);
 }
 
 function bodyOf(form, kind, channel) {
@@ -255,11 +255,13 @@ function Place({ kind, value, onInput, invalid, isNew }) {
   const command = SAFE.test(name) ? kind.command.replaceAll(usual, name) : kind.command;
   const isSecret = kind.field === "secret";
   return html`<label class="field"><span>${isSecret ? "Name of the secret" : "Target"}${" "}
-        <span class="hint">${isSecret ? "not the secret itself" : html`<${Text}>${kind.needs}<//>`}
-        </span></span>
+        <span class="hint">${!isSecret ? html`<${Text}>${kind.needs}<//>`
+            : kind.without ? html`leave it empty to use <${Text}>${kind.without}<//>`
+            : "not the secret itself"}</span></span>
       <input type="text" value=${value} onInput=${onInput} spellcheck=${false}
-        placeholder=${kind.example} aria-invalid=${invalid} aria-describedby=${id} /></label>
-    ${(isSecret || isNew) && html`<div id=${id} class="below">
+        placeholder=${kind.without ? "" : kind.example} aria-invalid=${invalid}
+        aria-describedby=${id} /></label>
+    ${(isSecret || isNew) && (name || !kind.without) && html`<div id=${id} class="below">
       ${isSecret && html`<p class="muted">The secret must be <${Text}>${kind.needs}<//>.
         ${isNew && " Write that into the file value.txt, run this, and delete the file."}</p>`}
       ${isNew && html`<${Command} text=${command} label=${`The command that creates the ${
