@@ -89,5 +89,8 @@ Events = Annotated[
             "success of a deployment. GitHub and EventBridge are told everything"
         ),
     ),
-    Rule(explain=lambda _: f"events must be a list of these: {', '.join(Event)}"),
+    Rule(
+        normal=lambda value, _: tuple(sorted(set(value))),
+        explain=lambda _: f"events must be a list of these: {', '.join(Event)}",
+    ),
 ]

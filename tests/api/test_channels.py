@@ -136,6 +136,20 @@ def test_a_list_that_has_not_changed_is_not_sent_again(api: Api) -> None:
     assert api.get("/v1/channels", headers=tag).status == 200
 
 
+def test_the_same_events_in_another_order_are_no_change(api: Api) -> None:
+    own: dict[str, Any] = {
+        "kind": "slack",
+        "events": ["build.queued", "build.failed", "build.queued"],
+    }
+    assert api.post("/v1/channels", github(**own)).body["events"] == [
+        "build.failed",
+        "build.queued",
+    ]
+    assert api.patch("/v1/channels/1", {"events": own["events"]}).status == 200
+    (created,) = api.get("/v1/audit").body["items"][:-1]
+    assert created["details"]["events"] == ["build.failed", "build.queued"]
+
+
 def test_a_repeated_request_creates_one_channel(api: Api) -> None:
     key: dict[str, str | None] = {"Idempotency-Key": "once"}
     first, second = (api.post("/v1/channels", github(), headers=key) for _ in range(2))

@@ -518,6 +518,7 @@ def test_there_are_alarms_for_everything_that_stops_work(resources: dict[str, An
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible", dead),
         ("AWS/SQS", "ApproximateAgeOfOldestMessage", tellings),
         (NAMESPACE, "OverdueSeconds", {"Installation": EXAMPLE.prefix}),
+        (NAMESPACE, "ChannelsOff", {"Installation": EXAMPLE.prefix}),
     ):
         assert row in watched
     # Only with detailed metrics there is a latency of one route.

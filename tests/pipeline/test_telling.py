@@ -162,8 +162,13 @@ def test_a_receiver_says_when_it_is_told_again(cloud: Cloud, receiver: Receiver,
 
 
 def test_a_receiver_that_is_gone_is_switched_off_after_a_day_and_on_by_a_test(
-    cloud: Cloud, receiver: Receiver, hook: int
+    cloud: Cloud,
+    receiver: Receiver,
+    hook: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "slipway-test-on_telling")
     receiver.fail(410, times=1000)
     cloud.push(sha(1))
     cloud.settle()
@@ -177,6 +182,8 @@ def test_a_receiver_that_is_gone_is_switched_off_after_a_day_and_on_by_a_test(
     assert shown["trouble"] == "the receiver of channel 1 answered 410"
     actions = [each["action"] for each in cloud.api.get("/v1/audit").body["items"]]
     assert "channel.switched_off" in actions
+    (metric,) = [line for line in capsys.readouterr().out.splitlines() if "ChannelsOff" in line]
+    assert json.loads(metric)["ChannelsOff"] == [1.0]
     tried = len(receiver.requests)
     cloud.push(sha(2))
     cloud.settle()

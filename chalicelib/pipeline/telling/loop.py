@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from chalicelib import clock
+from chalicelib import clock, cloudwatch
 from chalicelib.aws import queue
 from chalicelib.aws.queue import Telling
 from chalicelib.aws.secrets import read_credential
@@ -29,6 +29,7 @@ from chalicelib.pipeline.heads import look
 from chalicelib.pipeline.telling import github
 from chalicelib.pipeline.telling.receivers import tell_receiver, test_receiver
 from chalicelib.pipeline.telling.rows import Row, find_row, row_id, service_of, wanted_state
+from chalicelib.settings import settings
 from chalicelib.store import writes
 from chalicelib.store.channels import (
     channels_of,
@@ -282,6 +283,13 @@ def _note_trouble(channel: Channel, why: str, *, since: int, is_over: bool) -> N
             change(channel, failing_since=since, off_since=now, trouble=why),
             _audit(channel, "channel.switched_off", since=rfc3339(since), why=why),
         )
+        if channel.off_since is not None:
+            cloudwatch.put(
+                {"Installation": settings().table_prefix},
+                counts={"ChannelsOff": 1},
+                seconds={},
+                facts={"channel_id": channel.id},
+            )
         forget_channels()
     elif channel.trouble != why:
         commit_if_possible(change(channel, failing_since=since, trouble=why))
