@@ -1447,8 +1447,9 @@ def channel_was_deleted(cloud: Cloud) -> None:
 
 
 def receiver_fails(cloud: Cloud) -> None:
-    add_receiver(cloud, "webhook").failures = 1
+    receivers = add_receiver(cloud, "webhook")
     build_to_be_told(cloud)
+    receivers.failures = 1
 
 
 def receiver_has_failed(cloud: Cloud) -> None:
