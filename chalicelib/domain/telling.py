@@ -44,6 +44,7 @@ class Event(StrEnum):
     SERVICE_PAUSED = "service.auto_deploy_paused"
     SERVICE_ATTENTION = "service.needs_attention"
     SERVICE_UNHEALTHY = "service.unhealthy"  # tasks of the release are missing
+    SERVICE_NO_WAY_BACK = "service.rollback_not_ready"  # the release before cannot be restored
 
 
 # What a channel is told that names no events: what a person may have to act on, and each success.
@@ -58,6 +59,7 @@ USUAL_EVENTS = frozenset(
         Event.SERVICE_PAUSED,
         Event.SERVICE_ATTENTION,
         Event.SERVICE_UNHEALTHY,
+        Event.SERVICE_NO_WAY_BACK,
     }
 )
 OF_SERVICES = frozenset(event for event in Event if event.startswith("service."))

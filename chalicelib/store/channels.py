@@ -76,6 +76,7 @@ def lasting_events(service: Service, changes: Mapping[str, Any] | None = None) -
         Event.SERVICE_PAUSED: value("settings").auto_deploy and value("auto_deploy_paused"),
         Event.SERVICE_ATTENTION: value("attention") is not None,
         Event.SERVICE_UNHEALTHY: health is not None and health.reported,
+        Event.SERVICE_NO_WAY_BACK: value("rollback_trouble") is not None,
     }
     # After its deletion nothing of a service lasts.
     return [event for event, holds in found.items() if holds and value("deleted_at") is None]

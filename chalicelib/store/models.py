@@ -330,6 +330,10 @@ class Service(Row):
     health = StructAttribute(Health, null=True)
     # None until the first look at ECS, and without an ECS service.
     tasks = StructAttribute(TaskCount, null=True)
+    # Why the release before the current one cannot be restored, and when that was looked at last:
+    # the current `release`, and `at`.
+    rollback_trouble = UnicodeAttribute(null=True)
+    rollback_checked = JSONAttribute(null=True)
     # The newest choice of another party that is in the audit trail: ARN of a service deployment.
     chosen = UnicodeAttribute(null=True)
     # The durations of its newest successful builds and deployments, in seconds.

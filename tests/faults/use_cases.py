@@ -1447,13 +1447,30 @@ def channel_was_deleted(cloud: Cloud) -> None:
 
 
 def receiver_fails(cloud: Cloud) -> None:
-    add_receiver(cloud, "webhook").failures = 1
+    receivers = add_receiver(cloud, "webhook")
     build_to_be_told(cloud)
+    receivers.failures = 1
 
 
 def receiver_has_failed(cloud: Cloud) -> None:
     receiver_fails(cloud)
     cloud.pump.deliver_tellings()
+
+
+def without_the_image_before(cloud: Cloud) -> None:
+    """The image of the release before is gone, some hours after it was there."""
+    two_releases(cloud)
+    remove_image("hello", cloud.deployment(1)["image_digest"])
+    cloud.advance(6 * 60 * MINUTE)
+
+
+def without_the_definition_before(cloud: Cloud) -> None:
+    """The same of a task definition that was not kept."""
+    two_releases(cloud)
+    arn = cloud.deployment(1)["task_definition"]
+    make_older(1)
+    delete_definition(arn)
+    cloud.advance(6 * 60 * MINUTE)
 
 
 def receiver_is_gone(cloud: Cloud) -> None:
@@ -1583,6 +1600,16 @@ TELLINGS = (
     ),
     UseCase("a receiver fails", receiver_fails, _deliver_tellings),
     UseCase("a receiver answers again", receiver_has_failed, _tick_and_tell),
+    UseCase(
+        "it is seen that the release before has no image",
+        with_topic(without_the_image_before),
+        _tick,
+    ),
+    UseCase(
+        "it is seen that the release before has no definition",
+        without_the_definition_before,
+        _tick,
+    ),
     UseCase("a receiver is switched off", receiver_is_gone, _deliver_tellings),
     UseCase(
         "the webhook is tested", with_receiver("webhook", test_was_asked_for), _deliver_tellings

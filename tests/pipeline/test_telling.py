@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from chalicelib.outbound import http
 from chalicelib.settings import settings
 from chalicelib.store.channels import find_channel
 from chalicelib.store.services import find_service
+from tests.support.builders import sqs_event
 from tests.support.embedded import MINUTE, Cloud, client, keep_secret, sha
 from tests.support.receiver import Receiver, receiving
 from tests.support.sdk import Calls, Killed, Trouble
@@ -143,6 +145,40 @@ def test_a_slow_receiver_delays_no_deployment(
     cloud.settle()
     assert sorted(events(receiver)) == ["deployment.succeeded 1", "deployment.succeeded 2"]
     assert channel(cloud)["failing_since"] is None
+
+
+@pytest.mark.long
+def test_nothing_waits_for_a_receiver_that_hangs_for_half_a_minute(
+    cloud: Cloud, receiver: Receiver, hook: int, calls: Calls
+) -> None:
+    """The functions that build and deploy never call it, and the one that tells it gives up."""
+    receiver.answers.clear()  # then it waits for 30 seconds
+    for number in (1, 2):
+        build = int(cloud.push(sha(number)).body["builds"][0]["build_id"])
+        deliver_work(cloud)
+        cloud.finish_build(build, settle=False)
+        deliver_work(cloud)
+        cloud.finish_rollout(settle=False)
+        deliver_work(cloud)
+    assert cloud.statuses(1, 2) == ["success", "success"]
+    assert receiver.requests == []
+    calls.clear()
+    began = time.monotonic()
+    body = json.dumps({"v": 1, "tell": "deploy-2", "channel": hook})
+    cloud.app.handler_map["on_telling"](sqs_event(body), None)
+    assert http.SECONDS <= time.monotonic() - began < http.SECONDS + 4
+    assert len(receiver.requests) == 1
+    assert channel(cloud)["trouble"] == (
+        "the receiver of channel 1 does not answer within 6 seconds"
+    )
+    # A row is written for the next try, and one for the trouble. Nothing else is touched.
+    assert calls.counted["dynamodb.UpdateItem"] == 2
+
+
+def deliver_work(cloud: Cloud) -> None:
+    """Deliver what builds and deploys, and nothing that is to be told."""
+    while cloud.pump.deliver_messages() + cloud.pump.deliver_events():
+        pass
 
 
 def test_a_receiver_says_when_it_is_told_again(cloud: Cloud, receiver: Receiver, hook: int) -> None:

@@ -38,6 +38,7 @@ _WORDS = {
     Event.SERVICE_PAUSED: "auto-deploy is paused",
     Event.SERVICE_ATTENTION: "needs attention",
     Event.SERVICE_UNHEALTHY: "tasks are missing",
+    Event.SERVICE_NO_WAY_BACK: "the release before cannot be restored",
 }
 _GOOD = {Event.BUILD_SUCCEEDED, Event.DEPLOYMENT_SUCCEEDED, Event.ROLLBACK_SUCCEEDED}
 _BAD = {
@@ -47,6 +48,7 @@ _BAD = {
     Event.SERVICE_DRIFTED,
     Event.SERVICE_ATTENTION,
     Event.SERVICE_UNHEALTHY,
+    Event.SERVICE_NO_WAY_BACK,
 }
 
 
@@ -137,6 +139,7 @@ def _of_service(channel: Channel, service: Service, state: str, known: Told) -> 
         Event.SERVICE_PAUSED: service.auto_deploy_paused,
         Event.SERVICE_ATTENTION: service.attention,
         Event.SERVICE_UNHEALTHY: service.health and service.health.why,
+        Event.SERVICE_NO_WAY_BACK: service.rollback_trouble,
     }
     titles = [_WORDS[each] for each in begun] + [f"over: {_WORDS[each]}" for each in over]
     facts = {_WORDS[each].capitalize(): cleaned(reasons[each] or "") for each in begun}
