@@ -55,7 +55,10 @@ _STATUSES = re.compile(r"^/repos/[^/]+/[^/]+/(?:statuses|deployments)/([^/]+)(?:
 
 
 class Receivers:
-    """GitHub with its deployments and a branch, and a webhook. `failures` requests fail first."""
+    """GitHub with its deployments and a branch, and a webhook. `failures` requests fail first.
+
+    Each commit has one check, "test", with a `conclusion`. Without one it runs.
+    """
 
     def __init__(self) -> None:
         # The bodies that created a deployment, each with its number.
@@ -67,6 +70,7 @@ class Receivers:
         # The pushes to the branch as GitHub's list of activities has them, the earliest first.
         self.pushes: list[dict[str, Any]] = []
         self.failures = 0
+        self.conclusion: str | None = "success"
         # Seconds after which a failing receiver asks to be told again.
         self.retry_after: int | None = None
 
@@ -100,6 +104,8 @@ class Receivers:
             return _answer(201, {"token": SECRETS["github"]})
         if method == "GET" and (found := self._of_branch(path)) is not None:
             return found
+        if "/commits/" in path:
+            return _answer(200, self._checks(path))
         if method == "GET":
             (wanted,) = parse_qs(urlsplit(url).query).get("sha", [""])
             return _answer(200, [each for each in self.deployments if each["ref"] == wanted])
@@ -124,6 +130,14 @@ class Receivers:
         if "/compare/" in path:
             return _answer(200, {"status": "ahead", "files": [{"filename": "a"}]})
         return None
+
+    def _checks(self, path: str) -> dict[str, Any]:
+        run = {"id": 1, "name": "test", "conclusion": self.conclusion, "status": "in_progress"}
+        if self.conclusion:
+            run["status"] = "completed"
+        if path.endswith("/check-runs"):
+            return {"total_count": 1, "check_runs": [run]}
+        return {"total_count": 0, "statuses": [], "check_suites": []}
 
     def problems(self) -> list[str]:
         """What the receivers know that is not so, after all tellings."""
