@@ -135,7 +135,7 @@ class AwaitedChecks(msgspec.Struct, frozen=True, kw_only=True):
     none before `busy_until`. `trouble` is why there is no answer.
     """
 
-    names: tuple[str, ...] | None
+    names: tuple[str, ...] | None = None
     since: int
     minutes: int
     earliest_at: int

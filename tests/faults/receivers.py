@@ -195,14 +195,18 @@ class Receivers:
         return told
 
     def known(self) -> dict[str, Any]:
-        """What the receivers know in the end, without what they were told before."""
+        """What the receivers know in the end, without what they were told before.
+
+        A fault may leave gaps in the numbers of deployments, so they are numbered anew.
+        """
+        order = {row["id"]: place for place, (_, row) in enumerate(sorted(deployments().items()))}
         last = {name: states[-1] for name, states in self.statuses.items()}
-        deployments = sorted(
-            (each["payload"]["job_id"], last.pop(str(each["id"]), None))
+        shown = sorted(
+            (order[each["payload"]["job_id"]], last.pop(str(each["id"]), None))
             for each in self.deployments
         )
         told = {name: states[-1] for name, states in self._told().items()}
-        return {"statuses": last, "deployments": deployments, "told": told}
+        return {"statuses": last, "deployments": shown, "told": told}
 
 
 def _goes_back(states: list[Any]) -> bool:

@@ -1665,9 +1665,13 @@ CHECKS = (
     UseCase(
         "a deployment passes one that waits for checks",
         checks_run,
-        lambda c: c.deploy(c.build(2)["image_tag"]),
+        _deploy_by_tag,
     ),
-    UseCase("a rollback passes one that waits for checks", checks_run, lambda c: c.roll_back()),
+    UseCase(
+        "a rollback passes one that waits for checks",
+        checks_run,
+        lambda c: post(c, "rollback", {}, key="k"),
+    ),
     UseCase(
         "a deployment that waits for checks is cancelled",
         checks_run,
