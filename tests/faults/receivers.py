@@ -57,7 +57,8 @@ _STATUSES = re.compile(r"^/repos/[^/]+/[^/]+/(?:statuses|deployments)/([^/]+)(?:
 class Receivers:
     """GitHub with its deployments and a branch, and a webhook. `failures` requests fail first.
 
-    Each commit has one check, "test", with a `conclusion`. Without one it runs.
+    Each commit has one check, "test", with a `conclusion`, or its own in `conclusions`. Without one
+    it runs.
     """
 
     def __init__(self) -> None:
@@ -71,6 +72,7 @@ class Receivers:
         self.pushes: list[dict[str, Any]] = []
         self.failures = 0
         self.conclusion: str | None = "success"
+        self.conclusions: dict[str, str | None] = {}
         # Seconds after which a failing receiver asks to be told again.
         self.retry_after: int | None = None
 
@@ -132,9 +134,10 @@ class Receivers:
         return None
 
     def _checks(self, path: str) -> dict[str, Any]:
-        run = {"id": 1, "name": "test", "conclusion": self.conclusion, "status": "in_progress"}
-        if self.conclusion:
-            run["status"] = "completed"
+        sha = path.split("/")[-2]
+        conclusion = self.conclusions.get(sha, self.conclusion)
+        status = "completed" if conclusion else "in_progress"
+        run = {"id": 1, "name": "test", "conclusion": conclusion, "status": status}
         if path.endswith("/check-runs"):
             return {"total_count": 1, "check_runs": [run]}
         return {"total_count": 0, "statuses": [], "check_suites": []}

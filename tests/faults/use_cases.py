@@ -23,6 +23,7 @@ from chalicelib.store.models import Claim
 from chalicelib.store.tokens import create_token
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
+from tests.faults import receivers
 from tests.faults.receivers import BY_APP, add_app, add_receiver
 from tests.faults.rows import builds
 from tests.support.builders import delivery_headers, push_payload
@@ -1548,8 +1549,7 @@ def awaits_checks(
     """The same state; the service waits for the checks of commits, which end with `conclusion`."""
 
     def prepared(cloud: Cloud) -> None:
-        receivers = add_receiver(cloud, "github")
-        receivers.conclusion = conclusion
+        add_receiver(cloud, "github").conclusion = conclusion
         cloud.change_service(**{"require_checks": ["test"], "checks_minutes": 5, **settings})
         prepare(cloud)
 
@@ -1574,24 +1574,37 @@ def question_was_lost(cloud: Cloud) -> None:
 def github_does_not_answer(cloud: Cloud) -> None:
     """The service has a release, and GitHub fails when it is asked for the checks of the next."""
     cloud.release(1)
-    receivers = add_receiver(cloud, "github")
+    github = add_receiver(cloud, "github")
     cloud.change_service(require_checks="all")
     cloud.push(sha(2))
     cloud.settle()
     cloud.finish_build(2, settle=False)
     cloud.pump.deliver_events()
     cloud.pump.deliver_messages()
-    receivers.failures = 9
+    github.failures = 9
 
 
 def checks_run(cloud: Cloud) -> None:
     """Two releases, and the deployment of a third commit, which waits."""
     cloud.release(1)
     cloud.release(2)
-    receivers = add_receiver(cloud, "github")
-    receivers.conclusion = None
+    add_receiver(cloud, "github").conclusion = None
     cloud.change_service(require_checks=["test"], checks_minutes=5)
     cloud.begin_release(3)
+
+
+def question_about_checks(cloud: Cloud) -> None:
+    """The check of a third commit has passed, and GitHub is to be asked."""
+    checks_run(cloud)
+    receivers.current.conclusion = "success"
+    cloud.advance(MINUTE)
+    queue.ask_checks("deploy-3", at=int(cloud._now))
+
+
+def answer_about_checks(cloud: Cloud) -> None:
+    """The check of a third commit has passed, the row says so, and the service is to be woken."""
+    question_about_checks(cloud)
+    cloud.pump.deliver_tellings()
 
 
 def deadline_of_checks_passed(cloud: Cloud) -> None:
