@@ -635,7 +635,6 @@ PAIRS = (
 )
 
 
-@pytest.mark.sweep
 def deliver_tellings(cloud: Cloud) -> None:
     cloud.pump.deliver_tellings()
 
@@ -671,6 +670,7 @@ PAIRS += tuple(
 )
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 def test_two_steps_at_once_end_well_in_any_order(
     pair: Pair,
