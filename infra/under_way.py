@@ -28,7 +28,7 @@ def under_way(environment: Mapping[str, str]) -> list[str]:
     deployments = [
         job_id("deploy", number)
         for service in services
-        for number in (service.active, service.waiting)
+        for number in (service.active, service.waiting, service.checking)
         if number is not None
     ]
     return builds + deployments

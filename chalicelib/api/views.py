@@ -94,16 +94,17 @@ class TaskCount(msgspec.Struct, kw_only=True):
 
 
 class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """A service: its settings, and its current, active and waiting deployments. `drift` says why
-    ECS may not run the current release. `auto_deploy_paused` says why builds are not deployed
-    automatically although `auto_deploy` is on, and how to go on: a rollback and a change of the ECS
-    service outside Slipway pause auto-deploy, and a `PATCH` of the service with `auto_deploy` true
-    resumes it. `health` is null unless tasks of the current release are missing. `tasks` counts all
-    tasks of the ECS service at the newest look; null until the first deployment. `receipt` is the
-    newest one of its releases. `failed_deployment_id` is the newest deployment that failed since
-    the last success. `rollback_trouble` says why the release before the current one cannot be
-    restored, if that is so. `failing_since` is when the first rollout failed since then.
-    `attention` names a problem that an operator should solve.
+    """A service: its settings, and its current, active and waiting deployments. The waiting one is
+    the next, or it waits for the checks of its commit (`require_checks`). `drift` says why ECS may
+    not run the current release. `auto_deploy_paused` says why builds are not deployed automatically
+    although `auto_deploy` is on, and how to go on: a rollback and a change of the ECS service
+    outside Slipway pause auto-deploy, and a `PATCH` of the service with `auto_deploy` true resumes
+    it. `health` is null unless tasks of the current release are missing. `tasks` counts all tasks
+    of the ECS service at the newest look; null until the first deployment. `receipt` is the newest
+    one of its releases. `failed_deployment_id` is the newest deployment that failed since the last
+    success. `rollback_trouble` says why the release before the current one cannot be restored, if
+    that is so. `failing_since` is when the first rollout failed since then. `attention` names a
+    problem that an operator should solve.
     """
 
     id: int
@@ -327,6 +328,22 @@ class DeploymentTask(msgspec.Struct, kw_only=True):
     stopped_reason: str | None
 
 
+class WaitingForChecks(msgspec.Struct, kw_only=True):
+    """The checks of its commit that a deployment waits for. `required` are their names, or "all".
+    GitHub shows those in `running`, which have not ended, and not yet those in `missing`; each has
+    at most 20 names. At `deadline_at` the deployment ends. `trouble` is why GitHub has not answered
+    the question of `asked_at`.
+    """
+
+    required: Literal["all"] | list[str]
+    running: list[str]
+    missing: list[str]
+    since: str | None
+    deadline_at: str | None
+    asked_at: str | None
+    trouble: str | None
+
+
 class Deployment(msgspec.Struct, kw_only=True):
     """One release of a service. `replaced` is the deployment that ran before. `rollback_to` is the
     target of a rollback from here. A rollback leaves `rollback_of` and restores `restores`. Its
@@ -342,7 +359,8 @@ class Deployment(msgspec.Struct, kw_only=True):
     end if it takes as long as usual, 0 if it takes longer. A single deployment has `waiting_for`
     if it is queued, or waits for an earlier release command. A single one under way has `tasks`, at
     most 20 and at most five that have stopped, those of its own revision first: null if ECS does
-    not show them. In lists both are null.
+    not show them. In lists both are null. `waiting_for_checks` is null unless it waits for the
+    checks of its commit.
     """
 
     id: int
@@ -354,6 +372,7 @@ class Deployment(msgspec.Struct, kw_only=True):
     step: str | None
     remaining_seconds: int | None
     waiting_for: str | None
+    waiting_for_checks: WaitingForChecks | None
     tasks: list[DeploymentTask] | None
     error: str | None
     failure: Failure | None
@@ -512,7 +531,7 @@ def service(row: models.Service) -> Service:
         auto_deploy_paused=_pause(row),
         current_deployment_id=row.current,
         active_deployment_id=row.active,
-        waiting_deployment_id=row.waiting,
+        waiting_deployment_id=_next(row),
         failed_deployment_id=row.failed_deployment,
         failing_since=rfc3339(row.failing_since),
         health=row.health and _health(row.health),
@@ -525,7 +544,7 @@ def service(row: models.Service) -> Service:
 def service_overview(row: models.Service, named: Named) -> ServiceOverview:
     """A service as the list of all services shows it, with the rows that it names."""
     project, own = named.projects.get(row.project_id), row.settings
-    numbers = (row.current, row.active, row.waiting, row.last_deployment, row.failed_deployment)
+    numbers = (row.current, row.active, _next(row), row.last_deployment, row.failed_deployment)
     releases = {number: _release_summary(named, number) for number in set(numbers)}
     return _shown(
         ServiceOverview,
@@ -537,7 +556,7 @@ def service_overview(row: models.Service, named: Named) -> ServiceOverview:
         tasks=row.tasks and _tasks(row.tasks),
         current=releases[row.current],
         active=releases[row.active],
-        waiting=releases[row.waiting],
+        waiting=releases[_next(row)],
         last_deployment=releases[row.last_deployment],
         failed_deployment=releases[row.failed_deployment],
         failing_since=rfc3339(row.failing_since),
@@ -545,6 +564,11 @@ def service_overview(row: models.Service, named: Named) -> ServiceOverview:
         open_builds=len(row.open_builds or ()),
         simulated=settings().simulated,
     )
+
+
+def _next(row: models.Service) -> int | None:
+    """The deployment that is next, or else the one that waits for the checks of its commit."""
+    return row.waiting if row.waiting is not None else row.checking
 
 
 def _pause(row: models.Service) -> str | None:
@@ -633,8 +657,24 @@ def deployment(
         release_command=row.release_command and _command(row.release_command),
         **_now(row),
         waiting_for=text(waiting_for),
+        waiting_for_checks=_checks(row),
         tasks=None if tasks is None else [_task(each) for each in tasks],
         simulated=settings().simulated,
+    )
+
+
+def _checks(row: models.Deployment) -> WaitingForChecks | None:
+    checks = row.checks
+    if checks is None or row.status != DeploymentStatus.QUEUED:
+        return None
+    return WaitingForChecks(
+        required="all" if checks.names is None else list(checks.names),
+        running=[text(each) for each in checks.running],
+        missing=list(checks.missing),
+        since=rfc3339(checks.since),
+        deadline_at=rfc3339(checks.deadline_at),
+        asked_at=rfc3339(checks.asked_at),
+        trouble=text(checks.trouble),
     )
 
 
@@ -657,6 +697,7 @@ def _now(row: models.Job) -> dict[str, Any]:
         begun_at = row.begun_at
         step = deploy_step(
             row.status,
+            checking=row.checks is not None,
             run=row.release_command,
             begun=row.started_at is not None,
             rolled_out=row.rolled_out_at is not None,

@@ -17,6 +17,7 @@ from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.bodies import check_media_type, check_size, decode_json, raw_body
 from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.correlation import note
+from chalicelib.domain.checks import commit_of_event
 from chalicelib.domain.deliveries import Outcome, outcome_of
 from chalicelib.domain.fields import END
 from chalicelib.domain.pushes import HOST, MAX_TIME, NAME, PATH, claimed_repository, parse_push
@@ -24,10 +25,12 @@ from chalicelib.domain.refs import MAX_PUSHED_LENGTH, PUSHED_REF, SHA
 from chalicelib.domain.regex import regex
 from chalicelib.domain.statuses import job_id
 from chalicelib.domain.tokens import Role
+from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.errors import InvalidInput
 from chalicelib.pipeline.commands.pushes import (
     Decision,
     preview_push,
+    receive_checks,
     receive_other,
     receive_push,
     receive_refused,
@@ -46,7 +49,11 @@ _HEADERS = {
         "`sha256=` and the hex HMAC-SHA256 of the body, with the webhook's secret as key.",
         r"sha256=[0-9a-f]{64}",
     ),
-    "X-GitHub-Event": ("The name of the event. Only `push` has an effect.", _WORD),
+    "X-GitHub-Event": (
+        "The name of the event. `push` starts builds. After `check_run`, `check_suite`, `status` "
+        "and `workflow_run` GitHub is asked for the checks that deployments wait for.",
+        _WORD,
+    ),
     "X-GitHub-Delivery": ("GitHub's id of the delivery. The response repeats it.", _WORD),
 }
 DETAILS: Mapping[str, Any] = {
@@ -185,8 +192,17 @@ def receive_github(request: Request) -> Reply:
         raise
     note(delivery=delivery, **({} if push is None else {"commit_sha": push.sha}))
     if push is None:
-        return _reply(receive_other(delivery, event, signers))
+        return _reply(_receive_other(delivery, event, payload, claimed_repository(body), signers))
     return _reply(receive_push(delivery, push, signers))
+
+
+def _receive_other(
+    delivery: str, event: str, payload: Any, repository: str | None, signers: Signers
+) -> Decision:
+    sha = commit_of_event(event, payload)
+    if sha is None or repository is None:
+        return receive_other(delivery, event, signers)
+    return receive_checks(delivery, event, repository, sha, signers)
 
 
 @routes.endpoint(

@@ -82,6 +82,25 @@ def report_push(push: Any) -> None:
     _send(settings().queue_url, [entry], failure=failure)
 
 
+def ask_checks(*job_ids: str, at: int) -> None:
+    """Send the request to ask GitHub for the checks of the commits of deployments.
+
+    `at` is the time since when the answer may be new. A failure is only logged: the next step of
+    the deployment's service asks again. The queue delivers one message after another for each
+    deployment.
+    """
+    entries = [
+        {
+            "MessageBody": json.dumps({"v": 1, "checks": job_id, "at": at}),
+            "MessageGroupId": f"checks-{job_id}",
+            "MessageDeduplicationId": secrets.token_hex(16),
+        }
+        for job_id in job_ids
+    ]
+    failure = "checks are not asked for; the next minute asks"
+    _send(settings().telling_queue_url, entries, failure=failure)
+
+
 def _send(url: str, entries: Sequence[Mapping[str, Any]], *, failure: str) -> None:
     """Send messages in batches of ten, the most that SQS takes. A failure is only logged."""
     for start in range(0, len(entries), 10):

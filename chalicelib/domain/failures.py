@@ -21,6 +21,7 @@ class Phase(StrEnum):
     BUILD = "build"
     PUSH = "push"
     FINISH = "finish"  # CodeBuild's end of the build, after the last step
+    CHECKS = "checks"  # a deployment: waiting for the checks of its commit (`require_checks`)
     BEGIN = "begin"  # a deployment: before its release command and UpdateService
     RELEASE_COMMAND = "release_command"  # the command before the rollout
     ROLL_OUT = "roll_out"

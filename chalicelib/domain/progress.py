@@ -77,6 +77,7 @@ def build_step(status: str, progress: int, *, stages: Stages, in_codebuild: bool
 def deploy_step(
     status: str,
     *,
+    checking: bool,
     run: CommandRun | None,
     begun: bool,
     rolled_out: bool,
@@ -85,12 +86,13 @@ def deploy_step(
 ) -> str | None:
     """What a deployment does now, in a few words; None after its end.
 
-    `begun`: its rollout has begun. `rolled_out`: ECS has ended it, and the proof is missing.
+    `checking`: it waits for the checks of its commit. `begun`: its rollout has begun. `rolled_out`:
+    ECS has ended it, and the proof is missing.
     """
     if has_ended(status):
         return None
     if status == DeploymentStatus.QUEUED:
-        return "waits for its begin"
+        return "waits for checks" if checking else "waits for its begin"
     if not begun and run is not None:
         return _command_step(run)
     if rolled_out:

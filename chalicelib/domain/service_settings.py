@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from chalicelib.domain.build_args import BuildArgs
+from chalicelib.domain.checks import ChecksMinutes, RequireChecks
 from chalicelib.domain.credentials import BuildSecrets, Destinations
 from chalicelib.domain.ecs_target import ContainerNames, EcsName, EcsTarget
 from chalicelib.domain.fields import END
@@ -209,6 +210,8 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
     containers: ContainerNames | None = None
     webhook_secret: OwnSecretReference | None = None
     auto_deploy: AutoDeploy = False
+    require_checks: RequireChecks | None = None
+    checks_minutes: ChecksMinutes = 60
     max_open_builds: MaxOpenBuilds = 20
     supersede_builds: SupersedeBuilds = True
     deploy_minutes: DeployMinutes = 20

@@ -1,6 +1,7 @@
-"""GitHub's REST API: statuses of commits, deployments and their statuses, heads of branches."""
+"""GitHub's REST API: statuses of commits, their checks, deployments, heads of branches."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -9,6 +10,7 @@ import msgspec
 
 from chalicelib import clock
 from chalicelib.domain.changed_files import ChangedFiles
+from chalicelib.domain.checks import Check, check_run, check_suite, commit_status
 from chalicelib.domain.github_messages import is_marked
 from chalicelib.domain.heads import Activity, files_between
 from chalicelib.domain.pushes import seconds_of
@@ -21,6 +23,14 @@ from chalicelib.settings import settings
 _OF_ONE_REPOSITORY = {301, 307, 308, 404, 410, 451}
 # Of the deployments of one commit to one environment, ours is among the newest hundred.
 _PAGE = 100
+# GitHub shows the check runs of the newest 1,000 suites of a commit ("List check runs for a Git
+# reference").
+_MOST_PAGES = 10
+# A check run has up to 128 KiB of text for people.
+_MOST_BYTES = 16 * 1024 * 1024
+# Seconds for all pages: the function lives 30.
+_LONGEST_READ = 15
+_MOST_KNOWN = 100
 
 
 class OneRepository(Unavailable):
@@ -68,6 +78,61 @@ class GitHub(msgspec.Struct, frozen=True):
         """Set the status of a deployment. A repetition has the same effect."""
         self._call("POST", f"deployments/{number}/statuses", body)
 
+    def checks(self, sha: str, *, with_suites: bool) -> list[Check]:
+        """All check runs and statuses of a commit, with its check suites if they matter.
+
+        The suites are read first: all runs of a suite that has ended then are among those that are
+        read after it. An answer that GitHub gave before costs no request of its hourly limit
+        ("Best practices for using the REST API", "Use conditional requests").
+        """
+        ends_at = time.monotonic() + _LONGEST_READ
+        commit = f"commits/{sha}"
+        found: list[Check] = []
+        if with_suites:
+            found += self._all(f"{commit}/check-suites", "check_suites", check_suite, ends_at)
+        found += self._all(f"{commit}/check-runs", "check_runs", check_run, ends_at)
+        found += self._all(f"{commit}/status", "statuses", commit_status, ends_at)
+        return found
+
+    def _all(
+        self, path: str, field: str, read: Callable[[Any], Check | None], ends_at: float
+    ) -> Iterator[Check]:
+        """The values of all pages of a list."""
+        seen = 0
+        for page in range(1, _MOST_PAGES + 1):
+            if time.monotonic() > ends_at:
+                raise Unavailable("GitHub answers too slowly")
+            known = self._page(f"{path}?per_page={_PAGE}&page={page}", field, read)
+            yield from known.checks
+            seen += known.count
+            if seen >= known.total:
+                return
+            if not known.count:
+                raise Unavailable("GitHub's list of checks changes while it is read")
+        raise Unavailable(f"the commit has more than {_MOST_PAGES * _PAGE} checks")
+
+    def _page(self, path: str, field: str, read: Callable[[Any], Check | None]) -> "_Page":
+        key = (self.token, self.repository, path)
+        known = _pages.pop(key, None)
+        headers = {} if known is None else {"If-None-Match": known.etag}
+        answer = self._call("GET", path, headers=headers, most_bytes=_MOST_BYTES)
+        if answer.status != HTTPStatus.NOT_MODIFIED or known is None:
+            try:
+                values = answer.body[field]
+                known = _Page(
+                    etag=answer.etag or "",
+                    total=int(answer.body["total_count"]),
+                    count=len(values),
+                    checks=tuple(filter(None, map(read, values))),
+                )
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise Unavailable(f"GitHub's list of {field} has an unknown form") from error
+        if known.etag:
+            _pages[key] = known
+        for oldest in list(_pages)[:-_MOST_KNOWN]:
+            _pages.pop(oldest, None)
+        return known
+
     def look(self) -> None:
         """Read the repository, to see whether the token may."""
         self._call("GET", "")
@@ -113,17 +178,28 @@ class GitHub(msgspec.Struct, frozen=True):
         return files_between(self._call("GET", f"compare/{base}...{head}?per_page=1").body)
 
     def _call(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        **limits: int,
     ) -> Answer:
         try:
-            return self._send(self.token, method, path, body, headers)
+            return self._send(self.token, method, path, body, headers, **limits)
         except Refused as refusal:
             if self.renew is None or refusal.status != HTTPStatus.UNAUTHORIZED:
                 raise
-        return self._send(self.renew(), method, path, body, headers)
+        return self._send(self.renew(), method, path, body, headers, **limits)
 
     def _send(
-        self, token: str, method: str, path: str, body: Any, headers: Mapping[str, str] | None
+        self,
+        token: str,
+        method: str,
+        path: str,
+        body: Any,
+        headers: Mapping[str, str] | None,
+        **limits: int,
     ) -> Answer:
         place = f"{settings().github_api}/repos/{quote(self.repository)}"
         try:
@@ -139,6 +215,7 @@ class GitHub(msgspec.Struct, frozen=True):
                 },
                 body=body,
                 now=clock.now(),
+                **limits,
             )
         except Refused as refusal:
             if refusal.status not in _OF_ONE_REPOSITORY:
@@ -161,6 +238,19 @@ def _activity(found: Any) -> Activity:
         raise Unavailable("GitHub's list of activities has an entry that is no change of a branch")
     login = actor.get("login") if isinstance(actor, dict) else None
     return Activity(before.lower(), after.lower(), at, str(login or ""))
+
+
+class _Page(msgspec.Struct, frozen=True):
+    """A page of a list, as GitHub gave it with this ETag. The list has `total` values."""
+
+    etag: str
+    total: int
+    count: int
+    checks: tuple[Check, ...]
+
+
+# By token and path: an ETag is valid for one token.
+_pages: dict[tuple[str, str, str], _Page] = {}
 
 
 def github_host() -> str:

@@ -64,6 +64,7 @@ def send(
     headers: Mapping[str, str],
     body: Any = None,
     now: float,
+    most_bytes: int = _MOST_BYTES,
 ) -> Answer:
     """Send a JSON body to a URL of the installation's settings.
 
@@ -72,7 +73,16 @@ def send(
     422), and Unavailable for any other failure, also one that a person must mend.
     """
     content = None if body is None else json.dumps(body).encode()
-    return exchange(receiver, _pool(), method, url, headers=headers, content=content, now=now)
+    return exchange(
+        receiver,
+        _pool(),
+        method,
+        url,
+        headers=headers,
+        content=content,
+        now=now,
+        most_bytes=most_bytes,
+    )
 
 
 def exchange(
@@ -84,6 +94,7 @@ def exchange(
     headers: Mapping[str, str],
     content: bytes | None,
     now: float,
+    most_bytes: int = _MOST_BYTES,
 ) -> Answer:
     """Like `send`, with the bytes of a body, through a pool of connections."""
     ends_at = time.monotonic() + SECONDS
@@ -99,7 +110,7 @@ def exchange(
             preload_content=False,
         )
         try:
-            text = _read(answer, ends_at)
+            text = _read(answer, ends_at, most_bytes)
         finally:
             answer.close()
     except (HTTPError, OSError, ValueError) as error:
@@ -112,14 +123,14 @@ def exchange(
     raise _refusal(receiver, answer.status, answer.headers, _decoded(text), now)
 
 
-def _read(answer: BaseHTTPResponse, ends_at: float) -> bytes:
+def _read(answer: BaseHTTPResponse, ends_at: float, most_bytes: int) -> bytes:
     """The body. Time-outs of sockets do not bound an answer that comes byte by byte."""
     text = b""
     with ending(answer.shutdown, after=ends_at - time.monotonic()):
-        while len(text) <= _MOST_BYTES and (chunk := answer.read1(65536)):
+        while len(text) <= most_bytes and (chunk := answer.read1(65536)):
             text += chunk
     # The end of a connection may look like the end of the headers, or of the body.
-    if len(text) > _MOST_BYTES or time.monotonic() > ends_at:
+    if len(text) > most_bytes or time.monotonic() > ends_at:
         raise OSError("the answer is too long")
     return text
 

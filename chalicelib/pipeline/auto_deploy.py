@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from chalicelib import clock
+from chalicelib.domain.checks import AwaitedChecks, awaited
 from chalicelib.domain.push_order import in_order
 from chalicelib.domain.pushes import builds_tag
 from chalicelib.domain.refs import RefType
@@ -48,6 +50,7 @@ def deploy_build(service: Service, build: Build, image: ReleaseImage) -> Deploye
             actor=build.requested_by,
             trigger="push",
             reason=build.commit_message,
+            checks=_awaited(each, build),
         )
         writes += enqueue(each, deployment)
     effects = {
@@ -57,6 +60,15 @@ def deploy_build(service: Service, build: Build, image: ReleaseImage) -> Deploye
     own = effects.pop(service.id)
     dependents = [{"service_id": number, **effect} for number, effect in effects.items()]
     return Deployed({**own, "dependents": dependents or None}, writes, list(numbers))
+
+
+def _awaited(service: Service, build: Build) -> AwaitedChecks | None:
+    """The checks that the deployment of a build waits for, by the setting of the service."""
+    required = service.settings.require_checks
+    if required is None:
+        return None
+    minutes, pushed_at = service.settings.checks_minutes, build.push.pushed_at
+    return awaited(required, minutes=minutes, pushed_at=pushed_at, now=clock.now())
 
 
 def why_not_deployed(service: Service, build: Build, *, source: Service) -> str | None:
@@ -90,7 +102,8 @@ def _why_too_late(service: Service, build: Build, source: Service) -> str | None
     """
     numbers = set(map(int, source.pushed or ()))
     # The image that runs, or will, counts however long ago it was built.
-    deployments = find_deployments(service.active, service.waiting, service.current).values()
+    own = (service.active, service.waiting, service.checking, service.current)
+    deployments = find_deployments(*own).values()
     numbers |= {each.build_id for each in deployments if each.build_id is not None}
     rows = [row for row in find_builds(numbers) if row.trigger == "push"]
     others = [row for row in rows if not _why_not_followed(source, row)]

@@ -142,27 +142,72 @@ def require_expected(service: Service, expected: int | UnsetType | None) -> None
 def enqueue(service: Service, deployment: Deployment) -> list[Write]:
     """Make a deployment active, or waiting while another one is active.
 
-    A deployment that is waiting ends as `superseded`.
+    One that must wait for the checks of its commit waits beside them. A deployment that is waiting
+    ends as `superseded`, and so does one that waits for checks.
     """
-    position = "active" if service.active is None else "waiting"
-    state: dict[str, Any] = {position: deployment.number, **due_by(service, clock.now() + PERIOD)}
-    if service.waiting is not None:
-        state["last_deployment"] = service.waiting
+    place = _put_aside if deployment.checks is not None else _put_in_line
+    ended = service.checking if service.waiting is None or place is _put_aside else None
     return [
         create(deployment),
-        change(service, **state),
-        *supersede_waiting(service, deployment),
+        *place(service, deployment),
+        *supersede_checking(service, deployment),
+        *([] if ended is None else [change(service, last_deployment=ended)]),
         audit_request(deployment),
     ]
 
 
+def enqueue_change(service: Service, deployment: Deployment) -> list[Write]:
+    """Like `enqueue`, for a deployment that has the image of the newest release, not a new one.
+
+    A deployment that waits for checks goes on waiting.
+    """
+    return [create(deployment), *_put_in_line(service, deployment), audit_request(deployment)]
+
+
+def begin_checked(service: Service, deployment: Deployment) -> list[Write]:
+    """Make the deployment that has waited for checks active, or waiting.
+
+    Its deadline counts from now, without the time that it has waited.
+    """
+    deadline_at = clock.now() + service.settings.deploy_minutes * 60
+    return [
+        change(service, checking=None),
+        *_put_in_line(service, deployment),
+        change(deployment, checks=None, deadline_at=deadline_at),
+    ]
+
+
+def _put_in_line(service: Service, deployment: Deployment) -> list[Write]:
+    position = "active" if service.active is None else "waiting"
+    state: dict[str, Any] = {position: deployment.number, **due_by(service, clock.now() + PERIOD)}
+    if service.waiting is not None:
+        state["last_deployment"] = service.waiting
+    return [change(service, **state), *supersede_waiting(service, deployment)]
+
+
+def _put_aside(service: Service, deployment: Deployment) -> list[Write]:
+    due = due_by(service, clock.now() + PERIOD)
+    return [change(service, checking=deployment.number, **due)]
+
+
 def supersede_waiting(service: Service, newer: Deployment) -> list[Write]:
     """End the waiting deployment, if there is one, in favour of a newer request."""
-    if service.waiting is None:
+    return [] if service.waiting is None else [_superseded(service.waiting, newer)]
+
+
+def supersede_checking(service: Service, newer: Deployment) -> list[Write]:
+    """End the deployment that waits for checks, if there is one, in favour of a newer request."""
+    if service.checking is None:
         return []
-    waiting = find_deployments(service.waiting)[service.waiting]
+    ended = _superseded(service.checking, newer)
+    # One that waits for checks itself has taken the place.
+    return [ended] if newer.checks is not None else [change(service, checking=None), ended]
+
+
+def _superseded(number: int, newer: Deployment) -> Write:
     error = f"superseded by deployment {newer.number}"
-    return [finish(waiting, DeploymentStatus.SUPERSEDED, at=clock.now(), error=error)]
+    row = find_deployments(number)[number]
+    return finish(row, DeploymentStatus.SUPERSEDED, at=clock.now(), error=error)
 
 
 def audit_request(deployment: Deployment) -> Write:

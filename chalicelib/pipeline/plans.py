@@ -42,9 +42,6 @@ class Checked(msgspec.Struct, frozen=True):
 
 def plan_of_deployment(service: Service, checked: Checked) -> Plan:
     """The plan of a deployment, which starts from what ECS runs: `checked.content`."""
-    waiting = (
-        [Ending(deployment_id=service.waiting, status="superseded")] if service.waiting else []
-    )
     resumes = service.settings.auto_deploy and service.auto_deploy_paused is not None
     return _plan(
         service,
@@ -52,7 +49,7 @@ def plan_of_deployment(service: Service, checked: Checked) -> Plan:
         running=checked.content,
         then=_with_release(checked),
         wanted=_planned(checked.image),
-        ends=waiting,
+        ends=_superseded(service),
         starts_after=service.active,
         auto_deploy="resumed" if resumes else "unchanged",
         release_command=service.settings.release_command,
@@ -95,8 +92,7 @@ def plan_of_rollback(
     ends: list[Ending] = []
     if service.active is not None:
         ends.append(Ending(deployment_id=service.active, status="rolled_back"))
-    if service.waiting is not None:
-        ends.append(Ending(deployment_id=service.waiting, status="superseded"))
+    ends += _superseded(service)
     pauses = service.settings.auto_deploy and service.auto_deploy_paused is None
     return _plan(
         service,
@@ -109,6 +105,12 @@ def plan_of_rollback(
         auto_deploy="paused" if pauses else "unchanged",
         config=config_changes(service.config, after),
     )
+
+
+def _superseded(service: Service) -> list[Ending]:
+    """The deployments that have not begun: a new one of a person supersedes them."""
+    numbers = (service.waiting, service.checking)
+    return [Ending(deployment_id=each, status="superseded") for each in numbers if each is not None]
 
 
 def _with_release(checked: Checked) -> Definition | Unknown:

@@ -9,6 +9,7 @@ from typing import Any
 from chalicelib import budget
 from chalicelib.aws import logs
 from chalicelib.domain.buildkit_steps import is_pushing, read_stages
+from chalicelib.domain.checks import shown_checks
 from chalicelib.domain.log_streams import stream_of_build
 from chalicelib.domain.progress import is_building_image, steps_progress
 from chalicelib.domain.statuses import DeploymentStatus
@@ -64,6 +65,8 @@ def waiting_for(deployment: Deployment) -> str | None:
     awaits_begin = is_open and run is not None and run.requested_at is None
     if deployment.status != DeploymentStatus.QUEUED and not awaits_begin:
         return None
+    if deployment.checks is not None:
+        return shown_checks(deployment.checks)
     service = find_service(deployment.service_id)
     if awaits_begin:
         earlier = service.command if service is not None else None

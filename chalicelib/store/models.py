@@ -40,6 +40,7 @@ from pynamodb.indexes import (
     KeysOnlyProjection,
 )
 
+from chalicelib.domain.checks import AwaitedChecks
 from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, StoppedTask
@@ -251,7 +252,8 @@ class Service(Row):
     """A service: its settings and the state of its releases.
 
     `active` is the deployment that owns the service now, `waiting` the next one, `current` the
-    release that runs when no deployment is active. All three are numbers of deployments.
+    release that runs when no deployment is active, and `checking` one that waits beside them
+    for the checks of its commit. All four are numbers of deployments.
     """
 
     Meta = _meta("services")
@@ -310,6 +312,7 @@ class Service(Row):
     turn = IntegerAttribute(default=0)
     active = IntegerAttribute(null=True)
     waiting = IntegerAttribute(null=True)
+    checking = IntegerAttribute(null=True)
     current = IntegerAttribute(null=True)
     # The build and the deployment that ended last, with any outcome.
     last_build = IntegerAttribute(null=True)
@@ -593,6 +596,8 @@ class Deployment(Job, discriminator="deploy"):
     desired_tasks = IntegerAttribute(null=True)
     # What the proof of the release does not show, one sentence a line.
     warnings = UnicodeAttribute(null=True)
+    # The checks of its commit that it waits for; None if it does not wait, or does not any more.
+    checks = StructAttribute(AwaitedChecks, null=True)
     # The findings of the newest preflight; None without findings.
     findings = JSONAttribute(null=True)
 

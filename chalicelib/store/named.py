@@ -45,6 +45,7 @@ def _job_ids(service: Service) -> Iterator[str]:
         service.current,
         service.active,
         service.waiting,
+        service.checking,
         service.last_deployment,
         service.failed_deployment,
     )

@@ -347,6 +347,36 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
         ("release_command_minutes", value, 400, "invalid_release_command_minutes")
         for value in (0, 121, "15", True, None)
     ),
+    *(
+        ("require_checks", value, 400, "invalid_require_checks")
+        for value in (
+            "test",
+            "ALL",
+            "",
+            [],
+            ["all", "all"],
+            ["x"] * 21,
+            ["test", 1],
+            ["test", None],
+            [""],
+            [" test"],
+            ["test\n"],
+            ["te\x00st"],
+            ["te\u202est"],
+            ["x" * 201],
+            ["slipway/shop/web"],
+            ["Slipway/shop/web"],
+            {"names": ["test"]},
+            True,
+            1,
+        )
+    ),
+    ("require_checks", "all", 409, "no_github_channel"),
+    ("require_checks", ["test"], 409, "no_github_channel"),
+    *(
+        ("checks_minutes", value, 400, "invalid_checks_minutes")
+        for value in (0, 481, "60", 1.5, True, None)
+    ),
     ("queued_minutes", "60", 400, "invalid_queued_minutes"),
     *(
         ("secrets", value, 400, "invalid_secrets")

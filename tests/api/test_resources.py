@@ -120,6 +120,8 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "webhook_secret": None,
         "auto_build": True,
         "auto_deploy": False,
+        "require_checks": None,
+        "checks_minutes": 60,
         "auto_deploy_paused": None,
         "queued_minutes": 60,
         "max_open_builds": 20,

@@ -172,9 +172,28 @@ def test_a_deployment_says_what_it_does(
 ) -> None:
     running, desired = tasks or (None, None)
     found = deploy_step(
-        status, run=run, begun=begun, rolled_out=rolled_out, running=running, desired=desired
+        status,
+        checking=False,
+        run=run,
+        begun=begun,
+        rolled_out=rolled_out,
+        running=running,
+        desired=desired,
     )
     assert found == step
+
+
+def test_a_queued_deployment_says_that_it_waits_for_checks() -> None:
+    found = deploy_step(
+        "queued",
+        checking=True,
+        run=None,
+        begun=False,
+        rolled_out=False,
+        running=None,
+        desired=None,
+    )
+    assert found == "waits for checks"
 
 
 def test_the_expected_time_is_the_median_of_the_newest_twenty() -> None:

@@ -161,6 +161,13 @@ def _check_active(service: Row, all_deployments: dict[int, Row]) -> None:
         )
         is_queued = all_deployments[waiting]["status"] == "queued"
         _require(is_queued, f"the waiting deployment {waiting} is not queued")
+    checking = service.get("checking")
+    if checking is not None:
+        row = all_deployments[checking]
+        is_queued = row["status"] == "queued" and "checks" in row
+        _require(is_queued, f"deployment {checking} of {row_id} does not wait for checks")
+        _require(checking not in {number, waiting}, f"deployment {checking} is in line, too")
+        _require("due" in service, f"deployment {checking} waits for checks, {row_id} is not due")
     current = service.get("current")
     if current is not None:
         has_succeeded = all_deployments[current]["status"] == "success"
@@ -182,7 +189,10 @@ def _check_open(job_id: str, job: Row, service: Row) -> None:
         _require(is_listed, f"{job_id} is open and not in open_builds")
         _require("due" in job, f"{job_id} is open and not due")
     else:
-        open_deployments = {service.get("active"), service.get("waiting")}
+        open_deployments = {service.get(name) for name in ("active", "waiting", "checking")}
+        if "checks" in job:
+            is_aside = job["number"] == service.get("checking")
+            _require(is_aside, f"{job_id} has begun, and still waits for checks")
         is_listed = job["number"] in open_deployments
         _require(is_listed, f"{job_id} is open, and neither active nor waiting")
         settings, target = service["settings"], job.get("target")
@@ -755,7 +765,7 @@ def _check_deliveries() -> None:
 
 def _check_at_rest(service: Row) -> None:
     row_id = f"service-{service['id']}"
-    idle = "active" not in service and "waiting" not in service
+    idle = not {"active", "waiting", "checking"} & service.keys()
     _require(idle, f"{row_id} still has an active or waiting deployment")
     if service["settings"]["ecs_service"] is None or "deleted_at" in service:
         return

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from moto.sqs.models import sqs_backends
 
+from chalicelib.aws import queue
 from infra.local.aws import ecs
 from infra.local.aws.queues import QUEUE
 from tests.faults import use_cases
@@ -647,6 +648,41 @@ PAIRS = (
         lambda c: cancel(c, "deploy-3"),
         lambda c: cancel(c, "deploy-3"),
     ),
+)
+
+
+def deliver_tellings(cloud: Cloud) -> None:
+    cloud.pump.deliver_tellings()
+
+
+def ask_again(cloud: Cloud) -> None:
+    queue.ask_checks("deploy-3", at=int(cloud._now))
+    cloud.pump.deliver_tellings()
+
+
+def newer_build_ends(cloud: Cloud) -> None:
+    """A newer push is built meanwhile, and its deployment waits for checks, too."""
+    cloud.push(sha(4))
+    cloud.pump.deliver_messages()
+    cloud.finish_build(4, settle=False)
+    cloud.wake("build-4")
+
+
+PAIRS += tuple(
+    Pair(f"{name} and {what}", prepare, first, second)
+    for name, prepare, first in (
+        ("checks are asked for:", use_cases.question_about_checks, deliver_tellings),
+        ("checks have passed: a worker", use_cases.answer_about_checks, SERVICE),
+    )
+    for what, second in (
+        ("another worker", SERVICE),
+        ("another question", ask_again),
+        ("a newer push", newer_build_ends),
+        ("a deployment", deploy),
+        ("a rollback", roll_back),
+        ("a cancel", cancel_job("deploy-3")),
+        ("a change of the config", change),
+    )
 )
 
 

@@ -23,6 +23,7 @@ from chalicelib.store.models import Claim
 from chalicelib.store.tokens import create_token
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
+from tests.faults import receivers
 from tests.faults.receivers import BY_APP, add_app, add_receiver
 from tests.faults.rows import builds
 from tests.support.builders import delivery_headers, push_payload
@@ -32,6 +33,7 @@ from tests.support.embedded import (
     MIDNIGHT,
     MINUTE,
     REGISTRY,
+    REPOSITORY,
     Cloud,
     add_followers,
     add_topic,
@@ -1541,6 +1543,160 @@ def _tick_and_tell(cloud: Cloud) -> None:
     cloud.pump.deliver_tellings()
 
 
+def awaits_checks(
+    prepare: Callable[[Cloud], None], conclusion: str | None = "success", **settings: Any
+) -> Callable[[Cloud], None]:
+    """The same state; the service waits for the checks of commits, which end with `conclusion`."""
+
+    def prepared(cloud: Cloud) -> None:
+        add_receiver(cloud, "github").conclusion = conclusion
+        cloud.change_service(**{"require_checks": ["test"], "checks_minutes": 5, **settings})
+        prepare(cloud)
+
+    return prepared
+
+
+def checks_to_be_asked(cloud: Cloud) -> None:
+    deployment_to_be_told(cloud)
+    cloud.pump.deliver_messages()
+
+
+def checks_were_asked(cloud: Cloud) -> None:
+    checks_to_be_asked(cloud)
+    cloud.pump.deliver_tellings()
+
+
+def question_was_lost(cloud: Cloud) -> None:
+    checks_to_be_asked(cloud)
+    cloud.lose_tellings()
+
+
+def github_does_not_answer(cloud: Cloud) -> None:
+    """The service has a release, and GitHub fails when it is asked for the checks of the next."""
+    cloud.release(1)
+    github = add_receiver(cloud, "github")
+    cloud.change_service(require_checks="all")
+    cloud.push(sha(2))
+    cloud.settle()
+    cloud.finish_build(2, settle=False)
+    cloud.pump.deliver_events()
+    cloud.pump.deliver_messages()
+    github.failures = 9
+
+
+def checks_run(cloud: Cloud) -> None:
+    """Two releases, and the deployment of a third commit, which waits."""
+    cloud.release(1)
+    cloud.release(2)
+    add_receiver(cloud, "github").conclusion = None
+    cloud.change_service(require_checks=["test"], checks_minutes=5)
+    cloud.begin_release(3)
+
+
+def question_about_checks(cloud: Cloud) -> None:
+    """The check of a third commit has passed, and GitHub is to be asked."""
+    checks_run(cloud)
+    receivers.current.conclusion = "success"
+    cloud.advance(MINUTE)
+    queue.ask_checks("deploy-3", at=int(cloud._now))
+
+
+def answer_about_checks(cloud: Cloud) -> None:
+    """The check of a third commit has passed, the row says so, and the service is to be woken."""
+    question_about_checks(cloud)
+    cloud.pump.deliver_tellings()
+
+
+def deadline_of_checks_passed(cloud: Cloud) -> None:
+    checks_run(cloud)
+    cloud.advance(6 * MINUTE)
+
+
+def another_build_ends(cloud: Cloud) -> None:
+    checks_run(cloud)
+    cloud.push(sha(4))
+    cloud.settle()
+    cloud.finish_build(4, settle=False)
+
+
+def _check_has_ended(cloud: Cloud) -> Answer:
+    body = json.dumps(
+        {
+            "check_run": {"head_sha": sha(3)},
+            "repository": {
+                "full_name": REPOSITORY,
+                "html_url": f"https://github.com/{REPOSITORY}",
+            },
+        }
+    ).encode()
+    headers = delivery_headers(body, event="check_run")
+    return cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
+
+
+def _ask_twice(cloud: Cloud) -> None:
+    """Two messages about one deployment are delivered."""
+    queue.ask_checks("deploy-1", "deploy-1", at=int(cloud._now))
+    cloud.pump.deliver_tellings()
+
+
+CHECKS = (
+    UseCase(
+        "a build ends, and its deployment waits for checks",
+        awaits_checks(build_ended_in_codebuild),
+        _deliver_events,
+    ),
+    UseCase(
+        "the checks of a commit are asked for",
+        awaits_checks(checks_to_be_asked),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "all checks of a commit are asked for",
+        awaits_checks(checks_to_be_asked, require_checks="all"),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "the checks of a commit are asked for twice",
+        awaits_checks(checks_to_be_asked),
+        _ask_twice,
+    ),
+    UseCase("nobody has asked for checks", awaits_checks(question_was_lost), _tick_and_tell),
+    UseCase("GitHub shows no checks", github_does_not_answer, _deliver_tellings),
+    UseCase(
+        "a deployment begins after its checks",
+        awaits_checks(checks_were_asked),
+        _deliver_messages,
+    ),
+    UseCase(
+        "a failed check ends a deployment",
+        awaits_checks(checks_were_asked, "failure"),
+        _deliver_messages,
+    ),
+    UseCase("a deployment has waited too long for checks", deadline_of_checks_passed, _tick),
+    UseCase("GitHub says that a check has ended", checks_run, _check_has_ended),
+    UseCase("a newer push replaces one that waits for checks", another_build_ends, _deliver_events),
+    UseCase(
+        "a deployment passes one that waits for checks",
+        checks_run,
+        _deploy_by_tag,
+    ),
+    UseCase(
+        "a rollback passes one that waits for checks",
+        checks_run,
+        lambda c: post(c, "rollback", {}, key="k"),
+    ),
+    UseCase(
+        "a deployment that waits for checks is cancelled",
+        checks_run,
+        lambda c: cancel(c, "deploy-3"),
+    ),
+    UseCase(
+        "a service is to wait for checks",
+        with_receiver("github", new_service),
+        lambda c: c.api.patch(_path(c), {"require_checks": "all"}),
+    ),
+)
+
 TELLINGS = (
     UseCase("GitHub is told of a queued build", with_receiver("github", pushed), _deliver_tellings),
     UseCase(
@@ -1721,4 +1877,4 @@ def _read(path: str, prepare: Callable[[Cloud], None]) -> UseCase:
 
 READINGS = tuple(_read(*each) for each in READS)
 # All of them.
-CASES = (*USE_CASES, *TELLINGS, *READINGS)
+CASES = (*USE_CASES, *TELLINGS, *CHECKS, *READINGS)

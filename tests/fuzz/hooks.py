@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from chalicelib.api.http import cursors
 from chalicelib.domain.channels import ALL_STATES, OWN, ChannelSecret, Target
+from chalicelib.domain.checks import CheckName
 from chalicelib.domain.credentials import GitCredential
 from chalicelib.domain.deployment_log import Place, encode
 from chalicelib.domain.images import Image
@@ -94,6 +95,7 @@ _format(
     r"https?://[a-z0-9.-]{1,30}(:[0-9]{1,5})?(/[A-Za-z0-9._~/%-]{0,20})?",
     EnvironmentUrl,
 )
+_format("check-name", r"[A-Za-z0-9\u65e5][ -~]{0,20}[A-Za-z0-9)]", CheckName)
 schemathesis.openapi.format("command-word", st.from_regex(r"[ -~\n\u65e5]{0,20}", fullmatch=True))
 schemathesis.openapi.format(
     "past-day", st.dates(date(2020, 1, 1), datetime.now(UTC).date()).map(date.isoformat)

@@ -14,6 +14,7 @@ from tests.support.embedded import (
     Cloud,
     create_ecs_service,
     create_image_repository,
+    keep_secret,
     sha,
 )
 from tests.support.sdk import Calls
@@ -391,6 +392,8 @@ OTHER_VALUES: dict[str, Any] = {
     "containers": ["app"],
     "webhook_secret": "secretsmanager:slipway/webhook/other",
     "auto_deploy": True,
+    "require_checks": ["test"],
+    "checks_minutes": 61,
     "max_open_builds": 19,
     "supersede_builds": False,
     "deploy_minutes": 21,
@@ -405,6 +408,8 @@ OWN_SETTINGS = {
     "ecs_service",
     "containers",
     "auto_deploy",
+    "require_checks",
+    "checks_minutes",
     "deploy_minutes",
     "release_command",
     "release_command_minutes",
@@ -419,6 +424,9 @@ def test_a_service_that_takes_other_images_keeps_all_settings_but_those_of_build
 ) -> None:
     names = set(ServiceSettings.__struct_fields__) - {"name", "image_from", *OF_SOURCE}
     assert set(OTHER_VALUES) == names
+    secret = keep_secret("a token", "slipway/tell/all/github")
+    channel = {"kind": "github", "name": "GitHub", "secret": secret}
+    assert cloud.api.post("/v1/channels", channel).status == 201
     other = cloud.add_service("other", **OTHER_VALUES)
     before = cloud.service(other)
     after = changed(cloud, other, image_from=cloud.service_id)

@@ -15,7 +15,12 @@ from chalicelib.domain.release_commands import STAYS
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.pipeline.commands.deployments import check_release
 from chalicelib.pipeline.config_releases import TRIGGER, commands_that_stay, set_config
-from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, image_of, new_deployment
+from chalicelib.pipeline.new_deployments import (
+    ReleaseImage,
+    enqueue_change,
+    image_of,
+    new_deployment,
+)
 from chalicelib.pipeline.plans import Checked, plan_of_config
 from chalicelib.pipeline.preflight import Look, look_at_image
 from chalicelib.pipeline.retries import retry_with_fresh_service
@@ -123,7 +128,7 @@ def change_config(
                 reason=reason,
                 findings=findings,
             )
-            writes = enqueue(service, deployment)
+            writes = enqueue_change(service, deployment)
         brings = outcome if outcome > 0 else None
         writes += set_config(service, after, actor=actor, reason=reason, deployment=brings)
         _commit_any([*writes, *record_key(idempotency_key, outcome)])

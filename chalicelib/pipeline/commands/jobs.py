@@ -75,9 +75,11 @@ def _leave(service: Service, deployment: Deployment) -> list[Write]:
     number = deployment.number
     if service.waiting == number:
         return [change(service, waiting=None, last_deployment=number)]
+    if service.checking == number:
+        return [change(service, checking=None, last_deployment=number)]
     if service.active == number:
         return activate_after_failure(service, deployment, at=clock.now())
-    raise Stale(f"deployment {number} is neither active nor waiting any more")
+    raise Stale(f"deployment {number} is not open any more")
 
 
 def _require_open(job: Job) -> None:

@@ -27,6 +27,7 @@ from chalicelib.domain.refs import Ref, RefType
 from chalicelib.domain.service_settings import ServiceSettings
 from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.errors import InvalidInput
+from chalicelib.pipeline.checks import waiting_for
 from chalicelib.pipeline.new_builds import (
     Source,
     accept_build,
@@ -135,6 +136,21 @@ def _everyone(all_followers: Mapping[int, Follower]) -> Signers:
 def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
     """Record a delivery of an event that has no effect."""
     reason = f"the event {event} has no effect"
+    _note(delivery, {"event": event, "reason": reason}, signers)
+    return Decision(delivery, reason=reason)
+
+
+def receive_checks(
+    delivery: str, event: str, repository: str, sha: str, signers: Signers
+) -> Decision:
+    """Ask GitHub for the checks of a commit, if a deployment waits for them.
+
+    `repository` and `sha` are those that the delivery names. They only choose what is asked.
+    """
+    numbers = _visible_followers(repository, signers)
+    waiting = waiting_for(sha, list(find_all(Service, numbers).values()))
+    queue.ask_checks(*(each.job_id for each in waiting), at=clock.now())
+    reason = "GitHub is asked" if waiting else "no deployment waits for the checks of this commit"
     _note(delivery, {"event": event, "reason": reason}, signers)
     return Decision(delivery, reason=reason)
 

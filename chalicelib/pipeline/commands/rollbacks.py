@@ -22,6 +22,7 @@ from chalicelib.pipeline.new_deployments import (
     image_of,
     new_deployment,
     require_expected,
+    supersede_checking,
     supersede_waiting,
 )
 from chalicelib.pipeline.plans import Checked, plan_of_rollback
@@ -183,8 +184,9 @@ def _activate(service: Service, rollback: Deployment) -> list[Write]:
     )
     now = clock.now()
     state = {"active": rollback.number, "waiting": None, "auto_deploy_paused": pause}
-    if service.active is not None:
-        state["last_deployment"] = service.active
+    ended = service.active if service.active is not None else service.checking
+    if ended is not None:
+        state["last_deployment"] = ended
     writes = [
         create(rollback),
         change(service, **state, overruled_at=now, **due_by(service, now + PERIOD)),
@@ -197,7 +199,9 @@ def _activate(service: Service, rollback: Deployment) -> list[Write]:
         writes.append(
             finish(active, DeploymentStatus.ROLLED_BACK, at=clock.now(), error=error, **events)
         )
-    return [*writes, *supersede_waiting(service, rollback)]
+    # A push before the rollback is not deployed any more.
+    overruled = (supersede_waiting, supersede_checking)
+    return [*writes, *(write for end in overruled for write in end(service, rollback))]
 
 
 def _target(service: Service, wanted: int | None, look: Look) -> Target:

@@ -10,6 +10,7 @@ import msgspec
 
 from chalicelib import clock
 from chalicelib.aws import ecr, secrets
+from chalicelib.domain.channels import ChannelKind
 from chalicelib.domain.credentials import build_path, require_below
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.images import create_repository, no_repository
@@ -18,6 +19,7 @@ from chalicelib.domain.service_settings import TARGET_FIELDS, ServiceSettings
 from chalicelib.domain.timing import SILENCE
 from chalicelib.domain.webhook_secrets import TOO_SHORT, is_short
 from chalicelib.errors import Conflict, InvalidInput, Rejected, Unavailable
+from chalicelib.outbound.github import github_host
 from chalicelib.pipeline.commands.followers import follow
 from chalicelib.pipeline.commands.image_sources import (
     carry_over,
@@ -25,9 +27,11 @@ from chalicelib.pipeline.commands.image_sources import (
     require_no_dependents,
     with_image_from,
 )
+from chalicelib.pipeline.github_access import github_name
 from chalicelib.pipeline.preflight import Look, look_at_service
 from chalicelib.pipeline.retries import existing_service, retry_on_conflict
 from chalicelib.settings import settings as installation
+from chalicelib.store.channels import channels_of, forget_channels
 from chalicelib.store.claims import next_number, owner_of, replace_claims
 from chalicelib.store.history import record
 from chalicelib.store.idempotency import IdempotencyKey, record_key
@@ -61,8 +65,8 @@ def create_service(
     Raises InvalidInput (incomplete_ecs_target, auto_deploy_without_target,
     image_repository_not_found, ecs_service_not_found, ecs_controller_unsupported,
     webhook_secret_too_short), Forbidden (secret_not_allowed), Conflict (name_taken,
-    ecs_service_taken, too_many_services, too_many_webhook_secrets), and the errors of
-    `with_image_from` and `join_source`.
+    ecs_service_taken, too_many_services, too_many_webhook_secrets, repository_not_on_github,
+    no_github_channel), and the errors of `with_image_from` and `join_source`.
     """
 
     def write() -> Service:
@@ -125,12 +129,7 @@ def update_service(service: Service, changes: Mapping[str, Any], *, actor: str) 
             _require_idle(fresh)
         if "image_repository" in names:
             require_no_dependents(fresh, field="image_repository")
-        if "image_repository" in names and after.image_from is None:
-            _require_image_repository(after.image_repository)
-        if {"ecs_cluster", "ecs_service"} & set(names):
-            _require_ecs_service(after.ecs_target)
-        if "webhook_secret" in names:
-            _require_long_webhook_secret(after.webhook_secret)
+        _require_reachable(fresh, after, names)
         carried = carry_over(fresh, after)
         resumed = {"resumed": fresh.auto_deploy_paused} if resumes else {}
         _commit(
@@ -187,10 +186,24 @@ def _require_complete(project: Project, settings: ServiceSettings) -> None:
     _require_own_secrets(project.id, msgspec.structs.asdict(settings))
     if settings.auto_deploy and settings.ecs_target is None:
         raise _auto_deploy_without_target(InvalidInput)
+    # It has no channel of its own yet.
+    _require_access_to_checks(Service(0, project_id=project.id), settings)
     if settings.image_from is None:
         _require_image_repository(settings.image_repository)
     _require_ecs_service(settings.ecs_target)
     _require_long_webhook_secret(settings.webhook_secret)
+
+
+def _require_reachable(service: Service, settings: ServiceSettings, names: list[str]) -> None:
+    """Refuse new values of the settings `names` that name what is not there."""
+    if {"require_checks", "git_url"} & set(names):
+        _require_access_to_checks(service, settings)
+    if "image_repository" in names and settings.image_from is None:
+        _require_image_repository(settings.image_repository)
+    if {"ecs_cluster", "ecs_service"} & set(names):
+        _require_ecs_service(settings.ecs_target)
+    if "webhook_secret" in names:
+        _require_long_webhook_secret(settings.webhook_secret)
 
 
 def _require_own_secrets(project_id: int, values: Mapping[str, Any]) -> None:
@@ -324,6 +337,28 @@ def _require_ecs_service(target: EcsTarget | None) -> None:
         )
 
 
+def _require_access_to_checks(service: Service, settings: ServiceSettings) -> None:
+    """Refuse to wait for checks that Slipway cannot read."""
+    if settings.require_checks is None:
+        return
+    if github_name(settings.repository) is None:
+        raise Conflict(
+            f"{settings.repository} is not on {github_host()}, whose checks Slipway reads: set "
+            "require_checks to null",
+            code="repository_not_on_github",
+            field="require_checks",
+        )
+    forget_channels()
+    if not any(each.kind == ChannelKind.GITHUB for each in channels_of(service)):
+        raise Conflict(
+            "require_checks needs a channel of kind github that is on, for this service, its "
+            "project or all projects: create one first (POST /v1/channels), or test the one that "
+            "is off",
+            code="no_github_channel",
+            field="require_checks",
+        )
+
+
 def _require_long_webhook_secret(reference: str | None) -> None:
     """Refuse a new webhook secret that can be guessed, unless it cannot be read yet."""
     if reference is None:
@@ -341,7 +376,8 @@ def _require_long_webhook_secret(reference: str | None) -> None:
 
 
 def _require_idle(service: Service) -> None:
-    if service.active is not None or service.waiting is not None or service.open_builds:
+    deployments = (service.active, service.waiting, service.checking)
+    if any(each is not None for each in deployments) or service.open_builds:
         raise Conflict(
             f"service {service.id} has builds or deployments under way; wait until they have ended",
             code="service_busy",

@@ -18,6 +18,7 @@ from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.timing import PERIOD, SILENCE, WATCH
 from chalicelib.errors import Rejected, Stale, Unavailable
 from chalicelib.pipeline.preflight import NO_SERVICE
+from chalicelib.pipeline.reconcilers.checks import follow_checks
 from chalicelib.pipeline.reconcilers.deployments import deploy, wait
 from chalicelib.pipeline.reconcilers.ecs_changes import (
     definition_to_keep,
@@ -51,21 +52,24 @@ def reconcile_service(number: int) -> None:
     service = find_service(number)
     if service is None:
         return
-    rows = find_deployments(service.active, service.current, service.command)
+    rows = find_deployments(service.active, service.current, service.command, service.checking)
     active, current = rows.get(service.active), rows.get(service.current)
+    checking = rows.get(service.checking)
     note(service_id=number)
     if active is not None:
         note(**facts_of(active))
     target = service.settings.ecs_target
-    if active is not None and has_ended(active.status):
-        raise Stale(f"service {number} was read before its active deployment ended")
+    if any(each is not None and has_ended(each.status) for each in (active, checking)):
+        raise Stale(f"service {number} was read before its deployment ended")
+    if checking is not None and follow_checks(service, checking):
+        return
     stop_leftover(service, rows.get(service.command))
     if target is None and active is not None:
         return fail(service, active, "the service has no ECS target any more")
     idle = active is None and current is None and service.baseline is None
     if idle or service.deleted_at is not None or target is None:
-        stops = service.command is not None
-        timer = schedule_at(clock.now() + PERIOD) if stops else unschedule()
+        goes_on = service.command is not None or service.checking is not None
+        timer = schedule_at(clock.now() + PERIOD) if goes_on else unschedule()
         return commit(change(service, **timer))
     try:
         if active is not None:
@@ -204,7 +208,7 @@ def _watch(
     attributes of `rollback_trouble`. `news` are writes that belong to what is shown.
     """
     now = clock.now()
-    if service.command is not None:
+    if service.command is not None or service.checking is not None:
         every = PERIOD
     forget = released and service.baseline is not None
     state = {"drift": drift, "called_at": called_at, "health": health, "tasks": tasks}

@@ -182,7 +182,7 @@ def _describe_deployment(row: Deployment, state: str) -> str:
         return "Another release runs now"
     match DeploymentStatus(state):
         case DeploymentStatus.QUEUED:
-            return "Waits for its turn"
+            return "Waits for its turn" if row.checks is None else "Waits for the checks"
         case DeploymentStatus.DEPLOYING:
             return "Is being rolled out"
         case DeploymentStatus.SUCCESS:

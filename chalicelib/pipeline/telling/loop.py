@@ -25,6 +25,7 @@ from chalicelib.domain.timing import rfc3339
 from chalicelib.errors import Rejected, SlipwayError, Stale, Unavailable
 from chalicelib.outbound.github import OneRepository
 from chalicelib.outbound.http import Later
+from chalicelib.pipeline.checks import ask_checks
 from chalicelib.pipeline.heads import look
 from chalicelib.pipeline.telling import github
 from chalicelib.pipeline.telling.receivers import tell_receiver, test_receiver
@@ -135,20 +136,23 @@ def tell(name: str, channel_number: int) -> None:
 def follow(body: str) -> None:
     """Do what a message asks: `{"v": 1, "tell": "build-123", "channel": 2}`, or `{"v": 1, "test":
     2}` for a test of a channel, or `{"v": 1, "look": 3}` for a look at the head of the branch that
-    a service follows. Raises ValueError for anything else, and Unavailable.
+    a service follows, or `{"v": 1, "checks": "deploy-4", "at": 1795305600}` for the checks of a
+    commit. Raises ValueError for anything else, and Unavailable.
     """
     try:
         message = msgspec.json.decode(body, type=_Message)
     except msgspec.DecodeError as error:
-        raise ValueError("this is no message about a channel") from error
-    if message.test is not None:
+        raise ValueError("this is no message about a channel or a commit") from error
+    if message.checks is not None and message.at is not None:
+        ask_checks(message.checks, wanted_at=message.at)
+    elif message.test is not None:
         _test(message.test)
     elif message.look is not None:
         look(message.look)
     elif message.tell is not None and message.channel is not None:
         tell(message.tell, message.channel)
     else:
-        raise ValueError("the message names no row and channel, no test and no service")
+        raise ValueError("the message names no row and channel, test, service or checks")
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -157,6 +161,8 @@ class _Message(msgspec.Struct, frozen=True):
     channel: int | None = None
     test: int | None = None
     look: int | None = None
+    checks: str | None = None
+    at: int | None = None
 
 
 def _test(number: int) -> None:

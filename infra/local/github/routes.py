@@ -311,12 +311,26 @@ def list_check_runs(call: Call) -> Answer:
     wanted = call.query.get("check_name")
     runs = [each for each in reversed(runs) if wanted in (None, each["name"])]
     if call.query.get("filter", "latest") == "latest":
-        newest: dict[str, Json] = {}
+        newest: dict[tuple[str, int | None], Json] = {}
         for each in runs:
-            newest.setdefault(each["name"], each)
+            newest.setdefault((each["name"], (each["app"] or {}).get("id")), each)
         runs = list(newest.values())
     found, links = _page(call, runs)
     return Answer({"total_count": len(runs), "check_runs": found}, headers=links)
+
+
+@route(
+    "GET /repos/{owner}/{repo}/commits/{ref}/check-suites",
+    "checks/suites#list-check-suites-for-a-git-reference",
+    needs="checks=read",
+)
+def list_check_suites(call: Call) -> Answer:
+    sha = call.sha()
+    if sha is None:
+        raise Refusal(422, f"No commit found for SHA: {call.values['ref']}")
+    suites = list(reversed(call.repository.check_suites.get(sha, [])))
+    found, links = _page(call, suites)
+    return Answer({"total_count": len(suites), "check_suites": found}, headers=links)
 
 
 @route(

@@ -180,7 +180,15 @@ def reference(api: str, full_name: str, name: str, sha: str) -> Json:
 
 
 def check_run(
-    api: str, full_name: str, sha: str, *, number: int, name: str, conclusion: str | None, at: float
+    api: str,
+    full_name: str,
+    sha: str,
+    *,
+    number: int,
+    name: str,
+    conclusion: str | None,
+    at: float,
+    by: Json | None,
 ) -> Json:
     """A check run. One without a conclusion is in progress."""
     url = f"{api}/repos/{full_name}/check-runs/{number}"
@@ -205,23 +213,74 @@ def check_run(
         },
         "name": name,
         "check_suite": {"id": number},
-        "app": None,
+        "app": by,
         "pull_requests": [],
     }
 
 
-def app(api: str, *, number: int, client_id: str, permissions: Mapping[str, str]) -> Json:
-    """A GitHub App, which GitHub's description calls an integration."""
+def check_suite(
+    api: str,
+    described: Json,
+    sha: str,
+    *,
+    number: int,
+    status: str,
+    conclusion: str | None,
+    runs: int,
+    at: float,
+    by: Json,
+) -> Json:
+    """A suite of `runs` check runs, in the `described` repository."""
+    url = f"{api}/repos/{described['full_name']}/check-suites/{number}"
+    person = {"name": "octocat", "email": "octocat@example.com"}
     return {
         "id": number,
-        "slug": "slipway",
+        "node_id": f"CS_{number}",
+        "head_branch": described["default_branch"],
+        "head_sha": sha,
+        "status": status,
+        "conclusion": conclusion,
+        "url": url,
+        "before": NO_COMMIT,
+        "after": sha,
+        "pull_requests": [],
+        "app": by,
+        "repository": described,
+        "created_at": timestamp(at),
+        "updated_at": timestamp(at),
+        "head_commit": {
+            "id": sha,
+            "tree_id": hashed(sha),
+            "message": f"Commit {sha[:7]}",
+            "timestamp": timestamp(at),
+            "author": person,
+            "committer": person,
+        },
+        "latest_check_runs_count": runs,
+        "check_runs_url": f"{url}/check-runs",
+    }
+
+
+def app(
+    api: str,
+    *,
+    number: int,
+    client_id: str,
+    permissions: Mapping[str, str],
+    name: str = "Slipway",
+) -> Json:
+    """A GitHub App, which GitHub's description calls an integration."""
+    slug = name.lower().replace(" ", "-")
+    return {
+        "id": number,
+        "slug": slug,
         "client_id": client_id,
         "node_id": f"A_{number}",
         "owner": user(api, "example"),
-        "name": "Slipway",
+        "name": name,
         "description": None,
         "external_url": "https://example.com",
-        "html_url": f"{HTML}/apps/slipway",
+        "html_url": f"{HTML}/apps/{slug}",
         "created_at": timestamp(0),
         "updated_at": timestamp(0),
         "permissions": {**permissions, "metadata": "read"},

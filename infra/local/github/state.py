@@ -46,6 +46,7 @@ class Repository:
     # Oldest first, by the commit's SHA or the deployment's id.
     statuses: dict[str, list[Json]] = field(default_factory=dict)
     check_runs: dict[str, list[Json]] = field(default_factory=dict)
+    check_suites: dict[str, list[Json]] = field(default_factory=dict)
     deployments: dict[int, Json] = field(default_factory=dict)
     deployment_statuses: dict[int, list[Json]] = field(default_factory=dict)
 
@@ -229,15 +230,67 @@ class State:
             del self.tokens[token]
 
     def add_check_run(
-        self, full_name: str, sha: str, name: str, conclusion: str | None = "success"
+        self,
+        full_name: str,
+        sha: str,
+        name: str,
+        conclusion: str | None = "success",
+        *,
+        app: str | None = None,
     ) -> None:
-        """Add a check run. One without a conclusion is in progress."""
+        """Add a check run, of the app with a name. One without a conclusion is in progress."""
         with self.lock:
             number, at = next(self._ids), self.clock()
             run = shapes.check_run(
-                self.url, full_name, sha, number=number, name=name, conclusion=conclusion, at=at
+                self.url,
+                full_name,
+                sha,
+                number=number,
+                name=name,
+                conclusion=conclusion,
+                at=at,
+                by=None if app is None else self._other_app(app),
             )
             self.repository(full_name).check_runs.setdefault(sha, []).append(run)
+
+    def add_check_suite(
+        self,
+        full_name: str,
+        sha: str,
+        status: str = "completed",
+        conclusion: str | None = None,
+        *,
+        runs: int = 0,
+        app: str = "GitHub Actions",
+    ) -> int:
+        """Add a suite of check runs, of which only the number is known; return its id."""
+        with self.lock:
+            number, repository = next(self._ids), self.repository(full_name)
+            suite = shapes.check_suite(
+                self.url,
+                self.described(repository),
+                sha,
+                number=number,
+                status=status,
+                conclusion=conclusion,
+                runs=runs,
+                at=self.clock(),
+                by=self._other_app(app),
+            )
+            repository.check_suites.setdefault(sha, []).append(suite)
+            return number
+
+    def end_check_suite(self, full_name: str, sha: str, number: int, conclusion: str) -> None:
+        with self.lock:
+            for suite in self.repository(full_name).check_suites[sha]:
+                if suite["id"] == number:
+                    suite |= {"status": "completed", "conclusion": conclusion}
+
+    def _other_app(self, name: str) -> Json:
+        number = int(shapes.hashed(name)[:6], 16)
+        return shapes.app(
+            self.url, number=number, client_id=f"Iv1.{number}", permissions={}, name=name
+        )
 
     def register_app(
         self,

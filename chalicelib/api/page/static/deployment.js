@@ -155,7 +155,7 @@ function Stages({ row, receipt }) {
   const command = row.release_command;
   const stages = [["Accepted", row.created_at, "success", html`<${Time} at=${row.created_at} />`]];
   const waits = row.status === "queued" && !ended;
-  stages.push(["Begin", null, phase === "begin" ? "failed" : row.started_at || command ? "success"
+  stages.push(["Begin", null, ["checks", "begin"].includes(phase) ? "failed" : row.started_at || command ? "success"
       : ended ? "none" : waits ? "queued" : "deploying", waits
       ? sentence(row.waiting_for ?? "waits") : "checks and task definition"]);
   if (command) {
