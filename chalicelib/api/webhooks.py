@@ -19,7 +19,8 @@ from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.correlation import note
 from chalicelib.domain.deliveries import Outcome, outcome_of
 from chalicelib.domain.fields import END
-from chalicelib.domain.pushes import HOST, MAX_TIME, NAME, PATH, claimed_repository, parse_push
+from chalicelib.domain.payloads import HOST, MAX_TIME, NAME, PATH
+from chalicelib.domain.pushes import claimed_repository, parse_push
 from chalicelib.domain.refs import MAX_PUSHED_LENGTH, PUSHED_REF, SHA
 from chalicelib.domain.regex import regex
 from chalicelib.domain.statuses import job_id

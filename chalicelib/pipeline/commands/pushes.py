@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.domain.deliveries import Outcome, Verdict, outcome_of
-from chalicelib.domain.pushes import Choice, Push, choose, ignored_reason, shown
+from chalicelib.domain.payloads import shown
+from chalicelib.domain.pushes import Choice, Push, choose, ignored_reason
 from chalicelib.domain.refs import Ref, RefType
 from chalicelib.domain.service_settings import ServiceSettings
 from chalicelib.domain.webhook_secrets import Signers
