@@ -27,12 +27,12 @@ from chalicelib.domain.statuses import job_id
 from chalicelib.domain.tokens import Role
 from chalicelib.errors import InvalidInput
 from chalicelib.pipeline.commands.pushes import (
-    Decision,
     preview_push,
     receive_other,
     receive_push,
     receive_refused,
 )
+from chalicelib.pipeline.deliveries import Decision
 from chalicelib.pipeline.signatures import verify
 
 routes = Routes(__name__)
