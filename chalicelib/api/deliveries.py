@@ -26,7 +26,9 @@ class ServiceVerdict(msgspec.Struct, kw_only=True):
 
 class Delivery(msgspec.Struct, kw_only=True):
     """All deliveries with one X-GitHub-Delivery, and their result for the services you can see.
-    `reason` says why no build was started. Each service has its own reason.
+    `reason` says why no build was started. Each service has its own reason. Of a `pull_request`,
+    `pull_request` is its number, `ref` and `sha` are its branch and head commit, and `pushed_at` is
+    the time of the event.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Delivery(msgspec.Struct, kw_only=True):
     repository: str | None
     ref: str | None
     sha: str | None
+    pull_request: int | None
     sender: str | None
     services: list[ServiceVerdict]
     times_received: int
@@ -80,6 +83,7 @@ def _shown(row: Receipt) -> Delivery:
         repository=facts.get("repository"),
         ref=views.text(facts.get("ref")),
         sha=facts.get("sha"),
+        pull_request=facts.get("pull_request"),
         sender=views.text(facts.get("sender")),
         services=[service_verdict(verdict) for verdict in verdicts],
         times_received=row.times or 0,

@@ -1,5 +1,8 @@
 """Requests for a deployment, and the plan of one."""
 
+from collections.abc import Sequence
+from functools import partial
+
 from msgspec import UNSET, UnsetType
 
 from chalicelib import clock
@@ -9,6 +12,7 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.images import ImageReference, build_id_of_tag
 from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import PreflightFailed, Release, Unknown, has_errors
+from chalicelib.domain.pull_requests import how_to_deploy
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.statuses import BuildStatus
 from chalicelib.errors import Conflict, Forbidden, NotFound
@@ -48,8 +52,8 @@ def request_deployment(
     """Accept the deployment of an image by the tag of a build of the service, or by its digest.
 
     `expected` is that of the plan that the caller saw.
-    Raises Conflict (service_not_configured, plan_is_old, preflight_failed), Forbidden
-    (image_not_allowed), NotFound (image_not_found).
+    Raises Conflict (service_not_configured, plan_is_old, preflight_failed, pull_request_build),
+    Forbidden (image_not_allowed), NotFound (image_not_found).
     """
     require_expected(service, expected)
     checked = _checked(service, image)
@@ -155,6 +159,7 @@ def _resolve(
             code="image_not_allowed",
             field="image_tag",
         )
+    _require_no_pull_request(service, image, build, look)
     digest = (build.image_digest if build else None) or image.digest
     if image.digest and image.digest != digest:
         raise Forbidden(
@@ -201,6 +206,38 @@ def _build_of(service: Service, tag: str) -> Build | None:
     if build is None or build.service_id not in builders or build.image_tag != tag:
         return None
     return build if build.status == BuildStatus.SUCCESS else None
+
+
+def _require_no_pull_request(
+    service: Service, image: ImageReference, build: Build | None, look: Look
+) -> None:
+    """Raise Conflict (pull_request_build) for an image that only pull requests have built.
+
+    An image that is named by its digest is known by its tags in ECR. If ECR does not show them, the
+    preflight says so.
+    """
+    if build is None:
+        tags = look(partial(ecr.tags_of, service.settings.image_repository, image.digest))
+        build = None if isinstance(tags, Unknown) else _pull_request_build_of(service, tags)
+    if build is None or build.pull_request is None:
+        return
+    raise Conflict(
+        f"build {build.number} is of pull request {build.pull_request.number}, and builds of pull "
+        f"requests are never deployed: {how_to_deploy(build.pull_request)}",
+        code="pull_request_build",
+        field="image_tag",
+    )
+
+
+def _pull_request_build_of(service: Service, tags: Sequence[str]) -> Build | None:
+    """A build of a pull request, if each of an image's tags comes from one."""
+    found = None
+    for tag in tags:
+        found = _build_of(service, tag)
+        # A push may have built the same image: then it may be deployed.
+        if found is None or found.pull_request is None:
+            return None
+    return found
 
 
 def _missing(repository: str, mark: str) -> NotFound:

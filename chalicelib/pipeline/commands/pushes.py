@@ -188,7 +188,7 @@ def _new_builds(delivery: str, push: Push, services: Sequence[Service]) -> list[
     first = next_number("builds", len(services))
     tag = push.tag
     ref = Ref(push.branch or "", RefType.BRANCH) if tag is None else Ref(tag, RefType.TAG)
-    source = Source(ref, push.sha, push, delivery)
+    source = Source(ref, push.sha, push=push, delivery=delivery)
     return [
         new_build(service, number, source, service.settings.build, actor=f"github:{push.sender}")
         for number, service in enumerate(services, start=first)

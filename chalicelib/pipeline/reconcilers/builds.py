@@ -35,7 +35,7 @@ from chalicelib.pipeline.reconcilers.failures import (
     find_missing_repository,
     find_unreadable_credential,
 )
-from chalicelib.pipeline.superseding import supersede_builds
+from chalicelib.pipeline.superseding import may_be_superseded, supersede_builds
 from chalicelib.settings import settings
 from chalicelib.store.due import due_by, schedule_at
 from chalicelib.store.jobs import find_build, finish, transition
@@ -74,8 +74,8 @@ def reconcile_build(number: int) -> None:
 def _start(build: Build) -> None:
     now = clock.now()
     service = get_service(build.service_id)
-    may_be_superseded = build.trigger == "push" and build.attempt_at is None
-    if may_be_superseded and build.number in supersede_builds(service):
+    is_uncalled = may_be_superseded(build) and build.attempt_at is None
+    if is_uncalled and build.number in supersede_builds(service):
         return queue.wake(*_next_in_line(build))
     line = line_with(build, service)
     deadline_at = _deadline(build, line, now)
