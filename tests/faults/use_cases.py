@@ -963,6 +963,43 @@ def _push_of_a_tag(cloud: Cloud) -> Answer:
     return cloud.push(sha(1), ref="refs/tags/v1", delivery="the-tag")
 
 
+def pull_requests_are_built(cloud: Cloud) -> None:
+    cloud.change_service(build_pull_requests=True)
+
+
+def a_pull_request_waits(cloud: Cloud) -> None:
+    """Two builds take the capacity. Two pull requests and a push wait."""
+    pull_requests_are_built(cloud)
+    for ref in ("a", "b"):
+        cloud.ask_for_build(git_ref=ref)
+    cloud.settle()
+    cloud.pull("opened", sha(1))
+    cloud.pull("opened", sha(2), pull_request__number=3)
+    cloud.push(sha(3))
+    cloud.settle()
+
+
+def a_pull_request_is_pushed_to(cloud: Cloud) -> None:
+    cloud.seconds_before_push = 1
+    a_pull_request_waits(cloud)
+    cloud.pull("synchronize", sha(4), before=sha(1))
+
+
+def a_pull_request_is_built(cloud: Cloud) -> None:
+    pull_requests_are_built(cloud)
+    cloud.pull("opened", sha(1))
+    cloud.settle()
+    cloud.finish_build(1, settle=False)
+
+
+def _pull_request(cloud: Cloud) -> Answer:
+    return cloud.pull("opened", sha(9), delivery="the-same-delivery")
+
+
+def _end_of_a_pull_request(cloud: Cloud) -> Answer:
+    return cloud.pull("closed", sha(1), delivery="the-same-delivery")
+
+
 def tags_are_built(cloud: Cloud) -> None:
     cloud.change_service(tags=["v*"])
 
@@ -1254,6 +1291,14 @@ USE_CASES = (
     UseCase("an unreadable delivery arrives", second_service, _unreadable_delivery),
     UseCase("a push is tested", second_service, _test_of_a_push),
     UseCase("a tag is pushed", tags_are_built, _push_of_a_tag),
+    UseCase("a pull request is opened", pull_requests_are_built, _pull_request),
+    UseCase("a pull request is closed", a_pull_request_waits, _end_of_a_pull_request),
+    UseCase(
+        "a push to a pull request supersedes its queued build",
+        a_pull_request_is_pushed_to,
+        _deliver_messages,
+    ),
+    UseCase("a build of a pull request succeeds", a_pull_request_is_built, _deliver_events),
     UseCase("the image of a build is deployed by its tag", two_releases, _deploy_by_tag),
     UseCase("a deployment is requested again", image_deployed, lambda c: deploy_image(c, "c")),
     UseCase(

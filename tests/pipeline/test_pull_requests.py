@@ -107,7 +107,6 @@ def test_by_default_no_pull_request_is_built(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("settings", "changes", "expected"),
     [
-        ({}, {"pull_request__base__ref": "develop"}, "it follows the branch master"),
         ({"auto_build": False}, {}, "auto_build is off"),
         (
             {},
@@ -166,6 +165,14 @@ def test_what_is_not_built_has_a_reason(
     assert rows("jobs") == {}
     assert answer.body["ignored"].startswith(expected)
     assert reason(cloud, answer).startswith(expected)
+
+
+def test_only_pull_requests_to_the_branch_of_the_service_are_built(cloud: Cloud) -> None:
+    answer = cloud.pull("opened", sha(1), pull_request__base__ref="develop")
+    assert reason(cloud, answer) == "it follows the branch master"
+    assert answer.body["ignored"] == (
+        "no service follows branch develop of github.com/codertocat/hello-world"
+    )
 
 
 def test_paths_do_not_apply_because_the_event_lists_no_files(cloud: Cloud) -> None:

@@ -84,7 +84,7 @@ def _receive(delivery: str, pull: PullRequest, signers: Signers) -> Decision:
     known = {**judged.known, **{build.service_id: build.number for build in builds}}
     reason = ""
     if outcome_of(verdicts) is Outcome.IGNORED:
-        reason = _why_none(pull, [each.reason for each in verdicts])
+        reason = _why_none(pull, visible, judged)
     accept_builds(
         delivery,
         list(zip(judged.building, builds, strict=True)),
@@ -241,13 +241,17 @@ def _cancel(build: Build, pull: PullRequest, now: int) -> list[Write]:
     ]
 
 
-def _why_none(pull: PullRequest, reasons: Sequence[str]) -> str:
-    if not reasons:
-        return f"no service builds {pull.repository}"
-    if len(set(reasons)) == 1:
-        return reasons[0]
-    of = f"pull request {pull.number} of {pull.repository}"
-    return f"no service builds {of}; each has its own reason in the delivery"
+def _why_none(pull: PullRequest, visible: Mapping[int, Follower], judged: _Judgement) -> str:
+    reasons = {choice.reason for choice in judged.choices.values()}
+    if len(reasons) == 1:
+        return min(reasons)
+    if reasons:
+        return (
+            f"no service builds pull request {pull.number}; each has its own reason in the delivery"
+        )
+    if not any(each.branch == pull.base for each in visible.values()):
+        return f"no service follows branch {pull.base} of {pull.repository}"
+    return f"this delivery starts no service that follows branch {pull.base} of {pull.repository}"
 
 
 def _out_of_time(pull: PullRequest) -> str | None:
