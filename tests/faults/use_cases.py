@@ -992,6 +992,39 @@ def a_pull_request_is_built(cloud: Cloud) -> None:
     cloud.finish_build(1, settle=False)
 
 
+def no_room_for_pull_requests(cloud: Cloud) -> None:
+    """As many builds are open as may be. A push to the pull request replaces its queued build."""
+    cloud.seconds_before_push = 1
+    a_pull_request_waits(cloud)
+    cloud.change_service(max_open_builds=5)
+
+
+def a_pull_request_was_closed(cloud: Cloud) -> None:
+    a_pull_request_waits(cloud)
+    _end_of_a_pull_request(cloud)
+    cloud.advance(MINUTE)
+
+
+def a_pull_request_is_ready(cloud: Cloud) -> None:
+    a_pull_request_is_built(cloud)
+    cloud.settle()
+
+
+def _push_to_a_pull_request(cloud: Cloud) -> Answer:
+    return cloud.pull("synchronize", sha(9), delivery="the-same-delivery", before=sha(1))
+
+
+def _reopen_a_pull_request(cloud: Cloud) -> Answer:
+    return cloud.pull("reopened", sha(1), delivery="reopening")
+
+
+def _deploy_a_pull_request(cloud: Cloud) -> Answer | None:
+    """The refusal, 409, is the end of this use case; only a 5xx is repeated."""
+    digest = builds()[1]["image_digest"]
+    answer = post(cloud, "deploy", {"image_tag": f"hello@{digest}"}, key="k")
+    return None if answer.status == 409 else answer
+
+
 def _pull_request(cloud: Cloud) -> Answer:
     return cloud.pull("opened", sha(9), delivery="the-same-delivery")
 
@@ -1299,6 +1332,13 @@ USE_CASES = (
         _deliver_messages,
     ),
     UseCase("a build of a pull request succeeds", a_pull_request_is_built, _deliver_events),
+    UseCase(
+        "a push to a pull request finds room by superseding",
+        no_room_for_pull_requests,
+        _push_to_a_pull_request,
+    ),
+    UseCase("a pull request is reopened", a_pull_request_was_closed, _reopen_a_pull_request),
+    UseCase("a pull request is not deployed", a_pull_request_is_ready, _deploy_a_pull_request),
     UseCase("the image of a build is deployed by its tag", two_releases, _deploy_by_tag),
     UseCase("a deployment is requested again", image_deployed, lambda c: deploy_image(c, "c")),
     UseCase(

@@ -1,7 +1,6 @@
 """Requests for a deployment, and the plan of one."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from msgspec import UNSET, UnsetType
 
@@ -159,7 +158,7 @@ def _resolve(
             code="image_not_allowed",
             field="image_tag",
         )
-    _require_no_pull_request(service, image, build, look)
+    _require_no_pull_request(service, image, build)
     digest = (build.image_digest if build else None) or image.digest
     if image.digest and image.digest != digest:
         raise Forbidden(
@@ -208,17 +207,15 @@ def _build_of(service: Service, tag: str) -> Build | None:
     return build if build.status == BuildStatus.SUCCESS else None
 
 
-def _require_no_pull_request(
-    service: Service, image: ImageReference, build: Build | None, look: Look
-) -> None:
+def _require_no_pull_request(service: Service, image: ImageReference, build: Build | None) -> None:
     """Raise Conflict (pull_request_build) for an image that only pull requests have built.
 
-    An image that is named by its digest is known by its tags in ECR. If ECR does not show them, the
-    preflight says so.
+    An image that is named by its digest is known by its tags in ECR. Raises Rejected and
+    Unavailable if ECR does not show them: without them it could be of a pull request.
     """
     if build is None:
-        tags = look(partial(ecr.tags_of, service.settings.image_repository, image.digest))
-        build = None if isinstance(tags, Unknown) else _pull_request_build_of(service, tags)
+        tags = ecr.tags_of(service.settings.image_repository, image.digest)
+        build = _pull_request_build_of(service, tags)
     if build is None or build.pull_request is None:
         return
     raise Conflict(
