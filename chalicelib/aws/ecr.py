@@ -31,12 +31,6 @@ def status_of(repository: str, mark: str) -> str | None:
     return None if found is None else str(found.get("imageStatus", "ACTIVE"))
 
 
-def tags_of(repository: str, digest: str) -> list[str]:
-    """The tags of the image with this digest; none if the repository does not have it."""
-    found = _describe(repository, {"imageDigest": digest})
-    return [] if found is None else list(found.get("imageTags", ()))
-
-
 def manifest(repository: str, digest: str) -> tuple[str, str]:
     """The media type and the text of an image's manifest. Raises Rejected if there is none."""
     with calling("ECR BatchGetImage"):

@@ -309,23 +309,6 @@ def test_a_deployment_of_such_a_build_is_refused_with_the_next_step(cloud: Cloud
                     )
 
 
-def test_an_image_that_a_push_has_built_too_may_be_deployed_by_its_digest(cloud: Cloud) -> None:
-    """A build can be reproducible: then both builds have one image with two tags."""
-    cloud.push(sha(1))
-    cloud.pull("opened", sha(1))
-    cloud.settle()
-    digest = cloud.finish_build(1)
-    cloud.finish_rollout()
-    pull, push = (cloud.build(number)["image_tag"].partition(":")[2] for number in (2, 1))
-    found = client("ecr").batch_get_image(repositoryName="hello", imageIds=[{"imageTag": push}])
-    manifest = found["images"][0]["imageManifest"]
-    client("ecr").put_image(repositoryName="hello", imageManifest=manifest, imageTag=pull)
-    cloud.end_build(2, "SUCCEEDED", IMAGE_DIGEST=digest)
-    assert cloud.build(2)["image_digest"] == digest
-    assert cloud.deploy(f"hello:{pull}").status == 409
-    assert cloud.deploy(f"hello@{digest}").status == 202
-
-
 def test_pull_requests_do_not_count_in_the_order_of_pushes(cloud: Cloud) -> None:
     cloud.push(sha(1))
     cloud.pull("opened", sha(2))

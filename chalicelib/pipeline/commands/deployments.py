@@ -1,7 +1,5 @@
 """Requests for a deployment, and the plan of one."""
 
-from collections.abc import Sequence
-
 from msgspec import UNSET, UnsetType
 
 from chalicelib import clock
@@ -34,7 +32,7 @@ from chalicelib.pipeline.retries import retry_with_fresh_service
 from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
 from chalicelib.store.idempotency import IdempotencyKey, record_key
-from chalicelib.store.jobs import find_build, find_deployments
+from chalicelib.store.jobs import find_build, find_deployments, pull_build_of
 from chalicelib.store.models import Build, Deployment, Service
 from chalicelib.store.writes import change, commit
 
@@ -208,14 +206,9 @@ def _build_of(service: Service, tag: str) -> Build | None:
 
 
 def _require_no_pull_request(service: Service, image: ImageReference, build: Build | None) -> None:
-    """Raise Conflict (pull_request_build) for an image that only pull requests have built.
-
-    An image that is named by its digest is known by its tags in ECR. Raises Rejected and
-    Unavailable if ECR does not show them: without them it could be of a pull request.
-    """
+    """Raise Conflict (pull_request_build) for an image that a pull request has built."""
     if build is None:
-        tags = ecr.tags_of(service.settings.image_repository, image.digest)
-        build = _pull_request_build_of(service, tags)
+        build = pull_build_of(service.settings.image_repository, image.digest)
     if build is None or build.pull_request is None:
         return
     raise Conflict(
@@ -224,17 +217,6 @@ def _require_no_pull_request(service: Service, image: ImageReference, build: Bui
         code="pull_request_build",
         field="image_tag",
     )
-
-
-def _pull_request_build_of(service: Service, tags: Sequence[str]) -> Build | None:
-    """A build of a pull request, if each of an image's tags comes from one."""
-    found = None
-    for tag in tags:
-        found = _build_of(service, tag)
-        # A push may have built the same image: then it may be deployed.
-        if found is None or found.pull_request is None:
-            return None
-    return found
 
 
 def _missing(repository: str, mark: str) -> NotFound:

@@ -38,7 +38,7 @@ from chalicelib.pipeline.reconcilers.failures import (
 from chalicelib.pipeline.superseding import may_be_superseded, supersede_builds
 from chalicelib.settings import settings
 from chalicelib.store.due import due_by, schedule_at
-from chalicelib.store.jobs import find_build, finish, transition
+from chalicelib.store.jobs import find_build, finish, mark_pull_image, transition
 from chalicelib.store.models import Build
 from chalicelib.store.projects import get_project
 from chalicelib.store.reports import facts_of
@@ -312,6 +312,7 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
         finish(build, BuildStatus.SUCCESS, at=now, **learned, **deployed.values),
         close_builds(service, build.number),
         change(service, build_seconds=took),
+        *([mark_pull_image(build, digest)] if build.pull_request is not None else []),
         *deployed.writes,
     )
     queue.wake(*(f"service-{each}" for each in deployed.services), *_next_in_line(build))
