@@ -9,6 +9,7 @@ from chalicelib.store.services import get_service
 from tests.faults.rows import rows
 from tests.support.builders import delivery_headers, real_payload
 from tests.support.client import Answer
+from tests.support.codebuild_log import RUN_FAILED, failed_log
 from tests.support.embedded import MINUTE, REPOSITORY, Cloud, client, keep_secret, sha
 from tests.support.written import nothing_is_written
 
@@ -267,6 +268,22 @@ def test_a_retry_stays_a_build_of_the_pull_request(cloud: Cloud) -> None:
     assert variables(cloud, 2)["CACHE_TO"] == ""
     cloud.finish_build(2)
     assert "never deployed" in cloud.build(2)["not_deployed"]
+
+
+@pytest.mark.parametrize("said", ["secret npm not found: not found", "secret npm: not found"])
+def test_a_step_that_needs_a_secret_fails_with_the_next_step(cloud: Cloud, said: str) -> None:
+    """Both texts are BuildKit's: the first one was reported to docker/compose in 2023."""
+    cloud.change_service(secrets={"npm": NPM})
+    cloud.pull("opened", sha(1))
+    cloud.settle()
+    cloud.end_build(
+        1,
+        "FAILED",
+        log=[line.replace(RUN_FAILED, f"failed to solve: {said}") for line in failed_log()],
+    )
+    failure = cloud.build(1)["failure"]
+    assert said in failure["summary"]
+    assert failure["next_step"].startswith("Builds of pull requests have no secrets")
 
 
 # Never deployed.
