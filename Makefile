@@ -4,7 +4,7 @@
 # file in ARGS the tests run in one process, which starts faster.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package rehearse deploy configure destroy service doctor policy token redrive lock clean broken
+.PHONY: help setup run cli demo test sweep soak fuzz check bench screenshots openapi package rehearse deploy configure destroy service doctor policy token github-app redrive lock clean broken
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -18,8 +18,8 @@ SIMULATE ?=
 SIMULATION := $(if $(filter-out 0 false no,$(SIMULATE)),--simulate)
 
 help: ## list the targets
-	sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
-	while IFS='|' read -r verb meaning; do printf '%-16s%s\n' "$$verb" "$$meaning"; done
+	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+	while IFS='|' read -r verb meaning; do printf '%-18s%s\n' "$$verb" "$$meaning"; done
 
 setup: $(READY) ## create .venv with all requirements
 
@@ -96,6 +96,9 @@ destroy: $(READY) ## delete one stage but not its data: make destroy STAGE=dev [
 
 token: $(READY) ## create an admin token of a deployed stage and print it once
 	$(PYTHON) -m infra.token $(STAGE) $(ARGS)
+
+github-app: $(READY) ## import a GitHub App's key: make github-app STAGE=dev APP=Iv23… KEY=file.pem
+	$(PYTHON) -m infra.github_app $(STAGE) --app "$(APP)" --key "$(KEY)" $(ARGS)
 
 redrive: $(READY) ## move a deployed stage's dead letters back to its queue
 	$(PYTHON) -m infra.redrive $(STAGE) $(ARGS)

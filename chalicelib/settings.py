@@ -22,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True):
     """The configuration of one installation: a field for each environment variable.
 
     `webhook_secret` is the text of the variable: one or two secrets, a reference, or empty.
+    `github_app` is empty if the installation has no GitHub App.
     """
 
     webhook_secret: str
@@ -33,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True):
     registry: str
     git_hosts: frozenset[str]
     github_api: str
+    github_app: str
     public_url: str
     receiver_hosts: frozenset[str]
     simulated: bool
@@ -175,6 +177,12 @@ VARIABLES: Mapping[str, Variable] = {
         ),
         "https://api.github.com",
         "The address of GitHub's API; of GitHub Enterprise Server https://<host>/api/v3.",
+    ),
+    "GITHUB_APP": Variable(
+        _matching(r"[A-Za-z0-9._-]{0,100}", "the id or the client id of a GitHub App"),
+        "",
+        "The id or client id of the GitHub App, whose private key KMS has. Without it, channels to "
+        "GitHub and private repositories need tokens.",
     ),
     "PUBLIC_URL": Variable(
         _matching(

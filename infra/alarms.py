@@ -88,6 +88,12 @@ def alarms(prefix: str) -> dict[str, Any]:
         periods=2,
         statistic={"Statistic": "Maximum"},
     )
+    found["ChannelOffAlarm"] = _alarm(
+        f"{prefix}-channel-off",
+        "A channel is switched off: its receiver has failed for a day.",
+        (NAMESPACE, "ChannelsOff", {"Installation": prefix}),
+        at_least=1,
+    )
     overdue = _alarm(
         f"{prefix}-overdue",
         "Work has waited ten minutes for the schedule, or the schedule does not run. "

@@ -33,7 +33,8 @@ from infra.tellings import telling_parts
 
 ROOT = Path(__file__).parent.parent
 BUILDSPEC_LINE = re.compile(r"^( *)BuildSpec: infra/buildspec\.yml$", re.MULTILINE)
-COMMENT_LINE = re.compile(r"^ *#(?!!).*\n", re.MULTILINE)
+# Also an empty line: neither has a meaning in the buildspec's scripts.
+COMMENT_LINE = re.compile(r"^( *#(?!!).*)?\n", re.MULTILINE)
 # Chalice takes the Lambda runtime from the Python that runs it.
 LAMBDA_PYTHON = (3, 11)
 # Wheels for Lambda's arm64. AWS: "Working with .zip file archives for Python Lambda functions".
@@ -66,8 +67,8 @@ EXAMPLE = Installation()
 def stack_template() -> str:
     """`stack.yaml` with the buildspec embedded: without a source CodeBuild takes no file name.
 
-    CloudFormation takes at most 51,200 bytes. So comments are left out, the properties of a
-    resource are on one line, and the buildspec is a JSON string, which YAML reads too.
+    CloudFormation takes at most 51,200 bytes. So comments and empty lines are left out, a resource
+    is on one line, and the buildspec is a JSON string, which YAML reads too.
     """
     stack, buildspec = (
         COMMENT_LINE.sub("", (ROOT / "infra" / name).read_text())
@@ -81,7 +82,7 @@ def stack_template() -> str:
     embedded, count = BUILDSPEC_LINE.subn(embed, stack)
     if count != 1:
         raise ValueError(f"stack.yaml must name infra/buildspec.yml once, not {count} times")
-    return _shorten(embedded, folded_below=2)
+    return _shorten(embedded, folded_below=1)
 
 
 def _shorten(text: str, *, folded_below: float) -> str:

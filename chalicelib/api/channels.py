@@ -16,16 +16,18 @@ from chalicelib.access import (
 from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
-from chalicelib.api.http.parameters import CURSOR, LIMIT, Id
+from chalicelib.api.http.parameters import CHANNEL_PROJECT, CURSOR, LIMIT, Id
+from chalicelib.domain.channel_kinds import KindOfChannel, kinds_of_channels
 from chalicelib.domain.channels import ChannelKind, ChannelSecret, Events, Target
 from chalicelib.domain.fields import Rule, given, partial
 from chalicelib.domain.names import DisplayName
 from chalicelib.domain.patterns import Branches
-from chalicelib.domain.telling import Event
+from chalicelib.domain.telling import USUAL_EVENTS, Event
 from chalicelib.domain.timing import rfc3339
 from chalicelib.domain.tokens import Role
 from chalicelib.errors import NotFound
 from chalicelib.pipeline.commands import channels
+from chalicelib.settings import settings
 from chalicelib.store import models
 from chalicelib.store.idempotency import IdempotencyKey
 
@@ -43,7 +45,8 @@ class _ChannelSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
 class NewChannel(_ChannelSettings, kw_only=True, forbid_unknown_fields=True):
     """A channel to create. It is told of one service, of a project with `project_id`, or of all.
 
-    Kinds `sns` and `eventbridge` have a `target`, and all others a `secret`.
+    Kinds `sns` and `eventbridge` have a `target`, and all others a `secret`. Kind `github` may be
+    without one: then it uses the GitHub App of the installation.
     """
 
     kind: Annotated[
@@ -89,6 +92,16 @@ class Channel(msgspec.Struct, kw_only=True):
     created_at: str | None
 
 
+class ChannelKinds(msgspec.Struct, kw_only=True):
+    """The kinds of channels, and the events that a channel can be told. One that names no events
+    is told the `usual_events`.
+    """
+
+    items: list[KindOfChannel]
+    events: list[Event]
+    usual_events: list[Event]
+
+
 def _created(channel: models.Channel) -> Reply:
     return Reply(_shown(channel), location=f"/v1/channels/{channel.id}")
 
@@ -126,12 +139,38 @@ def create_channel(
 
 
 @routes.endpoint(
-    "GET", "/v1/channels", role=Role.ADMIN, query=(LIMIT, CURSOR), answer=views.Page[Channel]
+    "GET",
+    "/v1/channels",
+    role=Role.ADMIN,
+    query=(LIMIT, CURSOR),
+    answer=views.Page[Channel],
+    is_tagged=True,
 )
 def list_channels(caller: Principal, limit: int, cursor: int | None) -> views.Page[Channel]:
     """List channels, newest first."""
     found = access.list_channels(caller, limit=limit, before=cursor)
     return views.page(found.rows, found.before, _shown)
+
+
+@routes.endpoint(
+    "GET",
+    "/v1/channels/kinds",
+    role=Role.ADMIN,
+    query=(CHANNEL_PROJECT,),
+    answer=ChannelKinds,
+    documented=Documented(errors=(403, 404)),
+)
+def list_channel_kinds(caller: Principal, project_id: int | None) -> ChannelKinds:
+    """List the kinds of channels: what each needs, and the command that creates it."""
+    require_unrestricted(caller)
+    if project_id is not None:
+        load_project(caller, project_id)
+    has_app = bool(settings().github_app)
+    return ChannelKinds(
+        items=kinds_of_channels(settings().table_prefix, project_id, has_app=has_app),
+        events=list(Event),
+        usual_events=[event for event in Event if event in USUAL_EVENTS],
+    )
 
 
 @routes.endpoint(

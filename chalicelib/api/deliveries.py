@@ -26,9 +26,10 @@ class ServiceVerdict(msgspec.Struct, kw_only=True):
 
 class Delivery(msgspec.Struct, kw_only=True):
     """All deliveries with one X-GitHub-Delivery, and their result for the services you can see.
-    `reason` says why no build was started. Each service has its own reason. Of a `pull_request`,
-    `pull_request` is its number, `ref` and `sha` are its branch and head commit, and `pushed_at` is
-    the time of the event.
+    `reason` says why no build was started. Each service has its own reason. With
+    `found_after_seconds` it is a push that Slipway found at GitHub so many seconds after it was
+    pushed, before any delivery of it came. Of a `pull_request`, `pull_request` is its number, `ref`
+    and `sha` are its branch and head commit, and `pushed_at` is the time of the event.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Delivery(msgspec.Struct, kw_only=True):
     services: list[ServiceVerdict]
     times_received: int
     pushed_at: str | None
+    found_after_seconds: int | None
     first_received_at: str | None
     last_received_at: str | None
 
@@ -88,6 +90,7 @@ def _shown(row: Receipt) -> Delivery:
         services=[service_verdict(verdict) for verdict in verdicts],
         times_received=row.times or 0,
         pushed_at=rfc3339(facts.get("pushed_at")),
+        found_after_seconds=facts.get("found_after"),
         first_received_at=rfc3339(row.created_at),
         last_received_at=rfc3339((row.received or 0) // 1_000_000),
     )

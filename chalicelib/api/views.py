@@ -102,8 +102,9 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     resumes it. `health` is null unless tasks of the current release are missing. `tasks` counts all
     tasks of the ECS service at the newest look; null until the first deployment. `receipt` is the
     newest one of its releases. `failed_deployment_id` is the newest deployment that failed since
-    the last success. `failing_since` is when the first rollout failed since then. `attention` names
-    a problem that an operator should solve.
+    the last success. `rollback_trouble` says why the release before the current one cannot be
+    restored, if that is so. `failing_since` is when the first rollout failed since then.
+    `attention` names a problem that an operator should solve.
     """
 
     id: int
@@ -118,6 +119,7 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     health: Health | None
     tasks: TaskCount | None
     receipt: ReceiptReference | None
+    rollback_trouble: str | None
     attention: str | None
     created_at: str | None
     updated_at: str | None

@@ -55,6 +55,33 @@ def tell(tellings: Sequence[Telling]) -> None:
     _send(settings().telling_queue_url, entries, failure=failure)
 
 
+def look(*services: int) -> None:
+    """Send the requests to look at the heads of the branches that services follow.
+
+    A failure is only logged: the next period asks again.
+    """
+    entries = [
+        {
+            "MessageBody": json.dumps({"v": 1, "look": number}),
+            "MessageGroupId": f"{number}-head",
+            "MessageDeduplicationId": secrets.token_hex(16),
+        }
+        for number in services
+    ]
+    failure = "heads of branches are not looked at; the next period asks again"
+    _send(settings().telling_queue_url, entries, failure=failure)
+
+
+def report_push(push: Any) -> None:
+    """Send a push that was found, as JSON, to be taken like a delivered one.
+
+    A failure is only logged: the next period finds the push again.
+    """
+    entry = {"MessageBody": json.dumps({"v": 1, "push": push})}
+    failure = "a push that was found is not taken; the next period finds it again"
+    _send(settings().queue_url, [entry], failure=failure)
+
+
 def _send(url: str, entries: Sequence[Mapping[str, Any]], *, failure: str) -> None:
     """Send messages in batches of ten, the most that SQS takes. A failure is only logged."""
     for start in range(0, len(entries), 10):

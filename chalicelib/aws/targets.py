@@ -8,6 +8,8 @@ from typing import Any
 from chalicelib.aws.clients import calling, client
 from chalicelib.errors import Rejected, Unavailable
 
+# The source of all events.
+SOURCE = "slipway"
 # SNS: "Publish", Subject.
 _SUBJECT_LENGTH = 99
 
@@ -44,7 +46,7 @@ def put_event(bus: str, *, kind: str, detail: Mapping[str, Any], at: int) -> Non
         answer = client("events").put_events(
             Entries=[
                 {
-                    "Source": "slipway",
+                    "Source": SOURCE,
                     "DetailType": kind,
                     "Detail": json.dumps(detail),
                     "EventBusName": bus,

@@ -289,7 +289,7 @@ _CAUSES: tuple[_Cause, ...] = (
         r"|repository (?:'[^']*' |or object )?not found|Permission (?:to .* )?denied"
         r"|Authorization error: ",
         "Check git_url. If the repository is private, set the project's git_credential to a secret "
-        "with a token that may read it.",
+        "with a token that may read it, or install the GitHub App of Slipway on the repository.",
         Phase.FETCH,
         anywhere=True,
         ignore_case=True,

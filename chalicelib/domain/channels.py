@@ -57,7 +57,8 @@ ChannelSecret = Annotated[
             "the name of a secret in Secrets Manager, and not the secret itself: "
             "secretsmanager:<prefix>/tell/<project id>/<name>, or with all as the project id for "
             "a channel of all projects. The prefix is the installation's TABLE_PREFIX. The secret "
-            "of kind github is a token that may write statuses and deployments; of slack, discord "
+            "of kind github is a token that may write statuses and deployments. Without it, the "
+            "channel uses the GitHub App. The secret of slack, discord "
             "and teams the URL of the incoming webhook; of webhook its URL, a space, and a key "
             "that begins with whsec_"
         ),
@@ -88,5 +89,8 @@ Events = Annotated[
             "success of a deployment. GitHub and EventBridge are told everything"
         ),
     ),
-    Rule(explain=lambda _: f"events must be a list of these: {', '.join(Event)}"),
+    Rule(
+        normal=lambda value, _: tuple(sorted(set(value))),
+        explain=lambda _: f"events must be a list of these: {', '.join(Event)}",
+    ),
 ]

@@ -38,6 +38,19 @@ def build_path(prefix: str, project_id: int) -> str:
     return f"{prefix}/build/{project_id}/"
 
 
+def app_parameter(prefix: str, project_id: int, name: str) -> str:
+    """The git credential of builds that fetch `owner/name` as the GitHub App.
+
+    It is `ssm:` and the name of a parameter, where the token is.
+    """
+    return f"ssm:/{git_path(prefix, project_id)}{name}"
+
+
+def is_parameter(git_credential: str | None) -> bool:
+    """Whether a git credential is one of the GitHub App, and not a project's own."""
+    return git_credential is not None and git_credential.startswith("ssm:")
+
+
 def is_below(path: str, secret: str) -> bool:
     """Whether a secret, an ARN or `secretsmanager:<name>`, is below a path."""
     return secret.rpartition(":")[2].startswith(path)

@@ -10,9 +10,10 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from chalicelib.domain.failures import cut
 from chalicelib.domain.regex import regex
@@ -24,8 +25,62 @@ _DISCORD_TITLE_LENGTH = 128
 _FACT_LENGTH = 500
 _MARKDOWN = regex(r"([\\`*_{}\[\]()#+\-.!~|<>:@])")
 _RED, _GREEN, _GREY = 0xD1242F, 0x1A7F37, 0x59636E
+# The event of a test of a channel.
+TESTED = "channel.tested"
 # How a key begins: "Standard Webhooks", "Secret serialization".
 _KEY = "whsec_"
+
+
+def _field(meaning: str) -> Meta:
+    return Meta(description=meaning)
+
+
+_LaterTime = Annotated[str | None, _field("in UTC, as RFC 3339 has it; null before that")]
+_Url = Annotated[
+    str | None, _field("the page of the row on the dashboard; null if its address is not known")
+]
+_ServiceName = Annotated[str, _field("the project and the name of the service, such as shop/web")]
+
+
+class JobData(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a build or a deployment."""
+
+    job_id: Annotated[str, _field("such as build-12 or deploy-7")]
+    type: Annotated[Literal["build", "deploy"], _field("what the job is")]
+    number: Annotated[int, _field("the number of the build or the deployment")]
+    status: Annotated[str, _field("the status that the job has now, as the API names it")]
+    service: _ServiceName
+    service_id: Annotated[int, _field("the number of the service")]
+    project_id: Annotated[int, _field("the number of the project")]
+    commit_sha: Annotated[str | None, _field("null for an image without a build")]
+    commit_message: Annotated[str | None, _field("its first lines, without known secrets")]
+    requested_by: Annotated[str, _field("who or what asked for the job")]
+    cause: Annotated[str | None, _field("why the job has ended without success; else null")]
+    created_at: Annotated[str, _field("in UTC, as RFC 3339 has it")]
+    started_at: _LaterTime
+    finished_at: _LaterTime
+    url: _Url
+
+
+class ServiceData(msgspec.Struct, frozen=True, kw_only=True):
+    """What lasts on a service: what has begun, and what is over."""
+
+    service: _ServiceName
+    service_id: Annotated[int, _field("the number of the service")]
+    project_id: Annotated[int, _field("the number of the project")]
+    begun: Annotated[list[str], _field("the events that have begun")]
+    over: Annotated[list[str], _field("the events that are over")]
+    url: _Url
+
+
+class TestData(msgspec.Struct, frozen=True, kw_only=True):
+    """A test of a channel."""
+
+    channel_id: Annotated[int, _field("the number of the channel")]
+    name: Annotated[str, _field("the name of the channel")]
+
+
+Data: TypeAlias = JobData | ServiceData | TestData
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +97,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     facts: Mapping[str, str]
     url: str | None
     is_good: bool | None
-    data: Mapping[str, Any]
+    data: Data
 
 
 def as_text(message: Message) -> str:
@@ -97,7 +152,8 @@ def as_teams(message: Message) -> dict[str, Any]:
 
 def as_webhook(message: Message) -> dict[str, Any]:
     """The body for a program, as "Standard Webhooks" recommends it."""
-    return {"type": message.event, "timestamp": rfc3339(message.at), "data": dict(message.data)}
+    data = msgspec.to_builtins(message.data)
+    return {"type": message.event, "timestamp": rfc3339(message.at), "data": data}
 
 
 def signed_headers(key: str, message_id: str, body: bytes, *, at: int) -> dict[str, str]:

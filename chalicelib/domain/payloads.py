@@ -56,7 +56,7 @@ def parse_repository(repository: Mapping[str, Any]) -> str:
 
 def parse_time(value: object, field: str) -> int:
     """Unix seconds. Push events have a number, GitHub's other payloads an RFC 3339 time."""
-    seconds = _seconds(value) if isinstance(value, str) else value
+    seconds = seconds_of(value) if isinstance(value, str) else value
     if type(seconds) is not int or not 0 <= seconds < MAX_TIME:
         raise refusal("this is not a time", field)
     return seconds
@@ -84,7 +84,7 @@ def is_clone_url_of(key: str, url: object) -> bool:
     return isinstance(url, str) and url.lower().removesuffix(".git") == f"https://{key}"
 
 
-def skip_mark(text: object) -> str:
+def skip_in(text: object) -> str:
     """The first part of a text that asks for no build, such as `[skip ci]`; empty without one."""
     found = _SKIP.search(text) if isinstance(text, str) else None
     return found[0] if found else ""
@@ -116,7 +116,8 @@ def _parse_host(repository: Mapping[str, Any]) -> str:
     return match["host"]
 
 
-def _seconds(text: str) -> int | None:
+def seconds_of(text: str) -> int | None:
+    """An RFC 3339 time in unix seconds; None for any other text."""
     try:
         return int(datetime.fromisoformat(text).timestamp()) if _TIME.fullmatch(text) else None
     except ValueError:

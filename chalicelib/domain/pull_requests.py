@@ -20,7 +20,7 @@ from chalicelib.domain.payloads import (
     parse_time,
     refusal,
     shown,
-    skip_mark,
+    skip_in,
 )
 from chalicelib.domain.pushes import Choice
 from chalicelib.domain.refs import branch_of, parse_pushed_ref
@@ -116,7 +116,7 @@ def parse_pull_request(payload: object) -> PullRequest:
         sha=parse_sha(head.get("sha"), "pull_request.head.sha"),
         at=parse_time(pull.get("updated_at"), "pull_request.updated_at"),
         unfit=_why_unfit(key, repository, head, base),
-        skip=skip_mark(title),
+        skip=skip_in(title),
     )
 
 

@@ -22,7 +22,7 @@ from chalicelib.domain.payloads import (
     parse_time,
     refusal,
     shown,
-    skip_mark,
+    skip_in,
 )
 from chalicelib.domain.refs import NULL_SHA, branch_of, parse_pushed_ref, tag_of
 from chalicelib.errors import InvalidInput
@@ -119,7 +119,7 @@ def parse_push(payload: object) -> Push:
         message=first_line(message),
         author=first_line(author.get("name")),
         sender=first_line(object_of(payload, "sender", optional=True).get("login")),
-        skip=skip_mark(message),
+        skip=skip_in(message),
         files=changed_files(payload) if tag is None else ChangedFiles(),
     )
 

@@ -44,6 +44,7 @@ class Event(StrEnum):
     SERVICE_PAUSED = "service.auto_deploy_paused"
     SERVICE_ATTENTION = "service.needs_attention"
     SERVICE_UNHEALTHY = "service.unhealthy"  # tasks of the release are missing
+    SERVICE_NO_WAY_BACK = "service.rollback_not_ready"  # the release before cannot be restored
 
 
 # What a channel is told that names no events: what a person may have to act on, and each success.
@@ -58,6 +59,7 @@ USUAL_EVENTS = frozenset(
         Event.SERVICE_PAUSED,
         Event.SERVICE_ATTENTION,
         Event.SERVICE_UNHEALTHY,
+        Event.SERVICE_NO_WAY_BACK,
     }
 )
 OF_SERVICES = frozenset(event for event in Event if event.startswith("service."))
@@ -87,17 +89,25 @@ _ROLLBACK_EVENTS: Mapping[str, Event] = {
 class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a channel knows of a row.
 
-    `state` is the last one that it got, and `id` the receiver's own number of the job. `refused` is
+    `state` is the last of the `count` states that it got, and `id` the receiver's own number of
+    the job. `refused` is
     why it did not take that state, and never will. `tries` counts the failures since then, the
-    first one at `since`, and the next telling is at `next_at`.
+    first one at `since`, and the next telling is at `next_at`. `tried` is the state of the last
+    failure: the channel may have got it, and only its answer was lost.
     """
 
     state: str = ""
+    count: int = 0
     id: int | None = None
     refused: str | None = None
     tries: int = 0
     since: int | None = None
     next_at: int | None = None
+    tried: str | None = None
+
+    def knows(self, state: str) -> bool:
+        """Whether the channel is sure to know a state, and no other one."""
+        return state == self.state and self.tried in {None, state}
 
 
 def told_of(stored: Mapping[str, Any] | None, channel: int) -> Told:
@@ -108,6 +118,11 @@ def told_of(stored: Mapping[str, Any] | None, channel: int) -> Told:
 def with_told(stored: Mapping[str, Any] | None, channel: int, told: Told) -> dict[str, Any]:
     """The attribute `told` after a telling."""
     return {**(stored or {}), str(channel): msgspec.to_builtins(told)}
+
+
+def got(told: Told, state: str, *, number: int | None, refused: str | None = None) -> Told:
+    """`told` after the channel got a state, or will never get it."""
+    return Told(state=state, count=told.count + 1, id=number, refused=refused)
 
 
 def event_of(kind: str, status: str, *, is_rollback: bool) -> Event:
@@ -123,12 +138,18 @@ def service_state(events: Iterable[Event]) -> str:
     return ",".join(sorted(events))
 
 
-def service_changes(before: str, after: str) -> tuple[list[Event], list[Event]]:
-    """The events that have begun, and those that are over, between two states of a service."""
-    known, now = (
-        {Event(each) for each in text.split(",") if each in OF_SERVICES} for text in (before, after)
-    )
-    return sorted(now - known), sorted(known - now)
+def service_changes(told: Told, state: str) -> tuple[list[Event], list[Event]]:
+    """The events that have begun, and those that are over, for a channel that is told of a service.
+
+    If it is not sure which of two states the channel knows, events of both may be told again.
+    """
+    known, now = _lasting(told.state), _lasting(state)
+    tried = known if told.tried is None else _lasting(told.tried)
+    return sorted(now - (known & tried)), sorted((known | tried) - now)
+
+
+def _lasting(state: str) -> set[Event]:
+    return {Event(each) for each in state.split(",") if each in OF_SERVICES}
 
 
 def failed(told: Told, state: str, why: str, *, now: int, seconds: int | None = None) -> Told:
@@ -142,6 +163,8 @@ def failed(told: Told, state: str, why: str, *, now: int, seconds: int | None = 
     if since is None or now - (told.next_at or now) > _LONGEST_PAUSE:
         since, tries = now, 0
     if now - since >= GIVE_UP_AFTER:
-        return Told(state=state, id=told.id, refused=why)
+        return got(told, state, number=told.id, refused=why)
     pause = min(PATIENCE * 2 ** min(tries, 10), _LONGEST_PAUSE)
-    return replace(told, tries=tries + 1, since=since, next_at=now + (seconds or pause))
+    return replace(
+        told, tried=state, tries=tries + 1, since=since, next_at=now + (seconds or pause)
+    )

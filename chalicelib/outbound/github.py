@@ -1,12 +1,18 @@
-"""GitHub's REST API: statuses of commits, deployments and their statuses."""
+"""GitHub's REST API: statuses of commits, deployments and their statuses, heads of branches."""
 
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
 from chalicelib import clock
+from chalicelib.domain.changed_files import ChangedFiles
 from chalicelib.domain.github_messages import is_marked
+from chalicelib.domain.heads import Activity, files_between
+from chalicelib.domain.payloads import seconds_of
+from chalicelib.domain.refs import is_commit_sha
 from chalicelib.errors import Unavailable
 from chalicelib.outbound.http import Answer, Refused, send
 from chalicelib.settings import settings
@@ -21,14 +27,23 @@ class OneRepository(Unavailable):
     """GitHub does not do this for one repository. Others may work with the same token."""
 
 
+class Head(msgspec.Struct, frozen=True):
+    """The head of a branch, and the ETag by which GitHub knows this answer."""
+
+    sha: str
+    etag: str
+
+
 class GitHub(msgspec.Struct, frozen=True):
     """GitHub's API for one repository, `owner/name`, with a token.
 
+    If GitHub refuses the token (401), the request is repeated once with the one that `renew` gives.
     Each method raises Later, Rejected and Unavailable like `outbound.http.send`, and OneRepository.
     """
 
     token: str
     repository: str
+    renew: Callable[[], str] | None = None
 
     def set_status(self, sha: str, body: dict[str, Any]) -> None:
         """Set the status of a commit. A repetition has the same effect."""
@@ -57,7 +72,59 @@ class GitHub(msgspec.Struct, frozen=True):
         """Read the repository, to see whether the token may."""
         self._call("GET", "")
 
-    def _call(self, method: str, path: str, body: Any = None) -> Answer:
+    def head_of(self, branch: str, known: Head | None) -> Head:
+        """The head of a branch. If it is the `known` one, the request counts for no limit.
+
+        GitHub Docs, "Get a reference" and "Best practices for using the REST API": conditional
+        requests.
+        """
+        answer = self._call(
+            "GET",
+            f"git/ref/heads/{quote(branch)}",
+            headers=_if_changed(known.etag if known else ""),
+        )
+        if known is not None and answer.status == HTTPStatus.NOT_MODIFIED:
+            return known
+        named = answer.body.get("object") if isinstance(answer.body, dict) else None
+        sha = named.get("sha") if isinstance(named, dict) else None
+        if not isinstance(sha, str) or not is_commit_sha(sha):
+            raise Unavailable("GitHub's answer names no head")
+        return Head(sha.lower(), answer.etag)
+
+    def last_activity(self, branch: str) -> Activity | None:
+        """The last change of a branch ("List repository activities"), or None."""
+        wanted = urlencode({"ref": f"refs/heads/{branch}", "per_page": 1})
+        found = self._call("GET", f"activity?{wanted}").body
+        if not isinstance(found, list):
+            raise Unavailable("GitHub's list of activities is not a list")
+        return _activity(found[0]) if found else None
+
+    def commit(self, sha: str) -> tuple[str, str]:
+        """The message and the author of a commit ("Get a commit object")."""
+        found = self._call("GET", f"git/commits/{sha}").body
+        author = found.get("author") if isinstance(found, dict) else None
+        if not isinstance(author, dict):
+            raise Unavailable("GitHub's answer is no commit")
+        return str(found.get("message") or ""), str(author.get("name") or "")
+
+    def changed_files(self, base: str, head: str) -> ChangedFiles:
+        """The files that differ between two commits ("Compare two commits")."""
+        # Files are on the first page, whatever its size. One commit keeps the answer short.
+        return files_between(self._call("GET", f"compare/{base}...{head}?per_page=1").body)
+
+    def _call(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        try:
+            return self._send(self.token, method, path, body, headers)
+        except Refused as refusal:
+            if self.renew is None or refusal.status != HTTPStatus.UNAUTHORIZED:
+                raise
+        return self._send(self.renew(), method, path, body, headers)
+
+    def _send(
+        self, token: str, method: str, path: str, body: Any, headers: Mapping[str, str] | None
+    ) -> Answer:
         place = f"{settings().github_api}/repos/{quote(self.repository)}"
         try:
             return send(
@@ -66,8 +133,9 @@ class GitHub(msgspec.Struct, frozen=True):
                 f"{place}/{path}" if path else place,
                 headers={
                     "Accept": "application/vnd.github+json",
-                    "Authorization": f"Bearer {self.token}",
+                    "Authorization": f"Bearer {token}",
                     "X-GitHub-Api-Version": "2022-11-28",
+                    **(headers or {}),
                 },
                 body=body,
                 now=clock.now(),
@@ -79,6 +147,20 @@ class GitHub(msgspec.Struct, frozen=True):
                 f"{refusal.detail}. Is {self.repository} still its name, and may the token write "
                 "to it?"
             ) from refusal
+
+
+def _if_changed(etag: str) -> dict[str, str]:
+    return {"If-None-Match": etag} if etag else {}
+
+
+def _activity(found: Any) -> Activity:
+    fields = found if isinstance(found, dict) else {}
+    before, after, time = (str(fields.get(name)) for name in ("before", "after", "timestamp"))
+    at, actor = seconds_of(time), fields.get("actor")
+    if not is_commit_sha(before) or not is_commit_sha(after) or at is None:
+        raise Unavailable("GitHub's list of activities has an entry that is no change of a branch")
+    login = actor.get("login") if isinstance(actor, dict) else None
+    return Activity(before.lower(), after.lower(), at, str(login or ""))
 
 
 def github_host() -> str:

@@ -4,6 +4,8 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -47,10 +49,11 @@ class Refused(Unavailable):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An answer with a status below 300. `body` is decoded JSON, or None."""
+    """An answer with a status below 300, or 304. `body` is decoded JSON, or None."""
 
     status: int
     body: Any
+    etag: str = ""
 
 
 def send(
@@ -104,8 +107,8 @@ def exchange(
         is_late = time.monotonic() > ends_at
         why = f"within {SECONDS:g} seconds" if is_late else f"({type(error).__name__})"
         raise Unavailable(f"{receiver} does not answer {why}") from error
-    if answer.status < HTTPStatus.MULTIPLE_CHOICES:
-        return Answer(answer.status, _decoded(text))
+    if answer.status < HTTPStatus.MULTIPLE_CHOICES or answer.status == HTTPStatus.NOT_MODIFIED:
+        return Answer(answer.status, _decoded(text), answer.headers.get("ETag", ""))
     raise _refusal(receiver, answer.status, answer.headers, _decoded(text), now)
 
 
@@ -148,12 +151,14 @@ def _refusal(
 def _wait(headers: Mapping[str, str], now: float) -> int | None:
     """The seconds until the receiver takes requests again, if it says so.
 
-    Retry-After is in seconds (RFC 9110, section 10.2.3). GitHub: "Best practices for using the REST
-    API", "Handle rate limit errors appropriately".
+    Retry-After is in seconds, or a date (RFC 9110, section 10.2.3). GitHub: "Best practices for
+    using the REST API", "Handle rate limit errors appropriately".
     """
     after = headers.get("Retry-After", "")
     if after.isascii() and after.isdigit():
         return int(after[:9])
+    with suppress(ValueError, OverflowError):  # it is no date
+        return int(parsedate_to_datetime(after).timestamp() - now)
     reset = headers.get("X-RateLimit-Reset", "")
     if headers.get("X-RateLimit-Remaining") == "0" and reset.isascii() and reset.isdigit():
         return int(int(reset[:12]) - now)

@@ -45,15 +45,21 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def visible_followers(repository: str, signers: Signers) -> dict[int, Follower]:
-    """The followers of a repository that a delivery sees.
+    """The followers of a repository that a delivery sees, by `visible_of`."""
+    return visible_of(followers(repository)[1], signers)
+
+
+def visible_of(all_followers: dict[int, Follower], signers: Signers) -> dict[int, Follower]:
+    """Those of a repository's followers that a delivery sees.
 
     A delivery signed with a service's own secret sees only services that share it.
     """
-    _, found = followers(repository)
     if signers.installation:
-        return found
+        return all_followers
     return {
-        number: each for number, each in found.items() if signers.may_start(each.webhook_secret)
+        number: each
+        for number, each in all_followers.items()
+        if signers.may_start(each.webhook_secret)
     }
 
 
@@ -145,8 +151,7 @@ def accept_builds(
     """
     numbers = {service.id: build.number for service, build in builds}
     verdicts = [
-        replace(each, build_id=numbers.get(each.service_id, each.build_id))
-        for each in explained(verdicts, "a build was started")
+        replace(each, build_id=numbers.get(each.service_id, each.build_id)) for each in verdicts
     ]
     writes = [write for pair in builds for write in accept_build(*pair)]
     writes += record

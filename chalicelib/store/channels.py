@@ -1,8 +1,11 @@
 """Channels: reads of them, and of the rows of which some channel does not know the state yet."""
 
+from collections.abc import Collection, Mapping
+from typing import Any
+
 from chalicelib import clock
-from chalicelib.domain.channels import ALL_STATES, MOST_CHANNELS
-from chalicelib.domain.telling import USUAL_EVENTS, Event, event_of
+from chalicelib.domain.channels import ALL_STATES, MOST_CHANNELS, ChannelKind
+from chalicelib.domain.telling import OF_SERVICES, USUAL_EVENTS, Event, event_of
 from chalicelib.store.models import DUE, LISTED, Channel, Deployment, Job, Service, type_of
 from chalicelib.store.reads import Page, find, find_all, get, page, reading
 
@@ -44,9 +47,15 @@ def channels_of(row: Job | Service) -> list[Channel]:
     ]
 
 
-def has_channels() -> bool:
-    """Whether there is any channel, also one that is off, as this process knows them."""
-    return bool(_channels())
+def is_deleted(number: int | str) -> bool:
+    """Whether a channel is deleted, as this process knows. A number is never used again."""
+    numbers = {each.id for each in _channels()}
+    return int(number) not in numbers and int(number) < max(numbers, default=0)
+
+
+def has_github() -> bool:
+    """Whether there is a channel to GitHub that is on, as this process knows them."""
+    return any(each.kind == ChannelKind.GITHUB and each.off_since is None for each in _channels())
 
 
 def event_of_job(job: Job, status: str) -> Event:
@@ -55,8 +64,38 @@ def event_of_job(job: Job, status: str) -> Event:
     return event_of(type_of(job), status, is_rollback=is_rollback)
 
 
+def lasting_events(service: Service, changes: Mapping[str, Any] | None = None) -> list[Event]:
+    """What lasts on a service, and that a person should know; with `changes` of its attributes."""
+
+    def value(name: str) -> Any:
+        return changes[name] if changes and name in changes else getattr(service, name)
+
+    health = value("health")
+    found = {
+        Event.SERVICE_DRIFTED: value("drift") is not None,
+        Event.SERVICE_PAUSED: value("settings").auto_deploy and value("auto_deploy_paused"),
+        Event.SERVICE_ATTENTION: value("attention") is not None,
+        Event.SERVICE_UNHEALTHY: health is not None and health.reported,
+        Event.SERVICE_NO_WAY_BACK: value("rollback_trouble") is not None,
+    }
+    # After its deletion nothing of a service lasts.
+    return [event for event, holds in found.items() if holds and value("deleted_at") is None]
+
+
+def news_of(row: Job | Service) -> Collection[Event]:
+    """The events of which channels may be told now: that of a job, and all of a service."""
+    return OF_SERVICES if isinstance(row, Service) else {event_of_job(row, row.status)}
+
+
+def channels_told(row: Job | Service, events: Collection[Event]) -> list[Channel]:
+    """The channels that are told of any of the events of a row."""
+    return [each for each in channels_of(row) if any(is_told(each, event) for event in events)]
+
+
 def is_told(channel: Channel, event: Event) -> bool:
     """Whether a channel is told of an event."""
+    if channel.kind == ChannelKind.GITHUB:
+        return event not in OF_SERVICES
     if channel.kind in ALL_STATES:
         return True
     return event in (channel.events or USUAL_EVENTS)

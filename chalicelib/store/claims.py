@@ -4,6 +4,7 @@ import msgspec
 from pynamodb.exceptions import UpdateError
 
 from chalicelib import budget
+from chalicelib.domain.heads import Heads
 from chalicelib.store.models import Claim
 from chalicelib.store.reads import failure, find
 from chalicelib.store.schema import check_schema
@@ -70,3 +71,14 @@ def set_followers(row: Claim | None, repository: str, services: dict[int, Follow
     if row is None:
         return create(Claim(f"repository:{repository}", followers=stored))
     return change(row, followers=stored)
+
+
+def heads_of(row: Claim | None) -> Heads | None:
+    """What is known of the heads of a repository; None if none was ever looked at."""
+    stored = row.heads if row else None
+    return None if stored is None else msgspec.convert(stored, Heads, str_keys=True)
+
+
+def set_heads(row: Claim, heads: Heads | None) -> Write:
+    """Store what is known of the heads, on condition of the row that was read."""
+    return change(row, heads=None if heads is None else msgspec.to_builtins(heads, str_keys=True))

@@ -8,7 +8,7 @@ Times are whole seconds since 1970.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 import msgspec
 from pynamodb.attributes import (
@@ -333,6 +333,10 @@ class Service(Row):
     health = StructAttribute(Health, null=True)
     # None until the first look at ECS, and without an ECS service.
     tasks = StructAttribute(TaskCount, null=True)
+    # Why the release before the current one cannot be restored, and when that was looked at last:
+    # the current `release`, and `at`.
+    rollback_trouble = UnicodeAttribute(null=True)
+    rollback_checked = JSONAttribute(null=True)
     # The newest choice of another party that is in the audit trail: ARN of a service deployment.
     chosen = UnicodeAttribute(null=True)
     # The durations of its newest successful builds and deployments, in seconds.
@@ -345,9 +349,10 @@ class Service(Row):
     attention = UnicodeAttribute(null=True)
     dead_letters = UnicodeSetAttribute(null=True)
     called_at = IntegerAttribute(null=True)
-    # The same three as those of a job.
+    # The same four as those of a job.
     telling = UnicodeAttribute(null=True)
     tell_at = IntegerAttribute(null=True)
+    news_at = IntegerAttribute(null=True)
     told = JSONAttribute(null=True)
     created_at = IntegerAttribute()
     updated_at = IntegerAttribute()
@@ -463,10 +468,11 @@ class Job(Row):
     dead_letters = UnicodeSetAttribute(null=True)
     called_at = IntegerAttribute(null=True)
     waits = IntegerAttribute(default=0)
-    # Set while some channel does not know the job's state. `told` is what each channel knows, by
-    # its number (`domain.telling`).
+    # Set while some channel does not know the job's state, which is that since `news_at`. `told` is
+    # what each channel knows, by its number (`domain.telling`).
     telling = UnicodeAttribute(null=True)
     tell_at = IntegerAttribute(null=True)
+    news_at = IntegerAttribute(null=True)
     told = JSONAttribute(null=True)
     # How long the service's jobs of this type usually take, when this one was created.
     expected_seconds = IntegerAttribute(null=True)
@@ -617,7 +623,7 @@ class Deployment(Job, discriminator="deploy"):
         return None if self.restores is not None else self.own_config.desired_count
 
 
-def type_of(job: Job) -> str:
+def type_of(job: Job) -> Literal["build", "deploy"]:
     """The type of a job as in its id: "build" or "deploy"."""
     return "build" if isinstance(job, Build) else "deploy"
 
@@ -635,6 +641,8 @@ class Claim(Row):
     owner = UnicodeAttribute(null=True)
     value = IntegerAttribute(null=True)
     followers = JSONAttribute(null=True)
+    # Of a repository: the pushes that its followers know. None if no head was ever looked at.
+    heads = JSONAttribute(null=True)
     definition = JSONAttribute(null=True)
 
 
@@ -697,6 +705,8 @@ class Channel(Row):
     failing_since = IntegerAttribute(null=True)
     trouble = UnicodeAttribute(null=True)
     off_since = IntegerAttribute(null=True)
+    # When a test has switched it on again.
+    on_since = IntegerAttribute(null=True)
     # When a test that a person asked for has ended, with any result.
     tested_at = IntegerAttribute(null=True)
 

@@ -28,9 +28,9 @@ from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
 from chalicelib import budget, clock
-from chalicelib.domain.telling import OF_SERVICES, PATIENCE, Event
+from chalicelib.domain.telling import PATIENCE, Event
 from chalicelib.errors import Stale, Unavailable
-from chalicelib.store.channels import channels_of, event_of_job, is_told
+from chalicelib.store.channels import channels_told, event_of_job, lasting_events
 from chalicelib.store.connection import connection
 from chalicelib.store.models import DUE, Job, Service
 from chalicelib.store.reads import code_of, failure
@@ -44,8 +44,6 @@ MAX_WRITES = 100  # in one transaction: "Amazon DynamoDB Transactions: How it wo
 _FAILED, _CONFLICT = "ConditionalCheckFailed", "TransactionConflict"
 # The attribute of a row that names its last UpdateItem. No model has it: only a refusal shows it.
 _MARK = "mark"
-# Attributes of a service of which channels are told.
-_LASTING = frozenset({"drift", "auto_deploy_paused", "attention", "health"})
 # Called after a commit with the rows that channels are to be told of. `pipeline.telling` adds one.
 tellers: list[Callable[[Sequence[Any]], None]] = []
 
@@ -299,7 +297,8 @@ def _with_telling(write: Write) -> Write:
     row = write.row
     if not isinstance(row, Job | Service) or not _is_news(row, write):
         return write
-    due = {"telling": DUE, "tell_at": clock.now() + PATIENCE}
+    now = clock.now()
+    due = {"telling": DUE, "tell_at": now + PATIENCE, "news_at": now}
     if not write.new:
         return replace(write, values=write.values | due, is_told=True)
     for name, value in due.items():
@@ -309,19 +308,12 @@ def _with_telling(write: Write) -> Write:
 
 def _is_news(row: Job | Service, write: Write) -> bool:
     """Whether some channel is to be told of the row as the write leaves it."""
-    events: Iterable[Event] = ()
+    events: set[Event] = set()
     if isinstance(row, Service):
-        changed = {name for name in _LASTING & write.values.keys() if _differs(row, write, name)}
-        events = OF_SERVICES if changed and not write.new else ()
+        events = set(lasting_events(row)) ^ set(lasting_events(row, write.values))
     elif write.new or "status" in write.values:
         events = {event_of_job(row, write.values.get("status", row.status))}
-    if not events:
-        return False
-    return any(is_told(channel, event) for channel in channels_of(row) for event in events)
-
-
-def _differs(row: Service, write: Write, name: str) -> bool:
-    return bool(write.values[name] != getattr(row, name))
+    return bool(events and channels_told(row, events))
 
 
 def _as_sent(writes: Sequence[Write]) -> Iterator[Write]:

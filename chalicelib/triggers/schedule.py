@@ -1,8 +1,12 @@
-"""The schedule: each minute it reconciles the rows that are due, and tells what was not told."""
+"""The schedule: each minute it reconciles the rows that are due, and tells what was not told.
+
+It also asks for the heads of branches.
+"""
 
 from chalice.app import Blueprint, Rate
 
 from chalicelib.correlation import working_on
+from chalicelib.pipeline.heads import ask_for_heads
 from chalicelib.pipeline.reconcilers.dead_letters import mark_dead_letters
 from chalicelib.pipeline.reconcilers.loop import reconcile_due
 from chalicelib.pipeline.telling.loop import announce_due
@@ -20,7 +24,8 @@ blueprint = Blueprint(__name__)
 def on_schedule(invocation: Invocation) -> None:
     """Reconcile due rows until the function's time is nearly up; the next minute continues.
 
-    Then mark the rows that dead letters name, and send what channels are still to be told.
+    Then mark the rows that dead letters name, send what channels are still to be told, and ask for
+    the heads of branches.
     """
     context = invocation.context
 
@@ -31,6 +36,7 @@ def on_schedule(invocation: Invocation) -> None:
         reconcile_due(until=is_late)
         mark_dead_letters()
         announce_due(until=is_late)
+        ask_for_heads(until=is_late)
 
 
 ready()

@@ -1,4 +1,4 @@
-"""The queue of tellings: each message names a channel, and the job that it is to be told of."""
+"""The queue of what is told to receivers, and asked of GitHub."""
 
 from chalice.app import Blueprint
 
@@ -15,7 +15,7 @@ blueprint = Blueprint(__name__)
 @with_raw_event
 @blueprint.on_sqs_message(queue=settings().telling_queue, batch_size=1, maximum_concurrency=10)
 def on_telling(invocation: Invocation) -> None:
-    """Tell a channel of a job; if this raises, SQS redelivers up to five times.
+    """Tell a channel of a job, or look at a head; if this raises, SQS redelivers up to five times.
 
     A receiver that fails does not raise: the job's row says when it is told again.
     """

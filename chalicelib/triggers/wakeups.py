@@ -1,10 +1,13 @@
-"""The queue: each message names one row to reconcile now."""
+"""The queue: each message names one row to reconcile now, or a push that was found."""
 
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from chalice.app import Blueprint
 
 from chalicelib.correlation import working_on
+from chalicelib.domain.pushes import Push
+from chalicelib.pipeline.commands.pushes import receive_found
 from chalicelib.pipeline.reconcilers.loop import read_message, reconcile
 from chalicelib.settings import settings
 from chalicelib.starting import ready
@@ -16,10 +19,30 @@ blueprint = Blueprint(__name__)
 @with_raw_event
 @blueprint.on_sqs_message(queue=settings().queue_name, batch_size=1, maximum_concurrency=10)
 def on_wakeup(invocation: Invocation) -> None:
-    """Reconcile the row that the message names; if this raises, SQS redelivers up to five times."""
+    """Reconcile the row that the message names, or take the push that was found.
+
+    If this raises, SQS redelivers up to five times.
+    """
     for name, body in messages(invocation.event):
         with working_on(message_id=name):
-            reconcile(read_message(body))
+            push = found_push(body)
+            if push is None:
+                reconcile(read_message(body))
+            else:
+                receive_found(push)
+
+
+class _Found(msgspec.Struct, frozen=True):
+    v: Literal[1]
+    push: Push
+
+
+def found_push(body: str) -> Push | None:
+    """The push in `{"v": 1, "push": {…}}`; None for any other message."""
+    try:
+        return msgspec.json.decode(body, type=_Found).push
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return None
 
 
 def messages(event: Any) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """What all commands share: the login, the output, and what goes on after Ctrl-C."""
 
 import os
+import sys
 from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -98,7 +99,7 @@ class App:
 
 
 class Ended(Failed):
-    """A job did not end as wanted. Everything about it is already printed."""
+    """A job or a test did not end as wanted. Everything about it is already printed."""
 
     def __init__(self) -> None:
         super().__init__("", code="job_failed")
@@ -147,3 +148,15 @@ def read_pair(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise WrongUsage("A value is given as NAME=VALUE", code="wrong_value")
     return name, value
+
+
+def confirm(app: App, question: str, *, yes: bool, how: str) -> None:
+    """Ask, and raise Failed for no; raises WrongUsage where nobody can answer."""
+    if yes:
+        return
+    if not (sys.stdin and sys.stdin.isatty() and app.output.err.is_terminal):
+        raise WrongUsage(
+            f"Without a terminal nobody can confirm this; add --yes: {how}", code="not_confirmed"
+        )
+    if not click.confirm(question, err=True):
+        raise Failed("Nothing was changed.", code="not_confirmed")

@@ -11,7 +11,7 @@ import click
 
 from slipway_cli import VERSION
 from slipway_cli.app import App, Ended, with_app
-from slipway_cli.commands import access, config, look, pausing, work
+from slipway_cli.commands import access, channels, config, look, pausing, work
 from slipway_cli.errors import Failed, Failure, Interrupted, NoAccess, WrongUsage
 
 
@@ -52,6 +52,7 @@ for _command in (
     pausing.pause,
     pausing.resume,
     config.config,
+    channels.channels,
     look.open_page,
     access.login,
     access.logout,

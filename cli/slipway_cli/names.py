@@ -1,6 +1,7 @@
 """Names on the command line: services by `project/name`, builds and deployments by `build-12`."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +85,42 @@ def find_service(client: Client, wanted: str) -> dict[str, Any]:
     raise WrongUsage(f"No service {shown}. There is: {_list(near)}", code="no_service")
 
 
+def find_project(client: Client, wanted: str) -> dict[str, Any]:
+    """A project by its name. Raises WrongUsage with the names that there are."""
+    seen = list(client.pages(path_of("projects"), limit=100))
+    found = next((each for each in seen if str(each["name"]).lower() == wanted.lower()), None)
+    if found is None:
+        names = _some(clean(each["name"]) for each in seen) or "none"
+        raise WrongUsage(f"No project {one_line(wanted, 80)}. There is: {names}", code="no_project")
+    return found
+
+
+def find_channel(client: Client, wanted: str) -> dict[str, Any]:
+    """A channel by its number, or by its name if only one has it.
+
+    Raises WrongUsage with the channels that there are.
+    """
+    seen = list(client.pages(path_of("channels"), limit=100))
+    found = [each for each in seen if str(each["id"]) == wanted] or [
+        each for each in seen if str(each["name"]).lower() == wanted.lower()
+    ]
+    if len(found) == 1:
+        return found[0]
+    shown = one_line(wanted, 80)
+    names = _some(f"{each['id']} ({one_line(each['name'])})" for each in found or seen)
+    if found:
+        raise WrongUsage(
+            f"Several channels have the name {shown}. Use a number: {names}",
+            code="several_channels",
+        )
+    raise WrongUsage(f"No channel {shown}. There is: {names or 'none'}", code="no_channel")
+
+
 def _list(services: list[dict[str, Any]]) -> str:
-    names = sorted(map(full_name, services))
+    return _some(sorted(map(full_name, services)))
+
+
+def _some(found: Iterable[str]) -> str:
+    names = list(found)
     more = len(names) - _CANDIDATES
     return ", ".join(names[:_CANDIDATES]) + (f" and {more} more" if more > 0 else "")

@@ -45,6 +45,7 @@ FOR_ALL = {
     "list_access",
     "create_channel",
     "list_channels",
+    "list_channel_kinds",
     "get_channel",
     "update_channel",
     "delete_channel",

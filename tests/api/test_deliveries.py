@@ -66,6 +66,7 @@ def test_a_delivery_shows_the_outcome_for_each_service(cloud: Cloud) -> None:
         ],
         "times_received": 1,
         "pushed_at": "2026-11-22T00:00:00Z",
+        "found_after_seconds": None,
         "first_received_at": "2026-11-22T00:00:00Z",
         "last_received_at": "2026-11-22T00:00:00Z",
     }

@@ -141,6 +141,7 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "health": None,
         "tasks": None,
         "receipt": None,
+        "rollback_trouble": None,
         "attention": None,
         "simulated": False,
     }

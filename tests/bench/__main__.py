@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from itertools import chain
 
-from tests.bench import beside, cold, cost, embedded, history, memory, units, warm
+from tests.bench import beside, cold, cost, embedded, history, memory, telling, units, warm
 from tests.bench.figures import Figure
 
 # Seconds to measure a warm request, and the size at which a share of a processor is checked.
@@ -20,6 +20,7 @@ def main() -> None:
     found = []
     parts = (
         units.measure(),
+        telling.measure(),
         cost.measure(),
         cold.measure(runs),
         _warm(),

@@ -244,6 +244,7 @@ def measure() -> Iterator[Figure]:
     """Play a push until it is deployed, and a line of waiting builds, and count."""
     with metered_cloud() as (cloud, meter):
         yield from _push(cloud, meter)
+        yield from _minutes(cloud, meter)
         meter.clear()
         cloud.tick()
         yield Figure("a minute without work: calls", meter.calls.total(), "")
@@ -276,6 +277,25 @@ def _push(cloud: Cloud, meter: Meter) -> Iterator[Figure]:
     yield Figure("push to deployed: calls", meter.calls.total(), "")
     price = meter.written * WRITE_UNIT + meter.reads * READ_UNIT
     yield Figure("1,000 pushes deployed: DynamoDB", price * 1000, "USD")
+
+
+def _minutes(cloud: Cloud, meter: Meter) -> Iterator[Figure]:
+    """What each minute writes in which a build or a rollout goes on without news."""
+    cloud.push(sha(4))
+    cloud.settle()
+    for phase in PHASES[:-1]:
+        cloud.enter_phase(4, phase)
+    yield Figure("a minute of a build: written", _minute(cloud, meter), "WRU")
+    cloud.finish_build(4)
+    yield Figure("a minute of a rollout: written", _minute(cloud, meter), "WRU")
+    cloud.finish_rollout()
+
+
+def _minute(cloud: Cloud, meter: Meter) -> int:
+    cloud.tick()
+    meter.clear()
+    cloud.tick()
+    return meter.written
 
 
 def _line(cloud: Cloud, meter: Meter) -> Iterator[Figure]:

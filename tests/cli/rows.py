@@ -135,3 +135,49 @@ def preview(**changes: Any) -> dict[str, Any]:
         "plan": plan(),
         **changes,
     }
+
+
+def channel(number: int = 1, **changes: Any) -> dict[str, Any]:
+    """A channel of all projects that was not tested yet."""
+    return {
+        "id": number,
+        "kind": "slack",
+        "name": "Team",
+        "project_id": None,
+        "service_id": None,
+        "secret": "secretsmanager:slipway/tell/all/slack",
+        "target": None,
+        "events": [],
+        "branches": [],
+        "failing_since": None,
+        "trouble": None,
+        "off_since": None,
+        "tested_at": None,
+        "created_by": "token:ada",
+        "created_at": "2026-01-02T03:04:05Z",
+        **changes,
+    }
+
+
+def kinds() -> dict[str, Any]:
+    """Two kinds of channels, one of them unknown to the command line."""
+
+    def kind(name: str, field: str, **changes: Any) -> dict[str, Any]:
+        return {
+            "kind": name,
+            "receives": "a message",
+            "needs": f"the {field} of {name}",
+            "field": field,
+            "example": f"secretsmanager:slipway/tell/all/{name}",
+            "command": f"aws secretsmanager create-secret --name slipway/tell/all/{name}",
+            "without": None,
+            "takes_events": True,
+            **changes,
+        }
+
+    pigeon = kind("pigeon", "target", example="<loft>-1", command="aws pigeons create-loft")
+    return {
+        "items": [kind("slack", "secret"), pigeon],
+        "events": ["build.failed", "build.queued"],
+        "usual_events": ["build.failed"],
+    }

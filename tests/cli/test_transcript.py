@@ -1,4 +1,4 @@
-"""The commands against the embedded cloud: a first release, a rollback, a release that fails.
+"""The commands against the embedded cloud: a first release, a rollback, a failure, channels.
 
 Each chapter is a file in `golden/`: the commands with what they print on stdout and, after `! `, on
 stderr. SLIPWAY_WRITE_GOLDEN=1 writes the files again.
@@ -25,6 +25,7 @@ GOLDEN = Path(__file__).parent / "golden"
 MASKS = (
     (r"127\.0\.0\.1:\d+", "HOST"),
     (r"\b\d+ (s|min) ago", "… ago"),
+    (r"\bfailing for \d+ (s|min)\b", "failing for …"),
     (r"sha256:[0-9a-f]{64}", "sha256:DIGEST"),
     (r"\b[0-9a-f]{40}\b", "COMMIT"),
     (r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{8}\b", "COMMIT8"),
@@ -69,6 +70,20 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "status web",
         "history web --limit 3",
     ),
+    "channels": (
+        "channels",
+        "channels test GitHub",
+        "channels kinds --project shop",
+        "channels create slack --name Team --service web",
+        "channels create slack --name Team --service web --secret secretsmanager:slipway/tell/1/it",
+        "channels test Team",
+        "channels update Team --event build.failed --branch release/**",
+        "channels update Team --event build.exploded",
+        "channels show Team",
+        "channels remove Team",
+        "channels remove Team --yes",
+        "channels",
+    ),
 }
 
 
@@ -112,7 +127,8 @@ def _ran(ready: dict[str, Any], home: Path, command: str) -> str:
     for pattern, mask in MASKS:
         text = re.sub(pattern, mask, text, flags=re.MULTILINE)
     # The age of a row decides how wide its column is.
-    return re.sub(" {2,}", "  ", text) if command.startswith(("services", "history")) else text
+    has_table = command.startswith(("services", "history")) or command == "channels"
+    return re.sub(" {2,}", "  ", text) if has_table else text
 
 
 def _code(number: int) -> list[str]:

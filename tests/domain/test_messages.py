@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from chalicelib.domain.messages import (
+    JobData,
     Message,
     as_discord,
     as_slack,
@@ -32,7 +33,23 @@ def message(title: str = "shop/web: build 7 failed", commit: str = "Fix") -> Mes
         facts={"Commit": commit, "Author": ""},
         url="https://slipway.example/#/builds/7",
         is_good=False,
-        data={"job_id": "build-7"},
+        data=JobData(
+            job_id="build-7",
+            type="build",
+            number=7,
+            status="failed",
+            service="shop/web",
+            service_id=1,
+            project_id=1,
+            commit_sha=None,
+            commit_message=None,
+            requested_by="ci",
+            cause="Failed",
+            created_at="2026-11-22T00:00:00Z",
+            started_at=None,
+            finished_at=None,
+            url=None,
+        ),
     )
 
 

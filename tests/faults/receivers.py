@@ -11,14 +11,21 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from msgspec import structs
 from urllib3 import HTTPConnectionPool, HTTPResponse
 
 from chalicelib.domain.telling import Event
 from chalicelib.outbound import hooks
 from chalicelib.outbound.guard import Place
+from chalicelib.pipeline import fetch_tokens, github_app
+from chalicelib.pipeline.commands import channels
+from chalicelib.settings import settings
+from infra.local.github.shapes import timestamp
 from tests.faults.rows import builds, deployments, rows, services
-from tests.support.embedded import Cloud, keep_secret
+from tests.support.embedded import REPOSITORY, Cloud, keep_secret
+from tests.support.github.app import APP, create_key
 
+BY_APP = "github by the app"
 SECRET = "slipway/tell/all/it"
 SECRETS = {
     "github": "ghp_" + "t" * 36,
@@ -48,7 +55,7 @@ _STATUSES = re.compile(r"^/repos/[^/]+/[^/]+/(?:statuses|deployments)/([^/]+)(?:
 
 
 class Receivers:
-    """GitHub with its deployments, and a webhook. `failures` requests fail first."""
+    """GitHub with its deployments and a branch, and a webhook. `failures` requests fail first."""
 
     def __init__(self) -> None:
         # The bodies that created a deployment, each with its number.
@@ -57,29 +64,66 @@ class Receivers:
         self.statuses: dict[str, list[str]] = {}
         # What the webhook got: the id and the body, the earliest first.
         self.messages: list[tuple[str, dict[str, Any]]] = []
+        # The pushes to the branch as GitHub's list of activities has them, the earliest first.
+        self.pushes: list[dict[str, Any]] = []
         self.failures = 0
+        # Seconds after which a failing receiver asks to be told again.
+        self.retry_after: int | None = None
+
+    def push(self, commit: str, *, before: str, at: int) -> None:
+        """Somebody pushes to the branch."""
+        self.pushes.append(
+            {"before": before, "after": commit, "timestamp": timestamp(at), "actor": {"login": "a"}}
+        )
+
+    def has_unknown_head(self) -> bool:
+        """Whether Slipway does not know the head of the branch yet."""
+        if not self.pushes:
+            return False
+        known = rows("claims")[f"repository:github.com/{REPOSITORY.lower()}"].get("heads", "")
+        return self.pushes[-1]["after"] not in known
 
     def respond(self, _conn: Any, method: str, url: str, **request: Any) -> HTTPResponse:
         """Takes the place of `HTTPConnectionPool._make_request`."""
         if self.failures:
             self.failures -= 1
-            return _answer(500)
+            headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+            return answer_of(503, headers)
         body = json.loads(request["body"]) if request.get("body") else {}
         path = urlsplit(url).path
         if path == _HOOK:
             self.messages.append((request["headers"]["webhook-id"], body))
             return _answer(200)
+        if path.endswith("/installation"):
+            return _answer(200, {"id": 1})
+        if path.endswith("/access_tokens"):
+            return _answer(201, {"token": SECRETS["github"]})
+        if method == "GET" and (found := self._of_branch(path)) is not None:
+            return found
         if method == "GET":
             (wanted,) = parse_qs(urlsplit(url).query).get("sha", [""])
             return _answer(200, [each for each in self.deployments if each["ref"] == wanted])
         if path.endswith("/deployments"):
             self.deployments.append({**body, "id": len(self.deployments) + 1})
             return _answer(201, self.deployments[-1])
-        if found := _STATUSES.match(path):
-            name = " ".join(filter(None, (found[1], body.get("context"))))
+        if named := _STATUSES.match(path):
+            name = " ".join(filter(None, (named[1], body.get("context"))))
             self.statuses.setdefault(name, []).append(body["state"])
             return _answer(201)
         return _answer(404)
+
+    def _of_branch(self, path: str) -> HTTPResponse | None:
+        """The answer to a question about the branch; None for any other one."""
+        if "/git/ref/heads/" in path:
+            sha = self.pushes[-1]["after"] if self.pushes else None
+            return _answer(200, {"object": {"sha": sha}}) if sha else _answer(404)
+        if path.endswith("/activity"):
+            return _answer(200, self.pushes[-1:])
+        if "/git/commits/" in path:
+            return _answer(200, {"message": "Found", "author": {"name": "a"}})
+        if "/compare/" in path:
+            return _answer(200, {"status": "ahead", "files": [{"filename": "a"}]})
+        return None
 
     def problems(self) -> list[str]:
         """What the receivers know that is not so, after all tellings."""
@@ -183,16 +227,36 @@ def _state(body: dict[str, Any]) -> Any:
 current = Receivers()
 
 
-def add_receiver(cloud: Cloud, kind: str) -> Receivers:
-    """Create a channel to GitHub, or to a webhook that is told everything; this process answers."""
+def _connect(cloud: Cloud) -> Receivers:
     receivers = Receivers()
     cloud.monkeypatch.setattr(f"{__name__}.current", receivers)
     cloud.monkeypatch.setattr(HTTPConnectionPool, "_make_request", receivers.respond)
     cloud.monkeypatch.setattr(hooks, "place_of", lambda *_, **__: _PLACE)
+    return receivers
+
+
+def add_app(cloud: Cloud) -> Receivers:
+    """Let the installation have the GitHub App, also for fetches; this process answers."""
+    create_key()
+    with_app = structs.replace(settings(), github_app=APP)
+    for module in (channels, github_app, fetch_tokens):
+        cloud.monkeypatch.setattr(module, "settings", lambda: with_app)
+    return _connect(cloud)
+
+
+def add_receiver(cloud: Cloud, kind: str) -> Receivers:
+    """Create a channel to GitHub, or to a webhook that is told everything; this process answers.
+
+    BY_APP is a channel to GitHub without a token.
+    """
+    receivers = add_app(cloud) if kind == BY_APP else _connect(cloud)
     body: dict[str, Any] = {"kind": kind, "name": kind}
     if kind == "webhook":
         body["events"] = [str(each) for each in Event]
-    body["secret"] = keep_secret(SECRETS[kind], SECRET)
+    if kind == BY_APP:
+        body["kind"] = "github"
+    else:
+        body["secret"] = keep_secret(SECRETS[kind], SECRET)
     answer = cloud.api.post("/v1/channels", body)
     assert answer.status == 201, answer.text
     return receivers

@@ -37,6 +37,8 @@ def play(world: World, seed: int) -> dict[str, Any]:
     chance = random.Random(seed)
     world.calm = seed % 4 == 0
     actions = CALM_ACTIONS if world.calm else ACTIONS
+    if seed % 3 == 0:
+        world.connect_github()
     names, weights = list(actions), list(actions.values())
     for _ in range(chance.randrange(10, STEPS)):
         getattr(world, chance.choices(names, weights)[0])(chance.randrange(10_000))

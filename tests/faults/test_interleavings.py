@@ -1,5 +1,6 @@
 """Two steps at once: one pauses at a call, the other runs completely, then the first continues."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,8 @@ from tests.faults import use_cases
 from tests.faults.injector import Injector
 from tests.faults.invariants import Ledger, check, check_settled
 from tests.faults.trials import forked, recover
-from tests.faults.use_cases import cancel, deploy_image, post
+from tests.faults.use_cases import cancel, deploy_image, post, with_receiver
+from tests.support.builders import sqs_event
 from tests.support.client import Answer
 from tests.support.embedded import (
     CLUSTER,
@@ -178,6 +180,52 @@ def built_and_one_dependent(cloud: Cloud) -> None:
     use_cases.create_dependent(cloud)
     cloud.advance(1)
     use_cases.built(cloud)
+
+
+def telling(row_id: str) -> Step:
+    """A worker gets a message about a row, and tells channel 1."""
+
+    def step(cloud: Cloud) -> None:
+        body = json.dumps({"v": 1, "tell": row_id, "channel": 1})
+        cloud.app.handler_map["on_telling"](sqs_event(body), None)
+
+    return step
+
+
+def try_channel(cloud: Cloud) -> None:
+    """A worker gets the message that asks for a test of channel 1."""
+    cloud.app.handler_map["on_telling"](sqs_event('{"v": 1, "test": 1}'), None)
+
+
+def change_channel(**changes: Any) -> Step:
+    return lambda cloud: cloud.api.patch("/v1/channels/1", changes)
+
+
+def delete_channel(cloud: Cloud) -> Any:
+    return cloud.api.delete("/v1/channels/1")
+
+
+def end_the_build(cloud: Cloud) -> None:
+    """The build ends, in a commit of another worker."""
+    cloud.wake("build-1")
+
+
+def build_begins_and_ends(cloud: Cloud) -> None:
+    """A channel is to be told that a build has begun. Meanwhile it has ended in CodeBuild."""
+    use_cases.pushed(cloud)
+    cloud.pump.deliver_messages()
+    cloud.finish_build(1, settle=False)
+    cloud.lose_events()
+
+
+def release_and_rollback(cloud: Cloud) -> None:
+    """Two releases of which GitHub was told, and a rollback to the first one that ends in ECS."""
+    use_cases.two_releases(cloud)
+    roll_back(cloud)
+    cloud.settle()
+    ecs.engine().complete(CLUSTER, "hello")
+    cloud.lose_events()
+    cloud.wake("service-1")
 
 
 BUILD, SERVICE = wake("build-1"), wake("service-1")
@@ -473,6 +521,74 @@ PAIRS = (
     Pair(
         "a late UpdateService is undone: two runs of the schedule",
         use_cases.late_call,
+        run_schedule,
+        run_schedule,
+    ),
+    *(
+        Pair(f"{kind} is told: {what}", with_receiver(kind, prepare), telling(row), second)
+        for kind in ("github", "webhook")
+        for what, prepare, row, second in (
+            (
+                "two workers with one row",
+                use_cases.build_to_be_told,
+                "build-1",
+                telling("build-1"),
+            ),
+            (
+                "a worker and the end of the build",
+                build_begins_and_ends,
+                "build-1",
+                end_the_build,
+            ),
+            (
+                "two workers with two releases, one of which replaces the other",
+                release_and_rollback,
+                "deploy-3",
+                telling("deploy-2"),
+            ),
+            (
+                "a worker and a change of the channel",
+                use_cases.build_to_be_told,
+                "build-1",
+                change_channel(name="other", branches=["master"]),
+            ),
+            (
+                "a worker and the deletion of the channel",
+                use_cases.build_to_be_told,
+                "build-1",
+                delete_channel,
+            ),
+            (
+                "a worker and a test of the channel",
+                use_cases.build_to_be_told,
+                "build-1",
+                try_channel,
+            ),
+            (
+                "a worker and the schedule",
+                use_cases.build_to_be_told,
+                "build-1",
+                run_schedule,
+            ),
+        )
+    ),
+    Pair(
+        "a service is told: a worker and the end of what lasts",
+        use_cases.with_topic(use_cases.pause_to_be_told),
+        telling("service-1"),
+        lambda c: c.api.patch("/v1/services/1", {"auto_deploy": True}),
+    ),
+    *(
+        Pair(f"a channel is tested: a worker and {what}", use_cases.receiver_has_failed, *steps)
+        for what, steps in (
+            ("another one", (try_channel, try_channel)),
+            ("a change of it", (try_channel, change_channel(events=["build.failed"]))),
+            ("its deletion", (try_channel, delete_channel)),
+        )
+    ),
+    Pair(
+        "what was not told is found: two runs of the schedule",
+        use_cases.with_topic(use_cases.telling_was_lost),
         run_schedule,
         run_schedule,
     ),

@@ -11,22 +11,25 @@ from moto.ecs.exceptions import ECSException
 from chalicelib.aws import ecs as aws_ecs
 from chalicelib.aws import queue
 from chalicelib.aws.secrets import KEEP_SECONDS
+from chalicelib.domain.heads import PERIOD
 from chalicelib.domain.lag import LAG
 from chalicelib.domain.schema import ROW, SCHEMA
 from chalicelib.domain.timing import TOKEN_LIFE
 from chalicelib.domain.tokens import Role, new_token
 from chalicelib.errors import Rejected
-from chalicelib.store import schema
+from chalicelib.pipeline import heads
+from chalicelib.store import channels, schema
 from chalicelib.store.models import Claim
 from chalicelib.store.tokens import create_token
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
-from tests.faults.receivers import add_receiver
+from tests.faults.receivers import BY_APP, add_app, add_receiver
 from tests.faults.rows import builds
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
 from tests.support.embedded import (
     CLUSTER,
+    MIDNIGHT,
     MINUTE,
     REGISTRY,
     Cloud,
@@ -188,6 +191,21 @@ def one_place_left(cloud: Cloud) -> None:
 def in_codebuilds_queue(cloud: Cloud) -> None:
     codebuild.engine().account_limit = 0
     building(cloud)
+
+
+def with_app(prepare: Callable[[Cloud], None]) -> Callable[[Cloud], None]:
+    """The same state, and the GitHub App is installed on the repository."""
+
+    def prepared(cloud: Cloud) -> None:
+        add_app(cloud)
+        prepare(cloud)
+
+    return prepared
+
+
+def in_codebuilds_queue_with_an_old_token(cloud: Cloud) -> None:
+    in_codebuilds_queue(cloud)
+    cloud.advance(31 * MINUTE)
 
 
 def left_codebuilds_queue(cloud: Cloud) -> None:
@@ -1136,6 +1154,12 @@ USE_CASES = (
         _push_with_own_secret,
     ),
     UseCase("a build is started", pushed, _deliver_messages),
+    UseCase("a build is started with a token of the App", with_app(pushed), _deliver_messages),
+    UseCase(
+        "a build in CodeBuild's queue gets a new token of the App",
+        with_app(in_codebuilds_queue_with_an_old_token),
+        _tick,
+    ),
     UseCase("a build makes progress", in_a_phase, _deliver_events),
     UseCase("a build succeeds", built, _deliver_events),
     UseCase("a build of several services succeeds", built_for_dependents, _deliver_events),
@@ -1324,21 +1348,6 @@ USE_CASES = (
     UseCase("an unreadable delivery arrives", second_service, _unreadable_delivery),
     UseCase("a push is tested", second_service, _test_of_a_push),
     UseCase("a tag is pushed", tags_are_built, _push_of_a_tag),
-    UseCase("a pull request is opened", pull_requests_are_built, _pull_request),
-    UseCase("a pull request is closed", a_pull_request_waits, _end_of_a_pull_request),
-    UseCase(
-        "a push to a pull request supersedes its queued build",
-        a_pull_request_is_pushed_to,
-        _deliver_messages,
-    ),
-    UseCase("a build of a pull request succeeds", a_pull_request_is_built, _deliver_events),
-    UseCase(
-        "a push to a pull request finds room by superseding",
-        no_room_for_pull_requests,
-        _push_to_a_pull_request,
-    ),
-    UseCase("a pull request is reopened", a_pull_request_was_closed, _reopen_a_pull_request),
-    UseCase("a pull request is not deployed", a_pull_request_is_ready, _deploy_a_pull_request),
     UseCase("the image of a build is deployed by its tag", two_releases, _deploy_by_tag),
     UseCase("a deployment is requested again", image_deployed, lambda c: deploy_image(c, "c")),
     UseCase(
@@ -1508,8 +1517,9 @@ def channel_was_deleted(cloud: Cloud) -> None:
 
 
 def receiver_fails(cloud: Cloud) -> None:
-    add_receiver(cloud, "webhook").failures = 1
+    receivers = add_receiver(cloud, "webhook")
     build_to_be_told(cloud)
+    receivers.failures = 1
 
 
 def receiver_has_failed(cloud: Cloud) -> None:
@@ -1517,13 +1527,83 @@ def receiver_has_failed(cloud: Cloud) -> None:
     cloud.pump.deliver_tellings()
 
 
+def without_the_image_before(cloud: Cloud) -> None:
+    """The image of the release before is gone, some hours after it was there."""
+    two_releases(cloud)
+    remove_image("hello", cloud.deployment(1)["image_digest"])
+    cloud.advance(6 * 60 * MINUTE)
+
+
+def without_the_definition_before(cloud: Cloud) -> None:
+    """The same of a task definition that was not kept."""
+    two_releases(cloud)
+    arn = cloud.deployment(1)["task_definition"]
+    make_older(1)
+    delete_definition(arn)
+    cloud.advance(6 * 60 * MINUTE)
+
+
 def receiver_is_gone(cloud: Cloud) -> None:
-    """A receiver has failed for a day, and fails for ever."""
-    add_receiver(cloud, "webhook").failures = 1000
+    """A receiver has failed for a day, and fails for ever. It asks to be told every six hours."""
+    receivers = add_receiver(cloud, "webhook")
+    receivers.failures, receivers.retry_after = 1000, 6 * 60 * MINUTE
     build_to_be_told(cloud)
+    for _ in range(4):
+        cloud.pump.deliver_tellings()
+        cloud.advance(6 * 60 * MINUTE)
+        cloud.pump.tick()
+
+
+def push_was_lost(cloud: Cloud) -> None:
+    """GitHub has received a push, and its delivery was lost. The schedule looks in a minute."""
+    github = add_receiver(cloud, "github")
+    github.push(sha(1), before=sha(8), at=int(cloud._now))
+    _let_the_head_be_looked_at(cloud)
+    cloud.settle()
+    github.push(sha(9), before=sha(1), at=int(cloud._now))
+    for _ in range(PERIOD - 1):
+        cloud.tick()
+
+
+def head_to_be_looked_at(cloud: Cloud) -> None:
+    push_was_lost(cloud)
+    cloud.tick()
+
+
+def push_was_found(cloud: Cloud) -> None:
+    head_to_be_looked_at(cloud)
     cloud.pump.deliver_tellings()
-    cloud.advance(25 * 60 * MINUTE)
-    cloud.pump.tick()
+
+
+def found_push_was_built(cloud: Cloud) -> None:
+    push_was_found(cloud)
+    cloud.pump.deliver_messages()
+    cloud.advance(MINUTE)
+
+
+def _let_the_head_be_looked_at(cloud: Cloud) -> None:
+    for _ in range(PERIOD):
+        cloud.tick()
+
+
+def _tick_as_a_new_process(cloud: Cloud) -> None:
+    """The process knows no channel and no service from earlier."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(channels, "_KEEP_SECONDS", 0)
+        monkeypatch.setattr(heads, "_services", None)
+        cloud.tick()
+
+
+def _deliver_lost_push(cloud: Cloud) -> Answer:
+    """The delivery of the lost push comes. Its time is not that of GitHub's list of activities."""
+    return cloud.push(sha(9), before=sha(1), delivery="late", pushed_at=int(MIDNIGHT) + 302)
+
+
+def _deliver_and_take_at_once(cloud: Cloud) -> Answer:
+    """The delivery comes while the push that was found is taken."""
+    answer = _deliver_lost_push(cloud)
+    cloud.pump.deliver_messages()
+    return answer
 
 
 def _tick_and_tell(cloud: Cloud) -> None:
@@ -1578,8 +1658,28 @@ TELLINGS = (
         with_receiver("webhook", pause_to_be_told),
         _deliver_tellings,
     ),
+    UseCase(
+        "GitHub is told of a build by the App",
+        with_receiver(BY_APP, build_to_be_told),
+        _deliver_tellings,
+    ),
+    UseCase(
+        "the channel of the App is tested",
+        with_receiver(BY_APP, test_was_asked_for),
+        _deliver_tellings,
+    ),
     UseCase("a receiver fails", receiver_fails, _deliver_tellings),
     UseCase("a receiver answers again", receiver_has_failed, _tick_and_tell),
+    UseCase(
+        "it is seen that the release before has no image",
+        with_topic(without_the_image_before),
+        _tick,
+    ),
+    UseCase(
+        "it is seen that the release before has no definition",
+        without_the_definition_before,
+        _tick,
+    ),
     UseCase("a receiver is switched off", receiver_is_gone, _deliver_tellings),
     UseCase(
         "the webhook is tested", with_receiver("webhook", test_was_asked_for), _deliver_tellings
@@ -1598,6 +1698,13 @@ TELLINGS = (
         "a test of a channel is requested",
         with_topic(new_service),
         lambda c: c.api.post("/v1/channels/1/test"),
+    ),
+    UseCase("the schedule asks for the head of a branch", push_was_lost, _tick_as_a_new_process),
+    UseCase("a lost push is looked for", head_to_be_looked_at, _deliver_tellings),
+    UseCase("a lost push is found", push_was_found, _deliver_messages),
+    UseCase("a lost push is delivered late", found_push_was_built, _deliver_lost_push),
+    UseCase(
+        "a lost push is delivered before it is taken", push_was_found, _deliver_and_take_at_once
     ),
     UseCase("a channel is created", new_service, _create_channel),
     UseCase(
@@ -1683,5 +1790,24 @@ def _read(path: str, prepare: Callable[[Cloud], None]) -> UseCase:
 
 
 READINGS = tuple(_read(*each) for each in READS)
+# The last landed version knows no pull requests.
+PULL_REQUESTS = (
+    UseCase("a pull request is opened", pull_requests_are_built, _pull_request),
+    UseCase("a pull request is closed", a_pull_request_waits, _end_of_a_pull_request),
+    UseCase(
+        "a push to a pull request supersedes its queued build",
+        a_pull_request_is_pushed_to,
+        _deliver_messages,
+    ),
+    UseCase("a build of a pull request succeeds", a_pull_request_is_built, _deliver_events),
+    UseCase(
+        "a push to a pull request finds room by superseding",
+        no_room_for_pull_requests,
+        _push_to_a_pull_request,
+    ),
+    UseCase("a pull request is reopened", a_pull_request_was_closed, _reopen_a_pull_request),
+    UseCase("a pull request is not deployed", a_pull_request_is_ready, _deploy_a_pull_request),
+)
+
 # All of them.
-CASES = (*USE_CASES, *TELLINGS, *READINGS)
+CASES = (*USE_CASES, *TELLINGS, *PULL_REQUESTS, *READINGS)

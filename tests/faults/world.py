@@ -4,6 +4,7 @@ An action takes a number that chooses among the possible cases. So a story is a 
 numbers, which hypothesis can shrink and a seed can repeat.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from chalicelib.domain import heads
 from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.timing import WATCH, WORKER_LIFE
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import QUEUE, TELLINGS
+from tests.faults import receivers
 from tests.faults.injector import DENIED, KINDS, Injector
 from tests.faults.invariants import (
     Ledger,
@@ -27,6 +30,7 @@ from tests.faults.invariants import (
     codebuild_builds,
     job_id_of,
 )
+from tests.faults.receivers import add_receiver
 from tests.faults.rows import Row, builds, deployments, rows, services
 from tests.faults.trials import finish_outside, is_at_rest, put_image_of, variables
 from tests.support.builders import sqs_event
@@ -46,6 +50,7 @@ from tests.support.embedded import (
 from tests.support.sdk import Killed
 
 ROUNDS = 80
+_FIRST_HEAD = sha(0xFFFFF)
 # Deployments of these triggers overrule no choice of another party.
 _NOT_EXPLICIT = {"push", "config"}
 PATIENCE = 2  # schedule periods until a row must show that its work in AWS has ended
@@ -101,6 +106,8 @@ class World:
         If it `tells`, a topic is told of all that happens.
         """
         self.calm = calm
+        # Whether each version that runs tells channels.
+        self.all_tell = True
         self.cloud = cloud
         self.cloud.handlers_may_fail = True
         # A second service deploys the images of the first one.
@@ -119,10 +126,20 @@ class World:
         self._deleted: set[str] = set()
         self._pushes = 0
         self._pushed_at = 0
+        # The pushes that GitHub has not delivered yet, with their times.
+        self._undelivered: dict[int, int] = {}
         self._keys = 0
         self._only_pushes = True
         # Names of variables that accepted changes of the config have set.
         self._variables: set[str] = set()
+
+    def connect_github(self) -> None:
+        """Create a channel to GitHub, which Slipway asks for the head of the branch from now on."""
+        github = add_receiver(self.cloud, "github")
+        github.push(_FIRST_HEAD, before=sha(0), at=int(self.cloud._now))
+        for _ in range(heads.PERIOD):
+            self.cloud.tick()
+        self.cloud.settle()
 
     # Requests of callers.
 
@@ -136,6 +153,8 @@ class World:
         self._pushed_at = at  # each push begins at the commit of the one before, so it is later
         numbers = [self._pushes + 1] if choice % 4 != 1 else [self._pushes + 2, self._pushes + 1]
         self._pushes += len(numbers)
+        for number in sorted(numbers):
+            self._reach_github(number, at)
         for number in numbers:
             self._send(partial(self._deliver, number, at), f"push {number}")
 
@@ -145,10 +164,29 @@ class World:
             sha(number), before=sha(number - 1), delivery=f"delivery-{number}", pushed_at=at
         )
 
+    def lose_delivery(self, _: int) -> None:
+        """Somebody pushes, and GitHub delivers nothing. Slipway must find the push."""
+        if not receivers.current.pushes:
+            return
+        self._note("delivery lost")
+        at = max(self._pushed_at, int(self.cloud._now))
+        self._pushed_at = at
+        self._pushes += 1
+        self._undelivered[self._pushes] = at
+        self._reach_github(self._pushes, at)
+
+    def _reach_github(self, number: int, at: int) -> None:
+        if receivers.current.pushes:
+            receivers.current.push(sha(number), before=sha(number - 1), at=at)
+
     def redeliver(self, choice: int) -> None:
-        """GitHub delivers an earlier delivery again."""
+        """GitHub delivers an earlier delivery again, or one that it had not delivered."""
         if self._pushes:
             number = 1 + choice % self._pushes
+            if number in self._undelivered:
+                at = self._undelivered.pop(number)
+                self._send(partial(self._deliver, number, at), f"push {number}")
+                return
             self._send(lambda: self.cloud.push(sha(0), delivery=f"delivery-{number}"), "redelivery")
 
     def request_build(self, _: int) -> None:
@@ -565,8 +603,9 @@ class World:
         self.cloud.advance(WATCH)
         self._let_work_end(lose_all=lose_all)
         self._ledger.raise_first()
-        check_settled(self._accepted, self.changes)
+        check_settled(self._accepted, self.changes, told=self.all_tell)
         self._check_newest()
+        self._check_heads()
         self.check_changes()
         self.check_configs()
         self.tally.jobs = len(rows("jobs"))
@@ -581,6 +620,8 @@ class World:
                     self.cloud.settle()
                 # This function has no schedule of its own: SQS delivers in the end.
                 self.cloud.pump.deliver_tellings()
+                if receivers.current.has_unknown_head():
+                    self.cloud.pump.deliver_messages()
                 check(self.changes)
                 if pending:
                     self.tally.repair = max(self.tally.repair, period)
@@ -590,7 +631,7 @@ class World:
             else:
                 raise Violation(f"{pending} are open {PATIENCE} periods after their work has ended")
             check_replaced()
-            if is_at_rest():
+            if is_at_rest() and not receivers.current.has_unknown_head():
                 break
 
     def _finish_tally(self) -> None:
@@ -619,6 +660,25 @@ class World:
     def _still_open(self, job_ids: set[str]) -> set[str]:
         return {job_id for job_id in job_ids if not has_ended(rows("jobs")[job_id]["status"])}
 
+    def _check_heads(self) -> None:
+        """No push is built twice, and the head of the branch is built or has a reason."""
+        pushed = [row for row in builds().values() if row["trigger"] == "push"]
+        times = Counter(row["commit_sha"] for row in pushed if "retry_of" not in row)
+        twice = [commit for commit, number in times.items() if number > 1]
+        if twice:
+            raise Violation(f"the pushes of {twice} were built twice")
+        if not receivers.current.pushes:
+            return
+        head = receivers.current.pushes[-1]["after"]
+        records = [
+            row
+            for name, row in rows("receipts").items()
+            if name.startswith(f"delivery:service-{self.cloud.service_id}:")
+        ]
+        judged = any(json.loads(row["outcome"]).get("sha") == head for row in records)
+        if head not in times and not judged and head != _FIRST_HEAD:
+            raise Violation(f"the head {head} is not built, and no record says why")
+
     def _check_newest(self) -> None:
         """The newest push runs everywhere, if only pushes decided and nothing failed."""
         pushed = [row for row in builds().values() if row["trigger"] == "push"]
@@ -638,6 +698,7 @@ class World:
 ACTIONS: dict[str, int] = {
     "push": 4,
     "redeliver": 1,
+    "lose_delivery": 2,
     "request_build": 1,
     "retry_build": 1,
     "deploy": 2,

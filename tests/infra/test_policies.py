@@ -14,6 +14,7 @@ from botocore.client import BaseClient
 from moto import mock_aws
 
 from chalicelib.api.http.endpoints import ENDPOINTS, NUMBERED
+from chalicelib.domain.github_app import key_alias
 from chalicelib.domain.release_commands import TAG, started_by
 from chalicelib.settings import settings
 from chalicelib.store.connection import CONNECT_TIMEOUT
@@ -21,9 +22,10 @@ from infra.functions import function_name
 from infra.local.aws.pump import Pump
 from infra.package import EXAMPLE, ROOT, Installation, move
 from tests.faults.trials import recover
-from tests.faults.use_cases import CASES
+from tests.faults.use_cases import CASES, push_was_found
 from tests.support.client import Api
 from tests.support.embedded import Cloud, add_topic, client, cloud, keep_secret, sha
+from tests.support.github.app import APP, create_key
 from tests.support.sdk import record_calls
 
 __all__ = ["cloud"]
@@ -144,6 +146,7 @@ KINDS = {
     "ecs:RegisterTaskDefinition": {"task-definition"},
     "ecs:TagResource": {"task", "task-definition"},
     "iam:*": {"role"},
+    "kms:*": {"key"},
     "logs:*": {"log-group"},
     "secretsmanager:*": {"secret"},
     "sns:*": {""},
@@ -176,6 +179,18 @@ def test_a_role_can_only_be_passed_to_ecs_tasks(name: str) -> None:
             assert statement["Condition"] == {
                 "StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
             }
+
+
+def test_only_the_key_of_the_github_app_signs_and_not_for_the_api() -> None:
+    """KMS, "Use aliases to control access to KMS keys": an ARN of an alias allows no key."""
+    for name in ALL:
+        found = [each for each in _statements(name) if "kms:Sign" in _list(each["Action"])]
+        assert len(found) == (name != "api")
+        for prefix in ("slipway", "slipway-dev"):
+            moved = json.loads(move(json.dumps(found), Installation(prefix=prefix)))
+            for statement in moved:
+                alias = {"kms:RequestAlias": key_alias(prefix)}
+                assert statement["Condition"] == {"StringEquals": alias}
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -244,8 +259,14 @@ def test_all_triggers_of_the_pipeline_have_the_same_permissions() -> None:
 
 def test_who_tells_channels_starts_nothing_and_reads_only_their_secrets() -> None:
     services = {action.split(":")[0] for action in _actions("telling")}
-    assert services == {"dynamodb", "events", "logs", "secretsmanager", "sns", "sqs"}
-    assert "sqs:SendMessage" not in _actions("telling")
+    assert services == {"dynamodb", "events", "kms", "logs", "secretsmanager", "sns", "sqs"}
+    # It may only report to the pipeline what it has found.
+    sent_to = [
+        each["Resource"]
+        for each in _statements("telling")
+        if "sqs:SendMessage" in _list(each["Action"])
+    ]
+    assert sent_to == ["arn:aws:sqs:eu-west-1:123456789012:slipway-wakeups"]
     secrets = [
         _list(each["Resource"])
         for each in _statements("telling")
@@ -326,11 +347,12 @@ def test_exactly_the_actions_that_the_code_calls_are_granted() -> None:
     assert comparable == CALLED
 
 
-def test_only_the_api_uses_tokens_changes_projects_and_reads_receipts() -> None:
+def test_only_the_api_uses_tokens_and_changes_projects() -> None:
     for name in ALL:
         projects = {row for row in _granted_rows(name) if row[1].startswith("slipway-projects")}
         assert name == "api" or projects == {("GetItem", "slipway-projects")}
-        receipts = {"PutItem"} if name in PIPELINE else set()
+        # The pipeline takes pushes that were found, like the API those that are delivered.
+        receipts = {"GetItem", "PutItem", "UpdateItem"} if name in PIPELINE else set()
         for table, allowed in (("tokens", set()), ("receipts", receipts)):
             actions = {
                 action for action, target in _granted_rows(name) if target == f"slipway-{table}"
@@ -492,6 +514,7 @@ def no_github(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing answers at the address of GitHub's API."""
     with monkeypatch.context() as patched:
         patched.setenv("GITHUB_API", "http://127.0.0.1:9")
+        patched.setenv("GITHUB_APP", APP)
         settings.cache_clear()
         yield
     settings.cache_clear()
@@ -506,7 +529,13 @@ def test_every_call_for_a_channel_is_granted(cloud: Cloud, calls: set[Used]) -> 
     add_topic(cloud)
     client("events").create_event_bus(Name="slipway-ci")
     bus = {"kind": "eventbridge", "name": "bus", "target": "slipway-ci"}
-    assert cloud.api.post("/v1/channels", bus).status == 201
+    # Else each build would wait for a token of the App.
+    own = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slipway/git/1/shop-a1B2c3"
+    assert cloud.api.patch("/v1/projects/1", {"git_credential": own}).status == 200
+    create_key()
+    by_app = {"kind": "github", "name": "app"}
+    for body in (bus, by_app):
+        assert cloud.api.post("/v1/channels", body).status == 201
     for release in (1, 2):
         cloud.release(release)
     for path in ("", f"/{channel}"):
@@ -517,8 +546,8 @@ def test_every_call_for_a_channel_is_granted(cloud: Cloud, calls: set[Used]) -> 
     cloud.push(sha(3))
     cloud.settle()
     cloud.lose_messages()
-    for _ in range(3):
-        cloud.advance(13 * 60 * 60)
+    for _ in range(39):
+        cloud.advance(60 * 60)
         cloud.tick()
         cloud.settle()
     cloud.roll_back()  # it pauses auto-deploy, which channels are told of the service
@@ -529,7 +558,19 @@ def test_every_call_for_a_channel_is_granted(cloud: Cloud, calls: set[Used]) -> 
 
     assert calls <= {(name, *use) for name in ALL for use in _granted(name)}
     used = {(action, row) for name, action, row in calls if name == "telling"}
-    assert _granted("telling") - used == set()
+    assert _granted("telling") - used == _LOOKING
+
+
+# What a look at a head needs besides.
+_LOOKING = {("dynamodb:GetItem", "slipway-claims"), ("sqs:SendMessage", "")}
+
+
+def test_every_call_for_a_lost_push_is_granted(cloud: Cloud, calls: set[Used]) -> None:
+    push_was_found(cloud)
+    cloud.settle()
+    assert cloud.build(1)["commit_sha"] == sha(9)
+    assert calls <= {(name, *use) for name in ALL for use in _granted(name)}
+    assert {("telling", *use) for use in _LOOKING} <= calls
 
 
 def test_no_function_changes_or_deletes_an_entry_of_the_audit_trail(

@@ -311,10 +311,10 @@ def test_codebuild_gets_the_buildspec_without_its_comments(resources: dict[str, 
 
 
 def _without_comments(buildspec: str) -> list[Any]:
-    """Every command's lines that are no comments, and the rest of the buildspec."""
+    """Every command's lines but comments and empty ones, and the rest of the buildspec."""
     spec = yaml.safe_load(buildspec)
     commands = [
-        [line for line in command.splitlines() if not re.match(r" *#(?!!)", line)]
+        [line for line in command.splitlines() if line and not re.match(r" *#(?!!)", line)]
         for phase in spec["phases"].values()
         for command in phase.pop("commands")
     ]
@@ -392,16 +392,17 @@ def test_the_push_role_may_only_use_ecr_and_the_secrets_of_projects(
     resources: dict[str, Any],
 ) -> None:
     statements = _statements(resources, "PushRole")
-    assert {each.split(":")[0] for each in _actions(statements)} == {"ecr", "secretsmanager"}
+    services = {each.split(":")[0] for each in _actions(statements)}
+    assert services == {"ecr", "secretsmanager", "ssm"}
     by_id = {statement["Sid"]: statement for statement in statements}
     assert by_id["PushImagesAndCache"]["Resource"]["Sub"].endswith(
         "repository/${RepositoryPattern}"
     )
     patterns = [
-        each["Sub"].rpartition(":secret:")[2].replace("${ResourcePrefix}", "slipway")
+        re.split(":secret:|:parameter/", each["Sub"])[1].replace("${ResourcePrefix}", "slipway")
         for each in by_id["ReadProjectSecrets"]["Resource"]
     ]
-    assert patterns == ["slipway/git/*", "slipway/build/*"]
+    assert patterns == ["slipway/git/*", "slipway/git/*", "slipway/build/*"]
     own = read(OwnSecretReference, "secretsmanager:slipway/web", "secret")
     webhook = resources["WebhookSecret"]["Properties"]["Name"]["Sub"]
     for name in (own.partition(":")[2], webhook.replace("${ResourcePrefix}", "slipway")):
@@ -483,13 +484,16 @@ def test_the_addresses_that_the_stack_takes_are_those_that_the_settings_take(
     required = {"QUEUE_URL": "https://sqs.example/1/slipway-wakeups", "REGISTRY": "localhost"}
     accepted = {
         "GithubApi": ("https://api.github.com", "https://github.example/api/v3"),
+        "GithubApp": ("", "1234567", "Iv23liAbCdEf01234567"),
         "PublicUrl": ("", "https://slipway.example", "https://example.com/ci/dashboard"),
     }
     refused = {
         "GithubApi": ("", "github.example", "https://github.example/", "https://a b", "http://a.b"),
+        "GithubApp": ("a b", "https://github.com/apps/slipway", "x" * 101),
         "PublicUrl": ("slipway.example", "https://slipway.example/", "https://a b", "ftp://a.b/c"),
     }
-    for name, variable in (("GithubApi", "GITHUB_API"), ("PublicUrl", "PUBLIC_URL")):
+    variables = {"GithubApi": "GITHUB_API", "GithubApp": "GITHUB_APP", "PublicUrl": "PUBLIC_URL"}
+    for name, variable in variables.items():
         parameter = stack["Parameters"][name]
         for value in (parameter["Default"], *accepted[name]):
             assert re.fullmatch(parameter["AllowedPattern"], value)
@@ -505,6 +509,7 @@ def test_the_addresses_that_the_stack_takes_are_those_that_the_settings_take(
         assert read_settings(required | {"RECEIVER_HOSTS": value}).receiver_hosts
     for value in ("", "*", "a.*.b", "https://a.b", "a.b/c", "a.b, c.d", "a.b,"):
         assert not re.fullmatch(hosts["AllowedPattern"], value)
+    assert stack["Outputs"]["GithubApp"]["Condition"] == "HasGithubApp"
     # Without an address of its own, the functions' stack knows that of the API.
     assert stack["Outputs"]["PublicUrl"]["Condition"] == "HasPublicUrl"
 

@@ -504,6 +504,60 @@ def test_a_branch_and_its_head(github: GitHub, call: Client) -> None:
     assert call(f"GET {REPO}/branches/feature/a").status == 404
 
 
+def test_the_changes_of_a_branch_are_listed_newest_first(
+    github: GitHub, call: Client, clock: Clock
+) -> None:
+    """repos/repos, "List repository activities"."""
+    clock.now += 60
+    github.push("acme/app", "main", FIRST)
+    github.push("acme/app", "next", OTHER)
+    github.delete_branch("acme/app", "next")
+    for ref in ("main", "refs/heads/main"):
+        listed = call(f"GET {REPO}/activity?ref={ref}").json
+        assert [(each["before"], each["after"], each["activity_type"]) for each in listed] == [
+            (SECOND, FIRST, "force_push"),
+            (FIRST, SECOND, "push"),
+            ("0" * 40, FIRST, "branch_creation"),
+        ]
+    assert listed[0]["timestamp"] == "2027-01-15T08:01:00Z"
+    assert listed[0]["actor"]["login"] == "acme"
+    assert len(call(f"GET {REPO}/activity?per_page=1").json) == 1
+    (deleted,) = call(f"GET {REPO}/activity?ref=next&per_page=1").json
+    assert (deleted["after"], deleted["activity_type"]) == ("0" * 40, "branch_deletion")
+    assert call(f"GET {REPO}/activity?ref=none").json == []
+
+
+def test_a_commit_object_has_its_message(github: GitHub, call: Client) -> None:
+    """git/commits, "Get a commit object"."""
+    github.push("acme/app", "main", OTHER, message="Fix\n\nIt was wrong.")
+    found = call(f"GET {REPO}/git/commits/{OTHER}").json
+    assert found["message"] == "Fix\n\nIt was wrong."
+    assert [each["sha"] for each in found["parents"]] == [SECOND]
+    assert call(f"GET {REPO}/git/commits/{'f' * 40}").status == 404
+
+
+def test_two_commits_are_compared(github: GitHub, call: Client) -> None:
+    """commits/commits, "Compare two commits". The files are on the first page only."""
+    github.push("acme/app", "main", OTHER, files=["a", "b"])
+    github.push("acme/app", "main", "4" * 40, files=["b", "c"])
+    found = call(f"GET {REPO}/compare/{SECOND}...main?per_page=1").json
+    assert (found["status"], found["ahead_by"], found["total_commits"]) == ("ahead", 2, 2)
+    assert [each["sha"] for each in found["commits"]] == [OTHER]
+    assert [each["filename"] for each in found["files"]] == ["a", "b", "c"]
+    second = call(f"GET {REPO}/compare/{SECOND}...main?per_page=1&page=2").json
+    assert (len(second["commits"]), second["files"]) == (1, [])
+    assert call(f"GET {REPO}/compare/main...{SECOND}").json["status"] == "behind"
+    assert call(f"GET {REPO}/compare/main...main").json["status"] == "identical"
+    github.push("acme/app", "next", "5" * 40, parent=FIRST)
+    assert call(f"GET {REPO}/compare/main...next").json["status"] == "diverged"
+    assert call(f"GET {REPO}/compare/none...main").status == 404
+
+
+def test_a_comparison_lists_at_most_300_files(github: GitHub, call: Client) -> None:
+    github.push("acme/app", "main", OTHER, files=[str(number) for number in range(301)])
+    assert len(call(f"GET {REPO}/compare/{SECOND}...{OTHER}").json["files"]) == 300
+
+
 def test_references_match_by_their_beginning(github: GitHub, call: Client) -> None:
     """git/refs, "List matching references"."""
     for name in ("featureA", "featureB", "other"):

@@ -200,6 +200,56 @@ def test_a_build_reads_only_the_credentials_of_its_project(hosts: Hosts, name: s
     assert is_unseen(TOKEN, done.log)
 
 
+# Tokens of the GitHub App, in parameters.
+
+
+def keep_token(token: str, name: str = "/slipway/git/7/team/app") -> str:
+    """The git credential that names a new parameter with a token."""
+    parameters = boto3.client("ssm", region_name="eu-west-1")
+    parameters.put_parameter(Name=name, Value=token, Type="SecureString")
+    return f"ssm:{name}"
+
+
+def test_a_private_repository_is_fetched_with_a_token_of_the_app(hosts: Hosts) -> None:
+    token = "ghs_1234567_eyJhbGciOi.eyJpc3M-_x"
+    sha = hosts.add("app").commit("Private")
+    hosts.mine.private["team/app"] = f"x-access-token:{token}"
+    done = hosts.build(GIT_CREDENTIAL=keep_token(token), GIT_SHA=sha)
+    assert done.status == "SUCCEEDED", done.log
+    assert hosts.mine.secrets_seen == {f"x-access-token:{token}"}
+    assert "askpass" not in hosts.witness.build["private"]
+    assert is_unseen(token, hosts.witness.text + done.log + str(done.build))
+
+
+@pytest.mark.parametrize(
+    "name", ["/slipway/git/8/team/app", "/slipway/webhook", "/slipway-prod/git/7/a/b"]
+)
+def test_a_build_reads_only_the_tokens_of_its_project(hosts: Hosts, name: str) -> None:
+    hosts.add("app")
+    done = hosts.build(GIT_CREDENTIAL=keep_token(TOKEN, name))
+    assert done.status == "FAILED"
+    assert f"error: cannot read the GitHub App's token in ssm:{name}" in done.log
+    assert hosts.mine.seen == []
+    assert is_unseen(TOKEN, done.log)
+
+
+def test_a_build_with_a_credential_of_its_project_reads_no_parameter(hosts: Hosts) -> None:
+    hosts.add("app")
+    secret = hosts.secret(TOKEN)
+    assert hosts.build(GIT_CREDENTIAL=secret).status == "SUCCEEDED"
+    assert "ssm:" not in str(hosts.witness.build)
+
+
+def test_a_token_that_ended_fails_the_build_with_the_next_step(hosts: Hosts) -> None:
+    hosts.add("app")
+    hosts.mine.private["team/app"] = "x-access-token:another"
+    done = hosts.build(GIT_CREDENTIAL=keep_token(TOKEN))
+    assert done.status == "FAILED"
+    assert "Authentication failed" in done.log
+    assert "check that the GitHub App may read it" in done.log
+    assert is_unseen(TOKEN, done.log + str(done.build))
+
+
 # Submodules.
 
 

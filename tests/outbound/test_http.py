@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,6 +13,7 @@ from chalicelib.errors import Unavailable
 from chalicelib.outbound import http
 from chalicelib.outbound.connections import Pool
 
+NOW = datetime(2026, 11, 28, 10, tzinfo=UTC).timestamp()
 Script = Callable[[socket.socket], None]
 
 
@@ -29,15 +31,17 @@ def answering(script: Script) -> Iterator[Pool]:
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    with Pool("127.0.0.1", server.getsockname()[1]) as pool:
-        yield pool
-    thread.join(10)
-    server.close()
+    try:
+        with Pool("127.0.0.1", server.getsockname()[1]) as pool:
+            yield pool
+    finally:
+        thread.join(10)
+        server.close()
     assert not thread.is_alive()
 
 
 def ask(pool: Pool) -> http.Answer:
-    return http.exchange("it", pool, "POST", "/", headers={}, content=b"{}", now=0)
+    return http.exchange("it", pool, "POST", "/", headers={}, content=b"{}", now=NOW)
 
 
 def drip(before: bytes, each: bytes) -> Script:
@@ -72,3 +76,34 @@ def test_an_answer_that_comes_byte_by_byte_is_cut_off(
         with pytest.raises(Unavailable, match="it does not answer"):
             ask(pool)
         assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize(
+    ("after", "seconds"),
+    [
+        ("600", 600),
+        ("0", 1),
+        ("99999999999999999999", 6 * 60 * 60),
+        ("Sat, 28 Nov 2026 10:10:00 GMT", 600),
+        ("Sat, 28 Nov 2026 09:00:00 GMT", 1),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 6 * 60 * 60),
+    ],
+)
+def test_a_receiver_says_when_by_seconds_or_by_a_date(after: str, seconds: int) -> None:
+    with answering(busy(after)) as pool, pytest.raises(http.Later) as later:
+        ask(pool)
+    assert later.value.seconds == seconds
+
+
+@pytest.mark.parametrize(
+    "after", ["-5", "1e9", "soon", "Sat, 99 Foo 2026", "1 Jan 99999999999 0:0:0 GMT"]
+)
+def test_a_time_that_nobody_understands_is_ignored(after: str) -> None:
+    with answering(busy(after)) as pool, pytest.raises(Unavailable) as refused:
+        ask(pool)
+    assert not isinstance(refused.value, http.Later)
+
+
+def busy(after: str) -> Script:
+    head = f"HTTP/1.1 429 Busy\r\nRetry-After: {after}\r\nContent-Length: 0\r\n\r\n"
+    return lambda connection: connection.sendall(head.encode())

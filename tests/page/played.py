@@ -158,6 +158,11 @@ class Story:
         assert answer.status == 201, answer.text
         return int(answer.body["id"])
 
+    def channel(self, kind: str, name: str, **settings: Any) -> int:
+        answer = self.cloud.api.post("/v1/channels", {"kind": kind, "name": name, **settings})
+        assert answer.status == 201, answer.text
+        return int(answer.body["id"])
+
     def push(self, name: str, message: str, *, branch: str = "main") -> int:
         """Push a commit; return the number of its build."""
         self._commits += 1
@@ -257,10 +262,12 @@ def play(cloud: Cloud) -> Played:
         story.service(name, platform)
     cloud.api.post("/v1/tokens", {"name": "ci", "role": "deployer", "expires_in_days": 90})
     cloud.api.post("/v1/tokens", {"name": "wall display", "role": "viewer", "project_id": shop})
+    story.channel("slack", "Team", secret="secretsmanager:slipway/tell/all/team")
     for name in ("web", "checkout", "search"):
         story.release(name, "First release of this service")
         story.later(900)
-    story.later(DAY)
+    for _ in range(26):  # the channel is tried each hour, and is switched off after a day
+        story.later(DAY / 24)
     for name in ("gateway", "billing", "mailer"):
         story.release(name, "Read the settings from the environment")
         story.later(1200)
@@ -316,6 +323,7 @@ def _end_now(cloud: Cloud, story: Story, *, web: int, checkout: int, back: int) 
     story.log(running, _FETCH)
     more = story.push("gateway", "Log the name of the upstream")
     waits = story.push("checkout", "Refuse a second payment, and say why")
+    _add_channels(story)
     cloud.advance(max(0.0, time.time() - 5 - clock.now()))
     deployments = {
         "web": web,
@@ -329,6 +337,23 @@ def _end_now(cloud: Cloud, story: Story, *, web: int, checkout: int, back: int) 
     )
     builds = {"failed": broken, "running": running, "more": more, "queued": waits, "good": rolling}
     return Played(cloud, story.services, builds, deployments)
+
+
+def _add_channels(story: Story) -> None:
+    """One channel that works, and one that fails; the one of the first day is off by now."""
+    topic = client("sns").create_topic(Name="slipway-news")["TopicArn"]
+    web = story.services["web"]
+    works = story.channel("sns", "On call", target=topic, events=["service.unhealthy"])
+    fails = story.channel(
+        "discord",
+        "Shop",
+        secret=f"secretsmanager:slipway/tell/{story.cloud.project}/shop",
+        service_id=web,
+        branches=["main", "release/**"],
+    )
+    for number in (works, fails):
+        assert story.cloud.api.post(f"/v1/channels/{number}/test", {}).status == 202
+    story.cloud.settle()
 
 
 def _configure(cloud: Cloud, service: int) -> None:

@@ -41,6 +41,7 @@ def views(played: Played) -> dict[str, str]:
         "deployment-failed": f"/deployments/{deployments['failed']}",
         "deployment-good": f"/deployments/{deployments['web']}",
         "deliveries": "/deliveries",
+        "channels": "/channels",
         "audit": "/audit",
         "tokens": "/tokens",
         "metrics": "/metrics",
@@ -72,6 +73,16 @@ def _empty(page: Page) -> None:
 
 
 STATES = {"expired": _expired, "offline": _offline, "failing": _failing, "empty": _empty}
+
+
+# A view, the button that opens it, and a text that it has when it is complete.
+DIALOGS_OF_CHANNELS = (
+    ("dialog-channel-new", "New channel…", "run this, and delete the file"),
+    ("dialog-channel-edit", "Edit the channel On call", "service.unhealthy"),
+    ("dialog-channel-test", "Test the channel Shop", "If it exists:"),
+    ("dialog-channel-good", "Test the channel On call", "has taken a test message"),
+    ("dialog-channel-delete", "Delete the channel Shop", "stays in AWS"),
+)
 
 
 def opened(browser: Browser, url: str, token: str | None, theme: str, size: dict[str, int]) -> Page:
@@ -111,6 +122,7 @@ def shoot(browser: Browser, url: str, played: Played, only: str) -> None:
                 page.wait_for_timeout(200)
                 page.screenshot(path=OUT / f"{view}-{name}.png")
                 page.keyboard.press("Escape")
+        _shoot_channels(page, url, played, only, name)
         page.context.close()
         for state, spoil in STATES.items():
             if only in f"state-{state}-{name}":
@@ -125,6 +137,21 @@ def shoot(browser: Browser, url: str, played: Played, only: str) -> None:
             page.get_by_role("button", name="Sign in").wait_for()
             page.screenshot(path=OUT / f"sign-in-{name}.png")
             page.context.close()
+
+
+def _shoot_channels(page: Page, url: str, played: Played, only: str, name: str) -> None:
+    for view, button, wanted in DIALOGS_OF_CHANNELS:
+        if only in f"{view}-{name}":
+            page.goto(f"{url}#/channels")
+            page.get_by_role("button", name=button).click()
+            if "test" in view or "good" in view:
+                page.wait_for_timeout(500)
+                played.cloud.advance(5)
+                played.cloud.settle()
+            page.get_by_text(wanted).first.wait_for()
+            page.wait_for_timeout(200)
+            page.screenshot(path=OUT / f"{view}-{name}.png")
+            page.keyboard.press("Escape")
 
 
 def main() -> int:

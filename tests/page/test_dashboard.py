@@ -287,6 +287,15 @@ def test_hostile_names_are_shown_as_text_and_keep_the_layout(
         COMMIT_MESSAGE=message,
         COMMIT_AUTHOR=HOSTILE,
     )
+    channel = {
+        "kind": "slack",
+        "name": "w" * 63,
+        "secret": f"secretsmanager:slipway/tell/all/{'w' * 400}",
+        "branches": ["b" * 120],
+    }
+    assert cloud.api.post("/v1/channels", channel).status == 201
+    cloud.api.post("/v1/channels/1/test", {})
+    cloud.settle()
     page = open_page(viewport=PHONE)
     for fragment in (
         "/",
@@ -294,6 +303,7 @@ def test_hostile_names_are_shown_as_text_and_keep_the_layout(
         f"/services/{cloud.service_id}/settings",
         f"/builds/{number}",
         "/deliveries",
+        "/channels",
         "/audit",
     ):
         page.goto(f"{page.url.partition('#')[0]}#{fragment}")

@@ -61,6 +61,15 @@ def test_axe_finds_nothing_in_any_view(
     page.get_by_role("button", name="Roll back…", exact=True).click()
     expect(page.get_by_text("What changes")).to_be_visible()
     found["dialog"] = _violations(page, rules)
+    for button, wanted in (
+        ("New channel…", "run this, and delete the file"),
+        ("Edit the channel On call", "service.unhealthy"),
+    ):
+        page.goto(f"{url}#/channels")
+        page.get_by_role("button", name=button).click()
+        expect(page.get_by_role("dialog").get_by_text(wanted)).to_be_visible()
+        found[button] = _violations(page, rules)
+        page.keyboard.press("Escape")
     page.context.close()
     page = opened(browser, url, None, theme, WIDE)
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()

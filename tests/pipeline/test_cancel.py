@@ -227,7 +227,7 @@ def test_a_successful_job_cannot_be_cancelled(cloud: Cloud) -> None:
         before = cloud.job(job)
         answer = cancel(cloud, job)
         assert (answer.status, answer.body["code"]) == (409, "job_ended")
-        assert answer.body["detail"] == f"{job} has ended: it is success"
+        assert answer.body["detail"] == f"{job} has ended already (success)"
         assert cloud.job(job) == before
     assert cloud.definition_on_ecs() == cloud.deployment(number)["task_definition"]
 

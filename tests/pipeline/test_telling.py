@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,9 +10,13 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from chalicelib.aws import queue
+from chalicelib.aws.queue import Telling
 from chalicelib.outbound import http
 from chalicelib.settings import settings
 from chalicelib.store.channels import find_channel
+from chalicelib.store.services import find_service
+from tests.support.builders import sqs_event
 from tests.support.embedded import MINUTE, Cloud, client, keep_secret, sha
 from tests.support.receiver import Receiver, receiving
 from tests.support.sdk import Calls, Killed, Trouble
@@ -48,6 +53,19 @@ def channel(cloud: Cloud, number: int = 1) -> Any:
 
 def events(receiver: Receiver) -> list[str]:
     return [f"{each['type']} {each['data'].get('number', '')}".strip() for each in receiver.bodies]
+
+
+def fail_build(cloud: Cloud, number: int) -> None:
+    cloud.push(sha(number))
+    cloud.settle()
+    cloud.end_build(number, "FAILED")
+
+
+def pass_hours(cloud: Cloud, hours: int) -> None:
+    for _ in range(hours):
+        cloud.advance(60 * MINUTE)
+        cloud.pump.tick()
+        cloud.settle()
 
 
 @pytest.fixture
@@ -129,6 +147,40 @@ def test_a_slow_receiver_delays_no_deployment(
     assert channel(cloud)["failing_since"] is None
 
 
+@pytest.mark.long
+def test_nothing_waits_for_a_receiver_that_hangs_for_half_a_minute(
+    cloud: Cloud, receiver: Receiver, hook: int, calls: Calls
+) -> None:
+    """The functions that build and deploy never call it, and the one that tells it gives up."""
+    receiver.answers.clear()  # then it waits for 30 seconds
+    for number in (1, 2):
+        build = int(cloud.push(sha(number)).body["builds"][0]["build_id"])
+        deliver_work(cloud)
+        cloud.finish_build(build, settle=False)
+        deliver_work(cloud)
+        cloud.finish_rollout(settle=False)
+        deliver_work(cloud)
+    assert cloud.statuses(1, 2) == ["success", "success"]
+    assert receiver.requests == []
+    calls.clear()
+    began = time.monotonic()
+    body = json.dumps({"v": 1, "tell": "deploy-2", "channel": hook})
+    cloud.app.handler_map["on_telling"](sqs_event(body), None)
+    assert http.SECONDS <= time.monotonic() - began < http.SECONDS + 4
+    assert len(receiver.requests) == 1
+    assert channel(cloud)["trouble"] == (
+        "the receiver of channel 1 does not answer within 6 seconds"
+    )
+    # A row is written for the next try, and one for the trouble. Nothing else is touched.
+    assert calls.counted["dynamodb.UpdateItem"] == 2
+
+
+def deliver_work(cloud: Cloud) -> None:
+    """Deliver what builds and deploys, and nothing that is to be told."""
+    while cloud.pump.deliver_messages() + cloud.pump.deliver_events():
+        pass
+
+
 def test_a_receiver_says_when_it_is_told_again(cloud: Cloud, receiver: Receiver, hook: int) -> None:
     receiver.fail(429, Retry_After="600")
     cloud.push(sha(1))
@@ -146,8 +198,13 @@ def test_a_receiver_says_when_it_is_told_again(cloud: Cloud, receiver: Receiver,
 
 
 def test_a_receiver_that_is_gone_is_switched_off_after_a_day_and_on_by_a_test(
-    cloud: Cloud, receiver: Receiver, hook: int
+    cloud: Cloud,
+    receiver: Receiver,
+    hook: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "slipway-test-on_telling")
     receiver.fail(410, times=1000)
     cloud.push(sha(1))
     cloud.settle()
@@ -161,6 +218,8 @@ def test_a_receiver_that_is_gone_is_switched_off_after_a_day_and_on_by_a_test(
     assert shown["trouble"] == "the receiver of channel 1 answered 410"
     actions = [each["action"] for each in cloud.api.get("/v1/audit").body["items"]]
     assert "channel.switched_off" in actions
+    (metric,) = [line for line in capsys.readouterr().out.splitlines() if "ChannelsOff" in line]
+    assert json.loads(metric)["ChannelsOff"] == [1.0]
     tried = len(receiver.requests)
     cloud.push(sha(2))
     cloud.settle()
@@ -173,23 +232,11 @@ def test_a_receiver_that_is_gone_is_switched_off_after_a_day_and_on_by_a_test(
     cloud.settle()
     assert receiver.bodies[-1]["type"] == "channel.tested"
     assert channel(cloud)["off_since"] is None
+    assert cloud.api.get("/v1/audit").body["items"][0]["action"] == "channel.switched_on"
     cloud.push(sha(3))
     cloud.settle()
     cloud.end_build(3, "FAILED")
     assert events(receiver)[-1] == "build.failed 3"
-
-
-def fail_build(cloud: Cloud, number: int) -> None:
-    cloud.push(sha(number))
-    cloud.settle()
-    cloud.end_build(number, "FAILED")
-
-
-def pass_hours(cloud: Cloud, hours: int) -> None:
-    for _ in range(hours):
-        cloud.advance(60 * MINUTE)
-        cloud.pump.tick()
-        cloud.settle()
 
 
 def test_failures_days_apart_do_not_switch_a_channel_off(
@@ -229,6 +276,55 @@ def test_a_state_that_came_back_is_tried_for_a_day_again(
     pass_hours(cloud, 2)
     assert events(receiver).count("service.auto_deploy_paused") == 2
     assert channel(cloud)["off_since"] is None
+
+
+def test_a_new_channel_is_told_nothing_that_is_older(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    receiver.fail(500, times=1000)
+    fail_build(cloud, 1)
+    cloud.advance(1)
+    add_channel(cloud, "slack", receiver.url)
+    assert cloud.api.delete("/v1/channels/1").status == 204
+    receiver.planned.clear()
+    receiver.requests.clear()
+    pass_hours(cloud, 2)
+    assert receiver.requests == []
+    fail_build(cloud, 2)
+    assert [each["text"] for each in receiver.bodies] == ["shop/hello: build 2 failed"]
+
+
+def test_a_channel_that_is_on_again_is_told_nothing_that_is_older(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    receiver.fail(500, times=1000)
+    fail_build(cloud, 1)
+    pass_hours(cloud, 26)
+    assert channel(cloud)["off_since"] is not None
+    # The row of the second build waits for another channel when the first one is on again.
+    add_channel(cloud, "slack", receiver.url)
+    fail_build(cloud, 2)
+    receiver.planned.clear()
+    cloud.advance(1)
+    assert cloud.api.post("/v1/channels/1/test").status == 202
+    cloud.settle()
+    assert channel(cloud)["off_since"] is None
+    receiver.requests.clear()
+    receiver.planned.clear()
+    pass_hours(cloud, 2)
+    assert [each.get("text") for each in receiver.bodies] == ["shop/hello: build 2 failed"]
+
+
+def test_a_commit_sends_messages_only_for_channels_that_are_told_of_it(
+    cloud: Cloud, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        event = "build.failed" if number else "build.queued"
+        add_channel(cloud, "slack", receiver.url, name=str(number), events=[event])
+    sent: list[Telling] = []
+    monkeypatch.setattr(queue, "tell", sent.extend)
+    cloud.push(sha(1))
+    assert [(each.row_id, each.channel) for each in sent] == [("build-1", 1)]
 
 
 def test_a_receiver_that_is_always_busy_is_switched_off_after_a_day(
@@ -295,6 +391,93 @@ def test_what_lasts_on_a_service_is_told_when_it_begins_and_when_it_is_over(
     assert ("service.auto_deploy_paused", []) in told
     assert told[-1] == ("service.auto_deploy_paused", ["service.auto_deploy_paused"])
     assert ("rollback.succeeded", None) in told
+
+
+def test_what_lasts_is_over_without_auto_deploy_and_with_the_service(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    receiver.requests.clear()
+    cloud.change_service(auto_deploy=False)
+    cloud.settle()
+    assert [each["data"]["over"] for each in receiver.bodies] == [["service.auto_deploy_paused"]]
+    cloud.change_service(auto_deploy=True)
+    cloud.advance(1)
+    cloud.release(3)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.finish_rollout()
+    pass_hours(cloud, 1)
+    receiver.requests.clear()
+    assert cloud.api.delete(f"/v1/services/{cloud.service_id}").status == 204
+    cloud.settle()
+    assert [each["data"]["over"] for each in receiver.bodies] == [["service.auto_deploy_paused"]]
+
+
+def test_a_state_of_a_service_that_is_told_twice_has_the_same_id(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    cloud.release(1)
+    found = []
+    for number in (2, 3):
+        cloud.release(number)
+        receiver.requests.clear()
+        receiver.fail(500, times=2)
+        cloud.roll_back()
+        cloud.settle()
+        cloud.finish_rollout()
+        pass_hours(cloud, 1)
+        pauses = [each for each in receiver.requests if "paused" in each.body["type"]]
+        found.append({each.headers["webhook-id"] for each in pauses})
+        assert len(pauses) == 2
+        cloud.change_service(auto_deploy=True)
+        cloud.settle()
+    first, second = found
+    assert (len(first), len(second)) == (1, 1)
+    assert first != second
+
+
+def test_a_state_whose_answer_was_lost_is_over_for_the_receiver_too(
+    cloud: Cloud, receiver: Receiver, hook: int
+) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    receiver.requests.clear()
+    # The receiver has the first message, but its answer is an error.
+    receiver.fail(500)
+    cloud.roll_back()
+    cloud.settle()
+    cloud.change_service(auto_deploy=True)
+    cloud.settle()
+    pass_hours(cloud, 1)
+    pauses = [each["data"] for each in receiver.bodies if "paused" in each["type"]]
+    pause = ["service.auto_deploy_paused"]
+    assert [(each["begun"], each["over"]) for each in pauses] == [(pause, []), ([], pause)]
+
+
+def test_a_row_forgets_deleted_channels(cloud: Cloud, receiver: Receiver) -> None:
+    cloud.release(1)
+    for number in range(1, 5):
+        add_channel(cloud, "slack", receiver.url, events=["service.auto_deploy_paused"])
+        cloud.release(number + 1)
+        cloud.roll_back()
+        cloud.settle()
+        cloud.finish_rollout()
+        cloud.advance(MINUTE)
+        assert len(receiver.requests) == number
+        if number < 4:
+            assert cloud.api.delete(f"/v1/channels/{number}").status == 204
+        # Without a channel nobody is told that the pause is over.
+        cloud.change_service(auto_deploy=True)
+        cloud.advance(MINUTE)
+        receiver.requests[number:] = []
+    service = find_service(cloud.service_id)
+    assert service is not None
+    assert sorted(service.told or {}) == ["4"]
 
 
 def test_the_secret_is_in_no_answer_log_or_error(

@@ -61,6 +61,11 @@ def written(github: GitHub) -> int:
     return sum(each.method == "POST" for each in github.requests())
 
 
+def told(github: GitHub) -> int:
+    """The number of requests, without the looks at heads of branches."""
+    return sum("/git/ref/" not in each.path for each in github.requests())
+
+
 def test_a_push_is_told_from_the_queue_to_the_release(cloud: Cloud, github: GitHub) -> None:
     cloud.change_service(environment_name="production", environment_url="https://shop.example/")
     cloud.push(sha(1))
@@ -149,6 +154,21 @@ def test_a_release_that_is_replaced_or_rolled_back_is_inactive(
     assert [states[-1] for states in deployments(github)] == ["inactive", "inactive", "success"]
 
 
+def test_after_an_outage_only_the_release_that_runs_is_active(cloud: Cloud, github: GitHub) -> None:
+    cloud.release(1)
+    # The second release runs and is replaced before GitHub knows of it.
+    github.fail(1000, 502)
+    cloud.release(2)
+    cloud.release(3)
+    github.faults.clear()
+    for _ in range(5):
+        cloud.advance(10 * MINUTE)
+        cloud.pump.tick()
+        cloud.settle()
+    assert [states[-1] for states in deployments(github)].count("success") == 1
+    assert deployments(github)[0][-1] == "inactive"
+
+
 def test_a_lost_answer_creates_no_second_deployment(cloud: Cloud, github: GitHub) -> None:
     cloud.push(sha(1))
     cloud.settle()
@@ -201,12 +221,12 @@ def test_the_limit_of_requests_is_kept_and_then_the_newest_state_is_told(
 ) -> None:
     github.limit(1, cloud._now + 10 * MINUTE)
     cloud.release(1)
-    asked = len(github.requests())
+    asked = told(github)
     for _ in range(5):
         cloud.tick()
         cloud.settle()
     # Each of the two jobs has asked once, and then waits.
-    assert len(github.requests()) == asked
+    assert told(github) == asked
     channel = cloud.api.get("/v1/channels/1").body
     assert channel["failing_since"] is None
     for _ in range(7):
@@ -257,14 +277,14 @@ def test_a_state_that_cannot_be_told_is_given_up_after_a_day(cloud: Cloud, githu
         cloud.advance(60 * MINUTE)
         cloud.pump.tick()
         cloud.settle()
-    asked = len(github.requests())
+    asked = told(github)
     assert cloud.api.post("/v1/channels/1/test").status == 202
     cloud.settle()
     for _ in range(5):
         cloud.advance(60 * MINUTE)
         cloud.pump.tick()
         cloud.settle()
-    assert len(github.requests()) == asked + 1
+    assert told(github) == asked + 1
 
 
 def test_a_repository_that_is_gone_switches_no_channel_off(cloud: Cloud, github: GitHub) -> None:
@@ -284,6 +304,42 @@ def test_a_repository_that_is_gone_switches_no_channel_off(cloud: Cloud, github:
     )
 
 
+def test_a_test_switches_a_channel_on_that_works_for_other_repositories(
+    cloud: Cloud, github: GitHub
+) -> None:
+    cloud.add_service("other", git_url="https://github.com/acme/gone.git")
+    github.fail(1000, 502, match="statuses")
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    for _ in range(26):
+        cloud.advance(60 * MINUTE)
+        cloud.pump.tick()
+        cloud.settle()
+    assert cloud.api.get("/v1/channels/1").body["off_since"] is not None
+    assert cloud.api.post("/v1/channels/1/test").status == 202
+    cloud.settle()
+    channel = cloud.api.get("/v1/channels/1").body
+    assert channel["off_since"] is None
+    assert "acme/gone" in channel["trouble"]
+
+
+def test_a_test_ends_in_time_if_github_is_slow(
+    cloud: Cloud, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.pipeline.telling.github._TEST_SECONDS", 0.2)
+    for number in range(4):
+        name = f"acme/app-{number}"
+        github.add_repository(name)
+        cloud.add_service(f"app-{number}", git_url=f"https://github.com/{name}.git")
+    github.hang(0.15, times=100)
+    asked = len(github.requests())
+    assert cloud.api.post("/v1/channels/1/test").status == 202
+    cloud.settle()
+    assert cloud.api.get("/v1/channels/1").body["tested_at"] is not None
+    assert len(github.requests()) - asked <= 2
+
+
 def test_a_repository_of_another_host_is_not_told(
     cloud: Cloud, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +356,19 @@ def test_a_hanging_github_delays_no_deployment(
     assert cloud.statuses(cloud.release(1), cloud.release(2)) == ["success", "success"]
 
 
+def test_the_test_of_a_services_channel_reads_only_its_repository(
+    cloud: Cloud, github: GitHub
+) -> None:
+    cloud.add_service("other", git_url="https://github.com/acme/hidden.git")
+    name = keep_secret(TOKEN, f"slipway/tell/{cloud.project}/github")
+    body = {"kind": "github", "name": "one", "service_id": cloud.service_id, "secret": name}
+    assert cloud.api.post("/v1/channels", body).status == 201
+    assert cloud.api.post("/v1/channels/2/test").status == 202
+    cloud.settle()
+    found = cloud.api.get("/v1/channels/2").body
+    assert (found["tested_at"] is not None, found["trouble"]) == (True, None)
+
+
 def test_the_test_of_the_channel_reads_the_repositories(cloud: Cloud, github: GitHub) -> None:
     def tested() -> Any:
         assert cloud.api.post("/v1/channels/1/test").status == 202
@@ -310,3 +379,7 @@ def test_the_test_of_the_channel_reads_the_repositories(cloud: Cloud, github: Gi
     assert (found["tested_at"] is not None, found["trouble"]) == (True, None)
     github.revoke(TOKEN)
     assert tested()["trouble"] == "GitHub answered 401: Bad credentials"
+    newer = "ghp_" + "u" * 36
+    github.add_token(newer, [REPOSITORY], {"statuses": "write", "deployments": "write"})
+    keep_secret(newer, "slipway/tell/all/github")
+    assert tested()["trouble"] is None

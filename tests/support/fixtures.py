@@ -23,7 +23,7 @@ from chalicelib.store.tokens import create_token
 from infra.local import speed
 from infra.local.aws import fidelity
 from infra.local.aws.queues import create_queues
-from tests.support import direct, replays, shared
+from tests.support import bus, direct, replays, shared
 from tests.support.client import Api
 from tests.support.embedded import CLUSTER, cloud, create_ecs_service, create_image_repository
 from tests.support.sdk import Calls, Trouble, record_calls
@@ -35,6 +35,7 @@ _T = TypeVar("_T")
 fidelity.install()
 speed.install()
 direct.install()
+bus.install()
 # A busy machine must not look like a slow AWS. A test of this limit restores it.
 HTTP_SECONDS = budget.HTTP_SECONDS
 budget.HTTP_SECONDS = 60.0

@@ -92,7 +92,7 @@ def scripted_api() -> Iterator[ScriptedApi]:
             self.end_headers()
             self.wfile.write(sent)
 
-        do_GET = do_POST = do_PATCH = _handle  # noqa: N815  # http.server's names
+        do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815  # http.server's names
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -122,3 +122,19 @@ def test_a_row_that_the_schedule_cannot_understand_does_not_stop_the_next_one(
     failed.pump.deliver_tellings()
     assert told()[-1] == "build-2 failed"
     assert "telling" not in rows("jobs")["build-2"]
+
+
+def test_a_later_channel_is_not_told_what_was_left_when_the_last_one_was_deleted(
+    failed: Cloud,
+) -> None:
+    failed.lose_tellings()
+    assert failed.api.delete("/v1/channels/1").status == 204
+    failed.advance(MINUTE)
+    failed.tick()
+    before = told()
+    add_topic(failed)
+    for _ in range(3):
+        failed.tick()
+        failed.pump.deliver_tellings()
+    assert told() == before
+    assert not [row for row in rows("jobs").values() if "telling" in row]

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
+from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -21,12 +22,12 @@ from chalicelib.store.tables import create_tables
 from infra.upgrade import upgrade
 from tests.faults import soak
 from tests.faults.injector import Injector
-from tests.faults.invariants import Ledger
-from tests.faults.rows import services
+from tests.faults.invariants import Ledger, check_told, published
+from tests.faults.rows import rows, services
 from tests.faults.trials import forked
 from tests.faults.use_cases import USE_CASES, UseCase
 from tests.faults.world import World
-from tests.support.embedded import Cloud, sha
+from tests.support.embedded import Cloud, add_topic, sha
 from tests.support.environment import ACCOUNT, REGION
 from tests.support.sdk import Killed
 from tests.upgrade import versions
@@ -41,6 +42,8 @@ CHOICES: dict[str, Callable[[Random], Choice]] = {
     "there and back": versions.there_and_back,
 }
 FEW, MANY = range(2), range(2, 12)
+# Minutes until everything is told: those of the queue, and of the schedule.
+TO_TELL = 5
 
 
 @contextmanager
@@ -62,8 +65,11 @@ def mixed_world() -> Iterator[tuple[World, Mix]]:
     """
     mix = Mix(versions.only_before)
     with mixed_cloud(mix) as (cloud, monkeypatch):
-        # The version before has no channels.
         world = World(cloud, monkeypatch, tells=False)
+        mix.choice = versions.only_present
+        add_topic(cloud)
+        mix.choice = versions.only_before
+        world.all_tell = versions.tells_before()
         for number in services():
             Service.get(number).update(actions=[Service.listed.remove()])
         yield world, mix
@@ -84,13 +90,40 @@ class Migration:
             self.has_ended = True
 
 
+class Silence:
+    """The jobs whose status the version before has written, if that version tells nobody."""
+
+    def __init__(self, world: World) -> None:
+        self.jobs: set[str] = set()
+        self._known: dict[str, str] = {}
+        self._others: Any = world.injector.observe
+        if not world.all_tell:
+            world.injector.observe = self.observe
+
+    def observe(self) -> None:
+        """Compare the rows with those of the last call."""
+        self._others()
+        for job_id, row in rows("jobs").items():
+            if self._known.get(job_id) == row["status"]:
+                continue
+            self._known[job_id] = row["status"]
+            (self.jobs.add if versions.runs_before() else self.jobs.discard)(job_id)
+
+
 def play(world: World, mix: Mix, choice: str, seed: int) -> None:
     """Play the story of a seed, with the versions that another use of the seed chooses."""
     chance = Random(f"{choice} {seed}")
     migration = Migration(chance.randrange(30))
     mix.calls, mix.choice, mix.meanwhile = 0, CHOICES[choice](chance), migration
+    silence = Silence(world)
     soak.play(world, seed)
     mix.calls = max(mix.calls, migration.at)
+    # A stage that has gone back tells when it is updated again.
+    mix.choice = versions.only_present
+    for _ in range(TO_TELL):
+        world.cloud.tick()
+        world.cloud.settle()
+    check_told(silence.jobs)
     listed = world.cloud.api.get("/v1/services").body["items"]
     assert [each["id"] for each in listed] == sorted(services(), reverse=True)
     assert migration.has_ended
@@ -153,6 +186,32 @@ def test_what_the_version_before_began_is_finished(case: UseCase) -> None:
 def test_each_use_case_is_finished_by_either_version(case: UseCase) -> None:
     for first, then in each_way(case):
         tell(case, first, then)
+
+
+def test_what_the_present_version_commits_is_told_while_two_versions_run() -> None:
+    """Also if the version before delivers the events and runs the schedule."""
+    with mixed_world() as (world, mix):
+        cloud = world.cloud
+        mix.choice = versions.only_present
+        cloud.push(sha(1))
+        cloud.settle()
+        cloud.finish_build(1, settle=False)
+        cloud.pump.deliver_events()
+        cloud.lose_tellings()
+        mix.choice = versions.only_before
+        cloud.settle()
+        cloud.finish_rollout()
+        told = {each["job_id"]: each["status"] for each in published() if "job_id" in each}
+        assert told.get("build-1") != "success" or versions.tells_before()
+        mix.choice = versions.only_present
+        for _ in range(TO_TELL):
+            cloud.tick()
+            cloud.settle()
+        told = {each["job_id"]: each["status"] for each in published() if "job_id" in each}
+        assert told["build-1"] == "success"
+        # The version before ended the deployment. What the present one had marked before is told.
+        assert told.get("deploy-1") in {None, "success"}
+        assert not [row for row in rows("jobs").values() if "telling" in row]
 
 
 def test_an_index_that_both_versions_know_is_the_same() -> None:

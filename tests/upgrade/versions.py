@@ -28,6 +28,7 @@ from moto.dynamodb.models.table import Table
 import chalicelib.clock
 from chalicelib import known_secrets
 from chalicelib.pipeline import glances
+from chalicelib.store import channels
 from tests.support.embedded import Functions
 from tests.support.environment import ACCOUNT, REGION
 
@@ -140,7 +141,10 @@ class Mix:
         return present() if self.choice(number) else before()
 
     def functions(self) -> Functions:
-        """The functions of both versions, as if they were one."""
+        """The functions of both versions, as if they were one.
+
+        A function that the version before lacks is always that of the present one.
+        """
         handlers = {name: self._handler(name) for name in present().app.handler_map}
         http = SimpleNamespace(request=self._request)
         return Functions(SimpleNamespace(handler_map=handlers), SimpleNamespace(http=http))
@@ -148,6 +152,8 @@ class Mix:
     def _handler(self, name: str) -> Callable[[Any, Any], Any]:
         def handle(event: Any, context: Any) -> Any:
             version = self.version()
+            if name not in version.app.handler_map:
+                version = present()
             with version.running():
                 return version.app.handler_map[name](event, context)
 
@@ -157,6 +163,16 @@ class Mix:
         version = self.version()
         with version.running():
             return version.client.http.request(*words, **options)
+
+
+def tells_before() -> bool:
+    """Whether the version before knows channels, too."""
+    return "on_telling" in before().app.handler_map
+
+
+def runs_before() -> bool:
+    """Whether the version before runs now, and not the present one."""
+    return _running is not _PRESENT
 
 
 def only_before(_: int) -> bool:
@@ -199,6 +215,8 @@ def isolate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty what a process of the version before keeps, as `Cloud` does for the present one."""
     for module, name in ((known_secrets, "_known"), (glances, "_looks")):
         monkeypatch.setattr(before().modules[module.__name__], name, {})
+    if tells_before():
+        monkeypatch.setattr(before().modules[channels.__name__], "_known", None)
 
 
 def keep_indexes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,6 +244,7 @@ PROJECT = _number(
 )
 OF_PROJECT = _number("project_id", "Only services of this project.")
 SERVICE = _number("service_id", "Only changes of this service.")
+CHANNEL_PROJECT = _number("project_id", "The project of the channel. Without it: all projects.")
 ACTOR = Parameter(
     "actor",
     _parse_actor,

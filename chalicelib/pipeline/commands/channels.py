@@ -110,7 +110,16 @@ def _check(values: Mapping[str, Any], project_id: int | None) -> None:
     """Raise InvalidInput or Forbidden for values that do not fit the kind or the project."""
     kind = ChannelKind(values["kind"])
     needed, other = ("target", "secret") if kind in OWN else ("secret", "target")
-    if values.get(needed) is None:
+    by_app = kind == ChannelKind.GITHUB and values.get("secret") is None
+    if by_app and not settings().github_app:
+        raise InvalidInput(
+            "a channel of kind github needs secret, the name of a secret with a token. Without it, "
+            "it uses the GitHub App, and this installation has none: create one with make "
+            "github-app",
+            code="missing_field",
+            field="secret",
+        )
+    if values.get(needed) is None and not by_app:
         raise InvalidInput(
             f"a channel of kind {kind} needs {needed}", code="missing_field", field=needed
         )
@@ -127,7 +136,7 @@ def _check(values: Mapping[str, Any], project_id: int | None) -> None:
     prefix = settings().table_prefix
     if kind in OWN:
         _check_target(kind, str(values["target"]), prefix)
-    elif not is_below(channel_path(prefix, project_id), values["secret"]):
+    elif not by_app and not is_below(channel_path(prefix, project_id), values["secret"]):
         raise Forbidden(
             f"this channel can use only secrets below {channel_path(prefix, project_id)}, not "
             f"{values['secret']}",

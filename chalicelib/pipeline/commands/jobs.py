@@ -82,7 +82,7 @@ def _leave(service: Service, deployment: Deployment) -> list[Write]:
 
 def _require_open(job: Job) -> None:
     if has_ended(job.status):
-        raise Conflict(f"{job.job_id} has ended: it is {job.status}", code="job_ended")
+        raise Conflict(f"{job.job_id} has ended already ({job.status})", code="job_ended")
 
 
 def _audit(job: Job, action: str, actor: str) -> Write:

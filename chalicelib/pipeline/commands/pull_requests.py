@@ -20,6 +20,7 @@ from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.pipeline.deliveries import (
     Decision,
     accept_builds,
+    explained,
     is_ahead,
     is_too_old,
     known_builds,
@@ -90,7 +91,7 @@ def _receive(delivery: str, pull: PullRequest, signers: Signers) -> Decision:
         list(zip(judged.building, builds, strict=True)),
         [record_builds(judged.receipt, _receipt_id(pull), delivery, known)] if builds else [],
         _facts(pull, reason),
-        verdicts,
+        explained(verdicts, "a build was started"),
         signers,
     )
     had = {each.service_id: each.build_id for each in verdicts if each.build_id is not None}

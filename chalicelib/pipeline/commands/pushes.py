@@ -7,7 +7,17 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from chalicelib import clock
 from chalicelib.domain.deliveries import Outcome, Verdict, outcome_of
+from chalicelib.domain.heads import (
+    Heads,
+    as_found,
+    how_late,
+    is_lost,
+    is_same_time,
+    noted,
+    with_found,
+)
 from chalicelib.domain.payloads import shown
 from chalicelib.domain.pushes import Choice, Push, choose, ignored_reason
 from chalicelib.domain.refs import Ref, RefType
@@ -25,15 +35,20 @@ from chalicelib.pipeline.deliveries import (
     note_for_all,
     record_builds,
     same_for_all,
-    visible_followers,
+    visible_of,
 )
 from chalicelib.pipeline.new_builds import Source, has_room, new_build, why_no_room
 from chalicelib.pipeline.retries import retry_on_conflict
-from chalicelib.store.claims import Follower, followers, next_number
-from chalicelib.store.models import Build, Receipt, Service
+from chalicelib.store.channels import has_github
+from chalicelib.store.claims import Follower, followers, heads_of, next_number, set_heads
+from chalicelib.store.jobs import list_jobs
+from chalicelib.store.models import Build, Claim, Receipt, Service
 from chalicelib.store.reads import find, find_all
 from chalicelib.store.receipts import KEEP_DELIVERIES
+from chalicelib.store.writes import Write, commit
 
+# A build of a push that was found is searched among so many builds of a service.
+_NEWEST = 50
 _NO_LONGER_FOLLOWING = "the services that it built do not follow the branch any more"
 
 
@@ -71,6 +86,16 @@ def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
     return retry_on_conflict(lambda: _receive(delivery, push, signers))
 
 
+def receive_found(push: Push) -> None:
+    """Take the head of a branch as the push whose delivery has not come, by the same decisions.
+
+    Services that know the push get nothing. Those that know no push to the branch have begun to
+    follow it: they only note the head. The record of the push in the list of deliveries says that
+    it was found. Raises Unavailable if DynamoDB does not answer; the next look finds it again.
+    """
+    retry_on_conflict(lambda: _receive_found(push))
+
+
 def preview_push(push: Push, sees: Callable[[int, int], bool]) -> Judgement:
     """The effect that the push would have if each service's own webhook delivered it now.
 
@@ -83,10 +108,14 @@ def preview_push(push: Push, sees: Callable[[int, int], bool]) -> Judgement:
     reason = _ignored(push)
     if reason:
         return Judgement(verdicts=same_for_all(visible, reason), reason=reason)
-    secrets = frozenset(each.webhook_secret for each in all_followers.values())
-    everyone = Signers(installation=True, own=frozenset(filter(None, secrets)))
-    judged = _judge(push, everyone, visible)
+    judged = _judge(push, _everyone(all_followers), visible)
     return replace(judged, verdicts=explained(judged.verdicts, "a build would be started"))
+
+
+def _everyone(all_followers: Mapping[int, Follower]) -> Signers:
+    """All secrets that can sign a delivery of the repository."""
+    secrets = frozenset(each.webhook_secret for each in all_followers.values())
+    return Signers(installation=True, own=frozenset(filter(None, secrets)))
 
 
 def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
@@ -109,7 +138,101 @@ def receive_refused(
 
 
 def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
-    judged = _judge(push, signers, visible_followers(push.repository, signers))
+    row, all_followers = followers(push.repository)
+    heads = heads_of(row)
+    if heads is not None:
+        push = as_found(heads, push)
+    judged = _judge(push, signers, visible_of(all_followers, signers))
+    learned: list[Write] = []
+    if row is not None and heads is not None:
+        learned = _learned(row, heads, push, all_followers, judged)
+    return _take(delivery, push, signers, judged, learned)
+
+
+def _receive_found(push: Push) -> None:
+    row, all_followers = followers(push.repository)
+    if row is None:
+        return
+    heads = heads_of(row) or Heads()
+    following = {
+        number: each for number, each in all_followers.items() if each.branch == push.branch
+    }
+    lost = {
+        number: each
+        for number, each in following.items()
+        if is_lost(heads, number, push) and not _has_built(number, push)
+    }
+    known = noted(heads, push, following, all_followers)
+    if not lost or _ignored(push):
+        if known != heads:
+            commit(set_heads(row, known))
+        return
+    signers = _everyone(all_followers)
+    _take(
+        f"found-{_receipt_id(push).removeprefix('push:')[:32]}",
+        push,
+        signers,
+        _judge(push, signers, lost),
+        [set_heads(row, with_found(known, push))],
+        found_after=clock.now() - push.pushed_at,
+    )
+
+
+def _has_built(service: int, push: Push) -> bool:
+    """Whether a service has a build of the push that its `heads` do not show.
+
+    The version before notes no heads, and an earlier push that is delivered late hides a later one.
+    """
+    return any(
+        isinstance(build, Build)
+        and build.pull_request is None
+        and (build.commit_sha, build.before_sha) == (push.sha, push.before)
+        and is_same_time(build.pushed_at or 0, push.pushed_at)
+        for build in list_jobs("build", service, limit=_NEWEST, before=None).rows
+    )
+
+
+def _learned(
+    row: Claim,
+    heads: Heads,
+    push: Push,
+    all_followers: Mapping[int, Follower],
+    judged: Judgement,
+) -> list[Write]:
+    """What a delivery adds to the heads that are known of the repository.
+
+    Without a channel to GitHub no head is looked at any more, so nothing is known.
+    """
+    if not has_github():
+        return [set_heads(row, None)]
+    told = [
+        each.service_id
+        for each in judged.verdicts
+        if all_followers[each.service_id].branch == push.branch
+        and each.service_id not in judged.refused
+    ]
+    known = noted(heads, push, told, all_followers) if push.branch is not None else heads
+    return [set_heads(row, known)] if known != heads else []
+
+
+def _take(
+    delivery: str,
+    push: Push,
+    signers: Signers,
+    judged: Judgement,
+    learned: Sequence[Write],
+    *,
+    found_after: int | None = None,
+) -> Decision:
+    """Start the builds of a push that was judged, and record all in one transaction.
+
+    `found_after` are the seconds from the push until it was found without a delivery.
+    """
+    facts: dict[str, Any] = {}
+    words = "a build was started"
+    if found_after is not None:
+        facts = {"found_after": found_after}
+        words += f": found {how_late(found_after)} after the push, before any delivery of it came"
     builds = _new_builds(delivery, push, judged.services)
     started = {build.service_id: build.number for build in builds}
     visible = {verdict.service_id for verdict in judged.verdicts}
@@ -117,12 +240,13 @@ def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     had = {service: judged.known[service] for service in seen - judged.refused}
     reason = _NO_LONGER_FOLLOWING if judged.reason and had else judged.reason
     known = {**judged.known, **started}
+    record = [record_builds(judged.receipt, _receipt_id(push), delivery, known)] if builds else []
     accept_builds(
         delivery,
         list(zip(judged.services, builds, strict=True)),
-        [record_builds(judged.receipt, _receipt_id(push), delivery, known)] if builds else [],
-        _facts(push, reason),
-        judged.verdicts,
+        [*record, *learned],
+        {**facts, **_facts(push, reason)},
+        explained(judged.verdicts, words),
         signers,
     )
     return Decision(delivery, tuple(builds), tuple(sorted(had.items())), reason)

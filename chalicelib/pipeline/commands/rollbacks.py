@@ -9,7 +9,7 @@ from chalicelib import clock
 from chalicelib.aws import ecs, queue
 from chalicelib.domain.config import Config
 from chalicelib.domain.plan import Plan
-from chalicelib.domain.preflight import Finding, PreflightFailed, Release, Unknown, has_errors
+from chalicelib.domain.preflight import Finding, PreflightFailed, Release, has_errors
 from chalicelib.domain.release_commands import crossed
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.timing import PERIOD
@@ -29,9 +29,9 @@ from chalicelib.pipeline.preflight import (
     Look,
     check,
     look_at_definition,
-    look_at_image,
     look_at_service,
 )
+from chalicelib.pipeline.restoring import Target, release_before, restorable
 from chalicelib.pipeline.retries import retry_with_fresh_service
 from chalicelib.store.claims import next_number
 from chalicelib.store.definitions import kept_definition
@@ -53,13 +53,6 @@ class Preview(msgspec.Struct, frozen=True):
     target: Deployment | None
     plan: Plan | None = None
     refusal: Conflict | None = None
-
-
-class _Target(msgspec.Struct, frozen=True):
-    """A release to restore, and the imageStatus of its image."""
-
-    release: Deployment
-    image: str | Unknown
 
 
 def preview(service: Service, deployment_id: int | None = None) -> Preview:
@@ -139,11 +132,11 @@ def request_rollback(
     return deployment
 
 
-def _checked(service: Service, target: _Target, look: Look) -> Checked:
+def _checked(service: Service, target: Target, look: Look) -> Checked:
     """The release to restore, after its preflight."""
     release = target.release
     # A release that is older than its attribute `target` ran where the service is deployed now:
-    # `_restorable` refuses the others.
+    # `restorable` refuses the others.
     place = release.target or require_target(service)
     image = image_of(release)
     arn = release.task_definition or ""
@@ -207,7 +200,7 @@ def _activate(service: Service, rollback: Deployment) -> list[Write]:
     return [*writes, *supersede_waiting(service, rollback)]
 
 
-def _target(service: Service, wanted: int | None, look: Look) -> _Target:
+def _target(service: Service, wanted: int | None, look: Look) -> Target:
     rows = find_deployments(service.active, service.current, service.moved_from, wanted)
     active = rows.get(service.active)
     if active is not None and active.restores is not None:
@@ -219,12 +212,12 @@ def _target(service: Service, wanted: int | None, look: Look) -> _Target:
     current = rows.get(service.current)
     if current is None:
         return _nearest(service, rows.get(service.moved_from), look)
-    return _nearest(service, current if active else _before(current), look)
+    return _nearest(service, current if active else release_before(current), look)
 
 
 def _named(
     service: Service, number: int, target: Deployment | None, look: Look, *, idle: bool
-) -> _Target:
+) -> Target:
     if target is None or target.service_id != service.id:
         raise NotFound(f"there is no deployment {number}", field="deployment_id")
     if idle and number == service.current:
@@ -234,84 +227,25 @@ def _named(
             f"deployment {number} was never healthy: its status is {target.status}",
             code="not_deployable",
         )
-    found = _restorable(service, target, look)
+    found = restorable(service, target, look)
     if isinstance(found, Conflict):
         raise found
     return found
 
 
-def _nearest(service: Service, target: Deployment | None, look: Look) -> _Target:
+def _nearest(service: Service, target: Deployment | None, look: Look) -> Target:
     """The first release, going back from `target`, that can be restored."""
     refusals = []
     for _ in range(_MAX_STEPS_BACK):
         if target is None:
             break
-        found = _restorable(service, target, look)
-        if isinstance(found, _Target):
+        found = restorable(service, target, look)
+        if isinstance(found, Target):
             return found
         refusals.append(found.detail)
-        target = _before(target)
+        target = release_before(target)
     why = f": {refusals[0]}" if refusals else ""
     raise Conflict(
         f"service {service.id} has no earlier release to go back to{why}",
         code="nothing_to_roll_back",
     )
-
-
-def _restorable(service: Service, release: Deployment, look: Look) -> _Target | Conflict:
-    """The release as a target of a rollback, or why it cannot be restored."""
-    number, repository, digest = release.number, release.image_repository, release.image_digest
-    instead = f"deploy {repository}@{digest} explicitly"
-    elsewhere = _why_elsewhere(service, release)
-    if elsewhere is not None:
-        return Conflict(f"{elsewhere}, or {instead}", code="other_ecs_service")
-    image = look_at_image(look, repository, digest or "")
-    if image is None:
-        return Conflict(
-            f"the image of deployment {number} is gone from {repository}", code="not_deployable"
-        )
-    is_kept = release.target is not None
-    if not is_kept and not ecs.has_task_definition(release.task_definition or ""):
-        return Conflict(
-            f"the task definition {release.task_definition} of deployment {number} is gone from "
-            f"ECS, and Slipway has no copy of it: {instead}",
-            code="not_deployable",
-        )
-    return _Target(release, image)
-
-
-def _why_elsewhere(service: Service, release: Deployment) -> str | None:
-    """Why a release does not belong to the service's ECS service; None if it does."""
-    number, target = release.number, service.settings.ecs_target
-    if target is None:
-        return None
-    if release.target is None:
-        if service.moved_from is None and _is_of_the_family_that_runs(service, release):
-            return None
-        return (
-            f"deployment {number} is older than the service's move to {target.full_name}, and "
-            "Slipway does not know where it ran: name a later deployment"
-        )
-    if release.target.full_name == target.full_name:
-        return None
-    return (
-        f"deployment {number} ran in the ECS service {release.target.full_name}, and service "
-        f"{service.id} deploys to {target.full_name} now: change ecs_cluster and ecs_service back"
-    )
-
-
-def _is_of_the_family_that_runs(service: Service, release: Deployment) -> bool:
-    """Whether an older release has the family of task definitions of the current one.
-
-    Rows that are as old do not show whether the service moved to another ECS service since.
-    """
-    current = find_deployments(service.current).get(service.current)
-    names = [each.task_definition for each in (release, current) if each is not None]
-    families = [(name or "").rpartition(":")[0] for name in names]
-    return len(families) == 2 and families[0] == families[1]
-
-
-def _before(release: Deployment | None) -> Deployment | None:
-    if release is None or release.rollback_to is None:
-        return None
-    return find_deployments(release.rollback_to).get(release.rollback_to)

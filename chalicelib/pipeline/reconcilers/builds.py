@@ -28,6 +28,7 @@ from chalicelib.domain.statuses import BuildStatus, has_ended, job_id
 from chalicelib.domain.timing import PERIOD, WORKER_LIFE
 from chalicelib.errors import Rejected, SlipwayError, Unavailable
 from chalicelib.pipeline.auto_deploy import deploy_build
+from chalicelib.pipeline.fetch_tokens import give_token, renew_token
 from chalicelib.pipeline.line import line_with, read_line
 from chalicelib.pipeline.new_deployments import ReleaseImage
 from chalicelib.pipeline.reconcilers.failures import (
@@ -95,7 +96,13 @@ def _start(build: Build) -> None:
     if step is Start.FIND and not _is_to_start_anew(build, now, deadline_at, turn):
         return
     again = step is Start.REPEAT
-    _call_start_build(build, now, deadline_at, again=again, turn=turn)
+    try:
+        credential = build.git_credential if again else _credential_of(build)
+    except (Rejected, Unavailable) as trouble:
+        if now <= deadline_at:
+            raise
+        return _fail(build, _refused(trouble))
+    _call_start_build(build, credential, now, deadline_at, again=again, turn=turn)
 
 
 def _deadline(build: Build, line: Line, now: int) -> int:
@@ -125,15 +132,21 @@ def _is_to_start_anew(build: Build, now: int, deadline_at: int, turn: Sequence[W
 
 
 def _call_start_build(
-    build: Build, now: int, deadline_at: int, *, again: bool, turn: Sequence[Write]
+    build: Build,
+    credential: str | None,
+    now: int,
+    deadline_at: int,
+    *,
+    again: bool,
+    turn: Sequence[Write],
 ) -> None:
     # A late build does not wait for ECR either: CodeBuild's answer decides its end.
     failure = None if again or now > deadline_at else find_missing_repository(build)
     if failure is not None:
         return _fail(build, failure)
     called_before = build.called_at or 0
-    attempt = {} if again else _new_attempt(build, now)
-    failure = find_unreadable_credential(build, attempt.get("git_credential"))
+    attempt = {} if again else _new_attempt(build, credential, now)
+    failure = find_unreadable_credential(build, credential)
     if failure is not None:
         return _fail(build, failure)
     due = due_by(build, now + PERIOD)
@@ -173,14 +186,18 @@ def _back_in_line(build: Build, refusal: str) -> None:
     _fail(build, Failure(phase=Phase.QUEUE, summary=why))
 
 
-def _refused(refusal: Rejected) -> Failure:
-    step = "Correct the cause in AWS, then retry the build."
+def _refused(refusal: Rejected | Unavailable) -> Failure:
+    step = "Correct the cause, then retry the build."
     return Failure(phase=Phase.START, summary=refusal.detail, next_step=step)
 
 
-def _new_attempt(build: Build, now: int) -> dict[str, Any]:
+def _credential_of(build: Build) -> str | None:
+    """The project's git credential, or that of the GitHub App. Raises Rejected and Unavailable."""
+    return get_project(build.project_id).git_credential or give_token(build)
+
+
+def _new_attempt(build: Build, credential: str | None, now: int) -> dict[str, Any]:
     """The row keeps the attempt's credential, because a repeated call must be the same request."""
-    credential = get_project(build.project_id).git_credential
     return {"attempt": build.attempt + 1, "attempt_at": now, "git_credential": credential}
 
 
@@ -214,6 +231,8 @@ def _noted(build: Build, report: BuildReport, **values: Any) -> Write:
 def _follow(build: Build, report: BuildReport | None) -> None:
     now = clock.now()
     left_queue = report is not None and report.left_queue_at is not None
+    if report is not None and not left_queue:
+        renew_token(build)
     if report is not None and left_queue and build.status == BuildStatus.QUEUED:
         commit(_noted(build, report, **due_by(build, now + PERIOD)))
     step = decide_progress(

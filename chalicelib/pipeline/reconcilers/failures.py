@@ -7,7 +7,7 @@ import msgspec
 from chalicelib.aws import ecr, logs
 from chalicelib.domain.build_failures import Output, failure_of, has_output, read_output
 from chalicelib.domain.builds import BuildReport, why_late
-from chalicelib.domain.credentials import git_path, is_below
+from chalicelib.domain.credentials import git_path, is_below, is_parameter
 from chalicelib.domain.failures import Failure, Phase
 from chalicelib.domain.images import create_repository, no_repository
 from chalicelib.domain.lag import next_look
@@ -92,7 +92,7 @@ def find_unreadable_credential(build: Build, credential: str | None) -> Failure 
     Projects could once name any secret below `slipway/git/`.
     """
     path = git_path(settings().table_prefix, build.project_id)
-    if credential is None or is_below(path, credential):
+    if credential is None or is_parameter(credential) or is_below(path, credential):
         return None
     return Failure(
         phase=Phase.START,

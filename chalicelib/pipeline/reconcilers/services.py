@@ -5,7 +5,7 @@ Cancel, failure and rollback only change which deployment is active; this loop d
 What another party makes ECS run stays until somebody deploys or rolls back explicitly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chalicelib import clock
@@ -33,6 +33,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
 from chalicelib.pipeline.reconcilers.ends import fail, note_health
 from chalicelib.pipeline.reconcilers.evidence import find_crash
 from chalicelib.pipeline.reconcilers.release_commands import stop_leftover
+from chalicelib.pipeline.restoring import rollback_trouble
 from chalicelib.store.due import due_by, schedule_at, unschedule
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Deployment, Service
@@ -173,6 +174,7 @@ def _watch_release(
         health=health,
         every=PERIOD if health is not None or is_moving else WATCH,
         released=current is not None and not is_moving,
+        readiness=rollback_trouble(service, current) if current is not None else {},
         called_at=service.called_at if is_moving else None,
         news=note_health(
             service,
@@ -192,19 +194,21 @@ def _watch(
     health: Health | None,
     every: int = WATCH,
     released: bool = False,
+    readiness: Mapping[str, Any] | None = None,
     called_at: int | None = None,
     news: Sequence[Write] = (),
 ) -> None:
     """Show drift and tasks, and look again later. Forget the baseline if the release runs.
 
-    `health` is None also while ECS runs something else than the release. `news` are writes that
-    belong to what is shown.
+    `health` is None also while ECS runs something else than the release. `readiness` has the
+    attributes of `rollback_trouble`. `news` are writes that belong to what is shown.
     """
     now = clock.now()
     if service.command is not None:
         every = PERIOD
     forget = released and service.baseline is not None
     state = {"drift": drift, "called_at": called_at, "health": health, "tasks": tasks}
+    state |= readiness or {}
     known = not forget and all(getattr(service, name) == each for name, each in state.items())
     if known and not news and (service.due_at or 0) > now:
         return

@@ -1,11 +1,13 @@
 """Telling GitHub: a build is the status of its commit, and a deployment is a deployment."""
 
+import time
+
 from chalicelib.domain.github_messages import commit_status, deployment, deployment_status
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
 from chalicelib.domain.telling import REPLACED, Told, told_of
 from chalicelib.errors import Unavailable
-from chalicelib.outbound.github import GitHub, github_host
-from chalicelib.pipeline.github_access import access_by, github_name
+from chalicelib.outbound.github import GitHub, OneRepository, github_host
+from chalicelib.pipeline.github_access import access_by, check_access, github_name
 from chalicelib.pipeline.line import place_of
 from chalicelib.pipeline.telling.rows import (
     Row,
@@ -20,8 +22,12 @@ from chalicelib.pipeline.telling.rows import (
 from chalicelib.settings import settings
 from chalicelib.store.jobs import find_deployments, list_jobs
 from chalicelib.store.models import Build, Channel, Deployment, Job, Service
-from chalicelib.store.services import list_services
+from chalicelib.store.services import get_service, list_services
 
+# The states of a release that has replaced an earlier one, if there was one.
+_AFTER_SUCCESS = {DeploymentStatus.SUCCESS, DeploymentStatus.ROLLED_BACK, REPLACED}
+# The function lives for 30 seconds, and the last request may take six.
+_TEST_SECONDS = 20.0
 # Of builds of one commit, the newest is told. It is searched among so many builds.
 _NEWEST = 50
 
@@ -38,9 +44,12 @@ def wanted(_: Channel, row: Row, service: Service) -> str | None:
 
 
 def replaced_by(channel: Channel, row: Row, state: str) -> str | None:
-    """The job id of the release that a new one has replaced, if GitHub shows it as running."""
+    """The job id of the release that another one has replaced, if GitHub shows it as running.
+
+    The other one may itself be replaced by now, and GitHub may never have shown it.
+    """
     number = row.replaced if isinstance(row, Deployment) else None
-    if state != DeploymentStatus.SUCCESS or number is None:
+    if state not in _AFTER_SUCCESS or number is None:
         return None
     earlier = find_deployments(number).get(number)
     shown = earlier is not None and told_of(earlier.told, channel.id).state
@@ -72,16 +81,30 @@ def tell(channel: Channel, row: Row, service: Service, state: str, known: Told) 
 
 
 def test(channel: Channel) -> None:
-    """Read a repository of the channel with its token. Raises Rejected and Unavailable.
+    """Check the access to the repositories of the channel, as many as the time allows.
 
-    Whether the token may also write is seen at the first telling.
+    Whether a token of a person may also write is seen at the first telling. Raises Rejected and
+    Unavailable, and OneRepository if others can be read.
     """
-    services = list_services(channel.project_id, limit=_NEWEST, before=None).rows
+    ends_at = time.monotonic() + _TEST_SECONDS
+    if channel.service_id is not None:
+        services = [get_service(channel.service_id)]
+    else:
+        services = list_services(channel.project_id, limit=_NEWEST, before=None).rows
     names = sorted(filter(None, {github_name(row.settings.repository) for row in services}))
     if not names:
         raise Unavailable(f"no service of this channel has a repository on {github_host()}")
-    for name in names:
-        access_by(channel, name).look()
+    troubles = []
+    for read, name in enumerate(names):
+        if time.monotonic() > ends_at:
+            names = names[:read]
+            break
+        try:
+            check_access(channel, name)
+        except OneRepository as trouble:
+            troubles.append(trouble)
+    if troubles:
+        raise troubles[0] if len(troubles) < len(names) else Unavailable(troubles[0].detail)
 
 
 def _repository_of(job: Job) -> str | None:

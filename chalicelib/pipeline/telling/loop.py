@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from chalicelib import clock
+from chalicelib import clock, cloudwatch
 from chalicelib.aws import queue
 from chalicelib.aws.queue import Telling
 from chalicelib.aws.secrets import read_credential
@@ -17,6 +17,7 @@ from chalicelib.domain.telling import (
     PATIENCE,
     Told,
     failed,
+    got,
     told_of,
     with_told,
 )
@@ -24,21 +25,25 @@ from chalicelib.domain.timing import rfc3339
 from chalicelib.errors import Rejected, SlipwayError, Stale, Unavailable
 from chalicelib.outbound.github import OneRepository
 from chalicelib.outbound.http import Later
+from chalicelib.pipeline.heads import look
 from chalicelib.pipeline.telling import github
 from chalicelib.pipeline.telling.receivers import tell_receiver, test_receiver
 from chalicelib.pipeline.telling.rows import Row, find_row, row_id, service_of, wanted_state
+from chalicelib.settings import settings
 from chalicelib.store import writes
 from chalicelib.store.channels import (
     channels_of,
+    channels_told,
     find_channel,
     forget_channels,
-    has_channels,
+    is_deleted,
+    news_of,
     rows_to_tell,
     service_id_of,
 )
 from chalicelib.store.history import record
 from chalicelib.store.models import DUE, Channel, Service
-from chalicelib.store.writes import change, commit, commit_if_possible
+from chalicelib.store.writes import Write, change, commit, commit_if_possible
 
 logger = logging.getLogger("slipway")
 
@@ -66,7 +71,7 @@ _TRIES = 5
 
 def announce(rows: Sequence[Row]) -> None:
     """Send a message for each row and channel. Raises nothing: the rows are marked."""
-    queue.tell([_telling(row, channel) for row in rows for channel in channels_of(row)])
+    queue.tell([_telling(row, each) for row in rows for each in channels_told(row, news_of(row))])
 
 
 writes.tellers.append(announce)
@@ -77,8 +82,6 @@ def announce_due(*, until: Callable[[], bool]) -> None:
 
     A failure of one row does not stop the others.
     """
-    if not has_channels():
-        return
     for row in rows_to_tell(clock.now()):
         if until():
             break
@@ -119,7 +122,9 @@ def tell(name: str, channel_number: int) -> None:
                 return _settle(row, service)
             if sent is None or sent[0] != state:
                 sent = state, _tell(channel, row, service, state)
-            told = with_told(row.told, channel.id, sent[1])
+            # Else the row of a service would grow with each channel that there ever was.
+            kept = {key: known for key, known in (row.told or {}).items() if not is_deleted(key)}
+            told = with_told(kept, channel.id, sent[1])
             try:
                 return commit(change(row, told=told, **_due(row, service, told)))
             except Stale:
@@ -129,7 +134,8 @@ def tell(name: str, channel_number: int) -> None:
 
 def follow(body: str) -> None:
     """Do what a message asks: `{"v": 1, "tell": "build-123", "channel": 2}`, or `{"v": 1, "test":
-    2}` for a test of a channel. Raises ValueError for anything else, and Unavailable.
+    2}` for a test of a channel, or `{"v": 1, "look": 3}` for a look at the head of the branch that
+    a service follows. Raises ValueError for anything else, and Unavailable.
     """
     try:
         message = msgspec.json.decode(body, type=_Message)
@@ -137,10 +143,12 @@ def follow(body: str) -> None:
         raise ValueError("this is no message about a channel") from error
     if message.test is not None:
         _test(message.test)
+    elif message.look is not None:
+        look(message.look)
     elif message.tell is not None and message.channel is not None:
         tell(message.tell, message.channel)
     else:
-        raise ValueError("the message names neither a row and a channel nor a test")
+        raise ValueError("the message names no row and channel, no test and no service")
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -148,26 +156,41 @@ class _Message(msgspec.Struct, frozen=True):
     tell: str | None = None
     channel: int | None = None
     test: int | None = None
+    look: int | None = None
 
 
 def _test(number: int) -> None:
-    """Test a channel. A success switches it on again; a failure alone does not switch it off."""
-    channel = find_channel(number)
-    if channel is None:
-        return
-    trouble = None
-    try:
-        if channel.secret is not None:
-            # Who tests a channel may have changed its secret just now.
-            read_credential(channel.secret, max_age=0)
-        RECEIVERS[ChannelKind(channel.kind)].test(channel)
-    except (Rejected, Unavailable) as refusal:
-        trouble = refusal.detail
+    """Test a channel. A success switches it on again; a failure alone does not switch it off.
+
+    A channel that is changed meanwhile is tested again.
+    """
+    for _ in range(_TRIES):
+        channel = find_channel(number)
+        if channel is None:
+            return
+        trouble, works = None, True
+        try:
+            if channel.secret is not None:
+                # Who tests a channel may have changed its secret just now.
+                read_credential(channel.secret, max_age=0)
+            RECEIVERS[ChannelKind(channel.kind)].test(channel)
+        except (Rejected, Unavailable) as refusal:
+            trouble, works = refusal.detail, isinstance(refusal, OneRepository)
+        try:
+            _note_test(channel, trouble, works=works)
+        except Stale:
+            continue
+        return forget_channels()
+
+
+def _note_test(channel: Channel, trouble: str | None, *, works: bool) -> None:
     now = clock.now()
-    well: dict[str, Any] = {"failing_since": None, "trouble": None, "off_since": None}
-    bad: dict[str, Any] = {"failing_since": channel.failing_since or now, "trouble": trouble}
-    commit(change(channel, tested_at=now, **(well if trouble is None else bad)))
-    forget_channels()
+    since = None if trouble is None else channel.failing_since or now
+    found = change(channel, tested_at=now, failing_since=since, trouble=trouble)
+    if channel.off_since is None or not works:
+        return commit(found)
+    on = change(channel, off_since=None, on_since=now)
+    commit(found, on, _audit(channel, "channel.switched_on", tested_at=rfc3339(now)))
 
 
 def _telling(row: Row, channel: Channel) -> Telling:
@@ -175,6 +198,14 @@ def _telling(row: Row, channel: Channel) -> Telling:
 
 
 def _wanted(channel: Channel, row: Row, service: Service) -> str | None:
+    """The state that the channel is to know; None if it is told nothing of the row.
+
+    That is so for a state that is older than the channel, unless it knows the row already.
+    """
+    begun_at = channel.on_since or channel.created_at
+    is_older = row.news_at is not None and row.news_at < begun_at
+    if is_older and not told_of(row.told, channel.id).state:
+        return None
     return RECEIVERS[ChannelKind(channel.kind)].wanted(channel, row, service)
 
 
@@ -184,7 +215,7 @@ def _untold(channel: Channel, row: Row, service: Service) -> str | None:
     if channel.off_since is not None or (known.next_at or 0) > clock.now():
         return None
     wanted = _wanted(channel, row, service)
-    return wanted if wanted != known.state else None
+    return None if wanted is None or known.knows(wanted) else wanted
 
 
 def _due(row: Row, service: Service, told: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -192,7 +223,8 @@ def _due(row: Row, service: Service, told: Mapping[str, Any] | None) -> dict[str
     times = []
     for channel in channels_of(row):
         known = told_of(told, channel.id)
-        if _wanted(channel, row, service) not in {None, known.state}:
+        wanted = _wanted(channel, row, service)
+        if wanted is not None and not known.knows(wanted):
             times.append(known.next_at or clock.now() + PATIENCE)
     return {"telling": DUE, "tell_at": min(times)} if times else {"telling": None, "tell_at": None}
 
@@ -221,7 +253,7 @@ def _tell(channel: Channel, row: Row, service: Service, state: str) -> Told:
     except Rejected as refusal:
         logger.warning("channel %s refuses %s: %s", channel.id, row_id(row), refusal.detail)
         _note_success(channel)
-        return Told(state=state, id=known.id, refused=refusal.detail)
+        return got(known, state, number=known.id, refused=refusal.detail)
     except Unavailable as trouble:
         logger.warning("channel %s is not told of %s: %s", channel.id, row_id(row), trouble.detail)
         wait = trouble.seconds if isinstance(trouble, Later) else None
@@ -233,7 +265,7 @@ def _tell(channel: Channel, row: Row, service: Service, state: str) -> Told:
             _note_trouble(channel, trouble.detail, since=since, is_over=is_over)
         return told
     _note_success(channel)
-    return Told(state=state, id=number)
+    return got(known, state, number=number)
 
 
 def _note_success(channel: Channel) -> None:
@@ -249,16 +281,26 @@ def _note_trouble(channel: Channel, why: str, *, since: int, is_over: bool) -> N
     if is_over and now - since >= GIVE_UP_AFTER:
         commit_if_possible(
             change(channel, failing_since=since, off_since=now, trouble=why),
-            record(
-                f"channel-{channel.id}",
-                "channel.switched_off",
-                at=now,
-                actor="slipway",
-                project_id=channel.project_id,
-                since=rfc3339(since),
-                why=why,
-            ),
+            _audit(channel, "channel.switched_off", since=rfc3339(since), why=why),
         )
+        if channel.off_since is not None:
+            cloudwatch.put(
+                {"Installation": settings().table_prefix},
+                counts={"ChannelsOff": 1},
+                seconds={},
+                facts={"channel_id": channel.id},
+            )
         forget_channels()
     elif channel.trouble != why:
         commit_if_possible(change(channel, failing_since=since, trouble=why))
+
+
+def _audit(channel: Channel, action: str, **details: Any) -> Write:
+    return record(
+        f"channel-{channel.id}",
+        action,
+        at=clock.now(),
+        actor="slipway",
+        project_id=channel.project_id,
+        **details,
+    )

@@ -1,10 +1,8 @@
 """The message about the state of a row."""
 
-from typing import Any
-
 from chalicelib import clock
-from chalicelib.domain.messages import Message
-from chalicelib.domain.telling import Event, service_changes
+from chalicelib.domain.messages import TESTED, JobData, Message, ServiceData, TestData
+from chalicelib.domain.telling import Event, Told, service_changes
 from chalicelib.domain.timing import rfc3339
 from chalicelib.pipeline.telling.rows import (
     Row,
@@ -18,7 +16,7 @@ from chalicelib.pipeline.telling.rows import (
 )
 from chalicelib.settings import settings
 from chalicelib.store.channels import event_of_job
-from chalicelib.store.models import Build, Channel, Deployment, Job, Service, type_of
+from chalicelib.store.models import Channel, Deployment, Job, Service, type_of
 
 _WORDS = {
     Event.BUILD_QUEUED: "build {n} is queued",
@@ -40,6 +38,7 @@ _WORDS = {
     Event.SERVICE_PAUSED: "auto-deploy is paused",
     Event.SERVICE_ATTENTION: "needs attention",
     Event.SERVICE_UNHEALTHY: "tasks are missing",
+    Event.SERVICE_NO_WAY_BACK: "the release before cannot be restored",
 }
 _GOOD = {Event.BUILD_SUCCEEDED, Event.DEPLOYMENT_SUCCEEDED, Event.ROLLBACK_SUCCEEDED}
 _BAD = {
@@ -49,10 +48,11 @@ _BAD = {
     Event.SERVICE_DRIFTED,
     Event.SERVICE_ATTENTION,
     Event.SERVICE_UNHEALTHY,
+    Event.SERVICE_NO_WAY_BACK,
 }
 
 
-def message_of(channel: Channel, row: Row, service: Service, state: str, known: str) -> Message:
+def message_of(channel: Channel, row: Row, service: Service, state: str, known: Told) -> Message:
     """What a channel is told when a row has come from the state that it knows to another one."""
     if isinstance(row, Service):
         return _of_service(channel, row, state, known)
@@ -74,13 +74,13 @@ def test_message(channel: Channel) -> Message:
     """A message that says that the channel works."""
     return Message(
         id=f"{settings().table_prefix}-{channel.id}-test-{clock.now()}",
-        event="channel.tested",
+        event=TESTED,
         at=clock.now(),
         title=f"Slipway: a test of the channel {channel.name}",
         facts={"Result": "This channel works."},
         url=settings().public_url or None,
         is_good=True,
-        data={"channel_id": channel.id, "name": channel.name},
+        data=TestData(channel_id=channel.id, name=channel.name),
     )
 
 
@@ -112,31 +112,29 @@ def _facts(job: Job, event: Event) -> dict[str, str]:
     return facts
 
 
-def _data(job: Job, name: str) -> dict[str, Any]:
-    """What programs read of a job: facts without text of people, and its address."""
+def _data(job: Job, name: str) -> JobData:
+    """What programs read of a job: facts, and its address."""
     failed = job.failure is not None or job.error is not None
-    pull = job.pull_request if isinstance(job, Build) else None
-    return {
-        "job_id": job.job_id,
-        "type": type_of(job),
-        "number": job.number,
-        "status": str(job.status),
-        "service": name,
-        "service_id": job.service_id,
-        "project_id": job.project_id,
-        "commit_sha": job.commit_sha,
-        "commit_message": cleaned(job.commit_message or "") or None,
-        "pull_request": pull.number if pull is not None else None,
-        "requested_by": cleaned(job.requested_by),
-        "cause": cause_of(job) if failed else None,
-        "created_at": rfc3339(job.created_at),
-        "started_at": rfc3339(job.started_at),
-        "finished_at": rfc3339(job.finished_at),
-        "url": link_to(job),
-    }
+    return JobData(
+        job_id=job.job_id,
+        type=type_of(job),
+        number=job.number,
+        status=str(job.status),
+        service=name,
+        service_id=job.service_id,
+        project_id=job.project_id,
+        commit_sha=job.commit_sha,
+        commit_message=cleaned(job.commit_message or "") or None,
+        requested_by=cleaned(job.requested_by),
+        cause=cause_of(job) if failed else None,
+        created_at=str(rfc3339(job.created_at)),
+        started_at=rfc3339(job.started_at),
+        finished_at=rfc3339(job.finished_at),
+        url=link_to(job),
+    )
 
 
-def _of_service(channel: Channel, service: Service, state: str, known: str) -> Message:
+def _of_service(channel: Channel, service: Service, state: str, known: Told) -> Message:
     begun, over = service_changes(known, state)
     name = name_of(service)
     reasons = {
@@ -144,23 +142,25 @@ def _of_service(channel: Channel, service: Service, state: str, known: str) -> M
         Event.SERVICE_PAUSED: service.auto_deploy_paused,
         Event.SERVICE_ATTENTION: service.attention,
         Event.SERVICE_UNHEALTHY: service.health and service.health.why,
+        Event.SERVICE_NO_WAY_BACK: service.rollback_trouble,
     }
     titles = [_WORDS[each] for each in begun] + [f"over: {_WORDS[each]}" for each in over]
     facts = {_WORDS[each].capitalize(): cleaned(reasons[each] or "") for each in begun}
     return Message(
-        id=f"{_id(channel, service, state)}-{service.version}",
+        # A state may come again. Its repetition after a lost answer has the same count.
+        id=f"{_id(channel, service, state)}-{known.count}",
         event=(begun or over)[0],
         at=clock.now(),
         title=f"{name}: {', '.join(titles)}",
         facts=facts,
         url=link_to(service),
         is_good=None if begun and set(begun) == {Event.SERVICE_PAUSED} else not begun,
-        data={
-            "service": name,
-            "service_id": service.id,
-            "project_id": service.project_id,
-            "begun": [str(each) for each in begun],
-            "over": [str(each) for each in over],
-            "url": link_to(service),
-        },
+        data=ServiceData(
+            service=name,
+            service_id=service.id,
+            project_id=service.project_id,
+            begun=[str(each) for each in begun],
+            over=[str(each) for each in over],
+            url=link_to(service),
+        ),
     )

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from chalicelib import clock
 from chalicelib.aws import targets
 from chalicelib.aws.secrets import read_credential
@@ -33,7 +35,7 @@ _BODIES: Mapping[ChannelKind, Callable[[Message], dict[str, Any]]] = {
 
 def tell_receiver(channel: Channel, row: Row, service: Service, state: str, known: Told) -> None:
     """Tell the state of a row. Raises Later, Rejected and Unavailable."""
-    _send(channel, message_of(channel, row, service, state, known.state))
+    _send(channel, message_of(channel, row, service, state, known))
 
 
 def test_receiver(channel: Channel) -> None:
@@ -52,9 +54,8 @@ def _send(channel: Channel, message: Message) -> None:
             data=as_webhook(message),
         )
     elif kind == ChannelKind.EVENTBRIDGE:
-        targets.put_event(
-            str(channel.target), kind=message.event, detail=message.data, at=message.at
-        )
+        detail = msgspec.to_builtins(message.data)
+        targets.put_event(str(channel.target), kind=message.event, detail=detail, at=message.at)
     elif kind == ChannelKind.WEBHOOK:
         _send_signed(channel, message)
     else:

@@ -5,10 +5,10 @@ from typing import TypeAlias
 from chalicelib.domain.failures import one_line
 from chalicelib.domain.log_text import clean_text
 from chalicelib.domain.patterns import selected_by
-from chalicelib.domain.telling import Event, service_state
+from chalicelib.domain.telling import service_state
 from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
-from chalicelib.store.channels import event_of_job, is_told
+from chalicelib.store.channels import event_of_job, is_told, lasting_events
 from chalicelib.store.jobs import find_build, find_job
 from chalicelib.store.models import Build, Channel, Deployment, Job, Service
 from chalicelib.store.projects import get_project
@@ -31,18 +31,6 @@ def find_row(name: str) -> Row | None:
 def service_of(row: Row) -> Service:
     """The service itself, or that of a job."""
     return row if isinstance(row, Service) else get_service(row.service_id)
-
-
-def lasting_events(service: Service) -> list[Event]:
-    """What lasts on a service, and that a person should know."""
-    found = {
-        Event.SERVICE_DRIFTED: service.drift is not None,
-        Event.SERVICE_PAUSED: service.settings.auto_deploy and service.auto_deploy_paused,
-        Event.SERVICE_ATTENTION: service.attention is not None,
-        Event.SERVICE_UNHEALTHY: service.health is not None and service.health.reported,
-    }
-    # After its deletion nothing of a service lasts.
-    return [event for event, holds in found.items() if holds and service.deleted_at is None]
 
 
 def wanted_state(channel: Channel, row: Row) -> str | None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import sys
 from typing import Any
 
 import click
@@ -12,6 +11,7 @@ from slipway_cli import views
 from slipway_cli.app import (
     App,
     Ended,
+    confirm,
     json_option,
     plan_option,
     reason_option,
@@ -190,7 +190,7 @@ def rollback(
         raise Failed(_reason(preview), code=preview["code"])
     # Without `--to`, a repeat after an accepted request would go back once more.
     repeat = f"{views.way_back(name, preview['target'])} --yes"
-    _confirm(app, f"Roll back {name} to {views.job_id(preview['target'])}?", yes=yes, how=repeat)
+    confirm(app, f"Roll back {name} to {views.job_id(preview['target'])}?", yes=yes, how=repeat)
     body = {
         "deployment_id": preview["target"]["id"],
         # Refused if another deployment is active or current now than the plan says.
@@ -209,18 +209,6 @@ def _impossible(app: App, preview: dict[str, Any], *, plan: bool) -> None:
 
 def _reason(preview: dict[str, Any]) -> str:
     return one_line(preview["reason"] or "a rollback is not possible")
-
-
-def _confirm(app: App, question: str, *, yes: bool, how: str) -> None:
-    """Ask, and raise Failed for no; raises WrongUsage where nobody can answer."""
-    if yes:
-        return
-    if not (sys.stdin and sys.stdin.isatty() and app.output.err.is_terminal):
-        raise WrongUsage(
-            f"Without a terminal nobody can confirm this; add --yes: {how}", code="not_confirmed"
-        )
-    if not click.confirm(question, err=True):
-        raise Failed("Nothing was changed.", code="not_confirmed")
 
 
 def show_plan(app: App, document: dict[str, Any], title: str, made: Any = None) -> None:

@@ -117,9 +117,13 @@ def create_installation_token(state: State, number: int, body: Json) -> Json:
     if installation is None or state.app is None:
         raise not_found()
     mine = [each for each in state.repositories.values() if installation.includes(each)]
-    names, numbers = body.get("repositories", []), body.get("repository_ids", [])
+    # Names of repositories are not case-sensitive.
+    names = [name.lower() for name in body.get("repositories", [])]
+    numbers = body.get("repository_ids", [])
     chosen = [
-        each for each in mine if each.full_name.partition("/")[2] in names or each.number in numbers
+        each
+        for each in mine
+        if each.full_name.lower().partition("/")[2] in names or each.number in numbers
     ]
     if len(chosen) < len(set(names)) + len(set(numbers)):
         message = "There is at least one repository that does not exist or is not accessible"

@@ -48,6 +48,11 @@ class Faults:
         with self._lock:
             self._faults.append(fault)
 
+    def clear(self) -> None:
+        """End all faults."""
+        with self._lock:
+            self._faults.clear()
+
     def take(self, request: str) -> Fault | None:
         """The first fault that the request hits."""
         with self._lock:

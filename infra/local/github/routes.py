@@ -104,6 +104,8 @@ class Route:
                 raise Refusal(422, f"Invalid request.\n\n{wrong}")
 
 
+# "Compare two commits": "it includes up to 300 changed files".
+MAX_FILES = 300
 ROUTES: list[Route] = []
 PATTERNS = {
     "owner": "[^/]+",
@@ -111,6 +113,8 @@ PATTERNS = {
     "deployment_id": r"\d{1,18}",
     "installation_id": r"\d{1,18}",
     "delivery_id": r"\d{1,18}",
+    "commit_sha": "[^/]+",
+    "basehead": r".+\.\.\..+",
 }
 
 
@@ -163,6 +167,71 @@ def get_reference(call: Call) -> Answer:
         if found["ref"] == f"refs/{call.values['ref']}":
             return Answer(found)
     raise not_found()
+
+
+@route(
+    "GET /repos/{owner}/{repo}/activity",
+    "repos/repos#list-repository-activities",
+    needs="contents=read",
+)
+def list_activities(call: Call) -> Answer:
+    """Newest first. The needed permission is not in GitHub's description: that of heads is used."""
+    ref = call.query.get("ref", "")
+    wanted = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
+    found = [
+        each for each in reversed(call.repository.activities) if not ref or each["ref"] == wanted
+    ]
+    return Answer(found[: _per_page(call)])
+
+
+@route(
+    "GET /repos/{owner}/{repo}/git/commits/{commit_sha}",
+    "git/commits#get-a-commit-object",
+    needs="contents=read",
+)
+def get_git_commit(call: Call) -> Answer:
+    repository, sha = call.repository, call.values["commit_sha"]
+    parents = repository.parents.get(sha)
+    if parents is None:
+        raise not_found()
+    message = repository.messages.get(sha)
+    found = shapes.git_commit(call.state.url, repository.full_name, sha, parents, message)
+    return Answer(found)
+
+
+@route(
+    "GET /repos/{owner}/{repo}/compare/{basehead}",
+    "commits/commits#compare-two-commits",
+    needs="contents=read",
+)
+def compare(call: Call) -> Answer:
+    """The files are on the first page of the commits: "the first page of results"."""
+    repository = call.repository
+    ends = [repository.resolve(each) for each in call.values["basehead"].split("...")]
+    if len(ends) != 2 or None in ends:
+        raise not_found()
+    base, head = map(str, ends)
+    # Every commit comes after its parents in the order of their first push.
+    new = [each for each in repository.parents if each in repository.before(head)]
+    ahead = [each for each in new if each not in repository.before(base)]
+    behind = repository.before(base) - repository.before(head)
+    names = dict.fromkeys(name for each in ahead for name in repository.files.get(each, ()))
+    page, links = _page(call, [_commit(call, each) for each in ahead])
+    files = [
+        shapes.file_change(call.state.url, repository.full_name, head, name)
+        for name in list(names)[:MAX_FILES]
+    ]
+    body = shapes.comparison(
+        call.state.url,
+        repository.full_name,
+        _commit(call, base),
+        _commit(call, head),
+        ahead=page,
+        behind=len(behind),
+        files=files if call.query.get("page", "1") == "1" else [],
+    )
+    body |= {"ahead_by": len(ahead), "total_commits": len(ahead)}
+    return Answer(body, headers=links)
 
 
 @route(
@@ -381,6 +450,11 @@ def redeliver(call: Call) -> Answer:
             call.redeliver(item, payload)
             return Answer({}, 202)
     raise not_found()
+
+
+def _commit(call: Call, sha: str) -> Json:
+    repository = call.repository
+    return shapes.commit(call.state.url, repository.full_name, sha, repository.parents[sha])
 
 
 def _references(call: Call) -> list[Json]:

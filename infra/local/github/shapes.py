@@ -76,6 +76,77 @@ def commit(api: str, full_name: str, sha: str, parents: tuple[str, ...]) -> Json
     }
 
 
+def git_commit(
+    api: str, full_name: str, sha: str, parents: tuple[str, ...], message: str | None
+) -> Json:
+    """A commit as the Git database has it."""
+    found, url = commit(api, full_name, sha, parents), f"{api}/repos/{full_name}/git/commits"
+    page = f"{HTML}/{full_name}/commit"
+    verification = dict.fromkeys(("signature", "payload", "verified_at"))
+    return {
+        "sha": sha,
+        "node_id": f"C_{sha}",
+        "url": f"{url}/{sha}",
+        "html_url": f"{page}/{sha}",
+        "author": found["commit"]["author"],
+        "committer": found["commit"]["committer"],
+        "tree": found["commit"]["tree"],
+        "message": found["commit"]["message"] if message is None else message,
+        "parents": [
+            {"sha": each, "url": f"{url}/{each}", "html_url": f"{page}/{each}"} for each in parents
+        ],
+        "verification": {"verified": False, "reason": "unsigned", **verification},
+    }
+
+
+def file_change(api: str, full_name: str, sha: str, name: str) -> Json:
+    """A modified file of a comparison."""
+    page = f"{HTML}/{full_name}"
+    return {
+        "sha": hashed(name),
+        "filename": name,
+        "status": "modified",
+        "additions": 1,
+        "deletions": 0,
+        "changes": 1,
+        "blob_url": f"{page}/blob/{sha}/file",
+        "raw_url": f"{page}/raw/{sha}/file",
+        "contents_url": f"{api}/repos/{full_name}/contents/file?ref={sha}",
+        "patch": "@@ -0,0 +1 @@\n+x",
+    }
+
+
+def comparison(
+    api: str,
+    full_name: str,
+    base: Json,
+    head: Json,
+    *,
+    ahead: list[Json],
+    behind: int,
+    files: list[Json],
+) -> Json:
+    """Two commits compared. The merge base is right for a head that follows the base."""
+    basehead = f"{base['sha']}...{head['sha']}"
+    page = f"{HTML}/{full_name}/compare/{basehead}"
+    status = {(False, False): "identical", (True, False): "ahead", (False, True): "behind"}
+    return {
+        "url": f"{api}/repos/{full_name}/compare/{basehead}",
+        "html_url": page,
+        "permalink_url": page,
+        "diff_url": f"{page}.diff",
+        "patch_url": f"{page}.patch",
+        "base_commit": base,
+        "merge_base_commit": base,
+        "status": status.get((bool(ahead), bool(behind)), "diverged"),
+        "ahead_by": len(ahead),
+        "behind_by": behind,
+        "total_commits": len(ahead),
+        "commits": ahead,
+        "files": files,
+    }
+
+
 def branch(api: str, full_name: str, name: str, head: Json) -> Json:
     url = f"{api}/repos/{full_name}/branches/{name}"
     return {

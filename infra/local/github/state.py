@@ -14,6 +14,7 @@ from infra.local.github.refusals import not_found
 from infra.local.github.shapes import Json
 from infra.local.play.github import pull_request_event
 
+NULL_SHA = "0" * 40
 # GitHub's ids do not fit into 32 bits.
 FIRST_ID = 4_442_074_271
 # "Viewing webhook deliveries": deliveries of the past three days.
@@ -39,6 +40,11 @@ class Repository:
     parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     pulls: dict[int, "PullRequest"] = field(default_factory=dict)
+    # The message and the changed files of a commit, if a push had any.
+    messages: dict[str, str] = field(default_factory=dict)
+    files: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    # Changes of branches, oldest first.
+    activities: list[Json] = field(default_factory=list)
     # Oldest first, by the commit's SHA or the deployment's id.
     statuses: dict[str, list[Json]] = field(default_factory=dict)
     check_runs: dict[str, list[Json]] = field(default_factory=dict)
@@ -56,12 +62,16 @@ class Repository:
 
     def contains(self, sha: str, wanted: str) -> bool:
         """Whether `wanted` is `sha` or a commit before it."""
+        return wanted in self.before(sha)
+
+    def before(self, sha: str) -> set[str]:
+        """A commit and all commits before it."""
         seen: set[str] = set()
         waiting = [sha]
         while waiting:
             seen.add(each := waiting.pop())
             waiting += [parent for parent in self.parents.get(each, ()) if parent not in seen]
-        return wanted in seen
+        return seen
 
     def contexts(self, sha: str) -> dict[str, Json]:
         """The newest status of each context. "This field is case-insensitive"."""
@@ -159,14 +169,33 @@ class State:
             repository = self.repository(full_name)
             repository.parents.setdefault(sha, (parent,) if parent else ())
 
-    def push(self, full_name: str, branch: str, sha: str, parent: str | None = None) -> None:
-        """Move a branch. A new commit follows `parent`, the branch, or the default branch."""
+    def push(
+        self,
+        full_name: str,
+        branch: str,
+        sha: str,
+        parent: str | None = None,
+        *,
+        message: str | None = None,
+        files: Iterable[str] = (),
+    ) -> None:
+        """Move a branch. A new commit follows `parent`, the branch, or the default branch.
+
+        `message` and `files` are those of the commit.
+        """
         with self.lock:
             repository = self.repository(full_name)
-            heads = (repository.branches.get(each) for each in (branch, repository.default_branch))
-            before = parent or next(filter(None, heads), None)
-            self.add_commit(full_name, sha, before)
+            before = repository.branches.get(branch)
+            heads = (before, repository.branches.get(repository.default_branch))
+            self.add_commit(full_name, sha, parent or next(filter(None, heads), None))
+            repository.files.setdefault(sha, tuple(files))
+            if message is not None:
+                repository.messages.setdefault(sha, message)
             repository.branches[branch] = sha
+            kind = "branch_creation" if before is None else "push"
+            if before is not None and not repository.contains(sha, before):
+                kind = "force_push"
+            self._note_activity(repository, branch, kind, before or NULL_SHA, sha)
 
     # Pull requests. Each method returns the payload of the event that GitHub delivers.
 
@@ -217,7 +246,26 @@ class State:
 
     def delete_branch(self, full_name: str, branch: str) -> None:
         with self.lock:
-            del self.repository(full_name).branches[branch]
+            repository = self.repository(full_name)
+            before = repository.branches.pop(branch)
+            self._note_activity(repository, branch, "branch_deletion", before, NULL_SHA)
+
+    def _note_activity(
+        self, repository: Repository, branch: str, kind: str, before: str, after: str
+    ) -> None:
+        number = next(self._ids)
+        repository.activities.append(
+            {
+                "id": number,
+                "node_id": f"PSH_{number}",
+                "before": before,
+                "after": after,
+                "ref": f"refs/heads/{branch}",
+                "timestamp": shapes.timestamp(self.clock()),
+                "activity_type": kind,
+                "actor": shapes.user(self.url, repository.owner),
+            }
+        )
 
     def add_token(
         self,

@@ -14,14 +14,15 @@ const VIEWS = {
   builds: () => import("./build.js").then((module) => module.Build),
   deployments: () => import("./deployment.js").then((module) => module.Deployment),
   deliveries: () => import("./records.js").then((module) => module.Deliveries),
+  channels: () => import("./channels.js").then((module) => module.Channels),
   audit: () => import("./records.js").then((module) => module.Audit),
   tokens: () => import("./records.js").then((module) => module.Tokens),
   metrics: () => import("./metrics.js").then((module) => module.Metrics),
 };
 
 const LINKS = [
-  ["", "Services"], ["metrics", "Metrics"], ["deliveries", "Deliveries"], ["audit", "Audit"],
-    ["tokens", "Tokens"],
+  ["", "Services"], ["metrics", "Metrics"], ["deliveries", "Deliveries"],
+    ["channels", "Channels"], ["audit", "Audit"], ["tokens", "Tokens"],
 ];
 const UNDER = { services: "", builds: "", deployments: "" };
 

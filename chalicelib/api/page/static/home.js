@@ -194,7 +194,7 @@ function Queue({ services, queue }) {
       && html`<p class="card-body muted" role="alert">The queue cannot be read now.</p>`}
     ${!queue.data && !queue.error && html`<p class="card-body muted">Reading the queue…</p>`}
     ${queue.data && !queue.error && number === 0
-      && html`<p class="card-body muted">Nothing waits.</p>`}
+      && html`<p class="card-body muted">The queue is empty.</p>`}
     ${builds.length + waiting.length > 0 && html`<ul>
       ${builds.slice(0, SHOWN).map((build) =>
           html`<${QueuedBuild} key=${build.job_id} build=${build}

@@ -9,20 +9,20 @@ import {
 import { ConfirmDialog, useAction } from "./actions.js";
 import { useTitle } from "./build.js";
 
-function useRecords(path) {
+export function useRecords(path) {
   const list = useList(path);
   const more = useAction(list.load);
   return { ...list, more: list.more ? more : null };
 }
 
-function useWords() {
+export function useWords() {
   const [text, setText] = useQuery("q");
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   return { text, setText, matches: (hay) => words.every((word) => hay.toLowerCase().includes(word))
   };
 }
 
-function Page({ title, about, list, tools, rows, columns, keyOf, what, empty, action }) {
+export function Page({ title, about, list, tools, rows, columns, keyOf, what, empty, action }) {
   useTitle(title);
   return html`<div class="stack">
       <div class="head"><div class="head-text"><h1 tabindex="-1">${title}</h1><p>${about}</p></div>
@@ -52,9 +52,9 @@ export function useProjects() {
   return { projects: items ?? [], complete };
 }
 
-export function ProjectOptions({ projects, complete, word = "" }) {
+export function ProjectOptions({ projects, complete, word = "", prefix = "" }) {
   return html`${projects.map((each) =>
-      html`<option key=${each.id} value=${String(each.id)}>${word}${each.name}</option>`)}
+      html`<option key=${each.id} value=${`${prefix}${each.id}`}>${word}${each.name}</option>`)}
     ${!complete && html`<option disabled>Loading more…</option>`}`;
 }
 

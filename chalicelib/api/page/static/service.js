@@ -10,6 +10,7 @@ import {
   BuildDialog, DeployDialog, ResumeDialog, RollbackDialog, StopAutoDeployDialog, useAction,
 } from "./actions.js";
 import { useTitle } from "./build.js";
+import { ChannelState, mayChannels, useChannelsOf } from "./told.js";
 import { taskStatus } from "./home.js";
 
 const isBusy = (service) => service.active_deployment_id || service.waiting_deployment_id;
@@ -32,6 +33,7 @@ function Shown({ service, builds, part }) {
   const [dialog, setDialog] = useState(null);
   const close = () => setDialog(null);
   const base = `#/services/${service.id}`;
+  const channels = useChannelsOf(service);
   const deploys = Boolean(service.ecs_service);
   useTitle(service.name, project?.name);
   const withCurrent = { ...service, current };
@@ -70,6 +72,10 @@ function Shown({ service, builds, part }) {
       && html`<${Banner} icon="pause" title="Auto-deploy is paused" action=${can("admin")
           && html`<${Button} onClick=${() => setDialog({ act: "resume" })}>Resume…<//>`}>
           ${service.auto_deploy_paused}<//>`}
+    ${channels.filter((each) => each.off_since).map((each) => html`<${Banner} key=${each.id}
+          title=${`The channel ${each.name} is off`}
+          action=${html`<a class="button" href="#/channels">Channels</a>`}>
+          ${each.trouble ? `It is told nothing: ${each.trouble}` : "It is told nothing."}<//>`)}
     <div class="halves">
       <${Card} title=${service.drift ? "Last release" : "Runs now"} aside=${current
         && html`<a href=${`#/deployments/${current.id}`}>Deployment ${current.id}</a>`}>
@@ -97,7 +103,7 @@ function Shown({ service, builds, part }) {
       && html`<div class="card"><${Problem} error=${new Failure(404)} /></div>`}
     ${part === "timeline"
       && html`<${Timeline} service=${service} builds=${builds} onBack=${goBack} />`}
-    ${part === "settings" && html`<${Settings} service=${service} />`}
+    ${part === "settings" && html`<${Settings} service=${service} channels=${channels} />`}
     ${part === "config" && html`<${Config} service=${service} />`}
     ${part === "access" && html`<${Access} service=${service} />`}
     ${dialog?.act === "deploy" && html`<${DeployDialog} service=${withCurrent} onClose=${close} />`}
@@ -290,15 +296,17 @@ const list = (values) =>
 const code = (value) => (value ? html`<${Code}>${value}<//>`
   : html`<span class="muted">none</span>`);
 
-function Settings({ service }) {
+function Settings({ service, channels }) {
   return html`<div class="halves"><div class="stack">
     <${Card} title="What is built">
       <${Facts} rows=${service.image_from ? [["Images from",
             html`<${Source} of=${service} />`]] : [
       ["Repository", html`<${Text}>${service.git_url}<//>`], ["Branch", code(service.branch)],
-        ["Paths", list(service.paths)], ["Tags", list(service.tags)],
+        ["Paths", service.paths?.length ? list(service.paths) : "all"],
+        ["Tags", list(service.tags)],
       ["Dockerfile", code(service.dockerfile)], ["Context", code(service.context_path)],
-        ["Stage", code(service.target)], ["Platforms", list(service.platforms)],
+        ["Stage", service.target ? code(service.target) : "the last one"],
+        ["Platforms", list(service.platforms)],
       ["Build arguments", list(Object.keys(service.build_args ?? {}))],
         ["Secrets", list(Object.keys(service.secrets ?? {}))],
       ["Submodules, LFS", `${yes(service.submodules)}, ${yes(service.lfs)}`],
@@ -328,7 +336,13 @@ function Settings({ service }) {
       ["Own webhook secret", yes(service.webhook_secret)],
         ["Created", html`<${Time} at=${service.created_at} />`],
         ["Changed", html`<${Time} at=${service.updated_at} />`],
-    ]} /><//></div></div>`;
+    ]} /><//>
+    ${mayChannels() && html`<${Card} title="Channels that are told"
+          aside=${html`<a href="#/channels">All channels</a>`}>
+        ${channels.length ? html`<${Facts} rows=${channels.map((each) =>
+              [html`<${Text}>${each.name}<//>`,
+                html`<${ChannelState} channel=${each} full />`])} />`
+          : html`<p class="card-body muted">None.</p>`}<//>`}</div></div>`;
 }
 
 function Config({ service }) {

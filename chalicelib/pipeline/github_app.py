@@ -1,0 +1,57 @@
+"""Tokens of the GitHub App: each for one repository and one purpose, and for an hour."""
+
+from chalicelib import clock
+from chalicelib.aws import kms
+from chalicelib.domain.github_app import (
+    TOKEN_SECONDS,
+    Permissions,
+    key_alias,
+    shown,
+    signed_jwt,
+    unsigned_jwt,
+)
+from chalicelib.errors import Rejected, Unavailable
+from chalicelib.known_secrets import Known, recall, remember
+from chalicelib.outbound.github_app import create_token
+from chalicelib.settings import settings
+
+
+def app_token(name: str, permissions: Permissions) -> str:
+    """A token for the repository `owner/name`, at most half an hour old.
+
+    This process hides it in all that it shows. Raises Unavailable, as `create_token` does.
+    """
+    known = recall(_key(name, permissions))
+    if known is None or not 0 <= clock.now() - known.read_at < TOKEN_SECONDS:
+        return new_token(name, permissions)
+    return known.secrets[0]
+
+
+def new_token(name: str, permissions: Permissions) -> str:
+    """Like `app_token`, but always a new token: GitHub may have withdrawn the one before."""
+    now = clock.now()
+    token = create_token(_jwt(now), name, permissions)
+    remember(_key(name, permissions), Known(read_at=now, secrets=(token,)))
+    return token
+
+
+def _key(name: str, permissions: Permissions) -> str:
+    return f"github-app:{name}:{shown(permissions)}"
+
+
+def _jwt(now: int) -> str:
+    app = settings().github_app
+    if not app:
+        raise Unavailable(
+            "this installation has no GitHub App any more: set the parameter GithubApp, or give "
+            "the channel a secret"
+        )
+    unsigned = unsigned_jwt(app, now=now)
+    try:
+        signature = kms.sign(key_alias(settings().table_prefix), unsigned.encode())
+    except (Rejected, Unavailable) as trouble:
+        raise Unavailable(
+            f"the key of the GitHub App cannot sign: {trouble.detail}. make github-app creates it",
+            code="github_app_key_unusable",
+        ) from trouble
+    return signed_jwt(unsigned, signature)
