@@ -30,7 +30,8 @@ class Delivery(msgspec.Struct, kw_only=True):
     """All deliveries with one X-GitHub-Delivery, and their result for the services you can see.
     `reason` says why no build was started. Each service has its own reason. With
     `found_after_seconds` it is a push that Slipway found at GitHub so many seconds after it was
-    pushed, before any delivery of it came.
+    pushed, before any delivery of it came. Of a `pull_request`, `pull_request` is its number, `ref`
+    and `sha` are its branch and head commit, and `pushed_at` is the time of the event.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Delivery(msgspec.Struct, kw_only=True):
     repository: str | None
     ref: str | None
     sha: str | None
+    pull_request: int | None
     sender: str | None
     services: list[ServiceVerdict]
     times_received: int
@@ -85,6 +87,7 @@ def _shown(row: Receipt) -> Delivery:
         repository=facts.get("repository"),
         ref=views.text(facts.get("ref")),
         sha=facts.get("sha"),
+        pull_request=facts.get("pull_request"),
         sender=views.text(facts.get("sender")),
         services=service_verdicts(verdicts),
         times_received=row.times or 0,

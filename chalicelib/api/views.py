@@ -17,6 +17,7 @@ from chalicelib.domain.log_text import clean_lines, clean_text
 from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import Finding
 from chalicelib.domain.progress import build_step, deploy_step, remaining_seconds
+from chalicelib.domain.pull_requests import PullRequestOfBuild
 from chalicelib.domain.refs import RefType
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_id, job_status
@@ -239,6 +240,16 @@ class Dependent(msgspec.Struct, kw_only=True):
     not_deployed: str | None
 
 
+class PullRequest(msgspec.Struct, kw_only=True):
+    """The pull request of a build. Such a build has no secrets and no copies, whatever the service
+    has: `withheld` names the settings of the service that it does not have. It is never deployed.
+    """
+
+    number: int
+    title: str
+    withheld: list[str]
+
+
 class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """One commit built into one image, with its own copy of the settings. `error` says why it waits
     or failed, and `failure` says more about a failed build. If `ref_type` is null, `git_ref` is a
@@ -249,7 +260,8 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     has `waiting_for`, and `position` in Slipway's line (1 is the next); in lists both are null.
     `step` says what the build does now. `remaining_seconds` is the time until its end if it takes
     as long as usual, 0 if it takes longer; it is null before the start, after the end, and if the
-    service has no successful build yet.
+    service has no successful build yet. `trigger` is `push`, `pull_request` or `manual`, and
+    `pull_request` is null unless it is that.
     `dependents` are the services that deploy the images of the service by `image_from`.
     """
 
@@ -272,6 +284,7 @@ class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     commit_sha: str | None
     commit_message: str | None
     author: str | None
+    pull_request: PullRequest | None
     image_tag: str
     image_digest: str | None
     codebuild_id: str | None
@@ -621,6 +634,7 @@ def build(row: models.Build, sees: Callable[[int, int], bool], place: Place = _N
         position=place.position,
         waiting_for=text(place.waiting_for),
         failure=row.failure and _cleaned(row.failure),
+        pull_request=row.pull_request and _pull_request(row.pull_request),
         dependents=[
             Dependent(**{**each, "not_deployed": text(each["not_deployed"])})
             for each in row.dependents or ()
@@ -628,6 +642,10 @@ def build(row: models.Build, sees: Callable[[int, int], bool], place: Place = _N
         ],
         simulated=settings().simulated,
     )
+
+
+def _pull_request(pull: PullRequestOfBuild) -> PullRequest:
+    return PullRequest(number=pull.number, title=text(pull.title), withheld=list(pull.withheld))
 
 
 def _settings(settings: BuildSettings) -> dict[str, Any]:

@@ -5,7 +5,7 @@ payloads".
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -20,21 +20,24 @@ from chalicelib.correlation import note
 from chalicelib.domain.checks import commit_of_event
 from chalicelib.domain.deliveries import Outcome, outcome_of
 from chalicelib.domain.fields import END
-from chalicelib.domain.pushes import HOST, MAX_TIME, NAME, PATH, claimed_repository, parse_push
+from chalicelib.domain.payloads import HOST, MAX_TIME, NAME, PATH
+from chalicelib.domain.pull_requests import PullRequest, parse_pull_request
+from chalicelib.domain.pushes import Push, claimed_repository, parse_push
 from chalicelib.domain.refs import MAX_PUSHED_LENGTH, PUSHED_REF, SHA
 from chalicelib.domain.regex import regex
 from chalicelib.domain.statuses import job_id
 from chalicelib.domain.tokens import Role
 from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.errors import InvalidInput
+from chalicelib.pipeline.commands.pull_requests import receive_pull_request
 from chalicelib.pipeline.commands.pushes import (
-    Decision,
     preview_push,
     receive_checks,
     receive_other,
     receive_push,
     receive_refused,
 )
+from chalicelib.pipeline.deliveries import Decision
 from chalicelib.pipeline.signatures import verify
 
 routes = Routes(__name__)
@@ -50,8 +53,9 @@ _HEADERS = {
         r"sha256=[0-9a-f]{64}",
     ),
     "X-GitHub-Event": (
-        "The name of the event. `push` starts builds. After `check_run`, `check_suite`, `status` "
-        "and `workflow_run` GitHub is asked for the checks that deployments wait for.",
+        "The name of the event. `push` and `pull_request` start builds. After `check_run`, "
+        "`check_suite`, `status` and `workflow_run` GitHub is asked for the checks that "
+        "deployments wait for.",
         _WORD,
     ),
     "X-GitHub-Delivery": ("GitHub's id of the delivery. The response repeats it.", _WORD),
@@ -129,11 +133,17 @@ _FIX_OF_FORMS = (
     "on GitHub, in the settings of the webhook, set Content type to application/json, and then "
     "redeliver"
 )
+_PARSERS: Mapping[str, Callable[[Any], Push | PullRequest]] = {
+    "push": parse_push,
+    "pull_request": parse_pull_request,
+}
 _HEADER = regex(_WORD, re.ASCII)
 
 
 class StartedBuild(msgspec.Struct, kw_only=True):
-    """A build that a push started, and its service. A duplicate has no `status`."""
+    """A build that a push or a pull request started, and its service. A duplicate has no
+    `status`.
+    """
 
     service_id: int
     build_id: int
@@ -143,7 +153,7 @@ class StartedBuild(msgspec.Struct, kw_only=True):
 
 class Received(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The result of a delivery: the builds that it started, or with `duplicate` those that an
-    earlier delivery of the push started, or in `ignored` the reason for none.
+    earlier delivery started, or in `ignored` the reason for none.
     """
 
     delivery: str
@@ -182,18 +192,21 @@ def receive_github(request: Request) -> Reply:
     event, delivery = _header(request, "X-GitHub-Event"), _header(request, "X-GitHub-Delivery")
     try:
         payload = _payload(request, body)
-        push = parse_push(payload) if event == "push" else None
-        if push and not signers.installation and push.repository != claimed_repository(body):
+        parse = _PARSERS.get(event)
+        change = parse(payload) if parse is not None else None
+        if change and not signers.installation and change.repository != claimed_repository(body):
             raise InvalidInput(
                 "the body names several repositories", code="invalid_payload", field="repository"
             )
     except InvalidInput as refusal:
         receive_refused(delivery, event, refusal, claimed_repository(body), signers)
         raise
-    note(delivery=delivery, **({} if push is None else {"commit_sha": push.sha}))
-    if push is None:
-        return _reply(_receive_other(delivery, event, payload, claimed_repository(body), signers))
-    return _reply(receive_push(delivery, push, signers))
+    note(delivery=delivery, **({} if change is None else {"commit_sha": change.sha}))
+    if isinstance(change, Push):
+        return _reply(receive_push(delivery, change, signers))
+    if isinstance(change, PullRequest):
+        return _reply(receive_pull_request(delivery, change, signers))
+    return _reply(_receive_other(delivery, event, payload, claimed_repository(body), signers))
 
 
 def _receive_other(

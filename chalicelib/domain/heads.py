@@ -11,7 +11,8 @@ import msgspec
 from msgspec.structs import replace
 
 from chalicelib.domain.changed_files import ChangedFiles
-from chalicelib.domain.pushes import Push, first_line, skip_in
+from chalicelib.domain.payloads import first_line, skip_in
+from chalicelib.domain.pushes import Push
 from chalicelib.domain.refs import NULL_SHA
 
 # Seconds after the push. Its delivery may be under way until then.

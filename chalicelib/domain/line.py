@@ -1,12 +1,13 @@
 """Slipway's line: the order in which queued builds start.
 
-Services take turns, and the oldest build of a service comes first. So a service with many queued
-builds delays the build of another service by one build and not by all of them. The order is
+Services take turns, and the oldest build of a service comes first; its builds of pull requests come
+after its others. So a service with many queued builds delays the build of another service by one
+build and not by all of them, and pull requests do not delay a push. The order is
 computed from rows that may lag. It decides which build tries next, and never whether a build has
 been started.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -67,9 +68,15 @@ def waiting_services(builds: Iterable[OpenBuild]) -> set[int]:
 
 
 def form_line(
-    builds: Iterable[OpenBuild], turns: Mapping[int, int], *, limit: int, now: int
+    builds: Iterable[OpenBuild],
+    turns: Mapping[int, int],
+    *,
+    pulls: Collection[int] = (),
+    limit: int,
+    now: int,
 ) -> Line:
-    """The line of all open builds. `turns` are the marks of services that have had a turn.
+    """The line of all open builds. `turns` are the marks of services that have had a turn, and
+    `pulls` are the numbers of builds of pull requests.
 
     A service joins at the end when a build of it is accepted (its place is the build's number), and
     again when a build of it starts (its place is the mark). A waiting build that is long overdue is
@@ -81,14 +88,16 @@ def form_line(
     moving = [build for build in waiting if now - build.due_at <= STUCK]
     marks = [build.number for build in open_builds] + list(turns.values())
     return Line(
-        waiting=(*_in_turns(moving, turns), *_in_turns(stuck, turns)),
+        waiting=(*_in_turns(moving, turns, pulls), *_in_turns(stuck, turns, pulls)),
         running=len(open_builds) - len(waiting),
         limit=limit,
         turn=max(marks) + 1 if len(waiting_services(waiting)) > 1 else None,
     )
 
 
-def _in_turns(builds: Iterable[OpenBuild], turns: Mapping[int, int]) -> list[int]:
+def _in_turns(
+    builds: Iterable[OpenBuild], turns: Mapping[int, int], pulls: Collection[int]
+) -> list[int]:
     services: dict[int, list[int]] = {}
     for build in builds:
         services.setdefault(build.service_id, []).append(build.number)
@@ -96,7 +105,7 @@ def _in_turns(builds: Iterable[OpenBuild], turns: Mapping[int, int]) -> list[int
     order = sorted(
         (rank, places[service], number)
         for service, numbers in services.items()
-        for rank, number in enumerate(numbers)
+        for rank, number in enumerate(sorted(numbers, key=lambda each: (each in pulls, each)))
     )
     return [number for _, _, number in order]
 

@@ -5,41 +5,32 @@ that the payload is consistent. Fields that decide something are parsed strictly
 compared, never fetched.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from chalicelib.domain.changed_files import ChangedFiles, changed_files
-from chalicelib.domain.fields import UNSAFE
 from chalicelib.domain.patterns import selected_by
-from chalicelib.domain.refs import NULL_SHA, branch_of, is_commit_sha, parse_pushed_ref, tag_of
-from chalicelib.domain.regex import regex
-from chalicelib.domain.repositories import Repository
+from chalicelib.domain.payloads import (
+    first_line,
+    is_clone_url_of,
+    object_of,
+    parse_optional_sha,
+    parse_repository,
+    parse_sha,
+    parse_time,
+    refusal,
+    shown,
+    skip_in,
+)
+from chalicelib.domain.refs import NULL_SHA, branch_of, parse_pushed_ref, tag_of
 from chalicelib.errors import InvalidInput
 
-_MAX_TEXT_LENGTH = 200
 _MAX_FILE_LENGTH = 100
 # Characters of file names times characters of patterns: in the worst case some tenths of a second.
 # With patterns of 100 characters that is about 10,000 files.
 _MAX_COMPARISONS = 50_000_000
-MAX_TIME = 253_402_300_800  # the year 10000: Python's dates end before it
-_DEFAULT_HOST = "github.com"
-
-# The patterns of an owner and of a repository, of a host, and of the rest of an address.
-NAME = r"[A-Za-z0-9_.-]{1,100}"
-HOST = r"[A-Za-z0-9.-]{1,253}"
-PATH = r"[!-~]{1,300}"
-_FULL_NAME = regex(rf"(?P<owner>{NAME})/(?P<name>{NAME})", re.ASCII)
-_PAGE = regex(rf"https://(?P<host>{HOST})/{PATH}", re.ASCII)
-_TIME = regex(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
-)
-_UNSAFE = regex(f"[{UNSAFE}]")
-# GitHub: "Skipping workflow runs". GitHub does not document the case; people write all of them.
-_SKIP = regex(r"\[(?:skip ci|ci skip|no ci|skip actions|actions skip)\]", re.IGNORECASE)
 
 
 class Push(msgspec.Struct, frozen=True):
@@ -103,31 +94,31 @@ def parse_push(payload: object) -> Push:
     Raises InvalidInput (invalid_payload); `field` is the dotted path of the wrong value.
     """
     if not isinstance(payload, Mapping):
-        raise _refuse("the payload is not an object", "")
+        raise refusal("the payload is not an object", "")
     ref = parse_pushed_ref(payload.get("ref"))
-    after = _parse_sha(payload.get("after"), "after")
-    repository = _object(payload, "repository")
-    commit = _object(payload, "head_commit", optional=True)
-    head = _parse_optional_sha(commit.get("id"), "head_commit.id")
-    author = _object(commit, "author", optional=True, inside="head_commit.")
-    key = _parse_repository(repository)
+    after = parse_sha(payload.get("after"), "after")
+    repository = object_of(payload, "repository")
+    commit = object_of(payload, "head_commit", optional=True)
+    head = parse_optional_sha(commit.get("id"), "head_commit.id")
+    author = object_of(commit, "author", optional=True, inside="head_commit.")
+    key = parse_repository(repository)
     message = commit.get("message")
     tag = tag_of(ref)
     return Push(
         repository=key,
-        contradictory=not _is_clone_url_of(key, repository.get("clone_url")),
+        contradictory=not is_clone_url_of(key, repository.get("clone_url")),
         ref=ref,
         branch=branch_of(ref),
         tag=tag,
-        before=_parse_optional_sha(payload.get("before"), "before"),
+        before=parse_optional_sha(payload.get("before"), "before"),
         # For a branch `after` is the commit, and head_commit is null for some pushes that can be
         # built. For an annotated tag `after` is the tag object's SHA.
         sha=after if tag is None else head,
         deleted=after == NULL_SHA or payload.get("deleted") is True,
-        pushed_at=_parse_pushed_at(repository.get("pushed_at")),
+        pushed_at=parse_time(repository.get("pushed_at"), "repository.pushed_at"),
         message=first_line(message),
         author=first_line(author.get("name")),
-        sender=first_line(_object(payload, "sender", optional=True).get("login")),
+        sender=first_line(object_of(payload, "sender", optional=True).get("login")),
         skip=skip_in(message),
         files=changed_files(payload) if tag is None else ChangedFiles(),
     )
@@ -150,7 +141,7 @@ def claimed_repository(body: bytes) -> str | None:
     """
     try:
         repository = msgspec.json.decode(body, type=_Payload).repository
-        return _parse_repository(msgspec.structs.asdict(repository))
+        return parse_repository(msgspec.structs.asdict(repository))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidInput):
         return None
 
@@ -192,31 +183,6 @@ def builds_tag(service: Filters, tag: str) -> bool:
     return bool(service.tags) and selected_by(service.tags, tag) is not None
 
 
-def shown(value: object, *, most: int = _MAX_TEXT_LENGTH) -> str:
-    """A text from outside that is safe to store and show, cut to `most` characters."""
-    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", str(value))[:most]
-
-
-def first_line(value: object) -> str:
-    """The first line of a text, safe to show; empty if the value is not a text."""
-    lines = value.strip().splitlines() if isinstance(value, str) else []
-    return shown(lines[0]) if lines else ""
-
-
-def skip_in(message: object) -> str:
-    """The text in a commit's message that asks for no build; empty if there is none."""
-    skip = _SKIP.search(message) if isinstance(message, str) else None
-    return skip[0] if skip else ""
-
-
-def seconds_of(text: str) -> int | None:
-    """An RFC 3339 time in unix seconds; None for any other text."""
-    try:
-        return int(datetime.fromisoformat(text).timestamp()) if _TIME.fullmatch(text) else None
-    except ValueError:
-        return None
-
-
 def _by_paths(files: ChangedFiles, paths: Sequence[str]) -> Choice:
     if not paths:
         return Choice(builds=True)
@@ -235,62 +201,3 @@ def _by_paths(files: ChangedFiles, paths: Sequence[str]) -> Choice:
 
 def _file(name: str) -> str:
     return shown(name, most=_MAX_FILE_LENGTH)
-
-
-def _parse_sha(value: object, field: str) -> str:
-    if not isinstance(value, str) or not is_commit_sha(value):
-        raise _refuse("this is not a commit's SHA", field)
-    return value.lower()
-
-
-def _parse_optional_sha(value: object, field: str) -> str:
-    return NULL_SHA if value is None else _parse_sha(value, field)
-
-
-def _parse_repository(repository: Mapping[str, Any]) -> str:
-    """The key of the repository. GitHub Enterprise has its own host in html_url."""
-    full_name = repository.get("full_name")
-    named = _FULL_NAME.fullmatch(full_name) if isinstance(full_name, str) else None
-    if named is None:
-        raise _refuse("this is not owner/name", "repository.full_name")
-    return Repository(_parse_host(repository), named["owner"], named["name"]).key
-
-
-def _is_clone_url_of(key: str, url: object) -> bool:
-    """Whether a clone_url belongs to the repository `key`, or is missing."""
-    if url is None:
-        return True
-    return isinstance(url, str) and url.lower().removesuffix(".git") == f"https://{key}"
-
-
-def _parse_host(repository: Mapping[str, Any]) -> str:
-    page = repository.get("html_url")
-    if page is None:
-        return _DEFAULT_HOST
-    match = _PAGE.fullmatch(page) if isinstance(page, str) else None
-    if match is None:
-        raise _refuse("this is not the https address of a repository", "repository.html_url")
-    return match["host"]
-
-
-def _parse_pushed_at(value: object) -> int:
-    """Unix seconds. Push events have a number, GitHub's other payloads an RFC 3339 time."""
-    seconds = seconds_of(value) if isinstance(value, str) else value
-    if type(seconds) is not int or not 0 <= seconds < MAX_TIME:
-        raise _refuse("this is not a time", "repository.pushed_at")
-    return seconds
-
-
-def _object(
-    parent: Mapping[str, Any], key: str, *, optional: bool = False, inside: str = ""
-) -> Mapping[str, Any]:
-    value = parent.get(key)
-    if value is None and optional:
-        return {}
-    if not isinstance(value, Mapping):
-        raise _refuse("this is not an object", f"{inside}{key}")
-    return value
-
-
-def _refuse(detail: str, field: str) -> InvalidInput:
-    return InvalidInput(detail, code="invalid_payload", field=field)

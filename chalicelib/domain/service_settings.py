@@ -118,6 +118,13 @@ AutoBuild = Annotated[
         "a build must be requested"
     ),
 ]
+BuildPullRequests = Annotated[
+    bool,
+    Meta(
+        description="whether pull requests to `branch` are built, from branches of the same "
+        "repository: never with `secrets` or `also_push_to`, and never deployed"
+    ),
+]
 AutoDeploy = Annotated[
     bool, Meta(description="whether the image of each push is deployed automatically")
 ]
@@ -203,6 +210,7 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
     auto_build: AutoBuild = True
     paths: Paths = ()
     tags: Tags = ()
+    build_pull_requests: BuildPullRequests = False
     image_repository: ImageRepository
     image_from: ServiceId | None = None
     ecs_cluster: EcsName | None = None
@@ -243,7 +251,7 @@ TARGET_FIELDS = ("ecs_cluster", "ecs_service", "containers")
 OF_SOURCE = ("git_url", "image_repository")
 # Settings that say which pushes of a service are built, and how many builds of it may wait.
 _OF_PUSHES = {
-    *("branch", "auto_build", "paths", "tags"),
+    *("branch", "auto_build", "paths", "tags", "build_pull_requests"),
     *("webhook_secret", "max_open_builds", "supersede_builds"),
 }
 

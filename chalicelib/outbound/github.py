@@ -13,7 +13,7 @@ from chalicelib.domain.changed_files import ChangedFiles
 from chalicelib.domain.checks import Check, check_run, check_suite, commit_status
 from chalicelib.domain.github_messages import is_marked
 from chalicelib.domain.heads import Activity, files_between
-from chalicelib.domain.pushes import seconds_of
+from chalicelib.domain.payloads import seconds_of
 from chalicelib.domain.refs import is_commit_sha
 from chalicelib.errors import Unavailable
 from chalicelib.outbound.http import Answer, Refused, send

@@ -11,6 +11,7 @@ import msgspec
 
 from chalicelib import clock
 from chalicelib.domain.checks import AwaitedChecks, awaited
+from chalicelib.domain.pull_requests import how_to_deploy
 from chalicelib.domain.push_order import in_order
 from chalicelib.domain.pushes import builds_tag
 from chalicelib.domain.refs import RefType
@@ -78,6 +79,8 @@ def why_not_deployed(service: Service, build: Build, *, source: Service) -> str 
     """
     if service.deleted_at is not None:
         return "the service was deleted"
+    if build.pull_request is not None:
+        return f"builds of pull requests are never deployed: {how_to_deploy(build.pull_request)}"
     if build.trigger != "push":
         return "builds requested manually are deployed manually"
     if not service.settings.auto_deploy:

@@ -4,7 +4,7 @@ To read the line costs a read of each open build and of each service that waits.
 of a long line share one reading for a few seconds.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 import msgspec
 
@@ -24,7 +24,7 @@ from chalicelib.settings import settings
 from chalicelib.store.due import open_builds
 from chalicelib.store.jobs import find_builds
 from chalicelib.store.models import Build, Service
-from chalicelib.store.services import find_services, get_service, turns
+from chalicelib.store.services import find_services, get_service
 
 # Builds of a long line share a reading of it for so many seconds.
 SHARED = 5
@@ -35,14 +35,23 @@ _HEAD = 10
 
 
 class _Reading(msgspec.Struct, frozen=True):
-    """The open builds at a time, and the marks of the services that wait."""
+    """The open builds at a time, and of the services that wait their marks and their builds of
+    pull requests.
+    """
 
     at: int
     builds: Mapping[int, OpenBuild]
     marks: Mapping[int, int]
+    pulls: Set[int]
 
     def line(self, now: int) -> Line:
-        return form_line(self.builds.values(), self.marks, limit=settings().job_workers, now=now)
+        return form_line(
+            self.builds.values(),
+            self.marks,
+            pulls=self.pulls,
+            limit=settings().job_workers,
+            now=now,
+        )
 
 
 # This worker's last reading.
@@ -60,7 +69,9 @@ def line_with(build: Build, service: Service) -> Line:
     if shared is not None:
         own = _waiting(build, shared.builds, now)
         marks = {**shared.marks, service.id: service.turn}
-        _last["line"] = shared = _Reading(shared.at, {**shared.builds, build.number: own}, marks)
+        builds = {**shared.builds, build.number: own}
+        pulls = shared.pulls | _pulls_of(service)
+        _last["line"] = shared = _Reading(shared.at, builds, marks, pulls)
         line = shared.line(now)
         if build.number not in line.next:
             return line
@@ -103,9 +114,17 @@ def _waiting(build: Build, builds: Mapping[int, OpenBuild], now: int) -> OpenBui
 
 def _read_marks(builds: Mapping[int, OpenBuild], now: int) -> _Reading:
     services = waiting_services(builds.values())
-    marks = turns(services) if len(services) > 1 else {}
-    _last["line"] = reading = _Reading(now, builds, marks)
+    waiting = sum(not build.in_codebuild for build in builds.values())
+    # One build that waits has the first place, whatever the row of its service says.
+    rows = find_services(services) if waiting > 1 else []
+    marks = {row.id: row.turn for row in rows}
+    pulls = frozenset[int]().union(*map(_pulls_of, rows))
+    _last["line"] = reading = _Reading(now, builds, marks, pulls)
     return reading
+
+
+def _pulls_of(service: Service) -> Set[int]:
+    return frozenset(map(int, service.open_pulls or ()))
 
 
 def uncalled(found: Iterable[OpenBuild]) -> list[str]:

@@ -4,10 +4,12 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from chalicelib import clock
 from chalicelib.domain.images import cache_tag, image_tag
 from chalicelib.domain.progress import expected_seconds
+from chalicelib.domain.pull_requests import WITHHELD, PullRequest, PullRequestOfBuild
 from chalicelib.domain.pushes import Push
 from chalicelib.domain.refs import Ref
 from chalicelib.domain.service_settings import BuildSettings
@@ -29,12 +31,14 @@ _NAMED = 10
 class Source(msgspec.Struct, frozen=True):
     """The commit to build: its ref, its SHA if known, and where the request comes from.
 
-    That is a push with its delivery, or the build that is `retried`, or else a caller.
+    That is a push or a pull request with its delivery, or the build that is `retried`, or else a
+    caller.
     """
 
     ref: Ref
     sha: str = ""
     push: Push | None = None
+    pull: PullRequest | None = None
     delivery: str | None = None
     retried: Build | None = None
 
@@ -50,9 +54,13 @@ def new_build(
 ) -> Build:
     """The row of a queued build, with its own copy of the settings.
 
-    `chosen` are the names of the settings that the request chose.
+    `chosen` are the names of the settings that the request chose. The copy of a pull request's
+    build lacks the settings in WITHHELD: whoever opened it must not read what they lead to.
     """
     now = clock.now()
+    pull = _pull_request(source, build_settings)
+    if pull is not None:
+        build_settings = replace(build_settings, **{name: {} for name in WITHHELD})
     return Build(
         job_id("build", number),
         number=number,
@@ -67,10 +75,11 @@ def new_build(
         ref_type=source.ref.type,
         image_repository=service.settings.image_repository,
         image=f"{settings().registry}/{service.settings.image_repository}",
-        image_tag=image_tag(source.ref.name, source.sha, number),
+        image_tag=image_tag(f"pr-{pull.number}" if pull else source.ref.name, source.sha, number),
         log_group=settings().log_group,
         commit_sha=source.sha or None,
         chosen=set(chosen) if chosen else None,
+        pull_request=pull,
         **_cache(service, source),
         created_at=now,
         deadline_at=now + build_settings.queued_minutes * 60,
@@ -82,12 +91,21 @@ def new_build(
 
 def _origin(source: Source) -> dict[str, Any]:
     """The attributes that say what the build comes from. A retry has those of the first build."""
-    push, retried = source.push, source.retried
+    push, pull, retried = source.push, source.pull, source.retried
     if retried is not None:
         names = ("trigger", "commit_message", "author", "before_sha", "delivery")
         same = {name: getattr(retried, name) for name in names}
         pushed_at = None if retried.pushed_at is None else retried.push.pushed_at
         return {**same, "pushed_at": pushed_at, "retry_of": retried.retry_of or retried.number}
+    if pull is not None:
+        # The event does not have the commit's message. The build reports it.
+        return {
+            "trigger": "pull_request",
+            "author": pull.author,
+            "before_sha": pull.before,
+            "pushed_at": pull.at,
+            "delivery": source.delivery,
+        }
     if push is None:
         return {"trigger": "manual"}
     return {
@@ -98,6 +116,18 @@ def _origin(source: Source) -> dict[str, Any]:
         "pushed_at": push.pushed_at,
         "delivery": source.delivery,
     }
+
+
+def _pull_request(source: Source, build_settings: BuildSettings) -> PullRequestOfBuild | None:
+    """What the build keeps of its pull request; None without one. A retry keeps what it was."""
+    pull, retried = source.pull, source.retried
+    if pull is not None:
+        kept = PullRequestOfBuild(pull.number, pull.title)
+    elif retried is not None and retried.pull_request is not None:
+        kept = retried.pull_request
+    else:
+        return None
+    return replace(kept, withheld=tuple(each for each in WITHHELD if getattr(build_settings, each)))
 
 
 def has_room(service: Service) -> bool:
@@ -143,7 +173,13 @@ def accept_build(service: Service, build: Build) -> list[Write]:
     most = max(service.settings.max_open_builds, len(service.open_builds or ()) + 1)
     return [
         create(build),
-        open_build(service, build.number, most=most, pushed=build.trigger == "push"),
+        open_build(
+            service,
+            build.number,
+            most=most,
+            pushed=build.trigger == "push",
+            pull=build.pull_request is not None,
+        ),
         record_request(
             build,
             "build.requested",
@@ -152,5 +188,6 @@ def accept_build(service: Service, build: Build) -> list[Write]:
             commit_sha=build.commit_sha,
             trigger=build.trigger,
             **({"retry_of": build.retry_of} if build.retry_of else {}),
+            **({"pull_request": build.pull_request.number} if build.pull_request else {}),
         ),
     ]

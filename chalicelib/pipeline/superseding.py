@@ -1,4 +1,7 @@
-"""A later push ends the queued builds of earlier pushes, if the service wants it."""
+"""A later push ends the queued builds of earlier pushes, if the service wants it.
+
+So does a later push to a pull request with its own.
+"""
 
 from chalicelib import clock
 from chalicelib.domain.push_order import superseded
@@ -11,7 +14,12 @@ from chalicelib.store.services import close_builds
 from chalicelib.store.writes import MAX_WRITES, Write, commit
 
 # Each of them takes two writes. All together take one of the service, and their roll-ups.
-_AT_ONCE = (MAX_WRITES - 1 - SCOPES) // 2
+AT_ONCE = (MAX_WRITES - 1 - SCOPES) // 2
+
+
+def may_be_superseded(build: Build) -> bool:
+    """Whether the build comes from a push or a pull request, which a later push may replace."""
+    return build.trigger in {"push", "pull_request"}
 
 
 def supersede_builds(service: Service) -> frozenset[int]:
@@ -24,8 +32,8 @@ def supersede_builds(service: Service) -> frozenset[int]:
     if not service.settings.supersede_builds or len(service.open_builds or ()) < 2:
         return frozenset()
     rows = {row.number: row for row in find_builds(map(int, service.open_builds or ()))}
-    pushed = [row.push for row in rows.values() if _is_open_push(row)]
-    ended = sorted(superseded(pushed).items())[:_AT_ONCE]
+    pushed = [row.push for row in rows.values() if _is_open(row)]
+    ended = sorted(superseded(pushed).items())[:AT_ONCE]
     if ended:
         # One time for all: the roll-ups of two days would be too many writes.
         now = clock.now()
@@ -34,8 +42,8 @@ def supersede_builds(service: Service) -> frozenset[int]:
     return frozenset(number for number, _ in ended)
 
 
-def _is_open_push(build: Build) -> bool:
-    return build.trigger == "push" and not has_ended(build.status)
+def _is_open(build: Build) -> bool:
+    return may_be_superseded(build) and not has_ended(build.status)
 
 
 def _end(build: Build, newer: Build, now: int) -> list[Write]:

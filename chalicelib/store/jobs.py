@@ -24,7 +24,7 @@ from chalicelib.domain.statuses import (
 )
 from chalicelib.errors import Stale
 from chalicelib.store.due import unschedule
-from chalicelib.store.models import LISTED, Build, Deployment, Job, type_of
+from chalicelib.store.models import LISTED, Build, Claim, Deployment, Job, type_of
 from chalicelib.store.reads import (
     MOST_KEYS,
     Page,
@@ -61,6 +61,22 @@ def find_build(number: int) -> Build | None:
 def find_builds(numbers: Iterable[int]) -> list[Build]:
     """The builds with these numbers, in consistent reads."""
     return list(find_all(Build, [job_id("build", number) for number in numbers]).values())
+
+
+def mark_pull_image(build: Build, digest: str) -> Write:
+    """Remember that a pull request has built this image, so that its digest is not deployed."""
+    claim = Claim(_pull_image(build.image_repository, digest))
+    return Write(claim, {"owner": build.job_id}, versioned=False)
+
+
+def pull_build_of(repository: str, digest: str) -> Build | None:
+    """The build of a pull request that has built the image with this digest, or None."""
+    claim = find(Claim, _pull_image(repository, digest))
+    return find(Build, claim.owner) if claim is not None else None
+
+
+def _pull_image(repository: str, digest: str) -> str:
+    return f"pull-image:{repository}@{digest}"
 
 
 def get_deployment(number: int) -> Deployment:

@@ -46,6 +46,7 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, StoppedTask
 from chalicelib.domain.health import Health, TaskCount
 from chalicelib.domain.metrics import Source
+from chalicelib.domain.pull_requests import PullRequestOfBuild
 from chalicelib.domain.push_order import PushedBuild
 from chalicelib.domain.refs import NULL_SHA
 from chalicelib.domain.release_commands import CommandRun
@@ -306,6 +307,8 @@ class Service(Row):
     # deployed.
     pushed = NumberSetAttribute(null=True)
     open_builds = NumberSetAttribute(null=True)
+    # Of the open builds, those of pull requests.
+    open_pulls = NumberSetAttribute(null=True)
     # The services that deploy the images of this one (`image_from`).
     dependents = NumberSetAttribute(null=True)
     # The service's place in the line of builds after its last turn (`domain.line`).
@@ -500,6 +503,9 @@ class Build(Job, discriminator="build"):
     before_sha = UnicodeAttribute(null=True)
     pushed_at = IntegerAttribute(null=True)
     delivery = UnicodeAttribute(null=True)
+    # Only for builds of pull requests. The three above are then those of its event: the head commit
+    # before, GitHub's time, and the delivery.
+    pull_request = StructAttribute(PullRequestOfBuild, null=True)
     # Tags of the build cache in the image's repository.
     cache_from = UnicodeAttribute(null=True)
     cache_to = UnicodeAttribute(null=True)
@@ -534,15 +540,18 @@ class Build(Job, discriminator="build"):
     def push(self) -> PushedBuild:
         """The build's push, as `domain.push_order` compares it.
 
-        Only the build of a push has one. A retry is never superseded: somebody wants its result.
+        Only the build of a push or of a pull request has one. The events of a pull request have an
+        order of their own. A retry is never superseded: somebody wants its result.
         """
+        pull = self.pull_request
+        ref = f"{self.ref_type}:{self.git_ref}" if pull is None else f"pull:{pull.number}"
         cancelled = self.cancelled_by is not None
         called = self.attempt_at is not None or self.codebuild_id is not None
         sent_at = self.pushed_at or 0
         return PushedBuild(
             self.number,
             self.retry_of or self.number,
-            f"{self.settings.repository}:{self.ref_type}:{self.git_ref}",
+            f"{self.settings.repository}:{ref}",
             self.before_sha or NULL_SHA,
             self.commit_sha or NULL_SHA,
             sent_at,

@@ -1,6 +1,6 @@
 """Services: reads, and the writes that change their active deployment and open builds."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from pynamodb.constants import NULL
 from pynamodb.expressions.condition import size
@@ -56,8 +56,8 @@ def activate_waiting(service: Service, waiting: Deployment | None, *, at: int) -
     ]
 
 
-def open_build(service: Service, number: int, *, most: int, pushed: bool) -> Write:
-    """Add a new build to the open ones, and to those of pushes.
+def open_build(service: Service, number: int, *, most: int, pushed: bool, pull: bool) -> Write:
+    """Add a new build to the open ones, and to those of pushes or of pull requests.
 
     The conditions are that the service is not deleted, has builds of its own and has fewer than
     `most` open ones.
@@ -66,9 +66,10 @@ def open_build(service: Service, number: int, *, most: int, pushed: bool) -> Wri
     exists = Service.id.exists() & Service.deleted_at.does_not_exist()
     source = Path(["settings", "image_from"])
     has_own = source.does_not_exist() | source.is_type(NULL)
+    lists = ["open_builds", *(["pushed"] if pushed else []), *(["open_pulls"] if pull else [])]
     return Write(
         service,
-        {"open_builds": add(number), **({"pushed": add(number)} if pushed else {})},
+        dict.fromkeys(lists, add(number)),
         condition=exists & has_own & has_room,
         versioned=False,
     )
@@ -77,18 +78,20 @@ def open_build(service: Service, number: int, *, most: int, pushed: bool) -> Wri
 def close_builds(service: Service, *numbers: int) -> Write:
     """Remove ended builds from the open ones, and old ones from those of pushes.
 
-    The newest of `numbers` is the build that ended last.
+    The newest of `numbers` is the build that ended last. A build of a pull request says nothing
+    about the service, so it is never that.
     """
+    pulls = set(numbers) & set(map(int, service.open_pulls or ()))
     pushed = set(service.pushed or ())
     still_open = set(service.open_builds or ()) - set(numbers)
     old = pushed - set(sorted(pushed)[-_KEEP_PUSHED:]) - still_open
-    values = {"open_builds": discard(*numbers), **({"pushed": discard(*old)} if old else {})}
-    return change(service, last_build=max(numbers), **values)
-
-
-def turns(numbers: Collection[int]) -> dict[int, int]:
-    """The places of services in the line of builds after their last turns, by service."""
-    return {row.id: row.turn for row in find_all(Service, numbers).values()}
+    values = {
+        "open_builds": discard(*numbers),
+        **({"open_pulls": discard(*pulls)} if pulls else {}),
+        **({"pushed": discard(*old)} if old else {}),
+    }
+    own = set(numbers) - pulls
+    return change(service, **values, **({"last_build": max(own)} if own else {}))
 
 
 def take_turn(service: Service, mark: int) -> Write:

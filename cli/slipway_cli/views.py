@@ -394,7 +394,9 @@ def history_list(rows: Sequence[Mapping[str, Any]]) -> Iterator[Text | Padding]:
 
 
 def _reason(row: Mapping[str, Any]) -> str:
-    parts = [f"{row['trigger']} by {row['requested_by']}"]
+    pull = row.get("pull_request")
+    trigger = row["trigger"] if pull is None else f"pull request {pull['number']}"
+    parts = [f"{trigger} by {row['requested_by']}"]
     if row.get("restores"):
         parts.append(f"restores deploy-{row['restores']}")
     if row.get("reason"):

@@ -12,7 +12,8 @@ from typing import Any
 from chalicelib.api.http.bodies import MAX_BYTES
 from chalicelib.api.http.parameters import MAX_ID
 from chalicelib.api.webhooks import MAX_BYTES as MAX_DELIVERY_BYTES
-from tests.support.builders import delivery_headers, push_payload
+from chalicelib.domain.timing import rfc3339
+from tests.support.builders import delivery_headers, pull_payload, push_payload
 from tests.support.embedded import MIDNIGHT, REGISTRY
 
 # The numbers of the objects in the world of `test_bad_inputs`.
@@ -586,6 +587,13 @@ def push_of(**changes: Any) -> bytes:
     return push(repository={**_repository(), **changes})
 
 
+def pull(**changes: Any) -> bytes:
+    """The body of an event of a pull request, with some fields changed as in `pull_payload`."""
+    at = {"pull_request__updated_at": rfc3339(int(MIDNIGHT))}
+    return json.dumps(pull_payload(**{**at, **changes})).encode()
+
+
+_PULL: Headers = {"X-GitHub-Event": "pull_request"}
 _PUSH = push()
 _GOOD = str(delivery_headers(_PUSH)["X-Hub-Signature-256"])
 _FORM = "application/x-www-form-urlencoded"
@@ -654,6 +662,51 @@ UNREADABLE: list[tuple[str, bytes, Headers, int, str, str]] = [
     ("more than API Gateway accepts", b" " * (11 * 1024 * 1024), {}, 413, "body_too_large", ""),
 ]
 
+# The same, of pull requests.
+UNREADABLE_PULLS: list[tuple[str, bytes, Headers, int, str, str]] = [
+    (f"a pull request with {case}", pull(**{path: value}), _PULL, 400, "invalid_payload", at)
+    for case, path, value, at in (
+        ("no action", "action", None, "action"),
+        ("an action of other letters", "action", "opened\n", "action"),
+        ("no repository", "repository", None, "repository"),
+        ("no id of the repository", "repository__id", None, "repository.id"),
+        ("an id that is a text", "repository__id", "186853002", "repository.id"),
+        ("a name of three parts", "repository__full_name", "a/b/c", "repository.full_name"),
+        ("nothing in it", "pull_request", [], "pull_request"),
+        ("no number", "pull_request__number", None, "pull_request.number"),
+        ("the number zero", "pull_request__number", 0, "pull_request.number"),
+        ("a number that is true", "pull_request__number", True, "pull_request.number"),
+        ("a number of 17 digits", "pull_request__number", 10**16, "pull_request.number"),
+        ("no head", "pull_request__head", None, "pull_request.head"),
+        ("no branch", "pull_request__head__ref", None, "pull_request.head.ref"),
+        ("a branch with a space", "pull_request__head__ref", "a b", "pull_request.head.ref"),
+        ("a branch that ends early", "pull_request__head__ref", "x\n", "pull_request.head.ref"),
+        ("a branch with ..", "pull_request__head__ref", "a..b", "pull_request.head.ref"),
+        ("a long branch", "pull_request__head__ref", "a" * 300, "pull_request.head.ref"),
+        ("an invalid SHA", "pull_request__head__sha", "x", "pull_request.head.sha"),
+        ("a short SHA", "pull_request__head__sha", "a" * 39, "pull_request.head.sha"),
+        ("a list as repository", "pull_request__head__repo", [], "pull_request.head.repo"),
+        (
+            "a fork without an id",
+            "pull_request__head__repo__id",
+            None,
+            "pull_request.head.repo.id",
+        ),
+        (
+            "a fork without a name",
+            "pull_request__head__repo__full_name",
+            None,
+            "pull_request.head.repo.full_name",
+        ),
+        ("no base", "pull_request__base", None, "pull_request.base"),
+        ("no target", "pull_request__base__repo", None, "pull_request.base.repo"),
+        ("an invalid base", "pull_request__base__ref", "", "pull_request.base.ref"),
+        ("no time", "pull_request__updated_at", None, "pull_request.updated_at"),
+        ("a time of words", "pull_request__updated_at", "now", "pull_request.updated_at"),
+        ("an invalid SHA before", "before", "x", "before"),
+    )
+]
+
 # Valid deliveries that start no build: (case, bytes, headers, part of the reason).
 IGNORED: list[tuple[str, bytes, Headers, str]] = [
     ("a ping", b'{"zen": "Half measures are as bad"}', {"X-GitHub-Event": "ping"}, "event ping"),
@@ -680,6 +733,21 @@ IGNORED: list[tuple[str, bytes, Headers, str]] = [
         "the head commit's message has [no ci]",
     ),
     ("another branch", push(ref="refs/heads/other"), {}, "no service follows branch other"),
+    ("a pull request, by default", pull(), _PULL, "build_pull_requests is off"),
+    (
+        "a pull request of a fork",
+        pull(pull_request__head__repo={"id": 9, "full_name": "evil/fork"}),
+        _PULL,
+        "its branch is in the fork evil/fork",
+    ),
+    (
+        "a pull request of a deleted fork",
+        pull(pull_request__head__repo=None),
+        _PULL,
+        "the repository of its branch was deleted",
+    ),
+    ("a label of a pull request", pull(action="labeled"), _PULL, "the action labeled"),
+    ("the end of a pull request", pull(action="closed"), _PULL, "pull request 2 was closed"),
     (
         "an unknown repository",
         push_of(full_name="some/else", clone_url="https://github.com/some/else.git"),

@@ -32,6 +32,7 @@ from tests.api.bad_inputs import (
     STALE_MESSAGES,
     UNCONFIGURED,
     UNREADABLE,
+    UNREADABLE_PULLS,
     Headers,
     Refused,
     push,
@@ -241,7 +242,9 @@ def test_an_ignored_delivery_is_recorded_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    ("case", "body", "headers", "status", "code", "field"), UNREADABLE, ids=_first(UNREADABLE)
+    ("case", "body", "headers", "status", "code", "field"),
+    [*UNREADABLE, *UNREADABLE_PULLS],
+    ids=_first([*UNREADABLE, *UNREADABLE_PULLS]),
 )
 def test_an_unreadable_delivery_is_refused_and_recorded_with_the_reason(
     world: World, case: str, body: bytes, headers: Headers, status: int, code: str, field: str

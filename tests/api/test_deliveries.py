@@ -48,6 +48,7 @@ def test_a_delivery_shows_the_outcome_for_each_service(cloud: Cloud) -> None:
         "repository": f"github.com/{REPOSITORY.lower()}",
         "ref": "refs/heads/master",
         "sha": sha(1),
+        "pull_request": None,
         "sender": "Codertocat",
         "services": [
             {

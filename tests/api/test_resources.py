@@ -99,6 +99,7 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "branch": "main",
         "paths": [],
         "tags": [],
+        "build_pull_requests": False,
         "submodules": False,
         "lfs": False,
         "history": False,

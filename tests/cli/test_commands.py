@@ -558,13 +558,15 @@ def test_deploy_takes_the_newest_successful_build_of_the_branch(
     shop: ScriptedApi, slipway: Slipway
 ) -> None:
     others = [
+        # A pull request whose branch has become the service's branch.
+        rows.build(12, trigger="pull_request"),
         rows.build(11, git_ref="wip"),
         rows.build(10, ref_type="tag"),
         rows.build(9, ref_type=None, image_tag="myapp:main-9"),
         rows.build(8),
     ]
     shop.on(
-        "GET /v1/cicd/services/1/builds", rows.page(*others[:2], after="10"), rows.page(*others[2:])
+        "GET /v1/cicd/services/1/builds", rows.page(*others[:3], after="10"), rows.page(*others[3:])
     )
     slipway("deploy", "web", "--reason", "why")
     (sent,) = by_method(shop.received, "POST")

@@ -1,7 +1,7 @@
 """The line of queued builds: its order, and what a build in it waits for."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import pytest
 from hypothesis import given
@@ -22,9 +22,13 @@ def running(number: int, service: int) -> OpenBuild:
 
 
 def line_of(
-    builds: Iterable[OpenBuild], turns: Mapping[int, int] | None = None, *, limit: int = 2
+    builds: Iterable[OpenBuild],
+    turns: Mapping[int, int] | None = None,
+    *,
+    pulls: Collection[int] = (),
+    limit: int = 2,
 ) -> Line:
-    return form_line(builds, turns or {}, limit=limit, now=NOW)
+    return form_line(builds, turns or {}, pulls=pulls, limit=limit, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +53,23 @@ def test_services_take_turns_and_the_oldest_build_of_each_comes_first(
     builds = [queued(number, service) for number, service in enumerate(services, start=1)]
     assert line_of(builds, turns).waiting == order
     assert line_of(reversed(builds), turns).waiting == order
+
+
+@pytest.mark.parametrize(
+    ("services", "pulls", "order"),
+    [
+        ((1, 1, 1), {1, 2}, (3, 1, 2)),
+        ((1, 1, 1), {1, 2, 3}, (1, 2, 3)),
+        # A service keeps its turn, and the turns of others stay as they are.
+        ((1, 2, 1, 2), {1}, (3, 2, 1, 4)),
+        ((1, 1, 1, 2), {1, 2}, (3, 4, 1, 2)),
+    ],
+)
+def test_builds_of_pull_requests_come_after_the_others_of_their_service(
+    services: tuple[int, ...], pulls: set[int], order: tuple[int, ...]
+) -> None:
+    builds = [queued(number, service) for number, service in enumerate(services, start=1)]
+    assert line_of(builds, pulls=pulls).waiting == order
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,7 @@ def check(others: Collection[str] = ()) -> None:
             _require(is_open, f"build {number} is in open_builds and is not open")
     _check_codebuild(jobs)
     _check_superseded(all_builds)
+    _check_pull_requests(all_services, all_builds, all_deployments)
     _check_rollouts(all_deployments, others)
     _check_dependents(all_services, all_builds, all_deployments)
     _check_digests(all_deployments, all_builds)
@@ -204,8 +205,12 @@ def _check_open(job_id: str, job: Row, service: Row) -> None:
 def _check_last_ended(
     service: Row, all_builds: dict[int, Row], all_deployments: dict[int, Row]
 ) -> None:
-    """A service names the build and the deployment that ended last."""
-    for name, jobs in (("last_build", all_builds), ("last_deployment", all_deployments)):
+    """A service names the build and the deployment that ended last.
+
+    A build of a pull request says nothing about the service, so it is not named.
+    """
+    of_service = {number: row for number, row in all_builds.items() if "pull_request" not in row}
+    for name, jobs in (("last_build", of_service), ("last_deployment", all_deployments)):
         own = [job for job in jobs.values() if job["service_id"] == service["id"]]
         ends = [job["finished_at"] for job in own if has_ended(job["status"])]
         last = service.get(name)
@@ -244,6 +249,25 @@ def _check_codebuild(jobs: dict[str, Row]) -> None:
         over = has_ended(jobs[job_id_of(build)]["status"])
         runs = build["buildStatus"] == "IN_PROGRESS"
         _require(not (over and runs), f"{job_id_of(build)} has ended, and CodeBuild still runs it")
+
+
+def _check_pull_requests(
+    all_services: dict[int, Row], all_builds: dict[int, Row], all_deployments: dict[int, Row]
+) -> None:
+    """A build of a pull request has no secrets, writes no cache, and is never deployed."""
+    pulls = {number: row for number, row in all_builds.items() if "pull_request" in row}
+    for number, build in pulls.items():
+        given = [name for name in ("secrets", "also_push_to") if build["settings"].get(name)]
+        _require(not given, f"build {number} of a pull request has {given}")
+        _require("cache_to" not in build, f"build {number} of a pull request writes a cache")
+    for number, row in all_deployments.items():
+        is_pull = row.get("build_id") in pulls
+        _require(not is_pull, f"deployment {number} is of a pull request")
+    for service in all_services.values():
+        own = {number for number, row in pulls.items() if row["service_id"] == service["id"]}
+        wanted = own & set(service.get("open_builds", ()))
+        known = set(service.get("open_pulls", ()))
+        _require(known == wanted, f"open_pulls of service {service['id']} are {known}")
 
 
 def _check_superseded(all_builds: dict[int, Row]) -> None:

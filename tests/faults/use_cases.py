@@ -983,6 +983,76 @@ def _push_of_a_tag(cloud: Cloud) -> Answer:
     return cloud.push(sha(1), ref="refs/tags/v1", delivery="the-tag")
 
 
+def pull_requests_are_built(cloud: Cloud) -> None:
+    cloud.change_service(build_pull_requests=True)
+
+
+def a_pull_request_waits(cloud: Cloud) -> None:
+    """Two builds take the capacity. Two pull requests and a push wait."""
+    pull_requests_are_built(cloud)
+    for ref in ("a", "b"):
+        cloud.ask_for_build(git_ref=ref)
+    cloud.settle()
+    cloud.pull("opened", sha(1))
+    cloud.pull("opened", sha(2), pull_request__number=3)
+    cloud.push(sha(3))
+    cloud.settle()
+
+
+def a_pull_request_is_pushed_to(cloud: Cloud) -> None:
+    cloud.seconds_before_push = 1
+    a_pull_request_waits(cloud)
+    cloud.pull("synchronize", sha(4), before=sha(1))
+
+
+def a_pull_request_is_built(cloud: Cloud) -> None:
+    pull_requests_are_built(cloud)
+    cloud.pull("opened", sha(1))
+    cloud.settle()
+    cloud.finish_build(1, settle=False)
+
+
+def no_room_for_pull_requests(cloud: Cloud) -> None:
+    """As many builds are open as may be. A push to the pull request replaces its queued build."""
+    cloud.seconds_before_push = 1
+    a_pull_request_waits(cloud)
+    cloud.change_service(max_open_builds=5)
+
+
+def a_pull_request_was_closed(cloud: Cloud) -> None:
+    a_pull_request_waits(cloud)
+    _end_of_a_pull_request(cloud)
+    cloud.advance(MINUTE)
+
+
+def a_pull_request_is_ready(cloud: Cloud) -> None:
+    a_pull_request_is_built(cloud)
+    cloud.settle()
+
+
+def _push_to_a_pull_request(cloud: Cloud) -> Answer:
+    return cloud.pull("synchronize", sha(9), delivery="the-same-delivery", before=sha(1))
+
+
+def _reopen_a_pull_request(cloud: Cloud) -> Answer:
+    return cloud.pull("reopened", sha(1), delivery="reopening")
+
+
+def _deploy_a_pull_request(cloud: Cloud) -> Answer | None:
+    """The refusal, 409, is the end of this use case; only a 5xx is repeated."""
+    digest = builds()[1]["image_digest"]
+    answer = post(cloud, "deploy", {"image_tag": f"hello@{digest}"}, key="k")
+    return None if answer.status == 409 else answer
+
+
+def _pull_request(cloud: Cloud) -> Answer:
+    return cloud.pull("opened", sha(9), delivery="the-same-delivery")
+
+
+def _end_of_a_pull_request(cloud: Cloud) -> Answer:
+    return cloud.pull("closed", sha(1), delivery="the-same-delivery")
+
+
 def tags_are_built(cloud: Cloud) -> None:
     cloud.change_service(tags=["v*"])
 
@@ -1876,5 +1946,24 @@ def _read(path: str, prepare: Callable[[Cloud], None]) -> UseCase:
 
 
 READINGS = tuple(_read(*each) for each in READS)
+# The last landed version knows no pull requests.
+PULL_REQUESTS = (
+    UseCase("a pull request is opened", pull_requests_are_built, _pull_request),
+    UseCase("a pull request is closed", a_pull_request_waits, _end_of_a_pull_request),
+    UseCase(
+        "a push to a pull request supersedes its queued build",
+        a_pull_request_is_pushed_to,
+        _deliver_messages,
+    ),
+    UseCase("a build of a pull request succeeds", a_pull_request_is_built, _deliver_events),
+    UseCase(
+        "a push to a pull request finds room by superseding",
+        no_room_for_pull_requests,
+        _push_to_a_pull_request,
+    ),
+    UseCase("a pull request is reopened", a_pull_request_was_closed, _reopen_a_pull_request),
+    UseCase("a pull request is not deployed", a_pull_request_is_ready, _deploy_a_pull_request),
+)
+
 # All of them.
-CASES = (*USE_CASES, *TELLINGS, *CHECKS, *READINGS)
+CASES = (*USE_CASES, *TELLINGS, *CHECKS, *PULL_REQUESTS, *READINGS)

@@ -16,6 +16,7 @@ from tests.support.builders import (
     SHA,
     WEBHOOK_SECRET,
     gateway_event,
+    pull_payload,
     push_payload,
     signature,
     sqs_event,
@@ -129,12 +130,26 @@ def _pushes(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
+def _pulls(draw: st.DrawFn) -> dict[str, Any]:
+    """The payload of a pull request's event with random values."""
+    actions = ["opened", "synchronize", "reopened", "closed", "labeled"]
+    payload = pull_payload(action=draw(st.sampled_from(actions)))
+    pull = payload["pull_request"]
+    parts = [payload, pull, *(pull[end] for end in ("head", "base"))]
+    parts += [pull[end]["repo"] for end in ("head", "base")]
+    for part in draw(st.lists(st.sampled_from(parts), max_size=2)):
+        part[draw(st.sampled_from(sorted(part)))] = draw(anything)
+    return payload
+
+
+@st.composite
 def _deliveries(draw: st.DrawFn) -> dict[str, Any]:
     """A delivery with a valid signature and random values in its payload."""
-    body = json.dumps(draw(_pushes()))
+    event, payloads = draw(st.sampled_from([("push", _pushes()), ("pull_request", _pulls())]))
+    body = json.dumps(draw(payloads))
     headers = {
         "X-Hub-Signature-256": signature(body.encode(), WEBHOOK_SECRET),
-        "X-GitHub-Event": "push",
+        "X-GitHub-Event": event,
         "X-GitHub-Delivery": draw(st.sampled_from(["a", "b"]) | text),
     }
     return {"body": body, "isBase64Encoded": False, "headers": headers}
@@ -159,7 +174,7 @@ def check_answer(answer: Any) -> None:
 
 def test_any_request_gets_an_answer_without_an_internal_error(cloud: Cloud) -> None:
     cloud.release(1)
-    cloud.change_service(paths=["a*/**", "!*b"], tags=["v*"])
+    cloud.change_service(paths=["a*/**", "!*b"], tags=["v*"], build_pull_requests=True)
 
     @many
     @given(gateway_events(cloud.api.token))

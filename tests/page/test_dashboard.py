@@ -245,6 +245,31 @@ LONG = "w" * 900
 ARABIC = "إصلاح الخطأ (123) <b>"
 
 
+def test_a_pull_request_is_shown_as_one_and_offers_no_deployment(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    cloud.change_service(
+        build_pull_requests=True, secrets={"npm": "secretsmanager:slipway/build/1/npm"}
+    )
+    cloud.pull("opened", sha(1), pull_request__title=HOSTILE)
+    cloud.settle()
+    cloud.finish_build(1)
+    page = open_page("/builds/1")
+    heading(page, "Build 1")
+    result = page.locator(".result")
+    expect(result).to_contain_text(f"2 {HOSTILE}")
+    expect(result).to_contain_text("secrets")
+    expect(result).to_contain_text("never deployed")
+    expect(page.get_by_role("button", name="Deploy…")).to_have_count(0)
+    page.goto(page.url.replace("/builds/1", f"/services/{cloud.service_id}"))
+    expect(page.locator(".event").first).to_contain_text("pull request 2 of octocat")
+    page.get_by_role("button", name="Deploy…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("Another tag or a digest")).to_be_visible()
+    expect(dialog.get_by_text("Build 1")).to_have_count(0)
+    assert page.evaluate("window.hacked") is None
+
+
 def test_hostile_names_are_shown_as_text_and_keep_the_layout(
     cloud: Cloud, open_page: Opener
 ) -> None:

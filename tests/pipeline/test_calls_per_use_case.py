@@ -67,13 +67,16 @@ TABLE = {
     "read the log of an old release": "GetItem*4",
     "create a service": "GetItem*3 DescribeImages UpdateItem TransactWriteItems",
     "show a build": "GetItem*2",
-    "show a queued build": "GetItem*2 Query",
-    "look at the line": "GetItem*2 Query UpdateItem",
+    "show a queued build": "GetItem*2 Query BatchGetItem",
+    "look at the line": "GetItem*2 Query BatchGetItem UpdateItem",
     "look at the line of two services": "GetItem*2 Query BatchGetItem UpdateItem",
     "start a build while another service waits": "GetItem*3 Query BatchGetItem DescribeImages "
     "UpdateItem StartBuild TransactWriteItems",
     "supersede a build": "GetItem*2 BatchGetItem*2 Query UpdateItem",
     "retry a build": "GetItem*3 UpdateItem TransactWriteItems SendMessageBatch",
+    "receive a pull request": "GetItem*2 BatchGetItem UpdateItem TransactWriteItems "
+    "SendMessageBatch",
+    "receive its end": "GetItem BatchGetItem*2 TransactWriteItems*2",
     "list builds": "GetItem*2 Query BatchGetItem",
     "list all services": "GetItem Query BatchGetItem*3",
     "show a job": "GetItem*2",
@@ -210,6 +213,9 @@ def queue_builds(cloud: Cloud, meter: Meter) -> None:
     meter("supersede a build", lambda: reconcile(f"build-{newer}"))
     cloud.settle()
     meter("retry a build", lambda: cloud.api.post(f"/v1/cicd/builds/{first[0]}/retry"))
+    cloud.change_service(build_pull_requests=True)
+    meter("receive a pull request", lambda: cloud.pull("opened", sha(6)))
+    meter("receive its end", lambda: cloud.pull("closed", sha(6)))
 
 
 @pytest.mark.parametrize(

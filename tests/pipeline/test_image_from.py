@@ -387,6 +387,7 @@ OTHER_VALUES: dict[str, Any] = {
     "auto_build": False,
     "paths": ["src/**"],
     "tags": ["v*"],
+    "build_pull_requests": True,
     "ecs_cluster": CLUSTER,
     "ecs_service": "other",
     "containers": ["app"],

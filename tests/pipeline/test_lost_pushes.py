@@ -342,10 +342,10 @@ def test_a_delivery_at_the_same_moment_builds_nothing_twice(
     cloud: Cloud, github: GitHub, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The delivery is accepted after the found push was judged, and before its commit."""
-    from chalicelib.pipeline.commands import pushes
+    from chalicelib.pipeline import deliveries
 
     at = push(cloud, github, 2)
-    commit = pushes._commit
+    commit = deliveries._commit
     delivered: list[bool] = []
 
     def late(*writes: Any) -> None:
@@ -354,7 +354,7 @@ def test_a_delivery_at_the_same_moment_builds_nothing_twice(
             assert deliver(cloud, 2, at + 2, before=1).status == 202
         commit(*writes)
 
-    monkeypatch.setattr(pushes, "_commit", late)
+    monkeypatch.setattr(deliveries, "_commit", late)
     wait(cloud, 2 * PERIOD)
     assert delivered
     assert commits(cloud) == [sha(2)]

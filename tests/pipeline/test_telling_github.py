@@ -89,6 +89,40 @@ def test_a_push_is_told_from_the_queue_to_the_release(cloud: Cloud, github: GitH
     assert written(github) <= 8
 
 
+def test_a_pull_request_has_a_status_of_its_own_beside_that_of_the_branch(
+    cloud: Cloud, github: GitHub
+) -> None:
+    """The head commit of a pull request can become that of the branch: a merge without a commit."""
+    cloud.change_service(build_pull_requests=True)
+    cloud.pull("opened", sha(1))
+    cloud.settle()
+    cloud.end_build(1, "FAILED")
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.finish_build(2)
+    newest = {each["context"]: each["state"] for each in github.statuses(REPOSITORY, sha(1))}
+    assert newest == {"slipway/shop/hello/pr": "failure", "slipway/shop/hello": "success"}
+    # The older build tells its state after the newer one.
+    cloud.api.post("/v1/cicd/builds/1/retry")
+    cloud.settle()
+    newest = {each["context"]: each["state"] for each in github.statuses(REPOSITORY, sha(1))}
+    assert newest == {"slipway/shop/hello/pr": "pending", "slipway/shop/hello": "success"}
+
+
+def test_the_end_of_a_pull_request_is_told_for_its_queued_build(
+    cloud: Cloud, github: GitHub
+) -> None:
+    cloud.change_service(build_pull_requests=True)
+    for ref in ("a", "b"):
+        cloud.ask_for_build(git_ref=ref)
+    cloud.settle()
+    cloud.pull("opened", sha(1))
+    cloud.settle()
+    cloud.pull("closed", sha(1))
+    cloud.settle()
+    assert shown(github, 1)[-1] == ("error", "pull request 2 was closed")
+
+
 def test_a_failure_has_its_cause(cloud: Cloud, github: GitHub) -> None:
     cloud.push(sha(1))
     cloud.settle()

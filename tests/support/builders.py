@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib import clock
+from chalicelib.domain.timing import rfc3339
 
 WEBHOOK_SECRET = "It's a Secret to Everybody"  # GitHub's documentation uses this one
 SHA = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
@@ -39,11 +40,50 @@ def push_payload(**changes: Any) -> dict[str, Any]:
     }
 
 
+def pull_payload(**changes: Any) -> dict[str, Any]:
+    """GitHub's pull_request event: the fields that Slipway reads, and some that it must ignore.
+
+    `pull_request__head__ref` is the field `ref` of `head` of `pull_request`.
+    """
+    repository = {
+        "id": 186853002,
+        "full_name": "Codertocat/Hello-World",
+        "html_url": "https://github.com/Codertocat/Hello-World",
+        "clone_url": "https://github.com/Codertocat/Hello-World.git",
+    }
+    pull = {
+        "number": 2,
+        "state": "open",
+        "title": "Update the README",
+        "draft": False,
+        "user": {"login": "octocat"},
+        "updated_at": rfc3339(clock.now()),
+        "head": {"ref": "changes", "sha": SHA, "repo": dict(repository)},
+        "base": {"ref": "master", "sha": "f" * 40, "repo": dict(repository)},
+    }
+    payload: dict[str, Any] = {
+        "action": "opened",
+        "number": 2,
+        "pull_request": pull,
+        "repository": repository,
+        "sender": {"login": "Codertocat"},
+    }
+    for path, value in changes.items():
+        *parents, key = path.split("__")
+        inner = payload
+        for parent in parents:
+            inner = inner[parent]
+        inner[key] = value
+    return payload
+
+
 def real_payload(name: str, **changes: Any) -> dict[str, Any]:
     """One of GitHub's example payloads (octokit/webhooks, payload-examples), pushed now."""
     path = Path(__file__).parent / "payloads" / f"{name}.json"
     payload: dict[str, Any] = json.loads(path.read_text()) | changes
     payload["repository"]["pushed_at"] = clock.now()
+    if "pull_request" in payload:
+        payload["pull_request"]["updated_at"] = rfc3339(clock.now())
     return payload
 
 

@@ -34,7 +34,13 @@ from infra.local.aws import clock, codebuild, ecs, resources
 from infra.local.aws.pump import Pump
 from infra.local.aws.queues import QUEUE, TELLINGS, create_queues
 from tests.support import codebuild_log, replays, shared
-from tests.support.builders import WEBHOOK_SECRET, delivery_headers, push_payload, wakeup_event
+from tests.support.builders import (
+    WEBHOOK_SECRET,
+    delivery_headers,
+    pull_payload,
+    push_payload,
+    wakeup_event,
+)
 from tests.support.client import Answer, Api
 
 _T = TypeVar("_T")
@@ -181,6 +187,27 @@ class Cloud:
         delivery_id = delivery or f"delivery-{len(self._deliveries)}"
         body = self._deliveries.setdefault(delivery_id, json.dumps(payload).encode())
         headers = delivery_headers(body, delivery=delivery_id, secret=secret)
+        return self.api.post("/v1/webhooks/github", raw=body, headers=headers)
+
+    def pull(
+        self,
+        action: str = "opened",
+        commit: str | None = None,
+        *,
+        delivery: str | None = None,
+        secret: str = WEBHOOK_SECRET,
+        **changes: Any,
+    ) -> Answer:
+        """GitHub delivers an event of pull request 2, from the branch "changes" to "master".
+
+        A known `delivery` is sent again with its first body. `changes` are as in `pull_payload`.
+        """
+        self.advance(self.seconds_before_push)
+        sha_of_head = {} if commit is None else {"pull_request__head__sha": commit}
+        payload = pull_payload(action=action, **sha_of_head, **changes)
+        delivery_id = delivery or f"delivery-{len(self._deliveries)}"
+        body = self._deliveries.setdefault(delivery_id, json.dumps(payload).encode())
+        headers = delivery_headers(body, delivery=delivery_id, secret=secret, event="pull_request")
         return self.api.post("/v1/webhooks/github", raw=body, headers=headers)
 
     # Requests to the API.

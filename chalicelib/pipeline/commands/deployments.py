@@ -9,6 +9,7 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.images import ImageReference, build_id_of_tag
 from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import PreflightFailed, Release, Unknown, has_errors
+from chalicelib.domain.pull_requests import how_to_deploy
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.statuses import BuildStatus
 from chalicelib.errors import Conflict, Forbidden, NotFound
@@ -31,7 +32,7 @@ from chalicelib.pipeline.retries import retry_with_fresh_service
 from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
 from chalicelib.store.idempotency import IdempotencyKey, record_key
-from chalicelib.store.jobs import find_build, find_deployments
+from chalicelib.store.jobs import find_build, find_deployments, pull_build_of
 from chalicelib.store.models import Build, Deployment, Service
 from chalicelib.store.writes import change, commit
 
@@ -48,8 +49,8 @@ def request_deployment(
     """Accept the deployment of an image by the tag of a build of the service, or by its digest.
 
     `expected` is that of the plan that the caller saw.
-    Raises Conflict (service_not_configured, plan_is_old, preflight_failed), Forbidden
-    (image_not_allowed), NotFound (image_not_found).
+    Raises Conflict (service_not_configured, plan_is_old, preflight_failed, pull_request_build),
+    Forbidden (image_not_allowed), NotFound (image_not_found).
     """
     require_expected(service, expected)
     checked = _checked(service, image)
@@ -155,6 +156,7 @@ def _resolve(
             code="image_not_allowed",
             field="image_tag",
         )
+    _require_no_pull_request(service, image, build)
     digest = (build.image_digest if build else None) or image.digest
     if image.digest and image.digest != digest:
         raise Forbidden(
@@ -201,6 +203,20 @@ def _build_of(service: Service, tag: str) -> Build | None:
     if build is None or build.service_id not in builders or build.image_tag != tag:
         return None
     return build if build.status == BuildStatus.SUCCESS else None
+
+
+def _require_no_pull_request(service: Service, image: ImageReference, build: Build | None) -> None:
+    """Raise Conflict (pull_request_build) for an image that a pull request has built."""
+    if build is None:
+        build = pull_build_of(service.settings.image_repository, image.digest)
+    if build is None or build.pull_request is None:
+        return
+    raise Conflict(
+        f"build {build.number} is of pull request {build.pull_request.number}, and builds of pull "
+        f"requests are never deployed: {how_to_deploy(build.pull_request)}",
+        code="pull_request_build",
+        field="image_tag",
+    )
 
 
 def _missing(repository: str, mark: str) -> NotFound:

@@ -1,10 +1,7 @@
 """Deliveries of GitHub's webhook: each service that follows the pushed branch gets one build."""
 
 import hashlib
-import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
@@ -22,49 +19,39 @@ from chalicelib.domain.heads import (
     noted,
     with_found,
 )
-from chalicelib.domain.pushes import Choice, Push, choose, ignored_reason, shown
+from chalicelib.domain.payloads import shown
+from chalicelib.domain.pushes import Choice, Push, choose, ignored_reason
 from chalicelib.domain.refs import Ref, RefType
 from chalicelib.domain.service_settings import ServiceSettings
 from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.errors import InvalidInput
 from chalicelib.pipeline.checks import waiting_for
-from chalicelib.pipeline.new_builds import (
-    Source,
-    accept_build,
-    has_room,
-    new_build,
-    why_no_room,
+from chalicelib.pipeline.deliveries import (
+    Decision,
+    accept_builds,
+    explained,
+    is_ahead,
+    is_too_old,
+    known_builds,
+    note,
+    note_for_all,
+    record_builds,
+    same_for_all,
+    visible_of,
 )
+from chalicelib.pipeline.new_builds import Source, has_room, new_build, why_no_room
 from chalicelib.pipeline.retries import retry_on_conflict
 from chalicelib.store.channels import has_github
 from chalicelib.store.claims import Follower, followers, heads_of, next_number, set_heads
 from chalicelib.store.jobs import list_jobs
 from chalicelib.store.models import Build, Claim, Receipt, Service
 from chalicelib.store.reads import find, find_all
-from chalicelib.store.receipts import KEEP_DELIVERIES, note_delivery
-from chalicelib.store.writes import MAX_WRITES, ConditionFailed, Write, change, commit, create
+from chalicelib.store.receipts import KEEP_DELIVERIES
+from chalicelib.store.writes import Write, commit
 
-logger = logging.getLogger("slipway")
-
-# Far more than clocks differ. A push with a time far ahead would be young enough to be accepted
-# again after its receipt has expired.
-_AHEAD = timedelta(days=1)
 # A build of a push that was found is searched among so many builds of a service.
 _NEWEST = 50
 _NO_LONGER_FOLLOWING = "the services that it built do not follow the branch any more"
-
-
-class Decision(msgspec.Struct, frozen=True):
-    """The result of a delivery.
-
-    `started` are the new builds, `duplicates` the (service, build) numbers that this push had
-    started before. Without builds there is a `reason`.
-    """
-
-    delivery: str
-    started: tuple[Build, ...] = ()
-    duplicates: tuple[tuple[int, int], ...] = ()
-    reason: str = ""
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -96,7 +83,7 @@ def receive_push(delivery: str, push: Push, signers: Signers) -> Decision:
     """
     reason = _ignored(push)
     if reason:
-        _note_for_all(delivery, _facts(push, reason), push.repository, signers)
+        note_for_all(delivery, _facts(push, reason), push.repository, signers)
         return Decision(delivery, reason=reason)
     return retry_on_conflict(lambda: _receive(delivery, push, signers))
 
@@ -122,9 +109,9 @@ def preview_push(push: Push, sees: Callable[[int, int], bool]) -> Judgement:
     }
     reason = _ignored(push)
     if reason:
-        return Judgement(verdicts=_same_for_all(visible, reason), reason=reason)
+        return Judgement(verdicts=same_for_all(visible, reason), reason=reason)
     judged = _judge(push, _everyone(all_followers), visible)
-    return replace(judged, verdicts=_explained(judged.verdicts, "a build would be started"))
+    return replace(judged, verdicts=explained(judged.verdicts, "a build would be started"))
 
 
 def _everyone(all_followers: Mapping[int, Follower]) -> Signers:
@@ -136,7 +123,7 @@ def _everyone(all_followers: Mapping[int, Follower]) -> Signers:
 def receive_other(delivery: str, event: str, signers: Signers) -> Decision:
     """Record a delivery of an event that has no effect."""
     reason = f"the event {event} has no effect"
-    _note(delivery, {"event": event, "reason": reason}, signers)
+    note(delivery, {"event": event, "reason": reason}, signers)
     return Decision(delivery, reason=reason)
 
 
@@ -147,11 +134,12 @@ def receive_checks(
 
     `repository` and `sha` are those that the delivery names. They only choose what is asked.
     """
-    numbers = _visible_followers(repository, signers)
+    _, all_followers = followers(repository)
+    numbers = visible_of(all_followers, signers)
     waiting = waiting_for(sha, list(find_all(Service, numbers).values()))
     queue.ask_checks(*(each.job_id for each in waiting), at=clock.now())
     reason = "GitHub is asked" if waiting else "no deployment waits for the checks of this commit"
-    _note(delivery, {"event": event, "reason": reason}, signers)
+    note(delivery, {"event": event, "reason": reason}, signers)
     return Decision(delivery, reason=reason)
 
 
@@ -163,48 +151,8 @@ def receive_refused(
     reason = shown(f"refused: {at}{refusal.detail}")
     facts = {"event": event, "reason": reason}
     if repository is None:
-        return _note(delivery, facts, signers)
-    _note_for_all(delivery, facts | {"repository": repository}, repository, signers)
-
-
-def _note_for_all(
-    delivery: str, facts: Mapping[str, Any], repository: str, signers: Signers
-) -> None:
-    """Record a delivery that starts no build, with one reason for all services that it concerns."""
-    visible = _visible_followers(repository, signers)
-    _note(delivery, facts, signers, _same_for_all(visible, facts["reason"]))
-
-
-def _same_for_all(visible: Mapping[int, Follower], reason: str) -> tuple[Verdict, ...]:
-    return tuple(
-        Verdict(number, each.project_id, Outcome.IGNORED, reason)
-        for number, each in sorted(visible.items())
-    )
-
-
-def _note(
-    delivery: str, facts: Mapping[str, Any], signers: Signers, verdicts: Collection[Verdict] = ()
-) -> None:
-    _write_trace(note_delivery(delivery, facts, verdicts, replace=signers.installation))
-
-
-def _write_trace(trace: Sequence[Write]) -> None:
-    for first in range(0, len(trace), MAX_WRITES):
-        retry_on_conflict(partial(_commit, [], trace[first : first + MAX_WRITES]))
-
-
-def _commit(writes: Sequence[Write], trace: Sequence[Write]) -> None:
-    """Commit `writes` with the trace of the delivery; leave out trace rows that are full."""
-    try:
-        commit(*writes, *trace)
-    except ConditionFailed as failed:
-        full = {id(row) for row in failed.rows}
-        rest = [write for write in trace if id(write.row) not in full]
-        if len(rest) + len(full) != len(trace):
-            raise
-        logger.warning("%d records of a delivery are full", len(full))
-        if writes or rest:
-            commit(*writes, *rest)
+        return note(delivery, facts, signers)
+    note_for_all(delivery, facts | {"repository": repository}, repository, signers)
 
 
 def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
@@ -212,7 +160,7 @@ def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     heads = heads_of(row)
     if heads is not None:
         push = as_found(heads, push)
-    judged = _judge(push, signers, _visible(all_followers, signers))
+    judged = _judge(push, signers, visible_of(all_followers, signers))
     learned: list[Write] = []
     if row is not None and heads is not None:
         learned = _learned(row, heads, push, all_followers, judged)
@@ -255,6 +203,7 @@ def _has_built(service: int, push: Push) -> bool:
     """
     return any(
         isinstance(build, Build)
+        and build.pull_request is None
         and (build.commit_sha, build.before_sha) == (push.sha, push.before)
         and is_same_time(build.pushed_at or 0, push.pushed_at)
         for build in list_jobs("build", service, limit=_NEWEST, before=None).rows
@@ -304,44 +253,27 @@ def _take(
         words += f": found {how_late(found_after)} after the push, before any delivery of it came"
     builds = _new_builds(delivery, push, judged.services)
     started = {build.service_id: build.number for build in builds}
-    verdicts = [
-        replace(each, build_id=started.get(each.service_id, each.build_id))
-        for each in _explained(judged.verdicts, words)
-    ]
-    visible = {verdict.service_id for verdict in verdicts}
+    visible = {verdict.service_id for verdict in judged.verdicts}
     seen = judged.known.keys() if signers.installation else judged.known.keys() & visible
     had = {service: judged.known[service] for service in seen - judged.refused}
     reason = _NO_LONGER_FOLLOWING if judged.reason and had else judged.reason
-    writes = [
-        write for pair in zip(judged.services, builds, strict=True) for write in accept_build(*pair)
-    ]
-    if builds:
-        writes.append(_record_push(judged.receipt, push, delivery, {**judged.known, **started}))
-    writes += learned
-    facts |= _facts(push, reason)
-    trace = note_delivery(delivery, facts, verdicts, replace=signers.installation)
-    room = MAX_WRITES - len(writes)
-    _commit(writes, trace[:room])
-    queue.wake(*(build.job_id for build in builds))
-    # If this runs out of time, a redelivery writes the remaining rows.
-    _write_trace(trace[room:])
-    return Decision(delivery, tuple(builds), tuple(sorted(had.items())), reason)
-
-
-def _explained(verdicts: Iterable[Verdict], started: str) -> tuple[Verdict, ...]:
-    """The verdicts, with the words for a started build before the reason of the choice."""
-    return tuple(
-        replace(each, reason=": ".join(filter(None, (started, each.reason))))
-        if each.outcome is Outcome.STARTED
-        else each
-        for each in verdicts
+    known = {**judged.known, **started}
+    record = [record_builds(judged.receipt, _receipt_id(push), delivery, known)] if builds else []
+    accept_builds(
+        delivery,
+        list(zip(judged.services, builds, strict=True)),
+        [*record, *learned],
+        {**facts, **_facts(push, reason)},
+        explained(judged.verdicts, words),
+        signers,
     )
+    return Decision(delivery, tuple(builds), tuple(sorted(had.items())), reason)
 
 
 def _judge(push: Push, signers: Signers, visible: Mapping[int, Follower]) -> Judgement:
     """Decide about each visible follower of the repository; nothing is written."""
     receipt = find(Receipt, _receipt_id(push))
-    known = {int(k): int(v) for k, v in receipt.outcome["builds"].items()} if receipt else {}
+    known = known_builds(receipt)
     rows = find_all(Service, [number for number, each in visible.items() if _may_build(each, push)])
     services = {row.id: row for row in rows.values() if _still_builds(row, push)}
     refused = frozenset(
@@ -398,29 +330,11 @@ def _new_builds(delivery: str, push: Push, services: Sequence[Service]) -> list[
     first = next_number("builds", len(services))
     tag = push.tag
     ref = Ref(push.branch or "", RefType.BRANCH) if tag is None else Ref(tag, RefType.TAG)
-    source = Source(ref, push.sha, push, delivery)
+    source = Source(ref, push.sha, push=push, delivery=delivery)
     return [
         new_build(service, number, source, service.settings.build, actor=f"github:{push.sender}")
         for number, service in enumerate(services, start=first)
     ]
-
-
-def _visible_followers(repository: str, signers: Signers) -> dict[int, Follower]:
-    """The followers of a repository that a delivery sees.
-
-    A delivery signed with a service's own secret sees only services that share it.
-    """
-    return _visible(followers(repository)[1], signers)
-
-
-def _visible(all_followers: dict[int, Follower], signers: Signers) -> dict[int, Follower]:
-    if signers.installation:
-        return all_followers
-    return {
-        number: each
-        for number, each in all_followers.items()
-        if signers.may_start(each.webhook_secret)
-    }
 
 
 def _verdicts(
@@ -475,12 +389,9 @@ def _ignored(push: Push) -> str | None:
 
 
 def _out_of_time(push: Push) -> str | None:
-    """Ignore old pushes: their receipt may have expired, so they would look new."""
-    if push.pushed_at < clock.now() - KEEP_DELIVERIES.total_seconds():
+    if is_too_old(push.pushed_at):
         return f"it was pushed more than {KEEP_DELIVERIES.days} days ago; push again"
-    if push.pushed_at > clock.now() + _AHEAD.total_seconds():
-        return "its pushed_at is in the future; push again"
-    return None
+    return "its pushed_at is in the future; push again" if is_ahead(push.pushed_at) else None
 
 
 def _facts(push: Push, reason: str) -> dict[str, Any]:
@@ -498,24 +409,3 @@ def _facts(push: Push, reason: str) -> dict[str, Any]:
 def _receipt_id(push: Push) -> str:
     content = f"{push.repository} {push.ref} {push.sha} {push.pushed_at}"
     return f"push:{hashlib.sha256(content.encode()).hexdigest()}"
-
-
-def _record_push(
-    receipt: Receipt | None, push: Push, delivery: str, builds: dict[int, int]
-) -> Write:
-    outcome: dict[str, Any] = {
-        "delivery": delivery,
-        "builds": {str(key): value for key, value in builds.items()},
-    }
-    if receipt is not None:
-        return change(receipt, outcome=outcome)
-    now = clock.now()
-    return create(
-        Receipt(
-            _receipt_id(push),
-            created_at=now,
-            # Twice the time in which deliveries of the push are accepted.
-            expires_at=datetime.fromtimestamp(now, UTC) + 2 * KEEP_DELIVERIES,
-            outcome=outcome,
-        )
-    )

@@ -36,10 +36,10 @@ from chalicelib.pipeline.reconcilers.failures import (
     find_missing_repository,
     find_unreadable_credential,
 )
-from chalicelib.pipeline.superseding import supersede_builds
+from chalicelib.pipeline.superseding import may_be_superseded, supersede_builds
 from chalicelib.settings import settings
 from chalicelib.store.due import due_by, schedule_at
-from chalicelib.store.jobs import find_build, finish, transition
+from chalicelib.store.jobs import find_build, finish, mark_pull_image, transition
 from chalicelib.store.models import Build
 from chalicelib.store.projects import get_project
 from chalicelib.store.reports import facts_of
@@ -75,8 +75,8 @@ def reconcile_build(number: int) -> None:
 def _start(build: Build) -> None:
     now = clock.now()
     service = get_service(build.service_id)
-    may_be_superseded = build.trigger == "push" and build.attempt_at is None
-    if may_be_superseded and build.number in supersede_builds(service):
+    is_uncalled = may_be_superseded(build) and build.attempt_at is None
+    if is_uncalled and build.number in supersede_builds(service):
         return queue.wake(*_next_in_line(build))
     line = line_with(build, service)
     deadline_at = _deadline(build, line, now)
@@ -331,6 +331,7 @@ def _succeed(build: Build, report: BuildReport, now: int) -> None:
         finish(build, BuildStatus.SUCCESS, at=now, **learned, **deployed.values),
         close_builds(service, build.number),
         change(service, build_seconds=took),
+        *([mark_pull_image(build, digest)] if build.pull_request is not None else []),
         *deployed.writes,
     )
     queue.wake(*(f"service-{each}" for each in deployed.services), *_next_in_line(build))

@@ -2,6 +2,8 @@
 
 import logging
 
+import msgspec
+
 from chalicelib.aws import ecr, logs
 from chalicelib.domain.build_failures import Output, failure_of, has_output, read_output
 from chalicelib.domain.builds import BuildReport, why_late
@@ -11,10 +13,18 @@ from chalicelib.domain.images import create_repository, no_repository
 from chalicelib.domain.lag import next_look
 from chalicelib.domain.log_streams import stream_of_build
 from chalicelib.domain.log_text import clean_lines
+from chalicelib.domain.regex import regex
 from chalicelib.errors import Rejected, SlipwayError
 from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
 from chalicelib.store.models import Build
+
+# What BuildKit says of a step that mounts a missing secret with required=true.
+_MISSING_SECRET = regex(r"secret \S+(?: not found)?: not found")
+_NO_SECRETS = (
+    "Builds of pull requests have no secrets: see the build's pull_request.withheld. Make the "
+    "secret optional in the Dockerfile, or build the branch by hand."
+)
 
 logger = logging.getLogger("slipway")
 
@@ -31,13 +41,17 @@ def find_failure(build: Build, report: BuildReport, *, now: int, ended_at: int) 
     output = _output(build, report) if has_output(report) else Output(whole=True)
     if not output.whole and next_look(now, ended_at) is not None:
         return None
-    return failure_of(
+    failure = failure_of(
         report,
         output,
         image_repository=build.image_repository,
         registry=settings().registry,
         late=why_late(report, build.settings),
     )
+    pull = build.pull_request
+    if pull is None or not pull.withheld or not _MISSING_SECRET.search(failure.summary):
+        return failure
+    return msgspec.structs.replace(failure, next_step=_NO_SECRETS)
 
 
 def _output(build: Build, report: BuildReport) -> Output:

@@ -130,19 +130,28 @@ def _repository_of(job: Job) -> str | None:
 def _set_status(api: GitHub, build: Build, service: Service, state: str) -> None:
     """Set the status of the build's commit, unless a newer build of the commit has set it.
 
+    Pull requests have a context of their own: such a build has other settings, so its result says
+    nothing about the branch, and the other way round.
+
     The messages about one service are told one after another, so that no newer build is told
     meanwhile.
     """
     newest = list_jobs("build", service.id, limit=_NEWEST, before=None).rows
-    if any(each.number > build.number and each.commit_sha == build.commit_sha for each in newest):
+    if any(isinstance(each, Build) and _replaces(each, build) for each in newest):
         return
     body = commit_status(
         state,
-        context=f"slipway/{name_of(service)}",
+        context=f"slipway/{name_of(service)}{'/pr' if build.pull_request else ''}",
         description=_describe_build(build, state),
         url=link_to(build),
     )
     api.set_status(str(build.commit_sha), body)
+
+
+def _replaces(newer: Build, build: Build) -> bool:
+    """Whether a build of the same commit counts instead of another one."""
+    same_kind = (newer.pull_request is None) == (build.pull_request is None)
+    return newer.number > build.number and newer.commit_sha == build.commit_sha and same_kind
 
 
 def _deployment_of(api: GitHub, row: Deployment, environment: str) -> int:

@@ -99,6 +99,9 @@ def _facts(job: Job, event: Event) -> dict[str, str]:
     build = build_of(job)
     if build is not None:
         facts["Branch"] = cleaned(build.git_ref)
+    if build is not None and build.pull_request is not None:
+        pull = build.pull_request
+        facts["Pull request"] = f"{pull.number} {cleaned(pull.title)}".strip()
     if isinstance(job, Deployment) and job.reason:
         facts["Reason"] = cleaned(job.reason)
     if event in _BAD:

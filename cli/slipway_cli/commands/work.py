@@ -127,7 +127,8 @@ def _newest_build(app: App, overview: dict[str, Any]) -> dict[str, Any]:
         path_of("cicd", "services", number, "builds"), status="success", limit=100
     )
     for row in itertools.islice(listed, _SEARCHED):
-        if row["git_ref"] == branch and row["ref_type"] in {"branch", None}:
+        is_of_branch = row["git_ref"] == branch and row["ref_type"] in {"branch", None}
+        if is_of_branch and row["trigger"] != "pull_request":
             return row
     name = full_name(overview)
     raise Failed(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from infra.local.github import shapes
 from infra.local.github.refusals import not_found
 from infra.local.github.shapes import Json
+from infra.local.play.github import pull_request_event
 
 NULL_SHA = "0" * 40
 # GitHub's ids do not fit into 32 bits.
@@ -38,6 +39,7 @@ class Repository:
     # Every known commit, with the commits before it.
     parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
+    pulls: dict[int, "PullRequest"] = field(default_factory=dict)
     # The message and the changed files of a commit, if a push had any.
     messages: dict[str, str] = field(default_factory=dict)
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -75,6 +77,17 @@ class Repository:
     def contexts(self, sha: str) -> dict[str, Json]:
         """The newest status of each context. "This field is case-insensitive"."""
         return {each["context"].lower(): each for each in self.statuses.get(sha, [])}
+
+
+@dataclass
+class PullRequest:
+    """A pull request from a branch of the same repository. `sha` is its head commit."""
+
+    number: int
+    title: str
+    head: str
+    base: str
+    sha: str
 
 
 @dataclass(frozen=True)
@@ -184,6 +197,53 @@ class State:
             if before is not None and not repository.contains(sha, before):
                 kind = "force_push"
             self._note_activity(repository, branch, kind, before or NULL_SHA, sha)
+
+    # Pull requests. Each method returns the payload of the event that GitHub delivers.
+
+    def open_pull_request(
+        self, full_name: str, head: str, *, base: str | None = None, title: str = "Say hello"
+    ) -> Json:
+        """Open a pull request from a branch to another one, by default to the default branch."""
+        with self.lock:
+            repository = self.repository(full_name)
+            number = len(repository.pulls) + 1
+            into, sha = base or repository.default_branch, repository.branches[head]
+            pull = PullRequest(number, title, head, into, sha)
+            repository.pulls[number] = pull
+            return self._event(repository, pull, "opened")
+
+    def update_pull_request(self, full_name: str, number: int) -> Json:
+        """Take the commit that its branch has now, as GitHub does after a push to the branch."""
+        with self.lock:
+            repository = self.repository(full_name)
+            pull = repository.pulls[number]
+            before, pull.sha = pull.sha, repository.branches[pull.head]
+            return self._event(repository, pull, "synchronize", before=before)
+
+    def close_pull_request(self, full_name: str, number: int) -> Json:
+        with self.lock:
+            repository = self.repository(full_name)
+            return self._event(repository, repository.pulls[number], "closed")
+
+    def reopen_pull_request(self, full_name: str, number: int) -> Json:
+        with self.lock:
+            repository = self.repository(full_name)
+            return self._event(repository, repository.pulls[number], "reopened")
+
+    def _event(
+        self, repository: Repository, pull: PullRequest, action: str, *, before: str | None = None
+    ) -> Json:
+        return pull_request_event(
+            repository.full_name,
+            pull.number,
+            action=action,
+            head=pull.head,
+            base=pull.base,
+            sha=pull.sha,
+            at=int(self.clock()),
+            before=before,
+            title=pull.title,
+        )
 
     def delete_branch(self, full_name: str, branch: str) -> None:
         with self.lock:

@@ -24,7 +24,7 @@ import boto3
 
 from infra.local.cloud import SERVICE_URLS
 from infra.local.play import sample
-from infra.local.play.github import push_event, signature
+from infra.local.play.github import pull_request_event, push_event, signature
 from infra.seeing import NotSeen, check, wait_for
 
 
@@ -120,6 +120,7 @@ class Story:
         self.deploy_again()
         self.build_by_hand()
         self.see_github()
+        self.pull_request()
 
     def create(self) -> None:
         say("1", "A project and two services of one repository")
@@ -145,6 +146,7 @@ class Story:
                 "ecs_cluster": sample.CLUSTER,
                 "ecs_service": name,
                 "containers": [sample.CONTAINER],
+                "build_pull_requests": True,
             }
         path = f"/v1/projects/{project}/services"
         number: int = self.client.call("POST", path, body, expect=201)["id"]
@@ -260,6 +262,36 @@ class Story:
         states = wait_for("one deployment that is active", deployments)
         check("deployments that failed", states.count("failure"), 1)
         saw(f"{len(states)} deployments, newest first: {', '.join(states)}")
+
+    def pull_request(self) -> None:
+        say("9", "A pull request is built, and never deployed")
+        self.repository.branch("changes")
+        sha = self.repository.commit("five")
+        event = pull_request_event(
+            "example/app",
+            1,
+            action="opened",
+            head="changes",
+            base=sample.BRANCH,
+            sha=sha,
+            at=int(time.time()),
+            title="Version five",
+        )
+        (started,) = self.client.deliver("pull_request", event, expect=202)["builds"]
+        build = self._follow_build(started["build_id"])
+        check("the deployment of the pull request", build["deployment_id"], None)
+        saw(f"not deployed: {build['not_deployed']}")
+        body = {"image_tag": build["image_tag"]}
+        refusal = self.client.call("POST", self._cicd("deploy"), body, expect=409)
+        check("a deployment by hand", refusal["code"], "pull_request_build")
+
+        def told() -> dict[str, str] | None:
+            found = self._github(f"commits/{sha}/status")
+            shown = {each["context"]: each["state"] for each in found["statuses"]}
+            return shown if shown.get("slipway/demo/web/pr") == "success" else None
+
+        for context, state in wait_for("the status of its head commit", told).items():
+            saw(f"commit {sha[:12]}: {context} {state}")
 
     def _github(self, path: str) -> Any:
         return _get_json(f"{self.client.ready['github']}/repos/example/app/{path}")

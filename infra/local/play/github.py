@@ -1,6 +1,6 @@
-"""GitHub's push deliveries, for the demo and the tests.
+"""GitHub's deliveries of pushes and pull requests, for the demo and the tests.
 
-The fields are from GitHub's "Webhook events and payloads": push.
+The fields are from GitHub's "Webhook events and payloads": push, pull_request.
 """
 
 import hashlib
@@ -80,6 +80,102 @@ def push_event(
         "compare": commit["url"],
         "commits": [commit],
         "head_commit": commit,
+    }
+
+
+def pull_request_event(
+    full_name: str,
+    number: int,
+    *,
+    action: str,
+    head: str,
+    base: str,
+    sha: str,
+    at: int,
+    before: str | None = None,
+    title: str = "Say hello",
+) -> dict[str, Any]:
+    """The payload of an event of a pull request from a branch of the same repository.
+
+    `before` is the head commit before a push to it (action `synchronize`).
+    """
+    login, is_closed = full_name.partition("/")[0], action == "closed"
+    repository = _repository(full_name, base, at) | {"pushed_at": _iso(at), "created_at": _iso(0)}
+    repository |= {f"allow_{how}_merge": True for how in ("squash", "rebase")}
+    repository |= {"allow_merge_commit": True, "allow_auto_merge": False, "allow_forking": True}
+    repository |= {"delete_branch_on_merge": False, "allow_update_branch": False}
+    del repository["master_branch"]
+    html = f"{repository['html_url']}/pull/{number}"
+    api = f"https://api.github.com/repos/{full_name}"
+    urls = {
+        "self": f"{api}/pulls/{number}",
+        "html": html,
+        "issue": f"{api}/issues/{number}",
+        "comments": f"{api}/issues/{number}/comments",
+        "review_comments": f"{api}/pulls/{number}/comments",
+        "review_comment": f"{api}/pulls/comments{{/number}}",
+        "commits": f"{api}/pulls/{number}/commits",
+        "statuses": f"{api}/statuses/{sha}",
+    }
+    pull: dict[str, Any] = {
+        "url": urls["self"],
+        "id": 279147437,
+        "node_id": "PR_kwDOCyMeys4Qo3dt",
+        "html_url": html,
+        "diff_url": f"{html}.diff",
+        "patch_url": f"{html}.patch",
+        **{f"{name}_url": urls[name] for name in urls if name not in {"self", "html"}},
+        "number": number,
+        "state": "closed" if is_closed else "open",
+        "locked": False,
+        "title": title,
+        "user": _user(login),
+        "body": None,
+        "created_at": _iso(at),
+        "updated_at": _iso(at),
+        "closed_at": _iso(at) if is_closed else None,
+        "merged_at": None,
+        "merge_commit_sha": None,
+        "assignee": None,
+        "assignees": [],
+        "requested_reviewers": [],
+        "requested_teams": [],
+        "labels": [],
+        "milestone": None,
+        "head": _end(repository, login, head, sha),
+        "base": _end(repository, login, base, hashlib.sha1(base.encode()).hexdigest()),
+        "_links": {name: {"href": url} for name, url in urls.items()},
+        "author_association": "OWNER",
+        "auto_merge": None,
+        "active_lock_reason": None,
+        "draft": False,
+        "merged": False,
+        "mergeable": None,
+        "rebaseable": None,
+        "mergeable_state": "unknown",
+        "merged_by": None,
+        "maintainer_can_modify": False,
+        **dict.fromkeys(("comments", "review_comments", "deletions"), 0),
+        **dict.fromkeys(("commits", "additions", "changed_files"), 1),
+    }
+    pushed = {"before": before, "after": sha} if action == "synchronize" else {}
+    return {
+        "action": action,
+        "number": number,
+        **pushed,
+        "pull_request": pull,
+        "repository": repository,
+        "sender": _user(login),
+    }
+
+
+def _end(repository: dict[str, Any], login: str, branch: str, sha: str) -> dict[str, Any]:
+    return {
+        "label": f"{login}:{branch}",
+        "ref": branch,
+        "sha": sha,
+        "user": _user(login),
+        "repo": repository,
     }
 
 

@@ -55,6 +55,10 @@ class Sample:
         _git(self.path, "commit", "--quiet", "--message", f"Version {version}")
         return self.head()
 
+    def branch(self, name: str) -> None:
+        """Commit to a new branch from now on. It begins at the newest commit."""
+        _git(self.path, "checkout", "--quiet", "-b", name)
+
     def head(self) -> str:
         """The SHA of the newest commit."""
         return _git(self.path, "rev-parse", "HEAD")

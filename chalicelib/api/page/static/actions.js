@@ -213,7 +213,7 @@ export function DeployDialog({ service, image, onClose }) {
     <button type="submit" class="button primary" disabled=${!wanted || action.busy || first.busy}>
       ${(action.busy || first.busy) && html`<${Icon} name="running" />`}
       ${ready ? `Deploy to ${service.name}` : "Show the plan"}</button>`;
-  const items = builds.data?.items ?? [];
+  const items = (builds.data?.items ?? []).filter((build) => !build.pull_request);
   return html`<${Dialog} title=${`Deploy ${service.name}`} onClose=${onClose} onSubmit=${submit}
       footer=${footer} wide busy=${action.busy}>
     <div class="field"><span id="picks-title">What to deploy</span>

@@ -49,7 +49,7 @@ function Shown({ build }) {
         <p><${Commit} sha=${build.commit_sha} message=${build.commit_message}
             gitUrl=${build.git_url} author=${build.author} /></p></div>
         <div class="actions">${can("deployer") && html`
-          ${build.status === "success" && service?.ecs_service
+          ${build.status === "success" && service?.ecs_service && !build.pull_request
             && html`<${Button} kind="primary" onClick=${() => setDialog("deploy")}>Deploy…<//>`}
           ${["failed", "cancelled", "superseded"].includes(build.status)
             && html`<${Button} kind="primary" busy=${retry.busy} onClick=${() => retry.start()}>
@@ -96,6 +96,10 @@ function Shown({ build }) {
         ["By", html`<${Text}>${who(build.requested_by)}<//>`],
         build.cancelled_by && ["Cancelled by", html`<${Text}>${who(build.cancelled_by)}<//>`],
         [sentence(build.ref_type ?? "ref"), html`<${Text} class="code">${build.git_ref}<//>`],
+        build.pull_request && ["Pull request",
+          html`${build.pull_request.number} <${Text}>${build.pull_request.title}<//>`],
+        build.pull_request?.withheld.length > 0 && ["Built without",
+          html`<${Code}>${build.pull_request.withheld.join(", ")}<//>`],
         ["Machine", html`<${Code}>${build.machine}<//>`],
         build.retry_of && ["Retry of",
           html`<a href=${`#/builds/${build.retry_of}`}>Build ${build.retry_of}</a>`],

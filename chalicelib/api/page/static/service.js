@@ -236,6 +236,9 @@ function BuildEvent({ build, service }) {
       <p class="event-sub"><span><${Text}>${build.git_ref}<//></span>
         <span>${build.trigger === "push"
             ? html`pushed by <${Text}>${build.author ?? who(build.requested_by)}<//>`
+            : build.pull_request
+            ? html`pull request ${build.pull_request.number} of <${Text}>${build.author}<//>:
+              <${Text}>${build.pull_request.title}<//>`
             : html`started by <${Text}>${who(build.requested_by)}<//>`}</span>
         ${build.retry_of && html`<span>
               retry of <a href=${`#/builds/${build.retry_of}`}>build ${build.retry_of}</a></span>`}
