@@ -1920,6 +1920,7 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/services/1/badge.svg", with_badge),
     ("/v1/channels", with_topic(new_service)),
     ("/v1/channels/1", with_topic(new_service)),
+    ("/v1/channels/kinds?project_id=1", new_service),
     ("/v1/cicd/deployments/1/logs?tail=100", released_long_ago),
     ("/v1/cicd/deployments/2/logs", rollout_failed_long_ago),
     ("/v1/cicd/deployments/2/logs?tail=5", command_failed_long_ago),
