@@ -62,8 +62,9 @@ def written(github: GitHub) -> int:
 
 
 def told(github: GitHub) -> int:
-    """The number of requests, without the looks at heads of branches."""
-    return sum("/git/ref/" not in each.path for each in github.requests())
+    """The number of requests, without those that look for pushes."""
+    looks = ("/git/ref/", "/activity")
+    return sum(not any(look in each.path for look in looks) for each in github.requests())
 
 
 def test_a_push_is_told_from_the_queue_to_the_release(cloud: Cloud, github: GitHub) -> None:
