@@ -155,6 +155,7 @@ class Receivers:
         newest = {
             (row["commit_sha"], names[row["service_id"]]): row["status"]
             for _, row in sorted(builds().items())
+            if "commit_sha" in row
         }
         for name, states in self.statuses.items():
             commit, _, context = name.partition(" ")
