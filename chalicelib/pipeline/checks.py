@@ -68,9 +68,10 @@ def _ask(row: Deployment, checks: AwaitedChecks) -> AwaitedChecks:
     """What the row says after the question."""
     now = clock.now()
     try:
-        api = access_for(get_service(row.service_id))
+        service = get_service(row.service_id)
+        api = access_for(service)
         if api is None:
-            return unanswered(checks, _why_no_access(row), asked_at=now)
+            return unanswered(checks, _why_no_access(service), asked_at=now)
         found = api.checks(row.commit_sha or "", with_suites=checks.names is None)
     except Later as wait:
         return unanswered(checks, _cleaned(wait.detail), asked_at=now, busy_for=wait.seconds)
@@ -79,8 +80,8 @@ def _ask(row: Deployment, checks: AwaitedChecks) -> AwaitedChecks:
     return answered(checks, judge(checks, found, now=now), asked_at=now)
 
 
-def _why_no_access(row: Deployment) -> str:
-    repository = get_service(row.service_id).settings.repository
+def _why_no_access(service: Service) -> str:
+    repository = service.settings.repository
     if github_name(repository) is None:
         return f"{repository} is not on {github_host()}"
     return "the service has no channel of kind github that is on"
