@@ -84,7 +84,7 @@ TABLE = {
     "get the numbers of a project": "GetItem*2 Query*2",
     "get the numbers of a service": "GetItem*3 BatchGetItem",
     "get the numbers for Prometheus": "GetItem BatchGetItem*2 Query",
-    "run the schedule, no row is due": "Query*4 ReceiveMessage",
+    "run the schedule, no row is due": "Query*5 ReceiveMessage",
 }
 
 
