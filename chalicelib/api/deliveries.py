@@ -1,5 +1,7 @@
 """Deliveries of GitHub's webhook: the builds that they started, or the reason for none."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from chalicelib.access import Principal, list_deliveries, load_delivery
@@ -15,7 +17,7 @@ from chalicelib.store.receipts import verdicts_of
 routes = Routes(__name__)
 
 
-class ServiceVerdict(msgspec.Struct, kw_only=True):
+class ServiceVerdict(msgspec.Struct):
     """The result of a delivery for one service that follows the repository."""
 
     service_id: int
@@ -87,7 +89,7 @@ def _shown(row: Receipt) -> Delivery:
         sha=facts.get("sha"),
         pull_request=facts.get("pull_request"),
         sender=views.text(facts.get("sender")),
-        services=[service_verdict(verdict) for verdict in verdicts],
+        services=service_verdicts(verdicts),
         times_received=row.times or 0,
         pushed_at=rfc3339(facts.get("pushed_at")),
         found_after_seconds=facts.get("found_after"),
@@ -96,11 +98,10 @@ def _shown(row: Receipt) -> Delivery:
     )
 
 
-def service_verdict(verdict: Verdict) -> ServiceVerdict:
-    """The result of a delivery for a service, as the API shows it."""
-    return ServiceVerdict(
-        service_id=verdict.service_id,
-        outcome=verdict.outcome,
-        build_id=verdict.build_id,
-        reason=views.text(verdict.reason),
-    )
+def service_verdicts(verdicts: Sequence[Verdict]) -> list[ServiceVerdict]:
+    """The results of a delivery for services, as the API shows them."""
+    reasons = views.each_text(verdict.reason for verdict in verdicts)
+    return [
+        ServiceVerdict(verdict.service_id, verdict.outcome, verdict.build_id, reason)
+        for verdict, reason in zip(verdicts, reasons, strict=True)
+    ]

@@ -12,7 +12,7 @@ import msgspec
 from chalice.app import Request
 
 from chalicelib.access import Principal
-from chalicelib.api.deliveries import ServiceVerdict, service_verdict
+from chalicelib.api.deliveries import ServiceVerdict, service_verdicts
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.bodies import check_media_type, check_size, decode_json, raw_body
 from chalicelib.api.http.endpoints import Documented, Routes
@@ -220,7 +220,7 @@ def test_push(caller: Principal) -> TestedPush:
         repository=push.repository,
         ref=push.ref,
         sha=push.sha,
-        services=[service_verdict(verdict) for verdict in judged.verdicts],
+        services=service_verdicts(judged.verdicts),
     )
 
 

@@ -251,11 +251,21 @@ _OF_PUSHES = {
     *("branch", "auto_build", "paths", "tags", "build_pull_requests"),
     *("webhook_secret", "max_open_builds", "supersede_builds"),
 }
+
+
+def _defaults(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    return {
+        field.name: field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+        for field in msgspec.structs.fields(struct)
+        if not field.required
+    }
+
+
 # Settings that only a service with builds of its own uses, with their defaults.
 BUILDING_DEFAULTS: Mapping[str, Any] = {
-    field.name: field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-    for field in msgspec.structs.fields(ServiceSettings)
-    if field.name in {*BuildSettings.__struct_fields__, *_OF_PUSHES}.difference(OF_SOURCE)
+    name: default
+    for name, default in _defaults(ServiceSettings).items()
+    if name in {*BuildSettings.__struct_fields__, *_OF_PUSHES}.difference(OF_SOURCE)
 }
 
 # A stored row leaves out settings with these values, and is read with them: a row of more than 1 KB
@@ -284,6 +294,17 @@ LEFT_OUT: dict[str, Any] = {
     "release_command_minutes": 15,
     "badge": False,
 }
+
+
+def earlier_defaults(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """The values in `LEFT_OUT` that are not the defaults of the struct any more."""
+    defaults = _defaults(struct)
+    return {
+        name: value
+        for name, value in LEFT_OUT.items()
+        if name in defaults and defaults[name] != value
+    }
+
 
 # The layout of stored settings. In layout 2, a release had one `container`. In layout 1, the paths
 # of Dockerfiles began at the context, too.

@@ -77,7 +77,9 @@ def look(number: int) -> None:
             _closed[api.token] = clock.now() + wait.seconds
         logger.info("heads are looked at later: %s", wait.detail)
     except (Rejected, Unavailable) as trouble:
-        logger.warning("the head of service %s is not known: %s", number, trouble.detail)
+        settings = service.settings
+        name = f"{settings.branch} of {settings.repository}"
+        logger.warning("the head of %s is not known: %s", name, trouble.detail)
 
 
 def _look(api: GitHub, service: Service) -> None:

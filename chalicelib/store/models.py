@@ -54,6 +54,7 @@ from chalicelib.domain.service_settings import (
     LEFT_OUT,
     BuildSettings,
     ServiceSettings,
+    earlier_defaults,
     from_layout_2,
     present_layout,
 )
@@ -105,6 +106,7 @@ class StructAttribute(Attribute[_S]):
     def __init__(self, struct: type[_S], **options: Any) -> None:
         super().__init__(**options)
         self._struct = struct
+        self._fields = frozenset(struct.__struct_fields__)
 
     def serialize(self, value: _S) -> Any:
         return _RAW_MAP.serialize(self._stored(value))
@@ -127,9 +129,9 @@ class StructAttribute(Attribute[_S]):
         return read
 
     def _read(self, value: Mapping[str, Any]) -> _S:
-        stored = self._present(_plain(value))
-        fields = self._struct.__struct_fields__
-        return self._struct(**{name: stored[name] for name in fields if name in stored})
+        fields = self._fields
+        stored = self._present(_plain(value)).items()
+        return self._struct(**{name: each for name, each in stored if name in fields})
 
     def set(self, value: Any) -> SetAction | RemoveAction:
         # PynamoDB does not call a map attribute's `serialize` for a value that is not a dict.
@@ -150,13 +152,18 @@ class SettingsAttribute(StructAttribute[_S]):
     are left out, too (`LEFT_OUT`).
     """
 
+    def __init__(self, struct: type[_S], **options: Any) -> None:
+        super().__init__(struct, **options)
+        # Those that are not the defaults of the struct any more.
+        self._earlier = earlier_defaults(struct)
+
     def _stored(self, value: _S) -> dict[str, Any]:
         fields = super()._stored(value).items()
         own = {name: each for name, each in fields if getattr(value, name) != LEFT_OUT.get(name)}
         return {**own, "layout": LAYOUT}
 
     def _present(self, stored: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {**LEFT_OUT, **present_layout(stored)}
+        return {**self._earlier, **present_layout(stored)}
 
 
 class TargetAttribute(StructAttribute[EcsTarget]):

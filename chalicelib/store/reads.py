@@ -84,8 +84,8 @@ def find_all(
 
     With `only` they have no other attributes. The names are those in the table.
     """
-    rows = batches(model, set(keys), only)
-    return {getattr(row, str(model._hash_keyname)): row for row in rows}
+    name = str(model._hash_keyname)
+    return {getattr(row, name): row for row in batches(model, set(keys), only)}
 
 
 def batches(model: type[_M], keys: Iterable[Any], only: list[str] | None = None) -> Iterator[_M]:
@@ -151,10 +151,11 @@ def page_of_keys(
     pages = [page(index, key, number, limit=limit, before=before) for key in keys]
     found = sorted((row for each in pages for row in each.rows), key=position, reverse=True)
     more = len(found) > limit or any(each.before is not None for each in pages)
-    names = [getattr(row, str(model._hash_keyname)) for row in found[:limit]]
-    rows = find_all(model, names)
+    name = str(model._hash_keyname)
+    keys_of_rows = [getattr(row, name) for row in found[:limit]]
+    rows = find_all(model, keys_of_rows)
     return Page(
-        [rows[name] for name in names if name in rows],
+        [rows[each] for each in keys_of_rows if each in rows],
         position(found[:limit][-1]) if more else None,
     )
 

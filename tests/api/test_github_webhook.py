@@ -92,3 +92,23 @@ def test_the_ping_of_an_organisations_webhook_is_answered_well(api: Api) -> None
     answer = deliver(api, body, X_GitHub_Event="ping")
     assert answer.status == 200
     assert answer.body["ignored"]
+
+
+def test_the_webhook_of_a_github_app_starts_builds_and_a_second_one_starts_nothing(
+    api: Api, service: int
+) -> None:
+    """Its deliveries name the installation. The App is told of its installations, too."""
+    by_app = push_payload(installation={"id": 7, "node_id": "MDIz"})
+    started = deliver(
+        api,
+        by_app,
+        X_GitHub_Delivery="of-the-app",
+        X_GitHub_Hook_Installation_Target_Type="integration",
+    )
+    assert (started.status, len(started.body["builds"])) == (202, 1)
+    again = deliver(api, X_GitHub_Delivery="of-the-repository")
+    assert [each["build_id"] for each in again.body["builds"]] == [1]
+    assert api.get("/v1/cicd/builds/2").status == 404
+    installed = {"action": "created", "installation": {"id": 7}}
+    other = deliver(api, installed, X_GitHub_Event="installation", X_GitHub_Delivery="installed")
+    assert (other.status, "ignored" in other.body) == (200, True)

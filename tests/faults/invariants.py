@@ -5,6 +5,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
+from itertools import combinations
 from operator import itemgetter
 from typing import Any
 
@@ -13,6 +14,7 @@ from moto.sns.models import sns_backends
 
 from chalicelib import clock
 from chalicelib.domain.definitions import fingerprint
+from chalicelib.domain.heads import SAME
 from chalicelib.domain.metrics import bucket_of
 from chalicelib.domain.release_receipts import hash_of
 from chalicelib.domain.statuses import has_ended, may_follow, unhappy_end
@@ -718,8 +720,21 @@ def check_settled(accepted: set[str], others: Collection[str] = (), *, told: boo
     left = [each.started_by for each in ecs.engine().launcher.active()]
     _require(not left, f"the release commands {left} still run")
     _check_deliveries()
+    _check_pushes()
     if told:
         check_told()
+
+
+def _check_pushes() -> None:
+    """No service builds a push twice, also if GitHub names its time in two ways."""
+    pushed = [row for row in builds().values() if row["trigger"] == "push"]
+    first = [row for row in pushed if "retry_of" not in row]
+    for one, other in combinations(first, 2):
+        names = ("service_id", "git_ref", "before_sha", "commit_sha")
+        same = all(one.get(name) == other.get(name) for name in names)
+        near = abs(one["pushed_at"] - other["pushed_at"]) <= SAME
+        twice = f"builds {one['number']} and {other['number']} are of one push"
+        _require(not (same and near), twice)
 
 
 def published() -> list[dict[str, Any]]:

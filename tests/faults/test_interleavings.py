@@ -7,8 +7,10 @@ from functools import partial
 from typing import Any
 
 import pytest
+from moto.sqs.models import sqs_backends
 
 from infra.local.aws import ecs
+from infra.local.aws.queues import QUEUE
 from tests.faults import use_cases
 from tests.faults.injector import Injector
 from tests.faults.invariants import Ledger, check, check_settled
@@ -226,6 +228,13 @@ def release_and_rollback(cloud: Cloud) -> None:
     ecs.engine().complete(CLUSTER, "hello")
     cloud.lose_events()
     cloud.wake("service-1")
+
+
+def take_found(cloud: Cloud) -> None:
+    """SQS delivers the message about a push that was found. It may deliver it again."""
+    queue = sqs_backends["123456789012"]["eu-west-1"].queues[QUEUE]
+    message = next(each for each in queue._messages if '"push"' in each.body)
+    cloud.app.handler_map["on_wakeup"](sqs_event(message.body), None)
 
 
 BUILD, SERVICE = wake("build-1"), wake("service-1")
@@ -511,6 +520,13 @@ PAIRS = (
         two_services_with_different_secrets,
         push_for_other,
         push_for_hello,
+    ),
+    Pair("a lost push: two workers", use_cases.push_was_found, take_found, take_found),
+    Pair(
+        "a lost push: a worker and the delivery",
+        use_cases.push_was_found,
+        take_found,
+        use_cases.deliver_lost_push,
     ),
     Pair(
         "queued builds: two runs of the schedule",

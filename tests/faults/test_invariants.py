@@ -596,6 +596,17 @@ def test_an_accepted_job_without_a_row_is_a_violation(cloud: Cloud) -> None:
         check_settled({"build-1", "build-9"})
 
 
+def test_a_push_that_is_built_twice_is_a_violation(cloud: Cloud) -> None:
+    for number in (1, 2):
+        cloud.push(sha(number))
+        cloud.settle()
+        cloud.end_build(number, "FAILED")
+    check_settled(set())
+    (find_build(2) or Build()).update(actions=[Build.commit_sha.set(sha(1))])
+    with pytest.raises(Violation, match="builds 1 and 2 are of one push"):
+        check_settled(set())
+
+
 @pytest.mark.parametrize(
     ("prepare", "corrupt", "message"),
     [

@@ -1594,14 +1594,14 @@ def _tick_as_a_new_process(cloud: Cloud) -> None:
         cloud.tick()
 
 
-def _deliver_lost_push(cloud: Cloud) -> Answer:
+def deliver_lost_push(cloud: Cloud) -> Answer:
     """The delivery of the lost push comes. Its time is not that of GitHub's list of activities."""
     return cloud.push(sha(9), before=sha(1), delivery="late", pushed_at=int(MIDNIGHT) + 302)
 
 
 def _deliver_and_take_at_once(cloud: Cloud) -> Answer:
     """The delivery comes while the push that was found is taken."""
-    answer = _deliver_lost_push(cloud)
+    answer = deliver_lost_push(cloud)
     cloud.pump.deliver_messages()
     return answer
 
@@ -1702,7 +1702,7 @@ TELLINGS = (
     UseCase("the schedule asks for the head of a branch", push_was_lost, _tick_as_a_new_process),
     UseCase("a lost push is looked for", head_to_be_looked_at, _deliver_tellings),
     UseCase("a lost push is found", push_was_found, _deliver_messages),
-    UseCase("a lost push is delivered late", found_push_was_built, _deliver_lost_push),
+    UseCase("a lost push is delivered late", found_push_was_built, deliver_lost_push),
     UseCase(
         "a lost push is delivered before it is taken", push_was_found, _deliver_and_take_at_once
     ),

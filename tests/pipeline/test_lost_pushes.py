@@ -374,7 +374,20 @@ def test_going_back_to_a_version_that_notes_nothing_builds_nothing_twice(
     assert len(records(cloud)) == 1
 
 
-def test_a_deleted_branch_and_a_missing_right_stop_nothing(cloud: Cloud, github: GitHub) -> None:
+def test_the_test_of_a_channel_names_the_right_that_is_missing(
+    cloud: Cloud, github: GitHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    github.repository(REPOSITORY).private = True
+    github.add_token(TOKEN, [REPOSITORY], {"statuses": "write", "deployments": "write"})
+    assert cloud.api.post("/v1/channels/1/test").status == 202
+    wait(cloud, PERIOD)
+    trouble = cloud.api.get("/v1/channels/1").body["trouble"]
+    assert trouble.startswith("GitHub answered 403: Resource not accessible")
+    assert trouble.endswith("may the token read Contents?")
+    assert "the head of master of github.com/codertocat/hello-world is not known" in caplog.text
+
+
+def test_a_branch_that_is_deleted_and_comes_back_is_found(cloud: Cloud, github: GitHub) -> None:
     github.delete_branch(REPOSITORY, "master")
     wait(cloud, 2 * PERIOD)
     push(cloud, github, 2)

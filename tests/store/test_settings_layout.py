@@ -76,6 +76,9 @@ def test_a_changed_default_changes_no_stored_settings(
 ) -> None:
     """As if the default had been 45 when this value was left out, and were 30 now."""
     monkeypatch.setitem(service_settings.LEFT_OUT, "build_minutes", 45)
+    earlier = service_settings.earlier_defaults(service_settings.ServiceSettings)
+    assert earlier == {"build_minutes": 45}
+    monkeypatch.setattr(Service.settings, "_earlier", earlier)
     assert cloud.service()["build_minutes"] == 45, "its row was written without a value"
     later = cloud.add_service("other", branch="other")
     assert cloud.api.get(f"/v1/services/{later}").body["build_minutes"] == 30

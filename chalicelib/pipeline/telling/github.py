@@ -2,11 +2,13 @@
 
 import time
 
+from chalicelib.domain.github_app import READ
 from chalicelib.domain.github_messages import commit_status, deployment, deployment_status
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
 from chalicelib.domain.telling import REPLACED, Told, told_of
 from chalicelib.errors import Unavailable
 from chalicelib.outbound.github import GitHub, OneRepository, github_host
+from chalicelib.outbound.http import Refused
 from chalicelib.pipeline.github_access import access_by, check_access, github_name
 from chalicelib.pipeline.line import place_of
 from chalicelib.pipeline.telling.rows import (
@@ -91,7 +93,8 @@ def test(channel: Channel) -> None:
         services = [get_service(channel.service_id)]
     else:
         services = list_services(channel.project_id, limit=_NEWEST, before=None).rows
-    names = sorted(filter(None, {github_name(row.settings.repository) for row in services}))
+    branches = {github_name(row.settings.repository): row.settings.branch for row in services}
+    names = sorted(filter(None, branches))
     if not names:
         raise Unavailable(f"no service of this channel has a repository on {github_host()}")
     troubles = []
@@ -101,10 +104,21 @@ def test(channel: Channel) -> None:
             break
         try:
             check_access(channel, name)
+            _look_for_pushes(access_by(channel, name, READ), branches[name])
         except OneRepository as trouble:
             troubles.append(trouble)
     if troubles:
         raise troubles[0] if len(troubles) < len(names) else Unavailable(troubles[0].detail)
+
+
+def _look_for_pushes(api: GitHub, branch: str) -> None:
+    try:
+        api.last_activity(branch)
+    except Refused as refusal:
+        raise Unavailable(
+            f"{refusal.detail}. Pushes that GitHub does not deliver are not found: may the token "
+            "read Contents?"
+        ) from refusal
 
 
 def _repository_of(job: Job) -> str | None:
