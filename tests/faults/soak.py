@@ -37,7 +37,7 @@ def play(world: World, seed: int) -> dict[str, Any]:
     chance = random.Random(seed)
     world.calm = seed % 4 == 0
     actions = CALM_ACTIONS if world.calm else ACTIONS
-    if seed % 3 == 0:
+    if world.all_tell and seed % 3 == 0:
         world.connect_github()
     names, weights = list(actions), list(actions.values())
     for _ in range(chance.randrange(10, STEPS)):
