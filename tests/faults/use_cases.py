@@ -1710,18 +1710,18 @@ def _ask_twice(cloud: Cloud) -> None:
 
 
 def checks_pass_behind_others(cloud: Cloud) -> None:
+    """A push that came after two requests for deployments, of which one waits."""
     add_receiver(cloud, "github")
     cloud.change_service(require_checks=["test"])
-    cloud.push(sha(1))
-    cloud.settle()
     deploy_image(cloud, "a")
     cloud.settle()
     deploy_image(cloud, "b")
+    cloud.advance(1)
+    cloud.push(sha(1))
+    cloud.settle()
     cloud.finish_build(1, settle=False)
     cloud.pump.deliver_events()
     cloud.pump.deliver_messages()
-    cloud.advance(1)
-    queue.ask_checks("deploy-3", at=int(cloud._now))
     cloud.pump.deliver_tellings()
 
 
