@@ -159,9 +159,10 @@ def enqueue(service: Service, deployment: Deployment) -> list[Write]:
 def enqueue_change(service: Service, deployment: Deployment) -> list[Write]:
     """Like `enqueue`, for a deployment that has the image of the newest release, not a new one.
 
-    A deployment that waits for checks goes on waiting.
+    A deployment that waits for checks goes on waiting. No other one is waiting: it would bring the
+    change itself.
     """
-    return [create(deployment), *_put_in_line(service, deployment), audit_request(deployment)]
+    return [create(deployment), _in_line(service, deployment), audit_request(deployment)]
 
 
 def begin_checked(service: Service, deployment: Deployment) -> list[Write]:
@@ -178,11 +179,18 @@ def begin_checked(service: Service, deployment: Deployment) -> list[Write]:
 
 
 def _put_in_line(service: Service, deployment: Deployment) -> list[Write]:
+    ended = {} if service.waiting is None else {"last_deployment": service.waiting}
+    return [
+        _in_line(service, deployment),
+        change(service, **ended),
+        *supersede_waiting(service, deployment),
+    ]
+
+
+def _in_line(service: Service, deployment: Deployment) -> Write:
     position = "active" if service.active is None else "waiting"
-    state: dict[str, Any] = {position: deployment.number, **due_by(service, clock.now() + PERIOD)}
-    if service.waiting is not None:
-        state["last_deployment"] = service.waiting
-    return [change(service, **state), *supersede_waiting(service, deployment)]
+    due = due_by(service, clock.now() + PERIOD)
+    return change(service, **{position: deployment.number}, **due)
 
 
 def _put_aside(service: Service, deployment: Deployment) -> list[Write]:

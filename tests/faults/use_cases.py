@@ -1709,6 +1709,22 @@ def _ask_twice(cloud: Cloud) -> None:
     cloud.pump.deliver_tellings()
 
 
+def checks_pass_behind_others(cloud: Cloud) -> None:
+    """A push that came after two requests for deployments, of which one waits."""
+    add_receiver(cloud, "github")
+    cloud.change_service(require_checks=["test"])
+    deploy_image(cloud, "a")
+    cloud.settle()
+    deploy_image(cloud, "b")
+    cloud.advance(1)
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.finish_build(1, settle=False)
+    cloud.pump.deliver_events()
+    cloud.pump.deliver_messages()
+    cloud.pump.deliver_tellings()
+
+
 CHECKS = (
     UseCase(
         "a build ends, and its deployment waits for checks",
@@ -1735,6 +1751,11 @@ CHECKS = (
     UseCase(
         "a deployment begins after its checks",
         awaits_checks(checks_were_asked),
+        _deliver_messages,
+    ),
+    UseCase(
+        "checks pass while one deployment runs and another waits",
+        checks_pass_behind_others,
         _deliver_messages,
     ),
     UseCase(
