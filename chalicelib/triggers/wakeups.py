@@ -41,7 +41,7 @@ def found_push(body: str) -> Push | None:
     """The push in `{"v": 1, "push": {…}}`; None for any other message."""
     try:
         return msgspec.json.decode(body, type=_Found).push
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except (msgspec.DecodeError, TypeError, UnicodeEncodeError, RecursionError):
         return None
 
 

@@ -248,7 +248,7 @@ def test_a_build_that_took_too_long_shows_the_step_and_its_last_lines() -> None:
 
 
 SOLVE = "ERROR: failed to solve: "
-HINT = " (a private repository needs its project's git_credential)"
+HINT = " (a private repository needs its project's git_credential, or the GitHub App)"
 META = "failed to resolve source metadata for docker.io/library"
 HUB = "unexpected status from HEAD request to https://registry-1.docker.io/v2/library/python"
 

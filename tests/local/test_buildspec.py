@@ -635,7 +635,7 @@ def test_after_three_tries_the_last_error_is_the_reason(on_aws: OnAws, words: st
 BUSY = f"{UNREACHABLE}The requested URL returned error: 503"
 FORBIDDEN = f"{UNREACHABLE}The requested URL returned error: 403"
 HINTS = {
-    "": "(a private repository needs its project's git_credential)",
+    "": "(a private repository needs its project's git_credential, or the GitHub App)",
     "slipway/git/7/x": "(check that the project's git_credential may read the repository)",
 }
 

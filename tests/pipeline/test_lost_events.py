@@ -101,5 +101,5 @@ def test_the_schedule_does_not_read_finished_work_again(cloud: Cloud, calls: Cal
     cloud.tick()
     calls.clear()
     cloud.tick()
-    # The third query reads the channels.
-    assert calls.counted == {"dynamodb.Query": 3, "sqs.ReceiveMessage": 1}
+    # Due builds and services, the channels, and jobs and services that are to be told.
+    assert calls.counted == {"dynamodb.Query": 5, "sqs.ReceiveMessage": 1}
