@@ -93,6 +93,7 @@ def test_a_github_that_does_not_answer_is_named(
     expect(checks).to_contain_text("Must passall")
     trouble = cloud.deployment(number)["waiting_for_checks"]["trouble"]
     assert trouble
+    expect(checks).to_contain_text("The checks cannot be read")
     expect(checks).to_contain_text(trouble[1:])
 
 
@@ -124,13 +125,16 @@ def test_a_pull_request_leads_to_its_page_on_github(cloud: Cloud, open_page: Ope
     link = page.get_by_role("link", name="pull request 2")
     expect(link).to_have_attribute("href", url)
     page.get_by_role("link", name="hello").first.click()
+    under_way = page.get_by_role("region", name="Under way")
+    expect(under_way).to_contain_text("Build 3 of pull request 2")
+    expect(under_way).to_contain_text(HOSTILE)
     event = page.locator(".event", has_text="Build 3").first
     expect(event).to_contain_text(f"pull request 2 of octocat: {HOSTILE}")
     expect(event).to_contain_text("built without secrets")
     expect(event.get_by_role("link", name="pull request 2")).to_have_attribute("href", url)
     page.goto(f"{page.url.partition('#')[0]}#/builds/3")
     result = page.locator(".result")
-    expect(result.get_by_role("link", name="2", exact=True)).to_have_attribute("href", url)
+    expect(result.get_by_role("link", name="pull request 2")).to_have_attribute("href", url)
     page.goto(f"{page.url.partition('#')[0]}#/deliveries")
     link = page.get_by_role("link", name="pull request 2")
     expect(link).to_have_attribute("href", url.lower())
@@ -173,7 +177,11 @@ def test_a_service_says_why_the_release_before_cannot_be_restored(
     cloud.settle()
     refresh(page)
     expect(title).to_be_visible()
-    expect(page.get_by_text("The image of deployment 1 is gone from hello.")).to_be_visible()
+    trouble = "mage of deployment 1 is gone from hello"
+    expect(page.get_by_text(f"The i{trouble}", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Deployment 2").first.click()
+    release = page.get_by_role("region", name="Release")
+    expect(release).to_contain_text(f"Deployment 1, but it cannot be restored: the i{trouble}")
 
 
 def test_home_asks_for_nothing_more_while_a_deployment_waits_for_checks(

@@ -90,7 +90,9 @@ function Shown({ row }) {
         row.rollback_of && ["Rollback of",
           html`<a href=${`#/deployments/${row.rollback_of}`}>Deployment ${row.rollback_of}</a>`],
         row.rollback_to && ["A rollback goes to",
-          html`<a href=${`#/deployments/${row.rollback_to}`}>Deployment ${row.rollback_to}</a>`],
+          html`<a href=${`#/deployments/${row.rollback_to}`}>Deployment ${row.rollback_to}</a>
+            ${current && service.rollback_trouble && html`<span class="muted">, but it cannot be
+                restored: <${Text}>${service.rollback_trouble}<//></span>`}`],
         ["Started", html`<${Text}>${TRIGGERS[row.trigger] ?? row.trigger}, ${who(row.requested_by)}
             <//>`],
         row.reason && row.trigger !== "push" && ["Reason", html`<${Text}>${row.reason}<//>`],
@@ -196,7 +198,7 @@ function Checks({ checks }) {
     html`${at > 0 && ", "}<${Code} key=${name}>${name}<//>`);
   return html`<${Card} title="Checks of the commit">
     ${checks.trouble && html`<div class="card-body">
-          <${Banner} title="GitHub has not answered">${checks.trouble}<//></div>`}
+          <${Banner} title="The checks cannot be read">${checks.trouble}<//></div>`}
     <${Facts} rows=${[
       ["Must pass", checks.required === "all" ? "all" : names(checks.required)],
       checks.running.length > 0 && ["Run now", names(checks.running)],

@@ -4,7 +4,7 @@ import {
 } from "./core.js";
 import {
   Await, Banner, Button, Card, ChecksLine, Code, Commit, Crumbs, Digest, Empty, Facts, FailureText,
-  isOpen, Loading, NotAllowed, Problem, Progress, PullLink, sentence, Status, Table, Text, Time,
+  isOpen, Loading, NotAllowed, Problem, Progress, PullLink, Status, Table, Text, Time,
   who,
 } from "./ui.js";
 import {
@@ -70,7 +70,7 @@ function Shown({ service, builds, part }) {
           ${service.health.why ?? ""}<//>`}
     ${service.rollback_trouble
       && html`<${Banner} icon="back" title="The release before cannot be restored">
-          ${`${sentence(service.rollback_trouble)}. The timeline offers other releases.`}<//>`}
+          ${service.rollback_trouble}<//>`}
     ${service.drift && html`<${Banner} title="ECS runs something else">${service.drift}<//>`}
     ${service.auto_deploy_paused
       && html`<${Banner} icon="pause" title="Auto-deploy is paused" action=${can("admin")
@@ -167,7 +167,9 @@ function Next({ service, builds }) {
       ${rows.length ? html`<ul>${rows.map(([job, kind, word]) => html`<li key=${job.job_id}>
     <div class="work-title">
       <span><a class="name" href=${`#/${kind}/${job.id}`}>${word} ${job.id}
-        </a> <${Commit} sha=${job.commit_sha} message=${job.commit_message ?? job.reason} plain />
+        </a>${job.pull_request && html` of <${PullLink} number=${job.pull_request.number}
+              gitUrl=${job.git_url} />`} <${Commit} sha=${job.commit_sha} plain
+          message=${job.pull_request?.title ?? job.commit_message ?? job.reason} />
       </span><span class="muted nowrap"><${Time} at=${job.created_at} /></span></div>
     ${job.status === "queued"
       ? html`<p class="muted">

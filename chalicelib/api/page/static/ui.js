@@ -126,9 +126,11 @@ export function Commit({ sha, message, gitUrl, author, plain }) {
 }
 
 /** A pull request, by its number. */
-export function PullLink({ number, gitUrl, word = `pull request ${number}` }) {
+export function PullLink({ number, gitUrl }) {
+  const word = `pull request ${number}`;
   const url = pullUrl(gitUrl, number);
-  return url ? html`<a href=${url} target="_blank" rel="noopener noreferrer">${word}</a>` : word;
+  return url ? html`<a class="outside" href=${url} target="_blank" rel="noopener noreferrer">${word}
+      </a>` : word;
 }
 
 const NAMED = 5;
