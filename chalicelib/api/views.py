@@ -17,7 +17,6 @@ from chalicelib.domain.log_text import clean_lines, clean_text
 from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import Finding
 from chalicelib.domain.progress import build_step, deploy_step, remaining_seconds
-from chalicelib.domain.pull_requests import PullRequestOfBuild
 from chalicelib.domain.refs import RefType
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_id, job_status
@@ -127,8 +126,26 @@ class Service(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     simulated: bool
 
 
+class WaitingForChecks(msgspec.Struct, kw_only=True):
+    """The checks of its commit that a deployment waits for. `required` are their names, or "all".
+    GitHub shows those in `running`, which have not ended, and not yet those in `missing`; each has
+    at most 20 names. At `deadline_at` the deployment ends. `trouble` is why GitHub has not answered
+    the question of `asked_at`.
+    """
+
+    required: Literal["all"] | list[str]
+    running: list[str]
+    missing: list[str]
+    since: str | None
+    deadline_at: str | None
+    asked_at: str | None
+    trouble: str | None
+
+
 class ReleaseSummary(msgspec.Struct, kw_only=True):
-    """A deployment in a list of services."""
+    """A deployment in a list of services. `waiting_for_checks` is null unless it waits for the
+    checks of its commit.
+    """
 
     id: int
     job_id: str
@@ -143,6 +160,7 @@ class ReleaseSummary(msgspec.Struct, kw_only=True):
     image_tag: str
     image_digest: str | None
     build_id: int | None
+    waiting_for_checks: WaitingForChecks | None
     error: str | None
     created_at: str | None
     started_at: str | None
@@ -166,13 +184,24 @@ class BuildSummary(msgspec.Struct, kw_only=True):
     finished_at: str | None
 
 
+class PullRequest(msgspec.Struct, kw_only=True):
+    """The pull request of a build. Such a build has no secrets and no copies, whatever the service
+    has: `withheld` names the settings of the service that it does not have. It is never deployed.
+    """
+
+    number: int
+    title: str
+    withheld: list[str]
+
+
 class OpenBuild(BuildSummary, kw_only=True):
     """A build that has not ended. `step` says what it does now, and `remaining_seconds` is the time
     until its end if it takes as long as usual. A queued build has `waiting_for`, and `position` in
-    Slipway's line (1 is the next).
+    Slipway's line (1 is the next). `pull_request` is null unless it is the build of one.
     """
 
     service_id: int
+    pull_request: PullRequest | None
     step: str | None
     remaining_seconds: int | None
     position: int | None
@@ -211,6 +240,7 @@ class ServiceOverview(msgspec.Struct, kw_only=True):
     health: Health | None
     attention: str | None
     tasks: TaskCount | None
+    rollback_trouble: str | None
     current: ReleaseSummary | None
     active: ReleaseSummary | None
     waiting: ReleaseSummary | None
@@ -238,16 +268,6 @@ class Dependent(msgspec.Struct, kw_only=True):
     service_id: int
     deployment_id: int | None
     not_deployed: str | None
-
-
-class PullRequest(msgspec.Struct, kw_only=True):
-    """The pull request of a build. Such a build has no secrets and no copies, whatever the service
-    has: `withheld` names the settings of the service that it does not have. It is never deployed.
-    """
-
-    number: int
-    title: str
-    withheld: list[str]
 
 
 class Build(BuildSettings, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -339,22 +359,6 @@ class DeploymentTask(msgspec.Struct, kw_only=True):
     revision: str
     started_at: str | None
     stopped_reason: str | None
-
-
-class WaitingForChecks(msgspec.Struct, kw_only=True):
-    """The checks of its commit that a deployment waits for. `required` are their names, or "all".
-    GitHub shows those in `running`, which have not ended, and not yet those in `missing`; each has
-    at most 20 names. At `deadline_at` the deployment ends. `trouble` is why GitHub has not answered
-    the question of `asked_at`.
-    """
-
-    required: Literal["all"] | list[str]
-    running: list[str]
-    missing: list[str]
-    since: str | None
-    deadline_at: str | None
-    asked_at: str | None
-    trouble: str | None
 
 
 class Deployment(msgspec.Struct, kw_only=True):
@@ -593,7 +597,13 @@ def _release_summary(named: Named, number: int | None) -> ReleaseSummary | None:
     row = named.deployments.get(number) if number is not None else None
     if row is None:
         return None
-    return _shown(ReleaseSummary, row, id=row.number, image_tag=_image(row))
+    return _shown(
+        ReleaseSummary,
+        row,
+        id=row.number,
+        image_tag=_image(row),
+        waiting_for_checks=_checks(row),
+    )
 
 
 def _build_summary(named: Named, number: int | None) -> BuildSummary | None:
@@ -634,7 +644,7 @@ def build(row: models.Build, sees: Callable[[int, int], bool], place: Place = _N
         position=place.position,
         waiting_for=text(place.waiting_for),
         failure=row.failure and _cleaned(row.failure),
-        pull_request=row.pull_request and _pull_request(row.pull_request),
+        pull_request=_pull_request(row),
         dependents=[
             Dependent(**{**each, "not_deployed": text(each["not_deployed"])})
             for each in row.dependents or ()
@@ -644,7 +654,10 @@ def build(row: models.Build, sees: Callable[[int, int], bool], place: Place = _N
     )
 
 
-def _pull_request(pull: PullRequestOfBuild) -> PullRequest:
+def _pull_request(row: models.Build) -> PullRequest | None:
+    pull = row.pull_request
+    if pull is None:
+        return None
     return PullRequest(number=pull.number, title=text(pull.title), withheld=list(pull.withheld))
 
 
@@ -682,8 +695,8 @@ def deployment(
 
 
 def _checks(row: models.Deployment) -> WaitingForChecks | None:
-    checks = row.checks
-    if checks is None or row.status != DeploymentStatus.QUEUED:
+    checks = row.checks if row.status == DeploymentStatus.QUEUED else None
+    if checks is None:
         return None
     return WaitingForChecks(
         required="all" if checks.names is None else list(checks.names),
@@ -753,6 +766,7 @@ def open_build(row: models.Build, place: Place) -> OpenBuild:
         row,
         id=row.number,
         **_now(row),
+        pull_request=_pull_request(row),
         position=place.position,
         waiting_for=text(place.waiting_for),
     )

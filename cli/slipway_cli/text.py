@@ -54,10 +54,23 @@ def duration(seconds: float) -> str:
 
 def ago(time: object, now: datetime | None = None) -> str:
     """How long ago an RFC 3339 time was; empty for null or a text that is no time."""
+    seconds = _seconds_since(time, now)
+    return "" if seconds is None else f"{duration(seconds)} ago"
+
+
+def until(time: object, now: datetime | None = None) -> str:
+    """How far away an RFC 3339 time is: `in 5 min`, or `now` if it is over; empty as for `ago`."""
+    seconds = _seconds_since(time, now)
+    if seconds is None:
+        return ""
+    return f"in {duration(-seconds)}" if seconds < 0 else "now"
+
+
+def _seconds_since(time: object, now: datetime | None) -> float | None:
     try:
         then = datetime.fromisoformat(str(time))
     except ValueError:
-        return ""
+        return None
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)
-    return f"{duration(((now or datetime.now(UTC)) - then).total_seconds())} ago"
+    return ((now or datetime.now(UTC)) - then).total_seconds()

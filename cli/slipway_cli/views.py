@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slipway_cli.names import full_name
-from slipway_cli.text import ago, clean, duration, one_line, shell_word
+from slipway_cli.text import ago, clean, duration, one_line, shell_word, until
 
 BAD, GOOD, BUSY, WARN, DIM = "bold red", "green", "cyan", "yellow", "dim"
 _STYLES: Mapping[str, str] = {
@@ -23,6 +23,8 @@ _STYLES: Mapping[str, str] = {
     "rolled_back": WARN,
 }
 _LOG_LINES = 20
+# Names of checks in one line.
+_NAMES = 5
 _INDENT = (0, 0, 0, 2)
 
 
@@ -53,15 +55,33 @@ def release(row: Mapping[str, Any] | None, width: int = 50) -> str:
 
 def step_of(row: Mapping[str, Any]) -> str:
     """What a job does now, or what it waits for, without numbers that always change."""
+    checks = row.get("waiting_for_checks")
+    if checks:
+        return f"waits for {_awaited(checks)}"
     if row.get("waiting_for"):
         position = f" (number {row['position']} in the line)" if row.get("position") else ""
         return f"waits for {one_line(row['waiting_for'])}{position}"
     return one_line(row.get("step") or "") or status_of(row)
 
 
+def _awaited(checks: Mapping[str, Any]) -> str:
+    """The checks of a commit that a deployment waits for, and why GitHub has not answered."""
+    names = [*checks["running"], *checks["missing"]]
+    if not names and checks["required"] != "all":
+        names = checks["required"]
+    words = "all checks of the commit"
+    if names:
+        words = f"the check{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMES])}"
+        words += f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return one_line(f"{words} ({checks['trouble']})" if checks["trouble"] else words)
+
+
 def words_of(row: Mapping[str, Any]) -> str:
     """What a job does now, its progress, and how long it still takes."""
     parts = [step_of(row)]
+    checks = row.get("waiting_for_checks")
+    if checks:
+        parts += [f"began {ago(checks['since'])}", f"deadline {until(checks['deadline_at'])}"]
     if row["status"] in {"building", "deploying"}:
         parts.append(f"{row['progress']} %")
     left = row.get("remaining_seconds")
@@ -137,6 +157,8 @@ def _now(service: Mapping[str, Any]) -> Text:
         text.append(one_line(open_work[0], 60), BUSY)
     if not text and service.get("auto_deploy_paused"):
         text.append("auto-deploy is paused", WARN)
+    if not text and service.get("rollback_trouble"):
+        text.append(_no_way_back(service), WARN)
     return text
 
 
@@ -173,6 +195,13 @@ def services_list(services: Sequence[dict[str, Any]]) -> Iterator[Text | Padding
             yield Padding(Text(words, style), _INDENT, expand=False)
         if service.get("auto_deploy_paused"):
             yield Padding(Text("auto-deploy is paused", WARN), _INDENT, expand=False)
+        if service.get("rollback_trouble"):
+            yield Padding(Text(_no_way_back(service), WARN), _INDENT, expand=False)
+
+
+def _no_way_back(service: Mapping[str, Any]) -> str:
+    """Why the release before the current one cannot be restored."""
+    return one_line(f"cannot go back: {service['rollback_trouble']}")
 
 
 def facts(rows: Iterable[tuple[str, Text | str]]) -> Table:
@@ -203,7 +232,7 @@ def status(
             *(row for each in failures for row in _why(each)),
             *(("Under way", Text(each, BUSY)) for each in under_way(service)),
             *_paused(service),
-            _go_back(name, back),
+            _go_back(name, back, service.get("rollback_trouble")),
         ]
     )
 
@@ -229,9 +258,14 @@ def _paused(service: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "Resume", f"slipway resume {quoted(full_name(dict(service)))}"
 
 
-def _go_back(name: str, back: Mapping[str, Any] | None) -> tuple[str, Text | str]:
+def _go_back(
+    name: str, back: Mapping[str, Any] | None, trouble: str | None
+) -> tuple[str, Text | str]:
+    """How to go back. `trouble` may be some hours old: it counts only without a newer answer."""
     if back is None:
         look = f"slipway rollback {quoted(name)} --plan"
+        if trouble:
+            return "Go back", f"Perhaps not possible: {trouble}. Try: {look}"
         return "Go back", f"Cannot be checked now; try: {look}"
     target = back.get("target")
     if back.get("possible") and target:
@@ -397,6 +431,12 @@ def _reason(row: Mapping[str, Any]) -> str:
     pull = row.get("pull_request")
     trigger = row["trigger"] if pull is None else f"pull request {pull['number']}"
     parts = [f"{trigger} by {row['requested_by']}"]
+    if pull is not None:
+        parts.append(one_line(pull["title"], 60))
+    if pull is not None and pull["withheld"]:
+        parts.append(f"built without {', '.join(pull['withheld'])}")
+    if row.get("waiting_for_checks"):
+        parts.append(words_of(row))
     if row.get("restores"):
         parts.append(f"restores deploy-{row['restores']}")
     if row.get("reason"):

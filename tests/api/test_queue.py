@@ -44,6 +44,13 @@ def test_open_builds_are_listed_in_the_order_of_their_start(cloud: Cloud) -> Non
     assert "1 build before it" in found["items"][3]["waiting_for"]
 
 
+def test_a_build_of_a_pull_request_is_listed_as_one(cloud: Cloud) -> None:
+    cloud.change_service(build_pull_requests=True)
+    cloud.pull("opened", sha(1))
+    (build,) = queue(cloud.api)["items"]
+    assert build["pull_request"] == {"number": 2, "title": "Update the README", "withheld": []}
+
+
 def test_a_service_that_has_had_no_turn_comes_before_the_next_build_of_another(
     cloud: Cloud,
 ) -> None:

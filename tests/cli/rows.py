@@ -1,5 +1,6 @@
 """Rows of the API for the tests of the command line. Each test changes what it is about."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 SHA = "3f2a1b4c5d6e7f8091a2b3c4d5e6f708192a3b4c"
@@ -52,6 +53,21 @@ def service(name: str = "web", project: str = "shop", **changes: Any) -> dict[st
         "failed_deployment": None,
         "last_build": None,
         "open_builds": 0,
+        **changes,
+    }
+
+
+def checks(**changes: Any) -> dict[str, Any]:
+    """The checks that a deployment waits for, since five minutes and for 25 minutes more."""
+    now = datetime.now(UTC)
+    return {
+        "required": ["lint", "test"],
+        "running": [],
+        "missing": [],
+        "since": (now - timedelta(minutes=5, seconds=1)).isoformat(),
+        "deadline_at": (now + timedelta(minutes=25)).isoformat(),
+        "asked_at": None,
+        "trouble": None,
         **changes,
     }
 

@@ -277,6 +277,43 @@ def test_status_shows_a_failure_although_ecs_does_not_answer(
     assert json.loads(slipway("status", "web", "--json").out)["rollback"] is None
 
 
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_status_shows_that_the_release_before_cannot_be_restored(
+    shop: ScriptedApi, slipway: Slipway, is_answered: bool
+) -> None:
+    trouble = "the image of deployment 2 is gone from myapp"
+    shop.on("GET /v1/services", rows.page(rows.service(rollback_trouble=trouble)))
+    back = rows.preview(possible=False, target=None, reason=trouble) if is_answered else BUSY
+    shop.on(f"GET {ROLLBACK}", back)
+    done = slipway("status", "web")
+    assert done.exit_code == 0
+    word = "Not possible" if is_answered else "Perhaps not possible"
+    assert f"Go back  {word}: {trouble}" in " ".join(done.out.split("\n")).replace("   ", " ")
+    done = slipway("status")
+    assert done.out.startswith("1 service, 0 with problems, 0 with work under way\n")
+    assert f"cannot go back: {trouble}" in " ".join(done.out.split())
+
+
+def test_status_and_history_show_a_wait_for_checks(shop: ScriptedApi, slipway: Slipway) -> None:
+    checks = rows.checks(running=["lint"])
+    waiting = rows.summary(4, "queued", finished_at=None, waiting_for_checks=checks)
+    shop.on("GET /v1/services", rows.page(rows.service(waiting=waiting)))
+    row = rows.deployment(4, "queued", finished_at=None, waiting_for_checks=checks)
+    shop.on("GET /v1/cicd/services/1/deployments", rows.page(row))
+    words = "waits for the check lint, began 5 min ago, deadline in 24 min"
+    for command in (("status", "web"), ("history", "web")):
+        assert words in " ".join(slipway(*command).out.split()), command
+    assert "deploy-4 waits for the check lint" in slipway("status").out
+
+
+def test_history_names_the_pull_request_of_a_build(shop: ScriptedApi, slipway: Slipway) -> None:
+    pull = {"number": 12, "title": "Show the [basket]", "withheld": ["secrets", "also_push_to"]}
+    row = rows.build(7, trigger="pull_request", requested_by="github:ada", pull_request=pull)
+    shop.on("GET /v1/cicd/services/1/builds", rows.page(row))
+    shown = " ".join(slipway("history", "web").out.split())
+    assert "pull request 12 by github:ada; Show the [basket]; built without secrets" in shown
+
+
 @pytest.mark.parametrize("body", [{"ok": True}, [], "text", 3])
 def test_json_of_another_program_is_exit_code_3(
     shop: ScriptedApi, slipway: Slipway, body: Any

@@ -15,7 +15,7 @@ from slipway_cli import views
 from slipway_cli.address import read_address
 from slipway_cli.errors import WrongUsage
 from slipway_cli.names import read_job
-from slipway_cli.text import ago, clean, duration, one_line, shell_word
+from slipway_cli.text import ago, clean, duration, one_line, shell_word, until
 
 from tests.cli import rows
 
@@ -162,6 +162,13 @@ def test_how_long_ago_a_time_was() -> None:
     assert ago(None) == ago("soon") == ""
 
 
+def test_how_far_away_a_time_is() -> None:
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert until("2026-01-02T03:09:05Z", now) == "in 5 min"
+    assert until("2026-01-02T03:04:05Z", now) == until("2026-01-02T03:00:00Z", now) == "now"
+    assert until(None) == ""
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [
@@ -169,6 +176,32 @@ def test_how_long_ago_a_time_was() -> None:
         (
             rows.build(1, "queued", waiting_for="build-9", position=3),
             "waits for build-9 (number 3 in the line)",
+        ),
+        (
+            rows.deployment(
+                2,
+                "queued",
+                waiting_for="checks of the commit that run: lint",
+                waiting_for_checks=rows.checks(running=["lint"], missing=["test"]),
+            ),
+            "waits for the checks lint, test, began 5 min ago, deadline in 24 min",
+        ),
+        (
+            rows.summary(2, "queued", waiting_for_checks=rows.checks(required="all")),
+            "waits for all checks of the commit, began 5 min ago, deadline in 24 min",
+        ),
+        (
+            rows.summary(
+                2, "queued", waiting_for_checks=rows.checks(trouble="GitHub answered 503")
+            ),
+            "waits for the checks lint, test (GitHub answered 503), began 5 min ago, "
+            "deadline in 24 min",
+        ),
+        (
+            rows.summary(
+                2, "queued", waiting_for_checks=rows.checks(running=[str(at) for at in range(7)])
+            ),
+            "waits for the checks 0, 1, 2, 3, 4 and 2 more, began 5 min ago, deadline in 24 min",
         ),
         (rows.build(1, "building", remaining_seconds=0), "building, 40 %, takes longer than usual"),
         (rows.build(1, "building", step="building 4/9"), "building 4/9, 40 %"),
@@ -270,6 +303,8 @@ def test_no_view_lets_hostile_text_control_the_terminal() -> None:
         rows.service(
             failed_deployment=rows.summary(4, "failed", error="x"),
             active=rows.summary(5, "deploying"),
+            waiting=rows.summary(6, "queued", waiting_for_checks=rows.checks(trouble="x")),
+            rollback_trouble="x",
             auto_deploy_paused="x",
             drift="x",
             attention="x",
@@ -277,14 +312,17 @@ def test_no_view_lets_hostile_text_control_the_terminal() -> None:
         )
     )
     failed = _hostile(rows.deployment(4, "failed", error="x", failure=rows.failure()))
+    pull = {"number": 2, "title": HOSTILE, "withheld": [HOSTILE]}
+    built = _hostile(rows.build(5, pull_request=pull))
     config = {"environment": {"A": HOSTILE}, "secrets": {"B": HOSTILE}, "released": True}
     printed = _printed(
         views.services_table([bad]),
         *views.services_list([bad]),
         views.status(bad, [failed], rows.preview(possible=False, reason=HOSTILE)),
+        views.status(bad, [failed], None),
         *views.failure(failed),
-        views.history_table([failed]),
-        *views.history_list([failed]),
+        views.history_table([failed, built]),
+        *views.history_list([failed, built]),
         *views.plan(one_line(HOSTILE), _hostile(rows.plan())),
         *views.config(config),
     )

@@ -257,7 +257,7 @@ def test_a_pull_request_is_shown_as_one_and_offers_no_deployment(
     page = open_page("/builds/1")
     heading(page, "Build 1")
     result = page.locator(".result")
-    expect(result).to_contain_text(f"2 {HOSTILE}")
+    expect(result).to_contain_text(f"pull request 2: {HOSTILE}")
     expect(result).to_contain_text("secrets")
     expect(result).to_contain_text("never deployed")
     expect(page.get_by_role("button", name="Deploy…")).to_have_count(0)

@@ -102,10 +102,14 @@ def test_a_push_is_deployed_when_its_check_has_passed(waits: Cloud, github: GitH
     service = waits.service()
     assert service["active_deployment_id"] is None
     assert service["waiting_deployment_id"] == number
+    (listed,) = waits.api.get("/v1/services").body["items"]
+    assert listed["waiting"]["waiting_for_checks"] == row["waiting_for_checks"]
     github.add_check_run(REPOSITORY, sha(1), "test", "success")
     pass_time(waits, 1)
     row = waits.deployment(number)
     assert (row["status"], row["waiting_for_checks"]) == ("deploying", None)
+    (listed,) = waits.api.get("/v1/services").body["items"]
+    assert listed["active"]["waiting_for_checks"] is None
     waits.finish_rollout()
     assert waits.statuses(number) == ["success"]
 

@@ -57,6 +57,8 @@ def test_a_missing_image_of_the_release_before_is_told_until_the_next_release(
     look(released)
     trouble = released.service()["rollback_trouble"]
     assert trouble == "the image of deployment 1 is gone from hello"
+    (listed,) = released.api.get("/v1/services").body["items"]
+    assert listed["rollback_trouble"] == trouble
     assert released.roll_back().body["detail"].endswith(trouble)
     assert told() == [([EVENT], [])]
     look(released)

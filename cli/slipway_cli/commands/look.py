@@ -37,18 +37,22 @@ def services(app: App) -> None:
 def status(app: App, service: str | None) -> None:
     """Show what runs, what broke and why, and how to go back.
 
-    Without SERVICE: the services that need attention or have something under way.
+    Without SERVICE: the services that need attention, that have something under way, or whose
+    release before cannot be restored.
     """
     if service is not None:
         return _status(app, find_service(app.client, service))
     found = list(app.client.pages(path_of("services"), limit=50))
     wrong = [each for each in found if views.problems(each)]
     busy = [each for each in found if views.under_way(each)]
-    app.output.document({"services": [each for each in found if each in wrong or each in busy]})
+    shown = [
+        each for each in found if each in wrong or each in busy or each.get("rollback_trouble")
+    ]
+    app.output.document({"services": shown})
     count = f"{len(found)} service{'' if len(found) == 1 else 's'}"
     words = f"{count}, {len(wrong)} with problems, {len(busy)} with work under way"
     app.output.show(Text(words, views.BAD if wrong else views.GOOD))
-    _list(app, [each for each in found if each in wrong or each in busy], empty="")
+    _list(app, shown, empty="")
     return None
 
 

@@ -4,7 +4,8 @@ import {
 } from "./core.js";
 import {
   Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Duration, Facts, FailureCard,
-  FailureText, isOpen, NotAllowed, Progress, Status, statusWord, sentence, Text, Time, who,
+  FailureText, isOpen, NotAllowed, Progress, PullLink, Status, statusWord, sentence, Text, Time,
+  who,
 } from "./ui.js";
 import { CancelDialog, DeployDialog, retryBuild, useAction } from "./actions.js";
 import { LogView, useChosenLine, useLog } from "./log.js";
@@ -96,8 +97,9 @@ function Shown({ build }) {
         ["By", html`<${Text}>${who(build.requested_by)}<//>`],
         build.cancelled_by && ["Cancelled by", html`<${Text}>${who(build.cancelled_by)}<//>`],
         [sentence(build.ref_type ?? "ref"), html`<${Text} class="code">${build.git_ref}<//>`],
-        build.pull_request && ["Pull request",
-          html`${build.pull_request.number} <${Text}>${build.pull_request.title}<//>`],
+        build.pull_request && ["Built for",
+          html`<${PullLink} number=${build.pull_request.number} gitUrl=${build.git_url} />:
+            ${" "}<${Text}>${build.pull_request.title}<//>`],
         build.pull_request?.withheld.length > 0 && ["Built without",
           html`<${Code}>${build.pull_request.withheld.join(", ")}<//>`],
         ["Machine", html`<${Code}>${build.machine}<//>`],

@@ -561,6 +561,12 @@ export function commitUrl(gitUrl, sha) {
   return base && sha && base.startsWith("https://github.com/") ? `${base}/commit/${sha}` : null;
 }
 
+/** The page of a pull request, or null for other hosts than GitHub. */
+export function pullUrl(gitUrl, number) {
+  const base = repositoryUrl(gitUrl);
+  return base?.startsWith("https://github.com/") ? `${base}/pull/${number}` : null;
+}
+
 /** The page that compares two commits, or null for other hosts than GitHub. */
 export function compareUrl(gitUrl, from, to) {
   const base = repositoryUrl(gitUrl);

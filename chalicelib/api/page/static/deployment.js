@@ -3,8 +3,9 @@ import {
   between, can, compareUrl, duration, html, IDLE, LIVE, useResource, useRef, useState,
 } from "./core.js";
 import {
-  Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Duration, Facts, FailureCard, Icon,
-  isOpen, NotAllowed, Progress, sentence, Status, statusWord, Table, Text, Time, who,
+  Await, Banner, Button, Card, ChecksLine, Code, Commit, Crumbs, Digest, Duration, Facts,
+  FailureCard, Icon, isOpen, NotAllowed, Progress, sentence, Status, statusWord, Table, Text, Time,
+  who,
 } from "./ui.js";
 import { CancelDialog, DeployDialog, Findings, RollbackDialog } from "./actions.js";
 import { useAnnouncedStatus, useTitle } from "./build.js";
@@ -70,6 +71,7 @@ function Shown({ row }) {
     <${Card} title="Stages" aside=${html`<${Duration} from=${row.created_at}
           to=${row.finished_at} />`}><${Stages} row=${row} receipt=${receipt} />
       ${open && html`<div class="card-body"><${Progress} job=${row} /></div>`}<//>
+    ${row.waiting_for_checks && html`<${Checks} checks=${row.waiting_for_checks} />`}
     ${row.tasks?.length > 0 && html`<${Card} title="Tasks">
           <${Table} label="Tasks" keyOf=${(task) => task.id} rows=${row.tasks}
             columns=${tasksOf(row)} /><//>`}
@@ -88,7 +90,9 @@ function Shown({ row }) {
         row.rollback_of && ["Rollback of",
           html`<a href=${`#/deployments/${row.rollback_of}`}>Deployment ${row.rollback_of}</a>`],
         row.rollback_to && ["A rollback goes to",
-          html`<a href=${`#/deployments/${row.rollback_to}`}>Deployment ${row.rollback_to}</a>`],
+          html`<a href=${`#/deployments/${row.rollback_to}`}>Deployment ${row.rollback_to}</a>
+            ${current && service.rollback_trouble && html`<span class="muted">, but it cannot be
+                restored: <${Text}>${service.rollback_trouble}<//></span>`}`],
         ["Started", html`<${Text}>${TRIGGERS[row.trigger] ?? row.trigger}, ${who(row.requested_by)}
             <//>`],
         row.reason && row.trigger !== "push" && ["Reason", html`<${Text}>${row.reason}<//>`],
@@ -155,9 +159,14 @@ function Stages({ row, receipt }) {
   const command = row.release_command;
   const stages = [["Accepted", row.created_at, "success", html`<${Time} at=${row.created_at} />`]];
   const waits = row.status === "queued" && !ended;
-  stages.push(["Begin", null, ["checks", "begin"].includes(phase) ? "failed" : row.started_at || command ? "success"
-      : ended ? "none" : waits ? "queued" : "deploying", waits
-      ? sentence(row.waiting_for ?? "waits") : "checks and task definition"]);
+  const checks = row.waiting_for_checks;
+  if (checks) stages.push(["Checks", null, "queued",
+      html`deadline <${Time} at=${checks.deadline_at} />`]);
+  if (phase === "checks") stages.push(["Checks", null, "failed", "of the commit on GitHub"]);
+  const begin = phase === "begin" ? "failed" : row.started_at || command ? "success"
+    : ended || checks ? "none" : waits ? "queued" : "deploying";
+  stages.push(["Begin", null, begin, waits && !checks ? sentence(row.waiting_for ?? "waits")
+    : "preflight and task definition"]);
   if (command) {
     const state = phase === "release_command" ? "failed" : command.finished_at ? "success" : ended
       ? "none" : "deploying";
@@ -181,6 +190,23 @@ function Stages({ row, receipt }) {
     <p class="stage-name">${state === "none" ? html`<${Icon} name="none" />`
         : html`<${Status} status=${state} bare />`}${name}</p><p class="sub">${sub}</p></li>`)}
     </ol>`;
+}
+
+/** The checks of the commit, with what GitHub shows of them. */
+function Checks({ checks }) {
+  const names = (values) => values.map((name, at) =>
+    html`${at > 0 && ", "}<${Code} key=${name}>${name}<//>`);
+  return html`<${Card} title="Checks of the commit">
+    ${checks.trouble && html`<div class="card-body">
+          <${Banner} title="The checks cannot be read">${checks.trouble}<//></div>`}
+    <${Facts} rows=${[
+      ["Must pass", checks.required === "all" ? "all" : names(checks.required)],
+      checks.running.length > 0 && ["Run now", names(checks.running)],
+      checks.missing.length > 0 && ["Not on GitHub yet", names(checks.missing)],
+      ["Waits since", html`<${Time} at=${checks.since} full />`],
+      ["Deadline", html`<${Time} at=${checks.deadline_at} full />`],
+      ["GitHub was asked", checks.asked_at ? html`<${Time} at=${checks.asked_at} />` : "not yet"],
+    ]} /><//>`;
 }
 
 function Command({ run }) {

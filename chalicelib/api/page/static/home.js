@@ -4,8 +4,8 @@ import {
   useResource, useState,
 } from "./core.js";
 import {
-  Banner, Button, Card, Choices, Commit, Empty, Icon, isOpen, Loading, Pager, Problem, Progress,
-  SearchField, sentence, Status, Table, Text, Time, who,
+  Banner, Button, Card, ChecksLine, Choices, Commit, Empty, Icon, isOpen, Loading, Pager, Problem,
+  Progress, PullLink, SearchField, sentence, Status, Table, Text, Time, who,
 } from "./ui.js";
 import { ResumeDialog, RollbackDialog } from "./actions.js";
 import { DaysChart } from "./chart.js";
@@ -176,7 +176,9 @@ function WorkItem({ service, job: summary, href, word }) {
         <span><a class="name" href=${href}>${word} ${job.id}
           </a>${service && html` of <a href=${`#/services/${service.id}`}>
                 <${Text}>${service.name}<//></a>`}
-          ${job.commit_message && html` <span class="muted">
+          ${job.pull_request ? html` <span class="muted">· <${PullOf} build=${job}
+                service=${service} /></span>`
+            : job.commit_message && html` <span class="muted">
                 · <${Text}>${firstLine(job.commit_message)}<//></span>`}</span>
       <span class="muted nowrap"><${Time} at=${job.started_at ?? job.created_at} /></span></div>
     <${Progress} job=${job} /></li>`;
@@ -205,7 +207,9 @@ function Queue({ services, queue }) {
                 <span><${Status} status="queued" bare /> <a class="name"
                     href=${`#/deployments/${service.waiting.id}`}>Deployment ${service.waiting.id}
                   </a> of <${Text}>${service.name}<//></span></div>
-        <p class="muted">${service.active ? `Waits for deployment ${service.active.id}`
+        <p class="muted">${service.waiting.waiting_for_checks
+            ? html`<${ChecksLine} checks=${service.waiting.waiting_for_checks} />`
+            : service.active ? `Waits for deployment ${service.active.id}`
             : "Waits for its turn"}</p></li>`)}</ul>`}
     ${cut && html`<p class="card-body muted">
           ${[count(builds.length + hidden, "build"), count(waiting.length, "deployment")]
@@ -218,11 +222,18 @@ const SHOWN = 8;
 function QueuedBuild({ build, service }) {
   return html`<li><div class="work-title">
         <span><${Status} status="queued" bare /> <a class="name" href=${`#/builds/${build.id}`}>
-            Build ${build.id}</a>${service && html` of <${Text}>${service.name}<//>`}</span>
+            Build ${build.id}</a>${service && html` of <${Text}>${service.name}<//>`}
+          ${build.pull_request && html` <span class="muted">
+                · <${PullOf} build=${build} service=${service} /></span>`}</span>
     ${build.position && html`<span class="muted nowrap figure">Place ${build.position}</span>`}
     </div>
     <p class="muted">${build.waiting_for ? html`Waits for <${Text}>${build.waiting_for}<//>`
         : html`Since <${Time} at=${build.created_at} />`}</p></li>`;
+}
+
+function PullOf({ build, service }) {
+  const { number, title } = build.pull_request;
+  return html`<${PullLink} number=${number} gitUrl=${service?.git_url} />: <${Text}>${title}<//>`;
 }
 
 function Services({ services, list }) {
@@ -310,7 +321,8 @@ function StateOf({ service }) {
         : "Deploying"} /></a>`;
   if (service.open_builds) return html`<${Status} status="building" word=${service.open_builds > 1
       ? `${service.open_builds} builds` : "Building"} />`;
-  if (waiting) return html`<${Status} status="queued" />`;
+  if (waiting) return html`<${Status} status="queued" word=${waiting.waiting_for_checks
+      ? "Waits for checks" : undefined} />`;
   if (first) return html`<span class=${`status ${first.tone}`}>
       <${Icon} name=${first.tone === "failed" ? "failed" : first.act === "resume" ? "pause"
         : "warning"} />${SHORT[first.act] ?? "Attention"}</span>`;

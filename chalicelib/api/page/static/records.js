@@ -1,9 +1,10 @@
 // Deliveries of webhooks, the audit trail, and tokens: lists with filters.
 import {
-  can, change, exact, html, notify, now, session, unsure, useEffect, useList, useQuery, useState,
+  can, change, duration, exact, html, notify, now, session, unsure, useEffect, useList, useQuery,
+  useState,
 } from "./core.js";
 import {
-  Banner, Button, Choices, Code, Copy, Dialog, Empty, FailureText, Icon, Loading, Problem,
+  Banner, Button, Choices, Code, Copy, Dialog, Empty, FailureText, Icon, Loading, Problem, PullLink,
   SearchField, Status, Table, Text, Time, who,
 } from "./ui.js";
 import { ConfirmDialog, useAction } from "./actions.js";
@@ -72,13 +73,14 @@ export function Deliveries() {
   const [outcome, setOutcome] = useQuery("outcome", "all");
   const matching = (list.items ?? []).filter((row) =>
     words.matches(`${row.repository} ${row.ref} ${row.sha} ${row.sender} ${row.event} ${row.reason
-        ?? ""}`));
+        ?? ""} ${row.pull_request ? `pull request ${row.pull_request}` : ""}`));
   const rows = matching.filter((row) => outcome === "all" || row.outcome === outcome);
   const options = OUTCOMES.map(([key, name]) =>
     [key, name, matching.filter((row) => key === "all" || row.outcome === key).length]);
   return html`<${Page} title="Deliveries" what="deliveries" list=${list} rows=${rows}
       keyOf=${(row) => row.id}
-    about="What GitHub's webhook delivered in the last 30 days, and what came of it."
+    about=${"What GitHub's webhook delivered in the last 30 days, the lost pushes that Slipway "
+      + "found, and what came of it."}
     tools=${html`<${SearchField} label="Filter deliveries"
           placeholder="Filter by repository, ref, commit or sender" value=${words.text}
           onInput=${words.setText} />
@@ -86,15 +88,17 @@ export function Deliveries() {
     empty=${html`<${Empty} title="No delivery yet"
           command=${new URL("v1/webhooks/github", location.href).href}>
           Add a webhook to the repository on GitHub: content type application/json, the secret,
-              only pushes, and this URL:
+              the events “Pushes” and, if they are built, “Pull requests”, and this URL:
         <//>`}
     columns=${[
       { name: "Outcome", show: (row) => html`<${Status} status=${row.outcome} />` },
-      { name: "Push", show: (row) =>
+      { name: "Push or pull request", show: (row) =>
         html`<div class="two"><${Text} class="name">
               ${row.repository?.replace(/^github\.com\//, "") ?? row.event}<//>
             <span class="sub"><${Text}>${(row.ref ?? "").replace(/^refs\/(heads|tags)\//, "")}<//>
-              ${row.sha && html`<${Code}>${row.sha.slice(0, 7)}<//>`}</span></div>` },
+              ${row.sha && html`<${Code}>${row.sha.slice(0, 7)}<//>`}
+              ${row.pull_request && html`<span><${PullLink} number=${row.pull_request}
+                    gitUrl=${`https://${row.repository}`} /></span>`}</span></div>` },
       { name: "What came of it", show: (row) =>
         html`<div class="two">${row.services.map((each) =>
                 html`<span key=${each.service_id}>
@@ -107,6 +111,8 @@ export function Deliveries() {
       { name: "Sender", show: (row) => html`<${Text}>${row.sender ?? "–"}<//>` },
       { name: "Received", show: (row) =>
         html`<div class="two"><${Time} at=${row.last_received_at} />
+            ${row.found_after_seconds != null && html`<span class="sub">
+                  found ${duration(row.found_after_seconds)} after the push</span>`}
             ${row.times_received > 1 && html`<span class="sub">${row.times_received} times</span>`}
           </div>` },
     ]} />`;

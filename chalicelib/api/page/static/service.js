@@ -3,8 +3,9 @@ import {
   can, count, exact, Failure, html, IDLE, LIVE, repositoryUrl, useList, useResource, useState,
 } from "./core.js";
 import {
-  Await, Banner, Button, Card, Code, Commit, Crumbs, Digest, Empty, Facts, FailureText, isOpen,
-  Loading, NotAllowed, Problem, Progress, Status, Table, Text, Time, who,
+  Await, Banner, Button, Card, ChecksLine, Code, Commit, Crumbs, Digest, Empty, Facts, FailureText,
+  isOpen, Loading, NotAllowed, Problem, Progress, PullLink, Status, Table, Text, Time,
+  who,
 } from "./ui.js";
 import {
   BuildDialog, DeployDialog, ResumeDialog, RollbackDialog, StopAutoDeployDialog, useAction,
@@ -67,6 +68,9 @@ function Shown({ service, builds, part }) {
           action=${can("deployer")
           && html`<${Button} kind="danger" onClick=${() => goBack()}>Roll back…<//>`}>
           ${service.health.why ?? ""}<//>`}
+    ${service.rollback_trouble
+      && html`<${Banner} icon="back" title="The release before cannot be restored">
+          ${service.rollback_trouble}<//>`}
     ${service.drift && html`<${Banner} title="ECS runs something else">${service.drift}<//>`}
     ${service.auto_deploy_paused
       && html`<${Banner} icon="pause" title="Auto-deploy is paused" action=${can("admin")
@@ -154,7 +158,8 @@ function Next({ service, builds }) {
   const waiting = useResource(path(service.waiting_deployment_id), () => LIVE);
   const open = (builds.items ?? []).filter(isOpen).reverse();
   const rows = [[active.data, "deployments", "Deployment"],
-    [waiting.data, "deployments", "Next: deployment"],
+    [waiting.data, "deployments",
+      waiting.data?.waiting_for_checks ? "Deployment" : "Next: deployment"],
     ...open.map((build) => [build, "builds", "Build"])].filter(([job]) => job);
   const known = builds.items && !isBusy(service);
   const error = builds.error ?? active.error ?? waiting.error;
@@ -162,12 +167,16 @@ function Next({ service, builds }) {
       ${rows.length ? html`<ul>${rows.map(([job, kind, word]) => html`<li key=${job.job_id}>
     <div class="work-title">
       <span><a class="name" href=${`#/${kind}/${job.id}`}>${word} ${job.id}
-        </a> <${Commit} sha=${job.commit_sha} message=${job.commit_message ?? job.reason} plain />
+        </a>${job.pull_request && html` of <${PullLink} number=${job.pull_request.number}
+              gitUrl=${job.git_url} />`} <${Commit} sha=${job.commit_sha} plain
+          message=${job.pull_request?.title ?? job.commit_message ?? job.reason} />
       </span><span class="muted nowrap"><${Time} at=${job.created_at} /></span></div>
     ${job.status === "queued"
       ? html`<p class="muted">
-          <${Status} status="queued" /> ${job.waiting_for ? html`<${Text}>${job.waiting_for}<//>`
-            : ""}</p>` : html`<${Progress} job=${job} />`}</li>`)}</ul>`
+          <${Status} status="queued" /> ${job.waiting_for_checks
+            ? html`<${ChecksLine} checks=${job.waiting_for_checks} />`
+            : job.waiting_for ? html`<${Text}>${job.waiting_for}<//>` : ""}</p>`
+      : html`<${Progress} job=${job} />`}</li>`)}</ul>`
     : html`<p class="card-body muted">
         ${known ? html`Nothing is under way. <${NextChange} service=${service} />`
           : error ? "What is under way cannot be read now." : "Reading what is under way…"}</p>`}
@@ -237,9 +246,12 @@ function BuildEvent({ build, service }) {
         <span>${build.trigger === "push"
             ? html`pushed by <${Text}>${build.author ?? who(build.requested_by)}<//>`
             : build.pull_request
-            ? html`pull request ${build.pull_request.number} of <${Text}>${build.author}<//>:
-              <${Text}>${build.pull_request.title}<//>`
+            ? html`<${PullLink} number=${build.pull_request.number} gitUrl=${build.git_url} />
+              ${" "}of <${Text}>${build.author ?? who(build.requested_by)}<//>:
+              ${" "}<${Text}>${build.pull_request.title}<//>`
             : html`started by <${Text}>${who(build.requested_by)}<//>`}</span>
+        ${build.pull_request?.withheld.length > 0 && html`<span>
+              built without ${list(build.pull_request.withheld)}</span>`}
         ${build.retry_of && html`<span>
               retry of <a href=${`#/builds/${build.retry_of}`}>build ${build.retry_of}</a></span>`}
         ${build.superseded_by && html`<span>
@@ -266,6 +278,8 @@ function DeploymentEvent({ row, build, service, onBack }) {
               : html`<span class="status success">runs now</span>`}</span>`}
         <${Commit} sha=${row.commit_sha} message=${message} gitUrl=${service.git_url} /></p>
       ${isOpen(row) && row.status !== "queued" && html`<${Progress} job=${row} />`}
+      ${row.waiting_for_checks
+        && html`<p class="muted"><${ChecksLine} checks=${row.waiting_for_checks} /></p>`}
       ${row.status === "failed"
         && html`<p class="event-error"><${Text}>${row.failure?.summary ?? row.error}<//></p>`}
       <p class="event-sub"><span><${Code}>${row.image_tag}<//></span>
@@ -325,13 +339,19 @@ function Settings({ service, channels }) {
     <${Card} title="Automation and limits"><${Facts} rows=${[
       ["Pushes", service.image_from ? "are not built here"
         : service.auto_build ? "are built" : "are not built, only requests are"],
+      !service.image_from && ["Pull requests",
+        !service.build_pull_requests ? "are not built" : service.auto_build
+          ? "are built, and never deployed" : "are not built while pushes are not"],
       ["Auto-deploy", service.auto_deploy ? (service.auto_deploy_paused ? "on, paused" : "on")
         : "off"],
+      ["Checks that must pass", service.require_checks === "all" ? "all of the commit"
+        : list(service.require_checks)],
       ["Later pushes", service.supersede_builds ? "supersede queued builds" : "all are built"],
       ["Open builds", `at most ${service.max_open_builds}`],
       ["Time limits",
         [["queue", service.queued_minutes], ["build", service.build_minutes],
-          ["deployment", service.deploy_minutes]]
+          ["deployment", service.deploy_minutes],
+          ...(service.require_checks ? [["checks", service.checks_minutes]] : [])]
           .map(([name, most]) => `${name} ${most} min`).join(", ")],
       ["Own webhook secret", yes(service.webhook_secret)],
         ["Created", html`<${Time} at=${service.created_at} />`],

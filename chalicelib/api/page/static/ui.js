@@ -1,7 +1,7 @@
 // Parts that several views use: icons, statuses, times, tables, dialogs and designed states.
 import {
-  ago, between, can, commitUrl, count, duration, exact, firstLine, html, notify, shortDigest,
-  useEffect, useId, useRef, useState,
+  ago, between, can, commitUrl, count, duration, exact, firstLine, html, notify, pullUrl,
+  shortDigest, useEffect, useId, useRef, useState,
 } from "./core.js";
 
 const ICONS = {
@@ -123,6 +123,27 @@ export function Commit({ sha, message, gitUrl, author, plain }) {
     ${message && html`<${Text} class="clip">${firstLine(message)}<//>`}
     ${author && html`<span class="muted clip author">by <${Text}>${author}<//></span>`}
   </span>`;
+}
+
+/** A pull request, by its number. */
+export function PullLink({ number, gitUrl }) {
+  const word = `pull request ${number}`;
+  const url = pullUrl(gitUrl, number);
+  return url ? html`<a class="outside" href=${url} target="_blank" rel="noopener noreferrer">${word}
+      </a>` : word;
+}
+
+const NAMED = 5;
+
+/** What a deployment waits for, since when, and when it ends without it. */
+export function ChecksLine({ checks }) {
+  const open = [...checks.running, ...checks.missing];
+  const names = open.length ? open : checks.required === "all" ? [] : checks.required;
+  const more = names.length - NAMED;
+  return html`Waits for ${names.length === 1 ? "the check " : names.length ? "the checks "
+    : "all checks of the commit"}${names.slice(0, NAMED).map((name, at) =>
+      html`${at > 0 && ", "}<${Code} key=${name}>${name}<//>`)}${more > 0 && ` and ${more} more`}.
+    ${" "}Began <${Time} at=${checks.since} />, deadline <${Time} at=${checks.deadline_at} />.`;
 }
 
 export function Digest({ digest }) {
