@@ -199,6 +199,20 @@ def test_each_app_counts(waits: Cloud, github: GitHub) -> None:
     assert waits.statuses(built(waits, 1)) == ["failed"]
 
 
+@pytest.mark.parametrize("required", ["all", ["test"]])
+def test_jobs_of_two_workflows_with_one_name_all_count(
+    waits: Cloud, github: GitHub, required: Any
+) -> None:
+    """GitHub Actions is one app. It makes a suite for each run of a workflow."""
+    waits.change_service(require_checks=required)
+    for conclusion in ("failure", "success"):
+        suite = github.add_check_suite(REPOSITORY, sha(1), "completed", conclusion, runs=1)
+        github.add_check_run(
+            REPOSITORY, sha(1), "test", conclusion, app="GitHub Actions", suite=suite
+        )
+    assert waits.statuses(built(waits, 1)) == ["failed"]
+
+
 def test_more_than_a_page_of_check_runs_is_read(waits: Cloud, github: GitHub) -> None:
     waits.change_service(require_checks="all")
     github.add_check_run(REPOSITORY, sha(1), "the oldest", None)
