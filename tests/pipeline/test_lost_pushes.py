@@ -238,6 +238,22 @@ def test_a_service_whose_own_webhook_failed_gets_its_build(cloud: Cloud, github:
     assert [each["service_id"] for each in records(cloud)[0]["services"]] == [other]
 
 
+def test_a_redelivery_to_a_service_that_had_built_the_push_builds_nothing_twice(
+    cloud: Cloud, github: GitHub
+) -> None:
+    """The push was found for another service, with a time that differs from the delivery's."""
+    other = cloud.add_service("other", webhook_secret=keep_secret("s" * 20, "slipway/other"))
+    wait(cloud, PERIOD)
+    at = push(cloud, github, 2)
+    deliver(cloud, 2, at - 2, before=1)
+    wait(cloud, 2 * PERIOD)
+    answer = deliver(cloud, 2, at - 2, before=1)
+    assert (answer.status, answer.body["duplicate"]) == (200, True)
+    assert commits(cloud) == [sha(2)]
+    listed = cloud.api.get(f"/v1/cicd/services/{other}/builds").body["items"]
+    assert len(listed) == 1
+
+
 def test_nothing_is_written_and_no_limit_is_used_while_nothing_happens(
     cloud: Cloud, github: GitHub
 ) -> None:

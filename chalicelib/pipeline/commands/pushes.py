@@ -158,9 +158,12 @@ def receive_refused(
 def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     row, all_followers = followers(push.repository)
     heads = heads_of(row)
+    delivered = push
     if heads is not None:
         push = as_found(heads, push)
-    judged = _judge(push, signers, visible_of(all_followers, signers))
+    # Before it was found for some services, others may have built it by the delivery's time.
+    had = known_builds(find(Receipt, _receipt_id(delivered))) if push != delivered else {}
+    judged = _judge(push, signers, visible_of(all_followers, signers), had)
     learned: list[Write] = []
     if row is not None and heads is not None:
         learned = _learned(row, heads, push, all_followers, judged)
@@ -270,10 +273,18 @@ def _take(
     return Decision(delivery, tuple(builds), tuple(sorted(had.items())), reason)
 
 
-def _judge(push: Push, signers: Signers, visible: Mapping[int, Follower]) -> Judgement:
-    """Decide about each visible follower of the repository; nothing is written."""
+def _judge(
+    push: Push,
+    signers: Signers,
+    visible: Mapping[int, Follower],
+    had: Mapping[int, int] | None = None,
+) -> Judgement:
+    """Decide about each visible follower of the repository; nothing is written.
+
+    `had` are builds of the push, by service, that its receipt may not have.
+    """
     receipt = find(Receipt, _receipt_id(push))
-    known = known_builds(receipt)
+    known = {**(had or {}), **known_builds(receipt)}
     rows = find_all(Service, [number for number, each in visible.items() if _may_build(each, push)])
     services = {row.id: row for row in rows.values() if _still_builds(row, push)}
     refused = frozenset(
