@@ -282,6 +282,17 @@ def test_without_a_channel_nothing_is_asked_and_nothing_noted(cloud: Cloud, gith
     assert commits(cloud) == [sha(2)]
 
 
+def test_a_found_push_is_known_after_the_channel_is_gone(cloud: Cloud, github: GitHub) -> None:
+    at = push(cloud, github, 2)
+    wait(cloud, 2 * PERIOD)
+    assert commits(cloud) == [sha(2)]
+    assert cloud.api.delete("/v1/channels/1").status == 204
+    deliver(cloud, 3, push(cloud, github, 3), before=2)
+    answer = deliver(cloud, 2, at - 2, before=1)
+    assert (answer.status, answer.body["duplicate"]) == (200, True)
+    assert commits(cloud) == [sha(2), sha(3)]
+
+
 def test_a_found_push_takes_four_requests(cloud: Cloud, github: GitHub) -> None:
     wait(cloud, 1)
     asked = len(github.requests())

@@ -222,17 +222,21 @@ def _learned(
 ) -> list[Write]:
     """What a delivery adds to the heads that are known of the repository.
 
-    Without a channel to GitHub no head is looked at any more, so nothing is known.
+    Without a channel to GitHub no head is looked at any more, so nothing is known. The pushes that
+    were found stay: their deliveries may still come.
     """
-    if not has_github():
-        return [set_heads(row, None)]
     told = [
         each.service_id
         for each in judged.verdicts
         if all_followers[each.service_id].branch == push.branch
         and each.service_id not in judged.refused
     ]
-    known = noted(heads, push, told, all_followers) if push.branch is not None else heads
+    if not has_github():
+        known = replace(heads, known={})
+    elif push.branch is not None:
+        known = noted(heads, push, told, all_followers)
+    else:
+        known = heads
     return [set_heads(row, known)] if known != heads else []
 
 
