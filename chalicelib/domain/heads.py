@@ -4,6 +4,7 @@ GitHub does not repeat a delivery that failed. So Slipway asks GitHub for the he
 that services follow, and takes a head that a service does not know as a push.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -28,8 +29,9 @@ MOST_LOOKS = 10
 _MOST_FOUND = 20
 # GitHub: "Compare two commits" lists at most so many files.
 _MOST_FILES = 300
-# Of their names together. A message of SQS takes 256 KiB.
-_MOST_CHARACTERS = 30_000
+# Of their names in JSON, which writes other characters than ASCII with up to twelve bytes. A message
+# of SQS takes 256 KiB.
+_MOST_BYTES = 100_000
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -163,7 +165,7 @@ def files_between(comparison: Any) -> ChangedFiles:
     ]
     if not names:
         return ChangedFiles(unknown="GitHub lists no changed file")
-    if sum(map(len, names)) > _MOST_CHARACTERS:
+    if len(json.dumps(names)) > _MOST_BYTES:
         return ChangedFiles(unknown="the names of the changed files are too long")
     return ChangedFiles(tuple(dict.fromkeys(names)))
 
