@@ -29,7 +29,7 @@ MOST_LOOKS = 10
 _MOST_FOUND = 20
 # GitHub: "Compare two commits" lists at most so many files.
 _MOST_FILES = 300
-# Of their names in JSON, which writes other characters than ASCII with up to twelve bytes. A message
+# Of their names in JSON, which writes a character outside ASCII with up to twelve bytes. A message
 # of SQS takes 256 KiB.
 _MOST_BYTES = 100_000
 
@@ -71,10 +71,13 @@ class Activity(msgspec.Struct, frozen=True):
 def is_lost(heads: Heads, service: int, push: Push) -> bool:
     """Whether the service knows an earlier push to the branch, but not this one.
 
-    A service that knows no push yet has begun to follow the branch: no push to it is lost.
+    A service that knows no push yet has begun to follow the branch: no push to it is lost. If it
+    knows a later one, that one replaces this push.
     """
     known = heads.known.get(service)
-    return known is not None and known.branch == push.branch and known.sha != push.sha
+    if known is None or known.branch != push.branch or known.sha == push.sha:
+        return False
+    return known.pushed_at <= push.pushed_at + SAME
 
 
 def is_new(heads: Heads, service: int, branch: str) -> bool:

@@ -350,6 +350,20 @@ def test_a_lost_answer_and_a_lost_message_only_delay_the_build(
     assert commits(cloud) == [sha(2)]
 
 
+def test_a_late_message_about_a_found_push_does_not_build_it_after_a_later_one(
+    cloud: Cloud, github: GitHub
+) -> None:
+    """The message may be a dead letter that was sent again."""
+    push(cloud, github, 2)
+    for _ in range(PERIOD):
+        cloud.tick()
+    cloud.pump.deliver_tellings()
+    cloud.advance(2 * MINUTE)
+    assert deliver(cloud, 3, push(cloud, github, 3), before=2).status == 202
+    wait(cloud, 2 * PERIOD)
+    assert commits(cloud) == [sha(3)]
+
+
 def test_a_death_after_the_build_was_accepted_builds_nothing_twice(
     cloud: Cloud, github: GitHub, trouble: Trouble
 ) -> None:
