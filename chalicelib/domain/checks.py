@@ -98,8 +98,8 @@ class CheckState(Enum):
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """A check run, a status, or a suite of check runs.
 
-    `number` orders those of one `source`, which is an app, a suite, or the statuses. `link` leads
-    to its page, if it has one.
+    `number` orders those of one `source`, which is a suite or the statuses. `link` leads to its
+    page, if it has one.
     """
 
     name: str
@@ -256,13 +256,14 @@ _PASSED = frozenset({"success", "neutral", "skipped"})
 
 def check_run(value: Mapping[str, Any]) -> Check:
     """A check run, as GitHub's API has it. Raises KeyError, TypeError and ValueError."""
-    app = value.get("app") or {}
+    app, suite = value.get("app") or {}, value.get("check_suite") or {}
     state = CheckState.RUNNING
     if value["status"] == "completed":
         state = CheckState.PASSED if value.get("conclusion") in _PASSED else CheckState.FAILED
     return Check(
         name=_name(value["name"]),
-        source=f"app {app.get('id')}",
+        # Two workflows are one app, and may have jobs of one name. Each run of one has a suite.
+        source=f"app {app.get('id')} suite {suite.get('id')}",
         number=int(value["id"]),
         state=state,
         link=_link(value.get("html_url")),

@@ -4,6 +4,7 @@ GitHub does not repeat a delivery that failed. So Slipway asks GitHub for the he
 that services follow, and takes a head that a service does not know as a push.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -28,8 +29,9 @@ MOST_LOOKS = 10
 _MOST_FOUND = 20
 # GitHub: "Compare two commits" lists at most so many files.
 _MOST_FILES = 300
-# Of their names together. A message of SQS takes 256 KiB.
-_MOST_CHARACTERS = 30_000
+# Of their names in JSON, which writes a character outside ASCII with up to twelve bytes. A message
+# of SQS takes 256 KiB.
+_MOST_BYTES = 100_000
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -69,10 +71,13 @@ class Activity(msgspec.Struct, frozen=True):
 def is_lost(heads: Heads, service: int, push: Push) -> bool:
     """Whether the service knows an earlier push to the branch, but not this one.
 
-    A service that knows no push yet has begun to follow the branch: no push to it is lost.
+    A service that knows no push yet has begun to follow the branch: no push to it is lost. If it
+    knows a later one, that one replaces this push.
     """
     known = heads.known.get(service)
-    return known is not None and known.branch == push.branch and known.sha != push.sha
+    if known is None or known.branch != push.branch or known.sha == push.sha:
+        return False
+    return known.pushed_at <= push.pushed_at + SAME
 
 
 def is_new(heads: Heads, service: int, branch: str) -> bool:
@@ -163,7 +168,7 @@ def files_between(comparison: Any) -> ChangedFiles:
     ]
     if not names:
         return ChangedFiles(unknown="GitHub lists no changed file")
-    if sum(map(len, names)) > _MOST_CHARACTERS:
+    if len(json.dumps(names)) > _MOST_BYTES:
         return ChangedFiles(unknown="the names of the changed files are too long")
     return ChangedFiles(tuple(dict.fromkeys(names)))
 

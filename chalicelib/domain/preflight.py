@@ -396,7 +396,7 @@ def _of_image(release: Release, image: FoundImage | Unknown | None) -> Iterator[
     elif isinstance(image, Unknown):
         yield _not_checked("the image", image, name)
     elif image.status != "ACTIVE":
-        yield _inactive(repository, digest, image.status)
+        yield inactive_image(repository, digest, image.status)
     elif image.other:
         text = f"{name} is no image: it is {image.other}. Deploy an image"
         yield _error("not_an_image", text, name)
@@ -406,8 +406,11 @@ def _of_image(release: Release, image: FoundImage | Unknown | None) -> Iterator[
         yield from _of_platforms(release.definition, image.platforms, name)
 
 
-def _inactive(repository: str, digest: str, status: str) -> Finding:
-    """ECR refuses pulls of archived images ("Archiving an image" in the ECR user guide)."""
+def inactive_image(repository: str, digest: str, status: str) -> Finding:
+    """The finding about an image whose imageStatus is not ACTIVE.
+
+    ECR refuses pulls of archived images ("Archiving an image" in the ECR user guide).
+    """
     name = f"{repository}@{digest}"
     if status == "ACTIVATING":
         text = f"ECR is restoring the image {name}. Wait until its imageStatus is ACTIVE"

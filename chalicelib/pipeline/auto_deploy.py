@@ -19,8 +19,8 @@ from chalicelib.domain.statuses import BuildStatus
 from chalicelib.pipeline.new_deployments import ReleaseImage, enqueue, new_deployment
 from chalicelib.store.claims import next_number
 from chalicelib.store.jobs import find_builds, find_deployments
-from chalicelib.store.models import Build, Service
-from chalicelib.store.services import find_services
+from chalicelib.store.models import Build, Deployment, Service
+from chalicelib.store.services import find_service, find_services
 from chalicelib.store.writes import Write, change
 
 
@@ -72,6 +72,19 @@ def _awaited(service: Service, build: Build) -> AwaitedChecks | None:
     return awaited(required, minutes=minutes, pushed_at=pushed_at, now=clock.now())
 
 
+def why_no_longer_deployed(service: Service, deployment: Deployment) -> str | None:
+    """The reason why the deployment of a push, which has waited, is not made any more; or None.
+
+    A person may have changed the service meanwhile.
+    """
+    changed = _why_not_automatic(service)
+    if changed or deployment.build_id is None:
+        return changed
+    source = find_service(service.settings.image_from or service.id) or service
+    reasons = [_why_not_followed(source, build) for build in find_builds([deployment.build_id])]
+    return next(iter(reasons), None)
+
+
 def why_not_deployed(service: Service, build: Build, *, source: Service) -> str | None:
     """The reason why a successful build is not deployed automatically to a service; None if it is.
 
@@ -83,10 +96,9 @@ def why_not_deployed(service: Service, build: Build, *, source: Service) -> str 
         return f"builds of pull requests are never deployed: {how_to_deploy(build.pull_request)}"
     if build.trigger != "push":
         return "builds requested manually are deployed manually"
-    if not service.settings.auto_deploy:
-        return "auto_deploy is off"
-    if service.auto_deploy_paused:
-        return f"auto-deploy is paused: {service.auto_deploy_paused}"
+    changed = _why_not_automatic(service)
+    if changed:
+        return changed
     if service.settings.ecs_target is None:
         return "the service has no ECS target"
     moved = _why_not_followed(source, build)
@@ -95,6 +107,13 @@ def why_not_deployed(service: Service, build: Build, *, source: Service) -> str 
     if build.push.pushed_at <= (service.overruled_at or 0):
         return "a manual deployment or rollback came after this push"
     return _why_too_late(service, build, source)
+
+
+def _why_not_automatic(service: Service) -> str | None:
+    if not service.settings.auto_deploy:
+        return "auto_deploy is off"
+    paused = service.auto_deploy_paused
+    return f"auto-deploy is paused: {paused}" if paused else None
 
 
 def _why_too_late(service: Service, build: Build, source: Service) -> str | None:

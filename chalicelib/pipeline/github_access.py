@@ -32,7 +32,7 @@ def access_by(channel: Channel, name: str, permissions: Permissions = TELL) -> G
 def has_access(service: Service) -> bool:
     """Whether a service has a repository on GitHub, and a channel to GitHub that is on."""
     is_there = github_name(service.settings.repository) is not None
-    return is_there and _channel_for(service) is not None
+    return is_there and channel_for(service) is not None
 
 
 def check_access(channel: Channel, name: str) -> None:
@@ -55,10 +55,11 @@ def access_for(service: Service, permissions: Permissions = READ) -> GitHub | No
     name = github_name(service.settings.repository)
     if name is None:
         return None
-    channel = _channel_for(service)
+    channel = channel_for(service)
     return None if channel is None else access_by(channel, name, permissions)
 
 
-def _channel_for(service: Service) -> Channel | None:
+def channel_for(service: Service) -> Channel | None:
+    """The channel by which GitHub is asked about a service: the first one that is on, or None."""
     found = (each for each in channels_of(service) if each.kind == ChannelKind.GITHUB)
     return next(found, None)

@@ -24,7 +24,7 @@ from chalicelib.domain.heads import (
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.outbound.github import GitHub, Head
 from chalicelib.outbound.http import Later
-from chalicelib.pipeline.github_access import access_for, has_access
+from chalicelib.pipeline.github_access import access_for, channel_for, has_access
 from chalicelib.store.channels import has_github
 from chalicelib.store.claims import followers, heads_of
 from chalicelib.store.models import Service
@@ -40,8 +40,8 @@ _services: tuple[int, list[Service]] | None = None
 # The heads that this process has seen: by token, repository and branch. An ETag is valid for one
 # token only.
 _seen: dict[tuple[str, str, str], Head] = {}
-# Until when GitHub takes no requests with a token.
-_closed: dict[str, int] = {}
+# Until when GitHub takes no requests by a channel.
+_closed: dict[int, int] = {}
 
 
 def ask_for_heads(*, until: Callable[[], bool]) -> None:
@@ -67,14 +67,15 @@ def look(number: int) -> None:
     service = find_service(number)
     if service is None or service.deleted_at is not None or service.settings.image_from is not None:
         return
+    channel = channel_for(service)
+    if channel is None or clock.now() < _closed.get(channel.id, 0):
+        return
     try:
         api = access_for(service)
-        if api is None or clock.now() < _closed.get(api.token, 0):
-            return
-        _look(api, service)
-    except Later as wait:
         if api is not None:
-            _closed[api.token] = clock.now() + wait.seconds
+            _look(api, service)
+    except Later as wait:
+        _closed[channel.id] = clock.now() + wait.seconds
         logger.info("heads are looked at later: %s", wait.detail)
     except (Rejected, Unavailable) as trouble:
         settings = service.settings

@@ -7,7 +7,7 @@ import msgspec
 
 from chalicelib import clock
 from chalicelib.aws import ecs
-from chalicelib.domain.preflight import Unknown
+from chalicelib.domain.preflight import Unknown, inactive_image
 from chalicelib.errors import Conflict, Rejected, Unavailable
 from chalicelib.pipeline.preflight import Look, look_at_image
 from chalicelib.store.jobs import find_deployments
@@ -44,12 +44,23 @@ def rollback_trouble(service: Service, current: Deployment) -> dict[str, Any]:
     except (Rejected, Unavailable) as trouble:
         logger.info("service %s: %s cannot be checked: %s", service.id, before.job_id, trouble)
         return {}
-    if isinstance(target, Target) and isinstance(target.image, Unknown):
-        return {}
+    if isinstance(target, Target):
+        if isinstance(target.image, Unknown):
+            return {}
+        return {**found, "rollback_trouble": _why_archived(target)}
     # That a service was moved is no news to the person who has moved it.
-    if isinstance(target, Target) or target.code == "other_ecs_service":
-        return {**found, "rollback_trouble": None}
-    return {**found, "rollback_trouble": target.detail}
+    is_moved = target.code == "other_ecs_service"
+    return {**found, "rollback_trouble": None if is_moved else target.detail}
+
+
+def _why_archived(target: Target) -> str | None:
+    """Why ECS cannot pull the image of a release now; None if it can, or soon can."""
+    if target.image != "ARCHIVED":
+        return None
+    release = target.release
+    return inactive_image(
+        release.image_repository, release.image_digest or "", target.image
+    ).message
 
 
 def restorable(service: Service, release: Deployment, look: Look) -> Target | Conflict:

@@ -79,6 +79,6 @@ def heads_of(row: Claim | None) -> Heads | None:
     return None if stored is None else msgspec.convert(stored, Heads, str_keys=True)
 
 
-def set_heads(row: Claim, heads: Heads | None) -> Write:
+def set_heads(row: Claim, heads: Heads) -> Write:
     """Store what is known of the heads, on condition of the row that was read."""
-    return change(row, heads=None if heads is None else msgspec.to_builtins(heads, str_keys=True))
+    return change(row, heads=msgspec.to_builtins(heads, str_keys=True))

@@ -119,7 +119,9 @@ def test_the_files_of_a_comparison_are_known(comparison: Any, names: tuple[str, 
         ({"status": "ahead", "files": None}, "does not follow"),
         ({"status": "ahead", "files": []}, "no changed file"),
         ({"status": "ahead", "files": [{"filename": str(n)} for n in range(300)]}, "at most 300"),
-        ({"status": "ahead", "files": [{"filename": "x" * 30_001}]}, "too long"),
+        ({"status": "ahead", "files": [{"filename": "x" * 100_001}]}, "too long"),
+        # JSON writes each of these characters with twelve bytes, and SQS takes 256 KiB.
+        ({"status": "ahead", "files": [{"filename": "😀" * 29_000}]}, "too long"),
         ({"status": "ahead", "files": [None, {"filename": 3}]}, "no changed file"),
     ],
 )

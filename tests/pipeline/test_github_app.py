@@ -250,3 +250,15 @@ def test_a_channel_changes_from_a_token_to_the_app(cloud: Cloud, github: GitHub)
     assert (changed.status, changed.body["secret"]) == (200, None)
     github.install(REPOSITORY.partition("/")[0])
     assert trouble_after_test(cloud, number) is None
+
+
+def test_a_look_at_a_head_waits_if_github_takes_no_request_for_a_token(
+    cloud: Cloud, installed: GitHub
+) -> None:
+    """GitHub refuses the request for a new token, before there is any token."""
+    installed.limit(0, cloud._now + 30 * MINUTE)
+    for _ in range(25):
+        cloud.tick()
+        cloud.settle()
+    asked = sum(requests(installed).values())
+    assert asked == 1

@@ -238,6 +238,22 @@ def test_a_service_whose_own_webhook_failed_gets_its_build(cloud: Cloud, github:
     assert [each["service_id"] for each in records(cloud)[0]["services"]] == [other]
 
 
+def test_a_redelivery_to_a_service_that_had_built_the_push_builds_nothing_twice(
+    cloud: Cloud, github: GitHub
+) -> None:
+    """The push was found for another service, with a time that differs from the delivery's."""
+    other = cloud.add_service("other", webhook_secret=keep_secret("s" * 20, "slipway/other"))
+    wait(cloud, PERIOD)
+    at = push(cloud, github, 2)
+    deliver(cloud, 2, at - 2, before=1)
+    wait(cloud, 2 * PERIOD)
+    answer = deliver(cloud, 2, at - 2, before=1)
+    assert (answer.status, answer.body["duplicate"]) == (200, True)
+    assert commits(cloud) == [sha(2)]
+    listed = cloud.api.get(f"/v1/cicd/services/{other}/builds").body["items"]
+    assert len(listed) == 1
+
+
 def test_nothing_is_written_and_no_limit_is_used_while_nothing_happens(
     cloud: Cloud, github: GitHub
 ) -> None:
@@ -264,6 +280,17 @@ def test_without_a_channel_nothing_is_asked_and_nothing_noted(cloud: Cloud, gith
     add_channel(cloud)
     wait(cloud, 3 * PERIOD)
     assert commits(cloud) == [sha(2)]
+
+
+def test_a_found_push_is_known_after_the_channel_is_gone(cloud: Cloud, github: GitHub) -> None:
+    at = push(cloud, github, 2)
+    wait(cloud, 2 * PERIOD)
+    assert commits(cloud) == [sha(2)]
+    assert cloud.api.delete("/v1/channels/1").status == 204
+    deliver(cloud, 3, push(cloud, github, 3), before=2)
+    answer = deliver(cloud, 2, at - 2, before=1)
+    assert (answer.status, answer.body["duplicate"]) == (200, True)
+    assert commits(cloud) == [sha(2), sha(3)]
 
 
 def test_a_found_push_takes_four_requests(cloud: Cloud, github: GitHub) -> None:
@@ -321,6 +348,20 @@ def test_a_lost_answer_and_a_lost_message_only_delay_the_build(
     assert commits(cloud) == []
     wait(cloud, PERIOD)
     assert commits(cloud) == [sha(2)]
+
+
+def test_a_late_message_about_a_found_push_does_not_build_it_after_a_later_one(
+    cloud: Cloud, github: GitHub
+) -> None:
+    """The message may be a dead letter that was sent again."""
+    push(cloud, github, 2)
+    for _ in range(PERIOD):
+        cloud.tick()
+    cloud.pump.deliver_tellings()
+    cloud.advance(2 * MINUTE)
+    assert deliver(cloud, 3, push(cloud, github, 3), before=2).status == 202
+    wait(cloud, 2 * PERIOD)
+    assert commits(cloud) == [sha(3)]
 
 
 def test_a_death_after_the_build_was_accepted_builds_nothing_twice(

@@ -203,6 +203,20 @@ def test_each_app_counts(waits: Cloud, github: GitHub) -> None:
     assert waits.statuses(built(waits, 1)) == ["failed"]
 
 
+@pytest.mark.parametrize("required", ["all", ["test"]])
+def test_jobs_of_two_workflows_with_one_name_all_count(
+    waits: Cloud, github: GitHub, required: Any
+) -> None:
+    """GitHub Actions is one app. It makes a suite for each run of a workflow."""
+    waits.change_service(require_checks=required)
+    for conclusion in ("failure", "success"):
+        suite = github.add_check_suite(REPOSITORY, sha(1), "completed", conclusion, runs=1)
+        github.add_check_run(
+            REPOSITORY, sha(1), "test", conclusion, app="GitHub Actions", suite=suite
+        )
+    assert waits.statuses(built(waits, 1)) == ["failed"]
+
+
 def test_more_than_a_page_of_check_runs_is_read(waits: Cloud, github: GitHub) -> None:
     waits.change_service(require_checks="all")
     github.add_check_run(REPOSITORY, sha(1), "the oldest", None)
@@ -611,3 +625,33 @@ def test_a_change_of_the_setting_leaves_what_waits(waits: Cloud, github: GitHub)
     waits.change_service(require_checks=None)
     pass_time(waits, 2)
     assert waits.deployment(number)["waiting_for_checks"]["required"] == ["test"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"auto_deploy": False}, "auto_deploy is off"),
+        ({"branch": "release"}, "the service follows release now"),
+    ],
+)
+def test_checks_that_pass_after_the_service_has_changed_deploy_nothing(
+    waits: Cloud, github: GitHub, changes: dict[str, Any], why: str
+) -> None:
+    number = built(waits, 1)
+    waits.change_service(**changes)
+    github.add_check_run(REPOSITORY, sha(1), "test")
+    pass_time(waits, 2)
+    row = waits.deployment(number)
+    assert (row["status"], row["error"]) == ("superseded", f"not deployed: {why}")
+    service = waits.service()
+    assert (service["active_deployment_id"], service["waiting_deployment_id"]) == (None, None)
+
+
+def test_checks_that_pass_deploy_if_auto_deploy_is_on_again(waits: Cloud, github: GitHub) -> None:
+    number = built(waits, 1)
+    waits.change_service(auto_deploy=False)
+    pass_time(waits, 1)
+    waits.change_service(auto_deploy=True)
+    github.add_check_run(REPOSITORY, sha(1), "test")
+    pass_time(waits, 1)
+    assert waits.statuses(number) == ["deploying"]

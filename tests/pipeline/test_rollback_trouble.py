@@ -7,6 +7,7 @@ from tests.support.embedded import (
     MINUTE,
     Cloud,
     add_topic,
+    client,
     create_ecs_service,
     delete_definition,
     make_older,
@@ -25,6 +26,13 @@ def released(cloud: Cloud) -> Cloud:
     cloud.release(1)
     cloud.release(2)
     return cloud
+
+
+def set_storage(digest: str, wanted: str) -> None:
+    """The owner archives or restores an image."""
+    client("ecr").update_image_storage_class(
+        repositoryName="hello", imageId={"imageDigest": digest}, targetStorageClass=wanted
+    )
 
 
 def lose_image(cloud: Cloud, number: int) -> None:
@@ -77,6 +85,20 @@ def test_it_is_seen_two_minutes_after_a_release(cloud: Cloud) -> None:
     assert cloud.service()["rollback_trouble"] == "the image of deployment 1 is gone from hello"
 
 
+def test_an_archived_image_is_told_until_it_is_restored(released: Cloud) -> None:
+    """ECS cannot pull it, so a rollback is refused."""
+    digest = released.deployment(1)["image_digest"]
+    set_storage(digest, "ARCHIVE")
+    look(released)
+    trouble = released.service()["rollback_trouble"]
+    assert f"the image hello@{digest} has the imageStatus ARCHIVED in ECR" in trouble
+    assert released.roll_back().status == 409
+    assert told() == [([EVENT], [])]
+    set_storage(digest, "STANDARD")
+    look(released)
+    assert released.service()["rollback_trouble"] is None
+
+
 def test_a_definition_that_cannot_be_made_again_is_told(released: Cloud) -> None:
     arn = released.deployment(1)["task_definition"]
     make_older(1)
@@ -109,6 +131,17 @@ def test_a_service_that_was_moved_is_no_trouble(released: Cloud) -> None:
     assert released.statuses(3) == ["success"]
     look(released)
     assert released.service()["rollback_trouble"] is None
+
+
+def test_what_was_known_of_the_place_before_ends_with_a_move(released: Cloud) -> None:
+    lose_image(released, 1)
+    look(released)
+    create_ecs_service("moved")
+    minutes(released)
+    released.change_service(ecs_service="moved")
+    assert released.service()["rollback_trouble"] is None
+    released.settle()
+    assert told() == [([EVENT], []), ([], [EVENT])]
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])

@@ -158,9 +158,12 @@ def receive_refused(
 def _receive(delivery: str, push: Push, signers: Signers) -> Decision:
     row, all_followers = followers(push.repository)
     heads = heads_of(row)
+    delivered = push
     if heads is not None:
         push = as_found(heads, push)
-    judged = _judge(push, signers, visible_of(all_followers, signers))
+    # Before it was found for some services, others may have built it by the delivery's time.
+    had = known_builds(find(Receipt, _receipt_id(delivered))) if push != delivered else {}
+    judged = _judge(push, signers, visible_of(all_followers, signers), had)
     learned: list[Write] = []
     if row is not None and heads is not None:
         learned = _learned(row, heads, push, all_followers, judged)
@@ -219,17 +222,21 @@ def _learned(
 ) -> list[Write]:
     """What a delivery adds to the heads that are known of the repository.
 
-    Without a channel to GitHub no head is looked at any more, so nothing is known.
+    Without a channel to GitHub no head is looked at any more, so nothing is known. The pushes that
+    were found stay: their deliveries may still come.
     """
-    if not has_github():
-        return [set_heads(row, None)]
     told = [
         each.service_id
         for each in judged.verdicts
         if all_followers[each.service_id].branch == push.branch
         and each.service_id not in judged.refused
     ]
-    known = noted(heads, push, told, all_followers) if push.branch is not None else heads
+    if not has_github():
+        known = replace(heads, known={})
+    elif push.branch is not None:
+        known = noted(heads, push, told, all_followers)
+    else:
+        known = heads
     return [set_heads(row, known)] if known != heads else []
 
 
@@ -270,10 +277,18 @@ def _take(
     return Decision(delivery, tuple(builds), tuple(sorted(had.items())), reason)
 
 
-def _judge(push: Push, signers: Signers, visible: Mapping[int, Follower]) -> Judgement:
-    """Decide about each visible follower of the repository; nothing is written."""
+def _judge(
+    push: Push,
+    signers: Signers,
+    visible: Mapping[int, Follower],
+    had: Mapping[int, int] | None = None,
+) -> Judgement:
+    """Decide about each visible follower of the repository; nothing is written.
+
+    `had` are builds of the push, by service, that its receipt may not have.
+    """
     receipt = find(Receipt, _receipt_id(push))
-    known = known_builds(receipt)
+    known = {**(had or {}), **known_builds(receipt)}
     rows = find_all(Service, [number for number, each in visible.items() if _may_build(each, push)])
     services = {row.id: row for row in rows.values() if _still_builds(row, push)}
     refused = frozenset(

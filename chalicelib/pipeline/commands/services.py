@@ -49,6 +49,8 @@ _OF_TARGET = (
     "chosen",
     "failed_deployment",
     "failing_since",
+    "rollback_trouble",
+    "rollback_checked",
 )
 _NOT_WHILE_BUSY = frozenset({*TARGET_FIELDS, "image_repository", "image_from"})
 

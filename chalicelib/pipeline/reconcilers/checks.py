@@ -8,6 +8,7 @@ from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.domain.checks import ChecksStep, decide_checks, why_ended
 from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.pipeline.auto_deploy import why_no_longer_deployed
 from chalicelib.pipeline.new_deployments import begin_checked
 from chalicelib.store.jobs import finish
 from chalicelib.store.models import Deployment, Service
@@ -25,10 +26,19 @@ def follow_checks(service: Service, deployment: Deployment) -> bool:
         queue.ask_checks(deployment.job_id, at=now)
     if step in {ChecksStep.ASK, ChecksStep.WAIT}:
         return False
+    number = deployment.number
     if step is ChecksStep.BEGIN:
-        commit(*begin_checked(service, deployment))
+        changed = why_no_longer_deployed(service, deployment)
+        if changed is None:
+            commit(*begin_checked(service, deployment))
+        else:
+            error = f"not deployed: {changed}"
+            commit(
+                finish(deployment, DeploymentStatus.SUPERSEDED, at=now, error=error),
+                change(service, checking=None, last_deployment=number),
+            )
     else:
-        number, failure = deployment.number, why_ended(checks)
+        failure = why_ended(checks)
         ended = {"checking": None, "last_deployment": number, "failed_deployment": number}
         commit(
             finish(

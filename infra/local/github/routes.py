@@ -303,7 +303,11 @@ def get_combined_status(call: Call) -> Answer:
     needs="checks=read",
 )
 def list_check_runs(call: Call) -> Answer:
-    """A missing ref gets 422. Not documented. Reported to squalrus/merge-bot."""
+    """A missing ref gets 422. Not documented. Reported to squalrus/merge-bot.
+
+    "latest" is the newest of each name in a suite. Not documented. Reported to
+    lewagon/wait-on-check-action.
+    """
     sha = call.sha()
     if sha is None:
         raise Refusal(422, f"No commit found for SHA: {call.values['ref']}")
@@ -311,9 +315,9 @@ def list_check_runs(call: Call) -> Answer:
     wanted = call.query.get("check_name")
     runs = [each for each in reversed(runs) if wanted in (None, each["name"])]
     if call.query.get("filter", "latest") == "latest":
-        newest: dict[tuple[str, int | None], Json] = {}
+        newest: dict[tuple[str, int], Json] = {}
         for each in runs:
-            newest.setdefault((each["name"], (each["app"] or {}).get("id")), each)
+            newest.setdefault((each["name"], each["check_suite"]["id"]), each)
         runs = list(newest.values())
     found, links = _page(call, runs)
     return Answer({"total_count": len(runs), "check_runs": found}, headers=links)

@@ -189,6 +189,7 @@ def check_run(
     conclusion: str | None,
     at: float,
     by: Json | None,
+    suite: int,
 ) -> Json:
     """A check run. One without a conclusion is in progress."""
     url = f"{api}/repos/{full_name}/check-runs/{number}"
@@ -212,7 +213,7 @@ def check_run(
             "annotations_url": f"{url}/annotations",
         },
         "name": name,
-        "check_suite": {"id": number},
+        "check_suite": {"id": suite},
         "app": by,
         "pull_requests": [],
     }

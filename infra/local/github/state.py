@@ -297,10 +297,17 @@ class State:
         conclusion: str | None = "success",
         *,
         app: str | None = None,
+        suite: int | None = None,
     ) -> None:
-        """Add a check run, of the app with a name. One without a conclusion is in progress."""
+        """Add a check run, of the app with a name. One without a conclusion is in progress.
+
+        Without a `suite` it is in the suite of the app's first run of the commit.
+        """
         with self.lock:
             number, at = next(self._ids), self.clock()
+            by = None if app is None else self._other_app(app)
+            runs = self.repository(full_name).check_runs.setdefault(sha, [])
+            suites = [run["check_suite"]["id"] for run in runs if run["app"] == by]
             run = shapes.check_run(
                 self.url,
                 full_name,
@@ -309,9 +316,10 @@ class State:
                 name=name,
                 conclusion=conclusion,
                 at=at,
-                by=None if app is None else self._other_app(app),
+                by=by,
+                suite=suite or next(iter(suites), number),
             )
-            self.repository(full_name).check_runs.setdefault(sha, []).append(run)
+            runs.append(run)
 
     def add_check_suite(
         self,
