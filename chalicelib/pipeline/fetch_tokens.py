@@ -9,7 +9,7 @@ import logging
 from chalicelib import clock
 from chalicelib.aws.parameters import put_secret
 from chalicelib.domain.credentials import app_parameter, is_parameter
-from chalicelib.domain.github_app import FETCH, TOKEN_SECONDS
+from chalicelib.domain.github_app import CONTENTS, TOKEN_SECONDS
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.known_secrets import Known, recall, remember
 from chalicelib.outbound.github_app import NOT_GRANTED, NOT_INSTALLED
@@ -35,7 +35,7 @@ def give_token(build: Build) -> str | None:
     if known is not None and 0 <= now - known.read_at < TOKEN_SECONDS:
         return reference
     try:
-        token = new_token(name, FETCH)
+        token = new_token(name, CONTENTS)
     except Unavailable as trouble:
         if trouble.code in {NOT_INSTALLED, NOT_GRANTED}:
             return None

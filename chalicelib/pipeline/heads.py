@@ -13,6 +13,7 @@ import msgspec
 from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.domain.changed_files import ChangedFiles
+from chalicelib.domain.github_app import CONTENTS
 from chalicelib.domain.heads import (
     GRACE,
     Heads,
@@ -68,7 +69,7 @@ def look(number: int) -> None:
     if service is None or service.deleted_at is not None or service.settings.image_from is not None:
         return
     try:
-        api = access_for(service)
+        api = access_for(service, CONTENTS)
         if api is None or clock.now() < _closed.get(api.token, 0):
             return
         _look(api, service)

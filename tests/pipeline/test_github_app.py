@@ -250,3 +250,53 @@ def test_a_channel_changes_from_a_token_to_the_app(cloud: Cloud, github: GitHub)
     assert (changed.status, changed.body["secret"]) == (200, None)
     github.install(REPOSITORY.partition("/")[0])
     assert trouble_after_test(cloud, number) is None
+
+
+# What the guide says that the App needs if no service waits for checks.
+WITHOUT_CHECKS = {"contents": "read", "statuses": "write", "deployments": "write"}
+
+
+def test_lost_pushes_are_found_by_an_app_that_may_not_read_checks(
+    cloud: Cloud, github: GitHub
+) -> None:
+    github.install(REPOSITORY.partition("/")[0])
+    assert github.app is not None
+    github.app.permissions = WITHOUT_CHECKS
+    github.push(REPOSITORY, "master", sha(1))
+    assert trouble_after_test(cloud, add_channel(cloud)) is None
+    pass_minutes(cloud, 5)
+    github.push(REPOSITORY, "master", sha(2))
+    pass_minutes(cloud, 10)
+    assert cloud.build(1)["commit_sha"] == sha(2)
+
+
+def test_an_app_that_may_not_read_checks_is_named_by_the_deployment_that_waits_for_them(
+    cloud: Cloud, installed: GitHub
+) -> None:
+    assert installed.app is not None
+    installed.app.permissions = WITHOUT_CHECKS
+    cloud.change_service(require_checks=["test"])
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.finish_build(1)
+    pass_minutes(cloud, 1)
+    waits = cloud.api.get("/v1/cicd/deployments/1").body["waiting_for_checks"]
+    assert "it needs checks: read, statuses: read" in waits["trouble"]
+
+
+def test_a_limit_of_github_for_the_app_delays_the_looks_at_heads(
+    cloud: Cloud, installed: GitHub
+) -> None:
+    installed.push(REPOSITORY, "master", sha(1))
+    pass_minutes(cloud, 5)
+    cloud.advance(31 * MINUTE)
+    installed.limit(0, reset_at=cloud._now + 20 * MINUTE, match="access_tokens")
+    before = len(installed.requests())
+    pass_minutes(cloud, 15)
+    assert len(installed.requests()) - before <= 2
+
+
+def pass_minutes(cloud: Cloud, minutes: int) -> None:
+    for _ in range(minutes):
+        cloud.tick()
+        cloud.settle()
