@@ -68,6 +68,7 @@ def look(number: int) -> None:
     service = find_service(number)
     if service is None or service.deleted_at is not None or service.settings.image_from is not None:
         return
+    api = None
     try:
         api = access_for(service, CONTENTS)
         if api is None or clock.now() < _closed.get(api.token, 0):

@@ -184,6 +184,14 @@ def test_a_wrong_app_id_is_named(
     assert "the parameter GithubApp must be the id of the App" in trouble
 
 
+def test_a_suspended_app_is_named(cloud: Cloud, installed: GitHub) -> None:
+    installed.suspend(next(iter(installed.installations)))
+    trouble = trouble_after_test(cloud, 1)
+    assert trouble is not None
+    assert "suspended" in trouble
+    assert f"the GitHub App has no access to {NAME}" in trouble
+
+
 def test_a_missing_key_is_named(cloud: Cloud, installed: GitHub) -> None:
     client("kms").delete_alias(AliasName="alias/slipway-github-app")
     trouble = trouble_after_test(cloud, 1)
@@ -290,10 +298,13 @@ def test_a_limit_of_github_for_the_app_delays_the_looks_at_heads(
     installed.push(REPOSITORY, "master", sha(1))
     pass_minutes(cloud, 5)
     cloud.advance(31 * MINUTE)
-    installed.limit(0, reset_at=cloud._now + 20 * MINUTE, match="access_tokens")
+    installed.push(REPOSITORY, "master", sha(2))
+    installed.limit(0, reset_at=cloud._now + 20 * MINUTE)
     before = len(installed.requests())
+    pass_minutes(cloud, 18)
+    assert len(installed.requests()) - before == 1
     pass_minutes(cloud, 15)
-    assert len(installed.requests()) - before <= 2
+    assert cloud.build(1)["commit_sha"] == sha(2)
 
 
 def pass_minutes(cloud: Cloud, minutes: int) -> None:
