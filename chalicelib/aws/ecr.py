@@ -3,7 +3,7 @@
 import json
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -22,13 +22,27 @@ def digest_of(repository: str, tag: str) -> str | None:
     return None if found is None else str(found["imageDigest"])
 
 
-def status_of(repository: str, mark: str) -> str | None:
-    """The imageStatus of the image with this digest or tag; None if the repository has none.
-
-    It is ACTIVE, ARCHIVED or ACTIVATING (ImageDetail in the ECR API reference).
+class Image(NamedTuple):
+    """An image: its imageStatus is ACTIVE, ARCHIVED or ACTIVATING (ImageDetail in the ECR API
+    reference).
     """
+
+    status: str
+    tags: frozenset[str]
+
+
+def find_image(repository: str, mark: str) -> Image | None:
+    """The image with this digest or tag; None if the repository has none."""
     found = _describe(repository, {"imageDigest" if ":" in mark else "imageTag": mark})
-    return None if found is None else str(found.get("imageStatus", "ACTIVE"))
+    if found is None:
+        return None
+    return Image(str(found.get("imageStatus", "ACTIVE")), frozenset(found.get("imageTags", ())))
+
+
+def status_of(repository: str, mark: str) -> str | None:
+    """The imageStatus of the image with this digest or tag; None if the repository has none."""
+    found = find_image(repository, mark)
+    return None if found is None else found.status
 
 
 def manifest(repository: str, digest: str) -> tuple[str, str]:

@@ -9,8 +9,9 @@ from typing import Any
 Permissions = Mapping[str, str]
 
 TELL: Permissions = {"statuses": "write", "deployments": "write"}
-READ: Permissions = {"contents": "read", "statuses": "read", "checks": "read"}
-FETCH: Permissions = {"contents": "read"}
+CHECKS: Permissions = {"checks": "read", "statuses": "read"}
+# Fetches, and the heads of branches.
+CONTENTS: Permissions = {"contents": "read"}
 
 # A token ends after an hour (GitHub REST API, "Create an installation access token for an app").
 # It is used for half of it, so that a build that begins to fetch has more than 20 minutes.

@@ -20,7 +20,7 @@ from chalicelib.outbound.http import Answer, Refused, send
 from chalicelib.settings import settings
 
 # How GitHub answers for a repository that was moved or deleted, or that the token may not see.
-_OF_ONE_REPOSITORY = {301, 307, 308, 404, 410, 451}
+OF_ONE_REPOSITORY = {301, 307, 308, 404, 410, 451}
 # Of the deployments of one commit to one environment, ours is among the newest hundred.
 _PAGE = 100
 # GitHub shows the check runs of the newest 1,000 suites of a commit ("List check runs for a Git
@@ -218,7 +218,7 @@ class GitHub(msgspec.Struct, frozen=True):
                 **limits,
             )
         except Refused as refusal:
-            if refusal.status not in _OF_ONE_REPOSITORY:
+            if refusal.status not in OF_ONE_REPOSITORY:
                 raise
             raise OneRepository(
                 f"{refusal.detail}. Is {self.repository} still its name, and may the token write "

@@ -7,19 +7,20 @@ from urllib.parse import quote
 from chalicelib import clock
 from chalicelib.domain.github_app import Permissions, shown
 from chalicelib.errors import Rejected, Unavailable
-from chalicelib.outbound.github import OneRepository
+from chalicelib.outbound.github import OF_ONE_REPOSITORY, OneRepository
 from chalicelib.outbound.http import Answer, Refused, send
 from chalicelib.settings import settings
 
-# The codes of the two refusals that a person mends on GitHub.
-NOT_INSTALLED, NOT_GRANTED = "github_app_not_installed", "github_app_not_granted"
+# GitHub says this with a 403, which is also the status of a rate limit.
+_SUSPENDED = "installation has been suspended"
 
 
 def create_token(jwt: str, repository: str, permissions: Permissions) -> str:
     """A new installation access token for one repository, `owner/name`. It ends after an hour.
 
-    Raises OneRepository, with the code NOT_INSTALLED if the App is not installed on the repository,
-    and NOT_GRANTED if the installation has not all the permissions. Also Later and Unavailable.
+    Raises OneRepository if the App has no access to the repository: it is not installed there or
+    suspended, the installation lacks one of the permissions, or the repository has another name
+    now. Also Later and Unavailable.
     """
     try:
         found = _call(jwt, "GET", f"repos/{quote(repository)}/installation").body
@@ -27,8 +28,12 @@ def create_token(jwt: str, repository: str, permissions: Permissions) -> str:
         if trouble.status == HTTPStatus.NOT_FOUND:
             raise OneRepository(
                 f"the GitHub App is not installed on {repository}, or {repository} does not exist: "
-                "install the App for this repository on GitHub",
-                code=NOT_INSTALLED,
+                "install the App for this repository on GitHub"
+            ) from trouble
+        if trouble.status in OF_ONE_REPOSITORY:
+            raise OneRepository(
+                f"the GitHub App has no access to {repository} ({trouble.detail}). Is this still "
+                "its name?"
             ) from trouble
         raise
     number = found.get("id") if isinstance(found, dict) else None
@@ -42,9 +47,15 @@ def create_token(jwt: str, repository: str, permissions: Permissions) -> str:
         raise OneRepository(
             f"the GitHub App lacks a permission for {repository}: it needs {shown(permissions)}. "
             "Add the permission in the App's settings on GitHub, and accept it in the "
-            f"installation ({refusal.detail})",
-            code=NOT_GRANTED,
+            f"installation ({refusal.detail})"
         ) from refusal
+    except Refused as trouble:
+        if trouble.status == HTTPStatus.FORBIDDEN and _SUSPENDED in trouble.detail:
+            raise OneRepository(
+                f"the GitHub App has no access to {repository} ({trouble.detail}): unsuspend it in "
+                "the settings of the installation on GitHub"
+            ) from trouble
+        raise
     token = made.get("token") if isinstance(made, dict) else None
     if not isinstance(token, str) or not token:
         raise Unavailable("GitHub's answer has no installation access token")

@@ -10,6 +10,7 @@ from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.correlation import working_on
 from chalicelib.domain.checks import AwaitedChecks, answered, judge, may_ask, unanswered
+from chalicelib.domain.github_app import CHECKS
 from chalicelib.domain.log_text import clean_text
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.errors import Rejected, Stale, Unavailable
@@ -69,7 +70,7 @@ def _ask(row: Deployment, checks: AwaitedChecks) -> AwaitedChecks:
     now = clock.now()
     try:
         service = get_service(row.service_id)
-        api = access_for(service)
+        api = access_for(service, CHECKS)
         if api is None:
             return unanswered(checks, _why_no_access(service), asked_at=now)
         found = api.checks(row.commit_sha or "", with_suites=checks.names is None)

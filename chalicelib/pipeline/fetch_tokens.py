@@ -9,10 +9,10 @@ import logging
 from chalicelib import clock
 from chalicelib.aws.parameters import put_secret
 from chalicelib.domain.credentials import app_parameter, is_parameter
-from chalicelib.domain.github_app import FETCH, TOKEN_SECONDS
+from chalicelib.domain.github_app import CONTENTS, TOKEN_SECONDS
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.known_secrets import Known, recall, remember
-from chalicelib.outbound.github_app import NOT_GRANTED, NOT_INSTALLED
+from chalicelib.outbound.github import OneRepository
 from chalicelib.pipeline.github_access import github_name
 from chalicelib.pipeline.github_app import new_token
 from chalicelib.settings import settings
@@ -24,8 +24,8 @@ logger = logging.getLogger("slipway")
 def give_token(build: Build) -> str | None:
     """Let a build fetch its repository as the GitHub App; return the git credential that it needs.
 
-    None if there is no App, if the repository is not on GitHub, and if the App may not read the
-    repository: it may be public. Raises Rejected and Unavailable.
+    None if there is no App, if the repository is not on GitHub, and if the App has no access to
+    the repository: it may be public. Raises Rejected and Unavailable.
     """
     name = github_name(build.settings.repository)
     if name is None or not settings().github_app:
@@ -35,11 +35,9 @@ def give_token(build: Build) -> str | None:
     if known is not None and 0 <= now - known.read_at < TOKEN_SECONDS:
         return reference
     try:
-        token = new_token(name, FETCH)
-    except Unavailable as trouble:
-        if trouble.code in {NOT_INSTALLED, NOT_GRANTED}:
-            return None
-        raise
+        token = new_token(name, CONTENTS)
+    except OneRepository:
+        return None
     put_secret(reference.partition(":")[2], token)
     remember(reference, Known(read_at=now, secrets=(token,)))
     return reference

@@ -4,7 +4,7 @@ from functools import partial
 
 from chalicelib.aws.secrets import read_credential
 from chalicelib.domain.channels import ChannelKind
-from chalicelib.domain.github_app import READ, TELL, Permissions
+from chalicelib.domain.github_app import TELL, Permissions
 from chalicelib.outbound.github import GitHub, github_host
 from chalicelib.pipeline.github_app import app_token, new_token
 from chalicelib.store.channels import channels_of
@@ -47,7 +47,7 @@ def check_access(channel: Channel, name: str) -> None:
         access_by(channel, name).look()
 
 
-def access_for(service: Service, permissions: Permissions = READ) -> GitHub | None:
+def access_for(service: Service, permissions: Permissions) -> GitHub | None:
     """GitHub's API for the repository of a service, by the first channel of it that is on.
 
     None if there is no such channel, or if the repository is not on GitHub. Raises Unavailable.

@@ -13,7 +13,11 @@ from chalicelib.domain.github_app import (
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.known_secrets import Known, recall, remember
 from chalicelib.outbound.github_app import create_token
+from chalicelib.outbound.http import Later
 from chalicelib.settings import settings
+
+# Until when GitHub takes no requests of the App.
+_busy_until = 0
 
 
 def app_token(name: str, permissions: Permissions) -> str:
@@ -28,9 +32,19 @@ def app_token(name: str, permissions: Permissions) -> str:
 
 
 def new_token(name: str, permissions: Permissions) -> str:
-    """Like `app_token`, but always a new token: GitHub may have withdrawn the one before."""
+    """Like `app_token`, but always a new token: GitHub may have withdrawn the one before.
+
+    After a limit of GitHub it raises Later without a request, until the time that GitHub gave.
+    """
+    global _busy_until
     now = clock.now()
-    token = create_token(_jwt(now), name, permissions)
+    if now < _busy_until:
+        raise Later("GitHub's rate limit for the GitHub App is used up", _busy_until - now)
+    try:
+        token = create_token(_jwt(now), name, permissions)
+    except Later as wait:
+        _busy_until = now + wait.seconds
+        raise
     remember(_key(name, permissions), Known(read_at=now, secrets=(token,)))
     return token
 

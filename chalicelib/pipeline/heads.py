@@ -13,6 +13,7 @@ import msgspec
 from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.domain.changed_files import ChangedFiles
+from chalicelib.domain.github_app import CONTENTS
 from chalicelib.domain.heads import (
     GRACE,
     Heads,
@@ -71,7 +72,7 @@ def look(number: int) -> None:
     if channel is None or clock.now() < _closed.get(channel.id, 0):
         return
     try:
-        api = access_for(service)
+        api = access_for(service, CONTENTS)
         if api is not None:
             _look(api, service)
     except Later as wait:

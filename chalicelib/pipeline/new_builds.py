@@ -135,6 +135,12 @@ def has_room(service: Service) -> bool:
     return len(service.open_builds or ()) < service.settings.max_open_builds
 
 
+def has_room_for_push(service: Service) -> bool:
+    """The same for a push or a tag: builds of pull requests do not count, so they keep none out."""
+    own = set(service.open_builds or ()) - set(service.open_pulls or ())
+    return len(own) < service.settings.max_open_builds
+
+
 def why_no_room(service: Service) -> str:
     """Why the service may not have one more open build, and what to do next."""
     numbers = sorted(service.open_builds or ())

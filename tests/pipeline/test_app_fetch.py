@@ -171,6 +171,41 @@ def test_an_app_that_may_not_read_contents_gives_no_credential(
     assert sent(calls) == [""]
 
 
+def test_a_suspended_app_gives_no_credential(cloud: Cloud, installed: GitHub, calls: Calls) -> None:
+    installed.suspend(next(iter(installed.installations)))
+    cloud.push(sha(1))
+    cloud.settle()
+    assert sent(calls) == [""]
+
+
+@pytest.mark.parametrize("status", [301, 451])
+def test_a_repository_that_was_renamed_or_closed_gets_no_credential(
+    cloud: Cloud, installed: GitHub, calls: Calls, status: int
+) -> None:
+    """git follows the redirect from the old name. GitHub: "Renaming a repository"."""
+    installed.fail(1, status, match="/installation$")
+    cloud.push(sha(1))
+    cloud.settle()
+    assert sent(calls) == [""]
+
+
+def test_builds_do_not_ask_github_before_the_time_that_it_gave(
+    cloud: Cloud, installed: GitHub, calls: Calls
+) -> None:
+    installed.limit(0, reset_at=cloud._now + 10 * MINUTE)
+    cloud.push(sha(1))
+    cloud.settle()
+    for _ in range(8):
+        cloud.tick()
+        cloud.settle()
+    assert "rate limit" in cloud.build(1)["error"]
+    assert len(installed.requests()) == 1
+    for _ in range(4):
+        cloud.tick()
+        cloud.settle()
+    assert sent(calls) == [f"ssm:{PARAMETER}"]
+
+
 def test_the_project_s_own_credential_comes_first(
     cloud: Cloud, installed: GitHub, calls: Calls
 ) -> None:

@@ -184,6 +184,14 @@ def test_a_wrong_app_id_is_named(
     assert "the parameter GithubApp must be the id of the App" in trouble
 
 
+def test_a_suspended_app_is_named(cloud: Cloud, installed: GitHub) -> None:
+    installed.suspend(next(iter(installed.installations)))
+    trouble = trouble_after_test(cloud, 1)
+    assert trouble is not None
+    assert "suspended" in trouble
+    assert f"the GitHub App has no access to {NAME}" in trouble
+
+
 def test_a_missing_key_is_named(cloud: Cloud, installed: GitHub) -> None:
     client("kms").delete_alias(AliasName="alias/slipway-github-app")
     trouble = trouble_after_test(cloud, 1)
@@ -262,3 +270,56 @@ def test_a_look_at_a_head_waits_if_github_takes_no_request_for_a_token(
         cloud.settle()
     asked = sum(requests(installed).values())
     assert asked == 1
+
+
+# What the guide says that the App needs if no service waits for checks.
+WITHOUT_CHECKS = {"contents": "read", "statuses": "write", "deployments": "write"}
+
+
+def test_lost_pushes_are_found_by_an_app_that_may_not_read_checks(
+    cloud: Cloud, github: GitHub
+) -> None:
+    github.install(REPOSITORY.partition("/")[0])
+    assert github.app is not None
+    github.app.permissions = WITHOUT_CHECKS
+    github.push(REPOSITORY, "master", sha(1))
+    assert trouble_after_test(cloud, add_channel(cloud)) is None
+    pass_minutes(cloud, 5)
+    github.push(REPOSITORY, "master", sha(2))
+    pass_minutes(cloud, 10)
+    assert cloud.build(1)["commit_sha"] == sha(2)
+
+
+def test_an_app_that_may_not_read_checks_is_named_by_the_deployment_that_waits_for_them(
+    cloud: Cloud, installed: GitHub
+) -> None:
+    assert installed.app is not None
+    installed.app.permissions = WITHOUT_CHECKS
+    cloud.change_service(require_checks=["test"])
+    cloud.push(sha(1))
+    cloud.settle()
+    cloud.finish_build(1)
+    pass_minutes(cloud, 1)
+    waits = cloud.api.get("/v1/cicd/deployments/1").body["waiting_for_checks"]
+    assert "it needs checks: read, statuses: read" in waits["trouble"]
+
+
+def test_a_limit_of_github_for_the_app_delays_the_looks_at_heads(
+    cloud: Cloud, installed: GitHub
+) -> None:
+    installed.push(REPOSITORY, "master", sha(1))
+    pass_minutes(cloud, 5)
+    cloud.advance(31 * MINUTE)
+    installed.push(REPOSITORY, "master", sha(2))
+    installed.limit(0, reset_at=cloud._now + 20 * MINUTE)
+    before = len(installed.requests())
+    pass_minutes(cloud, 18)
+    assert len(installed.requests()) - before == 1
+    pass_minutes(cloud, 15)
+    assert cloud.build(1)["commit_sha"] == sha(2)
+
+
+def pass_minutes(cloud: Cloud, minutes: int) -> None:
+    for _ in range(minutes):
+        cloud.tick()
+        cloud.settle()

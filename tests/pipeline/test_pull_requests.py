@@ -10,7 +10,17 @@ from tests.faults.rows import rows
 from tests.support.builders import delivery_headers, real_payload
 from tests.support.client import Answer
 from tests.support.codebuild_log import RUN_FAILED, failed_log
-from tests.support.embedded import MINUTE, REPOSITORY, Cloud, client, keep_secret, sha
+from tests.support.embedded import (
+    MINUTE,
+    REPOSITORY,
+    Cloud,
+    client,
+    keep_secret,
+    put_image,
+    put_manifest,
+    sha,
+)
+from tests.support.sdk import Trouble
 from tests.support.written import nothing_is_written
 
 NPM, HUB = "secretsmanager:slipway/build/1/npm", "secretsmanager:slipway/build/1/hub"
@@ -326,6 +336,72 @@ def test_a_deployment_of_such_a_build_is_refused_with_the_next_step(cloud: Cloud
                     )
 
 
+def put_same_image(tag: str) -> str:
+    """Push an image whose digest does not depend on the tag; return it."""
+    media_type = "application/vnd.oci.image.manifest.v1+json"
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2}
+    config["digest"] = "sha256:" + "0" * 64
+    manifest = {"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": []}
+    return put_manifest("hello", tag, manifest)
+
+
+def end_with_same_image(cloud: Cloud, number: int) -> str:
+    digest = put_same_image(cloud.build(number)["image_tag"].removeprefix("hello:"))
+    cloud.end_build(number, "SUCCEEDED", IMAGE_DIGEST=digest)
+    return digest
+
+
+def deploy(cloud: Cloud, image: str) -> Answer:
+    return cloud.api.post(f"/v1/cicd/services/{cloud.service_id}/deploy", {"image_tag": image})
+
+
+def test_an_image_that_a_push_has_built_too_is_deployed_by_its_digest(cloud: Cloud) -> None:
+    """If all steps come from the cache, both builds make the same image."""
+    cloud.change_service(auto_deploy=False)
+    cloud.push(sha(1))
+    cloud.settle()
+    digest = end_with_same_image(cloud, 1)
+    cloud.pull("opened", sha(2))
+    cloud.settle()
+    assert end_with_same_image(cloud, 2) == digest
+    answer = deploy(cloud, f"hello@{digest}")
+    assert answer.status == 202, answer.text
+
+
+def test_a_tag_by_hand_makes_no_image_of_a_pull_request_deployable(cloud: Cloud) -> None:
+    cloud.pull("opened", sha(1))
+    cloud.settle()
+    digest = end_with_same_image(cloud, 1)
+    assert put_same_image("v1") == digest
+    assert put_same_image(f"master-{sha(1)[:12]}-1") == digest
+    assert deploy(cloud, f"hello@{digest}").body["code"] == "pull_request_build"
+
+
+def test_without_an_answer_of_ecr_the_image_of_a_pull_request_is_still_refused(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.pull("opened", sha(1))
+    cloud.settle()
+    digest = end_with_same_image(cloud, 1)
+    trouble.refuse("ecr.DescribeImages", "ServerException")
+    assert deploy(cloud, f"hello@{digest}").body["code"] == "pull_request_build"
+
+
+def test_the_image_of_a_pull_request_whose_build_was_cancelled_is_not_deployed(
+    cloud: Cloud,
+) -> None:
+    """CodeBuild may push the image before it stops."""
+    cloud.pull("opened", sha(1))
+    cloud.settle()
+    tag = cloud.build(1)["image_tag"]
+    digest = put_image(*tag.split(":"))
+    assert cloud.api.post("/v1/cicd/jobs/build-1/cancel", {}).status == 202
+    cloud.end_build(1, "STOPPED")
+    assert cloud.build(1)["status"] == "cancelled"
+    answer = deploy(cloud, f"hello@{digest}")
+    assert (answer.status, answer.body["code"]) == (409, "pull_request_build")
+
+
 def test_pull_requests_do_not_count_in_the_order_of_pushes(cloud: Cloud) -> None:
     cloud.push(sha(1))
     cloud.pull("opened", sha(2))
@@ -411,6 +487,28 @@ def test_a_pull_request_of_another_number_or_a_fork_that_is_closed_ends_nothing(
     answer = cloud.pull("closed", sha(1), pull_request__number=3)
     assert reason(cloud, answer) == "the pull request was closed; no build of it was queued"
     assert statuses(cloud, 3) == ["queued"]
+
+
+def test_an_old_closing_ends_no_build_of_a_pull_request_that_was_reopened(cloud: Cloud) -> None:
+    """GitHub redelivers for three days: the closing may arrive after the reopening."""
+    occupy(cloud)
+    closed_at = "2026-11-21T23:59:00Z"
+    cloud.pull("reopened", sha(1))
+    answer = cloud.pull("closed", sha(1), pull_request__updated_at=closed_at)
+    assert reason(cloud, answer) == "the pull request was closed; no build of it was queued"
+    assert statuses(cloud, 3) == ["queued"]
+
+
+def test_pull_requests_keep_no_push_and_no_tag_out_of_a_service_that_builds_each(
+    cloud: Cloud,
+) -> None:
+    cloud.change_service(max_open_builds=1, supersede_builds=False, tags=["v*"])
+    cloud.pull("opened", sha(1))
+    assert "max_open_builds is 1" in reason(cloud, cloud.pull("opened", sha(2)))
+    assert cloud.push(sha(3)).status == 202
+    refused = cloud.push(sha(4))
+    assert refused.status == 200
+    assert "has 2 open builds" in reason(cloud, refused)
 
 
 def test_pull_requests_count_as_open_builds_and_never_keep_a_push_out(cloud: Cloud) -> None:

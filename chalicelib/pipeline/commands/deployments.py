@@ -1,5 +1,8 @@
 """Requests for a deployment, and the plan of one."""
 
+from collections.abc import Collection
+from functools import partial
+
 from msgspec import UNSET, UnsetType
 
 from chalicelib import clock
@@ -25,14 +28,13 @@ from chalicelib.pipeline.preflight import (
     Look,
     check,
     look_at_definition,
-    look_at_image,
     look_at_service,
 )
 from chalicelib.pipeline.retries import retry_with_fresh_service
 from chalicelib.settings import settings
 from chalicelib.store.claims import next_number
 from chalicelib.store.idempotency import IdempotencyKey, record_key
-from chalicelib.store.jobs import find_build, find_deployments, pull_build_of
+from chalicelib.store.jobs import find_build, find_builds, find_deployments, pull_build_of
 from chalicelib.store.models import Build, Deployment, Service
 from chalicelib.store.writes import change, commit
 
@@ -156,7 +158,8 @@ def _resolve(
             code="image_not_allowed",
             field="image_tag",
         )
-    _require_no_pull_request(service, image, build)
+    if build is not None:
+        _require_no_pull_request(build)
     digest = (build.image_digest if build else None) or image.digest
     if image.digest and image.digest != digest:
         raise Forbidden(
@@ -164,9 +167,12 @@ def _resolve(
             code="image_not_allowed",
             field="image_tag",
         )
-    status = look_at_image(look, repository, digest)
-    if status is None:
+    found = look(partial(ecr.find_image, repository, digest))
+    if found is None:
         raise _missing(repository, f"@{digest}")
+    if build is None:
+        tags = frozenset[str]() if isinstance(found, Unknown) else found.tags
+        _require_no_pull_request(_pull_build_of(repository, digest, tags))
     release = ReleaseImage(
         repository,
         digest,
@@ -177,7 +183,7 @@ def _resolve(
         commit_message=build.commit_message if build else None,
         author=build.author if build else None,
     )
-    return release, status
+    return release, found if isinstance(found, Unknown) else found.status
 
 
 def _require_own_repository(service: Service, image: ImageReference) -> None:
@@ -205,10 +211,26 @@ def _build_of(service: Service, tag: str) -> Build | None:
     return build if build.status == BuildStatus.SUCCESS else None
 
 
-def _require_no_pull_request(service: Service, image: ImageReference, build: Build | None) -> None:
-    """Raise Conflict (pull_request_build) for an image that a pull request has built."""
-    if build is None:
-        build = pull_build_of(service.settings.image_repository, image.digest)
+def _pull_build_of(repository: str, digest: str, tags: Collection[str]) -> Build | None:
+    """A build of a pull request that made an image; None if another build made it, too.
+
+    `tags` are those of the image in ECR. A build that was cancelled may have pushed its image, and
+    is known only by them. Without them the image is of the pull request that is recorded.
+    """
+    numbers = filter(None, map(build_id_of_tag, tags))
+    builds = [
+        build
+        for build in find_builds(numbers)
+        if build.image_repository == repository and build.image_tag in tags
+    ]
+    if any(each.pull_request is None and each.image_digest == digest for each in builds):
+        return None
+    pulls = (each for each in builds if each.pull_request is not None)
+    return pull_build_of(repository, digest) or next(pulls, None)
+
+
+def _require_no_pull_request(build: Build | None) -> None:
+    """Raise Conflict (pull_request_build) for a build of a pull request."""
     if build is None or build.pull_request is None:
         return
     raise Conflict(

@@ -142,13 +142,17 @@ def _with_room(choice: Choice, service: Service, pull: PullRequest) -> Choice:
 
 
 def _queued_builds(service: Service, pull: PullRequest) -> list[Build]:
-    """The builds of a pull request that may not have been started, without retries of people."""
+    """The builds of a pull request that may not have been started, without retries of people.
+
+    Builds of later events are left out: GitHub may deliver an event days later.
+    """
     return [
         build
         for build in find_builds(map(int, service.open_pulls or ()))
         if build.pull_request is not None
         and build.pull_request.number == pull.number
         and build.settings.repository == pull.repository
+        and build.push.sent_at <= pull.at
         and build.push.is_queued
         and not has_ended(build.status)
     ]

@@ -39,7 +39,7 @@ from chalicelib.pipeline.deliveries import (
     same_for_all,
     visible_of,
 )
-from chalicelib.pipeline.new_builds import Source, has_room, new_build, why_no_room
+from chalicelib.pipeline.new_builds import Source, has_room_for_push, new_build, why_no_room
 from chalicelib.pipeline.retries import retry_on_conflict
 from chalicelib.store.channels import has_github
 from chalicelib.store.claims import Follower, followers, heads_of, next_number, set_heads
@@ -323,7 +323,7 @@ def _with_room(choice: Choice, service: Service, push: Push) -> Choice:
     earlier ones, so at most one more build waits.
     """
     replaces = service.settings.supersede_builds and push.tag is None
-    if not choice.builds or replaces or has_room(service):
+    if not choice.builds or replaces or has_room_for_push(service):
         return choice
     return Choice(builds=False, reason=f"{why_no_room(service)}, then redeliver")
 

@@ -2,7 +2,7 @@
 
 import time
 
-from chalicelib.domain.github_app import READ
+from chalicelib.domain.github_app import CONTENTS
 from chalicelib.domain.github_messages import commit_status, deployment, deployment_status
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
 from chalicelib.domain.telling import REPLACED, Told, told_of
@@ -104,7 +104,7 @@ def test(channel: Channel) -> None:
             break
         try:
             check_access(channel, name)
-            _look_for_pushes(access_by(channel, name, READ), branches[name])
+            _look_for_pushes(access_by(channel, name, CONTENTS), branches[name])
         except OneRepository as trouble:
             troubles.append(trouble)
     if troubles:

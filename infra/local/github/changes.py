@@ -116,6 +116,8 @@ def create_installation_token(state: State, number: int, body: Json) -> Json:
     installation = state.installations.get(number)
     if installation is None or state.app is None:
         raise not_found()
+    if installation.is_suspended:
+        raise Refusal(403, "This installation has been suspended")
     mine = [each for each in state.repositories.values() if installation.includes(each)]
     # Names of repositories are not case-sensitive.
     names = [name.lower() for name in body.get("repositories", [])]

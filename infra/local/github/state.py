@@ -136,6 +136,7 @@ class Installation:
     number: int
     account: str
     repositories: frozenset[str] | None
+    is_suspended: bool = False
 
     def includes(self, repository: Repository) -> bool:
         if self.repositories is None:
@@ -385,6 +386,11 @@ class State:
             del self.installations[number]
             for name in [name for name, each in self.tokens.items() if each.installation == number]:
                 del self.tokens[name]
+
+    def suspend(self, number: int) -> None:
+        """Suspend an installation: it exists, and gets no tokens."""
+        with self.lock:
+            self.installations[number].is_suspended = True
 
     def add_delivery(
         self,
