@@ -30,7 +30,7 @@ def app_token(name: str, permissions: Permissions) -> str:
 def new_token(name: str, permissions: Permissions) -> str:
     """Like `app_token`, but always a new token: GitHub may have withdrawn the one before."""
     now = clock.now()
-    token = create_token(_jwt(now), name, permissions)
+    token = create_token(app_jwt(), name, permissions)
     remember(_key(name, permissions), Known(read_at=now, secrets=(token,)))
     return token
 
@@ -39,14 +39,15 @@ def _key(name: str, permissions: Permissions) -> str:
     return f"github-app:{name}:{shown(permissions)}"
 
 
-def _jwt(now: int) -> str:
+def app_jwt() -> str:
+    """A new JWT, by which the App signs in for ten minutes. Raises Unavailable."""
     app = settings().github_app
     if not app:
         raise Unavailable(
             "this installation has no GitHub App any more: set the parameter GithubApp, or give "
             "the channel a secret"
         )
-    unsigned = unsigned_jwt(app, now=now)
+    unsigned = unsigned_jwt(app, now=clock.now())
     try:
         signature = kms.sign(key_alias(settings().table_prefix), unsigned.encode())
     except (Rejected, Unavailable) as trouble:
