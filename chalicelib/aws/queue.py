@@ -72,6 +72,21 @@ def look(*services: int) -> None:
     _send(settings().telling_queue_url, entries, failure=failure)
 
 
+def redeliver() -> None:
+    """Send the request to have GitHub repeat the failed deliveries of the GitHub App's webhook.
+
+    A failure is only logged: the next period asks again. The queue delivers one such message after
+    another.
+    """
+    entry = {
+        "MessageBody": json.dumps({"v": 1, "redeliver": True}),
+        "MessageGroupId": "redeliveries",
+        "MessageDeduplicationId": secrets.token_hex(16),
+    }
+    failure = "failed deliveries are not looked at; the next period asks again"
+    _send(settings().telling_queue_url, [entry], failure=failure)
+
+
 def report_push(push: Any) -> None:
     """Send a push that was found, as JSON, to be taken like a delivered one.
 

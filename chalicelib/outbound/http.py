@@ -49,11 +49,15 @@ class Refused(Unavailable):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An answer with a status below 300, or 304. `body` is decoded JSON, or None."""
+    """An answer with a status below 300, or 304. `body` is decoded JSON, or None.
+
+    `link` is the header Link, which names the next page of a list.
+    """
 
     status: int
     body: Any
     etag: str = ""
+    link: str = ""
 
 
 def send(
@@ -119,7 +123,9 @@ def exchange(
         why = f"within {SECONDS:g} seconds" if is_late else f"({type(error).__name__})"
         raise Unavailable(f"{receiver} does not answer {why}") from error
     if answer.status < HTTPStatus.MULTIPLE_CHOICES or answer.status == HTTPStatus.NOT_MODIFIED:
-        return Answer(answer.status, _decoded(text), answer.headers.get("ETag", ""))
+        headers = answer.headers
+        etag, link = headers.get("ETag", ""), headers.get("Link", "")
+        return Answer(answer.status, _decoded(text), etag, link)
     raise _refusal(receiver, answer.status, answer.headers, _decoded(text), now)
 
 

@@ -41,7 +41,7 @@ def new_token(name: str, permissions: Permissions) -> str:
     if now < _busy_until:
         raise Later("GitHub's rate limit for the GitHub App is used up", _busy_until - now)
     try:
-        token = create_token(_jwt(now), name, permissions)
+        token = create_token(app_jwt(), name, permissions)
     except Later as wait:
         _busy_until = now + wait.seconds
         raise
@@ -53,14 +53,15 @@ def _key(name: str, permissions: Permissions) -> str:
     return f"github-app:{name}:{shown(permissions)}"
 
 
-def _jwt(now: int) -> str:
+def app_jwt() -> str:
+    """A new JWT, by which the App signs in for ten minutes. Raises Unavailable."""
     app = settings().github_app
     if not app:
         raise Unavailable(
             "this installation has no GitHub App any more: set the parameter GithubApp, or give "
             "the channel a secret"
         )
-    unsigned = unsigned_jwt(app, now=now)
+    unsigned = unsigned_jwt(app, now=clock.now())
     try:
         signature = kms.sign(key_alias(settings().table_prefix), unsigned.encode())
     except (Rejected, Unavailable) as trouble:

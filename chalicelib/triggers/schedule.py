@@ -1,6 +1,6 @@
 """The schedule: each minute it reconciles the rows that are due, and tells what was not told.
 
-It also asks for the heads of branches.
+It also asks for the heads of branches, and for failed deliveries.
 """
 
 from chalice.app import Blueprint, Rate
@@ -9,6 +9,7 @@ from chalicelib.correlation import working_on
 from chalicelib.pipeline.heads import ask_for_heads
 from chalicelib.pipeline.reconcilers.dead_letters import mark_dead_letters
 from chalicelib.pipeline.reconcilers.loop import reconcile_due
+from chalicelib.pipeline.redeliveries import ask_for_redeliveries
 from chalicelib.pipeline.telling.loop import announce_due
 from chalicelib.starting import ready
 from chalicelib.triggers.invocations import Invocation, with_raw_event
@@ -25,7 +26,7 @@ def on_schedule(invocation: Invocation) -> None:
     """Reconcile due rows until the function's time is nearly up; the next minute continues.
 
     Then mark the rows that dead letters name, send what channels are still to be told, and ask for
-    the heads of branches.
+    the heads of branches and for failed deliveries.
     """
     context = invocation.context
 
@@ -37,6 +38,7 @@ def on_schedule(invocation: Invocation) -> None:
         mark_dead_letters()
         announce_due(until=is_late)
         ask_for_heads(until=is_late)
+        ask_for_redeliveries()
 
 
 ready()

@@ -14,10 +14,11 @@ from urllib.parse import parse_qs, urlsplit
 from msgspec import structs
 from urllib3 import HTTPConnectionPool, HTTPResponse
 
+from chalicelib import clock
 from chalicelib.domain.telling import Event
 from chalicelib.outbound import hooks
 from chalicelib.outbound.guard import Place
-from chalicelib.pipeline import fetch_tokens, github_app
+from chalicelib.pipeline import fetch_tokens, github_app, redeliveries
 from chalicelib.pipeline.commands import channels
 from chalicelib.settings import settings
 from infra.local.github.shapes import timestamp
@@ -70,6 +71,8 @@ class Receivers:
         self.messages: list[tuple[str, dict[str, Any]]] = []
         # The pushes to the branch as GitHub's list of activities has them, the earliest first.
         self.pushes: list[dict[str, Any]] = []
+        # The attempts of GitHub to deliver events to the App's webhook, the earliest first.
+        self.deliveries: list[dict[str, Any]] = []
         self.failures = 0
         self.conclusion: str | None = "success"
         self.conclusions: dict[str, str | None] = {}
@@ -81,6 +84,23 @@ class Receivers:
         self.pushes.append(
             {"before": before, "after": commit, "timestamp": timestamp(at), "actor": {"login": "a"}}
         )
+
+    def deliver(self, guid: str, status: int, *, at: int) -> None:
+        """GitHub makes an attempt to deliver a push."""
+        attempt = {
+            "id": len(self.deliveries) + 1,
+            "guid": guid,
+            "event": "push",
+            "delivered_at": timestamp(at),
+            "status_code": status,
+            "redelivery": guid in {each["guid"] for each in self.deliveries},
+        }
+        self.deliveries.append(attempt)
+
+    def undelivered(self) -> set[str]:
+        """The ids of the events of which no attempt has succeeded."""
+        succeeded = {each["guid"] for each in self.deliveries if each["status_code"] < 400}
+        return {each["guid"] for each in self.deliveries} - succeeded
 
     def has_unknown_head(self) -> bool:
         """Whether Slipway does not know the head of the branch yet."""
@@ -100,10 +120,8 @@ class Receivers:
         if path == _HOOK:
             self.messages.append((request["headers"]["webhook-id"], body))
             return _answer(200)
-        if path.endswith("/installation"):
-            return _answer(200, {"id": 1})
-        if path.endswith("/access_tokens"):
-            return _answer(201, {"token": SECRETS["github"]})
+        if path.startswith("/app/") or path.endswith("/installation"):
+            return self._of_app(method, path)
         if method == "GET" and (found := self._of_branch(path)) is not None:
             return found
         if "/commits/" in path:
@@ -119,6 +137,18 @@ class Receivers:
             self.statuses.setdefault(name, []).append(body["state"])
             return _answer(201)
         return _answer(404)
+
+    def _of_app(self, method: str, path: str) -> HTTPResponse:
+        """The answer to a request with a JWT of the App."""
+        if path.endswith("/installation"):
+            return _answer(200, {"id": 1})
+        if path.endswith("/access_tokens"):
+            return _answer(201, {"token": SECRETS["github"]})
+        if method == "GET":
+            return _answer(200, self.deliveries[::-1])
+        repeated = self.deliveries[int(path.split("/")[-2]) - 1]
+        self.deliver(repeated["guid"], 200, at=clock.now())
+        return _answer(202)
 
     def _of_branch(self, path: str) -> HTTPResponse | None:
         """The answer to a question about the branch; None for any other one."""
@@ -210,7 +240,12 @@ class Receivers:
             for each in self.deployments
         )
         told = {name: states[-1] for name, states in self._told().items()}
-        return {"statuses": last, "deployments": shown, "told": told}
+        return {
+            "statuses": last,
+            "deployments": shown,
+            "told": told,
+            "undelivered": sorted(self.undelivered()),
+        }
 
 
 def _goes_back(states: list[Any]) -> bool:
@@ -261,7 +296,7 @@ def add_app(cloud: Cloud) -> Receivers:
     """Let the installation have the GitHub App, also for fetches; this process answers."""
     create_key()
     with_app = structs.replace(settings(), github_app=APP)
-    for module in (channels, github_app, fetch_tokens):
+    for module in (channels, github_app, fetch_tokens, redeliveries):
         cloud.monkeypatch.setattr(module, "settings", lambda: with_app)
     return _connect(cloud)
 

@@ -136,7 +136,8 @@ def recover(cloud: Cloud) -> None:
         cloud.tick()
         cloud.settle()
         check()
-        if is_at_rest() and not receivers.current.has_unknown_head():
+        github = receivers.current
+        if is_at_rest() and not github.has_unknown_head() and not github.undelivered():
             return
         finish_outside()
 

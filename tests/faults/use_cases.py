@@ -11,6 +11,7 @@ from moto.ecs.exceptions import ECSException
 from chalicelib.aws import ecs as aws_ecs
 from chalicelib.aws import queue
 from chalicelib.aws.secrets import KEEP_SECONDS
+from chalicelib.domain import redeliveries
 from chalicelib.domain.heads import PERIOD
 from chalicelib.domain.lag import LAG
 from chalicelib.domain.schema import ROW, SCHEMA
@@ -1583,6 +1584,20 @@ def found_push_was_built(cloud: Cloud) -> None:
     cloud.advance(MINUTE)
 
 
+def delivery_failed(cloud: Cloud) -> None:
+    """A delivery of the App's webhook has failed. The schedule looks in a minute."""
+    github = add_app(cloud)
+    for guid in ("failed", "also failed"):
+        github.deliver(guid, 503, at=int(cloud._now))
+    for _ in range(redeliveries.PERIOD - 1):
+        cloud.tick()
+
+
+def delivery_to_be_repeated(cloud: Cloud) -> None:
+    delivery_failed(cloud)
+    cloud.tick()
+
+
 def _let_the_head_be_looked_at(cloud: Cloud) -> None:
     for _ in range(PERIOD):
         cloud.tick()
@@ -1883,6 +1898,8 @@ TELLINGS = (
     UseCase(
         "a lost push is delivered before it is taken", push_was_found, _deliver_and_take_at_once
     ),
+    UseCase("the schedule asks for failed deliveries", delivery_failed, _tick),
+    UseCase("failed deliveries are repeated", delivery_to_be_repeated, _deliver_tellings),
     UseCase("a channel is created", new_service, _create_channel),
     UseCase(
         "a channel is changed",

@@ -70,6 +70,8 @@ def test_a_message_for_a_row_or_a_channel_that_is_gone_tells_nothing(failed: Clo
         '{"v": 2, "tell": "build-1", "channel": 1}',
         '{"v": 1, "tell": "build-1"}',
         '{"v": 1, "channel": 1}',
+        '{"v": 1, "redeliver": false}',
+        '{"v": 1, "redeliver": 1}',
         '{"v": 1, "tell": "build-1", "channel": "1"}',
         '{"v": 1, "tell": "service-x", "channel": 1}',
     ],

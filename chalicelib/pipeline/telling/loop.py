@@ -27,6 +27,7 @@ from chalicelib.outbound.github import OneRepository
 from chalicelib.outbound.http import Later
 from chalicelib.pipeline.checks import ask_checks
 from chalicelib.pipeline.heads import look
+from chalicelib.pipeline.redeliveries import redeliver
 from chalicelib.pipeline.telling import github
 from chalicelib.pipeline.telling.receivers import tell_receiver, test_receiver
 from chalicelib.pipeline.telling.rows import Row, find_row, row_id, service_of, wanted_state
@@ -137,7 +138,8 @@ def follow(body: str) -> None:
     """Do what a message asks: `{"v": 1, "tell": "build-123", "channel": 2}`, or `{"v": 1, "test":
     2}` for a test of a channel, or `{"v": 1, "look": 3}` for a look at the head of the branch that
     a service follows, or `{"v": 1, "checks": "deploy-4", "at": 1795305600}` for the checks of a
-    commit. Raises ValueError for anything else, and Unavailable.
+    commit, or `{"v": 1, "redeliver": true}` for the failed deliveries of the GitHub App's webhook.
+    Raises ValueError for anything else, and Unavailable.
     """
     try:
         message = msgspec.json.decode(body, type=_Message)
@@ -149,6 +151,8 @@ def follow(body: str) -> None:
         _test(message.test)
     elif message.look is not None:
         look(message.look)
+    elif message.redeliver:
+        redeliver()
     elif message.tell is not None and message.channel is not None:
         tell(message.tell, message.channel)
     else:
@@ -163,6 +167,7 @@ class _Message(msgspec.Struct, frozen=True):
     look: int | None = None
     checks: str | None = None
     at: int | None = None
+    redeliver: bool = False
 
 
 def _test(number: int) -> None:

@@ -150,6 +150,11 @@ class GitHub(State):
         self._threads.append(thread)
         thread.start()
 
+    def finish_redeliveries(self) -> None:
+        """Wait until the redeliveries that were asked for have their answers."""
+        for thread in self._threads[1:]:
+            thread.join()
+
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
