@@ -84,7 +84,7 @@ def list_builds(
 ) -> views.Page[views.Build]:
     """List a service's builds, newest first."""
     service = load_service(caller, service_id, history=True)
-    found = find_jobs("build", service.id, status=status, limit=limit, before=cursor)
+    found = find_jobs("build", service, status=status, limit=limit, before=cursor)
     rows = [cast(models.Build, row) for row in found.rows]
     return views.page(rows, found.before, lambda row: views.build(row, caller.sees_service))
 

@@ -185,7 +185,7 @@ def list_deployments(
 ) -> views.Page[views.Deployment]:
     """List a service's deployments, newest first."""
     service = load_service(caller, service_id, history=True)
-    found = find_jobs("deploy", service.id, status=status, limit=limit, before=cursor)
+    found = find_jobs("deploy", service, status=status, limit=limit, before=cursor)
     rows = [cast(models.Deployment, row) for row in found.rows]
     return views.page(rows, found.before, views.deployment)
 

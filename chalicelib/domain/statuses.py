@@ -40,6 +40,8 @@ class JobStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+OPEN = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
+
 BUILD_TRANSITIONS: Mapping[BuildStatus, frozenset[BuildStatus]] = {
     BuildStatus.QUEUED: frozenset(
         {
@@ -114,7 +116,7 @@ def may_follow(before: str, after: str, *, kind: str) -> bool:
 
 def has_ended(status: str) -> bool:
     """Whether this status of a build or deployment is final."""
-    return _JOB_STATUS[status] not in {JobStatus.QUEUED, JobStatus.RUNNING}
+    return _JOB_STATUS[status] not in OPEN
 
 
 def job_status(status: str, progress: int) -> JobStatus:

@@ -5,6 +5,9 @@ from functools import lru_cache
 
 # Between two steps of open work. The schedule runs with the same period.
 PERIOD = 60
+# A service with an open deployment takes its next step within this time. A step that waits for AWS
+# comes up to 1.2 periods later.
+SOON = 2 * PERIOD
 # Between two steps of an idle service: ECS sends no event when a task crashes, and the event of a
 # change from outside may be lost. Also if only its owner can repair a problem.
 WATCH = 600

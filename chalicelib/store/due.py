@@ -11,10 +11,11 @@ from typing import Any
 from chalicelib import clock
 from chalicelib.domain.line import OpenBuild
 from chalicelib.domain.statuses import BuildStatus, job_id
+from chalicelib.domain.timing import SOON
 from chalicelib.store.models import DUE, Build, Job, Service
-from chalicelib.store.reads import reading
+from chalicelib.store.reads import find_all, reading
 
-# Their entries in the index take about 200 KB; a page of a query may have 1 MB.
+# So many entries of an index take about 200 KB; a page of a query may have 1 MB.
 _MAX_OPEN = 1000
 
 
@@ -67,3 +68,36 @@ def open_builds() -> list[OpenBuild]:
             for build in found
             if isinstance(build, Build)
         ]
+
+
+def all_open_builds() -> list[str] | None:
+    """The job ids of all open builds; None if there may be more than `open_builds` reads."""
+    found = open_builds()
+    return [job_id("build", each.number) for each in found] if len(found) < _MAX_OPEN else None
+
+
+def all_open_deployments() -> list[str] | None:
+    """The job ids of all open deployments; None if a thousand services or more are due soon.
+
+    A service with an open deployment is due soon. Few of the others are: they are due once in
+    `timing.WATCH`.
+    """
+    soon = Service.due_at <= clock.now() + SOON
+    with reading():
+        found = Service.due_index.query(DUE, soon, limit=_MAX_OPEN, page_size=_MAX_OPEN)
+        numbers = [service.id for service in found]
+    if len(numbers) == _MAX_OPEN:
+        return None
+    rows = find_all(Service, numbers, ["id", "active", "waiting", "checking"])
+    return [each for row in rows.values() for each in open_deployments_of(row)]
+
+
+def open_deployments_of(service: Service) -> list[str]:
+    """The job ids of a service's open deployments, from its row."""
+    numbers = (service.active, service.waiting, service.checking)
+    return [job_id("deploy", number) for number in numbers if number is not None]
+
+
+def open_builds_of(service: Service) -> list[str]:
+    """The job ids of a service's open builds, from its row."""
+    return [job_id("build", int(number)) for number in service.open_builds or ()]

@@ -11,6 +11,7 @@ from pynamodb.indexes import Index
 from chalicelib.domain import metrics
 from chalicelib.domain.preflight import Finding
 from chalicelib.domain.statuses import (
+    OPEN,
     TRANSITIONS,
     BuildStatus,
     DeploymentStatus,
@@ -23,14 +24,21 @@ from chalicelib.domain.statuses import (
     unhappy_ends_of_jobs,
 )
 from chalicelib.errors import Stale
-from chalicelib.store.due import unschedule
-from chalicelib.store.models import LISTED, Build, Claim, Deployment, Job, type_of
+from chalicelib.store.due import (
+    all_open_builds,
+    all_open_deployments,
+    open_builds_of,
+    open_deployments_of,
+    unschedule,
+)
+from chalicelib.store.models import LISTED, Build, Claim, Deployment, Job, Service, type_of
 from chalicelib.store.reads import (
     MOST_KEYS,
     Page,
     find,
     find_all,
     get,
+    page_of_few,
     page_of_ids,
     page_of_keys,
     search,
@@ -91,11 +99,19 @@ def find_deployments(*numbers: int | None) -> dict[int | None, Deployment]:
 
 
 def find_jobs(
-    kind: str, service_id: int, *, status: str | None, limit: int, before: int | None
+    kind: str, service: Service, *, status: str | None, limit: int, before: int | None
 ) -> Page[Job]:
     """A page of those builds or deployments of a service that have a status, or of all."""
+    service_id = service.id
     if status is None:
         return list_jobs(kind, service_id, limit=limit, before=before)
+
+    def matches(job: Job) -> bool:
+        return job.status == status
+
+    if not has_ended(status):
+        job_ids = _open_jobs_of(service, kind)
+        return page_of_few(Job, job_ids, matches, Job.opened, limit=limit, before=before)
     ends = unhappy_ends(kind, status)
     if ends and has_ends():
         keys = [f"{service_id}#{end}" for end in ends]
@@ -104,7 +120,7 @@ def find_jobs(
         )
     return search(
         lambda at: list_jobs(kind, service_id, limit=MOST_KEYS, before=at),
-        lambda job: job.status == status,
+        matches,
         Job.opened,
         limit=limit,
         before=before,
@@ -138,9 +154,12 @@ def find_all_jobs(
         )
 
     def matches(job: Job) -> bool:
-        is_wanted = kind is None or isinstance(job, Build) == (kind == "build")
+        is_wanted = kind in {None, type_of(job)} and project_id in {None, job.project_id}
         return is_wanted and status in {None, job_status(job.status, job.progress)}
 
+    job_ids = _open_jobs(kind, service_id) if status in OPEN else None
+    if job_ids is not None:
+        return page_of_few(Job, job_ids, matches, Job.opened, limit=limit, before=before)
     return search(
         lambda at: list_all_jobs(
             project_id=project_id, service_id=service_id, limit=MOST_KEYS, before=at
@@ -162,6 +181,25 @@ def list_all_jobs(
     index: Index[Job] = Job.all_index if project_id is None else Job.project_index
     key = LISTED if project_id is None else project_id
     return page_of_ids(index, Job, key, Job.opened, limit=limit, before=before)
+
+
+def _open_jobs(kind: str | None, service_id: int | None) -> list[str] | None:
+    """The job ids of the open jobs of a service, or of all; None if they are too many to know.
+
+    Those of a service are in its row. The others are in indexes that may lag.
+    """
+    if service_id is not None:
+        service = find(Service, service_id)
+        return [] if service is None else _open_jobs_of(service, kind)
+    builds = [] if kind == "deploy" else all_open_builds()
+    deployments = [] if kind == "build" else all_open_deployments()
+    return None if builds is None or deployments is None else [*builds, *deployments]
+
+
+def _open_jobs_of(service: Service, kind: str | None) -> list[str]:
+    builds = [] if kind == "deploy" else open_builds_of(service)
+    deployments = [] if kind == "build" else open_deployments_of(service)
+    return [*builds, *deployments]
 
 
 def _list_ends(

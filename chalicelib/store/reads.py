@@ -160,6 +160,26 @@ def page_of_keys(
     )
 
 
+def page_of_few(
+    model: type[_M],
+    keys: Iterable[int | str],
+    matches: Callable[[_M], bool],
+    number: Attribute[int],
+    *,
+    limit: int,
+    before: int | None,
+) -> Page[_M]:
+    """A page of those rows with `keys` that match, newest first. Each page reads all the rows."""
+
+    def position(row: _M) -> int:
+        return int(getattr(row, number.attr_name))
+
+    rows = [row for row in find_all(model, keys).values() if matches(row)]
+    rest = [row for row in rows if before is None or position(row) < before]
+    shown = sorted(rest, key=position, reverse=True)[:limit]
+    return Page(shown, position(shown[-1]) if len(rest) > limit else None)
+
+
 def search(
     read: Callable[[int | None], Page[_M]],
     matches: Callable[[_M], bool],

@@ -18,7 +18,7 @@ from chalicelib.domain.heads import SAME
 from chalicelib.domain.metrics import bucket_of
 from chalicelib.domain.release_receipts import hash_of
 from chalicelib.domain.statuses import has_ended, may_follow, unhappy_end
-from chalicelib.domain.timing import PERIOD, WATCH
+from chalicelib.domain.timing import PERIOD, SOON, WATCH
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.ecs_run_task import overridden
 from tests.faults import receivers
@@ -169,6 +169,10 @@ def _check_active(service: Row, all_deployments: dict[int, Row]) -> None:
         _require(is_queued, f"deployment {checking} of {row_id} does not wait for checks")
         _require(checking not in {number, waiting}, f"deployment {checking} is in line, too")
         _require("due" in service, f"deployment {checking} waits for checks, {row_id} is not due")
+    if number is not None or checking is not None:
+        # The lists of open deployments look only at services that are due soon.
+        is_soon = service["due_at"] <= clock.now() + SOON
+        _require(is_soon, f"{row_id} has an open deployment and is due at {service['due_at']}")
     current = service.get("current")
     if current is not None:
         has_succeeded = all_deployments[current]["status"] == "success"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.settings import settings
+from chalicelib.store import reads
 from infra.local.github.server import GitHub
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers
 from tests.support.client import Answer
@@ -108,6 +109,20 @@ def test_a_push_is_deployed_when_its_check_has_passed(waits: Cloud, github: GitH
     assert (row["status"], row["waiting_for_checks"]) == ("deploying", None)
     waits.finish_rollout()
     assert waits.statuses(number) == ["success"]
+
+
+def test_a_deployment_that_waits_for_checks_is_listed_behind_jobs_that_have_ended(
+    waits: Cloud, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "_SEARCHED_PAGES", 1)
+    monkeypatch.setattr("chalicelib.store.jobs.MOST_KEYS", 1)
+    github.add_check_run(REPOSITORY, sha(1), "test", None)
+    number = built(waits, 1)
+    build = waits.ask_for_build()
+    assert waits.api.post(f"/v1/cicd/jobs/build-{build}/cancel").status == 202
+    pass_time(waits, 12)
+    (row,) = waits.api.get("/v1/cicd/jobs?status=queued").body["items"]
+    assert row["id"] == f"deploy-{number}"
 
 
 def test_a_service_without_the_setting_asks_nothing(cloud: Cloud, github: GitHub) -> None:

@@ -171,7 +171,7 @@ _CURSOR = {"type": "string", "format": "cursor", "minLength": 1}
 _CURSOR_MEANING = "The `next_cursor` of the previous page, with the same filters."
 _PER_PAGE = "A page may then have fewer items than `limit`, even none."
 _SEARCHED = "A thousand rows are searched for a page: it may have fewer items than `limit`."
-_SEARCHED_STATUS = f"An index has those that ended without success. For other statuses: {_SEARCHED}"
+_SEARCHED_SUCCESS = f"Only for `success`: {_SEARCHED}"
 
 
 def _number(name: str, meaning: str) -> Parameter:
@@ -232,10 +232,13 @@ LIMIT_OF_ALL = _limit(100, 100, f"How many rows are searched for a page. {_PER_P
 SERVICE_LIMIT = _limit(20, 50)
 CURSOR = Parameter(CURSOR_NAME, _position, None, _CURSOR, _CURSOR_MEANING)
 BUILD_STATUS = _words(
-    "status", list(BuildStatus), None, f"Only builds with this status. {_SEARCHED_STATUS}"
+    "status", list(BuildStatus), None, f"Only builds with this status. {_SEARCHED_SUCCESS}"
 )
 DEPLOYMENT_STATUS = _words(
-    "status", list(DeploymentStatus), None, f"Only deployments with this status. {_SEARCHED_STATUS}"
+    "status",
+    list(DeploymentStatus),
+    None,
+    f"Only deployments with this status. {_SEARCHED_SUCCESS}",
 )
 PROJECT = _number(
     "project_id",
@@ -266,7 +269,11 @@ DRY_RUN = Parameter(
 )
 JOB_TYPE = _words("type", list(TRANSITIONS), None, f"Only jobs of this type. {_SEARCHED}")
 JOB_STATUS = _words(
-    "status", list(JobStatus), None, f"Only jobs with this status. {_SEARCHED_STATUS}"
+    "status",
+    list(JobStatus),
+    None,
+    "Only jobs with this status. For `success`, and for `queued` and `running` in an installation "
+    f"with a thousand open builds or several thousand services: {_SEARCHED}",
 )
 # GetLogEvents in the CloudWatch Logs API reference: at most 10,000 events a call.
 _MOST_LINES = 10_000
