@@ -276,6 +276,7 @@ def forget_the_exit_code(_: Cloud) -> None:
         ),
         (released, service(Service.waiting.set(1)), "waiting deployment 1 and no active one"),
         (deploying, service(Service.due.remove()), "has an active deployment and is not due"),
+        (deploying, service(Service.due_at.set(2**33)), "has an open deployment and is due at"),
         (
             deploying,
             service(Service.current.set(1)),
