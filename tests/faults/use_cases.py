@@ -1931,6 +1931,8 @@ READS: tuple[tuple[str, Callable[[Cloud], None]], ...] = (
     ("/v1/cicd/services/1/rollback", two_releases),
     ("/v1/cicd/services/1/rollback?deployment_id=1", two_older_releases),
     ("/v1/cicd/jobs", new_service),
+    ("/v1/cicd/jobs?status=running", rolling_out),
+    ("/v1/cicd/services/1/builds?status=building", building),
     ("/v1/audit?project_id=1", pushed),
     ("/v1/whoami", new_service),
     ("/v1/tokens", new_service),
