@@ -300,7 +300,7 @@ def test_status_and_history_show_a_wait_for_checks(shop: ScriptedApi, slipway: S
     shop.on("GET /v1/services", rows.page(rows.service(waiting=waiting)))
     row = rows.deployment(4, "queued", finished_at=None, waiting_for_checks=checks)
     shop.on("GET /v1/cicd/services/1/deployments", rows.page(row))
-    words = "waits for the check lint, began 5 min ago, deadline in 24 min"
+    words = "waits for the check lint, began 3 h ago, deadline in 5 h"
     for command in (("status", "web"), ("history", "web")):
         assert words in " ".join(slipway(*command).out.split()), command
     assert "deploy-4 waits for the check lint" in slipway("status").out

@@ -184,24 +184,23 @@ def test_how_far_away_a_time_is() -> None:
                 waiting_for="checks of the commit that run: lint",
                 waiting_for_checks=rows.checks(running=["lint"], missing=["test"]),
             ),
-            "waits for the checks lint, test, began 5 min ago, deadline in 24 min",
+            "waits for the checks lint, test, began 3 h ago, deadline in 5 h",
         ),
         (
             rows.summary(2, "queued", waiting_for_checks=rows.checks(required="all")),
-            "waits for all checks of the commit, began 5 min ago, deadline in 24 min",
+            "waits for all checks of the commit, began 3 h ago, deadline in 5 h",
         ),
         (
             rows.summary(
                 2, "queued", waiting_for_checks=rows.checks(trouble="GitHub answered 503")
             ),
-            "waits for the checks lint, test (GitHub answered 503), began 5 min ago, "
-            "deadline in 24 min",
+            "waits for the checks lint, test (GitHub answered 503), began 3 h ago, deadline in 5 h",
         ),
         (
             rows.summary(
                 2, "queued", waiting_for_checks=rows.checks(running=[str(at) for at in range(7)])
             ),
-            "waits for the checks 0, 1, 2, 3, 4 and 2 more, began 5 min ago, deadline in 24 min",
+            "waits for the checks 0, 1, 2, 3, 4 and 2 more, began 3 h ago, deadline in 5 h",
         ),
         (rows.build(1, "building", remaining_seconds=0), "building, 40 %, takes longer than usual"),
         (rows.build(1, "building", step="building 4/9"), "building 4/9, 40 %"),
