@@ -14,13 +14,12 @@ import pytest
 from moto import mock_aws
 
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
-from chalicelib.settings import settings
 from infra.local.github.server import GitHub
 from tests.bench.figures import Figure
-from tests.support.embedded import MINUTE, REPOSITORY, Cloud, keep_secret, sha
+from tests.support.embedded import MINUTE, REPOSITORY, Cloud, sha
+from tests.support.github.connected import add_github_channel, connected
 
 PUSHES = 10
-_TOKEN = "ghp_" + "t" * 36
 
 
 @contextmanager
@@ -32,19 +31,9 @@ def told_github() -> Iterator[tuple[Cloud, GitHub]]:
         github.add_repository(REPOSITORY)
         for number in range(1, 2 * PUSHES + 2):
             github.add_commit(REPOSITORY, sha(number))
-        github.add_token(_TOKEN, [REPOSITORY], {"statuses": "write", "deployments": "write"})
-        github.start()
-        monkeypatch.setenv("GITHUB_API", github.url)
-        settings.cache_clear()
-        try:
-            secret = keep_secret(_TOKEN, "slipway/tell/all/github")
-            body = {"kind": "github", "name": "GitHub", "secret": secret}
-            assert cloud.api.post("/v1/channels", body).status == 201
+        with connected(github, monkeypatch):
+            add_github_channel(cloud, github)
             yield cloud, github
-        finally:
-            github.stop()
-            monkeypatch.undo()
-            settings.cache_clear()
 
 
 def measure() -> Iterator[Figure]:

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from chalicelib.settings import settings
 from infra.local.github.server import GitHub
 from tests.page.conftest import Opener, refresh
-from tests.support.embedded import MINUTE, REPOSITORY, Cloud, keep_secret, remove_image, sha
+from tests.support.embedded import MINUTE, REPOSITORY, Cloud, remove_image, sha
+from tests.support.github.connected import TELLS, add_github_channel, connected
 
-TOKEN = "ghp_" + "t" * 36
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 
 
@@ -21,20 +20,9 @@ def github(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
     github.add_repository(REPOSITORY, default_branch="master")
     for number in (1, 2, 3):
         github.push(REPOSITORY, "master", sha(number))
-    rights = {"statuses": "write", "deployments": "write", "contents": "read", "checks": "read"}
-    github.add_token(TOKEN, [REPOSITORY], rights)
-    github.start()
-    monkeypatch.setenv("GITHUB_API", github.url)
-    settings.cache_clear()
-    try:
-        secret = keep_secret(TOKEN, "slipway/tell/all/github")
-        body = {"kind": "github", "name": "GitHub", "secret": secret}
-        assert cloud.api.post("/v1/channels", body).status == 201
+    with connected(github, monkeypatch):
+        add_github_channel(cloud, github, {**TELLS, "contents": "read", "checks": "read"})
         yield github
-    finally:
-        github.stop()
-        monkeypatch.undo()
-        settings.cache_clear()
 
 
 def built(cloud: Cloud, number: int) -> int:

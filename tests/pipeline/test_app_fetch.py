@@ -10,7 +10,7 @@ from infra.local.aws import codebuild
 from infra.local.github.server import GitHub
 from tests.support.embedded import MINUTE, REPOSITORY, Cloud, client, sha
 from tests.support.github.app import APP, register_app
-from tests.support.github.validation import validated
+from tests.support.github.connected import connected
 from tests.support.sdk import Calls, Trouble
 
 OWNER, _, NAME = REPOSITORY.lower().partition("/")
@@ -24,17 +24,8 @@ def github(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
     github = GitHub(clock=lambda: cloud._now)
     github.add_repository(REPOSITORY, private=True)
     register_app(github)
-    github.start()
-    monkeypatch.setenv("GITHUB_API", github.url)
-    monkeypatch.setenv("GITHUB_APP", APP)
-    settings.cache_clear()
-    try:
+    with connected(github, monkeypatch, GITHUB_APP=APP):
         yield github
-        validated(github)
-    finally:
-        github.stop()
-        monkeypatch.undo()
-        settings.cache_clear()
 
 
 @pytest.fixture

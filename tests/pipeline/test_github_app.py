@@ -11,7 +11,7 @@ from chalicelib.settings import settings
 from infra.local.github.server import GitHub
 from tests.support.embedded import MINUTE, REPOSITORY, Cloud, client, sha
 from tests.support.github.app import APP, PERMISSIONS, register_app
-from tests.support.github.validation import validated
+from tests.support.github.connected import connected
 from tests.support.sdk import Trouble, record_calls
 
 NAME = REPOSITORY.lower()
@@ -25,17 +25,8 @@ def github(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
     for number in range(1, 10):
         github.add_commit(REPOSITORY, sha(number))
     register_app(github)
-    github.start()
-    monkeypatch.setenv("GITHUB_API", github.url)
-    monkeypatch.setenv("GITHUB_APP", APP)
-    settings.cache_clear()
-    try:
+    with connected(github, monkeypatch, GITHUB_APP=APP):
         yield github
-        validated(github)
-    finally:
-        github.stop()
-        monkeypatch.undo()
-        settings.cache_clear()
 
 
 @pytest.fixture

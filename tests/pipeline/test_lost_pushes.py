@@ -5,16 +5,14 @@ from typing import Any
 
 import pytest
 
-from chalicelib.settings import settings
 from infra.local.github.server import GitHub
 from tests.support.embedded import MINUTE, REPOSITORY, Cloud, keep_secret, sha
-from tests.support.github.validation import validated
+from tests.support.github.connected import TELLS, TOKEN, add_github_channel, connected
 from tests.support.sdk import Calls, Killed, Trouble
 from tests.support.written import everything_written
 
-TOKEN = "ghp_" + "t" * 36
 PERIOD = 5
-RIGHTS = {"statuses": "write", "deployments": "write", "contents": "read"}
+RIGHTS = {**TELLS, "contents": "read"}
 
 
 @pytest.fixture
@@ -26,25 +24,10 @@ def github(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
     github = GitHub(clock=lambda: cloud._now)
     github.add_repository(REPOSITORY, default_branch="master")
     github.push(REPOSITORY, "master", sha(1))
-    github.add_token(TOKEN, [REPOSITORY], RIGHTS)
-    github.start()
-    monkeypatch.setenv("GITHUB_API", github.url)
-    settings.cache_clear()
-    try:
-        add_channel(cloud)
+    with connected(github, monkeypatch):
+        add_github_channel(cloud, github, RIGHTS)
         wait(cloud)
         yield github
-        validated(github)
-    finally:
-        github.stop()
-        monkeypatch.undo()
-        settings.cache_clear()
-
-
-def add_channel(cloud: Cloud) -> None:
-    secret = keep_secret(TOKEN, "slipway/tell/all/github")
-    body = {"kind": "github", "name": "GitHub", "secret": secret}
-    assert cloud.api.post("/v1/channels", body).status == 201
 
 
 def wait(cloud: Cloud, minutes: int = PERIOD) -> None:
@@ -277,7 +260,7 @@ def test_without_a_channel_nothing_is_asked_and_nothing_noted(cloud: Cloud, gith
     assert len(github.requests()) == asked
     assert commits(cloud) == [sha(2)]
     # What is known ends with the channel, so a later channel finds no push from before.
-    add_channel(cloud)
+    add_github_channel(cloud, github, RIGHTS)
     wait(cloud, 3 * PERIOD)
     assert commits(cloud) == [sha(2)]
 
@@ -419,7 +402,7 @@ def test_the_test_of_a_channel_names_the_right_that_is_missing(
     cloud: Cloud, github: GitHub, caplog: pytest.LogCaptureFixture
 ) -> None:
     github.repository(REPOSITORY).private = True
-    github.add_token(TOKEN, [REPOSITORY], {"statuses": "write", "deployments": "write"})
+    github.add_token(TOKEN, [REPOSITORY], TELLS)
     assert cloud.api.post("/v1/channels/1/test").status == 202
     wait(cloud, PERIOD)
     trouble = cloud.api.get("/v1/channels/1").body["trouble"]

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib.settings import settings
 from infra.local.github.server import GitHub
 from tests.support.embedded import MINUTE, REPOSITORY, Cloud, sha
 from tests.support.github.app import APP, register_app
-from tests.support.github.validation import validated
+from tests.support.github.connected import connected
 from tests.support.sdk import Trouble, record_calls
 
 HOUR = 60 * MINUTE
@@ -75,17 +74,8 @@ def webhook(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
     found.github.add_repository(REPOSITORY, private=True)
     register_app(found.github)
     found.github.install(REPOSITORY.partition("/")[0], [REPOSITORY])
-    found.github.start()
-    monkeypatch.setenv("GITHUB_API", found.github.url)
-    monkeypatch.setenv("GITHUB_APP", APP)
-    settings.cache_clear()
-    try:
+    with connected(found.github, monkeypatch, GITHUB_APP=APP):
         yield found
-        validated(found.github)
-    finally:
-        found.github.stop()
-        monkeypatch.undo()
-        settings.cache_clear()
 
 
 def commits(cloud: Cloud) -> list[str]:

@@ -11,11 +11,10 @@ from chalicelib.store import reads
 from infra.local.github.server import GitHub
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers
 from tests.support.client import Answer
-from tests.support.embedded import MINUTE, REPOSITORY, Cloud, keep_secret, sha
-from tests.support.github.validation import validated
+from tests.support.embedded import MINUTE, REPOSITORY, Cloud, sha
+from tests.support.github.connected import TELLS, TOKEN, add_github_channel, connected
 from tests.support.sdk import Killed, Trouble
 
-TOKEN = "ghp_" + "t" * 36
 SETTINGS: dict[str, Any] = {"require_checks": ["test"], "checks_minutes": 30}
 
 
@@ -29,21 +28,9 @@ def github(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
     github.add_repository(REPOSITORY)
     for number in range(1, 10):
         github.add_commit(REPOSITORY, sha(number))
-    permissions = {"statuses": "write", "deployments": "write", "checks": "read"}
-    github.add_token(TOKEN, [REPOSITORY], permissions)
-    github.start()
-    monkeypatch.setenv("GITHUB_API", github.url)
-    settings.cache_clear()
-    try:
-        secret = keep_secret(TOKEN, "slipway/tell/all/github")
-        body = {"kind": "github", "name": "GitHub", "secret": secret}
-        assert cloud.api.post("/v1/channels", body).status == 201
+    with connected(github, monkeypatch):
+        add_github_channel(cloud, github, {**TELLS, "checks": "read"})
         yield github
-        validated(github)
-    finally:
-        github.stop()
-        monkeypatch.undo()
-        settings.cache_clear()
 
 
 @pytest.fixture

@@ -5,14 +5,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib.settings import settings
 from infra.local.github.server import GitHub
 from tests.support import codebuild_log
 from tests.support.embedded import MINUTE, REPOSITORY, Cloud, client, keep_secret, sha
-from tests.support.github.validation import validated
+from tests.support.github.connected import TOKEN, add_github_channel, connected
 from tests.support.sdk import Killed, Trouble
-
-TOKEN = "ghp_" + "t" * 36
 
 
 @pytest.fixture
@@ -25,24 +22,9 @@ def github(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
     github.add_repository(REPOSITORY)
     for number in range(1, 10):
         github.add_commit(REPOSITORY, sha(number))
-    github.add_token(TOKEN, [REPOSITORY], {"statuses": "write", "deployments": "write"})
-    github.start()
-    monkeypatch.setenv("GITHUB_API", github.url)
-    monkeypatch.setenv("PUBLIC_URL", "https://slipway.example/api")
-    settings.cache_clear()
-    try:
-        body = {
-            "kind": "github",
-            "name": "GitHub",
-            "secret": keep_secret(TOKEN, "slipway/tell/all/github"),
-        }
-        assert cloud.api.post("/v1/channels", body).status == 201
+    with connected(github, monkeypatch, PUBLIC_URL="https://slipway.example/api"):
+        add_github_channel(cloud, github)
         yield github
-        validated(github)
-    finally:
-        github.stop()
-        monkeypatch.undo()
-        settings.cache_clear()
 
 
 def shown(github: GitHub, number: int) -> list[tuple[str, str]]:
