@@ -7,7 +7,7 @@ import pytest
 
 from infra.local.github.server import GitHub
 from tests.support import codebuild_log
-from tests.support.embedded import MINUTE, REPOSITORY, Cloud, client, keep_secret, sha
+from tests.support.embedded import MINUTE, REPOSITORY, Cloud, client, keep_secret, put_image, sha
 from tests.support.github.connected import TOKEN, add_github_channel, connected
 from tests.support.sdk import Killed, Trouble
 
@@ -135,6 +135,24 @@ def test_a_release_that_is_replaced_or_rolled_back_is_inactive(
     cloud.settle()
     cloud.finish_rollout()
     assert [states[-1] for states in deployments(github)] == ["inactive", "inactive", "success"]
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_release_that_an_image_without_a_build_replaces_is_inactive(
+    cloud: Cloud, github: GitHub, is_late: bool
+) -> None:
+    """Such a deployment has no commit, so GitHub does not show it."""
+    cloud.release(1)
+    if is_late:
+        github.fail(1, 502)
+    assert cloud.deploy(f"hello@{put_image('hello', 'by-hand')}").status == 202
+    cloud.settle()
+    cloud.finish_rollout()
+    for _ in range(3):
+        cloud.advance(MINUTE)
+        cloud.tick()
+        cloud.settle()
+    assert [states[-1] for states in deployments(github)] == ["inactive"]
 
 
 def test_after_an_outage_only_the_release_that_runs_is_active(cloud: Cloud, github: GitHub) -> None:

@@ -61,6 +61,8 @@ def reconcile_service(number: int) -> None:
     target = service.settings.ecs_target
     if any(each is not None and has_ended(each.status) for each in (active, checking)):
         raise Stale(f"service {number} was read before its deployment ended")
+    if checking is not None and checking.checks is None:
+        raise Stale(f"service {number} was read before its deployment began after the checks")
     if checking is not None and follow_checks(service, checking):
         return
     stop_leftover(service, rows.get(service.command))

@@ -34,13 +34,17 @@ _TEST_SECONDS = 20.0
 _NEWEST = 50
 
 
-def wanted(_: Channel, row: Row, service: Service) -> str | None:
+def wanted(channel: Channel, row: Row, service: Service) -> str | None:
     """The state that GitHub is to know: that of a job with a commit on GitHub.
 
-    A release that another one has replaced is not active any more, although it succeeded.
+    A release that another one has replaced is not active any more, although it succeeded. That
+    holds also if the other one has no commit on GitHub, and is not shown there itself.
     """
-    if isinstance(row, Service) or row.commit_sha is None or _repository_of(row) is None:
+    if isinstance(row, Service):
         return None
+    if row.commit_sha is None or _repository_of(row) is None:
+        state = str(row.status)
+        return state if replaced_by(channel, row, state) is not None else None
     is_release = isinstance(row, Deployment) and row.status == DeploymentStatus.SUCCESS
     return REPLACED if is_release and service.current != row.number else str(row.status)
 
@@ -65,7 +69,10 @@ def tell(channel: Channel, row: Row, service: Service, state: str, known: Told) 
     """
     if not isinstance(row, Build | Deployment):
         raise TypeError(f"{row_id(row)} is neither a build nor a deployment")
-    api = access_by(channel, str(_repository_of(row)))
+    name = _repository_of(row) if row.commit_sha is not None else None
+    if name is None:
+        return None
+    api = access_by(channel, name)
     if isinstance(row, Build):
         _set_status(api, row, service, state)
         return None
