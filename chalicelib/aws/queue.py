@@ -1,4 +1,7 @@
-"""The queue of wake-ups. A message names a row; if it is lost, the schedule finds the row."""
+"""The queue of wake-ups, and that of what is told to channels and asked of GitHub.
+
+A message is only a hint: if it is lost, the schedule finds what is to be done.
+"""
 
 import json
 import logging
@@ -43,12 +46,9 @@ def tell(tellings: Sequence[Telling]) -> None:
     tell a channel of the same service at once, and a slow receiver delays only its own messages.
     """
     entries = [
-        {
-            "MessageBody": json.dumps({"v": 1, "tell": each.row_id, "channel": each.channel}),
-            "MessageGroupId": f"{each.channel}-{each.service_id}",
-            # Each message is delivered: an equal one before it may have told an older state.
-            "MessageDeduplicationId": secrets.token_hex(16),
-        }
+        _in_group(
+            f"{each.channel}-{each.service_id}", {"tell": each.row_id, "channel": each.channel}
+        )
         for each in tellings
     ]
     failure = "not sent to be told; the schedule finds the rows"
@@ -60,14 +60,7 @@ def look(*services: int) -> None:
 
     A failure is only logged: the next period asks again.
     """
-    entries = [
-        {
-            "MessageBody": json.dumps({"v": 1, "look": number}),
-            "MessageGroupId": f"{number}-head",
-            "MessageDeduplicationId": secrets.token_hex(16),
-        }
-        for number in services
-    ]
+    entries = [_in_group(f"{number}-head", {"look": number}) for number in services]
     failure = "heads of branches are not looked at; the next period asks again"
     _send(settings().telling_queue_url, entries, failure=failure)
 
@@ -78,11 +71,7 @@ def redeliver() -> None:
     A failure is only logged: the next period asks again. The queue delivers one such message after
     another.
     """
-    entry = {
-        "MessageBody": json.dumps({"v": 1, "redeliver": True}),
-        "MessageGroupId": "redeliveries",
-        "MessageDeduplicationId": secrets.token_hex(16),
-    }
+    entry = _in_group("redeliveries", {"redeliver": True})
     failure = "failed deliveries are not looked at; the next period asks again"
     _send(settings().telling_queue_url, [entry], failure=failure)
 
@@ -104,16 +93,19 @@ def ask_checks(*job_ids: str, at: int) -> None:
     the deployment's service asks again. The queue delivers one message after another for each
     deployment.
     """
-    entries = [
-        {
-            "MessageBody": json.dumps({"v": 1, "checks": job_id, "at": at}),
-            "MessageGroupId": f"checks-{job_id}",
-            "MessageDeduplicationId": secrets.token_hex(16),
-        }
-        for job_id in job_ids
-    ]
+    entries = [_in_group(f"checks-{job_id}", {"checks": job_id, "at": at}) for job_id in job_ids]
     failure = "checks are not asked for; the next minute asks"
     _send(settings().telling_queue_url, entries, failure=failure)
+
+
+def _in_group(group: str, message: Mapping[str, Any]) -> dict[str, str]:
+    """A message of the FIFO queue, which delivers those of a group one after another."""
+    return {
+        "MessageBody": json.dumps({"v": 1, **message}),
+        "MessageGroupId": group,
+        # Each message is delivered: an equal one before it may have told an older state.
+        "MessageDeduplicationId": secrets.token_hex(16),
+    }
 
 
 def _send(url: str, entries: Sequence[Mapping[str, Any]], *, failure: str) -> None:
@@ -133,10 +125,7 @@ def test_channel(number: int) -> None:
     """Send the request to test a channel. Raises Rejected and Unavailable."""
     with calling("SQS SendMessage"):
         client("sqs").send_message(
-            QueueUrl=settings().telling_queue_url,
-            MessageBody=json.dumps({"v": 1, "test": number}),
-            MessageGroupId=f"{number}-test",
-            MessageDeduplicationId=secrets.token_hex(16),
+            QueueUrl=settings().telling_queue_url, **_in_group(f"{number}-test", {"test": number})
         )
 
 

@@ -38,8 +38,7 @@ class Push(msgspec.Struct, frozen=True):
 
     `contradictory` is true if the payload's clone_url belongs to another repository. `before` is
     the ref's commit before the push, and `sha` is the commit to build; the null SHA if there is
-    none. `skip` is the text in the head commit's message
-    that asks for no build.
+    none. `skip` is the text in the head commit's message that asks for no build.
     """
 
     repository: str

@@ -90,10 +90,9 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a channel knows of a row.
 
     `state` is the last of the `count` states that it got, and `id` the receiver's own number of
-    the job. `refused` is
-    why it did not take that state, and never will. `tries` counts the failures since then, the
-    first one at `since`, and the next telling is at `next_at`. `tried` is the state of the last
-    failure: the channel may have got it, and only its answer was lost.
+    the job. `refused` is why it did not take that state, and never will. `tries` counts the
+    failures since then, the first one at `since`, and the next telling is at `next_at`. `tried` is
+    the state of the last failure: the channel may have got it, and only its answer was lost.
     """
 
     state: str = ""

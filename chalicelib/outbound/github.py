@@ -114,7 +114,7 @@ class GitHub(msgspec.Struct, frozen=True):
     def _page(self, path: str, field: str, read: Callable[[Any], Check | None]) -> "_Page":
         key = (self.token, self.repository, path)
         known = _pages.pop(key, None)
-        headers = {} if known is None else {"If-None-Match": known.etag}
+        headers = _if_changed(known.etag if known else "")
         answer = self._call("GET", path, headers=headers, most_bytes=_MOST_BYTES)
         if answer.status != HTTPStatus.NOT_MODIFIED or known is None:
             try:
@@ -201,22 +201,10 @@ class GitHub(msgspec.Struct, frozen=True):
         headers: Mapping[str, str] | None,
         **limits: int,
     ) -> Answer:
-        place = f"{settings().github_api}/repos/{quote(self.repository)}"
+        place = f"repos/{quote(self.repository)}"
+        whole = f"{place}/{path}" if path else place
         try:
-            return send(
-                "GitHub",
-                method,
-                f"{place}/{path}" if path else place,
-                headers={
-                    "Accept": "application/vnd.github+json",
-                    "Authorization": f"Bearer {token}",
-                    "X-GitHub-Api-Version": "2022-11-28",
-                    **(headers or {}),
-                },
-                body=body,
-                now=clock.now(),
-                **limits,
-            )
+            return call_github(token, method, whole, body, headers, **limits)
         except Refused as refusal:
             if refusal.status not in OF_ONE_REPOSITORY:
                 raise
@@ -224,6 +212,34 @@ class GitHub(msgspec.Struct, frozen=True):
                 f"{refusal.detail}. Is {self.repository} still its name, and may the token write "
                 "to it?"
             ) from refusal
+
+
+def call_github(
+    token: str,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+    **limits: int,
+) -> Answer:
+    """Make a request of GitHub's API with a token, or with a JWT of the GitHub App.
+
+    Raises Later, Rejected and Unavailable like `outbound.http.send`, which has the `limits`.
+    """
+    return send(
+        "GitHub",
+        method,
+        f"{settings().github_api}/{path}",
+        headers={
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {token}",
+            "X-GitHub-Api-Version": "2022-11-28",
+            **(headers or {}),
+        },
+        body=body,
+        now=clock.now(),
+        **limits,
+    )
 
 
 def _if_changed(etag: str) -> dict[str, str]:

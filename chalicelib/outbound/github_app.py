@@ -8,19 +8,15 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
 
-from chalicelib import clock
 from chalicelib.domain.github_app import Permissions, shown
 from chalicelib.domain.payloads import seconds_of
 from chalicelib.domain.redeliveries import Attempt
 from chalicelib.errors import Rejected, Unavailable
-from chalicelib.outbound.github import OF_ONE_REPOSITORY, OneRepository
-from chalicelib.outbound.http import Answer, Refused, send
-from chalicelib.settings import settings
+from chalicelib.outbound.github import OF_ONE_REPOSITORY, OneRepository, call_github
+from chalicelib.outbound.http import Answer, Refused
 
 # GitHub says this with a 403, which is also the status of a rate limit.
 _SUSPENDED = "installation has been suspended"
-# The codes of the two refusals that a person mends on GitHub.
-NOT_INSTALLED, NOT_GRANTED = "github_app_not_installed", "github_app_not_granted"
 # Of the list of deliveries.
 _PAGE, _MOST_PAGES = 100, 10
 _NEXT = re.compile(r'<([^<>]{1,2000})>; rel="next"')
@@ -132,18 +128,7 @@ def _next_cursor(link: str) -> str:
 
 def _call(jwt: str, method: str, path: str, body: Any = None) -> Answer:
     try:
-        return send(
-            "GitHub",
-            method,
-            f"{settings().github_api}/{path}",
-            headers={
-                "Accept": "application/vnd.github+json",
-                "Authorization": f"Bearer {jwt}",
-                "X-GitHub-Api-Version": "2022-11-28",
-            },
-            body=body,
-            now=clock.now(),
-        )
+        return call_github(jwt, method, path, body)
     except Refused as trouble:
         if trouble.status == HTTPStatus.UNAUTHORIZED:
             raise Unavailable(

@@ -17,15 +17,18 @@ from chalicelib import clock
 from chalicelib.aws import queue
 from chalicelib.domain.deliveries import Outcome, Verdict
 from chalicelib.domain.webhook_secrets import Signers
-from chalicelib.pipeline.new_builds import accept_build
+from chalicelib.pipeline.new_builds import Source, accept_build, new_build
 from chalicelib.pipeline.retries import retry_on_conflict
-from chalicelib.store.claims import Follower, followers
+from chalicelib.store.claims import Follower, followers, next_number
 from chalicelib.store.models import Build, Receipt, Service
 from chalicelib.store.receipts import KEEP_DELIVERIES, note_delivery
 from chalicelib.store.writes import MAX_WRITES, ConditionFailed, Write, change, commit, create
 
 logger = logging.getLogger("slipway")
 
+# Why a delivery has no effect on a service.
+NOT_SIGNED = "this delivery was not signed with the service's own webhook secret"
+CHANGING = "it is being changed or deleted"
 # Far more than clocks differ. A push with a time far ahead would be young enough to be accepted
 # again after its receipt has expired.
 _AHEAD = timedelta(days=1)
@@ -134,6 +137,17 @@ def note_for_all(
     """Record a delivery that starts no build, with one reason for all services that it concerns."""
     visible = visible_followers(repository, signers)
     note(delivery, facts, signers, same_for_all(visible, facts["reason"]))
+
+
+def new_builds(source: Source, services: Sequence[Service], *, sender: str) -> list[Build]:
+    """The rows of new builds, one for each service, that the `sender` of an event has started."""
+    if not services:
+        return []
+    first = next_number("builds", len(services))
+    return [
+        new_build(service, number, source, service.settings.build, actor=f"github:{sender}")
+        for number, service in enumerate(services, start=first)
+    ]
 
 
 def accept_builds(

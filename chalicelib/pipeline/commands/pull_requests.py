@@ -18,21 +18,24 @@ from chalicelib.domain.refs import Ref, RefType
 from chalicelib.domain.statuses import BuildStatus, has_ended
 from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.pipeline.deliveries import (
+    CHANGING,
+    NOT_SIGNED,
     Decision,
     accept_builds,
     explained,
     is_ahead,
     is_too_old,
     known_builds,
+    new_builds,
     note,
     note_for_all,
     record_builds,
     visible_followers,
 )
-from chalicelib.pipeline.new_builds import Source, has_room, new_build, why_no_room
+from chalicelib.pipeline.new_builds import Source, has_room, why_no_room
 from chalicelib.pipeline.retries import retry_on_conflict, retry_with_fresh_service
 from chalicelib.pipeline.superseding import AT_ONCE
-from chalicelib.store.claims import Follower, next_number
+from chalicelib.store.claims import Follower
 from chalicelib.store.history import record
 from chalicelib.store.jobs import find_builds, finish
 from chalicelib.store.models import Build, Receipt, Service
@@ -40,9 +43,6 @@ from chalicelib.store.reads import find
 from chalicelib.store.receipts import KEEP_DELIVERIES
 from chalicelib.store.services import close_builds, find_services
 from chalicelib.store.writes import Write, commit
-
-_NOT_SIGNED = "this delivery was not signed with the service's own webhook secret"
-_MISSING = "it is being changed or deleted"
 
 
 class _Judgement(msgspec.Struct, frozen=True):
@@ -80,7 +80,8 @@ def receive_pull_request(delivery: str, pull: PullRequest, signers: Signers) -> 
 def _receive(delivery: str, pull: PullRequest, signers: Signers) -> Decision:
     visible = visible_followers(pull.repository, signers)
     judged = _judge(pull, signers, visible)
-    builds = _new_builds(delivery, pull, judged.building)
+    source = Source(Ref(pull.head, RefType.BRANCH), pull.sha, pull=pull, delivery=delivery)
+    builds = new_builds(source, judged.building, sender=pull.sender)
     verdicts = list(_verdicts(pull, visible, judged))
     known = {**judged.known, **{build.service_id: build.number for build in builds}}
     reason = ""
@@ -158,17 +159,6 @@ def _queued_builds(service: Service, pull: PullRequest) -> list[Build]:
     ]
 
 
-def _new_builds(delivery: str, pull: PullRequest, services: Sequence[Service]) -> list[Build]:
-    if not services:
-        return []
-    first = next_number("builds", len(services))
-    source = Source(Ref(pull.head, RefType.BRANCH), pull.sha, pull=pull, delivery=delivery)
-    return [
-        new_build(service, number, source, service.settings.build, actor=f"github:{pull.sender}")
-        for number, service in enumerate(services, start=first)
-    ]
-
-
 def _verdicts(
     pull: PullRequest, visible: Mapping[int, Follower], judged: _Judgement
 ) -> Iterable[Verdict]:
@@ -184,9 +174,9 @@ def _verdicts(
         elif follower.branch != pull.base:
             reason = f"it follows the branch {follower.branch}"
         elif follower.webhook_secret is not None:
-            reason = _NOT_SIGNED
+            reason = NOT_SIGNED
         else:
-            reason = _MISSING
+            reason = CHANGING
         yield Verdict(number, follower.project_id, outcome, reason, build)
 
 
@@ -195,7 +185,7 @@ def _close(delivery: str, pull: PullRequest, signers: Signers) -> Decision:
     visible = visible_followers(pull.repository, signers)
     reasons = {row.id: _end_queued(row, pull, signers) for row in find_services(visible)}
     verdicts = [
-        Verdict(number, each.project_id, Outcome.IGNORED, reasons.get(number, _MISSING))
+        Verdict(number, each.project_id, Outcome.IGNORED, reasons.get(number, CHANGING))
         for number, each in sorted(visible.items())
     ]
     reason = f"pull request {pull.number} was closed"
@@ -206,7 +196,7 @@ def _close(delivery: str, pull: PullRequest, signers: Signers) -> Decision:
 def _end_queued(service: Service, pull: PullRequest, signers: Signers) -> str:
     """End the queued builds of a pull request of one service; return what was done, in words."""
     if not signers.may_start(service.settings.webhook_secret):
-        return _NOT_SIGNED
+        return NOT_SIGNED
     ended: list[int] = []
     while numbers := retry_with_fresh_service(service, partial(_cancel_queued, pull)):
         ended += numbers

@@ -27,26 +27,31 @@ from chalicelib.domain.webhook_secrets import Signers
 from chalicelib.errors import InvalidInput
 from chalicelib.pipeline.checks import waiting_for
 from chalicelib.pipeline.deliveries import (
+    CHANGING,
+    NOT_SIGNED,
     Decision,
     accept_builds,
     explained,
     is_ahead,
     is_too_old,
     known_builds,
+    new_builds,
     note,
     note_for_all,
     record_builds,
     same_for_all,
+    visible_followers,
     visible_of,
 )
-from chalicelib.pipeline.new_builds import Source, has_room_for_push, new_build, why_no_room
+from chalicelib.pipeline.new_builds import Source, has_room_for_push, why_no_room
 from chalicelib.pipeline.retries import retry_on_conflict
 from chalicelib.store.channels import has_github
-from chalicelib.store.claims import Follower, followers, heads_of, next_number, set_heads
+from chalicelib.store.claims import Follower, followers, heads_of, set_heads
 from chalicelib.store.jobs import list_jobs
 from chalicelib.store.models import Build, Claim, Receipt, Service
 from chalicelib.store.reads import find, find_all
 from chalicelib.store.receipts import KEEP_DELIVERIES
+from chalicelib.store.services import find_services
 from chalicelib.store.writes import Write, commit
 
 # A build of a push that was found is searched among so many builds of a service.
@@ -134,9 +139,7 @@ def receive_checks(
 
     `repository` and `sha` are those that the delivery names. They only choose what is asked.
     """
-    _, all_followers = followers(repository)
-    numbers = visible_of(all_followers, signers)
-    waiting = waiting_for(sha, list(find_all(Service, numbers).values()))
+    waiting = waiting_for(sha, find_services(visible_followers(repository, signers)))
     queue.ask_checks(*(each.job_id for each in waiting), at=clock.now())
     reason = "GitHub is asked" if waiting else "no deployment waits for the checks of this commit"
     note(delivery, {"event": event, "reason": reason}, signers)
@@ -258,7 +261,7 @@ def _take(
     if found_after is not None:
         facts = {"found_after": found_after}
         words += f": found {how_late(found_after)} after the push, before any delivery of it came"
-    builds = _new_builds(delivery, push, judged.services)
+    builds = new_builds(_source(delivery, push), judged.services, sender=push.sender)
     started = {build.service_id: build.number for build in builds}
     visible = {verdict.service_id for verdict in judged.verdicts}
     seen = judged.known.keys() if signers.installation else judged.known.keys() & visible
@@ -339,17 +342,10 @@ def _may_build(follower: Follower | ServiceSettings, push: Push) -> bool:
     return follower.branch == push.branch if push.tag is None else bool(follower.tags)
 
 
-def _new_builds(delivery: str, push: Push, services: Sequence[Service]) -> list[Build]:
-    if not services:
-        return []
-    first = next_number("builds", len(services))
+def _source(delivery: str, push: Push) -> Source:
     tag = push.tag
     ref = Ref(push.branch or "", RefType.BRANCH) if tag is None else Ref(tag, RefType.TAG)
-    source = Source(ref, push.sha, push=push, delivery=delivery)
-    return [
-        new_build(service, number, source, service.settings.build, actor=f"github:{push.sender}")
-        for number, service in enumerate(services, start=first)
-    ]
+    return Source(ref, push.sha, push=push, delivery=delivery)
 
 
 def _verdicts(
@@ -366,12 +362,12 @@ def _verdicts(
             outcome = Outcome.STARTED if choice.builds else Outcome.IGNORED
             reason = choice.reason
         elif service in refused:
-            reason = "this delivery was not signed with the service's own webhook secret"
+            reason = NOT_SIGNED
         elif service in known:
             outcome, build = Outcome.DUPLICATE, known[service]
             reason = "this push had started its build before"
         elif _may_build(follower, push):
-            reason = "it is being changed or deleted"
+            reason = CHANGING
         elif push.tag is None:
             reason = f"it follows the branch {follower.branch}"
         else:

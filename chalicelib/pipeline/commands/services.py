@@ -10,7 +10,6 @@ import msgspec
 
 from chalicelib import clock
 from chalicelib.aws import ecr, secrets
-from chalicelib.domain.channels import ChannelKind
 from chalicelib.domain.credentials import build_path, require_below
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.images import create_repository, no_repository
@@ -27,11 +26,11 @@ from chalicelib.pipeline.commands.image_sources import (
     require_no_dependents,
     with_image_from,
 )
-from chalicelib.pipeline.github_access import github_name
+from chalicelib.pipeline.github_access import channel_for, github_name
 from chalicelib.pipeline.preflight import Look, look_at_service
 from chalicelib.pipeline.retries import existing_service, retry_on_conflict
 from chalicelib.settings import settings as installation
-from chalicelib.store.channels import channels_of, forget_channels
+from chalicelib.store.channels import forget_channels
 from chalicelib.store.claims import next_number, owner_of, replace_claims
 from chalicelib.store.history import record
 from chalicelib.store.idempotency import IdempotencyKey, record_key
@@ -351,7 +350,7 @@ def _require_access_to_checks(service: Service, settings: ServiceSettings) -> No
             field="require_checks",
         )
     forget_channels()
-    if not any(each.kind == ChannelKind.GITHUB for each in channels_of(service)):
+    if channel_for(service) is None:
         raise Conflict(
             "require_checks needs a channel of kind github that is on, for this service, its "
             "project or all projects: create one first (POST /v1/channels), or test the one that "

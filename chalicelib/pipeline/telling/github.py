@@ -42,7 +42,7 @@ def wanted(channel: Channel, row: Row, service: Service) -> str | None:
     """
     if isinstance(row, Service):
         return None
-    if row.commit_sha is None or _repository_of(row) is None:
+    if _repository_of(row) is None:
         state = str(row.status)
         return state if replaced_by(channel, row, state) is not None else None
     is_release = isinstance(row, Deployment) and row.status == DeploymentStatus.SUCCESS
@@ -69,7 +69,7 @@ def tell(channel: Channel, row: Row, service: Service, state: str, known: Told) 
     """
     if not isinstance(row, Build | Deployment):
         raise TypeError(f"{row_id(row)} is neither a build nor a deployment")
-    name = _repository_of(row) if row.commit_sha is not None else None
+    name = _repository_of(row)
     if name is None:
         return None
     api = access_by(channel, name)
@@ -129,8 +129,8 @@ def _look_for_pushes(api: GitHub, branch: str) -> None:
 
 
 def _repository_of(job: Job) -> str | None:
-    """The `owner/name` of the job's commit on GitHub; None if it is on another host."""
-    build = build_of(job)
+    """The `owner/name` of the job's commit on GitHub; None if it has none there."""
+    build = build_of(job) if job.commit_sha is not None else None
     return github_name(build.settings.repository) if build is not None else None
 
 
