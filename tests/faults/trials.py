@@ -142,11 +142,16 @@ def recover(cloud: Cloud) -> None:
         finish_outside()
 
 
-def is_at_rest() -> bool:
-    """Whether all jobs have ended and no service waits for a step."""
-    jobs = rows("jobs").values()
-    ended = all(has_ended(row["status"]) and "telling" not in row for row in jobs)
-    return ended and all(map(_is_at_rest, services().values()))
+def is_at_rest(*, told: bool = True) -> bool:
+    """Whether all jobs have ended and no service waits for a step.
+
+    With `told` also whether the channels know it.
+    """
+    jobs, all_services = rows("jobs").values(), services().values()
+    if told and any("telling" in row for row in (*jobs, *all_services)):
+        return False
+    ended = all(has_ended(row["status"]) for row in jobs)
+    return ended and all(map(_is_at_rest, all_services))
 
 
 def _is_at_rest(service: Row) -> bool:
@@ -154,7 +159,7 @@ def _is_at_rest(service: Row) -> bool:
 
     A refusal that was injected is over at the next look.
     """
-    if "injected" in service.get("drift", "") or "command" in service or "telling" in service:
+    if "injected" in service.get("drift", "") or "command" in service:
         return False
     shows_drift = "drift" in service and "called_at" not in service
     return "due" not in service or shows_drift or is_watched(service)
