@@ -1,5 +1,8 @@
 """Tokens of the GitHub App: each for one repository and one purpose, and for an hour."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from chalicelib import clock
 from chalicelib.aws import kms
 from chalicelib.domain.github_app import (
@@ -34,27 +37,38 @@ def app_token(name: str, permissions: Permissions) -> str:
 def new_token(name: str, permissions: Permissions) -> str:
     """Like `app_token`, but always a new token: GitHub may have withdrawn the one before.
 
-    After a limit of GitHub it raises Later without a request, until the time that GitHub gave.
+    Raises Unavailable, as `create_token` and `signed_in` do.
     """
-    global _busy_until
     now = clock.now()
-    if now < _busy_until:
-        raise Later("GitHub's rate limit for the GitHub App is used up", _busy_until - now)
-    try:
-        token = create_token(app_jwt(), name, permissions)
-    except Later as wait:
-        _busy_until = now + wait.seconds
-        raise
+    with signed_in() as jwt:
+        token = create_token(jwt, name, permissions)
     remember(_key(name, permissions), Known(read_at=now, secrets=(token,)))
     return token
+
+
+@contextmanager
+def signed_in() -> Iterator[str]:
+    """A new JWT for requests of the App. It is valid for ten minutes.
+
+    GitHub limits all requests of the App together. If one of them raises Later, this raises Later
+    without a request until the time that GitHub gave. Also raises Unavailable.
+    """
+    global _busy_until
+    wait = _busy_until - clock.now()
+    if wait > 0:
+        raise Later("GitHub's rate limit for the GitHub App is used up", wait)
+    try:
+        yield _app_jwt()
+    except Later as limit:
+        _busy_until = clock.now() + limit.seconds
+        raise
 
 
 def _key(name: str, permissions: Permissions) -> str:
     return f"github-app:{name}:{shown(permissions)}"
 
 
-def app_jwt() -> str:
-    """A new JWT, by which the App signs in for ten minutes. Raises Unavailable."""
+def _app_jwt() -> str:
     app = settings().github_app
     if not app:
         raise Unavailable(

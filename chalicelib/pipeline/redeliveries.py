@@ -13,15 +13,13 @@ from chalicelib.domain.redeliveries import LAST, PERIOD, due
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.outbound.github_app import list_attempts, repeat_delivery
 from chalicelib.outbound.http import Later
-from chalicelib.pipeline.github_app import app_jwt
+from chalicelib.pipeline.github_app import signed_in
 from chalicelib.settings import settings
 
 logger = logging.getLogger("slipway")
 
 # Seconds after which a look begins no more requests: the function lives 30.
 _LONGEST = 15
-# By App: until when GitHub takes no requests of it.
-_closed: dict[str, int] = {}
 
 
 def ask_for_redeliveries() -> None:
@@ -34,18 +32,16 @@ def redeliver() -> None:
     """Ask GitHub to repeat the deliveries that failed. A failure is only logged: the next period
     looks again.
     """
-    app, now = settings().github_app, clock.now()
-    if not app or now < _closed.get(app, 0):
+    if not settings().github_app:
         return
-    ends_at = time.monotonic() + _LONGEST
+    now, ends_at = clock.now(), time.monotonic() + _LONGEST
     try:
-        jwt = app_jwt()
-        for attempt_id in due(list_attempts(jwt, since=now - LAST, ends_at=ends_at), now):
-            if time.monotonic() > ends_at:
-                break
-            _repeat(jwt, attempt_id)
+        with signed_in() as jwt:
+            for attempt_id in due(list_attempts(jwt, since=now - LAST, ends_at=ends_at), now):
+                if time.monotonic() > ends_at:
+                    break
+                _repeat(jwt, attempt_id)
     except Later as wait:
-        _closed[app] = now + wait.seconds
         logger.info("failed deliveries are repeated later: %s", wait.detail)
     except (Rejected, Unavailable) as trouble:
         logger.warning("failed deliveries are not repeated now: %s", trouble.detail)

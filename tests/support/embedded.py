@@ -23,7 +23,7 @@ import chalicelib.clock
 from chalicelib import known_secrets
 from chalicelib.domain.telling import Event
 from chalicelib.domain.tokens import Role
-from chalicelib.pipeline import github_app, glances, heads, line, redeliveries
+from chalicelib.pipeline import github_app, glances, heads, line
 from chalicelib.store import channels, schema
 from chalicelib.store.claims import Follower, followers, set_followers
 from chalicelib.store.jobs import find_deployments
@@ -105,7 +105,6 @@ class Cloud:
         monkeypatch.setattr(heads, "_seen", {})
         monkeypatch.setattr(heads, "_closed", {})
         monkeypatch.setattr(github_app, "_busy_until", 0)
-        monkeypatch.setattr(redeliveries, "_closed", {})
         monkeypatch.setattr(resources, "create_tables", shared.create_tables)
         self.monkeypatch, self._patches = monkeypatch, replays.patches(monkeypatch)
         self.app = functions.app

@@ -18,7 +18,7 @@ from moto.dynamodb.models.dynamo_type import LimitedSizeDict
 from moto.dynamodb.models.table import Table
 
 from chalicelib import known_secrets
-from chalicelib.pipeline import github_app, glances, heads, line, redeliveries
+from chalicelib.pipeline import github_app, glances, heads, line
 from chalicelib.store import channels, schema
 from tests.support import shared
 
@@ -35,7 +35,6 @@ _OF_PRODUCT = (
     (heads, "_seen"),
     (heads, "_closed"),
     (github_app, "_busy_until"),
-    (redeliveries, "_closed"),
 )
 _RLOCK = type(threading.RLock())
 # By the name of the steps and the state before them: the state after them, and their result.
