@@ -1,4 +1,4 @@
-"""The webhook secrets that this process has read, so that it can hide them in its output.
+"""The secrets that this process has read or made, so that it can hide them in its output.
 
 This module reads no secret from AWS: `aws.secrets` does, and stores the result here.
 """
@@ -12,19 +12,22 @@ import msgspec
 from chalicelib.domain.webhook_secrets import is_reference, parse_secrets
 from chalicelib.settings import settings
 
-_MAX_REFERENCES = 100
+# Of the results without a secret. A caller may name any number of references.
+_MAX_REFUSALS = 100
 _LOCK = Lock()
 
 
 class Known(msgspec.Struct, frozen=True):
-    """The secrets behind a reference and the time of the read.
+    """The secrets behind a reference and the time of the read, in seconds since 1970.
 
-    They are empty if AWS refused the read or if there is no secret; `trouble` may say why.
+    They are empty if AWS refused the read or if there is no secret; `trouble` may say why. From
+    `ends_at` on the secrets are of no use to anybody; None if they do not end by themselves.
     """
 
     secrets: tuple[str, ...]
     read_at: int
     trouble: str = ""
+    ends_at: int | None = None
 
     def __repr__(self) -> str:
         return f"Known(read_at={self.read_at})"
@@ -52,11 +55,26 @@ def recall(reference: str) -> Known | None:
 
 
 def remember(reference: str, known: Known) -> None:
-    """Store the result for a reference; the oldest result is dropped if there are too many."""
+    """Store the result for a reference.
+
+    A secret that ends by itself is kept until then, also after a newer one of the same reference.
+    Of results without a secret the oldest are dropped.
+    """
     global _known
     with _LOCK:
-        others = [each for each in _known.items() if each[0] != reference]
-        _known = dict([*others[-_MAX_REFERENCES + 1 :], (reference, known)])
+        kept = dict(_known)
+        before = kept.pop(reference, None)
+        if before is not None and before.ends_at is not None:
+            kept[f"{reference} until {before.ends_at}"] = before
+        refused = [name for name, each in kept.items() if not each.secrets]
+        ended = [name for name, each in kept.items() if _has_ended(each, known.read_at)]
+        for name in {*refused[:-_MAX_REFUSALS], *ended}:
+            del kept[name]
+        _known = {**kept, reference: known}
+
+
+def _has_ended(known: Known, now: int) -> bool:
+    return known.ends_at is not None and known.ends_at <= now
 
 
 def known_secrets() -> tuple[str, ...]:

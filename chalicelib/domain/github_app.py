@@ -14,8 +14,9 @@ CHECKS: Permissions = {"checks": "read", "statuses": "read"}
 CONTENTS: Permissions = {"contents": "read"}
 
 # A token ends after an hour (GitHub REST API, "Create an installation access token for an app").
+TOKEN_LIFE = 60 * 60
 # It is used for half of it, so that a build that begins to fetch has more than 20 minutes.
-TOKEN_SECONDS = 30 * 60
+TOKEN_SECONDS = TOKEN_LIFE // 2
 # GitHub allows ten minutes, and recommends a start in the past ("Generating a JSON Web Token (JWT)
 # for a GitHub App").
 _BEFORE, _AFTER = 60, 9 * 60

@@ -9,7 +9,7 @@ import logging
 from chalicelib import clock
 from chalicelib.aws.parameters import put_secret
 from chalicelib.domain.credentials import app_parameter, is_parameter
-from chalicelib.domain.github_app import CONTENTS, TOKEN_SECONDS
+from chalicelib.domain.github_app import CONTENTS, TOKEN_LIFE, TOKEN_SECONDS
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.known_secrets import Known, recall, remember
 from chalicelib.outbound.github import OneRepository
@@ -39,7 +39,7 @@ def give_token(build: Build) -> str | None:
     except OneRepository:
         return None
     put_secret(reference.partition(":")[2], token)
-    remember(reference, Known(read_at=now, secrets=(token,)))
+    remember(reference, Known(read_at=now, secrets=(token,), ends_at=now + TOKEN_LIFE))
     return reference
 
 

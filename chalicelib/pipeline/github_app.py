@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from chalicelib import clock
 from chalicelib.aws import kms
 from chalicelib.domain.github_app import (
+    TOKEN_LIFE,
     TOKEN_SECONDS,
     Permissions,
     key_alias,
@@ -42,7 +43,9 @@ def new_token(name: str, permissions: Permissions) -> str:
     now = clock.now()
     with signed_in() as jwt:
         token = create_token(jwt, name, permissions)
-    remember(_key(name, permissions), Known(read_at=now, secrets=(token,)))
+    remember(
+        _key(name, permissions), Known(read_at=now, secrets=(token,), ends_at=now + TOKEN_LIFE)
+    )
     return token
 
 

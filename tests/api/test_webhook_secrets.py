@@ -14,6 +14,7 @@ from chalicelib.api.http.bodies import decode_json
 from chalicelib.aws import clients, secrets
 from chalicelib.domain.log_text import clean_lines
 from chalicelib.domain.webhook_secrets import is_signed
+from chalicelib.errors import Unavailable
 from chalicelib.settings import settings
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers, real_payload
 from tests.support.client import Answer
@@ -145,15 +146,23 @@ def test_a_secret_is_cached_five_minutes_and_thirty_seconds_for_bad_signatures(
     assert reads("hush", "hush") == 1
 
 
-def test_at_most_a_hundred_references_are_cached(cloud: Cloud, calls: Calls) -> None:
-    for number in range(101):
-        secrets.read(keep_parameter("hush", f"/slipway/{number}"))
-    assert len(known_secrets._known) == 100
+def test_secrets_stay_hidden_however_many_are_read(cloud: Cloud, calls: Calls) -> None:
+    for number in range(150):
+        secrets.read(keep_parameter(f"hush-{number}-hush", f"/slipway/{number}"))
+    (shown,) = clean_lines(["hush-0-hush hush-149-hush"], known_secrets.known_secrets())
+    assert shown == "*** ***"
     calls.clear()
-    secrets.read("ssm:/slipway/100")
-    assert calls.counted == {}
     secrets.read("ssm:/slipway/0")
-    assert calls.counted == {PARAMETER: 1}
+    assert calls.counted == {}
+
+
+def test_at_most_a_hundred_refused_references_are_cached(cloud: Cloud, calls: Calls) -> None:
+    secrets.read(keep_parameter("hush", "/slipway/there"))
+    for number in range(150):
+        with pytest.raises(Unavailable):
+            secrets.read(f"ssm:/slipway/{number}")
+    assert len(known_secrets._known) == 102  # with the newest
+    assert "hush" in known_secrets.known_secrets()
 
 
 @pytest.mark.parametrize("signed_with", [WEBHOOK_SECRET, "guessed"])

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
 from infra.local.github.server import GitHub
-from tests.support.embedded import MINUTE, REPOSITORY, Cloud, client, sha
+from tests.support.embedded import MINUTE, REPOSITORY, Cloud, client, keep_secret, sha
 from tests.support.github.app import APP, PERMISSIONS, register_app
 from tests.support.github.connected import connected
 from tests.support.sdk import Trouble, record_calls
@@ -137,6 +138,43 @@ def test_a_token_that_github_has_withdrawn_is_replaced_at_once(
     cloud.settle()
     assert set(states(installed, 2)) == {"pending"}
     assert cloud.api.get("/v1/channels/1").body["trouble"] is None
+
+
+def test_a_token_is_hidden_until_it_ends_also_after_a_newer_one(
+    cloud: Cloud, installed: GitHub
+) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    first = secrets_of(installed)
+    cloud.advance(31 * MINUTE)
+    cloud.push(sha(2))
+    cloud.settle()
+    assert len(secrets_of(installed)) > len(first)
+    assert secrets_of(installed) <= {*known_secrets()}
+    cloud.advance(30 * MINUTE)
+    cloud.push(sha(3))
+    cloud.settle()
+    assert not first & {*known_secrets()}
+
+
+def test_the_tokens_of_many_repositories_uncover_no_other_secret(
+    cloud: Cloud, github: GitHub
+) -> None:
+    name = keep_secret("own-hush-hush-hush", f"slipway/service-{cloud.service_id}")
+    cloud.change_service(webhook_secret=name)
+    cloud.push(sha(1), secret="own-hush-hush-hush")
+    cloud.settle()
+    many = [f"Codertocat/many-{number}" for number in range(50)]
+    for number, repository in enumerate(many):
+        github.add_repository(repository)
+        body = {"name": f"many-{number}", "git_url": f"https://github.com/{repository}"}
+        body["image_repository"] = "hello"
+        assert cloud.api.post("/v1/projects/1/services", body).status == 201
+    github.install("Codertocat", many)
+    assert trouble_after_test(cloud, add_channel(cloud)) is None
+    assert len(secrets_of(github)) == 2 * len(many)
+    cloud.write_log(1, "echo own-hush-hush-hush")
+    assert "echo ***" in cloud.api.get("/v1/cicd/builds/1/logs?format=text").text
 
 
 def test_a_test_of_a_channel_names_the_repository_without_the_app(
