@@ -54,6 +54,9 @@ class JobData(msgspec.Struct, frozen=True, kw_only=True):
     project_id: Annotated[int, _field("the number of the project")]
     commit_sha: Annotated[str | None, _field("null for an image without a build")]
     commit_message: Annotated[str | None, _field("its first lines, without known secrets")]
+    pull_request: Annotated[
+        int | None, _field("the number of the pull request that a build is of; else null")
+    ]
     requested_by: Annotated[str, _field("who or what asked for the job")]
     cause: Annotated[str | None, _field("why the job has ended without success; else null")]
     created_at: Annotated[str, _field("in UTC, as RFC 3339 has it")]

@@ -43,6 +43,7 @@ def message(title: str = "shop/web: build 7 failed", commit: str = "Fix") -> Mes
             project_id=1,
             commit_sha=None,
             commit_message=None,
+            pull_request=None,
             requested_by="ci",
             cause="Failed",
             created_at="2026-11-22T00:00:00Z",

@@ -80,6 +80,18 @@ def test_each_event_has_the_published_form(cloud: Cloud, events: list[dict[str, 
     } <= found
 
 
+def test_an_event_of_a_pull_request_has_its_number(
+    cloud: Cloud, events: list[dict[str, Any]]
+) -> None:
+    cloud.change_service(build_pull_requests=True)
+    cloud.pull("opened", sha(9), pull_request__number=42)
+    cloud.settle()
+    cloud.finish_build(1)
+    cloud.release(1)
+    told = {event["detail"]["job_id"]: event["detail"]["pull_request"] for event in events}
+    assert told == {"build-1": 42, "build-2": None, "deploy-1": None}
+
+
 def test_the_pattern_in_the_guide_matches_only_failed_deployments(
     cloud: Cloud, events: list[dict[str, Any]]
 ) -> None:

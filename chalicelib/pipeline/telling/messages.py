@@ -16,7 +16,7 @@ from chalicelib.pipeline.telling.rows import (
 )
 from chalicelib.settings import settings
 from chalicelib.store.channels import event_of_job
-from chalicelib.store.models import Channel, Deployment, Job, Service, type_of
+from chalicelib.store.models import Build, Channel, Deployment, Job, Service, type_of
 
 _WORDS = {
     Event.BUILD_QUEUED: "build {n} is queued",
@@ -115,6 +115,7 @@ def _facts(job: Job, event: Event) -> dict[str, str]:
 def _data(job: Job, name: str) -> JobData:
     """What programs read of a job: facts, and its address."""
     failed = job.failure is not None or job.error is not None
+    pull = job.pull_request if isinstance(job, Build) else None
     return JobData(
         job_id=job.job_id,
         type=type_of(job),
@@ -125,6 +126,7 @@ def _data(job: Job, name: str) -> JobData:
         project_id=job.project_id,
         commit_sha=job.commit_sha,
         commit_message=cleaned(job.commit_message or "") or None,
+        pull_request=pull.number if pull is not None else None,
         requested_by=cleaned(job.requested_by),
         cause=cause_of(job) if failed else None,
         created_at=str(rfc3339(job.created_at)),
