@@ -1,14 +1,12 @@
 """The queue: each message names one row to reconcile now, or a push that was found."""
 
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 from chalice.app import Blueprint
 
 from chalicelib.correlation import working_on
-from chalicelib.domain.pushes import Push
 from chalicelib.pipeline.commands.pushes import receive_found
-from chalicelib.pipeline.reconcilers.loop import read_message, reconcile
+from chalicelib.pipeline.reconcilers.loop import read_wakeup, reconcile
 from chalicelib.settings import settings
 from chalicelib.starting import ready
 from chalicelib.triggers.invocations import Invocation, with_raw_event
@@ -25,24 +23,11 @@ def on_wakeup(invocation: Invocation) -> None:
     """
     for name, body in messages(invocation.event):
         with working_on(message_id=name):
-            push = found_push(body)
-            if push is None:
-                reconcile(read_message(body))
-            else:
-                receive_found(push)
-
-
-class _Found(msgspec.Struct, frozen=True):
-    v: Literal[1]
-    push: Push
-
-
-def found_push(body: str) -> Push | None:
-    """The push in `{"v": 1, "push": {…}}`; None for any other message."""
-    try:
-        return msgspec.json.decode(body, type=_Found).push
-    except (msgspec.DecodeError, TypeError, UnicodeEncodeError, RecursionError):
-        return None
+            wakeup = read_wakeup(body)
+            if wakeup.reconcile is not None:
+                reconcile(wakeup.reconcile)
+            if wakeup.push is not None:
+                receive_found(wakeup.push)
 
 
 def messages(event: Any) -> list[tuple[str, str]]:

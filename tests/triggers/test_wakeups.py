@@ -6,7 +6,7 @@ import pytest
 from moto.sqs.models import sqs_backends
 
 from app import app
-from chalicelib.pipeline.reconcilers.loop import read_message
+from chalicelib.pipeline.reconcilers.loop import read_wakeup
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
 from tests.support.builders import sqs_event
 from tests.support.embedded import Cloud, client, sha
@@ -30,7 +30,8 @@ def send(body: str) -> None:
 
 
 def test_unknown_fields_of_a_message_are_ignored() -> None:
-    assert read_message('{"v": 1, "reconcile": "build-1", "since": 3}') == "build-1"
+    wakeup = read_wakeup('{"v": 1, "reconcile": "build-1", "since": 3}')
+    assert (wakeup.reconcile, wakeup.push) == ("build-1", None)
 
 
 def test_a_repeated_message_builds_once(cloud: Cloud) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from chalicelib.aws import queue
 from chalicelib.errors import SlipwayError, Stale
-from chalicelib.pipeline.reconcilers.loop import parse_row_id, read_message
+from chalicelib.pipeline.reconcilers.loop import parse_row_id, read_wakeup
 from chalicelib.store.jobs import find_build
 from chalicelib.store.models import Build, Service
 from chalicelib.store.services import find_service
@@ -41,7 +41,7 @@ def mark_dead_letters() -> None:
 
 def _mark(letter: queue.DeadLetter) -> None:
     try:
-        kind, number = parse_row_id(read_message(letter.body))
+        kind, number = parse_row_id(read_wakeup(letter.body).reconcile or "")
     except ValueError:
         return  # It names no row; the alarm on the dead letters reports it.
     row = _ROWS[kind](number) if kind in _ROWS else None

@@ -4,14 +4,16 @@ The loop is level-triggered: each step is computed from the present state. Sever
 it for a row at any time, any number of times.
 """
 
-import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Literal
+
+import msgspec
 
 from chalicelib import clock, cloudwatch
 from chalicelib.aws import queue
 from chalicelib.correlation import working_on
+from chalicelib.domain.pushes import Push
 from chalicelib.errors import SlipwayError, Stale
 from chalicelib.pipeline.line import uncalled
 from chalicelib.pipeline.reconcilers.builds import reconcile_build
@@ -95,15 +97,23 @@ def parse_row_id(row_id: str) -> tuple[str, int]:
     return kind, int(number)
 
 
-def read_message(body: str) -> str:
-    """The row id in `{"v": 1, "reconcile": "build-123"}`; raises ValueError for anything else."""
+class Wakeup(msgspec.Struct, frozen=True):
+    """A message of the queue. It names a row to reconcile, or has a push that was found."""
+
+    v: Literal[1]
+    reconcile: str | None = None
+    push: Push | None = None
+
+
+def read_wakeup(body: str) -> Wakeup:
+    """Read `{"v": 1, "reconcile": "build-123"}` or `{"v": 1, "push": {…}}`.
+
+    Raises ValueError for anything else.
+    """
     try:
-        message: Any = json.loads(body)
-    except (RecursionError, TypeError) as error:
-        raise ValueError("the message is not JSON") from error
-    if not isinstance(message, dict) or message.get("v") != 1:
-        raise ValueError("not a wake-up message of version 1")
-    row_id = message.get("reconcile")
-    if not isinstance(row_id, str):
-        raise ValueError("the message does not name a row to reconcile")
-    return row_id
+        wakeup = msgspec.json.decode(body, type=Wakeup)
+    except (msgspec.DecodeError, TypeError, RecursionError) as error:
+        raise ValueError("this is no wake-up message of version 1") from error
+    if wakeup.reconcile is None and wakeup.push is None:
+        raise ValueError("the wake-up message has no row to reconcile and no push")
+    return wakeup
