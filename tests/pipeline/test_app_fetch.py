@@ -88,13 +88,51 @@ def test_the_next_builds_use_the_same_token_for_half_an_hour(
         cloud.push(sha(number))
         cloud.settle()
         cloud.finish_build(number)
-    assert len(installed.requests()) == 2
+    # Two requests for the token. The second build and the third one ask whether it is valid.
+    assert len(installed.requests()) == 4
     assert calls.counted["kms.Sign"] == calls.counted["ssm.PutParameter"] == 1
     cloud.advance(31 * MINUTE)
     cloud.push(sha(4))
     cloud.settle()
-    assert len(installed.requests()) == 4
+    assert len(installed.requests()) == 6
     assert sent(calls) == [f"ssm:{PARAMETER}"] * 4
+
+
+def test_an_app_that_is_installed_again_fetches_at_once(cloud: Cloud, installed: GitHub) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    installed.uninstall(next(iter(installed.installations)))
+    installed.install(OWNER, [REPOSITORY])
+    assert not may_fetch(installed)
+    cloud.push(sha(2))
+    cloud.settle()
+    assert may_fetch(installed)
+
+
+def test_a_build_that_waits_gets_a_token_of_the_app_that_is_installed_again(
+    cloud: Cloud, installed: GitHub
+) -> None:
+    wait_in_codebuild(cloud)
+    installed.uninstall(next(iter(installed.installations)))
+    installed.install(OWNER, [REPOSITORY])
+    for _ in range(2):
+        cloud.tick()
+        cloud.settle()
+    assert cloud.build(1)["status"] == "queued"
+    assert may_fetch(installed)
+
+
+@pytest.mark.parametrize("status", [500, None])
+def test_a_build_starts_while_github_does_not_say_whether_its_token_is_valid(
+    cloud: Cloud, installed: GitHub, calls: Calls, status: int | None
+) -> None:
+    cloud.push(sha(1))
+    cloud.settle()
+    installed.fail(1, status)
+    cloud.push(sha(2))
+    cloud.settle()
+    assert sent(calls) == [f"ssm:{PARAMETER}"] * 2
+    assert calls.counted["kms.Sign"] == 1
 
 
 def test_a_build_that_waits_for_hours_always_has_a_valid_token(
