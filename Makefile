@@ -88,7 +88,7 @@ doctor: ## check this machine, the AWS account and a stage: make doctor [STAGE=d
 	$(if $(wildcard $(READY)),$(if $(BROKEN),python3,$(PYTHON)),python3) -m infra.doctor \
 	    $(if $(filter file,$(origin STAGE)),,$(STAGE)) $(ARGS)
 
-policy: $(READY) ## print the IAM policy for who deploys: make policy STAGE=dev [ARGS=--service]
+policy: $(READY) ## print the IAM policy for who deploys: make policy STAGE=dev [ARGS=--service|--github-app]
 	$(PYTHON) -m infra.permissions $(STAGE) $(ARGS)
 
 destroy: $(READY) ## delete one stage but not its data: make destroy STAGE=dev [ARGS="DATA=delete"]

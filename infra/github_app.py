@@ -191,8 +191,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(str(refusal))
     except (BotoCoreError, ClientError) as error:
         sys.exit(
-            f"{error}\nCheck that these credentials may create keys and aliases in KMS, and import "
-            "key material. Then run this again: it continues where it stopped."
+            f"{error}\nCheck that these credentials have the policy that make policy "
+            f"STAGE={options.stage} ARGS=--github-app prints. Then run this again: it continues "
+            "where it stopped."
         )
 
 

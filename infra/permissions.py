@@ -401,6 +401,31 @@ SERVICE: Sequence[Grant] = (
     ),
 )
 
+# The keys of `make github-app`, which have no names: to sign, with key material from outside.
+_APP_KEYS = {"StringEquals": {"kms:KeyUsage": "SIGN_VERIFY", "kms:KeyOrigin": "EXTERNAL"}}
+
+# `make github-app`. An alias needs its action also on the keys ("AWS KMS permissions" in the KMS
+# developer guide).
+GITHUB_APP: Sequence[Grant] = (
+    Grant(
+        "AppAlias",
+        _of("kms", "CreateAlias UpdateAlias"),
+        ["kms:$region:$account:alias/$prefix-github-app"],
+    ),
+    Grant("CreateAppKey", ["kms:CreateKey"], ["*"], condition=_APP_KEYS),
+    Grant(
+        "AppKeys",
+        _of(
+            "kms",
+            "CreateAlias DescribeKey GetParametersForImport GetPublicKey ImportKeyMaterial "
+            "UpdateAlias",
+        ),
+        ["kms:$region:$account:key/*"],
+        example="1",
+        condition=_APP_KEYS,
+    ),
+)
+
 
 def values_of(
     stage: str,
@@ -476,7 +501,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "parameters", nargs="*", type=assignment, metavar="Name=value", help="as for make deploy"
     )
-    parser.add_argument("--service", action="store_true", help="the policy for make service")
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument("--service", action="store_true", help="the policy for make service")
+    others.add_argument("--github-app", action="store_true", help="the policy for make github-app")
     options = parser.parse_intermixed_args(arguments)
     given = dict(options.parameters)
     if options.service and not given.keys() >= EXAMPLES.keys():
@@ -485,7 +512,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"The policy for make service needs the stage's {' and '.join(EXAMPLES)}.\n"
             f'Use your own names in: make policy STAGE={options.stage} ARGS="--service {words}"'
         )
-    grants = SERVICE if options.service else DEPLOY
+    grants = SERVICE if options.service else GITHUB_APP if options.github_app else DEPLOY
     print(json.dumps(policy(grants, values_of(options.stage, given)), indent=2))
 
 

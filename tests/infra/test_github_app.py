@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -31,6 +33,7 @@ from moto.kms.models import kms_backends
 
 from infra import github_app
 from infra.package import ROOT
+from infra.permissions import GITHUB_APP
 from tests.support.embedded import client
 
 ALIAS = "alias/slipway-dev-github-app"
@@ -175,6 +178,24 @@ def test_a_new_key_of_the_app_replaces_the_one_before_only_after_its_import(
     run(path, "--yes")
     signs_with(rsa_key(2))
     assert "aws kms schedule-key-deletion --key-id" in capsys.readouterr().out
+
+
+def test_the_printed_policy_has_exactly_what_the_command_calls(
+    imports: KeyImport, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        run(write(tmp_path / "app.pem", rsa_key(number)), "--yes")
+    called = {f"kms:{name}" for name, _ in imports.calls} - {"kms:GetCallerIdentity"}
+    assert called == {action for grant in GITHUB_APP for action in grant.actions}
+
+
+def test_a_refusal_names_the_policy(
+    imports: KeyImport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = ClientError({"Error": {"Code": "AccessDeniedException"}}, "CreateKey")
+    monkeypatch.setattr(imports, "CreateKey", Mock(side_effect=refusal))
+    with pytest.raises(SystemExit, match=r"make policy STAGE=dev ARGS=--github-app prints"):
+        run(write(tmp_path / "app.pem", rsa_key(1)), "--yes")
 
 
 def test_without_a_person_nothing_is_changed(imports: KeyImport, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from infra.package import ROOT, _additions
 from infra.permissions import (
     DEPLOY,
     DOCTOR,
+    GITHUB_APP,
     LONGEST_POLICY,
     SERVICE,
     Grant,
@@ -62,7 +63,7 @@ def test_each_type_of_a_service_has_a_grant() -> None:
     assert _granted(SERVICE) == _types((ROOT / "infra/service.yaml").read_text())
 
 
-@pytest.mark.parametrize("grants", [DEPLOY, SERVICE])
+@pytest.mark.parametrize("grants", [DEPLOY, SERVICE, GITHUB_APP])
 def test_a_policy_is_not_longer_than_iam_takes(grants: tuple[Grant, ...]) -> None:
     # The longest that stack.yaml allows.
     directory = {"BuildLogDir": "/" + 199 * "x"}
@@ -85,7 +86,7 @@ def test_the_names_of_functions_rules_and_logs_are_those_of_the_templates(stage:
             assert any(fnmatchcase(f"arn:aws:{arn}", each) for each in resources), arn
 
 
-@pytest.mark.parametrize("grants", [DEPLOY, SERVICE])
+@pytest.mark.parametrize("grants", [DEPLOY, SERVICE, GITHUB_APP])
 def test_whatever_is_changed_belongs_to_the_stage_where_aws_has_names(
     grants: tuple[Grant, ...],
 ) -> None:
@@ -180,3 +181,12 @@ def test_the_policy_for_services_needs_the_patterns_of_the_stage() -> None:
     made = _printed("dev", "--service", "RepositoryPattern=shop/*", "TaskRoles=shop-*").stdout
     assert "repository/shop/*" in made
     assert "role/shop-*" in made
+
+
+def test_the_policy_for_a_github_app_changes_only_keys_that_sign_for_apps() -> None:
+    done = _printed("dev", "--github-app")
+    made = {each["Sid"]: each for each in json.loads(done.stdout)["Statement"]}
+    assert made["AppAlias"]["Resource"] == ["arn:aws:kms:*:*:alias/slipway-dev-github-app"]
+    keys = {"StringEquals": {"kms:KeyUsage": "SIGN_VERIFY", "kms:KeyOrigin": "EXTERNAL"}}
+    assert {made[sid]["Condition"] == keys for sid in ("CreateAppKey", "AppKeys")} == {True}
+    assert _printed("dev", "--github-app", "--service").returncode == 2
