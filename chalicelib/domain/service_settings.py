@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from chalicelib.domain.approvals import Approval, ApprovalMinutes, ApproveOwn
 from chalicelib.domain.build_args import BuildArgs
 from chalicelib.domain.checks import ChecksMinutes, RequireChecks
 from chalicelib.domain.credentials import BuildSecrets, Destinations
@@ -225,6 +226,9 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
     deploy_minutes: DeployMinutes = 20
     release_command: ReleaseCommand | None = None
     release_command_minutes: ReleaseCommandMinutes = 15
+    approval: Approval = False
+    approval_minutes: ApprovalMinutes = 1440
+    approve_own: ApproveOwn = False
     badge: PublicBadge = False
     environment_name: EnvironmentName | None = None
     environment_url: EnvironmentUrl | None = None
@@ -295,6 +299,9 @@ LEFT_OUT: dict[str, Any] = {
     "supersede_builds": True,
     "deploy_minutes": 20,
     "release_command_minutes": 15,
+    "approval": False,
+    "approval_minutes": 1440,
+    "approve_own": False,
     "badge": False,
 }
 

@@ -40,6 +40,7 @@ from pynamodb.indexes import (
     KeysOnlyProjection,
 )
 
+from chalicelib.domain.approvals import Awaiting
 from chalicelib.domain.checks import AwaitedChecks
 from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
@@ -347,6 +348,8 @@ class Service(Row):
     # the current `release`, and `at`.
     rollback_trouble = UnicodeAttribute(null=True)
     rollback_checked = JSONAttribute(null=True)
+    # The minutes of the hooks for approval that Slipway has added to the ECS service.
+    approval_hooks = NumberSetAttribute(null=True)
     # The newest choice of another party that is in the audit trail: ARN of a service deployment.
     chosen = UnicodeAttribute(null=True)
     # The durations of its newest successful builds and deployments, in seconds.
@@ -609,6 +612,12 @@ class Deployment(Job, discriminator="deploy"):
     checks = StructAttribute(AwaitedChecks, null=True)
     # The findings of the newest preflight; None without findings.
     findings = JSONAttribute(null=True)
+    # The minutes that it waits for each approval; None before its rollout, and if it needs none.
+    approval_minutes = IntegerAttribute(null=True)
+    # The newest hook at which ECS waited for an approval, until the look that finds it answered.
+    awaiting = StructAttribute(Awaiting, null=True)
+    # The answers to its hooks (`domain.approvals.Answer`).
+    approvals = JSONAttribute(null=True)
 
     @property
     def begun_at(self) -> int | None:

@@ -45,6 +45,7 @@ _OF_TARGET = (
     "drift",
     "health",
     "tasks",
+    "approval_hooks",
     "chosen",
     "failed_deployment",
     "failing_since",
