@@ -23,6 +23,7 @@ from chalicelib.domain.patterns import Paths, Tags
 from chalicelib.domain.refs import Branch
 from chalicelib.domain.release_commands import ReleaseCommand, ReleaseCommandMinutes
 from chalicelib.domain.repositories import GitUrl, repository_key
+from chalicelib.domain.strategies import Strategy, StrategySetting
 from chalicelib.domain.webhook_secrets import OwnSecretReference
 
 ServiceName = Annotated[
@@ -224,6 +225,7 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
     max_open_builds: MaxOpenBuilds = 20
     supersede_builds: SupersedeBuilds = True
     deploy_minutes: DeployMinutes = 20
+    strategy: StrategySetting | None = None
     release_command: ReleaseCommand | None = None
     release_command_minutes: ReleaseCommandMinutes = 15
     approval: Approval = False
@@ -326,7 +328,9 @@ def present_layout(stored: Mapping[str, Any]) -> Mapping[str, Any]:
     layout = stored.get("layout", 1)
     if layout < 2:
         stored = from_layout_1(stored)
-    return from_layout_2(stored) if layout < 3 else stored
+    stored = from_layout_2(stored) if layout < 3 else stored
+    strategy = stored.get("strategy")
+    return stored if strategy is None else {**stored, "strategy": Strategy(**strategy)}
 
 
 def from_layout_2(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -203,10 +203,14 @@ def _frozen(stored: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
     return tuple([_PYTHON[kind](content) for value in stored for kind, content in value.items()])
 
 
-# By the type of DynamoDB. All of these numbers are whole.
+def _number(text: str) -> int | float:
+    return float(text) if "." in text else int(text)
+
+
+# By the type of DynamoDB.
 _PYTHON: Mapping[str, Callable[[Any], Any]] = {
     STRING: str,
-    NUMBER: int,
+    NUMBER: _number,
     BOOLEAN: bool,
     NULL: lambda _: None,
     LIST: _frozen,

@@ -338,6 +338,35 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
     *(("build_minutes", value, 400, "invalid_build_minutes") for value in (4, 481, True)),
     ("deploy_minutes", 1.5, 400, "invalid_deploy_minutes"),
     *(
+        ("strategy", value, 400, "invalid_strategy")
+        for value in (
+            "CANARY",
+            {},
+            {"type": "canary"},
+            {"type": ["CANARY"]},
+            {"percent": 10},
+            {"type": "ROLLING", "bake_minutes": 5},
+            {"type": "ROLLING", "percent": 10},
+            {"type": "BLUE_GREEN"},
+            {"type": "BLUE_GREEN", "bake_minutes": 1441},
+            {"type": "BLUE_GREEN", "bake_minutes": 5, "step_minutes": 5},
+            {"type": "BLUE_GREEN", "bake_minutes": 5, "percent": 10},
+            {"type": "LINEAR", "percent": 2.9},
+            {"type": "LINEAR", "percent": 100.1},
+            {"type": "LINEAR", "step_minutes": -1},
+            {"type": "LINEAR", "step_minutes": 1441},
+            {"type": "CANARY", "percent": 0},
+            {"type": "CANARY", "percent": 0.05},
+            {"type": "CANARY", "percent": 12.34},
+            {"type": "CANARY", "percent": "10"},
+            {"type": "CANARY", "percent": True},
+            {"type": "CANARY", "step_minutes": 1.5},
+            {"type": "CANARY", "bake_minutes": "5"},
+            {"type": "CANARY", "minutes": 5},
+            True,
+        )
+    ),
+    *(
         ("release_command", value, 400, "invalid_release_command")
         for value in (
             "python manage.py migrate",

@@ -129,6 +129,7 @@ def test_a_new_service_has_default_settings(api: Api, project: int) -> None:
         "supersede_builds": True,
         "build_minutes": 30,
         "deploy_minutes": 20,
+        "strategy": None,
         "release_command": None,
         "release_command_minutes": 15,
         "approval": False,
