@@ -65,7 +65,7 @@ def with_another_strategy() -> None:
         serviceName="theirs",
         taskDefinition=register("theirs", "theirs:1"),
         desiredCount=1,
-        deploymentConfiguration={"strategy": "BLUE_GREEN"},
+        deploymentConfiguration={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5},
     )
 
 

@@ -256,7 +256,7 @@ def test_a_service_with_blue_green_deployments_is_refused(cloud: Cloud) -> None:
     client("ecs").update_service(
         cluster=CLUSTER,
         service="hello",
-        deploymentConfiguration={**CONFIGURATION, "strategy": "BLUE_GREEN"},
+        deploymentConfiguration={**CONFIGURATION, "strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5},
     )
     cloud.begin_release(1)
     assert cloud.statuses(1) == ["failed"]
