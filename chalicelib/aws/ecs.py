@@ -521,3 +521,20 @@ def update_service(request: Mapping[str, Any]) -> None:
     """UpdateService; a definition that runs already starts no new rollout."""
     with calling("ECS UpdateService"):
         client("ecs").update_service(**request)
+
+
+def take_back(service_deployment: str) -> None:
+    """Have ECS take a rollout back: the revision before gets all traffic again, and stays.
+
+    A repeated call "continues the rollback operation" ("Stopping Amazon ECS service deployments").
+    Raises Unavailable if the rollout has just ended: look again.
+    """
+    try:
+        with calling("ECS StopServiceDeployment"):
+            client("ecs").stop_service_deployment(
+                serviceDeploymentArn=service_deployment, stopType="ROLLBACK"
+            )
+    except Rejected as refusal:
+        if refusal.code == "ConflictException":
+            raise Unavailable(refusal.detail, code=refusal.code) from refusal
+        raise
