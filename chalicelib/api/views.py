@@ -11,7 +11,7 @@ from chalicelib.api.http.problems import cleaned
 from chalicelib.domain import approvals as answers
 from chalicelib.domain import health as domain
 from chalicelib.domain import release_commands
-from chalicelib.domain.approvals import answers_of, unanswered
+from chalicelib.domain.approvals import STAGE, answers_of, text_of_wait
 from chalicelib.domain.failures import Failure
 from chalicelib.domain.images import machine_for
 from chalicelib.domain.line import Place
@@ -20,6 +20,7 @@ from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import Finding
 from chalicelib.domain.progress import build_step, deploy_step, remaining_seconds
 from chalicelib.domain.refs import RefType
+from chalicelib.domain.rollouts import PAUSE
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_id, job_status
 from chalicelib.domain.tasks import Task, why_stopped
@@ -406,8 +407,9 @@ class Deployment(msgspec.Struct, kw_only=True):
     if it is queued, or waits for an earlier release command. A single one under way has `tasks`, at
     most 20 and at most five that have stopped, those of its own revision first: null if ECS does
     not show them. In lists both are null. `waiting_for_checks` is null unless it waits for the
-    checks of its commit. `awaiting` is `approval` while a person must approve it: `approval` says
-    until when. `approvals` are the answers that it got, the oldest first.
+    checks of its commit. `awaiting` is `approval` while a person must approve it, and `approval`
+    says until when. It is `hook` while it waits for a PAUSE hook of the owner of the ECS service.
+    `approvals` are the answers that it got, the oldest first.
     """
 
     id: int
@@ -732,12 +734,16 @@ def deployment(
 
 
 def _awaiting(row: models.Deployment) -> str | None:
-    return "approval" if _approval(row) is not None else None
+    """Whose answer a rollout waits for: a person's approval, or that to a hook of the owner."""
+    if row.awaited_approval is not None:
+        return "approval"
+    shift = row.shift if row.status == DeploymentStatus.DEPLOYING else None
+    is_own = row.approval_minutes is not None and shift is not None and shift.stage == STAGE
+    return "hook" if shift is not None and shift.hook == PAUSE and not is_own else None
 
 
 def _approval(row: models.Deployment) -> AwaitedApproval | None:
-    is_open = row.status == DeploymentStatus.DEPLOYING
-    hook = unanswered(row.awaiting, answers_of(row.approvals)) if is_open else None
+    hook = row.awaited_approval
     if hook is None:
         return None
     return AwaitedApproval(
@@ -801,6 +807,8 @@ def _now(row: models.Job) -> dict[str, Any]:
             running=row.running_tasks,
             desired=row.desired_tasks,
         )
+        hook = row.awaited_approval
+        step = text_of_wait(hook) if hook is not None else step
     elif isinstance(row, models.Build):
         in_codebuild = row.codebuild_id is not None
         step = build_step(
