@@ -18,8 +18,17 @@ from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import Finding
 from chalicelib.domain.progress import build_step, deploy_step, remaining_seconds
 from chalicelib.domain.refs import RefType
+from chalicelib.domain.rollouts import PAUSE
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
-from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_id, job_status
+from chalicelib.domain.statuses import (
+    BuildStatus,
+    DeploymentStatus,
+    JobStatus,
+    has_ended,
+    job_id,
+    job_status,
+)
+from chalicelib.domain.strategies import StrategyType
 from chalicelib.domain.tasks import Task, why_stopped
 from chalicelib.domain.timing import rfc3339
 from chalicelib.known_secrets import known_secrets
@@ -377,7 +386,11 @@ class Deployment(msgspec.Struct, kw_only=True):
     if it is queued, or waits for an earlier release command. A single one under way has `tasks`, at
     most 20 and at most five that have stopped, those of its own revision first: null if ECS does
     not show them. In lists both are null. `waiting_for_checks` is null unless it waits for the
-    checks of its commit.
+    checks of its commit. `strategy` is how ECS moves the traffic to it: null before its rollout has
+    begun, and for a rolling update, which moves none. Then, and after its end, the next three are
+    null: the lifecycle `stage` of ECS, and the percentages of the production and test traffic that
+    its tasks get as far as ECS says them. `awaiting` is `hook` while the rollout waits for a pause
+    hook of the ECS service, which its owner answers.
     """
 
     id: int
@@ -390,6 +403,11 @@ class Deployment(msgspec.Struct, kw_only=True):
     remaining_seconds: int | None
     waiting_for: str | None
     waiting_for_checks: WaitingForChecks | None
+    strategy: StrategyType | None
+    stage: str | None
+    traffic: float | None
+    test_traffic: float | None
+    awaiting: Literal["hook"] | None
     tasks: list[DeploymentTask] | None
     error: str | None
     failure: Failure | None
@@ -689,9 +707,23 @@ def deployment(
         **_now(row),
         waiting_for=text(waiting_for),
         waiting_for_checks=_checks(row),
+        **_traffic(row),
         tasks=None if tasks is None else [_task(each) for each in tasks],
         simulated=settings().simulated,
     )
+
+
+def _traffic(row: models.Deployment) -> dict[str, Any]:
+    """The strategy of a rollout, and where it is now."""
+    shift = row.shift
+    now = None if has_ended(row.status) else shift
+    return {
+        "strategy": shift and shift.strategy,
+        "stage": (now and now.stage) or None,
+        "traffic": now and now.weight,
+        "test_traffic": now and now.test_weight,
+        "awaiting": "hook" if now is not None and now.hook == PAUSE else None,
+    }
 
 
 def _checks(row: models.Deployment) -> WaitingForChecks | None:
@@ -733,6 +765,7 @@ def _now(row: models.Job) -> dict[str, Any]:
             begun=row.started_at is not None,
             rolled_out=row.rolled_out_at is not None,
             running=row.running_tasks,
+            shift=row.shift,
             desired=row.desired_tasks,
         )
     elif isinstance(row, models.Build):
