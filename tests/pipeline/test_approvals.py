@@ -536,3 +536,14 @@ def test_a_cancelled_deployment_that_awaits_approval_gets_no_traffic(guarded: Cl
     assert guarded.deployment(number)["awaiting"] is None
     assert traffic_of(guarded, number) == 0.0
     assert traffic_of(guarded, 1) == 100.0
+
+
+def test_the_event_of_a_hook_shows_it_at_once(guarded: Cloud) -> None:
+    number = int(guarded.build(guarded.begin_release(2))["deployment_id"])
+    guarded.finish_rollout(settle=False)
+    guarded.advance(10)
+    ecs.engine().advance()
+    events = guarded.take_events()
+    (waits,) = [each for each in events if each["detail-type"] == "ECS Hook State Change"]
+    guarded.hear(waits)
+    assert guarded.deployment(number)["awaiting"] == "approval"
