@@ -5,13 +5,16 @@ is "Pause hooks for Amazon ECS service deployments", and "Troubleshooting" is "T
 Amazon ECS blue/green deployments".
 """
 
+import random
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from botocore.exceptions import ClientError
 
 from infra.local.aws import clock, ecs
-from infra.local.aws.ecs_stages import CLEAN_UP, SHIFT
+from infra.local.aws.ecs_records import OPEN
+from infra.local.aws.ecs_stages import CLEAN_UP, SHIFT, steps
 from tests.support.ecs_shifts import (
     BALANCER,
     BLUE_GREEN,
@@ -322,6 +325,64 @@ def test_a_forced_deployment_has_stages_too(world: World) -> None:
     world.update(forceNewDeployment=True)
     assert stage(world) == ("IN_PROGRESS", "SCALE_UP")
     assert [each[0] for each in weights(world)] == ["hello:2", "hello:2"]
+
+
+def test_another_load_balancer_starts_a_deployment(world: World) -> None:
+    """API reference, UpdateService.loadBalancers: ECS starts new tasks with it."""
+    world.register()
+    world.create(configuration={})
+    world.update(loadBalancers=[BALANCER], deploymentConfiguration=BLUE_GREEN)
+    assert stage(world) == ("IN_PROGRESS", "SCALE_UP")
+    assert weights(world) == [("hello:1", 0, 0), ("hello:1", 100, 0)]
+    end(world)
+    world.update(loadBalancers=[BALANCER])
+    assert len(world.ecs.list_service_deployments(**HERE)["serviceDeployments"]) == 2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_production_traffic_is_whole_and_moves_only_when_continued(world: World, seed: int) -> None:
+    """In any order of events: the weights add up, and no step passes the hook before it."""
+    chance = random.Random(seed)
+    strategy = chance.choice([CANARY, LINEAR, BLUE_GREEN])
+    alarms = {"alarms": {"alarmNames": ["errors"], "enable": True, "rollback": True}}
+    begin(world, strategy | alarms, pause("PRE_PRODUCTION_TRAFFIC_SHIFT", timeoutInMinutes=60))
+    continued: set[str] = set()
+    for _ in range(60):
+        _do_something(world, chance, continued)
+        deployments = world.service()["deployments"]
+        assert [each["status"] for each in deployments].index("PRIMARY") == 0
+        assert sum(ecs.engine().weights("main", "hello").values()) == 100
+        record, new = world.record(), ecs.engine().weights("main", "hello")[deployments[0]["id"]]
+        mine = {each["hookId"] for each in record["lifecycleHookDetails"]} & continued
+        assert new <= [0, *steps(record["deploymentConfiguration"])][len(mine)] or (
+            record["status"] == "SUCCESSFUL" or record["status"].startswith("ROLLBACK_")
+        )
+    while world.record()["status"] in OPEN:
+        for hook in waiting(world.record()):
+            go_on(world, hook=hook)
+        ecs.engine().complete("main", "hello")
+        clock.advance(600)
+
+
+def _do_something(world: World, chance: random.Random, continued: set[str]) -> None:
+    hooks = waiting(world.record()) if world.record()["status"] == "IN_PROGRESS" else []
+    happened = chance.randrange(10)
+    if happened < 3:
+        ecs.engine().complete("main", "hello")
+    elif happened < 5:
+        clock.advance(chance.choice([1, 10, 100, 1000]))
+    elif happened < 8 and hooks:
+        action = chance.choice(["CONTINUE", "CONTINUE", "ROLLBACK"])
+        continued |= {hooks[0]["hookId"]} if action == "CONTINUE" else set()
+        go_on(world, action, hooks[0])
+    elif happened == 8:
+        world.update(forceNewDeployment=True)
+    elif chance.random() < 0.3:
+        with suppress(ClientError):  # it has ended
+            stop(world)
+    elif chance.random() < 0.2:
+        ecs.engine().alarm("errors")
+        ecs.engine().alarm("errors", on=False)
 
 
 def test_both_revisions_follow_the_desired_count(world: World) -> None:
