@@ -119,7 +119,10 @@ def test_each_step_pauses_with_a_hook_of_its_own(world: World) -> None:
 
 @pytest.mark.parametrize("at", HOOKED_STAGES)
 def test_a_hook_that_is_answered_with_rollback_rolls_back(world: World, at: str) -> None:
-    """ "Pause hooks": HOOK_FAILED means ROLLBACK; the rollback has no revision of its own."""
+    """ "Pause hooks": HOOK_FAILED means ROLLBACK; the rollback has no revision of its own.
+
+    Inferred: the text of the reason.
+    """
     begin(world, BLUE_GREEN, pause(at))
     ecs.engine().complete("main", "hello")
     clock.advance(60)
@@ -129,6 +132,9 @@ def test_a_hook_that_is_answered_with_rollback_rolls_back(world: World, at: str)
     record = world.record()
     assert record["status"] == "ROLLBACK_IN_PROGRESS"
     assert record["rollback"]["serviceRevisionArn"] == record["sourceServiceRevisions"][0]["arn"]
+    assert record["statusReason"] == (
+        f"Service deployment rolled back because {at} pause hook was rolled back."
+    )
     assert record["lifecycleHookDetails"][0]["status"] == "FAILED"
     clock.advance(60)
     assert stage(world)[0] == "ROLLBACK_SUCCESSFUL"

@@ -6,6 +6,7 @@ Amazon ECS blue/green deployments".
 """
 
 import random
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -14,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from infra.local.aws import clock, ecs
 from infra.local.aws.ecs_records import OPEN
-from infra.local.aws.ecs_stages import CLEAN_UP, SHIFT, steps
+from infra.local.aws.ecs_stages import CLEAN_UP, SHIFT, forward, steps
 from tests.support.ecs_shifts import (
     BALANCER,
     BLUE_GREEN,
@@ -31,12 +32,20 @@ from tests.support.ecs_shifts import (
     weights,
 )
 from tests.support.ecs_world import HERE, World, ecs_world
+from tests.support.serving import ROOT
 
 
 @pytest.fixture
 def world() -> Iterator[World]:
     with ecs_world() as world:
         yield world
+
+
+def test_the_page_about_the_embedded_ecs_has_all_stages() -> None:
+    """docs/embedded-ecs.md names the source of each stage."""
+    lines = (ROOT / "docs/embedded-ecs.md").read_text().splitlines()
+    table = [each.split("|")[1].strip(" `") for each in lines if re.match(r"\| `[A-Z_]+` \|", each)]
+    assert table == [*dict.fromkeys(each.stage for each in forward(CANARY, reconcile=True))]
 
 
 def test_blue_green_shifts_all_traffic_at_once_and_bakes(world: World) -> None:
