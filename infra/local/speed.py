@@ -6,7 +6,6 @@ No patch changes a response. What moto leaves in memory for good is left out too
 import copy
 import functools
 import gc
-import pickle
 import string
 from types import SimpleNamespace
 from typing import Any
@@ -30,17 +29,14 @@ from moto.dynamodb.exceptions import ItemSizeTooLarge
 from moto.dynamodb.models import utilities
 from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
 from moto.dynamodb.models.utilities import bytesize
-from moto.dynamodb.parsing import ast_nodes, expressions
 from moto.moto_api._internal.moto_random import MotoRandom
+
+from infra.local import updates
 
 # The services of AWS that the product calls.
 SERVICES = ("dynamodb", "codebuild", "ecr", "ecs", "iam", "logs", "secretsmanager", "sqs", "ssm")
 # The types of attribute values that contain no bytes and no other attribute values.
 PLAIN = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})
-# The limit that moto has found.
-_LARGEST_ITEM = 405_000
-# Expressions that are kept parsed: each takes some 100 KB.
-_EXPRESSIONS = 256
 
 
 @functools.cache
@@ -52,9 +48,7 @@ def install() -> None:
     _cache_service_models()
     _list_services_once()
     _skip_signatures()
-    _cache_update_expressions()
-    _cache_checks_of_expression_nodes()
-    _cache_checks_of_clauses()
+    updates.install()
     _skip_serializing_attribute_values()
     _convert_attribute_values_by_type()
     _remember_names_of_members()
@@ -63,7 +57,6 @@ def install() -> None:
     _measure_items_once()
     _answer_without_copies()
     _copy_attribute_values_without_copy()
-    _copy_update_expressions_with_pickle()
     _measure_texts_at_once()
     _skip_parsing_plain_attribute_values()
     _draw_request_ids_at_once()
@@ -121,63 +114,6 @@ def _skip_signatures() -> None:
         request.headers["Authorization"] = f"AWS4-HMAC-SHA256 {caller}"
 
     signer.add_auth = add_auth
-
-
-def _cache_update_expressions() -> None:
-    """Parse each expression once: a validator copies the tree before it changes it."""
-    parsers: Any = expressions
-    parser = parsers.UpdateExpressionParser
-    parser.make = functools.lru_cache(_EXPRESSIONS)(parser.make)
-
-
-def _cache_checks_of_expression_nodes() -> None:
-    """Check once per node type whether a validator processes it, not once per node."""
-    nodes: Any = ast_nodes
-    no_hook: Any = nodes.DepthFirstTraverser.pre_processing_of_child
-    processed_by: dict[type, dict[type, bool]] = {}
-    is_node: Any = functools.cache(lambda kind: issubclass(kind, nodes.Node))
-
-    def traverse(self: Any, root: Any) -> Any:
-        processed = processed_by.setdefault(type(self), {})
-        has_hook = type(self).pre_processing_of_child is not no_hook
-
-        def walk(node: Any, child_id: int) -> Any:
-            parent, kind = node.parent, type(node)
-            for index, child in enumerate(node.children or ()):
-                if has_hook:
-                    self.pre_processing_of_child(node, index)
-                if is_node(type(child)):
-                    walk(child, index)
-            if kind not in processed:
-                processed[kind] = issubclass(kind, self.nodes_to_be_processed())
-            if processed[kind]:
-                node = self.process(node)
-                node.parent = parent
-                if parent:
-                    parent.children[child_id] = node
-            return node
-
-        return walk(root, -1)
-
-    nodes.DepthFirstTraverser.traverse = traverse
-
-
-def _cache_checks_of_clauses() -> None:
-    """Check once per node type whether it can contain clauses."""
-    nodes: Any = ast_nodes
-    containers = nodes.Expression | nodes.UpdateExpressionFunction
-    is_container: Any = functools.cache(lambda kind: issubclass(kind, containers))
-
-    def find_clauses(self: Any, wanted: Any) -> list[Any]:
-        found = []
-        for child in self.children or ():
-            if type(child) in wanted:
-                found.append(child)
-            elif is_container(type(child)):
-                found += child.find_clauses(wanted)
-        return found
-
-    nodes.Node.find_clauses = find_clauses
 
 
 def _skip_serializing_attribute_values() -> None:
@@ -304,7 +240,7 @@ def _measure_items_once() -> None:
     def init(self: Any, hash_key: Any, range_key: Any, attrs: dict[str, Any]) -> None:
         values = {name: DynamoType(value) for name, value in attrs.items()}
         size = sum(bytesize(name) + value.size() for name, value in values.items())
-        if size > _LARGEST_ITEM:
+        if size > updates.LARGEST_ITEM:
             raise ItemSizeTooLarge
         vars(self).update(vars(_item(hash_key, range_key, values)))
 
@@ -340,14 +276,6 @@ def _copy_attribute_values_without_copy() -> None:
         return result
 
     value_type.__deepcopy__ = copied
-
-
-def _copy_update_expressions_with_pickle() -> None:
-    """A validator copies the tree of an expression, and pickle does that ten times as fast."""
-    nodes: Any = ast_nodes
-    root = nodes.UpdateExpression
-    pickled = functools.lru_cache(_EXPRESSIONS)(pickle.dumps)
-    root.__deepcopy__ = lambda self, _memo: pickle.loads(pickled(self))
 
 
 def _measure_texts_at_once() -> None:

@@ -7,7 +7,6 @@ detects failures", "How CloudWatch alarms detect Amazon ECS deployment failures"
 ECS service deployments", "Complete Amazon ECS rolling deployments early").
 """
 
-import copy
 import math
 import secrets
 import uuid
@@ -148,7 +147,7 @@ class Service:
         # monitor alarms for the duration of that deployment."
         names = frozenset(self.alarms["alarmNames"] if self.alarms["enable"] else ())
         watched = frozenset() if names & self.alarms_on else names
-        configuration = copy.deepcopy(self.deployment_configuration)
+        configuration = self.deployment_configuration
         record = Record(arn, self, primary, older, configuration, watched=watched)
         self.records.insert(0, record)
         for each in self.deployments if rolling else ():

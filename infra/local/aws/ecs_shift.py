@@ -124,18 +124,15 @@ class Shift:
         if self.record.status == "STOP_REQUESTED":  # inferred: everything stays as it is
             self.record.end("STOPPED", "Service deployment stopped by a user.")
             return True
-        refusal = next((each for each in self._running if each.cause), None)
-        if refusal and refusal.cause:
-            self._fail(refusal.cause, refusal.ended)
+        refused = next((each for each in self._running if each.cause), None)
+        if refused and refused.cause:
+            self._fail(refused.cause, refused.ended)
             return True
         if self.record.status == "ROLLBACK_REQUESTED":
             self._fail(USER, self._asked)
             return True
         self._ask_functions(now_)
-        late = [each for each in self._running if not each.ended and each.expires <= now_]
-        if late:
-            self._time_out(min(late, key=lambda each: each.expires))
-            return True
+        self._time_out(now_)
         if any(each.cause for each in self._running):
             return True
         ends_at = self._ends_at(now_)
@@ -245,10 +242,13 @@ class Shift:
                 hook.end(answer, at, refusal if answer == "FAILED" else None)
                 self.service.announce_hook(self.record, hook)
 
-    def _time_out(self, hook: Hook) -> None:
-        rolls_back = hook.timeout_action == "ROLLBACK"
-        hook.end("TIMED_OUT", hook.expires, hook_timeout(hook.stage) if rolls_back else None)
-        self.service.announce_hook(self.record, hook)
+    def _time_out(self, now_: float) -> None:
+        for hook in self._running:
+            if not hook.ended and hook.expires <= now_:
+                rolls_back = hook.timeout_action == "ROLLBACK"
+                cause = hook_timeout(hook.stage) if rolls_back else None
+                hook.end("TIMED_OUT", hook.expires, cause)
+                self.service.announce_hook(self.record, hook)
 
 
 def _type(configured: Json) -> str:
