@@ -5,21 +5,10 @@ from typing import Any
 import pytest
 
 from infra.local.aws import ecs
-from tests.support.embedded import CLUSTER, CONFIGURATION, Cloud, client
+from tests.support.embedded import BALANCER, CLUSTER, CONFIGURATION, Cloud, balance, client
 from tests.support.sdk import Calls, Trouble
 
-ELB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012"
 ROLE = "arn:aws:iam::123456789012:role/ecs"
-BALANCER: dict[str, Any] = {
-    "targetGroupArn": f"{ELB}:targetgroup/blue/1",
-    "containerName": "app",
-    "containerPort": 80,
-    "advancedConfiguration": {
-        "alternateTargetGroupArn": f"{ELB}:targetgroup/green/2",
-        "productionListenerRule": f"{ELB}:listener-rule/app/web/1/2/3",
-        "roleArn": ROLE,
-    },
-}
 CANARY: dict[str, Any] = {
     **CONFIGURATION,
     "strategy": "CANARY",
@@ -29,12 +18,6 @@ CANARY: dict[str, Any] = {
 BLUE_GREEN: dict[str, Any] = {**CONFIGURATION, "strategy": "BLUE_GREEN", "bakeTimeInMinutes": 30}
 SETTING = {"type": "CANARY", "percent": 12.5, "step_minutes": 2, "bake_minutes": 3}
 FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:smoke"
-
-
-def balance(cloud: Cloud) -> None:
-    """The owner puts the ECS service behind a load balancer that can split traffic."""
-    client("ecs").update_service(cluster=CLUSTER, service="hello", loadBalancers=[BALANCER])
-    cloud.finish_rollout()
 
 
 def configure(cloud: Cloud, configuration: dict[str, Any], *hooks: dict[str, Any]) -> None:
