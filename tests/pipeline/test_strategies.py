@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.aws import ecs
+from infra.local.aws import ecs, ecs_records
 from tests.support.embedded import BALANCER, CLUSTER, CONFIGURATION, Cloud, balance, client
 from tests.support.sdk import Calls, Trouble
 
@@ -61,6 +61,12 @@ def image_of(number: int, cloud: Cloud) -> str:
     return str(cloud.deployment(number)["image_digest"])
 
 
+@pytest.fixture(params=["all", "documented"])
+def answers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ECS shows all that it may, or only what the API reference surely has."""
+    monkeypatch.setattr(ecs_records, "DOCUMENTED_ONLY", request.param == "documented")
+
+
 def test_a_strategy_is_stored_shown_and_in_the_audit_trail(cloud: Cloud) -> None:
     path = f"/v1/services/{cloud.service_id}"
     answer = cloud.api.patch(path, {"strategy": SETTING})
@@ -76,6 +82,7 @@ def test_a_strategy_is_stored_shown_and_in_the_audit_trail(cloud: Cloud) -> None
     assert [each["after"]["strategy"] for each in shown] == [None, linear, SETTING]
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_canary_shows_its_stages_and_its_deadline_counts_the_waits(
     cloud: Cloud, calls: Calls
 ) -> None:
@@ -141,6 +148,7 @@ def test_a_deadline_stands_still_while_a_hook_of_the_owner_waits(cloud: Cloud) -
     assert cloud.statuses(1) == ["success"]
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_rollout_that_does_not_move_fails_and_is_taken_back(cloud: Cloud, calls: Calls) -> None:
     cloud.release(1)
     configure(cloud, CANARY)
@@ -203,6 +211,7 @@ def test_a_cancel_in_the_bake_time_flips_the_weights_back(cloud: Cloud) -> None:
     assert image_of(1, cloud) in cloud.image_on_ecs()
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_rollback_of_a_rollout_under_way_is_the_rollback_of_ecs(
     cloud: Cloud, calls: Calls
 ) -> None:
@@ -230,6 +239,7 @@ def test_a_rollback_of_a_rollout_under_way_is_the_rollback_of_ecs(
     assert (cloud.service()["drift"], cloud.service()["current_deployment_id"]) == (None, 3)
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_rollback_while_ecs_rolls_back_already_needs_no_call(cloud: Cloud, calls: Calls) -> None:
     cloud.release(1)
     configure(cloud, CANARY)
@@ -290,6 +300,7 @@ def test_a_deployment_that_waits_begins_after_the_cancelled_one_is_taken_back(
     assert (first.status, second.status) == ("IN_PROGRESS", "ROLLBACK_SUCCESSFUL")
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_stop_by_the_owner_fails_the_deployment_with_the_reason(cloud: Cloud) -> None:
     cloud.release(1)
     configure(cloud, CANARY)
@@ -353,6 +364,7 @@ def test_a_function_that_refuses_and_an_alarm_fail_the_deployment(cloud: Cloud) 
     assert image_of(1, cloud) in cloud.image_on_ecs()
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_new_rollout_of_the_owner_in_the_middle_stays(cloud: Cloud, calls: Calls) -> None:
     cloud.release(1)
     configure(cloud, CANARY)
