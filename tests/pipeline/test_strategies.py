@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from chalicelib.pipeline.reconcilers.loop import reconcile
 from infra.local.aws import ecs, ecs_records
+from tests.faults.injector import Injector
+from tests.faults.rows import services
 from tests.support.embedded import BALANCER, CLUSTER, CONFIGURATION, Cloud, balance, client
 from tests.support.sdk import Calls, Trouble
 
@@ -72,6 +75,8 @@ def test_a_strategy_is_stored_shown_and_in_the_audit_trail(cloud: Cloud) -> None
     answer = cloud.api.patch(path, {"strategy": SETTING})
     assert (answer.status, answer.body["strategy"]) == (200, SETTING)
     assert cloud.service()["strategy"] == SETTING
+    # The version before reads only whole numbers.
+    assert services()[cloud.service_id]["settings"]["strategy"]["percent"] == "12.5"
     linear = {"type": "LINEAR", "percent": None, "step_minutes": None, "bake_minutes": None}
     cloud.change_service(strategy={"type": "LINEAR"})
     assert cloud.service()["strategy"] == linear
@@ -392,6 +397,31 @@ def test_a_lost_answer_to_a_stop_is_repeated_until_the_rollout_goes_back(
     pass_minutes(cloud, 3)
     assert record_of_ecs().status == "ROLLBACK_SUCCESSFUL"
     assert image_of(1, cloud) in cloud.image_on_ecs()
+
+
+def test_two_workers_take_a_rollout_back_at_once(
+    cloud: Cloud, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.release(1)
+    configure(cloud, CANARY)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 2)
+    assert cloud.roll_back().status == 202
+    faults, others = Injector(monkeypatch), [1]
+
+    def act_as_another(number: int, name: str) -> None:  # noqa: ARG001
+        if name == "ecs.StopServiceDeployment" and others:
+            others.pop()
+            reconcile(f"service-{cloud.service_id}")
+
+    faults.before = act_as_another
+    calls.clear()
+    pass_minutes(cloud, 2)
+    assert not others
+    assert cloud.statuses(2, 3) == ["rolled_back", "success"]
+    assert record_of_ecs().status == "ROLLBACK_SUCCESSFUL"
+    assert calls.to("ecs.UpdateService") == []
 
 
 def test_a_stop_that_aws_refuses_leads_to_a_new_rollout(
