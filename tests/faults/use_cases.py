@@ -26,10 +26,11 @@ from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
 from tests.faults import receivers
 from tests.faults.receivers import BY_APP, add_app, add_receiver
-from tests.faults.rows import builds
+from tests.faults.rows import builds, deployments
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
 from tests.support.embedded import (
+    BALANCER,
     CLUSTER,
     MIDNIGHT,
     MINUTE,
@@ -1803,6 +1804,117 @@ CHECKS = (
     ),
 )
 
+
+def rollout_to_approve(cloud: Cloud) -> None:
+    """A release runs, and the rollout of the next one has begun, which needs an approval."""
+    cloud.release(1)
+    client("ecs").update_service(cluster=CLUSTER, service="hello", loadBalancers=[BALANCER])
+    cloud.finish_rollout()
+    cloud.change_service(
+        strategy={"type": "BLUE_GREEN", "bake_minutes": 1}, approval=True, approval_minutes=6
+    )
+    cloud.begin_release(2)
+
+
+def ecs_waits(cloud: Cloud) -> None:
+    """ECS waits for the approval, and its event is not delivered."""
+    rollout_to_approve(cloud)
+    cloud.finish_rollout()
+    cloud.advance(10)
+    ecs.engine().advance()
+
+
+def awaits_approval(cloud: Cloud) -> None:
+    ecs_waits(cloud)
+    cloud.settle()
+
+
+def awaits_approval_of_a_step(cloud: Cloud) -> None:
+    rollout_to_approve(cloud)
+    cloud.api.post("/v1/cicd/jobs/deploy-2/cancel")
+    cloud.settle()
+    cloud.finish_rollout()
+    cloud.advance(5 * MINUTE)
+    cloud.settle()
+    cloud.change_service(
+        strategy={"type": "LINEAR", "percent": 50.0, "step_minutes": 1, "bake_minutes": 0}
+    )
+    cloud.begin_release(3)
+    cloud.finish_rollout()
+    cloud.advance(10)
+    ecs.engine().advance()
+    cloud.settle()
+
+
+def approved(cloud: Cloud) -> None:
+    """A person has approved, and the service is to be woken."""
+    awaits_approval(cloud)
+    assert approve(cloud).status == 202
+
+
+def all_steps_approved(cloud: Cloud) -> None:
+    awaits_approval_of_a_step(cloud)
+    assert approve(cloud, 3, steps="all").status == 202
+
+
+def approved_outside(cloud: Cloud) -> None:
+    """Somebody has answered the hook on ECS itself, and the event is not delivered."""
+    awaits_approval(cloud)
+    record = ecs.engine().services()[0].records[0]
+    row = deployments()[2]
+    client("ecs").continue_service_deployment(
+        serviceDeploymentArn=record.service_deployment_arn, hookId=row["awaiting"]["hook_id"]
+    )
+    cloud.advance(5)
+    ecs.engine().advance()
+
+
+def nobody_approves(cloud: Cloud) -> None:
+    awaits_approval(cloud)
+    cloud.advance(7 * MINUTE)
+    ecs.engine().advance()
+
+
+def hook_removed(cloud: Cloud) -> None:
+    """Another party begins a rollout of the same revision without the hook."""
+    awaits_approval(cloud)
+    client("ecs").update_service(
+        cluster=CLUSTER,
+        service="hello",
+        deploymentConfiguration={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 1},
+        forceNewDeployment=True,
+    )
+
+
+def approve(cloud: Cloud, number: int = 2, **body: object) -> Answer:
+    return cloud.api.post(f"/v1/cicd/deployments/{number}/approve", body, headers=KEY)
+
+
+def reject(cloud: Cloud) -> Answer:
+    return cloud.api.post("/v1/cicd/deployments/2/reject", {}, headers=KEY)
+
+
+APPROVALS = (
+    UseCase("a rollout waits for an approval", ecs_waits, _deliver_events),
+    UseCase("a deployment is approved", awaits_approval, approve),
+    UseCase("ECS gets an approval", approved, _deliver_messages),
+    UseCase("ECS gets an approval of all steps", all_steps_approved, _deliver_messages),
+    UseCase("a deployment is rejected", awaits_approval, reject),
+    UseCase("somebody else approves", approved_outside, _deliver_events),
+    UseCase("nobody approves in time", nobody_approves, _deliver_events),
+    UseCase("another party removes the hook for an approval", hook_removed, _deliver_events),
+    UseCase(
+        "a rollback while a deployment awaits approval",
+        awaits_approval,
+        lambda c: post(c, "rollback", {}, key="k"),
+    ),
+    UseCase(
+        "a deployment that awaits approval is cancelled",
+        awaits_approval,
+        lambda c: cancel(c, "deploy-2"),
+    ),
+)
+
 TELLINGS = (
     UseCase("GitHub is told of a queued build", with_receiver("github", pushed), _deliver_tellings),
     UseCase(
@@ -2007,4 +2119,4 @@ PULL_REQUESTS = (
 )
 
 # All of them.
-CASES = (*USE_CASES, *TELLINGS, *CHECKS, *PULL_REQUESTS, *READINGS)
+CASES = (*USE_CASES, *TELLINGS, *CHECKS, *APPROVALS, *PULL_REQUESTS, *READINGS)

@@ -10,21 +10,9 @@ from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
 from infra.local.aws import ecs
 from tests.support.client import Answer, Api
-from tests.support.embedded import CLUSTER, MINUTE, Cloud, client, put_image
+from tests.support.embedded import BALANCER, CLUSTER, MINUTE, Cloud, client, put_image
 from tests.support.sdk import Calls, Killed, Trouble
 
-ELB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012"
-BALANCER: dict[str, Any] = {
-    "targetGroupArn": f"{ELB}:targetgroup/blue/1",
-    "containerName": "app",
-    "containerPort": 80,
-    "advancedConfiguration": {
-        "alternateTargetGroupArn": f"{ELB}:targetgroup/green/2",
-        "productionListenerRule": f"{ELB}:listener-rule/app/web/1/2/3",
-        "testListenerRule": f"{ELB}:listener-rule/app/web/1/2/4",
-        "roleArn": "arn:aws:iam::123456789012:role/ecs",
-    },
-}
 BLUE_GREEN = {"type": "BLUE_GREEN", "bake_minutes": 5}
 LINEAR = {"type": "LINEAR", "percent": 40.0, "step_minutes": 1, "bake_minutes": 0}
 STAGE = "PRE_PRODUCTION_TRAFFIC_SHIFT"

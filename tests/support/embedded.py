@@ -57,6 +57,21 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
+_ELB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012"
+# A load balancer that can split the traffic of two revisions.
+BALANCER: dict[str, Any] = {
+    "targetGroupArn": f"{_ELB}:targetgroup/blue/1",
+    "containerName": "app",
+    "containerPort": 80,
+    "advancedConfiguration": {
+        "alternateTargetGroupArn": f"{_ELB}:targetgroup/green/2",
+        "productionListenerRule": f"{_ELB}:listener-rule/app/web/1/2/3",
+        "testListenerRule": f"{_ELB}:listener-rule/app/web/1/2/4",
+        "roleArn": "arn:aws:iam::123456789012:role/ecs",
+    },
+}
+
+
 # Creating a client takes as long as a dozen calls.
 client: Any = cache(boto3.client)
 
