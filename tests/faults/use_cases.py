@@ -22,7 +22,7 @@ from chalicelib.pipeline import heads
 from chalicelib.store import channels, schema
 from chalicelib.store.models import Claim
 from chalicelib.store.tokens import create_token
-from infra.local.aws import codebuild, ecs
+from infra.local.aws import codebuild, ecs, ecs_rollouts
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
 from tests.faults import receivers
 from tests.faults.receivers import BY_APP, add_app, add_receiver
@@ -30,7 +30,6 @@ from tests.faults.rows import builds, deployments
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
 from tests.support.embedded import (
-    BALANCER,
     CLUSTER,
     MIDNIGHT,
     MINUTE,
@@ -39,6 +38,7 @@ from tests.support.embedded import (
     Cloud,
     add_followers,
     add_topic,
+    balance,
     client,
     create_ecs_service,
     create_image_repository,
@@ -449,6 +449,40 @@ def rollout_cancelled(cloud: Cloud) -> None:
     deploy_image(cloud, "b")
     cloud.settle()
     cancel(cloud, "deploy-2")
+
+
+def moving_traffic(cloud: Cloud) -> None:
+    """A second release gets a part of the traffic."""
+    cloud.release(1)
+    balance(cloud)
+    strategy = {"type": "CANARY", "percent": 10, "step_minutes": 3, "bake_minutes": 2}
+    cloud.change_service(strategy=strategy)
+    deploy_image(cloud, "b")
+    cloud.settle()
+    cloud.finish_rollout()
+
+
+def moving_traffic_without_its_record(cloud: Cloud) -> None:
+    """ECS does not name the service deployment that is under way."""
+    moving_traffic(cloud)
+    cloud.monkeypatch.setattr(ecs_rollouts.Service, "current_service_deployment", None)
+
+
+def moving_traffic_cancelled(cloud: Cloud) -> None:
+    moving_traffic(cloud)
+    cancel(cloud, "deploy-2")
+
+
+def moving_traffic_cancelled_and_one_waits(cloud: Cloud) -> None:
+    moving_traffic(cloud)
+    deploy_image(cloud, "c")
+    cloud.settle()
+    cancel(cloud, "deploy-2")
+
+
+def moving_traffic_rolled_back(cloud: Cloud) -> None:
+    moving_traffic(cloud)
+    cloud.roll_back()
 
 
 def two_releases(cloud: Cloud) -> None:
@@ -1216,6 +1250,19 @@ USE_CASES = (
     UseCase("a release without tasks is reported", tasks_lost_for_minutes, _deliver_messages),
     UseCase("a release has recovered", unhealthy_and_replaced, _deliver_messages),
     UseCase("a cancelled rollout is undone", rollout_cancelled, _deliver_messages),
+    UseCase("a rollout moves traffic", moving_traffic, _tick),
+    UseCase("a rollout moves traffic without a name", moving_traffic_without_its_record, _tick),
+    UseCase(
+        "a cancelled rollout that moves traffic is taken back",
+        moving_traffic_cancelled,
+        _deliver_messages,
+    ),
+    UseCase(
+        "a deployment waits until the one before is taken back",
+        moving_traffic_cancelled_and_one_waits,
+        _deliver_messages,
+    ),
+    UseCase("a rollback is that of ECS", moving_traffic_rolled_back, _deliver_messages),
     UseCase("a build is requested", new_service, lambda c: post(c, "build", {}, key="k")),
     UseCase("a deployment is requested", two_releases, lambda c: deploy_image(c, "c")),
     UseCase(
@@ -1808,8 +1855,7 @@ CHECKS = (
 def rollout_to_approve(cloud: Cloud) -> None:
     """A release runs, and the rollout of the next one has begun, which needs an approval."""
     cloud.release(1)
-    client("ecs").update_service(cluster=CLUSTER, service="hello", loadBalancers=[BALANCER])
-    cloud.finish_rollout()
+    balance(cloud)
     cloud.change_service(
         strategy={"type": "BLUE_GREEN", "bake_minutes": 1}, approval=True, approval_minutes=6
     )

@@ -10,7 +10,7 @@ from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
 from infra.local.aws import ecs
 from tests.support.client import Answer, Api
-from tests.support.embedded import BALANCER, CLUSTER, MINUTE, Cloud, client, put_image
+from tests.support.embedded import CLUSTER, MINUTE, Cloud, balance, client, put_image
 from tests.support.sdk import Calls, Killed, Trouble
 
 BLUE_GREEN = {"type": "BLUE_GREEN", "bake_minutes": 5}
@@ -23,8 +23,7 @@ PAUSE: dict[str, Any] = {"targetType": "PAUSE", "lifecycleStages": [STAGE]}
 def guarded(cloud: Cloud) -> Cloud:
     """A service with one release, whose deployments need approval."""
     cloud.release(1)
-    client("ecs").update_service(cluster=CLUSTER, service="hello", loadBalancers=[BALANCER])
-    cloud.finish_rollout()
+    balance(cloud)
     cloud.change_service(strategy=BLUE_GREEN, approval=True, approval_minutes=60)
     return cloud
 
