@@ -162,9 +162,9 @@ def _cancelled_build(world: Cloud) -> int:
 
 def _awaiting_approval(world: Cloud) -> int:
     """The number of a new deployment that awaits approval. The one before has ended."""
-    for _ in range(2):
+    while world.service()["active_deployment_id"] is not None:
         world.settle()
-        world.advance(10)
+        world.finish_rollout()
         world.tick()
     world.change_service(
         approval=True, approve_own=True, strategy={"type": "BLUE_GREEN", "bake_minutes": 0}
