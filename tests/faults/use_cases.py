@@ -56,6 +56,7 @@ from tests.support.embedded import (
 )
 from tests.support.sdk import Killed, Trouble
 
+IN_PROGRESS = "IN_PROGRESS"
 OWN_SECRET = "the-secret-of-its-own"
 KEY: dict[str, str | None] = {"Idempotency-Key": "the-same-request"}
 
@@ -1856,6 +1857,151 @@ CHECKS = (
     ),
 )
 
+
+def rollout_to_approve(cloud: Cloud) -> None:
+    """A release runs, and the rollout of the next one has begun, which needs an approval."""
+    cloud.release(1)
+    balance(cloud)
+    cloud.change_service(
+        strategy={"type": "BLUE_GREEN", "bake_minutes": 1}, approval=True, approval_minutes=6
+    )
+    cloud.begin_release(2)
+
+
+def ecs_waits(cloud: Cloud) -> None:
+    """ECS waits for the approval, and its event is not delivered."""
+    rollout_to_approve(cloud)
+    cloud.finish_rollout()
+    cloud.advance(10)
+    ecs.engine().advance()
+
+
+def awaits_approval(cloud: Cloud) -> None:
+    ecs_waits(cloud)
+    cloud.settle()
+
+
+def awaits_approval_of_a_step(cloud: Cloud) -> None:
+    rollout_to_approve(cloud)
+    cloud.api.post("/v1/cicd/jobs/deploy-2/cancel")
+    cloud.settle()
+    cloud.finish_rollout()
+    cloud.advance(5 * MINUTE)
+    cloud.settle()
+    cloud.change_service(
+        strategy={"type": "LINEAR", "percent": 50.0, "step_minutes": 1, "bake_minutes": 0}
+    )
+    cloud.begin_release(3)
+    cloud.finish_rollout()
+    cloud.advance(10)
+    ecs.engine().advance()
+    cloud.settle()
+
+
+def approved(cloud: Cloud) -> None:
+    """A person has approved, and the service is to be woken."""
+    awaits_approval(cloud)
+    assert approve(cloud).status == 202
+
+
+def all_steps_approved(cloud: Cloud) -> None:
+    awaits_approval_of_a_step(cloud)
+    assert approve(cloud, 3, steps="all").status == 202
+
+
+def own_deployment_awaits_approval(cloud: Cloud) -> None:
+    """The token that approves has asked for the deployment."""
+    rollout_to_approve(cloud)
+    cancel(cloud, "deploy-2")
+    deploy_image(cloud, "b")
+    cloud.settle()
+    for _ in range(5):
+        cloud.finish_rollout()
+        cloud.tick()
+    cloud.change_service(approve_own=True)
+
+
+def approved_outside(cloud: Cloud) -> None:
+    """Somebody has answered the hook on ECS itself, and the event is not delivered."""
+    awaits_approval(cloud)
+    _answer_on_ecs()
+    cloud.advance(5)
+    ecs.engine().advance()
+
+
+def approved_outside_unseen(cloud: Cloud) -> None:
+    """The same, and the rollout has ended before Slipway has looked."""
+    ecs_waits(cloud)
+    _answer_on_ecs()
+    cloud.advance(3 * MINUTE)
+    ecs.engine().advance()
+    cloud.lose_events()
+
+
+def _answer_on_ecs() -> None:
+    (record,) = [each for each in ecs.engine().services()[0].records if each.status == IN_PROGRESS]
+    shown = client("ecs").describe_service_deployments(
+        serviceDeploymentArns=[record.service_deployment_arn]
+    )["serviceDeployments"][0]
+    (hook,) = shown["lifecycleHookDetails"]
+    client("ecs").continue_service_deployment(
+        serviceDeploymentArn=record.service_deployment_arn, hookId=hook["hookId"]
+    )
+
+
+def nobody_approves(cloud: Cloud) -> None:
+    awaits_approval(cloud)
+    cloud.advance(7 * MINUTE)
+    ecs.engine().advance()
+
+
+def hook_removed(cloud: Cloud) -> None:
+    """Another party begins a rollout of the same revision without the hook."""
+    awaits_approval(cloud)
+    client("ecs").update_service(
+        cluster=CLUSTER,
+        service="hello",
+        deploymentConfiguration={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 1},
+        forceNewDeployment=True,
+    )
+
+
+def approve(cloud: Cloud, number: int = 2, **body: object) -> Answer:
+    return cloud.api.post(f"/v1/cicd/deployments/{number}/approve", body, headers=KEY)
+
+
+def reject(cloud: Cloud) -> Answer:
+    return cloud.api.post("/v1/cicd/deployments/2/reject", {}, headers=KEY)
+
+
+APPROVALS = (
+    UseCase("a rollout waits for an approval", ecs_waits, _deliver_events),
+    UseCase("a deployment is approved", awaits_approval, approve),
+    UseCase("a deployment is approved again", approved, approve),
+    UseCase(
+        "a token approves its own deployment",
+        own_deployment_awaits_approval,
+        lambda c: approve(c, 3),
+    ),
+    UseCase("ECS gets an approval", approved, _deliver_messages),
+    UseCase("ECS gets an approval of all steps", all_steps_approved, _deliver_messages),
+    UseCase("a deployment is rejected", awaits_approval, reject),
+    UseCase("somebody else approves", approved_outside, _deliver_events),
+    UseCase("somebody else approves, and no look sees it", approved_outside_unseen, _tick),
+    UseCase("nobody approves in time", nobody_approves, _deliver_events),
+    UseCase("another party removes the hook for an approval", hook_removed, _deliver_events),
+    UseCase(
+        "a rollback while a deployment awaits approval",
+        awaits_approval,
+        lambda c: post(c, "rollback", {}, key="k"),
+    ),
+    UseCase(
+        "a deployment that awaits approval is cancelled",
+        awaits_approval,
+        lambda c: cancel(c, "deploy-2"),
+    ),
+)
+
 TELLINGS = (
     UseCase("GitHub is told of a queued build", with_receiver("github", pushed), _deliver_tellings),
     UseCase(
@@ -2060,4 +2206,4 @@ PULL_REQUESTS = (
 )
 
 # All of them.
-CASES = (*USE_CASES, *TELLINGS, *CHECKS, *PULL_REQUESTS, *READINGS)
+CASES = (*USE_CASES, *TELLINGS, *CHECKS, *APPROVALS, *PULL_REQUESTS, *READINGS)
