@@ -36,7 +36,7 @@ RETRY_AFTER = 15  # seconds until a caller repeats a request that got no answer
 # `make test` injects these kinds in turn into the calls of SAMPLE that change something, and
 # `make sweep` every kind into every call. A process that dies after a read leaves the same state as
 # one that dies before it.
-SAMPLE = (*USE_CASES[::4], *TELLINGS[::4], *CHECKS[::4], *APPROVALS[::4], *PULL_REQUESTS[::4])
+SAMPLE = (*USE_CASES[::8], *TELLINGS[::8], *CHECKS[::8], *APPROVALS[::8], *PULL_REQUESTS[::8])
 IN_TURN = (injector.DIED_AFTER, injector.LOST_AFTER)
 READS = re.compile(r"\w+\.(BatchGet|GET|Describe|Get|List|Query|Scan|TransactGet|Filter)")
 Plan = Callable[[int, str], tuple[str, ...]]

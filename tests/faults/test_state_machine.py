@@ -70,7 +70,8 @@ def examples(name: str, count: int, *, calm: bool = False) -> Any:
     return case
 
 
-TestStories = examples("Stories", 100)
-TestMoreStories = pytest.mark.long(examples("MoreStories", 100))
-TestOnlyPushes = examples("OnlyPushes", 50, calm=True)
+TestStories = examples("Stories", 50)
+TestMoreStories = pytest.mark.long(examples("MoreStories", 150))
+TestOnlyPushes = examples("OnlyPushes", 25, calm=True)
+TestMoreOnlyPushes = pytest.mark.long(examples("MoreOnlyPushes", 25, calm=True))
 TestManyStories = pytest.mark.sweep(examples("ManyStories", 300))
