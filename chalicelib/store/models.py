@@ -125,12 +125,14 @@ class StructAttribute(Attribute[_S]):
     def __get__(self, instance: Any, owner: Any) -> _S: ...
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        value = super().__get__(instance, owner)
-        if type(value) is not _Unread:
-            return value
-        read = self._read(value.stored)
-        self.__set__(instance, read)
-        return read
+        if instance is None:
+            return self
+        # What PynamoDB does for a row, without its four calls.
+        values, name = instance.attribute_values, self.attr_path[-1]
+        value = values.get(name)
+        if type(value) is _Unread:
+            value = values[name] = self._read(value.stored)
+        return value
 
     def _read(self, value: Mapping[str, Any]) -> _S:
         fields = self._fields

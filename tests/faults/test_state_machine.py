@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from moto import mock_aws
 
 from tests.faults.invariants import check
-from tests.faults.world import ACTIONS, CALM_ACTIONS, World
+from tests.faults.world import ACTIONS, CALM_ACTIONS, GITHUB_ACTIONS, World
 from tests.support.embedded import Cloud
 
 CHOICES = st.integers(min_value=0, max_value=9_999)
@@ -21,14 +21,17 @@ class Pipeline(RuleBasedStateMachine):
     """Each rule is one action of a World. At the end the faults stop and the World settles."""
 
     calm = False
+    on_github = False
 
-    @initialize()
-    def prepare(self) -> None:
+    @initialize(by_app=st.booleans(), checks=st.booleans())
+    def prepare(self, by_app: bool, checks: bool) -> None:
         logging.disable(logging.CRITICAL)
         self._monkeypatch = pytest.MonkeyPatch()
         self._aws = mock_aws()
         self._aws.start()
         self.world = World(Cloud(self._monkeypatch), self._monkeypatch, calm=self.calm)
+        if self.on_github:
+            self.world.connect_github(by_app=by_app, checks=checks)
 
     @invariant()
     def no_invariant_is_violated(self) -> None:
@@ -53,14 +56,15 @@ def _rule(name: str) -> Callable[..., Any]:
     return rule(choice=CHOICES)(act)
 
 
-def examples(name: str, count: int, *, calm: bool = False) -> Any:
+def examples(name: str, count: int, *, calm: bool = False, on_github: bool = False) -> Any:
     """A test case of `count` stories. Several test cases can run at the same time."""
+    actions = (CALM_ACTIONS if calm else ACTIONS) | (GITHUB_ACTIONS if on_github else {})
     rules = {
         f"{action}_{copy}": _rule(action)
-        for action, weight in (CALM_ACTIONS if calm else ACTIONS).items()
+        for action, weight in actions.items()
         for copy in range(-(-weight // 2))
     }
-    case: Any = type(name, (Pipeline,), {**rules, "calm": calm}).TestCase  # type: ignore[attr-defined]
+    case: Any = type(name, (Pipeline,), {**rules, "calm": calm, "on_github": on_github}).TestCase  # type: ignore[attr-defined]
     case.settings = settings(
         max_examples=count,
         stateful_step_count=12,
@@ -74,4 +78,5 @@ TestStories = examples("Stories", 50)
 TestMoreStories = pytest.mark.long(examples("MoreStories", 150))
 TestOnlyPushes = examples("OnlyPushes", 25, calm=True)
 TestMoreOnlyPushes = pytest.mark.long(examples("MoreOnlyPushes", 25, calm=True))
+TestGitHub = pytest.mark.long(examples("GitHub", 40, on_github=True))
 TestManyStories = pytest.mark.sweep(examples("ManyStories", 300))
