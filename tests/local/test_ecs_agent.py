@@ -5,21 +5,27 @@ answers, they also run it for real.
 """
 
 import os
+import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
+import urllib3
 from moto import mock_aws
 
 from infra.local.aws import fidelity
@@ -61,7 +67,7 @@ kill) touch ../signalled;;
 exec) case "$(cat "$2")" in *unhealthy*) exit 1;; esac;;
 rm) shift 2; rm -f "$@";;
 ps) ls;;
-port) cat ../address;;
+port) [ -f "../address-$2" ] && cat "../address-$2" || cat ../address;;
 esac
 """
 BUSYBOX = "/usr/bin/busybox"
@@ -108,6 +114,10 @@ class World:
     def images(self) -> list[str]:
         """The images of the scripted docker's containers."""
         return sorted(path.read_text().strip() for path in (self.state / "containers").iterdir())
+
+    def containers(self) -> list[Path]:
+        """The scripted docker's containers, by name."""
+        return sorted((self.state / "containers").iterdir())
 
     def calls(self) -> list[str]:
         return (self.state / "calls").read_text().splitlines()
@@ -163,26 +173,52 @@ def world(ecs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     agent.stop()
 
 
+Backends = Callable[[str], str]
+
+
 @pytest.fixture
-def backend() -> Iterator[str]:
-    """The address of an HTTP server that replaces a container's."""
+def backends() -> Iterator[Backends]:
+    """Starts an HTTP server that answers with a name and returns its address."""
+    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
 
-    class Hello(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"hello")
+    def start(name: str) -> str:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Answers, name))
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        servers.append((server, thread))
+        return f"127.0.0.1:{server.server_port}"
 
-        def log_message(self, *_: Any) -> None:
-            pass
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hello)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+
+class _Answers(BaseHTTPRequestHandler):
+    """Keeps connections open, as programs do that speak HTTP/1.1."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, name: str, *connection: Any) -> None:
+        self._name = name
+        super().__init__(*connection)
+
+    def do_GET(self) -> None:
+        self._answer(self._name)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(f"{self._name} got {len(body)} bytes")
+
+    def _answer(self, text: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
 
 
 def test_desired_tasks_are_started_and_complete_the_rollout(world: World) -> None:
@@ -506,8 +542,10 @@ def test_a_missing_docker_command_is_reported_at_once(tmp_path: Path) -> None:
         ServiceAgent(path=str(tmp_path), session="test")
 
 
-def test_a_services_address_stays_and_follows_its_healthy_tasks(world: World, backend: str) -> None:
-    (world.state / "address").write_text(backend)
+def test_a_services_address_stays_and_follows_its_healthy_tasks(
+    world: World, backends: Backends
+) -> None:
+    (world.state / "address").write_text(backends("hello"))
     world.deploy("v1", **PORT)
     world.agent.step()
     url = world.agent.urls()["main/hello"]
@@ -527,6 +565,103 @@ def test_an_address_without_an_answering_task_returns_503(world: World) -> None:
     status, reason = get(world.agent.urls()["main/hello"])
     assert status == 503
     assert reason.startswith("the task does not answer")
+
+
+def test_requests_go_to_all_healthy_tasks_in_turn(world: World, backends: Backends) -> None:
+    """User guide for Application Load Balancers, "Routing algorithms": round robin."""
+    addresses = [backends(name) for name in ("one", "two", "three")]
+    world.deploy("v1", desired=3, **PORT)
+    world.agent.step()
+    for container, address in zip(world.containers(), addresses, strict=True):
+        (world.state / f"address-{container.name}").write_text(address)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    url = world.agent.urls()["main/hello"]
+    answers = Counter(get(url)[1] for _ in range(30))
+    assert answers == {"one": 10, "two": 10, "three": 10}
+    world.containers()[0].write_text("crashing")
+    world.agent.step()
+    answers = Counter(get(url)[1] for _ in range(30))
+    assert answers == {"two": 15, "three": 15}
+
+
+def test_a_rolling_release_answers_with_each_task_that_is_healthy(
+    world: World, backends: Backends
+) -> None:
+    """Developer guide: with ROLLING new tasks get requests as soon as they are healthy."""
+    (world.state / "address").write_text(backends("old"))
+    world.deploy("v1", desired=2, **CHECK, **PORT)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    (world.state / "address").write_text(backends("new"))
+    world.deploy("v2", **CHECK, **PORT)
+    world.agent.step()
+    slow = next(each for each in world.containers() if each.read_text().strip() == "v2")
+    slow.write_text("unhealthy")
+    world.agent.step()
+    url = world.agent.urls()["main/hello"]
+    assert world.rollout() == "IN_PROGRESS"
+    assert Counter(get(url)[1] for _ in range(30)) == {"old": 20, "new": 10}
+    slow.write_text("v2")
+    world.agent.step()
+    assert world.rollout() == "COMPLETED"
+    assert Counter(get(url)[1] for _ in range(30)) == {"new": 30}
+
+
+def test_a_connection_that_stays_open_gets_each_answer_from_the_next_task(
+    world: World, backends: Backends
+) -> None:
+    """User guide for Application Load Balancers, "Routing algorithms": chosen for each request."""
+    addresses = [backends(name) for name in ("one", "two")]
+    world.deploy("v1", desired=2, **PORT)
+    world.agent.step()
+    for container, address in zip(world.containers(), addresses, strict=True):
+        (world.state / f"address-{container.name}").write_text(address)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    pool = urllib3.PoolManager(maxsize=1)
+    answers = Counter(
+        pool.request("POST", world.agent.urls()["main/hello"], body=b"x" * 100_000).data
+        for _ in range(10)
+    )
+    assert answers == {b"one got 100000 bytes": 5, b"two got 100000 bytes": 5}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"PING\r\n",
+        b"\x16\x03\x01\x02\x00",
+    ],
+)
+def test_what_is_not_a_request_for_one_answer_passes_unchanged(world: World, sent: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        (world.state / "address").write_text(f"127.0.0.1:{listener.getsockname()[1]}")
+        world.deploy("v1", **PORT)
+        world.step_until(lambda: world.rollout() == "COMPLETED")
+        port = urlsplit(world.agent.urls()["main/hello"]).port
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(sent)
+            task, _ = listener.accept()
+            with task:
+                task.settimeout(10)
+                assert task.recv(1000) == sent
+                task.sendall(b"and back")
+                assert client.recv(1000) == b"and back"
+
+
+def test_a_connection_opened_in_advance_takes_no_turn(world: World, backends: Backends) -> None:
+    addresses = [backends(name) for name in ("one", "two")]
+    world.deploy("v1", desired=2, **PORT)
+    world.agent.step()
+    for container, address in zip(world.containers(), addresses, strict=True):
+        (world.state / f"address-{container.name}").write_text(address)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    url = world.agent.urls()["main/hello"]
+    answers = []
+    for _ in range(6):
+        with socket.create_connection(("127.0.0.1", urlsplit(url).port), timeout=10):
+            answers.append(get(url)[1])
+    assert Counter(answers) == {"one": 3, "two": 3}
 
 
 def test_a_service_without_a_port_has_no_address(world: World) -> None:
@@ -584,8 +719,11 @@ def test_simulated_containers_can_succeed_and_fail_and_are_marked_simulated(
     try:
         world.deploy(f"{image}:v1", **check, **PORT)
         world.step_until(lambda: world.rollout() == "COMPLETED")
-        status, reason = get(agent.urls()["main/hello"])
-        assert (status, "is simulated" in reason) == (503, True)
+        status, answer = get(agent.urls()["main/hello"])
+        assert status == 200
+        name, *shown = answer.splitlines()
+        assert re.fullmatch(r"slipway-hello-\w+ is simulated: no process listens\.", name)
+        assert shown == ["task definition hello:1", f"image {image}:v1"]
         world.deploy(f"{image}:v2", **check, **PORT)
         assert world.rollout() == "IN_PROGRESS"
         world.step_until(lambda: world.rollout() == "COMPLETED")

@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from infra.local.aws.ecs_records import Deployment, Json
 from infra.local.aws.ecs_rollouts import Service
 from infra.local.aws.ecs_tasks import ESSENTIAL_EXITED, KILLED, UNHEALTHY
 from infra.local.machines.containers import LABEL, OUT_OF_MEMORY, CommandFailed, Docker
-from infra.local.machines.forwarder import Address, Forwarder
+from infra.local.machines.forwarder import Forwarder, Group, Target
 from infra.local.machines.standalone_tasks import StandaloneTasks
 
 DEFAULT_RETRIES = 3
@@ -87,10 +87,8 @@ class ServiceAgent:
                 self._services[key].close()
                 self._services[key].remove_all()
                 del self._services[key]
-        for service in engine().services():  # again: a report may have ended a rollout
-            if _key(service) in self._services:
-                self._services[_key(service)].serve(service)
-
+        for tasks in self._services.values():
+            tasks.serve()
         with _failures_printed("tasks of RunTask"):
             self._standalone.step()
 
@@ -107,6 +105,7 @@ class _Task:
     id: str
     name: str
     deployment: str
+    definition: str
     container: Json
     started: float
     healthy: bool = False
@@ -114,7 +113,7 @@ class _Task:
     check_at: float = 0.0  # when the health check of a healthy task is due
     logged: str = ""  # the time of the last line in CloudWatch Logs
     copy_at: float = 0.0  # when its output is due
-    address: Address | None = None
+    target: Target = ""  # what answers a request, once it is healthy
 
 
 class _Tasks:
@@ -171,17 +170,22 @@ class _Tasks:
         for deployment in service.deployments:
             self._report(deployment.id)
 
-    def serve(self, service: Service) -> None:
-        """Point the service's address at a healthy task of the newest completed deployment."""
+    def serve(self, leaving: Sequence[_Task] = ()) -> None:
+        """Share the requests to the service's address among its healthy tasks."""
         if self._forwarder is None:
             return
-        completed = [each.id for each in service.deployments if each.rollout_state == "COMPLETED"]
-        healthy = [each for each in self._tasks if each.healthy and each.deployment in completed]
-        if not healthy:
-            self._forwarder.target = f"service {self._name} has no healthy task"
-        else:
-            simulated = f"{healthy[0].name} is simulated: no process listens"
-            self._forwarder.target = healthy[0].address or simulated
+        # A rolling deployment's tasks get requests as soon as they are healthy: developer guide,
+        # "Update the deployment strategy from Amazon ECS blue/green to rolling update".
+        deployments = {each.deployment for each in self._tasks}
+        active = {task.id for each in deployments for task in engine().tasks(each)}
+        healthy = [
+            each.target
+            for each in self._tasks
+            if each.healthy and each.id in active and each not in leaving
+        ]
+        self._forwarder.share(
+            {self._name: Group(100, healthy)}, f"service {self._name} has no healthy task"
+        )
 
     def _find_fault(self, task: _Task, state: Json | None) -> Json | None:
         """What `Engine.report` shall say about a failed task. None if it did not fail."""
@@ -210,7 +214,12 @@ class _Tasks:
 
     def _become_healthy(self, task: _Task) -> None:
         ports = _ports(task.container)
-        task.address = self._docker.address(task.name, ports[0]) if ports else None
+        address = self._docker.address(task.name, ports[0]) if ports else None
+        task.target = address or (
+            f"{task.name} is simulated: no process listens.\n"
+            f"task definition {task.definition.rpartition('/')[2]}\n"
+            f"image {task.container['image']}"
+        )
         task.healthy = True
         self._printed = ""
         if task.deployment == self._failing:
@@ -250,7 +259,8 @@ class _Tasks:
 
     def _start(self, task_id: str, primary: Deployment, container: Json) -> None:
         name = f"slipway-{self._name}-{task_id[:12]}"
-        task = _Task(task_id, name, primary.id, container, time.monotonic())
+        definition = primary.task_definition
+        task = _Task(task_id, name, primary.id, definition, container, time.monotonic())
         self._tasks.append(task)  # first: a container that starts too slowly is removed too
         if fault := engine().fleet.logs.open(container, task_id):
             self._fail(task, fault)
@@ -302,6 +312,7 @@ class _Tasks:
         )
 
     def _remove(self, tasks: list[_Task]) -> None:
+        self.serve(leaving=tasks)  # no request may meet a container that is being removed
         self._docker.remove([task.name for task in tasks])
         self._tasks = [task for task in self._tasks if task not in tasks]
 
