@@ -28,9 +28,10 @@ import pytest
 import urllib3
 from moto import mock_aws
 
-from infra.local.aws import fidelity
+from infra.local.aws import clock, fidelity
 from infra.local.aws.ecs import engine
 from infra.local.aws.ecs_logs import NO_LOG_GROUP
+from infra.local.aws.load_balancers import load_balancers
 from infra.local.machines import containers, standalone_tasks
 from infra.local.machines.containers import CommandFailed, Docker
 from infra.local.machines.ecs_agent import ServiceAgent
@@ -83,6 +84,13 @@ class World:
     agent: ServiceAgent
     state: Path
     definitions: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(
+        default_factory=lambda: {
+            "deploymentConfiguration": {
+                "deploymentCircuitBreaker": {"enable": True, "rollback": True}
+            }
+        }
+    )
 
     def deploy(self, image: str, desired: int = 1, **container: Any) -> None:
         definition = {"name": "web", "image": image, "memory": 8, **container}
@@ -91,13 +99,12 @@ class World:
         if self.ecs.list_services(cluster="main")["serviceArns"]:
             self.ecs.update_service(cluster="main", service="hello", taskDefinition=arn)
             return
-        breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
         self.ecs.create_service(
             cluster="main",
             serviceName="hello",
             taskDefinition=arn,
             desiredCount=desired,
-            deploymentConfiguration=breaker,
+            **self.settings,
         )
 
     def service(self) -> Any:
@@ -106,6 +113,23 @@ class World:
     def rollout(self) -> str:
         state: str = self.service()["deployments"][0]["rolloutState"]
         return state
+
+    def shift(self) -> Any:
+        """The newest service deployment."""
+        listed = self.ecs.list_service_deployments(cluster="main", service="hello")
+        arn = listed["serviceDeployments"][0]["serviceDeploymentArn"]
+        found = self.ecs.describe_service_deployments(serviceDeploymentArns=[arn])
+        return found["serviceDeployments"][0]
+
+    def awaiting(self) -> str | None:
+        """The id of the hook that awaits an action."""
+        hooks = self.shift().get("lifecycleHookDetails", [])
+        return next((e["hookId"] for e in hooks if e["status"] == "AWAITING_ACTION"), None)
+
+    def go_on(self, hook: str | None, action: str = "CONTINUE") -> None:
+        """Answer a hook."""
+        arn = self.shift()["serviceDeploymentArn"]
+        self.ecs.continue_service_deployment(serviceDeploymentArn=arn, hookId=hook, action=action)
 
     def tasks(self, status: str = "RUNNING") -> Any:
         listed = self.ecs.list_tasks(cluster="main", desiredStatus=status)["taskArns"]
@@ -208,6 +232,8 @@ class _Answers(BaseHTTPRequestHandler):
         self._answer(self._name)
 
     def do_POST(self) -> None:
+        self.send_response_only(100)
+        self.end_headers()
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self._answer(f"{self._name} got {len(body)} bytes")
 
@@ -622,6 +648,7 @@ def test_a_connection_that_stays_open_gets_each_answer_from_the_next_task(
         for _ in range(10)
     )
     assert answers == {b"one got 100000 bytes": 5, b"two got 100000 bytes": 5}
+    pool.clear()
 
 
 @pytest.mark.parametrize(
@@ -662,6 +689,111 @@ def test_a_connection_opened_in_advance_takes_no_turn(world: World, backends: Ba
         with socket.create_connection(("127.0.0.1", urlsplit(url).port), timeout=10):
             answers.append(get(url)[1])
     assert Counter(answers) == {"one": 3, "two": 3}
+
+
+PAUSE: dict[str, Any] = {
+    "targetType": "PAUSE",
+    "lifecycleStages": ["PRE_PRODUCTION_TRAFFIC_SHIFT"],
+}
+
+
+@pytest.fixture
+def canary(world: World, backends: Backends) -> Iterator[Callable[[str], Counter[str]]]:
+    """A canary of 10 % that pauses before each step. Its release `new` replaces `old`.
+
+    Counts the answers of 100 requests to a path below the service's address.
+    """
+    world.settings = {
+        "loadBalancers": load_balancers("hello", "web", 80),
+        "deploymentConfiguration": {
+            "strategy": "CANARY",
+            "canaryConfiguration": {"canaryPercent": 10.0, "canaryBakeTimeInMinutes": 5},
+            "bakeTimeInMinutes": 5,
+            "lifecycleHooks": [PAUSE],
+        },
+    }
+    (world.state / "address").write_text(backends("old"))
+    world.deploy("v1", desired=2, **PORT)
+    continue_until(world, lambda: world.rollout() == "COMPLETED")
+    (world.state / "address").write_text(backends("new"))
+    world.deploy("v2", **PORT)
+    world.step_until(lambda: world.awaiting() is not None)
+
+    def count(path: str = "") -> Counter[str]:
+        url = world.agent.urls()[f"main/hello{path}"]
+        return Counter(get(url)[1] for _ in range(100))
+
+    yield count
+    clock.reset()
+
+
+def continue_until(world: World, reached: Callable[[], bool]) -> None:
+    """Let each hook go on, and five minutes pass in each step."""
+
+    def step() -> bool:
+        if hook := world.awaiting():
+            world.go_on(hook)
+        clock.advance(300)
+        return reached()
+
+    world.step_until(step)
+
+
+def test_requests_are_shared_by_the_weights_of_blue_and_green(
+    world: World, canary: Callable[[str], Counter[str]]
+) -> None:
+    """Developer guide, "Amazon ECS canary deployments"; each target group has its exact share."""
+    assert canary("") == {"old": 100}
+    hook = world.awaiting()
+    world.go_on(hook)
+    clock.advance(60)
+    world.agent.step()
+    assert canary("") == {"old": 90, "new": 10}
+    clock.advance(300)
+    world.step_until(lambda: world.awaiting() not in (None, hook))
+    assert canary("") == {"old": 90, "new": 10}
+    world.go_on(world.awaiting())
+    clock.advance(60)
+    world.agent.step()
+    assert canary("") == {"new": 100}
+    assert world.images() == ["v1", "v1", "v2", "v2"]
+    clock.advance(300)
+    world.step_until(lambda: world.images() == ["v2", "v2"])
+    assert canary("") == {"new": 100}
+
+
+def test_test_traffic_has_an_address_of_its_own(
+    world: World, canary: Callable[[str], Counter[str]]
+) -> None:
+    assert canary("") == {"old": 100}
+    assert canary("/test") == {"new": 100}
+
+
+def test_a_canary_that_is_refused_gets_no_more_requests(
+    world: World, canary: Callable[[str], Counter[str]]
+) -> None:
+    hook = world.awaiting()
+    world.go_on(hook)
+    clock.advance(360)
+    world.step_until(lambda: world.awaiting() not in (None, hook))
+    assert canary("") == {"old": 90, "new": 10}
+    world.go_on(world.awaiting(), "ROLLBACK")
+    clock.advance(60)
+    world.step_until(lambda: world.images() == ["v1", "v1"])
+    assert canary("") == {"old": 100}
+
+
+def test_the_share_of_a_deployment_without_healthy_tasks_is_refused(
+    world: World, canary: Callable[[str], Counter[str]]
+) -> None:
+    """A load balancer does not give the requests of one target group to the other (inferred)."""
+    world.go_on(world.awaiting())
+    clock.advance(60)
+    for container in world.containers():
+        if container.read_text().strip() == "v2":
+            container.write_text("crashing")
+    world.agent.step()
+    assert canary("") == {"old": 90, "service hello has no healthy task": 10}
 
 
 def test_a_service_without_a_port_has_no_address(world: World) -> None:

@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -64,9 +64,16 @@ class ServiceAgent:
         self._docker.remove(self._docker.names(f"{LABEL}={self._session}"))
 
     def urls(self) -> dict[str, str]:
-        """The address of each "cluster/service" that has a port."""
+        """The address of each "cluster/service" that has a port.
+
+        "cluster/service/test" is the address for test traffic, if ECS has shifted some.
+        """
         known = dict(self._services)
-        return {key: url for key, tasks in known.items() if (url := tasks.url)}
+        return {
+            f"{key}{path}": forwarder.url
+            for key, tasks in known.items()
+            for path, forwarder in tasks.forwarders.items()
+        }
 
     def step(self) -> None:
         """Check every task once, then start, remove and report tasks as needed."""
@@ -130,16 +137,12 @@ class _Tasks:
         self._failing = ""
         self._printed = ""  # the last printed reason
         self._pause_until = 0.0
-        self._forwarder: Forwarder | None = None
-
-    @property
-    def url(self) -> str | None:
-        return self._forwarder.url if self._forwarder else None
+        self.forwarders: Mapping[str, Forwarder] = {}  # "" is for production, "/test" for tests
 
     def close(self) -> None:
-        if self._forwarder:
-            self._forwarder.stop()
-            self._forwarder = None
+        forwarders, self.forwarders = self.forwarders, {}
+        for each in forwarders.values():
+            each.stop()
 
     def remove_all(self) -> None:
         self._remove(list(self._tasks))
@@ -164,28 +167,44 @@ class _Tasks:
         self._remove(self._surplus(service))
         primary = service.deployments[0]
         container = _essential(engine().containers(primary.task_definition))
-        if _ports(container) and self._forwarder is None:
-            self._forwarder = Forwarder()
+        if _ports(container) and not self.forwarders:
+            self.forwarders = {"": Forwarder()}
         self._start_missing(service, container)
         for deployment in service.deployments:
             self._report(deployment.id)
 
     def serve(self, leaving: Sequence[_Task] = ()) -> None:
-        """Share the requests to the service's address among its healthy tasks."""
-        if self._forwarder is None:
+        """Share the requests to the service's addresses among its healthy tasks."""
+        if not self.forwarders:
             return
-        # A rolling deployment's tasks get requests as soon as they are healthy: developer guide,
+        tasks = self._healthy(leaving)
+        weights = engine().weights(self._cluster, self._name)
+        # Without weights new tasks get requests as soon as they are healthy: developer guide,
         # "Update the deployment strategy from Amazon ECS blue/green to rolling update".
-        deployments = {each.deployment for each in self._tasks}
-        active = {task.id for each in deployments for task in engine().tasks(each)}
-        healthy = [
-            each.target
-            for each in self._tasks
-            if each.healthy and each.id in active and each not in leaving
-        ]
-        self._forwarder.share(
-            {self._name: Group(100, healthy)}, f"service {self._name} has no healthy task"
-        )
+        everything = [each for found in tasks.values() for each in found]
+        groups = _groups(weights, tasks) if weights else {"": Group(100, everything)}
+        reason = f"service {self._name} has no healthy task"
+        self.forwarders[""].share(groups, reason)
+        tests = engine().test_weights(self._cluster, self._name)
+        if tests and "/test" not in self.forwarders:
+            self.forwarders = {**self.forwarders, "/test": Forwarder()}
+        if "/test" in self.forwarders:
+            self.forwarders["/test"].share(_groups(tests, tasks), f"{reason} for test traffic")
+
+    def _healthy(self, leaving: Sequence[_Task]) -> dict[str, list[Target]]:
+        """What answers a request, of each deployment: its tasks that are healthy and stay."""
+        found: dict[str, list[Target]] = {}
+        for deployment in {each.deployment for each in self._tasks}:
+            active = {task.id for task in engine().tasks(deployment)}
+            found[deployment] = [
+                each.target
+                for each in self._tasks
+                if each.deployment == deployment
+                and each.id in active
+                and each.healthy
+                and each not in leaving
+            ]
+        return found
 
     def _find_fault(self, task: _Task, state: Json | None) -> Json | None:
         """What `Engine.report` shall say about a failed task. None if it did not fail."""
@@ -344,6 +363,12 @@ def _ports(container: Json) -> list[int]:
         for mapping in container["portMappings"]
         if mapping.get("protocol", "tcp") == "tcp"
     ]
+
+
+def _groups(
+    weights: Mapping[str, float], tasks: Mapping[str, Sequence[Target]]
+) -> dict[str, Group]:
+    return {each: Group(weight, tasks.get(each, [])) for each, weight in weights.items()}
 
 
 def _health_command(command: list[str]) -> list[str]:

@@ -22,8 +22,11 @@ CHUNK = 65536
 # "HTTP headers" in the user guide for Application Load Balancers: no longer head is accepted.
 LONGEST_HEAD = 65536
 _WAITING_CLIENTS = 128
-_FIRST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r")
-_HEAD = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r\n(?:[^\r\n]+\r\n)*\r\n")
+_LINES = rb"[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n"
+_REQUEST = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]" + _LINES)
+_INTERIM = re.compile(rb"HTTP/1\.[01] 10[023]" + _LINES)
+_ANSWER = re.compile(rb"HTTP/1\.[01] [2-5]" + _LINES)
+_FIRST_LINE = re.compile(rb"(?:[A-Z]+ \S+ HTTP/1\.[01]|HTTP/1\.[01] \d{3}[^\r]*)\r")
 _UPGRADE = re.compile(rb"^connection:[^\r\n]*\bupgrade\b", re.IGNORECASE | re.MULTILINE)
 _CONNECTION = re.compile(rb"^(?:connection|keep-alive):[^\r\n]*\r\n", re.IGNORECASE | re.MULTILINE)
 
@@ -104,8 +107,11 @@ class Forwarder:
                 task.settimeout(None)
                 for each in (client, task):  # pass each part on at once
                     each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                task.sendall(_for_one_answer(request))
-                back = threading.Thread(target=_copy, args=(task, client), daemon=True)
+                head = _REQUEST.match(request)
+                is_single = head is not None and not _UPGRADE.search(head[0])
+                task.sendall(_closing(_REQUEST, request) if is_single else request)
+                answer = _copy_single_answer if is_single else _copy
+                back = threading.Thread(target=answer, args=(task, client), daemon=True)
                 back.start()
                 _copy(client, task)
                 back.join()
@@ -139,14 +145,13 @@ class _Shares:
             return tasks[self._turns[chosen] % len(tasks)] if tasks else None
 
 
-def _receive_head(client: socket.socket) -> bytes:
-    """The head of an HTTP request, with what followed it; else the first bytes.
+def _receive_head(source: socket.socket, received: bytes = b"") -> bytes:
+    """The head of an HTTP request or answer, with what followed it; else the first bytes.
 
-    Empty if the client sent nothing.
+    Empty if nothing was sent.
     """
-    received = client.recv(CHUNK)
-    while _is_part_of_head(received):
-        more = client.recv(CHUNK)
+    while not received or _is_part_of_head(received):
+        more = source.recv(CHUNK)
         if not more:
             break
         received += more
@@ -159,13 +164,24 @@ def _is_part_of_head(received: bytes) -> bool:
     return bool(begins) and b"\r\n\r\n" not in received and len(received) < LONGEST_HEAD
 
 
-def _for_one_answer(request: bytes) -> bytes:
-    """The same request, with the wish that the connection ends after the answer."""
-    head = _HEAD.match(request)
-    if head is None or _UPGRADE.search(head[0]):
-        return request
+def _closing(kind: re.Pattern[bytes], message: bytes) -> bytes:
+    """The same message, saying that the connection ends after the answer."""
+    head = kind.match(message)
+    if head is None:
+        return message
     kept = _CONNECTION.sub(b"", head[0]).removesuffix(b"\r\n")
-    return kept + b"Connection: close\r\n\r\n" + request[head.end() :]
+    return kept + b"Connection: close\r\n\r\n" + message[head.end() :]
+
+
+def _copy_single_answer(task: socket.socket, client: socket.socket) -> None:
+    """Copy an answer. The client learns that it needs a new connection for its next request."""
+    with contextlib.suppress(OSError):
+        answer = _receive_head(task)
+        while interim := _INTERIM.match(answer):
+            client.sendall(interim[0])
+            answer = _receive_head(task, answer[interim.end() :])
+        client.sendall(_closing(_ANSWER, answer))
+    _copy(task, client)
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
