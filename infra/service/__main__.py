@@ -65,10 +65,11 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _create_here(options: argparse.Namespace, name: Name) -> None:
-    if options.parameters or options.domain:
+    if options.domain:
+        raise Refused("DOMAIN is for AWS, and there is no STAGE.\nLeave it out, or give STAGE=dev.")
+    if any(name == "Strategy" for name, _ in options.parameters):
         raise Refused(
-            "DOMAIN and parameters of the stack are for AWS, and there is no STAGE.\n"
-            "Leave them out, or give STAGE=dev."
+            "Strategy is in ARGS, and there is no STAGE.\nGive for instance STRATEGY=CANARY."
         )
     local.create(
         name,
@@ -77,6 +78,8 @@ def _create_here(options: argparse.Namespace, name: Name) -> None:
         dockerfile=options.dockerfile,
         port=options.port or 8080,
         record=options.record,
+        strategy=options.strategy,
+        parameters=dict(options.parameters),
     )
 
 
