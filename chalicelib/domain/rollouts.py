@@ -13,6 +13,9 @@ from chalicelib.domain.timing import WORKER_LIFE
 LONGEST = 6
 
 
+PAUSE = "PAUSE"
+
+
 class Call(msgspec.Struct, frozen=True):
     """The newest call that began a rollout, as ECS recorded it: who made it is not recorded.
 
@@ -24,6 +27,59 @@ class Call(msgspec.Struct, frozen=True):
     at: int
 
 
+class Hook(msgspec.Struct, frozen=True):
+    """A lifecycle hook of a rollout that ECS has reached (DeploymentLifecycleHookDetail).
+
+    `kind` is PAUSE or AWS_LAMBDA. ECS takes the `timeout_action` at `expires_at`, in seconds since
+    the epoch: CONTINUE or ROLLBACK. It does not say to which configured hook the `id` belongs.
+    """
+
+    id: str
+    kind: str
+    status: str
+    expires_at: int | None = None
+    timeout_action: str = ""
+    arn: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the rollout waits for the hook."""
+        return self.status in {"AWAITING_ACTION", "IN_PROGRESS"}
+
+
+class Shift(msgspec.Struct, frozen=True):
+    """A rollout under way that moves traffic: blue/green, linear or canary.
+
+    `arn` is that of the service deployment. `weight` and `test_weight` are the percentages of the
+    production and test traffic that the new revision was to get at the last look of ECS, None if
+    ECS does not say it. `configuration` is the deploymentConfiguration of this rollout. `source` is
+    the task definition that ECS goes back to, None if there is none, or more than one.
+    `task_definition` is the new one. `reason` says why ECS ends the rollout.
+    """
+
+    arn: str
+    status: str
+    stage: str = ""
+    weight: float | None = None
+    test_weight: float | None = None
+    hooks: tuple[Hook, ...] = ()
+    configuration: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    source: str | None = None
+    task_definition: str = ""
+    reason: str = ""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether ECS takes the rollout back or stops it, or is about to."""
+        return self.status not in {"PENDING", "IN_PROGRESS"}
+
+    @property
+    def open_hook(self) -> Hook | None:
+        """The hook that the rollout waits for, a PAUSE hook before others."""
+        found = sorted((each for each in self.hooks if each.is_open), key=lambda h: h.kind != PAUSE)
+        return found[0] if found and not self.is_ending else None
+
+
 class Rollout(msgspec.Struct, frozen=True):
     """An ECS service: its PRIMARY deployment, with this `id`, and the ends of other rollouts.
 
@@ -33,8 +89,11 @@ class Rollout(msgspec.Struct, frozen=True):
     recorded it yet. If ECS rolled its definition back, PRIMARY has another one. `events` are the
     newest messages of the service. `placement` says where its tasks run, in the members that
     RunTask takes. `updated_at` is when ECS changed PRIMARY last. `all_desired` and `all_running`
-    count the tasks of all its deployments. `is_daemon`: ECS decides how many tasks run. The service
-    was read at `seen_at`, and `newest` is for the definition `wanted` then.
+    count the tasks of all its deployments. `is_daemon`: ECS decides how many tasks run.
+    `is_express`: ECS manages the service itself (Express Mode). `moves_traffic`: a load balancer or
+    Service Connect can give a part of the traffic to a new revision. `shift` is the newest rollout,
+    if it is under way and not a rolling update. The service was read at `seen_at`, and `newest` is
+    for the definition `wanted` then.
     """
 
     task_definition: str
@@ -55,6 +114,9 @@ class Rollout(msgspec.Struct, frozen=True):
     wanted: str | None = None
     seen_at: int = 0
     id: str = ""
+    is_express: bool = False
+    moves_traffic: bool = False
+    shift: Shift | None = None
 
 
 class Origin(Enum):
@@ -70,6 +132,7 @@ class Step(Enum):
 
     BEGIN = auto()  # register a task definition for the active deployment
     UPDATE = auto()  # call UpdateService with the wanted definition
+    TAKE_BACK = auto()  # have ECS take back the rollout of another definition
     SUCCEED = auto()
     FAIL = auto()
     SUPERSEDE = auto()  # another party has changed the ECS service
@@ -116,22 +179,28 @@ def decide_active(
     now: int,
     deadline_at: int,
     called_at: int | None,
+    overrules: bool = False,
+    expected: str | None = None,
 ) -> Step:
     """The step for the active deployment; `wanted` is its task definition, None before it begins.
 
     Never retry a failed rollout. Retry a displaced one, unless another party displaced it.
+    `expected` is what ECS should run before the deployment begins. It `overrules` a choice of
+    another party that is older than its request.
     """
     runs = rollout.task_definition == wanted
     if wanted in rollout.failed or (runs and rollout.state == "FAILED"):
         return Step.FAIL
     if runs and rollout.state == "COMPLETED":
         return Step.SUCCEED  # also after the deadline: the rollout is healthy
-    if origin is Origin.OUTSIDE:
+    if origin is Origin.OUTSIDE and not overrules:
         return Step.SUPERSEDE if now >= settled_at(called_at) else Step.WAIT
     if now > deadline_at:
         return Step.FAIL
     if origin is Origin.UNKNOWN:
         return Step.WAIT
+    if origin is Origin.SLIPWAY and (first := _before_other_steps(rollout, wanted or expected)):
+        return first
     if wanted is None:
         return Step.BEGIN
     return Step.WAIT if runs or wanted in rollout.moving else Step.UPDATE
@@ -153,11 +222,26 @@ def decide_idle(
         return Step.WATCH if settled else Step.WAIT
     if origin is Origin.OUTSIDE:
         return Step.SHOW_DRIFT if settled else Step.WAIT
+    if origin is Origin.SLIPWAY and (first := _before_other_steps(rollout, wanted)):
+        return first
     if wanted in rollout.failed:
         return Step.SHOW_FAILURE if settled else Step.WAIT
     if origin is Origin.UNKNOWN or wanted in rollout.moving:
         return Step.WAIT
     return Step.UPDATE
+
+
+def _before_other_steps(rollout: Rollout, wanted: str | None) -> Step | None:
+    """The step while a rollout of another definition than `wanted` moves traffic.
+
+    ECS takes it back in seconds, since the tasks before still run. A new rollout would take as long
+    as any other one.
+    """
+    shift = rollout.shift
+    if shift is None or shift.task_definition == wanted:
+        return None
+    is_newest = shift.task_definition == rollout.task_definition
+    return Step.TAKE_BACK if is_newest and not shift.is_ending else Step.WAIT
 
 
 def next_deadline(*, now: int, started_at: int, minutes: int) -> int:

@@ -40,6 +40,7 @@ from pynamodb.indexes import (
     KeysOnlyProjection,
 )
 
+from chalicelib.domain.approvals import Awaiting
 from chalicelib.domain.checks import AwaitedChecks
 from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
@@ -59,6 +60,7 @@ from chalicelib.domain.service_settings import (
     from_layout_2,
     present_layout,
 )
+from chalicelib.domain.shifts import ShownShift
 from chalicelib.settings import settings
 from chalicelib.store.connection import Row
 
@@ -202,10 +204,14 @@ def _frozen(stored: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
     return tuple([_PYTHON[kind](content) for value in stored for kind, content in value.items()])
 
 
-# By the type of DynamoDB. All of these numbers are whole.
+def _number(text: str) -> int | float:
+    return float(text) if "." in text else int(text)
+
+
+# By the type of DynamoDB.
 _PYTHON: Mapping[str, Callable[[Any], Any]] = {
     STRING: str,
-    NUMBER: int,
+    NUMBER: _number,
     BOOLEAN: bool,
     NULL: lambda _: None,
     LIST: _frozen,
@@ -347,6 +353,8 @@ class Service(Row):
     # the current `release`, and `at`.
     rollback_trouble = UnicodeAttribute(null=True)
     rollback_checked = JSONAttribute(null=True)
+    # See `hook_minutes`.
+    approval_hooks = NumberSetAttribute(null=True)
     # The newest choice of another party that is in the audit trail: ARN of a service deployment.
     chosen = UnicodeAttribute(null=True)
     # The durations of its newest successful builds and deployments, in seconds.
@@ -367,6 +375,11 @@ class Service(Row):
     created_at = IntegerAttribute()
     updated_at = IntegerAttribute()
     deleted_at = IntegerAttribute(null=True)
+
+    @property
+    def hook_minutes(self) -> set[int]:
+        """The minutes of the hooks for approval that Slipway has added to the ECS service."""
+        return {int(each) for each in self.approval_hooks or ()}
 
 
 class Job(Row):
@@ -603,12 +616,20 @@ class Deployment(Job, discriminator="deploy"):
     # How many tasks of the rollout ran at the last look, and how many should.
     running_tasks = IntegerAttribute(null=True)
     desired_tasks = IntegerAttribute(null=True)
+    # What its rollout showed at the last look. None for a rolling update, and before its begin.
+    shift = StructAttribute(ShownShift, null=True)
     # What the proof of the release does not show, one sentence a line.
     warnings = UnicodeAttribute(null=True)
     # The checks of its commit that it waits for; None if it does not wait, or does not any more.
     checks = StructAttribute(AwaitedChecks, null=True)
     # The findings of the newest preflight; None without findings.
     findings = JSONAttribute(null=True)
+    # The minutes that it waits for each approval; None before its rollout, and if it needs none.
+    approval_minutes = IntegerAttribute(null=True)
+    # The newest hook at which ECS waited for an approval, until the look that finds it answered.
+    awaiting = StructAttribute(Awaiting, null=True)
+    # The answers to its hooks (`domain.approvals.Answer`).
+    approvals = JSONAttribute(null=True)
 
     @property
     def begun_at(self) -> int | None:

@@ -14,11 +14,17 @@ from chalicelib.domain.progress import COMMAND_STARTED, deploy_progress
 from chalicelib.domain.release_commands import CommandRun, crossed
 from chalicelib.domain.rollouts import Origin, Rollout
 from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.domain.strategies import ROLLING, strategy_of
 from chalicelib.domain.timing import PERIOD, SILENCE
 from chalicelib.errors import Stale
 from chalicelib.pipeline.config_releases import TRIGGER, commands_that_stay, overlay_of
-from chalicelib.pipeline.preflight import Look, check, look_at_image
-from chalicelib.pipeline.reconcilers.ecs_changes import MAX_CALL_DELAY, call_update
+from chalicelib.pipeline.preflight import Look, check, findings_of_approval, look_at_image
+from chalicelib.pipeline.reconcilers.ecs_changes import (
+    MAX_CALL_DELAY,
+    call_update,
+    hooks_for,
+    take_back,
+)
 from chalicelib.pipeline.reconcilers.ends import fail
 from chalicelib.pipeline.reconcilers.evidence import PATIENCE
 from chalicelib.settings import settings
@@ -54,7 +60,11 @@ def begin(situation: Situation) -> None:
     overlay = _overlay(service, target, active, current, rollout)
     content = overlay.over(content) if overlay is not None else content
     stays = _commands_that_stay(service, active, current)
-    findings = (*_preflight(target, active, rollout, content, source, overlay), *stays)
+    findings = (
+        *_preflight(target, active, rollout, content, source, overlay),
+        *stays,
+        *findings_of_approval(service, rollout, restores=active.restores),
+    )
     if has_errors(findings):
         shown = change(active, findings=stored_findings(findings))
         return fail(service, active, errors_as_text(findings), shown)
@@ -109,7 +119,8 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
     active, rollout = situation.active, situation.rollout
     if clock.now() - rollout.seen_at > MAX_CALL_DELAY:
         _require_unchanged(service, target, rollout)
-    now = clock.now()
+    now, approval = clock.now(), service.settings.approval_for(restores=active.restores)
+    hooks = hooks_for(service, rollout, approval)
     # Two changes of one row each cost half of a transaction. If the worker dies between them, the
     # next step begins again: the service only says that a call may be in flight. A change of the
     # config that the deployment is to take changes both rows, so this step fails and is repeated.
@@ -118,6 +129,7 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
             service,
             called_at=now,
             drift=None,
+            **hooks,
             **_way_back(situation),
             **due_by(service, now + PERIOD),
         )
@@ -128,13 +140,67 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
             started_at=now,
             deadline_at=now + service.settings.deploy_minutes * 60,
             progress=deploy_progress(0, 1, active.progress),
+            approval_minutes=approval,
             error=None,
             waits=0,
         ),
         *more,
     )
-    count = active.desired_count
-    call_update(service, target, rollout, definition, called_at=now, desired_count=count)
+    call_update(
+        service,
+        target,
+        rollout,
+        definition,
+        called_at=now,
+        desired_count=active.desired_count,
+        approval=approval,
+    )
+
+
+def is_restored_by_ecs(situation: Situation) -> bool:
+    """Whether ECS goes back, or has gone back, to the release that a rollback restores.
+
+    Then it needs no rollout of its own, which would take as long as any other one.
+    """
+    active, rollout = situation.active, situation.rollout
+    rolling = strategy_of(rollout.configuration) == ROLLING
+    if active.restores is None or rolling or situation.origin is not Origin.SLIPWAY:
+        return False
+    goes_to = rollout.shift.source if rollout.shift else rollout.task_definition
+    return goes_to is not None and goes_to == _restored(active).task_definition
+
+
+def restore_by_ecs(situation: Situation) -> None:
+    """Record that the rollback runs the definition of the release that it restores, and have ECS
+    take back the rollout under way.
+    """
+    service, target, active = situation.service, situation.target, situation.active
+    rollout, restored, now = situation.rollout, _restored(active), clock.now()
+    began = change(
+        service, called_at=now, drift=None, **_way_back(situation), **due_by(service, now + PERIOD)
+    )
+    commit(
+        transition(
+            active,
+            DeploymentStatus.DEPLOYING,
+            task_definition=restored.task_definition,
+            fingerprint=restored.fingerprint,
+            started_at=now,
+            deadline_at=now + service.settings.deploy_minutes * 60,
+            progress=deploy_progress(0, 1, active.progress),
+            error=None,
+            waits=0,
+        ),
+        began,
+    )
+    if rollout.shift is None or rollout.shift.is_ending:
+        return queue.wake(f"service-{service.id}")
+    take_back(service, target, rollout, restored.task_definition)
+
+
+def _restored(active: Deployment) -> Deployment:
+    """The release that a rollback restores."""
+    return find_deployments(active.restores)[active.restores]
 
 
 def _content(active: Deployment, rollout: Rollout) -> tuple[dict[str, Any], str]:
@@ -145,7 +211,7 @@ def _content(active: Deployment, rollout: Rollout) -> tuple[dict[str, Any], str]
     """
     if active.restores is None:
         return ecs.describe_task_definition(rollout.task_definition), rollout.task_definition
-    arn = find_deployments(active.restores)[active.restores].task_definition or ""
+    arn = _restored(active).task_definition or ""
     return kept_definition(arn) or ecs.describe_task_definition(arn), arn
 
 

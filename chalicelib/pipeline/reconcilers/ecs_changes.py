@@ -1,18 +1,29 @@
 """What ECS should run, who chose what it runs instead, and the call that changes it."""
 
+import logging
+from typing import Any
+
 from chalicelib import clock
 from chalicelib.aws import ecs, queue
+from chalicelib.domain.approval_findings import approval_findings
+from chalicelib.domain.approvals import hooks_added, with_approval
 from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.preflight import errors_as_text
 from chalicelib.domain.requests import update_service_request
-from chalicelib.domain.rollouts import Origin, Rollout, origin_of, settled_at
+from chalicelib.domain.rollouts import Origin, Rollout, Shift, origin_of, settled_at
+from chalicelib.domain.strategies import merged
 from chalicelib.domain.timing import PERIOD
-from chalicelib.errors import Stale
+from chalicelib.errors import Rejected, Stale
 from chalicelib.store.definitions import deployment_of
 from chalicelib.store.due import due_by
 from chalicelib.store.history import record
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import Write, change, commit
 
+logger = logging.getLogger("slipway")
+
+# Seconds until a look whether ECS has taken a rollout back. Moving the weights takes seconds.
+_GOING_BACK = 10
 # Seconds between recording a call and making it. A slower worker must decide again: another worker
 # may have rolled out the same definition and seen it fail. After so many seconds a begin reads the
 # ECS service again.
@@ -53,6 +64,13 @@ def find_origin(
         ended_at=called.finished_at if called else None,
         begun_at=begun_at,
     )
+
+
+def own_shift(deployment: Deployment, rollout: Rollout) -> Shift | None:
+    """The deployment's own rollout, while it moves traffic."""
+    shift = rollout.shift
+    is_own = shift is not None and shift.task_definition == deployment.task_definition
+    return shift if is_own and deployment.started_at is not None else None
 
 
 def what_runs(service: Service, rollout: Rollout) -> str:
@@ -117,6 +135,29 @@ def judge_soon(service: Service, origin: Origin) -> None:
         queue.wake(f"service-{service.id}", delay=delay)
 
 
+def take_back(
+    service: Service, target: EcsTarget, rollout: Rollout, task_definition: str | None
+) -> None:
+    """Record a call, and have ECS take back the rollout that moves traffic.
+
+    If AWS refuses it, make ECS run `task_definition` instead. Raises Unavailable if the rollout has
+    just ended.
+    """
+    if rollout.shift is None:
+        return
+    now = clock.now()
+    commit(change(service, called_at=now, **due_by(service, now + PERIOD)))
+    require_prompt(service, called_at=now)
+    try:
+        ecs.take_back(rollout.shift.arn)
+    except Rejected as refusal:
+        logger.warning("service-%s: ECS does not take it back: %s", service.id, refusal.detail)
+        if task_definition is None:
+            raise
+        return call_update(service, target, rollout, task_definition, called_at=now)
+    queue.wake(f"service-{service.id}", delay=_GOING_BACK)
+
+
 def update_ecs(
     service: Service,
     target: EcsTarget,
@@ -124,12 +165,24 @@ def update_ecs(
     task_definition: str,
     *,
     desired_count: int | None = None,
+    approval: int | None = None,
 ) -> None:
-    """Record a call, and then make ECS run a task definition, and so many tasks if it is given."""
+    """Record a call, and then make ECS run a task definition, and so many tasks if it is given.
+
+    With `approval` ECS waits so many minutes for a person before it moves traffic. Raises the
+    errors of `hooks_for`.
+    """
     now = clock.now()
-    commit(change(service, called_at=now, **due_by(service, now + PERIOD)))
+    hooks = hooks_for(service, rollout, approval)
+    commit(change(service, called_at=now, **hooks, **due_by(service, now + PERIOD)))
     call_update(
-        service, target, rollout, task_definition, called_at=now, desired_count=desired_count
+        service,
+        target,
+        rollout,
+        task_definition,
+        called_at=now,
+        desired_count=desired_count,
+        approval=approval,
     )
 
 
@@ -141,6 +194,7 @@ def call_update(
     *,
     called_at: int,
     desired_count: int | None = None,
+    approval: int | None = None,
 ) -> None:
     """Make the UpdateService call that was recorded at `called_at`. Raises Stale if it is late."""
     require_prompt(service, called_at=called_at)
@@ -148,10 +202,34 @@ def call_update(
         update_service_request(
             target,
             task_definition=task_definition,
-            deployment_configuration=rollout.configuration,
+            deployment_configuration=_configuration(service, rollout, approval),
             desired_count=desired_count,
         )
     )
+
+
+def hooks_for(service: Service, rollout: Rollout, approval: int | None) -> dict[str, Any]:
+    """The attributes that remember Slipway's hook before a call that adds it.
+
+    Raises Rejected if ECS would not wait for the approval.
+    """
+    added = service.hook_minutes
+    if approval is not None:
+        findings = approval_findings(rollout, service.settings.strategy, added=added)
+        if findings:
+            raise Rejected(errors_as_text(findings), code=findings[0].code)
+    hooks = hooks_added(rollout.configuration, approval, added=added)
+    return {} if (hooks or set()) == added else {"approval_hooks": hooks}
+
+
+def _configuration(
+    service: Service, rollout: Rollout, approval: int | None
+) -> dict[str, Any] | None:
+    """The deploymentConfiguration to send; None for Express Mode, which has its own."""
+    if rollout.is_express:
+        return None
+    wanted = merged(rollout.configuration, service.settings.strategy)
+    return with_approval(wanted, approval, added=service.hook_minutes)
 
 
 def require_prompt(service: Service, *, called_at: int) -> None:
