@@ -1,8 +1,8 @@
 """`make demo` runs the main scenario as an outside client and checks the result of each step.
 
 Starts `python -m infra.local serve` on free ports, sends HTTP requests and signed GitHub pushes,
-and exits with 0 only if every check passes. Without Docker no container answers, so it checks the
-task definition that ECS runs.
+and exits with 0 only if every check passes. Without Docker no container answers: the embedded load
+balancer answers in its place, with the digest of the image.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ class Story:
         self.worker = 0
         self.deployments: dict[str, int] = {}
         self.definitions: dict[str, str] = {}
+        self.digests: dict[str, str] = {}
         self.pushed_at = int(time.time())
 
     def play(self) -> None:
@@ -44,6 +46,7 @@ class Story:
         self.deploy_again()
         self.build_by_hand()
         self.see_github()
+        self.canary()
         self.pull_request()
 
     def create(self) -> None:
@@ -187,10 +190,71 @@ class Story:
         check("deployments that failed", states.count("failure"), 1)
         saw(f"{len(states)} deployments, newest first: {', '.join(states)}")
 
+    def canary(self) -> None:
+        say("9", "A canary at 10 percent that is approved, counted by 100 HTTP answers")
+        canary = {"type": "CANARY", "percent": 10, "step_minutes": 0, "bake_minutes": 0}
+        body = {"strategy": canary, "approval": True, "auto_deploy": True}
+        self.client.call("PATCH", f"/v1/services/{self.service}", body)
+        saw("each step of the traffic needs a person's approval from now on")
+        number = self._at_ten_percent("three", "five")
+        self._answer_approval(number, "approve", "No errors at 10 percent")
+        self._deployed("five", number)
+        self._count({"five": 100})
+        say("10", "A canary at 10 percent that is rejected")
+        number = self._at_ten_percent("five", "six")
+        self._answer_approval(number, "reject", "Slower than version five")
+        row = self._follow_deployment(number, "cancelled")
+        saw(f"deployment {number}: {row['error']}")
+        wait_for("ECS to shift the traffic back", self._shifted_back)
+        self._count({"five": 100})
+        wait_for("version five to run", lambda: self._runs(self.definitions["five"]))
+
+    def _at_ten_percent(self, old: str, new: str) -> int:
+        """Push a version, and approve its first 10 percent. Returns the deployment's number."""
+        build = self._follow_build(self._push(new)[self.service])
+        check(f"why version {new} is not deployed", build["not_deployed"], None)
+        number: int = build["deployment_id"]
+        self.digests[new] = self._deployment(number)["image_digest"]
+        self._await_approval(number, 1)
+        self._count({old: 100})
+        self._count({new: 100}, "test")
+        self._answer_approval(number, "approve", "Looks good on the test address")
+        self._await_approval(number, 2)
+        self._count({old: 90, new: 10})
+        return number
+
+    def _await_approval(self, number: int, hook: int) -> None:
+        def awaits() -> bool | None:
+            row = self._deployment(number)
+            if row["finished_at"]:
+                raise NotSeen(f"deployment {number} ended {row['status']}: {row['error']}")
+            return True if (row["approval"] or {}).get("number") == hook else None
+
+        wait_for(f"deployment {number} to await approval {hook}", awaits)
+        saw(f"deployment {number} awaits approval {hook}")
+
+    def _answer_approval(self, number: int, answer: str, reason: str) -> None:
+        path = f"/v1/cicd/deployments/{number}/{answer}"
+        self.client.call("POST", path, {"reason": reason}, expect=202)
+        saw(f"{answer}: “{reason}”")
+
+    def _count(self, wanted: dict[str, int], path: str = "") -> None:
+        """Ask 100 times and count the versions that answer."""
+        seen = Counter(self._version(f"web/{path}".rstrip("/")) for _ in range(100))
+        check("versions that answer", dict(seen), wanted)
+        answers = ", ".join(f"{each} from version {version}" for version, each in seen.items())
+        saw(f"of 100 HTTP answers{' of the test address' if path else ''}: {answers}")
+
+    def _shifted_back(self) -> bool | None:
+        ecs = self.client.aws("ecs")
+        listed = ecs.list_service_deployments(cluster=sample.CLUSTER, service="web")
+        newest = listed["serviceDeployments"][0]["status"]
+        return True if newest == "ROLLBACK_SUCCESSFUL" else None
+
     def pull_request(self) -> None:
-        say("9", "A pull request is built, and never deployed")
+        say("11", "A pull request is built, and never deployed")
         self.repository.branch("changes")
-        sha = self.repository.commit("five")
+        sha = self.repository.commit("seven")
         event = pull_request_event(
             "example/app",
             1,
@@ -199,7 +263,7 @@ class Story:
             base=sample.BRANCH,
             sha=sha,
             at=int(time.time()),
-            title="Version five",
+            title="Version seven",
         )
         (started,) = self.client.deliver("pull_request", event, expect=202)["builds"]
         build = self._follow_build(started["build_id"])
@@ -225,7 +289,7 @@ class Story:
 
     def _deliver(self, sha: str) -> dict[int, int]:
         """Deliver a push; return the started builds by service."""
-        self.pushed_at += 1
+        self.pushed_at = max(self.pushed_at + 1, int(time.time()))
         answer = self.client.deliver("push", self._payload(sha), expect=202)
         return {build["service_id"]: build["build_id"] for build in answer["builds"]}
 
@@ -269,6 +333,7 @@ class Story:
         image = definition["containerDefinitions"][0]["image"]
         check("the digest ECS runs", image.rsplit("@", 1)[1], row["image_digest"])
         self.deployments[version] = number
+        self.digests[version] = row["image_digest"]
         self.definitions[version] = definition["taskDefinitionArn"]
         saw(f"{how} version {version}: deployment {number}, {row['image_digest'][:19]}…")
         self._answers(version)
@@ -280,20 +345,27 @@ class Story:
         saw(f"its receipt: {len(wanted)} of {len(wanted)} tasks run it, {receipt['hash'][:19]}…")
 
     def _answers(self, version: str, *, again: bool = False) -> None:
-        if not self.client.real:
-            saw("simulated: no container answers; only the digest that ECS runs was checked")
-            return
-
-        def answers() -> str | None:
+        def answers() -> bool | None:
             try:
-                page = self.client.page("web")
+                return True if self._version("web") == version else None
             except OSError:
                 return None
-            return page if page == f"version {version}" else None
 
-        page = wait_for(f"version {version} to answer", answers)
-        greeting = self.client.page("web", "/cgi-bin/greeting")
-        saw(f"HTTP {'still ' if again else ''}answers “{page}”, greeting “{greeting}”")
+        wait_for(f"version {version} to answer", answers)
+        still = "still " if again else ""
+        if self.client.real:
+            greeting = self.client.page("web", "/cgi-bin/greeting")
+            saw(f"HTTP {still}answers “version {version}”, greeting “{greeting}”")
+        else:
+            saw(f"HTTP {still}answers with the digest of version {version}: it is simulated")
+
+    def _version(self, service: str) -> str:
+        """The version that answers. A simulated task answers with the digest of its image."""
+        page = self.client.page(service)
+        if self.client.real:
+            return page.removeprefix("version ")
+        digest = page.rpartition("@")[2]
+        return {known: version for version, known in self.digests.items()}.get(digest, page)
 
     def _follow_deployment(self, number: int, wanted: str) -> dict[str, Any]:
         statuses: list[str] = []
