@@ -331,6 +331,8 @@ class _Tasks:
         )
 
     def _remove(self, tasks: list[_Task]) -> None:
+        if not tasks:
+            return
         self.serve(leaving=tasks)  # no request may meet a container that is being removed
         self._docker.remove([task.name for task in tasks])
         self._tasks = [task for task in self._tasks if task not in tasks]
