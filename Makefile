@@ -32,7 +32,7 @@ run: $(READY) ## start Slipway and its embedded cloud on this machine
 cli: $(READY) ## run the slipway command: make cli ARGS="status shop/web"
 	PYTHONPATH=cli exec $(PYTHON) -m slipway_cli $(ARGS)
 
-demo: $(READY) ## run a push, a deployment and a rollback from end to end
+demo: $(READY) ## run a push, a deployment, a rollback and a canary from end to end
 	exec $(PYTHON) -m infra.local.play.demo $(SIMULATION) $(ARGS)
 
 test: $(READY) ## run all tests but the long ones
