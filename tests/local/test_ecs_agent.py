@@ -865,6 +865,22 @@ def test_simulated_containers_can_succeed_and_fail_and_are_marked_simulated(
     assert not list((tmp_path / "simulated" / "containers").iterdir())
 
 
+def test_a_simulated_task_answers_any_request_to_its_end(world: World) -> None:
+    world.deploy("v1", **PORT)  # without an address, as the simulated docker has none
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    port = urlsplit(world.agent.urls()["main/hello"]).port
+
+    def answer(request: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(request)
+            with client.makefile("rb") as received:
+                return received.read()
+
+    long = b"POST / HTTP/1.1\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000
+    assert b" is simulated: no process listens." in answer(long)
+    assert answer(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"Connection: close\r\n\r\n")
+
+
 def test_a_simulated_command_counts_as_ended_and_says_so(
     ecs: Any, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
