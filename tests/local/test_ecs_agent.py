@@ -876,7 +876,7 @@ def test_a_simulated_task_answers_any_request_to_its_end(world: World) -> None:
             with client.makefile("rb") as received:
                 return received.read()
 
-    long = b"POST / HTTP/1.1\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000
+    long = b"POST / HTTP/1.1\r\nContent-Length: 30000000\r\n\r\n" + b"x" * 30_000_000
     assert b" is simulated: no process listens." in answer(long)
     assert answer(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"Connection: close\r\n\r\n")
 
