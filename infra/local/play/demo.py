@@ -215,23 +215,23 @@ class Story:
         check(f"why version {new} is not deployed", build["not_deployed"], None)
         number: int = build["deployment_id"]
         self.digests[new] = self._deployment(number)["image_digest"]
-        self._await_approval(number, 1)
+        self._await_approval(number, traffic=0)
         self._count({old: 100})
         self._count({new: 100}, "test")
         self._answer_approval(number, "approve", "Looks good on the test address")
-        self._await_approval(number, 2)
+        self._await_approval(number, traffic=10)
         self._count({old: 90, new: 10})
         return number
 
-    def _await_approval(self, number: int, hook: int) -> None:
+    def _await_approval(self, number: int, *, traffic: int) -> None:
         def awaits() -> bool | None:
             row = self._deployment(number)
             if row["finished_at"]:
                 raise NotSeen(f"deployment {number} ended {row['status']}: {row['error']}")
-            return True if (row["approval"] or {}).get("number") == hook else None
+            return (row["awaiting"] == "approval" and row["traffic"] == traffic) or None
 
-        wait_for(f"deployment {number} to await approval {hook}", awaits)
-        saw(f"deployment {number} awaits approval {hook}")
+        wait_for(f"deployment {number} to await approval at {traffic} percent", awaits)
+        saw(f"deployment {number} has {traffic} percent of the traffic and awaits approval")
 
     def _answer_approval(self, number: int, answer: str, reason: str) -> None:
         path = f"/v1/cicd/deployments/{number}/{answer}"
@@ -239,9 +239,17 @@ class Story:
         saw(f"{answer}: “{reason}”")
 
     def _count(self, wanted: dict[str, int], path: str = "") -> None:
-        """Ask 100 times and count the versions that answer."""
-        seen = Counter(self._version(f"web/{path}".rstrip("/")) for _ in range(100))
-        check("versions that answer", dict(seen), wanted)
+        """Ask 100 times and count the versions that answer.
+
+        The load balancer follows the weights of ECS about a second later.
+        """
+        service = f"web/{path}".rstrip("/")
+
+        def count() -> Counter[str] | None:
+            seen = Counter(self._version(service) for _ in range(100))
+            return seen if seen == wanted else None
+
+        seen = wait_for(f"answers of {wanted}", count, seconds=15)
         answers = ", ".join(f"{each} from version {version}" for version, each in seen.items())
         saw(f"of 100 HTTP answers{' of the test address' if path else ''}: {answers}")
 
