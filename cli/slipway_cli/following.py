@@ -30,8 +30,14 @@ class Follower:
     def __post_init__(self) -> None:
         self._answered = self.now()
 
-    def until_ended(self, job: JobName, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """The row of a job after its end. Each row before is given to `show`.
+    def until_ended(
+        self,
+        job: JobName,
+        show: Callable[[dict[str, Any]], None],
+        until: Callable[[dict[str, Any]], bool] = lambda _: False,
+    ) -> dict[str, Any]:
+        """The row of a job after its end, or the first one for which `until` is true. Each row
+        before is given to `show`.
 
         Raises Failures; NoAnswer only after five minutes without an answer.
         """
@@ -39,7 +45,7 @@ class Follower:
         while True:
             row: dict[str, Any] = self._patiently(job.path, {}).body
             show(row)
-            if row["finished_at"] is not None:
+            if row["finished_at"] is not None or until(row):
                 return row
             self.sleep(pause)
             pause = min(pause * 1.3, _LONGEST_PAUSE)
