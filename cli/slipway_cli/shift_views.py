@@ -19,12 +19,8 @@ _STRATEGIES: Mapping[str, str] = {
 
 
 def awaits_approval(row: Mapping[str, Any]) -> bool:
-    """Whether a person must answer. After the answer ECS still waits until it has it."""
-    if row.get("awaiting") != "approval" or row.get("approval") is None:
-        return False
-    hook = row["approval"]["hook_id"]
-    answers = row.get("approvals") or ()
-    return not any(hook == each["hook_id"] or each.get("steps") == "all" for each in answers)
+    """Whether a person must answer now."""
+    return row.get("awaiting") == "approval"
 
 
 def hook_of(row: Mapping[str, Any]) -> str:
@@ -36,15 +32,14 @@ def awaited(row: Mapping[str, Any]) -> str:
     """What a rollout has stopped for, without numbers that always change; empty if it goes on."""
     if awaits_approval(row):
         return "awaits approval"
-    if row.get("awaiting") == "approval":
-        return "is approved, and ECS goes on"
     return "awaits a hook of the ECS service" if row.get("awaiting") == "hook" else ""
 
 
 def details(row: Mapping[str, Any]) -> Iterator[str]:
     """The deadline of an approval, and the traffic, of a row whose step does not say them."""
-    if awaits_approval(row) and row["approval"].get("expires_at"):
-        yield f"deadline {until(row['approval']['expires_at'])}"
+    deadline = (row.get("approval") or {}).get("expires_at")
+    if deadline:
+        yield f"deadline {until(deadline)}"
     if row.get("traffic") is not None and (row.get("awaiting") or not row.get("step")):
         yield f"{percent(row['traffic'])} of the traffic"
 
@@ -86,11 +81,13 @@ def asked(row: Mapping[str, Any], release: str, runs: str) -> Iterator[tuple[str
 
 
 def answers(row: Mapping[str, Any]) -> Iterator[str]:
-    """Who approved the steps of a deployment, and why."""
+    """Who approved or rejected a deployment, and why."""
     for each in row.get("approvals") or ():
-        steps = " all steps" if each.get("steps") == "all" else ""
-        reason = f": {each['reason']}" if each.get("reason") else ""
-        yield one_line(f"approved{steps} by {each['by']}{reason}", 80)
+        verb = "rejected" if each["action"] == "reject" else "approved"
+        steps = " all steps" if each["steps"] == "all" else ""
+        by = "outside Slipway" if each["by"] == "outside" else f"by {each['by']}"
+        reason = f": {each['reason']}" if each["reason"] else ""
+        yield one_line(f"{verb}{steps} {by}{reason}", 80)
 
 
 def rollout(service: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:

@@ -118,7 +118,7 @@ def awaiting(number: int = 4, hook: str = "hook-1", **changes: Any) -> dict[str,
         "traffic": 10.0,
         "test_traffic": 100.0,
         "awaiting": "approval",
-        "approval": {"hook_id": hook, "expires_at": deadline},
+        "approval": {"hook_id": hook, "number": 1, "since": None, "expires_at": deadline},
         "approvals": [],
         **changes,
     }
@@ -129,6 +129,7 @@ def approval(hook: str = "hook-1", **changes: Any) -> dict[str, Any]:
     return {
         "action": "approve",
         "hook_id": hook,
+        "number": 1,
         "steps": "next",
         "by": "token:grace",
         "reason": None,

@@ -20,7 +20,7 @@ def shop(api: ScriptedApi) -> ScriptedApi:
     api.on("GET /v1/services", rows.page(rows.service(active=rows.awaiting())))
     api.on("GET /v1/services/1", _settings(current_deployment_id=4))
     api.on(f"GET {DEPLOYMENT}", rows.awaiting(), rows.deployment(4))
-    accepted = rows.awaiting(approvals=[rows.approval()])
+    accepted = rows.awaiting(awaiting=None, approval=None, approvals=[rows.approval()])
     api.on(APPROVE, Response(accepted, 202))
     api.on(REJECT, Response(rows.awaiting(status="cancelled", awaiting=None), 202))
     return api
@@ -83,7 +83,6 @@ def test_an_approval_waits_for_the_next_step_that_awaits_one(
     shop.on(
         f"GET {DEPLOYMENT}",
         rows.awaiting(),
-        rows.awaiting(approvals=answered),
         rows.awaiting(awaiting=None, approval=None, approvals=answered, step="10 % of traffic"),
         rows.awaiting(hook="hook-2", traffic=20, approvals=answered),
     )
@@ -91,8 +90,7 @@ def test_an_approval_waits_for_the_next_step_that_awaits_one(
     words = "The step is approved. deploy-4 awaits approval of the next one.\n"
     assert (done.exit_code, done.out) == (0, words)
     lines = done.err.splitlines(keepends=True)
-    assert lines[-4:] == [
-        "deploy-4: is approved, and ECS goes on, 10 % of the traffic\n",
+    assert lines[-3:] == [
         "deploy-4: 10 % of traffic, 40 %\n",
         "deploy-4: awaits approval, deadline in 5 h, 20 % of the traffic\n",
         HOW,
@@ -135,8 +133,6 @@ def test_without_a_terminal_an_answer_needs_yes(
     [
         (rows.deployment(4, service_id=1), "does not await approval: success"),
         (rows.awaiting(awaiting="hook", approval=None), "awaits a hook of the ECS service"),
-        (rows.awaiting(approvals=[rows.approval()]), "is approved, and ECS goes on"),
-        (rows.awaiting(hook="hook-2", approvals=[rows.approval(steps="all")]), "is approved"),
         (rows.awaiting(awaiting=None, approval=None, step="scales up"), "approval: scales up"),
     ],
 )
@@ -277,12 +273,17 @@ def test_a_list_shows_the_traffic_of_a_release(shop: ScriptedApi, slipway: Slipw
 
 
 def test_history_says_who_approved_and_why(shop: ScriptedApi, slipway: Slipway) -> None:
-    answers = [rows.approval(), rows.approval("hook-2", steps="all", reason="It [looks] good")]
+    answers = [
+        rows.approval(by="outside"),
+        rows.approval("hook-2", steps="all", reason="It [looks] good"),
+        rows.approval("hook-3", action="reject"),
+    ]
     shop.on("GET /v1/cicd/services/1/builds", rows.page())
     row = rows.deployment(4, approvals=answers)
     shop.on("GET /v1/cicd/services/1/deployments", rows.page(row))
     shown = " ".join(slipway("history", "web").out.split())
-    assert "approved by token:grace; approved all steps by token:grace: It [looks] good" in shown
+    words = "approved all steps by token:grace: It [looks] good; rejected by token:grace"
+    assert f"approved outside Slipway; {words}" in shown
 
 
 # --- the settings ------------------------------------------------------------------------------
