@@ -5,7 +5,7 @@ import {
 } from "./core.js";
 import {
   Banner, Button, Card, ChecksLine, Choices, Commit, Empty, Icon, isOpen, Loading, Pager, Problem,
-  Progress, PullLink, SearchField, sentence, Status, Table, Text, Time, who,
+  Progress, PullLink, SearchField, sentence, stateOf, Status, Table, Text, Time, who,
 } from "./ui.js";
 import { ResumeDialog, RollbackDialog } from "./actions.js";
 import { DaysChart } from "./chart.js";
@@ -23,6 +23,10 @@ export function problemsOf(service) {
     const { running, desired, why } = service.health;
     found.push({ tone: "failed", what: `${running} of ${desired} tasks run`, why: why ?? "",
         act: "rollback" });
+  }
+  if (service.active?.awaiting === "approval") {
+    found.push({ tone: "waiting", what: `Deployment ${service.active.id} awaits approval`, why: "",
+        act: "approval", id: service.active.id });
   }
   if (failed && !service.active) {
     found.push({ tone: "failed", what: `Deployment ${failed.id} failed`, why: failed.error ?? "",
@@ -135,6 +139,8 @@ function Attention({ troubled, onAct }) {
 
 function Act({ service, problem, onAct }) {
   const open = (href, text) => html`<a class="button" href=${href}>${text}</a>`;
+  if (problem.act === "approval") return open(`#/deployments/${problem.id}`, can("deployer")
+    ? "Look and answer" : "Open");
   if (problem.act === "build") return open(`#/builds/${problem.id}`, "Show why");
   if (problem.act === "deployment") return open(`#/deployments/${problem.id}`, "Show why");
   if (problem.act === "rollback"
@@ -317,8 +323,8 @@ function StateOf({ service }) {
   const [first] = problemsOf(service);
   const { active, waiting } = service;
   if (active) return html`<a href=${`#/deployments/${active.id}`}>
-      <${Status} status=${active.status} word=${active.trigger === "rollback" ? "Rolling back"
-        : "Deploying"} /></a>`;
+      <${Status} status=${stateOf(active)} word=${active.awaiting ? undefined
+        : active.trigger === "rollback" ? "Rolling back" : "Deploying"} /></a>`;
   if (service.open_builds) return html`<${Status} status="building" word=${service.open_builds > 1
       ? `${service.open_builds} builds` : "Building"} />`;
   if (waiting) return html`<${Status} status="queued" word=${waiting.waiting_for_checks

@@ -41,6 +41,8 @@ const STATUSES = {
   queued: ["waiting", "waiting", "Queued"],
   building: ["running", "running", "Building"],
   deploying: ["running", "running", "Deploying"],
+  approval: ["waiting", "pause", "Awaits approval"],
+  hook: ["waiting", "pause", "Awaits a hook"],
   running: ["running", "running", "Running"],
   success: ["success", "success", "Succeeded"],
   failed: ["failed", "failed", "Failed"],
@@ -54,6 +56,9 @@ const STATUSES = {
 };
 
 export const isOpen = (job) => job && !job.finished_at;
+
+/** The status of a job, or what its rollout has stopped for. */
+export const stateOf = (job) => job.awaiting ?? job.status;
 
 export function Status({ status, word, bare }) {
   const [tone, icon, usual] = STATUSES[status] ?? ["ended", "none", status];
@@ -89,8 +94,8 @@ export function Duration({ from, to }) {
 }
 
 export function Progress({ job }) {
-  const step = job.step ?? job.waiting_for;
-  const left = job.remaining_seconds;
+  const step = job.awaiting ? STATUSES[job.awaiting][2] : job.step ?? job.waiting_for;
+  const left = job.awaiting ? null : job.remaining_seconds;
   const value = job.progress ?? 0;
   return html`<div class="progress">
     <div class="bar" role="progressbar" aria-label=${`Progress of ${job.job_id ?? "the job"}`}
