@@ -1,6 +1,6 @@
 """Deployments and rollbacks: request, preview, list, show."""
 
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -10,11 +10,13 @@ from chalicelib.api import views
 from chalicelib.api.http.answers import Reply
 from chalicelib.api.http.endpoints import Documented, Routes
 from chalicelib.api.http.parameters import CURSOR, DEPLOYMENT_STATUS, DRY_RUN, LIMIT, RESTORED, Id
+from chalicelib.domain.fields import Rule
 from chalicelib.domain.images import Image, image_reference
 from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import Finding, PreflightFailed, errors_as_text
 from chalicelib.domain.tokens import Role
 from chalicelib.errors import Conflict, NotFound
+from chalicelib.pipeline.commands.approvals import approve, reject
 from chalicelib.pipeline.commands.deployments import plan_deployment, request_deployment
 from chalicelib.pipeline.commands.rollbacks import preview, request_rollback
 from chalicelib.pipeline.progress import tasks_of, waiting_for
@@ -52,6 +54,42 @@ class NewRollback(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     deployment_id: Id | UnsetType = UNSET
     reason: Reason | None = None
     expected: Id | UnsetType | None = UNSET
+
+
+HookId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        description="the hook that is answered, as `approval.hook_id` of the deployment has it. If "
+        "another one awaits an answer, the request is refused (409 `other_hook`)",
+    ),
+]
+
+
+Steps = Annotated[
+    Literal["next", "all"],
+    Meta(
+        description="what is approved: `next`, the traffic for which the deployment waits now, or "
+        "`all`, that of its later steps, too"
+    ),
+    Rule(explain=lambda _: "steps must be next or all"),
+]
+
+
+class NewApproval(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """An approval of the production traffic for which a deployment waits."""
+
+    steps: Steps = "next"
+    reason: Reason | None = None
+    hook_id: HookId | UnsetType = UNSET
+
+
+class NewRejection(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The end of a deployment that awaits an approval."""
+
+    reason: Reason | None = None
+    hook_id: HookId | UnsetType = UNSET
 
 
 class RollbackPreview(msgspec.Struct, kw_only=True):
@@ -201,6 +239,70 @@ def get_deployment(caller: Principal, deployment_id: int) -> views.Deployment:
     """Show a deployment."""
     row = load_deployment(caller, deployment_id)
     return views.deployment(row, waiting_for=waiting_for(row), tasks=tasks_of(row))
+
+
+def _answered(deployment: models.Deployment) -> Reply:
+    return Reply(views.deployment(deployment), location=f"/v1/cicd/deployments/{deployment.number}")
+
+
+def _repeat_answer(caller: Principal, number: int) -> Reply:
+    return _answered(load_deployment(caller, number))
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/cicd/deployments/{deployment_id}/approve",
+    role=Role.DEPLOYER,
+    body=NewApproval,
+    body_is_optional=True,
+    status=202,
+    answer=views.Deployment,
+    repeat=_repeat_answer,
+)
+def approve_deployment(
+    caller: Principal, deployment_id: int, body: NewApproval, idempotency_key: IdempotencyKey | None
+) -> Reply:
+    """Approve the production traffic for which a deployment waits."""
+    deployment = load_deployment(caller, deployment_id)
+    return _answered(
+        approve(
+            deployment.number,
+            actor=caller.actor,
+            steps=body.steps,
+            hook_id=None if body.hook_id is UNSET else body.hook_id,
+            reason=body.reason,
+            idempotency_key=idempotency_key,
+        )
+    )
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/cicd/deployments/{deployment_id}/reject",
+    role=Role.DEPLOYER,
+    body=NewRejection,
+    body_is_optional=True,
+    status=202,
+    answer=views.Deployment,
+    repeat=_repeat_answer,
+)
+def reject_deployment(
+    caller: Principal,
+    deployment_id: int,
+    body: NewRejection,
+    idempotency_key: IdempotencyKey | None,
+) -> Reply:
+    """End a deployment that awaits an approval. The release before it stays."""
+    deployment = load_deployment(caller, deployment_id)
+    return _answered(
+        reject(
+            deployment.number,
+            actor=caller.actor,
+            hook_id=None if body.hook_id is UNSET else body.hook_id,
+            reason=body.reason,
+            idempotency_key=idempotency_key,
+        )
+    )
 
 
 @routes.endpoint(

@@ -8,8 +8,10 @@ import msgspec
 
 from chalicelib import clock
 from chalicelib.api.http.problems import cleaned
+from chalicelib.domain import approvals as answers
 from chalicelib.domain import health as domain
 from chalicelib.domain import release_commands
+from chalicelib.domain.approvals import answers_of, unanswered
 from chalicelib.domain.failures import Failure
 from chalicelib.domain.images import machine_for
 from chalicelib.domain.line import Place
@@ -144,7 +146,7 @@ class WaitingForChecks(msgspec.Struct, kw_only=True):
 
 class ReleaseSummary(msgspec.Struct, kw_only=True):
     """A deployment in a list of services. `waiting_for_checks` is null unless it waits for the
-    checks of its commit.
+    checks of its commit. `awaiting` is `approval` while a person must approve it.
     """
 
     id: int
@@ -161,6 +163,7 @@ class ReleaseSummary(msgspec.Struct, kw_only=True):
     image_digest: str | None
     build_id: int | None
     waiting_for_checks: WaitingForChecks | None
+    awaiting: str | None
     error: str | None
     created_at: str | None
     started_at: str | None
@@ -361,6 +364,32 @@ class DeploymentTask(msgspec.Struct, kw_only=True):
     stopped_reason: str | None
 
 
+class AwaitedApproval(msgspec.Struct, kw_only=True):
+    """The approval that a deployment needs. A request to approve or reject it may name `hook_id`:
+    then it is refused if another hook awaits an answer meanwhile. `number` counts the approvals of
+    the deployment. At `expires_at` ECS takes the rollout back.
+    """
+
+    hook_id: str
+    number: int
+    since: str | None
+    expires_at: str | None
+
+
+class Answer(msgspec.Struct, kw_only=True):
+    """An answer to a deployment that awaited an approval. An approval with `steps` `all` holds for
+    the later steps, too. `by` is `outside` for an answer that ECS got from somebody else.
+    """
+
+    action: str
+    hook_id: str
+    number: int
+    steps: str
+    by: str
+    reason: str | None
+    at: str | None
+
+
 class Deployment(msgspec.Struct, kw_only=True):
     """One release of a service. `replaced` is the deployment that ran before. `rollback_to` is the
     target of a rollback from here. A rollback leaves `rollback_of` and restores `restores`. Its
@@ -377,7 +406,8 @@ class Deployment(msgspec.Struct, kw_only=True):
     if it is queued, or waits for an earlier release command. A single one under way has `tasks`, at
     most 20 and at most five that have stopped, those of its own revision first: null if ECS does
     not show them. In lists both are null. `waiting_for_checks` is null unless it waits for the
-    checks of its commit.
+    checks of its commit. `awaiting` is `approval` while a person must approve it: `approval` says
+    until when. `approvals` are the answers that it got, the oldest first.
     """
 
     id: int
@@ -414,6 +444,9 @@ class Deployment(msgspec.Struct, kw_only=True):
     restores: int | None
     findings: list[Finding]
     release_command: CommandRun | None
+    awaiting: str | None
+    approval: AwaitedApproval | None
+    approvals: list[Answer]
     created_at: str | None
     started_at: str | None
     finished_at: str | None
@@ -603,6 +636,7 @@ def _release_summary(named: Named, number: int | None) -> ReleaseSummary | None:
         id=row.number,
         image_tag=_image(row),
         waiting_for_checks=_checks(row),
+        awaiting=_awaiting(row),
     )
 
 
@@ -689,8 +723,40 @@ def deployment(
         **_now(row),
         waiting_for=text(waiting_for),
         waiting_for_checks=_checks(row),
+        awaiting=_awaiting(row),
+        approval=_approval(row),
+        approvals=[_answer(each) for each in answers_of(row.approvals)],
         tasks=None if tasks is None else [_task(each) for each in tasks],
         simulated=settings().simulated,
+    )
+
+
+def _awaiting(row: models.Deployment) -> str | None:
+    return "approval" if _approval(row) is not None else None
+
+
+def _approval(row: models.Deployment) -> AwaitedApproval | None:
+    is_open = row.status == DeploymentStatus.DEPLOYING
+    hook = unanswered(row.awaiting, answers_of(row.approvals)) if is_open else None
+    if hook is None:
+        return None
+    return AwaitedApproval(
+        hook_id=hook.hook_id,
+        number=hook.number,
+        since=rfc3339(hook.since),
+        expires_at=rfc3339(hook.expires_at),
+    )
+
+
+def _answer(answer: answers.Answer) -> Answer:
+    return Answer(
+        action=answer.action,
+        hook_id=answer.hook_id,
+        number=answer.number,
+        steps=answer.steps,
+        by=text(answer.by),
+        reason=text(answer.reason),
+        at=rfc3339(answer.at),
     )
 
 

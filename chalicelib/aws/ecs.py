@@ -9,11 +9,12 @@ import msgspec
 
 from chalicelib import clock
 from chalicelib.aws.clients import calling, client
-from chalicelib.domain.deploy_failures import Event
+from chalicelib.domain.deploy_failures import Event, why_taken_back
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.identities import without_identities
 from chalicelib.domain.release_receipts import ServiceDeployment
-from chalicelib.domain.rollouts import Call, Rollout
+from chalicelib.domain.rollouts import Call, Hook, Rollout, Shift
+from chalicelib.domain.strategies import ROLLING, strategy_of
 from chalicelib.domain.tasks import Container, Task
 from chalicelib.domain.timing import RECORDED
 from chalicelib.errors import Rejected, Unavailable
@@ -22,6 +23,7 @@ from chalicelib.errors import Rejected, Unavailable
 # circuit breaker found no definition to go back to.
 _FAILED = {"ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"}
 _MOVING = {"PENDING", "IN_PROGRESS", "STOP_REQUESTED"}
+_OPEN = {*_MOVING, "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
 _HISTORY_LENGTH = 20  # the limit of DescribeServiceRevisions
 _DESCRIBED = 100  # the limit of DescribeTasks
 # Members that DescribeServices shows and RunTask takes: where tasks run, and AWS-managed tags.
@@ -46,13 +48,16 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
     """
     cluster, service, seen_at = target.cluster, target.service, clock.now()
     row = _describe_service(target)
-    _require_rolling_updates(service, row)
+    _require_ecs_controller(service, row)
     primary = next(d for d in row["deployments"] if d["status"] == "PRIMARY")
     failed = {
         d["taskDefinition"]: without_identities(d.get("rolloutStateReason", "the rollout failed"))
         for d in row["deployments"]
         if d.get("rolloutState") == "FAILED"
     }
+    shift = _shift(row, primary)
+    if shift is not None and shift.status in _FAILED:
+        failed |= {shift.task_definition: shift.reason}
     moving: frozenset[str] = frozenset()
     newest = None
     if wanted and wanted != primary["taskDefinition"]:
@@ -64,7 +69,8 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
             moving = frozenset({wanted} if status in _MOVING else ())
     return Rollout(
         task_definition=primary["taskDefinition"],
-        state=primary.get("rolloutState") or _state(row, primary),
+        # ECS may call PRIMARY complete before the rollout has ended, or while it goes back.
+        state="IN_PROGRESS" if shift else primary.get("rolloutState") or _state(row, primary),
         reason=without_identities(primary.get("rolloutStateReason", "")),
         desired=primary["desiredCount"],
         running=primary["runningCount"],
@@ -81,6 +87,9 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
         wanted=wanted,
         seen_at=seen_at,
         id=primary["id"],
+        is_express=row.get("resourceManagementType") == "ECS",
+        moves_traffic=_moves_traffic(row, primary),
+        shift=shift,
     )
 
 
@@ -124,15 +133,75 @@ def _placement(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, **({"propagateTags": "TASK_DEFINITION"} if from_definition else {})}
 
 
-def _require_rolling_updates(service: str, row: Mapping[str, Any]) -> None:
+def _require_ecs_controller(service: str, row: Mapping[str, Any]) -> None:
     controller = row.get("deploymentController", {}).get("type", "ECS")
-    strategy = row.get("deploymentConfiguration", {}).get("strategy", "ROLLING")
-    if (controller, strategy) != ("ECS", "ROLLING"):
+    if controller != "ECS":
         raise Rejected(
-            f"the ECS service {service} is deployed by {controller}, {strategy}; "
-            "Slipway needs the ECS deployment controller and its rolling update",
+            f"the ECS service {service} is deployed by {controller}; "
+            "Slipway needs the ECS deployment controller",
             code="ecs_controller_unsupported",
         )
+
+
+def _moves_traffic(row: Mapping[str, Any], primary: Mapping[str, Any]) -> bool:
+    """Whether ECS can split the traffic ("Required resources for Amazon ECS blue/green
+    deployments").
+    """
+    connected = primary.get("serviceConnectConfiguration", {}).get("enabled", False)
+    balancers = row.get("loadBalancers", ())
+    return bool(connected) or any(each.get("advancedConfiguration") for each in balancers)
+
+
+def _shift(row: Mapping[str, Any], primary: Mapping[str, Any]) -> Shift | None:
+    """The rollout that moves traffic now. ECS is only asked if there may be one."""
+    at_rest = primary.get("rolloutState") == "COMPLETED" and len(row["deployments"]) == 1
+    if at_rest or strategy_of(row.get("deploymentConfiguration", {})) == ROLLING:
+        return None
+    arn = row.get("currentServiceDeployment") or _open_deployment(row)
+    record = _service_deployment(arn) if arn else {}
+    if record.get("status") not in _OPEN:
+        return None
+    target, sources = record["targetServiceRevision"], record.get("sourceServiceRevisions", [])
+    back = record.get("rollback", {}).get("serviceRevisionArn")
+    revisions = {target["arn"], *(each["arn"] for each in sources), *filter(None, [back])}
+    definitions = _definitions(revisions)
+    only = sources[0]["arn"] if len(sources) == 1 else None
+    return Shift(
+        arn=record["serviceDeploymentArn"],
+        status=record["status"],
+        stage=record.get("lifecycleStage", ""),
+        weight=target.get("requestedProductionTrafficWeight"),
+        test_weight=target.get("requestedTestTrafficWeight"),
+        hooks=_hooks(record),
+        configuration=record.get("deploymentConfiguration", {}),
+        source=definitions.get(back or only or ""),
+        task_definition=definitions.get(target["arn"], ""),
+        reason=without_identities(why_taken_back(record)),
+    )
+
+
+def _open_deployment(row: Mapping[str, Any]) -> str | None:
+    """The newest service deployment that has not ended."""
+    with calling("ECS ListServiceDeployments"):
+        answer = client("ecs").list_service_deployments(
+            cluster=row["clusterArn"], service=row["serviceArn"], status=sorted(_OPEN)
+        )
+    found = sorted(answer["serviceDeployments"], key=lambda each: each["createdAt"])
+    return found[-1]["serviceDeploymentArn"] if found else None
+
+
+def _hooks(record: Mapping[str, Any]) -> tuple[Hook, ...]:
+    return tuple(
+        Hook(
+            each.get("hookId", ""),
+            each.get("targetType", "AWS_LAMBDA"),
+            each.get("status", ""),
+            _seconds(each.get("expiresAt")),
+            each.get("timeoutAction", ""),
+            each.get("targetArn", ""),
+        )
+        for each in record.get("lifecycleHookDetails", ())
+    )
 
 
 def _state(row: Mapping[str, Any], primary: Mapping[str, Any]) -> str:

@@ -119,14 +119,15 @@ def partial(
 
 def _refusal(message: str, model: type[msgspec.Struct], value: Mapping[str, Any]) -> InvalidInput:
     """The error for a message of msgspec about a whole object."""
-    names = _FIELD_NAMES.match(message)
-    if names is not None:
+    names, at = _FIELD_NAMES.match(message), _AT_FIELD.search(message)
+    # An object in a field has fields of its own.
+    is_inside = at is not None and at["field"] in value
+    if names is not None and not is_inside:
         field = names["field"]
         if names["problem"] == "missing required":
             return InvalidInput("this field is required", code="missing_field", field=field)
         known = [each.encode_name for each in msgspec.structs.fields(model)]
         return InvalidInput(_known_fields(field, known), code="unknown_field", field=field)
-    at = _AT_FIELD.search(message)
     if at is None:
         return InvalidInput(message, code="invalid_body")
     field = next(each for each in msgspec.structs.fields(model) if each.encode_name == at["field"])

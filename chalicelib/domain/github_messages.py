@@ -8,7 +8,7 @@ from typing import Any
 
 from chalicelib.domain.failures import cut
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
-from chalicelib.domain.telling import REPLACED
+from chalicelib.domain.telling import AWAITING, REPLACED
 
 # GitHub refuses a longer description.
 _DESCRIPTION_LENGTH = 140
@@ -26,6 +26,7 @@ _STATUS = {
 _DEPLOYMENT_STATUS = {
     DeploymentStatus.QUEUED: "queued",
     DeploymentStatus.DEPLOYING: "in_progress",
+    AWAITING: "in_progress",
     DeploymentStatus.SUCCESS: "success",
     DeploymentStatus.FAILED: "failure",
     DeploymentStatus.CANCELLED: "error",
@@ -65,9 +66,12 @@ def deployment(
 def deployment_status(
     state: str, *, environment: str, description: str, log_url: str | None, url: str | None
 ) -> dict[str, Any]:
-    """The body that sets the status of a deployment; `url` is where the service is reached."""
+    """The body that sets the status of a deployment; `url` is where the service is reached.
+
+    A number may follow the state, after a full stop.
+    """
     return {
-        "state": _DEPLOYMENT_STATUS[state],
+        "state": _DEPLOYMENT_STATUS[state.partition(".")[0]],
         "environment": environment,
         "description": _short(description),
         # GitHub would mark only deployments that are not of production.

@@ -56,6 +56,14 @@ class JobData(msgspec.Struct, frozen=True, kw_only=True):
     commit_message: Annotated[str | None, _field("its first lines, without known secrets")]
     requested_by: Annotated[str, _field("who or what asked for the job")]
     cause: Annotated[str | None, _field("why the job has ended without success; else null")]
+    hook_id: Annotated[
+        str | None,
+        _field("what awaits an approval: a request to approve or reject it may name it; else null"),
+    ]
+    approve_by: Annotated[
+        str | None,
+        _field("when ECS takes the rollout back without an approval, as RFC 3339 has it; or null"),
+    ]
     created_at: Annotated[str, _field("in UTC, as RFC 3339 has it")]
     started_at: _LaterTime
     finished_at: _LaterTime

@@ -134,26 +134,27 @@ def update_service_request(
     target: EcsTarget,
     *,
     task_definition: str,
-    deployment_configuration: Mapping[str, Any],
+    deployment_configuration: Mapping[str, Any] | None,
     desired_count: int | None = None,
 ) -> dict[str, Any]:
     """UpdateService's parameters that make `task_definition` the PRIMARY of the target.
 
-    The request repeats the whole described configuration: ECS resets parts that are left out. It
-    switches the circuit breaker on. It never sets forceNewDeployment: a repeated call must have no
-    effect. Without a `desired_count` the service keeps its number of tasks.
+    It never sets forceNewDeployment: a repeated call must have no effect. Without a
+    `desired_count` the service keeps its number of tasks, and without a `deployment_configuration`
+    its whole configuration.
     """
-    breaker = deployment_configuration.get("deploymentCircuitBreaker", {})
     count = {} if desired_count is None else {"desiredCount": desired_count}
+    how = (
+        {}
+        if deployment_configuration is None
+        else {"deploymentConfiguration": dict(deployment_configuration)}
+    )
     return {
         "cluster": target.cluster,
         "service": target.service,
         **count,
         "taskDefinition": task_definition,
-        "deploymentConfiguration": {
-            **deployment_configuration,
-            "deploymentCircuitBreaker": {**breaker, "enable": True, "rollback": True},
-        },
+        **how,
     }
 
 

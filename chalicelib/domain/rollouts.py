@@ -13,6 +13,9 @@ from chalicelib.domain.timing import WORKER_LIFE
 LONGEST = 6
 
 
+PAUSE = "PAUSE"
+
+
 class Call(msgspec.Struct, frozen=True):
     """The newest call that began a rollout, as ECS recorded it: who made it is not recorded.
 
@@ -24,6 +27,59 @@ class Call(msgspec.Struct, frozen=True):
     at: int
 
 
+class Hook(msgspec.Struct, frozen=True):
+    """A lifecycle hook of a rollout that ECS has reached (DeploymentLifecycleHookDetail).
+
+    `kind` is PAUSE or AWS_LAMBDA. ECS takes the `timeout_action` at `expires_at`, in seconds since
+    the epoch: CONTINUE or ROLLBACK. It does not say to which configured hook the `id` belongs.
+    """
+
+    id: str
+    kind: str
+    status: str
+    expires_at: int | None = None
+    timeout_action: str = ""
+    arn: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the rollout waits for the hook."""
+        return self.status in {"AWAITING_ACTION", "IN_PROGRESS"}
+
+
+class Shift(msgspec.Struct, frozen=True):
+    """A rollout under way that moves traffic: blue/green, linear or canary.
+
+    `arn` is that of the service deployment. `weight` and `test_weight` are the percentages of the
+    production and test traffic that the new revision was to get at the last look of ECS, None if
+    ECS does not say it. `configuration` is the deploymentConfiguration of this rollout. `source` is
+    the task definition that ECS goes back to, None if there is none, or more than one.
+    `task_definition` is the new one. `reason` says why ECS ends the rollout.
+    """
+
+    arn: str
+    status: str
+    stage: str = ""
+    weight: float | None = None
+    test_weight: float | None = None
+    hooks: tuple[Hook, ...] = ()
+    configuration: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    source: str | None = None
+    task_definition: str = ""
+    reason: str = ""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether ECS takes the rollout back or stops it, or is about to."""
+        return self.status not in {"PENDING", "IN_PROGRESS"}
+
+    @property
+    def open_hook(self) -> Hook | None:
+        """The hook that the rollout waits for, a PAUSE hook before others."""
+        found = sorted((each for each in self.hooks if each.is_open), key=lambda h: h.kind != PAUSE)
+        return found[0] if found and not self.is_ending else None
+
+
 class Rollout(msgspec.Struct, frozen=True):
     """An ECS service: its PRIMARY deployment, with this `id`, and the ends of other rollouts.
 
@@ -33,8 +89,11 @@ class Rollout(msgspec.Struct, frozen=True):
     recorded it yet. If ECS rolled its definition back, PRIMARY has another one. `events` are the
     newest messages of the service. `placement` says where its tasks run, in the members that
     RunTask takes. `updated_at` is when ECS changed PRIMARY last. `all_desired` and `all_running`
-    count the tasks of all its deployments. `is_daemon`: ECS decides how many tasks run. The service
-    was read at `seen_at`, and `newest` is for the definition `wanted` then.
+    count the tasks of all its deployments. `is_daemon`: ECS decides how many tasks run.
+    `is_express`: ECS manages the service itself (Express Mode). `moves_traffic`: a load balancer or
+    Service Connect can give a part of the traffic to a new revision. `shift` is the newest rollout,
+    if it is under way and not a rolling update. The service was read at `seen_at`, and `newest` is
+    for the definition `wanted` then.
     """
 
     task_definition: str
@@ -55,6 +114,9 @@ class Rollout(msgspec.Struct, frozen=True):
     wanted: str | None = None
     seen_at: int = 0
     id: str = ""
+    is_express: bool = False
+    moves_traffic: bool = False
+    shift: Shift | None = None
 
 
 class Origin(Enum):

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from chalicelib.domain.approvals import Approval, ApprovalMinutes, ApproveOwn
 from chalicelib.domain.build_args import BuildArgs
 from chalicelib.domain.checks import ChecksMinutes, RequireChecks
 from chalicelib.domain.credentials import BuildSecrets, Destinations
@@ -22,6 +23,7 @@ from chalicelib.domain.patterns import Paths, Tags
 from chalicelib.domain.refs import Branch
 from chalicelib.domain.release_commands import ReleaseCommand, ReleaseCommandMinutes
 from chalicelib.domain.repositories import GitUrl, repository_key
+from chalicelib.domain.strategies import Strategy, StrategySetting
 from chalicelib.domain.webhook_secrets import OwnSecretReference
 
 ServiceName = Annotated[
@@ -223,8 +225,12 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
     max_open_builds: MaxOpenBuilds = 20
     supersede_builds: SupersedeBuilds = True
     deploy_minutes: DeployMinutes = 20
+    strategy: StrategySetting | None = None
     release_command: ReleaseCommand | None = None
     release_command_minutes: ReleaseCommandMinutes = 15
+    approval: Approval = False
+    approval_minutes: ApprovalMinutes = 1440
+    approve_own: ApproveOwn = False
     badge: PublicBadge = False
     environment_name: EnvironmentName | None = None
     environment_url: EnvironmentUrl | None = None
@@ -295,6 +301,9 @@ LEFT_OUT: dict[str, Any] = {
     "supersede_builds": True,
     "deploy_minutes": 20,
     "release_command_minutes": 15,
+    "approval": False,
+    "approval_minutes": 1440,
+    "approve_own": False,
     "badge": False,
 }
 
@@ -319,7 +328,9 @@ def present_layout(stored: Mapping[str, Any]) -> Mapping[str, Any]:
     layout = stored.get("layout", 1)
     if layout < 2:
         stored = from_layout_1(stored)
-    return from_layout_2(stored) if layout < 3 else stored
+    stored = from_layout_2(stored) if layout < 3 else stored
+    strategy = stored.get("strategy")
+    return stored if strategy is None else {**stored, "strategy": Strategy(**strategy)}
 
 
 def from_layout_2(stored: Mapping[str, Any]) -> dict[str, Any]:

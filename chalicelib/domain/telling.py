@@ -20,6 +20,8 @@ _LONGEST_PAUSE = 60 * 60
 GIVE_UP_AFTER = 24 * 60 * 60
 # The state of a release that ran, and that another one has replaced. It is no status.
 REPLACED = "replaced"
+# The state of a deployment that awaits an approval, for GitHub. It is no status either.
+AWAITING = "awaiting_approval"
 
 
 class Event(StrEnum):
@@ -33,6 +35,9 @@ class Event(StrEnum):
     BUILD_SUPERSEDED = "build.superseded"
     DEPLOYMENT_QUEUED = "deployment.queued"
     DEPLOYMENT_STARTED = "deployment.started"
+    # With some strategies both come again before each step.
+    DEPLOYMENT_AWAITING = "deployment.awaiting_approval"
+    DEPLOYMENT_APPROVED = "deployment.approved"
     DEPLOYMENT_SUCCEEDED = "deployment.succeeded"
     DEPLOYMENT_FAILED = "deployment.failed"
     DEPLOYMENT_CANCELLED = "deployment.cancelled"
@@ -51,6 +56,7 @@ class Event(StrEnum):
 USUAL_EVENTS = frozenset(
     {
         Event.BUILD_FAILED,
+        Event.DEPLOYMENT_AWAITING,
         Event.DEPLOYMENT_SUCCEEDED,
         Event.DEPLOYMENT_FAILED,
         Event.ROLLBACK_SUCCEEDED,

@@ -4,7 +4,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from chalicelib import clock
+from chalicelib.domain.approvals import answers_of, unanswered
 from chalicelib.domain.channels import ALL_STATES, MOST_CHANNELS, ChannelKind
+from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.telling import OF_SERVICES, USUAL_EVENTS, Event, event_of
 from chalicelib.store.models import DUE, LISTED, Channel, Deployment, Job, Service, type_of
 from chalicelib.store.reads import Page, find, find_all, get, page, reading
@@ -58,17 +60,42 @@ def has_github() -> bool:
     return any(each.kind == ChannelKind.GITHUB and each.off_since is None for each in _channels())
 
 
-def event_of_job(job: Job, status: str) -> Event:
-    """The event of a job that has a status."""
+def event_of_job(job: Job, changes: Mapping[str, Any] | None = None) -> Event:
+    """The event of a job in its present state; with `changes` of its attributes."""
+    status = _value(job, "status", changes)
+    event = _approval(job, changes)[0] if status == DeploymentStatus.DEPLOYING else None
     is_rollback = isinstance(job, Deployment) and job.restores is not None
-    return event_of(type_of(job), status, is_rollback=is_rollback)
+    return event or event_of(type_of(job), status, is_rollback=is_rollback)
+
+
+def state_of_job(job: Job, changes: Mapping[str, Any] | None = None) -> str:
+    """The event of a job, with the number of the approval if it is about one."""
+    event = event_of_job(job, changes)
+    own, number = _approval(job, changes)
+    return f"{event}.{number}" if event == own else str(event)
+
+
+def _approval(job: Job, changes: Mapping[str, Any] | None) -> tuple[Event | None, int]:
+    """The event about the newest approval that a deployment needs, and its number."""
+    if not isinstance(job, Deployment):
+        return None, 0
+    awaiting = _value(job, "awaiting", changes)
+    answers = answers_of(_value(job, "approvals", changes))
+    hook = unanswered(awaiting, answers)
+    if hook is not None:
+        return Event.DEPLOYMENT_AWAITING, hook.number
+    return (Event.DEPLOYMENT_APPROVED, answers[-1].number) if answers else (None, 0)
+
+
+def _value(row: Job | Service, name: str, changes: Mapping[str, Any] | None) -> Any:
+    return changes[name] if changes and name in changes else getattr(row, name)
 
 
 def lasting_events(service: Service, changes: Mapping[str, Any] | None = None) -> list[Event]:
     """What lasts on a service, and that a person should know; with `changes` of its attributes."""
 
     def value(name: str) -> Any:
-        return changes[name] if changes and name in changes else getattr(service, name)
+        return _value(service, name, changes)
 
     health = value("health")
     found = {
@@ -84,7 +111,7 @@ def lasting_events(service: Service, changes: Mapping[str, Any] | None = None) -
 
 def news_of(row: Job | Service) -> Collection[Event]:
     """The events of which channels may be told now: that of a job, and all of a service."""
-    return OF_SERVICES if isinstance(row, Service) else {event_of_job(row, row.status)}
+    return OF_SERVICES if isinstance(row, Service) else {event_of_job(row)}
 
 
 def channels_told(row: Job | Service, events: Collection[Event]) -> list[Channel]:

@@ -40,6 +40,7 @@ from pynamodb.indexes import (
     KeysOnlyProjection,
 )
 
+from chalicelib.domain.approvals import Awaiting
 from chalicelib.domain.checks import AwaitedChecks
 from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
@@ -202,10 +203,14 @@ def _frozen(stored: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
     return tuple([_PYTHON[kind](content) for value in stored for kind, content in value.items()])
 
 
-# By the type of DynamoDB. All of these numbers are whole.
+def _number(text: str) -> int | float:
+    return float(text) if "." in text else int(text)
+
+
+# By the type of DynamoDB.
 _PYTHON: Mapping[str, Callable[[Any], Any]] = {
     STRING: str,
-    NUMBER: int,
+    NUMBER: _number,
     BOOLEAN: bool,
     NULL: lambda _: None,
     LIST: _frozen,
@@ -347,6 +352,8 @@ class Service(Row):
     # the current `release`, and `at`.
     rollback_trouble = UnicodeAttribute(null=True)
     rollback_checked = JSONAttribute(null=True)
+    # The minutes of the hooks for approval that Slipway has added to the ECS service.
+    approval_hooks = NumberSetAttribute(null=True)
     # The newest choice of another party that is in the audit trail: ARN of a service deployment.
     chosen = UnicodeAttribute(null=True)
     # The durations of its newest successful builds and deployments, in seconds.
@@ -609,6 +616,12 @@ class Deployment(Job, discriminator="deploy"):
     checks = StructAttribute(AwaitedChecks, null=True)
     # The findings of the newest preflight; None without findings.
     findings = JSONAttribute(null=True)
+    # The minutes that it waits for each approval; None before its rollout, and if it needs none.
+    approval_minutes = IntegerAttribute(null=True)
+    # The newest hook at which ECS waited for an approval, until the look that finds it answered.
+    awaiting = StructAttribute(Awaiting, null=True)
+    # The answers to its hooks (`domain.approvals.Answer`).
+    approvals = JSONAttribute(null=True)
 
     @property
     def begun_at(self) -> int | None:

@@ -30,7 +30,7 @@ from pynamodb.transactions import TransactWrite
 from chalicelib import budget, clock
 from chalicelib.domain.telling import PATIENCE, Event
 from chalicelib.errors import Stale, Unavailable
-from chalicelib.store.channels import channels_told, event_of_job, lasting_events
+from chalicelib.store.channels import channels_told, event_of_job, lasting_events, state_of_job
 from chalicelib.store.connection import connection
 from chalicelib.store.models import DUE, Job, Service
 from chalicelib.store.reads import code_of, failure
@@ -311,8 +311,8 @@ def _is_news(row: Job | Service, write: Write) -> bool:
     events: set[Event] = set()
     if isinstance(row, Service):
         events = set(lasting_events(row)) ^ set(lasting_events(row, write.values))
-    elif write.new or "status" in write.values:
-        events = {event_of_job(row, write.values.get("status", row.status))}
+    elif write.new or state_of_job(row) != state_of_job(row, write.values):
+        events = {event_of_job(row, write.values)}
     return bool(events and channels_told(row, events))
 
 

@@ -103,6 +103,11 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
         "before": _example("To the previous release", reason="Errors since the last release"),
         "named": _example("To the release of a chosen deployment", deployment_id=1),
     },
+    "approve_deployment": {
+        "next": _example("The traffic for which it waits", reason="The tests of the day are green"),
+        "all": _example("This step and all later ones", steps="all"),
+    },
+    "reject_deployment": {"errors": _example("Take it back", reason="Orders are missing")},
     "create_token": {
         "pipeline": _example(
             "A deployer for one service, valid for 90 days",

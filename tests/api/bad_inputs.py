@@ -212,6 +212,15 @@ ROLLBACK_FIELDS: list[tuple[str, Any, int, str]] = [
     ("deployment_id", NEIGHBOURS_DEPLOYMENT, 404, "not_found"),
 ]
 
+ANSWER_FIELDS: list[tuple[str, Any, int, str]] = [
+    *(("hook_id", value, 400, "invalid_hook_id") for value in ("", "x" * 201, 1, None, ["x"])),
+    *(("reason", value, 400, "invalid_reason") for value in ("x" * 501, 1, ["x"], True)),
+]
+APPROVAL_FIELDS: list[tuple[str, Any, int, str]] = [
+    *ANSWER_FIELDS,
+    *(("steps", value, 400, "invalid_steps") for value in ("", "ALL", "none", 1, None, ["all"])),
+]
+
 _ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-a1B2c3"
 _VARIABLES: list[Any] = [
     None,
@@ -329,6 +338,35 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
     *(("build_minutes", value, 400, "invalid_build_minutes") for value in (4, 481, True)),
     ("deploy_minutes", 1.5, 400, "invalid_deploy_minutes"),
     *(
+        ("strategy", value, 400, "invalid_strategy")
+        for value in (
+            "CANARY",
+            {},
+            {"type": "canary"},
+            {"type": ["CANARY"]},
+            {"percent": 10},
+            {"type": "ROLLING", "bake_minutes": 5},
+            {"type": "ROLLING", "percent": 10},
+            {"type": "BLUE_GREEN"},
+            {"type": "BLUE_GREEN", "bake_minutes": 1441},
+            {"type": "BLUE_GREEN", "bake_minutes": 5, "step_minutes": 5},
+            {"type": "BLUE_GREEN", "bake_minutes": 5, "percent": 10},
+            {"type": "LINEAR", "percent": 2.9},
+            {"type": "LINEAR", "percent": 100.1},
+            {"type": "LINEAR", "step_minutes": -1},
+            {"type": "LINEAR", "step_minutes": 1441},
+            {"type": "CANARY", "percent": 0},
+            {"type": "CANARY", "percent": 0.05},
+            {"type": "CANARY", "percent": 12.34},
+            {"type": "CANARY", "percent": "10"},
+            {"type": "CANARY", "percent": True},
+            {"type": "CANARY", "step_minutes": 1.5},
+            {"type": "CANARY", "bake_minutes": "5"},
+            {"type": "CANARY", "minutes": 5},
+            True,
+        )
+    ),
+    *(
         ("release_command", value, 400, "invalid_release_command")
         for value in (
             "python manage.py migrate",
@@ -347,6 +385,15 @@ SERVICE_FIELDS: list[tuple[str, Any, int, str]] = [
     *(
         ("release_command_minutes", value, 400, "invalid_release_command_minutes")
         for value in (0, 121, "15", True, None)
+    ),
+    *(
+        (name, value, 400, f"invalid_{name}")
+        for name in ("approval", "approve_own")
+        for value in ("true", 1, 0, None, ["true"])
+    ),
+    *(
+        ("approval_minutes", value, 400, "invalid_approval_minutes")
+        for value in (0, -1, 20161, "60", 1.5, True, None)
     ),
     *(
         ("require_checks", value, 400, "invalid_require_checks")
@@ -880,6 +927,7 @@ def _fields(
 
 _OF_SERVICE = f"/v1/cicd/services/{SERVICE}"
 _BUILD, _DEPLOY, _ROLLBACK = (f"{_OF_SERVICE}/{verb}" for verb in ("build", "deploy", "rollback"))
+_APPROVE, _REJECT = (f"/v1/cicd/deployments/{CURRENT}/{verb}" for verb in ("approve", "reject"))
 _CONFIG = f"/v1/services/{SERVICE}/config"
 _SERVICES = f"/v1/projects/{PROJECT}/services"
 _HOOK = "/v1/webhooks/github"
@@ -1030,6 +1078,9 @@ _BODIES = [
     *_fields("POST", _BUILD, BUILD_FIELDS),
     *_fields("POST", _DEPLOY, DEPLOY_FIELDS, image_tag="hello:master-1"),
     *_fields("POST", _ROLLBACK, ROLLBACK_FIELDS),
+    *_fields("POST", _APPROVE, APPROVAL_FIELDS),
+    *_fields("POST", _REJECT, ANSWER_FIELDS),
+    *_fields("POST", _REJECT, [("steps", "all", 400, "unknown_field")]),
     *_fields("POST", _SERVICES, SERVICE_FIELDS, **_NEW_SERVICE),
     *_fields("PATCH", f"/v1/services/{SERVICE}", SERVICE_FIELDS),
     *_fields("PATCH", _CONFIG, CONFIG_FIELDS, memory=512),
@@ -1227,6 +1278,8 @@ _STATES = [
     ),
     _conflict("a failed deployment", _ROLLBACK, "not_deployable", deployment_id=FAILED),
     _conflict("the current release", _ROLLBACK, "already_running", deployment_id=CURRENT),
+    _conflict("an approval of a deployment that ended", _APPROVE, "job_ended"),
+    _conflict("a rejection of a deployment that ended", _REJECT, "job_ended"),
 ]
 
 _DRY_RUNS = [

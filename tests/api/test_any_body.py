@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.api.builds import NewBuild
-from chalicelib.api.deployments import NewDeployment, NewRollback
+from chalicelib.api.deployments import NewApproval, NewDeployment, NewRejection, NewRollback
 from chalicelib.api.http.bodies import read_body
 from chalicelib.api.http.problems import problem
 from chalicelib.api.projects import NewProject
@@ -23,6 +23,8 @@ MODELS: list[type[msgspec.Struct]] = [
     NewDeployment,
     NewProject,
     NewRollback,
+    NewApproval,
+    NewRejection,
     ServiceChanges,
     NewService,
 ]

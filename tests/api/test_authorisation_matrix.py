@@ -66,6 +66,8 @@ BODIES: Mapping[str, Any] = {
     # The image of build 1.
     "deploy": {"image_tag": "hello:master-111111111111-1"},
     "roll_back": {},
+    "approve_deployment": {},
+    "reject_deployment": {},
     "create_token": {"name": "new", "role": "viewer"},
     "test_push": push_payload(),
     "create_channel": {

@@ -10,7 +10,7 @@ from chalicelib.store.models import Service
 from chalicelib.store.writes import change, commit
 from tests.support.client import Api
 from tests.support.embedded import register
-from tests.support.sdk import Calls, Trouble
+from tests.support.sdk import Calls, Trouble, change_answers
 from tests.support.written import nothing_is_written
 
 NO_TARGET = dict.fromkeys(("ecs_cluster", "ecs_service", "containers"))
@@ -59,14 +59,20 @@ def test_ecr_is_not_asked_about_an_unchanged_repository(
     assert calls.to("ecr.DescribeImages") == []
 
 
-def with_another_strategy() -> None:
+def with_another_controller(monkeypatch: pytest.MonkeyPatch) -> None:
     aws_client("ecs").create_service(
         cluster="main",
         serviceName="theirs",
         taskDefinition=register("theirs", "theirs:1"),
         desiredCount=1,
-        deploymentConfiguration={"strategy": "BLUE_GREEN"},
     )
+
+    def change(answer: dict[str, Any]) -> None:
+        for each in answer["services"]:
+            if each["serviceName"] == "theirs":
+                each["deploymentController"] = {"type": "EXTERNAL"}
+
+    change_answers(monkeypatch, "ecs.DescribeServices", change)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +92,8 @@ def with_another_strategy() -> None:
         (
             {"ecs_service": "theirs"},
             "ecs_controller_unsupported",
-            "the ECS service theirs is deployed by ECS, BLUE_GREEN; Slipway needs the ECS "
-            "deployment controller and its rolling update. Create an ECS service with it, and "
-            "change ecs_service",
+            "the ECS service theirs is deployed by EXTERNAL; Slipway needs the ECS deployment "
+            "controller. Create an ECS service with it, and change ecs_service",
         ),
     ],
 )
@@ -100,8 +105,9 @@ def test_an_ecs_service_that_cannot_be_deployed_is_refused(
     target: dict[str, str],
     code: str,
     detail: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with_another_strategy()
+    with_another_controller(monkeypatch)
     with nothing_is_written():
         for answer in (
             api.post(f"/v1/projects/{project}/services", {**new_service, **target, "name": "b"}),

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from chalicelib.api.builds import NewBuild
 from chalicelib.api.channels import ChannelChanges, NewChannel
 from chalicelib.api.config import ConfigChanges
-from chalicelib.api.deployments import NewDeployment, NewRollback
+from chalicelib.api.deployments import NewApproval, NewDeployment, NewRejection, NewRollback
 from chalicelib.api.http.problems import problem
 from chalicelib.api.projects import NewProject, ProjectChanges
 from chalicelib.api.services import NewService, ServiceChanges
@@ -29,6 +29,8 @@ BODIES: list[type[msgspec.Struct]] = [
     NewBuild,
     NewDeployment,
     NewRollback,
+    NewApproval,
+    NewRejection,
     NewProject,
     ProjectChanges,
     NewToken,

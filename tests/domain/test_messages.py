@@ -45,6 +45,8 @@ def message(title: str = "shop/web: build 7 failed", commit: str = "Fix") -> Mes
             commit_message=None,
             requested_by="ci",
             cause="Failed",
+            hook_id=None,
+            approve_by=None,
             created_at="2026-11-22T00:00:00Z",
             started_at=None,
             finished_at=None,

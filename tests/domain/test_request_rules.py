@@ -158,52 +158,26 @@ def test_the_order_of_build_args_does_not_change_the_request(names: list[str]) -
     assert one == other
 
 
-def test_a_service_is_updated_with_its_whole_configuration_and_the_circuit_breaker() -> None:
-    described = {
-        "maximumPercent": 200,
-        "minimumHealthyPercent": 50,
-        "bakeTimeInMinutes": 3,
-        "alarms": {"alarmNames": ["errors"], "enable": True, "rollback": False},
-        "deploymentCircuitBreaker": {
-            "enable": False,
-            "rollback": False,
-            "resetOnHealthyTask": True,
-        },
-    }
+def test_a_service_is_updated_and_never_forced() -> None:
+    definition = "arn:aws:ecs:eu-west-1:123456789012:task-definition/hello:7"
     request = update_service_request(
-        TARGET,
-        task_definition="arn:aws:ecs:eu-west-1:123456789012:task-definition/hello:7",
-        deployment_configuration=described,
+        TARGET, task_definition=definition, deployment_configuration={"maximumPercent": 200}
     )
     assert request == {
         "cluster": "main",
         "service": "hello",
-        "taskDefinition": "arn:aws:ecs:eu-west-1:123456789012:task-definition/hello:7",
-        "deploymentConfiguration": {
-            **described,
-            "deploymentCircuitBreaker": {
-                "enable": True,
-                "rollback": True,
-                "resetOnHealthyTask": True,
-            },
-        },
-    }
-    assert described["deploymentCircuitBreaker"] == {
-        "enable": False,
-        "rollback": False,
-        "resetOnHealthyTask": True,
+        "taskDefinition": definition,
+        "deploymentConfiguration": {"maximumPercent": 200},
     }
 
 
-@pytest.mark.parametrize("described", [{}, {"maximumPercent": 200}])
-def test_a_service_without_a_circuit_breaker_gets_one(described: dict[str, Any]) -> None:
+def test_the_configuration_of_a_service_may_stay() -> None:
     request = update_service_request(
-        TARGET,
-        task_definition="hello:7",
-        deployment_configuration=described,
+        TARGET, task_definition="hello:7", deployment_configuration=None, desired_count=3
     )
-    assert request["deploymentConfiguration"] == {
-        **described,
-        "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+    assert request == {
+        "cluster": "main",
+        "service": "hello",
+        "desiredCount": 3,
+        "taskDefinition": "hello:7",
     }
-    assert "forceNewDeployment" not in request

@@ -15,7 +15,6 @@ from infra.local.aws.pump import TIMEOUTS_MS
 from tests.faults.use_cases import failed_with_no_way_back
 from tests.support.embedded import (
     CLUSTER,
-    CONFIGURATION,
     MINUTE,
     Cloud,
     client,
@@ -250,17 +249,6 @@ def test_a_failed_rollout_without_an_earlier_version_is_not_repeated(
     assert cloud.statuses(3) == ["failed"]
     records = ecs.engine().service(CLUSTER, "hello").records
     assert [record.target.task_definition for record in records].count(failed) == 1
-
-
-def test_a_service_with_blue_green_deployments_is_refused(cloud: Cloud) -> None:
-    client("ecs").update_service(
-        cluster=CLUSTER,
-        service="hello",
-        deploymentConfiguration={**CONFIGURATION, "strategy": "BLUE_GREEN"},
-    )
-    cloud.begin_release(1)
-    assert cloud.statuses(1) == ["failed"]
-    assert "needs the ECS deployment controller and its rolling" in cloud.deployment(1)["error"]
 
 
 def test_a_service_can_be_deleted_after_ecs_has_refused_its_release_for_a_while(

@@ -87,7 +87,10 @@ def test_a_changed_default_changes_no_stored_settings(
 
 
 def test_the_values_that_are_left_out_are_those_of_the_first_version_that_did() -> None:
-    """Changing one would change the settings of stored services and builds."""
+    """Changing one would change the settings of stored services and builds.
+
+    Those of a new setting belong to the first version that has it.
+    """
     assert service_settings.LEFT_OUT == {
         "context_path": ".",
         "platforms": ("linux/amd64",),
@@ -110,5 +113,8 @@ def test_the_values_that_are_left_out_are_those_of_the_first_version_that_did() 
         "supersede_builds": True,
         "deploy_minutes": 20,
         "release_command_minutes": 15,
+        "approval": False,
+        "approval_minutes": 1440,
+        "approve_own": False,
         "badge": False,
     }

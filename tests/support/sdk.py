@@ -1,6 +1,7 @@
 """Hooks below boto3: record the calls to AWS, and make them fail."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -48,6 +49,21 @@ def record_calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
     monkeypatch.setattr(BaseClient, "_make_api_call", make_api_call)
     return calls
+
+
+def change_answers(
+    monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[dict[str, Any]], None]
+) -> None:
+    """Every answer of a `service.Operation` from now on is changed before Slipway gets it."""
+    original: Any = vars(BaseClient)["_make_api_call"]
+
+    def make_api_call(self: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
+        answer = original(self, operation, parameters)
+        if name == f"{self.meta.service_model.service_name}.{operation}":
+            change(answer)
+        return answer
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", make_api_call)
 
 
 class Trouble:

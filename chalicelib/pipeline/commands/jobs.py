@@ -64,14 +64,18 @@ def _cancel_deployment(number: int, *, actor: str) -> Deployment:
             cancelled_by=actor,
             **events_until_now(deployment),
         ),
-        *_leave(service, deployment),
+        *leave_service(service, deployment),
         _audit(deployment, "deployment.cancelled", actor),
     )
     queue.wake(f"service-{service.id}")
     return deployment
 
 
-def _leave(service: Service, deployment: Deployment) -> list[Write]:
+def leave_service(service: Service, deployment: Deployment) -> list[Write]:
+    """The writes that free the place of a deployment that ends without a success.
+
+    Raises Stale if the service does not have it any more.
+    """
     number = deployment.number
     if service.waiting == number:
         return [change(service, waiting=None, last_deployment=number)]

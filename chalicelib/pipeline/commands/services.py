@@ -45,6 +45,7 @@ _OF_TARGET = (
     "drift",
     "health",
     "tasks",
+    "approval_hooks",
     "chosen",
     "failed_deployment",
     "failing_since",
@@ -404,7 +405,7 @@ def _may_be_rolling(service: Service) -> bool:
 
 def _audited(settings: ServiceSettings, names: Iterable[str]) -> dict[str, Any]:
     """Settings for the audit trail. Of build arguments only the names: values may be secret."""
-    shown = {name: getattr(settings, name) for name in names}
+    shown = {name: msgspec.to_builtins(getattr(settings, name)) for name in names}
     if "build_args" in shown:
         shown["build_args"] = sorted(shown["build_args"])
     return shown

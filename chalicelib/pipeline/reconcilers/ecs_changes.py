@@ -1,10 +1,13 @@
 """What ECS should run, who chose what it runs instead, and the call that changes it."""
 
+from typing import Any
+
 from chalicelib import clock
 from chalicelib.aws import ecs, queue
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.requests import update_service_request
 from chalicelib.domain.rollouts import Origin, Rollout, origin_of, settled_at
+from chalicelib.domain.strategies import merged
 from chalicelib.domain.timing import PERIOD
 from chalicelib.errors import Stale
 from chalicelib.store.definitions import deployment_of
@@ -148,10 +151,17 @@ def call_update(
         update_service_request(
             target,
             task_definition=task_definition,
-            deployment_configuration=rollout.configuration,
+            deployment_configuration=_configuration(service, rollout),
             desired_count=desired_count,
         )
     )
+
+
+def _configuration(service: Service, rollout: Rollout) -> dict[str, Any] | None:
+    """The deploymentConfiguration to send; None for Express Mode, which has its own."""
+    if rollout.is_express:
+        return None
+    return merged(rollout.configuration, service.settings.strategy)
 
 
 def require_prompt(service: Service, *, called_at: int) -> None:

@@ -5,7 +5,7 @@ import time
 from chalicelib.domain.github_app import CONTENTS
 from chalicelib.domain.github_messages import commit_status, deployment, deployment_status
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus
-from chalicelib.domain.telling import REPLACED, Told, told_of
+from chalicelib.domain.telling import AWAITING, REPLACED, Event, Told, told_of
 from chalicelib.errors import Unavailable
 from chalicelib.outbound.github import GitHub, OneRepository, github_host
 from chalicelib.outbound.http import Refused
@@ -22,6 +22,7 @@ from chalicelib.pipeline.telling.rows import (
     row_id,
 )
 from chalicelib.settings import settings
+from chalicelib.store.channels import state_of_job
 from chalicelib.store.jobs import find_deployments, list_jobs
 from chalicelib.store.models import Build, Channel, Deployment, Job, Service
 from chalicelib.store.services import get_service, list_services
@@ -45,6 +46,9 @@ def wanted(channel: Channel, row: Row, service: Service) -> str | None:
     if _repository_of(row) is None:
         state = str(row.status)
         return state if replaced_by(channel, row, state) is not None else None
+    event, _, number = state_of_job(row).rpartition(".")
+    if event == Event.DEPLOYMENT_AWAITING:
+        return f"{AWAITING}.{number}"
     is_release = isinstance(row, Deployment) and row.status == DeploymentStatus.SUCCESS
     return REPLACED if is_release and service.current != row.number else str(row.status)
 
@@ -196,6 +200,8 @@ def _describe_build(build: Build, state: str) -> str:
 def _describe_deployment(row: Deployment, state: str) -> str:
     if state == REPLACED:
         return "Another release runs now"
+    if state.startswith(AWAITING):
+        return "Awaits approval"
     match DeploymentStatus(state):
         case DeploymentStatus.QUEUED:
             return "Waits for its turn" if row.checks is None else "Waits for the checks"

@@ -1,6 +1,7 @@
 """The message about the state of a row."""
 
 from chalicelib import clock
+from chalicelib.domain.approvals import answers_of
 from chalicelib.domain.messages import TESTED, JobData, Message, ServiceData, TestData
 from chalicelib.domain.telling import Event, Told, service_changes
 from chalicelib.domain.timing import rfc3339
@@ -27,6 +28,8 @@ _WORDS = {
     Event.BUILD_SUPERSEDED: "build {n} was superseded",
     Event.DEPLOYMENT_QUEUED: "deployment {n} is queued",
     Event.DEPLOYMENT_STARTED: "deployment {n} has started",
+    Event.DEPLOYMENT_AWAITING: "deployment {n} awaits approval",
+    Event.DEPLOYMENT_APPROVED: "deployment {n} was approved",
     Event.DEPLOYMENT_SUCCEEDED: "deployment {n} succeeded",
     Event.DEPLOYMENT_FAILED: "deployment {n} failed",
     Event.DEPLOYMENT_CANCELLED: "deployment {n} was cancelled",
@@ -56,12 +59,12 @@ def message_of(channel: Channel, row: Row, service: Service, state: str, known: 
     """What a channel is told when a row has come from the state that it knows to another one."""
     if isinstance(row, Service):
         return _of_service(channel, row, state, known)
-    event = event_of_job(row, row.status)
+    event = event_of_job(row)
     name = name_of(service)
     return Message(
         id=_id(channel, row, state),
         event=event,
-        at=row.finished_at or row.started_at or row.created_at,
+        at=_time_of(row, event),
         title=f"{name}: {_WORDS[event].format(n=row.number)}",
         facts=_facts(row, event),
         url=link_to(row),
@@ -90,6 +93,24 @@ def _id(channel: Channel, row: Row, state: str) -> str:
     return "-".join(map(str, parts))
 
 
+def _time_of(job: Job, event: Event) -> int:
+    if isinstance(job, Deployment) and event == Event.DEPLOYMENT_AWAITING and job.awaiting:
+        return job.awaiting.since
+    if isinstance(job, Deployment) and event == Event.DEPLOYMENT_APPROVED:
+        return answers_of(job.approvals)[-1].at
+    return job.finished_at or job.started_at or job.created_at
+
+
+def _approval(job: Job, event: Event) -> dict[str, str]:
+    """What a person has to know to answer, or who has answered and why."""
+    if isinstance(job, Deployment) and event == Event.DEPLOYMENT_AWAITING and job.awaiting:
+        return {"Approve by": str(rfc3339(job.awaiting.expires_at) or "")}
+    if isinstance(job, Deployment) and event == Event.DEPLOYMENT_APPROVED:
+        answer = answers_of(job.approvals)[-1]
+        return {"Approved by": cleaned(answer.by), "Because": cleaned(answer.reason or "")}
+    return {}
+
+
 def _facts(job: Job, event: Event) -> dict[str, str]:
     facts = {
         "Commit": f"{(job.commit_sha or '')[:8]} {cleaned(job.commit_message or '')}".strip(),
@@ -104,6 +125,7 @@ def _facts(job: Job, event: Event) -> dict[str, str]:
         facts["Pull request"] = f"{pull.number} {cleaned(pull.title)}".strip()
     if isinstance(job, Deployment) and job.reason:
         facts["Reason"] = cleaned(job.reason)
+    facts |= _approval(job, event)
     if event in _BAD:
         facts["Cause"] = cause_of(job)
         facts["Next step"] = cleaned((job.failure and job.failure.next_step) or "")
@@ -115,6 +137,8 @@ def _facts(job: Job, event: Event) -> dict[str, str]:
 def _data(job: Job, name: str) -> JobData:
     """What programs read of a job: facts, and its address."""
     failed = job.failure is not None or job.error is not None
+    is_asked = isinstance(job, Deployment) and event_of_job(job) == Event.DEPLOYMENT_AWAITING
+    hook = job.awaiting if isinstance(job, Deployment) and is_asked else None
     return JobData(
         job_id=job.job_id,
         type=type_of(job),
@@ -127,6 +151,8 @@ def _data(job: Job, name: str) -> JobData:
         commit_message=cleaned(job.commit_message or "") or None,
         requested_by=cleaned(job.requested_by),
         cause=cause_of(job) if failed else None,
+        hook_id=hook.hook_id if hook else None,
+        approve_by=rfc3339(hook.expires_at) if hook else None,
         created_at=str(rfc3339(job.created_at)),
         started_at=rfc3339(job.started_at),
         finished_at=rfc3339(job.finished_at),

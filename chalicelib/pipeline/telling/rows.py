@@ -8,7 +8,7 @@ from chalicelib.domain.patterns import selected_by
 from chalicelib.domain.telling import service_state
 from chalicelib.known_secrets import known_secrets
 from chalicelib.settings import settings
-from chalicelib.store.channels import event_of_job, is_told, lasting_events
+from chalicelib.store.channels import event_of_job, is_told, lasting_events, state_of_job
 from chalicelib.store.jobs import find_build, find_job
 from chalicelib.store.models import Build, Channel, Deployment, Job, Service
 from chalicelib.store.projects import get_project
@@ -37,10 +37,9 @@ def wanted_state(channel: Channel, row: Row) -> str | None:
     """The state of the row that the channel is to know; None if it is not told of it."""
     if isinstance(row, Service):
         return service_state(each for each in lasting_events(row) if is_told(channel, each))
-    event = event_of_job(row, row.status)
-    if not is_told(channel, event) or not _is_of_branch(channel, row):
+    if not is_told(channel, event_of_job(row)) or not _is_of_branch(channel, row):
         return None
-    return str(event)
+    return state_of_job(row)
 
 
 def _is_of_branch(channel: Channel, job: Job) -> bool:

@@ -1,0 +1,184 @@
+"""A person's approval before production traffic reaches a new revision.
+
+ECS waits for it: a rollout stops at a lifecycle hook of type PAUSE until somebody answers. Sources:
+"Pause lifecycle hooks" and "Lifecycle hooks for Amazon ECS service deployments" in the ECS
+Developer Guide, DeploymentLifecycleHook and ContinueServiceDeployment in the API reference.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from chalicelib.domain.timing import rfc3339
+
+Approval = Annotated[
+    bool,
+    Meta(
+        description="whether a person must approve each deployment before production traffic "
+        "reaches it: with the strategies LINEAR and CANARY before each step. Rollbacks need no "
+        "approval. It needs a strategy that shifts traffic, not ROLLING"
+    ),
+]
+# TimeoutConfiguration in the ECS API reference: from one minute to 14 days.
+ApprovalMinutes = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=20160,
+        description="a whole number from 1 to 20160: the minutes that a deployment waits for "
+        "`approval`. Then ECS takes it back, and it ends as failed",
+    ),
+]
+ApproveOwn = Annotated[
+    bool,
+    Meta(
+        description="whether the token that asked for a deployment may approve it; otherwise "
+        "another token must"
+    ),
+]
+
+# The stage at which ECS waits. LINEAR and CANARY reach it before each step, with a new hook id.
+STAGE = "PRE_PRODUCTION_TRAFFIC_SHIFT"
+# The audit trail and the answers name whoever answered ECS without Slipway like this.
+OUTSIDE = "outside"
+
+
+class Awaiting(msgspec.Struct, frozen=True, kw_only=True):
+    """The hook at which ECS waits for an approval.
+
+    `number` counts the hooks of a deployment, from 1. Slipway first saw it at `since`. At
+    `expires_at` ECS takes the rollout back.
+    """
+
+    hook_id: str
+    number: int
+    since: int
+    expires_at: int | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer to a hook, as the row of a deployment keeps it.
+
+    `number` is that of the hook. With `steps` "all" it also answers the later hooks of the
+    deployment.
+    """
+
+    action: Literal["approve", "reject"]
+    hook_id: str
+    number: int
+    by: str
+    at: int
+    steps: Literal["next", "all"] = "next"
+    reason: str | None = None
+
+
+def answers_of(stored: Sequence[Mapping[str, Any]] | None) -> list[Answer]:
+    """The answers in a deployment's attribute `approvals`, the oldest first."""
+    return msgspec.convert(stored or [], list[Answer])
+
+
+def with_answer(
+    stored: Sequence[Mapping[str, Any]] | None, answer: Answer
+) -> list[Mapping[str, Any]]:
+    """The attribute `approvals` with one more answer."""
+    return [*(stored or ()), msgspec.to_builtins(answer)]
+
+
+def approval_of(answers: Iterable[Answer], hook_id: str) -> Answer | None:
+    """The answer that lets ECS go on from a hook; None if nobody has approved it yet."""
+    return next(
+        (
+            each
+            for each in answers
+            if each.action == "approve" and (each.hook_id == hook_id or each.steps == "all")
+        ),
+        None,
+    )
+
+
+def unanswered(awaiting: Awaiting | None, answers: Iterable[Answer]) -> Awaiting | None:
+    """The hook that still needs an answer of a person, if there is one."""
+    known = awaiting is None or approval_of(answers, awaiting.hook_id) is not None
+    return None if known else awaiting
+
+
+def own_hook(minutes: int) -> dict[str, Any]:
+    """The lifecycle hook that Slipway adds. ECS takes the rollout back if nobody answers it."""
+    return {
+        "targetType": "PAUSE",
+        "lifecycleStages": [STAGE],
+        "timeoutConfiguration": {"timeoutInMinutes": minutes, "action": "ROLLBACK"},
+    }
+
+
+def with_approval(
+    configuration: Mapping[str, Any], minutes: int | None, *, added: Collection[int]
+) -> dict[str, Any]:
+    """A deployment configuration with Slipway's hook, or without it if `minutes` is None.
+
+    Slipway's earlier hook is replaced. The hooks of the ECS service's owner stay. `added` are the
+    minutes of the hooks that Slipway has added: an owner's hook may look the same.
+    """
+    hooks = configuration.get("lifecycleHooks")
+    kept = [each for each in hooks or () if _minutes_of(each) not in added]
+    own = [own_hook(minutes)] if minutes is not None else []
+    if not own and not hooks:
+        return dict(configuration)
+    # An empty list says that there is to be none, whatever ECS does with members that are left out.
+    return {**configuration, "lifecycleHooks": [*kept, *own]}
+
+
+def hooks_added(
+    configuration: Mapping[str, Any], minutes: int | None, *, added: Collection[int]
+) -> set[int] | None:
+    """The minutes of Slipway's hooks that a service may have after a call with `minutes`.
+
+    `configuration` is the one before. The call may be lost, so a hook counts until it is seen to be
+    gone.
+    """
+    present = {_minutes_of(each) for each in configuration.get("lifecycleHooks") or ()}
+    found = {each for each in added if each in present}
+    return (found if minutes is None else found | {minutes}) or None
+
+
+def hook_conflict(configuration: Mapping[str, Any], *, added: Collection[int]) -> bool:
+    """Whether the owner of the ECS service has a PAUSE hook where Slipway adds its own.
+
+    ECS does not say which hook of the configuration waits, so the two cannot be told apart.
+    """
+    hooks = configuration.get("lifecycleHooks") or ()
+    return any(_pauses_here(each) and _minutes_of(each) not in added for each in hooks)
+
+
+def is_guarded(configuration: Mapping[str, Any], minutes: int) -> bool:
+    """Whether a rollout with this configuration stops for an approval, and for nothing else then.
+
+    ROLLING ignores hooks (strategy in the ECS API reference: it has no stages).
+    """
+    hooks = [each for each in configuration.get("lifecycleHooks") or () if _pauses_here(each)]
+    shifts = configuration.get("strategy", "ROLLING") != "ROLLING"
+    return shifts and [_minutes_of(each) for each in hooks] == [minutes]
+
+
+def text_of_time_out(minutes: int) -> str:
+    """Why a deployment failed that nobody answered."""
+    return f"nobody approved it within {minutes} minutes (approval_minutes)"
+
+
+def text_of_wait(awaiting: Awaiting) -> str:
+    """What a deployment waits for at a hook."""
+    until = f" until {rfc3339(awaiting.expires_at)}" if awaiting.expires_at is not None else ""
+    return f"awaits approval{until}"
+
+
+def _pauses_here(hook: Mapping[str, Any]) -> bool:
+    return hook.get("targetType") == "PAUSE" and STAGE in hook.get("lifecycleStages", ())
+
+
+def _minutes_of(hook: Mapping[str, Any]) -> int | None:
+    """The minutes of a hook that looks like Slipway's own; None for any other one."""
+    minutes: int | None = hook.get("timeoutConfiguration", {}).get("timeoutInMinutes")
+    present = {name: each for name, each in hook.items() if each}
+    return minutes if minutes is not None and present == own_hook(minutes) else None
