@@ -295,7 +295,7 @@ function DeploymentEvent({ row, build, service, onBack }) {
               leaves <a href=${`#/deployments/${row.rollback_of}`}>deployment ${row.rollback_of}</a>
             </span>`}
         <span>by <${Text}>${who(row.requested_by)}<//></span>
-        ${row.approvals.map((each) => html`<span key=${each.hook_id}>${answerText(each)}</span>`)}
+        ${row.approvals.map((each, at) => html`<span key=${at}>${answerText(each)}</span>`)}
           ${row.reason && row.trigger !== "push" && html`<span>“<${Text}>${row.reason}<//>”</span>`}
         </p></div>
     <div class="event-end">${restorable

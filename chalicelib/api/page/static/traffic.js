@@ -95,9 +95,9 @@ function Awaits({ row, service, onAnswer }) {
 }
 
 function Answers({ row }) {
-  return html`<h3>Answers</h3><ul class="plain">${row.approvals.map((each) => {
+  return html`<h3>Answers</h3><ul class="plain">${row.approvals.map((each, at) => {
     const rejected = each.action === "reject";
-    return html`<li key=${each.hook_id}><${Status} status=${rejected ? "failed" : "success"}
+    return html`<li key=${at}><${Status} status=${rejected ? "failed" : "success"}
         word=${rejected ? "Rejected" : each.steps === "all" ? "Approved all steps" : "Approved"} />
       ${hasSteps(row) && ` at step ${each.number}`}${each.by === "outside" ? " outside Slipway"
         : html` by <${Text}>${who(each.by)}<//>`} <span class="muted"><${Time} at=${each.at} />
