@@ -521,3 +521,14 @@ def update_service(request: Mapping[str, Any]) -> None:
     """UpdateService; a definition that runs already starts no new rollout."""
     with calling("ECS UpdateService"):
         client("ecs").update_service(**request)
+
+
+def continue_rollout(service_deployment: str, hook_id: str) -> None:
+    """Let a rollout go on that waits at a PAUSE hook.
+
+    Raises Rejected if it does not wait at the hook any more.
+    """
+    with calling("ECS ContinueServiceDeployment"):
+        client("ecs").continue_service_deployment(
+            serviceDeploymentArn=service_deployment, hookId=hook_id, action="CONTINUE"
+        )

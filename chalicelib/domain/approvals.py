@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from chalicelib.domain.rollouts import PAUSE, Hook, Shift
+from chalicelib.domain.strategies import CANARY, LINEAR, ROLLING, strategy_of
 from chalicelib.domain.timing import rfc3339
 
 Approval = Annotated[
@@ -107,7 +109,7 @@ def unanswered(awaiting: Awaiting | None, answers: Iterable[Answer]) -> Awaiting
 def own_hook(minutes: int) -> dict[str, Any]:
     """The lifecycle hook that Slipway adds. ECS takes the rollout back if nobody answers it."""
     return {
-        "targetType": "PAUSE",
+        "targetType": PAUSE,
         "lifecycleStages": [STAGE],
         "timeoutConfiguration": {"timeoutInMinutes": minutes, "action": "ROLLBACK"},
     }
@@ -153,13 +155,35 @@ def hook_conflict(configuration: Mapping[str, Any], *, added: Collection[int]) -
 
 
 def is_guarded(configuration: Mapping[str, Any], minutes: int) -> bool:
-    """Whether a rollout with this configuration stops for an approval, and for nothing else then.
+    """Whether a rollout with this configuration waits for Slipway's hook before each step.
 
-    ROLLING ignores hooks (strategy in the ECS API reference: it has no stages).
+    A rolling update has no traffic to move, and no such stage.
     """
     hooks = [each for each in configuration.get("lifecycleHooks") or () if _pauses_here(each)]
-    shifts = configuration.get("strategy", "ROLLING") != "ROLLING"
-    return shifts and [_minutes_of(each) for each in hooks] == [minutes]
+    moves_traffic = strategy_of(configuration) != ROLLING
+    return moves_traffic and [_minutes_of(each) for each in hooks] == [minutes]
+
+
+def hook_to_answer(shift: Shift, minutes: int) -> Hook | None:
+    """Slipway's hook, if the rollout waits at it.
+
+    ECS does not say to which configured hook an id belongs. So the stage must be that of Slipway's
+    hook, or no other hook of the configuration pauses a rollout.
+    """
+    waiting = [
+        each for each in shift.hooks if each.kind == PAUSE and each.status == "AWAITING_ACTION"
+    ]
+    hooks = shift.configuration.get("lifecycleHooks") or ()
+    is_only = sum(each.get("targetType") == PAUSE for each in hooks) == 1
+    is_own = is_guarded(shift.configuration, minutes) and (is_only or shift.stage == STAGE)
+    return waiting[0] if is_own and len(waiting) == 1 else None
+
+
+def is_approved_for_good(answers: Sequence[Answer], configuration: Mapping[str, Any]) -> bool:
+    """Whether no further approval is needed: all steps are approved, or there is only one."""
+    approved = [each for each in answers if each.action == "approve"]
+    has_steps = strategy_of(configuration) in {LINEAR, CANARY}
+    return any(each.steps == "all" or not has_steps for each in approved)
 
 
 def text_of_time_out(minutes: int) -> str:
@@ -174,7 +198,7 @@ def text_of_wait(awaiting: Awaiting) -> str:
 
 
 def _pauses_here(hook: Mapping[str, Any]) -> bool:
-    return hook.get("targetType") == "PAUSE" and STAGE in hook.get("lifecycleStages", ())
+    return hook.get("targetType") == PAUSE and STAGE in hook.get("lifecycleStages", ())
 
 
 def _minutes_of(hook: Mapping[str, Any]) -> int | None:

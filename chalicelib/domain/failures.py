@@ -24,6 +24,7 @@ class Phase(StrEnum):
     CHECKS = "checks"  # a deployment: waiting for the checks of its commit (`require_checks`)
     BEGIN = "begin"  # a deployment: before its release command and UpdateService
     RELEASE_COMMAND = "release_command"  # the command before the rollout
+    APPROVAL = "approval"  # a deployment: waiting for the approval of a person
     ROLL_OUT = "roll_out"
     VERIFY = "verify"  # ECS has ended the rollout well, and its tasks do not run the release
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from chalicelib import budget
 from chalicelib.aws import ecr, ecs, iam, logs, references
+from chalicelib.domain.approval_findings import approval_findings
 from chalicelib.domain.config import Overlay
 from chalicelib.domain.definitions import differs
 from chalicelib.domain.ecs_target import EcsTarget
@@ -33,6 +34,7 @@ from chalicelib.domain.preflight import (
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.store.definitions import registered_for
+from chalicelib.store.models import Service
 
 _T = TypeVar("_T")
 Definition = Mapping[str, Any]
@@ -143,6 +145,16 @@ def check(
         is_daemon=runs is not None and runs.is_daemon,
     )
     return preflight(release, world)
+
+
+def findings_of_approval(
+    service: Service, runs: Rollout | Refusal | Unknown, *, restores: int | None = None
+) -> list[Finding]:
+    """Why ECS would not wait for the approval that a deployment of a service needs."""
+    approval = service.settings.approval_for(restores=restores)
+    if approval is None or not isinstance(runs, Rollout):
+        return []
+    return approval_findings(runs, service.settings.strategy, added=service.hook_minutes)
 
 
 def _known_image(

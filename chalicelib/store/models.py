@@ -352,7 +352,7 @@ class Service(Row):
     # the current `release`, and `at`.
     rollback_trouble = UnicodeAttribute(null=True)
     rollback_checked = JSONAttribute(null=True)
-    # The minutes of the hooks for approval that Slipway has added to the ECS service.
+    # See `hook_minutes`.
     approval_hooks = NumberSetAttribute(null=True)
     # The newest choice of another party that is in the audit trail: ARN of a service deployment.
     chosen = UnicodeAttribute(null=True)
@@ -374,6 +374,11 @@ class Service(Row):
     created_at = IntegerAttribute()
     updated_at = IntegerAttribute()
     deleted_at = IntegerAttribute(null=True)
+
+    @property
+    def hook_minutes(self) -> set[int]:
+        """The minutes of the hooks for approval that Slipway has added to the ECS service."""
+        return {int(each) for each in self.approval_hooks or ()}
 
 
 class Job(Row):

@@ -13,7 +13,7 @@ from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
 from infra.local.aws import clock, ecs
-from infra.local.aws.ecs_rollouts import state_change
+from infra.local.aws.ecs_events import state_change
 from tests.support.serving import ROOT
 
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}

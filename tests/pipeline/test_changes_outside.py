@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infra.local.aws import ecs
-from infra.local.aws.ecs_rollouts import Record
+from infra.local.aws.ecs_records import Record
 from tests.support.embedded import (
     CLUSTER,
     MINUTE,

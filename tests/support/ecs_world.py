@@ -42,7 +42,12 @@ class World:
         return str(made["taskDefinition"]["taskDefinitionArn"])
 
     def create(
-        self, *, desired: int = 2, complete: bool = True, configuration: Any = BREAKER
+        self,
+        *,
+        desired: int = 2,
+        complete: bool = True,
+        configuration: Any = BREAKER,
+        **more: Any,
     ) -> None:
         """Create the service with the newest task definition."""
         self.ecs.create_service(
@@ -51,6 +56,7 @@ class World:
             taskDefinition="hello",
             desiredCount=desired,
             deploymentConfiguration=configuration,
+            **more,
         )
         if complete:
             ecs.engine().complete("main", "hello")

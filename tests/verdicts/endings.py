@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from infra.local.aws import ecs
-from infra.local.aws.ecs_rollouts import Deployment
+from infra.local.aws.ecs_records import Deployment
 from tests.support.embedded import CLUSTER, client, ecs_service, put_image, register, run_on_ecs
 from tests.verdicts.stage import Step, nothing
 

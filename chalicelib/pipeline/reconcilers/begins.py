@@ -17,8 +17,8 @@ from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.timing import PERIOD, SILENCE
 from chalicelib.errors import Stale
 from chalicelib.pipeline.config_releases import TRIGGER, commands_that_stay, overlay_of
-from chalicelib.pipeline.preflight import Look, check, look_at_image
-from chalicelib.pipeline.reconcilers.ecs_changes import MAX_CALL_DELAY, call_update
+from chalicelib.pipeline.preflight import Look, check, findings_of_approval, look_at_image
+from chalicelib.pipeline.reconcilers.ecs_changes import MAX_CALL_DELAY, call_update, hooks_for
 from chalicelib.pipeline.reconcilers.ends import fail
 from chalicelib.pipeline.reconcilers.evidence import PATIENCE
 from chalicelib.settings import settings
@@ -54,7 +54,11 @@ def begin(situation: Situation) -> None:
     overlay = _overlay(service, target, active, current, rollout)
     content = overlay.over(content) if overlay is not None else content
     stays = _commands_that_stay(service, active, current)
-    findings = (*_preflight(target, active, rollout, content, source, overlay), *stays)
+    findings = (
+        *_preflight(target, active, rollout, content, source, overlay),
+        *stays,
+        *findings_of_approval(service, rollout, restores=active.restores),
+    )
     if has_errors(findings):
         shown = change(active, findings=stored_findings(findings))
         return fail(service, active, errors_as_text(findings), shown)
@@ -109,7 +113,8 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
     active, rollout = situation.active, situation.rollout
     if clock.now() - rollout.seen_at > MAX_CALL_DELAY:
         _require_unchanged(service, target, rollout)
-    now = clock.now()
+    now, approval = clock.now(), service.settings.approval_for(restores=active.restores)
+    hooks = hooks_for(service, rollout, approval)
     # Two changes of one row each cost half of a transaction. If the worker dies between them, the
     # next step begins again: the service only says that a call may be in flight. A change of the
     # config that the deployment is to take changes both rows, so this step fails and is repeated.
@@ -118,6 +123,7 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
             service,
             called_at=now,
             drift=None,
+            **hooks,
             **_way_back(situation),
             **due_by(service, now + PERIOD),
         )
@@ -128,13 +134,21 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
             started_at=now,
             deadline_at=now + service.settings.deploy_minutes * 60,
             progress=deploy_progress(0, 1, active.progress),
+            approval_minutes=approval,
             error=None,
             waits=0,
         ),
         *more,
     )
-    count = active.desired_count
-    call_update(service, target, rollout, definition, called_at=now, desired_count=count)
+    call_update(
+        service,
+        target,
+        rollout,
+        definition,
+        called_at=now,
+        desired_count=active.desired_count,
+        approval=approval,
+    )
 
 
 def _content(active: Deployment, rollout: Rollout) -> tuple[dict[str, Any], str]:

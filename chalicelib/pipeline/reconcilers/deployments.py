@@ -24,6 +24,12 @@ from chalicelib.domain.timing import PERIOD, READABLE, RECORDED, SILENCE
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.pipeline.config_releases import TRIGGER
 from chalicelib.pipeline.preflight import NO_SERVICE
+from chalicelib.pipeline.reconcilers.approvals import (
+    fail_unapproved,
+    follow_approval,
+    prove_approval,
+    why_unapproved,
+)
 from chalicelib.pipeline.reconcilers.begins import Situation, begin
 from chalicelib.pipeline.reconcilers.ecs_changes import (
     definition_to_keep,
@@ -67,6 +73,9 @@ def deploy(
         deadline_at=active.deadline_at,
         called_at=service.called_at,
     )
+    unapproved = why_unapproved(active, rollout, failed=step is Step.FAIL)
+    if unapproved is not None:
+        return fail_unapproved(service, active, rollout, unapproved)
     try:
         if step is Step.BEGIN and active.task_definition is None:
             begin(situation)
@@ -74,8 +83,8 @@ def deploy(
             _await_command(situation, expected)
         elif step is Step.UPDATE:
             definition = active.task_definition or ""
-            count = active.desired_count
-            update_ecs(service, target, rollout, definition, desired_count=count)
+            count, approval = active.desired_count, active.approval_minutes
+            update_ecs(service, target, rollout, definition, desired_count=count, approval=approval)
         elif step is Step.SUCCEED:
             _verify(service, target, active, current, rollout)
         elif step is Step.FAIL:
@@ -85,7 +94,8 @@ def deploy(
             _supersede(service, active, rollout)
         else:
             unknown = origin is Origin.UNKNOWN
-            waits_for = not_recorded(what_runs(service, rollout)) if unknown else None
+            refused = follow_approval(active, rollout)
+            waits_for = not_recorded(what_runs(service, rollout)) if unknown else refused
             _note_progress(service, target, active, rollout, waits_for=waits_for)
             judge_soon(service, origin)
     except Rejected as refusal:
@@ -164,6 +174,7 @@ def _verify(
         proof = Proof(missing=trouble.detail)
         gives_up = now > max(active.deadline_at, ended_at + READABLE)
     if proof.missing is None:
+        prove_approval(active)
         return succeed(service, active, current, rollout, proof)
     if gives_up:
         why = f"ECS has ended the rollout, but {proof.missing}"

@@ -4,12 +4,15 @@ from typing import Any
 
 from chalicelib import clock
 from chalicelib.aws import ecs, queue
+from chalicelib.domain.approval_findings import approval_findings
+from chalicelib.domain.approvals import hooks_added, with_approval
 from chalicelib.domain.ecs_target import EcsTarget
+from chalicelib.domain.preflight import errors_as_text
 from chalicelib.domain.requests import update_service_request
 from chalicelib.domain.rollouts import Origin, Rollout, origin_of, settled_at
 from chalicelib.domain.strategies import merged
 from chalicelib.domain.timing import PERIOD
-from chalicelib.errors import Stale
+from chalicelib.errors import Rejected, Stale
 from chalicelib.store.definitions import deployment_of
 from chalicelib.store.due import due_by
 from chalicelib.store.history import record
@@ -127,12 +130,24 @@ def update_ecs(
     task_definition: str,
     *,
     desired_count: int | None = None,
+    approval: int | None = None,
 ) -> None:
-    """Record a call, and then make ECS run a task definition, and so many tasks if it is given."""
+    """Record a call, and then make ECS run a task definition, and so many tasks if it is given.
+
+    With `approval` ECS waits so many minutes for a person before it moves traffic. Raises the
+    errors of `hooks_for`.
+    """
     now = clock.now()
-    commit(change(service, called_at=now, **due_by(service, now + PERIOD)))
+    hooks = hooks_for(service, rollout, approval)
+    commit(change(service, called_at=now, **hooks, **due_by(service, now + PERIOD)))
     call_update(
-        service, target, rollout, task_definition, called_at=now, desired_count=desired_count
+        service,
+        target,
+        rollout,
+        task_definition,
+        called_at=now,
+        desired_count=desired_count,
+        approval=approval,
     )
 
 
@@ -144,6 +159,7 @@ def call_update(
     *,
     called_at: int,
     desired_count: int | None = None,
+    approval: int | None = None,
 ) -> None:
     """Make the UpdateService call that was recorded at `called_at`. Raises Stale if it is late."""
     require_prompt(service, called_at=called_at)
@@ -151,17 +167,34 @@ def call_update(
         update_service_request(
             target,
             task_definition=task_definition,
-            deployment_configuration=_configuration(service, rollout),
+            deployment_configuration=_configuration(service, rollout, approval),
             desired_count=desired_count,
         )
     )
 
 
-def _configuration(service: Service, rollout: Rollout) -> dict[str, Any] | None:
+def hooks_for(service: Service, rollout: Rollout, approval: int | None) -> dict[str, Any]:
+    """The attributes that remember Slipway's hook before a call that adds it.
+
+    Raises Rejected if ECS would not wait for the approval.
+    """
+    added = service.hook_minutes
+    if approval is not None:
+        findings = approval_findings(rollout, service.settings.strategy, added=added)
+        if findings:
+            raise Rejected(errors_as_text(findings), code=findings[0].code)
+    hooks = hooks_added(rollout.configuration, approval, added=added)
+    return {} if (hooks or set()) == added else {"approval_hooks": hooks}
+
+
+def _configuration(
+    service: Service, rollout: Rollout, approval: int | None
+) -> dict[str, Any] | None:
     """The deploymentConfiguration to send; None for Express Mode, which has its own."""
     if rollout.is_express:
         return None
-    return merged(rollout.configuration, service.settings.strategy)
+    wanted = merged(rollout.configuration, service.settings.strategy)
+    return with_approval(wanted, approval, added=service.hook_minutes)
 
 
 def require_prompt(service: Service, *, called_at: int) -> None:

@@ -11,7 +11,7 @@ import infra.local.aws.moto_ecs  # noqa: F401  # isort: skip
 import dataclasses
 import hashlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Unpack, cast
 
 from moto.core.common_types import TYPE_RESPONSE
@@ -26,8 +26,10 @@ from moto.ecs.exceptions import (
 from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 
-from infra.local.aws.ecs_definitions import why_refused
-from infra.local.aws.ecs_rollouts import OPEN, Json, Record, Service, hook_refusal
+from infra.local.aws import ecs_configuration, ecs_definitions, ecs_service_deployments
+from infra.local.aws.ecs_causes import hook_refusal
+from infra.local.aws.ecs_records import Json, Record
+from infra.local.aws.ecs_rollouts import Service
 from infra.local.aws.ecs_run_task import Launcher
 from infra.local.aws.ecs_tasks import (
     ESSENTIAL_EXITED,
@@ -39,13 +41,7 @@ from infra.local.aws.ecs_tasks import (
     failure,
 )
 
-PAGE_SIZE = 20
 TASKS_AT_ONCE = 100
-DEFAULT_CONFIGURATION: Json = {
-    "deploymentCircuitBreaker": {"enable": False, "rollback": False},
-    "maximumPercent": 200,
-    "minimumHealthyPercent": 100,
-}
 
 _engines = threading.Lock()
 
@@ -55,20 +51,6 @@ class ServiceNotActive(ECSException):
 
     def __init__(self) -> None:
         super().__init__("ServiceNotActiveException", "Service was not ACTIVE.")
-
-
-class ServiceDeploymentNotFound(ECSException):
-    """A stop of a service deployment that does not exist."""
-
-    def __init__(self) -> None:
-        super().__init__("ServiceDeploymentNotFoundException", "Service deployment not found.")
-
-
-class ServiceDeploymentEnded(ECSException):
-    """A stop of a service deployment that has ended."""
-
-    def __init__(self, status: str) -> None:
-        super().__init__("ConflictException", f"The service deployment is already {status}.")
 
 
 def install() -> None:
@@ -82,6 +64,7 @@ def install() -> None:
         Engine.list_service_deployments,
         Engine.describe_service_deployments,
         Engine.stop_service_deployment,
+        Engine.continue_service_deployment,
         Engine.describe_service_revisions,
         Engine.describe_task_definition,
         Engine.delete_task_definitions,
@@ -100,7 +83,7 @@ _registered_by_moto = EC2ContainerServiceResponse.register_task_definition
 
 def _register_task_definition(response: EC2ContainerServiceResponse) -> ActionResult:
     """RegisterTaskDefinition of moto, which accepts more than ECS."""
-    problem = why_refused(response._get_params())
+    problem = ecs_definitions.why_refused(response._get_params())
     if problem is not None:
         raise EcsClientException(problem)
     return _registered_by_moto(response)
@@ -121,6 +104,7 @@ def _responder(
     def respond(response: EC2ContainerServiceResponse) -> TYPE_RESPONSE:
         current = engine(response.region, response.current_account)
         with current.lock:  # also while serialising: the agent changes rollouts
+            current.advance()
             return response.serialized(ActionResult(action(current, response._get_params())))
 
     return respond
@@ -136,13 +120,21 @@ class Engine:
         self._services: dict[tuple[str, str], Service] = {}
         self._events: list[Json] = []
         self._alarms: set[str] = set()
+        self._hook_answers: dict[str, str] = {}
         self.launcher = Launcher(self.fleet, self._publish)
 
     # The side of the data plane. That of tasks of RunTask is `launcher`.
 
+    def advance(self) -> None:
+        """Let the stages of all shifts of traffic go on until the embedded clock's time."""
+        with self.lock:
+            for service in self._services.values():
+                service.advance()
+
     def services(self) -> list[Service]:
         """Copies of the active services, which a data plane has to run."""
         with self.lock:
+            self.advance()
             keys = [key for key, each in self._services.items() if each.status == "ACTIVE"]
             return [self.service(*key) for key in keys]
 
@@ -150,8 +142,23 @@ class Engine:
         """A copy of one service. Raises KeyError if there is none."""
         with self.lock:
             found = self._services[cluster, service]
+            found.advance()
             copies = [dataclasses.replace(each) for each in found.deployments]
             return dataclasses.replace(found, deployments=copies)
+
+    def weights(self, cluster: str, service: str) -> dict[str, float]:
+        """The percentage of production traffic of each deployment, by its id.
+
+        Empty if ECS shifts no traffic: the strategy is ROLLING, or the service has neither a load
+        balancer nor Service Connect. Raises KeyError if there is no such service.
+        """
+        found = self.service(cluster, service).deployments
+        return {each.id: each.production for each in found if each.production is not None}
+
+    def test_weights(self, cluster: str, service: str) -> dict[str, float]:
+        """The percentage of test traffic of each deployment, as `weights`."""
+        found = self.service(cluster, service).deployments
+        return {each.id: each.test for each in found if each.test is not None}
 
     def containers(self, task_definition: str) -> list[Json]:
         """The container definitions of a task definition."""
@@ -182,6 +189,7 @@ class Engine:
         has no effect.
         """
         with self.lock:
+            self.advance()
             found = self._services.get((cluster, service))
             for deployment in found.deployments if found else []:
                 if found and deployment.id == deployment_id:
@@ -190,9 +198,14 @@ class Engine:
                     return
 
     def complete(self, cluster: str, service: str) -> None:
-        """Report that every task of the newest deployment is healthy."""
-        primary = self.service(cluster, service).deployments[0]
-        self.report(cluster, service, primary.id, running=primary.desired_count)
+        """Report that every task of the newest deployment is healthy.
+
+        While traffic is shifted, that is every task of the service. The stages then go on by the
+        embedded clock, and pause at hooks.
+        """
+        found = self.service(cluster, service)
+        for each in found.deployments if found.shift else found.deployments[:1]:
+            self.report(cluster, service, each.id, running=each.desired_count)
 
     def bake(self, cluster: str, service: str) -> None:
         """Report that every task of the newest deployment is healthy, and begin its bake time.
@@ -225,6 +238,7 @@ class Engine:
     def alarm(self, name: str, *, on: bool = True) -> None:
         """A CloudWatch alarm goes into the state ALARM, or leaves it."""
         with self.lock:
+            self.advance()
             if not on:
                 self._alarms.discard(name)
                 return
@@ -238,7 +252,22 @@ class Engine:
         `hook` is the ARN of its function. Raises ValueError if no rollout is under way.
         """
         with self.lock:
+            self.advance()
             self._services[cluster, service].refuse(hook_refusal(stage, hook))
+
+    def answer_hook(self, hook: str, answer: str) -> None:
+        """What the function of a Lambda hook returns from now on, by its ARN.
+
+        SUCCEEDED, which is what an unknown function returns, FAILED or IN_PROGRESS.
+        """
+        with self.lock:
+            self.advance()
+            self._hook_answers[hook] = answer
+
+    def manage(self, cluster: str, service: str) -> None:
+        """Make a service one of Express Mode, which ECS manages."""
+        with self.lock:
+            self._services[cluster, service].resource_management_type = "ECS"
 
     def _publish(self, event: Json) -> None:
         self._events.append(event)
@@ -246,6 +275,7 @@ class Engine:
     def drain_events(self) -> list[Json]:
         """The EventBridge events since the last call, oldest first."""
         with self.lock:
+            self.advance()
             drained, self._events = self._events, []
             return drained
 
@@ -259,6 +289,7 @@ class Engine:
         existing = self._services.get((cluster.name, name))
         if existing and existing.status == "ACTIVE":
             raise InvalidParameterException("Creation of service was not idempotent.")
+        balancers, connected = request.get("loadBalancers", []), _connects(request)
         service = Service(
             cluster=cluster.name,
             name=name,
@@ -266,10 +297,13 @@ class Engine:
             cluster_arn=cluster.arn,
             # A daemon has one task on each container instance, and the embedded cluster is one.
             desired_count=1 if strategy == "DAEMON" else request.get("desiredCount", 0),
-            deployment_configuration=_configuration(request),
+            deployment_configuration=_configuration(request, balancers, connected),
             publish=self._publish,
             fleet=self.fleet,
             alarms_on=self._alarms,
+            hook_answers=self._hook_answers,
+            load_balancers=balancers,
+            service_connect=connected,
             launch_type=request.get("launchType"),
             network_configuration=request.get("networkConfiguration"),
             capacity_provider_strategy=request.get("capacityProviderStrategy"),
@@ -284,17 +318,29 @@ class Engine:
         return {"service": service}
 
     def update_service(self, request: Json) -> Json:
-        """UpdateService: a new deployment only for another task definition, or when forced."""
+        """UpdateService: a new deployment for another task definition or load balancer, or forced.
+
+        Inferred: that the deployment configuration of a service of Express Mode is refused.
+        """
         service = self._active(request)
         current = service.deployments[0].task_definition
         asked = request.get("taskDefinition")
         wanted = self._task_definition(asked) if asked else current
         _require_scaling(service.scheduling_strategy, request)
+        balancers = request.get("loadBalancers", service.load_balancers)
+        connected = _connects(request, service.service_connect)
         if "deploymentConfiguration" in request:
-            service.deployment_configuration = _configuration(request)
+            if service.resource_management_type == "ECS":
+                raise InvalidParameterException(
+                    "deploymentConfiguration cannot be changed: the service is managed by ECS."
+                )
+            configuration = _configuration(request, balancers, connected)
+            service.deployment_configuration = configuration
+        moved = (balancers, connected) != (service.load_balancers, service.service_connect)
+        service.load_balancers, service.service_connect = balancers, connected
         if "desiredCount" in request:
             service.scale(request["desiredCount"])
-        if wanted != current or request.get("forceNewDeployment"):
+        if wanted != current or moved or request.get("forceNewDeployment"):
             service.roll_out(wanted)
         return {"service": service}
 
@@ -322,41 +368,22 @@ class Engine:
         return {"serviceArns": [each.arn for each in self.services() if each.cluster == cluster]}
 
     def list_service_deployments(self, request: Json) -> Json:
-        """ListServiceDeployments: newest first, by status and time of creation."""
-        matching = [each for each in self._find(request).records if _matches(each, request)]
-        arns = [each.service_deployment_arn for each in matching]
-        token = request.get("nextToken")
-        if token and token not in arns:
-            raise InvalidParameterException("Invalid token")
-        start = arns.index(token) + 1 if token else 0
-        end = start + request.get("maxResults", PAGE_SIZE)
-        after = arns[end - 1] if end < len(arns) else None
-        return {"serviceDeployments": matching[start:end], "nextToken": after}
+        """ListServiceDeployments."""
+        return ecs_service_deployments.page(self._find(request).records, request)
 
     def describe_service_deployments(self, request: Json) -> Json:
         """DescribeServiceDeployments."""
-        services = self._services.values()
-        known = {each.service_deployment_arn: each for one in services for each in one.records}
+        known = {each.service_deployment_arn: each for each in self._records()}
         asked = request["serviceDeploymentArns"]
         return {"serviceDeployments": _known(asked, known), "failures": _unknown(asked, known)}
 
     def stop_service_deployment(self, request: Json) -> Json:
-        """StopServiceDeployment: the rollback begins with the data plane's next report.
+        """StopServiceDeployment."""
+        return ecs_service_deployments.stop(self._records(), request)
 
-        A rollback that is under way goes on. Inferred: the refusal of a record that has ended, and
-        what ABORT does, which the guide does not describe.
-        """
-        arn = request["serviceDeploymentArn"]
-        for service in self._services.values():
-            for record in service.records:
-                if record.service_deployment_arn == arn:
-                    if record.status not in OPEN:
-                        raise ServiceDeploymentEnded(record.status)
-                    if record.status in ("PENDING", "IN_PROGRESS"):
-                        aborts = request.get("stopType") == "ABORT"
-                        record.status = "STOP_REQUESTED" if aborts else "ROLLBACK_REQUESTED"
-                    return {"serviceDeploymentArn": arn}
-        raise ServiceDeploymentNotFound
+    def continue_service_deployment(self, request: Json) -> Json:
+        """ContinueServiceDeployment."""
+        return ecs_service_deployments.go_on(self._records(), request)
 
     def describe_service_revisions(self, request: Json) -> Json:
         """DescribeServiceRevisions."""
@@ -460,6 +487,9 @@ class Engine:
             for deployment in service.deployments
         )
 
+    def _records(self) -> Iterator[Record]:
+        return (each for service in self._services.values() for each in service.records)
+
     def _service_of(self, task: Task) -> Service:
         cluster = task.task_arn.split("/")[1]
         return self._services[cluster, task.group.removeprefix("service:")]
@@ -502,18 +532,17 @@ def _require_scaling(strategy: str, request: Json) -> None:
         )
 
 
-def _configuration(request: Json) -> Json:
-    # AWS resets omitted members to their defaults, so a caller must send those to keep.
-    asked: Json = request.get("deploymentConfiguration", {})
-    return DEFAULT_CONFIGURATION | asked
+def _configuration(request: Json, load_balancers: list[Json], service_connect: bool) -> Json:
+    made = ecs_configuration.completed(request.get("deploymentConfiguration", {}))
+    problem = ecs_configuration.why_refused(made, load_balancers, service_connect=service_connect)
+    if problem is not None:
+        raise InvalidParameterException(problem)
+    return made
 
 
-def _matches(record: Record, request: Json) -> bool:
-    created = record.created_at.replace(tzinfo=None)  # moto parses times as naive UTC
-    asked = request.get("createdAt", {})
-    return record.status in request.get("status", [record.status]) and asked.get(
-        "after", created
-    ) <= created <= asked.get("before", created)
+def _connects(request: Json, before: bool = False) -> bool:
+    """Whether Service Connect is enabled."""
+    return bool(request.get("serviceConnectConfiguration", {"enabled": before})["enabled"])
 
 
 def _known(asked: list[str], known: dict[str, Any]) -> list[Any]:

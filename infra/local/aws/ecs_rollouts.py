@@ -7,202 +7,32 @@ detects failures", "How CloudWatch alarms detect Amazon ECS deployment failures"
 ECS service deployments", "Complete Amazon ECS rolling deployments early").
 """
 
+import copy
 import math
 import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
+from infra.local.aws import clock
+from infra.local.aws.ecs_causes import ALARM, BREAKER, NO_CANDIDATE, USER, Cause
+from infra.local.aws.ecs_events import hook_change, impaired, state_change
+from infra.local.aws.ecs_records import OPEN, Deployment, Json, Record, Revision
+from infra.local.aws.ecs_shift import Hook, Shift
 from infra.local.aws.ecs_tasks import UNHEALTHY, Fleet, Stop, Task, now
 
-Json = dict[str, Any]
-# "Troubleshooting with Amazon ECS Action Logs". Inferred: the status is ROLLBACK_FAILED.
-NO_CANDIDATE = "No rollback candidate was found to run the rollback."
 # Failed starts in a row after which ECS throttles a service. Inferred: the guide has no number.
 IMPAIRED = 3
-OPEN = ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 SHOWN_EVENTS = 100
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Why ECS ends a rollout, in the words of the places that show it.
-
-    `event` is for the service's events, and `state` is the deployment's `rolloutStateReason`, empty
-    if the deployment does not become FAILED. `record` is the `statusReason` after a rollback, and
-    `by` begins the reason of the rollback's deployment.
-    """
-
-    event: str
-    state: str
-    record: str
-    by: str
-
-
-# Documented: `state` and `by` in the guide's deployment events. Seen in public output: the others.
-BREAKER = Cause(
-    "tasks failed to start.",
-    "ECS deployment circuit breaker: tasks failed to start.",
-    "Service deployment rolled back because the circuit breaker threshold was exceeded.",
-    "ECS deployment circuit breaker",
-)
-# Seen in public output: `event` and `record`. Inferred: `state` and `by`.
-ALARM = Cause(
-    "alarm detected.",
-    "ECS deployment alarms: alarm detected.",
-    "Service deployment rolled back because of one or more active alarms.",
-    "ECS deployment alarms",
-)
-# Inferred: all texts, and that the deployment does not become FAILED.
-USER = Cause(
-    "stopped by a user.",
-    "",
-    "Service deployment rolled back because a user stopped it.",
-    "ECS deployment stopped",
-)
-
-
-def hook_refusal(stage: str, target: str) -> Cause:
-    """A lifecycle hook that returned FAILED. Seen in public output: `record`, also as `event`."""
-    record = (
-        f"Service deployment rolled back because {stage} lifecycle hook(s) failed. Lifecycle hook"
-        f" target {target} returned FAILED status."
-    )
-    return Cause(record, record, record, "ECS deployment lifecycle hook")
-
-
-@dataclass(frozen=True)
-class Revision:
-    """A service revision. Its id is unrelated to the revision number of the task definition.
-
-    `container_images` is empty until its first task starts.
-    """
-
-    service_revision_arn: str
-    service_arn: str
-    cluster_arn: str
-    task_definition: str
-    container_images: list[Json] = field(default_factory=list)
-    created_at: datetime = field(default_factory=now)
-
-
-@dataclass
-class Deployment:
-    """An entry of a service's `deployments`: the tasks of one revision.
-
-    `healthy` are the ids of the healthy tasks, if the data plane named them.
-    """
-
-    id: str
-    revision: Revision
-    desired_count: int
-    rollout_state_reason: str
-    status: str = "PRIMARY"
-    rollout_state: str = "IN_PROGRESS"
-    running_count: int = 0
-    failed_tasks: int = 0
-    failed_starts: int = 0
-    healthy: frozenset[str] = frozenset()
-    created_at: datetime = field(default_factory=now)
-    updated_at: datetime = field(default_factory=now)
-
-    @property
-    def task_definition(self) -> str:
-        """The ARN of the task definition that its tasks run."""
-        return self.revision.task_definition
-
-    @property
-    def pending_count(self) -> int:
-        """Desired tasks that are not healthy yet."""
-        return max(0, self.desired_count - self.running_count)
-
-    @property
-    def summary(self) -> Json:
-        """As a ServiceRevisionSummary."""
-        return {
-            "arn": self.revision.service_revision_arn,
-            "requestedTaskCount": self.desired_count,
-            "runningTaskCount": self.running_count,
-            "pendingTaskCount": self.pending_count,
-        }
-
-
-@dataclass
-class Record:
-    """A service deployment: the permanent record of one rollout and its rollback.
-
-    `tripped` says whether the circuit breaker ended the rollout. `watched` are the alarms that may
-    end it, and `triggered` those that did.
-    """
-
-    service_deployment_arn: str
-    service: "Service"
-    target: Deployment
-    source_service_revisions: list[Json]
-    status: str = "PENDING"
-    status_reason: str | None = None
-    rollback: Json | None = None
-    tripped: bool = False
-    watched: frozenset[str] = frozenset()
-    triggered: list[str] = field(default_factory=list)
-    created_at: datetime = field(default_factory=now)
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-
-    @property
-    def service_arn(self) -> str:
-        """The service's ARN."""
-        return self.service.arn
-
-    @property
-    def cluster_arn(self) -> str:
-        """The ARN of the service's cluster."""
-        return self.service.cluster_arn
-
-    @property
-    def target_service_revision_arn(self) -> str:
-        """As ListServiceDeployments names it."""
-        return self.target.revision.service_revision_arn
-
-    @property
-    def target_service_revision(self) -> Json:
-        """As DescribeServiceDeployments shows it."""
-        return self.target.summary
-
-    @property
-    def deployment_circuit_breaker(self) -> Json:
-        """The breaker's state for the target."""
-        return {
-            "status": self._monitor(self.service.breaker["enable"], self.tripped),
-            "failureCount": self.target.failed_tasks,
-            "threshold": self.service.threshold,
-        }
-
-    @property
-    def alarms(self) -> Json:
-        """The state of the service's alarms. DISABLED also if ECS ignores them (inferred)."""
-        return {
-            "status": self._monitor(bool(self.watched), bool(self.triggered)),
-            "alarmNames": self.service.alarms["alarmNames"],
-            "triggeredAlarmNames": self.triggered,
-        }
-
-    def _monitor(self, watches: bool, triggered: bool) -> str:
-        monitoring = "MONITORING_COMPLETE" if self.finished_at else "MONITORING"
-        return "TRIGGERED" if triggered else monitoring if watches else "DISABLED"
-
-    def end(self, status: str, reason: str | None) -> None:
-        """Close the record."""
-        self.status, self.status_reason, self.finished_at = status, reason, now()
 
 
 @dataclass
 class Service:
     """An ECS service. `deployments`, `records` and `events` are ordered newest first.
 
-    `alarms_on` are all alarms in the state ALARM, of the account.
+    `alarms_on` are all alarms of the account in the state ALARM. `hook_answers` is what the
+    functions of Lambda hooks return, by ARN: SUCCEEDED if it has none.
     """
 
     cluster: str
@@ -214,6 +44,10 @@ class Service:
     publish: Callable[[Json], None]
     fleet: Fleet
     alarms_on: set[str]
+    hook_answers: dict[str, str]
+    load_balancers: list[Json] = field(default_factory=list)
+    service_connect: bool = False
+    resource_management_type: str = "CUSTOMER"
     launch_type: str | None = None
     network_configuration: Json | None = None
     capacity_provider_strategy: list[Json] | None = None
@@ -261,6 +95,27 @@ class Service:
         return math.ceil(self.desired_count * share / 100)
 
     @property
+    def shifts_traffic(self) -> bool:
+        """Whether ECS directs traffic: "Required resources for Amazon ECS blue/green"."""
+        return self.service_connect or bool(self.load_balancers)
+
+    @property
+    def shift(self) -> Shift | None:
+        """The shift of traffic that is under way."""
+        newest = self.records[0] if self.records else None
+        return newest.shift if newest and newest.status in OPEN else None
+
+    @property
+    def current_service_deployment(self) -> str | None:
+        """The ARN of the newest service deployment. Inferred: also after its end."""
+        return self.records[0].service_deployment_arn if self.records else None
+
+    @property
+    def current_service_revisions(self) -> list[Json]:
+        """The revisions that have tasks or shall have some."""
+        return [each.counts for each in self.deployments]
+
+    @property
     def task_definition(self) -> str | None:
         """The PRIMARY deployment's. None for a deleted service."""
         return self.deployments[0].task_definition if self.deployments else None
@@ -285,30 +140,47 @@ class Service:
             task_definition,
         )
         self.revisions.append(revision)
-        sources = [each.summary for each in self.deployments]
-        primary = self._begin(revision, "ECS deployment {id} in progress.")
+        older = list(self.deployments)
+        rolling = self.deployment_configuration.get("strategy", "ROLLING") == "ROLLING"
+        primary = self._begin(revision, "ECS deployment {id} in progress.", started=rolling)
         arn = self._arn("service-deployment", secrets.token_hex(10))
         # "If an alarm is in the ALARM state at the beginning of a deployment, Amazon ECS will not
         # monitor alarms for the duration of that deployment."
         names = frozenset(self.alarms["alarmNames"] if self.alarms["enable"] else ())
         watched = frozenset() if names & self.alarms_on else names
-        self.records.insert(0, Record(arn, self, primary, sources, watched=watched))
+        configuration = copy.deepcopy(self.deployment_configuration)
+        record = Record(arn, self, primary, older, configuration, watched=watched)
+        self.records.insert(0, record)
+        for each in self.deployments if rolling else ():
+            each.production = each.test = None
+        if not rolling:
+            record.shift = Shift(self, record)
+
+    def advance(self) -> None:
+        """Let the stages of a shift of traffic go on until now."""
+        if self.shift:
+            self.shift.advance(clock.now())
 
     def scale(self, desired_count: int) -> None:
         """Change the number of desired tasks. A failed deployment starts none."""
         self.desired_count = desired_count
         primary, *older = self.deployments
-        if primary.rollout_state != "FAILED":
+        if self.shift:
+            # Inferred: both revisions follow, as AWS announced for rolling updates in 2025-11.
+            for each in self.deployments:
+                each.desired_count = desired_count if each.started else 0
+            older = []
+        elif primary.rollout_state != "FAILED":
             primary.desired_count = desired_count
         for each in older:
             each.desired_count = min(each.desired_count, desired_count)
-        self._follow()
+        self.follow()
 
     def delete(self) -> None:
         """End everything at once, without the time that AWS takes to drain the tasks."""
         self.supersede("The service was deleted.")
         self.status, self.desired_count, self.deployments = "INACTIVE", 0, []
-        self._follow()
+        self.follow()
 
     def supersede(self, reason: str) -> None:
         """End the record of a replaced rollout, if it is still in progress."""
@@ -322,7 +194,7 @@ class Service:
         """Apply a report: the healthy tasks now, and the failed ones since the last report."""
         for task in self.fleet.fail(self, deployment, running, failed, stop):
             if stop.reason == UNHEALTHY:
-                self._log(f"(task {task.id}) failed container health checks.")
+                self.log(f"(task {task.id}) failed container health checks.")
         before, deployment.running_count = deployment.running_count, running
         if failed or running != before:
             deployment.updated_at = now()
@@ -332,7 +204,9 @@ class Service:
                 deployment.failed_tasks = 0
         deployment.failed_tasks += failed
         self._count_failed_starts(deployment, 0 if stop.ran else failed)
-        self._follow()
+        self.follow()
+        if self.shift:
+            return self.advance()
         if deployment is not self.deployments[0]:
             return
         if deployment.rollout_state == "IN_PROGRESS":
@@ -347,7 +221,7 @@ class Service:
                 deployment.running_count -= 1
                 deployment.updated_at = now()
         self.fleet.stop(task, stop)
-        self._follow()
+        self.follow()
 
     def bake(self) -> None:
         """The newest deployment has all its tasks, the others have none, and it goes on.
@@ -360,14 +234,14 @@ class Service:
         record.status, record.started_at = "IN_PROGRESS", record.started_at or now()
         primary.running_count, primary.updated_at = primary.desired_count, now()
         self.deployments = [primary]
-        self._follow()
+        self.follow()
 
     def hear(self, alarm: str) -> None:
         """An alarm goes into the state ALARM. It fails a rollout that ECS watches it for."""
         for record in self.records[:1]:
             if record.status in ("PENDING", "IN_PROGRESS") and alarm in record.watched:
                 record.triggered.append(alarm)
-                self._fail(record, ALARM, rollback=self.alarms["rollback"])
+                self.fail(record, ALARM, rollback=self.alarms["rollback"])
 
     def refuse(self, cause: Cause) -> None:
         """A lifecycle hook fails a rollout. That rolls it back in any configuration.
@@ -377,7 +251,7 @@ class Service:
         record = self.records[0]
         if record.status not in ("PENDING", "IN_PROGRESS"):
             raise ValueError(f"no rollout of service {self.name} is under way")
-        self._fail(record, cause, rollback=True)
+        self.fail(record, cause, rollback=True)
 
     def _count_failed_starts(self, deployment: Deployment, failed: int) -> None:
         """Report a service that cannot start tasks, once until a task is healthy.
@@ -389,7 +263,7 @@ class Service:
             deployment.failed_starts + failed,
         )
         if before < IMPAIRED <= deployment.failed_starts:
-            self._log(
+            self.log(
                 "is unable to consistently start tasks successfully. For more information, see the"
                 " Troubleshooting section of the Amazon ECS Developer Guide."
             )
@@ -400,101 +274,117 @@ class Service:
         if record.status == "PENDING":
             record.status, record.started_at = "IN_PROGRESS", now()
         if record.status == "ROLLBACK_REQUESTED":
-            self._fail(record, USER, rollback=True)
+            self.fail(record, USER, rollback=True)
         elif record.status == "STOP_REQUESTED":
             primary.desired_count = primary.running_count  # inferred: no further task starts
             record.end("STOPPED", "Service deployment stopped by a user.")
-            self._follow()
+            self.follow()
         elif record.status not in OPEN:
             return
         elif primary.running_count >= self.enough:
-            self._complete(primary, record)
+            self.complete(primary, record)
         elif self.breaker["enable"] and primary.failed_tasks >= self.threshold:
             record.tripped = True
-            self._fail(record, BREAKER, rollback=self.breaker["rollback"])
+            self.fail(record, BREAKER, rollback=self.breaker["rollback"])
 
     def _keep(self, primary: Deployment, before: int) -> None:
         """After the rollout: its end in the background, and tasks that run again."""
         if len(self.deployments) > 1:
             self.deployments = [primary]
-            self._follow()
+            self.follow()
         if before < primary.desired_count <= primary.running_count:
-            self._log("has reached a steady state.")
+            self.log("has reached a steady state.")
 
     @property
     def _early(self) -> Json:
         early: Json = self.deployment_configuration.get("earlySuccessCriteria", {})
         return early if early.get("enable") else {}
 
-    def _begin(self, revision: Revision, reason: str) -> Deployment:
+    def _begin(self, revision: Revision, reason: str, *, started: bool = True) -> Deployment:
         for older in self.deployments:
             older.status = "ACTIVE"
         identity = f"ecs-svc/{secrets.randbelow(10**19):019}"
-        primary = Deployment(identity, revision, self.desired_count, reason.format(id=identity))
+        desired = self.desired_count if started else 0
+        primary = Deployment(identity, revision, desired, reason.format(id=identity))
+        primary.started = started
         self.deployments.insert(0, primary)
         self._announce(primary, "SERVICE_DEPLOYMENT_IN_PROGRESS")
-        self._follow()
+        self.follow()
         return primary
 
-    def _complete(self, primary: Deployment, record: Record) -> None:
+    def complete(self, primary: Deployment, record: Record) -> None:
+        """End a rollout or a rollback well."""
         primary.rollout_state = "COMPLETED"
         primary.rollout_state_reason = f"ECS deployment {primary.id} completed."
         self.completed = primary
         if self._early.get("sourceServiceRevisionCleanup") != "DEFERRED":
             self.deployments = [primary]
-        self._follow()
+        self.follow()
         record.end("ROLLBACK_SUCCESSFUL" if record.rollback else "SUCCESSFUL", record.status_reason)
-        self._log(f"(deployment {primary.id}) deployment completed.")
+        self.log(f"(deployment {primary.id}) deployment completed.")
         if primary.running_count >= primary.desired_count:
-            self._log("has reached a steady state.")
+            self.log("has reached a steady state.")
         self._announce(primary, "SERVICE_DEPLOYMENT_COMPLETED")
 
-    def _fail(self, record: Record, cause: Cause, *, rollback: bool) -> None:
+    def fail(
+        self, record: Record, cause: Cause, *, rollback: bool, at: float | None = None
+    ) -> None:
+        """End a rollout, at a time of the embedded clock. A rollback that fails ends for good."""
         primary = self.deployments[0]
+        good = record.shift.base if record.shift else self.completed
         if cause.state:
             primary.rollout_state, primary.rollout_state_reason = "FAILED", cause.state
-        primary.desired_count = primary.running_count = 0
-        self._follow()
-        self._log(f"(deployment {primary.id}) deployment failed: {cause.event}")
+        if not (record.shift and good):
+            primary.end_tasks()
+        self.follow()
+        self.log(f"(deployment {primary.id}) deployment failed: {cause.event}")
         if cause.state:
             self._announce(primary, "SERVICE_DEPLOYMENT_FAILED")
         if record.rollback:
-            record.end("ROLLBACK_FAILED", cause.state)
+            record.end("ROLLBACK_FAILED", cause.record if record.shift else cause.state)
         elif not rollback:
             record.end("STOPPED", cause.state)
-        elif self.completed:
-            self._roll_back(record, self.completed, cause)
+        elif good:
+            self._roll_back(record, good, cause, clock.now() if at is None else at)
         else:
             record.end("ROLLBACK_FAILED", NO_CANDIDATE)
 
-    def _roll_back(self, record: Record, good: Deployment, cause: Cause) -> None:
-        # The rollback's deployment is not completed yet. If it fails too, there is no deployment to
-        # return to.
-        self.completed = None
-        self._log(f"rolling back to deployment {good.id}.")
-        self._begin(good.revision, f"{cause.by}: rolling back to deploymentId {good.id}.")
+    def _roll_back(self, record: Record, good: Deployment, cause: Cause, at: float) -> None:
+        self.log(f"rolling back to deployment {good.id}.")
         record.status, record.status_reason = "ROLLBACK_IN_PROGRESS", cause.record
         record.rollback = {
             "reason": cause.record,
             "startedAt": now(),
             "serviceRevisionArn": good.revision.service_revision_arn,
         }
+        if record.shift:
+            record.shift.turn_back(good, at)
+            return
+        # The rollback's deployment is not completed yet. If it fails too, there is no deployment to
+        # return to.
+        self.completed = None
+        self._begin(good.revision, f"{cause.by}: rolling back to deploymentId {good.id}.")
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Let the tasks follow the counts, with AWS's messages of the scheduler."""
         started, stopped = self.fleet.follow(self)
         if started:
-            self._log(f"has started {len(started)} tasks: {_listed(started)}.")
+            self.log(f"has started {len(started)} tasks: {_listed(started)}.")
         if stopped:
-            self._log(f"has stopped {len(stopped)} running tasks: {_listed(stopped)}.")
+            self.log(f"has stopped {len(stopped)} running tasks: {_listed(stopped)}.")
 
     def _arn(self, kind: str, identity: str) -> str:
         return f"{self.arn.replace(':service/', f':{kind}/')}/{identity}"
 
-    def _log(self, message: str) -> None:
+    def log(self, message: str) -> None:
+        """Add an event to those that DescribeServices shows."""
         text = f"(service {self.name}) {message}"
         self.events.insert(0, {"id": str(uuid.uuid4()), "createdAt": now(), "message": text})
         del self.events[SHOWN_EVENTS:]
+
+    def announce_hook(self, record: Record, hook: Hook) -> None:
+        """Send the EventBridge event of a hook's new status."""
+        self.publish(hook_change(record, hook))
 
     def _announce(self, deployment: Deployment, name: str) -> None:
         self.publish(state_change(self.arn, deployment.id, name, deployment.rollout_state_reason))
@@ -502,45 +392,3 @@ class Service:
 
 def _listed(tasks: list[Task]) -> str:
     return " ".join(f"(task {each.id})" for each in tasks)
-
-
-def state_change(service_arn: str, deployment_id: str, name: str, reason: str) -> Json:
-    """An event as in "Amazon ECS service deployment state change events"."""
-    detail = {
-        "eventType": "ERROR" if name == "SERVICE_DEPLOYMENT_FAILED" else "INFO",
-        "eventName": name,
-        "deploymentId": deployment_id,
-        "updatedAt": _stamp(),
-        "reason": reason,
-    }
-    return _event("ECS Deployment State Change", service_arn, detail)
-
-
-def impaired(service_arn: str, cluster_arn: str) -> Json:
-    """An event as in "Amazon ECS service action events". The other actions are not emulated."""
-    detail = {
-        "eventType": "WARN",
-        "eventName": "SERVICE_TASK_START_IMPAIRED",
-        "clusterArn": cluster_arn,
-        "createdAt": _stamp(),
-    }
-    return _event("ECS Service Action", service_arn, detail)
-
-
-def _event(kind: str, service_arn: str, detail: Json) -> Json:
-    region, account = service_arn.split(":")[3:5]
-    return {
-        "version": "0",
-        "id": str(uuid.uuid4()),
-        "detail-type": kind,
-        "source": "aws.ecs",
-        "account": account,
-        "time": _stamp(),
-        "region": region,
-        "resources": [service_arn],
-        "detail": detail,
-    }
-
-
-def _stamp() -> str:
-    return now().strftime("%Y-%m-%dT%H:%M:%SZ")

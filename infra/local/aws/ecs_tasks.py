@@ -19,7 +19,8 @@ from infra.local.aws.ecs_images import Images
 from infra.local.aws.ecs_logs import Logs
 
 if TYPE_CHECKING:
-    from infra.local.aws.ecs_rollouts import Deployment, Service
+    from infra.local.aws.ecs_records import Deployment
+    from infra.local.aws.ecs_rollouts import Service
 
 Json = dict[str, Any]
 # "Currently, stopped tasks appear in the returned results for at least one hour": DescribeTasks.

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.local.aws.ecs import engine
-from infra.local.aws.ecs_rollouts import Deployment, Json, Service
+from infra.local.aws.ecs_records import Deployment, Json
+from infra.local.aws.ecs_rollouts import Service
 from infra.local.aws.ecs_tasks import ESSENTIAL_EXITED, KILLED, UNHEALTHY
 from infra.local.machines.containers import LABEL, OUT_OF_MEMORY, CommandFailed, Docker
 from infra.local.machines.forwarder import Address, Forwarder

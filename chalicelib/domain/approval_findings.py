@@ -1,0 +1,52 @@
+"""Preflight of an approval: whether ECS would wait for it."""
+
+from collections.abc import Collection
+
+from chalicelib.domain.approvals import STAGE, hook_conflict
+from chalicelib.domain.preflight import Finding, Severity
+from chalicelib.domain.rollouts import Rollout
+from chalicelib.domain.strategies import ROLLING, Strategy, merged, strategy_of
+
+_OFF = "or set the service's approval to false"
+
+
+def approval_findings(
+    rollout: Rollout, strategy: Strategy | None, *, added: Collection[int]
+) -> list[Finding]:
+    """Why ECS would not wait for an approval, or could not be answered.
+
+    `strategy` is the setting of the service, and `added` are the minutes of the hooks that Slipway
+    has added to the ECS service.
+    """
+    if rollout.is_express:
+        return [
+            _error(
+                "approval_not_in_express_mode",
+                "ECS manages the deployments of this service itself (Express Mode), so Slipway "
+                f"cannot make it wait for an approval. Use another ECS service, {_OFF}",
+            )
+        ]
+    configuration = merged(rollout.configuration, strategy)
+    if strategy_of(configuration) == ROLLING:
+        return [
+            _error(
+                "approval_needs_traffic_shift",
+                "a rolling update gives traffic to new tasks as they start, so nobody can approve "
+                "it before. Set the service's strategy to BLUE_GREEN, LINEAR or CANARY, "
+                f"{_OFF}",
+            )
+        ]
+    if hook_conflict(configuration, added=added):
+        return [
+            _error(
+                "approval_hook_conflict",
+                f"the ECS service has a PAUSE hook of its own at the stage {STAGE}. ECS does not "
+                "say which of two hooks waits, so Slipway could answer the wrong one. Remove that "
+                f"hook from the ECS service, {_OFF}",
+            )
+        ]
+    return []
+
+
+def _error(code: str, message: str) -> Finding:
+    return Finding(code=code, severity=Severity.ERROR, message=message, subject="approval")
