@@ -5,54 +5,31 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 
-from chalicelib import clock
-from chalicelib.domain.approvals import Awaiting
 from chalicelib.domain.tokens import Role
-from chalicelib.store.jobs import get_deployment
 from chalicelib.store.tokens import create_token
-from chalicelib.store.writes import change, commit
 from tests.page.conftest import Opener, refresh
 from tests.page.screenshots import PHONE
 from tests.page.test_sure_actions import PRESS_AGAIN, find_answers, lose_answers
 from tests.support.embedded import Cloud
+from tests.support.shifts import approve, begin_shift, look_after, shift_traffic
 
 pytestmark = pytest.mark.long
 
+CANARY = {"type": "CANARY", "percent": 10, "step_minutes": 5, "bake_minutes": 3}
 HOUR = 3600
-CANARY = {"strategy": "CANARY", "stage": "PRE_PRODUCTION_TRAFFIC_SHIFT", "test_traffic": 100.0}
 
 
-def begin_canary(cloud: Cloud) -> int:
-    """A canary that awaits approval of its second step."""
-    cloud.release(1)
-    number = cloud.begin_release(2)
-    await_approval(number, "hook-1")
-    return number
+def begin_canary(cloud: Cloud, **settings: Any) -> int:
+    """A canary that awaits approval of its first step; the number of its deployment."""
+    return begin_shift(cloud, strategy=CANARY, **{"approval": True, **settings})
 
 
-def await_approval(number: int, hook: str, *, step: int = 1) -> None:
-    now = clock.now()
-    awaiting = Awaiting(hook_id=hook, number=step, since=now, expires_at=now + 5 * HOUR)
-    commit(change(get_deployment(number), awaiting=awaiting))
-
-
-def canary(page: Page, traffic: float = 10.0, **changes: Any) -> Page:
-    """The page, which sees that deployment 2 is a canary."""
-
-    def show(route: Route) -> None:
-        if route.request.method != "GET" or "/deployments/2" not in route.request.url:
-            return route.fallback()
-        if not route.request.url.endswith("/2"):
-            return route.fallback()
-        headers = {**route.request.headers, "if-none-match": "none"}
-        answer = route.fetch(headers=headers)
-        route.fulfill(json={**answer.json(), **CANARY, "traffic": traffic, **changes})
-
-    page.route("**/v1/cicd/deployments/**", show)
-    page.reload()
-    return page
+def reach_second_step(cloud: Cloud) -> None:
+    """Approve the first step of deployment 2. Its second step awaits approval then."""
+    approve(cloud, 2)
+    look_after(cloud, 6 * 60)
 
 
 def card(page: Page) -> Locator:
@@ -70,9 +47,19 @@ def stages(page: Page) -> list[str]:
     ]
 
 
-def answers(cloud: Cloud, number: int = 2) -> list[tuple[str, str, str, str | None]]:
-    found = cloud.deployment(number)["approvals"]
-    return [(each["action"], each["hook_id"], each["steps"], each["reason"]) for each in found]
+def stage(page: Page, name: str, state: str) -> Locator:
+    """A stage that has this state."""
+    return card(page).locator(".stages li", has_text=name).get_by_role("img", name=state)
+
+
+def weights(page: Page, own: int, other: int) -> Locator:
+    words = f"Production traffic: {own} % to deployment 2, {other} % to deployment 1"
+    return card(page).get_by_role("img", name=words)
+
+
+def answers(cloud: Cloud) -> list[tuple[str, int, str, str | None]]:
+    found = cloud.deployment(2)["approvals"]
+    return [(each["action"], each["number"], each["steps"], each["reason"]) for each in found]
 
 
 def grace(cloud: Cloud) -> str:
@@ -83,11 +70,11 @@ def grace(cloud: Cloud) -> str:
 # --- what is shown -----------------------------------------------------------------------------
 
 
-def test_a_canary_shows_its_stages_its_traffic_and_what_it_awaits(
+def test_a_canary_shows_its_stages_and_its_traffic_from_its_begin_to_its_end(
     cloud: Cloud, open_page: Opener
 ) -> None:
     begin_canary(cloud)
-    page = canary(open_page("/deployments/2"))
+    page = open_page("/deployments/2")
     assert stages(page) == [
         "Succeeded: New tasks",
         "Succeeded: Test traffic",
@@ -96,70 +83,71 @@ def test_a_canary_shows_its_stages_its_traffic_and_what_it_awaits(
         "To come: Bake time",
         "To come: Clean-up",
     ]
-    weights = "Production traffic: 10 % to deployment 2, 90 % to deployment 1"
-    expect(card(page).get_by_role("img", name=weights)).to_be_visible()
+    expect(weights(page, 0, 100)).to_be_visible()
     expect(card(page)).to_contain_text("Awaits approval of step 1")
-    expect(card(page)).to_contain_text("Without an answer ECS takes it back in 5 h")
+    expect(card(page)).to_contain_text(
+        re.compile(r"Without an answer ECS takes it back in \d+ [hd]")
+    )
     expect(page.locator(".head .pill").first).to_have_text("Awaits approval")
     expect(page).to_have_title(re.compile("awaits approval"))
-    await_approval(2, "hook-2", step=2)
+    reach_second_step(cloud)
     refresh(page)
     expect(card(page)).to_contain_text("Awaits approval of step 2")
+    expect(weights(page, 10, 90)).to_be_visible()
+    approve(cloud, 2)
+    look_after(cloud, 60)
+    refresh(page)
+    expect(weights(page, 100, 0)).to_be_visible()
+    expect(stage(page, "Bake time", "Deploying")).to_be_visible()
+    expect(card(page).get_by_role("button")).to_have_count(0)
+    look_after(cloud, 10 * 60)
+    refresh(page)
+    expect(stage(page, "Clean-up", "Succeeded")).to_be_visible()
+    expect(page.get_by_role("region", name="On ECS")).to_contain_text("canary")
 
 
-@pytest.mark.parametrize(
-    ("changes", "shown", "hidden"),
-    [
-        (
-            {"stage": "PRODUCTION_TRAFFIC_SHIFT", "awaiting": None, "approval": None},
-            ["Deploying: Production traffic", "To come: Bake time"],
-            "Approval",
-        ),
-        (
-            {"stage": "BAKE_TIME", "awaiting": None, "approval": None, "traffic": 100},
-            ["Succeeded: Production traffic", "Deploying: Bake time"],
-            "Approval",
-        ),
-        (
-            {"stage": "POST_SCALE_UP", "awaiting": "hook", "approval": None, "traffic": None},
-            ["Awaits a hook: New tasks", "To come: Production traffic"],
-            "Production traffic:",
-        ),
-        (
-            {"status": "failed", "finished_at": "2026-11-22T01:00:00Z", "awaiting": None},
-            ["Succeeded: Test traffic", "Failed: Approval", "To come: Bake time"],
-            "Production traffic:",
-        ),
-    ],
-    ids=["shift", "bake", "hook", "failed"],
-)
-def test_a_rollout_shows_where_it_is(
-    cloud: Cloud,
-    open_page: Opener,
-    changes: dict[str, Any],
-    shown: list[str],
-    hidden: str,
+def test_a_deployment_that_nobody_approves_shows_where_it_ended(
+    cloud: Cloud, open_page: Opener
 ) -> None:
-    begin_canary(cloud)
-    page = canary(open_page("/deployments/2"), **changes)
-    found = stages(page)
-    assert set(shown) <= set(found)
-    assert not any(each.endswith(f": {hidden}") for each in found)
+    begin_canary(cloud, approval_minutes=30)
+    look_after(cloud, 40 * 60)
+    look_after(cloud, 10 * 60)
+    page = open_page("/deployments/2")
+    expect(page.locator(".failure")).to_contain_text("nobody approved it within 30 minutes")
+    assert stages(page)[1:4] == [
+        "Succeeded: Test traffic",
+        "Failed: Approval",
+        "To come: Production traffic",
+    ]
+
+
+def test_without_an_approval_none_is_shown(cloud: Cloud, open_page: Opener) -> None:
+    begin_shift(cloud, strategy={"type": "BLUE_GREEN", "bake_minutes": 60})
+    page = open_page("/deployments/2")
+    assert stages(page) == [
+        "Succeeded: New tasks",
+        "Succeeded: Test traffic",
+        "Succeeded: Production traffic",
+        "Deploying: Bake time",
+        "To come: Clean-up",
+    ]
+    expect(card(page)).to_contain_text("blue/green")
     expect(card(page).get_by_role("button")).to_have_count(0)
 
 
 def test_a_rolling_update_has_no_traffic_to_show(cloud: Cloud, open_page: Opener) -> None:
     cloud.release(1)
     cloud.begin_release(2)
-    rolling = {"strategy": "ROLLING", "stage": None, "test_traffic": None}
-    page = canary(open_page("/deployments/2"), **rolling)
-    expect(page.get_by_role("region", name="On ECS")).to_contain_text("rolling")
+    page = open_page("/deployments/2")
+    expect(page.get_by_role("region", name="On ECS")).to_contain_text("hello")
     expect(card(page)).to_have_count(0)
 
 
 def test_the_hook_of_an_owner_has_no_buttons(cloud: Cloud, open_page: Opener) -> None:
-    begin_canary(cloud)
-    page = canary(open_page("/deployments/2"), awaiting="hook", approval=None)
+    hook = {"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]}
+    begin_shift(cloud, hooks=[hook], strategy={"type": "BLUE_GREEN", "bake_minutes": 60})
+    page = open_page("/deployments/2")
+    assert "Awaits a hook: New tasks" in stages(page)
     expect(card(page)).to_contain_text("must answer it on ECS. Slipway cannot")
     expect(card(page).get_by_role("button")).to_have_count(0)
 
@@ -199,16 +187,16 @@ def test_an_approval_names_the_release_and_is_kept_with_its_reason(
     cloud: Cloud, open_page: Opener, opens: str, confirms: str, effect: str, steps: str
 ) -> None:
     begin_canary(cloud)
-    page = canary(open_page("/deployments/2", token=grace(cloud)))
+    page = open_page("/deployments/2", token=grace(cloud))
     page.get_by_role("button", name=opens, exact=True).click()
     dialog = page.get_by_role("dialog", name=f"{confirms} of hello?")
-    for words in ("Say hello", "10 % of production traffic", "Codertocat", "canary", effect):
+    for words in ("Say hello", "0 % of production traffic", "Codertocat", "canary", effect):
         expect(dialog).to_contain_text(words)
     dialog.get_by_label("Reason").fill("The figures are good")
     dialog.get_by_role("button", name=confirms, exact=True).click()
     expect(dialog).to_have_count(0)
     expect(page.locator(".notices")).to_contain_text("Deployment 2 is approved.")
-    assert answers(cloud) == [("approve", "hook-1", steps, "The figures are good")]
+    assert answers(cloud) == [("approve", 1, steps, "The figures are good")]
     expect(card(page)).to_contain_text(
         re.compile(r"Approved( all steps)? at step 1 by grace.*“The figures are good”")
     )
@@ -217,7 +205,7 @@ def test_an_approval_names_the_release_and_is_kept_with_its_reason(
 
 def test_a_rejection_ends_the_deployment(cloud: Cloud, open_page: Opener) -> None:
     begin_canary(cloud)
-    page = canary(open_page("/deployments/2", token=grace(cloud)))
+    page = open_page("/deployments/2", token=grace(cloud))
     page.get_by_role("button", name="Reject…").click()
     dialog = page.get_by_role("dialog", name="Reject deployment 2 of hello?")
     expect(dialog).to_contain_text("ECS returns to the release before")
@@ -225,7 +213,7 @@ def test_a_rejection_ends_the_deployment(cloud: Cloud, open_page: Opener) -> Non
     dialog.get_by_role("button", name="Reject deployment 2").click()
     expect(page.locator(".notices")).to_contain_text("Deployment 2 is rejected.")
     assert cloud.deployment(2)["status"] == "cancelled"
-    assert answers(cloud) == [("reject", "hook-1", "next", "Too slow")]
+    assert answers(cloud) == [("reject", 1, "next", "Too slow")]
     expect(page.locator(".banner")).to_contain_text("rejected by token:grace: Too slow")
     expect(card(page)).to_contain_text("Rejected at step 1 by grace")
 
@@ -234,25 +222,25 @@ def test_an_answer_is_confirmed_again_if_another_step_awaits_it_meanwhile(
     cloud: Cloud, open_page: Opener
 ) -> None:
     begin_canary(cloud)
-    page = canary(open_page("/deployments/2", token=grace(cloud)))
+    page = open_page("/deployments/2", token=grace(cloud))
     page.get_by_role("button", name="Approve…", exact=True).click()
     dialog = page.get_by_role("dialog")
-    await_approval(2, "hook-2", step=2)
+    reach_second_step(cloud)
     dialog.get_by_role("button", name="Approve deployment 2").click()
     expect(dialog.get_by_role("alert")).to_contain_text("Another step awaits approval now")
     expect(dialog.locator(".facts")).to_contain_text("Step2")
-    assert answers(cloud) == []
+    expect(dialog.locator(".facts")).to_contain_text("10 % of production traffic")
     dialog.get_by_role("button", name="Approve deployment 2").click()
     expect(dialog).to_have_count(0)
-    assert answers(cloud) == [("approve", "hook-2", "next", None)]
+    assert answers(cloud)[1:] == [("approve", 2, "next", None)]
 
 
 def test_an_answer_that_comes_too_late_says_so(cloud: Cloud, open_page: Opener) -> None:
     begin_canary(cloud)
-    page = canary(open_page("/deployments/2", token=grace(cloud)))
+    page = open_page("/deployments/2", token=grace(cloud))
     page.get_by_role("button", name="Approve…", exact=True).click()
     dialog = page.get_by_role("dialog")
-    cloud.advance(6 * HOUR)
+    cloud.advance(25 * HOUR)
     dialog.get_by_role("button", name="Approve deployment 2").click()
     expect(dialog.get_by_role("alert")).to_contain_text("does not await an approval any more")
     assert answers(cloud) == []
@@ -260,7 +248,7 @@ def test_an_answer_that_comes_too_late_says_so(cloud: Cloud, open_page: Opener) 
 
 def test_an_answer_without_an_answer_is_not_given_twice(cloud: Cloud, open_page: Opener) -> None:
     begin_canary(cloud)
-    page = canary(open_page("/deployments/2", token=grace(cloud)))
+    page = open_page("/deployments/2", token=grace(cloud))
     lose_answers(page, "**/approve")
     page.get_by_role("button", name="Approve…", exact=True).click()
     dialog = page.get_by_role("dialog")
@@ -269,22 +257,22 @@ def test_an_answer_without_an_answer_is_not_given_twice(cloud: Cloud, open_page:
     find_answers(page)
     dialog.get_by_role("button", name="Approve deployment 2").click()
     expect(page.locator(".notices")).to_contain_text("Deployment 2 was approved already.")
-    assert answers(cloud) == [("approve", "hook-1", "next", None)]
+    assert answers(cloud) == [("approve", 1, "next", None)]
 
 
 def test_who_asked_for_a_deployment_may_reject_it_but_not_approve_it(
     cloud: Cloud, open_page: Opener
 ) -> None:
-    cloud.release(1)
-    cloud.finish_build(cloud.ask_for_build(git_ref="master"))
     own = create_token("ada", Role.DEPLOYER)
-    image = cloud.build(2)["image_tag"]
+    shift_traffic(cloud, strategy=CANARY, approval=True)
+    image = cloud.build(1)["image_tag"]
     path = f"/v1/cicd/services/{cloud.service_id}/deploy"
     authorization = {"Authorization": f"Bearer {own.secret}"}
     assert cloud.api.post(path, {"image_tag": image}, headers=authorization).status == 202
     cloud.settle()
-    await_approval(2, "hook-1")
-    page = canary(open_page("/deployments/2", token=own.secret))
+    cloud.finish_rollout()
+    look_after(cloud, 60)
+    page = open_page("/deployments/2", token=own.secret)
     expect(card(page)).to_contain_text("Your token asked for this deployment: another token must")
     expect(card(page).get_by_role("button")).to_have_text(["Reject…"])
     cloud.change_service(approve_own=True)
@@ -294,7 +282,7 @@ def test_who_asked_for_a_deployment_may_reject_it_but_not_approve_it(
 
 def test_a_token_that_only_reads_sees_no_buttons(cloud: Cloud, open_page: Opener) -> None:
     begin_canary(cloud)
-    page = canary(open_page("/deployments/2", token=create_token("eye", Role.VIEWER).secret))
+    page = open_page("/deployments/2", token=create_token("eye", Role.VIEWER).secret)
     expect(card(page)).to_contain_text("Awaits approval of step 1")
     expect(card(page).get_by_role("button")).to_have_count(0)
 
@@ -303,7 +291,7 @@ def test_an_approval_needs_only_the_keyboard_and_fits_a_phone(
     cloud: Cloud, open_page: Opener
 ) -> None:
     begin_canary(cloud)
-    page = canary(open_page("/deployments/2", token=grace(cloud), viewport=PHONE))
+    page = open_page("/deployments/2", token=grace(cloud), viewport=PHONE)
     expect(card(page)).to_be_visible()
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
     page.get_by_role("button", name="Approve…", exact=True).focus()
@@ -315,7 +303,7 @@ def test_an_approval_needs_only_the_keyboard_and_fits_a_phone(
     assert [each["id"] for each in problems] == []
     page.keyboard.press("Enter")
     expect(dialog).to_have_count(0)
-    assert answers(cloud) == [("approve", "hook-1", "next", "By hand")]
+    assert answers(cloud) == [("approve", 1, "next", "By hand")]
 
 
 # --- settings ----------------------------------------------------------------------------------
