@@ -532,3 +532,20 @@ def continue_rollout(service_deployment: str, hook_id: str) -> None:
         client("ecs").continue_service_deployment(
             serviceDeploymentArn=service_deployment, hookId=hook_id, action="CONTINUE"
         )
+
+
+def take_back(service_deployment: str) -> None:
+    """Have ECS take a rollout back: the revision before gets all traffic again, and stays.
+
+    A repeated call "continues the rollback operation" ("Stopping Amazon ECS service deployments").
+    Raises Unavailable if the rollout has just ended: look again.
+    """
+    try:
+        with calling("ECS StopServiceDeployment"):
+            client("ecs").stop_service_deployment(
+                serviceDeploymentArn=service_deployment, stopType="ROLLBACK"
+            )
+    except Rejected as refusal:
+        if refusal.code == "ConflictException":
+            raise Unavailable(refusal.detail, code=refusal.code) from refusal
+        raise

@@ -132,6 +132,7 @@ class Step(Enum):
 
     BEGIN = auto()  # register a task definition for the active deployment
     UPDATE = auto()  # call UpdateService with the wanted definition
+    TAKE_BACK = auto()  # have ECS take back the rollout of another definition
     SUCCEED = auto()
     FAIL = auto()
     SUPERSEDE = auto()  # another party has changed the ECS service
@@ -178,22 +179,28 @@ def decide_active(
     now: int,
     deadline_at: int,
     called_at: int | None,
+    overrules: bool = False,
+    expected: str | None = None,
 ) -> Step:
     """The step for the active deployment; `wanted` is its task definition, None before it begins.
 
     Never retry a failed rollout. Retry a displaced one, unless another party displaced it.
+    `expected` is what ECS should run before the deployment begins. It `overrules` a choice of
+    another party that is older than its request.
     """
     runs = rollout.task_definition == wanted
     if wanted in rollout.failed or (runs and rollout.state == "FAILED"):
         return Step.FAIL
     if runs and rollout.state == "COMPLETED":
         return Step.SUCCEED  # also after the deadline: the rollout is healthy
-    if origin is Origin.OUTSIDE:
+    if origin is Origin.OUTSIDE and not overrules:
         return Step.SUPERSEDE if now >= settled_at(called_at) else Step.WAIT
     if now > deadline_at:
         return Step.FAIL
     if origin is Origin.UNKNOWN:
         return Step.WAIT
+    if origin is Origin.SLIPWAY and (first := _before_other_steps(rollout, wanted or expected)):
+        return first
     if wanted is None:
         return Step.BEGIN
     return Step.WAIT if runs or wanted in rollout.moving else Step.UPDATE
@@ -215,11 +222,26 @@ def decide_idle(
         return Step.WATCH if settled else Step.WAIT
     if origin is Origin.OUTSIDE:
         return Step.SHOW_DRIFT if settled else Step.WAIT
+    if origin is Origin.SLIPWAY and (first := _before_other_steps(rollout, wanted)):
+        return first
     if wanted in rollout.failed:
         return Step.SHOW_FAILURE if settled else Step.WAIT
     if origin is Origin.UNKNOWN or wanted in rollout.moving:
         return Step.WAIT
     return Step.UPDATE
+
+
+def _before_other_steps(rollout: Rollout, wanted: str | None) -> Step | None:
+    """The step while a rollout of another definition than `wanted` moves traffic.
+
+    ECS takes it back in seconds, since the tasks before still run. A new rollout would take as long
+    as any other one.
+    """
+    shift = rollout.shift
+    if shift is None or shift.task_definition == wanted:
+        return None
+    is_newest = shift.task_definition == rollout.task_definition
+    return Step.TAKE_BACK if is_newest and not shift.is_ending else Step.WAIT
 
 
 def next_deadline(*, now: int, started_at: int, minutes: int) -> int:

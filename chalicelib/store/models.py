@@ -60,6 +60,7 @@ from chalicelib.domain.service_settings import (
     from_layout_2,
     present_layout,
 )
+from chalicelib.domain.shifts import ShownShift
 from chalicelib.settings import settings
 from chalicelib.store.connection import Row
 
@@ -615,6 +616,8 @@ class Deployment(Job, discriminator="deploy"):
     # How many tasks of the rollout ran at the last look, and how many should.
     running_tasks = IntegerAttribute(null=True)
     desired_tasks = IntegerAttribute(null=True)
+    # What its rollout showed at the last look. None for a rolling update, and before its begin.
+    shift = StructAttribute(ShownShift, null=True)
     # What the proof of the release does not show, one sentence a line.
     warnings = UnicodeAttribute(null=True)
     # The checks of its commit that it waits for; None if it does not wait, or does not any more.

@@ -29,6 +29,7 @@ PATTERN = {
             "detail-type": [
                 "CodeBuild Build State Change",
                 "ECS Deployment State Change",
+                "ECS Hook State Change",
                 "ECS Service Action",
             ]
         },
@@ -45,7 +46,11 @@ PATTERN = {
 _STREAM = regex(r"(build-[0-9]{1,15})/.+", re.ASCII)
 # The name of a cluster or a service: CreateCluster and CreateService in the ECS API reference.
 _NAME = "[A-Za-z0-9_-]{1,255}"
-_ECS_SERVICE = regex(rf"arn:[a-z-]+:ecs:[^:]+:[0-9]+:service/({_NAME})/({_NAME})", re.ASCII)
+# The event of a hook names the service deployment: its ARN has those of the service, and an id.
+_ECS_SERVICE = regex(
+    rf"arn:[a-z-]+:ecs:[^:]+:[0-9]+:(?:service|service-deployment)/({_NAME})/({_NAME})(?:/{_NAME})?",
+    re.ASCII,
+)
 
 blueprint = Blueprint(__name__)
 

@@ -14,11 +14,17 @@ from chalicelib.domain.progress import COMMAND_STARTED, deploy_progress
 from chalicelib.domain.release_commands import CommandRun, crossed
 from chalicelib.domain.rollouts import Origin, Rollout
 from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.domain.strategies import ROLLING, strategy_of
 from chalicelib.domain.timing import PERIOD, SILENCE
 from chalicelib.errors import Stale
 from chalicelib.pipeline.config_releases import TRIGGER, commands_that_stay, overlay_of
 from chalicelib.pipeline.preflight import Look, check, findings_of_approval, look_at_image
-from chalicelib.pipeline.reconcilers.ecs_changes import MAX_CALL_DELAY, call_update, hooks_for
+from chalicelib.pipeline.reconcilers.ecs_changes import (
+    MAX_CALL_DELAY,
+    call_update,
+    hooks_for,
+    take_back,
+)
 from chalicelib.pipeline.reconcilers.ends import fail
 from chalicelib.pipeline.reconcilers.evidence import PATIENCE
 from chalicelib.settings import settings
@@ -151,6 +157,52 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
     )
 
 
+def is_restored_by_ecs(situation: Situation) -> bool:
+    """Whether ECS goes back, or has gone back, to the release that a rollback restores.
+
+    Then it needs no rollout of its own, which would take as long as any other one.
+    """
+    active, rollout = situation.active, situation.rollout
+    rolling = strategy_of(rollout.configuration) == ROLLING
+    if active.restores is None or rolling or situation.origin is not Origin.SLIPWAY:
+        return False
+    goes_to = rollout.shift.source if rollout.shift else rollout.task_definition
+    return goes_to is not None and goes_to == _restored(active).task_definition
+
+
+def restore_by_ecs(situation: Situation) -> None:
+    """Record that the rollback runs the definition of the release that it restores, and have ECS
+    take back the rollout under way.
+    """
+    service, target, active = situation.service, situation.target, situation.active
+    rollout, restored, now = situation.rollout, _restored(active), clock.now()
+    began = change(
+        service, called_at=now, drift=None, **_way_back(situation), **due_by(service, now + PERIOD)
+    )
+    commit(
+        transition(
+            active,
+            DeploymentStatus.DEPLOYING,
+            task_definition=restored.task_definition,
+            fingerprint=restored.fingerprint,
+            started_at=now,
+            deadline_at=now + service.settings.deploy_minutes * 60,
+            progress=deploy_progress(0, 1, active.progress),
+            error=None,
+            waits=0,
+        ),
+        began,
+    )
+    if rollout.shift is None or rollout.shift.is_ending:
+        return queue.wake(f"service-{service.id}")
+    take_back(service, target, rollout, restored.task_definition)
+
+
+def _restored(active: Deployment) -> Deployment:
+    """The release that a rollback restores."""
+    return find_deployments(active.restores)[active.restores]
+
+
 def _content(active: Deployment, rollout: Rollout) -> tuple[dict[str, Any], str]:
     """The definition that a deployment starts from, and its ARN: of what runs, or of the release
     that a rollback restores.
@@ -159,7 +211,7 @@ def _content(active: Deployment, rollout: Rollout) -> tuple[dict[str, Any], str]
     """
     if active.restores is None:
         return ecs.describe_task_definition(rollout.task_definition), rollout.task_definition
-    arn = find_deployments(active.restores)[active.restores].task_definition or ""
+    arn = _restored(active).task_definition or ""
     return kept_definition(arn) or ecs.describe_task_definition(arn), arn
 
 

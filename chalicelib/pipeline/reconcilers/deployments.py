@@ -19,6 +19,14 @@ from chalicelib.domain.rollouts import (
     decide_idle,
     next_deadline,
 )
+from chalicelib.domain.shifts import (
+    ShownShift,
+    deadline_in,
+    minutes_in,
+    progress_of,
+    shown,
+    words_of,
+)
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.timing import PERIOD, READABLE, RECORDED, SILENCE
 from chalicelib.errors import Rejected, Unavailable
@@ -30,7 +38,12 @@ from chalicelib.pipeline.reconcilers.approvals import (
     prove_approval,
     why_unapproved,
 )
-from chalicelib.pipeline.reconcilers.begins import Situation, begin
+from chalicelib.pipeline.reconcilers.begins import (
+    Situation,
+    begin,
+    is_restored_by_ecs,
+    restore_by_ecs,
+)
 from chalicelib.pipeline.reconcilers.ecs_changes import (
     definition_to_keep,
     definition_to_restore,
@@ -38,6 +51,8 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
     judge_soon,
     not_recorded,
     note_choice,
+    own_shift,
+    take_back,
     update_ecs,
     what_runs,
 )
@@ -49,6 +64,9 @@ from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import change, commit
 
 logger = logging.getLogger("slipway")
+
+# The steps before a deployment begins.
+_EARLY = {Step.BEGIN, Step.TAKE_BACK, Step.WAIT}
 
 
 def deploy(
@@ -65,41 +83,68 @@ def deploy(
         expected = definition_to_keep(service, current, rollout)
     origin = find_origin(service, rollout, expected, begun_at=active.started_at)
     situation = Situation(service, target, active, current, rollout, origin)
+    now, own = clock.now(), own_shift(active, rollout)
     step = decide_active(
         wanted=wanted,
         rollout=rollout,
-        origin=Origin.SLIPWAY if _overrules(service, active, rollout) else origin,
-        now=clock.now(),
-        deadline_at=active.deadline_at,
+        origin=origin,
+        now=now,
+        deadline_at=deadline_in(own, active.shift, deadline_at=active.deadline_at, now=now),
         called_at=service.called_at,
+        overrules=_overrules(service, active, rollout),
+        expected=expected,
     )
     unapproved = why_unapproved(active, rollout, failed=step is Step.FAIL)
     if unapproved is not None:
         return fail_unapproved(service, active, rollout, unapproved)
     try:
-        if step is Step.BEGIN and active.task_definition is None:
-            begin(situation)
-        elif step in {Step.BEGIN, Step.FAIL} and active.awaits_command:
-            _await_command(situation, expected)
-        elif step is Step.UPDATE:
-            definition = active.task_definition or ""
-            count, approval = active.desired_count, active.approval_minutes
-            update_ecs(service, target, rollout, definition, desired_count=count, approval=approval)
-        elif step is Step.SUCCEED:
-            _verify(service, target, active, current, rollout)
-        elif step is Step.FAIL:
-            why = _why_failed(service, active, rollout)
-            fail_rollout(service, target, active, rollout, why)
-        elif step is Step.SUPERSEDE:
-            _supersede(service, active, rollout)
-        else:
-            unknown = origin is Origin.UNKNOWN
-            refused = follow_approval(active, rollout)
-            waits_for = not_recorded(what_runs(service, rollout)) if unknown else refused
-            _note_progress(service, target, active, rollout, waits_for=waits_for)
-            judge_soon(service, origin)
+        if wanted is None and _begins(situation, step, expected):
+            return
+        _roll_out(situation, step, expected)
     except Rejected as refusal:
         fail(service, active, refusal.detail)
+
+
+def _begins(situation: Situation, step: Step, expected: str | None) -> bool:
+    """Take the step of a deployment whose rollout has not begun. False if it is another one."""
+    active = situation.active
+    if step in _EARLY and is_restored_by_ecs(situation):
+        restore_by_ecs(situation)
+    elif step is Step.BEGIN and active.task_definition is None:
+        begin(situation)
+    elif step in {Step.BEGIN, Step.FAIL} and active.awaits_command:
+        _await_command(situation, expected)
+    else:
+        return False
+    return True
+
+
+def _roll_out(situation: Situation, step: Step, expected: str | None) -> None:
+    service, target, active = situation.service, situation.target, situation.active
+    rollout, origin = situation.rollout, situation.origin
+    if step is Step.UPDATE:
+        update_ecs(
+            service,
+            target,
+            rollout,
+            active.task_definition or "",
+            desired_count=active.desired_count,
+            approval=active.approval_minutes,
+        )
+    elif step is Step.TAKE_BACK:
+        take_back(service, target, rollout, expected)
+    elif step is Step.SUCCEED:
+        _verify(service, target, active, situation.current, rollout)
+    elif step is Step.FAIL:
+        fail_rollout(service, target, active, rollout, _why_failed(service, active, rollout))
+    elif step is Step.SUPERSEDE:
+        _supersede(service, active, rollout)
+    else:
+        unknown = origin is Origin.UNKNOWN
+        refused = follow_approval(active, rollout)
+        waits_for = not_recorded(what_runs(service, rollout)) if unknown else refused
+        _note_progress(service, target, active, rollout, waits_for=waits_for)
+        judge_soon(service, origin)
 
 
 def _cannot_observe(service: Service, active: Deployment, refusal: Rejected) -> None:
@@ -194,9 +239,13 @@ def _why_failed(service: Service, active: Deployment, rollout: Rollout) -> str:
         return rollout.reason or "ECS reports that the rollout failed"
     minutes = service.settings.deploy_minutes
     why = active.error or rollout.reason
+    tasks = f"{rollout.running} of {rollout.desired} tasks run"
     if active.started_at is None:
         return f"not begun within {minutes} minutes (deploy_minutes): {why}"
-    tasks = f"{rollout.running} of {rollout.desired} tasks run"
+    own = own_shift(active, rollout)
+    if own is not None:
+        minutes += minutes_in(own.configuration, own.stage)
+        return f"the rollout has not moved for {minutes} minutes: {words_of(shown(own), tasks)}"
     if active.deadline_at >= active.started_at + LONGEST * minutes * 60:
         return (
             f"not done after {LONGEST * minutes} minutes ({LONGEST} times deploy_minutes): {tasks}"
@@ -223,19 +272,26 @@ def _note_progress(
     # The tasks of another definition are no progress.
     runs = rollout.task_definition == active.task_definition
     before = active.progress
-    progress = deploy_progress(rollout.running, rollout.desired, before) if runs else before
+    own = own_shift(active, rollout)
+    shift = shown(own) if own is not None else active.shift
+    progress = _progress(active, rollout, shift) if runs else before
     counts = {"running_tasks": rollout.running, "desired_tasks": rollout.desired} if runs else {}
     noted = (active.progress, active.error, active.rolled_out_at)
     recounted = any(getattr(active, name) != number for name, number in counts.items())
     events = kept_events(active, rollout.events) if active.started_at is not None else None
     has_news = is_due and events != active.events
-    if recounted or has_news or noted != (progress, waits_for, rolled_out_at):
+    has_moved = shift != active.shift
+    if recounted or has_moved or has_news or noted != (progress, waits_for, rolled_out_at):
         deadline_at = active.deadline_at
         if progress > before and active.started_at is not None:
             minutes = service.settings.deploy_minutes
             later = next_deadline(now=now, started_at=active.started_at, minutes=minutes)
             deadline_at = max(deadline_at, later)
-        moved = {"progress": progress, "deadline_at": deadline_at}
+        if own is not None and has_moved:
+            # ECS has a time-out for each hook, and each stage moves on once: no second limit.
+            minutes = service.settings.deploy_minutes + minutes_in(own.configuration, own.stage)
+            deadline_at = now + minutes * 60
+        moved = {"progress": progress, "deadline_at": deadline_at, "shift": shift}
         said = {"events": events, "task_arns": kept_tasks(active, target, rollout)}
         noted_at = {"error": waits_for, "waits": 0, "rolled_out_at": rolled_out_at}
         commit(change(active, **noted_at, **moved, **counts, **said))
@@ -245,6 +301,13 @@ def _note_progress(
     # Alone, and last: a transaction costs twice as much, and until then the service stays due.
     if seen or timer:
         commit(change(service, **seen, **timer))
+
+
+def _progress(active: Deployment, rollout: Rollout, shift: ShownShift | None) -> int:
+    running, desired, before = rollout.running, rollout.desired, active.progress
+    if shift is None:
+        return deploy_progress(running, desired, before)
+    return progress_of(shift, running=running, desired=desired, previous=before)
 
 
 def wait(service: Service, active: Deployment | None, reason: str) -> None:

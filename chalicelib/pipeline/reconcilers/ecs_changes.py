@@ -1,5 +1,6 @@
 """What ECS should run, who chose what it runs instead, and the call that changes it."""
 
+import logging
 from typing import Any
 
 from chalicelib import clock
@@ -9,7 +10,7 @@ from chalicelib.domain.approvals import hooks_added, with_approval
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.preflight import errors_as_text
 from chalicelib.domain.requests import update_service_request
-from chalicelib.domain.rollouts import Origin, Rollout, origin_of, settled_at
+from chalicelib.domain.rollouts import Origin, Rollout, Shift, origin_of, settled_at
 from chalicelib.domain.strategies import merged
 from chalicelib.domain.timing import PERIOD
 from chalicelib.errors import Rejected, Stale
@@ -19,6 +20,10 @@ from chalicelib.store.history import record
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import Write, change, commit
 
+logger = logging.getLogger("slipway")
+
+# Seconds until a look whether ECS has taken a rollout back. Moving the weights takes seconds.
+_GOING_BACK = 10
 # Seconds between recording a call and making it. A slower worker must decide again: another worker
 # may have rolled out the same definition and seen it fail. After so many seconds a begin reads the
 # ECS service again.
@@ -59,6 +64,13 @@ def find_origin(
         ended_at=called.finished_at if called else None,
         begun_at=begun_at,
     )
+
+
+def own_shift(deployment: Deployment, rollout: Rollout) -> Shift | None:
+    """The deployment's own rollout, while it moves traffic."""
+    shift = rollout.shift
+    is_own = shift is not None and shift.task_definition == deployment.task_definition
+    return shift if is_own and deployment.started_at is not None else None
 
 
 def what_runs(service: Service, rollout: Rollout) -> str:
@@ -121,6 +133,29 @@ def judge_soon(service: Service, origin: Origin) -> None:
     if origin is Origin.OUTSIDE:
         delay = max(0, settled_at(service.called_at) - clock.now())
         queue.wake(f"service-{service.id}", delay=delay)
+
+
+def take_back(
+    service: Service, target: EcsTarget, rollout: Rollout, task_definition: str | None
+) -> None:
+    """Record a call, and have ECS take back the rollout that moves traffic.
+
+    If AWS refuses it, make ECS run `task_definition` instead. Raises Unavailable if the rollout has
+    just ended.
+    """
+    if rollout.shift is None:
+        return
+    now = clock.now()
+    commit(change(service, called_at=now, **due_by(service, now + PERIOD)))
+    require_prompt(service, called_at=now)
+    try:
+        ecs.take_back(rollout.shift.arn)
+    except Rejected as refusal:
+        logger.warning("service-%s: ECS does not take it back: %s", service.id, refusal.detail)
+        if task_definition is None:
+            raise
+        return call_update(service, target, rollout, task_definition, called_at=now)
+    queue.wake(f"service-{service.id}", delay=_GOING_BACK)
 
 
 def update_ecs(

@@ -28,6 +28,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
     judge_soon,
     not_recorded,
     note_choice,
+    take_back,
     update_ecs,
     what_runs,
 )
@@ -131,6 +132,8 @@ def _keep_step(
     )
     if step is Step.UPDATE:
         update_ecs(service, target, rollout, wanted or "")
+    elif step is Step.TAKE_BACK:
+        take_back(service, target, rollout, wanted)
     elif step is Step.SHOW_DRIFT:
         runs = what_runs(service, rollout)
         news = note_choice(service, rollout, runs)
