@@ -106,7 +106,7 @@ def test_a_canary_shows_its_stages_and_its_traffic_from_its_begin_to_its_end(
     expect(page.get_by_role("region", name="On ECS")).to_contain_text("canary")
 
 
-def test_a_deployment_that_nobody_approves_shows_where_it_ended(
+def test_a_deployment_that_nobody_approves_shows_why_it_failed(
     cloud: Cloud, open_page: Opener
 ) -> None:
     begin_canary(cloud, approval_minutes=30)
@@ -114,11 +114,8 @@ def test_a_deployment_that_nobody_approves_shows_where_it_ended(
     look_after(cloud, 10 * 60)
     page = open_page("/deployments/2")
     expect(page.locator(".failure")).to_contain_text("nobody approved it within 30 minutes")
-    assert stages(page)[1:4] == [
-        "Succeeded: Test traffic",
-        "Failed: Approval",
-        "To come: Production traffic",
-    ]
+    expect(page.get_by_role("region", name="On ECS")).to_contain_text("canary")
+    expect(card(page)).to_have_count(0)
 
 
 def test_without_an_approval_none_is_shown(cloud: Cloud, open_page: Opener) -> None:

@@ -59,6 +59,6 @@ def look_after(cloud: Cloud, seconds: float) -> None:
 def approve(cloud: Cloud, number: int) -> None:
     """Another token than the one that asked approves the next step."""
     token = create_token("linus", Role.DEPLOYER).secret
-    answer = cloud.api.with_token(token).post(f"/v1/cicd/deployments/{number}/approve", {})
+    answer = cloud.api.as_holder_of(token).post(f"/v1/cicd/deployments/{number}/approve", {})
     assert answer.status == 202, answer.text
     cloud.settle()

@@ -10,7 +10,7 @@ import {
 import { CancelDialog, DeployDialog, Findings, RollbackDialog } from "./actions.js";
 import { useAnnouncedStatus, useTitle } from "./build.js";
 import { LogView, useChosenLine, useLog } from "./log.js";
-import { AnswerDialog, shiftsTraffic, strategyWord, Traffic } from "./traffic.js";
+import { AnswerDialog, strategyWord, Traffic } from "./traffic.js";
 
 const TRIGGERS = { manual: "by hand", push: "by a push", rollback: "rollback",
   config: "change of the configuration" };
@@ -72,8 +72,7 @@ function Shown({ row }) {
     <${Card} title="Stages" aside=${html`<${Duration} from=${row.created_at}
           to=${row.finished_at} />`}><${Stages} row=${row} receipt=${receipt} />
       ${open && html`<div class="card-body"><${Progress} job=${row} /></div>`}<//>
-    ${shiftsTraffic(row)
-      && html`<${Traffic} row=${row} service=${service} onAnswer=${setDialog} />`}
+    <${Traffic} row=${row} service=${service} onAnswer=${setDialog} />
     ${row.waiting_for_checks && html`<${Checks} checks=${row.waiting_for_checks} />`}
     ${row.tasks?.length > 0 && html`<${Card} title="Tasks">
           <${Table} label="Tasks" keyOf=${(task) => task.id} rows=${row.tasks}

@@ -10,7 +10,6 @@ const STRATEGIES = { ROLLING: "rolling", BLUE_GREEN: "blue/green", LINEAR: "line
   CANARY: "canary" };
 
 export const strategyWord = (strategy) => STRATEGIES[strategy] ?? strategy;
-export const shiftsTraffic = (row) => Boolean(row.strategy) && row.strategy !== "ROLLING";
 const hasSteps = (row) => row.strategy === "LINEAR" || row.strategy === "CANARY";
 
 /** A weight of ECS. Some are no whole numbers. */
@@ -30,8 +29,6 @@ const STAGES = [
 function stagesOf(row, isApproved) {
   const stages = STAGES.filter(([name]) => isApproved || name !== "Approval");
   const now = stages.findIndex(([, own]) => own.includes(row.stage));
-  const here = isOpen(row) ? row.awaiting ?? "deploying"
-    : row.status === "failed" ? "failed" : "cancelled";
   const notes = {
     "Test traffic": row.test_traffic ? `${percent(row.test_traffic)} to this release` : "",
     Approval: row.approval ? html`deadline <${Time}
@@ -40,19 +37,22 @@ function stagesOf(row, isApproved) {
     "Bake time": "both releases run",
   };
   return stages.map(([name], at) => ({ name, note: notes[name] ?? "",
-    state: row.progress === 100 || at < now ? "success" : at === now ? here : "none" }));
+    state: row.progress === 100 || at < now ? "success" : at === now ? row.awaiting ?? "deploying"
+      : "none" }));
 }
 
-/** The card of a deployment that shifts traffic. */
+/** The card of a deployment that shifts traffic. Where a failed one ended is not known. */
 export function Traffic({ row, service, onAnswer }) {
+  const hasStages = isOpen(row) || row.progress === 100;
+  if (!row.strategy || !(hasStages || row.approvals.length)) return null;
   const isApproved = row.approval || row.approvals.length > 0
     || (isOpen(row) && service?.approval && row.trigger !== "rollback");
   return html`<${Card} title="Traffic" aside=${strategyWord(row.strategy)}>
-    <ol class="stages">${stagesOf(row, isApproved).map(({ name, state, note }) =>
+    ${hasStages && html`<ol class="stages">${stagesOf(row, isApproved).map(({ name, state, note }) =>
       html`<li key=${name} class=${state === "none" ? "todo" : ""}>
         <p class="stage-name">${state === "none" ? html`<${Icon} name="none" label="To come" />`
           : html`<${Status} status=${state} bare />`}${name}</p><p class="sub">${note}</p></li>`)}
-      </ol>
+      </ol>`}
     ${isOpen(row) && row.traffic != null && html`<div class="card-body">
       <${Weights} row=${row} before=${row.replaced ?? service?.current_deployment_id} /></div>`}
     ${row.awaiting && html`<div class="card-body">
