@@ -11,7 +11,7 @@ from chalicelib.api.http.problems import cleaned
 from chalicelib.domain import approvals as answers
 from chalicelib.domain import health as domain
 from chalicelib.domain import release_commands
-from chalicelib.domain.approvals import answers_of, unanswered
+from chalicelib.domain.approvals import STAGE, answers_of, text_of_wait
 from chalicelib.domain.failures import Failure
 from chalicelib.domain.images import machine_for
 from chalicelib.domain.line import Place
@@ -20,8 +20,17 @@ from chalicelib.domain.plan import Plan
 from chalicelib.domain.preflight import Finding
 from chalicelib.domain.progress import build_step, deploy_step, remaining_seconds
 from chalicelib.domain.refs import RefType
+from chalicelib.domain.rollouts import PAUSE
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
-from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_id, job_status
+from chalicelib.domain.statuses import (
+    BuildStatus,
+    DeploymentStatus,
+    JobStatus,
+    has_ended,
+    job_id,
+    job_status,
+)
+from chalicelib.domain.strategies import StrategyType
 from chalicelib.domain.tasks import Task, why_stopped
 from chalicelib.domain.timing import rfc3339
 from chalicelib.known_secrets import known_secrets
@@ -146,7 +155,8 @@ class WaitingForChecks(msgspec.Struct, kw_only=True):
 
 class ReleaseSummary(msgspec.Struct, kw_only=True):
     """A deployment in a list of services. `waiting_for_checks` is null unless it waits for the
-    checks of its commit. `awaiting` is `approval` while a person must approve it.
+    checks of its commit. `awaiting` is `approval` while a person must approve it, and `hook` while
+    its rollout waits for a pause hook of the ECS service.
     """
 
     id: int
@@ -163,7 +173,7 @@ class ReleaseSummary(msgspec.Struct, kw_only=True):
     image_digest: str | None
     build_id: int | None
     waiting_for_checks: WaitingForChecks | None
-    awaiting: str | None
+    awaiting: Literal["approval", "hook"] | None
     error: str | None
     created_at: str | None
     started_at: str | None
@@ -406,8 +416,12 @@ class Deployment(msgspec.Struct, kw_only=True):
     if it is queued, or waits for an earlier release command. A single one under way has `tasks`, at
     most 20 and at most five that have stopped, those of its own revision first: null if ECS does
     not show them. In lists both are null. `waiting_for_checks` is null unless it waits for the
-    checks of its commit. `awaiting` is `approval` while a person must approve it: `approval` says
-    until when. `approvals` are the answers that it got, the oldest first.
+    checks of its commit. `strategy` is how ECS moves the traffic to it: null before its rollout has
+    begun, and for a rolling update, which moves none. Then, and after its end, the next three are
+    null: the lifecycle `stage` of ECS, and the percentages of the production and test traffic that
+    its tasks get as far as ECS says them. `awaiting` is `approval` while a person must approve it,
+    and `approval` says until when. It is `hook` while the rollout waits for a pause hook of the ECS
+    service, which its owner answers. `approvals` are the answers of people, the oldest first.
     """
 
     id: int
@@ -420,6 +434,11 @@ class Deployment(msgspec.Struct, kw_only=True):
     remaining_seconds: int | None
     waiting_for: str | None
     waiting_for_checks: WaitingForChecks | None
+    strategy: StrategyType | None
+    stage: str | None
+    traffic: float | None
+    test_traffic: float | None
+    awaiting: Literal["approval", "hook"] | None
     tasks: list[DeploymentTask] | None
     error: str | None
     failure: Failure | None
@@ -444,7 +463,6 @@ class Deployment(msgspec.Struct, kw_only=True):
     restores: int | None
     findings: list[Finding]
     release_command: CommandRun | None
-    awaiting: str | None
     approval: AwaitedApproval | None
     approvals: list[Answer]
     created_at: str | None
@@ -723,7 +741,7 @@ def deployment(
         **_now(row),
         waiting_for=text(waiting_for),
         waiting_for_checks=_checks(row),
-        awaiting=_awaiting(row),
+        **_traffic(row),
         approval=_approval(row),
         approvals=[_answer(each) for each in answers_of(row.approvals)],
         tasks=None if tasks is None else [_task(each) for each in tasks],
@@ -731,13 +749,17 @@ def deployment(
     )
 
 
-def _awaiting(row: models.Deployment) -> str | None:
-    return "approval" if _approval(row) is not None else None
+def _awaiting(row: models.Deployment) -> Literal["approval", "hook"] | None:
+    """Whose answer a rollout waits for: a person's approval, or that to a hook of the owner."""
+    if row.awaited_approval is not None:
+        return "approval"
+    shift = row.shift if row.status == DeploymentStatus.DEPLOYING else None
+    is_own = row.approval_minutes is not None and shift is not None and shift.stage == STAGE
+    return "hook" if shift is not None and shift.hook == PAUSE and not is_own else None
 
 
 def _approval(row: models.Deployment) -> AwaitedApproval | None:
-    is_open = row.status == DeploymentStatus.DEPLOYING
-    hook = unanswered(row.awaiting, answers_of(row.approvals)) if is_open else None
+    hook = row.awaited_approval
     if hook is None:
         return None
     return AwaitedApproval(
@@ -758,6 +780,19 @@ def _answer(answer: answers.Answer) -> Answer:
         reason=text(answer.reason),
         at=rfc3339(answer.at),
     )
+
+
+def _traffic(row: models.Deployment) -> dict[str, Any]:
+    """The strategy of a rollout, and where it is now."""
+    shift = row.shift
+    now = None if has_ended(row.status) else shift
+    return {
+        "strategy": shift and shift.strategy,
+        "stage": (now and now.stage) or None,
+        "traffic": now and now.weight,
+        "test_traffic": now and now.test_weight,
+        "awaiting": _awaiting(row),
+    }
 
 
 def _checks(row: models.Deployment) -> WaitingForChecks | None:
@@ -799,8 +834,11 @@ def _now(row: models.Job) -> dict[str, Any]:
             begun=row.started_at is not None,
             rolled_out=row.rolled_out_at is not None,
             running=row.running_tasks,
+            shift=row.shift,
             desired=row.desired_tasks,
         )
+        hook = row.awaited_approval
+        step = text_of_wait(hook) if hook is not None else step
     elif isinstance(row, models.Build):
         in_codebuild = row.codebuild_id is not None
         step = build_step(

@@ -9,7 +9,7 @@ import msgspec
 
 from chalicelib import clock
 from chalicelib.aws.clients import calling, client
-from chalicelib.domain.deploy_failures import Event, why_taken_back
+from chalicelib.domain.deploy_failures import Event
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.identities import without_identities
 from chalicelib.domain.release_receipts import ServiceDeployment
@@ -176,7 +176,7 @@ def _shift(row: Mapping[str, Any], primary: Mapping[str, Any]) -> Shift | None:
         configuration=record.get("deploymentConfiguration", {}),
         source=definitions.get(back or only or ""),
         task_definition=definitions.get(target["arn"], ""),
-        reason=without_identities(why_taken_back(record)),
+        reason=_reason(record),
     )
 
 
@@ -246,10 +246,14 @@ def _history(cluster: str, service: str) -> list[_Record]:
                 int(row["createdAt"].timestamp()),
             ),
             row["status"],
-            without_identities(row.get("statusReason") or "ECS rolled it back"),
+            _reason(row),
         )
         for row in rows
     ]
+
+
+def _reason(row: Mapping[str, Any]) -> str:
+    return without_identities(row.get("statusReason") or "ECS rolled it back")
 
 
 def _newest_call(

@@ -5,8 +5,7 @@ Sources of the texts: the ECS developer guide, "Amazon ECS stopped tasks error m
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -44,24 +43,6 @@ class Event(msgspec.Struct, frozen=True):
 
     at: int
     message: str
-
-
-# What the end of a hook says (DeploymentLifecycleHookDetail).
-_HOOK_ENDS = {"FAILED": "failed", "TIMED_OUT": "was not answered in time"}
-
-
-def why_taken_back(record: Mapping[str, Any]) -> str:
-    """Why ECS takes a rollout back, from its service deployment: its reason, hooks and alarms."""
-    reason = record.get("statusReason") or record.get("rollback", {}).get("reason")
-    causes = [
-        f"the {each.get('targetType', 'AWS_LAMBDA')} hook {each.get('targetArn', '')}".rstrip()
-        + f" {_HOOK_ENDS[each['status']]}"
-        for each in record.get("lifecycleHookDetails", ())
-        if each.get("status") in _HOOK_ENDS
-    ]
-    causes += [f"alarm {name}" for name in record.get("alarms", {}).get("triggeredAlarmNames", ())]
-    shown = f" ({', '.join(causes)})" if causes else ""
-    return f"{reason or 'ECS rolled it back'}{shown}"
 
 
 # What to do about a cause. The first pattern that matches decides: in the newest task's reason,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from chalicelib.domain.buildkit_steps import Stages, count
 from chalicelib.domain.release_commands import CommandRun
+from chalicelib.domain.shifts import ShownShift, words_of
 from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, has_ended
 
 # CodeBuild's phases in order (BuildPhaseType). BUILD takes most of the time.
@@ -83,11 +84,13 @@ def deploy_step(
     rolled_out: bool,
     running: int | None,
     desired: int | None,
+    shift: ShownShift | None,
 ) -> str | None:
     """What a deployment does now, in a few words; None after its end.
 
     `checking`: it waits for the checks of its commit. `begun`: its rollout has begun. `rolled_out`:
-    ECS has ended it, and the proof is missing.
+    ECS has ended it, and the proof is missing. `shift` is what its rollout showed last, if that
+    moves traffic.
     """
     if has_ended(status):
         return None
@@ -97,7 +100,8 @@ def deploy_step(
         return _command_step(run)
     if rolled_out:
         return "waits until the image is proven"
-    return "rollout begins" if desired is None else f"{running or 0} of {desired} tasks run"
+    tasks = "rollout begins" if desired is None else f"{running or 0} of {desired} tasks run"
+    return tasks if shift is None else words_of(shift, tasks)
 
 
 def _command_step(run: CommandRun) -> str:

@@ -21,6 +21,7 @@ _STEPPING = {
 # What a rollout does in a stage. The other stages start tasks, which are counted.
 _WORDS: Mapping[str, str] = {
     "RECONCILE_SERVICE": "ECS ends the rollout before this one",
+    "PRE_SCALE_UP": "the new tasks are about to start",
     "TEST_TRAFFIC_SHIFT": "the test traffic moves",
     "POST_TEST_TRAFFIC_SHIFT": "the test traffic has moved",
     "PRE_PRODUCTION_TRAFFIC_SHIFT": "the production traffic is about to move",
@@ -84,7 +85,7 @@ def progress_of(shift: ShownShift, *, running: int, desired: int, previous: int)
     """Progress of a rollout that moves traffic. It never falls."""
     if shift.stage == _CLEANS:
         return max(previous, _CLEANING)
-    started = min(running, desired) / desired if desired > 0 else 1.0
+    started = min(running, desired) / desired if desired > 0 else 0.0
     tasks = _STARTED + int(started * (_TASKS_RUN - _STARTED))
     moved = _TASKS_RUN + int((_TRAFFIC_MOVED - _TASKS_RUN) * (shift.weight or 0) / 100)
     return max(previous, moved if shift.weight else tasks)

@@ -17,6 +17,7 @@ from chalicelib.domain.tasks import Task
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.pipeline import glances
 from chalicelib.pipeline.reconcilers.evidence import cleaned_task, definition_of
+from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Build, Deployment
 from chalicelib.store.services import find_service
 from chalicelib.store.writes import change, commit_if_possible
@@ -73,7 +74,10 @@ def waiting_for(deployment: Deployment) -> str | None:
         other = earlier not in {None, deployment.number}
         return f"the end of the release command of deployment {earlier}" if other else None
     if service is not None and service.waiting == deployment.number:
-        return f"the end of deployment {service.active}, which is active"
+        active = find_deployments(service.active).get(service.active)
+        awaits = active is not None and active.awaited_approval is not None
+        does = "awaits approval" if awaits else "is active"
+        return f"the end of deployment {service.active}, which {does}"
     return deployment.error or "its begin: it is the next step of the service"
 
 

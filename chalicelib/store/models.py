@@ -40,7 +40,7 @@ from pynamodb.indexes import (
     KeysOnlyProjection,
 )
 
-from chalicelib.domain.approvals import Awaiting
+from chalicelib.domain.approvals import Awaiting, answers_of, unanswered
 from chalicelib.domain.checks import AwaitedChecks
 from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
@@ -61,6 +61,7 @@ from chalicelib.domain.service_settings import (
     present_layout,
 )
 from chalicelib.domain.shifts import ShownShift
+from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.settings import settings
 from chalicelib.store.connection import Row
 
@@ -641,6 +642,12 @@ class Deployment(Job, discriminator="deploy"):
     def awaits_command(self) -> bool:
         """Whether its release command must succeed before its rollout begins."""
         return self.release_command is not None and self.started_at is None
+
+    @property
+    def awaited_approval(self) -> Awaiting | None:
+        """The hook at which it waits for the approval of a person; None if it waits for none."""
+        is_open = self.status == DeploymentStatus.DEPLOYING
+        return unanswered(self.awaiting, answers_of(self.approvals)) if is_open else None
 
     @property
     def own_config(self) -> Config:

@@ -179,6 +179,7 @@ def test_a_deployment_says_what_it_does(
         rolled_out=rolled_out,
         running=running,
         desired=desired,
+        shift=None,
     )
     assert found == step
 
@@ -192,6 +193,7 @@ def test_a_queued_deployment_says_that_it_waits_for_checks() -> None:
         rolled_out=False,
         running=None,
         desired=None,
+        shift=None,
     )
     assert found == "waits for checks"
 

@@ -1,15 +1,88 @@
 """Rollouts that move traffic: blue/green, linear and canary."""
 
-from tests.support.embedded import Cloud
+from typing import Any
 
-CANARY = {"type": "CANARY", "percent": 12.5, "step_minutes": 2, "bake_minutes": 3}
+import pytest
+
+from infra.local.aws import ecs
+from tests.support.embedded import CLUSTER, CONFIGURATION, Cloud, client
+from tests.support.sdk import Calls, Trouble
+
+ELB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012"
+ROLE = "arn:aws:iam::123456789012:role/ecs"
+BALANCER: dict[str, Any] = {
+    "targetGroupArn": f"{ELB}:targetgroup/blue/1",
+    "containerName": "app",
+    "containerPort": 80,
+    "advancedConfiguration": {
+        "alternateTargetGroupArn": f"{ELB}:targetgroup/green/2",
+        "productionListenerRule": f"{ELB}:listener-rule/app/web/1/2/3",
+        "roleArn": ROLE,
+    },
+}
+CANARY: dict[str, Any] = {
+    **CONFIGURATION,
+    "strategy": "CANARY",
+    "canaryConfiguration": {"canaryPercent": 10.0, "canaryBakeTimeInMinutes": 60},
+    "bakeTimeInMinutes": 30,
+}
+BLUE_GREEN: dict[str, Any] = {**CONFIGURATION, "strategy": "BLUE_GREEN", "bakeTimeInMinutes": 30}
+SETTING = {"type": "CANARY", "percent": 12.5, "step_minutes": 2, "bake_minutes": 3}
+FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:smoke"
+
+
+def balance(cloud: Cloud) -> None:
+    """The owner puts the ECS service behind a load balancer that can split traffic."""
+    client("ecs").update_service(cluster=CLUSTER, service="hello", loadBalancers=[BALANCER])
+    cloud.finish_rollout()
+
+
+def configure(cloud: Cloud, configuration: dict[str, Any], *hooks: dict[str, Any]) -> None:
+    """The owner gives the ECS service a strategy and hooks."""
+    balance(cloud)
+    own = configuration | ({"lifecycleHooks": list(hooks)} if hooks else {})
+    client("ecs").update_service(cluster=CLUSTER, service="hello", deploymentConfiguration=own)
+
+
+def pause(*stages: str, **timeout: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {"targetType": "PAUSE", "lifecycleStages": list(stages)}
+    return made | ({"timeoutConfiguration": timeout} if timeout else {})
+
+
+def pass_minutes(cloud: Cloud, minutes: int) -> None:
+    for _ in range(minutes):
+        cloud.tick()
+    cloud.settle()
+
+
+def record_of_ecs() -> Any:
+    """The newest service deployment."""
+    return ecs.engine().service(CLUSTER, "hello").records[0]
+
+
+def answer_hook(action: str = "CONTINUE") -> None:
+    """The owner answers the hook that waits."""
+    record = record_of_ecs()
+    (hook,) = [each for each in record.lifecycle_hook_details if each.status == "AWAITING_ACTION"]
+    client("ecs").continue_service_deployment(
+        serviceDeploymentArn=record.service_deployment_arn, hookId=hook.hook_id, action=action
+    )
+
+
+def traffic(cloud: Cloud, number: int) -> tuple[Any, ...]:
+    row = cloud.deployment(number)
+    return tuple(row[name] for name in ("status", "strategy", "stage", "traffic", "awaiting"))
+
+
+def image_of(number: int, cloud: Cloud) -> str:
+    return str(cloud.deployment(number)["image_digest"])
 
 
 def test_a_strategy_is_stored_shown_and_in_the_audit_trail(cloud: Cloud) -> None:
     path = f"/v1/services/{cloud.service_id}"
-    answer = cloud.api.patch(path, {"strategy": CANARY})
-    assert (answer.status, answer.body["strategy"]) == (200, CANARY)
-    assert cloud.service()["strategy"] == CANARY
+    answer = cloud.api.patch(path, {"strategy": SETTING})
+    assert (answer.status, answer.body["strategy"]) == (200, SETTING)
+    assert cloud.service()["strategy"] == SETTING
     linear = {"type": "LINEAR", "percent": None, "step_minutes": None, "bake_minutes": None}
     cloud.change_service(strategy={"type": "LINEAR"})
     assert cloud.service()["strategy"] == linear
@@ -17,4 +90,345 @@ def test_a_strategy_is_stored_shown_and_in_the_audit_trail(cloud: Cloud) -> None
     assert cloud.service()["strategy"] is None
     changes = cloud.api.get(f"/v1/audit?service_id={cloud.service_id}").body["items"]
     shown = [each["details"] for each in changes if each["action"] == "service.updated"][:3]
-    assert [each["after"]["strategy"] for each in shown] == [None, linear, CANARY]
+    assert [each["after"]["strategy"] for each in shown] == [None, linear, SETTING]
+
+
+def test_a_canary_shows_its_stages_and_its_deadline_counts_the_waits(
+    cloud: Cloud, calls: Calls
+) -> None:
+    """`deploy_minutes` is 20. The canary waits 60 minutes and then bakes for 30."""
+    configure(cloud, CANARY)
+    calls.clear()
+    cloud.begin_release(1)
+    cloud.tick()
+    assert traffic(cloud, 1) == ("deploying", "CANARY", "SCALE_UP", 0, None)
+    assert cloud.deployment(1)["step"] == "0 of 2 tasks run"
+    cloud.finish_rollout()
+    pass_minutes(cloud, 40)
+    assert traffic(cloud, 1) == ("deploying", "CANARY", "PRODUCTION_TRAFFIC_SHIFT", 10, None)
+    assert cloud.deployment(1)["test_traffic"] == 100
+    assert cloud.deployment(1)["step"] == (
+        "the production traffic moves (the new tasks get 10 % of the traffic and 100 % of the test "
+        "traffic)"
+    )
+    before = cloud.deployment(1)["progress"]
+    pass_minutes(cloud, 30)
+    assert traffic(cloud, 1) == ("deploying", "CANARY", "BAKE_TIME", 100, None)
+    assert before < cloud.deployment(1)["progress"] < 100
+    pass_minutes(cloud, 25)
+    assert traffic(cloud, 1) == ("success", "CANARY", None, None, None)
+    (sent,) = calls.to("ecs.UpdateService")
+    described = client("ecs").describe_services(cluster=CLUSTER, services=["hello"])
+    assert sent["deploymentConfiguration"] == described["services"][0]["deploymentConfiguration"]
+    assert sent["deploymentConfiguration"].items() >= CANARY.items()
+
+
+def test_the_setting_of_a_service_becomes_the_strategy_of_its_rollouts(cloud: Cloud) -> None:
+    balance(cloud)
+    hook = pause("POST_SCALE_UP")
+    own = {**CONFIGURATION, "lifecycleHooks": [hook], "maximumPercent": 175}
+    client("ecs").update_service(cluster=CLUSTER, service="hello", deploymentConfiguration=own)
+    cloud.change_service(strategy=SETTING)
+    cloud.begin_release(1)
+    record = record_of_ecs()
+    assert record.deployment_configuration == {
+        "maximumPercent": 175,
+        "minimumHealthyPercent": 50,
+        "lifecycleHooks": [hook],
+        "strategy": "CANARY",
+        "canaryConfiguration": {"canaryPercent": 12.5, "canaryBakeTimeInMinutes": 2},
+        "bakeTimeInMinutes": 3,
+        "deploymentCircuitBreaker": {"enable": False, "rollback": False},
+    }
+
+
+def test_a_deadline_stands_still_while_a_hook_of_the_owner_waits(cloud: Cloud) -> None:
+    configure(cloud, BLUE_GREEN, pause("POST_TEST_TRAFFIC_SHIFT"))
+    cloud.begin_release(1)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 300)
+    stage = ("deploying", "BLUE_GREEN", "POST_TEST_TRAFFIC_SHIFT", 0, "hook")
+    assert traffic(cloud, 1) == stage
+    assert cloud.deployment(1)["step"] == (
+        "waits for a PAUSE hook in the stage POST_TEST_TRAFFIC_SHIFT (the new tasks get 100 % of "
+        "the test traffic)"
+    )
+    answer_hook()
+    pass_minutes(cloud, 35)
+    assert cloud.statuses(1) == ["success"]
+
+
+def test_a_rollout_that_does_not_move_fails_and_is_taken_back(cloud: Cloud, calls: Calls) -> None:
+    cloud.release(1)
+    configure(cloud, CANARY)
+    cloud.begin_release(2)
+    pass_minutes(cloud, 30)
+    failed = cloud.deployment(2)
+    assert failed["status"] == "failed"
+    assert "the rollout has not moved for 20 minutes: 0 of 2 tasks run" in failed["error"]
+    assert len(calls.to("ecs.StopServiceDeployment")) == 1
+    assert record_of_ecs().status == "ROLLBACK_SUCCESSFUL"
+    assert image_of(1, cloud) in cloud.image_on_ecs()
+    assert cloud.rollouts() == 3  # one of the owner's, and one of each release
+
+
+STAGES = [
+    ("PRE_SCALE_UP", 0),
+    ("POST_SCALE_UP", 0),
+    ("POST_TEST_TRAFFIC_SHIFT", 0),
+    ("PRE_PRODUCTION_TRAFFIC_SHIFT", 0),
+    ("POST_PRODUCTION_TRAFFIC_SHIFT", 100),
+]
+
+
+@pytest.mark.parametrize(("stage", "weight"), STAGES)
+def test_a_cancel_at_any_stage_has_ecs_take_the_rollout_back(
+    cloud: Cloud, calls: Calls, stage: str, weight: int
+) -> None:
+    cloud.release(1)
+    configure(cloud, BLUE_GREEN, pause(stage))
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 2)
+    assert traffic(cloud, 2) == ("deploying", "BLUE_GREEN", stage, weight, "hook")
+    calls.clear()
+    assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    cloud.settle()
+    cloud.tick()
+    cloud.settle()
+    assert cloud.statuses(2) == ["cancelled"]
+    record = record_of_ecs()
+    assert record.status == "ROLLBACK_SUCCESSFUL"
+    assert calls.to("ecs.StopServiceDeployment") == [
+        {"serviceDeploymentArn": record.service_deployment_arn, "stopType": "ROLLBACK"}
+    ]
+    assert calls.to("ecs.UpdateService") == []
+    assert image_of(1, cloud) in cloud.image_on_ecs()
+    assert cloud.service()["drift"] is None
+
+
+def test_a_cancel_in_the_bake_time_flips_the_weights_back(cloud: Cloud) -> None:
+    cloud.release(1)
+    configure(cloud, BLUE_GREEN)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 3)
+    assert traffic(cloud, 2)[2:4] == ("BAKE_TIME", 100)
+    assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    pass_minutes(cloud, 2)
+    assert record_of_ecs().status == "ROLLBACK_SUCCESSFUL"
+    assert image_of(1, cloud) in cloud.image_on_ecs()
+
+
+def test_a_rollback_of_a_rollout_under_way_is_the_rollback_of_ecs(
+    cloud: Cloud, calls: Calls
+) -> None:
+    """It starts no task and no second rollout."""
+    cloud.release(1)
+    configure(cloud, CANARY)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 5)
+    assert traffic(cloud, 2)[3] == 10
+    calls.clear()
+    assert cloud.roll_back(reason="wrong prices").status == 202
+    cloud.settle()
+    cloud.tick()
+    cloud.settle()
+    assert cloud.statuses(2, 3) == ["rolled_back", "success"]
+    assert calls.to("ecs.UpdateService") == []
+    assert calls.to("ecs.RegisterTaskDefinition") == []
+    assert len(calls.to("ecs.StopServiceDeployment")) == 1
+    restored, rollback = cloud.deployment(1), cloud.deployment(3)
+    assert (rollback["restores"], rollback["rollback_of"]) == (1, 2)
+    assert rollback["task_definition"] == restored["task_definition"] == cloud.definition_on_ecs()
+    assert cloud.service()["drift"] is None
+    pass_minutes(cloud, 15)
+    assert (cloud.service()["drift"], cloud.service()["current_deployment_id"]) == (None, 3)
+
+
+def test_a_rollback_while_ecs_rolls_back_already_needs_no_call(cloud: Cloud, calls: Calls) -> None:
+    cloud.release(1)
+    configure(cloud, CANARY)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 5)
+    client("ecs").stop_service_deployment(
+        serviceDeploymentArn=record_of_ecs().service_deployment_arn, stopType="ROLLBACK"
+    )
+    calls.clear()
+    assert cloud.roll_back().status == 202
+    pass_minutes(cloud, 2)
+    assert cloud.statuses(2, 3) == ["rolled_back", "success"]
+    assert calls.to("ecs.StopServiceDeployment") == []
+    assert calls.to("ecs.UpdateService") == []
+
+
+def test_a_rollback_to_an_older_release_takes_the_rollout_back_first(
+    cloud: Cloud, calls: Calls
+) -> None:
+    cloud.release(1)
+    cloud.release(2)
+    configure(cloud, BLUE_GREEN)
+    cloud.begin_release(3)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 3)
+    calls.clear()
+    assert cloud.roll_back(deployment_id=1).status == 202
+    pass_minutes(cloud, 2)
+    assert calls.counted["ecs.StopServiceDeployment"] == 1
+    assert [each["taskDefinition"] for each in calls.to("ecs.UpdateService")] == [
+        cloud.deployment(4)["task_definition"]
+    ]
+    cloud.finish_rollout()
+    pass_minutes(cloud, 35)
+    assert cloud.statuses(3, 4) == ["rolled_back", "success"]
+    assert image_of(1, cloud) in cloud.image_on_ecs()
+
+
+def test_a_deployment_that_waits_begins_after_the_cancelled_one_is_taken_back(
+    cloud: Cloud, calls: Calls
+) -> None:
+    cloud.release(1)
+    configure(cloud, BLUE_GREEN, pause("POST_SCALE_UP"))
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    cloud.begin_release(3)
+    assert cloud.statuses(2, 3) == ["deploying", "queued"]
+    calls.clear()
+    assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    cloud.settle()
+    pass_minutes(cloud, 2)
+    assert cloud.statuses(2, 3) == ["cancelled", "deploying"]
+    ends = ("StopServiceDeployment", "UpdateService")
+    changes = [name for name, _ in calls.made if name.endswith(ends)]
+    assert changes == ["ecs.StopServiceDeployment", "ecs.UpdateService"]
+    first, second = ecs.engine().service(CLUSTER, "hello").records[:2]
+    assert (first.status, second.status) == ("IN_PROGRESS", "ROLLBACK_SUCCESSFUL")
+
+
+def test_a_stop_by_the_owner_fails_the_deployment_with_the_reason(cloud: Cloud) -> None:
+    cloud.release(1)
+    configure(cloud, CANARY)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 5)
+    client("ecs").stop_service_deployment(
+        serviceDeploymentArn=record_of_ecs().service_deployment_arn, stopType="ROLLBACK"
+    )
+    pass_minutes(cloud, 2)
+    assert cloud.statuses(2) == ["failed"]
+    assert record_of_ecs().status_reason in cloud.deployment(2)["error"]
+    assert image_of(1, cloud) in cloud.image_on_ecs()
+    service = cloud.service()
+    assert (service["drift"], service["auto_deploy_paused"]) == (None, None)
+
+
+def test_a_hook_of_the_owner_that_is_refused_fails_the_deployment(cloud: Cloud) -> None:
+    cloud.release(1)
+    configure(cloud, BLUE_GREEN, pause("PRE_PRODUCTION_TRAFFIC_SHIFT"))
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 2)
+    answer_hook("ROLLBACK")
+    pass_minutes(cloud, 2)
+    assert cloud.statuses(2) == ["failed"]
+    assert record_of_ecs().status_reason == cloud.deployment(2)["error"]
+    assert image_of(1, cloud) in cloud.image_on_ecs()
+
+
+def test_a_hook_that_nobody_answers_fails_the_deployment(cloud: Cloud) -> None:
+    cloud.release(1)
+    hook = pause("POST_SCALE_UP", timeoutInMinutes=30, action="ROLLBACK")
+    configure(cloud, BLUE_GREEN, hook)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 33)
+    assert cloud.statuses(2) == ["failed"]
+    assert record_of_ecs().status_reason == cloud.deployment(2)["error"]
+
+
+def test_a_function_that_refuses_and_an_alarm_fail_the_deployment(cloud: Cloud) -> None:
+    cloud.release(1)
+    hook = {"hookTargetArn": FUNCTION, "roleArn": ROLE, "lifecycleStages": ["POST_SCALE_UP"]}
+    alarms = {"alarmNames": ["errors"], "enable": True, "rollback": True}
+    configure(cloud, {**CANARY, "alarms": alarms}, hook)
+    ecs.engine().answer_hook(FUNCTION, "FAILED")
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 2)
+    assert cloud.statuses(2) == ["failed"]
+    assert "function:smoke returned FAILED status" in cloud.deployment(2)["error"]
+    ecs.engine().answer_hook(FUNCTION, "SUCCEEDED")
+    cloud.begin_release(3)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 5)
+    ecs.engine().alarm("errors")
+    pass_minutes(cloud, 2)
+    assert cloud.statuses(3) == ["failed"]
+    assert "one or more active alarms" in cloud.deployment(3)["error"]
+    assert image_of(1, cloud) in cloud.image_on_ecs()
+
+
+def test_a_new_rollout_of_the_owner_in_the_middle_stays(cloud: Cloud, calls: Calls) -> None:
+    cloud.release(1)
+    configure(cloud, CANARY)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 5)
+    theirs = str(cloud.deployment(1)["task_definition"])
+    client("ecs").update_service(cluster=CLUSTER, service="hello", taskDefinition=theirs)
+    calls.clear()
+    pass_minutes(cloud, 3)
+    assert cloud.statuses(2) == ["superseded"]
+    assert calls.to("ecs.StopServiceDeployment") == calls.to("ecs.UpdateService") == []
+
+
+def test_a_lost_answer_to_a_stop_is_repeated_until_the_rollout_goes_back(
+    cloud: Cloud, trouble: Trouble
+) -> None:
+    cloud.release(1)
+    configure(cloud, CANARY)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 5)
+    trouble.lose_answers("ecs.StopServiceDeployment")
+    assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    pass_minutes(cloud, 3)
+    assert record_of_ecs().status == "ROLLBACK_SUCCESSFUL"
+    assert image_of(1, cloud) in cloud.image_on_ecs()
+
+
+def test_a_stop_that_aws_refuses_leads_to_a_new_rollout(
+    cloud: Cloud, trouble: Trouble, calls: Calls
+) -> None:
+    cloud.release(1)
+    configure(cloud, BLUE_GREEN, pause("POST_SCALE_UP"))
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    trouble.refuse("ecs.StopServiceDeployment", "AccessDeniedException", times=100)
+    calls.clear()
+    assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    pass_minutes(cloud, 1)
+    (update,) = calls.to("ecs.UpdateService")
+    assert update["taskDefinition"] == cloud.deployment(1)["task_definition"]
+
+
+def test_a_service_of_express_mode_keeps_its_configuration(cloud: Cloud, calls: Calls) -> None:
+    configure(cloud, CANARY)
+    ecs.engine().manage(CLUSTER, "hello")
+    calls.clear()
+    cloud.change_service(strategy=SETTING)
+    cloud.begin_release(1)
+    cloud.finish_rollout()
+    (sent,) = calls.to("ecs.UpdateService")
+    assert "deploymentConfiguration" not in sent
+    pass_minutes(cloud, 100)
+    assert cloud.statuses(1) == ["success"]
+
+
+def test_a_rolling_update_shows_no_traffic(cloud: Cloud) -> None:
+    cloud.begin_release(1)
+    cloud.tick()
+    assert traffic(cloud, 1) == ("deploying", None, None, None, None)
+    assert cloud.deployment(1)["step"] == "0 of 2 tasks run"

@@ -137,8 +137,7 @@ def _facts(job: Job, event: Event) -> dict[str, str]:
 def _data(job: Job, name: str) -> JobData:
     """What programs read of a job: facts, and its address."""
     failed = job.failure is not None or job.error is not None
-    is_asked = isinstance(job, Deployment) and event_of_job(job) == Event.DEPLOYMENT_AWAITING
-    hook = job.awaiting if isinstance(job, Deployment) and is_asked else None
+    hook = job.awaited_approval if isinstance(job, Deployment) else None
     return JobData(
         job_id=job.job_id,
         type=type_of(job),

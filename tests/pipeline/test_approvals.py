@@ -1,0 +1,538 @@
+"""A person approves the production traffic of a deployment, or does not. The embedded ECS shifts
+the traffic and waits at its hooks.
+"""
+
+from typing import Any
+
+import pytest
+
+from chalicelib.domain.tokens import Role
+from chalicelib.store.tokens import create_token
+from infra.local.aws import ecs
+from tests.support.client import Answer, Api
+from tests.support.embedded import CLUSTER, MINUTE, Cloud, client, put_image
+from tests.support.sdk import Calls, Killed, Trouble
+
+ELB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012"
+BALANCER: dict[str, Any] = {
+    "targetGroupArn": f"{ELB}:targetgroup/blue/1",
+    "containerName": "app",
+    "containerPort": 80,
+    "advancedConfiguration": {
+        "alternateTargetGroupArn": f"{ELB}:targetgroup/green/2",
+        "productionListenerRule": f"{ELB}:listener-rule/app/web/1/2/3",
+        "testListenerRule": f"{ELB}:listener-rule/app/web/1/2/4",
+        "roleArn": "arn:aws:iam::123456789012:role/ecs",
+    },
+}
+BLUE_GREEN = {"type": "BLUE_GREEN", "bake_minutes": 5}
+LINEAR = {"type": "LINEAR", "percent": 40.0, "step_minutes": 1, "bake_minutes": 0}
+STAGE = "PRE_PRODUCTION_TRAFFIC_SHIFT"
+PAUSE: dict[str, Any] = {"targetType": "PAUSE", "lifecycleStages": [STAGE]}
+
+
+@pytest.fixture
+def guarded(cloud: Cloud) -> Cloud:
+    """A service with one release, whose deployments need approval."""
+    cloud.release(1)
+    client("ecs").update_service(cluster=CLUSTER, service="hello", loadBalancers=[BALANCER])
+    cloud.finish_rollout()
+    cloud.change_service(strategy=BLUE_GREEN, approval=True, approval_minutes=60)
+    return cloud
+
+
+@pytest.fixture
+def other(cloud: Cloud) -> Api:
+    """A deployer that has asked for nothing."""
+    return cloud.api.as_holder_of(create_token("other", Role.DEPLOYER).secret)
+
+
+def pass_time(cloud: Cloud, seconds: int) -> None:
+    """Time passes, ECS goes on, and its events arrive."""
+    cloud.advance(seconds)
+    ecs.engine().advance()
+    cloud.settle()
+
+
+def begin(cloud: Cloud, number: int = 2) -> int:
+    """Push and build commit `number`, and bring its rollout to the hook; return the deployment."""
+    build = cloud.begin_release(number)
+    reach_hook(cloud)
+    return int(cloud.build(build)["deployment_id"])
+
+
+def reach_hook(cloud: Cloud) -> None:
+    cloud.finish_rollout()
+    pass_time(cloud, 10)
+
+
+def approve(api: Api, number: int, **body: Any) -> Answer:
+    return api.post(f"/v1/cicd/deployments/{number}/approve", body)
+
+
+def reject(api: Api, number: int, **body: Any) -> Answer:
+    return api.post(f"/v1/cicd/deployments/{number}/reject", body)
+
+
+def traffic(cloud: Cloud) -> dict[str, float]:
+    """The percentage of production traffic of each task definition."""
+    weights = ecs.engine().weights(CLUSTER, "hello")
+    rows = client("ecs").describe_services(cluster=CLUSTER, services=["hello"])["services"]
+    return {each["taskDefinition"]: weights[each["id"]] for each in rows[0]["deployments"]}
+
+
+def traffic_of(cloud: Cloud, number: int) -> float:
+    return traffic(cloud).get(cloud.deployment(number)["task_definition"], 0.0)
+
+
+def configuration() -> Any:
+    rows = client("ecs").describe_services(cluster=CLUSTER, services=["hello"])["services"]
+    return rows[0]["deploymentConfiguration"]
+
+
+def audit(cloud: Cloud, action: str) -> list[Any]:
+    entries = cloud.api.get(f"/v1/audit?service_id={cloud.service_id}").body["items"]
+    return [each for each in entries if each["action"] == action]
+
+
+def test_production_traffic_waits_for_an_approval(guarded: Cloud, other: Api) -> None:
+    number = begin(guarded)
+    waits = guarded.deployment(number)
+    assert (waits["status"], waits["awaiting"]) == ("deploying", "approval")
+    assert waits["approval"]["number"] == 1
+    assert traffic_of(guarded, number) == 0.0
+    answer = approve(other, number, reason="the tests are green")
+    assert (answer.status, answer.body["awaiting"]) == (202, None)
+    assert answer.headers["location"] == f"/v1/cicd/deployments/{number}"
+    guarded.settle()
+    pass_time(guarded, 10)
+    assert traffic_of(guarded, number) == 100.0
+    pass_time(guarded, 6 * MINUTE)
+    assert guarded.statuses(number) == ["success"]
+    (approval,) = guarded.deployment(number)["approvals"]
+    assert (approval["action"], approval["by"], approval["reason"]) == (
+        "approve",
+        "token:other",
+        "the tests are green",
+    )
+    (entry,) = audit(guarded, "deployment.approved")
+    assert (entry["actor"], entry["details"]["reason"]) == ("token:other", "the tests are green")
+
+
+def test_a_deployment_that_awaits_approval_has_no_other_deadline(
+    guarded: Cloud, other: Api
+) -> None:
+    guarded.change_service(deploy_minutes=5)
+    number = begin(guarded)
+    for _ in range(50):
+        guarded.tick()
+    assert guarded.deployment(number)["awaiting"] == "approval"
+    assert guarded.deployment(number)["step"].startswith("awaits approval until 2026-11-22T")
+    approve(other, number)
+    guarded.settle()
+    pass_time(guarded, 10)
+    pass_time(guarded, 6 * MINUTE)
+    assert guarded.statuses(number) == ["success"]
+
+
+def test_a_rejected_deployment_ends_at_once_and_the_release_before_stays(
+    guarded: Cloud, other: Api
+) -> None:
+    number = begin(guarded)
+    answer = reject(other, number, reason="orders are missing")
+    assert (answer.status, answer.body["status"]) == (202, "cancelled")
+    assert answer.body["error"] == "rejected by token:other: orders are missing"
+    again = reject(other, number, reason="orders are missing")
+    assert (again.status, again.body) == (202, answer.body)
+    guarded.settle()
+    pass_time(guarded, MINUTE)
+    assert traffic_of(guarded, number) == 0.0
+    assert traffic_of(guarded, 1) == 100.0
+    (entry,) = audit(guarded, "deployment.rejected")
+    assert (entry["actor"], entry["details"]["reason"]) == ("token:other", "orders are missing")
+    assert approve(guarded.api, number).body["code"] == "job_ended"
+    for _ in range(3):
+        guarded.tick()
+    assert (guarded.service()["current_deployment_id"], guarded.service()["drift"]) == (1, None)
+
+
+def test_a_deployment_that_nobody_approves_in_time_fails(guarded: Cloud) -> None:
+    number = begin(guarded)
+    pass_time(guarded, 61 * MINUTE)
+    pass_time(guarded, MINUTE)
+    failed = guarded.deployment(number)
+    assert failed["status"] == "failed"
+    assert failed["error"] == "nobody approved it within 60 minutes (approval_minutes)"
+    assert failed["failure"]["phase"] == "approval"
+    assert traffic_of(guarded, 1) == 100.0
+    assert audit(guarded, "deployment.approved") == []
+
+
+def test_the_time_for_an_approval_ends(guarded: Cloud, other: Api) -> None:
+    number = begin(guarded)
+    guarded.advance(60 * MINUTE)
+    answer = approve(other, number)
+    assert (answer.status, answer.body["code"]) == (409, "not_awaiting_approval")
+    assert "the time for it ended at 2026-11-22T" in answer.body["detail"]
+
+
+def test_an_approval_that_reaches_ecs_too_late_changes_nothing(guarded: Cloud, other: Api) -> None:
+    number = begin(guarded)
+    guarded.advance(58 * MINUTE)
+    assert approve(other, number).status == 202
+    guarded.lose_messages()
+    pass_time(guarded, 3 * MINUTE)
+    pass_time(guarded, MINUTE)
+    assert guarded.statuses(number) == ["failed"]
+    assert "the approval of token:other came too late" in guarded.deployment(number)["error"]
+    assert traffic_of(guarded, 1) == 100.0
+
+
+def test_the_token_that_asked_for_a_deployment_does_not_approve_it(
+    guarded: Cloud, other: Api
+) -> None:
+    number = int(guarded.deploy(f"hello@{put_image('hello', 'x')}").body["deployment_id"])
+    guarded.settle()
+    reach_hook(guarded)
+    answer = approve(guarded.api, number)
+    assert (answer.status, answer.body["code"]) == (403, "own_deployment")
+    guarded.change_service(approve_own=True)
+    assert approve(guarded.api, number).status == 202
+
+
+def test_whoever_may_deploy_approves_the_deployment_of_a_push(guarded: Cloud) -> None:
+    number = begin(guarded)
+    assert guarded.deployment(number)["requested_by"].startswith("github:")
+    assert approve(guarded.api, number).status == 202
+
+
+def test_each_step_of_a_linear_rollout_needs_an_approval(guarded: Cloud, other: Api) -> None:
+    guarded.change_service(strategy=LINEAR)
+    number = begin(guarded)
+    seen = []
+    for step in (1, 2, 3):
+        shown = guarded.deployment(number)
+        assert (shown["awaiting"], shown["approval"]["number"]) == ("approval", step)
+        hook = shown["approval"]["hook_id"]
+        assert approve(other, number, hook_id=hook).status == 202
+        guarded.settle()
+        pass_time(guarded, 2 * MINUTE)
+        seen.append(traffic_of(guarded, number))
+    assert seen == [40.0, 80.0, 100.0]
+    pass_time(guarded, MINUTE)
+    assert guarded.statuses(number) == ["success"]
+    assert [each["number"] for each in guarded.deployment(number)["approvals"]] == [1, 2, 3]
+
+
+def test_all_steps_can_be_approved_at_once(guarded: Cloud, other: Api) -> None:
+    guarded.change_service(strategy=LINEAR)
+    number = begin(guarded)
+    assert approve(other, number, steps="all").status == 202
+    for _ in range(4):
+        guarded.settle()
+        pass_time(guarded, 2 * MINUTE)
+    assert guarded.statuses(number) == ["success"]
+    (approval,) = guarded.deployment(number)["approvals"]
+    assert approval["steps"] == "all"
+
+
+def test_an_approval_of_the_step_before_is_not_one_of_this_step(guarded: Cloud, other: Api) -> None:
+    guarded.change_service(strategy=LINEAR)
+    number = begin(guarded)
+    first = guarded.deployment(number)["approval"]["hook_id"]
+    assert approve(other, number, hook_id=first).status == 202
+    guarded.settle()
+    pass_time(guarded, 2 * MINUTE)
+    again = approve(other, number, hook_id=first)
+    assert (again.status, again.body["awaiting"]) == (202, "approval")
+    pass_time(guarded, 2 * MINUTE)
+    assert traffic_of(guarded, number) == 40.0
+    for answer in (
+        approve(other, number, hook_id="ecs-pause-x"),
+        approve(other, number, hook_id=first, steps="all"),
+        reject(other, number, hook_id=first),
+    ):
+        assert (answer.status, answer.body["code"]) == (409, "other_hook")
+        assert answer.body["field"] == "hook_id"
+    assert len(audit(guarded, "deployment.approved")) == 1
+
+
+def test_a_second_approval_of_a_hook_has_no_effect(
+    guarded: Cloud, other: Api, calls: Calls
+) -> None:
+    number = begin(guarded)
+    first, second = approve(other, number), approve(guarded.api, number)
+    assert (first.status, second.status) == (202, 202)
+    assert second.body["approvals"] == first.body["approvals"]
+    guarded.settle()
+    pass_time(guarded, 10)
+    assert len(audit(guarded, "deployment.approved")) == 1
+    assert calls.counted["ecs.ContinueServiceDeployment"] == 1
+    late = approve(other, number)
+    assert (late.status, late.body["code"]) == (409, "not_awaiting_approval")
+
+
+def test_a_deployment_that_does_not_wait_for_an_approval_gets_none(
+    guarded: Cloud, other: Api
+) -> None:
+    build = guarded.begin_release(2)
+    number = int(guarded.build(build)["deployment_id"])
+    behind = int(guarded.deploy(f"hello@{put_image('hello', 'x')}").body["deployment_id"])
+    for each in (number, behind):
+        for answer in (approve(other, each), reject(other, each)):
+            assert (answer.status, answer.body["code"]) == (409, "not_awaiting_approval")
+    reach_hook(guarded)
+    assert guarded.deployment(behind)["waiting_for"] == (
+        f"the end of deployment {number}, which awaits approval"
+    )
+
+
+@pytest.mark.parametrize("fault", ["lost", "killed before", "killed after"])
+def test_an_approval_reaches_ecs_once_although_its_call_fails(
+    guarded: Cloud, other: Api, trouble: Trouble, fault: str
+) -> None:
+    number = begin(guarded)
+    approve(other, number)
+    if fault == "lost":
+        trouble.lose_answers("ecs.ContinueServiceDeployment")
+        guarded.settle()
+    else:
+        plan = trouble.kill_before if fault == "killed before" else trouble.kill_after
+        plan("ecs.ContinueServiceDeployment")
+        with pytest.raises(Killed):
+            guarded.settle()
+    guarded.tick()
+    guarded.settle()
+    pass_time(guarded, 10)
+    pass_time(guarded, 6 * MINUTE)
+    guarded.tick()
+    assert guarded.statuses(number) == ["success"]
+    assert guarded.deployment(number)["approvals"][0]["by"] == "token:other"
+
+
+def test_an_approval_is_given_without_messages_and_events(guarded: Cloud, other: Api) -> None:
+    build = guarded.begin_release(2)
+    number = int(guarded.build(build)["deployment_id"])
+    guarded.finish_rollout(settle=False)
+    guarded.lose_events()
+    guarded.tick()
+    guarded.lose_events()
+    assert guarded.deployment(number)["awaiting"] == "approval"
+    approve(other, number)
+    guarded.lose_messages()
+    for _ in range(8):
+        guarded.tick()
+        guarded.lose_events()
+    assert guarded.statuses(number) == ["success"]
+
+
+def test_why_ecs_does_not_take_an_approval_is_shown(
+    guarded: Cloud, other: Api, trouble: Trouble
+) -> None:
+    number = begin(guarded)
+    trouble.refuse("ecs.ContinueServiceDeployment", "AccessDeniedException", "not allowed", times=1)
+    approve(other, number)
+    guarded.settle()
+    shown = guarded.deployment(number)
+    assert (shown["status"], shown["awaiting"]) == ("deploying", None)
+    assert "ECS ContinueServiceDeployment: not allowed" in shown["error"]
+    guarded.tick()
+    assert guarded.deployment(number)["error"] is None
+
+
+def answer_on_ecs(cloud: Cloud, action: str = "CONTINUE") -> None:
+    """The owner answers the hook that waits, without Slipway."""
+    api = client("ecs")
+    listed = api.list_service_deployments(cluster=CLUSTER, service="hello")["serviceDeployments"]
+    arn = max(listed, key=lambda each: each["createdAt"])["serviceDeploymentArn"]
+    found = api.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
+    (hook,) = [h for h in found["lifecycleHookDetails"] if h["status"] == "AWAITING_ACTION"]
+    api.continue_service_deployment(serviceDeploymentArn=arn, hookId=hook["hookId"], action=action)
+
+
+def test_an_approval_outside_slipway_is_recorded(guarded: Cloud, other: Api) -> None:
+    number = begin(guarded)
+    answer_on_ecs(guarded)
+    pass_time(guarded, 10)
+    (approval,) = guarded.deployment(number)["approvals"]
+    assert approval["by"] == "outside"
+    (entry,) = audit(guarded, "deployment.approved")
+    assert entry["actor"] == "outside"
+    pass_time(guarded, 6 * MINUTE)
+    assert guarded.statuses(number) == ["success"]
+
+
+def test_an_approval_outside_slipway_is_recorded_although_nobody_saw_the_hook(
+    guarded: Cloud,
+) -> None:
+    build = guarded.begin_release(2)
+    number = int(guarded.build(build)["deployment_id"])
+    guarded.finish_rollout(settle=False)
+    guarded.advance(10)
+    answer_on_ecs(guarded)
+    guarded.advance(6 * MINUTE)
+    guarded.settle()
+    guarded.tick()
+    assert guarded.statuses(number) == ["success"]
+    (entry,) = audit(guarded, "deployment.approved")
+    assert entry["actor"] == "outside"
+
+
+def test_a_rejection_outside_slipway_fails_the_deployment(guarded: Cloud) -> None:
+    number = begin(guarded)
+    answer_on_ecs(guarded, "ROLLBACK")
+    pass_time(guarded, MINUTE)
+    assert guarded.statuses(number) == ["failed"]
+    assert audit(guarded, "deployment.approved") == []
+    assert traffic_of(guarded, 1) == 100.0
+
+
+def set_hooks(*hooks: Any, **more: Any) -> None:
+    """The owner changes the hooks of the ECS service."""
+    wanted = {**configuration(), "lifecycleHooks": list(hooks), **more}
+    if wanted["strategy"] != "ROLLING":
+        wanted.pop("deploymentCircuitBreaker", None)
+    client("ecs").update_service(cluster=CLUSTER, service="hello", deploymentConfiguration=wanted)
+
+
+def test_the_hook_of_the_owner_at_another_stage_stays_and_is_not_answered(
+    guarded: Cloud, other: Api
+) -> None:
+    theirs = {"targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"]}
+    set_hooks(theirs, strategy="BLUE_GREEN", bakeTimeInMinutes=5)
+    number = begin(guarded)
+    assert guarded.deployment(number)["awaiting"] == "hook"
+    assert approve(other, number).body["code"] == "not_awaiting_approval"
+    answer_on_ecs(guarded)
+    pass_time(guarded, 10)
+    assert guarded.deployment(number)["awaiting"] == "approval"
+    assert audit(guarded, "deployment.approved") == []
+    assert theirs in configuration()["lifecycleHooks"]
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        PAUSE,
+        # It looks like the one that Slipway would add.
+        {**PAUSE, "timeoutConfiguration": {"timeoutInMinutes": 60, "action": "ROLLBACK"}},
+    ],
+)
+def test_a_hook_of_the_owner_at_the_same_stage_refuses_the_deployment(
+    guarded: Cloud, theirs: Any
+) -> None:
+    set_hooks(theirs, strategy="BLUE_GREEN", bakeTimeInMinutes=5)
+    image = f"hello@{put_image('hello', 'x')}"
+    answer = guarded.deploy(image)
+    assert (answer.status, answer.body["code"]) == (409, "preflight_failed")
+    assert [each["code"] for each in answer.body["findings"]] == ["approval_hook_conflict"]
+    guarded.change_service(approval=False)
+    assert guarded.deploy(image).status == 202
+    guarded.settle()
+    assert configuration()["lifecycleHooks"] == [theirs]
+
+
+def test_a_rolling_update_cannot_be_approved(guarded: Cloud) -> None:
+    guarded.change_service(strategy=None)
+    answer = guarded.deploy(f"hello@{put_image('hello', 'x')}")
+    assert (answer.status, answer.body["code"]) == (409, "preflight_failed")
+    (finding,) = answer.body["findings"]
+    assert (finding["code"], finding["subject"]) == ("approval_needs_traffic_shift", "approval")
+    number = int(guarded.build(guarded.begin_release(2))["deployment_id"])
+    assert guarded.statuses(number) == ["failed"]
+
+
+def finish(cloud: Cloud, api: Api, number: int) -> None:
+    """Approve a deployment that waits, and let it end."""
+    approve(api, number)
+    cloud.settle()
+    pass_time(cloud, 10)
+    pass_time(cloud, 6 * MINUTE)
+    assert cloud.statuses(number) == ["success"]
+
+
+def test_a_rollback_needs_no_approval(guarded: Cloud, other: Api) -> None:
+    finish(guarded, other, begin(guarded))
+    assert len(configuration()["lifecycleHooks"]) == 1
+    number = int(guarded.roll_back(reason="errors").body["deployment_id"])
+    guarded.settle()
+    reach_hook(guarded)
+    pass_time(guarded, 6 * MINUTE)
+    assert guarded.statuses(number) == ["success"]
+    assert configuration().get("lifecycleHooks", []) == []
+
+
+def test_a_deployment_after_approval_was_switched_off_removes_only_slipways_hook(
+    guarded: Cloud, other: Api
+) -> None:
+    theirs = {
+        "targetType": "PAUSE",
+        "lifecycleStages": ["PRE_SCALE_UP"],
+        "timeoutConfiguration": {"timeoutInMinutes": 60, "action": "ROLLBACK"},
+    }
+    finish(guarded, other, begin(guarded))
+    set_hooks(theirs, *configuration()["lifecycleHooks"])
+    guarded.change_service(approval=False)
+    guarded.begin_release(3)
+    assert configuration()["lifecycleHooks"] == [theirs]
+
+
+def test_another_number_of_minutes_replaces_the_hook(guarded: Cloud, other: Api) -> None:
+    finish(guarded, other, begin(guarded))
+    guarded.change_service(approval_minutes=90)
+    begin(guarded, 3)
+    (hook,) = configuration()["lifecycleHooks"]
+    assert hook["timeoutConfiguration"]["timeoutInMinutes"] == 90
+
+
+def test_a_deployment_that_has_begun_keeps_its_need_of_an_approval(
+    guarded: Cloud, other: Api
+) -> None:
+    number = int(guarded.build(guarded.begin_release(2))["deployment_id"])
+    guarded.change_service(approval=False, approval_minutes=5)
+    reach_hook(guarded)
+    assert guarded.deployment(number)["awaiting"] == "approval"
+    finish(guarded, other, number)
+
+
+def test_a_deployment_needs_an_approval_if_that_was_switched_on_before_its_begin(
+    guarded: Cloud, other: Api
+) -> None:
+    guarded.change_service(approval=False)
+    number = int(guarded.deploy(f"hello@{put_image('hello', 'x')}").body["deployment_id"])
+    guarded.change_service(approval=True)
+    guarded.settle()
+    reach_hook(guarded)
+    assert guarded.deployment(number)["awaiting"] == "approval"
+    assert traffic_of(guarded, number) == 0.0
+
+
+@pytest.mark.parametrize("change", ["no hook", "rolling"])
+def test_a_deployment_whose_hook_another_party_removes_fails_and_is_taken_back(
+    guarded: Cloud, other: Api, change: str
+) -> None:
+    number = begin(guarded)
+    more = {"strategy": "ROLLING"} if change == "rolling" else {}
+    set_hooks(**more)
+    client("ecs").update_service(cluster=CLUSTER, service="hello", forceNewDeployment=True)
+    pass_time(guarded, 1)
+    failed = guarded.deployment(number)
+    assert failed["status"] == "failed"
+    assert "ECS does not wait for its approval: another party" in failed["error"]
+    for _ in range(3):
+        guarded.tick()
+        guarded.settle()
+    reach_hook(guarded)
+    pass_time(guarded, 10 * MINUTE)
+    assert traffic_of(guarded, number) == 0.0
+    assert traffic_of(guarded, 1) == 100.0
+
+
+def test_a_cancelled_deployment_that_awaits_approval_gets_no_traffic(guarded: Cloud) -> None:
+    number = begin(guarded)
+    guarded.api.post(f"/v1/cicd/jobs/deploy-{number}/cancel")
+    guarded.settle()
+    pass_time(guarded, MINUTE)
+    assert guarded.deployment(number)["awaiting"] is None
+    assert traffic_of(guarded, number) == 0.0
+    assert traffic_of(guarded, 1) == 100.0
