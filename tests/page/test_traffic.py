@@ -211,25 +211,33 @@ def test_a_rejection_ends_the_deployment(cloud: Cloud, open_page: Opener) -> Non
     expect(page.locator(".notices")).to_contain_text("Deployment 2 is rejected.")
     assert cloud.deployment(2)["status"] == "cancelled"
     assert answers(cloud) == [("reject", 1, "next", "Too slow")]
-    expect(page.locator(".banner")).to_contain_text("rejected by token:grace: Too slow")
+    expect(page.locator(".banner")).to_contain_text("Rejected by token:grace: Too slow")
     expect(card(page)).to_contain_text("Rejected at step 1 by grace")
 
 
+@pytest.mark.parametrize(
+    ("opens", "confirms", "answer"),
+    [
+        ("Approve all steps…", "Approve all steps of deployment 2", ("approve", 2, "all", None)),
+        ("Reject…", "Reject deployment 2", ("reject", 2, "next", None)),
+    ],
+)
 def test_an_answer_is_confirmed_again_if_another_step_awaits_it_meanwhile(
-    cloud: Cloud, open_page: Opener
+    cloud: Cloud, open_page: Opener, opens: str, confirms: str, answer: tuple[str, int, str, None]
 ) -> None:
     begin_canary(cloud)
     page = open_page("/deployments/2", token=grace(cloud))
-    page.get_by_role("button", name="Approve…", exact=True).click()
+    page.get_by_role("button", name=opens).click()
     dialog = page.get_by_role("dialog")
     reach_second_step(cloud)
-    dialog.get_by_role("button", name="Approve deployment 2").click()
+    dialog.get_by_role("button", name=confirms, exact=True).click()
     expect(dialog.get_by_role("alert")).to_contain_text("Another step awaits approval now")
     expect(dialog.locator(".facts")).to_contain_text("Step2")
     expect(dialog.locator(".facts")).to_contain_text("10 % of production traffic")
-    dialog.get_by_role("button", name="Approve deployment 2").click()
+    assert len(answers(cloud)) == 1
+    dialog.get_by_role("button", name=confirms, exact=True).click()
     expect(dialog).to_have_count(0)
-    assert answers(cloud)[1:] == [("approve", 2, "next", None)]
+    assert answers(cloud)[1:] == [answer]
 
 
 def test_an_answer_that_comes_too_late_says_so(cloud: Cloud, open_page: Opener) -> None:
