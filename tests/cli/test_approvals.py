@@ -343,7 +343,10 @@ def test_options_change_the_settings_of_rollouts(
     shop.on("GET /v1/services/1", _settings(strategy=present))
     shop.on("PATCH /v1/services/1", _settings(**changes))
     done = slipway("rollout", "web", *options)
-    assert (done.exit_code, done.err) == (0, "The next deployment is rolled out like this.\n")
+    assert (done.exit_code, done.err) == (
+        0,
+        "Deployments that begin from now on are rolled out like this.\n",
+    )
     (asked,) = by_method(shop.received, "PATCH")
     assert asked.body == changes
 

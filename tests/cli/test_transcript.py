@@ -27,6 +27,7 @@ MASKS = (
     (r"127\.0\.0\.1:\d+", "HOST"),
     (r"\b\d+ (s|min) ago", "… ago"),
     (r"\bfailing for \d+ (s|min)\b", "failing for …"),
+    (r"\bin \d+ (h|min)\b", "in …"),
     (r"sha256:[0-9a-f]{64}", "sha256:DIGEST"),
     (r"\b[0-9a-f]{40}\b", "COMMIT"),
     (r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{8}\b", "COMMIT8"),
@@ -102,7 +103,6 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "deploy web build-1 --no-wait",
         "reject --yes --reason Slow",
         "history web --limit 2",
-        "status web",
     ),
 }
 

@@ -21,21 +21,26 @@ BALANCER: dict[str, Any] = {
 }
 
 
+def add_balancer(cloud: Cloud, name: str = "hello", hooks: Sequence[Any] = ()) -> None:
+    """An ECS service gets a load balancer that can shift traffic, and its owner's `hooks`."""
+    found = client("ecs").describe_services(cluster=CLUSTER, services=[name])["services"][0]
+    configuration = {**found["deploymentConfiguration"], "lifecycleHooks": list(hooks)}
+    client("ecs").update_service(
+        cluster=CLUSTER,
+        service=name,
+        loadBalancers=[BALANCER],
+        deploymentConfiguration=configuration,
+    )
+    cloud.finish_rollout(name)
+
+
 def shift_traffic(cloud: Cloud, hooks: Sequence[Any] = (), **settings: Any) -> None:
     """Release 1 of the service runs behind a load balancer that can shift traffic.
 
     `hooks` are those of the ECS service's owner, and `settings` those of the Slipway service.
     """
     cloud.release(1)
-    found = client("ecs").describe_services(cluster=CLUSTER, services=["hello"])["services"][0]
-    configuration = {**found["deploymentConfiguration"], "lifecycleHooks": list(hooks)}
-    client("ecs").update_service(
-        cluster=CLUSTER,
-        service="hello",
-        loadBalancers=[BALANCER],
-        deploymentConfiguration=configuration,
-    )
-    cloud.finish_rollout()
+    add_balancer(cloud, hooks=hooks)
     if settings:
         cloud.change_service(**settings)
 
@@ -56,9 +61,10 @@ def look_after(cloud: Cloud, seconds: float) -> None:
     cloud.settle()
 
 
-def approve(cloud: Cloud, number: int) -> None:
+def approve(cloud: Cloud, number: int, reason: str | None = None) -> None:
     """Another token than the one that asked approves the next step."""
     token = create_token("linus", Role.DEPLOYER).secret
-    answer = cloud.api.as_holder_of(token).post(f"/v1/cicd/deployments/{number}/approve", {})
+    path = f"/v1/cicd/deployments/{number}/approve"
+    answer = cloud.api.as_holder_of(token).post(path, {"reason": reason})
     assert answer.status == 202, answer.text
     cloud.settle()

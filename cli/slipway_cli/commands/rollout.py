@@ -36,7 +36,7 @@ _PARTS = ("percent", "step_minutes", "bake_minutes")
 def rollout(app: App, /, service: str, **given: Any) -> None:
     """Show how releases are rolled out: strategy and approval. Options change it.
 
-    A change is for the next deployment, and needs role admin.
+    A change holds for deployments that begin from then on, and needs role admin.
     """
     overview = find_service(app.client, service)
     path = path_of("services", overview["id"])
@@ -49,7 +49,7 @@ def rollout(app: App, /, service: str, **given: Any) -> None:
     app.output.document(shown)
     app.output.show(views.facts([("Service", full_name(overview)), *shift_views.rollout(shown)]))
     if changes:
-        app.output.say("The next deployment is rolled out like this.")
+        app.output.say("Deployments that begin from now on are rolled out like this.")
 
 
 def _changes(service: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ function RolloutDialog({ service, onClose }) {
       .filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(old[name]));
     if (changed.length) {
       await change("PATCH", `v1/services/${service.id}`, Object.fromEntries(changed));
-      notify(`The next deployment of ${service.name} is rolled out like this.`);
+      notify(`The rollout of ${service.name} is changed.`);
     }
     onClose();
   });
