@@ -38,8 +38,8 @@ _PLACEMENT = (
 )
 
 
-def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
-    """The present state of the service.
+def observe(target: EcsTarget, *, wanted: str | None, follows: bool = True) -> Rollout:
+    """The present state of the service. Only with `follows` it has the `shift` that is under way.
 
     If `wanted` is not PRIMARY, its end and the newest call come from the service's rollout history:
     after a circuit breaker's rollback PRIMARY is the old definition again. Raises Rejected if the
@@ -55,7 +55,7 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
         for d in row["deployments"]
         if d.get("rolloutState") == "FAILED"
     }
-    shift = _shift(row, primary)
+    shift = _shift(row, primary) if follows else None
     if shift is not None and shift.status in _FAILED:
         failed |= {shift.task_definition: shift.reason}
     moving: frozenset[str] = frozenset()
@@ -89,6 +89,9 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
         id=primary["id"],
         is_express=row.get("resourceManagementType") == "ECS",
         moves_traffic=_moves_traffic(row, primary),
+        has_plain_balancer=any(
+            not each.get("advancedConfiguration") for each in row.get("loadBalancers", ())
+        ),
         shift=shift,
     )
 

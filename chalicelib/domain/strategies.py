@@ -204,3 +204,10 @@ def waits_of(configuration: Mapping[str, Any]) -> int:
 def bake_of(configuration: Mapping[str, Any]) -> int:
     """The minutes of the bake time after all traffic has moved."""
     return configuration.get(_BAKE) or 0
+
+
+def is_watched(configuration: Mapping[str, Any]) -> bool:
+    """Whether ECS has an alarm or a hook that may end a rollout."""
+    return bool(
+        configuration.get("alarms", {}).get("enable") or configuration.get("lifecycleHooks")
+    )

@@ -130,6 +130,7 @@ def check(others: Collection[str] = ()) -> None:
     _check_superseded(all_builds)
     _check_pull_requests(all_services, all_builds, all_deployments)
     _check_rollouts(all_deployments, others)
+    _check_approvals(all_deployments)
     _check_dependents(all_services, all_builds, all_deployments)
     _check_digests(all_deployments, all_builds)
     _check_definitions(all_deployments)
@@ -304,6 +305,33 @@ def _check_rollouts(all_deployments: dict[int, Row], others: Collection[str]) ->
             _require(not again, f"{definition} failed and was rolled out again")
             if record.target.rollout_state == "FAILED":
                 failed.add(definition)
+
+
+def _check_approvals(all_deployments: dict[int, Row]) -> None:
+    """No production traffic reaches a revision that needs an approval before it has one.
+
+    The answer on ECS itself counts, and so does one that Slipway has not given to ECS yet.
+    """
+    needs = {
+        row["task_definition"]: row
+        for row in all_deployments.values()
+        if "approval_minutes" in row and row["status"] not in {"success", "rolled_back"}
+    }
+    for service in ecs.engine().services():
+        for each in service.deployments:
+            row = needs.get(each.task_definition)
+            if row is None or not each.production:
+                continue
+            answers = json.loads(row.get("approvals", "[]"))
+            is_approved = any(answer["action"] == "approve" for answer in answers)
+            is_answered = any(
+                hook.target_type == "PAUSE" and hook.status == "SUCCEEDED"
+                for record in service.records
+                if record.target.id == each.id and record.shift is not None
+                for hook in record.shift.hooks
+            )
+            job_id = f"deploy-{row['number']}"
+            _require(is_approved or is_answered, f"{job_id} has traffic without an approval")
 
 
 def _check_dependents(

@@ -15,7 +15,15 @@ from tests.faults.invariants import Ledger, check, check_settled
 from tests.faults.reach import functions_on_the_stack, functions_that_call_aws
 from tests.faults.rows import deployments, rows, services
 from tests.faults.trials import forked, recover
-from tests.faults.use_cases import CASES, CHECKS, PULL_REQUESTS, TELLINGS, USE_CASES, UseCase
+from tests.faults.use_cases import (
+    APPROVALS,
+    CASES,
+    CHECKS,
+    PULL_REQUESTS,
+    TELLINGS,
+    USE_CASES,
+    UseCase,
+)
 from tests.support.client import Answer
 from tests.support.embedded import Cloud, cloud
 from tests.support.sdk import Killed
@@ -28,7 +36,7 @@ RETRY_AFTER = 15  # seconds until a caller repeats a request that got no answer
 # `make test` injects these kinds in turn into the calls of SAMPLE that change something, and
 # `make sweep` every kind into every call. A process that dies after a read leaves the same state as
 # one that dies before it.
-SAMPLE = (*USE_CASES[::4], *TELLINGS[::4], *CHECKS[::4], *PULL_REQUESTS[::4])
+SAMPLE = (*USE_CASES[::4], *TELLINGS[::4], *CHECKS[::4], *APPROVALS[::4], *PULL_REQUESTS[::4])
 IN_TURN = (injector.DIED_AFTER, injector.LOST_AFTER)
 READS = re.compile(r"\w+\.(BatchGet|GET|Describe|Get|List|Query|Scan|TransactGet|Filter)")
 Plan = Callable[[int, str], tuple[str, ...]]

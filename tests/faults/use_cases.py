@@ -22,11 +22,11 @@ from chalicelib.pipeline import heads
 from chalicelib.store import channels, schema
 from chalicelib.store.models import Claim
 from chalicelib.store.tokens import create_token
-from infra.local.aws import codebuild, ecs
+from infra.local.aws import codebuild, ecs, ecs_rollouts
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
 from tests.faults import receivers
 from tests.faults.receivers import BY_APP, add_app, add_receiver
-from tests.faults.rows import builds
+from tests.faults.rows import builds, deployments
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
 from tests.support.embedded import (
@@ -38,6 +38,7 @@ from tests.support.embedded import (
     Cloud,
     add_followers,
     add_topic,
+    balance,
     client,
     create_ecs_service,
     create_image_repository,
@@ -448,6 +449,40 @@ def rollout_cancelled(cloud: Cloud) -> None:
     deploy_image(cloud, "b")
     cloud.settle()
     cancel(cloud, "deploy-2")
+
+
+def moving_traffic(cloud: Cloud) -> None:
+    """A second release gets a part of the traffic."""
+    cloud.release(1)
+    balance(cloud)
+    strategy = {"type": "CANARY", "percent": 10, "step_minutes": 3, "bake_minutes": 2}
+    cloud.change_service(strategy=strategy)
+    deploy_image(cloud, "b")
+    cloud.settle()
+    cloud.finish_rollout()
+
+
+def moving_traffic_without_its_record(cloud: Cloud) -> None:
+    """ECS does not name the service deployment that is under way."""
+    moving_traffic(cloud)
+    cloud.monkeypatch.setattr(ecs_rollouts.Service, "current_service_deployment", None)
+
+
+def moving_traffic_cancelled(cloud: Cloud) -> None:
+    moving_traffic(cloud)
+    cancel(cloud, "deploy-2")
+
+
+def moving_traffic_cancelled_and_one_waits(cloud: Cloud) -> None:
+    moving_traffic(cloud)
+    deploy_image(cloud, "c")
+    cloud.settle()
+    cancel(cloud, "deploy-2")
+
+
+def moving_traffic_rolled_back(cloud: Cloud) -> None:
+    moving_traffic(cloud)
+    cloud.roll_back()
 
 
 def two_releases(cloud: Cloud) -> None:
@@ -1215,6 +1250,19 @@ USE_CASES = (
     UseCase("a release without tasks is reported", tasks_lost_for_minutes, _deliver_messages),
     UseCase("a release has recovered", unhealthy_and_replaced, _deliver_messages),
     UseCase("a cancelled rollout is undone", rollout_cancelled, _deliver_messages),
+    UseCase("a rollout moves traffic", moving_traffic, _tick),
+    UseCase("a rollout moves traffic without a name", moving_traffic_without_its_record, _tick),
+    UseCase(
+        "a cancelled rollout that moves traffic is taken back",
+        moving_traffic_cancelled,
+        _deliver_messages,
+    ),
+    UseCase(
+        "a deployment waits until the one before is taken back",
+        moving_traffic_cancelled_and_one_waits,
+        _deliver_messages,
+    ),
+    UseCase("a rollback is that of ECS", moving_traffic_rolled_back, _deliver_messages),
     UseCase("a build is requested", new_service, lambda c: post(c, "build", {}, key="k")),
     UseCase("a deployment is requested", two_releases, lambda c: deploy_image(c, "c")),
     UseCase(
@@ -1803,6 +1851,116 @@ CHECKS = (
     ),
 )
 
+
+def rollout_to_approve(cloud: Cloud) -> None:
+    """A release runs, and the rollout of the next one has begun, which needs an approval."""
+    cloud.release(1)
+    balance(cloud)
+    cloud.change_service(
+        strategy={"type": "BLUE_GREEN", "bake_minutes": 1}, approval=True, approval_minutes=6
+    )
+    cloud.begin_release(2)
+
+
+def ecs_waits(cloud: Cloud) -> None:
+    """ECS waits for the approval, and its event is not delivered."""
+    rollout_to_approve(cloud)
+    cloud.finish_rollout()
+    cloud.advance(10)
+    ecs.engine().advance()
+
+
+def awaits_approval(cloud: Cloud) -> None:
+    ecs_waits(cloud)
+    cloud.settle()
+
+
+def awaits_approval_of_a_step(cloud: Cloud) -> None:
+    rollout_to_approve(cloud)
+    cloud.api.post("/v1/cicd/jobs/deploy-2/cancel")
+    cloud.settle()
+    cloud.finish_rollout()
+    cloud.advance(5 * MINUTE)
+    cloud.settle()
+    cloud.change_service(
+        strategy={"type": "LINEAR", "percent": 50.0, "step_minutes": 1, "bake_minutes": 0}
+    )
+    cloud.begin_release(3)
+    cloud.finish_rollout()
+    cloud.advance(10)
+    ecs.engine().advance()
+    cloud.settle()
+
+
+def approved(cloud: Cloud) -> None:
+    """A person has approved, and the service is to be woken."""
+    awaits_approval(cloud)
+    assert approve(cloud).status == 202
+
+
+def all_steps_approved(cloud: Cloud) -> None:
+    awaits_approval_of_a_step(cloud)
+    assert approve(cloud, 3, steps="all").status == 202
+
+
+def approved_outside(cloud: Cloud) -> None:
+    """Somebody has answered the hook on ECS itself, and the event is not delivered."""
+    awaits_approval(cloud)
+    record = ecs.engine().services()[0].records[0]
+    row = deployments()[2]
+    client("ecs").continue_service_deployment(
+        serviceDeploymentArn=record.service_deployment_arn, hookId=row["awaiting"]["hook_id"]
+    )
+    cloud.advance(5)
+    ecs.engine().advance()
+
+
+def nobody_approves(cloud: Cloud) -> None:
+    awaits_approval(cloud)
+    cloud.advance(7 * MINUTE)
+    ecs.engine().advance()
+
+
+def hook_removed(cloud: Cloud) -> None:
+    """Another party begins a rollout of the same revision without the hook."""
+    awaits_approval(cloud)
+    client("ecs").update_service(
+        cluster=CLUSTER,
+        service="hello",
+        deploymentConfiguration={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 1},
+        forceNewDeployment=True,
+    )
+
+
+def approve(cloud: Cloud, number: int = 2, **body: object) -> Answer:
+    return cloud.api.post(f"/v1/cicd/deployments/{number}/approve", body, headers=KEY)
+
+
+def reject(cloud: Cloud) -> Answer:
+    return cloud.api.post("/v1/cicd/deployments/2/reject", {}, headers=KEY)
+
+
+APPROVALS = (
+    UseCase("a rollout waits for an approval", ecs_waits, _deliver_events),
+    UseCase("a deployment is approved", awaits_approval, approve),
+    UseCase("ECS gets an approval", approved, _deliver_messages),
+    UseCase("ECS gets an approval of all steps", all_steps_approved, _deliver_messages),
+    UseCase("a deployment is rejected", awaits_approval, reject),
+    UseCase("somebody else approves", approved_outside, _deliver_events),
+    UseCase("nobody approves in time", nobody_approves, _deliver_events),
+    UseCase("another party removes the hook for an approval", hook_removed, _deliver_events),
+    UseCase(
+        "a rollback while a deployment awaits approval",
+        awaits_approval,
+        lambda c: post(c, "rollback", {}, key="k"),
+    ),
+    UseCase(
+        "a deployment that awaits approval is cancelled",
+        awaits_approval,
+        lambda c: cancel(c, "deploy-2"),
+    ),
+)
+
 TELLINGS = (
     UseCase("GitHub is told of a queued build", with_receiver("github", pushed), _deliver_tellings),
     UseCase(
@@ -2007,4 +2165,4 @@ PULL_REQUESTS = (
 )
 
 # All of them.
-CASES = (*USE_CASES, *TELLINGS, *CHECKS, *PULL_REQUESTS, *READINGS)
+CASES = (*USE_CASES, *TELLINGS, *CHECKS, *APPROVALS, *PULL_REQUESTS, *READINGS)

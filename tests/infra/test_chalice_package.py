@@ -235,6 +235,7 @@ def test_one_rule_delivers_the_events_of_codebuild_and_ecs(resources: dict[str, 
                 "detail-type": [
                     "CodeBuild Build State Change",
                     "ECS Deployment State Change",
+                    "ECS Hook State Change",
                     "ECS Service Action",
                 ]
             },

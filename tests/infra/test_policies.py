@@ -139,6 +139,7 @@ KINDS = {
     "events:*": {"event-bus"},
     "ecs:DescribeServiceDeployments": {"service", "service-deployment", "service-revision"},
     "ecs:DescribeServiceRevisions": {"service", "service-deployment", "service-revision"},
+    "ecs:ContinueServiceDeployment": {"service-deployment"},
     "ecs:StopServiceDeployment": {"service-deployment"},
     "ecs:*Service*": {"service"},
     "ecs:DescribeTasks": {"task"},

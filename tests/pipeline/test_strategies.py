@@ -5,21 +5,10 @@ from typing import Any
 import pytest
 
 from infra.local.aws import ecs
-from tests.support.embedded import CLUSTER, CONFIGURATION, Cloud, client
+from tests.support.embedded import BALANCER, CLUSTER, CONFIGURATION, Cloud, balance, client
 from tests.support.sdk import Calls, Trouble
 
-ELB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012"
 ROLE = "arn:aws:iam::123456789012:role/ecs"
-BALANCER: dict[str, Any] = {
-    "targetGroupArn": f"{ELB}:targetgroup/blue/1",
-    "containerName": "app",
-    "containerPort": 80,
-    "advancedConfiguration": {
-        "alternateTargetGroupArn": f"{ELB}:targetgroup/green/2",
-        "productionListenerRule": f"{ELB}:listener-rule/app/web/1/2/3",
-        "roleArn": ROLE,
-    },
-}
 CANARY: dict[str, Any] = {
     **CONFIGURATION,
     "strategy": "CANARY",
@@ -29,12 +18,6 @@ CANARY: dict[str, Any] = {
 BLUE_GREEN: dict[str, Any] = {**CONFIGURATION, "strategy": "BLUE_GREEN", "bakeTimeInMinutes": 30}
 SETTING = {"type": "CANARY", "percent": 12.5, "step_minutes": 2, "bake_minutes": 3}
 FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:smoke"
-
-
-def balance(cloud: Cloud) -> None:
-    """The owner puts the ECS service behind a load balancer that can split traffic."""
-    client("ecs").update_service(cluster=CLUSTER, service="hello", loadBalancers=[BALANCER])
-    cloud.finish_rollout()
 
 
 def configure(cloud: Cloud, configuration: dict[str, Any], *hooks: dict[str, Any]) -> None:
@@ -432,3 +415,64 @@ def test_a_rolling_update_shows_no_traffic(cloud: Cloud) -> None:
     cloud.tick()
     assert traffic(cloud, 1) == ("deploying", None, None, None, None)
     assert cloud.deployment(1)["step"] == "0 of 2 tasks run"
+
+
+def test_a_plan_shows_the_strategy_and_how_long_ecs_waits(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    configure(cloud, CANARY)
+    image = cloud.build(1)["image_tag"]
+    plan = cloud.plan(image)
+    assert (plan["strategy"], plan["waits_minutes"]) == ("CANARY", 90)
+    assert [each["code"] for each in plan["findings"]] == ["rollout_not_watched"]
+    cloud.change_service(strategy={"type": "LINEAR", "percent": 25, "bake_minutes": 0})
+    assert (cloud.plan(image)["strategy"], cloud.plan(image)["waits_minutes"]) == ("LINEAR", 18)
+    assert cloud.preview()["plan"]["waits_minutes"] == 18
+    cloud.begin_release(3)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 2)
+    assert traffic(cloud, 3)[1:4] == ("LINEAR", "PRODUCTION_TRAFFIC_SHIFT", 25)
+    preview = cloud.preview()
+    assert (preview["target"]["id"], preview["plan"]["waits_minutes"]) == (2, 0)
+
+
+CODES = [
+    ({"type": "CANARY"}, False, 409, ["strategy_needs_traffic_shift", "rollout_not_watched"]),
+    ({"type": "LINEAR"}, False, 409, ["strategy_needs_traffic_shift", "rollout_not_watched"]),
+    (
+        {"type": "BLUE_GREEN", "bake_minutes": 1},
+        False,
+        202,
+        ["strategy_moves_no_traffic", "rollout_not_watched"],
+    ),
+    ({"type": "CANARY"}, True, 202, ["rollout_not_watched"]),
+    ({"type": "ROLLING"}, False, 202, []),
+]
+
+
+@pytest.mark.parametrize(("setting", "balanced", "status", "codes"), CODES)
+def test_a_strategy_is_checked_before_the_rollout(
+    cloud: Cloud, setting: dict[str, Any], balanced: bool, status: int, codes: list[str]
+) -> None:
+    cloud.release(1)
+    if balanced:
+        balance(cloud)
+    cloud.change_service(strategy=setting)
+    answer = cloud.deploy(cloud.build(1)["image_tag"])
+    assert answer.status == status
+    findings = answer.body["findings"] if status == 409 else cloud.deployment(2)["findings"]
+    assert [each["code"] for each in findings] == codes
+    cloud.settle()
+    if status == 202:
+        assert cloud.statuses(2) == ["deploying"]
+
+
+def test_a_balancer_without_a_second_target_group_is_found(cloud: Cloud) -> None:
+    plain = {name: value for name, value in BALANCER.items() if name != "advancedConfiguration"}
+    client("ecs").update_service(cluster=CLUSTER, service="hello", loadBalancers=[plain])
+    cloud.finish_rollout()
+    cloud.change_service(strategy={"type": "BLUE_GREEN", "bake_minutes": 1})
+    cloud.begin_release(1)
+    assert cloud.statuses(1) == ["failed"]
+    assert "Give each load balancer of the ECS service" in cloud.deployment(1)["error"]

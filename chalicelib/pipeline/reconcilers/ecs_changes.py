@@ -8,7 +8,7 @@ from chalicelib.aws import ecs, queue
 from chalicelib.domain.approval_findings import approval_findings
 from chalicelib.domain.approvals import hooks_added, with_approval
 from chalicelib.domain.ecs_target import EcsTarget
-from chalicelib.domain.preflight import errors_as_text
+from chalicelib.domain.preflight import errors_as_text, has_errors
 from chalicelib.domain.requests import update_service_request
 from chalicelib.domain.rollouts import Origin, Rollout, Shift, origin_of, settled_at
 from chalicelib.domain.strategies import merged
@@ -216,7 +216,7 @@ def hooks_for(service: Service, rollout: Rollout, approval: int | None) -> dict[
     added = service.hook_minutes
     if approval is not None:
         findings = approval_findings(rollout, service.settings.strategy, added=added)
-        if findings:
+        if has_errors(findings):
             raise Rejected(errors_as_text(findings), code=findings[0].code)
     hooks = hooks_added(rollout.configuration, approval, added=added)
     return {} if (hooks or set()) == added else {"approval_hooks": hooks}
