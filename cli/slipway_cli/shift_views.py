@@ -80,6 +80,12 @@ def asked(row: Mapping[str, Any], release: str, runs: str) -> Iterator[tuple[str
         yield "Deadline", until(row["approval"]["expires_at"])
 
 
+def planned(made: Mapping[str, Any]) -> str:
+    """How ECS would move to a release, and how long it waits at least."""
+    name, waits = strategy_name(made["strategy"]), made.get("waits_minutes")
+    return f"{name}, with waits of at least {_minutes(waits)}" if waits else name
+
+
 def answers(row: Mapping[str, Any]) -> Iterator[str]:
     """Who approved or rejected a deployment, and why."""
     for each in row.get("approvals") or ():

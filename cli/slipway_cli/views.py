@@ -366,6 +366,8 @@ def _rollout(made: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "Begins", f"after the end of deploy-{made['starts_after']}"
     if made.get("release_command"):
         yield "Runs first", " ".join(made["release_command"])
+    if made.get("strategy") not in {None, "ROLLING"}:
+        yield "Strategy", shift_views.planned(made)
     if made.get("desired_count") is not None:
         yield "Tasks", str(made["desired_count"])
     if made.get("auto_deploy") in {"paused", "resumed"}:

@@ -286,6 +286,23 @@ def test_history_says_who_approved_and_why(shop: ScriptedApi, slipway: Slipway) 
     assert f"approved outside Slipway; {words}" in shown
 
 
+@pytest.mark.parametrize(
+    ("planned", "words"),
+    [
+        ({"strategy": "CANARY", "waits_minutes": 13}, "canary, with waits of at least 13 min"),
+        ({"strategy": "BLUE_GREEN", "waits_minutes": 0}, "Strategy blue/green Auto-deploy"),
+        ({"strategy": "ROLLING", "waits_minutes": 0}, None),
+    ],
+)
+def test_a_plan_shows_a_strategy_that_shifts_traffic(
+    shop: ScriptedApi, slipway: Slipway, planned: dict[str, Any], words: str | None
+) -> None:
+    shop.on("POST /v1/cicd/services/1/deploy", rows.plan(**planned))
+    shop.on("GET /v1/cicd/builds/7", rows.build(7))
+    shown = " ".join(slipway("deploy", "web", "build-7", "--plan").out.split())
+    assert words in shown if words else "Strategy" not in shown
+
+
 # --- the settings ------------------------------------------------------------------------------
 
 

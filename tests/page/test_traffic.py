@@ -165,6 +165,18 @@ def test_lists_lead_to_what_awaits_approval(cloud: Cloud, open_page: Opener) -> 
     expect(page.get_by_role("heading", level=1, name="Deployment 2")).to_be_visible()
 
 
+def test_the_plan_of_a_deployment_names_the_strategy_and_its_waits(
+    cloud: Cloud, open_page: Opener
+) -> None:
+    shift_traffic(cloud, strategy=CANARY)
+    page = open_page(f"/services/{cloud.service_id}")
+    page.get_by_role("button", name="Deploy…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator("label", has_text="Build 1").click()
+    words = "ECS moves to it with the strategy canary, and waits at least 8 min."
+    expect(dialog).to_contain_text(words)
+
+
 # --- answers -----------------------------------------------------------------------------------
 
 

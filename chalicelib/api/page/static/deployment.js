@@ -4,13 +4,13 @@ import {
 } from "./core.js";
 import {
   Await, Banner, Button, Card, ChecksLine, Code, Commit, Crumbs, Digest, Duration, Facts,
-  FailureCard, Icon, isOpen, NotAllowed, Progress, sentence, stateOf, Status, statusWord, Table,
-  Text, Time, who,
+  FailureCard, Icon, isOpen, NotAllowed, Progress, sentence, stateOf, Status, statusWord,
+  strategyWord, Table, Text, Time, who,
 } from "./ui.js";
 import { CancelDialog, DeployDialog, Findings, RollbackDialog } from "./actions.js";
 import { useAnnouncedStatus, useTitle } from "./build.js";
 import { LogView, useChosenLine, useLog } from "./log.js";
-import { AnswerDialog, strategyWord, Traffic } from "./traffic.js";
+import { AnswerDialog, Traffic } from "./traffic.js";
 
 const TRIGGERS = { manual: "by hand", push: "by a push", rollback: "rollback",
   config: "change of the configuration" };

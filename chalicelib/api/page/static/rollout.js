@@ -1,8 +1,8 @@
 // How releases of a service are rolled out: the strategy and the approval, shown and changed.
 import { can, change, html, notify, useState } from "./core.js";
-import { Button, Card, Dialog, Facts, FailureText, Icon } from "./ui.js";
+import { Button, Card, Dialog, Facts, FailureText, Icon, strategyWord } from "./ui.js";
 import { useAction } from "./actions.js";
-import { percent, strategyWord } from "./traffic.js";
+import { percent } from "./traffic.js";
 
 const TYPES = [
   ["ROLLING", "Rolling: replaces the tasks in groups"],

@@ -1,15 +1,11 @@
 // A rollout that shifts traffic: its stages, the traffic of both releases, and a person's answers.
 import { ask, can, get, html, notify, session, useState } from "./core.js";
 import {
-  Banner, Button, Card, Code, Commit, Dialog, Facts, FailureText, Icon, isOpen, Status, Text, Time,
-  who,
+  Banner, Button, Card, Code, Commit, Dialog, Facts, FailureText, Icon, isOpen, Status,
+  strategyWord, Text, Time, who,
 } from "./ui.js";
 import { useAction } from "./actions.js";
 
-const STRATEGIES = { ROLLING: "rolling", BLUE_GREEN: "blue/green", LINEAR: "linear",
-  CANARY: "canary" };
-
-export const strategyWord = (strategy) => STRATEGIES[strategy] ?? strategy;
 const hasSteps = (row) => row.strategy === "LINEAR" || row.strategy === "CANARY";
 
 /** A weight of ECS. Some are no whole numbers. */
@@ -48,8 +44,9 @@ export function Traffic({ row, service, onAnswer }) {
   const isApproved = row.approval || row.approvals.length > 0
     || (isOpen(row) && service?.approval && row.trigger !== "rollback");
   return html`<${Card} title="Traffic" aside=${strategyWord(row.strategy)}>
-    ${hasStages && html`<ol class="stages">${stagesOf(row, isApproved).map(({ name, state, note }) =>
-      html`<li key=${name} class=${state === "none" ? "todo" : ""}>
+    ${hasStages && html`<ol class="stages">
+      ${stagesOf(row, isApproved).map(({ name, state, note }) =>
+        html`<li key=${name} class=${state === "none" ? "todo" : ""}>
         <p class="stage-name">${state === "none" ? html`<${Icon} name="none" label="To come" />`
           : html`<${Status} status=${state} bare />`}${name}</p><p class="sub">${note}</p></li>`)}
       </ol>`}
@@ -80,11 +77,11 @@ function Awaits({ row, service, onAnswer }) {
       title="Awaits a hook of the ECS service">The owner of the ECS service has added it, and must
       answer it on ECS. Slipway cannot.<//>`;
   const { name } = session.get().whoami;
-  const isOwn = row.requested_by === `token:${name}` && service && !service.approve_own;
+  const isOwn = row.requested_by === `token:${name}` && service?.approve_own === false;
   const answer = (verb, steps) => () => onAnswer({ act: "answer", verb, steps, row });
   return html`<${Banner} icon="pause" title=${hasSteps(row)
       ? `Awaits approval of step ${row.approval.number}` : "Awaits approval"}
-    action=${can("deployer") && html`<div class="actions">
+    action=${can("deployer") && service && html`<div class="actions">
       ${!isOwn && html`<${Button} kind="primary" onClick=${answer("approve", "next")}>Approve…<//>
         ${hasSteps(row) && html`<${Button} onClick=${answer("approve", "all")}>Approve all steps…
           <//>`}`}

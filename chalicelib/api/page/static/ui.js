@@ -68,6 +68,11 @@ export function Status({ status, word, bare }) {
 
 export const statusWord = (status) => (STATUSES[status]?.[2] ?? status).toLowerCase();
 
+const STRATEGIES = { ROLLING: "rolling", BLUE_GREEN: "blue/green", LINEAR: "linear",
+  CANARY: "canary" };
+
+export const strategyWord = (strategy) => STRATEGIES[strategy] ?? strategy;
+
 // Times are drawn again now and then, and durations of running work each second.
 function useTicks(milliseconds) {
   const [, setTick] = useState(0);
