@@ -105,12 +105,13 @@ def rollout(service: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
 def _strategy(wanted: Mapping[str, Any] | None) -> str:
     if wanted is None:
         return "as the ECS service has it"
+    is_linear = wanted["type"] == "LINEAR"
     parts = [strategy_name(wanted["type"])]
     if wanted.get("percent") is not None:
-        steps = "in each step" if wanted["type"] == "LINEAR" else "first"
-        parts.append(f"{percent(wanted['percent'])} {steps}")
+        parts.append(f"{percent(wanted['percent'])} {'in each step' if is_linear else 'first'}")
     if wanted.get("step_minutes") is not None:
-        parts.append(f"{_minutes(wanted['step_minutes'])} after each step")
+        when = "between steps" if is_linear else "after the first step"
+        parts.append(f"{_minutes(wanted['step_minutes'])} {when}")
     if wanted.get("bake_minutes") is not None:
         parts.append(f"bake time {_minutes(wanted['bake_minutes'])}")
     return ", ".join(parts)

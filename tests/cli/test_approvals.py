@@ -312,7 +312,7 @@ def test_a_plan_shows_a_strategy_that_shifts_traffic(
         ({}, "Strategy as the ECS service has it Approval not needed"),
         (
             {"strategy": {"type": "CANARY", "percent": 2.5, "step_minutes": 5, "bake_minutes": 90}},
-            "Strategy canary, 2.5 % first, 5 min after each step, bake time 90 min",
+            "Strategy canary, 2.5 % first, 5 min after the first step, bake time 90 min",
         ),
         ({"strategy": {"type": "LINEAR", "percent": 10}}, "linear, 10 % in each step"),
         ({"strategy": {"type": "BLUE_GREEN", "bake_minutes": 120}}, "blue/green, bake time 2 h"),

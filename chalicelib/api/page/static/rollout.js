@@ -5,10 +5,10 @@ import { useAction } from "./actions.js";
 import { percent } from "./traffic.js";
 
 const TYPES = [
-  ["ROLLING", "Rolling: replaces the tasks in groups"],
-  ["BLUE_GREEN", "Blue/green: starts all new tasks, then moves all traffic"],
-  ["LINEAR", "Linear: moves traffic in equal steps"],
-  ["CANARY", "Canary: moves a small part of the traffic first"],
+  ["ROLLING", "Rolling: tasks in groups"],
+  ["BLUE_GREEN", "Blue/green: all traffic at once"],
+  ["LINEAR", "Linear: traffic in equal steps"],
+  ["CANARY", "Canary: a small part first"],
 ];
 // What each type has besides its name. ECS uses the `usual` value where there is none.
 const PARTS = {
