@@ -1,6 +1,7 @@
 """The OpenAPI document: current, valid, complete, and with examples that work."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from tests.support.client import Answer, Api
 from tests.support.embedded import (
     Cloud,
     add_topic,
+    balance,
     client,
     create_ecs_service,
     create_image_repository,
+    put_image,
 )
 
 DOCUMENT: Any = json.loads((SERVED / "openapi.json").read_text())
@@ -113,6 +116,7 @@ def world(cloud: Cloud) -> Cloud:
         cloud.settle()
         cloud.finish_rollout()
     cloud.ask_for_build(git_ref="master")
+    balance(cloud)
     cloud.change_service(badge=True)
     cloud.add_service("second")
     for name in ("team/web", "team/worker"):
@@ -138,11 +142,13 @@ def test_every_example_works_unchanged(world: Cloud) -> None:
         if name == "retry":
             path = path.replace("/1/", f"/{_cancelled_build(world)}/")
         for example in _bodies(operation).values() or [None]:
+            if name in {"approve_deployment", "reject_deployment"}:
+                path = re.sub(r"/\d+/", f"/{_awaiting_approval(world)}/", path)
             answer = _send(world.api, method, path, example)
             assert answer.status < 300, (name, example, answer.text)
             _check_documented(answer, operation)
             sent += 1
-            if name in {"deploy", "roll_back"}:
+            if name in {"deploy", "roll_back", "approve_deployment", "reject_deployment"}:
                 world.settle()
                 world.finish_rollout()
     assert sent > len(OPERATIONS)
@@ -151,6 +157,26 @@ def test_every_example_works_unchanged(world: Cloud) -> None:
 def _cancelled_build(world: Cloud) -> int:
     number = world.ask_for_build()
     world.api.post(f"/v1/cicd/jobs/build-{number}/cancel")
+    return number
+
+
+def _awaiting_approval(world: Cloud) -> int:
+    """The number of a new deployment that awaits approval. The one before has ended."""
+    while world.service()["active_deployment_id"] is not None:
+        world.settle()
+        world.finish_rollout()
+        world.tick()
+    world.change_service(
+        approval=True, approve_own=True, strategy={"type": "BLUE_GREEN", "bake_minutes": 0}
+    )
+    image = f"hello@{put_image('hello', f'approved-{world.state()[0]}')}"
+    answer = world.deploy(image)
+    assert answer.status == 202, answer.text
+    world.settle()
+    world.finish_rollout()
+    world.tick()
+    number = int(answer.body["deployment_id"])
+    assert world.deployment(number)["awaiting"] == "approval"
     return number
 
 
