@@ -13,6 +13,8 @@ from slipway_cli.names import JobName
 # How long Slipway may be unreachable while a job or a log is followed.
 PATIENCE = 300.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 3.0
+# While a rollout awaits a person, which may take days.
+_PAUSE_OF_HOOKS = 15.0
 # Between the pages of a log that exist already.
 _BETWEEN_PAGES = 0.05
 PAGE = 1000
@@ -47,8 +49,10 @@ class Follower:
             show(row)
             if row["finished_at"] is not None or until(row):
                 return row
+            longest = _PAUSE_OF_HOOKS if row.get("awaiting") else _LONGEST_PAUSE
+            pause = min(pause, longest)
             self.sleep(pause)
-            pause = min(pause * 1.3, _LONGEST_PAUSE)
+            pause *= 1.3
 
     def log(self, job: JobName, *, tail: int | None, follow: bool) -> Iterator[dict[str, Any]]:
         """The pages of a job's log, each line once. Without `follow` they end at the last line that

@@ -1,10 +1,10 @@
 // One deployment: its stages and tasks, why it failed, what changed, and the proof that it runs.
 import {
-  between, can, compareUrl, duration, html, IDLE, LIVE, useResource, useRef, useState,
+  between, can, compareUrl, duration, html, IDLE, useResource, useRef, useState,
 } from "./core.js";
 import {
   Await, Banner, Button, Card, ChecksLine, Code, Commit, Crumbs, Digest, Duration, Facts,
-  FailureCard, Icon, isOpen, NotAllowed, Progress, sentence, stateOf, Status, statusWord,
+  FailureCard, Icon, isOpen, NotAllowed, paceOf, Progress, sentence, stateOf, Status, statusWord,
   strategyWord, Table, Text, Time, who,
 } from "./ui.js";
 import { CancelDialog, DeployDialog, Findings, RollbackDialog } from "./actions.js";
@@ -16,7 +16,7 @@ const TRIGGERS = { manual: "by hand", push: "by a push", rollback: "rollback",
   config: "change of the configuration" };
 
 export function Deployment({ id }) {
-  const found = useResource(`v1/cicd/deployments/${id}`, (row) => (isOpen(row) ? LIVE : IDLE));
+  const found = useResource(`v1/cicd/deployments/${id}`, paceOf);
   return html`<${Await} of=${found} what=${`deployment ${id}`} page>
       ${(row) => html`<${Shown} row=${row} />`}<//>`;
 }

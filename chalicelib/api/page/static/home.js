@@ -4,14 +4,17 @@ import {
   useResource, useState,
 } from "./core.js";
 import {
-  Banner, Button, Card, ChecksLine, Choices, Commit, Empty, Icon, isOpen, Loading, Pager, Problem,
-  Progress, PullLink, SearchField, sentence, stateOf, Status, Table, Text, Time, who,
+  answerWord, Banner, Button, Card, ChecksLine, Choices, Commit, Empty, Icon, Loading, paceOf,
+  Pager, Problem, Progress, PullLink, SearchField, sentence, stateOf, Status, Table, Text, Time,
+  who,
 } from "./ui.js";
 import { ResumeDialog, RollbackDialog } from "./actions.js";
 import { DaysChart } from "./chart.js";
 
 const PER_PAGE = 25;
 const isBusy = (service) => Boolean(service.active || service.waiting || service.open_builds);
+const mayMove = ({ active, waiting, open_builds: builds }) =>
+  Boolean((active ? !active.awaiting : waiting) || builds);
 
 /** The problems of a service, the worst one first: what it is, why, and where to act. */
 export function problemsOf(service) {
@@ -54,7 +57,7 @@ const STATES = [
 ];
 
 export function Home() {
-  const list = useList("v1/services", { all: true, isLive: isBusy });
+  const list = useList("v1/services", { all: true, isLive: mayMove });
   const metrics = useResource("v1/cicd/metrics?days=30", () => 60000);
   const services = list.items;
   const queue = useResource("v1/cicd/queue", (found) => (found.total ? LIVE : IDLE));
@@ -139,8 +142,7 @@ function Attention({ troubled, onAct }) {
 
 function Act({ service, problem, onAct }) {
   const open = (href, text) => html`<a class="button" href=${href}>${text}</a>`;
-  if (problem.act === "approval") return open(`#/deployments/${problem.id}`, can("deployer")
-    ? "Look and answer" : "Open");
+  if (problem.act === "approval") return open(`#/deployments/${problem.id}`, answerWord());
   if (problem.act === "build") return open(`#/builds/${problem.id}`, "Show why");
   if (problem.act === "deployment") return open(`#/deployments/${problem.id}`, "Show why");
   if (problem.act === "rollback"
@@ -177,7 +179,7 @@ function UnderWay({ services, builds = [] }) {
 function WorkItem({ service, job: summary, href, word }) {
   const kind = word === "Build" ? "builds" : "deployments";
   const job = { ...summary,
-    ...useResource(`v1/cicd/${kind}/${summary.id}`, (row) => (isOpen(row) ? LIVE : IDLE)).data };
+    ...useResource(`v1/cicd/${kind}/${summary.id}`, paceOf).data };
   return html`<li><div class="work-title">
         <span><a class="name" href=${href}>${word} ${job.id}
           </a>${service && html` of <a href=${`#/services/${service.id}`}>

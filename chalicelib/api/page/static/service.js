@@ -3,9 +3,9 @@ import {
   can, count, exact, Failure, html, IDLE, LIVE, repositoryUrl, useList, useResource, useState,
 } from "./core.js";
 import {
-  Await, Banner, Button, Card, ChecksLine, Code, Commit, Crumbs, Digest, Empty, Facts, FailureText,
-  isOpen, Loading, NotAllowed, Problem, Progress, PullLink, stateOf, Status, Table, Text, Time,
-  who,
+  answerWord, Await, Banner, Button, Card, ChecksLine, Code, Commit, Crumbs, Digest, Empty, Facts,
+  FailureText, isOpen, Loading, NotAllowed, paceOf, Problem, Progress, PullLink, stateOf, Status,
+  Table, Text, Time, who,
 } from "./ui.js";
 import {
   BuildDialog, DeployDialog, ResumeDialog, RollbackDialog, StopAutoDeployDialog, useAction,
@@ -155,7 +155,7 @@ function Source({ of: service }) {
 
 function Next({ service, builds }) {
   const path = (id) => (id ? `v1/cicd/deployments/${id}` : null);
-  const active = useResource(path(service.active_deployment_id), () => LIVE);
+  const active = useResource(path(service.active_deployment_id), paceOf);
   const waiting = useResource(path(service.waiting_deployment_id), () => LIVE);
   const open = (builds.items ?? []).filter(isOpen).reverse();
   const rows = [[active.data, "deployments", "Deployment"],
@@ -179,7 +179,7 @@ function Next({ service, builds }) {
             : job.waiting_for ? html`<${Text}>${job.waiting_for}<//>` : ""}</p>`
       : html`<${Progress} job=${job} />`}
     ${job.awaiting === "approval" && html`<p><a class="button" href=${`#/deployments/${job.id}`}>
-          Look and answer</a></p>`}</li>`)}</ul>`
+          ${answerWord()}</a></p>`}</li>`)}</ul>`
     : html`<p class="card-body muted">
         ${known ? html`Nothing is under way. <${NextChange} service=${service} />`
           : error ? "What is under way cannot be read now." : "Reading what is under way…"}</p>`}

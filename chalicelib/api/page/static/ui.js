@@ -1,7 +1,7 @@
 // Parts that several views use: icons, statuses, times, tables, dialogs and designed states.
 import {
-  ago, between, can, commitUrl, count, duration, exact, firstLine, html, notify, pullUrl,
-  shortDigest, useEffect, useId, useRef, useState,
+  ago, between, can, commitUrl, count, duration, exact, firstLine, html, IDLE, LIVE, notify,
+  pullUrl, shortDigest, useEffect, useId, useRef, useState,
 } from "./core.js";
 
 const ICONS = {
@@ -56,6 +56,12 @@ const STATUSES = {
 };
 
 export const isOpen = (job) => job && !job.finished_at;
+
+/** How often to read a job. A hook may wait for a day, and each answer wakes the page. */
+export const paceOf = (job) => (isOpen(job) && !job.awaiting ? LIVE : IDLE);
+
+/** What a link to a deployment that awaits approval offers. */
+export const answerWord = () => (can("deployer") ? "Look and answer" : "Open");
 
 /** The status of a job, or what its rollout has stopped for. */
 export const stateOf = (job) => job.awaiting ?? job.status;
