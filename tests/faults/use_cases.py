@@ -92,6 +92,11 @@ def _deliver_events(cloud: Cloud) -> None:
     cloud.pump.deliver_events()
 
 
+def _deliver_messages_and_tick(cloud: Cloud) -> None:
+    cloud.pump.deliver_messages()
+    cloud.tick()
+
+
 def _tick(cloud: Cloud) -> None:
     cloud.tick()
 
@@ -1258,9 +1263,9 @@ USE_CASES = (
         _deliver_messages,
     ),
     UseCase(
-        "a deployment waits until the one before is taken back",
+        "a deployment begins after the one before is taken back",
         moving_traffic_cancelled_and_one_waits,
-        _deliver_messages,
+        _deliver_messages_and_tick,
     ),
     UseCase("a rollback is that of ECS", moving_traffic_rolled_back, _deliver_messages),
     UseCase("a build is requested", new_service, lambda c: post(c, "build", {}, key="k")),
