@@ -72,6 +72,7 @@ def asked(row: Mapping[str, Any], release: str, runs: str) -> Iterator[tuple[str
     yield "Runs now", runs
     if row.get("strategy"):
         yield "Strategy", strategy_name(row["strategy"])
+    yield "Step", one_line(row["approval"]["number"])
     if row.get("traffic") is not None:
         yield "Traffic", f"{percent(row['traffic'])} of production traffic goes to it now"
     if row.get("test_traffic"):
@@ -128,5 +129,6 @@ def _approval(service: Mapping[str, Any]) -> str:
 
 
 def _minutes(value: object) -> str:
-    is_hours = isinstance(value, int) and value > 60 and value % 60 == 0
-    return f"{int(value) // 60} h" if is_hours else f"{one_line(value)} min"  # type: ignore[call-overload]
+    if isinstance(value, int) and value > 60 and value % 60 == 0:
+        return f"{value // 60} h"
+    return f"{one_line(value)} min"

@@ -62,6 +62,7 @@ def test_an_approval_is_for_the_step_that_was_shown(
         "Asked by token:ada",
         "Runs now 3f2a1b4c Fix the login (deploy-3)",
         "Strategy canary",
+        "Step 1",
         "Traffic 10 % of production traffic goes to it now",
         "Tests 100 % of test traffic goes to it",
         "Deadline in 5 h",
@@ -123,7 +124,7 @@ def test_without_a_terminal_an_answer_needs_yes(
 ) -> None:
     done = slipway(verb, "web")
     assert done.exit_code == 2
-    assert f"add --yes: slipway {verb} deploy-4 --yes" in done.err
+    assert f"add --yes: slipway {verb} deploy-4 --step 1 --yes" in done.err
     assert _sent(shop) == []
 
 
@@ -186,8 +187,22 @@ def test_a_lost_answer_says_that_the_approval_may_be_accepted(
     shop.on(APPROVE, problem(503, "unavailable", "AWS is busy", Retry_After="0"))
     done = slipway("approve", "4", "--yes")
     assert done.exit_code == 3
-    assert "may have accepted the request; look with: slipway status shop/web" in done.err
+    look = "may have accepted the request; look with: slipway status shop/web"
+    assert f"{look}; repeat it only with: slipway approve deploy-4 --step 1 --yes" in done.err
     assert len({each.headers["Idempotency-Key"] for each in by_method(shop.received, "POST")}) == 1
+
+
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_a_repeat_does_not_answer_the_next_step(
+    shop: ScriptedApi, slipway: Slipway, verb: str
+) -> None:
+    second = rows.awaiting(hook="hook-2")
+    second["approval"]["number"] = 2
+    shop.on(f"GET {DEPLOYMENT}", second)
+    done = slipway(verb, "4", "--step", "1", "--yes")
+    words = "deploy-4 of shop/web awaits approval of step 2, not of step 1.\n"
+    assert done == Ran(1, "", words)
+    assert _sent(shop) == []
 
 
 # --- reject ------------------------------------------------------------------------------------

@@ -13,12 +13,16 @@ from slipway_cli.errors import Failed, WrongUsage
 from slipway_cli.names import JobName, find_service, full_name, is_job, read_job
 from slipway_cli.text import one_line
 
+_step_option = click.option(
+    "--step", type=int, help="Only if this step awaits approval now, as a repeat needs it."
+)
 _yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 
 @click.command()
 @click.argument("named", metavar="[DEPLOYMENT|SERVICE]", required=False)
 @click.option("--all", "steps", flag_value="all", help="Approve the later steps, too.")
+@_step_option
 @reason_option
 @_yes_option
 @wait_option
@@ -28,6 +32,7 @@ def approve(
     app: App,
     named: str | None,
     steps: str | None,
+    step: int | None,
     reason: str | None,
     yes: bool,
     wait: bool,
@@ -38,14 +43,15 @@ def approve(
     answer is for what was shown: it is refused if another step awaits approval meanwhile. Waits
     for the end, or for the next step that awaits approval.
     """
-    job, overview, row = _find(app, named)
+    job, overview, row = _find(app, named, step)
     what = "all steps of " if steps else ""
     _show(app, f"Approve {what}{job} of {full_name(overview)}", overview, row)
-    how = f"slipway approve {job}{' --all' if steps else ''} --yes"
+    how = _repeat(f"approve {job}{' --all' if steps else ''}", row)
     confirm(app, f"Approve {what}{job}?", yes=yes, how=how)
     hook = shift_views.hook_of(row)
+    app.changes(full_name(overview), repeat=how)
     body = {"hook_id": hook, "steps": steps or "next"}
-    accepted = _answer(app, job, overview, "approve", body, reason)
+    accepted = _answer(app, job, "approve", body, reason)
     words = f"The approval of {job} is accepted"
     if not wait:
         app.accepted(job, words)
@@ -63,34 +69,36 @@ def approve(
 
 @click.command()
 @click.argument("named", metavar="[DEPLOYMENT|SERVICE]", required=False)
+@_step_option
 @reason_option
 @_yes_option
 @json_option
 @with_app
-def reject(app: App, named: str | None, reason: str | None, yes: bool) -> None:
+def reject(app: App, named: str | None, step: int | None, reason: str | None, yes: bool) -> None:
     """End a deployment that awaits approval. ECS then returns to the release before.
 
     Shows the deployment and asks. Without a name: the only deployment that awaits approval.
     """
-    job, overview, row = _find(app, named)
+    job, overview, row = _find(app, named, step)
     _show(app, f"Reject {job} of {full_name(overview)}", overview, row)
-    confirm(app, f"Reject {job}?", yes=yes, how=f"slipway reject {job} --yes")
+    how = _repeat(f"reject {job}", row)
+    confirm(app, f"Reject {job}?", yes=yes, how=how)
+    app.changes(full_name(overview), repeat=how)
     body = {"hook_id": shift_views.hook_of(row)}
-    rejected = _answer(app, job, overview, "reject", body, reason)
+    rejected = _answer(app, job, "reject", body, reason)
     app.goes_on = f"{job} is rejected."
     app.output.document(rejected)
     app.output.show(Text(f"{job} is rejected. ECS returns to the release before."))
 
 
+def _repeat(command: str, row: dict[str, Any]) -> str:
+    """The command that answers only this step. Without it a repeat could answer the next one."""
+    return f"slipway {command} --step {one_line(row['approval']['number'])} --yes"
+
+
 def _answer(
-    app: App,
-    job: JobName,
-    overview: dict[str, Any],
-    verb: str,
-    body: dict[str, Any],
-    reason: str | None,
+    app: App, job: JobName, verb: str, body: dict[str, Any], reason: str | None
 ) -> dict[str, Any]:
-    app.changes(full_name(overview))
     given = {**body, **({"reason": reason} if reason else {})}
     answer: dict[str, Any] = app.client.post(
         path_of("cicd", "deployments", job.number, verb), given
@@ -98,10 +106,12 @@ def _answer(
     return answer
 
 
-def _find(app: App, named: str | None) -> tuple[JobName, dict[str, Any], dict[str, Any]]:
+def _find(
+    app: App, named: str | None, step: int | None
+) -> tuple[JobName, dict[str, Any], dict[str, Any]]:
     """The deployment that awaits approval, its service and its row.
 
-    Raises WrongUsage, and Failed if it does not await approval.
+    Raises WrongUsage, and Failed if it does not await approval, or not of this step.
     """
     if named is not None and (named.isdecimal() or is_job(named, "deploy")):
         job = read_job(named, "deploy")
@@ -115,6 +125,13 @@ def _find(app: App, named: str | None) -> tuple[JobName, dict[str, Any], dict[st
         raise Failed(
             f"{job} of {full_name(overview)} does not await approval: {state}",
             code="not_awaiting_approval",
+        )
+    now = row["approval"]["number"]
+    if step not in {None, now}:
+        raise Failed(
+            f"{job} of {full_name(overview)} awaits approval of step {one_line(now)}, "
+            f"not of step {step}.",
+            code="other_hook",
         )
     return job, overview, row
 
