@@ -410,7 +410,7 @@ def test_two_workers_take_a_rollout_back_at_once(
     assert cloud.roll_back().status == 202
     faults, others = Injector(monkeypatch), [1]
 
-    def act_as_another(number: int, name: str) -> None:  # noqa: ARG001
+    def act_as_another(number: int, name: str) -> None:
         if name == "ecs.StopServiceDeployment" and others:
             others.pop()
             reconcile(f"service-{cloud.service_id}")
