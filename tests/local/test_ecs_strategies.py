@@ -5,48 +5,34 @@ is "Pause hooks for Amazon ECS service deployments", and "Troubleshooting" is "T
 Amazon ECS blue/green deployments".
 """
 
+import random
+import re
 from collections.abc import Iterator
-from typing import Any
+from contextlib import suppress
 
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.local.aws import clock, ecs
-from infra.local.aws.ecs_stages import CLEAN_UP, SHIFT
+from infra.local.aws import clock, ecs, ecs_records
+from infra.local.aws.ecs_records import OPEN
+from infra.local.aws.ecs_stages import CLEAN_UP, SHIFT, forward, steps
+from tests.support.ecs_shifts import (
+    BALANCER,
+    BLUE_GREEN,
+    CANARY,
+    DAY,
+    LINEAR,
+    begin,
+    end,
+    go_on,
+    pause,
+    stage,
+    stop,
+    waiting,
+    weights,
+)
 from tests.support.ecs_world import HERE, World, ecs_world
-
-ELB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012"
-ROLE = "arn:aws:iam::123456789012:role/ecs"
-BALANCER: dict[str, Any] = {
-    "targetGroupArn": f"{ELB}:targetgroup/blue/1",
-    "containerName": "web",
-    "containerPort": 80,
-    "advancedConfiguration": {
-        "alternateTargetGroupArn": f"{ELB}:targetgroup/green/2",
-        "productionListenerRule": f"{ELB}:listener-rule/app/web/1/2/3",
-        "testListenerRule": f"{ELB}:listener-rule/app/web/1/2/4",
-        "roleArn": ROLE,
-    },
-}
-CANARY: dict[str, Any] = {
-    "strategy": "CANARY",
-    "canaryConfiguration": {"canaryPercent": 10.0, "canaryBakeTimeInMinutes": 5},
-    "bakeTimeInMinutes": 3,
-}
-LINEAR: dict[str, Any] = {
-    "strategy": "LINEAR",
-    "linearConfiguration": {"stepPercent": 30.0, "stepBakeTimeInMinutes": 1},
-}
-BLUE_GREEN: dict[str, Any] = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 3}
-HOOKED_STAGES = [
-    "PRE_SCALE_UP",
-    "POST_SCALE_UP",
-    "POST_TEST_TRAFFIC_SHIFT",
-    "PRE_PRODUCTION_TRAFFIC_SHIFT",
-    "POST_PRODUCTION_TRAFFIC_SHIFT",
-]
-FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:check"
-DAY = 24 * 3600
+from tests.support.serving import ROOT
 
 
 @pytest.fixture
@@ -55,77 +41,11 @@ def world() -> Iterator[World]:
         yield world
 
 
-def pause(*stages: str, **timeout: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {"targetType": "PAUSE", "lifecycleStages": list(stages)}
-    return made | ({"timeoutConfiguration": timeout} if timeout else {})
-
-
-def function(*stages: str) -> dict[str, Any]:
-    return {"hookTargetArn": FUNCTION, "roleArn": ROLE, "lifecycleStages": list(stages)}
-
-
-def begin(world: World, configuration: Any, *hooks: Any, **more: Any) -> None:
-    """Begin a second rollout, after one without hooks that was completed."""
-    request = {"loadBalancers": [BALANCER]} | more
-    world.register()
-    world.create(configuration=configuration, **request)
-    end(world)
-    world.register("web:2")
-    hooked = configuration | ({"lifecycleHooks": list(hooks)} if hooks else {})
-    ecs.engine().drain_events()
-    world.update(taskDefinition="hello", deploymentConfiguration=hooked)
-
-
-def end(world: World) -> None:
-    """Let the rollout go on to its end."""
-    ecs.engine().complete("main", "hello")
-    clock.advance(DAY)
-    assert world.record()["status"] == "SUCCESSFUL"
-
-
-def go_on(world: World, action: str | None = None, hook: Any = None) -> None:
-    """Answer the hook that awaits an action."""
-    record = world.record()
-    (awaiting,) = [hook] if hook else waiting(record)
-    world.ecs.continue_service_deployment(
-        serviceDeploymentArn=record["serviceDeploymentArn"],
-        hookId=awaiting["hookId"],
-        **({"action": action} if action else {}),
-    )
-
-
-def waiting(record: Any) -> list[Any]:
-    return [each for each in record["lifecycleHookDetails"] if each["status"] == "AWAITING_ACTION"]
-
-
-def stop(world: World, **how: Any) -> None:
-    arn = world.record()["serviceDeploymentArn"]
-    world.ecs.stop_service_deployment(serviceDeploymentArn=arn, **how)
-
-
-def stage(world: World) -> tuple[str, str | None]:
-    record = world.record()
-    return record["status"], record.get("lifecycleStage")
-
-
-def weights(world: World) -> list[tuple[str, float, float]]:
-    """The task definition, production and test traffic of each deployment, newest first."""
-    production = ecs.engine().weights("main", "hello")
-    test = ecs.engine().test_weights("main", "hello")
-    return [
-        (
-            each["taskDefinition"].rpartition("/")[2],
-            production[each["id"]],
-            test[each["id"]],
-        )
-        for each in world.service()["deployments"]
-    ]
-
-
-def hook_events() -> list[tuple[str, str]]:
-    drained = ecs.engine().drain_events()
-    hooks = [each["detail"] for each in drained if each["detail-type"] == "ECS Hook State Change"]
-    return [(each["lifecycleStage"], each["eventName"].removeprefix("HOOK_")) for each in hooks]
+def test_the_page_about_the_embedded_ecs_has_all_stages() -> None:
+    """docs/embedded-ecs.md names the source of each stage."""
+    lines = (ROOT / "docs/embedded-ecs.md").read_text().splitlines()
+    table = [each.split("|")[1].strip(" `") for each in lines if re.match(r"\| `[A-Z_]+` \|", each)]
+    assert table == [*dict.fromkeys(each.stage for each in forward(CANARY, reconcile=True))]
 
 
 def test_blue_green_shifts_all_traffic_at_once_and_bakes(world: World) -> None:
@@ -210,125 +130,6 @@ def test_the_record_shows_weights_stage_and_its_own_configuration(world: World) 
     assert service["deploymentConfiguration"]["strategy"] == "BLUE_GREEN"
 
 
-@pytest.mark.parametrize("at", HOOKED_STAGES)
-def test_a_rollout_pauses_at_its_hook_until_it_is_continued(world: World, at: str) -> None:
-    """ "Pause hooks": AWAITING_ACTION with its time, the event, and ContinueServiceDeployment."""
-    begin(world, BLUE_GREEN, pause(at, timeoutInMinutes=30))
-    ecs.engine().complete("main", "hello")
-    clock.advance(10 * 60)
-    record = world.record()
-    assert (record["status"], record["lifecycleStage"]) == ("IN_PROGRESS", at)
-    (hook,) = record["lifecycleHookDetails"]
-    assert hook["hookId"].startswith("ecs-pause-")
-    assert (hook["targetType"], hook["status"], hook["timeoutAction"]) == (
-        "PAUSE",
-        "AWAITING_ACTION",
-        "ROLLBACK",
-    )
-    assert "targetArn" not in hook
-    assert 19 * 60 < hook["expiresAt"].timestamp() - clock.now() <= 30 * 60
-    assert hook_events() == [(at, "AWAITING_ACTION")]
-    go_on(world)
-    assert hook_events() == [(at, "SUCCEEDED")]
-    end(world)
-    assert [each["status"] for each in world.record()["lifecycleHookDetails"]] == ["SUCCEEDED"]
-
-
-def test_the_event_of_a_hook_has_the_documented_fields(world: World) -> None:
-    """ "Amazon ECS service deployment hook state change events"."""
-    begin(world, BLUE_GREEN, pause("PRE_SCALE_UP"))
-    record = world.record()
-    (event,) = [
-        each
-        for each in ecs.engine().drain_events()
-        if each["detail-type"] == "ECS Hook State Change"
-    ]
-    (hook,) = waiting(record)
-    arn = record["serviceDeploymentArn"]
-    assert event["resources"] == [arn]
-    assert event["source"] == "aws.ecs"
-    assert event["detail"] == {
-        "eventType": "INFO",
-        "eventName": "HOOK_AWAITING_ACTION",
-        "hookId": hook["hookId"],
-        "hookType": "PAUSE",
-        "expiresAt": hook["expiresAt"].strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "lifecycleStage": "PRE_SCALE_UP",
-        "clusterArn": record["clusterArn"],
-        "serviceArn": record["serviceArn"],
-        "serviceDeploymentArn": arn,
-        "updatedAt": event["time"],
-    }
-
-
-def test_a_paused_rollout_has_no_task_before_its_scale_up(world: World) -> None:
-    """ "Workflow", PRE_SCALE_UP: the green service revision has not started."""
-    begin(world, BLUE_GREEN, pause("PRE_SCALE_UP"))
-    ecs.engine().complete("main", "hello")
-    assert stage(world) == ("IN_PROGRESS", "PRE_SCALE_UP")
-    assert len(world.tasks()) == 2
-    go_on(world, "CONTINUE")
-    assert stage(world) == ("IN_PROGRESS", "SCALE_UP")
-    assert len(world.tasks()) == 4
-
-
-def test_each_step_pauses_with_a_hook_of_its_own(world: World) -> None:
-    """ "Pause hooks": "pauses 5 times - once before each step", each with a unique hookId."""
-    begin(world, LINEAR, pause("PRE_PRODUCTION_TRAFFIC_SHIFT"))
-    ecs.engine().complete("main", "hello")
-    ids, seen = set(), []
-    for _ in range(4):
-        clock.advance(SHIFT + 60)
-        assert stage(world) == ("IN_PROGRESS", "PRE_PRODUCTION_TRAFFIC_SHIFT")
-        seen.append(weights(world)[0][1])
-        ids.add(waiting(world.record())[0]["hookId"])
-        go_on(world)
-    assert seen == [0, 30, 60, 90]
-    assert len(ids) == 4
-    end(world)
-
-
-@pytest.mark.parametrize("at", HOOKED_STAGES)
-def test_a_hook_that_is_answered_with_rollback_rolls_back(world: World, at: str) -> None:
-    """ "Pause hooks": HOOK_FAILED means ROLLBACK; the rollback has no revision of its own."""
-    begin(world, BLUE_GREEN, pause(at))
-    ecs.engine().complete("main", "hello")
-    clock.advance(60)
-    go_on(world, "ROLLBACK")
-    events = ecs.engine().drain_events()
-    assert "HOOK_FAILED" in [each["detail"]["eventName"] for each in events]
-    record = world.record()
-    assert record["status"] == "ROLLBACK_IN_PROGRESS"
-    assert record["rollback"]["serviceRevisionArn"] == record["sourceServiceRevisions"][0]["arn"]
-    assert record["lifecycleHookDetails"][0]["status"] == "FAILED"
-    clock.advance(60)
-    assert stage(world)[0] == "ROLLBACK_SUCCESSFUL"
-    assert weights(world) == [("hello:1", 100, 0)]
-    assert len(world.tasks()) == 2
-    assert len(world.ecs.list_service_deployments(**HERE)["serviceDeployments"]) == 2
-
-
-@pytest.mark.parametrize("action", ["ROLLBACK", "CONTINUE"])
-def test_a_hook_takes_its_action_when_its_time_is_over(world: World, action: str) -> None:
-    """ "Pause hooks", Timeout behavior; "Troubleshooting" has the reason."""
-    at = "PRE_PRODUCTION_TRAFFIC_SHIFT"
-    begin(world, BLUE_GREEN, pause(at, timeoutInMinutes=10, action=action))
-    ecs.engine().complete("main", "hello")
-    clock.advance(SHIFT + 10 * 60 - 1)
-    assert stage(world) == ("IN_PROGRESS", at)
-    clock.advance(1)
-    record = world.record()
-    assert record["lifecycleHookDetails"][0]["status"] == "TIMED_OUT"
-    assert hook_events() == [(at, "AWAITING_ACTION"), (at, "TIMED_OUT")]
-    if action == "CONTINUE":
-        assert stage(world) == ("IN_PROGRESS", "PRODUCTION_TRAFFIC_SHIFT")
-        return
-    assert (record["status"], record["statusReason"]) == (
-        "ROLLBACK_IN_PROGRESS",
-        "Service deployment rolled back because PRE_PRODUCTION_TRAFFIC_SHIFT pause hook timed out.",
-    )
-
-
 def test_a_clock_that_jumps_changes_no_duration(world: World) -> None:
     """Each stage begins when the one before it was due, however late somebody looks."""
     hook = pause("POST_PRODUCTION_TRAFFIC_SHIFT", timeoutInMinutes=10, action="CONTINUE")
@@ -338,84 +139,6 @@ def test_a_clock_that_jumps_changes_no_duration(world: World) -> None:
     assert stage(world) == ("IN_PROGRESS", "BAKE_TIME")
     clock.advance(1)
     assert stage(world) == ("IN_PROGRESS", "CLEAN_UP")
-
-
-def test_all_hooks_of_a_stage_must_succeed(world: World) -> None:
-    """ "Pause hooks": hooks of a stage run in parallel; paused until all are continued."""
-    at = "POST_TEST_TRAFFIC_SHIFT"
-    ecs.engine().answer_hook(FUNCTION, "IN_PROGRESS")
-    begin(world, BLUE_GREEN, pause(at), function(at), pause(at))
-    ecs.engine().complete("main", "hello")
-    clock.advance(60)
-    statuses = [each["status"] for each in world.record()["lifecycleHookDetails"]]
-    assert statuses == ["AWAITING_ACTION", "IN_PROGRESS", "AWAITING_ACTION"]
-    first, second = waiting(world.record())
-    go_on(world, hook=second)
-    go_on(world, hook=first)
-    assert stage(world) == ("IN_PROGRESS", at)
-    ecs.engine().answer_hook(FUNCTION, "SUCCEEDED")
-    assert stage(world) == ("IN_PROGRESS", "PRODUCTION_TRAFFIC_SHIFT")
-
-
-def test_one_hook_that_rolls_back_rolls_all_back(world: World) -> None:
-    """ "Pause hooks": "regardless of the status of other hooks at that stage"."""
-    at = "PRE_PRODUCTION_TRAFFIC_SHIFT"
-    begin(world, BLUE_GREEN, pause(at), pause(at))
-    ecs.engine().complete("main", "hello")
-    clock.advance(60)
-    first, second = waiting(world.record())
-    go_on(world, "ROLLBACK", hook=first)
-    assert stage(world)[0] == "ROLLBACK_IN_PROGRESS"
-    with pytest.raises(ClientError, match="either completed, unavailable"):
-        go_on(world, hook=second)
-
-
-def test_a_function_that_fails_rolls_back(world: World) -> None:
-    """ "Troubleshooting": the text; "Lifecycle hooks": FAILED rolls back."""
-    ecs.engine().answer_hook(FUNCTION, "FAILED")
-    begin(world, BLUE_GREEN, function("POST_SCALE_UP"))
-    ecs.engine().complete("main", "hello")
-    record = world.record()
-    assert (record["status"], record["statusReason"]) == (
-        "ROLLBACK_IN_PROGRESS",
-        "Service deployment rolled back because POST_SCALE_UP lifecycle hook(s) failed. Lifecycle "
-        f"hook target {FUNCTION} returned FAILED status.",
-    )
-    (hook,) = record["lifecycleHookDetails"]
-    assert (hook["targetType"], hook["targetArn"]) == ("AWS_LAMBDA", FUNCTION)
-    assert hook_events() == [("POST_SCALE_UP", "IN_PROGRESS"), ("POST_SCALE_UP", "FAILED")]
-
-
-def test_functions_run_at_each_shift_and_again_in_a_rollback(world: World) -> None:
-    """ "Lifecycle hooks": recurring stages; the two shifts "are also invoked during rollback"."""
-    begin(world, CANARY, function("PRODUCTION_TRAFFIC_SHIFT", "TEST_TRAFFIC_SHIFT"))
-    ecs.engine().complete("main", "hello")
-    clock.advance(2 * SHIFT + 5 * 60)
-    assert [at for at, name in hook_events() if name == "SUCCEEDED"] == [
-        "TEST_TRAFFIC_SHIFT",
-        "PRODUCTION_TRAFFIC_SHIFT",
-        "PRODUCTION_TRAFFIC_SHIFT",
-    ]
-    stop(world)
-    clock.advance(60)
-    assert stage(world)[0] == "ROLLBACK_SUCCESSFUL"
-    assert [at for at, name in hook_events() if name == "SUCCEEDED"] == [
-        "PRODUCTION_TRAFFIC_SHIFT",
-        "TEST_TRAFFIC_SHIFT",
-    ]
-
-
-def test_a_function_that_fails_in_a_rollback_fails_the_rollback(world: World) -> None:
-    """API reference, ServiceDeploymentStatus: ROLLBACK_FAILED. Inferred: that this is its cause."""
-    begin(world, CANARY, function("PRODUCTION_TRAFFIC_SHIFT"))
-    ecs.engine().complete("main", "hello")
-    clock.advance(SHIFT)
-    assert weights(world)[0][1] == 10
-    ecs.engine().answer_hook(FUNCTION, "FAILED")
-    stop(world)
-    assert stage(world) == ("ROLLBACK_FAILED", "PRODUCTION_TRAFFIC_SHIFT")
-    assert world.service()["deployments"][0]["status"] == "PRIMARY"
-    assert world.service()["taskDefinition"].endswith("hello:2")
 
 
 @pytest.mark.parametrize(
@@ -536,6 +259,74 @@ def test_a_rollout_that_replaces_one_reconciles_the_service_first(world: World) 
     assert weights(world) == [("hello:1", 100, 0)]
 
 
+def test_a_rollout_that_is_reconciling_is_rolled_back(world: World) -> None:
+    """ "Pause hooks": RECONCILE_SERVICE can pause. Inferred: who gets the traffic then."""
+    begin(world, CANARY)
+    ecs.engine().complete("main", "hello")
+    clock.advance(SHIFT)
+    hooks = {"lifecycleHooks": [pause("RECONCILE_SERVICE")]}
+    world.update(forceNewDeployment=True, deploymentConfiguration=CANARY | hooks)
+    clock.advance(60)
+    assert stage(world) == ("IN_PROGRESS", "RECONCILE_SERVICE")
+    go_on(world, "ROLLBACK")
+    assert stage(world)[0] == "ROLLBACK_IN_PROGRESS"
+    clock.advance(60)
+    assert stage(world)[0] == "ROLLBACK_SUCCESSFUL"
+    assert weights(world) == [("hello:1", 100, 0)]
+    assert len(world.tasks()) == 2
+
+
+def test_a_rollout_that_replaces_a_rollback_returns_to_what_was_completed(world: World) -> None:
+    """ "View service history": one that is replaced before its end has not succeeded."""
+    begin(world, CANARY)
+    ecs.engine().complete("main", "hello")
+    clock.advance(SHIFT)
+    stop(world)
+    assert stage(world) == ("ROLLBACK_IN_PROGRESS", "PRODUCTION_TRAFFIC_SHIFT")
+    world.update(taskDefinition="hello:1")
+    listed = world.ecs.list_service_deployments(**HERE)["serviceDeployments"]
+    assert [each["status"] for each in listed] == ["IN_PROGRESS", "ROLLBACK_FAILED", "SUCCESSFUL"]
+    clock.advance(SHIFT)
+    assert weights(world) == [("hello:1", 0, 0), ("hello:1", 100, 0)]
+    end(world)
+
+
+def test_an_aborted_rollout_keeps_its_weights(world: World) -> None:
+    """API reference, StopServiceDeploymentStopType. Inferred: what ABORT does."""
+    begin(world, CANARY)
+    ecs.engine().complete("main", "hello")
+    clock.advance(SHIFT)
+    stop(world, stopType="ABORT")
+    clock.advance(DAY)
+    assert stage(world) == ("STOPPED", "PRODUCTION_TRAFFIC_SHIFT")
+    assert weights(world) == [("hello:2", 10, 100), ("hello:1", 90, 0)]
+
+
+def test_an_alarm_without_rollback_stops_the_rollout_where_it_is(world: World) -> None:
+    """API reference, ServiceDeployment.stoppedAt. Inferred: the weights stay."""
+    alarms = {"alarms": {"alarmNames": ["errors"], "enable": True, "rollback": False}}
+    begin(world, CANARY | alarms)
+    ecs.engine().complete("main", "hello")
+    clock.advance(SHIFT)
+    ecs.engine().alarm("errors")
+    clock.advance(DAY)
+    assert world.record()["status"] == "STOPPED"
+    assert weights(world) == [("hello:2", 10, 100), ("hello:1", 90, 0)]
+    assert world.service()["deployments"][0]["rolloutState"] == "FAILED"
+
+
+def test_a_task_that_fails_after_its_scale_up_leaves_the_stages_alone(world: World) -> None:
+    """API reference, DeploymentCircuitBreaker: for the rolling update only. Tasks are replaced."""
+    begin(world, CANARY)
+    ecs.engine().complete("main", "hello")
+    clock.advance(SHIFT)
+    world.report(0, failed=2)
+    assert stage(world) == ("IN_PROGRESS", "PRODUCTION_TRAFFIC_SHIFT")
+    assert world.service()["deployments"][0]["pendingCount"] == 2
+    clock.advance(DAY)
+    assert world.record()["status"] == "SUCCESSFUL"
+
+
 def test_a_forced_deployment_has_stages_too(world: World) -> None:
     """API reference, UpdateService.forceNewDeployment."""
     begin(world, CANARY)
@@ -543,6 +334,64 @@ def test_a_forced_deployment_has_stages_too(world: World) -> None:
     world.update(forceNewDeployment=True)
     assert stage(world) == ("IN_PROGRESS", "SCALE_UP")
     assert [each[0] for each in weights(world)] == ["hello:2", "hello:2"]
+
+
+def test_another_load_balancer_starts_a_deployment(world: World) -> None:
+    """API reference, UpdateService.loadBalancers: ECS starts new tasks with it."""
+    world.register()
+    world.create(configuration={})
+    world.update(loadBalancers=[BALANCER], deploymentConfiguration=BLUE_GREEN)
+    assert stage(world) == ("IN_PROGRESS", "SCALE_UP")
+    assert weights(world) == [("hello:1", 0, 0), ("hello:1", 100, 0)]
+    end(world)
+    world.update(loadBalancers=[BALANCER])
+    assert len(world.ecs.list_service_deployments(**HERE)["serviceDeployments"]) == 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_production_traffic_is_whole_and_moves_only_when_continued(world: World, seed: int) -> None:
+    """In any order of events: the weights add up, and no step passes the hook before it."""
+    chance = random.Random(seed)
+    strategy = chance.choice([CANARY, LINEAR, BLUE_GREEN])
+    alarms = {"alarms": {"alarmNames": ["errors"], "enable": True, "rollback": True}}
+    begin(world, strategy | alarms, pause("PRE_PRODUCTION_TRAFFIC_SHIFT", timeoutInMinutes=60))
+    continued: set[str] = set()
+    for _ in range(60):
+        _do_something(world, chance, continued)
+        deployments = world.service()["deployments"]
+        assert [each["status"] for each in deployments].index("PRIMARY") == 0
+        assert sum(ecs.engine().weights("main", "hello").values()) == 100
+        record, new = world.record(), ecs.engine().weights("main", "hello")[deployments[0]["id"]]
+        mine = {each["hookId"] for each in record["lifecycleHookDetails"]} & continued
+        assert new <= [0, *steps(record["deploymentConfiguration"])][len(mine)] or (
+            record["status"] == "SUCCESSFUL" or record["status"].startswith("ROLLBACK_")
+        )
+    while world.record()["status"] in OPEN:
+        for hook in waiting(world.record()):
+            go_on(world, hook=hook)
+        ecs.engine().complete("main", "hello")
+        clock.advance(600)
+
+
+def _do_something(world: World, chance: random.Random, continued: set[str]) -> None:
+    hooks = waiting(world.record()) if world.record()["status"] == "IN_PROGRESS" else []
+    happened = chance.randrange(10)
+    if happened < 3:
+        ecs.engine().complete("main", "hello")
+    elif happened < 5:
+        clock.advance(chance.choice([1, 10, 100, 1000]))
+    elif happened < 8 and hooks:
+        action = chance.choice(["CONTINUE", "CONTINUE", "ROLLBACK"])
+        continued |= {hooks[0]["hookId"]} if action == "CONTINUE" else set()
+        go_on(world, action, hooks[0])
+    elif happened == 8:
+        world.update(forceNewDeployment=True)
+    elif chance.random() < 0.3:
+        with suppress(ClientError):  # it has ended
+            stop(world)
+    elif chance.random() < 0.2:
+        ecs.engine().alarm("errors")
+        ecs.engine().alarm("errors", on=False)
 
 
 def test_both_revisions_follow_the_desired_count(world: World) -> None:
@@ -553,15 +402,6 @@ def test_both_revisions_follow_the_desired_count(world: World) -> None:
     world.update(desiredCount=3)
     assert [each["desiredCount"] for each in world.service()["deployments"]] == [3, 3]
     assert len(world.ecs.list_service_deployments(**HERE)["serviceDeployments"]) == 2
-
-
-def test_a_paused_rollout_follows_the_desired_count_when_it_starts(world: World) -> None:
-    """ "Workflow": the green revision scales up to 100 %."""
-    begin(world, CANARY, pause("PRE_SCALE_UP"))
-    world.update(desiredCount=3)
-    assert [each["desiredCount"] for each in world.service()["deployments"]] == [0, 3]
-    go_on(world)
-    assert [each["desiredCount"] for each in world.service()["deployments"]] == [3, 3]
 
 
 def test_a_deleted_service_ends_its_rollout(world: World) -> None:
@@ -610,146 +450,26 @@ def test_a_service_changes_its_strategy(world: World) -> None:
     assert weights(world) == [("hello:2", 0, 0), ("hello:2", 100, 0)]
 
 
-def test_only_a_hook_that_awaits_an_action_can_be_continued(world: World) -> None:
-    """ "Troubleshooting", Lifecycle hook issues: the texts. Inferred: InvalidParameterException."""
-    at = "PRE_PRODUCTION_TRAFFIC_SHIFT"
-    begin(world, CANARY, pause(at), function("PRE_SCALE_UP"))
+def test_answers_may_have_only_what_is_surely_documented(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API reference, Deployment.rolloutState: "only returned for ... the rolling update".
+
+    ServiceDeploymentLifecycleStage lacks PRE_PRODUCTION_TRAFFIC_SHIFT.
+    """
+    begin(world, CANARY, pause("PRE_PRODUCTION_TRAFFIC_SHIFT"))
+    monkeypatch.setattr(ecs_records, "DOCUMENTED_ONLY", True)
+    assert not any("rolloutState" in each for each in world.service()["deployments"])
     ecs.engine().complete("main", "hello")
     clock.advance(SHIFT)
-    record = world.record()
-    ran, hook = record["lifecycleHookDetails"]
-    arn = record["serviceDeploymentArn"]
+    assert stage(world) == ("IN_PROGRESS", "POST_TEST_TRAFFIC_SHIFT")
     go_on(world)
-    unavailable = (
-        "Provided hookId is either completed, unavailable, or not associated with the given "
-        "Resource ARN"
-    )
-    refusals = {
-        hook["hookId"]: unavailable,
-        ran["hookId"]: unavailable,
-        "ecs-pause-unknown": unavailable,
-        "unknown": "Invalid hookId: hookId must follow the format: ecs-{hookType}-{id}",
-    }
-    for hook_id, message in refusals.items():
-        with pytest.raises(ClientError) as caught:
-            world.ecs.continue_service_deployment(serviceDeploymentArn=arn, hookId=hook_id)
-        assert caught.value.response["Error"] == {
-            "Code": "InvalidParameterException",
-            "Message": message,
-        }
-    for call in (
-        lambda: world.ecs.continue_service_deployment(
-            serviceDeploymentArn=arn + "0", hookId=hook["hookId"]
-        ),
-        lambda: world.ecs.stop_service_deployment(serviceDeploymentArn=arn + "0"),
-    ):
-        with pytest.raises(world.ecs.exceptions.ServiceDeploymentNotFoundException):
-            call()
     clock.advance(SHIFT + 5 * 60)
+    assert stage(world) == ("IN_PROGRESS", "PRODUCTION_TRAFFIC_SHIFT")
     go_on(world)
     end(world)
-    with pytest.raises(ClientError, match="terminal states"):
-        world.ecs.continue_service_deployment(serviceDeploymentArn=arn, hookId=hook["hookId"])
-
-
-def linear(**values: Any) -> dict[str, Any]:
-    return {"strategy": "LINEAR", "linearConfiguration": values}
-
-
-def canary(**values: Any) -> dict[str, Any]:
-    return {"strategy": "CANARY", "canaryConfiguration": values}
-
-
-def hooked(*hooks: Any) -> dict[str, Any]:
-    return BLUE_GREEN | {"lifecycleHooks": list(hooks)}
-
-
-@pytest.mark.parametrize(
-    ("configuration", "text"),
-    [
-        ({"strategy": "GREEN"}, "Invalid strategy"),
-        ({"strategy": "BLUE_GREEN"}, "bakeTimeInMinutes is required"),
-        (BLUE_GREEN | {"bakeTimeInMinutes": 1441}, "bakeTimeInMinutes must be between"),
-        (linear(stepPercent=2.9), "stepPercent must be between 3.0 and 100.0"),
-        (linear(stepPercent=10.05), "stepPercent must be a multiple of 0.1"),
-        (linear(stepBakeTimeInMinutes=1441), "stepBakeTimeInMinutes must be between 0 and 1440"),
-        (canary(canaryPercent=0.05), "canaryPercent must be between 0.1 and 100.0"),
-        (canary(canaryPercent=0.15), "canaryPercent must be a multiple of 0.1"),
-        (canary(canaryBakeTimeInMinutes=-1), "canaryBakeTimeInMinutes must be between"),
-        (BLUE_GREEN | {"canaryConfiguration": {"canaryPercent": 5.0}}, "canaryConfiguration is"),
-        (CANARY | {"linearConfiguration": {"stepPercent": 5.0}}, "linearConfiguration is only"),
-        (CANARY | {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}, "breaker"),
-        (hooked(pause("TEST_TRAFFIC_SHIFT")), "Invalid lifecycle stage provided for Pause Hook"),
-        (hooked(pause("PRODUCTION_TRAFFIC_SHIFT")), "Invalid lifecycle stage provided"),
-        (hooked(pause("BAKE_TIME")), "lifecycleStages must have valid values"),
-        (hooked(pause()), "lifecycleStages must have valid values"),
-        (hooked(pause("PRE_SCALE_UP", timeoutInMinutes=20_161)), "timeoutInMinutes must be"),
-        (hooked(pause("PRE_SCALE_UP", action="WAIT")), "Invalid action"),
-        (hooked(pause("PRE_SCALE_UP") | {"roleArn": ROLE}), "not valid for a pause hook"),
-        (hooked({"lifecycleStages": ["PRE_SCALE_UP"]}), "required for a Lambda hook"),
-        (hooked(pause("PRE_SCALE_UP") | {"targetType": "X"}), "Invalid targetType. Valid values"),
-        (hooked(*[pause("PRE_SCALE_UP")] * 11), "At most 10 lifecycle hooks of the type PAUSE"),
-        (hooked(*[function("PRE_SCALE_UP")] * 11), "At most 10 lifecycle hooks of the type AWS"),
-    ],
-)
-def test_a_configuration_beyond_its_limits_is_refused(
-    world: World, configuration: Any, text: str
-) -> None:
-    """API reference, DeploymentConfiguration and its members; "Pause hooks", Constraints.
-
-    "Troubleshooting" has the texts about hooks. Inferred: the other texts.
-    """
-    world.register()
-    world.create(loadBalancers=[BALANCER])
-    before = world.service()["deploymentConfiguration"]
-    with pytest.raises(ClientError) as caught:
-        world.update(deploymentConfiguration=configuration)
-    assert caught.value.response["Error"]["Code"] == "InvalidParameterException"
-    assert text in caught.value.response["Error"]["Message"]
-    assert world.service()["deploymentConfiguration"] == before
-
-
-@pytest.mark.parametrize("strategy", ["LINEAR", "CANARY", "BLUE_GREEN"])
-def test_traffic_needs_a_load_balancer_with_an_advanced_configuration(
-    world: World, strategy: str
-) -> None:
-    """ "Troubleshooting", Missing advanced configuration; "Required resources" of each strategy."""
-    world.register()
-    configuration = {"strategy": strategy, "bakeTimeInMinutes": 0}
-    plain = {name: each for name, each in BALANCER.items() if name != "advancedConfiguration"}
-    with pytest.raises(ClientError, match="advancedConfiguration field is required for all"):
-        world.create(configuration=configuration, loadBalancers=[plain])
-    with pytest.raises(ClientError, match="Either all or none of the provided loadBalancers"):
-        world.create(configuration=configuration, loadBalancers=[BALANCER, plain])
-    if strategy == "BLUE_GREEN":
-        world.create(configuration=configuration)
-        return
-    with pytest.raises(ClientError, match="requires a load balancer or Service Connect"):
-        world.create(configuration=configuration)
-
-
-def test_omitted_parts_of_a_step_have_their_defaults(world: World) -> None:
-    """API reference, LinearConfiguration and CanaryConfiguration."""
-    world.register()
-    world.create(configuration={"strategy": "LINEAR"}, loadBalancers=[BALANCER])
-    shown = world.service()["deploymentConfiguration"]
-    assert shown["linearConfiguration"] == {"stepPercent": 10.0, "stepBakeTimeInMinutes": 6}
-    world.update(deploymentConfiguration=canary(canaryPercent=1.5))
-    shown = world.service()["deploymentConfiguration"]
-    assert shown["canaryConfiguration"] == {"canaryPercent": 1.5, "canaryBakeTimeInMinutes": 10}
-    assert "linearConfiguration" not in shown
-
-
-def test_a_service_of_express_mode_keeps_its_configuration(world: World) -> None:
-    """API reference, Service.resourceManagementType. Inferred: the refusal."""
-    begin(world, CANARY)
-    end(world)
-    ecs.engine().manage("main", "hello")
-    assert world.service()["resourceManagementType"] == "ECS"
-    with pytest.raises(ClientError, match="managed by ECS"):
-        world.update(deploymentConfiguration=CANARY)
-    world.update(forceNewDeployment=True)
-    assert stage(world) == ("IN_PROGRESS", "SCALE_UP")
+    world.update(deploymentConfiguration={}, forceNewDeployment=True)
+    assert world.service()["deployments"][0]["rolloutState"] == "IN_PROGRESS"
 
 
 def test_a_rolling_service_has_no_weights(world: World) -> None:

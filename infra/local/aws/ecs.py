@@ -26,7 +26,12 @@ from moto.ecs.exceptions import (
 from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 
-from infra.local.aws import ecs_configuration, ecs_definitions, ecs_service_deployments
+from infra.local.aws import (
+    ecs_configuration,
+    ecs_definitions,
+    ecs_records,
+    ecs_service_deployments,
+)
 from infra.local.aws.ecs_causes import hook_refusal
 from infra.local.aws.ecs_records import Json, Record
 from infra.local.aws.ecs_rollouts import Service
@@ -285,11 +290,11 @@ class Engine:
         """CreateService."""
         cluster, name = self._cluster(request), request["serviceName"]
         strategy = request.get("schedulingStrategy", "REPLICA")
-        _require_scaling(strategy, request)
+        ecs_configuration.require_scaling(strategy, request)
         existing = self._services.get((cluster.name, name))
         if existing and existing.status == "ACTIVE":
             raise InvalidParameterException("Creation of service was not idempotent.")
-        balancers, connected = request.get("loadBalancers", []), _connects(request)
+        balancers, connected = request.get("loadBalancers", []), ecs_configuration.connects(request)
         service = Service(
             cluster=cluster.name,
             name=name,
@@ -297,7 +302,7 @@ class Engine:
             cluster_arn=cluster.arn,
             # A daemon has one task on each container instance, and the embedded cluster is one.
             desired_count=1 if strategy == "DAEMON" else request.get("desiredCount", 0),
-            deployment_configuration=_configuration(request, balancers, connected),
+            deployment_configuration=ecs_configuration.read(request, balancers, connected),
             publish=self._publish,
             fleet=self.fleet,
             alarms_on=self._alarms,
@@ -326,15 +331,15 @@ class Engine:
         current = service.deployments[0].task_definition
         asked = request.get("taskDefinition")
         wanted = self._task_definition(asked) if asked else current
-        _require_scaling(service.scheduling_strategy, request)
+        ecs_configuration.require_scaling(service.scheduling_strategy, request)
         balancers = request.get("loadBalancers", service.load_balancers)
-        connected = _connects(request, service.service_connect)
+        connected = ecs_configuration.connects(request, service.service_connect)
         if "deploymentConfiguration" in request:
             if service.resource_management_type == "ECS":
                 raise InvalidParameterException(
                     "deploymentConfiguration cannot be changed: the service is managed by ECS."
                 )
-            configuration = _configuration(request, balancers, connected)
+            configuration = ecs_configuration.read(request, balancers, connected)
             service.deployment_configuration = configuration
         moved = (balancers, connected) != (service.load_balancers, service.service_connect)
         service.load_balancers, service.service_connect = balancers, connected
@@ -358,7 +363,7 @@ class Engine:
         cluster = self._cluster(request).name
         keys = [(cluster, asked.split("/")[-1]) for asked in request["services"]]
         return {
-            "services": [self._services[key] for key in keys if key in self._services],
+            "services": [self._shown(*key) for key in keys if key in self._services],
             "failures": [_missing(self._arn(*key)) for key in keys if key not in self._services],
         }
 
@@ -487,6 +492,13 @@ class Engine:
             for deployment in service.deployments
         )
 
+    def _shown(self, cluster: str, service: str) -> Service:
+        found = self.service(cluster, service)
+        if ecs_records.DOCUMENTED_ONLY and not found.is_rolling:
+            for each in found.deployments:
+                each.rollout_state = each.rollout_state_reason = None
+        return found
+
     def _records(self) -> Iterator[Record]:
         return (each for service in self._services.values() for each in service.records)
 
@@ -521,28 +533,6 @@ class Engine:
     def _arn(self, cluster: str, service: str) -> str:
         region, account = self._backend.region_name, self._backend.account_id
         return f"arn:aws:ecs:{region}:{account}:service/{cluster}/{service}"
-
-
-def _require_scaling(strategy: str, request: Json) -> None:
-    """The text is the one that users of AWS report: the API reference does not have it."""
-    if strategy == "DAEMON" and "desiredCount" in request:
-        raise InvalidParameterException(
-            "The daemon scheduling strategy does not support a desired count for services. Remove "
-            "the desired count value and try again"
-        )
-
-
-def _configuration(request: Json, load_balancers: list[Json], service_connect: bool) -> Json:
-    made = ecs_configuration.completed(request.get("deploymentConfiguration", {}))
-    problem = ecs_configuration.why_refused(made, load_balancers, service_connect=service_connect)
-    if problem is not None:
-        raise InvalidParameterException(problem)
-    return made
-
-
-def _connects(request: Json, before: bool = False) -> bool:
-    """Whether Service Connect is enabled."""
-    return bool(request.get("serviceConnectConfiguration", {"enabled": before})["enabled"])
 
 
 def _known(asked: list[str], known: dict[str, Any]) -> list[Any]:

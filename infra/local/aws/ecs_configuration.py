@@ -1,4 +1,4 @@
-"""What ECS refuses in the deployment configuration of a service, and its defaults.
+"""What ECS refuses in the configuration of a service, and the defaults.
 
 Sources: the API reference (DeploymentConfiguration, LinearConfiguration, CanaryConfiguration,
 DeploymentLifecycleHook) and the ECS developer guide ("Pause hooks for Amazon ECS service
@@ -6,7 +6,11 @@ deployments", "Troubleshooting Amazon ECS blue/green deployments"). Texts in quo
 are the guide's. The other texts are inferred: the documents name the limits only.
 """
 
+import infra.local.aws.moto_ecs  # noqa: F401  # isort: skip
+
 from typing import Any
+
+from moto.ecs.exceptions import InvalidParameterException
 
 from infra.local.aws.ecs_stages import HOOKED, PAUSABLE
 
@@ -32,16 +36,37 @@ _MOST_HOOKS = 10
 _LONGEST_TIMEOUT = 20_160
 
 
-def completed(asked: Json) -> Json:
-    """A configuration with its defaults.
+def read(request: Json, load_balancers: list[Json], service_connect: bool) -> Json:
+    """The deployment configuration of a request, with its defaults.
 
-    AWS resets omitted members to their defaults, so a caller must send those to keep.
+    AWS resets omitted members to their defaults, so a caller must send those to keep. Raises
+    InvalidParameterException if ECS refuses it for a service with these load balancers.
     """
-    made = DEFAULTS | asked
+    made: Json = DEFAULTS | request.get("deploymentConfiguration", {})
     name, members = _MEMBERS.get(made.get("strategy", ""), ("", {}))
     if name:
         made[name] = {each: rule[0] for each, rule in members.items()} | made.get(name, {})
+    problem = why_refused(made, load_balancers, service_connect=service_connect)
+    if problem is not None:
+        raise InvalidParameterException(problem)
     return made
+
+
+def connects(request: Json, before: bool = False) -> bool:
+    """Whether Service Connect is enabled after a request."""
+    return bool(request.get("serviceConnectConfiguration", {"enabled": before})["enabled"])
+
+
+def require_scaling(strategy: str, request: Json) -> None:
+    """Raises InvalidParameterException if the tasks of a daemon are counted.
+
+    The text is the one that users of AWS report: the API reference does not have it.
+    """
+    if strategy == "DAEMON" and "desiredCount" in request:
+        raise InvalidParameterException(
+            "The daemon scheduling strategy does not support a desired count for services. Remove "
+            "the desired count value and try again"
+        )
 
 
 def why_refused(

@@ -7,7 +7,6 @@ detects failures", "How CloudWatch alarms detect Amazon ECS deployment failures"
 ECS service deployments", "Complete Amazon ECS rolling deployments early").
 """
 
-import copy
 import math
 import secrets
 import uuid
@@ -95,6 +94,11 @@ class Service:
         return math.ceil(self.desired_count * share / 100)
 
     @property
+    def is_rolling(self) -> bool:
+        """Whether the strategy is ROLLING, which is the default."""
+        return bool(self.deployment_configuration.get("strategy", "ROLLING") == "ROLLING")
+
+    @property
     def shifts_traffic(self) -> bool:
         """Whether ECS directs traffic: "Required resources for Amazon ECS blue/green"."""
         return self.service_connect or bool(self.load_balancers)
@@ -141,14 +145,14 @@ class Service:
         )
         self.revisions.append(revision)
         older = list(self.deployments)
-        rolling = self.deployment_configuration.get("strategy", "ROLLING") == "ROLLING"
+        rolling = self.is_rolling
         primary = self._begin(revision, "ECS deployment {id} in progress.", started=rolling)
         arn = self._arn("service-deployment", secrets.token_hex(10))
         # "If an alarm is in the ALARM state at the beginning of a deployment, Amazon ECS will not
         # monitor alarms for the duration of that deployment."
         names = frozenset(self.alarms["alarmNames"] if self.alarms["enable"] else ())
         watched = frozenset() if names & self.alarms_on else names
-        configuration = copy.deepcopy(self.deployment_configuration)
+        configuration = self.deployment_configuration
         record = Record(arn, self, primary, older, configuration, watched=watched)
         self.records.insert(0, record)
         for each in self.deployments if rolling else ():
@@ -387,7 +391,8 @@ class Service:
         self.publish(hook_change(record, hook))
 
     def _announce(self, deployment: Deployment, name: str) -> None:
-        self.publish(state_change(self.arn, deployment.id, name, deployment.rollout_state_reason))
+        reason = deployment.rollout_state_reason or ""
+        self.publish(state_change(self.arn, deployment.id, name, reason))
 
 
 def _listed(tasks: list[Task]) -> str:
