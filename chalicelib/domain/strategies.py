@@ -144,6 +144,12 @@ StrategySetting = Annotated[
 ]
 
 
+def from_stored(stored: Mapping[str, Any]) -> Strategy:
+    """A setting as a row has it: the percentage is a text."""
+    percent = stored.get("percent")
+    return Strategy(**{**stored, "percent": None if percent is None else float(percent)})
+
+
 def strategy_of(configuration: Mapping[str, Any]) -> str:
     """The strategy of a deploymentConfiguration. Older services have none: they are rolling."""
     found: str = configuration.get("strategy", ROLLING)

@@ -26,7 +26,7 @@ from infra.local.aws import codebuild, ecs, ecs_rollouts
 from infra.local.aws.queues import DEAD_LETTERS, QUEUE
 from tests.faults import receivers
 from tests.faults.receivers import BY_APP, add_app, add_receiver
-from tests.faults.rows import builds, deployments
+from tests.faults.rows import builds
 from tests.support.builders import delivery_headers, push_payload
 from tests.support.client import Answer
 from tests.support.embedded import (
@@ -56,6 +56,7 @@ from tests.support.embedded import (
 )
 from tests.support.sdk import Killed, Trouble
 
+IN_PROGRESS = "IN_PROGRESS"
 OWN_SECRET = "the-secret-of-its-own"
 KEY: dict[str, str | None] = {"Idempotency-Key": "the-same-request"}
 
@@ -90,6 +91,11 @@ def _deliver_tellings(cloud: Cloud) -> None:
 
 def _deliver_events(cloud: Cloud) -> None:
     cloud.pump.deliver_events()
+
+
+def _deliver_messages_and_tick(cloud: Cloud) -> None:
+    cloud.pump.deliver_messages()
+    cloud.tick()
 
 
 def _tick(cloud: Cloud) -> None:
@@ -1258,9 +1264,9 @@ USE_CASES = (
         _deliver_messages,
     ),
     UseCase(
-        "a deployment waits until the one before is taken back",
+        "a deployment begins after the one before is taken back",
         moving_traffic_cancelled_and_one_waits,
-        _deliver_messages,
+        _deliver_messages_and_tick,
     ),
     UseCase("a rollback is that of ECS", moving_traffic_rolled_back, _deliver_messages),
     UseCase("a build is requested", new_service, lambda c: post(c, "build", {}, key="k")),
@@ -1903,16 +1909,44 @@ def all_steps_approved(cloud: Cloud) -> None:
     assert approve(cloud, 3, steps="all").status == 202
 
 
+def own_deployment_awaits_approval(cloud: Cloud) -> None:
+    """The token that approves has asked for the deployment."""
+    rollout_to_approve(cloud)
+    cancel(cloud, "deploy-2")
+    deploy_image(cloud, "b")
+    cloud.settle()
+    for _ in range(5):
+        cloud.finish_rollout()
+        cloud.tick()
+    cloud.change_service(approve_own=True)
+
+
 def approved_outside(cloud: Cloud) -> None:
     """Somebody has answered the hook on ECS itself, and the event is not delivered."""
     awaits_approval(cloud)
-    record = ecs.engine().services()[0].records[0]
-    row = deployments()[2]
-    client("ecs").continue_service_deployment(
-        serviceDeploymentArn=record.service_deployment_arn, hookId=row["awaiting"]["hook_id"]
-    )
+    _answer_on_ecs()
     cloud.advance(5)
     ecs.engine().advance()
+
+
+def approved_outside_unseen(cloud: Cloud) -> None:
+    """The same, and the rollout has ended before Slipway has looked."""
+    ecs_waits(cloud)
+    _answer_on_ecs()
+    cloud.advance(3 * MINUTE)
+    ecs.engine().advance()
+    cloud.lose_events()
+
+
+def _answer_on_ecs() -> None:
+    (record,) = [each for each in ecs.engine().services()[0].records if each.status == IN_PROGRESS]
+    shown = client("ecs").describe_service_deployments(
+        serviceDeploymentArns=[record.service_deployment_arn]
+    )["serviceDeployments"][0]
+    (hook,) = shown["lifecycleHookDetails"]
+    client("ecs").continue_service_deployment(
+        serviceDeploymentArn=record.service_deployment_arn, hookId=hook["hookId"]
+    )
 
 
 def nobody_approves(cloud: Cloud) -> None:
@@ -1943,10 +1977,17 @@ def reject(cloud: Cloud) -> Answer:
 APPROVALS = (
     UseCase("a rollout waits for an approval", ecs_waits, _deliver_events),
     UseCase("a deployment is approved", awaits_approval, approve),
+    UseCase("a deployment is approved again", approved, approve),
+    UseCase(
+        "a token approves its own deployment",
+        own_deployment_awaits_approval,
+        lambda c: approve(c, 3),
+    ),
     UseCase("ECS gets an approval", approved, _deliver_messages),
     UseCase("ECS gets an approval of all steps", all_steps_approved, _deliver_messages),
     UseCase("a deployment is rejected", awaits_approval, reject),
     UseCase("somebody else approves", approved_outside, _deliver_events),
+    UseCase("somebody else approves, and no look sees it", approved_outside_unseen, _tick),
     UseCase("nobody approves in time", nobody_approves, _deliver_events),
     UseCase("another party removes the hook for an approval", hook_removed, _deliver_events),
     UseCase(

@@ -22,8 +22,9 @@ from chalicelib.store.writes import Write, change, commit
 
 logger = logging.getLogger("slipway")
 
-# Seconds until a look whether ECS has taken a rollout back. Moving the weights takes seconds.
-_GOING_BACK = 10
+# Seconds until a look whether ECS has taken a rollout back, and for how long it is looked so often.
+# Moving the weights takes seconds, and ECS sends no event when that is done.
+_GOING_BACK, _OFTEN = 10, 120
 # Seconds between recording a call and making it. A slower worker must decide again: another worker
 # may have rolled out the same definition and seen it fail. After so many seconds a begin reads the
 # ECS service again.
@@ -156,6 +157,13 @@ def take_back(
             raise
         return call_update(service, target, rollout, task_definition, called_at=now)
     queue.wake(f"service-{service.id}", delay=_GOING_BACK)
+
+
+def look_soon(service: Service, rollout: Rollout) -> None:
+    """Look again soon while ECS takes a rollout back."""
+    is_ending = rollout.shift is not None and rollout.shift.is_ending
+    if is_ending and clock.now() < (service.called_at or 0) + _OFTEN:
+        queue.wake(f"service-{service.id}", delay=_GOING_BACK)
 
 
 def update_ecs(
