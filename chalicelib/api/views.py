@@ -11,7 +11,7 @@ from chalicelib.api.http.problems import cleaned
 from chalicelib.domain import approvals as answers
 from chalicelib.domain import health as domain
 from chalicelib.domain import release_commands
-from chalicelib.domain.approvals import STAGE, answers_of, text_of_wait
+from chalicelib.domain.approvals import answers_of, text_of_wait
 from chalicelib.domain.failures import Failure
 from chalicelib.domain.images import machine_for
 from chalicelib.domain.line import Place
@@ -767,7 +767,8 @@ def _awaiting(row: models.Deployment) -> Literal["approval", "hook"] | None:
     if row.awaited_approval is not None:
         return "approval"
     shift = row.shift if row.status == DeploymentStatus.DEPLOYING else None
-    is_own = row.approval_minutes is not None and shift is not None and shift.stage == STAGE
+    # An approved hook stays noted until ECS does not wait at it any more.
+    is_own = row.awaiting is not None
     return "hook" if shift is not None and shift.hook == PAUSE and not is_own else None
 
 
