@@ -152,6 +152,44 @@ def test_a_rejected_deployment_ends_at_once_and_the_release_before_stays(
     assert (guarded.service()["current_deployment_id"], guarded.service()["drift"]) == (1, None)
 
 
+@pytest.mark.parametrize("ends", ["rejected", "cancelled", "not answered"])
+def test_a_deployment_without_success_keeps_where_its_rollout_ended(
+    guarded: Cloud, other: Api, ends: str
+) -> None:
+    guarded.change_service(strategy=LINEAR)
+    number = begin(guarded)
+    approve(other, number)
+    guarded.settle()
+    pass_time(guarded, 2 * MINUTE)
+    before = guarded.deployment(number)
+    if ends == "rejected":
+        reject(other, number, reason="orders are missing")
+    elif ends == "cancelled":
+        guarded.api.post(f"/v1/cicd/jobs/deploy-{number}/cancel")
+    else:
+        pass_time(guarded, 61 * MINUTE)
+    for _ in range(3):
+        pass_time(guarded, 2 * MINUTE)
+    assert traffic_of(guarded, number) == 0.0
+    ended = guarded.deployment(number)
+    assert ended["finished_at"] is not None
+    shown = [ended[name] for name in ("strategy", "stage", "traffic", "awaiting", "approval")]
+    assert shown == ["LINEAR", before["stage"], 40.0, None, None]
+    (overview,) = guarded.api.get("/v1/services").body["items"]
+    assert overview["last_deployment"]["traffic"] == 40.0
+
+
+def test_a_release_that_a_rollback_left_shows_no_stage(guarded: Cloud, other: Api) -> None:
+    number = begin(guarded)
+    finish(guarded, other, number)
+    assert guarded.roll_back(reason="errors").status == 202
+    guarded.settle()
+    reach_hook(guarded)
+    pass_time(guarded, 6 * MINUTE)
+    left = guarded.deployment(number)
+    assert [left[name] for name in ("status", "stage", "traffic")] == ["rolled_back", None, None]
+
+
 @pytest.mark.usefixtures("both_ways")
 def test_a_deployment_that_nobody_approves_in_time_fails(guarded: Cloud) -> None:
     number = begin(guarded)
@@ -233,6 +271,20 @@ def test_all_steps_can_be_approved_at_once(guarded: Cloud, other: Api) -> None:
     assert guarded.statuses(number) == ["success"]
     (approval,) = guarded.deployment(number)["approvals"]
     assert approval["steps"] == "all"
+
+
+def test_a_plan_says_which_approvals_a_deployment_needs(guarded: Cloud, other: Api) -> None:
+    image = guarded.build(1)["image_tag"]
+    assert guarded.plan(image)["approval"] == {"minutes": 60, "traffic": [100.0]}
+    guarded.change_service(strategy=LINEAR, approval_minutes=5)
+    assert guarded.plan(image)["approval"] == {"minutes": 5, "traffic": [40.0, 80.0, 100.0]}
+    guarded.change_service(strategy={"type": "CANARY", "percent": 2.5})
+    assert guarded.plan(image)["approval"] == {"minutes": 5, "traffic": [2.5, 100.0]}
+    number = begin(guarded)
+    assert guarded.preview()["plan"]["approval"] is None
+    assert reject(other, number).status == 202
+    guarded.change_service(approval=False)
+    assert guarded.plan(image)["approval"] is None
 
 
 def test_an_approval_of_the_step_before_is_not_one_of_this_step(guarded: Cloud, other: Api) -> None:
