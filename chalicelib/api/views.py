@@ -853,17 +853,25 @@ def _now(row: models.Job) -> dict[str, Any]:
             shift=row.shift,
             desired=row.desired_tasks,
         )
-        hook = row.awaited_approval
-        step = text_of_wait(hook) if hook is not None else step
+        step = _step_of_approval(row) or step
     elif isinstance(row, models.Build):
         in_codebuild = row.codebuild_id is not None
         step = build_step(
             row.status, row.progress, stages=row.stages or {}, in_codebuild=in_codebuild
         )
-    left = remaining_seconds(
-        row.status, begun_at=begun_at, expected=row.expected_seconds, now=clock.now()
-    )
+    awaits = isinstance(row, models.Deployment) and _awaiting(row) is not None
+    # Nobody knows when a hook is answered.
+    expected = None if awaits else row.expected_seconds
+    left = remaining_seconds(row.status, begun_at=begun_at, expected=expected, now=clock.now())
     return {"step": step, "remaining_seconds": left}
+
+
+def _step_of_approval(row: models.Deployment) -> str | None:
+    """What a deployment waits for at Slipway's hook; None if it does not wait there."""
+    if row.awaited_approval is not None:
+        return text_of_wait(row.awaited_approval)
+    is_approved = row.awaiting is not None and row.status == DeploymentStatus.DEPLOYING
+    return "is approved, and ECS is told to go on" if is_approved else None
 
 
 def _command(run: release_commands.CommandRun) -> CommandRun:

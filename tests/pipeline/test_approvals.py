@@ -273,6 +273,42 @@ def test_all_steps_can_be_approved_at_once(guarded: Cloud, other: Api) -> None:
     assert approval["steps"] == "all"
 
 
+def test_the_wait_for_an_approval_is_no_part_of_the_expected_time(
+    guarded: Cloud, other: Api
+) -> None:
+    for number in (2, 3):
+        begin(guarded, number)
+        assert guarded.deployment(number)["remaining_seconds"] is None
+        pass_time(guarded, 50 * MINUTE)
+        finish(guarded, other, number)
+    guarded.begin_release(4)
+    assert guarded.deployment(4)["remaining_seconds"] < 10 * MINUTE
+
+
+def test_an_approved_deployment_says_that_it_is_approved_until_ecs_goes_on(
+    guarded: Cloud, other: Api
+) -> None:
+    number = begin(guarded)
+    answer = approve(other, number, reason="the tests are green")
+    assert answer.body["step"] == "is approved, and ECS is told to go on"
+    guarded.settle()
+    pass_time(guarded, 10)
+    assert guarded.deployment(number)["step"].startswith("the production traffic moves")
+
+
+def test_the_log_of_a_deployment_says_who_has_answered(guarded: Cloud, other: Api) -> None:
+    guarded.change_service(strategy=LINEAR)
+    number = begin(guarded)
+    approve(other, number)
+    guarded.settle()
+    pass_time(guarded, 2 * MINUTE)
+    approve(guarded.api, number, steps="all", reason="the tests are green")
+    log = guarded.api.get(f"/v1/cicd/deployments/{number}/logs?format=text").text
+    assert "[slipway] approval 1 is given by token:other\n" in log
+    assert "[slipway] approval 2 and all later ones are given by token:" in log
+    assert ": the tests are green\n" in log
+
+
 def test_a_plan_says_which_approvals_a_deployment_needs(guarded: Cloud, other: Api) -> None:
     image = guarded.build(1)["image_tag"]
     assert guarded.plan(image)["approval"] == {"minutes": 60, "traffic": [100.0]}

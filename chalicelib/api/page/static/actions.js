@@ -1,6 +1,6 @@
 // What a person may start: builds, deployments, rollbacks, and how to stop them.
 import {
-  ask, change, count, get, go, html, isUnanswered, notify, session, useEffect,
+  ask, change, count, get, go, html, isUnanswered, minutes, notify, percent, session, useEffect,
   useLayoutEffect, useRef, useResource, useState,
 } from "./core.js";
 import {
