@@ -213,7 +213,9 @@ def text_of_time_out(minutes: int) -> str:
 def text_of_answer(answer: Answer) -> str:
     """Who has approved what, and why."""
     which = f"approval {answer.number}"
-    given = f"{which} and all later ones are given" if answer.steps == "all" else f"{which} is given"
+    given = (
+        f"{which} and all later ones are given" if answer.steps == "all" else f"{which} is given"
+    )
     return f"{given} by {answer.by}" + (f": {answer.reason}" if answer.reason else "")
 
 

@@ -112,13 +112,15 @@ def ended_at(row: Mapping[str, Any]) -> str:
 
 
 def answers(row: Mapping[str, Any]) -> Iterator[str]:
-    """Who approved or rejected a deployment, and why."""
+    """Who approved or rejected a deployment, and why, and where it ended without success."""
     for each in row.get("approvals") or ():
         verb = "rejected" if each["action"] == "reject" else "approved"
         steps = " all steps" if each["steps"] == "all" else ""
         by = "outside Slipway" if each["by"] == "outside" else f"by {each['by']}"
         reason = f": {each['reason']}" if each["reason"] else ""
         yield one_line(f"{verb}{steps} {by}{reason}", 80)
+    if ended_at(row):
+        yield ended_at(row)
 
 
 def rollout(service: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:

@@ -478,9 +478,6 @@ def _reason(row: Mapping[str, Any]) -> str:
         parts.append(f"build-{row['build_id']}")
     if row.get("deployment_id"):
         parts.append(f"deploy-{row['deployment_id']}")
-    ended = shift_views.ended_at(row)
-    if ended:
-        parts.append(ended)
     if row["status"] in {"failed", "superseded"} and row.get("error"):
         parts.append(one_line(row["error"], 80))
     return one_line("; ".join(parts))

@@ -123,9 +123,7 @@ def test_a_deployment_that_nobody_approves_shows_why_it_failed(
     expect(card(page).get_by_role("button")).to_have_count(0)
 
 
-def test_a_rejected_deployment_shows_where_its_traffic_was(
-    cloud: Cloud, open_page: Opener
-) -> None:
+def test_a_rejected_deployment_shows_where_its_traffic_was(cloud: Cloud, open_page: Opener) -> None:
     begin_canary(cloud)
     reach_second_step(cloud)
     answer = cloud.api.post("/v1/cicd/deployments/2/reject", {"reason": "Orders are missing"})
