@@ -56,6 +56,11 @@ def deploy(cloud: Cloud) -> Any:
     return deploy_image(cloud, "c")
 
 
+def approve_too(cloud: Cloud) -> Any:
+    """The request of another person."""
+    return cloud.api.post("/v1/cicd/deployments/2/approve", {"steps": "all"})
+
+
 def roll_back(cloud: Cloud) -> Any:
     return post(cloud, "rollback", {}, key="k")
 
@@ -332,6 +337,22 @@ PAIRS = (
                 "deploy-2",
             ),
         )
+    ),
+    *(
+        Pair(f"a deployment awaits approval: {what}", use_cases.awaits_approval, first, second)
+        for what, first, second in (
+            ("two approvals", use_cases.approve, approve_too),
+            ("an approval and a rejection", use_cases.approve, use_cases.reject),
+            ("an approval and a worker", use_cases.approve, SERVICE),
+            ("an approval and a rollback", use_cases.approve, roll_back),
+        )
+    ),
+    Pair("ECS gets an approval: two workers", use_cases.approved, SERVICE, SERVICE),
+    Pair(
+        "ECS gets an approval: a worker and a rejection",
+        use_cases.approved,
+        SERVICE,
+        use_cases.reject,
     ),
     Pair(
         "a build is started: a worker, and a cancel with its own worker",

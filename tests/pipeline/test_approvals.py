@@ -677,3 +677,17 @@ def test_the_event_of_a_hook_shows_it_at_once(guarded: Cloud) -> None:
     (waits,) = [each for each in events if each["detail-type"] == "ECS Hook State Change"]
     guarded.hear(waits)
     assert guarded.deployment(number)["awaiting"] == "approval"
+
+
+def test_an_answer_with_a_key_is_given_once(guarded: Cloud, other: Api) -> None:
+    number = begin(guarded)
+    path, key = f"/v1/cicd/deployments/{number}/approve", {"Idempotency-Key": "k"}
+    first = other.post(path, {"reason": "green"}, headers=key)
+    guarded.settle()
+    pass_time(guarded, 10)
+    again = other.post(path, {"reason": "green"}, headers=key)
+    assert (first.status, again.status) == (202, 202)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.body["approvals"] == first.body["approvals"]
+    another = other.post(path, {"reason": "red"}, headers=key)
+    assert (another.status, another.body["code"]) == (409, "idempotency_key_reused")

@@ -18,6 +18,7 @@ from chalicelib.domain.rollouts import (
     decide_active,
     decide_idle,
     next_deadline,
+    settled_at,
 )
 from chalicelib.domain.shifts import (
     ShownShift,
@@ -110,6 +111,11 @@ def _begins(situation: Situation, step: Step, expected: str | None) -> bool:
     """Take the step of a deployment whose rollout has not begun. False if it is another one."""
     active = situation.active
     if step in _EARLY and is_restored_by_ecs(situation):
+        settled = settled_at(situation.service.called_at)
+        if situation.rollout.shift is None and clock.now() < settled:
+            # The call that began the rollout to take back may still be in flight.
+            queue.wake(f"service-{situation.service.id}", delay=settled - clock.now())
+            return False
         restore_by_ecs(situation)
     elif step is Step.BEGIN and active.task_definition is None:
         begin(situation)
