@@ -322,7 +322,7 @@ def test_an_approval_that_another_worker_has_given_is_no_trouble(
         original(arn, hook_id)
 
     monkeypatch.setattr(control, "continue_rollout", after_another)
-    guarded.settle()
+    guarded.wake(f"service-{guarded.service_id}")
     assert len(seen) == 1
     assert guarded.deployment(number)["error"] is None
     pass_time(guarded, 10)
