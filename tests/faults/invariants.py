@@ -23,6 +23,7 @@ from infra.local.aws import codebuild, ecs
 from infra.local.aws.ecs_run_task import overridden
 from tests.faults import receivers
 from tests.faults.rows import Row, builds, deployments, history, roll_ups, rows, services
+from tests.faults.traffic import check_traffic, check_traffic_at_rest
 
 _OPEN_IN_ECS = {"PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
 # The keys of the indexes of ends.
@@ -49,9 +50,13 @@ class Violation(AssertionError):
 
 
 class Ledger:
-    """Compares the rows of jobs before and after each write."""
+    """Compares the rows of jobs before and after each write, and looks at the traffic meanwhile.
+
+    `others` are the ARNs of the service deployments that another party has made in ECS.
+    """
 
     def __init__(self) -> None:
+        self.others: Collection[str] = ()
         self._seen: dict[str, Row] = rows("jobs")
         self._violations: list[Violation] = []
         # Each job with a status that it has had since then.
@@ -73,6 +78,12 @@ class Ledger:
             self._violations.append(violation)
         self._seen = now
         self._statuses |= {(name, row["status"]) for name, row in now.items()}
+
+    def watch(self) -> None:
+        """Look at the traffic after a call of ECS, and keep a Violation for later."""
+        problem = check_traffic(deployments(), self.others)
+        if problem is not None:
+            self._violations.append(Violation(problem))
 
     def raise_first(self) -> None:
         """Raise the first Violation that was observed, if any."""
@@ -130,6 +141,7 @@ def check(others: Collection[str] = ()) -> None:
     _check_superseded(all_builds)
     _check_pull_requests(all_services, all_builds, all_deployments)
     _check_rollouts(all_deployments, others)
+    _require_none(check_traffic(all_deployments, others))
     _check_dependents(all_services, all_builds, all_deployments)
     _check_digests(all_deployments, all_builds)
     _check_definitions(all_deployments)
@@ -731,6 +743,7 @@ def check_settled(accepted: set[str], others: Collection[str] = (), *, told: boo
     for service in services().values():
         _check_at_rest(service)
         _require("command" not in service, f"service {service['id']} still waits for a command")
+    _require_none(check_traffic_at_rest(others))
     left = [each.started_by for each in ecs.engine().launcher.active()]
     _require(not left, f"the release commands {left} still run")
     _check_deliveries()
@@ -898,3 +911,8 @@ def job_id_of(build: Any) -> Any:
 def _require(holds: bool, message: str) -> None:
     if not holds:
         raise Violation(message)
+
+
+def _require_none(problem: str | None) -> None:
+    if problem is not None:
+        raise Violation(problem)

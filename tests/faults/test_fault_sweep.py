@@ -10,12 +10,15 @@ from moto import mock_aws
 
 from infra.local.aws import ecs
 from tests.faults import injector, receivers
+from tests.faults.cases import CASES
 from tests.faults.injector import Injector
 from tests.faults.invariants import Ledger, check, check_settled
 from tests.faults.reach import functions_on_the_stack, functions_that_call_aws
 from tests.faults.rows import deployments, rows, services
+from tests.faults.traffic import approvals_of
+from tests.faults.traffic_cases import TRAFFIC
 from tests.faults.trials import forked, recover
-from tests.faults.use_cases import CASES, CHECKS, PULL_REQUESTS, TELLINGS, USE_CASES, UseCase
+from tests.faults.use_cases import CHECKS, PULL_REQUESTS, TELLINGS, USE_CASES, UseCase
 from tests.support.client import Answer
 from tests.support.embedded import Cloud, cloud
 from tests.support.sdk import Killed
@@ -28,7 +31,9 @@ RETRY_AFTER = 15  # seconds until a caller repeats a request that got no answer
 # `make test` injects these kinds in turn into the calls of SAMPLE that change something, and
 # `make sweep` every kind into every call. A process that dies after a read leaves the same state as
 # one that dies before it.
-SAMPLE = (*USE_CASES[::4], *TELLINGS[::4], *CHECKS[::4], *PULL_REQUESTS[::4])
+SAMPLE = tuple(
+    case for cases in (USE_CASES, TELLINGS, CHECKS, PULL_REQUESTS, TRAFFIC) for case in cases[::4]
+)
 IN_TURN = (injector.DIED_AFTER, injector.LOST_AFTER)
 READS = re.compile(r"\w+\.(BatchGet|GET|Describe|Get|List|Query|Scan|TransactGet|Filter)")
 Plan = Callable[[int, str], tuple[str, ...]]
@@ -65,6 +70,7 @@ def outcome(cloud: Cloud) -> dict[str, Any]:
             numbers.index(row["current"]) if "current" in row else None
             for row in services().values()
         ],
+        "approvals": [approvals_of(row) for row in jobs if row["kind"] == "deploy"],
         "projects": sorted(row["name"] for row in rows("projects").values()),
         "receivers": receivers.current.known(),
     }
@@ -85,7 +91,7 @@ def trial(case: UseCase, cloud: Cloud, faults: Injector, *plan: tuple[int, str])
     A fault is planned as the number of a call and a kind.
     """
     ledger = Ledger()
-    faults.observe = ledger.observe
+    faults.observe, faults.watch = ledger.observe, ledger.watch
     faults.reset()
     for number, kind in plan:
         faults.fail(number, kind)

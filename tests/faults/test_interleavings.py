@@ -733,7 +733,7 @@ def _interleave(
     first: Step, second: Step, cloud: Cloud, faults: Injector, number: int, when: str
 ) -> None:
     ledger = Ledger()
-    faults.observe = ledger.observe
+    faults.observe, faults.watch = ledger.observe, ledger.watch
     faults.reset()
     answers: list[Any] = []
 

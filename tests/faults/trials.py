@@ -18,6 +18,7 @@ from infra.local.aws import codebuild, ecs
 from tests.faults import receivers
 from tests.faults.invariants import check, codebuild_builds, is_watched, open_rollouts
 from tests.faults.rows import Row, rows, services
+from tests.faults.traffic import answer_hooks
 from tests.support import shared
 from tests.support.embedded import CLUSTER, Cloud, client, put_image, sha
 
@@ -129,7 +130,8 @@ def variables(build: dict[str, object]) -> dict[str, str]:
 def recover(cloud: Cloud) -> None:
     """Without more faults: deliver messages, events and the schedule until all work has ended.
 
-    Work in AWS succeeds. After ROUNDS rounds it returns even if work is still open.
+    Work in AWS succeeds, and people approve what waits for them. After ROUNDS rounds it returns
+    even if work is still open.
     """
     cloud.handlers_may_fail = True
     for _ in range(ROUNDS):
@@ -139,6 +141,7 @@ def recover(cloud: Cloud) -> None:
         github = receivers.current
         if is_at_rest() and not github.has_unknown_head() and not github.undelivered():
             return
+        answer_hooks(cloud)
         finish_outside()
 
 

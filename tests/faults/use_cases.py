@@ -2005,6 +2005,3 @@ PULL_REQUESTS = (
     UseCase("a pull request is reopened", a_pull_request_was_closed, _reopen_a_pull_request),
     UseCase("a pull request is not deployed", a_pull_request_is_ready, _deploy_a_pull_request),
 )
-
-# All of them.
-CASES = (*USE_CASES, *TELLINGS, *CHECKS, *PULL_REQUESTS, *READINGS)
