@@ -147,7 +147,8 @@ class Injector:
                 answer = get_response(endpoint, request, model, context)
                 if self.observe is not None and model.name in _WRITES:
                     self.observe()
-                if self.watch is not None and model.service_model.service_name == "ecs":
+                is_ecs = model.service_model.service_name == "ecs"
+                if self.watch is not None and is_ecs and not self._paused:
                     self.watch()
                 return answer
 

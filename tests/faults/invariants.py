@@ -23,7 +23,7 @@ from infra.local.aws import codebuild, ecs
 from infra.local.aws.ecs_run_task import overridden
 from tests.faults import receivers
 from tests.faults.rows import Row, builds, deployments, history, roll_ups, rows, services
-from tests.faults.traffic import check_traffic, check_traffic_at_rest
+from tests.faults.traffic import check_hooks, check_traffic, check_traffic_at_rest
 
 _OPEN_IN_ECS = {"PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
 # The keys of the indexes of ends.
@@ -740,10 +740,10 @@ def check_settled(accepted: set[str], others: Collection[str] = (), *, told: boo
     for job_id, job in jobs.items():
         has_end = has_ended(job["status"])
         _require(has_end, f"{job_id} is still {job['status']}: {job.get('error')}")
+    _require_none(check_traffic_at_rest(others))
     for service in services().values():
         _check_at_rest(service)
         _require("command" not in service, f"service {service['id']} still waits for a command")
-    _require_none(check_traffic_at_rest(others))
     left = [each.started_by for each in ecs.engine().launcher.active()]
     _require(not left, f"the release commands {left} still run")
     _check_deliveries()
@@ -844,11 +844,20 @@ def _check_drift(service: Row) -> None:
     _require(has_reason, f"{row_id} shows {text!r}, which gives no reason")
 
 
+def check_noted() -> None:
+    """Check that rows name the hooks that wait for an approval. Raises Violation.
+
+    Call it after two periods of the schedule without faults.
+    """
+    _require_none(check_hooks())
+
+
 def check_replaced() -> None:
     """Check that ECS runs no definition of an ended deployment, except the release or baseline.
 
-    Services with an active deployment or drift are left out, and those whose deployment has ended
-    just now: the next look undoes it, or shows drift. Raises Violation.
+    Services with an active deployment or drift are left out, those whose rollout ECS takes back,
+    and those whose deployment has ended just now: the next look undoes it, or shows drift. Raises
+    Violation.
     """
     by_definition = {
         row["task_definition"]: row for row in deployments().values() if "task_definition" in row
@@ -861,6 +870,8 @@ def check_replaced() -> None:
             continue
         if service["settings"]["ecs_service"] is None:
             continue
+        if _goes_back(service):
+            continue
         row = by_definition.get(_primary_definition(service))
         current = row is None or row["number"] == service.get("current")
         wanted = current or service.get("baseline") == _primary_definition(service)
@@ -868,9 +879,18 @@ def check_replaced() -> None:
 
 
 def _primary_definition(service: Row) -> Any:
+    return _on_ecs(service).deployments[0].task_definition
+
+
+def _goes_back(service: Row) -> bool:
+    """Whether ECS takes the newest rollout back. PRIMARY is the new revision until the end."""
+    newest: Any = _on_ecs(service).records[0]
+    return newest.status in {"ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
+
+
+def _on_ecs(service: Row) -> Any:
     settings = service["settings"]
-    found = ecs.engine().service(settings["ecs_cluster"], settings["ecs_service"])
-    return found.deployments[0].task_definition
+    return ecs.engine().service(settings["ecs_cluster"], settings["ecs_service"])
 
 
 def is_watched(service: Row) -> bool:

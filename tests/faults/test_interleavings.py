@@ -700,18 +700,20 @@ def wake_after_the_time_out(cloud: Cloud) -> None:
     cloud.wake("service-1")
 
 
-def answer_outside(_: Cloud) -> None:
-    """The owner answers the hook in the console, if it still waits."""
+def answer_outside(cloud: Cloud) -> None:
+    """The owner answers the hook in the console, if it still waits, and a worker looks."""
     record = traffic.newest_record()
     for hook in traffic.hooks_that_wait(record):
         traffic.answer_outside(record, hook)
+    cloud.wake("service-1")
 
 
-def stop_outside(_: Cloud) -> None:
-    """The owner takes the rollout back in the console, if it goes on."""
+def stop_outside(cloud: Cloud) -> None:
+    """The owner takes the rollout back in the console, if it goes on, and a worker looks."""
     record = traffic.newest_record()
     if record.status == "IN_PROGRESS":
         traffic.stop_outside(record)
+    cloud.wake("service-1")
 
 
 def switch(**settings: Any) -> Step:

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from moto import mock_aws
 
 from tests.faults.invariants import check
-from tests.faults.world import ACTIONS, CALM_ACTIONS, World
+from tests.faults.world import ACTIONS, TRAFFIC_ACTIONS, World, calm
 from tests.support.embedded import Cloud
 
 CHOICES = st.integers(min_value=0, max_value=9_999)
@@ -21,14 +21,17 @@ class Pipeline(RuleBasedStateMachine):
     """Each rule is one action of a World. At the end the faults stop and the World settles."""
 
     calm = False
+    moves_traffic = False
 
-    @initialize()
-    def prepare(self) -> None:
+    @initialize(choice=CHOICES)
+    def prepare(self, choice: int) -> None:
         logging.disable(logging.CRITICAL)
         self._monkeypatch = pytest.MonkeyPatch()
         self._aws = mock_aws()
         self._aws.start()
         self.world = World(Cloud(self._monkeypatch), self._monkeypatch, calm=self.calm)
+        if self.moves_traffic:
+            self.world.move_traffic(choice)
 
     @invariant()
     def no_invariant_is_violated(self) -> None:
@@ -53,14 +56,16 @@ def _rule(name: str) -> Callable[..., Any]:
     return rule(choice=CHOICES)(act)
 
 
-def examples(name: str, count: int, *, calm: bool = False) -> Any:
+def examples(name: str, count: int, *, is_calm: bool = False, moves_traffic: bool = False) -> Any:
     """A test case of `count` stories. Several test cases can run at the same time."""
+    actions = TRAFFIC_ACTIONS if moves_traffic else ACTIONS
     rules = {
         f"{action}_{copy}": _rule(action)
-        for action, weight in (CALM_ACTIONS if calm else ACTIONS).items()
+        for action, weight in (calm(actions) if is_calm else actions).items()
         for copy in range(-(-weight // 2))
     }
-    case: Any = type(name, (Pipeline,), {**rules, "calm": calm}).TestCase  # type: ignore[attr-defined]
+    members = {**rules, "calm": is_calm, "moves_traffic": moves_traffic}
+    case: Any = type(name, (Pipeline,), members).TestCase  # type: ignore[attr-defined]
     case.settings = settings(
         max_examples=count,
         stateful_step_count=12,
@@ -72,5 +77,7 @@ def examples(name: str, count: int, *, calm: bool = False) -> Any:
 
 TestStories = examples("Stories", 100)
 TestMoreStories = pytest.mark.long(examples("MoreStories", 100))
-TestOnlyPushes = examples("OnlyPushes", 50, calm=True)
+TestOnlyPushes = examples("OnlyPushes", 50, is_calm=True)
+TestTraffic = examples("Traffic", 50, moves_traffic=True)
 TestManyStories = pytest.mark.sweep(examples("ManyStories", 300))
+TestMoreTraffic = pytest.mark.sweep(examples("MoreTraffic", 300, moves_traffic=True))

@@ -7,13 +7,16 @@ import json
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from chalicelib import clock
 from chalicelib.domain.approvals import OUTSIDE, STAGE, own_hook
+from chalicelib.domain.statuses import has_ended
+from chalicelib.domain.timing import PERIOD
 from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
 from infra.local.aws import ecs
 from infra.local.aws.ecs_stages import steps
 from tests.faults.rows import Row, deployments
-from tests.support.embedded import CLUSTER, Cloud, client
+from tests.support.embedded import CLUSTER, MINUTE, Cloud, client
 
 _OPEN = {"PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
 # The ids of the hooks that were answered without Slipway, and the ARNs of the rollouts that were
@@ -88,7 +91,7 @@ def _row_of(record: Any) -> Row | None:
 
     It may have ended: then nobody may answer its hooks. What began after its end is of the owner.
     """
-    began = record.created_at.timestamp()
+    began = int(record.created_at.timestamp())
     found = (
         row
         for row in deployments().values()
@@ -171,6 +174,25 @@ def approvals_of(row: Row) -> list[list[str]]:
     """Who has answered the hooks of a deployment, and how: without ids and times."""
     names = ("number", "action", "steps", "by", "reason")
     return [[str(each.get(name)) for name in names] for each in _answers(row)]
+
+
+def check_hooks() -> str | None:
+    """The hook of Slipway that has waited for two periods of the schedule, and no row says so.
+
+    Call it after two periods without faults. None if there is no such hook.
+    """
+    for service in ecs.engine().services():
+        record = service.records[0]
+        row = _row_of(record)
+        if row is None:
+            continue
+        noted = None if has_ended(row["status"]) else row.get("awaiting", {}).get("hook_id")
+        for hook in hooks_that_wait(record):
+            since = hook.expires - row["approval_minutes"] * MINUTE
+            is_old = hook.stage == STAGE and since + 2 * PERIOD < clock.now()
+            if is_old and hook.hook_id != noted:
+                return f"ECS waits at {hook.hook_id}, and {row['id']} does not say so"
+    return None
 
 
 def check_traffic_at_rest(others: Collection[str] = ()) -> str | None:

@@ -44,15 +44,18 @@ def pass_time(seconds: int) -> Step:
     return step
 
 
-def shifts(cloud: Cloud, strategy: dict[str, Any], *hooks: dict[str, Any], **settings: Any) -> None:
-    """A release behind a load balancer that moves traffic, the hooks of the owner, and settings."""
-    cloud.release(1)
-    client("ecs").update_service(
-        cluster=CLUSTER,
-        service="hello",
+def balance(*hooks: dict[str, Any]) -> None:
+    """The owner puts the ECS service behind a load balancer that moves traffic, and adds hooks."""
+    roll_out_outside(
         loadBalancers=[OWN_BALANCER],
         deploymentConfiguration=OWNERS | ({"lifecycleHooks": [*hooks]} if hooks else {}),
     )
+
+
+def shifts(cloud: Cloud, strategy: dict[str, Any], *hooks: dict[str, Any], **settings: Any) -> None:
+    """A release whose ECS service moves traffic, the hooks of the owner, and settings."""
+    cloud.release(1)
+    balance(*hooks)
     while newest_record().status != "SUCCESSFUL":
         cloud.finish_rollout()
         cloud.advance(MINUTE)
