@@ -115,7 +115,7 @@ def check_traffic(all_deployments: dict[int, Row], others: Collection[str] = ())
     for service in ecs.engine().services():
         for record in service.records:
             row = guarded.get(record.target.task_definition)
-            is_own = record.service_deployment_arn not in _begun_outside | {*others}
+            is_own = row is not None and not _is_outside(record, others)
             problem = _problem(record, row) if row is not None and is_own else None
             if problem is not None:
                 return problem
@@ -198,16 +198,22 @@ def check_hooks() -> str | None:
 def check_traffic_at_rest(others: Collection[str] = ()) -> str | None:
     """What is wrong with the traffic after all work has ended; None if nothing is.
 
-    No rollout of Slipway goes on, none waits at a hook, and one revision has all traffic.
+    No rollout of Slipway goes on, none waits at a hook, and one revision has all traffic. Rollouts
+    of another party may go on.
     """
     for service in ecs.engine().services():
-        for record in service.records:
-            goes_on = record.shift is not None and record.status in _OPEN
-            if goes_on and record.service_deployment_arn not in others:
+        goes_on = [each for each in service.records if each.shift and each.status in _OPEN]
+        for record in goes_on:
+            if not _is_outside(record, others):
                 hooks = [each.hook_id for each in hooks_that_wait(record)]
                 definition = record.target.task_definition
                 return f"the rollout of {definition} is still {record.status}, at hooks {hooks}"
         weights = [each.production for each in service.deployments]
-        if weights[0] is not None and weights != [100.0]:
+        if not goes_on and weights[0] is not None and weights != [100.0]:
             return f"the revisions of {service.name} get {weights} % of the traffic"
     return None
+
+
+def _is_outside(record: Any, others: Collection[str]) -> bool:
+    """Whether another party has begun a rollout."""
+    return record.service_deployment_arn in _begun_outside | {*others}
