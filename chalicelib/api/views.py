@@ -612,8 +612,16 @@ def service(row: models.Service) -> Service:
 def service_overview(row: models.Service, named: Named) -> ServiceOverview:
     """A service as the list of all services shows it, with the rows that it names."""
     project, own = named.projects.get(row.project_id), row.settings
-    numbers = (row.current, row.active, _next(row), row.last_deployment, row.failed_deployment)
-    releases = {number: _release_summary(named, number) for number in set(numbers)}
+    stored = row.attribute_values.get  # as in `_shown`
+    numbers = (
+        stored("current"),
+        stored("active"),
+        stored("waiting") or stored("checking"),
+        stored("last_deployment"),
+        stored("failed_deployment"),
+    )
+    releases = {number: _release_summary(named, number) for number in {*numbers}}
+    current, active, waiting, last, failed = (releases[number] for number in numbers)
     return _shown(
         ServiceOverview,
         row,
@@ -622,14 +630,14 @@ def service_overview(row: models.Service, named: Named) -> ServiceOverview:
         auto_deploy_paused=_pause(row),
         health=row.health and _health(row.health),
         tasks=row.tasks and _tasks(row.tasks),
-        current=releases[row.current],
-        active=releases[row.active],
-        waiting=releases[_next(row)],
-        last_deployment=releases[row.last_deployment],
-        failed_deployment=releases[row.failed_deployment],
-        failing_since=rfc3339(row.failing_since),
-        last_build=_build_summary(named, row.last_build),
-        open_builds=len(row.open_builds or ()),
+        current=current,
+        active=active,
+        waiting=waiting,
+        last_deployment=last,
+        failed_deployment=failed,
+        failing_since=rfc3339(stored("failing_since")),
+        last_build=_build_summary(named, stored("last_build")),
+        open_builds=len(stored("open_builds") or ()),
         simulated=settings().simulated,
     )
 

@@ -38,8 +38,8 @@ _PLACEMENT = (
 )
 
 
-def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
-    """The present state of the service.
+def observe(target: EcsTarget, *, wanted: str | None, follows: bool = True) -> Rollout:
+    """The present state of the service. Only with `follows` it has the `shift` that is under way.
 
     If `wanted` is not PRIMARY, its end and the newest call come from the service's rollout history:
     after a circuit breaker's rollback PRIMARY is the old definition again. Raises Rejected if the
@@ -55,9 +55,10 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
         for d in row["deployments"]
         if d.get("rolloutState") == "FAILED"
     }
-    shift = _shift(row, primary)
-    if shift is not None and shift.status in _FAILED:
-        failed |= {shift.task_definition: shift.reason}
+    newest_rollout = _shift(row, primary) if follows else None
+    if newest_rollout is not None and newest_rollout.status in _FAILED:
+        failed |= {newest_rollout.task_definition: newest_rollout.reason}
+    shift = newest_rollout if newest_rollout and newest_rollout.status in _OPEN else None
     moving: frozenset[str] = frozenset()
     newest = None
     if wanted and wanted != primary["taskDefinition"]:
@@ -89,6 +90,9 @@ def observe(target: EcsTarget, *, wanted: str | None) -> Rollout:
         id=primary["id"],
         is_express=row.get("resourceManagementType") == "ECS",
         moves_traffic=_moves_traffic(row, primary),
+        has_plain_balancer=any(
+            not each.get("advancedConfiguration") for each in row.get("loadBalancers", ())
+        ),
         shift=shift,
     )
 
@@ -153,13 +157,17 @@ def _moves_traffic(row: Mapping[str, Any], primary: Mapping[str, Any]) -> bool:
 
 
 def _shift(row: Mapping[str, Any], primary: Mapping[str, Any]) -> Shift | None:
-    """The rollout that moves traffic now. ECS is only asked if there may be one."""
+    """The newest rollout, unless it is a rolling update. ECS is only asked if it may be under way.
+
+    "The rolloutState of a service is only returned for services that use the rolling update (ECS)
+    deployment type" (Deployment in the API reference): without it ECS is always asked.
+    """
     at_rest = primary.get("rolloutState") == "COMPLETED" and len(row["deployments"]) == 1
     if at_rest or strategy_of(row.get("deploymentConfiguration", {})) == ROLLING:
         return None
     arn = row.get("currentServiceDeployment") or _open_deployment(row)
     record = _service_deployment(arn) if arn else {}
-    if record.get("status") not in _OPEN:
+    if not record:
         return None
     target, sources = record["targetServiceRevision"], record.get("sourceServiceRevisions", [])
     back = record.get("rollback", {}).get("serviceRevisionArn")

@@ -13,7 +13,7 @@ _OFF = "or set the service's approval to false"
 def approval_findings(
     rollout: Rollout, strategy: Strategy | None, *, added: Collection[int]
 ) -> list[Finding]:
-    """Why ECS would not wait for an approval, or could not be answered.
+    """Why ECS would not wait for an approval, or could not be answered, and what that changes.
 
     `strategy` is the setting of the service, and `added` are the minutes of the hooks that Slipway
     has added to the ECS service.
@@ -43,6 +43,16 @@ def approval_findings(
                 f"the ECS service has a PAUSE hook of its own at the stage {STAGE}. ECS does not "
                 "say which of two hooks waits, so Slipway could answer the wrong one. Remove that "
                 f"hook from the ECS service, {_OFF}",
+            )
+        ]
+    if not rollout.moves_traffic:
+        return [
+            Finding(
+                code="approval_without_traffic",
+                severity=Severity.WARNING,
+                message="ECS moves no traffic for this service: it has no load balancer and no "
+                "Service Connect that can. Its new tasks run, and work, before the approval",
+                subject="approval",
             )
         ]
     return []

@@ -9,6 +9,7 @@ from chalicelib.domain.config import SIZES, Config
 from chalicelib.domain.definitions import same_task_definition
 from chalicelib.domain.preflight import Finding
 from chalicelib.domain.repositories import repository_of
+from chalicelib.domain.strategies import StrategyType
 
 Definition = Mapping[str, Any]
 # What an accepted request would do to auto-deploy.
@@ -92,10 +93,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     if not, `findings` say why. `image_now` and `changes` are null if ECS does not show what runs,
     and `commits` if a commit is unknown. No value of a variable is shown. The deployment would
     begin after the end of `starts_after`, and start from what ECS runs then. It would run the
-    `release_command` before its rollout. `desired_count` is the number of tasks that it asks ECS
-    for; null if it leaves the number. `config` is what the request itself changes in the service's
-    config: a change of it, or a rollback. `expected` is the active deployment, or else the current
-    one: a deployment or a rollback with it in its body is refused if another one took its place.
+    `release_command` before its rollout. ECS would move to it with `strategy`, and wait at least
+    `waits_minutes`, without hooks: both are null if ECS does not show the service. `desired_count`
+    is the number of tasks that it asks ECS for; null if it leaves the number. `config` is what the
+    request itself changes in the service's config: a change of it, or a rollback. `expected` is the
+    active deployment, or else the current one: a deployment or a rollback with it in its body is
+    refused if another one took its place.
     """
 
     possible: bool
@@ -109,6 +112,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     expected: int | None
     auto_deploy: AutoDeploy
     release_command: tuple[str, ...] | None = None
+    strategy: StrategyType | None = None
+    waits_minutes: int | None = None
     desired_count: int | None
     config: ConfigChanges | None
 

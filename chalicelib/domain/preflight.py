@@ -15,6 +15,7 @@ from chalicelib.domain.config import Config, Overlay, why_no_size
 from chalicelib.domain.definitions import left_behind, missing_containers, why_not_in, why_too_large
 from chalicelib.domain.images import image_reference
 from chalicelib.domain.regex import regex
+from chalicelib.domain.strategies import Strategy
 from chalicelib.errors import Conflict
 
 
@@ -120,7 +121,8 @@ class Release(msgspec.Struct, frozen=True):
     `definition` is the content to register, as RegisterTaskDefinition takes it or
     DescribeTaskDefinition returns it. Without `containers` it has the image already, else the
     image in them does not matter. `registry` is the host of the image's registry. `overlay` is the
-    service's config, which the definition has; a rollback has none.
+    service's config, which the definition has; a rollback has none. `strategy` is the service's
+    setting.
     """
 
     repository: str
@@ -129,6 +131,7 @@ class Release(msgspec.Struct, frozen=True):
     definition: Mapping[str, Any] | Unknown
     registry: str
     overlay: Overlay | None = None
+    strategy: Strategy | None = None
 
 
 class World(msgspec.Struct, frozen=True):
@@ -205,9 +208,10 @@ _PARAMETER = regex(rf"/?{_ONE_PART}|(?:/{_ONE_PART})+")
 _ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
 
 
-def preflight(release: Release, world: World) -> tuple[Finding, ...]:
-    """All findings about a release: errors first, and what was not checked last."""
+def preflight(release: Release, world: World, more: Iterable[Finding] = ()) -> tuple[Finding, ...]:
+    """All findings about a release, and `more`: errors first, and what was not checked last."""
     found = [
+        *more,
         *_of_service(world.service),
         *_of_image(release, world.image),
         *_of_definition(release, world),

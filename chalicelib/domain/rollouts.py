@@ -91,9 +91,9 @@ class Rollout(msgspec.Struct, frozen=True):
     RunTask takes. `updated_at` is when ECS changed PRIMARY last. `all_desired` and `all_running`
     count the tasks of all its deployments. `is_daemon`: ECS decides how many tasks run.
     `is_express`: ECS manages the service itself (Express Mode). `moves_traffic`: a load balancer or
-    Service Connect can give a part of the traffic to a new revision. `shift` is the newest rollout,
-    if it is under way and not a rolling update. The service was read at `seen_at`, and `newest` is
-    for the definition `wanted` then.
+    Service Connect can give a part of the traffic to a new revision. `has_plain_balancer`: a load
+    balancer cannot. `shift` is the newest rollout, if it is under way and not a rolling update. The
+    service was read at `seen_at`, and `newest` is for the definition `wanted` then.
     """
 
     task_definition: str
@@ -116,6 +116,7 @@ class Rollout(msgspec.Struct, frozen=True):
     id: str = ""
     is_express: bool = False
     moves_traffic: bool = False
+    has_plain_balancer: bool = False
     shift: Shift | None = None
 
 

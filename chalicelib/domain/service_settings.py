@@ -23,7 +23,7 @@ from chalicelib.domain.patterns import Paths, Tags
 from chalicelib.domain.refs import Branch
 from chalicelib.domain.release_commands import ReleaseCommand, ReleaseCommandMinutes
 from chalicelib.domain.repositories import GitUrl, repository_key
-from chalicelib.domain.strategies import Strategy, StrategySetting
+from chalicelib.domain.strategies import StrategySetting, from_stored
 from chalicelib.domain.webhook_secrets import OwnSecretReference
 
 ServiceName = Annotated[
@@ -337,7 +337,7 @@ def present_layout(stored: Mapping[str, Any]) -> Mapping[str, Any]:
         stored = from_layout_1(stored)
     stored = from_layout_2(stored) if layout < 3 else stored
     strategy = stored.get("strategy")
-    return stored if strategy is None else {**stored, "strategy": Strategy(**strategy)}
+    return stored if strategy is None else {**stored, "strategy": from_stored(strategy)}
 
 
 def from_layout_2(stored: Mapping[str, Any]) -> dict[str, Any]:

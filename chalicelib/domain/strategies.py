@@ -144,6 +144,12 @@ StrategySetting = Annotated[
 ]
 
 
+def from_stored(stored: Mapping[str, Any]) -> Strategy:
+    """A setting as a row has it: the percentage is a text."""
+    percent = stored.get("percent")
+    return Strategy(**{**stored, "percent": None if percent is None else float(percent)})
+
+
 def strategy_of(configuration: Mapping[str, Any]) -> str:
     """The strategy of a deploymentConfiguration. Older services have none: they are rolling."""
     found: str = configuration.get("strategy", ROLLING)
@@ -204,3 +210,10 @@ def waits_of(configuration: Mapping[str, Any]) -> int:
 def bake_of(configuration: Mapping[str, Any]) -> int:
     """The minutes of the bake time after all traffic has moved."""
     return configuration.get(_BAKE) or 0
+
+
+def is_watched(configuration: Mapping[str, Any]) -> bool:
+    """Whether ECS has an alarm or a hook that may end a rollout."""
+    return bool(
+        configuration.get("alarms", {}).get("enable") or configuration.get("lifecycleHooks")
+    )

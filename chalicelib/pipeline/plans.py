@@ -19,6 +19,7 @@ from chalicelib.domain.plan import (
 )
 from chalicelib.domain.preflight import Finding, Refusal, Unknown, has_errors
 from chalicelib.domain.rollouts import Rollout
+from chalicelib.domain.strategies import merged, strategy_of, waits_of
 from chalicelib.pipeline.new_deployments import ReleaseImage, image_of
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Deployment, Service
@@ -154,9 +155,24 @@ def _plan(
         expected=service.active or service.current,
         auto_deploy=auto_deploy,
         release_command=release_command,
+        **_strategy(service, checked, back_to=wanted.deployment_id),
         desired_count=None if checked.overlay is None else checked.overlay.config.desired_count,
         config=config,
     )
+
+
+def _strategy(service: Service, checked: Checked, *, back_to: int | None) -> dict[str, Any]:
+    """How ECS would move to the release. ECS does not wait if it only takes a rollout back."""
+    runs = checked.service
+    if not isinstance(runs, Rollout):
+        return {}
+    active = find_deployments(service.active).get(service.active)
+    moves = active.shift if active is not None else None
+    if moves is not None and back_to == service.current:
+        return {"strategy": moves.strategy, "waits_minutes": 0}
+    setting = None if runs.is_express else service.settings.strategy
+    configuration = merged(runs.configuration, setting)
+    return {"strategy": strategy_of(configuration), "waits_minutes": waits_of(configuration)}
 
 
 def _image_now(

@@ -32,6 +32,7 @@ from chalicelib.domain.preflight import (
     preflight,
 )
 from chalicelib.domain.rollouts import Rollout
+from chalicelib.domain.strategy_findings import strategy_findings
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.store.definitions import registered_for
 from chalicelib.store.models import Service
@@ -82,7 +83,7 @@ def look_at_service(look: Look, target: EcsTarget) -> Rollout | Refusal | Unknow
 
     def observe() -> Rollout | Refusal:
         try:
-            return ecs.observe(target, wanted=None)
+            return ecs.observe(target, wanted=None, follows=False)
         except Rejected as refusal:
             if refusal.code in NO_SERVICE:
                 return Refusal(refusal.code, refusal.detail)
@@ -144,7 +145,8 @@ def check(
         desired=runs.all_desired if runs is not None else None,
         is_daemon=runs is not None and runs.is_daemon,
     )
-    return preflight(release, world)
+    more = strategy_findings(runs, release.strategy) if runs is not None else ()
+    return preflight(release, world, more)
 
 
 def findings_of_approval(

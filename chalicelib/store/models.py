@@ -125,12 +125,14 @@ class StructAttribute(Attribute[_S]):
     def __get__(self, instance: Any, owner: Any) -> _S: ...
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        value = super().__get__(instance, owner)
-        if type(value) is not _Unread:
-            return value
-        read = self._read(value.stored)
-        self.__set__(instance, read)
-        return read
+        if instance is None:
+            return self
+        # What PynamoDB does for a row, without its four calls.
+        values, name = instance.attribute_values, self.attr_path[-1]
+        value = values.get(name)
+        if type(value) is _Unread:
+            value = values[name] = self._read(value.stored)
+        return value
 
     def _read(self, value: Mapping[str, Any]) -> _S:
         fields = self._fields
@@ -177,6 +179,14 @@ class TargetAttribute(StructAttribute[EcsTarget]):
         return from_layout_2(stored)
 
 
+class ShiftAttribute(StructAttribute[ShownShift]):
+    """What a rollout showed. Its percentages are stored as texts."""
+
+    def _present(self, stored: Mapping[str, Any]) -> Mapping[str, Any]:
+        weights = {name: stored[name] for name in ("weight", "test_weight") if name in stored}
+        return {**stored, **{name: float(weight) for name, weight in weights.items()}}
+
+
 class FailureAttribute(StructAttribute[Failure]):
     """A failure, with the stopped tasks inside it."""
 
@@ -189,7 +199,12 @@ def _thawed(value: Any) -> Any:
         return value.value
     if isinstance(value, tuple):
         return [_thawed(each) for each in value]
-    return msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else value
+    if isinstance(value, float):
+        # Older versions of Slipway read only whole numbers.
+        return str(value)
+    if isinstance(value, msgspec.Struct):
+        return {name: _thawed(each) for name, each in msgspec.structs.asdict(value).items()}
+    return value
 
 
 def _plain(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,14 +220,10 @@ def _frozen(stored: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
     return tuple([_PYTHON[kind](content) for value in stored for kind, content in value.items()])
 
 
-def _number(text: str) -> int | float:
-    return float(text) if "." in text else int(text)
-
-
-# By the type of DynamoDB.
+# By the type of DynamoDB. All of these numbers are whole.
 _PYTHON: Mapping[str, Callable[[Any], Any]] = {
     STRING: str,
-    NUMBER: _number,
+    NUMBER: int,
     BOOLEAN: bool,
     NULL: lambda _: None,
     LIST: _frozen,
@@ -618,7 +629,7 @@ class Deployment(Job, discriminator="deploy"):
     running_tasks = IntegerAttribute(null=True)
     desired_tasks = IntegerAttribute(null=True)
     # What its rollout showed at the last look. None for a rolling update, and before its begin.
-    shift = StructAttribute(ShownShift, null=True)
+    shift = ShiftAttribute(ShownShift, null=True)
     # What the proof of the release does not show, one sentence a line.
     warnings = UnicodeAttribute(null=True)
     # The checks of its commit that it waits for; None if it does not wait, or does not any more.

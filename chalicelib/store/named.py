@@ -17,6 +17,16 @@ _OF_JOBS = [
 ]
 
 
+_DEPLOYMENTS_OF_SERVICES = (
+    "current",
+    "active",
+    "waiting",
+    "checking",
+    "last_deployment",
+    "failed_deployment",
+)
+
+
 class Named(msgspec.Struct, frozen=True):
     """Projects, deployments and builds, by number. The latter two have only some attributes."""
 
@@ -41,14 +51,10 @@ def find_named(services: Sequence[Service]) -> Named:
 
 
 def _job_ids(service: Service) -> Iterator[str]:
-    deployments = (
-        service.current,
-        service.active,
-        service.waiting,
-        service.checking,
-        service.last_deployment,
-        service.failed_deployment,
-    )
-    yield from (job_id("deploy", number) for number in deployments if number is not None)
-    if service.last_build is not None:
-        yield job_id("build", service.last_build)
+    # PynamoDB's attributes need ten times as long.
+    stored = service.attribute_values.get
+    for name in _DEPLOYMENTS_OF_SERVICES:
+        if (number := stored(name)) is not None:
+            yield job_id("deploy", number)
+    if (number := stored("last_build")) is not None:
+        yield job_id("build", number)

@@ -7,6 +7,7 @@ import copy
 import functools
 import gc
 import string
+from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +16,11 @@ import moto.core.responses
 import moto.dynamodb.models.table
 import moto.dynamodb.responses
 from botocore.auth import SigV4Auth
+from botocore.hooks import EventAliaser
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.parsers import BaseJSONParser
 from moto import backend_index
+from moto.core.base_backend import BackendDict
 from moto.core.common_models import BaseModel
 from moto.core.serialize import (
     AttributePicker,
@@ -25,6 +28,7 @@ from moto.core.serialize import (
     BaseJSONSerializer,
     XFormedAttributePicker,
 )
+from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.exceptions import ItemSizeTooLarge
 from moto.dynamodb.models import utilities
 from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
@@ -53,6 +57,9 @@ def install() -> None:
     _convert_attribute_values_by_type()
     _remember_names_of_members()
     _find_the_service_at_once()
+    _find_backends_without_a_lock()
+    _split_conditions_once()
+    _emit_at_once()
     _convert_only_projected_attributes()
     _measure_items_once()
     _answer_without_copies()
@@ -194,6 +201,48 @@ def _remembered(find: Any) -> Any:
 def _find_the_service_at_once() -> None:
     """moto compares each address with the patterns of all services until one fits."""
     backend_index.backend_url_patterns.sort(key=lambda pattern: pattern[0] not in SERVICES)
+
+
+def _find_backends_without_a_lock() -> None:
+    """moto takes a lock and makes a list of all accounts, in each access to its state."""
+    backends: Any = BackendDict
+    find: Any = backends.__getitem__
+
+    def get(self: Any, account: str) -> Any:
+        return (
+            dict.__getitem__(self, account)
+            if dict.__contains__(self, account)
+            else find(self, account)
+        )
+
+    backends.__getitem__ = get
+
+
+def _split_conditions_once() -> None:
+    """moto finds the words of a condition with new patterns for each word, three times a write."""
+    parser: Any = ConditionExpressionParser
+    split: Any = parser._lex_condition_expression
+
+    @functools.lru_cache(updates.EXPRESSIONS)
+    def words_of(condition: str) -> tuple[Any, ...]:
+        return tuple(split(parser(condition, None, None)))
+
+    parser._lex_condition_expression = lambda self: deque(words_of(self.condition_expression))
+
+
+def _emit_at_once() -> None:
+    """botocore passes a dozen events per call through three functions, most without a handler."""
+    emitter: Any = EventAliaser
+    emit: Any = emitter.emit
+
+    def emit_at_once(self: Any, event_name: str, **arguments: Any) -> Any:
+        name = self._alias_name_cache.get(event_name)
+        if name is None or self._emitter._lookup_cache.get(name) is None:
+            return emit(self, event_name, **arguments)
+        arguments["event_name"] = name
+        return [(each, each(**arguments)) for each in self._emitter._lookup_cache[name]]
+
+    emitter.emit = emit_at_once
 
 
 def _convert_only_projected_attributes() -> None:

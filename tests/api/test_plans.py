@@ -83,6 +83,8 @@ def test_a_plan_shows_what_the_deployment_then_does(two: Cloud) -> None:
         "expected": 2,
         "auto_deploy": "unchanged",
         "release_command": None,
+        "strategy": "ROLLING",
+        "waits_minutes": 0,
         "desired_count": None,
         "config": None,
     }

@@ -3,11 +3,13 @@
 from itertools import product
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.domain.rollouts import (
     Call,
     Origin,
     Rollout,
+    Shift,
     Step,
     decide_active,
     decide_idle,
@@ -106,6 +108,66 @@ def test_a_choice_of_another_party_ends_a_deployment_once_no_call_is_in_flight(
 def test_a_choice_of_another_party_does_not_hide_that_the_rollout_failed_before() -> None:
     seen = rollout(OTHER, "COMPLETED", WANTED)
     assert active(seen, origin=Origin.OUTSIDE) == [Step.FAIL] * 2
+
+
+def moving_to(definition: str, status: str = "IN_PROGRESS", primary: str | None = None) -> Rollout:
+    """A rollout of a definition moves traffic."""
+    shift = Shift("arn", status, task_definition=definition)
+    return replace(rollout(primary or definition, "IN_PROGRESS"), shift=shift)
+
+
+ENDING = ("STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
+
+
+@pytest.mark.parametrize("wanted", [WANTED, None])
+def test_ecs_takes_a_rollout_of_another_definition_back_before_a_deployment(
+    wanted: str | None,
+) -> None:
+    assert active(moving_to(OTHER), wanted=wanted) == [Step.TAKE_BACK, Step.FAIL]
+    for status in ENDING:
+        assert active(moving_to(OTHER, status), wanted=wanted) == [Step.WAIT, Step.FAIL]
+    # ECS has not made it PRIMARY, so it may be another party's.
+    hidden = moving_to(OTHER, primary=THIRD)
+    assert active(hidden, wanted=wanted) == [Step.WAIT, Step.FAIL]
+
+
+def test_a_deployment_begins_over_the_rollout_of_another_party_that_it_overrules() -> None:
+    for wanted, step in ((None, Step.BEGIN), (WANTED, Step.UPDATE)):
+        found = decide_active(
+            wanted=wanted,
+            rollout=moving_to(OTHER),
+            origin=Origin.OUTSIDE,
+            now=NOW,
+            deadline_at=NOW,
+            called_at=None,
+            overrules=True,
+        )
+        assert found is step
+
+
+def test_a_deployment_waits_for_the_rollout_of_what_ecs_should_run_no_longer_than_before() -> None:
+    found = decide_active(
+        wanted=None,
+        rollout=moving_to(OTHER),
+        origin=Origin.SLIPWAY,
+        now=NOW,
+        deadline_at=NOW,
+        called_at=None,
+        expected=OTHER,
+    )
+    assert found is Step.BEGIN
+
+
+@pytest.mark.parametrize("called_at", [None, NOW])
+def test_without_a_deployment_ecs_takes_a_rollout_back(called_at: int | None) -> None:
+    def idle(seen: Rollout, origin: Origin = Origin.SLIPWAY) -> Step:
+        return decide_idle(wanted=WANTED, rollout=seen, origin=origin, now=NOW, called_at=called_at)
+
+    assert idle(moving_to(OTHER)) is Step.TAKE_BACK
+    assert {idle(moving_to(OTHER, status)) for status in ENDING} == {Step.WAIT}
+    assert idle(moving_to(OTHER), Origin.UNKNOWN) is Step.WAIT
+    assert idle(moving_to(OTHER), Origin.OUTSIDE) in {Step.SHOW_DRIFT, Step.WAIT}
+    assert idle(moving_to(OTHER, primary=WANTED)) in {Step.WATCH, Step.WAIT}
 
 
 CALLED = NOW - 1000

@@ -32,6 +32,8 @@ SECRETS = {
     "github": "ghp_" + "t" * 36,
     "webhook": "https://receiver.example/ whsec_" + "a2tr" * 11,
 }
+# The conclusions with which a check has passed.
+PASSED = {"success", "neutral", "skipped"}
 _HOOK = "/hook"
 _OF_BUILDS = {
     "queued": "pending",
@@ -183,7 +185,7 @@ class Receivers:
         """Each commit has the status of its newest build, for each service."""
         names = {row["id"]: row["settings"]["name"] for row in services().values()}
         newest = {
-            (row["commit_sha"], names[row["service_id"]]): row["status"]
+            (row["commit_sha"], names[row["service_id"]], "pull_request" in row): row["status"]
             for _, row in sorted(builds().items())
             if "commit_sha" in row
         }
@@ -191,7 +193,8 @@ class Receivers:
             commit, _, context = name.partition(" ")
             if not context:
                 continue
-            status = newest[commit, context.rpartition("/")[2]]
+            _, _, service, *pull = context.split("/")
+            status = newest[commit, service, bool(pull)]
             if states[-1] != _OF_BUILDS[status]:
                 yield f"{name} is {status}, and {states[-1]} was set last"
 

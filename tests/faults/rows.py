@@ -55,7 +55,7 @@ def _row(item: Any) -> Row:
 
 def _plain(value: Any) -> Any:
     if value.type == "N":
-        return float(value.value) if "." in value.value else int(value.value)
+        return int(value.value)
     if value.type == "NS":
         return {int(number) for number in value.value}
     if value.type == "M":

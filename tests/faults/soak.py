@@ -18,7 +18,7 @@ from moto import mock_aws
 
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
 from tests.faults.trials import forked, warm_up
-from tests.faults.world import World, actions_of
+from tests.faults.world import GITHUB_ACTIONS, World, actions_of
 from tests.support.embedded import Cloud
 
 STEPS = 40
@@ -43,7 +43,8 @@ def play(world: World, seed: int, *, traffic: bool = False) -> dict[str, Any]:
         world.move_traffic(seed // 5)
     actions = actions_of(world)
     if world.all_tell and seed % 3 == 0:
-        world.connect_github()
+        world.connect_github(by_app=chance.random() < 0.5, checks=chance.random() < 0.5)
+        actions = actions | GITHUB_ACTIONS
     names, weights = list(actions), list(actions.values())
     for _ in range(chance.randrange(10, STEPS)):
         getattr(world, chance.choices(names, weights)[0])(chance.randrange(10_000))

@@ -10,7 +10,7 @@ import pytest
 from infra.local.aws import ecs
 from tests.faults import receivers
 from tests.faults.invariants import check, check_settled
-from tests.faults.receivers import add_receiver
+from tests.faults.receivers import PASSED, add_receiver
 from tests.faults.rows import builds, deployments
 from tests.faults.trials import recover
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers
@@ -19,7 +19,6 @@ from tests.support.embedded import REPOSITORY, Cloud, cloud, sha
 __all__ = ["cloud"]
 
 STEPS = 60
-PASSED = {"success", "neutral", "skipped"}
 
 
 class Story:

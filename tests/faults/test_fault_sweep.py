@@ -32,7 +32,7 @@ RETRY_AFTER = 15  # seconds until a caller repeats a request that got no answer
 # `make sweep` every kind into every call. A process that dies after a read leaves the same state as
 # one that dies before it.
 SAMPLE = tuple(
-    case for cases in (USE_CASES, TELLINGS, CHECKS, PULL_REQUESTS, TRAFFIC) for case in cases[::4]
+    case for cases in (USE_CASES, TELLINGS, CHECKS, PULL_REQUESTS, TRAFFIC) for case in cases[::8]
 )
 IN_TURN = (injector.DIED_AFTER, injector.LOST_AFTER)
 READS = re.compile(r"\w+\.(BatchGet|GET|Describe|Get|List|Query|Scan|TransactGet|Filter)")

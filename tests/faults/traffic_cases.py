@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from infra.local.aws import ecs
+from infra.local.aws import ecs, ecs_rollouts
 from infra.local.aws.queues import QUEUE
 from tests.faults.receivers import add_receiver
 from tests.faults.traffic import (
@@ -16,11 +16,18 @@ from tests.faults.traffic import (
 )
 from tests.faults.use_cases import KEY, UseCase, cancel, deploy_image, post, send
 from tests.support.client import Answer
-from tests.support.ecs_shifts import BALANCER, FUNCTION, function, pause
-from tests.support.embedded import CLUSTER, CONFIGURATION, MINUTE, Cloud, add_topic, client
+from tests.support.ecs_shifts import FUNCTION, function, pause
+from tests.support.embedded import (
+    BALANCER,
+    CLUSTER,
+    CONFIGURATION,
+    MINUTE,
+    Cloud,
+    add_topic,
+    client,
+)
 
 Step = Callable[[Cloud], None]
-OWN_BALANCER = {**BALANCER, "containerName": "app"}
 # What the owner has configured. An alarm may end a rollout.
 OWNERS: dict[str, Any] = {
     **CONFIGURATION,
@@ -47,7 +54,7 @@ def pass_time(seconds: int) -> Step:
 def balance(*hooks: dict[str, Any]) -> None:
     """The owner puts the ECS service behind a load balancer that moves traffic, and adds hooks."""
     roll_out_outside(
-        loadBalancers=[OWN_BALANCER],
+        loadBalancers=[BALANCER],
         deploymentConfiguration=OWNERS | ({"lifecycleHooks": [*hooks]} if hooks else {}),
     )
 
@@ -163,6 +170,11 @@ def without_hooks(_: Cloud) -> None:
     roll_out_outside(deploymentConfiguration=OWNERS, forceNewDeployment=True)
 
 
+def unnamed(cloud: Cloud) -> None:
+    """ECS does not say which service deployment is under way."""
+    cloud.monkeypatch.setattr(ecs_rollouts.Service, "current_service_deployment", None)
+
+
 def paused_by_the_owner(_: Cloud) -> None:
     """The owner adds a PAUSE hook at the stage of Slipway's."""
     hooks = [pause("PRE_PRODUCTION_TRAFFIC_SHIFT")]
@@ -181,6 +193,11 @@ def deployed_behind(cloud: Cloud) -> None:
 
 def deliver_messages(cloud: Cloud) -> None:
     cloud.pump.deliver_messages()
+
+
+def deliver_messages_and_tick(cloud: Cloud) -> None:
+    cloud.pump.deliver_messages()
+    cloud.tick()
 
 
 def deliver_events(cloud: Cloud) -> None:
@@ -315,6 +332,11 @@ TRAFFIC = (
             ("ends", at_last(strategy), deliver_events),
         )
     ),
+    UseCase(
+        "a rollout moves its traffic, and ECS does not name it",
+        then(tasks_run(CANARY), SOON, unnamed),
+        tick,
+    ),
     UseCase("a rollout that needs approval begins", guarded_to_begin(CANARY), deliver_messages),
     UseCase("a hook is reached", reached(CANARY), deliver_events),
     UseCase("a hook is found without its event", reached(CANARY), tick),
@@ -435,7 +457,7 @@ TRAFFIC = (
     UseCase(
         "a deployment begins after the rejected one",
         then(waits(CANARY), deployed_behind, asked(reject)),
-        deliver_messages,
+        deliver_messages_and_tick,
     ),
     UseCase(
         "the owner removes the hook of a deployment that waits",

@@ -211,6 +211,11 @@ def in_codebuilds_queue_with_an_old_token(cloud: Cloud) -> None:
     cloud.advance(31 * MINUTE)
 
 
+def pushed_while_the_token_is_new(cloud: Cloud) -> None:
+    building(cloud)
+    cloud.push(sha(2))
+
+
 def left_codebuilds_queue(cloud: Cloud) -> None:
     in_codebuilds_queue(cloud)
     codebuild.engine().account_limit = None
@@ -1159,6 +1164,11 @@ USE_CASES = (
     UseCase("a build is started", pushed, _deliver_messages),
     UseCase("a build is started with a token of the App", with_app(pushed), _deliver_messages),
     UseCase(
+        "a build is started with the token of the build before",
+        with_app(pushed_while_the_token_is_new),
+        _deliver_messages,
+    ),
+    UseCase(
         "a build in CodeBuild's queue gets a new token of the App",
         with_app(in_codebuilds_queue_with_an_old_token),
         _tick,
@@ -1802,6 +1812,7 @@ CHECKS = (
         lambda c: c.api.patch(_path(c), {"require_checks": "all"}),
     ),
 )
+
 
 TELLINGS = (
     UseCase("GitHub is told of a queued build", with_receiver("github", pushed), _deliver_tellings),

@@ -31,21 +31,17 @@ from tests.faults.invariants import (
     codebuild_builds,
     job_id_of,
 )
-from tests.faults.receivers import add_receiver
+from tests.faults.pulls import PullRequest
+from tests.faults.receivers import BY_APP, PASSED, add_receiver
 from tests.faults.rows import Row, builds, deployments, rows, services
-from tests.faults.trials import (
-    PATIENCE,
-    finish_outside,
-    is_at_rest,
-    put_image_of,
-    variables,
-)
-from tests.support.builders import sqs_event
+from tests.faults.trials import PATIENCE, finish_outside, is_at_rest, put_image_of, variables
+from tests.support.builders import WEBHOOK_SECRET, delivery_headers, sqs_event
 from tests.support.client import Answer
 from tests.support.ecs_shifts import pause
 from tests.support.embedded import (
     CLUSTER,
     MINUTE,
+    REPOSITORY,
     Cloud,
     add_topic,
     client,
@@ -143,6 +139,8 @@ class World:
         # Names of variables that accepted changes of the config have set.
         self._variables: set[str] = set()
         self.moves_traffic = False
+        self._pull_request = PullRequest(cloud, self._send)
+        self._requires_checks = False
 
     def move_traffic(self, choice: int) -> None:
         """The service moves traffic with one of the strategies. Three of four need approval.
@@ -159,10 +157,19 @@ class World:
             approve_own=True,
         )
 
-    def connect_github(self) -> None:
-        """Create a channel to GitHub, which Slipway asks for the head of the branch from now on."""
-        github = add_receiver(self.cloud, "github")
+    def connect_github(self, *, by_app: bool, checks: bool) -> None:
+        """Create a channel to GitHub, which Slipway asks for the head of the branch from now on.
+
+        The service builds pull requests. With `checks` no push is deployed before its check.
+        """
+        github = add_receiver(self.cloud, BY_APP if by_app else "github")
         github.push(_FIRST_HEAD, before=sha(0), at=int(self.cloud._now))
+        self.cloud.change_service(build_pull_requests=True)
+        if checks:
+            self._requires_checks, github.conclusion = True, None
+            for number in (self.cloud.service_id, self._dependent):
+                body = {"require_checks": ["test"]}
+                assert self.cloud.api.patch(f"/v1/services/{number}", body).status == 200
         for _ in range(heads.PERIOD):
             self.cloud.tick()
         self.cloud.settle()
@@ -190,16 +197,57 @@ class World:
             sha(number), before=sha(number - 1), delivery=f"delivery-{number}", pushed_at=at
         )
 
+    # What happens on GitHub once it is connected.
+
     def lose_delivery(self, _: int) -> None:
         """Somebody pushes, and GitHub delivers nothing. Slipway must find the push."""
-        if not receivers.current.pushes:
-            return
         self._note("delivery lost")
-        at = max(self._pushed_at, int(self.cloud._now))
+        # Pushes of one second are ordered only by their commits, and here one is missing.
+        at = max(self._pushed_at + 1, int(self.cloud._now))
         self._pushed_at = at
         self._pushes += 1
         self._undelivered[self._pushes] = at
         self._reach_github(self._pushes, at)
+
+    def change_pull_request(self, choice: int) -> None:
+        """Somebody opens, pushes to, closes or reopens the pull request."""
+        self._pull_request.act(choice)
+
+    def end_check(self, choice: int) -> None:
+        """The check of a pushed commit ends, and every second time GitHub delivers that.
+
+        Three of four pass.
+        """
+        if not self._pushes:
+            return
+        self._check_begun()
+        commit = sha(1 + choice % self._pushes)
+        conclusion = ("success", "skipped", "success", "failure")[0 if self.calm else choice % 4]
+        receivers.current.conclusions.setdefault(commit, conclusion)
+        if choice % 8 < 4:
+            self._send(partial(self._deliver_status, commit), f"status of {commit}")
+
+    def _deliver_status(self, commit: str) -> Answer:
+        repository = {"full_name": REPOSITORY, "html_url": f"https://github.com/{REPOSITORY}"}
+        body = json.dumps({"sha": commit, "repository": repository}).encode()
+        headers = delivery_headers(body, event="status", secret=WEBHOOK_SECRET)
+        return self.cloud.api.post("/v1/webhooks/github", raw=body, headers=headers)
+
+    def _check_begun(self) -> None:
+        """No push is deployed before its check has passed. A check that has ended stays."""
+        if not self._requires_checks:
+            return
+        for row in deployments().values():
+            begun = "started_at" in row or row["status"] in {"deploying", "success"}
+            conclusion = receivers.current.conclusions.get(row.get("commit_sha", ""))
+            if row["trigger"] == "push" and begun and conclusion not in PASSED:
+                raise Violation(f"{row['id']} has begun, and its check is {conclusion}")
+
+    def refuse_on_github(self, choice: int) -> None:
+        """GitHub answers the next requests with 503, and may say when to ask again."""
+        self._note("refused by GitHub")
+        receivers.current.failures = 1 + choice % 3
+        receivers.current.retry_after = choice % 300 if choice % 2 else None
 
     def _reach_github(self, number: int, at: int) -> None:
         if receivers.current.pushes:
@@ -677,6 +725,8 @@ class World:
         """
         self._finish_tally()
         self.injector.reset()
+        self._check_begun()
+        receivers.current.failures, receivers.current.conclusion = 0, "success"
         for request in self._unanswered:
             for _ in range(3):
                 if self._try(request):
@@ -690,8 +740,9 @@ class World:
         self._ledger.raise_first()
         check_settled(self._accepted, self.changes, told=self.all_tell)
         self._check_newest()
-        if self.all_tell:  # by the channel to GitHub lost pushes are found
-            self._check_heads()
+        self._check_heads()
+        self._pull_request.check()
+        self._check_passed()
         self.check_changes()
         self.check_configs()
         self.tally.jobs = len(rows("jobs"))
@@ -769,6 +820,14 @@ class World:
         if not built and not judged and head != _FIRST_HEAD:
             raise Violation(f"the head {head} is not built, and no record says why")
 
+    def _check_passed(self) -> None:
+        """No push is deployed whose check has failed."""
+        receivers.current.conclusions.update(
+            (sha(number), receivers.current.conclusions.get(sha(number), "success"))
+            for number in range(1, self._pushes + 1)
+        )
+        self._check_begun()
+
     def _check_newest(self) -> None:
         """The newest push runs everywhere, if only pushes decided and nothing failed."""
         pushed = [row for row in builds().values() if row["trigger"] == "push"]
@@ -788,7 +847,6 @@ class World:
 ACTIONS: dict[str, int] = {
     "push": 4,
     "redeliver": 1,
-    "lose_delivery": 2,
     "request_build": 1,
     "retry_build": 1,
     "deploy": 2,
@@ -829,6 +887,13 @@ TRAFFIC_ACTIONS: dict[str, int] = {
     "end_ecs_rollout": 10,
     "pass_time": 6,
 }
+# Those that need a connection to GitHub.
+GITHUB_ACTIONS: dict[str, int] = {
+    "lose_delivery": 2,
+    "change_pull_request": 4,
+    "end_check": 4,
+    "refuse_on_github": 1,
+}
 # The actions that decide what runs, besides pushes.
 _DECIDE = {
     "request_build",
@@ -844,7 +909,7 @@ _DECIDE = {
 }
 
 
-def calm(actions: dict[str, int]) -> dict[str, int]:
+def without_choices(actions: dict[str, int]) -> dict[str, int]:
     """Those that leave only pushes to decide what runs."""
     return {name: weight for name, weight in actions.items() if name not in _DECIDE}
 
@@ -852,4 +917,4 @@ def calm(actions: dict[str, int]) -> dict[str, int]:
 def actions_of(world: World) -> dict[str, int]:
     """The actions that can happen in a world, with their weights."""
     actions = TRAFFIC_ACTIONS if world.moves_traffic else ACTIONS
-    return calm(actions) if world.calm else actions
+    return without_choices(actions) if world.calm else actions

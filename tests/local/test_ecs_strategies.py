@@ -13,7 +13,7 @@ from contextlib import suppress
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.local.aws import clock, ecs
+from infra.local.aws import clock, ecs, ecs_records
 from infra.local.aws.ecs_records import OPEN
 from infra.local.aws.ecs_stages import CLEAN_UP, SHIFT, forward, steps
 from tests.support.ecs_shifts import (
@@ -348,7 +348,7 @@ def test_another_load_balancer_starts_a_deployment(world: World) -> None:
     assert len(world.ecs.list_service_deployments(**HERE)["serviceDeployments"]) == 2
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_production_traffic_is_whole_and_moves_only_when_continued(world: World, seed: int) -> None:
     """In any order of events: the weights add up, and no step passes the hook before it."""
     chance = random.Random(seed)
@@ -448,6 +448,28 @@ def test_a_service_changes_its_strategy(world: World) -> None:
     world.update(deploymentConfiguration=BLUE_GREEN, forceNewDeployment=True)
     assert stage(world) == ("IN_PROGRESS", "SCALE_UP")
     assert weights(world) == [("hello:2", 0, 0), ("hello:2", 100, 0)]
+
+
+def test_answers_may_have_only_what_is_surely_documented(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API reference, Deployment.rolloutState: "only returned for ... the rolling update".
+
+    ServiceDeploymentLifecycleStage lacks PRE_PRODUCTION_TRAFFIC_SHIFT.
+    """
+    begin(world, CANARY, pause("PRE_PRODUCTION_TRAFFIC_SHIFT"))
+    monkeypatch.setattr(ecs_records, "DOCUMENTED_ONLY", True)
+    assert not any("rolloutState" in each for each in world.service()["deployments"])
+    ecs.engine().complete("main", "hello")
+    clock.advance(SHIFT)
+    assert stage(world) == ("IN_PROGRESS", "POST_TEST_TRAFFIC_SHIFT")
+    go_on(world)
+    clock.advance(SHIFT + 5 * 60)
+    assert stage(world) == ("IN_PROGRESS", "PRODUCTION_TRAFFIC_SHIFT")
+    go_on(world)
+    end(world)
+    world.update(deploymentConfiguration={}, forceNewDeployment=True)
+    assert world.service()["deployments"][0]["rolloutState"] == "IN_PROGRESS"
 
 
 def test_a_rolling_service_has_no_weights(world: World) -> None:

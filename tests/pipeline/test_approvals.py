@@ -10,21 +10,9 @@ from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
 from infra.local.aws import ecs
 from tests.support.client import Answer, Api
-from tests.support.embedded import CLUSTER, MINUTE, Cloud, client, put_image
+from tests.support.embedded import CLUSTER, MINUTE, Cloud, balance, client, put_image
 from tests.support.sdk import Calls, Killed, Trouble
 
-ELB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012"
-BALANCER: dict[str, Any] = {
-    "targetGroupArn": f"{ELB}:targetgroup/blue/1",
-    "containerName": "app",
-    "containerPort": 80,
-    "advancedConfiguration": {
-        "alternateTargetGroupArn": f"{ELB}:targetgroup/green/2",
-        "productionListenerRule": f"{ELB}:listener-rule/app/web/1/2/3",
-        "testListenerRule": f"{ELB}:listener-rule/app/web/1/2/4",
-        "roleArn": "arn:aws:iam::123456789012:role/ecs",
-    },
-}
 BLUE_GREEN = {"type": "BLUE_GREEN", "bake_minutes": 5}
 LINEAR = {"type": "LINEAR", "percent": 40.0, "step_minutes": 1, "bake_minutes": 0}
 STAGE = "PRE_PRODUCTION_TRAFFIC_SHIFT"
@@ -35,8 +23,7 @@ PAUSE: dict[str, Any] = {"targetType": "PAUSE", "lifecycleStages": [STAGE]}
 def guarded(cloud: Cloud) -> Cloud:
     """A service with one release, whose deployments need approval."""
     cloud.release(1)
-    client("ecs").update_service(cluster=CLUSTER, service="hello", loadBalancers=[BALANCER])
-    cloud.finish_rollout()
+    balance(cloud)
     cloud.change_service(strategy=BLUE_GREEN, approval=True, approval_minutes=60)
     return cloud
 

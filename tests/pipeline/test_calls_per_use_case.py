@@ -12,7 +12,7 @@ from chalicelib.pipeline.glances import SHARED
 from chalicelib.pipeline.reconcilers.loop import reconcile
 from infra.local.aws import codebuild
 from tests.faults import traffic_cases
-from tests.support.embedded import MINUTE, Cloud, sha
+from tests.support.embedded import MINUTE, Cloud, balance, sha
 from tests.support.sdk import Calls
 
 TABLE = {
@@ -30,7 +30,7 @@ TABLE = {
     "see a rollout's tasks": "GetItem BatchGetItem DescribeServices ListTasks UpdateItem",
     "show a rollout": "GetItem*2 ListTasks*2 DescribeTasks",
     "show it to another viewer": "GetItem*2",
-    "show a waiting deployment": "GetItem*3 BatchGetItem",
+    "show a waiting deployment": "GetItem*3",
     "show a running build": "GetItem*2 GetLogEvents",
     "show a running build with news": "GetItem*2 GetLogEvents UpdateItem",
     "list running builds": "GetItem*2 Query BatchGetItem",
@@ -294,3 +294,38 @@ def test_a_push_for_many_services_costs_few_more_calls(
         "dynamodb.TransactWriteItems": transactions,
         "sqs.SendMessageBatch": batches,
     }
+
+
+MOVES = {
+    "see traffic move": "GetItem BatchGetItem DescribeServices DescribeServiceDeployments "
+    "DescribeServiceRevisions ListTasks UpdateItem*2",
+    "reconcile traffic that waits": "GetItem BatchGetItem DescribeServices "
+    "DescribeServiceDeployments DescribeServiceRevisions",
+    "request a rollback of moving traffic": "GetItem*3 BatchGetItem*3 DescribeImages "
+    "DescribeServices*2 BatchGetImage GetRole UpdateItem TransactWriteItems SendMessageBatch",
+    "take the traffic back": "GetItem*2 BatchGetItem*4 DescribeServices "
+    "DescribeServiceDeployments DescribeServiceRevisions*2 ListServiceDeployments "
+    "TransactWriteItems UpdateItem StopServiceDeployment SendMessageBatch",
+    "end the rollback": "GetItem BatchGetItem*2 DescribeServices ListServiceDeployments "
+    "DescribeServiceRevisions DescribeServiceDeployments ListTasks DescribeTasks PutItem "
+    "TransactWriteItems SendMessageBatch",
+}
+
+
+def test_a_rollout_that_moves_traffic_costs_two_more_reads(cloud: Cloud, calls: Calls) -> None:
+    meter = Meter(calls)
+    service = f"service-{cloud.service_id}"
+    cloud.release(1)
+    balance(cloud)
+    cloud.change_service(strategy={"type": "CANARY", "percent": 10, "step_minutes": 30})
+    cloud.begin_release(2)
+    cloud.finish_rollout(settle=False)
+    cloud.advance(5)
+    meter("see traffic move", lambda: reconcile(service))
+    meter("reconcile traffic that waits", lambda: reconcile(service))
+    meter("request a rollback of moving traffic", cloud.roll_back)
+    meter("take the traffic back", lambda: reconcile(service))
+    cloud.advance(10)
+    meter("end the rollback", lambda: reconcile(service))
+    assert cloud.statuses(2, 3) == ["rolled_back", "success"]
+    assert meter.table == MOVES

@@ -4,22 +4,14 @@ from typing import Any
 
 import pytest
 
-from infra.local.aws import ecs
-from tests.support.embedded import CLUSTER, CONFIGURATION, Cloud, client
+from chalicelib.pipeline.reconcilers.loop import reconcile
+from infra.local.aws import ecs, ecs_records
+from tests.faults.injector import Injector
+from tests.faults.rows import services
+from tests.support.embedded import BALANCER, CLUSTER, CONFIGURATION, Cloud, balance, client
 from tests.support.sdk import Calls, Trouble
 
-ELB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012"
 ROLE = "arn:aws:iam::123456789012:role/ecs"
-BALANCER: dict[str, Any] = {
-    "targetGroupArn": f"{ELB}:targetgroup/blue/1",
-    "containerName": "app",
-    "containerPort": 80,
-    "advancedConfiguration": {
-        "alternateTargetGroupArn": f"{ELB}:targetgroup/green/2",
-        "productionListenerRule": f"{ELB}:listener-rule/app/web/1/2/3",
-        "roleArn": ROLE,
-    },
-}
 CANARY: dict[str, Any] = {
     **CONFIGURATION,
     "strategy": "CANARY",
@@ -29,12 +21,6 @@ CANARY: dict[str, Any] = {
 BLUE_GREEN: dict[str, Any] = {**CONFIGURATION, "strategy": "BLUE_GREEN", "bakeTimeInMinutes": 30}
 SETTING = {"type": "CANARY", "percent": 12.5, "step_minutes": 2, "bake_minutes": 3}
 FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:smoke"
-
-
-def balance(cloud: Cloud) -> None:
-    """The owner puts the ECS service behind a load balancer that can split traffic."""
-    client("ecs").update_service(cluster=CLUSTER, service="hello", loadBalancers=[BALANCER])
-    cloud.finish_rollout()
 
 
 def configure(cloud: Cloud, configuration: dict[str, Any], *hooks: dict[str, Any]) -> None:
@@ -78,11 +64,19 @@ def image_of(number: int, cloud: Cloud) -> str:
     return str(cloud.deployment(number)["image_digest"])
 
 
+@pytest.fixture(params=["all", "documented"])
+def answers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ECS shows all that it may, or only what the API reference surely has."""
+    monkeypatch.setattr(ecs_records, "DOCUMENTED_ONLY", request.param == "documented")
+
+
 def test_a_strategy_is_stored_shown_and_in_the_audit_trail(cloud: Cloud) -> None:
     path = f"/v1/services/{cloud.service_id}"
     answer = cloud.api.patch(path, {"strategy": SETTING})
     assert (answer.status, answer.body["strategy"]) == (200, SETTING)
     assert cloud.service()["strategy"] == SETTING
+    # The version before reads only whole numbers.
+    assert services()[cloud.service_id]["settings"]["strategy"]["percent"] == "12.5"
     linear = {"type": "LINEAR", "percent": None, "step_minutes": None, "bake_minutes": None}
     cloud.change_service(strategy={"type": "LINEAR"})
     assert cloud.service()["strategy"] == linear
@@ -93,6 +87,7 @@ def test_a_strategy_is_stored_shown_and_in_the_audit_trail(cloud: Cloud) -> None
     assert [each["after"]["strategy"] for each in shown] == [None, linear, SETTING]
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_canary_shows_its_stages_and_its_deadline_counts_the_waits(
     cloud: Cloud, calls: Calls
 ) -> None:
@@ -158,6 +153,7 @@ def test_a_deadline_stands_still_while_a_hook_of_the_owner_waits(cloud: Cloud) -
     assert cloud.statuses(1) == ["success"]
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_rollout_that_does_not_move_fails_and_is_taken_back(cloud: Cloud, calls: Calls) -> None:
     cloud.release(1)
     configure(cloud, CANARY)
@@ -220,6 +216,7 @@ def test_a_cancel_in_the_bake_time_flips_the_weights_back(cloud: Cloud) -> None:
     assert image_of(1, cloud) in cloud.image_on_ecs()
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_rollback_of_a_rollout_under_way_is_the_rollback_of_ecs(
     cloud: Cloud, calls: Calls
 ) -> None:
@@ -247,6 +244,7 @@ def test_a_rollback_of_a_rollout_under_way_is_the_rollback_of_ecs(
     assert (cloud.service()["drift"], cloud.service()["current_deployment_id"]) == (None, 3)
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_rollback_while_ecs_rolls_back_already_needs_no_call(cloud: Cloud, calls: Calls) -> None:
     cloud.release(1)
     configure(cloud, CANARY)
@@ -307,6 +305,7 @@ def test_a_deployment_that_waits_begins_after_the_cancelled_one_is_taken_back(
     assert (first.status, second.status) == ("IN_PROGRESS", "ROLLBACK_SUCCESSFUL")
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_stop_by_the_owner_fails_the_deployment_with_the_reason(cloud: Cloud) -> None:
     cloud.release(1)
     configure(cloud, CANARY)
@@ -370,6 +369,7 @@ def test_a_function_that_refuses_and_an_alarm_fail_the_deployment(cloud: Cloud) 
     assert image_of(1, cloud) in cloud.image_on_ecs()
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_new_rollout_of_the_owner_in_the_middle_stays(cloud: Cloud, calls: Calls) -> None:
     cloud.release(1)
     configure(cloud, CANARY)
@@ -397,6 +397,31 @@ def test_a_lost_answer_to_a_stop_is_repeated_until_the_rollout_goes_back(
     pass_minutes(cloud, 3)
     assert record_of_ecs().status == "ROLLBACK_SUCCESSFUL"
     assert image_of(1, cloud) in cloud.image_on_ecs()
+
+
+def test_two_workers_take_a_rollout_back_at_once(
+    cloud: Cloud, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.release(1)
+    configure(cloud, CANARY)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 2)
+    assert cloud.roll_back().status == 202
+    faults, others = Injector(monkeypatch), [1]
+
+    def act_as_another(number: int, name: str) -> None:
+        if name == "ecs.StopServiceDeployment" and others:
+            others.pop()
+            reconcile(f"service-{cloud.service_id}")
+
+    faults.before = act_as_another
+    calls.clear()
+    pass_minutes(cloud, 2)
+    assert not others
+    assert cloud.statuses(2, 3) == ["rolled_back", "success"]
+    assert record_of_ecs().status == "ROLLBACK_SUCCESSFUL"
+    assert calls.to("ecs.UpdateService") == []
 
 
 def test_a_stop_that_aws_refuses_leads_to_a_new_rollout(
@@ -432,3 +457,64 @@ def test_a_rolling_update_shows_no_traffic(cloud: Cloud) -> None:
     cloud.tick()
     assert traffic(cloud, 1) == ("deploying", None, None, None, None)
     assert cloud.deployment(1)["step"] == "0 of 2 tasks run"
+
+
+def test_a_plan_shows_the_strategy_and_how_long_ecs_waits(cloud: Cloud) -> None:
+    cloud.release(1)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    configure(cloud, CANARY)
+    image = cloud.build(1)["image_tag"]
+    plan = cloud.plan(image)
+    assert (plan["strategy"], plan["waits_minutes"]) == ("CANARY", 90)
+    assert [each["code"] for each in plan["findings"]] == ["rollout_not_watched"]
+    cloud.change_service(strategy={"type": "LINEAR", "percent": 25, "bake_minutes": 0})
+    assert (cloud.plan(image)["strategy"], cloud.plan(image)["waits_minutes"]) == ("LINEAR", 18)
+    assert cloud.preview()["plan"]["waits_minutes"] == 18
+    cloud.begin_release(3)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 2)
+    assert traffic(cloud, 3)[1:4] == ("LINEAR", "PRODUCTION_TRAFFIC_SHIFT", 25)
+    preview = cloud.preview()
+    assert (preview["target"]["id"], preview["plan"]["waits_minutes"]) == (2, 0)
+
+
+CODES = [
+    ({"type": "CANARY"}, False, 409, ["strategy_needs_traffic_shift", "rollout_not_watched"]),
+    ({"type": "LINEAR"}, False, 409, ["strategy_needs_traffic_shift", "rollout_not_watched"]),
+    (
+        {"type": "BLUE_GREEN", "bake_minutes": 1},
+        False,
+        202,
+        ["strategy_moves_no_traffic", "rollout_not_watched"],
+    ),
+    ({"type": "CANARY"}, True, 202, ["rollout_not_watched"]),
+    ({"type": "ROLLING"}, False, 202, []),
+]
+
+
+@pytest.mark.parametrize(("setting", "balanced", "status", "codes"), CODES)
+def test_a_strategy_is_checked_before_the_rollout(
+    cloud: Cloud, setting: dict[str, Any], balanced: bool, status: int, codes: list[str]
+) -> None:
+    cloud.release(1)
+    if balanced:
+        balance(cloud)
+    cloud.change_service(strategy=setting)
+    answer = cloud.deploy(cloud.build(1)["image_tag"])
+    assert answer.status == status
+    findings = answer.body["findings"] if status == 409 else cloud.deployment(2)["findings"]
+    assert [each["code"] for each in findings] == codes
+    cloud.settle()
+    if status == 202:
+        assert cloud.statuses(2) == ["deploying"]
+
+
+def test_a_balancer_without_a_second_target_group_is_found(cloud: Cloud) -> None:
+    plain = {name: value for name, value in BALANCER.items() if name != "advancedConfiguration"}
+    client("ecs").update_service(cluster=CLUSTER, service="hello", loadBalancers=[plain])
+    cloud.finish_rollout()
+    cloud.change_service(strategy={"type": "BLUE_GREEN", "bake_minutes": 1})
+    cloud.begin_release(1)
+    assert cloud.statuses(1) == ["failed"]
+    assert "Give each load balancer of the ECS service" in cloud.deployment(1)["error"]

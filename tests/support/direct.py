@@ -8,6 +8,7 @@ patch changes a response.
 import functools
 import importlib
 import re
+import time
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlparse
@@ -18,7 +19,6 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.parse import BaseJSONParser
 from moto.core.responses import BaseResponse
 from moto.core.serialize import AttributePickerContext, JSONSerializer
-from moto.core.utils import utcnow
 from moto.utilities.utils import get_partition
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import http_date
@@ -119,12 +119,18 @@ def _prepared(response: Any, region: str, request: _Request) -> Any:
     response.partition = get_partition(region)
     response.uri_match = {}
     response.headers = request.headers
-    response.response_headers = {"server": "amazon.com", "date": http_date(utcnow())}
+    response.response_headers = {"server": "amazon.com", "date": _date(int(time.time()))}
     if response.automated_parameter_parsing:
         response.parse_parameters(request)
     response.access_key = response.get_access_key()
     response.current_account = DEFAULT_ACCOUNT_ID
     return response
+
+
+@functools.lru_cache(1)
+def _date(seconds: int) -> str:
+    """The date of an answer. It does not show parts of a second."""
+    return http_date(seconds)
 
 
 def _resolve_endpoints_once() -> None:

@@ -624,6 +624,29 @@ def register(family: str, image: str, **environment: str) -> str:
     return str(answer["taskDefinition"]["taskDefinitionArn"])
 
 
+# A load balancer that can give a part of the traffic to other tasks.
+BALANCER: dict[str, Any] = {
+    "targetGroupArn": "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/blue/1",
+    "containerName": "app",
+    "containerPort": 80,
+    "advancedConfiguration": {
+        "alternateTargetGroupArn": (
+            "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/green/2"
+        ),
+        "productionListenerRule": (
+            "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/web/1/2/3"
+        ),
+        "roleArn": "arn:aws:iam::123456789012:role/ecs",
+    },
+}
+
+
+def balance(cloud: Cloud) -> None:
+    """The owner puts the ECS service behind a load balancer that can split traffic."""
+    client("ecs").update_service(cluster=CLUSTER, service="hello", loadBalancers=[BALANCER])
+    cloud.finish_rollout()
+
+
 def run_on_ecs(task_definition: str, name: str = "hello") -> None:
     """Another party, or a late call of Slipway, makes ECS run a definition."""
     client("ecs").update_service(cluster=CLUSTER, service=name, taskDefinition=task_definition)

@@ -123,7 +123,13 @@ def check_release(
     findings = check(
         look,
         Release(
-            image.repository, image.digest, target.containers, content, image.registry, overlay
+            image.repository,
+            image.digest,
+            target.containers,
+            content,
+            image.registry,
+            overlay,
+            service.settings.strategy,
         ),
         service=runs,
         image=status,

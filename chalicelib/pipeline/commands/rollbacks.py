@@ -146,7 +146,14 @@ def _checked(service: Service, target: Target, look: Look) -> Checked:
     runs = look_at_service(look, place)
     findings = check(
         look,
-        Release(image.repository, image.digest, (), content, image.registry),
+        Release(
+            image.repository,
+            image.digest,
+            (),
+            content,
+            image.registry,
+            strategy=service.settings.strategy,
+        ),
         service=runs,
         image=target.image,
         arn=arn,

@@ -61,7 +61,7 @@ def begin(situation: Situation) -> None:
     content = overlay.over(content) if overlay is not None else content
     stays = _commands_that_stay(service, active, current)
     findings = (
-        *_preflight(target, active, rollout, content, source, overlay),
+        *_preflight(situation, content, source, overlay),
         *stays,
         *findings_of_approval(service, rollout, restores=active.restores),
     )
@@ -240,26 +240,22 @@ def _overlay(
 
 
 def _preflight(
-    target: EcsTarget,
-    active: Deployment,
-    rollout: Rollout,
-    content: dict[str, Any],
-    source: str,
-    overlay: Overlay | None,
+    situation: Situation, content: dict[str, Any], source: str, overlay: Overlay | None
 ) -> tuple[Finding, ...]:
     """The findings right before the rollout.
 
     If AWS does not answer, raises Unavailable a few times before a deployment goes on without the
     answer: the look is repeated. A rollback does not wait, since it may end an incident.
     """
+    active, strategy = situation.active, situation.service.settings.strategy
     waits = active.restores is None and active.waits < PATIENCE
     look = Look(waits=waits, is_last=True)
     repository, digest = active.image_repository, active.image_digest or ""
-    containers = target.containers if active.restores is None else ()
+    containers = situation.target.containers if active.restores is None else ()
     return check(
         look,
-        Release(repository, digest, containers, content, settings().registry, overlay),
-        service=rollout,
+        Release(repository, digest, containers, content, settings().registry, overlay, strategy),
+        service=situation.rollout,
         image=look_at_image(look, repository, digest),
         arn=source,
     )

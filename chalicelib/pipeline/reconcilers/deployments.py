@@ -49,6 +49,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
     definition_to_restore,
     find_origin,
     judge_soon,
+    look_soon,
     not_recorded,
     note_choice,
     own_shift,
@@ -145,6 +146,7 @@ def _roll_out(situation: Situation, step: Step, expected: str | None) -> None:
         waits_for = not_recorded(what_runs(service, rollout)) if unknown else refused
         _note_progress(service, target, active, rollout, waits_for=waits_for)
         judge_soon(service, origin)
+        look_soon(service, rollout)
 
 
 def _cannot_observe(service: Service, active: Deployment, refusal: Rejected) -> None:

@@ -8,7 +8,7 @@ from chalicelib.aws import ecs, queue
 from chalicelib.domain.approval_findings import approval_findings
 from chalicelib.domain.approvals import hooks_added, with_approval
 from chalicelib.domain.ecs_target import EcsTarget
-from chalicelib.domain.preflight import errors_as_text
+from chalicelib.domain.preflight import errors_as_text, has_errors
 from chalicelib.domain.requests import update_service_request
 from chalicelib.domain.rollouts import Origin, Rollout, Shift, origin_of, settled_at
 from chalicelib.domain.strategies import merged
@@ -22,8 +22,9 @@ from chalicelib.store.writes import Write, change, commit
 
 logger = logging.getLogger("slipway")
 
-# Seconds until a look whether ECS has taken a rollout back. Moving the weights takes seconds.
-_GOING_BACK = 10
+# Seconds until a look whether ECS has taken a rollout back, and for how long it is looked so often.
+# Moving the weights takes seconds, and ECS sends no event when that is done.
+_GOING_BACK, _OFTEN = 10, 120
 # Seconds between recording a call and making it. A slower worker must decide again: another worker
 # may have rolled out the same definition and seen it fail. After so many seconds a begin reads the
 # ECS service again.
@@ -158,6 +159,13 @@ def take_back(
     queue.wake(f"service-{service.id}", delay=_GOING_BACK)
 
 
+def look_soon(service: Service, rollout: Rollout) -> None:
+    """Look again soon while ECS takes a rollout back."""
+    is_ending = rollout.shift is not None and rollout.shift.is_ending
+    if is_ending and clock.now() < (service.called_at or 0) + _OFTEN:
+        queue.wake(f"service-{service.id}", delay=_GOING_BACK)
+
+
 def update_ecs(
     service: Service,
     target: EcsTarget,
@@ -216,7 +224,7 @@ def hooks_for(service: Service, rollout: Rollout, approval: int | None) -> dict[
     added = service.hook_minutes
     if approval is not None:
         findings = approval_findings(rollout, service.settings.strategy, added=added)
-        if findings:
+        if has_errors(findings):
             raise Rejected(errors_as_text(findings), code=findings[0].code)
     hooks = hooks_added(rollout.configuration, approval, added=added)
     return {} if (hooks or set()) == added else {"approval_hooks": hooks}

@@ -26,6 +26,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
     drift_of,
     find_origin,
     judge_soon,
+    look_soon,
     not_recorded,
     note_choice,
     take_back,
@@ -154,6 +155,7 @@ def _keep_step(
         if timer := due_by(service, now + PERIOD):
             commit(change(service, **timer))
         judge_soon(service, origin)
+        look_soon(service, rollout)
 
 
 def _watch_release(

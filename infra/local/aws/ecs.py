@@ -26,7 +26,12 @@ from moto.ecs.exceptions import (
 from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 
-from infra.local.aws import ecs_configuration, ecs_definitions, ecs_service_deployments
+from infra.local.aws import (
+    ecs_configuration,
+    ecs_definitions,
+    ecs_records,
+    ecs_service_deployments,
+)
 from infra.local.aws.ecs_causes import hook_refusal
 from infra.local.aws.ecs_records import Json, Record
 from infra.local.aws.ecs_rollouts import Service
@@ -358,7 +363,7 @@ class Engine:
         cluster = self._cluster(request).name
         keys = [(cluster, asked.split("/")[-1]) for asked in request["services"]]
         return {
-            "services": [self._services[key] for key in keys if key in self._services],
+            "services": [self._shown(*key) for key in keys if key in self._services],
             "failures": [_missing(self._arn(*key)) for key in keys if key not in self._services],
         }
 
@@ -486,6 +491,13 @@ class Engine:
             for service in self._services.values()
             for deployment in service.deployments
         )
+
+    def _shown(self, cluster: str, service: str) -> Service:
+        found = self.service(cluster, service)
+        if ecs_records.DOCUMENTED_ONLY and not found.is_rolling:
+            for each in found.deployments:
+                each.rollout_state = each.rollout_state_reason = None
+        return found
 
     def _records(self) -> Iterator[Record]:
         return (each for service in self._services.values() for each in service.records)

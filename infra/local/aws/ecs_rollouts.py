@@ -94,6 +94,11 @@ class Service:
         return math.ceil(self.desired_count * share / 100)
 
     @property
+    def is_rolling(self) -> bool:
+        """Whether the strategy is ROLLING, which is the default."""
+        return bool(self.deployment_configuration.get("strategy", "ROLLING") == "ROLLING")
+
+    @property
     def shifts_traffic(self) -> bool:
         """Whether ECS directs traffic: "Required resources for Amazon ECS blue/green"."""
         return self.service_connect or bool(self.load_balancers)
@@ -140,7 +145,7 @@ class Service:
         )
         self.revisions.append(revision)
         older = list(self.deployments)
-        rolling = self.deployment_configuration.get("strategy", "ROLLING") == "ROLLING"
+        rolling = self.is_rolling
         primary = self._begin(revision, "ECS deployment {id} in progress.", started=rolling)
         arn = self._arn("service-deployment", secrets.token_hex(10))
         # "If an alarm is in the ALARM state at the beginning of a deployment, Amazon ECS will not
@@ -386,7 +391,8 @@ class Service:
         self.publish(hook_change(record, hook))
 
     def _announce(self, deployment: Deployment, name: str) -> None:
-        self.publish(state_change(self.arn, deployment.id, name, deployment.rollout_state_reason))
+        reason = deployment.rollout_state_reason or ""
+        self.publish(state_change(self.arn, deployment.id, name, reason))
 
 
 def _listed(tasks: list[Task]) -> str:

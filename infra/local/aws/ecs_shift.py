@@ -22,7 +22,7 @@ from infra.local.aws.ecs_causes import (
     stage_timeout,
 )
 from infra.local.aws.ecs_records import OPEN, Deployment, Json, Record
-from infra.local.aws.ecs_stages import LONGEST_STAGE, MINUTE, backward, forward
+from infra.local.aws.ecs_stages import LONGEST_STAGE, MINUTE, Visit, backward, forward
 from infra.local.aws.ecs_tasks import now
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class Shift:
 
     `green` is the new deployment and `base` the one that served before, to which a rollback
     returns. It is None in the first rollout of a service. `hooks` are all that were reached, oldest
-    first, and `stage` is the present or the last stage.
+    first, and `stage` is the present or the last stage. `documented_stage` is the last one that
+    ServiceDeploymentLifecycleStage has.
     """
 
     def __init__(self, service: "Service", record: Record) -> None:
@@ -74,6 +75,7 @@ class Shift:
         self.base: Deployment | None = next(done, None)
         self.hooks: list[Hook] = []
         self.stage: str | None = None
+        self.documented_stage: str | None = None
         self._visits = deque(
             forward(record.deployment_configuration, reconcile=len(record.sources) > 1)
         )
@@ -163,28 +165,36 @@ class Shift:
     def _enter(self, at: float) -> None:
         visit = self._visits.popleft()
         self.stage, self._entered, self._least = visit.stage, at, at + visit.seconds
-        weight = visit.weight
-        if self.stage == "RECONCILE_SERVICE":
-            for each in self.record.sources:
-                each.direct(production=100.0 if each is self.base else 0.0, test=0.0)
-        elif self.stage == "SCALE_UP":
-            self._scaling.started = True
-            self._scaling.desired_count = self.service.desired_count
-        elif self.stage == "TEST_TRAFFIC_SHIFT" and weight is not None:
-            self.green.direct(production=self.green.production or 0.0, test=weight)
-        elif self.stage == "PRODUCTION_TRAFFIC_SHIFT" and weight is not None:
-            self.green.direct(production=weight, test=self.green.test or 0.0)
-            for each in self.record.sources:
-                each.direct(production=100.0 - weight if each is self.base else 0.0, test=0.0)
-        elif self.stage == "CLEAN_UP":
-            kept = self.base if self.record.rollback else self.green
-            for each in self.service.deployments:
-                if each is not kept:
-                    each.end_tasks()
+        if self.stage != "PRE_PRODUCTION_TRAFFIC_SHIFT":
+            self.documented_stage = self.stage
+        self._take_effect(visit)
         self.service.follow()
         self._running = [self._begin(each, visit.stage, at) for each in self._configured()]
         self.hooks += self._running
         self._ask_functions(at)
+
+    def _take_effect(self, visit: Visit) -> None:
+        weight = visit.weight or 0.0
+        if visit.stage == "RECONCILE_SERVICE":
+            self._direct_sources(100.0)
+        elif visit.stage == "SCALE_UP":
+            self._scaling.started = True
+            self._scaling.desired_count = self.service.desired_count
+        elif visit.stage == "TEST_TRAFFIC_SHIFT":
+            self.green.direct(production=self.green.production or 0.0, test=weight)
+        elif visit.stage == "PRODUCTION_TRAFFIC_SHIFT":
+            self.green.direct(production=weight, test=self.green.test or 0.0)
+            self._direct_sources(100.0 - weight)
+        elif visit.stage == "CLEAN_UP":
+            kept = self.base if self.record.rollback else self.green
+            for each in self.service.deployments:
+                if each is not kept:
+                    each.end_tasks()
+
+    def _direct_sources(self, production: float) -> None:
+        """Give `base` this percentage of production traffic, and the other old ones none."""
+        for each in self.record.sources:
+            each.direct(production=production if each is self.base else 0.0, test=0.0)
 
     def _leave(self, at: float) -> None:
         if self.stage == "RECONCILE_SERVICE":
