@@ -32,7 +32,7 @@ run: $(READY) ## start Slipway and its embedded cloud on this machine
 cli: $(READY) ## run the slipway command: make cli ARGS="status shop/web"
 	PYTHONPATH=cli exec $(PYTHON) -m slipway_cli $(ARGS)
 
-demo: $(READY) ## run a push, a deployment and a rollback from end to end
+demo: $(READY) ## run a push, a deployment, a rollback and a canary from end to end
 	exec $(PYTHON) -m infra.local.play.demo $(SIMULATION) $(ARGS)
 
 test: $(READY) ## run all tests but the long ones
@@ -81,7 +81,8 @@ configure: $(READY) ## let chalice deploy deploy code and routes: make configure
 service: $(READY) ## create a service: make service STAGE=dev NAME=shop/web GIT=https://… [PORT=8080]
 	PYTHONPATH=cli exec $(PYTHON) -m infra.service $(if $(filter file,$(origin STAGE)),,--stage "$(STAGE)") \
 	    --name "$(NAME)" --git "$(GIT)" $(if $(PORT),--port "$(PORT)") \
-	    $(if $(DOMAIN),--domain "$(DOMAIN)") $(if $(filter yes,$(DELETE)),--delete) $(ARGS)
+	    $(if $(DOMAIN),--domain "$(DOMAIN)") $(if $(STRATEGY),--strategy "$(STRATEGY)") \
+	    $(if $(filter yes,$(DELETE)),--delete) $(ARGS)
 
 # It runs before `make setup`, too: then with the system's Python, and without the checks of AWS.
 doctor: ## check this machine, the AWS account and a stage: make doctor [STAGE=dev]

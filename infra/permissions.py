@@ -21,6 +21,7 @@ LONGEST_POLICY = 6144
 
 _FUNCTIONS = "lambda:$region:$account:function:$prefix-*"
 _PUSH_LOGS = "arn:$partition:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+_SHIFT_TRAFFIC = "arn:$partition:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers"
 
 
 @dataclass(frozen=True)
@@ -301,6 +302,20 @@ SERVICE: Sequence[Grant] = (
         ["iam::$account:role/$task_roles"],
         ["AWS::ECS::TaskDefinition"],
         condition=_passed_to("ecs-tasks"),
+    ),
+    Grant(
+        "PolicyOfTrafficRoles",
+        _of("iam", "AttachRolePolicy DetachRolePolicy"),
+        ["iam::$account:role/$task_roles"],
+        ["AWS::IAM::Role"],
+        condition={"ArnEquals": {"iam:PolicyARN": _SHIFT_TRAFFIC}},
+    ),
+    Grant(
+        "PassTrafficRoles",
+        ["iam:PassRole"],
+        ["iam::$account:role/$task_roles"],
+        ["AWS::ECS::Service"],
+        condition=_passed_to("ecs"),
     ),
     Grant(
         "ServiceLinkedRoles",

@@ -46,6 +46,8 @@ def _run(options: argparse.Namespace) -> None:
     parameters = dict(options.parameters)
     if options.domain:
         parameters["Domain"] = options.domain
+    if options.strategy:
+        parameters["Strategy"] = options.strategy
     wanted = stage.Wanted(
         stage=options.stage,
         name=name,
@@ -63,10 +65,11 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _create_here(options: argparse.Namespace, name: Name) -> None:
-    if options.parameters or options.domain:
+    if options.domain:
+        raise Refused("DOMAIN is for AWS, and there is no STAGE.\nLeave it out, or give STAGE=dev.")
+    if any(name == "Strategy" for name, _ in options.parameters):
         raise Refused(
-            "DOMAIN and parameters of the stack are for AWS, and there is no STAGE.\n"
-            "Leave them out, or give STAGE=dev."
+            "Strategy is in ARGS, and there is no STAGE.\nGive for instance STRATEGY=CANARY."
         )
     local.create(
         name,
@@ -75,6 +78,8 @@ def _create_here(options: argparse.Namespace, name: Name) -> None:
         dockerfile=options.dockerfile,
         port=options.port or 8080,
         record=options.record,
+        strategy=options.strategy,
+        parameters=dict(options.parameters),
     )
 
 
@@ -110,6 +115,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dockerfile", help="its path from the top of the repository")
     parser.add_argument("--port", type=_port, help="where the container listens; by default 8080")
     parser.add_argument("--domain", default="", help="host name of the service")
+    parser.add_argument(
+        "--strategy",
+        choices=["ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"],
+        help="how ECS replaces the tasks of the release before; by default ROLLING",
+    )
     parser.add_argument("--delete", action="store_true", help="delete the service")
     parser.add_argument("--images", action="store_true", help="with --delete: its images, too")
     parser.add_argument("--record", type=Path, default=local.RECORD, help=argparse.SUPPRESS)

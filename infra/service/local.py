@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import boto3
 from slipway_cli.client import Client
 
 from infra.local import cloud
+from infra.local.aws.load_balancers import load_balancers
 from infra.local.repositories import add_repository
 from infra.package import ROOT
 from infra.service import registration
@@ -23,6 +26,13 @@ from infra.stacks import Refused
 RECORD = ROOT / "build" / "run.json"
 _CLUSTER = "default"
 _PATIENCE = 15.0  # seconds: the agent looks at the services every second
+# The settings of each strategy, with their values for somebody who tries them out.
+_SETTINGS: Mapping[str, Mapping[str, float]] = {
+    "ROLLING": {},
+    "BLUE_GREEN": {"BakeMinutes": 1},
+    "LINEAR": {"StepPercent": 10, "StepMinutes": 1, "BakeMinutes": 1},
+    "CANARY": {"CanaryPercent": 10, "StepMinutes": 1, "BakeMinutes": 1},
+}
 
 
 @dataclass(frozen=True)
@@ -34,9 +44,21 @@ class Repository:
 
 
 def create(
-    name: Name, *, git: str, branch: str, dockerfile: str | None, port: int, record: Path
+    name: Name,
+    *,
+    git: str,
+    branch: str,
+    dockerfile: str | None,
+    port: int,
+    record: Path,
+    strategy: str | None,
+    parameters: Mapping[str, str],
 ) -> None:
-    """Create the service in the embedded cloud and print what to do next. A repeat is allowed."""
+    """Create the service in the embedded cloud and print what to do next. A repeat is allowed.
+
+    A repeat with another strategy changes it.
+    """
+    configuration = deployment_configuration(strategy or "ROLLING", parameters)
     ready = _running_cloud(record)
     repository = find_repository(git, branch, dockerfile)
     slipway = Client(ready["api"], ready["token"])
@@ -56,13 +78,47 @@ def create(
     service = project and registration.find_service(slipway, project, name.service)
     if service:
         registration.require_same(service, settings, name)
-    _create_target(ready, name, target, port)
+    _create_target(ready, name, target, port, configuration if strategy else None)
     add_repository(Path(ready["data"]), git_url, repository.path)
     if not project:
         project = registration.create_project(slipway, name.project)
     if not service:
         service = registration.create_service(slipway, project, settings)
     print(_next_steps(ready, name, service, repository, _address(ready, target)))
+
+
+def deployment_configuration(strategy: str, parameters: Mapping[str, str]) -> Any:
+    """The `deploymentConfiguration` of CreateService. Raises Refused for other parameters."""
+    known = _SETTINGS[strategy]
+    if unknown := sorted(parameters.keys() - known.keys()):
+        settings = ", ".join(sorted(known)) or "no settings"
+        raise Refused(
+            f"{', '.join(unknown)} cannot be set for the strategy {strategy} without a STAGE.\n"
+            f"It has {settings} here. Leave out the others, or give STAGE=dev for AWS."
+        )
+    values = {**known, **{name: _number(name, text) for name, text in parameters.items()}}
+    made: dict[str, Any] = {"strategy": strategy}
+    if "BakeMinutes" in values:
+        made["bakeTimeInMinutes"] = int(values["BakeMinutes"])
+    if strategy == "LINEAR":
+        made["linearConfiguration"] = {
+            "stepPercent": values["StepPercent"],
+            "stepBakeTimeInMinutes": int(values["StepMinutes"]),
+        }
+    if strategy == "CANARY":
+        made["canaryConfiguration"] = {
+            "canaryPercent": values["CanaryPercent"],
+            "canaryBakeTimeInMinutes": int(values["StepMinutes"]),
+        }
+    return made
+
+
+def _number(name: str, text: str) -> float:
+    whole = name.endswith("Minutes")
+    if not re.fullmatch(r"[0-9]{1,4}" if whole else r"[0-9]{1,3}(\.[0-9])?", text, re.ASCII):
+        example = "5" if whole else "2.5"
+        raise Refused(f"{name} is {text!r}: it must be a number.\nGive for instance {example}.")
+    return float(text)
 
 
 def _running_cloud(record: Path) -> dict[str, Any]:
@@ -122,8 +178,16 @@ def _git(directory: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _create_target(ready: dict[str, Any], name: Name, target: str, port: int) -> None:
+def _create_target(
+    ready: dict[str, Any],
+    name: Name,
+    target: str,
+    port: int,
+    configuration: Any,
+) -> None:
     """Create the ECR repository and the ECS service if they are missing.
+
+    An ECS service that exists gets the `configuration`, unless it is None.
 
     As for a new service on AWS, the first task definition names an image that does not exist yet.
     """
@@ -135,6 +199,10 @@ def _create_target(ready: dict[str, Any], name: Name, target: str, port: int) ->
     ecs.create_cluster(clusterName=_CLUSTER)
     found = ecs.describe_services(cluster=_CLUSTER, services=[target])["services"]
     if any(service["status"] == "ACTIVE" for service in found):
+        if configuration:
+            ecs.update_service(
+                cluster=_CLUSTER, service=target, deploymentConfiguration=configuration
+            )
         return
     definition = ecs.register_task_definition(
         family=target,
@@ -150,7 +218,12 @@ def _create_target(ready: dict[str, Any], name: Name, target: str, port: int) ->
         ],
     )["taskDefinition"]["taskDefinitionArn"]
     ecs.create_service(
-        cluster=_CLUSTER, serviceName=target, taskDefinition=definition, desiredCount=1
+        cluster=_CLUSTER,
+        serviceName=target,
+        taskDefinition=definition,
+        desiredCount=1,
+        loadBalancers=load_balancers(target, name.service, port),
+        deploymentConfiguration={} if configuration is None else configuration,
     )
 
 

@@ -73,30 +73,32 @@ def repository_for(pattern: str, name: Name, wanted: str | None) -> str:
 
 @dataclass(frozen=True)
 class Roles:
-    """The names of a service's two roles and their path."""
+    """The names of a service's three roles and their path."""
 
     path: str
     task: str
     execution: str
+    traffic: str
 
 
 def roles_for(pattern: str, stem: str) -> Roles:
-    """Two roles that the stage's TaskRoles matches. Raises Refused."""
+    """Three roles that the stage's TaskRoles matches. Raises Refused."""
     if "*" not in pattern:
         raise Refused(
-            f"The stage's TaskRoles is {pattern}, which is one role, and a service gets two of its "
-            'own.\nWiden it to a pattern with *, such as ecs-*: make deploy with ARGS="TaskRoles='
-            'ecs-*".'
+            f"The stage's TaskRoles is {pattern}, which is one role, and a service gets three of "
+            "its own.\nWiden it to a pattern with *, such as ecs-*: make deploy with "
+            'ARGS="TaskRoles=ecs-*".'
         )
     path, _, task = fill(pattern, stem).rpartition("/")
     execution = fill(pattern, f"{stem}-execution").rpartition("/")[2]
-    longest = max(task, execution, key=len)
+    traffic = fill(pattern, f"{stem}-traffic").rpartition("/")[2]
+    longest = max(task, execution, traffic, key=len)
     if len(longest) > LONGEST_ROLE:
         raise Refused(
             f"The role's name {longest} has {len(longest)} characters, and IAM allows "
             f"{LONGEST_ROLE}.\nGive a shorter NAME."
         )
-    return Roles(f"/{path}/" if path else "/", task, execution)
+    return Roles(f"/{path}/" if path else "/", task, execution, traffic)
 
 
 def log_group_for(pattern: str, stem: str) -> str:

@@ -35,6 +35,8 @@ _FIRST_ONLY = {
     "Vpc",
 }
 _LATER = {
+    "BakeMinutes",
+    "CanaryPercent",
     "CertificateArn",
     "CpuTarget",
     "Domain",
@@ -42,6 +44,9 @@ _LATER = {
     "LogRetentionDays",
     "MaxTasks",
     "MinTasks",
+    "StepMinutes",
+    "StepPercent",
+    "Strategy",
 }
 _COMMAND = "make service STAGE={stage} NAME={name}"
 
@@ -208,7 +213,9 @@ def _values(aws: Aws, wanted: Wanted, stack: Stack | None) -> dict[str, str]:
             f"{', '.join(fixed)} cannot change after the creation of a service.\n"
             f"Delete the service and create it again: {wanted.command} DELETE=yes"
         )
-    return {**before, **given}
+    # A stack that was made before services had a role for this gets its name now.
+    roles = roles_for(aws.outputs["TaskRoles"], wanted.name.in_stage(wanted.stage))
+    return {"TrafficRole": roles.traffic, **before, **given}
 
 
 def _require_tasks(values: Mapping[str, str]) -> None:
@@ -240,6 +247,7 @@ def _new_values(aws: Aws, wanted: Wanted, given: Mapping[str, str]) -> dict[str,
         "RolePath": roles.path,
         "TaskRole": roles.task,
         "ExecutionRole": roles.execution,
+        "TrafficRole": roles.traffic,
         "LogGroup": log_group_for(aws.outputs["TaskLogGroups"], stem),
         "TaskSubnets": network.parameters["Subnets"],
         **network.parameters,
@@ -298,13 +306,15 @@ def _plan(wanted: Wanted, values: Mapping[str, str], project: int | None) -> str
     lines = [
         f"stack {wanted.stack} will be created:",
         f"  ECS service    {stem} on Fargate, port {values['Port']}, "
-        f"{values.get('MinTasks', '1')} to {values.get('MaxTasks', '4')} tasks",
+        f"{values.get('MinTasks', '1')} to {values.get('MaxTasks', '4')} tasks, strategy "
+        f"{values.get('Strategy', 'ROLLING')}",
         f"  Traffic        {balancer}, from the whole internet"
         if is_own
         else f"  Traffic        {balancer}",
         f"  Network        {values['Vpc']}, {values['Subnets']}",
         f"  Image          ECR repository {values['Repository']}, {repository}",
-        f"  Roles          {values['TaskRole']}, {values['ExecutionRole']}",
+        f"  Roles          {values['TaskRole']}, {values['ExecutionRole']}, "
+        f"{values['TrafficRole']}",
         f"  Logs           {values['LogGroup']}",
         f"in Slipway: {'' if project else f'the project {wanted.name.project} and '}the service "
         f"{wanted.name}, with auto_deploy",
@@ -321,7 +331,9 @@ def _apply(aws: Aws, wanted: Wanted, stack: Stack | None, values: Mapping[str, s
     Not by `infra.stacks.plan_stack`: the roles have names, so another capability is needed, and a
     failed creation leaves nothing behind here.
     """
-    running = {} if stack is None else _running(aws, wanted, values)
+    running = (
+        {} if stack is None else {**_running(aws, wanted, values), **_live(aws, wanted, stack)}
+    )
     request: dict[str, Any] = {
         "StackName": wanted.stack,
         "TemplateBody": TEMPLATE.read_text(),
@@ -349,6 +361,23 @@ def _running(aws: Aws, wanted: Wanted, values: Mapping[str, str]) -> dict[str, s
         cluster=values.get("Cluster") or stem, services=[stem]
     )["services"]
     return {"Running": found[0]["taskDefinition"]} if found else {}
+
+
+def _live(aws: Aws, wanted: Wanted, stack: Stack) -> dict[str, str]:
+    """The target group that has the traffic now; an update must not take the traffic from it.
+
+    Raises Refused while ECS shifts the traffic.
+    """
+    rules = aws.client("elbv2").describe_rules(RuleArns=[stack.outputs["Rule"]])["Rules"]
+    groups = rules[0]["Actions"][0]["ForwardConfig"]["TargetGroups"]
+    live = [each["TargetGroupArn"] for each in groups if each["Weight"]]
+    if len(live) != 1:
+        raise Refused(
+            f"ECS is shifting the traffic of {wanted.name}, and an update would set it back.\n"
+            "Wait until the deployment ends, and try again."
+        )
+    name = "TargetGroup" if live == [stack.outputs["TargetGroup"]] else "AlternateTargetGroup"
+    return {"Live": name}
 
 
 def _wait(aws: Aws, what: str, stack_id: str) -> None:

@@ -1,5 +1,6 @@
 """`make service STAGE=…` against moto's CloudFormation and the API, over HTTP."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
 from infra.service import stage
 from infra.service.__main__ import main
+from infra.stacks import look_up
 from tests.support.client import Api
 from tests.support.served import served
 
@@ -117,6 +119,7 @@ def test_it_creates_the_stack_and_registers_the_service(
     assert given["RolePath"] == "/"
     assert given["TaskRole"] == "ecs-dev-shop-web"
     assert given["ExecutionRole"] == "ecs-dev-shop-web-execution"
+    assert given["TrafficRole"] == "ecs-dev-shop-web-traffic"
     assert given["LogGroup"] == "/ecs/dev-shop-web"
     assert given["TaskSubnets"] == given["Subnets"] != ""
     assert (given["Port"], given["MaxTasks"], given["ProjectId"]) == ("3000", "6", "1")
@@ -200,6 +203,69 @@ def test_an_update_keeps_the_release_that_runs(
     assert "It answers with the newest release." in printed
 
 
+def _weigh(first: int, second: int) -> None:
+    """What ECS does to the listener rule when it shifts traffic."""
+    outputs = {
+        each["OutputKey"]: each["OutputValue"]
+        for each in _client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0][
+            "Outputs"
+        ]
+    }
+    groups = [
+        {"TargetGroupArn": outputs["TargetGroup"], "Weight": first},
+        {"TargetGroupArn": outputs["AlternateTargetGroup"], "Weight": second},
+    ]
+    _client("elbv2").modify_rule(
+        RuleArn=outputs["Rule"],
+        Actions=[{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}],
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "live"), [((100, 0), "TargetGroup"), ((0, 100), "AlternateTargetGroup")]
+)
+def test_an_update_leaves_the_traffic_where_ecs_has_shifted_it(
+    deployed: str, monkeypatch: pytest.MonkeyPatch, weights: tuple[int, int], live: str
+) -> None:
+    main([*CREATE, "--strategy", "BLUE_GREEN"])
+    assert _parameters()["Strategy"] == "BLUE_GREEN"
+    given: dict[str, str] = {}
+    monkeypatch.setattr(parsing.ResourceMap, "update", lambda _, *sent: given.update(sent[1]))
+    _weigh(*weights)
+    main([*CREATE, "HealthPath=/health"])
+    assert (given["Strategy"], given["Live"]) == ("BLUE_GREEN", live)
+
+
+def test_no_update_is_made_while_ecs_shifts_the_traffic(
+    deployed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(CREATE)
+    monkeypatch.setattr(parsing.ResourceMap, "update", lambda *_: pytest.fail("it was updated"))
+    _weigh(90, 10)
+    said = _refusal(*CREATE, "HealthPath=/health")
+    assert "ECS is shifting the traffic of shop/web" in said
+    assert len(said.splitlines()) == 2
+
+
+def test_a_service_from_before_gets_the_role_that_shifts_traffic(
+    deployed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(CREATE)
+    before = dict(_parameters())
+    del before["TrafficRole"]
+    given: dict[str, str] = {}
+    monkeypatch.setattr(parsing.ResourceMap, "update", lambda _, *sent: given.update(sent[1]))
+
+    def look_up_before(client: Any, name: str) -> Any:
+        found = look_up(client, name)
+        return found and dataclasses.replace(found, parameters=before)
+
+    monkeypatch.setattr("infra.service.stage.look_up", look_up_before)
+    main([*CREATE, "HealthPath=/health"])
+    assert given["TrafficRole"] == "ecs-dev-shop-web-traffic"
+    assert "changes: HealthPath, TrafficRole" in capsys.readouterr().out
+
+
 def test_an_existing_repository_is_used(deployed: str, capsys: pytest.CaptureFixture[str]) -> None:
     main([*CREATE, "Repository=team/app"])
     assert _parameters()["CreateRepository"] == "false"
@@ -213,6 +279,7 @@ def test_a_path_of_roles_and_other_patterns_are_matched(url: str) -> None:
     assert given["RolePath"] == "/shop/"
     assert given["TaskRole"] == "dev-shop-web-role"
     assert given["ExecutionRole"] == "dev-shop-web-execution-role"
+    assert given["TrafficRole"] == "dev-shop-web-traffic-role"
     assert given["Repository"] == "shop/web"
     assert given["LogGroup"] == "/apps/dev-shop-web"
 

@@ -83,16 +83,80 @@ def test_an_update_leaves_the_release_and_the_number_of_tasks(resources: dict[st
     assert service["TaskDefinition"] == {
         "If": ["IsRunning", {"Ref": "Running"}, {"Ref": "FirstTaskDefinition"}]
     }
-    breaker = service["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
-    assert breaker == {"Enable": True, "Rollback": True}
+
+
+@pytest.mark.parametrize("strategy", ["ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"])
+def test_each_strategy_has_the_settings_that_ecs_knows_for_it(
+    resources: dict[str, Any], strategy: str
+) -> None:
+    """API reference, DeploymentConfiguration."""
+    conditions = {name: name == f"Is{_CAMEL[strategy]}" for name in ("IsRolling", "IsLinear")}
+    conditions["IsCanary"] = strategy == "CANARY"
+    found = {
+        name: _chosen(value, conditions)
+        for name, value in _properties(resources, "EcsService")["DeploymentConfiguration"].items()
+    }
+    bake, wait = {"Ref": "BakeMinutes"}, {"Ref": "StepMinutes"}
+    linear = {"StepPercent": {"Ref": "StepPercent"}, "StepBakeTimeInMinutes": wait}
+    canary = {"CanaryPercent": {"Ref": "CanaryPercent"}, "CanaryBakeTimeInMinutes": wait}
+    own: dict[str, dict[str, Any]] = {
+        "ROLLING": {"DeploymentCircuitBreaker": {"Enable": True, "Rollback": True}},
+        "BLUE_GREEN": {"BakeTimeInMinutes": bake},
+        "LINEAR": {"BakeTimeInMinutes": bake, "LinearConfiguration": linear},
+        "CANARY": {"BakeTimeInMinutes": bake, "CanaryConfiguration": canary},
+    }
+    assert {name: value for name, value in found.items() if value is not None} == {
+        "Strategy": {"Ref": "Strategy"},
+        "MinimumHealthyPercent": 100,
+        "MaximumPercent": 200,
+        **own[strategy],
+    }
+
+
+_CAMEL = {"ROLLING": "Rolling", "BLUE_GREEN": "BlueGreen", "LINEAR": "Linear", "CANARY": "Canary"}
+
+
+def _chosen(value: Any, conditions: dict[str, bool]) -> Any:
+    """What an If stands for; None for no value."""
+    while isinstance(value, dict) and "If" in value:
+        condition, one, other = value["If"]
+        value = one if conditions[condition] else other
+    return None if value == {"Ref": "AWS::NoValue"} else value
+
+
+def test_ecs_can_shift_the_traffic_in_any_strategy(resources: dict[str, Any]) -> None:
+    """API reference, AdvancedConfiguration, and "Amazon ECS infrastructure IAM role ...".
+
+    "If your service uses Elastic Load Balancing, update it with the new advancedConfiguration and
+    start a rolling deployment": a rolling service has the configuration before it changes.
+    """
+    (balancer,) = _properties(resources, "EcsService")["LoadBalancers"]
+    assert balancer["TargetGroupArn"] == {"Ref": "TargetGroup"}
+    assert balancer["AdvancedConfiguration"] == {
+        "AlternateTargetGroupArn": {"Ref": "AlternateTargetGroup"},
+        "ProductionListenerRule": {"Ref": "Rule"},
+        "TestListenerRule": {"Ref": "TestRule"},
+        "RoleArn": {"GetAtt": "ShiftRole.Arn"},
+    }
+    role = _properties(resources, "ShiftRole")
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "ecs.amazonaws.com"}
+    (policy,) = role["ManagedPolicyArns"]
+    assert policy["Sub"].endswith(
+        ":iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers"
+    )
+    assert "Policies" not in role
 
 
 def test_both_rules_have_both_target_groups(resources: dict[str, Any]) -> None:
     for name in ("Rule", "TestRule"):
         (action,) = _properties(resources, name)["Actions"]
         assert action["ForwardConfig"]["TargetGroups"] == [
-            {"TargetGroupArn": {"Ref": "TargetGroup"}, "Weight": 100},
-            {"TargetGroupArn": {"Ref": "AlternateTargetGroup"}, "Weight": 0},
+            {"TargetGroupArn": {"Ref": "TargetGroup"}, "Weight": {"If": ["IsExchanged", 0, 100]}},
+            {
+                "TargetGroupArn": {"Ref": "AlternateTargetGroup"},
+                "Weight": {"If": ["IsExchanged", 100, 0]},
+            },
         ]
     one, other = (_properties(resources, each) for each in ("TargetGroup", "AlternateTargetGroup"))
     assert one == other
@@ -111,6 +175,7 @@ def test_the_repository_is_the_one_that_the_stage_recommends(resources: dict[str
 @pytest.mark.parametrize("pattern", ["*", "ecs-*", "shop/*", "shop/ecs-*-role", "*-ecs-*"])
 def test_the_roles_match_the_stage_s_pattern(pattern: str) -> None:
     roles = roles_for(pattern, Name("shop", "web").in_stage("dev"))
-    for name in (roles.task, roles.execution):
+    names = (roles.task, roles.execution, roles.traffic)
+    for name in names:
         assert matches(pattern, f"{roles.path}{name}".lstrip("/"))
-    assert roles.task != roles.execution
+    assert len(set(names)) == len(names)

@@ -5,26 +5,33 @@ answers, they also run it for real.
 """
 
 import os
+import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
+import urllib3
 from moto import mock_aws
 
-from infra.local.aws import fidelity
+from infra.local.aws import clock, fidelity
 from infra.local.aws.ecs import engine
 from infra.local.aws.ecs_logs import NO_LOG_GROUP
+from infra.local.aws.load_balancers import load_balancers
 from infra.local.machines import containers, standalone_tasks
 from infra.local.machines.containers import CommandFailed, Docker
 from infra.local.machines.ecs_agent import ServiceAgent
@@ -61,7 +68,7 @@ kill) touch ../signalled;;
 exec) case "$(cat "$2")" in *unhealthy*) exit 1;; esac;;
 rm) shift 2; rm -f "$@";;
 ps) ls;;
-port) cat ../address;;
+port) [ -f "../address-$2" ] && cat "../address-$2" || cat ../address;;
 esac
 """
 BUSYBOX = "/usr/bin/busybox"
@@ -77,6 +84,13 @@ class World:
     agent: ServiceAgent
     state: Path
     definitions: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(
+        default_factory=lambda: {
+            "deploymentConfiguration": {
+                "deploymentCircuitBreaker": {"enable": True, "rollback": True}
+            }
+        }
+    )
 
     def deploy(self, image: str, desired: int = 1, **container: Any) -> None:
         definition = {"name": "web", "image": image, "memory": 8, **container}
@@ -85,13 +99,12 @@ class World:
         if self.ecs.list_services(cluster="main")["serviceArns"]:
             self.ecs.update_service(cluster="main", service="hello", taskDefinition=arn)
             return
-        breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
         self.ecs.create_service(
             cluster="main",
             serviceName="hello",
             taskDefinition=arn,
             desiredCount=desired,
-            deploymentConfiguration=breaker,
+            **self.settings,
         )
 
     def service(self) -> Any:
@@ -101,6 +114,23 @@ class World:
         state: str = self.service()["deployments"][0]["rolloutState"]
         return state
 
+    def shift(self) -> Any:
+        """The newest service deployment."""
+        listed = self.ecs.list_service_deployments(cluster="main", service="hello")
+        arn = listed["serviceDeployments"][0]["serviceDeploymentArn"]
+        found = self.ecs.describe_service_deployments(serviceDeploymentArns=[arn])
+        return found["serviceDeployments"][0]
+
+    def awaiting(self) -> str | None:
+        """The id of the hook that awaits an action."""
+        hooks = self.shift().get("lifecycleHookDetails", [])
+        return next((e["hookId"] for e in hooks if e["status"] == "AWAITING_ACTION"), None)
+
+    def go_on(self, hook: str | None, action: str = "CONTINUE") -> None:
+        """Answer a hook."""
+        arn = self.shift()["serviceDeploymentArn"]
+        self.ecs.continue_service_deployment(serviceDeploymentArn=arn, hookId=hook, action=action)
+
     def tasks(self, status: str = "RUNNING") -> Any:
         listed = self.ecs.list_tasks(cluster="main", desiredStatus=status)["taskArns"]
         return self.ecs.describe_tasks(cluster="main", tasks=listed)["tasks"] if listed else []
@@ -108,6 +138,10 @@ class World:
     def images(self) -> list[str]:
         """The images of the scripted docker's containers."""
         return sorted(path.read_text().strip() for path in (self.state / "containers").iterdir())
+
+    def containers(self) -> list[Path]:
+        """The scripted docker's containers, by name."""
+        return sorted((self.state / "containers").iterdir())
 
     def calls(self) -> list[str]:
         return (self.state / "calls").read_text().splitlines()
@@ -163,26 +197,54 @@ def world(ecs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     agent.stop()
 
 
+Backends = Callable[[str], str]
+
+
 @pytest.fixture
-def backend() -> Iterator[str]:
-    """The address of an HTTP server that replaces a container's."""
+def backends() -> Iterator[Backends]:
+    """Starts an HTTP server that answers with a name and returns its address."""
+    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
 
-    class Hello(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"hello")
+    def start(name: str) -> str:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Answers, name))
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        servers.append((server, thread))
+        return f"127.0.0.1:{server.server_port}"
 
-        def log_message(self, *_: Any) -> None:
-            pass
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hello)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+
+class _Answers(BaseHTTPRequestHandler):
+    """Keeps connections open, as programs do that speak HTTP/1.1."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, name: str, *connection: Any) -> None:
+        self._name = name
+        super().__init__(*connection)
+
+    def do_GET(self) -> None:
+        self._answer(self._name)
+
+    def do_POST(self) -> None:
+        self.send_response_only(100)
+        self.end_headers()
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(f"{self._name} got {len(body)} bytes")
+
+    def _answer(self, text: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
 
 
 def test_desired_tasks_are_started_and_complete_the_rollout(world: World) -> None:
@@ -506,8 +568,10 @@ def test_a_missing_docker_command_is_reported_at_once(tmp_path: Path) -> None:
         ServiceAgent(path=str(tmp_path), session="test")
 
 
-def test_a_services_address_stays_and_follows_its_healthy_tasks(world: World, backend: str) -> None:
-    (world.state / "address").write_text(backend)
+def test_a_services_address_stays_and_follows_its_healthy_tasks(
+    world: World, backends: Backends
+) -> None:
+    (world.state / "address").write_text(backends("hello"))
     world.deploy("v1", **PORT)
     world.agent.step()
     url = world.agent.urls()["main/hello"]
@@ -527,6 +591,209 @@ def test_an_address_without_an_answering_task_returns_503(world: World) -> None:
     status, reason = get(world.agent.urls()["main/hello"])
     assert status == 503
     assert reason.startswith("the task does not answer")
+
+
+def test_requests_go_to_all_healthy_tasks_in_turn(world: World, backends: Backends) -> None:
+    """User guide for Application Load Balancers, "Routing algorithms": round robin."""
+    addresses = [backends(name) for name in ("one", "two", "three")]
+    world.deploy("v1", desired=3, **PORT)
+    world.agent.step()
+    for container, address in zip(world.containers(), addresses, strict=True):
+        (world.state / f"address-{container.name}").write_text(address)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    url = world.agent.urls()["main/hello"]
+    answers = Counter(get(url)[1] for _ in range(30))
+    assert answers == {"one": 10, "two": 10, "three": 10}
+    world.containers()[0].write_text("crashing")
+    world.agent.step()
+    answers = Counter(get(url)[1] for _ in range(30))
+    assert answers == {"two": 15, "three": 15}
+
+
+def test_a_rolling_release_answers_with_each_task_that_is_healthy(
+    world: World, backends: Backends
+) -> None:
+    """Developer guide: with ROLLING new tasks get requests as soon as they are healthy."""
+    (world.state / "address").write_text(backends("old"))
+    world.deploy("v1", desired=2, **CHECK, **PORT)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    (world.state / "address").write_text(backends("new"))
+    world.deploy("v2", **CHECK, **PORT)
+    world.agent.step()
+    slow = next(each for each in world.containers() if each.read_text().strip() == "v2")
+    slow.write_text("unhealthy")
+    world.agent.step()
+    url = world.agent.urls()["main/hello"]
+    assert world.rollout() == "IN_PROGRESS"
+    assert Counter(get(url)[1] for _ in range(30)) == {"old": 20, "new": 10}
+    slow.write_text("v2")
+    world.agent.step()
+    assert world.rollout() == "COMPLETED"
+    assert Counter(get(url)[1] for _ in range(30)) == {"new": 30}
+
+
+def test_a_connection_that_stays_open_gets_each_answer_from_the_next_task(
+    world: World, backends: Backends
+) -> None:
+    """User guide for Application Load Balancers, "Routing algorithms": chosen for each request."""
+    addresses = [backends(name) for name in ("one", "two")]
+    world.deploy("v1", desired=2, **PORT)
+    world.agent.step()
+    for container, address in zip(world.containers(), addresses, strict=True):
+        (world.state / f"address-{container.name}").write_text(address)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    pool = urllib3.PoolManager(maxsize=1)
+    answers = Counter(
+        pool.request("POST", world.agent.urls()["main/hello"], body=b"x" * 100_000).data
+        for _ in range(10)
+    )
+    assert answers == {b"one got 100000 bytes": 5, b"two got 100000 bytes": 5}
+    pool.clear()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"PING\r\n",
+        b"\x16\x03\x01\x02\x00",
+    ],
+)
+def test_what_is_not_a_request_for_one_answer_passes_unchanged(world: World, sent: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        (world.state / "address").write_text(f"127.0.0.1:{listener.getsockname()[1]}")
+        world.deploy("v1", **PORT)
+        world.step_until(lambda: world.rollout() == "COMPLETED")
+        port = urlsplit(world.agent.urls()["main/hello"]).port
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(sent)
+            task, _ = listener.accept()
+            with task:
+                task.settimeout(10)
+                assert task.recv(1000) == sent
+                task.sendall(b"and back")
+                assert client.recv(1000) == b"and back"
+
+
+def test_a_connection_opened_in_advance_takes_no_turn(world: World, backends: Backends) -> None:
+    addresses = [backends(name) for name in ("one", "two")]
+    world.deploy("v1", desired=2, **PORT)
+    world.agent.step()
+    for container, address in zip(world.containers(), addresses, strict=True):
+        (world.state / f"address-{container.name}").write_text(address)
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    url = world.agent.urls()["main/hello"]
+    answers = []
+    for _ in range(6):
+        with socket.create_connection(("127.0.0.1", urlsplit(url).port), timeout=10):
+            answers.append(get(url)[1])
+    assert Counter(answers) == {"one": 3, "two": 3}
+
+
+PAUSE: dict[str, Any] = {
+    "targetType": "PAUSE",
+    "lifecycleStages": ["PRE_PRODUCTION_TRAFFIC_SHIFT"],
+}
+
+
+@pytest.fixture
+def canary(world: World, backends: Backends) -> Iterator[Callable[[str], Counter[str]]]:
+    """A canary of 10 % that pauses before each step. Its release `new` replaces `old`.
+
+    Counts the answers of 100 requests to a path below the service's address.
+    """
+    world.settings = {
+        "loadBalancers": load_balancers("hello", "web", 80),
+        "deploymentConfiguration": {
+            "strategy": "CANARY",
+            "canaryConfiguration": {"canaryPercent": 10.0, "canaryBakeTimeInMinutes": 5},
+            "bakeTimeInMinutes": 5,
+            "lifecycleHooks": [PAUSE],
+        },
+    }
+    (world.state / "address").write_text(backends("old"))
+    world.deploy("v1", desired=2, **PORT)
+    continue_until(world, lambda: world.rollout() == "COMPLETED")
+    (world.state / "address").write_text(backends("new"))
+    world.deploy("v2", **PORT)
+    world.step_until(lambda: world.awaiting() is not None)
+
+    def count(path: str = "") -> Counter[str]:
+        url = world.agent.urls()[f"main/hello{path}"]
+        return Counter(get(url)[1] for _ in range(100))
+
+    yield count
+    clock.reset()
+
+
+def continue_until(world: World, reached: Callable[[], bool]) -> None:
+    """Let each hook go on, and five minutes pass in each step."""
+
+    def step() -> bool:
+        if hook := world.awaiting():
+            world.go_on(hook)
+        clock.advance(300)
+        return reached()
+
+    world.step_until(step)
+
+
+def test_requests_are_shared_by_the_weights_of_blue_and_green(
+    world: World, canary: Callable[[str], Counter[str]]
+) -> None:
+    """Developer guide, "Amazon ECS canary deployments"; each target group has its exact share."""
+    assert canary("") == {"old": 100}
+    hook = world.awaiting()
+    world.go_on(hook)
+    clock.advance(60)
+    world.agent.step()
+    assert canary("") == {"old": 90, "new": 10}
+    clock.advance(300)
+    world.step_until(lambda: world.awaiting() not in (None, hook))
+    assert canary("") == {"old": 90, "new": 10}
+    world.go_on(world.awaiting())
+    clock.advance(60)
+    world.agent.step()
+    assert canary("") == {"new": 100}
+    assert world.images() == ["v1", "v1", "v2", "v2"]
+    clock.advance(300)
+    world.step_until(lambda: world.images() == ["v2", "v2"])
+    assert canary("") == {"new": 100}
+
+
+def test_test_traffic_has_an_address_of_its_own(
+    world: World, canary: Callable[[str], Counter[str]]
+) -> None:
+    assert canary("") == {"old": 100}
+    assert canary("/test") == {"new": 100}
+
+
+def test_a_canary_that_is_refused_gets_no_more_requests(
+    world: World, canary: Callable[[str], Counter[str]]
+) -> None:
+    hook = world.awaiting()
+    world.go_on(hook)
+    clock.advance(360)
+    world.step_until(lambda: world.awaiting() not in (None, hook))
+    assert canary("") == {"old": 90, "new": 10}
+    world.go_on(world.awaiting(), "ROLLBACK")
+    clock.advance(60)
+    world.step_until(lambda: world.images() == ["v1", "v1"])
+    assert canary("") == {"old": 100}
+
+
+def test_the_share_of_a_deployment_without_healthy_tasks_is_refused(
+    world: World, canary: Callable[[str], Counter[str]]
+) -> None:
+    """A load balancer does not give the requests of one target group to the other (inferred)."""
+    world.go_on(world.awaiting())
+    clock.advance(60)
+    for container in world.containers():
+        if container.read_text().strip() == "v2":
+            container.write_text("crashing")
+    world.agent.step()
+    assert canary("") == {"old": 90, "service hello has no healthy task": 10}
 
 
 def test_a_service_without_a_port_has_no_address(world: World) -> None:
@@ -584,8 +851,11 @@ def test_simulated_containers_can_succeed_and_fail_and_are_marked_simulated(
     try:
         world.deploy(f"{image}:v1", **check, **PORT)
         world.step_until(lambda: world.rollout() == "COMPLETED")
-        status, reason = get(agent.urls()["main/hello"])
-        assert (status, "is simulated" in reason) == (503, True)
+        status, answer = get(agent.urls()["main/hello"])
+        assert status == 200
+        name, *shown = answer.splitlines()
+        assert re.fullmatch(r"slipway-hello-\w+ is simulated: no process listens\.", name)
+        assert shown == ["task definition hello:1", f"image {image}:v1"]
         world.deploy(f"{image}:v2", **check, **PORT)
         assert world.rollout() == "IN_PROGRESS"
         world.step_until(lambda: world.rollout() == "COMPLETED")
@@ -593,6 +863,22 @@ def test_simulated_containers_can_succeed_and_fail_and_are_marked_simulated(
     finally:
         agent.stop()
     assert not list((tmp_path / "simulated" / "containers").iterdir())
+
+
+def test_a_simulated_task_answers_any_request_to_its_end(world: World) -> None:
+    world.deploy("v1", **PORT)  # without an address, as the simulated docker has none
+    world.step_until(lambda: world.rollout() == "COMPLETED")
+    port = urlsplit(world.agent.urls()["main/hello"]).port
+
+    def answer(request: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(request)
+            with client.makefile("rb") as received:
+                return received.read()
+
+    long = b"POST / HTTP/1.1\r\nContent-Length: 30000000\r\n\r\n" + b"x" * 30_000_000
+    assert b" is simulated: no process listens." in answer(long)
+    assert answer(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"Connection: close\r\n\r\n")
 
 
 def test_a_simulated_command_counts_as_ended_and_says_so(

@@ -1,15 +1,16 @@
 """`make service` without a stage: a person's own repository in the embedded cloud of `make run`."""
 
+import json
 import os
 import stat
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from tests.support.serving import ROOT, environment, serving
@@ -88,11 +89,9 @@ def test_a_commit_is_built_deployed_and_has_an_address(record: Path, repository:
         done = _run("slipway_cli", step, "shop/web", **login)
         assert done.returncode == 0, done.stdout + done.stderr
     assert f"{_git(repository, 'rev-parse', '--short=8', 'HEAD')} Second" in done.stdout
-    with pytest.raises(urllib.error.HTTPError) as answer:
-        urllib.request.urlopen(url, timeout=10)
-    with answer.value:
+    with urllib.request.urlopen(url, timeout=10) as answer:
         # The container runs, and says that it is simulated.
-        assert "is simulated: no process listens" in answer.value.read().decode()
+        assert "is simulated: no process listens" in answer.read().decode()
 
 
 def test_a_repeat_changes_nothing_and_another_directory_takes_over(
@@ -107,6 +106,40 @@ def test_a_repeat_changes_nothing_and_another_directory_takes_over(
     assert moved.returncode == 0, moved.stderr
     done = _run("slipway_cli", "build", "shop/api", **_login(moved.stdout))
     assert "Elsewhere" in done.stdout, done.stderr
+
+
+def test_a_service_has_the_strategy_that_was_asked_for(record: Path, repository: Path) -> None:
+    ecs = boto3.client(
+        "ecs",
+        endpoint_url=json.loads(record.read_text())["aws"],
+        region_name="eu-west-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+    )
+
+    def shown() -> Any:
+        found = ecs.describe_services(cluster="default", services=["shop-slow"])
+        return found["services"][0]
+
+    create = ("--name", "shop/slow", "--strategy")
+    done = _service(record, repository, *create, "CANARY", "CanaryPercent=2.5", "StepMinutes=3")
+    assert done.returncode == 0, done.stderr
+    made = shown()
+    assert made["deploymentConfiguration"]["strategy"] == "CANARY"
+    assert made["deploymentConfiguration"]["bakeTimeInMinutes"] == 1
+    assert made["deploymentConfiguration"]["canaryConfiguration"] == {
+        "canaryPercent": 2.5,
+        "canaryBakeTimeInMinutes": 3,
+    }
+    (balancer,) = made["loadBalancers"]
+    assert balancer["containerPort"] == 8080
+    assert (
+        balancer["targetGroupArn"] != balancer["advancedConfiguration"]["alternateTargetGroupArn"]
+    )
+    assert _service(record, repository, *create, "LINEAR").returncode == 0
+    assert shown()["deploymentConfiguration"]["linearConfiguration"]["stepPercent"] == 10
+    assert _service(record, repository, *create[:2]).returncode == 0
+    assert shown()["deploymentConfiguration"]["strategy"] == "LINEAR"
 
 
 def _refused(done: "subprocess.CompletedProcess[str]") -> str:
@@ -125,7 +158,15 @@ def test_what_cannot_be_built_is_refused(record: Path, repository: Path, tmp_pat
     assert "builds a directory of this machine" in refused("https://github.com/acme/web")
     assert "has no commit on the branch wip" in refused(repository, "--branch", "wip")
     assert "has no docker/Dockerfile" in refused(repository, "--dockerfile", "docker/Dockerfile")
-    assert "are for AWS, and there is no STAGE" in refused(repository, "MaxTasks=3")
+    assert "DOMAIN is for AWS" in refused(repository, "--domain", "shop.example.com")
+    for given, reason in (
+        (["MaxTasks=3"], "MaxTasks cannot be set for the strategy ROLLING without a STAGE"),
+        (["--strategy", "CANARY", "StepPercent=5"], "StepPercent cannot be set for"),
+        (["--strategy", "CANARY", "CanaryPercent=ten"], "CanaryPercent is 'ten'"),
+        (["--strategy", "LINEAR", "StepMinutes=1.5"], "StepMinutes is '1.5'"),
+        (["Strategy=CANARY"], "Give for instance STRATEGY=CANARY"),
+    ):
+        assert reason in refused(repository, *given)
     part = repository / "part"
     part.mkdir()
     assert f"Give GIT={repository}." in refused(part)

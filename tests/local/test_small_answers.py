@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from moto import mock_aws
 
-from infra.local.machines.forwarder import Forwarder
+from infra.local.machines.forwarder import Forwarder, Group
 from infra.local.machines.registry import Registry
 from tests.support.served import served
 
@@ -70,7 +70,7 @@ def test_a_server_does_not_wait_between_the_parts_of_an_answer(address: tuple[st
 
 def test_the_address_of_a_service_passes_data_on_at_once(task: socket.socket) -> None:
     forwarder = Forwarder()
-    forwarder.target = task.getsockname()
+    forwarder.share({"": Group(100, [task.getsockname()])}, "no task")
     url = urlsplit(forwarder.url)
     try:
         with socket.create_connection(("127.0.0.1", url.port or 0), timeout=10) as client:

@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from infra.local.aws.ecs_records import Deployment, Json
 from infra.local.aws.ecs_rollouts import Service
 from infra.local.aws.ecs_tasks import ESSENTIAL_EXITED, KILLED, UNHEALTHY
 from infra.local.machines.containers import LABEL, OUT_OF_MEMORY, CommandFailed, Docker
-from infra.local.machines.forwarder import Address, Forwarder
+from infra.local.machines.forwarder import Forwarder, Group, Target
 from infra.local.machines.standalone_tasks import StandaloneTasks
 
 DEFAULT_RETRIES = 3
@@ -64,9 +64,16 @@ class ServiceAgent:
         self._docker.remove(self._docker.names(f"{LABEL}={self._session}"))
 
     def urls(self) -> dict[str, str]:
-        """The address of each "cluster/service" that has a port."""
+        """The address of each "cluster/service" that has a port.
+
+        "cluster/service/test" is the address for test traffic, if ECS has shifted some.
+        """
         known = dict(self._services)
-        return {key: url for key, tasks in known.items() if (url := tasks.url)}
+        return {
+            f"{key}{path}": forwarder.url
+            for key, tasks in known.items()
+            for path, forwarder in tasks.forwarders.items()
+        }
 
     def step(self) -> None:
         """Check every task once, then start, remove and report tasks as needed."""
@@ -87,10 +94,8 @@ class ServiceAgent:
                 self._services[key].close()
                 self._services[key].remove_all()
                 del self._services[key]
-        for service in engine().services():  # again: a report may have ended a rollout
-            if _key(service) in self._services:
-                self._services[_key(service)].serve(service)
-
+        for tasks in self._services.values():
+            tasks.serve()
         with _failures_printed("tasks of RunTask"):
             self._standalone.step()
 
@@ -107,6 +112,7 @@ class _Task:
     id: str
     name: str
     deployment: str
+    definition: str
     container: Json
     started: float
     healthy: bool = False
@@ -114,7 +120,7 @@ class _Task:
     check_at: float = 0.0  # when the health check of a healthy task is due
     logged: str = ""  # the time of the last line in CloudWatch Logs
     copy_at: float = 0.0  # when its output is due
-    address: Address | None = None
+    target: Target = ""  # what answers a request, once it is healthy
 
 
 class _Tasks:
@@ -131,16 +137,12 @@ class _Tasks:
         self._failing = ""
         self._printed = ""  # the last printed reason
         self._pause_until = 0.0
-        self._forwarder: Forwarder | None = None
-
-    @property
-    def url(self) -> str | None:
-        return self._forwarder.url if self._forwarder else None
+        self.forwarders: Mapping[str, Forwarder] = {}  # "" is for production, "/test" for tests
 
     def close(self) -> None:
-        if self._forwarder:
-            self._forwarder.stop()
-            self._forwarder = None
+        forwarders, self.forwarders = self.forwarders, {}
+        for each in forwarders.values():
+            each.stop()
 
     def remove_all(self) -> None:
         self._remove(list(self._tasks))
@@ -165,23 +167,44 @@ class _Tasks:
         self._remove(self._surplus(service))
         primary = service.deployments[0]
         container = _essential(engine().containers(primary.task_definition))
-        if _ports(container) and self._forwarder is None:
-            self._forwarder = Forwarder()
+        if _ports(container) and not self.forwarders:
+            self.forwarders = {"": Forwarder()}
         self._start_missing(service, container)
         for deployment in service.deployments:
             self._report(deployment.id)
 
-    def serve(self, service: Service) -> None:
-        """Point the service's address at a healthy task of the newest completed deployment."""
-        if self._forwarder is None:
+    def serve(self, leaving: Sequence[_Task] = ()) -> None:
+        """Share the requests to the service's addresses among its healthy tasks."""
+        if not self.forwarders:
             return
-        completed = [each.id for each in service.deployments if each.rollout_state == "COMPLETED"]
-        healthy = [each for each in self._tasks if each.healthy and each.deployment in completed]
-        if not healthy:
-            self._forwarder.target = f"service {self._name} has no healthy task"
-        else:
-            simulated = f"{healthy[0].name} is simulated: no process listens"
-            self._forwarder.target = healthy[0].address or simulated
+        tasks = self._healthy(leaving)
+        weights = engine().weights(self._cluster, self._name)
+        # Without weights new tasks get requests as soon as they are healthy: developer guide,
+        # "Update the deployment strategy from Amazon ECS blue/green to rolling update".
+        everything = [each for found in tasks.values() for each in found]
+        groups = _groups(weights, tasks) if weights else {"": Group(100, everything)}
+        reason = f"service {self._name} has no healthy task"
+        self.forwarders[""].share(groups, reason)
+        tests = engine().test_weights(self._cluster, self._name)
+        if tests and "/test" not in self.forwarders:
+            self.forwarders = {**self.forwarders, "/test": Forwarder()}
+        if "/test" in self.forwarders:
+            self.forwarders["/test"].share(_groups(tests, tasks), f"{reason} for test traffic")
+
+    def _healthy(self, leaving: Sequence[_Task]) -> dict[str, list[Target]]:
+        """What answers a request, of each deployment: its tasks that are healthy and stay."""
+        found: dict[str, list[Target]] = {}
+        for deployment in {each.deployment for each in self._tasks}:
+            active = {task.id for task in engine().tasks(deployment)}
+            found[deployment] = [
+                each.target
+                for each in self._tasks
+                if each.deployment == deployment
+                and each.id in active
+                and each.healthy
+                and each not in leaving
+            ]
+        return found
 
     def _find_fault(self, task: _Task, state: Json | None) -> Json | None:
         """What `Engine.report` shall say about a failed task. None if it did not fail."""
@@ -210,7 +233,12 @@ class _Tasks:
 
     def _become_healthy(self, task: _Task) -> None:
         ports = _ports(task.container)
-        task.address = self._docker.address(task.name, ports[0]) if ports else None
+        address = self._docker.address(task.name, ports[0]) if ports else None
+        task.target = address or (
+            f"{task.name} is simulated: no process listens.\n"
+            f"task definition {task.definition.rpartition('/')[2]}\n"
+            f"image {task.container['image']}"
+        )
         task.healthy = True
         self._printed = ""
         if task.deployment == self._failing:
@@ -250,7 +278,8 @@ class _Tasks:
 
     def _start(self, task_id: str, primary: Deployment, container: Json) -> None:
         name = f"slipway-{self._name}-{task_id[:12]}"
-        task = _Task(task_id, name, primary.id, container, time.monotonic())
+        definition = primary.task_definition
+        task = _Task(task_id, name, primary.id, definition, container, time.monotonic())
         self._tasks.append(task)  # first: a container that starts too slowly is removed too
         if fault := engine().fleet.logs.open(container, task_id):
             self._fail(task, fault)
@@ -302,6 +331,9 @@ class _Tasks:
         )
 
     def _remove(self, tasks: list[_Task]) -> None:
+        if not tasks:
+            return
+        self.serve(leaving=tasks)  # no request may meet a container that is being removed
         self._docker.remove([task.name for task in tasks])
         self._tasks = [task for task in self._tasks if task not in tasks]
 
@@ -333,6 +365,12 @@ def _ports(container: Json) -> list[int]:
         for mapping in container["portMappings"]
         if mapping.get("protocol", "tcp") == "tcp"
     ]
+
+
+def _groups(
+    weights: Mapping[str, float], tasks: Mapping[str, Sequence[Target]]
+) -> dict[str, Group]:
+    return {each: Group(weight, tasks.get(each, [])) for each, weight in weights.items()}
 
 
 def _health_command(command: list[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """`make demo` runs the main scenario as an outside client and checks the result of each step.
 
 Starts `python -m infra.local serve` on free ports, sends HTTP requests and signed GitHub pushes,
-and exits with 0 only if every check passes. Without Docker no container answers, so it checks the
-task definition that ECS runs.
+and exits with 0 only if every check passes. Without Docker no container answers: the embedded load
+balancer answers in its place, with the digest of the image.
 """
 
 import argparse
@@ -11,91 +11,16 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
-
-from infra.local.cloud import SERVICE_URLS
 from infra.local.play import sample
-from infra.local.play.github import pull_request_event, push_event, signature
+from infra.local.play.client import Client, get_json, saw, say
+from infra.local.play.github import pull_request_event, push_event
 from infra.seeing import NotSeen, check, wait_for
-
-
-@dataclass
-class Client:
-    """The clients of the API and of AWS, and GitHub as the sender of deliveries."""
-
-    ready: dict[str, Any]
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def real(self) -> bool:
-        return bool(self.ready["docker"])
-
-    def call(self, method: str, path: str, body: Any = None, *, expect: int = 200) -> Any:
-        """Make one API call with the admin token; return the parsed answer."""
-        headers = {"Authorization": f"Bearer {self.ready['token']}"}
-        return self._send(method, path, headers, None if body is None else _json(body), expect)
-
-    def deliver(self, event: str, payload: Any, *, expect: int, sign: bool = True) -> Any:
-        """Send one GitHub delivery; the signature covers its bytes, as GitHub's does."""
-        body = _json(payload)
-        secret = self.ready["webhook_secret"] if sign else "somebody else's"
-        headers = {
-            "User-Agent": "GitHub-Hookshot/044aadd",
-            "X-GitHub-Event": event,
-            "X-GitHub-Delivery": str(uuid.uuid4()),
-            "X-Hub-Signature-256": signature(body, secret),
-        }
-        return self._send("POST", "/v1/webhooks/github", headers, body, expect)
-
-    def _send(
-        self, method: str, path: str, headers: dict[str, str], body: bytes | None, expect: int
-    ) -> Any:
-        request = urllib.request.Request(self.ready["api"] + path, data=body, method=method)
-        for name, value in {**headers, "Content-Type": "application/json"}.items():
-            request.add_header(name, value)
-        try:
-            with urllib.request.urlopen(request, timeout=15) as answer:
-                status, text = answer.status, answer.read()
-        except urllib.error.HTTPError as refusal:
-            status, text = refusal.code, refusal.read()
-        if status != expect:
-            raise NotSeen(f"{method} {path} answered {status}, not {expect}: {text.decode()}")
-        return json.loads(text)
-
-    def aws(self, service: str) -> Any:
-        """A boto3 client of the embedded cloud."""
-        return boto3.client(  # type: ignore[call-overload]
-            service,
-            endpoint_url=self.ready["aws"],
-            region_name="eu-west-1",
-            aws_access_key_id="demo",
-            aws_secret_access_key="demo",  # noqa: S106  # the embedded cloud takes any
-        )
-
-    def page(self, service: str, path: str = "/") -> str:
-        """Get a page of an ECS service's container from the service's fixed local address."""
-        urls = _get_json(self.ready["aws"] + SERVICE_URLS)
-        url = urls[f"{sample.CLUSTER}/{service}"]
-        with urllib.request.urlopen(url + path, timeout=5) as answer:
-            text: str = answer.read().decode().strip()
-        return text
-
-    def definition(self, service: str) -> dict[str, Any]:
-        """The task definition that the ECS service runs."""
-        ecs = self.aws("ecs")
-        row = ecs.describe_services(cluster=sample.CLUSTER, services=[service])["services"][0]
-        answer = ecs.describe_task_definition(taskDefinition=row["taskDefinition"])
-        definition: dict[str, Any] = answer["taskDefinition"]
-        return definition
 
 
 class Story:
@@ -108,6 +33,7 @@ class Story:
         self.worker = 0
         self.deployments: dict[str, int] = {}
         self.definitions: dict[str, str] = {}
+        self.digests: dict[str, str] = {}
         self.pushed_at = int(time.time())
 
     def play(self) -> None:
@@ -120,6 +46,7 @@ class Story:
         self.deploy_again()
         self.build_by_hand()
         self.see_github()
+        self.canary()
         self.pull_request()
 
     def create(self) -> None:
@@ -263,10 +190,79 @@ class Story:
         check("deployments that failed", states.count("failure"), 1)
         saw(f"{len(states)} deployments, newest first: {', '.join(states)}")
 
+    def canary(self) -> None:
+        say("9", "A canary at 10 percent that is approved, counted by 100 HTTP answers")
+        canary = {"type": "CANARY", "percent": 10, "step_minutes": 0, "bake_minutes": 0}
+        body = {"strategy": canary, "approval": True, "auto_deploy": True}
+        self.client.call("PATCH", f"/v1/services/{self.service}", body)
+        saw("each step of the traffic needs a person's approval from now on")
+        number = self._at_ten_percent("three", "five")
+        self._answer_approval(number, "approve", "No errors at 10 percent")
+        self._deployed("five", number)
+        self._count({"five": 100})
+        say("10", "A canary at 10 percent that is rejected")
+        number = self._at_ten_percent("five", "six")
+        self._answer_approval(number, "reject", "Slower than version five")
+        row = self._follow_deployment(number, "cancelled")
+        saw(f"deployment {number}: {row['error']}")
+        wait_for("ECS to shift the traffic back", self._shifted_back)
+        self._count({"five": 100})
+        wait_for("version five to run", lambda: self._runs(self.definitions["five"]))
+
+    def _at_ten_percent(self, old: str, new: str) -> int:
+        """Push a version, and approve its first 10 percent. Returns the deployment's number."""
+        build = self._follow_build(self._push(new)[self.service])
+        check(f"why version {new} is not deployed", build["not_deployed"], None)
+        number: int = build["deployment_id"]
+        self.digests[new] = self._deployment(number)["image_digest"]
+        self._await_approval(number, traffic=0)
+        self._count({old: 100})
+        self._count({new: 100}, "test")
+        self._answer_approval(number, "approve", "Looks good on the test address")
+        self._await_approval(number, traffic=10)
+        self._count({old: 90, new: 10})
+        return number
+
+    def _await_approval(self, number: int, *, traffic: int) -> None:
+        def awaits() -> bool | None:
+            row = self._deployment(number)
+            if row["finished_at"]:
+                raise NotSeen(f"deployment {number} ended {row['status']}: {row['error']}")
+            return (row["awaiting"] == "approval" and row["traffic"] == traffic) or None
+
+        wait_for(f"deployment {number} to await approval at {traffic} percent", awaits)
+        saw(f"deployment {number} has {traffic} percent of the traffic and awaits approval")
+
+    def _answer_approval(self, number: int, answer: str, reason: str) -> None:
+        path = f"/v1/cicd/deployments/{number}/{answer}"
+        self.client.call("POST", path, {"reason": reason}, expect=202)
+        saw(f"{answer}: “{reason}”")
+
+    def _count(self, wanted: dict[str, int], path: str = "") -> None:
+        """Ask 100 times and count the versions that answer.
+
+        The load balancer follows the weights of ECS about a second later.
+        """
+        service = f"web/{path}".rstrip("/")
+
+        def count() -> Counter[str] | None:
+            seen = Counter(self._version(service) for _ in range(100))
+            return seen if seen == wanted else None
+
+        seen = wait_for(f"answers of {wanted}", count, seconds=15)
+        answers = ", ".join(f"{each} from version {version}" for version, each in seen.items())
+        saw(f"of 100 HTTP answers{' of the test address' if path else ''}: {answers}")
+
+    def _shifted_back(self) -> bool | None:
+        ecs = self.client.aws("ecs")
+        listed = ecs.list_service_deployments(cluster=sample.CLUSTER, service="web")
+        newest = listed["serviceDeployments"][0]["status"]
+        return True if newest == "ROLLBACK_SUCCESSFUL" else None
+
     def pull_request(self) -> None:
-        say("9", "A pull request is built, and never deployed")
+        say("11", "A pull request is built, and never deployed")
         self.repository.branch("changes")
-        sha = self.repository.commit("five")
+        sha = self.repository.commit("seven")
         event = pull_request_event(
             "example/app",
             1,
@@ -275,7 +271,7 @@ class Story:
             base=sample.BRANCH,
             sha=sha,
             at=int(time.time()),
-            title="Version five",
+            title="Version seven",
         )
         (started,) = self.client.deliver("pull_request", event, expect=202)["builds"]
         build = self._follow_build(started["build_id"])
@@ -294,14 +290,14 @@ class Story:
             saw(f"commit {sha[:12]}: {context} {state}")
 
     def _github(self, path: str) -> Any:
-        return _get_json(f"{self.client.ready['github']}/repos/example/app/{path}")
+        return get_json(f"{self.client.ready['github']}/repos/example/app/{path}")
 
     def _push(self, version: str) -> dict[int, int]:
         return self._deliver(self.repository.commit(version))
 
     def _deliver(self, sha: str) -> dict[int, int]:
         """Deliver a push; return the started builds by service."""
-        self.pushed_at += 1
+        self.pushed_at = max(self.pushed_at + 1, int(time.time()))
         answer = self.client.deliver("push", self._payload(sha), expect=202)
         return {build["service_id"]: build["build_id"] for build in answer["builds"]}
 
@@ -345,6 +341,7 @@ class Story:
         image = definition["containerDefinitions"][0]["image"]
         check("the digest ECS runs", image.rsplit("@", 1)[1], row["image_digest"])
         self.deployments[version] = number
+        self.digests[version] = row["image_digest"]
         self.definitions[version] = definition["taskDefinitionArn"]
         saw(f"{how} version {version}: deployment {number}, {row['image_digest'][:19]}…")
         self._answers(version)
@@ -356,20 +353,27 @@ class Story:
         saw(f"its receipt: {len(wanted)} of {len(wanted)} tasks run it, {receipt['hash'][:19]}…")
 
     def _answers(self, version: str, *, again: bool = False) -> None:
-        if not self.client.real:
-            saw("simulated: no container answers; only the digest that ECS runs was checked")
-            return
-
-        def answers() -> str | None:
+        def answers() -> bool | None:
             try:
-                page = self.client.page("web")
+                return True if self._version("web") == version else None
             except OSError:
                 return None
-            return page if page == f"version {version}" else None
 
-        page = wait_for(f"version {version} to answer", answers)
-        greeting = self.client.page("web", "/cgi-bin/greeting")
-        saw(f"HTTP {'still ' if again else ''}answers “{page}”, greeting “{greeting}”")
+        wait_for(f"version {version} to answer", answers)
+        still = "still " if again else ""
+        if self.client.real:
+            greeting = self.client.page("web", "/cgi-bin/greeting")
+            saw(f"HTTP {still}answers “version {version}”, greeting “{greeting}”")
+        else:
+            saw(f"HTTP {still}answers with the digest of version {version}: it is simulated")
+
+    def _version(self, service: str) -> str:
+        """The version that answers. A simulated task answers with the digest of its image."""
+        page = self.client.page(service)
+        if self.client.real:
+            return page.removeprefix("version ")
+        digest = page.rpartition("@")[2]
+        return {known: version for version, known in self.digests.items()}.get(digest, page)
 
     def _follow_deployment(self, number: int, wanted: str) -> dict[str, Any]:
         statuses: list[str] = []
@@ -432,23 +436,6 @@ def _environment(definition: dict[str, Any]) -> dict[str, str]:
 
 def _steps(progress: list[int]) -> str:
     return "-".join(str(value) for value in dict.fromkeys(progress))
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value).encode()
-
-
-def _get_json(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return json.load(answer)
-
-
-def say(number: str, what: str) -> None:
-    print(f"\n{number}. {what}", flush=True)
-
-
-def saw(what: str) -> None:
-    print(f"   {what}", flush=True)
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.play import sample
-from infra.local.play.demo import Client, serving
+from infra.local.play.client import Client
+from infra.local.play.demo import serving
 
 POLL = 2.0  # the Retry-After of a log without new lines
 

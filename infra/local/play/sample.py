@@ -14,6 +14,8 @@ from typing import Any
 
 import boto3
 
+from infra.local.aws.load_balancers import load_balancers
+
 GIT_URL = "https://github.com/example/app.git"
 BRANCH = "main"
 IMAGE_REPOSITORY = "myapp"
@@ -94,6 +96,7 @@ def create_target(service: str, registry: str) -> None:
         serviceName=service,
         taskDefinition=definition,
         desiredCount=1,
+        loadBalancers=load_balancers(service, CONTAINER, PORT),
         deploymentConfiguration={"maximumPercent": 200, "minimumHealthyPercent": 100},
     )
 
