@@ -30,7 +30,7 @@ TABLE = {
     "see a rollout's tasks": "GetItem BatchGetItem DescribeServices ListTasks UpdateItem",
     "show a rollout": "GetItem*2 ListTasks*2 DescribeTasks",
     "show it to another viewer": "GetItem*2",
-    "show a waiting deployment": "GetItem*3",
+    "show a waiting deployment": "GetItem*3 BatchGetItem",
     "show a running build": "GetItem*2 GetLogEvents",
     "show a running build with news": "GetItem*2 GetLogEvents UpdateItem",
     "list running builds": "GetItem*2 Query BatchGetItem",
