@@ -39,12 +39,12 @@ def play(world: World, seed: int, *, traffic: bool = False) -> dict[str, Any]:
     """
     chance = random.Random(seed)
     world.calm = seed % 4 == 0
+    on_github = world.all_tell and seed % 3 == 0
+    if on_github:
+        world.connect_github(by_app=chance.random() < 0.5, checks=chance.random() < 0.5)
     if traffic and seed % 5 < 2:
         world.move_traffic(seed // 5)
-    actions = actions_of(world)
-    if world.all_tell and seed % 3 == 0:
-        world.connect_github(by_app=chance.random() < 0.5, checks=chance.random() < 0.5)
-        actions = actions | GITHUB_ACTIONS
+    actions = actions_of(world) | (GITHUB_ACTIONS if on_github else {})
     names, weights = list(actions), list(actions.values())
     for _ in range(chance.randrange(10, STEPS)):
         getattr(world, chance.choices(names, weights)[0])(chance.randrange(10_000))

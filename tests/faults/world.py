@@ -57,6 +57,7 @@ ROUNDS = 80
 _FIRST_HEAD = sha(0xFFFFF)
 # Deployments of these triggers overrule no choice of another party.
 _NOT_EXPLICIT = {"push", "config"}
+_FIRST_ROLLOUT = 8  # minutes, enough for any of _STRATEGIES
 _STRATEGIES = (traffic_cases.BLUE_GREEN, traffic_cases.LINEAR, traffic_cases.CANARY)
 
 
@@ -145,7 +146,8 @@ class World:
     def move_traffic(self, choice: int) -> None:
         """The service moves traffic with one of the strategies. Three of four need approval.
 
-        In every second of them the owner has a hook, too.
+        In every second of them the owner has a hook, too. A release runs, and the rollout of the
+        next one has begun.
         """
         self.moves_traffic = True
         hooks = [pause("POST_TEST_TRAFFIC_SHIFT")] if choice // 12 % 2 else []
@@ -156,6 +158,16 @@ class World:
             approval_minutes=30,
             approve_own=True,
         )
+        self.push(2)
+        for _ in range(_FIRST_ROLLOUT):
+            self.cloud.tick()
+            self.cloud.settle()
+            traffic.answer_hooks(self.cloud)
+            finish_outside()
+        self.push(2)
+        self.cloud.settle()
+        finish_outside()
+        self.cloud.settle()
 
     def connect_github(self, *, by_app: bool, checks: bool) -> None:
         """Create a channel to GitHub, which Slipway asks for the head of the branch from now on.
