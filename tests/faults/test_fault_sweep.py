@@ -139,7 +139,7 @@ def sweep(
         where = f"call {number}, {name}: {kind}"
         if result.trouble:
             problems.append(f"{where}\n{result.trouble}")
-        elif result.answer != expected and not may_end_otherwise(kind, name, calls):
+        elif result.answer != expected and not may_end_otherwise(kind, name, calls, case):
             problems.append(f"{where}\n{result.answer}\ninstead of\n{expected}")
     assert not problems, f"{len(problems)} of {len(planned)}:\n" + "\n".join(problems)
     return "fault sweep", (len({number for number, _, _ in planned}), len(planned))
@@ -163,14 +163,14 @@ READS_OF_WORK = {
 }
 
 
-def may_end_otherwise(kind: str, name: str, calls: list[str]) -> bool:
+def may_end_otherwise(kind: str, name: str, calls: list[str], case: UseCase) -> bool:
     """Whether the end may differ from the end without a fault.
 
     Only access denied may change it, because work that has not begun then fails. A denied read of
     CodeBuild or ECS changes no end after the work has begun. In a use case that registers a task
     definition the rollout has not begun. A receiver that denies a request is asked again.
     """
-    begins = "ecs.RegisterTaskDefinition" in calls
+    begins = case.restores or "ecs.RegisterTaskDefinition" in calls
     if name.startswith(injector.REQUEST):
         return False
     return kind == injector.DENIED and (name not in READS_OF_WORK or begins)

@@ -118,6 +118,11 @@ def approve(cloud: Cloud, **body: Any) -> Answer:
     return cloud.api.post("/v1/cicd/deployments/2/approve", body, headers=KEY)
 
 
+def plan(cloud: Cloud) -> Answer:
+    path = f"/v1/cicd/services/{cloud.service_id}/deploy?dry_run=true"
+    return cloud.api.post(path, {"image_tag": cloud.build(1)["image_tag"]})
+
+
 def reject(cloud: Cloud) -> Answer:
     body = {"reason": "orders are missing"}
     return cloud.api.post("/v1/cicd/deployments/2/reject", body, headers=KEY)
@@ -238,6 +243,7 @@ SOON = pass_time(10)
 to_begin = _state(shifts, request)
 tasks_run = _state(shifts, start_tasks)
 at_last = _state(shifts, start_tasks, pass_time(10 * MINUTE))
+guarded_to_rest = _state(guarded)
 guarded_to_begin = _state(guarded, request)
 scaling = _state(guarded, begin)
 reached = _state(guarded, start_tasks, SOON)
@@ -337,6 +343,7 @@ TRAFFIC = (
         then(tasks_run(CANARY), SOON, unnamed),
         tick,
     ),
+    UseCase("a rollout that moves traffic is planned", guarded_to_rest(CANARY), plan),
     UseCase("a rollout that needs approval begins", guarded_to_begin(CANARY), deliver_messages),
     UseCase("a hook is reached", reached(CANARY), deliver_events),
     UseCase("a hook is found without its event", reached(CANARY), tick),
@@ -386,6 +393,7 @@ TRAFFIC = (
             f"a rollback takes a rollout back {where}",
             then(prepare, asked(roll_back)),
             deliver_messages,
+            restores=True,
         )
         for where, prepare in (
             ("at Slipway's hook", waits(CANARY)),

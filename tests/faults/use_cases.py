@@ -63,12 +63,14 @@ KEY: dict[str, str | None] = {"Idempotency-Key": "the-same-request"}
 class UseCase:
     """`run` returns the answer of a request, or None if the step is no request.
 
-    A request that got no 2xx is repeated.
+    A request that got no 2xx is repeated. `restores`: a rollback begins that ECS makes, so it
+    registers no task definition.
     """
 
     name: str
     prepare: Callable[[Cloud], None]
     run: Callable[[Cloud], Answer | None]
+    restores: bool = False
 
 
 def new_service(_: Cloud) -> None:
