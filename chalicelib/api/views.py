@@ -11,7 +11,7 @@ from chalicelib.api.http.problems import cleaned
 from chalicelib.domain import approvals as answers
 from chalicelib.domain import health as domain
 from chalicelib.domain import release_commands
-from chalicelib.domain.approvals import STAGE, answers_of, text_of_wait
+from chalicelib.domain.approvals import answers_of, text_of_wait
 from chalicelib.domain.failures import Failure
 from chalicelib.domain.images import machine_for
 from chalicelib.domain.line import Place
@@ -153,10 +153,23 @@ class WaitingForChecks(msgspec.Struct, kw_only=True):
     trouble: str | None
 
 
+class AwaitedApproval(msgspec.Struct, kw_only=True):
+    """The approval that a deployment needs. A request to approve or reject it may name `hook_id`:
+    then it is refused if another hook awaits an answer meanwhile. `number` counts the approvals of
+    the deployment. At `expires_at` ECS takes the rollout back.
+    """
+
+    hook_id: str
+    number: int
+    since: str | None
+    expires_at: str | None
+
+
 class ReleaseSummary(msgspec.Struct, kw_only=True):
     """A deployment in a list of services. `waiting_for_checks` is null unless it waits for the
     checks of its commit. `awaiting` is `approval` while a person must approve it, and `hook` while
-    its rollout waits for a pause hook of the ECS service.
+    its rollout waits for a pause hook of the ECS service. `traffic` is the percentage of the
+    production traffic that its tasks get, null if ECS does not say it.
     """
 
     id: int
@@ -173,7 +186,9 @@ class ReleaseSummary(msgspec.Struct, kw_only=True):
     image_digest: str | None
     build_id: int | None
     waiting_for_checks: WaitingForChecks | None
+    traffic: float | None
     awaiting: Literal["approval", "hook"] | None
+    approval: AwaitedApproval | None
     error: str | None
     created_at: str | None
     started_at: str | None
@@ -372,18 +387,6 @@ class DeploymentTask(msgspec.Struct, kw_only=True):
     revision: str
     started_at: str | None
     stopped_reason: str | None
-
-
-class AwaitedApproval(msgspec.Struct, kw_only=True):
-    """The approval that a deployment needs. A request to approve or reject it may name `hook_id`:
-    then it is refused if another hook awaits an answer meanwhile. `number` counts the approvals of
-    the deployment. At `expires_at` ECS takes the rollout back.
-    """
-
-    hook_id: str
-    number: int
-    since: str | None
-    expires_at: str | None
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -662,7 +665,9 @@ def _release_summary(named: Named, number: int | None) -> ReleaseSummary | None:
         id=row.number,
         image_tag=_image(row),
         waiting_for_checks=_checks(row),
+        traffic=_traffic(row)["traffic"],
         awaiting=_awaiting(row),
+        approval=_approval(row),
     )
 
 
@@ -762,7 +767,8 @@ def _awaiting(row: models.Deployment) -> Literal["approval", "hook"] | None:
     if row.awaited_approval is not None:
         return "approval"
     shift = row.shift if row.status == DeploymentStatus.DEPLOYING else None
-    is_own = row.approval_minutes is not None and shift is not None and shift.stage == STAGE
+    # An approved hook stays noted until ECS does not wait at it any more.
+    is_own = row.awaiting is not None
     return "hook" if shift is not None and shift.hook == PAUSE and not is_own else None
 
 

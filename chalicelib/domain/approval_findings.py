@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from chalicelib.domain.approvals import STAGE, hook_conflict
+from chalicelib.domain.approvals import hook_conflict
 from chalicelib.domain.preflight import Finding, Severity
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.strategies import ROLLING, Strategy, merged, strategy_of
@@ -36,13 +36,15 @@ def approval_findings(
                 f"{_OFF}",
             )
         ]
-    if hook_conflict(configuration, added=added):
+    stage = hook_conflict(configuration, added=added)
+    if stage is not None:
         return [
             _error(
                 "approval_hook_conflict",
-                f"the ECS service has a PAUSE hook of its own at the stage {STAGE}. ECS does not "
+                f"the ECS service has a PAUSE hook of its own at the stage {stage}. ECS does not "
                 "say which of two hooks waits, so Slipway could answer the wrong one. Remove that "
-                f"hook from the ECS service, {_OFF}",
+                "hook from the ECS service, or move it to the stage PRE_SCALE_UP or POST_SCALE_UP, "
+                f"{_OFF}",
             )
         ]
     if not rollout.moves_traffic:

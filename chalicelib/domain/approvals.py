@@ -43,6 +43,10 @@ ApproveOwn = Annotated[
 
 # The stage at which ECS waits. LINEAR and CANARY reach it before each step, with a new hook id.
 STAGE = "PRE_PRODUCTION_TRAFFIC_SHIFT"
+# The stage before the first of them. The type of ServiceDeployment.lifecycleStage lacks STAGE, so
+# ECS may show this one there. Before a later step it may show PRODUCTION_TRAFFIC_SHIFT, where no
+# PAUSE hook can be configured.
+BEFORE = "POST_TEST_TRAFFIC_SHIFT"
 # The audit trail and the answers name whoever answered ECS without Slipway like this.
 OUTSIDE = "outside"
 
@@ -51,13 +55,14 @@ class Awaiting(msgspec.Struct, frozen=True, kw_only=True):
     """The hook at which ECS waits for an approval.
 
     `number` counts the hooks of a deployment, from 1. Slipway first saw it at `since`. At
-    `expires_at` ECS takes the rollout back.
+    `expires_at` ECS takes the rollout back. `rollout` is the ARN of its service deployment.
     """
 
     hook_id: str
     number: int
     since: int
     expires_at: int | None = None
+    rollout: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,13 +150,14 @@ def hooks_added(
     return (found if minutes is None else found | {minutes}) or None
 
 
-def hook_conflict(configuration: Mapping[str, Any], *, added: Collection[int]) -> bool:
-    """Whether the owner of the ECS service has a PAUSE hook where Slipway adds its own.
+def hook_conflict(configuration: Mapping[str, Any], *, added: Collection[int]) -> str | None:
+    """The stage of a PAUSE hook of the ECS service's owner that could be mistaken for Slipway's.
 
-    ECS does not say which hook of the configuration waits, so the two cannot be told apart.
+    ECS does not say which hook of the configuration waits, only the stage of the rollout.
     """
     hooks = configuration.get("lifecycleHooks") or ()
-    return any(_pauses_here(each) and _minutes_of(each) not in added for each in hooks)
+    taken = _paused_stages(each for each in hooks if _minutes_of(each) not in added)
+    return next((stage for stage in (STAGE, BEFORE) if stage in taken), None)
 
 
 def is_guarded(configuration: Mapping[str, Any], minutes: int) -> bool:
@@ -167,16 +173,29 @@ def is_guarded(configuration: Mapping[str, Any], minutes: int) -> bool:
 def hook_to_answer(shift: Shift, minutes: int) -> Hook | None:
     """Slipway's hook, if the rollout waits at it.
 
-    ECS does not say to which configured hook an id belongs. So the stage must be that of Slipway's
-    hook, or no other hook of the configuration pauses a rollout.
+    ECS does not say to which configured hook an id belongs. The hooks of the owner wait at their
+    own stages, so a hook that waits at any other stage is Slipway's, whatever ECS calls that stage.
     """
-    waiting = [
-        each for each in shift.hooks if each.kind == PAUSE and each.status == "AWAITING_ACTION"
-    ]
-    hooks = shift.configuration.get("lifecycleHooks") or ()
-    is_only = sum(each.get("targetType") == PAUSE for each in hooks) == 1
-    is_own = is_guarded(shift.configuration, minutes) and (is_only or shift.stage == STAGE)
+    waiting = _waiting(shift)
+    others = _stages_of_others(shift.configuration, minutes)
+    is_other = shift.stage in others or (bool(others) and not shift.stage)
+    is_own = is_guarded(shift.configuration, minutes) and not is_other
     return waiting[0] if is_own and len(waiting) == 1 else None
+
+
+def is_doubtful(shift: Shift, minutes: int) -> bool:
+    """Whether the rollout waits at a hook that may be Slipway's or one of the owner.
+
+    Preflight refuses such a configuration, but another party may change it later.
+    """
+    others = _stages_of_others(shift.configuration, minutes)
+    is_either = BEFORE in others and shift.stage in {BEFORE, ""}
+    return is_guarded(shift.configuration, minutes) and is_either and bool(_waiting(shift))
+
+
+def still_waits(shift: Shift, hook_id: str) -> bool:
+    """Whether ECS waits for an answer to this hook."""
+    return not shift.is_ending and any(each.id == hook_id for each in _waiting(shift))
 
 
 def is_approved_for_good(answers: Sequence[Answer], configuration: Mapping[str, Any]) -> bool:
@@ -198,7 +217,23 @@ def text_of_wait(awaiting: Awaiting) -> str:
 
 
 def _pauses_here(hook: Mapping[str, Any]) -> bool:
-    return hook.get("targetType") == PAUSE and STAGE in hook.get("lifecycleStages", ())
+    return STAGE in _paused_stages([hook])
+
+
+def _paused_stages(hooks: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The stages at which these hooks pause a rollout."""
+    pauses = (each for each in hooks if each.get("targetType") == PAUSE)
+    return {stage for each in pauses for stage in each.get("lifecycleStages", ())}
+
+
+def _stages_of_others(configuration: Mapping[str, Any], minutes: int) -> set[str]:
+    """The stages of all PAUSE hooks but Slipway's."""
+    hooks = configuration.get("lifecycleHooks") or ()
+    return _paused_stages(each for each in hooks if _minutes_of(each) != minutes)
+
+
+def _waiting(shift: Shift) -> list[Hook]:
+    return [each for each in shift.hooks if each.kind == PAUSE and each.status == "AWAITING_ACTION"]
 
 
 def _minutes_of(hook: Mapping[str, Any]) -> int | None:

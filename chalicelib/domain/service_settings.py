@@ -225,7 +225,7 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
     max_open_builds: MaxOpenBuilds = 20
     supersede_builds: SupersedeBuilds = True
     deploy_minutes: DeployMinutes = 20
-    strategy: StrategySetting | None = None
+    strategy: StrategySetting = None
     release_command: ReleaseCommand | None = None
     release_command_minutes: ReleaseCommandMinutes = 15
     approval: Approval = False

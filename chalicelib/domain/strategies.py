@@ -135,7 +135,7 @@ def _explain(value: Any) -> str:
 
 
 StrategySetting = Annotated[
-    Strategy,
+    Strategy | None,
     Meta(
         description="how ECS moves to a new release. Without it the strategy of the ECS service "
         "stays"

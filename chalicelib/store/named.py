@@ -13,7 +13,8 @@ from chalicelib.store.reads import find_all
 _OF_JOBS = [
     *("id", "kind", "number", "status", "progress", "trigger", "requested_by", "reason", "git_ref"),
     *("commit_sha", "commit_message", "author", "image_repository", "image_tag", "image_digest"),
-    *("build_id", "checks", "error", "created_at", "started_at", "finished_at"),
+    *("build_id", "checks", "shift", "awaiting", "approvals", "error"),
+    *("created_at", "started_at", "finished_at"),
 ]
 
 

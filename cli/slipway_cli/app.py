@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from slipway_cli import credentials, views
+from slipway_cli import credentials, shift_views, views
 from slipway_cli.client import Client
 from slipway_cli.errors import Failed, NoAccess, WrongUsage
 from slipway_cli.following import Follower
@@ -69,24 +69,37 @@ class App:
             raise Ended
         return row
 
-    def follow(self, job: JobName, *, accepted: str = "") -> dict[str, Any]:
-        """Follow a job to its end, and return its row. `accepted` is as for `accepted`.
+    def follow(
+        self,
+        job: JobName,
+        *,
+        accepted: str = "",
+        until: Callable[[dict[str, Any]], bool] = lambda _: False,
+    ) -> dict[str, Any]:
+        """Follow a job to its end, or until its row is as wanted, and return its row. `accepted`
+        is as for `accepted`.
 
         Raises NoAccess also for a job that disappears: the work was accepted.
         """
         self.accepted(job, accepted)
+        hooks: set[str] = set()
         with self.output.progress(str(job)) as shown:
 
             def show(row: dict[str, Any]) -> None:
                 shown.update(views.step_of(row), views.words_of(row), row["progress"])
+                hook = shift_views.hook_of(row)
+                if hook and hook not in hooks:
+                    hooks.add(hook)
+                    self.output.say(shift_views.how_to_answer(row), views.WARN)
 
             try:
-                row = Follower(self.client).until_ended(job, show)
+                row = Follower(self.client).until_ended(job, show, until)
             except WrongUsage as error:
                 raise NoAccess(
                     f"{job} was accepted, but cannot be seen any more: {error}", code=error.code
                 ) from error
-        self.goes_on = f"{job} has ended: {views.status_of(row)}."
+        if row["finished_at"] is not None:
+            self.goes_on = f"{job} has ended: {views.status_of(row)}."
         self.output.document(row)
         return row
 

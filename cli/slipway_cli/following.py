@@ -13,6 +13,8 @@ from slipway_cli.names import JobName
 # How long Slipway may be unreachable while a job or a log is followed.
 PATIENCE = 300.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 3.0
+# While a rollout awaits a person, which may take days.
+_PAUSE_OF_HOOKS = 15.0
 # Between the pages of a log that exist already.
 _BETWEEN_PAGES = 0.05
 PAGE = 1000
@@ -30,8 +32,14 @@ class Follower:
     def __post_init__(self) -> None:
         self._answered = self.now()
 
-    def until_ended(self, job: JobName, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """The row of a job after its end. Each row before is given to `show`.
+    def until_ended(
+        self,
+        job: JobName,
+        show: Callable[[dict[str, Any]], None],
+        until: Callable[[dict[str, Any]], bool] = lambda _: False,
+    ) -> dict[str, Any]:
+        """The row of a job after its end, or the first one for which `until` is true. Each row
+        before is given to `show`.
 
         Raises Failures; NoAnswer only after five minutes without an answer.
         """
@@ -39,10 +47,12 @@ class Follower:
         while True:
             row: dict[str, Any] = self._patiently(job.path, {}).body
             show(row)
-            if row["finished_at"] is not None:
+            if row["finished_at"] is not None or until(row):
                 return row
+            longest = _PAUSE_OF_HOOKS if row.get("awaiting") else _LONGEST_PAUSE
+            pause = min(pause, longest)
             self.sleep(pause)
-            pause = min(pause * 1.3, _LONGEST_PAUSE)
+            pause *= 1.3
 
     def log(self, job: JobName, *, tail: int | None, follow: bool) -> Iterator[dict[str, Any]]:
         """The pages of a job's log, each line once. Without `follow` they end at the last line that

@@ -11,7 +11,7 @@ import click
 
 from slipway_cli import VERSION
 from slipway_cli.app import App, Ended, with_app
-from slipway_cli.commands import access, channels, config, look, pausing, work
+from slipway_cli.commands import access, approvals, channels, config, look, pausing, rollout, work
 from slipway_cli.errors import Failed, Failure, Interrupted, NoAccess, WrongUsage
 
 
@@ -46,12 +46,15 @@ for _command in (
     look.logs,
     work.deploy,
     work.rollback,
+    approvals.approve,
+    approvals.reject,
     work.build,
     work.retry,
     work.cancel,
     pausing.pause,
     pausing.resume,
     config.config,
+    rollout.rollout,
     channels.channels,
     look.open_page,
     access.login,

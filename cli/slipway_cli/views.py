@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from slipway_cli import shift_views
 from slipway_cli.names import full_name
 from slipway_cli.text import ago, clean, duration, one_line, shell_word, until
 
@@ -61,7 +62,7 @@ def step_of(row: Mapping[str, Any]) -> str:
     if row.get("waiting_for"):
         position = f" (number {row['position']} in the line)" if row.get("position") else ""
         return f"waits for {one_line(row['waiting_for'])}{position}"
-    return one_line(row.get("step") or "") or status_of(row)
+    return shift_views.awaited(row) or one_line(row.get("step") or "") or status_of(row)
 
 
 def _awaited(checks: Mapping[str, Any]) -> str:
@@ -82,10 +83,12 @@ def words_of(row: Mapping[str, Any]) -> str:
     checks = row.get("waiting_for_checks")
     if checks:
         parts += [f"began {ago(checks['since'])}", f"deadline {until(checks['deadline_at'])}"]
-    if row["status"] in {"building", "deploying"}:
+    shift = list(shift_views.details(row))
+    parts += shift
+    if row["status"] in {"building", "deploying"} and not shift:
         parts.append(f"{row['progress']} %")
     left = row.get("remaining_seconds")
-    if left is not None:
+    if left is not None and not row.get("awaiting"):
         parts.append(f"about {duration(left)} left" if left else "takes longer than usual")
     return ", ".join(parts)
 
@@ -128,6 +131,12 @@ def under_way(service: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def awaiting(service: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The deployment of a service that awaits approval."""
+    active: Mapping[str, Any] | None = service.get("active")
+    return active if active and shift_views.awaits_approval(active) else None
+
+
 def tasks(service: Mapping[str, Any]) -> Text:
     """Running and desired tasks."""
     seen = service.get("health") or service.get("tasks")
@@ -138,12 +147,17 @@ def tasks(service: Mapping[str, Any]) -> Text:
 
 
 def by_urgency(services: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Broken services first, then busy ones, each by name."""
+    """Broken services first, then those that await a person, then busy ones, each by name."""
 
     def rank(service: dict[str, Any]) -> tuple[int, str]:
-        return (0 if problems(service) else 1 if under_way(service) else 2, full_name(service))
+        busy = 1 if awaiting(service) else 2 if under_way(service) else 3
+        return (0 if problems(service) else busy, full_name(service))
 
     return sorted(services, key=rank)
+
+
+def _busy(service: Mapping[str, Any]) -> str:
+    return WARN if awaiting(service) else BUSY
 
 
 def _now(service: Mapping[str, Any]) -> Text:
@@ -154,7 +168,7 @@ def _now(service: Mapping[str, Any]) -> Text:
         text.append(one_line(wrong[0], 70), BAD)
     if open_work:
         text.append("; " if wrong else "")
-        text.append(one_line(open_work[0], 60), BUSY)
+        text.append(one_line(open_work[0], 60), _busy(service))
     if not text and service.get("auto_deploy_paused"):
         text.append("auto-deploy is paused", WARN)
     if not text and service.get("rollback_trouble"):
@@ -190,7 +204,7 @@ def services_list(services: Sequence[dict[str, Any]]) -> Iterator[Text | Padding
         yield Text.assemble(name, "  ", tasks(service), f"  {release(current, 40)}{since}")
         for style, words in (
             *((BAD, each) for each in problems(service)),
-            *((BUSY, each) for each in under_way(service)),
+            *((_busy(service), each) for each in under_way(service)),
         ):
             yield Padding(Text(words, style), _INDENT, expand=False)
         if service.get("auto_deploy_paused"):
@@ -230,7 +244,8 @@ def status(
             *_runs(service),
             *(("Problem", Text(each, BAD)) for each in problems(service)),
             *(row for each in failures for row in _why(each)),
-            *(("Under way", Text(each, BUSY)) for each in under_way(service)),
+            *(("Under way", Text(each, _busy(service))) for each in under_way(service)),
+            *_answer(service),
             *_paused(service),
             _go_back(name, back, service.get("rollback_trouble")),
         ]
@@ -249,6 +264,13 @@ def _runs(service: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
     seen = tasks(service)
     if seen.plain != "-":
         yield "Tasks", seen
+
+
+def _answer(service: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
+    row = awaiting(service)
+    if row is not None:
+        yield "Approve", f"slipway approve {job_id(row)}"
+        yield "Reject", f"slipway reject {job_id(row)}"
 
 
 def _paused(service: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
@@ -344,6 +366,8 @@ def _rollout(made: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "Begins", f"after the end of deploy-{made['starts_after']}"
     if made.get("release_command"):
         yield "Runs first", " ".join(made["release_command"])
+    if made.get("strategy") not in {None, "ROLLING"}:
+        yield "Strategy", shift_views.planned(made)
     if made.get("desired_count") is not None:
         yield "Tasks", str(made["desired_count"])
     if made.get("auto_deploy") in {"paused", "resumed"}:
@@ -437,6 +461,9 @@ def _reason(row: Mapping[str, Any]) -> str:
         parts.append(f"built without {', '.join(pull['withheld'])}")
     if row.get("waiting_for_checks"):
         parts.append(words_of(row))
+    if row.get("awaiting"):
+        parts.append(words_of(row))
+    parts += shift_views.answers(row)
     if row.get("restores"):
         parts.append(f"restores deploy-{row['restores']}")
     if row.get("reason"):

@@ -11,6 +11,7 @@ from infra.upgrade import upgrade
 from tests.api.test_lists_of_restricted_tokens import another_project, caller_with, walk
 from tests.support.embedded import Cloud, sha
 from tests.support.sdk import Calls, record_calls
+from tests.support.shifts import approve, begin_shift, look_after
 
 SERVICES = "/v1/services"
 
@@ -229,3 +230,16 @@ def test_a_deployment_from_before_messages_were_kept_shows_none(cloud: Cloud) ->
     shown = overview(cloud)
     assert shown["current"]["author"] is None
     assert [shown[each] for each in ("tasks", "last_build", "last_deployment")] == [None] * 3
+
+
+def test_a_deployment_that_awaits_approval_is_shown_with_its_traffic(cloud: Cloud) -> None:
+    begin_shift(cloud, strategy={"type": "CANARY", "percent": 10, "step_minutes": 5}, approval=True)
+    (first,) = cloud.api.get("/v1/services").body["items"]
+    assert (first["active"]["awaiting"], first["active"]["traffic"]) == ("approval", 0)
+    assert first["active"]["approval"] == cloud.deployment(2)["approval"]
+    approve(cloud, 2)
+    (then,) = cloud.api.get("/v1/services").body["items"]
+    assert (then["active"]["awaiting"], then["active"]["approval"]) == (None, None)
+    look_after(cloud, 6 * 60)
+    (second,) = cloud.api.get("/v1/services").body["items"]
+    assert (second["active"]["awaiting"], second["active"]["traffic"]) == ("approval", 10)

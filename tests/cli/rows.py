@@ -106,6 +106,38 @@ def deployment(number: int, status: str = "success", **changes: Any) -> dict[str
     return {**summary(number, status), "failure": None, "warnings": [], "restores": None, **changes}
 
 
+def awaiting(number: int = 4, hook: str = "hook-1", **changes: Any) -> dict[str, Any]:
+    """A canary that awaits approval for five hours more."""
+    deadline = (datetime.now(UTC) + timedelta(hours=5, minutes=30)).isoformat()
+    return {
+        **deployment(number, "deploying"),
+        "service_id": 1,
+        "step": "pre production traffic shift",
+        "strategy": "CANARY",
+        "stage": "PRE_PRODUCTION_TRAFFIC_SHIFT",
+        "traffic": 10.0,
+        "test_traffic": 100.0,
+        "awaiting": "approval",
+        "approval": {"hook_id": hook, "number": 1, "since": None, "expires_at": deadline},
+        "approvals": [],
+        **changes,
+    }
+
+
+def approval(hook: str = "hook-1", **changes: Any) -> dict[str, Any]:
+    """The answer of a person."""
+    return {
+        "action": "approve",
+        "hook_id": hook,
+        "number": 1,
+        "steps": "next",
+        "by": "token:grace",
+        "reason": None,
+        "at": "2026-01-02T03:04:05Z",
+        **changes,
+    }
+
+
 def failure(**changes: Any) -> dict[str, Any]:
     """Why a job failed."""
     return {

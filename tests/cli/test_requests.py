@@ -372,3 +372,15 @@ def test_an_expired_token_ends_a_follower_at_once(
 
 def test_a_login_is_not_shown_by_accident(tmp_path: Path) -> None:
     assert "slw_secret" not in repr(Client("https://a.example", "slw_secret"))
+
+
+def test_a_job_that_awaits_a_person_is_asked_for_less_often(
+    api: ScriptedApi, client: Client, sleeps: Sleeps
+) -> None:
+    path = "GET /v1/cicd/deployments/4"
+    moves = rows.awaiting(awaiting=None, approval=None)
+    api.on(path, *[rows.awaiting()] * 30, *[moves] * 2, rows.deployment(4))
+    follower = Follower(client, now=lambda: sum(sleeps), sleep=sleeps)
+    follower.until_ended(JobName("deploy", 4), lambda _: None)
+    assert sleeps[0] < 1
+    assert sleeps[29:] == [15, 3, 3]

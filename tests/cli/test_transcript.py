@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -26,6 +27,7 @@ MASKS = (
     (r"127\.0\.0\.1:\d+", "HOST"),
     (r"\b\d+ (s|min) ago", "… ago"),
     (r"\bfailing for \d+ (s|min)\b", "failing for …"),
+    (r"\bin \d+ (h|min)\b", "in …"),
     (r"sha256:[0-9a-f]{64}", "sha256:DIGEST"),
     (r"\b[0-9a-f]{40}\b", "COMMIT"),
     (r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{8}\b", "COMMIT8"),
@@ -84,6 +86,24 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "channels remove Team --yes",
         "channels",
     ),
+    "approval": (
+        "rollout web",
+        "rollout web --percent 5",
+        "rollout web --strategy linear --bake-minutes 0 --percent 2",
+        "rollout web --strategy blue_green --bake-minutes 0 --approval --approval-minutes 60",
+        "approve web",
+        "deploy web build-1 --no-wait --reason Again",
+        "status",
+        "status web",
+        "approve web",
+        "approve web --yes",
+        "rollout web --approve-own",
+        "approve web --yes --reason Good",
+        "approve deploy-5",
+        "deploy web build-1 --no-wait",
+        "reject --yes --reason Slow",
+        "history web --limit 2",
+    ),
 }
 
 
@@ -104,6 +124,17 @@ def test_a_session_prints_what_is_written_down(tmp_path: Path) -> None:
         assert text.splitlines() == (GOLDEN / f"{name}.txt").read_text().splitlines()
 
 
+def _await_approval(ready: dict[str, Any]) -> None:
+    """Wait until the service's deployment awaits approval."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        (service,) = _called(ready, "services")["items"]
+        if service["active"] and service["active"]["awaiting"] == "approval":
+            return
+        time.sleep(0.1)
+    raise AssertionError("no deployment awaits approval")
+
+
 def _ran(ready: dict[str, Any], home: Path, command: str) -> str:
     """A command with what it prints, and its exit code if that is not 0."""
     done = subprocess.run(
@@ -121,6 +152,8 @@ def _ran(ready: dict[str, Any], home: Path, command: str) -> str:
         timeout=120,
         check=False,
     )
+    if "--no-wait" in command:
+        _await_approval(ready)
     lines = [*done.stdout.splitlines(), *(f"! {line}" for line in done.stderr.splitlines())]
     shown = [line.rstrip() for line in lines if not PROGRESS.match(line)]
     text = "\n".join([f"$ slipway {command}", *shown, *_code(done.returncode), ""])
@@ -145,8 +178,14 @@ def _create_service(ready: dict[str, Any]) -> None:
         "containers": ["web"],
     }
     for path, body in (("projects", {"name": "shop"}), ("projects/1/services", service)):
-        request = Request(f"{ready['api']}/v1/{path}", json.dumps(body).encode(), method="POST")
-        request.add_header("Authorization", f"Bearer {ready['token']}")
-        request.add_header("Content-Type", "application/json")
-        with urlopen(request, timeout=20):
-            pass
+        _called(ready, path, body)
+
+
+def _called(ready: dict[str, Any], path: str, body: dict[str, Any] | None = None) -> Any:
+    """The answer of the API."""
+    content = None if body is None else json.dumps(body).encode()
+    request = Request(f"{ready['api']}/v1/{path}", content)
+    request.add_header("Authorization", f"Bearer {ready['token']}")
+    request.add_header("Content-Type", "application/json")
+    with urlopen(request, timeout=20) as answer:
+        return json.load(answer)

@@ -750,6 +750,7 @@ PAIRS += (
         for what, second in (
             ("another worker", SERVICE),
             ("a cancel", cancel_job("deploy-2")),
+            ("a rejection", traffic_cases.reject),
             ("a rollback", roll_back),
             ("the time-out", wake_after_the_time_out),
             ("an approval in the console", answer_outside),

@@ -1,7 +1,8 @@
 """A history of some days for the dashboard, played through the front door of an embedded cloud.
 
 It ends now, with one service in each state that the dashboard shows: it runs, it deploys, it
-builds, its build failed, its deployment failed, it is unhealthy, paused, or changed outside.
+awaits approval, it builds, its build failed, its deployment failed, it is unhealthy, paused, or
+changed outside.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from tests.support.embedded import (
     run_on_ecs,
     sha,
 )
+from tests.support.shifts import add_balancer, approve
 
 DAY = 24 * 3600
 PEOPLE = ("Ada Byron", "Grace Hopper", "Barbara Liskov", "Radia Perlman")
@@ -258,7 +260,7 @@ def play(cloud: Cloud) -> Played:
     cloud.api.request("DELETE", f"/v1/services/{cloud.service_id}")
     for name in ("web", "checkout", "search"):
         story.service(name, shop)
-    for name in ("gateway", "billing", "mailer", "reports"):
+    for name in ("gateway", "billing", "mailer", "reports", "payments"):
         story.service(name, platform)
     cloud.api.post("/v1/tokens", {"name": "ci", "role": "deployer", "expires_in_days": 90})
     cloud.api.post("/v1/tokens", {"name": "wall display", "role": "viewer", "project_id": shop})
@@ -268,7 +270,7 @@ def play(cloud: Cloud) -> Played:
         story.later(900)
     for _ in range(26):  # the channel is tried each hour, and is switched off after a day
         story.later(DAY / 24)
-    for name in ("gateway", "billing", "mailer"):
+    for name in ("gateway", "billing", "mailer", "payments"):
         story.release(name, "Read the settings from the environment")
         story.later(1200)
     story.release("web", "Show the basket on every page")
@@ -302,6 +304,7 @@ def play(cloud: Cloud) -> Played:
 def _end_now(cloud: Cloud, story: Story, *, web: int, checkout: int, back: int) -> Played:
     """What goes on now: the last quarter of an hour."""
     cloud.advance(time.time() - 900 - clock.now())
+    canary = _begin_canary(story)
     primary = ecs.engine().service(CLUSTER, "search").deployments[0].id
     ecs.engine().report(CLUSTER, "search", primary, running=1, failed=1, exit_code=137)
     cloud.wake(f"service-{story.services['search']}")
@@ -327,6 +330,7 @@ def _end_now(cloud: Cloud, story: Story, *, web: int, checkout: int, back: int) 
     cloud.advance(max(0.0, time.time() - 5 - clock.now()))
     deployments = {
         "web": web,
+        "canary": canary,
         "checkout": checkout,
         "rollback": back,
         "rolling": int(cloud.build(rolling)["deployment_id"]),
@@ -337,6 +341,25 @@ def _end_now(cloud: Cloud, story: Story, *, web: int, checkout: int, back: int) 
     )
     builds = {"failed": broken, "running": running, "more": more, "queued": waits, "good": rolling}
     return Played(cloud, story.services, builds, deployments)
+
+
+def _begin_canary(story: Story) -> int:
+    """A canary with a tenth of the traffic, whose second step awaits approval."""
+    cloud, number = story.cloud, story.services["payments"]
+    add_balancer(cloud, "payments")
+    strategy = {"type": "CANARY", "percent": 10, "step_minutes": 0, "bake_minutes": 30}
+    settings = {"strategy": strategy, "approval": True}
+    changed = cloud.api.patch(f"/v1/services/{number}", settings)
+    assert changed.status == 200, changed.text
+    build = story.push("payments", "Take cards of all countries")
+    story.build(build)
+    cloud.finish_rollout("payments")
+    story.later(60)
+    deployment = int(cloud.build(build)["deployment_id"])
+    approve(cloud, deployment, "The new tasks answer in the test")
+    story.later(60)
+    assert cloud.deployment(deployment)["approval"]["number"] == 2
+    return deployment
 
 
 def _add_channels(story: Story) -> None:

@@ -38,6 +38,8 @@ def views(played: Played) -> dict[str, str]:
         "build-good": f"/builds/{builds['good']}",
         "build-queued": f"/builds/{builds['queued']}",
         "deployment-running": f"/deployments/{deployments['rolling']}",
+        "deployment-canary": f"/deployments/{deployments['canary']}",
+        "service-canary-settings": f"/services/{services['payments']}/settings",
         "deployment-failed": f"/deployments/{deployments['failed']}",
         "deployment-good": f"/deployments/{deployments['web']}",
         "deliveries": "/deliveries",
@@ -75,6 +77,7 @@ def _empty(page: Page) -> None:
 STATES = {"expired": _expired, "offline": _offline, "failing": _failing, "empty": _empty}
 
 
+CHANGES, CHANGE_ROLLOUT = "What changes", "Change the strategy and the approval"
 # A view, the button that opens it, and a text that it has when it is complete.
 DIALOGS_OF_CHANNELS = (
     ("dialog-channel-new", "New channel…", "run this, and delete the file"),
@@ -109,16 +112,21 @@ def shoot(browser: Browser, url: str, played: Played, only: str) -> None:
                 page.wait_for_load_state("networkidle")
                 page.wait_for_timeout(350)
                 page.screenshot(path=OUT / f"{view}-{name}.png", full_page=True)
-        for view, fragment, button in (
-            ("dialog-rollback", f"/services/{played.services['web']}", "Roll back…"),
-            ("dialog-deploy", f"/services/{played.services['web']}", "Deploy…"),
+        canary = f"/deployments/{played.deployments['canary']}"
+        settings = f"/services/{played.services['payments']}/settings"
+        for view, fragment, button, wanted in (
+            ("dialog-rollback", f"/services/{played.services['web']}", "Roll back…", CHANGES),
+            ("dialog-deploy", f"/services/{played.services['web']}", "Deploy…", CHANGES),
+            ("dialog-approve", canary, "Approve…", "for the audit trail"),
+            ("dialog-reject", canary, "Reject…", "for the audit trail"),
+            ("dialog-rollout", settings, CHANGE_ROLLOUT, "Percent of the first step"),
         ):
             if only in f"{view}-{name}":
                 page.goto(f"{url}#{fragment}")
                 page.get_by_role("button", name=button, exact=True).first.click()
                 if view == "dialog-deploy":
                     page.locator(".picks label").nth(1).click()
-                page.get_by_text("What changes").wait_for()
+                page.get_by_text(wanted).wait_for()
                 page.wait_for_timeout(200)
                 page.screenshot(path=OUT / f"{view}-{name}.png")
                 page.keyboard.press("Escape")

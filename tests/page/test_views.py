@@ -9,7 +9,7 @@ from moto import mock_aws
 from playwright.sync_api import Browser, Page, expect
 
 from tests.page.played import Played, play
-from tests.page.screenshots import PHONE, WIDE, opened, views
+from tests.page.screenshots import CHANGE_ROLLOUT, PHONE, WIDE, opened, views
 from tests.support.embedded import Cloud
 from tests.support.served import served
 
@@ -61,6 +61,18 @@ def test_axe_finds_nothing_in_any_view(
     page.get_by_role("button", name="Roll back…", exact=True).click()
     expect(page.get_by_text("What changes")).to_be_visible()
     found["dialog"] = _violations(page, rules)
+    canary = f"/deployments/{played.deployments['canary']}"
+    settings = f"/services/{played.services['payments']}/settings"
+    for fragment, button, wanted in (
+        (canary, "Approve…", "moves the next part of production traffic"),
+        (canary, "Reject…", "ECS returns to the release before"),
+        (settings, CHANGE_ROLLOUT, "Percent of the first step"),
+    ):
+        page.goto(f"{url}#{fragment}")
+        page.get_by_role("button", name=button, exact=True).click()
+        expect(page.get_by_role("dialog").get_by_text(wanted)).to_be_visible()
+        found[button] = _violations(page, rules)
+        page.keyboard.press("Escape")
     for button, wanted in (
         ("New channel…", "run this, and delete the file"),
         ("Edit the channel On call", "service.unhealthy"),

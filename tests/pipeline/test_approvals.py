@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from chalicelib.aws import ecs as control
 from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
-from infra.local.aws import ecs
+from infra.local.aws import ecs, ecs_records
 from tests.support.client import Answer, Api
 from tests.support.embedded import CLUSTER, MINUTE, Cloud, balance, client, put_image
-from tests.support.sdk import Calls, Killed, Trouble
+from tests.support.sdk import Calls, Killed, Trouble, change_answers
 
 BLUE_GREEN = {"type": "BLUE_GREEN", "bake_minutes": 5}
 LINEAR = {"type": "LINEAR", "percent": 40.0, "step_minutes": 1, "bake_minutes": 0}
@@ -32,6 +33,12 @@ def guarded(cloud: Cloud) -> Cloud:
 def other(cloud: Cloud) -> Api:
     """A deployer that has asked for nothing."""
     return cloud.api.as_holder_of(create_token("other", Role.DEPLOYER).secret)
+
+
+@pytest.fixture(params=["stages of the guide", "stages of the API reference"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test runs twice: the sources differ in which stages ECS shows."""
+    monkeypatch.setattr(ecs_records, "DOCUMENTED_ONLY", "reference" in request.param)
 
 
 def pass_time(cloud: Cloud, seconds: int) -> None:
@@ -82,6 +89,7 @@ def audit(cloud: Cloud, action: str) -> list[Any]:
     return [each for each in entries if each["action"] == action]
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_production_traffic_waits_for_an_approval(guarded: Cloud, other: Api) -> None:
     number = begin(guarded)
     waits = guarded.deployment(number)
@@ -122,6 +130,7 @@ def test_a_deployment_that_awaits_approval_has_no_other_deadline(
     assert guarded.statuses(number) == ["success"]
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_rejected_deployment_ends_at_once_and_the_release_before_stays(
     guarded: Cloud, other: Api
 ) -> None:
@@ -143,6 +152,7 @@ def test_a_rejected_deployment_ends_at_once_and_the_release_before_stays(
     assert (guarded.service()["current_deployment_id"], guarded.service()["drift"]) == (1, None)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_deployment_that_nobody_approves_in_time_fails(guarded: Cloud) -> None:
     number = begin(guarded)
     pass_time(guarded, 61 * MINUTE)
@@ -193,6 +203,7 @@ def test_whoever_may_deploy_approves_the_deployment_of_a_push(guarded: Cloud) ->
     assert approve(guarded.api, number).status == 202
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_each_step_of_a_linear_rollout_needs_an_approval(guarded: Cloud, other: Api) -> None:
     guarded.change_service(strategy=LINEAR)
     number = begin(guarded)
@@ -211,6 +222,7 @@ def test_each_step_of_a_linear_rollout_needs_an_approval(guarded: Cloud, other: 
     assert [each["number"] for each in guarded.deployment(number)["approvals"]] == [1, 2, 3]
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_all_steps_can_be_approved_at_once(guarded: Cloud, other: Api) -> None:
     guarded.change_service(strategy=LINEAR)
     number = begin(guarded)
@@ -297,6 +309,47 @@ def test_an_approval_reaches_ecs_once_although_its_call_fails(
     assert guarded.deployment(number)["approvals"][0]["by"] == "token:other"
 
 
+def test_an_approval_that_another_worker_has_given_is_no_trouble(
+    guarded: Cloud, other: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = begin(guarded)
+    approve(other, number)
+    original, seen = control.continue_rollout, []
+
+    def after_another(arn: str, hook_id: str) -> None:
+        seen.append(hook_id)
+        original(arn, hook_id)
+        original(arn, hook_id)
+
+    monkeypatch.setattr(control, "continue_rollout", after_another)
+    guarded.settle()
+    assert len(seen) == 1
+    assert guarded.deployment(number)["error"] is None
+    pass_time(guarded, 10)
+    pass_time(guarded, 6 * MINUTE)
+    assert guarded.statuses(number) == ["success"]
+
+
+@pytest.mark.parametrize("call", ["ecs.ContinueServiceDeployment", "ecs.DescribeServices"])
+def test_aws_is_busy_after_a_long_wait_for_an_approval(
+    guarded: Cloud, other: Api, trouble: Trouble, call: str
+) -> None:
+    guarded.change_service(approval_minutes=20160)
+    number = begin(guarded)
+    guarded.advance(7 * 24 * 60 * MINUTE)
+    approve(other, number)
+    trouble.refuse(call, "ThrottlingException", "rate exceeded")
+    guarded.settle()
+    shown = guarded.deployment(number)
+    assert (shown["status"], "rate exceeded" in shown["error"]) == ("deploying", True)
+    guarded.tick()
+    guarded.settle()
+    pass_time(guarded, 10)
+    pass_time(guarded, 6 * MINUTE)
+    assert guarded.statuses(number) == ["success"]
+    assert guarded.deployment(number)["error"] is None
+
+
 def test_an_approval_is_given_without_messages_and_events(guarded: Cloud, other: Api) -> None:
     build = guarded.begin_release(2)
     number = int(guarded.build(build)["deployment_id"])
@@ -313,6 +366,7 @@ def test_an_approval_is_given_without_messages_and_events(guarded: Cloud, other:
     assert guarded.statuses(number) == ["success"]
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_why_ecs_does_not_take_an_approval_is_shown(
     guarded: Cloud, other: Api, trouble: Trouble
 ) -> None:
@@ -337,6 +391,7 @@ def answer_on_ecs(cloud: Cloud, action: str = "CONTINUE") -> None:
     api.continue_service_deployment(serviceDeploymentArn=arn, hookId=hook["hookId"], action=action)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_an_approval_outside_slipway_is_recorded(guarded: Cloud, other: Api) -> None:
     number = begin(guarded)
     answer_on_ecs(guarded)
@@ -382,37 +437,123 @@ def set_hooks(*hooks: Any, **more: Any) -> None:
     client("ecs").update_service(cluster=CLUSTER, service="hello", deploymentConfiguration=wanted)
 
 
-def test_the_hook_of_the_owner_at_another_stage_stays_and_is_not_answered(
-    guarded: Cloud, other: Api
+@pytest.mark.usefixtures("both_ways")
+@pytest.mark.parametrize(
+    "strategy", [{"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5}, {"strategy": "CANARY"}]
+)
+def test_the_hooks_of_the_owner_at_other_stages_stay_and_are_not_answered(
+    guarded: Cloud, other: Api, strategy: Any
 ) -> None:
-    theirs = {"targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"]}
-    set_hooks(theirs, strategy="BLUE_GREEN", bakeTimeInMinutes=5)
+    theirs = {
+        "targetType": "PAUSE",
+        "lifecycleStages": ["POST_SCALE_UP", "POST_PRODUCTION_TRAFFIC_SHIFT"],
+    }
+    set_hooks(theirs, **strategy)
+    guarded.change_service(strategy=None)
     number = begin(guarded)
     assert guarded.deployment(number)["awaiting"] == "hook"
     assert approve(other, number).body["code"] == "not_awaiting_approval"
     answer_on_ecs(guarded)
     pass_time(guarded, 10)
-    assert guarded.deployment(number)["awaiting"] == "approval"
-    assert audit(guarded, "deployment.approved") == []
+    for _ in range(2 if strategy["strategy"] == "CANARY" else 1):
+        assert guarded.deployment(number)["awaiting"] == "approval"
+        assert approve(other, number).status == 202
+        guarded.settle()
+        pass_time(guarded, 11 * MINUTE)
+    assert (guarded.deployment(number)["awaiting"], traffic_of(guarded, number)) == ("hook", 100.0)
+    assert guarded.deployment(number)["error"] is None
+    answer_on_ecs(guarded)
+    pass_time(guarded, 10)
+    assert {each["actor"] for each in audit(guarded, "deployment.approved")} == {"token:other"}
     assert theirs in configuration()["lifecycleHooks"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "theirs"),
+    [
+        (None, None),
+        ("PRODUCTION_TRAFFIC_SHIFT", None),
+        ("PRODUCTION_TRAFFIC_SHIFT", "PRE_SCALE_UP"),
+        ("BAKE_TIME", "PRE_SCALE_UP"),
+    ],
+)
+def test_each_approval_is_asked_for_whatever_ecs_calls_the_stage(
+    guarded: Cloud,
+    other: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    shown: str | None,
+    theirs: str | None,
+) -> None:
+    def rename(answer: dict[str, Any]) -> None:
+        for each in answer["serviceDeployments"]:
+            if each.get("lifecycleStage") == STAGE:
+                each["lifecycleStage"] = shown
+            if each.get("lifecycleStage") is None:
+                each.pop("lifecycleStage", None)
+
+    change_answers(monkeypatch, "ecs.DescribeServiceDeployments", rename)
+    hooks = [{"targetType": "PAUSE", "lifecycleStages": [theirs]}] if theirs else []
+    set_hooks(*hooks, strategy="BLUE_GREEN", bakeTimeInMinutes=5)
+    guarded.change_service(strategy=LINEAR)
+    number = begin(guarded)
+    if theirs is not None:
+        assert guarded.deployment(number)["awaiting"] == "hook"
+        answer_on_ecs(guarded)
+        reach_hook(guarded)
+    for step in (1, 2, 3):
+        assert guarded.deployment(number)["awaiting"] == "approval"
+        assert guarded.deployment(number)["approval"]["number"] == step
+        assert approve(other, number).status == 202
+        guarded.settle()
+        pass_time(guarded, 2 * MINUTE)
+    pass_time(guarded, MINUTE)
+    assert guarded.statuses(number) == ["success"]
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_a_hook_that_may_be_the_owners_is_not_answered(guarded: Cloud, other: Api) -> None:
+    number = begin(guarded)
+    theirs = {"targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"]}
+    set_hooks(theirs, *configuration()["lifecycleHooks"])
+    client("ecs").update_service(cluster=CLUSTER, service="hello", forceNewDeployment=True)
+    pass_time(guarded, 10)
+    reach_hook(guarded)
+    waits = guarded.deployment(number)
+    assert (waits["status"], waits["awaiting"]) == ("deploying", "hook")
+    assert "ECS does not say whether it is the one for the approval" in waits["error"]
+    assert approve(other, number).body["code"] == "not_awaiting_approval"
+    answer_on_ecs(guarded)
+    pass_time(guarded, 10)
+    assert traffic_of(guarded, number) == 0.0
+    guarded.advance(10)
+    answer_on_ecs(guarded)
+    pass_time(guarded, 10)
+    pass_time(guarded, 6 * MINUTE)
+    assert guarded.statuses(number) == ["success"]
+    assert {each["actor"] for each in audit(guarded, "deployment.approved")} == {"outside"}
 
 
 @pytest.mark.parametrize(
     "theirs",
     [
         PAUSE,
+        # ECS may show this stage for both.
+        {"targetType": "PAUSE", "lifecycleStages": ["PRE_SCALE_UP", "POST_TEST_TRAFFIC_SHIFT"]},
         # It looks like the one that Slipway would add.
         {**PAUSE, "timeoutConfiguration": {"timeoutInMinutes": 60, "action": "ROLLBACK"}},
     ],
 )
-def test_a_hook_of_the_owner_at_the_same_stage_refuses_the_deployment(
+def test_a_hook_of_the_owner_that_cannot_be_told_apart_refuses_the_deployment(
     guarded: Cloud, theirs: Any
 ) -> None:
     set_hooks(theirs, strategy="BLUE_GREEN", bakeTimeInMinutes=5)
     image = f"hello@{put_image('hello', 'x')}"
     answer = guarded.deploy(image)
     assert (answer.status, answer.body["code"]) == (409, "preflight_failed")
-    assert [each["code"] for each in answer.body["findings"]] == ["approval_hook_conflict"]
+    (finding,) = answer.body["findings"]
+    assert finding["code"] == "approval_hook_conflict"
+    assert theirs["lifecycleStages"][-1] in finding["message"]
+    assert "move it to the stage PRE_SCALE_UP or POST_SCALE_UP" in finding["message"]
     guarded.change_service(approval=False)
     assert guarded.deploy(image).status == 202
     guarded.settle()
@@ -438,6 +579,7 @@ def finish(cloud: Cloud, api: Api, number: int) -> None:
     assert cloud.statuses(number) == ["success"]
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_rollback_needs_no_approval(guarded: Cloud, other: Api) -> None:
     finish(guarded, other, begin(guarded))
     assert len(configuration()["lifecycleHooks"]) == 1
@@ -494,6 +636,7 @@ def test_a_deployment_needs_an_approval_if_that_was_switched_on_before_its_begin
     assert traffic_of(guarded, number) == 0.0
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("change", ["no hook", "rolling"])
 def test_a_deployment_whose_hook_another_party_removes_fails_and_is_taken_back(
     guarded: Cloud, other: Api, change: str
@@ -534,3 +677,17 @@ def test_the_event_of_a_hook_shows_it_at_once(guarded: Cloud) -> None:
     (waits,) = [each for each in events if each["detail-type"] == "ECS Hook State Change"]
     guarded.hear(waits)
     assert guarded.deployment(number)["awaiting"] == "approval"
+
+
+def test_an_answer_with_a_key_is_given_once(guarded: Cloud, other: Api) -> None:
+    number = begin(guarded)
+    path, key = f"/v1/cicd/deployments/{number}/approve", {"Idempotency-Key": "k"}
+    first = other.post(path, {"reason": "green"}, headers=key)
+    guarded.settle()
+    pass_time(guarded, 10)
+    again = other.post(path, {"reason": "green"}, headers=key)
+    assert (first.status, again.status) == (202, 202)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.body["approvals"] == first.body["approvals"]
+    another = other.post(path, {"reason": "red"}, headers=key)
+    assert (another.status, another.body["code"]) == (409, "idempotency_key_reused")

@@ -1,5 +1,6 @@
 """Rollouts that move traffic: blue/green, linear and canary."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from infra.local.aws import ecs, ecs_records
 from tests.faults.injector import Injector
 from tests.faults.rows import services
 from tests.support.embedded import BALANCER, CLUSTER, CONFIGURATION, Cloud, balance, client
-from tests.support.sdk import Calls, Trouble
+from tests.support.sdk import Calls, Killed, Trouble
 
 ROLE = "arn:aws:iam::123456789012:role/ecs"
 CANARY: dict[str, Any] = {
@@ -260,6 +261,24 @@ def test_a_rollback_while_ecs_rolls_back_already_needs_no_call(cloud: Cloud, cal
     assert cloud.statuses(2, 3) == ["rolled_back", "success"]
     assert calls.to("ecs.StopServiceDeployment") == []
     assert calls.to("ecs.UpdateService") == []
+
+
+def test_a_rollback_waits_while_the_call_that_it_undoes_may_be_in_flight(
+    cloud: Cloud, calls: Calls, trouble: Trouble
+) -> None:
+    cloud.release(1)
+    configure(cloud, CANARY)
+    cloud.handlers_may_fail = True
+    trouble.kill_before("ecs.UpdateService")
+    with suppress(Killed):
+        cloud.begin_release(2)
+    calls.clear()
+    assert cloud.roll_back().status == 202
+    cloud.wake(f"service-{cloud.service_id}")
+    assert cloud.statuses(2, 3) == ["rolled_back", "queued"]
+    pass_minutes(cloud, 1)
+    assert cloud.statuses(2, 3) == ["rolled_back", "success"]
+    assert calls.to("ecs.UpdateService") == calls.to("ecs.StopServiceDeployment") == []
 
 
 def test_a_rollback_to_an_older_release_takes_the_rollout_back_first(

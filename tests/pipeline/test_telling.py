@@ -17,7 +17,7 @@ from chalicelib.settings import settings
 from chalicelib.store.channels import find_channel
 from chalicelib.store.services import find_service
 from tests.support.builders import sqs_event
-from tests.support.embedded import MINUTE, Cloud, client, keep_secret, sha
+from tests.support.embedded import MINUTE, Cloud, balance, client, keep_secret, sha
 from tests.support.receiver import Receiver, receiving
 from tests.support.sdk import Calls, Killed, Trouble
 
@@ -92,6 +92,33 @@ def test_a_webhook_is_told_of_each_end_once_with_a_signature(
     assert data["commit_sha"] == sha(1)
     assert data["url"] == "https://slipway.example/api/#/deployments/1"
     assert receiver.bodies[1]["data"]["cause"] == cloud.build(2)["failure"]["summary"]
+
+
+def test_a_channel_is_told_of_each_approval_that_is_needed_once(
+    cloud: Cloud, receiver: Receiver
+) -> None:
+    names = ["deployment.started", "deployment.awaiting_approval", "deployment.approved"]
+    cloud.release(1)
+    balance(cloud)
+    linear = {"type": "LINEAR", "percent": 50.0, "step_minutes": 1, "bake_minutes": 0}
+    cloud.change_service(approval=True, approval_minutes=60, strategy=linear)
+    add_channel(cloud, "webhook", f"{receiver.url} {KEY}", events=names)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    for _ in range(2):
+        for _ in range(3):
+            cloud.tick()
+            cloud.settle()
+        answer = cloud.api.post("/v1/cicd/deployments/2/approve", {"reason": "green"})
+        assert answer.status == 202, answer.text
+        cloud.settle()
+    started, awaiting, approved = (f"{name} 2" for name in names)
+    assert events(receiver) == [started, awaiting, approved, awaiting, approved]
+    told = receiver.bodies[1]["data"]
+    assert told["approve_by"] == "2026-11-22T01:00:02Z"
+    assert told["hook_id"].startswith("ecs-pause-")
+    assert receiver.bodies[2]["data"]["hook_id"] is None
+    assert len({each.headers["webhook-id"] for each in receiver.requests}) == 5
 
 
 def test_a_lost_message_costs_two_minutes_at_most(

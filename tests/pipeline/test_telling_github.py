@@ -7,7 +7,16 @@ import pytest
 
 from infra.local.github.server import GitHub
 from tests.support import codebuild_log
-from tests.support.embedded import MINUTE, REPOSITORY, Cloud, client, keep_secret, put_image, sha
+from tests.support.embedded import (
+    MINUTE,
+    REPOSITORY,
+    Cloud,
+    balance,
+    client,
+    keep_secret,
+    put_image,
+    sha,
+)
 from tests.support.github.connected import TOKEN, add_github_channel, connected
 from tests.support.sdk import Killed, Trouble
 
@@ -70,6 +79,29 @@ def test_a_push_is_told_from_the_queue_to_the_release(cloud: Cloud, github: GitH
     assert deployment["sha"] == sha(1)
     assert deployment["statuses"][-1]["environment_url"] == "https://shop.example/"
     assert written(github) <= 8
+
+
+def test_github_shows_that_a_deployment_awaits_approval(cloud: Cloud, github: GitHub) -> None:
+    cloud.release(1)
+    balance(cloud)
+    strategy = {"type": "BLUE_GREEN", "bake_minutes": 0}
+    cloud.change_service(approval=True, strategy=strategy)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    cloud.tick()
+    cloud.settle()
+    cloud.api.post("/v1/cicd/deployments/2/approve")
+    for _ in range(3):
+        cloud.settle()
+        cloud.tick()
+    cloud.settle()
+    (newest,) = [each for each in github.deployments(REPOSITORY) if each["sha"] == sha(2)]
+    assert [(each["state"], each["description"]) for each in newest["statuses"]][1:4] == [
+        ("in_progress", "Is being rolled out"),
+        ("in_progress", "Awaits approval"),
+        ("in_progress", "Is being rolled out"),
+    ]
+    assert newest["statuses"][-1]["state"] == "success"
 
 
 def test_a_pull_request_has_a_status_of_its_own_beside_that_of_the_branch(

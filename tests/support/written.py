@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
@@ -15,11 +16,18 @@ _ACCOUNT, _REGION = "123456789012", "eu-west-1"
 def everything_written() -> dict[str, list[str]]:
     """Every row and every waiting message, read directly from moto's memory."""
     rows = {
-        name: sorted(json.dumps(item.to_json(), sort_keys=True) for item in table.all_items())
+        name: sorted(
+            json.dumps(item.attrs, sort_keys=True, default=_typed) for item in table.all_items()
+        )
         for name, table in dynamodb_backends[_ACCOUNT][_REGION].tables.items()
     }
     queue = sqs_backends[_ACCOUNT][_REGION].queues[settings().queue_name]
     return rows | {"messages": [message.body for message in queue.messages]}
+
+
+def _typed(value: Any) -> dict[str, Any]:
+    """An attribute's value in DynamoDB's form."""
+    return {value.type: value.value}
 
 
 @contextmanager

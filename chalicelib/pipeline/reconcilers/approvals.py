@@ -9,6 +9,7 @@ import logging
 from chalicelib import clock
 from chalicelib.aws import ecs
 from chalicelib.domain.approvals import (
+    BEFORE,
     OUTSIDE,
     Answer,
     Awaiting,
@@ -16,14 +17,18 @@ from chalicelib.domain.approvals import (
     approval_of,
     hook_to_answer,
     is_approved_for_good,
+    is_doubtful,
     is_guarded,
+    still_waits,
     text_of_time_out,
     with_answer,
 )
+from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, Phase, one_line
-from chalicelib.domain.rollouts import Hook, Rollout
+from chalicelib.domain.rollouts import Hook, Rollout, Shift
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.errors import Rejected
+from chalicelib.pipeline.reconcilers.ecs_changes import own_shift
 from chalicelib.pipeline.reconcilers.ends import end
 from chalicelib.pipeline.reconcilers.evidence import kept_events
 from chalicelib.store.history import record
@@ -32,53 +37,68 @@ from chalicelib.store.writes import Write, change, commit
 
 logger = logging.getLogger("slipway")
 
+_DOUBTFUL = (
+    f"waits for a PAUSE hook in the stage {BEFORE}, and ECS does not say whether it is the one for "
+    "the approval: another party has added a hook at that stage. Answer it in ECS"
+)
 _UNGUARDED = (
     "ECS does not wait for its approval: another party has changed the hooks or the strategy of "
     "the ECS service"
 )
 
 
-def follow_approval(active: Deployment, rollout: Rollout) -> str | None:
+def follow_approval(active: Deployment, target: EcsTarget, rollout: Rollout) -> str | None:
     """Note the hook at which ECS waits, and give ECS the answer that a person gave.
 
-    Return why ECS does not take the answer, if that is so. Raises Unavailable.
+    Return why ECS does not go on, if it waits and Slipway cannot change that. Raises Unavailable.
     """
-    if active.approval_minutes is None:
+    shift, minutes = own_shift(active, rollout), active.approval_minutes
+    if shift is None or shift.is_ending or minutes is None:
         return None
-    hook = _hook(active, rollout)
-    if active.awaiting is not None and (hook is None or hook.id != active.awaiting.hook_id):
-        _note_answered(active, active.awaiting, rollout)
-    if hook is None or rollout.shift is None:
+    if active.awaiting is not None and not still_waits(shift, active.awaiting.hook_id):
+        _note_answered(active, active.awaiting, shift)
+    if is_doubtful(shift, minutes):
+        return _DOUBTFUL
+    hook = hook_to_answer(shift, minutes)
+    if hook is None:
         return None
+    _note_waiting(active, shift, hook)
     if approval_of(answers_of(active.approvals), hook.id) is None:
-        _note_waiting(active, hook)
         return None
+    return _continue(active, target, shift, hook)
+
+
+def _continue(active: Deployment, target: EcsTarget, shift: Shift, hook: Hook) -> str | None:
+    """Give ECS the approval. Return why ECS does not take it, if it still waits for one.
+
+    ECS refuses a second answer, also the same one. An answer of another worker, one whose response
+    was lost, and the end of the time are no trouble of the deployment: the record of ECS shows
+    them, whatever the code of the refusal is.
+    """
     try:
-        ecs.continue_rollout(rollout.shift.arn, hook.id)
+        ecs.continue_rollout(shift.arn, hook.id)
     except Rejected as refusal:
-        # Another worker may have been faster, or the time is over. The next look shows that.
         logger.info("%s is not continued: %s", active.job_id, refusal.detail)
-        return refusal.detail
+        now = ecs.observe(target, wanted=active.task_definition).shift
+        waits = now is not None and now.arn == shift.arn and still_waits(now, hook.id)
+        return refusal.detail if waits else None
     return None
 
 
-def _hook(active: Deployment, rollout: Rollout) -> Hook | None:
-    """Slipway's hook, if ECS waits at it."""
-    shift, minutes = rollout.shift, active.approval_minutes
-    is_own = shift is not None and shift.task_definition == active.task_definition
-    if shift is None or minutes is None or not is_own or shift.is_ending:
-        return None
-    return hook_to_answer(shift, minutes)
-
-
-def _note_waiting(active: Deployment, hook: Hook) -> None:
+def _note_waiting(active: Deployment, shift: Shift, hook: Hook) -> None:
     known = active.awaiting
     if known is not None and (known.hook_id, known.expires_at) == (hook.id, hook.expires_at):
         return
     is_same = known is not None and known.hook_id == hook.id
     number = known.number if known is not None and is_same else _next_number(active)
     since = known.since if known is not None and is_same else clock.now()
-    waits = Awaiting(hook_id=hook.id, number=number, since=since, expires_at=hook.expires_at)
+    waits = Awaiting(
+        hook_id=hook.id,
+        number=number,
+        since=since,
+        expires_at=hook.expires_at,
+        rollout=shift.arn,
+    )
     commit(change(active, awaiting=waits))
 
 
@@ -87,18 +107,16 @@ def _next_number(active: Deployment) -> int:
     return max([*numbers, active.awaiting.number if active.awaiting else 0], default=0) + 1
 
 
-def _note_answered(active: Deployment, known: Awaiting, rollout: Rollout) -> None:
+def _note_answered(active: Deployment, known: Awaiting, shift: Shift) -> None:
     """Forget a hook at which ECS waits no longer, unless ECS takes the rollout back because of it.
 
-    If nobody has told Slipway, somebody else has answered ECS.
+    If nobody has told Slipway, somebody else has answered ECS, or has begun another rollout: that
+    ends the hooks of the one before.
     """
-    shift = rollout.shift
-    ends = {"FAILED", "TIMED_OUT"}
-    if shift is not None and (
-        shift.is_ending or any(h.id == known.hook_id and h.status in ends for h in shift.hooks)
-    ):
+    if any(h.id == known.hook_id and h.status in {"FAILED", "TIMED_OUT"} for h in shift.hooks):
         return
-    if approval_of(answers_of(active.approvals), known.hook_id) is not None:
+    is_over = known.rollout != shift.arn
+    if is_over or approval_of(answers_of(active.approvals), known.hook_id) is not None:
         return commit(change(active, awaiting=None))
     commit(*_approved_outside(active, known.hook_id, known.number))
 
@@ -154,11 +172,13 @@ def prove_approval(active: Deployment) -> None:
     ECS had the hook, and takes a rollout back that nobody answers. So somebody has answered ECS
     between two looks.
     """
-    if active.approval_minutes is None or answers_of(active.approvals):
+    known, answers = active.awaiting, answers_of(active.approvals)
+    if active.approval_minutes is None:
         return
-    known = active.awaiting
-    hook_id, number = (known.hook_id, known.number) if known is not None else ("", 1)
-    commit(*_approved_outside(active, hook_id, number))
+    if known is not None and approval_of(answers, known.hook_id) is None:
+        commit(*_approved_outside(active, known.hook_id, known.number))
+    elif known is None and not answers:
+        commit(*_approved_outside(active, "", 1))
 
 
 def _why_not_approved(active: Deployment) -> str | None:

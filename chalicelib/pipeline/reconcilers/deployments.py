@@ -18,6 +18,7 @@ from chalicelib.domain.rollouts import (
     decide_active,
     decide_idle,
     next_deadline,
+    settled_at,
 )
 from chalicelib.domain.shifts import (
     ShownShift,
@@ -110,6 +111,11 @@ def _begins(situation: Situation, step: Step, expected: str | None) -> bool:
     """Take the step of a deployment whose rollout has not begun. False if it is another one."""
     active = situation.active
     if step in _EARLY and is_restored_by_ecs(situation):
+        settled = settled_at(situation.service.called_at)
+        if situation.rollout.shift is None and clock.now() < settled:
+            # The call that began the rollout to take back may still be in flight.
+            queue.wake(f"service-{situation.service.id}", delay=settled - clock.now())
+            return False
         restore_by_ecs(situation)
     elif step is Step.BEGIN and active.task_definition is None:
         begin(situation)
@@ -142,7 +148,7 @@ def _roll_out(situation: Situation, step: Step, expected: str | None) -> None:
         _supersede(service, active, rollout)
     else:
         unknown = origin is Origin.UNKNOWN
-        refused = follow_approval(active, rollout)
+        refused = follow_approval(active, target, rollout)
         waits_for = not_recorded(what_runs(service, rollout)) if unknown else refused
         _note_progress(service, target, active, rollout, waits_for=waits_for)
         judge_soon(service, origin)
@@ -292,7 +298,8 @@ def _note_progress(
         if own is not None and has_moved:
             # ECS has a time-out for each hook, and each stage moves on once: no second limit.
             minutes = service.settings.deploy_minutes + minutes_in(own.configuration, own.stage)
-            deadline_at = now + minutes * 60
+            hook_until = own.open_hook.expires_at if own.open_hook is not None else None
+            deadline_at = max(now, hook_until or 0) + minutes * 60
         moved = {"progress": progress, "deadline_at": deadline_at, "shift": shift}
         said = {"events": events, "task_arns": kept_tasks(active, target, rollout)}
         noted_at = {"error": waits_for, "waits": 0, "rolled_out_at": rolled_out_at}

@@ -51,6 +51,8 @@ def status(app: App, service: str | None) -> None:
     app.output.document({"services": shown})
     count = f"{len(found)} service{'' if len(found) == 1 else 's'}"
     words = f"{count}, {len(wrong)} with problems, {len(busy)} with work under way"
+    awaiting = sum(views.awaiting(each) is not None for each in found)
+    words += f", {awaiting} with a deployment that awaits approval" if awaiting else ""
     app.output.show(Text(words, views.BAD if wrong else views.GOOD))
     _list(app, shown, empty="")
     return None

@@ -227,11 +227,18 @@ def finish_deployment(
     job = JobName("deploy", accepted["deployment_id"])
     if not wait:
         return _leave(app, job, accepted)
-    try:
-        row = app.wait(job)
-    except Ended:
+    return conclude(app, job, app.follow(job), overview)
+
+
+def conclude(app: App, job: JobName, row: dict[str, Any], overview: dict[str, Any]) -> None:
+    """Print how a deployment has ended, and what the service runs.
+
+    Raises Ended and Failed unless the service runs it.
+    """
+    if row["status"] != "success":
+        app.output.say_parts(*views.failure(row))
         _say_what_runs(app, overview)
-        raise
+        raise Ended
     current = _current(app, overview)
     if current != job.number:
         raise Failed(
@@ -242,7 +249,6 @@ def finish_deployment(
     app.output.show(Text(words, views.GOOD))
     for warning in row.get("warnings") or ():
         app.output.say(f"warning: {warning}", views.WARN)
-    return None
 
 
 def _say_what_runs(app: App, overview: dict[str, Any]) -> None:

@@ -4,7 +4,8 @@ import {
   useLayoutEffect, useRef, useResource, useState,
 } from "./core.js";
 import {
-  Banner, Button, Code, Commit, Dialog, FailureText, Icon, Loading, NameChanges, Text, Time,
+  Banner, Button, Code, Commit, Dialog, FailureText, Icon, Loading, NameChanges, strategyWord, Text,
+  Time,
 } from "./ui.js";
 
 /** `run` with its state: whether it is busy, and its failure. */
@@ -134,6 +135,9 @@ export function PlanView({ plan, target, now }) {
         && html`<p class="muted">The service's configuration changes with it.</p>`}
       ${plan.release_command && html`<p>
             Before the rollout it runs <${Code}>${plan.release_command.join(" ")}<//></p>`}
+      ${plan.strategy && plan.strategy !== "ROLLING" && html`<p>
+            ECS moves to it with the strategy ${strategyWord(plan.strategy)}${plan.waits_minutes
+              ? `, and waits at least ${plan.waits_minutes} min` : ""}.</p>`}
       ${plan.desired_count != null
         && html`<p>It asks ECS for ${count(plan.desired_count, "task")}.</p>`}
       ${plan.ends.map((end) =>

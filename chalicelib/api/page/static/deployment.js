@@ -1,21 +1,22 @@
 // One deployment: its stages and tasks, why it failed, what changed, and the proof that it runs.
 import {
-  between, can, compareUrl, duration, html, IDLE, LIVE, useResource, useRef, useState,
+  between, can, compareUrl, duration, html, IDLE, useResource, useRef, useState,
 } from "./core.js";
 import {
   Await, Banner, Button, Card, ChecksLine, Code, Commit, Crumbs, Digest, Duration, Facts,
-  FailureCard, Icon, isOpen, NotAllowed, Progress, sentence, Status, statusWord, Table, Text, Time,
-  who,
+  FailureCard, Icon, isOpen, NotAllowed, paceOf, Progress, sentence, stateOf, Status, statusWord,
+  strategyWord, Table, Text, Time, who,
 } from "./ui.js";
 import { CancelDialog, DeployDialog, Findings, RollbackDialog } from "./actions.js";
 import { useAnnouncedStatus, useTitle } from "./build.js";
 import { LogView, useChosenLine, useLog } from "./log.js";
+import { AnswerDialog, Traffic } from "./traffic.js";
 
 const TRIGGERS = { manual: "by hand", push: "by a push", rollback: "rollback",
   config: "change of the configuration" };
 
 export function Deployment({ id }) {
-  const found = useResource(`v1/cicd/deployments/${id}`, (row) => (isOpen(row) ? LIVE : IDLE));
+  const found = useResource(`v1/cicd/deployments/${id}`, paceOf);
   return html`<${Await} of=${found} what=${`deployment ${id}`} page>
       ${(row) => html`<${Shown} row=${row} />`}<//>`;
 }
@@ -36,8 +37,8 @@ function Shown({ row }) {
   const [dialog, setDialog] = useState(null);
   const close = () => setDialog(null);
   const open = isOpen(row);
-  useAnnouncedStatus(`Deployment ${row.id}`, row.status);
-  useTitle(`Deployment ${row.id}`, service?.name, statusWord(row.status));
+  useAnnouncedStatus(`Deployment ${row.id}`, stateOf(row));
+  useTitle(`Deployment ${row.id}`, service?.name, statusWord(stateOf(row)));
   const current = service?.current_deployment_id === row.id;
   const runs = current && !service.drift;
   const commit = { sha: row.commit_sha, message: row.commit_message ?? build?.commit_message,
@@ -49,7 +50,7 @@ function Shown({ row }) {
             `#/services/${row.service_id}`], [`Deployment ${row.id}`]]} />
       <div class="head"><div class="head-text">
           <div class="head-title"><h1 tabindex="-1">Deployment ${row.id}</h1>
-            <span class="pill"><${Status} status=${row.status} /></span>
+            <span class="pill"><${Status} status=${stateOf(row)} /></span>
             ${runs && html`<span class="pill">
                   <span class="status success"><${Icon} name="success" />Runs now</span></span>`}
           </div>
@@ -71,6 +72,7 @@ function Shown({ row }) {
     <${Card} title="Stages" aside=${html`<${Duration} from=${row.created_at}
           to=${row.finished_at} />`}><${Stages} row=${row} receipt=${receipt} />
       ${open && html`<div class="card-body"><${Progress} job=${row} /></div>`}<//>
+    <${Traffic} row=${row} service=${service} onAnswer=${setDialog} />
     ${row.waiting_for_checks && html`<${Checks} checks=${row.waiting_for_checks} />`}
     ${row.tasks?.length > 0 && html`<${Card} title="Tasks">
           <${Table} label="Tasks" keyOf=${(task) => task.id} rows=${row.tasks}
@@ -102,6 +104,7 @@ function Shown({ row }) {
       <${Card} title="On ECS"><${Facts} rows=${[
         ["Service", row.ecs_service ? html`<${Code}>${row.ecs_cluster}/${row.ecs_service}<//>`
           : "none"],
+        row.strategy && ["Strategy", strategyWord(row.strategy)],
         ["Containers", (row.containers ?? []).join(", ") || "–"],
         ["Task definition", row.task_definition
           ? html`<${Code} title=${row.task_definition}>${row.task_definition.split("/").pop()}<//>`
@@ -125,6 +128,8 @@ function Shown({ row }) {
     ${dialog === "back" && html`<${RollbackDialog} service=${running} onClose=${close} />`}
     ${dialog === "to" && html`<${RollbackDialog} service=${running} deploymentId=${row.restores
           ?? row.id} onClose=${close} />`}
+    ${dialog?.act === "answer" && html`<${AnswerDialog} ...${dialog} service=${service}
+          onClose=${close} />`}
     ${dialog === "deploy" && html`<${DeployDialog} service=${running} onClose=${close} />`}
   </div>`;
 }
@@ -135,7 +140,7 @@ const tasksOf = (row) => [
     (isOwn(task, row) ? "this one"
       : html`<span class="muted">another, <${Text}>${task.revision}<//></span>`) },
   { name: "State", show: (task) =>
-    html`<${Status} status=${stateOf(task, row)}
+    html`<${Status} status=${taskState(task, row)}
         word=${sentence((task.status ?? "").toLowerCase())} />` },
   { name: "Health", show: (task) => html`<${Text}>${(task.health ?? "–").toLowerCase()}<//>` },
   { name: "Started", show: (task) => html`<${Time} at=${task.started_at} />` },
@@ -147,7 +152,7 @@ const isOwn = (task, row) => row.task_definition?.endsWith(`/${task.revision}`);
 const ENDED = ["DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED", "DELETED"];
 
 /** A rollout stops the tasks of the release before: only those of its own fail. */
-function stateOf(task, row) {
+function taskState(task, row) {
   if (ENDED.includes(task.status)) return isOwn(task, row) ? "failed" : "cancelled";
   return task.status === "RUNNING" ? "success" : "deploying";
 }
@@ -177,7 +182,7 @@ function Stages({ row, receipt }) {
   const rolled = receipt?.rolled_out_at;
   const proven = row.progress === 100;
   const rollState = phase === "roll_out" ? "failed" : proven || phase === "verify" ? "success"
-    : !row.started_at ? "none" : ended ? "cancelled" : "deploying";
+    : !row.started_at ? "none" : ended ? "cancelled" : row.awaiting ?? "deploying";
   stages.push(["Rollout", null, rollState, row.started_at
       ? duration(between(row.started_at, rolled ? new Date(rolled * 1000).toISOString()
           : row.finished_at)) : ""]);

@@ -4,14 +4,17 @@ import {
   useResource, useState,
 } from "./core.js";
 import {
-  Banner, Button, Card, ChecksLine, Choices, Commit, Empty, Icon, isOpen, Loading, Pager, Problem,
-  Progress, PullLink, SearchField, sentence, Status, Table, Text, Time, who,
+  answerWord, Banner, Button, Card, ChecksLine, Choices, Commit, Empty, Icon, Loading, paceOf,
+  Pager, Problem, Progress, PullLink, SearchField, sentence, stateOf, Status, Table, Text, Time,
+  who,
 } from "./ui.js";
 import { ResumeDialog, RollbackDialog } from "./actions.js";
 import { DaysChart } from "./chart.js";
 
 const PER_PAGE = 25;
 const isBusy = (service) => Boolean(service.active || service.waiting || service.open_builds);
+const mayMove = ({ active, waiting, open_builds: builds }) =>
+  Boolean((active ? !active.awaiting : waiting) || builds);
 
 /** The problems of a service, the worst one first: what it is, why, and where to act. */
 export function problemsOf(service) {
@@ -23,6 +26,10 @@ export function problemsOf(service) {
     const { running, desired, why } = service.health;
     found.push({ tone: "failed", what: `${running} of ${desired} tasks run`, why: why ?? "",
         act: "rollback" });
+  }
+  if (service.active?.awaiting === "approval") {
+    found.push({ tone: "waiting", what: `Deployment ${service.active.id} awaits approval`, why: "",
+        act: "approval", id: service.active.id });
   }
   if (failed && !service.active) {
     found.push({ tone: "failed", what: `Deployment ${failed.id} failed`, why: failed.error ?? "",
@@ -50,7 +57,7 @@ const STATES = [
 ];
 
 export function Home() {
-  const list = useList("v1/services", { all: true, isLive: isBusy });
+  const list = useList("v1/services", { all: true, isLive: mayMove });
   const metrics = useResource("v1/cicd/metrics?days=30", () => 60000);
   const services = list.items;
   const queue = useResource("v1/cicd/queue", (found) => (found.total ? LIVE : IDLE));
@@ -135,6 +142,7 @@ function Attention({ troubled, onAct }) {
 
 function Act({ service, problem, onAct }) {
   const open = (href, text) => html`<a class="button" href=${href}>${text}</a>`;
+  if (problem.act === "approval") return open(`#/deployments/${problem.id}`, answerWord());
   if (problem.act === "build") return open(`#/builds/${problem.id}`, "Show why");
   if (problem.act === "deployment") return open(`#/deployments/${problem.id}`, "Show why");
   if (problem.act === "rollback"
@@ -171,7 +179,7 @@ function UnderWay({ services, builds = [] }) {
 function WorkItem({ service, job: summary, href, word }) {
   const kind = word === "Build" ? "builds" : "deployments";
   const job = { ...summary,
-    ...useResource(`v1/cicd/${kind}/${summary.id}`, (row) => (isOpen(row) ? LIVE : IDLE)).data };
+    ...useResource(`v1/cicd/${kind}/${summary.id}`, paceOf).data };
   return html`<li><div class="work-title">
         <span><a class="name" href=${href}>${word} ${job.id}
           </a>${service && html` of <a href=${`#/services/${service.id}`}>
@@ -317,8 +325,8 @@ function StateOf({ service }) {
   const [first] = problemsOf(service);
   const { active, waiting } = service;
   if (active) return html`<a href=${`#/deployments/${active.id}`}>
-      <${Status} status=${active.status} word=${active.trigger === "rollback" ? "Rolling back"
-        : "Deploying"} /></a>`;
+      <${Status} status=${stateOf(active)} word=${active.awaiting ? undefined
+        : active.trigger === "rollback" ? "Rolling back" : "Deploying"} /></a>`;
   if (service.open_builds) return html`<${Status} status="building" word=${service.open_builds > 1
       ? `${service.open_builds} builds` : "Building"} />`;
   if (waiting) return html`<${Status} status="queued" word=${waiting.waiting_for_checks

@@ -3,9 +3,9 @@ import {
   can, count, exact, Failure, html, IDLE, LIVE, repositoryUrl, useList, useResource, useState,
 } from "./core.js";
 import {
-  Await, Banner, Button, Card, ChecksLine, Code, Commit, Crumbs, Digest, Empty, Facts, FailureText,
-  isOpen, Loading, NotAllowed, Problem, Progress, PullLink, Status, Table, Text, Time,
-  who,
+  answerWord, Await, Banner, Button, Card, ChecksLine, Code, Commit, Crumbs, Digest, Empty, Facts,
+  FailureText, isOpen, Loading, NotAllowed, paceOf, Problem, Progress, PullLink, stateOf, Status,
+  Table, Text, Time, who,
 } from "./ui.js";
 import {
   BuildDialog, DeployDialog, ResumeDialog, RollbackDialog, StopAutoDeployDialog, useAction,
@@ -13,6 +13,7 @@ import {
 import { useTitle } from "./build.js";
 import { ChannelState, mayChannels, useChannelsOf } from "./told.js";
 import { taskStatus } from "./home.js";
+import { RolloutSettings } from "./rollout.js";
 
 const isBusy = (service) => service.active_deployment_id || service.waiting_deployment_id;
 
@@ -154,7 +155,7 @@ function Source({ of: service }) {
 
 function Next({ service, builds }) {
   const path = (id) => (id ? `v1/cicd/deployments/${id}` : null);
-  const active = useResource(path(service.active_deployment_id), () => LIVE);
+  const active = useResource(path(service.active_deployment_id), paceOf);
   const waiting = useResource(path(service.waiting_deployment_id), () => LIVE);
   const open = (builds.items ?? []).filter(isOpen).reverse();
   const rows = [[active.data, "deployments", "Deployment"],
@@ -176,7 +177,9 @@ function Next({ service, builds }) {
           <${Status} status="queued" /> ${job.waiting_for_checks
             ? html`<${ChecksLine} checks=${job.waiting_for_checks} />`
             : job.waiting_for ? html`<${Text}>${job.waiting_for}<//>` : ""}</p>`
-      : html`<${Progress} job=${job} />`}</li>`)}</ul>`
+      : html`<${Progress} job=${job} />`}
+    ${job.awaiting === "approval" && html`<p><a class="button" href=${`#/deployments/${job.id}`}>
+          ${answerWord()}</a></p>`}</li>`)}</ul>`
     : html`<p class="card-body muted">
         ${known ? html`Nothing is under way. <${NextChange} service=${service} />`
           : error ? "What is under way cannot be read now." : "Reading what is under way…"}</p>`}
@@ -269,7 +272,7 @@ function DeploymentEvent({ row, build, service, onBack }) {
   const message = row.commit_message ?? build?.commit_message;
   const current = service.current_deployment_id === row.id;
   const restorable = row.progress === 100 && !isOpen(row) && !current && can("deployer");
-  return html`<li class="event"><${Status} status=${row.status} bare />
+  return html`<li class="event"><${Status} status=${stateOf(row)} bare />
     <div class="two"><p class="event-title">
         <a class="name" href=${`#/deployments/${row.id}`}>
           ${row.trigger === "rollback" ? "Rollback" : "Deployment"} ${row.id}</a>
@@ -292,6 +295,7 @@ function DeploymentEvent({ row, build, service, onBack }) {
               leaves <a href=${`#/deployments/${row.rollback_of}`}>deployment ${row.rollback_of}</a>
             </span>`}
         <span>by <${Text}>${who(row.requested_by)}<//></span>
+        ${row.approvals.map((each, at) => html`<span key=${at}>${answerText(each)}</span>`)}
           ${row.reason && row.trigger !== "push" && html`<span>“<${Text}>${row.reason}<//>”</span>`}
         </p></div>
     <div class="event-end">${restorable
@@ -299,6 +303,9 @@ function DeploymentEvent({ row, build, service, onBack }) {
             aria-label=${`Roll back to deployment ${row.restores ?? row.id}`}>Roll back to this…
           <//>`}<span class="muted"><${Time} at=${row.created_at} /></span></div></li>`;
 }
+
+const answerText = ({ action, by }) => html`${action === "reject" ? "rejected" : "approved"}
+  ${by === "outside" ? " outside Slipway" : html` by <${Text}>${who(by)}<//>`}`;
 
 // Settings, configuration, access.
 
@@ -336,6 +343,7 @@ function Settings({ service, channels }) {
         ? html`<${Code}>${service.release_command.join(" ")}<//>`
         : html`<span class="muted">none</span>`],
     ]} /><//>
+    ${service.ecs_service && html`<${RolloutSettings} service=${service} />`}
     <${Card} title="Automation and limits"><${Facts} rows=${[
       ["Pushes", service.image_from ? "are not built here"
         : service.auto_build ? "are built" : "are not built, only requests are"],

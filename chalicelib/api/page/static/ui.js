@@ -1,7 +1,7 @@
 // Parts that several views use: icons, statuses, times, tables, dialogs and designed states.
 import {
-  ago, between, can, commitUrl, count, duration, exact, firstLine, html, notify, pullUrl,
-  shortDigest, useEffect, useId, useRef, useState,
+  ago, between, can, commitUrl, count, duration, exact, firstLine, html, IDLE, LIVE, notify,
+  pullUrl, shortDigest, useEffect, useId, useRef, useState,
 } from "./core.js";
 
 const ICONS = {
@@ -41,6 +41,8 @@ const STATUSES = {
   queued: ["waiting", "waiting", "Queued"],
   building: ["running", "running", "Building"],
   deploying: ["running", "running", "Deploying"],
+  approval: ["waiting", "pause", "Awaits approval"],
+  hook: ["waiting", "pause", "Awaits a hook"],
   running: ["running", "running", "Running"],
   success: ["success", "success", "Succeeded"],
   failed: ["failed", "failed", "Failed"],
@@ -55,6 +57,15 @@ const STATUSES = {
 
 export const isOpen = (job) => job && !job.finished_at;
 
+/** How often to read a job. A hook may wait for a day, and each answer wakes the page. */
+export const paceOf = (job) => (isOpen(job) && !job.awaiting ? LIVE : IDLE);
+
+/** What a link to a deployment that awaits approval offers. */
+export const answerWord = () => (can("deployer") ? "Look and answer" : "Open");
+
+/** The status of a job, or what its rollout has stopped for. */
+export const stateOf = (job) => job.awaiting ?? job.status;
+
 export function Status({ status, word, bare }) {
   const [tone, icon, usual] = STATUSES[status] ?? ["ended", "none", status];
   return html`<span class=${`status ${tone} ${bare ? "bare" : ""}`}>
@@ -62,6 +73,11 @@ export function Status({ status, word, bare }) {
 }
 
 export const statusWord = (status) => (STATUSES[status]?.[2] ?? status).toLowerCase();
+
+const STRATEGIES = { ROLLING: "rolling", BLUE_GREEN: "blue/green", LINEAR: "linear",
+  CANARY: "canary" };
+
+export const strategyWord = (strategy) => STRATEGIES[strategy] ?? strategy;
 
 // Times are drawn again now and then, and durations of running work each second.
 function useTicks(milliseconds) {
@@ -89,8 +105,8 @@ export function Duration({ from, to }) {
 }
 
 export function Progress({ job }) {
-  const step = job.step ?? job.waiting_for;
-  const left = job.remaining_seconds;
+  const step = job.awaiting ? STATUSES[job.awaiting][2] : job.step ?? job.waiting_for;
+  const left = job.awaiting ? null : job.remaining_seconds;
   const value = job.progress ?? 0;
   return html`<div class="progress">
     <div class="bar" role="progressbar" aria-label=${`Progress of ${job.job_id ?? "the job"}`}
