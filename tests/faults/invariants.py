@@ -469,7 +469,7 @@ def _check_commands(all_deployments: dict[int, Row]) -> None:
     started = Counter(task.started_by for task in tasks)
     twice = sorted(name for name, times in started.items() if times > 1)
     _require(not twice, f"the release command ran twice for {twice}")
-    by_definition = {row.get("task_definition"): row for row in all_deployments.values()}
+    by_definition = _by_definition(all_deployments)
     running = [each for each in tasks if each.last_status == "RUNNING"]
     rolled_out = {
         record.target.task_definition
@@ -492,6 +492,12 @@ def _check_commands(all_deployments: dict[int, Row]) -> None:
             code = row["release_command"]["exit_code"]
             _require(code == 0, f"{row['id']} was rolled out with exit code {code}")
     _require(len(running) <= 1, f"{len(running)} release commands run at once")
+
+
+def _by_definition(all_deployments: dict[int, Row]) -> dict[str | None, Row]:
+    """The deployment that registered each definition: a rollback that ECS has made has none."""
+    newest_first = sorted(all_deployments.values(), key=itemgetter("number"), reverse=True)
+    return {row.get("task_definition"): row for row in newest_first}
 
 
 def _succeeded(task: Any) -> bool:
@@ -833,7 +839,7 @@ def _check_drift(service: Row) -> None:
         runs, number, left = outside.groups()
         _require(runs == _primary_definition(service), f"{row_id} shows {text!r} and does not")
         by_definition = {
-            row.get("task_definition"): row["number"] for row in deployments().values()
+            definition: row["number"] for definition, row in _by_definition(deployments()).items()
         }
         is_right = str(by_definition.get(runs)) == str(number)
         _require(is_right, f"{row_id} shows {text!r}, which names the wrong deployment")
@@ -859,9 +865,9 @@ def check_replaced() -> None:
     and those whose deployment has ended just now: the next look undoes it, or shows drift. Raises
     Violation.
     """
-    by_definition = {
-        row["task_definition"]: row for row in deployments().values() if "task_definition" in row
-    }
+    by_definition = defaultdict(list)
+    for row in deployments().values():
+        by_definition[row.get("task_definition")].append(row)
     just_ended = {
         row["service_id"] for row in deployments().values() if row.get("finished_at") == clock.now()
     }
@@ -872,10 +878,12 @@ def check_replaced() -> None:
             continue
         if _goes_back(service):
             continue
-        row = by_definition.get(_primary_definition(service))
-        current = row is None or row["number"] == service.get("current")
+        # A rollback that ECS has made has the definition of the release that it restores.
+        own = by_definition[_primary_definition(service)]
+        current = not own or service.get("current") in {row["number"] for row in own}
         wanted = current or service.get("baseline") == _primary_definition(service)
-        _require(wanted, f"{row and row['id']} is {row and row['status']} and ECS still runs it")
+        found = [f"{row['id']} is {row['status']}" for row in own]
+        _require(wanted, f"{' and '.join(found)} and ECS still runs it")
 
 
 def _primary_definition(service: Row) -> Any:
