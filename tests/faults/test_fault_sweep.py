@@ -170,7 +170,7 @@ def may_end_otherwise(kind: str, name: str, calls: list[str], case: UseCase) -> 
     CodeBuild or ECS changes no end after the work has begun. In a use case that registers a task
     definition the rollout has not begun. A receiver that denies a request is asked again.
     """
-    begins = case.restores or "ecs.RegisterTaskDefinition" in calls
+    begins = case.begins or "ecs.RegisterTaskDefinition" in calls
     if name.startswith(injector.REQUEST):
         return False
     return kind == injector.DENIED and (name not in READS_OF_WORK or begins)

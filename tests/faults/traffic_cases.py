@@ -14,7 +14,7 @@ from tests.faults.traffic import (
     roll_out_outside,
     stop_outside,
 )
-from tests.faults.use_cases import KEY, UseCase, cancel, deploy_image, post, send
+from tests.faults.use_cases import KEY, UseCase, cancel, deploy_image, plan, post, send
 from tests.support.client import Answer
 from tests.support.ecs_shifts import FUNCTION, function, pause
 from tests.support.embedded import (
@@ -116,11 +116,6 @@ def note(cloud: Cloud) -> None:
 
 def approve(cloud: Cloud, **body: Any) -> Answer:
     return cloud.api.post("/v1/cicd/deployments/2/approve", body, headers=KEY)
-
-
-def plan(cloud: Cloud) -> Answer:
-    path = f"/v1/cicd/services/{cloud.service_id}/deploy?dry_run=true"
-    return cloud.api.post(path, {"image_tag": cloud.build(1)["image_tag"]})
 
 
 def reject(cloud: Cloud) -> Answer:
@@ -393,7 +388,7 @@ TRAFFIC = (
             f"a rollback takes a rollout back {where}",
             then(prepare, asked(roll_back)),
             deliver_messages,
-            restores=True,
+            begins=True,
         )
         for where, prepare in (
             ("at Slipway's hook", waits(CANARY)),
@@ -466,6 +461,7 @@ TRAFFIC = (
         "a deployment begins after the rejected one",
         then(waits(CANARY), deployed_behind, asked(reject)),
         deliver_messages_and_tick,
+        begins=True,
     ),
     UseCase(
         "the owner removes the hook of a deployment that waits",

@@ -63,14 +63,14 @@ KEY: dict[str, str | None] = {"Idempotency-Key": "the-same-request"}
 class UseCase:
     """`run` returns the answer of a request, or None if the step is no request.
 
-    A request that got no 2xx is repeated. `restores`: a rollback begins that ECS makes, so it
-    registers no task definition.
+    A request that got no 2xx is repeated. `begins`: a deployment is active that has not begun, and
+    it registers no task definition here. So denied access fails it.
     """
 
     name: str
     prepare: Callable[[Cloud], None]
     run: Callable[[Cloud], Answer | None]
-    restores: bool = False
+    begins: bool = False
 
 
 def new_service(_: Cloud) -> None:
@@ -921,7 +921,7 @@ def to_be_deployed_without_its_service(cloud: Cloud) -> None:
     cloud.lose_events()
 
 
-def _plan(cloud: Cloud) -> Answer:
+def plan(cloud: Cloud) -> Answer:
     path = f"/v1/cicd/services/{cloud.service_id}/deploy?dry_run=true"
     return cloud.api.post(path, {"image_tag": f"hello:{builds()[1]['image_tag']}"})
 
@@ -1211,7 +1211,7 @@ USE_CASES = (
         to_be_deployed_without_its_service,
         _deliver_messages,
     ),
-    UseCase("a deployment is planned", needy_release, _plan),
+    UseCase("a deployment is planned", needy_release, plan),
     UseCase("a rollout succeeds", rolled_out, _deliver_events),
     UseCase("a rollout fails", rollout_failed, _deliver_events),
     UseCase("a rollout of an image index succeeds", index_rolled_out, _deliver_events),
@@ -1397,7 +1397,7 @@ USE_CASES = (
         config_requested,
         lambda c: change_config(c, LEVEL=None, MODE="fast"),
     ),
-    UseCase("a deployment beside another image is planned", image_beside_it, _plan),
+    UseCase("a deployment beside another image is planned", image_beside_it, plan),
     UseCase("a rollout begins slowly", to_be_deployed, _begin_slowly),
     UseCase("ECS leaves out a release command", command_runs, _look_without_the_task),
     UseCase("a cancelled release command cannot be stopped", command_cancelled, _stop_in_vain),
