@@ -156,6 +156,16 @@ def strategy_of(configuration: Mapping[str, Any]) -> str:
     return found
 
 
+def at_once(setting: Strategy | None) -> Strategy | None:
+    """The strategy of a way back under a `setting`: what has run well before needs no steps.
+
+    Without a setting that of the ECS service stays: its owner chose it for every rollout.
+    """
+    if setting is None or setting.type not in _STEPS:
+        return setting
+    return Strategy(type=BLUE_GREEN, bake_minutes=0)
+
+
 def merged(described: Mapping[str, Any], setting: Strategy | None) -> dict[str, Any]:
     """The deploymentConfiguration for UpdateService: that of the ECS service with the `setting`.
 

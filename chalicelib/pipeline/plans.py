@@ -19,7 +19,7 @@ from chalicelib.domain.plan import (
 )
 from chalicelib.domain.preflight import Finding, Refusal, Unknown, has_errors
 from chalicelib.domain.rollouts import Rollout
-from chalicelib.domain.strategies import merged, strategy_of, waits_of
+from chalicelib.domain.strategies import at_once, merged, strategy_of, waits_of
 from chalicelib.pipeline.new_deployments import ReleaseImage, image_of
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Deployment, Service
@@ -171,6 +171,7 @@ def _strategy(service: Service, checked: Checked, *, back_to: int | None) -> dic
     if moves is not None and back_to == service.current:
         return {"strategy": moves.strategy, "waits_minutes": 0}
     setting = None if runs.is_express else service.settings.strategy
+    setting = setting if back_to is None else at_once(setting)
     configuration = merged(runs.configuration, setting)
     return {"strategy": strategy_of(configuration), "waits_minutes": waits_of(configuration)}
 

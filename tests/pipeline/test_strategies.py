@@ -138,6 +138,27 @@ def test_the_setting_of_a_service_becomes_the_strategy_of_its_rollouts(cloud: Cl
     }
 
 
+def test_a_way_back_moves_all_traffic_at_once_and_the_next_deployment_in_steps(
+    cloud: Cloud,
+) -> None:
+    balance(cloud)
+    cloud.change_service(strategy=SETTING)
+    for number in (1, 2):
+        cloud.begin_release(number)
+        cloud.finish_rollout()
+        pass_minutes(cloud, 7)
+        assert cloud.statuses(number) == ["success"]
+    assert cloud.roll_back().status == 202
+    cloud.settle()
+    assert traffic(cloud, 3)[:2] == ("deploying", "BLUE_GREEN")
+    cloud.finish_rollout()
+    pass_minutes(cloud, 1)
+    assert cloud.statuses(3) == ["success"]
+    cloud.deploy(cloud.build(2)["image_tag"])
+    cloud.settle()
+    assert traffic(cloud, 4)[:2] == ("deploying", "CANARY")
+
+
 def test_a_deadline_stands_still_while_a_hook_of_the_owner_waits(cloud: Cloud) -> None:
     configure(cloud, BLUE_GREEN, pause("POST_TEST_TRAFFIC_SHIFT"))
     cloud.begin_release(1)
@@ -489,7 +510,8 @@ def test_a_plan_shows_the_strategy_and_how_long_ecs_waits(cloud: Cloud) -> None:
     assert [each["code"] for each in plan["findings"]] == ["rollout_not_watched"]
     cloud.change_service(strategy={"type": "LINEAR", "percent": 25, "bake_minutes": 0})
     assert (cloud.plan(image)["strategy"], cloud.plan(image)["waits_minutes"]) == ("LINEAR", 18)
-    assert cloud.preview()["plan"]["waits_minutes"] == 18
+    back = cloud.preview()["plan"]
+    assert (back["strategy"], back["waits_minutes"]) == ("BLUE_GREEN", 0)
     cloud.begin_release(3)
     cloud.finish_rollout()
     pass_minutes(cloud, 2)

@@ -154,6 +154,7 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
         called_at=now,
         desired_count=active.desired_count,
         approval=approval,
+        goes_back=active.restores is not None,
     )
 
 

@@ -137,6 +137,7 @@ def _roll_out(situation: Situation, step: Step, expected: str | None) -> None:
             active.task_definition or "",
             desired_count=active.desired_count,
             approval=active.approval_minutes,
+            goes_back=active.restores is not None,
         )
     elif step is Step.TAKE_BACK:
         take_back(service, target, rollout, expected)

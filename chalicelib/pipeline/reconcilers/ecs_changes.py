@@ -11,7 +11,7 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.preflight import errors_as_text, has_errors
 from chalicelib.domain.requests import update_service_request
 from chalicelib.domain.rollouts import Origin, Rollout, Shift, origin_of, settled_at
-from chalicelib.domain.strategies import merged
+from chalicelib.domain.strategies import at_once, merged
 from chalicelib.domain.timing import PERIOD
 from chalicelib.errors import Rejected, Stale
 from chalicelib.store.definitions import deployment_of
@@ -174,11 +174,12 @@ def update_ecs(
     *,
     desired_count: int | None = None,
     approval: int | None = None,
+    goes_back: bool = True,
 ) -> None:
     """Record a call, and then make ECS run a task definition, and so many tasks if it is given.
 
-    With `approval` ECS waits so many minutes for a person before it moves traffic. Raises the
-    errors of `hooks_for`.
+    With `approval` ECS waits so many minutes for a person before it moves traffic. If it
+    `goes_back` to what ran before, the traffic moves at once. Raises the errors of `hooks_for`.
     """
     now = clock.now()
     hooks = hooks_for(service, rollout, approval)
@@ -191,6 +192,7 @@ def update_ecs(
         called_at=now,
         desired_count=desired_count,
         approval=approval,
+        goes_back=goes_back,
     )
 
 
@@ -203,6 +205,7 @@ def call_update(
     called_at: int,
     desired_count: int | None = None,
     approval: int | None = None,
+    goes_back: bool = True,
 ) -> None:
     """Make the UpdateService call that was recorded at `called_at`. Raises Stale if it is late."""
     require_prompt(service, called_at=called_at)
@@ -210,7 +213,9 @@ def call_update(
         update_service_request(
             target,
             task_definition=task_definition,
-            deployment_configuration=_configuration(service, rollout, approval),
+            deployment_configuration=_configuration(
+                service, rollout, approval, goes_back=goes_back
+            ),
             desired_count=desired_count,
         )
     )
@@ -231,12 +236,13 @@ def hooks_for(service: Service, rollout: Rollout, approval: int | None) -> dict[
 
 
 def _configuration(
-    service: Service, rollout: Rollout, approval: int | None
+    service: Service, rollout: Rollout, approval: int | None, *, goes_back: bool
 ) -> dict[str, Any] | None:
     """The deploymentConfiguration to send; None for Express Mode, which has its own."""
     if rollout.is_express:
         return None
-    wanted = merged(rollout.configuration, service.settings.strategy)
+    setting = service.settings.strategy
+    wanted = merged(rollout.configuration, at_once(setting) if goes_back else setting)
     return with_approval(wanted, approval, added=service.hook_minutes)
 
 
