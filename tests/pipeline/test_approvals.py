@@ -420,6 +420,29 @@ def test_an_approval_outside_slipway_is_recorded_although_nobody_saw_the_hook(
     assert entry["actor"] == "outside"
 
 
+def test_a_new_rollout_of_the_same_revision_is_no_approval(guarded: Cloud) -> None:
+    """The owner takes the rollout back and begins it again before Slipway looks."""
+    number = begin(guarded)
+    api, record = client("ecs"), ecs.engine().service(CLUSTER, "hello").records[0]
+    first = guarded.deployment(number)["approval"]["hook_id"]
+    api.stop_service_deployment(serviceDeploymentArn=record.service_deployment_arn)
+    guarded.advance(10)
+    definition = guarded.deployment(number)["task_definition"]
+    api.update_service(cluster=CLUSTER, service="hello", taskDefinition=definition)
+    guarded.lose_events()
+    guarded.tick()
+    guarded.settle()
+    assert audit(guarded, "deployment.approved") == []
+    assert (guarded.deployment(number)["approvals"], guarded.deployment(number)["awaiting"]) == (
+        [],
+        None,
+    )
+    reach_hook(guarded)
+    waits = guarded.deployment(number)
+    assert (waits["status"], waits["awaiting"]) == ("deploying", "approval")
+    assert waits["approval"]["hook_id"] != first
+
+
 def test_a_rejection_outside_slipway_fails_the_deployment(guarded: Cloud) -> None:
     number = begin(guarded)
     answer_on_ecs(guarded, "ROLLBACK")
