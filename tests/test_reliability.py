@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.cases import CASES
 from tests.faults.injector import KINDS
 from tests.faults.test_interleavings import PAIRS
-from tests.faults.use_cases import CASES
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/reliability.md").read_text()

@@ -93,6 +93,7 @@ class Injector:
         self.before: Hook | None = None
         self.after: Hook | None = None
         self.observe: Callable[[], None] | None = None
+        self.watch: Callable[[], None] | None = None
         self._plan: dict[int, str] = {}
         self._tries: Counter[int] = Counter()
         self._paused = 0
@@ -146,6 +147,9 @@ class Injector:
                 answer = get_response(endpoint, request, model, context)
                 if self.observe is not None and model.name in _WRITES:
                     self.observe()
+                is_ecs = model.service_model.service_name == "ecs"
+                if self.watch is not None and is_ecs and not self._paused:
+                    self.watch()
                 return answer
 
             return self._call_with_fault(call, partial(_aws_failure, request.url))

@@ -23,6 +23,7 @@ from infra.local.aws import codebuild, ecs
 from infra.local.aws.ecs_run_task import overridden
 from tests.faults import receivers
 from tests.faults.rows import Row, builds, deployments, history, roll_ups, rows, services
+from tests.faults.traffic import check_hooks, check_traffic, check_traffic_at_rest
 
 _OPEN_IN_ECS = {"PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
 # The keys of the indexes of ends.
@@ -49,9 +50,13 @@ class Violation(AssertionError):
 
 
 class Ledger:
-    """Compares the rows of jobs before and after each write."""
+    """Compares the rows of jobs before and after each write, and looks at the traffic meanwhile.
+
+    `others` are the ARNs of the service deployments that another party has made in ECS.
+    """
 
     def __init__(self) -> None:
+        self.others: Collection[str] = ()
         self._seen: dict[str, Row] = rows("jobs")
         self._violations: list[Violation] = []
         # Each job with a status that it has had since then.
@@ -73,6 +78,12 @@ class Ledger:
             self._violations.append(violation)
         self._seen = now
         self._statuses |= {(name, row["status"]) for name, row in now.items()}
+
+    def watch(self) -> None:
+        """Look at the traffic after a call of ECS, and keep a Violation for later."""
+        problem = check_traffic(deployments(), self.others)
+        if problem is not None:
+            self._violations.append(Violation(problem))
 
     def raise_first(self) -> None:
         """Raise the first Violation that was observed, if any."""
@@ -130,7 +141,7 @@ def check(others: Collection[str] = ()) -> None:
     _check_superseded(all_builds)
     _check_pull_requests(all_services, all_builds, all_deployments)
     _check_rollouts(all_deployments, others)
-    _check_approvals(all_deployments)
+    _require_none(check_traffic(all_deployments, others))
     _check_dependents(all_services, all_builds, all_deployments)
     _check_digests(all_deployments, all_builds)
     _check_definitions(all_deployments)
@@ -307,33 +318,6 @@ def _check_rollouts(all_deployments: dict[int, Row], others: Collection[str]) ->
                 failed.add(definition)
 
 
-def _check_approvals(all_deployments: dict[int, Row]) -> None:
-    """No production traffic reaches a revision that needs an approval before it has one.
-
-    The answer on ECS itself counts, and so does one that Slipway has not given to ECS yet.
-    """
-    needs = {
-        row["task_definition"]: row
-        for row in all_deployments.values()
-        if "approval_minutes" in row and row["status"] not in {"success", "rolled_back"}
-    }
-    for service in ecs.engine().services():
-        for each in service.deployments:
-            row = needs.get(each.task_definition)
-            if row is None or not each.production:
-                continue
-            answers = json.loads(row.get("approvals", "[]"))
-            is_approved = any(answer["action"] == "approve" for answer in answers)
-            is_answered = any(
-                hook.target_type == "PAUSE" and hook.status == "SUCCEEDED"
-                for record in service.records
-                if record.target.id == each.id and record.shift is not None
-                for hook in record.shift.hooks
-            )
-            job_id = f"deploy-{row['number']}"
-            _require(is_approved or is_answered, f"{job_id} has traffic without an approval")
-
-
 def _check_dependents(
     all_services: dict[int, Row], all_builds: dict[int, Row], all_deployments: dict[int, Row]
 ) -> None:
@@ -485,7 +469,7 @@ def _check_commands(all_deployments: dict[int, Row]) -> None:
     started = Counter(task.started_by for task in tasks)
     twice = sorted(name for name, times in started.items() if times > 1)
     _require(not twice, f"the release command ran twice for {twice}")
-    by_definition = {row.get("task_definition"): row for row in all_deployments.values()}
+    by_definition = _by_definition(all_deployments)
     running = [each for each in tasks if each.last_status == "RUNNING"]
     rolled_out = {
         record.target.task_definition
@@ -508,6 +492,12 @@ def _check_commands(all_deployments: dict[int, Row]) -> None:
             code = row["release_command"]["exit_code"]
             _require(code == 0, f"{row['id']} was rolled out with exit code {code}")
     _require(len(running) <= 1, f"{len(running)} release commands run at once")
+
+
+def _by_definition(all_deployments: dict[int, Row]) -> dict[str | None, Row]:
+    """The deployment that registered each definition: a rollback that ECS has made has none."""
+    newest_first = sorted(all_deployments.values(), key=itemgetter("number"), reverse=True)
+    return {row.get("task_definition"): row for row in newest_first}
 
 
 def _succeeded(task: Any) -> bool:
@@ -756,6 +746,7 @@ def check_settled(accepted: set[str], others: Collection[str] = (), *, told: boo
     for job_id, job in jobs.items():
         has_end = has_ended(job["status"])
         _require(has_end, f"{job_id} is still {job['status']}: {job.get('error')}")
+    _require_none(check_traffic_at_rest(others))
     for service in services().values():
         _check_at_rest(service)
         _require("command" not in service, f"service {service['id']} still waits for a command")
@@ -848,7 +839,7 @@ def _check_drift(service: Row) -> None:
         runs, number, left = outside.groups()
         _require(runs == _primary_definition(service), f"{row_id} shows {text!r} and does not")
         by_definition = {
-            row.get("task_definition"): row["number"] for row in deployments().values()
+            definition: row["number"] for definition, row in _by_definition(deployments()).items()
         }
         is_right = str(by_definition.get(runs)) == str(number)
         _require(is_right, f"{row_id} shows {text!r}, which names the wrong deployment")
@@ -859,15 +850,24 @@ def _check_drift(service: Row) -> None:
     _require(has_reason, f"{row_id} shows {text!r}, which gives no reason")
 
 
+def check_noted() -> None:
+    """Check that rows name the hooks that wait for an approval. Raises Violation.
+
+    Call it after two periods of the schedule without faults.
+    """
+    _require_none(check_hooks())
+
+
 def check_replaced() -> None:
     """Check that ECS runs no definition of an ended deployment, except the release or baseline.
 
-    Services with an active deployment or drift are left out, and those whose deployment has ended
-    just now: the next look undoes it, or shows drift. Raises Violation.
+    Services with an active deployment or drift are left out, those whose rollout ECS takes back,
+    and those whose deployment has ended just now: the next look undoes it, or shows drift. Raises
+    Violation.
     """
-    by_definition = {
-        row["task_definition"]: row for row in deployments().values() if "task_definition" in row
-    }
+    by_definition = defaultdict(list)
+    for row in deployments().values():
+        by_definition[row.get("task_definition")].append(row)
     just_ended = {
         row["service_id"] for row in deployments().values() if row.get("finished_at") == clock.now()
     }
@@ -876,16 +876,29 @@ def check_replaced() -> None:
             continue
         if service["settings"]["ecs_service"] is None:
             continue
-        row = by_definition.get(_primary_definition(service))
-        current = row is None or row["number"] == service.get("current")
+        if _goes_back(service):
+            continue
+        # A rollback that ECS has made has the definition of the release that it restores.
+        own = by_definition[_primary_definition(service)]
+        current = not own or service.get("current") in {row["number"] for row in own}
         wanted = current or service.get("baseline") == _primary_definition(service)
-        _require(wanted, f"{row and row['id']} is {row and row['status']} and ECS still runs it")
+        found = [f"{row['id']} is {row['status']}" for row in own]
+        _require(wanted, f"{' and '.join(found)} and ECS still runs it")
 
 
 def _primary_definition(service: Row) -> Any:
+    return _on_ecs(service).deployments[0].task_definition
+
+
+def _goes_back(service: Row) -> bool:
+    """Whether ECS takes the newest rollout back. PRIMARY is the new revision until the end."""
+    newest: Any = _on_ecs(service).records[0]
+    return newest.status in {"ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
+
+
+def _on_ecs(service: Row) -> Any:
     settings = service["settings"]
-    found = ecs.engine().service(settings["ecs_cluster"], settings["ecs_service"])
-    return found.deployments[0].task_definition
+    return ecs.engine().service(settings["ecs_cluster"], settings["ecs_service"])
 
 
 def is_watched(service: Row) -> bool:
@@ -926,3 +939,8 @@ def job_id_of(build: Any) -> Any:
 def _require(holds: bool, message: str) -> None:
     if not holds:
         raise Violation(message)
+
+
+def _require_none(problem: str | None) -> None:
+    if problem is not None:
+        raise Violation(problem)

@@ -18,7 +18,7 @@ from moto import mock_aws
 
 import tests.support.fixtures  # noqa: F401  # first: it sets the product's environment
 from tests.faults.trials import forked, warm_up
-from tests.faults.world import ACTIONS, CALM_ACTIONS, GITHUB_ACTIONS, World
+from tests.faults.world import GITHUB_ACTIONS, World, actions_of
 from tests.support.embedded import Cloud
 
 STEPS = 40
@@ -32,14 +32,19 @@ def new_world() -> Iterator[World]:
         yield World(Cloud(monkeypatch), monkeypatch)
 
 
-def play(world: World, seed: int) -> dict[str, Any]:
-    """Play the story of a seed until the world has settled, and return its tally."""
+def play(world: World, seed: int, *, traffic: bool = False) -> dict[str, Any]:
+    """Play the story of a seed until the world has settled, and return its tally.
+
+    With `traffic` two of five stories are those of a service that moves traffic.
+    """
     chance = random.Random(seed)
     world.calm = seed % 4 == 0
-    actions = CALM_ACTIONS if world.calm else ACTIONS
-    if world.all_tell and seed % 3 == 0:
+    on_github = world.all_tell and seed % 3 == 0
+    if on_github:
         world.connect_github(by_app=chance.random() < 0.5, checks=chance.random() < 0.5)
-        actions = actions | GITHUB_ACTIONS
+    if traffic and seed % 5 < 2:
+        world.move_traffic(seed // 5)
+    actions = actions_of(world) | (GITHUB_ACTIONS if on_github else {})
     names, weights = list(actions), list(actions.values())
     for _ in range(chance.randrange(10, STEPS)):
         getattr(world, chance.choices(names, weights)[0])(chance.randrange(10_000))
@@ -50,6 +55,8 @@ def play(world: World, seed: int) -> dict[str, Any]:
         "steps": tally.steps,
         "repair": tally.repair,
         "only_pushes": tally.only_pushes,
+        "traffic": int(world.moves_traffic),
+        "approved": tally.approved,
         "faults": dict(tally.faults),
     }
 
@@ -63,7 +70,7 @@ def run(first: int, trials: int, until: float) -> dict[str, Any]:
     repair, seed = 0, first
     with new_world() as world:
         while total["trials"] < trials and time.time() < until:
-            result = forked(partial(play, world, seed))
+            result = forked(partial(play, world, seed, traffic=True))
             if result.trouble:
                 violations.append(f"seed {seed}\n{result.trouble}")
             else:
@@ -71,7 +78,8 @@ def run(first: int, trials: int, until: float) -> dict[str, Any]:
                 total["stories"] += 1
                 total["steps"] += answer["steps"]
                 total["jobs"] += answer["jobs"]
-                total["only_pushes"] += answer["only_pushes"]
+                for name in ("only_pushes", "traffic", "approved"):
+                    total[name] += answer[name]
                 # A trial is one accepted job that ends in a story with at least one fault.
                 total["trials"] += answer["jobs"] if answer["faults"] else 0
                 faults.update(answer["faults"])
@@ -109,6 +117,8 @@ def main() -> int:
         "steps": sum(result.get("steps", 0) for result in results),
         "faults": dict(faults.most_common()),
         "stories_of_only_pushes": sum(result.get("only_pushes", 0) for result in results),
+        "stories_that_move_traffic": sum(result.get("traffic", 0) for result in results),
+        "approved_deployments": sum(result.get("approved", 0) for result in results),
         "repair_periods": max(result["repair"] for result in results),
         "violations": len(violations),
         # The rule of three: after n trials without a violation the rate is below 3/n at 95 %.

@@ -10,20 +10,15 @@ from moto import mock_aws
 
 from infra.local.aws import ecs
 from tests.faults import injector, receivers
+from tests.faults.cases import CASES
 from tests.faults.injector import Injector
 from tests.faults.invariants import Ledger, check, check_settled
 from tests.faults.reach import functions_on_the_stack, functions_that_call_aws
 from tests.faults.rows import deployments, rows, services
+from tests.faults.traffic import approvals_of
+from tests.faults.traffic_cases import TRAFFIC
 from tests.faults.trials import forked, recover
-from tests.faults.use_cases import (
-    APPROVALS,
-    CASES,
-    CHECKS,
-    PULL_REQUESTS,
-    TELLINGS,
-    USE_CASES,
-    UseCase,
-)
+from tests.faults.use_cases import CHECKS, PULL_REQUESTS, TELLINGS, USE_CASES, UseCase
 from tests.support.client import Answer
 from tests.support.embedded import Cloud, cloud
 from tests.support.sdk import Killed
@@ -36,7 +31,9 @@ RETRY_AFTER = 15  # seconds until a caller repeats a request that got no answer
 # `make test` injects these kinds in turn into the calls of SAMPLE that change something, and
 # `make sweep` every kind into every call. A process that dies after a read leaves the same state as
 # one that dies before it.
-SAMPLE = (*USE_CASES[::8], *TELLINGS[::8], *CHECKS[::8], *APPROVALS[::8], *PULL_REQUESTS[::8])
+SAMPLE = tuple(
+    case for cases in (USE_CASES, TELLINGS, CHECKS, PULL_REQUESTS, TRAFFIC) for case in cases[::8]
+)
 IN_TURN = (injector.DIED_AFTER, injector.LOST_AFTER)
 READS = re.compile(r"\w+\.(BatchGet|GET|Describe|Get|List|Query|Scan|TransactGet|Filter)")
 Plan = Callable[[int, str], tuple[str, ...]]
@@ -73,6 +70,7 @@ def outcome(cloud: Cloud) -> dict[str, Any]:
             numbers.index(row["current"]) if "current" in row else None
             for row in services().values()
         ],
+        "approvals": [approvals_of(row) for row in jobs if row["kind"] == "deploy"],
         "projects": sorted(row["name"] for row in rows("projects").values()),
         "receivers": receivers.current.known(),
     }
@@ -93,7 +91,7 @@ def trial(case: UseCase, cloud: Cloud, faults: Injector, *plan: tuple[int, str])
     A fault is planned as the number of a call and a kind.
     """
     ledger = Ledger()
-    faults.observe = ledger.observe
+    faults.observe, faults.watch = ledger.observe, ledger.watch
     faults.reset()
     for number, kind in plan:
         faults.fail(number, kind)
@@ -141,7 +139,7 @@ def sweep(
         where = f"call {number}, {name}: {kind}"
         if result.trouble:
             problems.append(f"{where}\n{result.trouble}")
-        elif result.answer != expected and not may_end_otherwise(kind, name, calls):
+        elif result.answer != expected and not may_end_otherwise(kind, name, calls, case):
             problems.append(f"{where}\n{result.answer}\ninstead of\n{expected}")
     assert not problems, f"{len(problems)} of {len(planned)}:\n" + "\n".join(problems)
     return "fault sweep", (len({number for number, _, _ in planned}), len(planned))
@@ -165,14 +163,14 @@ READS_OF_WORK = {
 }
 
 
-def may_end_otherwise(kind: str, name: str, calls: list[str]) -> bool:
+def may_end_otherwise(kind: str, name: str, calls: list[str], case: UseCase) -> bool:
     """Whether the end may differ from the end without a fault.
 
     Only access denied may change it, because work that has not begun then fails. A denied read of
     CodeBuild or ECS changes no end after the work has begun. In a use case that registers a task
     definition the rollout has not begun. A receiver that denies a request is asked again.
     """
-    begins = "ecs.RegisterTaskDefinition" in calls
+    begins = case.begins or "ecs.RegisterTaskDefinition" in calls
     if name.startswith(injector.REQUEST):
         return False
     return kind == injector.DENIED and (name not in READS_OF_WORK or begins)

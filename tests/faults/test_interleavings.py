@@ -12,7 +12,7 @@ from moto.sqs.models import sqs_backends
 from chalicelib.aws import queue
 from infra.local.aws import ecs
 from infra.local.aws.queues import QUEUE
-from tests.faults import use_cases
+from tests.faults import traffic, traffic_cases, use_cases
 from tests.faults.injector import Injector
 from tests.faults.invariants import Ledger, check, check_settled
 from tests.faults.trials import forked, recover
@@ -54,11 +54,6 @@ def wake(row_id: str) -> Step:
 
 def deploy(cloud: Cloud) -> Any:
     return deploy_image(cloud, "c")
-
-
-def approve_too(cloud: Cloud) -> Any:
-    """The request of another person."""
-    return cloud.api.post("/v1/cicd/deployments/2/approve", {"steps": "all"})
 
 
 def roll_back(cloud: Cloud) -> Any:
@@ -337,22 +332,6 @@ PAIRS = (
                 "deploy-2",
             ),
         )
-    ),
-    *(
-        Pair(f"a deployment awaits approval: {what}", use_cases.awaits_approval, first, second)
-        for what, first, second in (
-            ("two approvals", use_cases.approve, approve_too),
-            ("an approval and a rejection", use_cases.approve, use_cases.reject),
-            ("an approval and a worker", use_cases.approve, SERVICE),
-            ("an approval and a rollback", use_cases.approve, roll_back),
-        )
-    ),
-    Pair("ECS gets an approval: two workers", use_cases.approved, SERVICE, SERVICE),
-    Pair(
-        "ECS gets an approval: a worker and a rejection",
-        use_cases.approved,
-        SERVICE,
-        use_cases.reject,
     ),
     Pair(
         "a build is started: a worker, and a cancel with its own worker",
@@ -707,6 +686,122 @@ PAIRS += tuple(
 )
 
 
+def approve(cloud: Cloud) -> Any:
+    return cloud.api.post("/v1/cicd/deployments/2/approve")
+
+
+def approve_all(cloud: Cloud) -> Any:
+    return traffic_cases.approve(cloud, steps="all")
+
+
+def wake_after_the_time_out(cloud: Cloud) -> None:
+    """The time for an approval ends, and a worker sees that ECS takes the rollout back."""
+    traffic_cases.pass_time(traffic_cases.WAITED)(cloud)
+    cloud.wake("service-1")
+
+
+def answer_outside(cloud: Cloud) -> None:
+    """The owner answers the hook in the console, if it still waits, and a worker looks."""
+    record = traffic.newest_record()
+    for hook in traffic.hooks_that_wait(record):
+        traffic.answer_outside(record, hook)
+    cloud.wake("service-1")
+
+
+def stop_outside(cloud: Cloud) -> None:
+    """The owner takes the rollout back in the console, if it goes on, and a worker looks."""
+    record = traffic.newest_record()
+    if record.status == "IN_PROGRESS":
+        traffic.stop_outside(record)
+    cloud.wake("service-1")
+
+
+def switch(**settings: Any) -> Step:
+    return lambda cloud: cloud.api.patch("/v1/services/1", settings)
+
+
+BLUE_GREEN, CANARY = traffic_cases.BLUE_GREEN, traffic_cases.CANARY
+AT_THE_HOOK = traffic_cases.waits(CANARY)
+APPROVED = traffic_cases.approved(CANARY)
+AT_TEN_PERCENT = traffic_cases.moved(CANARY)
+
+PAIRS += (
+    *(
+        Pair(f"a deployment awaits approval: {what}", AT_THE_HOOK, first, second)
+        for what, first, second in (
+            ("two approvals", approve, approve),
+            ("an approval and one of all steps", approve, approve_all),
+            ("an approval and a rejection", approve, traffic_cases.reject),
+            ("an approval and a cancel", approve, cancel_job("deploy-2")),
+            ("an approval and a rollback", approve, roll_back),
+            ("an approval and a deployment", approve, deploy),
+            ("an approval and a worker", approve, SERVICE),
+            ("an approval and its time-out", approve, wake_after_the_time_out),
+            ("an approval and one in the console", approve, answer_outside),
+            ("a rejection and a worker", traffic_cases.reject, SERVICE),
+            ("a rejection and a rollback", traffic_cases.reject, roll_back),
+            ("a rejection and its time-out", traffic_cases.reject, wake_after_the_time_out),
+            ("a worker and an approval in the console", SERVICE, answer_outside),
+            ("a worker and a switch of the approval", SERVICE, switch(approval=False)),
+        )
+    ),
+    *(
+        Pair(f"an approval is given to ECS: a worker and {what}", APPROVED, SERVICE, second)
+        for what, second in (
+            ("another worker", SERVICE),
+            ("a cancel", cancel_job("deploy-2")),
+            ("a rejection", traffic_cases.reject),
+            ("a rollback", roll_back),
+            ("the time-out", wake_after_the_time_out),
+            ("an approval in the console", answer_outside),
+            ("a stop in the console", stop_outside),
+        )
+    ),
+    *(
+        Pair(f"a canary has 10 % of the traffic: a worker and {what}", prepare, SERVICE, second)
+        for what, prepare, second in (
+            ("a cancel", AT_TEN_PERCENT, cancel_job("deploy-2")),
+            ("a rollback", AT_TEN_PERCENT, roll_back),
+            ("a stop in the console", AT_TEN_PERCENT, stop_outside),
+        )
+    ),
+    *(
+        Pair(f"{name}: two workers", prepare, SERVICE, SERVICE)
+        for name, prepare in (
+            ("a rollout that needs approval begins", traffic_cases.guarded_to_begin(CANARY)),
+            ("a hook is reached", traffic_cases.reached(CANARY)),
+            ("the second hook is reached", traffic_cases.second(CANARY)),
+            ("nobody has approved in time", traffic_cases.too_late(CANARY)),
+            ("a rejected rollout is taken back", traffic_cases.rejected(CANARY)),
+            (
+                "a rollback takes a canary back",
+                traffic_cases.then(AT_TEN_PERCENT, traffic_cases.asked(roll_back)),
+            ),
+        )
+    ),
+    *(
+        Pair(f"a rollout begins: a worker and {what}", prepare, SERVICE, switch(**settings))
+        for what, prepare, settings in (
+            (
+                "a switch of the approval",
+                traffic_cases.guarded_to_begin(CANARY),
+                {"approval": False},
+            ),
+            (
+                "an approval that becomes necessary",
+                traffic_cases.to_begin(BLUE_GREEN),
+                {"approval": True, "approval_minutes": 30, "approve_own": True},
+            ),
+            (
+                "a change of the strategy",
+                traffic_cases.guarded_to_begin(CANARY),
+                {"strategy": BLUE_GREEN},
+            ),
+        )
+    ),
+)
+
+
 @pytest.mark.sweep
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 def test_two_steps_at_once_end_well_in_any_order(
@@ -754,7 +849,7 @@ def _interleave(
     first: Step, second: Step, cloud: Cloud, faults: Injector, number: int, when: str
 ) -> None:
     ledger = Ledger()
-    faults.observe = ledger.observe
+    faults.observe, faults.watch = ledger.observe, ledger.watch
     faults.reset()
     answers: list[Any] = []
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from chalicelib import clock
+from chalicelib.domain.approvals import OUTSIDE, Answer, with_answer
 from chalicelib.domain.config import Config
 from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.release_receipts import hash_of
@@ -17,9 +18,18 @@ from chalicelib.store.models import Build, Claim, Deployment, Job, Receipt, Roll
 from chalicelib.store.services import get_service
 from chalicelib.store.writes import commit, count
 from infra.local.aws import codebuild, ecs
-from tests.faults import receivers, use_cases
-from tests.faults.invariants import Ledger, Violation, check, check_replaced, check_settled
+from tests.faults import receivers, traffic_cases, use_cases
+from tests.faults.invariants import (
+    Ledger,
+    Violation,
+    check,
+    check_noted,
+    check_replaced,
+    check_settled,
+)
 from tests.faults.receivers import add_receiver
+from tests.faults.traffic import hooks_that_wait, newest_record
+from tests.faults.trials import recover
 from tests.faults.world import World
 from tests.support.embedded import (
     CLUSTER,
@@ -34,6 +44,8 @@ from tests.support.embedded import (
 )
 
 Step = Callable[[Cloud], Any]
+AT_A_HOOK = traffic_cases.waits(traffic_cases.CANARY)
+AT_TEN_PERCENT = traffic_cases.moved(traffic_cases.CANARY)
 
 
 def service(*actions: Any) -> Step:
@@ -441,6 +453,89 @@ def test_a_wrong_end_is_reported(cloud: Cloud, prepare: Step, corrupt: Step, mes
     prepare(cloud)
     corrupt(cloud)
     with pytest.raises(Violation, match=message):
+        check_settled(set())
+
+
+def roll_out_without_the_hook(cloud: Cloud) -> None:
+    client("ecs").update_service(
+        cluster=CLUSTER,
+        service="hello",
+        taskDefinition=cloud.deployment(2)["task_definition"],
+        deploymentConfiguration=traffic_cases.OWNERS,
+        forceNewDeployment=True,
+    )
+
+
+def go_on_without_an_approval(_: Cloud) -> None:
+    record = newest_record()
+    (hook,) = hooks_that_wait(record)
+    arn = record.service_deployment_arn
+    client("ecs").continue_service_deployment(serviceDeploymentArn=arn, hookId=hook.hook_id)
+
+
+def give_traffic(percent: float) -> Step:
+    """ECS gives the new revision so much traffic."""
+
+    def corrupt(_: Cloud) -> None:
+        newest_record().target.production = percent
+
+    return corrupt
+
+
+def invent_an_approval(_: Cloud) -> None:
+    row = get_deployment(2)
+    made = Answer(action="approve", hook_id="ecs-pause-x", number=1, by=OUTSIDE, at=1)
+    row.update(actions=[Deployment.approvals.set(with_answer(None, made))])
+
+
+@pytest.mark.parametrize(
+    ("prepare", "corrupt", "message"),
+    [
+        (AT_A_HOOK, roll_out_without_the_hook, "deploy-2 was rolled out without its hook"),
+        (AT_A_HOOK, go_on_without_an_approval, "of deploy-2, which nobody has approved"),
+        (AT_A_HOOK, give_traffic(10.0), r"gets 10.0 % of the traffic, and 0.0 % were approved"),
+        (AT_TEN_PERCENT, give_traffic(11.0), r"gets 11.0 % .*, and 10.0 % were approved"),
+        (AT_A_HOOK, invent_an_approval, "an approval from outside that nobody has given"),
+    ],
+)
+def test_traffic_that_nobody_has_approved_is_a_violation(
+    cloud: Cloud, prepare: Step, corrupt: Step, message: str
+) -> None:
+    prepare(cloud)
+    check()
+    ledger = Ledger()
+    corrupt(cloud)
+    with pytest.raises(Violation, match=message):
+        check()
+    ledger.watch()
+    with pytest.raises(Violation, match=message):
+        ledger.raise_first()
+
+
+@pytest.mark.parametrize("forget", [Deployment.awaiting.remove(), Deployment.status.set("failed")])
+def test_a_hook_that_no_row_names_is_a_violation(cloud: Cloud, forget: Any) -> None:
+    AT_A_HOOK(cloud)
+    get_deployment(2).update(actions=[forget])
+    check_noted()
+    cloud.advance(3 * MINUTE)
+    with pytest.raises(Violation, match=r"ECS waits at ecs-pause-.*, and deploy-2 does not say so"):
+        check_noted()
+
+
+def test_a_rollout_that_goes_on_after_the_end_of_its_deployment_is_a_violation(
+    cloud: Cloud,
+) -> None:
+    traffic_cases.rejected(traffic_cases.CANARY)(cloud)
+    with pytest.raises(Violation, match=r"still IN_PROGRESS, at hooks .'ecs-pause-"):
+        check_settled(set())
+
+
+def test_traffic_of_an_earlier_revision_is_a_violation(cloud: Cloud) -> None:
+    traffic_cases.at_last(traffic_cases.CANARY)(cloud)
+    recover(cloud)
+    check_settled(set())
+    give_traffic(90.0)(cloud)
+    with pytest.raises(Violation, match=r"revisions of hello get \[90.0\] % of the traffic"):
         check_settled(set())
 
 

@@ -16,12 +16,14 @@ from moto import mock_aws
 from chalicelib.domain.statuses import has_ended
 from infra.local.aws import codebuild, ecs
 from tests.faults import receivers
-from tests.faults.invariants import check, codebuild_builds, is_watched, open_rollouts
+from tests.faults.invariants import check, check_noted, codebuild_builds, is_watched, open_rollouts
 from tests.faults.rows import Row, rows, services
+from tests.faults.traffic import answer_hooks
 from tests.support import shared
 from tests.support.embedded import CLUSTER, Cloud, client, put_image, sha
 
 ROUNDS = 20
+PATIENCE = 2  # schedule periods until a row must show what has happened in AWS
 # Seconds. A trial takes less than one; one that hangs ends with its stack as the failure.
 LONGEST_TRIAL = 120
 
@@ -129,16 +131,20 @@ def variables(build: dict[str, object]) -> dict[str, str]:
 def recover(cloud: Cloud) -> None:
     """Without more faults: deliver messages, events and the schedule until all work has ended.
 
-    Work in AWS succeeds. After ROUNDS rounds it returns even if work is still open.
+    Work in AWS succeeds, and people approve what waits for them. After ROUNDS rounds it returns
+    even if work is still open.
     """
     cloud.handlers_may_fail = True
-    for _ in range(ROUNDS):
+    for period in range(ROUNDS):
         cloud.tick()
         cloud.settle()
         check()
+        if period >= PATIENCE:
+            check_noted()
         github = receivers.current
         if is_at_rest() and not github.has_unknown_head() and not github.undelivered():
             return
+        answer_hooks(cloud)
         finish_outside()
 
 

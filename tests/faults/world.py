@@ -18,13 +18,14 @@ from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.timing import WATCH, WORKER_LIFE
 from infra.local.aws import codebuild, ecs
 from infra.local.aws.queues import QUEUE, TELLINGS
-from tests.faults import receivers
+from tests.faults import receivers, traffic, traffic_cases
 from tests.faults.injector import DENIED, KINDS, Injector
 from tests.faults.invariants import (
     Ledger,
     Violation,
     changes_outside,
     check,
+    check_noted,
     check_replaced,
     check_settled,
     codebuild_builds,
@@ -33,9 +34,10 @@ from tests.faults.invariants import (
 from tests.faults.pulls import PullRequest
 from tests.faults.receivers import BY_APP, PASSED, add_receiver
 from tests.faults.rows import Row, builds, deployments, rows, services
-from tests.faults.trials import finish_outside, is_at_rest, put_image_of, variables
+from tests.faults.trials import PATIENCE, finish_outside, is_at_rest, put_image_of, variables
 from tests.support.builders import WEBHOOK_SECRET, delivery_headers, sqs_event
 from tests.support.client import Answer
+from tests.support.ecs_shifts import pause
 from tests.support.embedded import (
     CLUSTER,
     MINUTE,
@@ -55,7 +57,8 @@ ROUNDS = 80
 _FIRST_HEAD = sha(0xFFFFF)
 # Deployments of these triggers overrule no choice of another party.
 _NOT_EXPLICIT = {"push", "config"}
-PATIENCE = 2  # schedule periods until a row must show that its work in AWS has ended
+_FIRST_ROLLOUT = 8  # minutes, enough for any of _STRATEGIES
+_STRATEGIES = (traffic_cases.BLUE_GREEN, traffic_cases.LINEAR, traffic_cases.CANARY)
 
 
 @dataclass
@@ -68,6 +71,8 @@ class Tally:
     repair: int = 0
     # 1 if only pushes decided what runs, so that the newest push must run.
     only_pushes: int = 0
+    # Deployments that a person has approved.
+    approved: int = 0
     faults: Counter[str] = field(default_factory=Counter)
 
 
@@ -120,7 +125,7 @@ class World:
         self.tally = Tally()
         self.injector = Injector(monkeypatch)
         self._ledger = Ledger()
-        self.injector.observe = self._ledger.observe
+        self.injector.observe, self.injector.watch = self._ledger.observe, self._ledger.watch
         self._accepted: set[str] = set()
         self._unanswered: list[Request] = []
         self._changes: list[Change] = []
@@ -134,8 +139,35 @@ class World:
         self._only_pushes = True
         # Names of variables that accepted changes of the config have set.
         self._variables: set[str] = set()
+        self.moves_traffic = False
         self._pull_request = PullRequest(cloud, self._send)
         self._requires_checks = False
+
+    def move_traffic(self, choice: int) -> None:
+        """The service moves traffic with one of the strategies. Three of four need approval.
+
+        In every second of them the owner has a hook, too. A release runs, and the rollout of the
+        next one has begun.
+        """
+        self.moves_traffic = True
+        hooks = [pause("POST_TEST_TRAFFIC_SHIFT")] if choice // 12 % 2 else []
+        traffic_cases.balance(*hooks)
+        self.cloud.change_service(
+            strategy=_STRATEGIES[choice % 3],
+            approval=choice // 3 % 4 != 0,
+            approval_minutes=30,
+            approve_own=True,
+        )
+        self.push(2)
+        for _ in range(_FIRST_ROLLOUT):
+            self.cloud.tick()
+            self.cloud.settle()
+            traffic.answer_hooks(self.cloud)
+            finish_outside()
+        self.push(2)
+        self.cloud.settle()
+        finish_outside()
+        self.cloud.settle()
 
     def connect_github(self, *, by_app: bool, checks: bool) -> None:
         """Create a channel to GitHub, which Slipway asks for the head of the branch from now on.
@@ -184,6 +216,7 @@ class World:
         self._note("delivery lost")
         # Pushes of one second are ordered only by their commits, and here one is missing.
         at = max(self._pushed_at + 1, int(self.cloud._now))
+        self.cloud.advance(at - int(self.cloud._now))  # Slipway takes a future time for now
         self._pushed_at = at
         self._pushes += 1
         self._undelivered[self._pushes] = at
@@ -432,6 +465,64 @@ class World:
         elif ecs.engine().service(CLUSTER, name).breaker["enable"]:
             self._only_pushes = False
             ecs.engine().fail(CLUSTER, name)
+        elif self.moves_traffic:
+            self._only_pushes = False
+            for is_on in (True, False):
+                ecs.engine().alarm("errors", on=is_on)
+
+    # The approval of traffic.
+
+    def approve(self, choice: int) -> None:
+        """A caller approves what a deployment waits for, every third time all of it."""
+        steps = "all" if choice % 3 == 0 else "next"
+        self._answer("approve", choice, {"steps": steps})
+
+    def reject(self, choice: int) -> None:
+        """A caller rejects what a deployment waits for."""
+        self._only_pushes = False
+        self._answer("reject", choice, {"reason": "not good"})
+
+    def _answer(self, action: str, choice: int, body: dict[str, Any]) -> None:
+        """Answer a deployment that waits, or another one, which is refused.
+
+        Every second answer names the hook that the caller has seen.
+        """
+        known = [row for row in deployments().values() if "awaiting" in row] or self._own()
+        if not known:
+            return
+        row = known[choice % len(known)]
+        if choice % 2 and "awaiting" in row:
+            body["hook_id"] = row["awaiting"]["hook_id"]
+        path = f"/v1/cicd/deployments/{row['number']}/{action}"
+        self._send(lambda: self.cloud.api.post(path, body), f"{action} {row['number']}")
+
+    def answer_outside(self, choice: int) -> None:
+        """The owner answers a hook in the console of AWS. Every fourth answer is a no."""
+        record = traffic.newest_record()
+        hooks = traffic.hooks_that_wait(record)
+        if hooks:
+            self._note("answered outside")
+            action = "CONTINUE" if choice % 4 or self.calm else "ROLLBACK"
+            self._only_pushes &= action == "CONTINUE"
+            traffic.answer_outside(record, hooks[choice % len(hooks)], action)
+
+    def stop_outside(self, _: int) -> None:
+        """The owner takes a rollout back in the console of AWS."""
+        record = traffic.newest_record()
+        if record.status == "IN_PROGRESS" and record.shift is not None:
+            self._note("stopped outside")
+            self._only_pushes = False
+            traffic.stop_outside(record)
+
+    def switch_approval(self, choice: int) -> None:
+        """An admin switches the approval on or off, or changes its time or the strategy."""
+        changes: tuple[dict[str, Any], ...] = (
+            {"approval": bool(choice // 3 % 2)},
+            {"approval_minutes": 20 + choice // 3 % 20},
+            {"strategy": _STRATEGIES[choice // 3 % 3]},
+        )
+        path = f"/v1/services/{self.cloud.service_id}"
+        self._send(lambda: self.cloud.api.patch(path, changes[choice % 3]), "switch")
 
     def change_command(self, choice: int) -> None:
         """An admin sets a release command, or removes it."""
@@ -497,6 +588,7 @@ class World:
         run_on_ecs(definition)
         record = ecs.engine().service(CLUSTER, "hello").records[0]
         self._changes.append(Change(record, now, stays))
+        self._ledger.others = self.changes
 
     def _own(self) -> list[Row]:
         """The deployments of the service with the builds."""
@@ -525,7 +617,7 @@ class World:
         if not self._changes or not self._changes[-1].stays:
             return
         last = self._changes[-1]
-        if last.record.target.rollout_state == "FAILED":
+        if last.record.target.rollout_state == "FAILED" or last.record.rollback:
             return  # ECS went back to what ran before
         explicit = (row for row in self._own() if row["trigger"] not in _NOT_EXPLICIT)
         if any(row["created_at"] >= last.at for row in explicit):
@@ -667,9 +759,14 @@ class World:
         self.check_changes()
         self.check_configs()
         self.tally.jobs = len(rows("jobs"))
+        answers = [traffic.approvals_of(row) for row in deployments().values()]
+        self.tally.approved = sum(any("approve" in each for each in found) for found in answers)
 
     def _let_work_end(self, *, lose_all: bool) -> None:
-        for _ in range(ROUNDS):
+        for round_ in range(ROUNDS):
+            if round_ >= PATIENCE:
+                check_noted()
+            traffic.answer_hooks(self.cloud)
             finish_outside()
             pending = self._ended_in_aws()
             for period in range(1, PATIENCE + 1):
@@ -792,6 +889,17 @@ ACTIONS: dict[str, int] = {
     "wake_during_schedule": 1,
     "inject_fault": 6,
 }
+# The actions in a world that moves traffic.
+TRAFFIC_ACTIONS: dict[str, int] = {
+    **ACTIONS,
+    "approve": 8,
+    "reject": 1,
+    "answer_outside": 2,
+    "stop_outside": 1,
+    "switch_approval": 1,
+    "end_ecs_rollout": 10,
+    "pass_time": 6,
+}
 # Those that need a connection to GitHub.
 GITHUB_ACTIONS: dict[str, int] = {
     "lose_delivery": 2,
@@ -799,19 +907,27 @@ GITHUB_ACTIONS: dict[str, int] = {
     "end_check": 4,
     "refuse_on_github": 1,
 }
-# The actions that leave only pushes to decide what runs.
-CALM_ACTIONS = {
-    name: weight
-    for name, weight in ACTIONS.items()
-    if name
-    not in {
-        "request_build",
-        "deploy",
-        "roll_back",
-        "switch_dependent",
-        "cancel",
-        "change_outside",
-        "lose_tasks",
-        "wake_during_schedule",
-    }
+# The actions that decide what runs, besides pushes.
+_DECIDE = {
+    "request_build",
+    "deploy",
+    "roll_back",
+    "switch_dependent",
+    "cancel",
+    "change_outside",
+    "lose_tasks",
+    "wake_during_schedule",
+    "reject",
+    "stop_outside",
 }
+
+
+def without_choices(actions: dict[str, int]) -> dict[str, int]:
+    """Those that leave only pushes to decide what runs."""
+    return {name: weight for name, weight in actions.items() if name not in _DECIDE}
+
+
+def actions_of(world: World) -> dict[str, int]:
+    """The actions that can happen in a world, with their weights."""
+    actions = TRAFFIC_ACTIONS if world.moves_traffic else ACTIONS
+    return without_choices(actions) if world.calm else actions

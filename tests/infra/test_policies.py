@@ -21,8 +21,9 @@ from chalicelib.store.connection import CONNECT_TIMEOUT
 from infra.functions import function_name
 from infra.local.aws.pump import Pump
 from infra.package import EXAMPLE, ROOT, Installation, move
+from tests.faults.cases import CASES
 from tests.faults.trials import recover
-from tests.faults.use_cases import CASES, push_was_found
+from tests.faults.use_cases import push_was_found
 from tests.support.client import Api
 from tests.support.embedded import Cloud, add_topic, client, cloud, keep_secret, sha
 from tests.support.github.app import APP, create_key

@@ -11,6 +11,7 @@ import pytest
 from chalicelib.pipeline.glances import SHARED
 from chalicelib.pipeline.reconcilers.loop import reconcile
 from infra.local.aws import codebuild
+from tests.faults import traffic_cases
 from tests.support.embedded import MINUTE, Cloud, balance, sha
 from tests.support.sdk import Calls
 
@@ -85,6 +86,32 @@ TABLE = {
     "get the numbers of a service": "GetItem*3 BatchGetItem",
     "get the numbers for Prometheus": "GetItem BatchGetItem*2 Query",
     "run the schedule, no row is due": "Query*5 ReceiveMessage",
+}
+
+TRAFFIC = {
+    "begin a rollout that moves traffic": "GetItem BatchGetItem DescribeServices "
+    "DescribeTaskDefinition*2 DescribeImages BatchGetImage GetRole RegisterTaskDefinition "
+    "PutItem UpdateItem*2 UpdateService",
+    "see a hook": "GetItem BatchGetItem DescribeServices DescribeServiceDeployments "
+    "DescribeServiceRevisions UpdateItem*2 ListTasks",
+    "reconcile a deployment that awaits approval": "GetItem BatchGetItem DescribeServices "
+    "DescribeServiceDeployments DescribeServiceRevisions",
+    "show a deployment that awaits approval": "GetItem*2 ListTasks*2 DescribeTasks",
+    "approve the traffic": "GetItem*5 TransactWriteItems SendMessageBatch",
+    "approve it again": "GetItem*3",
+    "give ECS the approval": "GetItem BatchGetItem DescribeServices "
+    "DescribeServiceDeployments DescribeServiceRevisions ContinueServiceDeployment",
+    "see the traffic move": "GetItem BatchGetItem DescribeServices "
+    "DescribeServiceDeployments DescribeServiceRevisions UpdateItem*2 ListTasks",
+    "reconcile a rollout that moves traffic": "GetItem BatchGetItem DescribeServices "
+    "DescribeServiceDeployments DescribeServiceRevisions",
+    "see the second hook": "GetItem BatchGetItem DescribeServices "
+    "DescribeServiceDeployments DescribeServiceRevisions Query UpdateItem*3 ListTasks",
+    "reject the traffic": "GetItem*5 DescribeServices TransactWriteItems SendMessageBatch",
+    "take the rollout back": "GetItem*2 BatchGetItem*2 DescribeServices "
+    "DescribeServiceDeployments DescribeServiceRevisions*2 ListServiceDeployments "
+    "UpdateItem StopServiceDeployment SendMessageBatch",
+    "reconcile a service after that": "GetItem BatchGetItem DescribeServices UpdateItem",
 }
 
 
@@ -216,6 +243,35 @@ def queue_builds(cloud: Cloud, meter: Meter) -> None:
     cloud.change_service(build_pull_requests=True)
     meter("receive a pull request", lambda: cloud.pull("opened", sha(6)))
     meter("receive its end", lambda: cloud.pull("closed", sha(6)))
+
+
+def test_traffic_and_its_approval_make_a_known_number_of_calls(cloud: Cloud, calls: Calls) -> None:
+    meter = Meter(calls)
+    traffic_cases.guarded_to_begin(traffic_cases.CANARY)(cloud)
+    meter("begin a rollout that moves traffic", look)
+    cloud.finish_rollout(settle=False)
+    traffic_cases.SOON(cloud)
+    meter("see a hook", look)
+    meter("reconcile a deployment that awaits approval", look)
+    meter("show a deployment that awaits approval", lambda: cloud.deployment(2))
+    meter("approve the traffic", lambda: traffic_cases.approve(cloud))
+    meter("approve it again", lambda: traffic_cases.approve(cloud))
+    meter("give ECS the approval", look)
+    traffic_cases.SOON(cloud)
+    meter("see the traffic move", look)
+    meter("reconcile a rollout that moves traffic", look)
+    cloud.advance(MINUTE)
+    meter("see the second hook", look)
+    meter("reject the traffic", lambda: traffic_cases.reject(cloud))
+    meter("take the rollout back", look)
+    cloud.advance(MINUTE)
+    meter("reconcile a service after that", look)
+    assert meter.table == TRAFFIC
+
+
+def look() -> None:
+    """A worker reconciles the service."""
+    reconcile("service-1")
 
 
 @pytest.mark.parametrize(
