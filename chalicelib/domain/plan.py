@@ -104,10 +104,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     begin after the end of `starts_after`, and start from what ECS runs then. It would run the
     `release_command` before its rollout. ECS would move to it with `strategy`, and wait at least
     `waits_minutes`, without hooks: both are null if ECS does not show the service. `approval` is
-    null if no person must approve it, as for each rollback. `desired_count` is the number of tasks that it asks ECS for; null if it leaves the number. `config` is what the
-    request itself changes in the service's config: a change of it, or a rollback. `expected` is the
-    active deployment, or else the current one: a deployment or a rollback with it in its body is
-    refused if another one took its place.
+    null if no person must approve it, as for each rollback. `desired_count` is the number of tasks
+    that it asks ECS for; null if it leaves the number. `config` is what the request itself changes
+    in the service's config: a change of it, or a rollback. `expected` is the active deployment, or
+    else the current one: a deployment or a rollback with it in its body is refused if another one
+    took its place.
     """
 
     possible: bool

@@ -163,7 +163,10 @@ def _plan(
 
 
 def _strategy(service: Service, checked: Checked, *, back_to: int | None) -> dict[str, Any]:
-    """How ECS would move to the release, and who must approve it. ECS does not wait if it only takes a rollout back."""
+    """How ECS would move to the release, and the approvals that it needs.
+
+    ECS does not wait if it only takes a rollout back.
+    """
     runs = checked.service
     if not isinstance(runs, Rollout):
         return {}
