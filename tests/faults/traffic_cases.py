@@ -312,7 +312,11 @@ STAGES: tuple[tuple[str, Step], ...] = (
     ("before the tasks start", stops_at("PRE_SCALE_UP")),
     ("while the tasks start", scaling(BLUE_GREEN)),
     ("after the tasks start", stops_at("POST_SCALE_UP")),
-    ("after the test traffic", stops_at("POST_TEST_TRAFFIC_SHIFT")),
+    # Slipway could not tell a PAUSE hook of this stage from its own.
+    (
+        "after the test traffic",
+        _state(shifts, start_tasks, SOON, note)(BLUE_GREEN, pause("POST_TEST_TRAFFIC_SHIFT")),
+    ),
     ("at Slipway's hook", waits(CANARY)),
     ("between its hook and the traffic", approved(CANARY)),
     ("at 10 %", moved(CANARY)),
@@ -409,7 +413,7 @@ TRAFFIC = (
     ),
     UseCase(
         "a PAUSE hook of the owner is reached",
-        reached(CANARY, pause("POST_TEST_TRAFFIC_SHIFT")),
+        reached(CANARY, pause("POST_SCALE_UP")),
         deliver_events,
     ),
     UseCase(
