@@ -198,10 +198,13 @@ def still_waits(shift: Shift, hook_id: str) -> bool:
     return not shift.is_ending and any(each.id == hook_id for each in _waiting(shift))
 
 
-def is_approved_for_good(answers: Sequence[Answer], configuration: Mapping[str, Any]) -> bool:
-    """Whether no further approval is needed: all steps are approved, or there is only one."""
+def is_approved_for_good(answers: Sequence[Answer], strategy: str) -> bool:
+    """Whether no further approval is needed: all steps are approved, or there is only one.
+
+    `strategy` is that of the rollout that was approved.
+    """
     approved = [each for each in answers if each.action == "approve"]
-    has_steps = strategy_of(configuration) in {LINEAR, CANARY}
+    has_steps = strategy in {LINEAR, CANARY}
     return any(each.steps == "all" or not has_steps for each in approved)
 
 

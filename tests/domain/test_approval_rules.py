@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.approvals import (
+    BEFORE,
     STAGE,
     Answer,
     approval_of,
@@ -22,6 +23,7 @@ from chalicelib.domain.rollouts import Hook, Shift
 
 PAUSE: dict[str, Any] = {"targetType": "PAUSE", "lifecycleStages": [STAGE]}
 EARLIER: dict[str, Any] = {"targetType": "PAUSE", "lifecycleStages": ["PRE_SCALE_UP"]}
+RIGHT_BEFORE: dict[str, Any] = {"targetType": "PAUSE", "lifecycleStages": [BEFORE]}
 FUNCTION: dict[str, Any] = {
     "hookTargetArn": "arn:aws:lambda:eu-west-1:123456789012:function:check",
     "lifecycleStages": [STAGE],
@@ -67,19 +69,22 @@ def test_a_hook_that_is_seen_to_be_gone_is_not_remembered() -> None:
 @pytest.mark.parametrize(
     ("hooks", "added", "conflict"),
     [
-        ([], set(), False),
-        ([EARLIER, FUNCTION], set(), False),
-        ([PAUSE], set(), True),
-        ([own_hook(60)], set(), True),
-        ([own_hook(60)], {60}, False),
-        ([own_hook(60), PAUSE], {60}, True),
-        ([{**PAUSE, "lifecycleStages": ["PRE_SCALE_UP", STAGE]}], set(), True),
+        ([], set(), None),
+        ([EARLIER, FUNCTION], set(), None),
+        ([PAUSE], set(), STAGE),
+        ([own_hook(60)], set(), STAGE),
+        ([own_hook(60)], {60}, None),
+        ([own_hook(60), PAUSE], {60}, STAGE),
+        ([{**PAUSE, "lifecycleStages": ["PRE_SCALE_UP", STAGE]}], set(), STAGE),
+        ([{**PAUSE, "lifecycleStages": [BEFORE]}], set(), BEFORE),
+        ([{**FUNCTION, "lifecycleStages": [BEFORE]}], set(), None),
+        ([{**PAUSE, "lifecycleStages": ["POST_PRODUCTION_TRAFFIC_SHIFT"]}], set(), None),
     ],
 )
-def test_only_another_pause_at_the_same_stage_is_a_conflict(
-    hooks: list[Any], added: set[int], conflict: bool
+def test_another_pause_at_the_same_stage_or_right_before_is_a_conflict(
+    hooks: list[Any], added: set[int], conflict: str | None
 ) -> None:
-    assert hook_conflict(blue_green(*hooks), added=added) is conflict
+    assert hook_conflict(blue_green(*hooks), added=added) == conflict
 
 
 @pytest.mark.parametrize(
@@ -110,7 +115,18 @@ def test_a_rollout_is_guarded_only_by_slipways_hook_alone(
         (STAGE, [("h1", "PAUSE", "AWAITING_ACTION")], [PAUSE], None),
         # Another stage that pauses: its hook is not Slipway's.
         ("PRE_SCALE_UP", [("h1", "PAUSE", "AWAITING_ACTION")], [own_hook(60), EARLIER], None),
-        # ECS may not name the stage: then no other hook can pause the rollout.
+        # Whatever ECS calls the stage: no other hook can pause the rollout there.
+        ("", [("h1", "PAUSE", "AWAITING_ACTION")], [own_hook(60)], "h1"),
+        ("", [("h1", "PAUSE", "AWAITING_ACTION")], [own_hook(60), EARLIER], None),
+        (BEFORE, [("h1", "PAUSE", "AWAITING_ACTION")], [own_hook(60), EARLIER], "h1"),
+        (BEFORE, [("h1", "PAUSE", "AWAITING_ACTION")], [own_hook(60), RIGHT_BEFORE], None),
+        (STAGE, [("h1", "PAUSE", "AWAITING_ACTION")], [own_hook(60), RIGHT_BEFORE], "h1"),
+        (
+            "PRODUCTION_TRAFFIC_SHIFT",
+            [("h1", "PAUSE", "AWAITING_ACTION")],
+            [own_hook(60), EARLIER],
+            "h1",
+        ),
         ("POST_TEST_TRAFFIC_SHIFT", [("h1", "PAUSE", "AWAITING_ACTION")], [own_hook(60)], "h1"),
         (
             STAGE,
@@ -143,8 +159,7 @@ def test_an_approval_holds_for_its_hook_or_for_all() -> None:
 
 
 def test_a_rollout_with_steps_is_approved_for_good_only_by_an_approval_of_all() -> None:
-    linear = {"strategy": "LINEAR"}
-    assert not is_approved_for_good([answer("h1")], linear)
-    assert is_approved_for_good([answer("h1", steps="all")], linear)
-    assert is_approved_for_good([answer("h1")], blue_green())
-    assert not is_approved_for_good([], blue_green())
+    assert not is_approved_for_good([answer("h1")], "LINEAR")
+    assert is_approved_for_good([answer("h1", steps="all")], "LINEAR")
+    assert is_approved_for_good([answer("h1")], "BLUE_GREEN")
+    assert not is_approved_for_good([], "BLUE_GREEN")

@@ -322,7 +322,7 @@ def test_an_approval_that_another_worker_has_given_is_no_trouble(
         original(arn, hook_id)
 
     monkeypatch.setattr(control, "continue_rollout", after_another)
-    guarded.settle()
+    guarded.wake(f"service-{guarded.service_id}")
     assert len(seen) == 1
     assert guarded.deployment(number)["error"] is None
     pass_time(guarded, 10)
@@ -679,6 +679,37 @@ def test_a_deployment_whose_hook_another_party_removes_fails_and_is_taken_back(
     pass_time(guarded, 10 * MINUTE)
     assert traffic_of(guarded, number) == 0.0
     assert traffic_of(guarded, 1) == 100.0
+
+
+def test_an_approval_of_one_step_is_none_of_all_traffic(guarded: Cloud, other: Api) -> None:
+    guarded.change_service(strategy=LINEAR)
+    number = begin(guarded)
+    approve(other, number)
+    guarded.settle()
+    pass_time(guarded, 10)
+    assert traffic_of(guarded, number) == 40.0
+    more = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5}
+    wanted = {**configuration(), "lifecycleHooks": [], **more}
+    del wanted["linearConfiguration"]
+    client("ecs").update_service(
+        cluster=CLUSTER, service="hello", deploymentConfiguration=wanted, forceNewDeployment=True
+    )
+    pass_time(guarded, 1)
+    assert guarded.statuses(number) == ["failed"]
+    assert "ECS does not wait for its approval" in guarded.deployment(number)["error"]
+
+
+def test_another_rollout_of_the_same_revision_is_no_approval(guarded: Cloud, other: Api) -> None:
+    number = begin(guarded)
+    first = guarded.deployment(number)["approval"]["hook_id"]
+    client("ecs").update_service(cluster=CLUSTER, service="hello", forceNewDeployment=True)
+    pass_time(guarded, 10)
+    reach_hook(guarded)
+    waits = guarded.deployment(number)
+    assert (waits["awaiting"], waits["approvals"]) == ("approval", [])
+    assert waits["approval"]["hook_id"] != first
+    assert audit(guarded, "deployment.approved") == []
+    finish(guarded, other, number)
 
 
 def test_a_cancelled_deployment_that_awaits_approval_gets_no_traffic(guarded: Cloud) -> None:

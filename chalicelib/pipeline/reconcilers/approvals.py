@@ -27,6 +27,7 @@ from chalicelib.domain.ecs_target import EcsTarget
 from chalicelib.domain.failures import Failure, Phase, one_line
 from chalicelib.domain.rollouts import Hook, Rollout, Shift
 from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.domain.strategies import strategy_of
 from chalicelib.errors import Rejected
 from chalicelib.pipeline.reconcilers.ecs_changes import own_shift
 from chalicelib.pipeline.reconcilers.ends import end
@@ -163,7 +164,9 @@ def _why_unguarded(active: Deployment, rollout: Rollout) -> str | None:
     if runs != active.task_definition or is_guarded(configuration, minutes):
         return None
     answers = answers_of(active.approvals)
-    return None if is_approved_for_good(answers, configuration) else _UNGUARDED
+    # Another party may have changed the strategy, too: an approval of one step is none of all.
+    strategy = active.shift.strategy if active.shift is not None else strategy_of(configuration)
+    return None if is_approved_for_good(answers, strategy) else _UNGUARDED
 
 
 def prove_approval(active: Deployment) -> None:
