@@ -163,7 +163,7 @@ def at_once(setting: Strategy | None) -> Strategy | None:
     """
     if setting is None or setting.type not in _STEPS:
         return setting
-    return Strategy(type=BLUE_GREEN, bake_minutes=0)
+    return Strategy(type="BLUE_GREEN", bake_minutes=0)
 
 
 def merged(described: Mapping[str, Any], setting: Strategy | None) -> dict[str, Any]:
