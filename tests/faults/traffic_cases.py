@@ -238,7 +238,6 @@ SOON = pass_time(10)
 to_begin = _state(shifts, request)
 tasks_run = _state(shifts, start_tasks)
 at_last = _state(shifts, start_tasks, pass_time(10 * MINUTE))
-guarded_to_rest = _state(guarded)
 guarded_to_begin = _state(guarded, request)
 scaling = _state(guarded, begin)
 reached = _state(guarded, start_tasks, SOON)
@@ -342,7 +341,7 @@ TRAFFIC = (
         then(tasks_run(CANARY), SOON, unnamed),
         tick,
     ),
-    UseCase("a rollout that moves traffic is planned", guarded_to_rest(CANARY), plan),
+    UseCase("a deployment is planned while traffic moves", moved(CANARY), plan),
     UseCase("a rollout that needs approval begins", guarded_to_begin(CANARY), deliver_messages),
     UseCase("a hook is reached", reached(CANARY), deliver_events),
     UseCase("a hook is found without its event", reached(CANARY), tick),
