@@ -56,7 +56,7 @@ def observe(target: EcsTarget, *, wanted: str | None, follows: bool = True) -> R
         if d.get("rolloutState") == "FAILED"
     }
     newest_rollout = _shift(row, primary) if follows else None
-    if newest_rollout is not None and newest_rollout.status in _FAILED:
+    if newest_rollout is not None and _has_failed(newest_rollout, primary):
         failed |= {newest_rollout.task_definition: newest_rollout.reason}
     shift = newest_rollout if newest_rollout and newest_rollout.status in _OPEN else None
     moving: frozenset[str] = frozenset()
@@ -169,11 +169,13 @@ def _shift(row: Mapping[str, Any], primary: Mapping[str, Any]) -> Shift | None:
     record = _service_deployment(arn) if arn else {}
     if not record:
         return None
-    target, sources = record["targetServiceRevision"], record.get("sourceServiceRevisions", [])
+    # A new record may not have its revisions yet.
+    target, sources = record.get("targetServiceRevision", {}), record.get("sourceServiceRevisions")
+    before = [each["arn"] for each in sources or ()]
     back = record.get("rollback", {}).get("serviceRevisionArn")
-    revisions = {target["arn"], *(each["arn"] for each in sources), *filter(None, [back])}
-    definitions = _definitions(revisions)
-    only = sources[0]["arn"] if len(sources) == 1 else None
+    revisions = {each for each in (target.get("arn"), back, *before) if each}
+    definitions = _definitions(revisions) if revisions else {}
+    only = before[0] if len(before) == 1 else None
     return Shift(
         arn=record["serviceDeploymentArn"],
         status=record["status"],
@@ -183,9 +185,15 @@ def _shift(row: Mapping[str, Any], primary: Mapping[str, Any]) -> Shift | None:
         hooks=_hooks(record),
         configuration=record.get("deploymentConfiguration", {}),
         source=definitions.get(back or only or ""),
-        task_definition=definitions.get(target["arn"], ""),
+        task_definition=definitions.get(target.get("arn", ""), ""),
         reason=_reason(record),
     )
+
+
+def _has_failed(rollout: Shift, primary: Mapping[str, Any]) -> bool:
+    """A stopped rollout has failed if ECS still runs its definition, which nothing displaced."""
+    stays = rollout.task_definition == primary["taskDefinition"]
+    return rollout.status in _FAILED or (rollout.status == "STOPPED" and stays)
 
 
 def _open_deployment(row: Mapping[str, Any]) -> str | None:
@@ -261,7 +269,8 @@ def _history(cluster: str, service: str) -> list[_Record]:
 
 
 def _reason(row: Mapping[str, Any]) -> str:
-    return without_identities(row.get("statusReason") or "ECS rolled it back")
+    does = "ECS stopped it" if row["status"] == "STOPPED" else "ECS rolled it back"
+    return without_identities(row.get("statusReason") or does)
 
 
 def _newest_call(

@@ -236,13 +236,16 @@ def _before_other_steps(rollout: Rollout, wanted: str | None) -> Step | None:
     """The step while a rollout of another definition than `wanted` moves traffic.
 
     ECS takes it back in seconds, since the tasks before still run. A new rollout would take as long
-    as any other one.
+    as any other one. Before the first release there is nothing to go back to: the rollout is of the
+    service's owner.
     """
     shift = rollout.shift
     if shift is None or shift.task_definition == wanted:
         return None
     is_newest = shift.task_definition == rollout.task_definition
-    return Step.TAKE_BACK if is_newest and not shift.is_ending else Step.WAIT
+    if shift.is_ending or not is_newest:
+        return Step.WAIT
+    return None if wanted is None else Step.TAKE_BACK
 
 
 def next_deadline(*, now: int, started_at: int, minutes: int) -> int:

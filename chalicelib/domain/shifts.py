@@ -11,12 +11,16 @@ import msgspec
 from chalicelib.domain.rollouts import PAUSE, Shift
 from chalicelib.domain.strategies import bake_of, steps_of, strategy_of
 
-_BAKES, _CLEANS = "BAKE_TIME", "CLEAN_UP"
-# The stages between which ECS waits after a step.
-_STEPPING = {
-    "PRE_PRODUCTION_TRAFFIC_SHIFT",
-    "PRODUCTION_TRAFFIC_SHIFT",
-    "POST_PRODUCTION_TRAFFIC_SHIFT",
+_CLEANS = "CLEAN_UP"
+# The stages before production traffic moves and at the end: ECS waits in none of them.
+_WITHOUT_WAIT = {
+    "RECONCILE_SERVICE",
+    "PRE_SCALE_UP",
+    "SCALE_UP",
+    "POST_SCALE_UP",
+    "TEST_TRAFFIC_SHIFT",
+    "POST_TEST_TRAFFIC_SHIFT",
+    _CLEANS,
 }
 # What a rollout does in a stage. The other stages start tasks, which are counted.
 _WORDS: Mapping[str, str] = {
@@ -27,7 +31,7 @@ _WORDS: Mapping[str, str] = {
     "PRE_PRODUCTION_TRAFFIC_SHIFT": "the production traffic is about to move",
     "PRODUCTION_TRAFFIC_SHIFT": "the production traffic moves",
     "POST_PRODUCTION_TRAFFIC_SHIFT": "the production traffic has moved",
-    _BAKES: "the tasks of the release before stay for the bake time",
+    "BAKE_TIME": "the tasks of the release before stay for the bake time",
     _CLEANS: "the tasks of the release before stop",
 }
 # The parts of a deployment's progress, in percent.
@@ -63,10 +67,13 @@ def shown(shift: Shift) -> ShownShift:
 
 
 def minutes_in(configuration: Mapping[str, Any], stage: str) -> int:
-    """The minutes that a rollout waits in a stage because its owner has configured it."""
-    if stage == _BAKES:
-        return bake_of(configuration)
-    return steps_of(configuration)[1] if stage in _STEPPING else 0
+    """The minutes for which a rollout may stand still in a stage because of its configuration.
+
+    No source says which stage ECS shows while it waits after a step.
+    """
+    if stage in _WITHOUT_WAIT:
+        return 0
+    return max(steps_of(configuration)[1], bake_of(configuration))
 
 
 def deadline_in(

@@ -30,6 +30,11 @@ _MEMBERS_OF: Mapping[str, tuple[str, ...]] = {
     LINEAR: ("linearConfiguration",),
     CANARY: ("canaryConfiguration",),
 }
+# Members that must be switched off for another strategy: ECS may keep a member that is left out.
+_OFF: Mapping[str, Mapping[str, bool]] = {
+    "deploymentCircuitBreaker": {"enable": False, "rollback": False},
+    "earlySuccessCriteria": {"enable": False},
+}
 _BAKE = "bakeTimeInMinutes"
 _MOST_MINUTES = 1440
 _FIELDS = ("type", "percent", "step_minutes", "bake_minutes")
@@ -156,14 +161,16 @@ def strategy_of(configuration: Mapping[str, Any]) -> str:
     return found
 
 
-def at_once(setting: Strategy | None) -> Strategy | None:
+def at_once(described: Mapping[str, Any], setting: Strategy | None) -> Strategy | None:
     """The strategy of a way back under a `setting`: what has run well before needs no steps.
 
-    Without a setting that of the ECS service stays: its owner chose it for every rollout.
+    Steps that the ECS service has, and not the setting, stay: no later rollout would restore them.
     """
     if setting is None or setting.type not in _STEPS:
         return setting
-    return Strategy(type="BLUE_GREEN", bake_minutes=0)
+    if steps_of(_with_setting(described, setting)) != steps_of(_with_setting({}, setting)):
+        return setting
+    return Strategy(type="BLUE_GREEN", bake_minutes=None if setting.bake_minutes is None else 0)
 
 
 def merged(described: Mapping[str, Any], setting: Strategy | None) -> dict[str, Any]:
@@ -184,7 +191,8 @@ def _with_setting(described: Mapping[str, Any], setting: Strategy) -> dict[str, 
         name for kind, names in _MEMBERS_OF.items() if kind != setting.type for name in names
     }
     kept = {name: each for name, each in described.items() if name not in foreign}
-    wanted: dict[str, Any] = {**kept, "strategy": setting.type}
+    off = {name: dict(_OFF[name]) for name in foreign & _OFF.keys() if is_on(described, name)}
+    wanted: dict[str, Any] = {**kept, **off, "strategy": setting.type}
     if setting.type in _STEPS:
         member, percent, minutes = _STEPS[setting.type]
         values = {percent: setting.percent, minutes: setting.step_minutes}
@@ -192,6 +200,8 @@ def _with_setting(described: Mapping[str, Any], setting: Strategy) -> dict[str, 
         wanted[member] = {**kept.get(member, {}), **given}
     if setting.bake_minutes is not None:
         wanted[_BAKE] = setting.bake_minutes
+    elif setting.type == BLUE_GREEN:  # a way back: ECS requires the member
+        wanted.setdefault(_BAKE, 0)
     return wanted
 
 
@@ -228,8 +238,19 @@ def bake_of(configuration: Mapping[str, Any]) -> int:
     return configuration.get(_BAKE) or 0
 
 
+def rolling_bake_of(configuration: Mapping[str, Any]) -> int:
+    """The minutes for which a rolling update may stand still when its tasks run.
+
+    DeploymentEarlySuccessCriteria in the API reference names a bake time of rolling updates.
+    """
+    return bake_of(configuration) if strategy_of(configuration) == ROLLING else 0
+
+
+def is_on(configuration: Mapping[str, Any], member: str) -> bool:
+    """Whether a member that can be switched on is on."""
+    return bool(configuration.get(member, {}).get("enable"))
+
+
 def is_watched(configuration: Mapping[str, Any]) -> bool:
     """Whether ECS has an alarm or a hook that may end a rollout."""
-    return bool(
-        configuration.get("alarms", {}).get("enable") or configuration.get("lifecycleHooks")
-    )
+    return is_on(configuration, "alarms") or bool(configuration.get("lifecycleHooks"))

@@ -175,7 +175,7 @@ def _strategy(service: Service, checked: Checked, *, back_to: int | None) -> dic
     if moves is not None and back_to == service.current:
         return {"strategy": moves.strategy, "waits_minutes": 0}
     setting = None if runs.is_express else service.settings.strategy
-    setting = setting if back_to is None else at_once(setting)
+    setting = setting if back_to is None else at_once(runs.configuration, setting)
     configuration = merged(runs.configuration, setting)
     return {
         "strategy": strategy_of(configuration),

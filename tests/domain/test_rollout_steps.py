@@ -37,6 +37,7 @@ def active(
     wanted: str | None = WANTED,
     origin: Origin = Origin.SLIPWAY,
     called_at: int | None = None,
+    expected: str | None = None,
 ) -> list[Step]:
     """The steps at the deadline and after it."""
     return [
@@ -47,6 +48,7 @@ def active(
             now=NOW,
             deadline_at=deadline,
             called_at=called_at,
+            expected=expected,
         )
         for deadline in (NOW, PAST)
     ]
@@ -119,16 +121,24 @@ def moving_to(definition: str, status: str = "IN_PROGRESS", primary: str | None 
 ENDING = ("STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 
 
-@pytest.mark.parametrize("wanted", [WANTED, None])
+@pytest.mark.parametrize(("wanted", "expected"), [(WANTED, WANTED), (None, THIRD)])
 def test_ecs_takes_a_rollout_of_another_definition_back_before_a_deployment(
-    wanted: str | None,
+    wanted: str | None, expected: str
 ) -> None:
-    assert active(moving_to(OTHER), wanted=wanted) == [Step.TAKE_BACK, Step.FAIL]
+    def steps(seen: Rollout) -> list[Step]:
+        return active(seen, wanted=wanted, expected=expected)
+
+    assert steps(moving_to(OTHER)) == [Step.TAKE_BACK, Step.FAIL]
     for status in ENDING:
-        assert active(moving_to(OTHER, status), wanted=wanted) == [Step.WAIT, Step.FAIL]
+        assert steps(moving_to(OTHER, status)) == [Step.WAIT, Step.FAIL]
     # ECS has not made it PRIMARY, so it may be another party's.
-    hidden = moving_to(OTHER, primary=THIRD)
-    assert active(hidden, wanted=wanted) == [Step.WAIT, Step.FAIL]
+    assert steps(moving_to(OTHER, primary=THIRD)) == [Step.WAIT, Step.FAIL]
+
+
+def test_the_first_deployment_of_a_service_takes_nothing_back() -> None:
+    assert active(moving_to(OTHER), wanted=None) == [Step.BEGIN, Step.FAIL]
+    for status in ENDING:
+        assert active(moving_to(OTHER, status), wanted=None) == [Step.WAIT, Step.FAIL]
 
 
 def test_a_deployment_begins_over_the_rollout_of_another_party_that_it_overrules() -> None:

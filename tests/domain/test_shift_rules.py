@@ -41,7 +41,8 @@ def test_a_pause_hook_is_shown_before_a_function_and_an_answered_one_is_not() ->
         ("POST_TEST_TRAFFIC_SHIFT", 0),
         ("PRODUCTION_TRAFFIC_SHIFT", 12),
         ("PRE_PRODUCTION_TRAFFIC_SHIFT", 12),
-        ("BAKE_TIME", 7),
+        ("BAKE_TIME", 12),  # ECS may also show it while it waits after the first step
+        ("", 12),
         ("CLEAN_UP", 0),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from botocore.session import get_session
 from botocore.validate import ParamValidator
 
-from chalicelib.domain.strategies import Strategy, merged, waits_of
+from chalicelib.domain.strategies import Strategy, at_once, merged, waits_of
 
 HOOK = {
     "targetType": "AWS_LAMBDA",
@@ -127,3 +127,36 @@ def test_the_waits_of_a_strategy_are_those_between_its_steps_and_its_bake_time(
     configuration: dict[str, Any], minutes: int
 ) -> None:
     assert waits_of(configuration) == minutes
+
+
+WAYS_BACK = [
+    (CANARY, Strategy(type="CANARY", percent=5, step_minutes=1, bake_minutes=9), 0),
+    (LINEAR, Strategy(type="LINEAR", percent=5, step_minutes=1), 3),
+    (LINEAR, Strategy(type="CANARY"), 3),
+    (CANARY, Strategy(type="CANARY"), 3),  # its steps are ECS's defaults
+]
+
+
+@pytest.mark.parametrize(("described", "setting", "bake"), WAYS_BACK)
+def test_a_way_back_has_no_steps(described: dict[str, Any], setting: Strategy, bake: int) -> None:
+    sent = merged(described, at_once(described, setting))
+    assert sent == {**OWN, "strategy": "BLUE_GREEN", "bakeTimeInMinutes": bake}
+
+
+@pytest.mark.parametrize("setting", [Strategy(type="LINEAR"), Strategy(type="ROLLING"), None])
+def test_a_way_back_keeps_steps_that_no_later_rollout_would_restore(
+    setting: Strategy | None,
+) -> None:
+    assert at_once(LINEAR, setting) == setting
+
+
+def test_a_way_back_has_the_bake_time_that_blue_green_requires() -> None:
+    assert merged({}, at_once({}, Strategy(type="CANARY")))["bakeTimeInMinutes"] == 0
+
+
+def test_what_may_not_act_is_switched_off() -> None:
+    described = {**ROLLING, "deploymentCircuitBreaker": SWITCHED_ON}
+    early = {"enable": True, "healthyPercent": 60}
+    sent = merged({**described, "earlySuccessCriteria": early}, Strategy(type="CANARY"))
+    assert sent["deploymentCircuitBreaker"] == {"enable": False, "rollback": False}
+    assert sent["earlySuccessCriteria"] == {"enable": False}

@@ -796,6 +796,18 @@ def test_the_share_of_a_deployment_without_healthy_tasks_is_refused(
     assert canary("") == {"old": 90, "service hello has no healthy task": 10}
 
 
+def test_a_dead_task_of_either_release_is_replaced_during_a_shift(
+    world: World, canary: Callable[[str], Counter[str]]
+) -> None:
+    assert canary("") == {"old": 100}
+    for image in ("v1", "v2"):
+        dead = next(each for each in world.containers() if each.read_text().strip() == image)
+        dead.write_text("crashing")
+        world.agent.step()
+        world.step_until(lambda: world.images() == ["v1", "v1", "v2", "v2"])
+    assert world.awaiting() is not None
+
+
 def test_a_service_without_a_port_has_no_address(world: World) -> None:
     world.deploy("v1")
     world.step_until(lambda: world.rollout() == "COMPLETED")

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from infra.local.aws import clock, ecs, ecs_records
 from infra.local.aws.ecs_records import OPEN
+from infra.local.aws.ecs_rollouts import Service
 from infra.local.aws.ecs_stages import CLEAN_UP, SHIFT, forward, steps
 from tests.support.ecs_shifts import (
     BALANCER,
@@ -479,3 +480,26 @@ def test_a_rolling_service_has_no_weights(world: World) -> None:
     assert ecs.engine().weights("main", "hello") == {}
     assert "lifecycleStage" not in world.record()
     assert world.record()["deploymentConfiguration"]["maximumPercent"] == 200
+
+
+def test_a_report_lets_only_the_stages_of_its_own_service_go_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step reports each service: with all services in each report it would be quadratic."""
+    begin(world, CANARY)
+    for number in range(3):
+        world.ecs.create_service(
+            cluster="main", serviceName=f"other-{number}", taskDefinition="hello:1", desiredCount=1
+        )
+    advanced: list[str] = []
+    advance = Service.advance
+
+    def note(service: Service) -> None:
+        advanced.append(service.name)
+        advance(service)
+
+    deployment = world.deployment()
+    monkeypatch.setattr(Service, "advance", note)
+    ecs.engine().report("main", "hello", deployment, running=2)
+    assert set(advanced) == {"hello"}
+    assert stage(world) == ("IN_PROGRESS", "TEST_TRAFFIC_SHIFT")

@@ -9,7 +9,17 @@ from chalicelib.pipeline.reconcilers.loop import reconcile
 from infra.local.aws import ecs, ecs_records
 from tests.faults.injector import Injector
 from tests.faults.rows import services
-from tests.support.embedded import BALANCER, CLUSTER, CONFIGURATION, Cloud, balance, client
+from tests.support.embedded import (
+    BALANCER,
+    CLUSTER,
+    CONFIGURATION,
+    Cloud,
+    balance,
+    client,
+    ecs_service,
+    register,
+    run_on_ecs,
+)
 from tests.support.sdk import Calls, Killed, Trouble
 
 ROLE = "arn:aws:iam::123456789012:role/ecs"
@@ -559,3 +569,161 @@ def test_a_balancer_without_a_second_target_group_is_found(cloud: Cloud) -> None
     cloud.begin_release(1)
     assert cloud.statuses(1) == ["failed"]
     assert "Give each load balancer of the ECS service" in cloud.deployment(1)["error"]
+
+
+def test_the_circuit_breaker_is_switched_off_where_it_may_not_act(
+    cloud: Cloud, calls: Calls
+) -> None:
+    """UpdateService may keep a member that is left out, and refuse one that is on."""
+    balance(cloud)
+    early = {"enable": True, "healthyPercent": 60, "sourceServiceRevisionCleanup": "BLOCKING"}
+    cloud.release(1)  # a rolling update, for which Slipway has switched the breaker on
+    own = ecs_service()["deploymentConfiguration"] | {"earlySuccessCriteria": early}
+    client("ecs").update_service(cluster=CLUSTER, service="hello", deploymentConfiguration=own)
+    cloud.change_service(strategy=SETTING)
+    calls.clear()
+    cloud.begin_release(2)
+    (sent,) = calls.to("ecs.UpdateService")
+    configuration = sent["deploymentConfiguration"]
+    assert configuration["deploymentCircuitBreaker"] == {"enable": False, "rollback": False}
+    assert configuration["earlySuccessCriteria"] == {"enable": False}
+
+
+@pytest.mark.parametrize("shown", ["BAKE_TIME", "POST_PRODUCTION_TRAFFIC_SHIFT", None])
+def test_a_deadline_counts_the_waits_whichever_stage_ecs_shows_for_them(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, shown: str | None
+) -> None:
+    """No source says which stage a canary shows during its first wait."""
+    configure(cloud, CANARY | {"bakeTimeInMinutes": 0})
+    monkeypatch.setattr(ecs_records.Record, "lifecycle_stage", shown)
+    cloud.begin_release(1)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 50)
+    assert cloud.statuses(1) == ["deploying"]
+    pass_minutes(cloud, 20)
+    assert cloud.statuses(1) == ["success"]
+
+
+def test_a_rollout_without_its_revision_yet_is_waited_for(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API reference requires no member of a service deployment."""
+    cloud.release(1)
+    configure(cloud, BLUE_GREEN)
+    with monkeypatch.context() as early:
+        early.setattr(ecs_records.Record, "target_service_revision", None)
+        cloud.begin_release(2)
+        cloud.tick()
+        assert cloud.statuses(2) == ["deploying"]
+    cloud.finish_rollout()
+    pass_minutes(cloud, 35)
+    assert cloud.statuses(2) == ["success"]
+
+
+def test_a_late_call_that_ecs_does_not_take_back_keeps_the_approval_and_the_count(
+    cloud: Cloud, trouble: Trouble, calls: Calls
+) -> None:
+    cloud.release(1)
+    configure(cloud, BLUE_GREEN)
+    cloud.change_service(approval=True)
+    cloud.begin_release(2)
+    late = cloud.deployment(2)["task_definition"]
+    cloud.begin_release(3)
+    assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    pass_minutes(cloud, 2)
+    trouble.refuse("ecs.StopServiceDeployment", "AccessDeniedException", times=100)
+    run_on_ecs(late)  # a paused worker makes its call now
+    calls.clear()
+    cloud.tick()
+    cloud.settle()
+    (update,) = calls.to("ecs.UpdateService")
+    assert update["taskDefinition"] == cloud.deployment(3)["task_definition"]
+    hooks = update["deploymentConfiguration"]["lifecycleHooks"]
+    assert [each["targetType"] for each in hooks] == ["PAUSE"]
+    assert cloud.statuses(3) == ["deploying"]
+
+
+def test_the_bake_time_of_a_rolling_update_counts_for_its_deadline(cloud: Cloud) -> None:
+    configuration = {**CONFIGURATION, "strategy": "ROLLING", "bakeTimeInMinutes": 60}
+    client("ecs").update_service(
+        cluster=CLUSTER, service="hello", deploymentConfiguration=configuration
+    )
+    cloud.begin_release(1)
+    ecs.engine().bake(CLUSTER, "hello")
+    pass_minutes(cloud, 55)
+    assert cloud.statuses(1) == ["deploying"]
+    cloud.finish_rollout()
+    pass_minutes(cloud, 2)
+    assert cloud.statuses(1) == ["success"]
+
+
+@pytest.mark.usefixtures("answers")
+def test_a_rollout_that_an_alarm_stops_without_a_rollback_fails_at_once(
+    cloud: Cloud, calls: Calls
+) -> None:
+    cloud.release(1)
+    alarms = {"alarmNames": ["errors"], "enable": True, "rollback": False}
+    configure(cloud, CANARY | {"alarms": alarms})
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 2)
+    ecs.engine().alarm("errors")
+    pass_minutes(cloud, 2)
+    assert cloud.statuses(2) == ["failed"]
+    assert "alarm" in cloud.deployment(2)["error"]
+    (update,) = [each for each in calls.to("ecs.UpdateService") if "taskDefinition" in each][2:]
+    assert update["taskDefinition"] == cloud.deployment(1)["task_definition"]
+
+
+def test_a_deployment_says_that_it_waits_for_a_rollback_of_ecs(cloud: Cloud) -> None:
+    cloud.release(1)
+    stages = ["PRODUCTION_TRAFFIC_SHIFT"]  # it also runs in a rollback
+    configure(
+        cloud,
+        BLUE_GREEN,
+        {"hookTargetArn": FUNCTION, "roleArn": ROLE, "lifecycleStages": stages},
+    )
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 2)
+    ecs.engine().answer_hook(FUNCTION, "IN_PROGRESS")
+    cloud.begin_release(3)
+    assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    pass_minutes(cloud, 2)
+    assert cloud.statuses(3) == ["queued"]
+    undone = cloud.deployment(2)["task_definition"]
+    assert cloud.deployment(3)["error"] == f"ECS takes the rollout of {undone} back"
+    ecs.engine().answer_hook(FUNCTION, "SUCCEEDED")
+    pass_minutes(cloud, 2)
+    assert (cloud.statuses(3), cloud.deployment(3)["error"]) == (["deploying"], None)
+
+
+def test_a_way_back_keeps_the_values_of_the_owner_that_the_setting_has_not(cloud: Cloud) -> None:
+    configure(cloud, CANARY)
+    cloud.change_service(strategy={"type": "CANARY", "percent": 20, "step_minutes": 1})
+    for number in (1, 2):
+        cloud.begin_release(number)
+        cloud.finish_rollout()
+        pass_minutes(cloud, 35)
+        assert cloud.statuses(number) == ["success"]
+    assert cloud.roll_back().status == 202
+    pass_minutes(cloud, 1)
+    back = record_of_ecs().deployment_configuration
+    assert (back["strategy"], back["bakeTimeInMinutes"]) == ("BLUE_GREEN", 30)
+    assert cloud.statuses(3) == ["deploying"]
+
+
+def test_the_first_deployment_takes_no_rollout_of_the_owner_back(
+    cloud: Cloud, calls: Calls
+) -> None:
+    """As with rolling updates, it begins a rollout of its own."""
+    configure(cloud, BLUE_GREEN)
+    run_on_ecs(register("hello", "nginx:1"))
+    calls.clear()
+    cloud.begin_release(1)
+    assert calls.to("ecs.StopServiceDeployment") == []
+    assert len(calls.to("ecs.UpdateService")) == 1
+    pass_minutes(cloud, 1)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 35)
+    assert cloud.statuses(1) == ["success"]

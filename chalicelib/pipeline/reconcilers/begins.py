@@ -24,6 +24,7 @@ from chalicelib.pipeline.reconcilers.ecs_changes import (
     call_update,
     hooks_for,
     take_back,
+    update_ecs,
 )
 from chalicelib.pipeline.reconcilers.ends import fail
 from chalicelib.pipeline.reconcilers.evidence import PATIENCE
@@ -196,7 +197,8 @@ def restore_by_ecs(situation: Situation) -> None:
     )
     if rollout.shift is None or rollout.shift.is_ending:
         return queue.wake(f"service-{service.id}")
-    take_back(service, target, rollout, restored.task_definition)
+    if not take_back(service, rollout):
+        update_ecs(service, target, rollout, restored.task_definition or "")
 
 
 def _restored(active: Deployment) -> Deployment:

@@ -29,6 +29,7 @@ from chalicelib.domain.shifts import (
     words_of,
 )
 from chalicelib.domain.statuses import DeploymentStatus
+from chalicelib.domain.strategies import rolling_bake_of
 from chalicelib.domain.timing import PERIOD, READABLE, RECORDED, SILENCE
 from chalicelib.errors import Rejected, Unavailable
 from chalicelib.pipeline.config_releases import TRIGGER
@@ -129,7 +130,11 @@ def _begins(situation: Situation, step: Step, expected: str | None) -> bool:
 def _roll_out(situation: Situation, step: Step, expected: str | None) -> None:
     service, target, active = situation.service, situation.target, situation.active
     rollout, origin = situation.rollout, situation.origin
-    if step is Step.UPDATE:
+    if step is Step.TAKE_BACK and take_back(service, rollout):
+        return
+    if step is Step.TAKE_BACK and active.started_at is None:
+        update_ecs(service, target, rollout, expected or "")
+    elif step in {Step.TAKE_BACK, Step.UPDATE}:
         update_ecs(
             service,
             target,
@@ -139,8 +144,6 @@ def _roll_out(situation: Situation, step: Step, expected: str | None) -> None:
             approval=active.approval_minutes,
             goes_back=active.restores is not None,
         )
-    elif step is Step.TAKE_BACK:
-        take_back(service, target, rollout, expected)
     elif step is Step.SUCCEED:
         _verify(service, target, active, situation.current, rollout)
     elif step is Step.FAIL:
@@ -149,11 +152,19 @@ def _roll_out(situation: Situation, step: Step, expected: str | None) -> None:
         _supersede(service, active, rollout)
     else:
         unknown = origin is Origin.UNKNOWN
-        refused = follow_approval(active, target, rollout)
-        waits_for = not_recorded(what_runs(service, rollout)) if unknown else refused
+        waits_for = follow_approval(active, target, rollout) or _going_back(active, rollout)
+        waits_for = not_recorded(what_runs(service, rollout)) if unknown else waits_for
         _note_progress(service, target, active, rollout, waits_for=waits_for)
         judge_soon(service, origin)
         look_soon(service, rollout)
+
+
+def _going_back(active: Deployment, rollout: Rollout) -> str | None:
+    """What a deployment waits for while ECS takes the rollout of another one back."""
+    shift = rollout.shift
+    if shift is None or not shift.is_ending or shift.task_definition == active.task_definition:
+        return None
+    return f"ECS takes the rollout of {shift.task_definition} back"
 
 
 def _cannot_observe(service: Service, active: Deployment, refusal: Rejected) -> None:
@@ -255,10 +266,13 @@ def _why_failed(service: Service, active: Deployment, rollout: Rollout) -> str:
     if own is not None:
         minutes += minutes_in(own.configuration, own.stage)
         return f"the rollout has not moved for {minutes} minutes: {words_of(shown(own), tasks)}"
-    if active.deadline_at >= active.started_at + LONGEST * minutes * 60:
+    bake = rolling_bake_of(rollout.configuration)
+    if active.deadline_at - bake * 60 >= active.started_at + LONGEST * minutes * 60:
         return (
             f"not done after {LONGEST * minutes} minutes ({LONGEST} times deploy_minutes): {tasks}"
         )
+    if bake:
+        return f"{tasks}, and nothing has changed for {minutes + bake} minutes: {why}"
     return f"{tasks}, and no other has started for {minutes} minutes (deploy_minutes): {why}"
 
 
@@ -295,7 +309,8 @@ def _note_progress(
         if progress > before and active.started_at is not None:
             minutes = service.settings.deploy_minutes
             later = next_deadline(now=now, started_at=active.started_at, minutes=minutes)
-            deadline_at = max(deadline_at, later)
+            bake = rolling_bake_of(rollout.configuration)
+            deadline_at = max(deadline_at, later + bake * 60)
         if own is not None and has_moved:
             # ECS has a time-out for each hook, and each stage moves on once: no second limit.
             minutes = service.settings.deploy_minutes + minutes_in(own.configuration, own.stage)

@@ -136,16 +136,14 @@ def judge_soon(service: Service, origin: Origin) -> None:
         queue.wake(f"service-{service.id}", delay=delay)
 
 
-def take_back(
-    service: Service, target: EcsTarget, rollout: Rollout, task_definition: str | None
-) -> None:
+def take_back(service: Service, rollout: Rollout) -> bool:
     """Record a call, and have ECS take back the rollout that moves traffic.
 
-    If AWS refuses it, make ECS run `task_definition` instead. Raises Unavailable if the rollout has
+    False if AWS refuses it: then only another rollout helps. Raises Unavailable if the rollout has
     just ended.
     """
     if rollout.shift is None:
-        return
+        return False
     now = clock.now()
     commit(change(service, called_at=now, **due_by(service, now + PERIOD)))
     require_prompt(service, called_at=now)
@@ -153,10 +151,9 @@ def take_back(
         ecs.take_back(rollout.shift.arn)
     except Rejected as refusal:
         logger.warning("service-%s: ECS does not take it back: %s", service.id, refusal.detail)
-        if task_definition is None:
-            raise
-        return call_update(service, target, rollout, task_definition, called_at=now)
+        return False
     queue.wake(f"service-{service.id}", delay=_GOING_BACK)
+    return True
 
 
 def look_soon(service: Service, rollout: Rollout) -> None:
@@ -241,8 +238,8 @@ def _configuration(
     """The deploymentConfiguration to send; None for Express Mode, which has its own."""
     if rollout.is_express:
         return None
-    setting = service.settings.strategy
-    wanted = merged(rollout.configuration, at_once(setting) if goes_back else setting)
+    setting, described = service.settings.strategy, rollout.configuration
+    wanted = merged(described, at_once(described, setting) if goes_back else setting)
     return with_approval(wanted, approval, added=service.hook_minutes)
 
 

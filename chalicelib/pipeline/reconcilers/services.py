@@ -131,10 +131,10 @@ def _keep_step(
         now=now,
         called_at=service.called_at,
     )
-    if step is Step.UPDATE:
+    if step is Step.TAKE_BACK and take_back(service, rollout):
+        return
+    if step in {Step.TAKE_BACK, Step.UPDATE}:
         update_ecs(service, target, rollout, wanted or "")
-    elif step is Step.TAKE_BACK:
-        take_back(service, target, rollout, wanted)
     elif step is Step.SHOW_DRIFT:
         runs = what_runs(service, rollout)
         news = note_choice(service, rollout, runs)

@@ -194,10 +194,12 @@ class Engine:
         has no effect.
         """
         with self.lock:
-            self.advance()
             found = self._services.get((cluster, service))
-            for deployment in found.deployments if found else []:
-                if found and deployment.id == deployment_id:
+            if found is None:
+                return
+            found.advance()
+            for deployment in found.deployments:
+                if deployment.id == deployment_id:
                     deployment.healthy = frozenset(healthy)
                     found.observe(deployment, running, failed, failure(reason, **details))
                     return

@@ -165,11 +165,12 @@ class _Tasks:
         active = {task.id for each in service.deployments for task in engine().tasks(each.id)}
         self._remove([task for task in self._tasks if task.id not in active])
         self._remove(self._surplus(service))
-        primary = service.deployments[0]
-        container = _essential(engine().containers(primary.task_definition))
-        if _ports(container) and not self.forwarders:
-            self.forwarders = {"": Forwarder()}
-        self._start_missing(service, container)
+        # In a rolling update the old tasks are leaving. In a shift they may get all traffic again.
+        for each in service.deployments if service.shift else service.deployments[:1]:
+            container = _essential(engine().containers(each.task_definition))
+            if _ports(container) and not self.forwarders:
+                self.forwarders = {"": Forwarder()}
+            self._start_missing(service, each, container)
         for deployment in service.deployments:
             self._report(deployment.id)
 
@@ -254,11 +255,10 @@ class _Tasks:
                 surplus.append(task)
         return surplus
 
-    def _start_missing(self, service: Service, container: Json) -> None:
-        primary = service.deployments[0]
-        present = sum(task.deployment == primary.id for task in self._tasks)
-        paused = primary.id == self._failing and time.monotonic() < self._pause_until
-        if present >= primary.desired_count or paused:
+    def _start_missing(self, service: Service, deployment: Deployment, container: Json) -> None:
+        present = sum(task.deployment == deployment.id for task in self._tasks)
+        paused = deployment.id == self._failing and time.monotonic() < self._pause_until
+        if present >= deployment.desired_count or paused:
             return
         try:
             self._docker.pull(container["image"])
@@ -266,20 +266,20 @@ class _Tasks:
             # The image of a new service is often still to be built. This is no error.
             first = len(service.records) == 1 and _MISSING.search(str(failure))
             self._count_failure(
-                primary.id,
+                deployment.id,
                 f"CannotPullContainerError: {failure}",
                 shown=f"service {self._name} has no image yet" if first else "",
             )
             return
         started = {task.id for task in self._tasks}
-        for each in engine().tasks(primary.id, "PENDING"):
+        for each in engine().tasks(deployment.id, "PENDING"):
             if each.id not in started:
-                self._start(each.id, primary, container)
+                self._start(each.id, deployment, container)
 
-    def _start(self, task_id: str, primary: Deployment, container: Json) -> None:
+    def _start(self, task_id: str, deployment: Deployment, container: Json) -> None:
         name = f"slipway-{self._name}-{task_id[:12]}"
-        definition = primary.task_definition
-        task = _Task(task_id, name, primary.id, definition, container, time.monotonic())
+        definition = deployment.task_definition
+        task = _Task(task_id, name, deployment.id, definition, container, time.monotonic())
         self._tasks.append(task)  # first: a container that starts too slowly is removed too
         if fault := engine().fleet.logs.open(container, task_id):
             self._fail(task, fault)
