@@ -334,6 +334,20 @@ def test_a_plan_says_which_approvals_a_deployment_needs(guarded: Cloud, other: A
     assert reject(other, number).status == 202
     guarded.change_service(approval=False)
     assert guarded.plan(image)["approval"] is None
+    guarded.change_service(approval=True, strategy={"type": "ROLLING"})
+    refused = guarded.plan(image)
+    assert (refused["possible"], refused["approval"]) == (False, None)
+
+
+def test_slipways_own_hook_is_no_reason_not_to_warn_of_a_rollout_that_nothing_watches(
+    guarded: Cloud, other: Api
+) -> None:
+    image = guarded.build(1)["image_tag"]
+    before = [each["code"] for each in guarded.plan(image)["findings"]]
+    assert before == ["rollout_not_watched"]
+    finish(guarded, other, begin(guarded))
+    assert len(configuration()["lifecycleHooks"]) == 1
+    assert [each["code"] for each in guarded.plan(image)["findings"]] == before
 
 
 def test_an_approval_of_the_step_before_is_not_one_of_this_step(guarded: Cloud, other: Api) -> None:
