@@ -217,7 +217,8 @@ def is_approved_for_good(answers: Sequence[Answer], strategy: str) -> bool:
 
 def text_of_time_out(minutes: int) -> str:
     """Why a deployment failed that nobody answered."""
-    return f"nobody approved it within {minutes} minutes (approval_minutes)"
+    unit = "minute" if minutes == 1 else "minutes"
+    return f"nobody approved it within {minutes} {unit} (approval_minutes)"
 
 
 def text_of_answer(answer: Answer) -> str:
