@@ -42,11 +42,6 @@ def answer(hook_id: str, **more: Any) -> Answer:
 
 
 @given(THEIRS, MINUTES, MINUTES)
-@pytest.mark.parametrize(("minutes", "words"), [(1, "1 minute ("), (60, "60 minutes (")])
-def test_a_time_out_is_said_in_words(minutes: int, words: str) -> None:
-    assert words in text_of_time_out(minutes)
-
-
 def test_the_hooks_of_the_owner_stay_whatever_slipway_adds_and_removes(
     theirs: list[Any], first: int | None, second: int | None
 ) -> None:
@@ -169,3 +164,8 @@ def test_a_rollout_with_steps_is_approved_for_good_only_by_an_approval_of_all() 
     assert is_approved_for_good([answer("h1", steps="all")], "LINEAR")
     assert is_approved_for_good([answer("h1")], "BLUE_GREEN")
     assert not is_approved_for_good([], "BLUE_GREEN")
+
+
+@pytest.mark.parametrize(("minutes", "words"), [(1, "1 minute ("), (60, "60 minutes (")])
+def test_a_time_out_is_said_in_words(minutes: int, words: str) -> None:
+    assert words in text_of_time_out(minutes)
