@@ -26,7 +26,6 @@ from chalicelib.domain.statuses import (
     BuildStatus,
     DeploymentStatus,
     JobStatus,
-    has_ended,
     job_id,
     job_status,
 )
@@ -169,7 +168,8 @@ class ReleaseSummary(msgspec.Struct, kw_only=True):
     """A deployment in a list of services. `waiting_for_checks` is null unless it waits for the
     checks of its commit. `awaiting` is `approval` while a person must approve it, and `hook` while
     its rollout waits for a pause hook of the ECS service. `traffic` is the percentage of the
-    production traffic that its tasks get, null if ECS does not say it.
+    production traffic that its tasks get, or got at an end without success. It is null if ECS does
+    not say it.
     """
 
     id: int
@@ -420,9 +420,10 @@ class Deployment(msgspec.Struct, kw_only=True):
     most 20 and at most five that have stopped, those of its own revision first: null if ECS does
     not show them. In lists both are null. `waiting_for_checks` is null unless it waits for the
     checks of its commit. `strategy` is how ECS moves the traffic to it: null before its rollout has
-    begun, and for a rolling update, which moves none. Then, and after its end, the next three are
+    begun, and for a rolling update, which moves none. Then, and after a success, the next three are
     null: the lifecycle `stage` of ECS, and the percentages of the production and test traffic that
-    its tasks get as far as ECS says them. `awaiting` is `approval` while a person must approve it,
+    its tasks get as far as ECS says them. After an end without success they say where the rollout
+    was then. `awaiting` is `approval` while a person must approve it,
     and `approval` says until when. It is `hook` while the rollout waits for a pause hook of the ECS
     service, which its owner answers. `approvals` are the answers of people, the oldest first.
     """
@@ -797,9 +798,10 @@ def _answer(answer: answers.Answer) -> Answer:
 
 
 def _traffic(row: models.Deployment) -> dict[str, Any]:
-    """The strategy of a rollout, and where it is now."""
+    """The strategy of a rollout, and where it is now, or where it ended without success."""
     shift = row.shift
-    now = None if has_ended(row.status) else shift
+    succeeded = row.progress == 100  # a rolled back release succeeded, too
+    now = None if succeeded else shift
     return {
         "strategy": shift and shift.strategy,
         "stage": (now and now.stage) or None,
@@ -851,17 +853,25 @@ def _now(row: models.Job) -> dict[str, Any]:
             shift=row.shift,
             desired=row.desired_tasks,
         )
-        hook = row.awaited_approval
-        step = text_of_wait(hook) if hook is not None else step
+        step = _step_of_approval(row) or step
     elif isinstance(row, models.Build):
         in_codebuild = row.codebuild_id is not None
         step = build_step(
             row.status, row.progress, stages=row.stages or {}, in_codebuild=in_codebuild
         )
-    left = remaining_seconds(
-        row.status, begun_at=begun_at, expected=row.expected_seconds, now=clock.now()
-    )
+    awaits = isinstance(row, models.Deployment) and _awaiting(row) is not None
+    # Nobody knows when a hook is answered.
+    expected = None if awaits else row.expected_seconds
+    left = remaining_seconds(row.status, begun_at=begun_at, expected=expected, now=clock.now())
     return {"step": step, "remaining_seconds": left}
+
+
+def _step_of_approval(row: models.Deployment) -> str | None:
+    """What a deployment waits for at Slipway's hook; None if it does not wait there."""
+    if row.awaited_approval is not None:
+        return text_of_wait(row.awaited_approval)
+    is_approved = row.awaiting is not None and row.status == DeploymentStatus.DEPLOYING
+    return "is approved, and ECS is told to go on" if is_approved else None
 
 
 def _command(run: release_commands.CommandRun) -> CommandRun:

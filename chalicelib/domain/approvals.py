@@ -213,6 +213,15 @@ def text_of_time_out(minutes: int) -> str:
     return f"nobody approved it within {minutes} minutes (approval_minutes)"
 
 
+def text_of_answer(answer: Answer) -> str:
+    """Who has approved what, and why."""
+    which = f"approval {answer.number}"
+    given = (
+        f"{which} and all later ones are given" if answer.steps == "all" else f"{which} is given"
+    )
+    return f"{given} by {answer.by}" + (f": {answer.reason}" if answer.reason else "")
+
+
 def text_of_wait(awaiting: Awaiting) -> str:
     """What a deployment waits for at a hook."""
     until = f" until {rfc3339(awaiting.expires_at)}" if awaiting.expires_at is not None else ""

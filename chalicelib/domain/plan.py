@@ -88,17 +88,27 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["superseded", "rolled_back"]
 
 
+class PlannedApproval(msgspec.Struct, frozen=True, kw_only=True):
+    """The approvals that a deployment would need: one before its tasks get each percentage of the
+    production `traffic`. ECS waits `minutes` for each, and then takes the rollout back.
+    """
+
+    minutes: int
+    traffic: tuple[float, ...]
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a request would do, made without doing it. `possible` says whether it would be accepted;
     if not, `findings` say why. `image_now` and `changes` are null if ECS does not show what runs,
     and `commits` if a commit is unknown. No value of a variable is shown. The deployment would
     begin after the end of `starts_after`, and start from what ECS runs then. It would run the
     `release_command` before its rollout. ECS would move to it with `strategy`, and wait at least
-    `waits_minutes`, without hooks: both are null if ECS does not show the service. `desired_count`
-    is the number of tasks that it asks ECS for; null if it leaves the number. `config` is what the
-    request itself changes in the service's config: a change of it, or a rollback. `expected` is the
-    active deployment, or else the current one: a deployment or a rollback with it in its body is
-    refused if another one took its place.
+    `waits_minutes`, without hooks: both are null if ECS does not show the service. `approval` is
+    null if no person must approve it, as for each rollback. `desired_count` is the number of tasks
+    that it asks ECS for; null if it leaves the number. `config` is what the request itself changes
+    in the service's config: a change of it, or a rollback. `expected` is the active deployment, or
+    else the current one: a deployment or a rollback with it in its body is refused if another one
+    took its place.
     """
 
     possible: bool
@@ -114,6 +124,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     release_command: tuple[str, ...] | None = None
     strategy: StrategyType | None = None
     waits_minutes: int | None = None
+    approval: PlannedApproval | None = None
     desired_count: int | None
     config: ConfigChanges | None
 

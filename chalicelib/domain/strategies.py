@@ -220,11 +220,17 @@ def waits_of(configuration: Mapping[str, Any]) -> int:
 
     "This bake time is not applied after reaching 100 percent traffic" (LinearConfiguration).
     """
-    percent, minutes = steps_of(configuration)
-    steps = (
-        2 if strategy_of(configuration) == CANARY and percent < 100 else math.ceil(100 / percent)
-    )
-    return (steps - 1) * minutes + bake_of(configuration)
+    _, minutes = steps_of(configuration)
+    return (len(weights_of(configuration)) - 1) * minutes + bake_of(configuration)
+
+
+def weights_of(configuration: Mapping[str, Any]) -> tuple[float, ...]:
+    """The percentages of the traffic that the new tasks get, one for each step."""
+    percent, _ = steps_of(configuration)
+    is_canary = strategy_of(configuration) == CANARY
+    steps = 1 if is_canary and percent < 100 else math.ceil(100 / percent) - 1
+    # Percentages are multiples of 0.1.
+    return (*(round(percent * each, 1) for each in range(1, steps + 1)), 100.0)
 
 
 def bake_of(configuration: Mapping[str, Any]) -> int:

@@ -38,6 +38,7 @@ class Event(StrEnum):
     # With some strategies both come again before each step.
     DEPLOYMENT_AWAITING = "deployment.awaiting_approval"
     DEPLOYMENT_APPROVED = "deployment.approved"
+    DEPLOYMENT_REJECTED = "deployment.rejected"
     DEPLOYMENT_SUCCEEDED = "deployment.succeeded"
     DEPLOYMENT_FAILED = "deployment.failed"
     DEPLOYMENT_CANCELLED = "deployment.cancelled"
@@ -57,6 +58,7 @@ USUAL_EVENTS = frozenset(
     {
         Event.BUILD_FAILED,
         Event.DEPLOYMENT_AWAITING,
+        Event.DEPLOYMENT_REJECTED,
         Event.DEPLOYMENT_SUCCEEDED,
         Event.DEPLOYMENT_FAILED,
         Event.ROLLBACK_SUCCEEDED,

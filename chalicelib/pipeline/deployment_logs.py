@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from chalicelib import budget, clock
 from chalicelib.aws import logs
+from chalicelib.domain.approvals import answers_of, text_of_answer
 from chalicelib.domain.deploy_failures import Event
 from chalicelib.domain.deployment_log import COMMAND, ECS, SLIPWAY, Line, Place
 from chalicelib.domain.failures import Phase, one_line
@@ -176,6 +177,9 @@ def _facts(row: Deployment) -> Iterator[Line]:
         yield from fact(run.finished_at, "command ended", end)
     begins = f"the rollout of {_short(row.task_definition)} begins"
     yield from fact(row.started_at, "begun", begins)
+    for each in answers_of(row.approvals):
+        if each.action == "approve":  # a rejection is the end
+            yield from fact(each.at, f"approval {each.number} {each.steps}", text_of_answer(each))
     error = f": {row.error}" if row.error else ""
     for line in fact(row.finished_at, "ended", f"ended: {row.status}{error}"):
         yield replace(line, at=line.at + 999)  # after all others of its second

@@ -11,6 +11,7 @@ from chalicelib.domain.plan import (
     ConfigChanges,
     Ending,
     Plan,
+    PlannedApproval,
     PlannedImage,
     changes,
     commits_between,
@@ -19,7 +20,7 @@ from chalicelib.domain.plan import (
 )
 from chalicelib.domain.preflight import Finding, Refusal, Unknown, has_errors
 from chalicelib.domain.rollouts import Rollout
-from chalicelib.domain.strategies import at_once, merged, strategy_of, waits_of
+from chalicelib.domain.strategies import at_once, merged, strategy_of, waits_of, weights_of
 from chalicelib.pipeline.new_deployments import ReleaseImage, image_of
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Deployment, Service
@@ -162,7 +163,10 @@ def _plan(
 
 
 def _strategy(service: Service, checked: Checked, *, back_to: int | None) -> dict[str, Any]:
-    """How ECS would move to the release. ECS does not wait if it only takes a rollout back."""
+    """How ECS would move to the release, and the approvals that it needs.
+
+    ECS does not wait if it only takes a rollout back.
+    """
     runs = checked.service
     if not isinstance(runs, Rollout):
         return {}
@@ -173,7 +177,20 @@ def _strategy(service: Service, checked: Checked, *, back_to: int | None) -> dic
     setting = None if runs.is_express else service.settings.strategy
     setting = setting if back_to is None else at_once(runs.configuration, setting)
     configuration = merged(runs.configuration, setting)
-    return {"strategy": strategy_of(configuration), "waits_minutes": waits_of(configuration)}
+    return {
+        "strategy": strategy_of(configuration),
+        "waits_minutes": waits_of(configuration),
+        "approval": _approval(service, configuration, back_to=back_to),
+    }
+
+
+def _approval(
+    service: Service, configuration: dict[str, Any], *, back_to: int | None
+) -> PlannedApproval | None:
+    minutes = service.settings.approval_for(restores=back_to)
+    if minutes is None:
+        return None
+    return PlannedApproval(minutes=minutes, traffic=weights_of(configuration))
 
 
 def _image_now(

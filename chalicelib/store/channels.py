@@ -64,6 +64,8 @@ def event_of_job(job: Job, changes: Mapping[str, Any] | None = None) -> Event:
     """The event of a job in its present state; with `changes` of its attributes."""
     status = _value(job, "status", changes)
     event = _approval(job, changes)[0] if status == DeploymentStatus.DEPLOYING else None
+    if status == DeploymentStatus.CANCELLED and _is_rejected(job, changes):
+        event = Event.DEPLOYMENT_REJECTED
     is_rollback = isinstance(job, Deployment) and job.restores is not None
     return event or event_of(type_of(job), status, is_rollback=is_rollback)
 
@@ -85,6 +87,13 @@ def _approval(job: Job, changes: Mapping[str, Any] | None) -> tuple[Event | None
     if hook is not None:
         return Event.DEPLOYMENT_AWAITING, hook.number
     return (Event.DEPLOYMENT_APPROVED, answers[-1].number) if answers else (None, 0)
+
+
+def _is_rejected(job: Job, changes: Mapping[str, Any] | None) -> bool:
+    if not isinstance(job, Deployment):
+        return False
+    answers = answers_of(_value(job, "approvals", changes))
+    return bool(answers) and answers[-1].action == "reject"
 
 
 def _value(row: Job | Service, name: str, changes: Mapping[str, Any] | None) -> Any:

@@ -87,14 +87,40 @@ def planned(made: Mapping[str, Any]) -> str:
     return f"{name}, with waits of at least {_minutes(waits)}" if waits else name
 
 
+def planned_approval(made: Mapping[str, Any]) -> str:
+    """The approvals that a deployment would need, or that a rollback needs none; empty if it is
+    neither.
+    """
+    approval = made.get("approval")
+    if approval is None:
+        is_rollback = made["image_then"].get("deployment_id") is not None
+        return "not needed for a rollback" if is_rollback else ""
+    steps = [percent(each) for each in approval["traffic"]]
+    each = "each " if len(steps) > 1 else ""
+    return (
+        f"needed before {', '.join(steps)} of production traffic, "
+        f"{each}within {_minutes(approval['minutes'])}"
+    )
+
+
+def ended_at(row: Mapping[str, Any]) -> str:
+    """Where a rollout that shifts traffic ended without success; empty if that is not known."""
+    if not row.get("stage") or not row.get("finished_at"):
+        return ""
+    weight = f" with {percent(row['traffic'])} of the traffic" if row.get("traffic") else ""
+    return f"ended in the stage {one_line(row['stage'])}{weight}"
+
+
 def answers(row: Mapping[str, Any]) -> Iterator[str]:
-    """Who approved or rejected a deployment, and why."""
+    """Who approved or rejected a deployment, and why, and where it ended without success."""
     for each in row.get("approvals") or ():
         verb = "rejected" if each["action"] == "reject" else "approved"
         steps = " all steps" if each["steps"] == "all" else ""
         by = "outside Slipway" if each["by"] == "outside" else f"by {each['by']}"
         reason = f": {each['reason']}" if each["reason"] else ""
         yield one_line(f"{verb}{steps} {by}{reason}", 80)
+    if ended_at(row):
+        yield ended_at(row)
 
 
 def rollout(service: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:

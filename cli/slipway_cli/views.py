@@ -322,6 +322,9 @@ def failure(row: Mapping[str, Any]) -> Iterator[Text]:
     found = row.get("failure") or {}
     cause = one_line(found.get("summary") or row.get("error") or "no reason is known")
     yield Text(f"{job_id(row)} {status_of(row)}: {cause}", BAD)
+    ended = shift_views.ended_at(row)
+    if ended:
+        yield Text(f"  It {ended}.")
     error = one_line(row.get("error") or "")
     if error and error not in cause and cause not in error:
         yield Text(f"  {error}")
@@ -368,6 +371,9 @@ def _rollout(made: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "Runs first", " ".join(made["release_command"])
     if made.get("strategy") not in {None, "ROLLING"}:
         yield "Strategy", shift_views.planned(made)
+        approval = shift_views.planned_approval(made)
+        if approval:
+            yield "Approval", approval
     if made.get("desired_count") is not None:
         yield "Tasks", str(made["desired_count"])
     if made.get("auto_deploy") in {"paused", "resumed"}:

@@ -85,6 +85,7 @@ def test_a_plan_shows_what_the_deployment_then_does(two: Cloud) -> None:
         "release_command": None,
         "strategy": "ROLLING",
         "waits_minutes": 0,
+        "approval": None,
         "desired_count": None,
         "config": None,
     }

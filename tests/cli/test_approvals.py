@@ -258,12 +258,23 @@ def test_a_rejected_deployment_is_exit_code_1_for_who_waits_for_it(
     accepted = {"deployment_id": 4, "job_id": "deploy-4", "status": "queued"}
     shop.on("POST /v1/cicd/services/1/deploy", Response(accepted, 202))
     shop.on("GET /v1/cicd/builds/7", rows.build(7))
-    rejected = rows.deployment(4, "cancelled", error="rejected by token:grace: Too slow")
+    rejected = rows.deployment(
+        4,
+        "cancelled",
+        error="rejected by token:grace: Too slow",
+        stage="PRE_PRODUCTION_TRAFFIC_SHIFT",
+        traffic=10.0,
+    )
     shop.on(f"GET {DEPLOYMENT}", rows.awaiting(), rejected)
     shop.on("GET /v1/services/1", _settings(current_deployment_id=3))
     done = slipway("deploy", "web", "build-7")
     assert (done.exit_code, done.out) == (1, "")
     assert "deploy-4 cancelled: rejected by token:grace: Too slow" in done.err
+    where = "ended in the stage PRE_PRODUCTION_TRAFFIC_SHIFT with 10 % of the traffic"
+    assert f"It {where}." in done.err
+    shop.on("GET /v1/cicd/services/1/builds", rows.page())
+    shop.on("GET /v1/cicd/services/1/deployments", rows.page(rejected))
+    assert where in " ".join(slipway("history", "web").out.split())
 
 
 def test_lists_show_what_awaits_approval_before_other_work(
@@ -307,12 +318,29 @@ def test_history_says_who_approved_and_why(shop: ScriptedApi, slipway: Slipway) 
         ({"strategy": "CANARY", "waits_minutes": 13}, "canary, with waits of at least 13 min"),
         ({"strategy": "BLUE_GREEN", "waits_minutes": 0}, "Strategy blue/green Auto-deploy"),
         ({"strategy": "ROLLING", "waits_minutes": 0}, None),
+        (
+            {"strategy": "BLUE_GREEN", "approval": {"minutes": 1440, "traffic": [100.0]}},
+            "Approval needed before 100 % of production traffic, within 24 h",
+        ),
+        (
+            {"strategy": "CANARY", "approval": {"minutes": 30, "traffic": [2.5, 100.0]}},
+            "Approval needed before 2.5 %, 100 % of production traffic, each within 30 min",
+        ),
+        (
+            {"strategy": "LINEAR", "approval": {"minutes": 30, "traffic": [40.0, 80.0, 100.0]}},
+            "Approval needed before 40 %, 80 %, 100 % of production traffic, each within 30 min",
+        ),
+        (
+            {"strategy": "CANARY", "approval": None, "image_then": rows.plan()["image_then"]},
+            "Approval not needed for a rollback",
+        ),
     ],
 )
 def test_a_plan_shows_a_strategy_that_shifts_traffic(
     shop: ScriptedApi, slipway: Slipway, planned: dict[str, Any], words: str | None
 ) -> None:
-    shop.on("POST /v1/cicd/services/1/deploy", rows.plan(**planned))
+    image = {"image": "myapp", "image_tag": "main-7", "deployment_id": None}
+    shop.on("POST /v1/cicd/services/1/deploy", rows.plan(**{"image_then": image, **planned}))
     shop.on("GET /v1/cicd/builds/7", rows.build(7))
     shown = " ".join(slipway("deploy", "web", "build-7", "--plan").out.split())
     assert words in shown if words else "Strategy" not in shown

@@ -238,7 +238,6 @@ SOON = pass_time(10)
 to_begin = _state(shifts, request)
 tasks_run = _state(shifts, start_tasks)
 at_last = _state(shifts, start_tasks, pass_time(10 * MINUTE))
-guarded_to_rest = _state(guarded)
 guarded_to_begin = _state(guarded, request)
 scaling = _state(guarded, begin)
 reached = _state(guarded, start_tasks, SOON)
@@ -312,7 +311,11 @@ STAGES: tuple[tuple[str, Step], ...] = (
     ("before the tasks start", stops_at("PRE_SCALE_UP")),
     ("while the tasks start", scaling(BLUE_GREEN)),
     ("after the tasks start", stops_at("POST_SCALE_UP")),
-    ("after the test traffic", stops_at("POST_TEST_TRAFFIC_SHIFT")),
+    # Slipway could not tell a PAUSE hook of this stage from its own.
+    (
+        "after the test traffic",
+        _state(shifts, start_tasks, SOON, note)(BLUE_GREEN, pause("POST_TEST_TRAFFIC_SHIFT")),
+    ),
     ("at Slipway's hook", waits(CANARY)),
     ("between its hook and the traffic", approved(CANARY)),
     ("at 10 %", moved(CANARY)),
@@ -338,7 +341,7 @@ TRAFFIC = (
         then(tasks_run(CANARY), SOON, unnamed),
         tick,
     ),
-    UseCase("a rollout that moves traffic is planned", guarded_to_rest(CANARY), plan),
+    UseCase("a deployment is planned while traffic moves", moved(CANARY), plan),
     UseCase("a rollout that needs approval begins", guarded_to_begin(CANARY), deliver_messages),
     UseCase("a hook is reached", reached(CANARY), deliver_events),
     UseCase("a hook is found without its event", reached(CANARY), tick),
@@ -409,7 +412,7 @@ TRAFFIC = (
     ),
     UseCase(
         "a PAUSE hook of the owner is reached",
-        reached(CANARY, pause("POST_TEST_TRAFFIC_SHIFT")),
+        reached(CANARY, pause("POST_SCALE_UP")),
         deliver_events,
     ),
     UseCase(

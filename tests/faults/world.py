@@ -150,7 +150,7 @@ class World:
         next one has begun.
         """
         self.moves_traffic = True
-        hooks = [pause("POST_TEST_TRAFFIC_SHIFT")] if choice // 12 % 2 else []
+        hooks = [pause("POST_SCALE_UP")] if choice // 12 % 2 else []
         traffic_cases.balance(*hooks)
         self.cloud.change_service(
             strategy=_STRATEGIES[choice % 3],
@@ -807,8 +807,16 @@ class World:
         } | self._rolled_out()
 
     def _rolled_out(self) -> set[str]:
-        newest = [each.deployments[0] for each in ecs.engine().services()]
-        completed = {each.task_definition for each in newest if each.rollout_state == "COMPLETED"}
+        """The open deployments whose rollout has succeeded in ECS.
+
+        ECS may roll back to an earlier revision of the same definition. That proves no success.
+        """
+        completed = set()
+        for service in ecs.engine().services():
+            newest = service.deployments[0]
+            ends = [each.status for each in service.records if _is_of(each, newest)]
+            if newest.rollout_state == "COMPLETED" and "SUCCESSFUL" in ends[:1]:
+                completed.add(newest.task_definition)
         return {
             row["id"]
             for row in deployments().values()
@@ -855,6 +863,11 @@ class World:
             runs = self.cloud.image_on_ecs(name)
             if not runs.endswith(newest["image_digest"]):
                 raise Violation(f"build {newest['number']} is the newest, and {name} runs {runs}")
+
+
+def _is_of(record: Any, deployment: Any) -> bool:
+    """Whether a service deployment rolls out the definition of an ECS deployment."""
+    return bool(record.target.task_definition == deployment.task_definition)
 
 
 ACTIONS: dict[str, int] = {

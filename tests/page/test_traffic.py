@@ -115,7 +115,63 @@ def test_a_deployment_that_nobody_approves_shows_why_it_failed(
     page = open_page("/deployments/2")
     expect(page.locator(".failure")).to_contain_text("nobody approved it within 30 minutes")
     expect(page.get_by_role("region", name="On ECS")).to_contain_text("canary")
-    expect(card(page)).to_have_count(0)
+    assert stages(page)[1:4] == [
+        "Succeeded: Test traffic",
+        "Failed: Approval",
+        "To come: Production traffic",
+    ]
+    expect(card(page).get_by_role("button")).to_have_count(0)
+
+
+def test_a_rejected_deployment_shows_where_its_traffic_was(cloud: Cloud, open_page: Opener) -> None:
+    begin_canary(cloud)
+    reach_second_step(cloud)
+    answer = cloud.api.post("/v1/cicd/deployments/2/reject", {"reason": "Orders are missing"})
+    assert answer.status == 202
+    look_after(cloud, 60)
+    page = open_page("/deployments/2")
+    assert "Cancelled: Approval" in stages(page)
+    expect(card(page)).to_contain_text("10 % to this release at its end")
+    expect(card(page)).to_contain_text("Orders are missing")
+    expect(card(page).locator(".weights")).to_have_count(0)
+
+
+@pytest.mark.parametrize("place", ["/deployments/2", "/services/{service}"])
+def test_the_page_asks_rarely_while_an_approval_is_awaited(
+    cloud: Cloud, open_page: Opener, place: str
+) -> None:
+    begin_canary(cloud)
+    page = open_page(token=None)
+    page.clock.install()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_label("Token").fill(cloud.api.token)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Services", exact=True)).to_be_visible()
+    page.goto(f"{page.url.partition('#')[0]}#{place.format(service=cloud.service_id)}")
+    expect(page.get_by_text("Awaits approval").first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    for _ in range(3):  # what is read first does not know yet that an approval is awaited
+        page.clock.run_for(2000)
+        page.wait_for_load_state("networkidle")
+    asked.clear()
+    for _ in range(8):
+        page.clock.run_for(1000)
+        page.wait_for_load_state("networkidle")
+    assert len(asked) == len(set(asked)), asked
+
+
+def test_a_plan_says_who_must_approve_it(cloud: Cloud, open_page: Opener) -> None:
+    begin_canary(cloud, approval_minutes=90)
+    page = open_page(f"/services/{cloud.service_id}")
+    page.get_by_role("button", name="Deploy…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("radio", name=re.compile("Build 1 ")).check()
+    dialog.get_by_role("button", name="Show the plan").click()
+    expect(dialog).to_contain_text(
+        "A person must approve it before it gets 10 %, 100 % of production traffic. ECS waits "
+        "90 min for each approval, and then takes the rollout back."
+    )
 
 
 def test_without_an_approval_none_is_shown(cloud: Cloud, open_page: Opener) -> None:

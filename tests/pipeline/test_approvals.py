@@ -152,6 +152,44 @@ def test_a_rejected_deployment_ends_at_once_and_the_release_before_stays(
     assert (guarded.service()["current_deployment_id"], guarded.service()["drift"]) == (1, None)
 
 
+@pytest.mark.parametrize("ends", ["rejected", "cancelled", "not answered"])
+def test_a_deployment_without_success_keeps_where_its_rollout_ended(
+    guarded: Cloud, other: Api, ends: str
+) -> None:
+    guarded.change_service(strategy=LINEAR)
+    number = begin(guarded)
+    approve(other, number)
+    guarded.settle()
+    pass_time(guarded, 2 * MINUTE)
+    before = guarded.deployment(number)
+    if ends == "rejected":
+        reject(other, number, reason="orders are missing")
+    elif ends == "cancelled":
+        guarded.api.post(f"/v1/cicd/jobs/deploy-{number}/cancel")
+    else:
+        pass_time(guarded, 61 * MINUTE)
+    for _ in range(3):
+        pass_time(guarded, 2 * MINUTE)
+    assert traffic_of(guarded, number) == 0.0
+    ended = guarded.deployment(number)
+    assert ended["finished_at"] is not None
+    shown = [ended[name] for name in ("strategy", "stage", "traffic", "awaiting", "approval")]
+    assert shown == ["LINEAR", before["stage"], 40.0, None, None]
+    (overview,) = guarded.api.get("/v1/services").body["items"]
+    assert overview["last_deployment"]["traffic"] == 40.0
+
+
+def test_a_release_that_a_rollback_left_shows_no_stage(guarded: Cloud, other: Api) -> None:
+    number = begin(guarded)
+    finish(guarded, other, number)
+    assert guarded.roll_back(reason="errors").status == 202
+    guarded.settle()
+    reach_hook(guarded)
+    pass_time(guarded, 6 * MINUTE)
+    left = guarded.deployment(number)
+    assert [left[name] for name in ("status", "stage", "traffic")] == ["rolled_back", None, None]
+
+
 @pytest.mark.usefixtures("both_ways")
 def test_a_deployment_that_nobody_approves_in_time_fails(guarded: Cloud) -> None:
     number = begin(guarded)
@@ -233,6 +271,56 @@ def test_all_steps_can_be_approved_at_once(guarded: Cloud, other: Api) -> None:
     assert guarded.statuses(number) == ["success"]
     (approval,) = guarded.deployment(number)["approvals"]
     assert approval["steps"] == "all"
+
+
+def test_the_wait_for_an_approval_is_no_part_of_the_expected_time(
+    guarded: Cloud, other: Api
+) -> None:
+    for number in (2, 3):
+        begin(guarded, number)
+        assert guarded.deployment(number)["remaining_seconds"] is None
+        pass_time(guarded, 50 * MINUTE)
+        finish(guarded, other, number)
+    guarded.begin_release(4)
+    assert guarded.deployment(4)["remaining_seconds"] < 10 * MINUTE
+
+
+def test_an_approved_deployment_says_that_it_is_approved_until_ecs_goes_on(
+    guarded: Cloud, other: Api
+) -> None:
+    number = begin(guarded)
+    answer = approve(other, number, reason="the tests are green")
+    assert answer.body["step"] == "is approved, and ECS is told to go on"
+    guarded.settle()
+    pass_time(guarded, 10)
+    assert guarded.deployment(number)["step"].startswith("the production traffic moves")
+
+
+def test_the_log_of_a_deployment_says_who_has_answered(guarded: Cloud, other: Api) -> None:
+    guarded.change_service(strategy=LINEAR)
+    number = begin(guarded)
+    approve(other, number)
+    guarded.settle()
+    pass_time(guarded, 2 * MINUTE)
+    approve(guarded.api, number, steps="all", reason="the tests are green")
+    log = guarded.api.get(f"/v1/cicd/deployments/{number}/logs?format=text").text
+    assert "[slipway] approval 1 is given by token:other\n" in log
+    assert "[slipway] approval 2 and all later ones are given by token:" in log
+    assert ": the tests are green\n" in log
+
+
+def test_a_plan_says_which_approvals_a_deployment_needs(guarded: Cloud, other: Api) -> None:
+    image = guarded.build(1)["image_tag"]
+    assert guarded.plan(image)["approval"] == {"minutes": 60, "traffic": [100.0]}
+    guarded.change_service(strategy=LINEAR, approval_minutes=5)
+    assert guarded.plan(image)["approval"] == {"minutes": 5, "traffic": [40.0, 80.0, 100.0]}
+    guarded.change_service(strategy={"type": "CANARY", "percent": 2.5})
+    assert guarded.plan(image)["approval"] == {"minutes": 5, "traffic": [2.5, 100.0]}
+    number = begin(guarded)
+    assert guarded.preview()["plan"]["approval"] is None
+    assert reject(other, number).status == 202
+    guarded.change_service(approval=False)
+    assert guarded.plan(image)["approval"] is None
 
 
 def test_an_approval_of_the_step_before_is_not_one_of_this_step(guarded: Cloud, other: Api) -> None:

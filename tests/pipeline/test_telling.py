@@ -121,6 +121,46 @@ def test_a_channel_is_told_of_each_approval_that_is_needed_once(
     assert len({each.headers["webhook-id"] for each in receiver.requests}) == 5
 
 
+def test_a_chat_is_told_how_to_answer_and_of_a_rejection(cloud: Cloud, receiver: Receiver) -> None:
+    cloud.release(1)
+    balance(cloud)
+    linear = {"type": "LINEAR", "percent": 50.0, "step_minutes": 1, "bake_minutes": 0}
+    cloud.change_service(approval=True, approval_minutes=60, strategy=linear)
+    add_channel(cloud, "slack", receiver.url)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    for _ in range(3):
+        cloud.tick()
+        cloud.settle()
+    cloud.api.post("/v1/cicd/deployments/2/approve")
+    for _ in range(4):
+        cloud.tick()
+        cloud.settle()
+    cloud.api.post("/v1/cicd/deployments/2/reject", {"reason": "<!channel> *Orders* are missing"})
+    cloud.settle()
+    first, second, rejected = ({**facts_of(body)} for body in receiver.bodies)
+    assert first[""] == "shop/hello: deployment 2 awaits approval"
+    assert first["Traffic now"] == "0 %"
+    assert second["Step"] == "2"
+    assert second["Traffic now"] == "50 %"
+    assert second["To approve"] == "slipway approve deploy-2"
+    assert second["To reject"] == "slipway reject deploy-2"
+    assert rejected[""] == "shop/hello: deployment 2 was rejected"
+    assert rejected["Cause"].endswith(": <!channel> *Orders* are missing")
+    assert rejected["Traffic at its end"] == "50 %, in the stage PRE_PRODUCTION_TRAFFIC_SHIFT"
+    assert "<!channel>" not in receiver.bodies[2]["text"]
+
+
+def facts_of(body: dict[str, Any]) -> dict[str, str]:
+    """The facts of a message in Slack; the title has no name."""
+    texts = {"": body["blocks"][0]["text"]["text"]}
+    for field in body["blocks"][1]["fields"]:
+        assert field["type"] == "plain_text"
+        name, _, text = field["text"].partition("\n")
+        texts[name] = text
+    return texts
+
+
 def test_a_lost_message_costs_two_minutes_at_most(
     cloud: Cloud, receiver: Receiver, hook: int, trouble: Trouble
 ) -> None:

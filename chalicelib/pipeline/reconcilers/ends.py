@@ -73,13 +73,20 @@ def succeed(
             newest_source=_newest_source(service, active, current),
             tasks=next_count(service.tasks, rollout),
             receipt={"deployment_id": active.number, "hash": receipt["hash"]},
-            deploy_seconds=with_duration(service.deploy_seconds, now - (active.begun_at or now)),
+            deploy_seconds=_durations(service, active, now),
             **resumed,
         ),
         *_note_recovery(service, active, proof),
         *_mark_left(active, current, rows, at=now),
     )
     queue.wake(f"service-{service.id}")
+
+
+def _durations(service: Service, active: Deployment, now: int) -> list[int]:
+    """How long deployments took. The wait for a person says nothing about the next one."""
+    if active.approval_minutes is not None:
+        return [*(service.deploy_seconds or ())]
+    return with_duration(service.deploy_seconds, now - (active.begun_at or now))
 
 
 def fail(service: Service, active: Deployment, reason: str, *more: Write) -> None:

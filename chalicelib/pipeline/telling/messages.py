@@ -1,8 +1,11 @@
 """The message about the state of a row."""
 
 from chalicelib import clock
-from chalicelib.domain.approvals import answers_of
+from chalicelib.domain.approvals import Awaiting, answers_of
 from chalicelib.domain.messages import TESTED, JobData, Message, ServiceData, TestData
+from chalicelib.domain.shifts import ShownShift
+from chalicelib.domain.statuses import has_ended
+from chalicelib.domain.strategies import CANARY, LINEAR
 from chalicelib.domain.telling import Event, Told, service_changes
 from chalicelib.domain.timing import rfc3339
 from chalicelib.pipeline.telling.rows import (
@@ -30,6 +33,7 @@ _WORDS = {
     Event.DEPLOYMENT_STARTED: "deployment {n} has started",
     Event.DEPLOYMENT_AWAITING: "deployment {n} awaits approval",
     Event.DEPLOYMENT_APPROVED: "deployment {n} was approved",
+    Event.DEPLOYMENT_REJECTED: "deployment {n} was rejected",
     Event.DEPLOYMENT_SUCCEEDED: "deployment {n} succeeded",
     Event.DEPLOYMENT_FAILED: "deployment {n} failed",
     Event.DEPLOYMENT_CANCELLED: "deployment {n} was cancelled",
@@ -46,6 +50,7 @@ _WORDS = {
 _GOOD = {Event.BUILD_SUCCEEDED, Event.DEPLOYMENT_SUCCEEDED, Event.ROLLBACK_SUCCEEDED}
 _BAD = {
     Event.BUILD_FAILED,
+    Event.DEPLOYMENT_REJECTED,
     Event.DEPLOYMENT_FAILED,
     Event.ROLLBACK_FAILED,
     Event.SERVICE_DRIFTED,
@@ -104,11 +109,33 @@ def _time_of(job: Job, event: Event) -> int:
 def _approval(job: Job, event: Event) -> dict[str, str]:
     """What a person has to know to answer, or who has answered and why."""
     if isinstance(job, Deployment) and event == Event.DEPLOYMENT_AWAITING and job.awaiting:
-        return {"Approve by": str(rfc3339(job.awaiting.expires_at) or "")}
+        return {
+            **_step(job.awaiting, job.shift),
+            "Approve by": str(rfc3339(job.awaiting.expires_at) or ""),
+            "To approve": f"slipway approve {job.job_id}",
+            "To reject": f"slipway reject {job.job_id}",
+        }
     if isinstance(job, Deployment) and event == Event.DEPLOYMENT_APPROVED:
         answer = answers_of(job.approvals)[-1]
         return {"Approved by": cleaned(answer.by), "Because": cleaned(answer.reason or "")}
     return {}
+
+
+def _step(awaiting: Awaiting, shift: ShownShift | None) -> dict[str, str]:
+    """Which step awaits the approval, and the traffic before it."""
+    if shift is None:
+        return {}
+    step = {"Step": str(awaiting.number)} if shift.strategy in {LINEAR, CANARY} else {}
+    return step if shift.weight is None else {**step, "Traffic now": f"{shift.weight:g} %"}
+
+
+def _end(job: Job) -> dict[str, str]:
+    """Where the rollout was when a deployment ended without success."""
+    shift = job.shift if isinstance(job, Deployment) else None
+    if shift is None or not shift.stage:
+        return {}
+    weight = "unknown" if shift.weight is None else f"{shift.weight:g} %"
+    return {"Traffic at its end": f"{weight}, in the stage {shift.stage}"}
 
 
 def _facts(job: Job, event: Event) -> dict[str, str]:
@@ -131,6 +158,8 @@ def _facts(job: Job, event: Event) -> dict[str, str]:
         facts["Next step"] = cleaned((job.failure and job.failure.next_step) or "")
     elif job.finished_at is not None and job.started_at is not None:
         facts["Duration"] = duration_of(job)
+    if has_ended(job.status) and job.progress < 100:  # a rolled back release succeeded, too
+        facts |= _end(job)
     return facts
 
 

@@ -1,6 +1,6 @@
 // What a person may start: builds, deployments, rollbacks, and how to stop them.
 import {
-  ask, change, count, get, go, html, isUnanswered, notify, session, useEffect,
+  ask, change, count, get, go, html, isUnanswered, minutes, notify, percent, session, useEffect,
   useLayoutEffect, useRef, useResource, useState,
 } from "./core.js";
 import {
@@ -137,7 +137,12 @@ export function PlanView({ plan, target, now }) {
             Before the rollout it runs <${Code}>${plan.release_command.join(" ")}<//></p>`}
       ${plan.strategy && plan.strategy !== "ROLLING" && html`<p>
             ECS moves to it with the strategy ${strategyWord(plan.strategy)}${plan.waits_minutes
-              ? `, and waits at least ${plan.waits_minutes} min` : ""}.</p>`}
+              ? `, and waits at least ${plan.waits_minutes} min` : ""}.
+            ${plan.image_then.deployment_id ? " A rollback needs no approval." : ""}</p>`}
+      ${plan.approval && html`<p>A person must approve it before it gets
+            ${" "}${plan.approval.traffic.map(percent).join(", ")} of production traffic. ECS waits
+            ${" "}${minutes(plan.approval.minutes)} for ${plan.approval.traffic.length > 1 ? "each"
+              : "the"} approval, and then takes the rollout back.</p>`}
       ${plan.desired_count != null
         && html`<p>It asks ECS for ${count(plan.desired_count, "task")}.</p>`}
       ${plan.ends.map((end) =>

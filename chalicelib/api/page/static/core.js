@@ -518,6 +518,13 @@ export function duration(seconds) {
   return hours % 24 && days < 3 ? `${days} d ${hours % 24} h` : `${days} d`;
 }
 
+/** A weight of ECS. Some are no whole numbers. */
+export const percent = (value) => `${value.toLocaleString("en", { maximumFractionDigits: 2 })} %`;
+
+/** A setting of whole minutes. */
+export const minutes = (value) =>
+  (value > 60 && value % 60 === 0 ? `${value / 60} h` : `${value} min`);
+
 export function between(from, to) {
   return from ? ((to ? Date.parse(to) : now()) - Date.parse(from)) / 1000 : null;
 }

@@ -225,7 +225,7 @@ function Command({ run }) {
 }
 
 function Log({ row }) {
-  const log = useLog(`v1/cicd/deployments/${row.id}/logs`);
+  const log = useLog(`v1/cicd/deployments/${row.id}/logs`, row.awaiting ? IDLE : undefined);
   const [chosen, choose] = useChosenLine();
   const place = useRef(null);
   if (log.error?.status === 404) return null;

@@ -87,8 +87,10 @@ export class Lines {
 const isLarge = (lines) => lines.length >= PAGE / 5
   || lines.reduce((sum, line) => sum + line.message.length, 0) > 500_000;
 
-/** Reads a log to its end, and follows it while its job runs. */
-export function useLog(path) {
+/** Reads a log to its end, and follows it while its job runs, with a look each `pause`. */
+export function useLog(path, pause = PAUSE) {
+  const pace = useRef(pause);
+  pace.current = pause;
   const [state, setState] = useState({ path: null });
   useEffect(() => {
     const lines = new Lines();
@@ -106,7 +108,7 @@ export function useLog(path) {
       setState((before) => ({ ...before, ...more, path, lines, size: lines.length }));
     show({ complete: false, expired: false, reading: true, error: null });
     return poll(read,
-      (page) => (isComplete ? null : isLarge(page.lines) ? 0 : PAUSE),
+      (page) => (isComplete ? null : isLarge(page.lines) ? 0 : pace.current),
       ({ data: page, error }) => {
         if (error) show({ error, reading: false });
         else if (page) show({ complete: page.complete, expired: page.expired,

@@ -1,8 +1,7 @@
 // How releases of a service are rolled out: the strategy and the approval, shown and changed.
-import { can, change, html, notify, useState } from "./core.js";
+import { can, change, html, minutes, notify, percent, useState } from "./core.js";
 import { Button, Card, Dialog, Facts, FailureText, Icon, strategyWord } from "./ui.js";
 import { useAction } from "./actions.js";
-import { percent } from "./traffic.js";
 
 const TYPES = [
   ["ROLLING", "Rolling: tasks in groups"],
@@ -22,7 +21,6 @@ const PARTS = {
     names: {}, limits: { min: "0", max: "1440" } },
 };
 
-const minutes = (value) => (value > 60 && value % 60 === 0 ? `${value / 60} h` : `${value} min`);
 
 function strategyText(strategy) {
   if (!strategy) return "as the ECS service has it";

@@ -17,17 +17,22 @@ import { RolloutSettings } from "./rollout.js";
 
 const isBusy = (service) => service.active_deployment_id || service.waiting_deployment_id;
 
+/** Whether a deployment may change at any time. An awaited approval may take days. */
+const isMoving = (service, active) => isBusy(service) && !active.data?.awaiting;
+const deploymentPath = (id) => (id ? `v1/cicd/deployments/${id}` : null);
+
 export function Service({ id, part }) {
   const builds = useList(`v1/cicd/services/${id}/builds`, { limit: 20, isLive: isOpen });
   // The end of a build may begin a deployment.
   const found = useResource(`v1/services/${id}`, (service) =>
-    (isBusy(service) || builds.items?.some(isOpen) ? LIVE : IDLE));
+    (isMoving(service, active) || builds.items?.some(isOpen) ? LIVE : IDLE));
+  const active = useResource(deploymentPath(found.data?.active_deployment_id), paceOf);
   return html`<${Await} of=${found} what=${`service ${id}`} page>
-      ${(service) => html`<${Shown} service=${service} builds=${builds}
+      ${(service) => html`<${Shown} service=${service} builds=${builds} active=${active}
           part=${part ?? "timeline"} />`}<//>`;
 }
 
-function Shown({ service, builds, part }) {
+function Shown({ service, builds, active, part }) {
   const project = useResource(`v1/projects/${service.project_id}`, () => null).data;
   const release = useResource(service.current_deployment_id
     ? `v1/cicd/deployments/${service.current_deployment_id}` : null, () => 60000);
@@ -98,7 +103,7 @@ function Shown({ service, builds, part }) {
           ${!deploys ? "This service has no ECS target: it is only built."
           : service.image_from ? "Deploy an image." : "Build the branch, then deploy the image."}
           <//>`}<//>
-      <${Next} service=${service} builds=${builds} />
+      <${Next} service=${service} builds=${builds} active=${active} />
     </div>
     <nav class="tabs" aria-label="Parts of the service">
       ${tabs.map(([key, name, href]) =>
@@ -107,7 +112,8 @@ function Shown({ service, builds, part }) {
     ${!tabs.some(([key]) => key === part)
       && html`<div class="card"><${Problem} error=${new Failure(404)} /></div>`}
     ${part === "timeline"
-      && html`<${Timeline} service=${service} builds=${builds} onBack=${goBack} />`}
+      && html`<${Timeline} service=${service} builds=${builds}
+          active=${active} onBack=${goBack} />`}
     ${part === "settings" && html`<${Settings} service=${service} channels=${channels} />`}
     ${part === "config" && html`<${Config} service=${service} />`}
     ${part === "access" && html`<${Access} service=${service} />`}
@@ -153,10 +159,9 @@ function Source({ of: service }) {
       <${Text}>${source?.name ?? `service ${service.image_from}`}<//></a>`;
 }
 
-function Next({ service, builds }) {
-  const path = (id) => (id ? `v1/cicd/deployments/${id}` : null);
-  const active = useResource(path(service.active_deployment_id), paceOf);
-  const waiting = useResource(path(service.waiting_deployment_id), () => LIVE);
+function Next({ service, builds, active }) {
+  const waiting = useResource(deploymentPath(service.waiting_deployment_id), () =>
+    (isMoving(service, active) ? LIVE : IDLE));
   const open = (builds.items ?? []).filter(isOpen).reverse();
   const rows = [[active.data, "deployments", "Deployment"],
     [waiting.data, "deployments",
@@ -196,9 +201,10 @@ function NextChange({ service }) {
 
 // The timeline: builds and deployments together, newest first.
 
-function Timeline({ service, builds, onBack }) {
+function Timeline({ service, builds, active, onBack }) {
   const deployments = useList(`v1/cicd/services/${service.id}/deployments`,
-    { limit: 20, isLive: (row) => isBusy(service) || isOpen(row) });
+    { limit: 20, isLive: (row) =>
+      !active.data?.awaiting && (isBusy(service) || isOpen(row)) });
   const older = useAction(() => Promise.all([builds.load(), deployments.load()]));
   const error = builds.error ?? deployments.error;
   if (!builds.items || !deployments.items) return error

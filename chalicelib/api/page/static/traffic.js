@@ -1,5 +1,5 @@
 // A rollout that shifts traffic: its stages, the traffic of both releases, and a person's answers.
-import { ask, can, get, html, notify, session, useState } from "./core.js";
+import { ask, can, get, html, notify, percent, session, useState } from "./core.js";
 import {
   Banner, Button, Card, Code, Commit, Dialog, Facts, FailureText, Icon, isOpen, Status,
   strategyWord, Text, Time, who,
@@ -7,9 +7,6 @@ import {
 import { useAction } from "./actions.js";
 
 const hasSteps = (row) => row.strategy === "LINEAR" || row.strategy === "CANARY";
-
-/** A weight of ECS. Some are no whole numbers. */
-export const percent = (value) => `${value.toLocaleString("en", { maximumFractionDigits: 2 })} %`;
 
 // The stages of ECS, as a reader needs them. The approval is a stage only where one is needed.
 const STAGES = [
@@ -25,24 +22,25 @@ const STAGES = [
 function stagesOf(row, isApproved) {
   const stages = STAGES.filter(([name]) => isApproved || name !== "Approval");
   const now = stages.findIndex(([, own]) => own.includes(row.stage));
+  const to = `to this release${isOpen(row) ? "" : " at its end"}`;
   const notes = {
-    "Test traffic": row.test_traffic ? `${percent(row.test_traffic)} to this release` : "",
+    "Test traffic": row.test_traffic ? `${percent(row.test_traffic)} ${to}` : "",
     Approval: row.approval ? html`deadline <${Time}
         at=${row.approval.expires_at} />` : "",
-    "Production traffic": row.traffic != null ? `${percent(row.traffic)} to this release` : "",
+    "Production traffic": row.traffic != null ? `${percent(row.traffic)} ${to}` : "",
     "Bake time": "both releases run",
   };
+  const here = isOpen(row) ? row.awaiting ?? "deploying" : row.status;
   return stages.map(([name], at) => ({ name, note: notes[name] ?? "",
-    state: row.progress === 100 || at < now ? "success" : at === now ? row.awaiting ?? "deploying"
-      : "none" }));
+    state: row.progress === 100 || at < now ? "success" : at === now ? here : "none" }));
 }
 
-/** The card of a deployment that shifts traffic. Where a failed one ended is not known. */
+/** The card of a deployment that shifts traffic, or did so until its end. */
 export function Traffic({ row, service, onAnswer }) {
-  const hasStages = isOpen(row) || row.progress === 100;
+  const hasStages = isOpen(row) || row.progress === 100 || row.stage;
   if (!row.strategy || !(hasStages || row.approvals.length)) return null;
   const isApproved = row.approval || row.approvals.length > 0
-    || (isOpen(row) && service?.approval && row.trigger !== "rollback");
+    || row.failure?.phase === "approval" || (isOpen(row) && service?.approval && row.trigger !== "rollback");
   return html`<${Card} title="Traffic" aside=${strategyWord(row.strategy)}>
     ${hasStages && html`<ol class="stages">
       ${stagesOf(row, isApproved).map(({ name, state, note }) =>
