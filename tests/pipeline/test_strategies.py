@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.pipeline.reconcilers.loop import reconcile
-from infra.local.aws import ecs, ecs_records, ecs_stages
+from infra.local.aws import ecs, ecs_records, ecs_rollouts, ecs_stages
 from tests.faults.injector import Injector
 from tests.faults.rows import services
 from tests.support.embedded import (
@@ -750,3 +750,23 @@ def test_a_slow_way_back_of_ecs_ends_no_deployment_that_waits_for_it(
     pass_minutes(cloud, 25)
     assert record_of_ecs().status == ("ROLLBACK_SUCCESSFUL" if goes_back else "IN_PROGRESS")
     assert cloud.statuses(3) == ["success" if goes_back else "deploying"]
+
+
+def test_a_record_that_ecs_still_names_after_it_was_replaced_fails_nothing(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of ECS are eventually consistent. The owner has forced a new rollout."""
+    cloud.release(1)
+    configure(cloud, CANARY)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 2)
+    replaced = record_of_ecs().service_deployment_arn
+    client("ecs").update_service(cluster=CLUSTER, service="hello", forceNewDeployment=True)
+    with monkeypatch.context() as early:
+        early.setattr(ecs_rollouts.Service, "current_service_deployment", replaced)
+        pass_minutes(cloud, 2)
+        assert cloud.statuses(2) == ["deploying"]
+    cloud.finish_rollout()
+    pass_minutes(cloud, 95)
+    assert cloud.statuses(2) == ["success"]
