@@ -137,6 +137,13 @@ def with_approval(
     return {**configuration, "lifecycleHooks": [*kept, *own]}
 
 
+def without_approval(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """A deployment configuration without hooks that look like Slipway's."""
+    hooks = configuration.get("lifecycleHooks") or ()
+    kept = [each for each in hooks if _minutes_of(each) is None]
+    return {**configuration, "lifecycleHooks": kept}
+
+
 def hooks_added(
     configuration: Mapping[str, Any], minutes: int | None, *, added: Collection[int]
 ) -> set[int] | None:
@@ -210,7 +217,8 @@ def is_approved_for_good(answers: Sequence[Answer], strategy: str) -> bool:
 
 def text_of_time_out(minutes: int) -> str:
     """Why a deployment failed that nobody answered."""
-    return f"nobody approved it within {minutes} minutes (approval_minutes)"
+    unit = "minute" if minutes == 1 else "minutes"
+    return f"nobody approved it within {minutes} {unit} (approval_minutes)"
 
 
 def text_of_answer(answer: Answer) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from chalicelib.domain.approvals import without_approval
 from chalicelib.domain.preflight import Finding, Severity
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.strategies import (
@@ -46,7 +47,8 @@ def strategy_findings(runs: Rollout, setting: Strategy | None) -> Iterator[Findi
             "the ECS service has no load balancer and no Service Connect, so ECS moves no traffic "
             "with the strategy BLUE_GREEN: the new tasks work as soon as they run",
         )
-    if not is_watched(configuration):
+    # A person approves before the traffic moves, and does not look at the rest of the rollout.
+    if not is_watched(without_approval(configuration)):
         yield _warning(
             "rollout_not_watched",
             f"with the strategy {strategy} ECS takes a rollout back because of an alarm or a hook, "

@@ -20,7 +20,7 @@ from chalicelib.domain.plan import (
 )
 from chalicelib.domain.preflight import Finding, Refusal, Unknown, has_errors
 from chalicelib.domain.rollouts import Rollout
-from chalicelib.domain.strategies import at_once, merged, strategy_of, waits_of, weights_of
+from chalicelib.domain.strategies import ROLLING, at_once, merged, strategy_of, waits_of, weights_of
 from chalicelib.pipeline.new_deployments import ReleaseImage, image_of
 from chalicelib.store.jobs import find_deployments
 from chalicelib.store.models import Deployment, Service
@@ -180,15 +180,16 @@ def _strategy(service: Service, checked: Checked, *, back_to: int | None) -> dic
     return {
         "strategy": strategy_of(configuration),
         "waits_minutes": waits_of(configuration),
-        "approval": _approval(service, configuration, back_to=back_to),
+        "approval": None if runs.is_express else _approval(service, configuration, back_to),
     }
 
 
 def _approval(
-    service: Service, configuration: dict[str, Any], *, back_to: int | None
+    service: Service, configuration: dict[str, Any], back_to: int | None
 ) -> PlannedApproval | None:
+    """The approvals that it needs. In a rolling update there is nothing to approve."""
     minutes = service.settings.approval_for(restores=back_to)
-    if minutes is None:
+    if minutes is None or strategy_of(configuration) == ROLLING:
         return None
     return PlannedApproval(minutes=minutes, traffic=weights_of(configuration))
 

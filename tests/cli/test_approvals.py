@@ -133,8 +133,16 @@ def test_without_a_terminal_an_answer_needs_yes(
     ("row", "words"),
     [
         (rows.deployment(4, service_id=1), "does not await approval: success"),
+        (
+            rows.deployment(4, "cancelled", service_id=1, error="rejected by token:grace: Slow"),
+            "does not await approval: cancelled: rejected by token:grace: Slow",
+        ),
         (rows.awaiting(awaiting="hook", approval=None), "awaits a hook of the ECS service"),
         (rows.awaiting(awaiting=None, approval=None, step="scales up"), "approval: scales up"),
+        (
+            rows.awaiting(awaiting=None, approval=None, step="scales up"),
+            "To end it: slipway cancel deploy-4",
+        ),
     ],
 )
 def test_what_does_not_await_approval_says_what_it_does(

@@ -160,7 +160,7 @@ def _ran(ready: dict[str, Any], home: Path, command: str) -> str:
     for pattern, mask in MASKS:
         text = re.sub(pattern, mask, text, flags=re.MULTILINE)
     # The age of a row decides how wide its column is.
-    has_table = command.startswith(("services", "history")) or command == "channels"
+    has_table = command.startswith(("services", "history")) or command in {"channels", "status"}
     return re.sub(" {2,}", "  ", text) if has_table else text
 
 

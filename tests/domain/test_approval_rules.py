@@ -17,6 +17,7 @@ from chalicelib.domain.approvals import (
     is_approved_for_good,
     is_guarded,
     own_hook,
+    text_of_time_out,
     with_approval,
 )
 from chalicelib.domain.rollouts import Hook, Shift
@@ -41,6 +42,11 @@ def answer(hook_id: str, **more: Any) -> Answer:
 
 
 @given(THEIRS, MINUTES, MINUTES)
+@pytest.mark.parametrize(("minutes", "words"), [(1, "1 minute ("), (60, "60 minutes (")])
+def test_a_time_out_is_said_in_words(minutes: int, words: str) -> None:
+    assert words in text_of_time_out(minutes)
+
+
 def test_the_hooks_of_the_owner_stay_whatever_slipway_adds_and_removes(
     theirs: list[Any], first: int | None, second: int | None
 ) -> None:

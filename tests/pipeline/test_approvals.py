@@ -146,7 +146,9 @@ def test_a_rejected_deployment_ends_at_once_and_the_release_before_stays(
     assert traffic_of(guarded, 1) == 100.0
     (entry,) = audit(guarded, "deployment.rejected")
     assert (entry["actor"], entry["details"]["reason"]) == ("token:other", "orders are missing")
-    assert approve(guarded.api, number).body["code"] == "job_ended"
+    late = approve(guarded.api, number).body
+    assert late["code"] == "job_ended"
+    assert late["detail"].endswith("(cancelled): rejected by token:other: orders are missing")
     for _ in range(3):
         guarded.tick()
     assert (guarded.service()["current_deployment_id"], guarded.service()["drift"]) == (1, None)
@@ -177,6 +179,16 @@ def test_a_deployment_without_success_keeps_where_its_rollout_ended(
     assert shown == ["LINEAR", before["stage"], 40.0, None, None]
     (overview,) = guarded.api.get("/v1/services").body["items"]
     assert overview["last_deployment"]["traffic"] == 40.0
+
+
+def test_a_rejection_of_what_awaits_none_says_how_to_end_it(guarded: Cloud, other: Api) -> None:
+    number = begin(guarded)
+    approve(other, number)
+    guarded.settle()
+    pass_time(guarded, 10)
+    refused = reject(other, number)
+    assert (refused.status, refused.body["code"]) == (409, "not_awaiting_approval")
+    assert f"POST /v1/cicd/jobs/deploy-{number}/cancel ends it" in refused.body["detail"]
 
 
 def test_a_release_that_a_rollback_left_shows_no_stage(guarded: Cloud, other: Api) -> None:
@@ -231,6 +243,7 @@ def test_the_token_that_asked_for_a_deployment_does_not_approve_it(
     reach_hook(guarded)
     answer = approve(guarded.api, number)
     assert (answer.status, answer.body["code"]) == (403, "own_deployment")
+    assert "An admin can allow it with the setting approve_own" in answer.body["detail"]
     guarded.change_service(approve_own=True)
     assert approve(guarded.api, number).status == 202
 
@@ -321,6 +334,20 @@ def test_a_plan_says_which_approvals_a_deployment_needs(guarded: Cloud, other: A
     assert reject(other, number).status == 202
     guarded.change_service(approval=False)
     assert guarded.plan(image)["approval"] is None
+    guarded.change_service(approval=True, strategy={"type": "ROLLING"})
+    refused = guarded.plan(image)
+    assert (refused["possible"], refused["approval"]) == (False, None)
+
+
+def test_slipways_own_hook_is_no_reason_not_to_warn_of_a_rollout_that_nothing_watches(
+    guarded: Cloud, other: Api
+) -> None:
+    image = guarded.build(1)["image_tag"]
+    before = [each["code"] for each in guarded.plan(image)["findings"]]
+    assert before == ["rollout_not_watched"]
+    finish(guarded, other, begin(guarded))
+    assert len(configuration()["lifecycleHooks"]) == 1
+    assert [each["code"] for each in guarded.plan(image)["findings"]] == before
 
 
 def test_an_approval_of_the_step_before_is_not_one_of_this_step(guarded: Cloud, other: Api) -> None:

@@ -141,16 +141,17 @@ def _require_other(deployment: Deployment, actor: str) -> None:
         return
     if not get_service(deployment.service_id).settings.approve_own:
         raise Forbidden(
-            f"{actor} asked for deployment {deployment.number}, so another token must approve it; "
-            "the service's setting approve_own allows it",
+            f"{actor} asked for deployment {deployment.number}, so another token must approve it. "
+            "An admin can allow it with the setting approve_own of the service",
             code="own_deployment",
         )
 
 
 def _require_open(deployment: Deployment) -> None:
     if has_ended(deployment.status):
+        why = f": {deployment.error}" if deployment.error else ""
         raise Conflict(
-            f"{deployment.job_id} has ended already ({deployment.status})", code="job_ended"
+            f"{deployment.job_id} has ended already ({deployment.status}){why}", code="job_ended"
         )
 
 
@@ -160,7 +161,7 @@ def _awaited(deployment: Deployment, hook_id: str | None) -> Awaiting:
     if hook is None:
         raise Conflict(
             f"{name} does not await an approval now: its status is {deployment.status}, and "
-            "`step` says what it does",
+            f"`step` says what it does. POST /v1/cicd/jobs/{deployment.job_id}/cancel ends it",
             code="not_awaiting_approval",
         )
     if hook.expires_at is not None and clock.now() >= hook.expires_at:

@@ -121,9 +121,8 @@ def _find(
         overview, job = _awaiting(app, named)
         row = app.client.get(job.path)
     if not shift_views.awaits_approval(row):
-        state = views.status_of(row) if row["finished_at"] else views.step_of(row)
         raise Failed(
-            f"{job} of {full_name(overview)} does not await approval: {state}",
+            f"{job} of {full_name(overview)} does not await approval: {_state(job, row)}",
             code="not_awaiting_approval",
         )
     now = row["approval"]["number"]
@@ -134,6 +133,14 @@ def _find(
             code="other_hook",
         )
     return job, overview, row
+
+
+def _state(job: JobName, row: dict[str, Any]) -> str:
+    """What a deployment does instead, or how it has ended."""
+    if not row["finished_at"]:
+        return f"{views.step_of(row)}. To end it: slipway cancel {job}"
+    error = f": {one_line(row['error'])}" if row.get("error") else ""
+    return f"{views.status_of(row)}{error}"
 
 
 def _service_of(app: App, row: dict[str, Any]) -> dict[str, Any]:
