@@ -167,6 +167,8 @@ def _shift(row: Mapping[str, Any], primary: Mapping[str, Any]) -> Shift | None:
         return None
     arn = row.get("currentServiceDeployment") or _open_deployment(row)
     record = _service_deployment(arn) if arn else {}
+    if record.get("status") == "STOPPED" and (newer := _open_deployment(row)):
+        record = _service_deployment(newer)  # ECS may name the record that this one replaced
     if not record:
         return None
     # A new record may not have its revisions yet.

@@ -100,15 +100,17 @@ def test_each_strategy_has_the_settings_that_ecs_knows_for_it(
     linear = {"StepPercent": {"Ref": "StepPercent"}, "StepBakeTimeInMinutes": wait}
     canary = {"CanaryPercent": {"Ref": "CanaryPercent"}, "CanaryBakeTimeInMinutes": wait}
     own: dict[str, dict[str, Any]] = {
-        "ROLLING": {"DeploymentCircuitBreaker": {"Enable": True, "Rollback": True}},
+        "ROLLING": {},
         "BLUE_GREEN": {"BakeTimeInMinutes": bake},
         "LINEAR": {"BakeTimeInMinutes": bake, "LinearConfiguration": linear},
         "CANARY": {"BakeTimeInMinutes": bake, "CanaryConfiguration": canary},
     }
+    is_rolling = strategy == "ROLLING"
     assert {name: value for name, value in found.items() if value is not None} == {
         "Strategy": {"Ref": "Strategy"},
         "MinimumHealthyPercent": 100,
         "MaximumPercent": 200,
+        "DeploymentCircuitBreaker": {"Enable": is_rolling, "Rollback": is_rolling},
         **own[strategy],
     }
 

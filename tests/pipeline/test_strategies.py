@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.pipeline.reconcilers.loop import reconcile
-from infra.local.aws import ecs, ecs_records
+from infra.local.aws import ecs, ecs_records, ecs_rollouts, ecs_stages
 from tests.faults.injector import Injector
 from tests.faults.rows import services
 from tests.support.embedded import (
@@ -727,3 +727,46 @@ def test_the_first_deployment_takes_no_rollout_of_the_owner_back(
     cloud.finish_rollout()
     pass_minutes(cloud, 35)
     assert cloud.statuses(1) == ["success"]
+
+
+@pytest.mark.parametrize("goes_back", [True, False])
+def test_a_slow_way_back_of_ecs_ends_no_deployment_that_waits_for_it(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, goes_back: bool
+) -> None:
+    """ECS needs ten minutes more for each move of a Network Load Balancer's traffic."""
+    cloud.release(1)
+    configure(cloud, BLUE_GREEN)
+    monkeypatch.setattr(ecs_stages, "SHIFT", 620)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 30)
+    assert traffic(cloud, 2)[2:4] == ("BAKE_TIME", 100)
+    if goes_back:
+        assert cloud.roll_back().status == 202
+    else:
+        cloud.begin_release(3)
+        assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
+    cloud.settle()
+    pass_minutes(cloud, 25)
+    assert record_of_ecs().status == ("ROLLBACK_SUCCESSFUL" if goes_back else "IN_PROGRESS")
+    assert cloud.statuses(3) == ["success" if goes_back else "deploying"]
+
+
+def test_a_record_that_ecs_still_names_after_it_was_replaced_fails_nothing(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of ECS are eventually consistent. The owner has forced a new rollout."""
+    cloud.release(1)
+    configure(cloud, CANARY)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 2)
+    replaced = record_of_ecs().service_deployment_arn
+    client("ecs").update_service(cluster=CLUSTER, service="hello", forceNewDeployment=True)
+    with monkeypatch.context() as early:
+        early.setattr(ecs_rollouts.Service, "current_service_deployment", replaced)
+        pass_minutes(cloud, 2)
+        assert cloud.statuses(2) == ["deploying"]
+    cloud.finish_rollout()
+    pass_minutes(cloud, 95)
+    assert cloud.statuses(2) == ["success"]

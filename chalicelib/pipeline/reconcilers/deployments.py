@@ -68,6 +68,10 @@ from chalicelib.store.writes import change, commit
 
 logger = logging.getLogger("slipway")
 
+# Minutes that ECS may need to take a rollout back: ten for each move of the production and the test
+# traffic of a Network Load Balancer ("Network Load Balancer resources for Amazon ECS blue/green
+# deployments"), and the end of the tasks.
+_WAY_BACK = 30
 # The steps before a deployment begins.
 _EARLY = {Step.BEGIN, Step.TAKE_BACK, Step.WAIT}
 
@@ -311,6 +315,9 @@ def _note_progress(
             later = next_deadline(now=now, started_at=active.started_at, minutes=minutes)
             bake = rolling_bake_of(rollout.configuration)
             deadline_at = max(deadline_at, later + bake * 60)
+        if waits_for is not None and waits_for == _going_back(active, rollout) != active.error:
+            minutes = service.settings.deploy_minutes + _WAY_BACK
+            deadline_at = max(deadline_at, now + minutes * 60)
         if own is not None and has_moved:
             # ECS has a time-out for each hook, and each stage moves on once: no second limit.
             minutes = service.settings.deploy_minutes + minutes_in(own.configuration, own.stage)
