@@ -137,13 +137,6 @@ def with_approval(
     return {**configuration, "lifecycleHooks": [*kept, *own]}
 
 
-def without_approval(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """A deployment configuration without hooks that look like Slipway's."""
-    hooks = configuration.get("lifecycleHooks") or ()
-    kept = [each for each in hooks if _minutes_of(each) is None]
-    return {**configuration, "lifecycleHooks": kept}
-
-
 def hooks_added(
     configuration: Mapping[str, Any], minutes: int | None, *, added: Collection[int]
 ) -> set[int] | None:

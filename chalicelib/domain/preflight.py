@@ -5,7 +5,7 @@ result as a `World`. `preflight` turns it into findings.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -122,7 +122,7 @@ class Release(msgspec.Struct, frozen=True):
     DescribeTaskDefinition returns it. Without `containers` it has the image already, else the
     image in them does not matter. `registry` is the host of the image's registry. `overlay` is the
     service's config, which the definition has; a rollback has none. `strategy` is the service's
-    setting.
+    setting, and `hook_minutes` are those of the hooks that Slipway has added to the ECS service.
     """
 
     repository: str
@@ -132,6 +132,7 @@ class Release(msgspec.Struct, frozen=True):
     registry: str
     overlay: Overlay | None = None
     strategy: Strategy | None = None
+    hook_minutes: Collection[int] = ()
 
 
 class World(msgspec.Struct, frozen=True):

@@ -1,8 +1,8 @@
 """The findings of preflight about the strategy of a rollout."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from chalicelib.domain.approvals import without_approval
+from chalicelib.domain.approvals import with_approval
 from chalicelib.domain.preflight import Finding, Severity
 from chalicelib.domain.rollouts import Rollout
 from chalicelib.domain.strategies import (
@@ -15,8 +15,12 @@ from chalicelib.domain.strategies import (
 )
 
 
-def strategy_findings(runs: Rollout, setting: Strategy | None) -> Iterator[Finding]:
+def strategy_findings(
+    runs: Rollout, setting: Strategy | None, *, added: Collection[int]
+) -> Iterator[Finding]:
     """The findings about a rollout of the ECS service, with the strategy that the service sets.
+
+    `added` are the minutes of the hooks that Slipway has added to the ECS service.
 
     Sources: "Required resources for Amazon ECS blue/green deployments", and "Troubleshooting Amazon
     ECS blue/green deployments" for load balancers without advancedConfiguration.
@@ -48,7 +52,7 @@ def strategy_findings(runs: Rollout, setting: Strategy | None) -> Iterator[Findi
             "with the strategy BLUE_GREEN: the new tasks work as soon as they run",
         )
     # A person approves before the traffic moves, and does not look at the rest of the rollout.
-    if not is_watched(without_approval(configuration)):
+    if not is_watched(with_approval(configuration, None, added=added)):
         yield _warning(
             "rollout_not_watched",
             f"with the strategy {strategy} ECS takes a rollout back because of an alarm or a hook, "

@@ -145,7 +145,11 @@ def check(
         desired=runs.all_desired if runs is not None else None,
         is_daemon=runs is not None and runs.is_daemon,
     )
-    more = strategy_findings(runs, release.strategy) if runs is not None else ()
+    more = (
+        strategy_findings(runs, release.strategy, added=release.hook_minutes)
+        if runs is not None
+        else ()
+    )
     return preflight(release, world, more)
 
 

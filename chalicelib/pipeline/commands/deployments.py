@@ -130,6 +130,7 @@ def check_release(
             image.registry,
             overlay,
             service.settings.strategy,
+            service.hook_minutes,
         ),
         service=runs,
         image=status,

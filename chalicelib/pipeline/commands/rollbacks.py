@@ -153,6 +153,7 @@ def _checked(service: Service, target: Target, look: Look) -> Checked:
             content,
             image.registry,
             strategy=service.settings.strategy,
+            hook_minutes=service.hook_minutes,
         ),
         service=runs,
         image=target.image,

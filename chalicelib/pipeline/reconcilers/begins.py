@@ -251,13 +251,16 @@ def _preflight(
     answer: the look is repeated. A rollback does not wait, since it may end an incident.
     """
     active, strategy = situation.active, situation.service.settings.strategy
+    added = situation.service.hook_minutes
     waits = active.restores is None and active.waits < PATIENCE
     look = Look(waits=waits, is_last=True)
     repository, digest = active.image_repository, active.image_digest or ""
     containers = situation.target.containers if active.restores is None else ()
     return check(
         look,
-        Release(repository, digest, containers, content, settings().registry, overlay, strategy),
+        Release(
+            repository, digest, containers, content, settings().registry, overlay, strategy, added
+        ),
         service=situation.rollout,
         image=look_at_image(look, repository, digest),
         arn=source,
