@@ -112,13 +112,13 @@ class _Update:
         size = _size(attributes.items())
         for name, value in self._changes.items():
             before = attributes.pop(name, None) if value is None else attributes.get(name)
+            if before is not None:
+                size -= _size([(name, before)])
             if value is not None:
                 size += _size([(name, value)])
                 if size > LARGEST_ITEM:
                     raise ItemSizeTooLarge
                 dict.__setitem__(attributes, name, value)
-            if before is not None:
-                size -= _size([(name, before)])
 
 
 def _size(attributes: Any) -> int:

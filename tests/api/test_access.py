@@ -47,7 +47,7 @@ def test_every_route_but_the_public_ones_requires_a_token(api: Api, service: int
 
 ALLOWED_WRITES = {
     "viewer": set[str](),
-    "deployer": {"build", "deploy", "rollback", "cancel", "retry", "config"},
+    "deployer": {"build", "deploy", "rollback", "cancel", "retry", "config", "approve", "reject"},
 }
 
 
