@@ -514,6 +514,29 @@ def test_a_build_is_deployed_after_its_plan(cloud: Cloud, open_page: Opener) -> 
     assert cloud.deployment(2)["build_id"] == number
 
 
+def test_a_second_click_for_the_plan_deploys_nothing(cloud: Cloud, open_page: Opener) -> None:
+    cloud.release(1)
+    page = open_page(f"/services/{cloud.service_id}")
+    page.get_by_role("button", name="Deploy…").click()
+    dialog = page.get_by_role("dialog", name="Deploy hello")
+    deploy = dialog.get_by_role("button", name="Deploy to hello")
+    dialog.get_by_text("Another tag or a digest").click()
+    expect(deploy).to_be_disabled()
+    dialog.get_by_label("Image a tag").fill(cloud.build(1)["image_tag"])
+    show = dialog.get_by_role("button", name="Show the plan")
+    place = show.bounding_box()
+    assert place is not None
+    show.click()
+    expect(deploy).to_be_enabled()
+    expect(show).to_have_count(0)
+    page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    expect(page.get_by_role("heading", name="hello", exact=True)).to_be_visible()
+    assert cloud.statuses(1) == ["success"]
+    assert (
+        len(cloud.api.get(f"/v1/cicd/services/{cloud.service_id}/deployments").body["items"]) == 1
+    )
+
+
 def test_a_chart_shows_the_values_of_a_day_on_hover(cloud: Cloud, open_page: Opener) -> None:
     cloud.release(1)
     cloud.begin_release(2)

@@ -218,10 +218,13 @@ export function DeployDialog({ service, image, onClose }) {
   });
   const ready = planned.data?.possible;
   const submit = () => (ready ? action.start() : wanted && first.start());
+  const asks = !ready && (chosen === "other" || planned.error);
+  // Two buttons: whoever wants to see the plan must not deploy because the plan has just come.
   const footer = html`<${Button} onClick=${onClose} disabled=${action.busy}>Close<//>
-    <button type="submit" class="button primary" disabled=${!wanted || action.busy || first.busy}>
-      ${(action.busy || first.busy) && html`<${Icon} name="running" />`}
-      ${ready ? `Deploy to ${service.name}` : "Show the plan"}</button>`;
+    ${asks && html`<button type="submit" class="button" disabled=${!wanted || first.busy}>
+          ${first.busy && html`<${Icon} name="running" />`} Show the plan</button>`}
+    <button type="submit" class="button primary" disabled=${!ready || action.busy}>
+      ${action.busy && html`<${Icon} name="running" />`} Deploy to ${service.name}</button>`;
   const items = (builds.data?.items ?? []).filter((build) => !build.pull_request);
   return html`<${Dialog} title=${`Deploy ${service.name}`} onClose=${onClose} onSubmit=${submit}
       footer=${footer} wide busy=${action.busy}>
