@@ -40,7 +40,8 @@ export function Traffic({ row, service, onAnswer }) {
   const hasStages = isOpen(row) || row.progress === 100 || row.stage;
   if (!row.strategy || !(hasStages || row.approvals.length)) return null;
   const isApproved = row.approval || row.approvals.length > 0
-    || row.failure?.phase === "approval" || (isOpen(row) && service?.approval && row.trigger !== "rollback");
+    || row.failure?.phase === "approval"
+    || (isOpen(row) && service?.approval && row.trigger !== "rollback");
   return html`<${Card} title="Traffic" aside=${strategyWord(row.strategy)}>
     ${hasStages && html`<ol class="stages">
       ${stagesOf(row, isApproved).map(({ name, state, note }) =>
