@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
+import msgspec
 import schemathesis
 from hypothesis import strategies as st
 
@@ -22,11 +23,16 @@ from chalicelib.domain.patterns import PathPattern, TagPattern
 from chalicelib.domain.refs import Branch, GitRef
 from chalicelib.domain.repositories import GitUrl
 from chalicelib.domain.service_settings import EnvironmentUrl
+from chalicelib.domain.strategies import Strategy
 from chalicelib.domain.webhook_secrets import OwnSecretReference
 from chalicelib.errors import InvalidInput
 from tests.support.fields import read
 
 POSITION = "position-"
+# What the document says of a strategy in words only: which settings a type has, which one it needs,
+# its least percentage, and that percentages are multiples of 0.1.
+STEPS = {"percent", "step_minutes", "bake_minutes"}
+OF_TYPE = {"ROLLING": set[str](), "BLUE_GREEN": {"bake_minutes"}, "LINEAR": STEPS, "CANARY": STEPS}
 
 
 def _is_accepted(kind: Any) -> Callable[[str], bool]:
@@ -106,13 +112,36 @@ schemathesis.openapi.format(
 )
 
 
+def _as_the_words_say(strategy: dict[str, Any]) -> dict[str, Any]:
+    """A strategy that fits the schema, changed so that it also fits the words of the document."""
+    kind = strategy["type"]
+    found = {name: each for name, each in strategy.items() if name in {"type", *OF_TYPE[kind]}}
+    if kind == "BLUE_GREEN" and found.get("bake_minutes") is None:
+        found["bake_minutes"] = 1
+    if found.get("percent") is not None:
+        found["percent"] = round(max(found["percent"], 3.0 if kind == "LINEAR" else 0.1), 1)
+    return found
+
+
+def _fits_the_schema(strategy: Any) -> bool:
+    try:
+        msgspec.convert(strategy, Strategy)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
 @schemathesis.hook
 def before_call(context: Any, case: Any, **kwargs: Any) -> None:
     """Seal each cursor for the list that it is sent to, and never revoke the caller's own token.
 
     schemathesis takes ids for paths from the fields of earlier answers, even if a field is null.
     Such an id is replaced by 1. It also writes an id as 1.0, which is 1 in JSON, but not in a path.
+    A strategy that only fits the schema is changed so that it also fits the words.
     """
+    body = case.body
+    if isinstance(body, dict) and _fits_the_schema(body.get("strategy")):
+        body["strategy"] = _as_the_words_say(body["strategy"])
     for name, value in (case.path_parameters or {}).items():
         if value in (None, "None"):
             case.path_parameters[name] = 1

@@ -90,27 +90,6 @@ NARROW = {
 IMAGE_REPOSITORY = "myapp"
 # The ECS services that exist; the cloud has made the first one.
 ECS = {"ecs_cluster": ["default"], "ecs_service": ["web", "jobs"]}
-# The settings that each type of a strategy has: the document says it in words. Percentages are
-# multiples of 0.1, which JSON Schema cannot say of floats.
-_MINUTES = {"type": "integer", "minimum": 0, "maximum": 1440}
-_PERCENT = {"enum": [3.0, 12.5, 33.3, 100.0]}
-STRATEGIES: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "ROLLING": ({}, []),
-    "BLUE_GREEN": ({"bake_minutes": _MINUTES}, ["bake_minutes"]),
-    "LINEAR": ({"percent": _PERCENT, "step_minutes": _MINUTES, "bake_minutes": _MINUTES}, []),
-    "CANARY": ({"percent": _PERCENT, "step_minutes": _MINUTES, "bake_minutes": _MINUTES}, []),
-}
-
-
-def of_one_type(kind: str) -> dict[str, Any]:
-    """The schema of the strategies of one type."""
-    fields, required = STRATEGIES[kind]
-    return {
-        "type": "object",
-        "properties": {"type": {"enum": [kind]}, **fields},
-        "required": ["type", *required],
-        "additionalProperties": False,
-    }
 
 
 def narrowed(schema: Any) -> Any:
@@ -119,8 +98,6 @@ def narrowed(schema: Any) -> Any:
         return [narrowed(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    if schema.get("title") == "Strategy":
-        return {"anyOf": [of_one_type(kind) for kind in STRATEGIES]}
     inner = {name: narrowed(each) for name, each in schema.items()}
     if schema.get("format") == "image-repository":
         inner["enum"] = [IMAGE_REPOSITORY]
