@@ -16,9 +16,8 @@ from tests.faults.traffic import (
 )
 from tests.faults.use_cases import KEY, UseCase, cancel, deploy_image, plan, post, send
 from tests.support.client import Answer
-from tests.support.ecs_shifts import FUNCTION, function, pause
+from tests.support.ecs_shifts import BALANCER, FUNCTION, function, pause
 from tests.support.embedded import (
-    BALANCER,
     CLUSTER,
     CONFIGURATION,
     MINUTE,

@@ -17,6 +17,7 @@ from infra.local.aws import codebuild, ecs
 from tests.support.embedded import (
     CLUSTER,
     Cloud,
+    balance,
     client,
     create_ecs_service,
     create_image_repository,
@@ -25,7 +26,7 @@ from tests.support.embedded import (
     run_on_ecs,
     sha,
 )
-from tests.support.shifts import add_balancer, approve
+from tests.support.shifts import approve
 
 DAY = 24 * 3600
 PEOPLE = ("Ada Byron", "Grace Hopper", "Barbara Liskov", "Radia Perlman")
@@ -346,7 +347,7 @@ def _end_now(cloud: Cloud, story: Story, *, web: int, checkout: int, back: int) 
 def _begin_canary(story: Story) -> int:
     """A canary with a tenth of the traffic, whose second step awaits approval."""
     cloud, number = story.cloud, story.services["payments"]
-    add_balancer(cloud, "payments")
+    balance(cloud, "payments")
     strategy = {"type": "CANARY", "percent": 10, "step_minutes": 0, "bake_minutes": 30}
     settings = {"strategy": strategy, "approval": True}
     changed = cloud.api.patch(f"/v1/services/{number}", settings)

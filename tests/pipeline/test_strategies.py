@@ -9,8 +9,8 @@ from chalicelib.pipeline.reconcilers.loop import reconcile
 from infra.local.aws import ecs, ecs_records, ecs_rollouts, ecs_stages
 from tests.faults.injector import Injector
 from tests.faults.rows import services
+from tests.support.ecs_shifts import BALANCER, FUNCTION, function, pause
 from tests.support.embedded import (
-    BALANCER,
     CLUSTER,
     CONFIGURATION,
     Cloud,
@@ -22,7 +22,6 @@ from tests.support.embedded import (
 )
 from tests.support.sdk import Calls, Killed, Trouble
 
-ROLE = "arn:aws:iam::123456789012:role/ecs"
 CANARY: dict[str, Any] = {
     **CONFIGURATION,
     "strategy": "CANARY",
@@ -31,7 +30,6 @@ CANARY: dict[str, Any] = {
 }
 BLUE_GREEN: dict[str, Any] = {**CONFIGURATION, "strategy": "BLUE_GREEN", "bakeTimeInMinutes": 30}
 SETTING = {"type": "CANARY", "percent": 12.5, "step_minutes": 2, "bake_minutes": 3}
-FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:smoke"
 
 
 def configure(cloud: Cloud, configuration: dict[str, Any], *hooks: dict[str, Any]) -> None:
@@ -39,11 +37,6 @@ def configure(cloud: Cloud, configuration: dict[str, Any], *hooks: dict[str, Any
     balance(cloud)
     own = configuration | ({"lifecycleHooks": list(hooks)} if hooks else {})
     client("ecs").update_service(cluster=CLUSTER, service="hello", deploymentConfiguration=own)
-
-
-def pause(*stages: str, **timeout: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {"targetType": "PAUSE", "lifecycleStages": list(stages)}
-    return made | ({"timeoutConfiguration": timeout} if timeout else {})
 
 
 def pass_minutes(cloud: Cloud, minutes: int) -> None:
@@ -399,7 +392,7 @@ def test_a_hook_that_nobody_answers_fails_the_deployment(cloud: Cloud) -> None:
 
 def test_a_function_that_refuses_and_an_alarm_fail_the_deployment(cloud: Cloud) -> None:
     cloud.release(1)
-    hook = {"hookTargetArn": FUNCTION, "roleArn": ROLE, "lifecycleStages": ["POST_SCALE_UP"]}
+    hook = function("POST_SCALE_UP")
     alarms = {"alarmNames": ["errors"], "enable": True, "rollback": True}
     configure(cloud, {**CANARY, "alarms": alarms}, hook)
     ecs.engine().answer_hook(FUNCTION, "FAILED")
@@ -407,7 +400,7 @@ def test_a_function_that_refuses_and_an_alarm_fail_the_deployment(cloud: Cloud) 
     cloud.finish_rollout()
     pass_minutes(cloud, 2)
     assert cloud.statuses(2) == ["failed"]
-    assert "function:smoke returned FAILED status" in cloud.deployment(2)["error"]
+    assert "function:check returned FAILED status" in cloud.deployment(2)["error"]
     ecs.engine().answer_hook(FUNCTION, "SUCCEEDED")
     cloud.begin_release(3)
     cloud.finish_rollout()
@@ -677,12 +670,8 @@ def test_a_rollout_that_an_alarm_stops_without_a_rollback_fails_at_once(
 
 def test_a_deployment_says_that_it_waits_for_a_rollback_of_ecs(cloud: Cloud) -> None:
     cloud.release(1)
-    stages = ["PRODUCTION_TRAFFIC_SHIFT"]  # it also runs in a rollback
-    configure(
-        cloud,
-        BLUE_GREEN,
-        {"hookTargetArn": FUNCTION, "roleArn": ROLE, "lifecycleStages": stages},
-    )
+    # A hook of this stage also runs in a rollback.
+    configure(cloud, BLUE_GREEN, function("PRODUCTION_TRAFFIC_SHIFT"))
     cloud.begin_release(2)
     cloud.finish_rollout()
     pass_minutes(cloud, 2)

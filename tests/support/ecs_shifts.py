@@ -3,21 +3,12 @@
 from typing import Any
 
 from infra.local.aws import clock, ecs
+from infra.local.aws.load_balancers import load_balancers
 from tests.support.ecs_world import World
 
-ELB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012"
 ROLE = "arn:aws:iam::123456789012:role/ecs"
-BALANCER: dict[str, Any] = {
-    "targetGroupArn": f"{ELB}:targetgroup/blue/1",
-    "containerName": "web",
-    "containerPort": 80,
-    "advancedConfiguration": {
-        "alternateTargetGroupArn": f"{ELB}:targetgroup/green/2",
-        "productionListenerRule": f"{ELB}:listener-rule/app/web/1/2/3",
-        "testListenerRule": f"{ELB}:listener-rule/app/web/1/2/4",
-        "roleArn": ROLE,
-    },
-}
+# A load balancer that can give a part of the traffic to other tasks.
+BALANCER: dict[str, Any] = load_balancers("hello", "app", 80)[0]
 CANARY: dict[str, Any] = {
     "strategy": "CANARY",
     "canaryConfiguration": {"canaryPercent": 10.0, "canaryBakeTimeInMinutes": 5},

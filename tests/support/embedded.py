@@ -42,6 +42,7 @@ from tests.support.builders import (
     wakeup_event,
 )
 from tests.support.client import Answer, Api
+from tests.support.ecs_shifts import BALANCER
 
 _T = TypeVar("_T")
 MIDNIGHT = 1_795_305_600.0  # 2026-11-22
@@ -624,27 +625,15 @@ def register(family: str, image: str, **environment: str) -> str:
     return str(answer["taskDefinition"]["taskDefinitionArn"])
 
 
-# A load balancer that can give a part of the traffic to other tasks.
-BALANCER: dict[str, Any] = {
-    "targetGroupArn": "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/blue/1",
-    "containerName": "app",
-    "containerPort": 80,
-    "advancedConfiguration": {
-        "alternateTargetGroupArn": (
-            "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/green/2"
-        ),
-        "productionListenerRule": (
-            "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/web/1/2/3"
-        ),
-        "roleArn": "arn:aws:iam::123456789012:role/ecs",
-    },
-}
-
-
-def balance(cloud: Cloud) -> None:
-    """The owner puts the ECS service behind a load balancer that can split traffic."""
-    client("ecs").update_service(cluster=CLUSTER, service="hello", loadBalancers=[BALANCER])
-    cloud.finish_rollout()
+def balance(cloud: Cloud, name: str = "hello", hooks: Sequence[Any] = ()) -> None:
+    """The owner puts an ECS service behind a load balancer that can split traffic, with `hooks`."""
+    more: dict[str, Any] = {}
+    if hooks:
+        found = client("ecs").describe_services(cluster=CLUSTER, services=[name])["services"][0]
+        own = {**found["deploymentConfiguration"], "lifecycleHooks": list(hooks)}
+        more = {"deploymentConfiguration": own}
+    client("ecs").update_service(cluster=CLUSTER, service=name, loadBalancers=[BALANCER], **more)
+    cloud.finish_rollout(name)
 
 
 def run_on_ecs(task_definition: str, name: str = "hello") -> None:

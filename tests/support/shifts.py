@@ -5,33 +5,7 @@ from typing import Any
 
 from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
-from tests.support.embedded import CLUSTER, Cloud, client
-
-ELB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012"
-BALANCER: dict[str, Any] = {
-    "targetGroupArn": f"{ELB}:targetgroup/blue/1",
-    "containerName": "app",
-    "containerPort": 80,
-    "advancedConfiguration": {
-        "alternateTargetGroupArn": f"{ELB}:targetgroup/green/2",
-        "productionListenerRule": f"{ELB}:listener-rule/app/web/1/2/3",
-        "testListenerRule": f"{ELB}:listener-rule/app/web/1/2/4",
-        "roleArn": "arn:aws:iam::123456789012:role/ecs",
-    },
-}
-
-
-def add_balancer(cloud: Cloud, name: str = "hello", hooks: Sequence[Any] = ()) -> None:
-    """An ECS service gets a load balancer that can shift traffic, and its owner's `hooks`."""
-    found = client("ecs").describe_services(cluster=CLUSTER, services=[name])["services"][0]
-    configuration = {**found["deploymentConfiguration"], "lifecycleHooks": list(hooks)}
-    client("ecs").update_service(
-        cluster=CLUSTER,
-        service=name,
-        loadBalancers=[BALANCER],
-        deploymentConfiguration=configuration,
-    )
-    cloud.finish_rollout(name)
+from tests.support.embedded import Cloud, balance
 
 
 def shift_traffic(cloud: Cloud, hooks: Sequence[Any] = (), **settings: Any) -> None:
@@ -40,7 +14,7 @@ def shift_traffic(cloud: Cloud, hooks: Sequence[Any] = (), **settings: Any) -> N
     `hooks` are those of the ECS service's owner, and `settings` those of the Slipway service.
     """
     cloud.release(1)
-    add_balancer(cloud, hooks=hooks)
+    balance(cloud, hooks=hooks)
     if settings:
         cloud.change_service(**settings)
 
