@@ -20,12 +20,12 @@ from chalicelib.domain.release_receipts import hash_of
 from chalicelib.domain.statuses import has_ended, may_follow, unhappy_end
 from chalicelib.domain.timing import PERIOD, SOON, WATCH
 from infra.local.aws import codebuild, ecs
+from infra.local.aws.ecs_records import OPEN
 from infra.local.aws.ecs_run_task import overridden
 from tests.faults import receivers
 from tests.faults.rows import Row, builds, deployments, history, roll_ups, rows, services
 from tests.faults.traffic import check_hooks, check_traffic, check_traffic_at_rest
 
-_OPEN_IN_ECS = {"PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
 # The keys of the indexes of ends.
 _ENDS = {"end", "project_end", "service_end"}
 # Attributes of a job that never change once they are set.
@@ -921,7 +921,7 @@ def _wanted(service: Row) -> str | None:
 
 def open_rollouts(service: Any) -> Iterator[Any]:
     """The rollouts of an ECS service that have not ended."""
-    return (record for record in service.records if record.status in _OPEN_IN_ECS)
+    return (record for record in service.records if record.status in OPEN)
 
 
 def codebuild_builds() -> list[Any]:

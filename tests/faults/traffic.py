@@ -14,11 +14,11 @@ from chalicelib.domain.timing import PERIOD
 from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
 from infra.local.aws import ecs
+from infra.local.aws.ecs_records import OPEN
 from infra.local.aws.ecs_stages import steps
 from tests.faults.rows import Row, deployments
 from tests.support.embedded import CLUSTER, MINUTE, Cloud, client
 
-_OPEN = {"PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"}
 # The ids of the hooks that were answered without Slipway, and the ARNs of the rollouts that were
 # begun without it. They are random, so none of them comes again.
 _answered_outside: set[str] = set()
@@ -142,7 +142,7 @@ def _problem(record: Any, row: Row) -> str | None:
         return f"ECS went on from {unknown} of {row['id']}, which nobody has approved"
     allowed = steps(configuration)[len(passed) - 1] if passed else 0.0
     weight = record.target.production or 0.0
-    if record.status in _OPEN and weight > allowed:
+    if record.status in OPEN and weight > allowed:
         return f"{row['id']} gets {weight} % of the traffic, and {allowed} % were approved"
     return None
 
@@ -202,7 +202,7 @@ def check_traffic_at_rest(others: Collection[str] = ()) -> str | None:
     of another party may go on.
     """
     for service in ecs.engine().services():
-        goes_on = [each for each in service.records if each.shift and each.status in _OPEN]
+        goes_on = [each for each in service.records if each.shift and each.status in OPEN]
         for record in goes_on:
             if not _is_outside(record, others):
                 hooks = [each.hook_id for each in hooks_that_wait(record)]

@@ -77,16 +77,22 @@ def guarded(
     shifts(cloud, strategy, *hooks, **(own | settings))
 
 
+def then(prepare: Step, *steps: Step) -> Step:
+    """The state, after further steps."""
+
+    def prepared(cloud: Cloud) -> None:
+        prepare(cloud)
+        for step in steps:
+            step(cloud)
+
+    return prepared
+
+
 def _state(make: Callable[..., None], *steps: Step) -> Callable[..., Step]:
     """A function of a strategy, hooks and settings that makes a state by further steps."""
 
     def of(strategy: dict[str, Any], *hooks: dict[str, Any], **settings: Any) -> Step:
-        def prepared(cloud: Cloud) -> None:
-            make(cloud, strategy, *hooks, **settings)
-            for step in steps:
-                step(cloud)
-
-        return prepared
+        return then(lambda cloud: make(cloud, strategy, *hooks, **settings), *steps)
 
     return of
 
@@ -234,66 +240,36 @@ def refused(act: Callable[[Cloud], Answer], *statuses: int) -> Callable[[Cloud],
 # The shifts take two seconds each. So ten seconds after the tasks are healthy ECS is at the hook,
 # and ten seconds after the hook it has moved the traffic of a step.
 SOON = pass_time(10)
+_WAITS = (start_tasks, SOON, note)
+_APPROVED = (*_WAITS, asked(approve))
+_ALL_APPROVED = (*_WAITS, asked(lambda c: approve(c, steps="all")))
 to_begin = _state(shifts, request)
 tasks_run = _state(shifts, start_tasks)
 at_last = _state(shifts, start_tasks, pass_time(10 * MINUTE))
 guarded_to_begin = _state(guarded, request)
 scaling = _state(guarded, begin)
 reached = _state(guarded, start_tasks, SOON)
-waits = _state(guarded, start_tasks, SOON, note)
-approved = _state(guarded, start_tasks, SOON, note, asked(approve))
-all_approved = _state(guarded, start_tasks, SOON, note, asked(lambda c: approve(c, steps="all")))
-moved = _state(guarded, start_tasks, SOON, note, asked(approve), deliver_messages, SOON, note)
-second = _state(
-    guarded,
-    start_tasks,
-    SOON,
-    note,
-    asked(approve),
-    deliver_messages,
-    pass_time(3 * MINUTE),
-    note,
-)
-second_of_all = _state(
-    guarded,
-    start_tasks,
-    SOON,
-    note,
-    asked(lambda c: approve(c, steps="all")),
-    deliver_messages,
-    pass_time(3 * MINUTE),
-    note,
-)
-baking = _state(
-    guarded, start_tasks, SOON, note, asked(approve), deliver_messages, pass_time(MINUTE), note
-)
-too_late = _state(guarded, start_tasks, SOON, note, pass_time(WAITED))
+waits = _state(guarded, *_WAITS)
+approved = _state(guarded, *_APPROVED)
+all_approved = _state(guarded, *_ALL_APPROVED)
+moved = _state(guarded, *_APPROVED, deliver_messages, SOON, note)
+second = _state(guarded, *_APPROVED, deliver_messages, pass_time(3 * MINUTE), note)
+second_of_all = _state(guarded, *_ALL_APPROVED, deliver_messages, pass_time(3 * MINUTE), note)
+baking = _state(guarded, *_APPROVED, deliver_messages, pass_time(MINUTE), note)
+too_late = _state(guarded, *_WAITS, pass_time(WAITED))
 approved_too_late = _state(
     guarded,
-    start_tasks,
-    SOON,
-    note,
+    *_WAITS,
     pass_time(WAITED - MINUTE),
     asked(approve),
     Cloud.lose_messages,
     pass_time(MINUTE),
 )
-rejected = _state(guarded, start_tasks, SOON, note, asked(reject))
+rejected = _state(guarded, *_WAITS, asked(reject))
 # A Lambda hook of the owner runs at the stage of Slipway's hook.
-beside_a_function = _state(guarded, function_answers("IN_PROGRESS"), start_tasks, SOON, note)(
+beside_a_function = _state(guarded, function_answers("IN_PROGRESS"), *_WAITS)(
     BLUE_GREEN, function("PRE_PRODUCTION_TRAFFIC_SHIFT")
 )
-
-
-def then(prepare: Step, *steps: Step) -> Step:
-    """The state, after further steps."""
-
-    def prepared(cloud: Cloud) -> None:
-        prepare(cloud)
-        for step in steps:
-            step(cloud)
-
-    return prepared
 
 
 def stops_at(stage: str) -> Step:

@@ -586,7 +586,7 @@ class World:
         may_be_late = is_own and now <= max(service.get("called_at", 0) + WORKER_LIFE, ended_at)
         stays = bool(wanted) and definition not in wanted and not may_be_late
         run_on_ecs(definition)
-        record = ecs.engine().service(CLUSTER, "hello").records[0]
+        record = traffic.newest_record()
         self._changes.append(Change(record, now, stays))
         self._ledger.others = self.changes
 
@@ -622,7 +622,7 @@ class World:
         explicit = (row for row in self._own() if row["trigger"] not in _NOT_EXPLICIT)
         if any(row["created_at"] >= last.at for row in explicit):
             return
-        newest = ecs.engine().service(CLUSTER, "hello").records[0]
+        newest = traffic.newest_record()
         if newest is not last.record:
             chosen, runs = last.record.target.task_definition, newest.target.task_definition
             raise Violation(f"{chosen} was chosen outside Slipway, and {runs} was rolled out since")
