@@ -389,7 +389,7 @@ def _of_service(service: Refusal | Unknown | None) -> Iterator[Finding]:
     if isinstance(service, Unknown):
         yield _not_checked("the ECS service", service)
     elif service is not None:
-        yield _error(service.code, service.advice)
+        yield error(service.code, service.advice)
 
 
 def _of_image(release: Release, image: FoundImage | Unknown | None) -> Iterator[Finding]:
@@ -397,14 +397,14 @@ def _of_image(release: Release, image: FoundImage | Unknown | None) -> Iterator[
     name = f"{repository}@{digest}"
     if image is None:
         text = f"the image {name} is gone from ECR. Build the commit again and deploy the new image"
-        yield _error("image_missing", text, name)
+        yield error("image_missing", text, name)
     elif isinstance(image, Unknown):
         yield _not_checked("the image", image, name)
     elif image.status != "ACTIVE":
         yield inactive_image(repository, digest, image.status)
     elif image.other:
         text = f"{name} is no image: it is {image.other}. Deploy an image"
-        yield _error("not_an_image", text, name)
+        yield error("not_an_image", text, name)
     elif isinstance(image.platforms, Unknown):
         yield _not_checked("the image's platforms", image.platforms, name)
     elif not isinstance(release.definition, Unknown):
@@ -419,14 +419,14 @@ def inactive_image(repository: str, digest: str, status: str) -> Finding:
     name = f"{repository}@{digest}"
     if status == "ACTIVATING":
         text = f"ECR is restoring the image {name}. Wait until its imageStatus is ACTIVE"
-        return _error("image_activating", f"{text}, and try again", name)
+        return error("image_activating", f"{text}, and try again", name)
     text = (
         f"the image {name} has the imageStatus {status} in ECR, so ECS cannot pull it. Restore it "
         f"with UpdateImageStorageClass, and try again when it is ACTIVE: aws ecr "
         f"update-image-storage-class --repository-name {repository} --image-id "
         f"imageDigest={digest} --target-storage-class STANDARD"
     )
-    return _error("image_archived", text, name)
+    return error("image_archived", text, name)
 
 
 def _of_platforms(
@@ -449,13 +449,13 @@ def _of_platforms(
     is_certain = bool(chosen.get("cpuArchitecture")) or _is_for_fargate(definition)
     if is_certain:
         text = f"the task definition runs on {architecture} {family} ({wanted})"
-        yield _error("platform_mismatch", f"{text}, but the image is for {has}. {advice}", name)
+        yield error("platform_mismatch", f"{text}, but the image is for {has}. {advice}", name)
     else:
         text = (
             f"the task definition has no cpuArchitecture, and the image is only for {has}: its "
             f"tasks fail on instances of {wanted}. {advice}"
         )
-        yield _warning("platform_mismatch", text, name)
+        yield warning("platform_mismatch", text, name)
 
 
 def _is_for_fargate(definition: Mapping[str, Any]) -> bool:
@@ -477,13 +477,13 @@ def _of_execution_role(definition: Mapping[str, Any], config: Config) -> Iterato
             "image from ECR. Make ECS run one with an execution role that has the policy "
             "AmazonECSTaskExecutionRolePolicy"
         )
-        yield _error("execution_role_missing", text)
+        yield error("execution_role_missing", text)
     elif config.secrets:
         text = (
             "the config has secrets, and the task definition has no executionRoleArn, with which "
             "ECS reads them. Make ECS run a task definition that has one"
         )
-        yield _error("execution_role_missing", text)
+        yield error("execution_role_missing", text)
 
 
 def _of_definition(release: Release, world: World) -> Iterator[Finding]:
@@ -496,7 +496,7 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
     missing = why_not_in(definition, release.containers)
     if missing:
         names = missing_containers(definition, release.containers)
-        yield _error("container_not_found", missing, ", ".join(names))
+        yield error("container_not_found", missing, ", ".join(names))
     yield from _of_other_containers(release, definition)
     config = release.overlay.config if release.overlay is not None else Config()
     yield from _of_execution_role(definition, config)
@@ -510,9 +510,9 @@ def _of_definition(release: Release, world: World) -> Iterator[Finding]:
             yield _not_checked(thing, found, need.name, advice=advice)
         elif isinstance(found, NoValue):
             text = f"the secret {need.name} has no value to give: {found.reason}"
-            yield _error("secret_missing", f"{text}. {_PUT_VALUE}", need.name)
+            yield error("secret_missing", f"{text}. {_PUT_VALUE}", need.name)
         elif not found:
-            finding = _error if need.essential else _warning
+            finding = error if need.essential else warning
             yield finding(f"{need.kind}_missing", f"{what}. {advice}", need.name)
     for kind, count in world.further.items():
         things = f"{kind.replace('_', ' ')}{'' if count == 1 else 's'}"
@@ -534,7 +534,7 @@ def _of_count(release: Release, world: World) -> Iterator[Finding]:
             "the ECS service has the scheduling strategy DAEMON, so ECS decides how many tasks "
             "run. Set desired_count to null"
         )
-        yield _error("count_not_supported", text)
+        yield error("count_not_supported", text)
         return
     if now is None or wanted >= now:
         return
@@ -543,16 +543,16 @@ def _of_count(release: Release, world: World) -> Iterator[Finding]:
         "stays also if the release fails. Check that it is enough, or set desired_count to null if "
         "the service scales by itself"
     )
-    yield _warning("fewer_tasks", text)
+    yield warning("fewer_tasks", text)
 
 
 def _of_sizes(definition: Mapping[str, Any], config: Config) -> Iterator[Finding]:
     size = why_no_size(definition, config)
     if size is not None:
-        yield _error("size_not_supported", size)
+        yield error("size_not_supported", size)
     too_large = why_too_large(definition)
     if too_large is not None:
-        yield _error("definition_too_large", too_large)
+        yield error("definition_too_large", too_large)
 
 
 def _of_other_containers(release: Release, definition: Mapping[str, Any]) -> Iterator[Finding]:
@@ -565,7 +565,7 @@ def _of_other_containers(release: Release, definition: Mapping[str, Any]) -> Ite
             f"the container {name} has an image of {release.repository}, too, and keeps it. Add it "
             "to the service's containers if it should get the new image"
         )
-        yield _warning("container_keeps_image", text, name)
+        yield warning("container_keeps_image", text, name)
 
 
 def _of_newer(newer: str | Unknown | None) -> Iterator[Finding]:
@@ -577,7 +577,7 @@ def _of_newer(newer: str | Unknown | None) -> Iterator[Finding]:
             "not run it: a deployment starts from the revision that runs. To use the new one, make "
             "ECS run it, and deploy again"
         )
-        yield _warning("newer_revision", text, newer)
+        yield warning("newer_revision", text, newer)
 
 
 def _more(found: list[Finding]) -> Finding:
@@ -589,12 +589,14 @@ def _not_checked(
     thing: str, unknown: Unknown, subject: str | None = None, *, advice: str = ""
 ) -> Finding:
     text = f"not checked: {thing}: {unknown.reason[:_LONGEST_REASON].rstrip('.')}"
-    return _warning(_NOT_CHECKED, f"{text}. {advice}" if advice else text, subject)
+    return warning(_NOT_CHECKED, f"{text}. {advice}" if advice else text, subject)
 
 
-def _error(code: str, message: str, subject: str | None = None) -> Finding:
+def error(code: str, message: str, subject: str | None = None) -> Finding:
+    """A finding that refuses the release."""
     return Finding(code=code, severity=Severity.ERROR, message=message, subject=subject)
 
 
-def _warning(code: str, message: str, subject: str | None = None) -> Finding:
+def warning(code: str, message: str, subject: str | None = None) -> Finding:
+    """A finding that is only shown."""
     return Finding(code=code, severity=Severity.WARNING, message=message, subject=subject)
