@@ -105,6 +105,11 @@ def approval_of(answers: Iterable[Answer], hook_id: str) -> Answer | None:
     )
 
 
+def rejection_of(answers: Sequence[Answer]) -> Answer | None:
+    """The answer that has ended a deployment; None if nobody has rejected it."""
+    return answers[-1] if answers and answers[-1].action == "reject" else None
+
+
 def unanswered(awaiting: Awaiting | None, answers: Iterable[Answer]) -> Awaiting | None:
     """The hook that still needs an answer of a person, if there is one."""
     known = awaiting is None or approval_of(answers, awaiting.hook_id) is not None
@@ -128,8 +133,8 @@ def with_approval(
     Slipway's earlier hook is replaced. The hooks of the ECS service's owner stay. `added` are the
     minutes of the hooks that Slipway has added: an owner's hook may look the same.
     """
-    hooks = configuration.get("lifecycleHooks")
-    kept = [each for each in hooks or () if _minutes_of(each) not in added]
+    hooks = _hooks_in(configuration)
+    kept = [each for each in hooks if _minutes_of(each) not in added]
     own = [own_hook(minutes)] if minutes is not None else []
     if not own and not hooks:
         return dict(configuration)
@@ -145,7 +150,7 @@ def hooks_added(
     `configuration` is the one before. The call may be lost, so a hook counts until it is seen to be
     gone.
     """
-    present = {_minutes_of(each) for each in configuration.get("lifecycleHooks") or ()}
+    present = {_minutes_of(each) for each in _hooks_in(configuration)}
     found = {each for each in added if each in present}
     return (found if minutes is None else found | {minutes}) or None
 
@@ -155,8 +160,9 @@ def hook_conflict(configuration: Mapping[str, Any], *, added: Collection[int]) -
 
     ECS does not say which hook of the configuration waits, only the stage of the rollout.
     """
-    hooks = configuration.get("lifecycleHooks") or ()
-    taken = _paused_stages(each for each in hooks if _minutes_of(each) not in added)
+    taken = _paused_stages(
+        each for each in _hooks_in(configuration) if _minutes_of(each) not in added
+    )
     return next((stage for stage in (STAGE, BEFORE) if stage in taken), None)
 
 
@@ -165,7 +171,7 @@ def is_guarded(configuration: Mapping[str, Any], minutes: int) -> bool:
 
     A rolling update has no traffic to move, and no such stage.
     """
-    hooks = [each for each in configuration.get("lifecycleHooks") or () if _pauses_here(each)]
+    hooks = [each for each in _hooks_in(configuration) if STAGE in _paused_stages([each])]
     moves_traffic = strategy_of(configuration) != ROLLING
     return moves_traffic and [_minutes_of(each) for each in hooks] == [minutes]
 
@@ -229,8 +235,9 @@ def text_of_wait(awaiting: Awaiting) -> str:
     return f"awaits approval{until}"
 
 
-def _pauses_here(hook: Mapping[str, Any]) -> bool:
-    return STAGE in _paused_stages([hook])
+def _hooks_in(configuration: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    hooks: Sequence[Mapping[str, Any]] = configuration.get("lifecycleHooks") or ()
+    return hooks
 
 
 def _paused_stages(hooks: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -241,8 +248,7 @@ def _paused_stages(hooks: Iterable[Mapping[str, Any]]) -> set[str]:
 
 def _stages_of_others(configuration: Mapping[str, Any], minutes: int) -> set[str]:
     """The stages of all PAUSE hooks but Slipway's."""
-    hooks = configuration.get("lifecycleHooks") or ()
-    return _paused_stages(each for each in hooks if _minutes_of(each) != minutes)
+    return _paused_stages(each for each in _hooks_in(configuration) if _minutes_of(each) != minutes)
 
 
 def _waiting(shift: Shift) -> list[Hook]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from chalicelib import clock
-from chalicelib.domain.approvals import answers_of, unanswered
+from chalicelib.domain.approvals import answers_of, rejection_of, unanswered
 from chalicelib.domain.channels import ALL_STATES, MOST_CHANNELS, ChannelKind
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.telling import OF_SERVICES, USUAL_EVENTS, Event, event_of
@@ -92,8 +92,7 @@ def _approval(job: Job, changes: Mapping[str, Any] | None) -> tuple[Event | None
 def _is_rejected(job: Job, changes: Mapping[str, Any] | None) -> bool:
     if not isinstance(job, Deployment):
         return False
-    answers = answers_of(_value(job, "approvals", changes))
-    return bool(answers) and answers[-1].action == "reject"
+    return rejection_of(answers_of(_value(job, "approvals", changes))) is not None
 
 
 def _value(row: Job | Service, name: str, changes: Mapping[str, Any] | None) -> Any:

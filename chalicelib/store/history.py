@@ -11,8 +11,9 @@ import msgspec
 from pynamodb.indexes import Index
 
 from chalicelib import clock
+from chalicelib.domain.approvals import Answer
 from chalicelib.store.jobs import list_all_jobs
-from chalicelib.store.models import LISTED, History, Job
+from chalicelib.store.models import LISTED, Deployment, History, Job
 from chalicelib.store.reads import Page, batches, page
 from chalicelib.store.writes import Write, create
 
@@ -67,6 +68,23 @@ def record_request(job: Job, action: str, **details: Any) -> Write:
     """
     entry = History(*_key(job), sequence=job.opened)
     return _create(entry, action, at=job.created_at, actor=job.requested_by, details=details)
+
+
+def record_answer(deployment: Deployment, action: str, answer: Answer, **details: Any) -> Write:
+    """The audit entry of an answer to a deployment that awaited approval."""
+    return record(
+        deployment.job_id,
+        action,
+        at=answer.at,
+        actor=answer.by,
+        project_id=deployment.project_id,
+        service_id=deployment.service_id,
+        hook_id=answer.hook_id,
+        number=answer.number,
+        image_digest=deployment.image_digest,
+        task_definition=deployment.task_definition,
+        **details,
+    )
 
 
 def list_history(

@@ -5,19 +5,26 @@ from typing import Literal
 
 from chalicelib import clock
 from chalicelib.aws import queue
-from chalicelib.domain.approvals import Answer, Awaiting, answers_of, approval_of, with_answer
+from chalicelib.domain.approvals import (
+    Answer,
+    Awaiting,
+    answers_of,
+    approval_of,
+    rejection_of,
+    with_answer,
+)
 from chalicelib.domain.statuses import DeploymentStatus, has_ended
 from chalicelib.domain.timing import rfc3339
 from chalicelib.errors import Conflict, Forbidden
 from chalicelib.pipeline.commands.jobs import leave_service
 from chalicelib.pipeline.deployment_logs import events_until_now
 from chalicelib.pipeline.retries import retry_on_conflict
-from chalicelib.store.history import record
+from chalicelib.store.history import record_answer
 from chalicelib.store.idempotency import IdempotencyKey, record_key
 from chalicelib.store.jobs import finish, get_deployment
 from chalicelib.store.models import Deployment
 from chalicelib.store.services import get_service
-from chalicelib.store.writes import Write, change, commit
+from chalicelib.store.writes import change, commit
 
 
 def approve(
@@ -84,7 +91,7 @@ def _approve(
     )
     commit(
         change(deployment, approvals=with_answer(deployment.approvals, answer)),
-        _audit(deployment, "deployment.approved", answer),
+        record_answer(deployment, "deployment.approved", answer, reason=reason, steps=answer.steps),
         *record_key(idempotency_key, number),
     )
     queue.wake(f"service-{deployment.service_id}")
@@ -99,8 +106,8 @@ def _reject(
     idempotency_key: IdempotencyKey | None,
 ) -> Deployment:
     deployment = get_deployment(number)
-    answers = answers_of(deployment.approvals)
-    if answers and answers[-1].action == "reject" and hook_id in {None, answers[-1].hook_id}:
+    rejection = rejection_of(answers_of(deployment.approvals))
+    if rejection is not None and hook_id in {None, rejection.hook_id}:
         return deployment
     _require_open(deployment)
     hook = _awaited(deployment, hook_id)
@@ -125,7 +132,7 @@ def _reject(
             **events_until_now(deployment),
         ),
         *leave_service(service, deployment),
-        _audit(deployment, "deployment.rejected", answer),
+        record_answer(deployment, "deployment.rejected", answer, reason=reason),
         *record_key(idempotency_key, number),
     )
     queue.wake(f"service-{service.id}")
@@ -178,21 +185,3 @@ def _awaited(deployment: Deployment, hook_id: str | None) -> Awaiting:
             field="hook_id",
         )
     return hook
-
-
-def _audit(deployment: Deployment, action: str, answer: Answer) -> Write:
-    steps = {"steps": answer.steps} if answer.action == "approve" else {}
-    return record(
-        deployment.job_id,
-        action,
-        at=answer.at,
-        actor=answer.by,
-        project_id=deployment.project_id,
-        service_id=deployment.service_id,
-        hook_id=answer.hook_id,
-        number=answer.number,
-        reason=answer.reason,
-        image_digest=deployment.image_digest,
-        task_definition=deployment.task_definition,
-        **steps,
-    )

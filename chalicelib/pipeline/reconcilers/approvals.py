@@ -32,7 +32,7 @@ from chalicelib.errors import Rejected
 from chalicelib.pipeline.reconcilers.ecs_changes import own_shift
 from chalicelib.pipeline.reconcilers.ends import end
 from chalicelib.pipeline.reconcilers.evidence import kept_events
-from chalicelib.store.history import record
+from chalicelib.store.history import record_answer
 from chalicelib.store.models import Deployment, Service
 from chalicelib.store.writes import Write, change, commit
 
@@ -129,18 +129,7 @@ def _approved_outside(active: Deployment, hook_id: str, number: int) -> list[Wri
     approvals = with_answer(active.approvals, answer)
     return [
         change(active, awaiting=None, approvals=approvals),
-        record(
-            active.job_id,
-            "deployment.approved",
-            at=answer.at,
-            actor=OUTSIDE,
-            project_id=active.project_id,
-            service_id=active.service_id,
-            hook_id=hook_id,
-            number=number,
-            image_digest=active.image_digest,
-            task_definition=active.task_definition,
-        ),
+        record_answer(active, "deployment.approved", answer),
     ]
 
 
@@ -187,8 +176,9 @@ def prove_approval(active: Deployment) -> None:
 def _why_not_approved(active: Deployment) -> str | None:
     """Why a rollout ended that waited for an approval until its time was over; else None."""
     known, minutes = active.awaiting, active.approval_minutes
-    is_over = known is not None and known.expires_at is not None
-    if known is None or minutes is None or not is_over or clock.now() < (known.expires_at or 0):
+    if known is None or known.expires_at is None or minutes is None:
+        return None
+    if clock.now() < known.expires_at:
         return None
     late = approval_of(answers_of(active.approvals), known.hook_id)
     if late is None:
