@@ -215,8 +215,6 @@ def _hooks(record: Mapping[str, Any]) -> tuple[Hook, ...]:
             each.get("targetType", "AWS_LAMBDA"),
             each.get("status", ""),
             _seconds(each.get("expiresAt")),
-            each.get("timeoutAction", ""),
-            each.get("targetArn", ""),
         )
         for each in record.get("lifecycleHookDetails", ())
     )
@@ -225,11 +223,8 @@ def _hooks(record: Mapping[str, Any]) -> tuple[Hook, ...]:
 def _state(row: Mapping[str, Any], primary: Mapping[str, Any]) -> str:
     """The state from the running tasks: ECS has no rolloutState with a Classic Load Balancer."""
     single = len(row["deployments"]) == 1
-    return (
-        "COMPLETED"
-        if single and primary["runningCount"] >= primary["desiredCount"]
-        else ("IN_PROGRESS")
-    )
+    all_run = primary["runningCount"] >= primary["desiredCount"]
+    return "COMPLETED" if single and all_run else "IN_PROGRESS"
 
 
 class _Record(msgspec.Struct, frozen=True):

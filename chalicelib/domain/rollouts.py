@@ -11,8 +11,7 @@ from chalicelib.domain.timing import WORKER_LIFE
 
 # A rollout may take so many times its deploy_minutes if it moves all the time.
 LONGEST = 6
-
-
+# The type of a lifecycle hook at which ECS waits for an answer, and not for a function.
 PAUSE = "PAUSE"
 
 
@@ -30,16 +29,14 @@ class Call(msgspec.Struct, frozen=True):
 class Hook(msgspec.Struct, frozen=True):
     """A lifecycle hook of a rollout that ECS has reached (DeploymentLifecycleHookDetail).
 
-    `kind` is PAUSE or AWS_LAMBDA. ECS takes the `timeout_action` at `expires_at`, in seconds since
-    the epoch: CONTINUE or ROLLBACK. It does not say to which configured hook the `id` belongs.
+    `kind` is PAUSE or AWS_LAMBDA. ECS waits for it until `expires_at`, in seconds since the epoch.
+    It does not say to which configured hook the `id` belongs.
     """
 
     id: str
     kind: str
     status: str
     expires_at: int | None = None
-    timeout_action: str = ""
-    arn: str = ""
 
     @property
     def is_open(self) -> bool:
