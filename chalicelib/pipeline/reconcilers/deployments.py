@@ -303,26 +303,14 @@ def _note_progress(
     shift = shown(own) if own is not None else active.shift
     progress = _progress(active, rollout, shift) if runs else before
     counts = {"running_tasks": rollout.running, "desired_tasks": rollout.desired} if runs else {}
-    noted = (active.progress, active.error, active.rolled_out_at)
+    noted = (active.progress, active.error, active.rolled_out_at, active.shift)
     recounted = any(getattr(active, name) != number for name, number in counts.items())
     events = kept_events(active, rollout.events) if active.started_at is not None else None
     has_news = is_due and events != active.events
-    has_moved = shift != active.shift
-    if recounted or has_moved or has_news or noted != (progress, waits_for, rolled_out_at):
-        deadline_at = active.deadline_at
-        if progress > before and active.started_at is not None:
-            minutes = service.settings.deploy_minutes
-            later = next_deadline(now=now, started_at=active.started_at, minutes=minutes)
-            bake = rolling_bake_of(rollout.configuration)
-            deadline_at = max(deadline_at, later + bake * 60)
-        if waits_for is not None and waits_for == _going_back(active, rollout) != active.error:
-            minutes = service.settings.deploy_minutes + _WAY_BACK
-            deadline_at = max(deadline_at, now + minutes * 60)
-        if own is not None and has_moved:
-            # ECS has a time-out for each hook, and each stage moves on once: no second limit.
-            minutes = service.settings.deploy_minutes + minutes_in(own.configuration, own.stage)
-            hook_until = own.open_hook.expires_at if own.open_hook is not None else None
-            deadline_at = max(now, hook_until or 0) + minutes * 60
+    if recounted or has_news or noted != (progress, waits_for, rolled_out_at, shift):
+        deadline_at = _later_deadline(
+            service, active, rollout, progress=progress, waits_for=waits_for, now=now
+        )
         moved = {"progress": progress, "deadline_at": deadline_at, "shift": shift}
         said = {"events": events, "task_arns": kept_tasks(active, target, rollout)}
         noted_at = {"error": waits_for, "waits": 0, "rolled_out_at": rolled_out_at}
@@ -333,6 +321,33 @@ def _note_progress(
     # Alone, and last: a transaction costs twice as much, and until then the service stays due.
     if seen or timer:
         commit(change(service, **seen, **timer))
+
+
+def _later_deadline(
+    service: Service,
+    active: Deployment,
+    rollout: Rollout,
+    *,
+    progress: int,
+    waits_for: str | None,
+    now: int,
+) -> int:
+    """The deadline after a look. It moves if the rollout has moved, or if ECS takes back another
+    one first.
+    """
+    deadline_at, minutes = active.deadline_at, service.settings.deploy_minutes
+    if progress > active.progress and active.started_at is not None:
+        later = next_deadline(now=now, started_at=active.started_at, minutes=minutes)
+        deadline_at = max(deadline_at, later + rolling_bake_of(rollout.configuration) * 60)
+    if waits_for is not None and waits_for == _going_back(active, rollout) != active.error:
+        deadline_at = max(deadline_at, now + (minutes + _WAY_BACK) * 60)
+    own = own_shift(active, rollout)
+    if own is not None and shown(own) != active.shift:
+        # ECS has a time-out for each hook, and each stage moves on once: no second limit.
+        minutes += minutes_in(own.configuration, own.stage)
+        hook_until = own.open_hook.expires_at if own.open_hook is not None else None
+        deadline_at = max(now, hook_until or 0) + minutes * 60
+    return deadline_at
 
 
 def _progress(active: Deployment, rollout: Rollout, shift: ShownShift | None) -> int:
