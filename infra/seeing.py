@@ -1,10 +1,13 @@
 """Checks of a story that is played to see that everything works: the demo and the rehearsal."""
 
+import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable
-from typing import TypeVar
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
@@ -28,6 +31,35 @@ def check(what: str, seen: object, wanted: object) -> None:
     """Raises NotSeen unless they are equal."""
     if seen != wanted:
         raise NotSeen(f"{what}: saw {seen!r}, not {wanted!r}")
+
+
+def send(
+    url: str,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    *,
+    expect: int,
+    seconds: float,
+) -> Any:
+    """Make one call to an API; return the parsed answer. Raises NotSeen for another status."""
+    request = urllib.request.Request(url + path, data=body, method=method)
+    for name, value in {**headers, "Content-Type": "application/json"}.items():
+        request.add_header(name, value)
+    try:
+        with urllib.request.urlopen(request, timeout=seconds) as answer:
+            status, text = answer.status, answer.read()
+    except urllib.error.HTTPError as refusal:
+        status, text = refusal.code, refusal.read()
+    if status != expect:
+        raise NotSeen(f"{method} {path} answered {status}, not {expect}: {text.decode()}")
+    return json.loads(text)
+
+
+def to_json(body: Any) -> bytes:
+    """The body of a request."""
+    return json.dumps(body).encode()
 
 
 def end_process(process: "subprocess.Popen[bytes]", *, seconds: float) -> None:

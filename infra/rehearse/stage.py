@@ -1,19 +1,16 @@
 """A stage on the emulator, as its users see it: the commands of the operator, and the API."""
 
-import json
 import os
 import re
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from infra.package import ROOT
 from infra.rehearse.readback import client
-from infra.seeing import NotSeen
+from infra.seeing import NotSeen, send, to_json
 
 # The variables with the operator's credentials, once it has some of its own.
 operator: dict[str, str] = {}
@@ -65,23 +62,8 @@ class Api:
         self, method: str, path: str, headers: dict[str, str], body: bytes | None, expect: int
     ) -> Any:
         """Make one call with these headers."""
-        request = urllib.request.Request(self._url + path, data=body, method=method)
-        every = {"Host": self.host, "Content-Type": "application/json"}
-        for name, value in {**headers, **every}.items():
-            request.add_header(name, value)
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                status, text = answer.status, answer.read()
-        except urllib.error.HTTPError as refusal:
-            status, text = refusal.code, refusal.read()
-        if status != expect:
-            raise NotSeen(f"{method} {path} answered {status}, not {expect}: {text.decode()}")
-        return json.loads(text)
-
-
-def to_json(body: Any) -> bytes:
-    """The body of a request."""
-    return json.dumps(body).encode()
+        headers = {**headers, "Host": self.host}
+        return send(self._url, method, path, headers, body, expect=expect, seconds=60)
 
 
 def function(stack: str, logical_id: str) -> str:

@@ -9,8 +9,8 @@ from infra.local.play import sample
 from infra.local.play.github import push_event, signature
 from infra.rehearse.emulator import ACCOUNT, REGION
 from infra.rehearse.readback import client
-from infra.rehearse.stage import Api, function, log_of, to_json
-from infra.seeing import NotSeen, check, wait_for
+from infra.rehearse.stage import Api, function, log_of
+from infra.seeing import NotSeen, check, to_json, wait_for
 
 REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 IMAGES = "team/web"

@@ -2,7 +2,6 @@
 
 import json
 import time
-import urllib.error
 import urllib.request
 import uuid
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import boto3
 from infra.local.cloud import SERVICE_URLS
 from infra.local.play import sample
 from infra.local.play.github import signature
-from infra.seeing import NotSeen
+from infra.seeing import send, to_json
 
 
 @dataclass
@@ -30,11 +29,11 @@ class Client:
     def call(self, method: str, path: str, body: Any = None, *, expect: int = 200) -> Any:
         """Make one API call with the admin token; return the parsed answer."""
         headers = {"Authorization": f"Bearer {self.ready['token']}"}
-        return self._send(method, path, headers, None if body is None else _json(body), expect)
+        return self._send(method, path, headers, None if body is None else to_json(body), expect)
 
     def deliver(self, event: str, payload: Any, *, expect: int, sign: bool = True) -> Any:
         """Send one GitHub delivery; the signature covers its bytes, as GitHub's does."""
-        body = _json(payload)
+        body = to_json(payload)
         secret = self.ready["webhook_secret"] if sign else "somebody else's"
         headers = {
             "User-Agent": "GitHub-Hookshot/044aadd",
@@ -47,17 +46,8 @@ class Client:
     def _send(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None, expect: int
     ) -> Any:
-        request = urllib.request.Request(self.ready["api"] + path, data=body, method=method)
-        for name, value in {**headers, "Content-Type": "application/json"}.items():
-            request.add_header(name, value)
-        try:
-            with urllib.request.urlopen(request, timeout=15) as answer:
-                status, text = answer.status, answer.read()
-        except urllib.error.HTTPError as refusal:
-            status, text = refusal.code, refusal.read()
-        if status != expect:
-            raise NotSeen(f"{method} {path} answered {status}, not {expect}: {text.decode()}")
-        return json.loads(text)
+        api = self.ready["api"]
+        return send(api, method, path, headers, body, expect=expect, seconds=15)
 
     def aws(self, service: str) -> Any:
         """A boto3 client of the embedded cloud."""
@@ -103,7 +93,3 @@ def say(number: str, what: str) -> None:
 def saw(what: str) -> None:
     """Print a result."""
     print(f"   {what}", flush=True)
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value).encode()
