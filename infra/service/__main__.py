@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--domain", default="", help="host name of the service")
     parser.add_argument(
         "--strategy",
-        choices=["ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"],
+        choices=[*local.SETTINGS],
         help="how ECS replaces the tasks of the release before; by default ROLLING",
     )
     parser.add_argument("--delete", action="store_true", help="delete the service")

@@ -27,7 +27,7 @@ RECORD = ROOT / "build" / "run.json"
 _CLUSTER = "default"
 _PATIENCE = 15.0  # seconds: the agent looks at the services every second
 # The settings of each strategy, with their values for somebody who tries them out.
-_SETTINGS: Mapping[str, Mapping[str, float]] = {
+SETTINGS: Mapping[str, Mapping[str, float]] = {
     "ROLLING": {},
     "BLUE_GREEN": {"BakeMinutes": 1},
     "LINEAR": {"StepPercent": 10, "StepMinutes": 1, "BakeMinutes": 1},
@@ -89,7 +89,7 @@ def create(
 
 def deployment_configuration(strategy: str, parameters: Mapping[str, str]) -> Any:
     """The `deploymentConfiguration` of CreateService. Raises Refused for other parameters."""
-    known = _SETTINGS[strategy]
+    known = SETTINGS[strategy]
     if unknown := sorted(parameters.keys() - known.keys()):
         settings = ", ".join(sorted(known)) or "no settings"
         raise Refused(
