@@ -220,15 +220,16 @@ def test_lists_lead_to_what_awaits_approval(cloud: Cloud, open_page: Opener) -> 
     expect(page.get_by_role("heading", level=1, name="Deployment 2")).to_be_visible()
 
 
+@pytest.mark.parametrize(("step_minutes", "waits"), [(5, "8 min"), (117, "2 h")])
 def test_the_plan_of_a_deployment_names_the_strategy_and_its_waits(
-    cloud: Cloud, open_page: Opener
+    cloud: Cloud, open_page: Opener, step_minutes: int, waits: str
 ) -> None:
-    shift_traffic(cloud, strategy=CANARY)
+    shift_traffic(cloud, strategy={**CANARY, "step_minutes": step_minutes})
     page = open_page(f"/services/{cloud.service_id}")
     page.get_by_role("button", name="Deploy…").click()
     dialog = page.get_by_role("dialog")
     dialog.locator("label", has_text="Build 1").click()
-    words = "ECS moves to it with the strategy canary, and waits at least 8 min."
+    words = f"ECS moves to it with the strategy canary, and waits at least {waits}."
     expect(dialog).to_contain_text(words)
 
 

@@ -137,7 +137,7 @@ export function PlanView({ plan, target, now }) {
             Before the rollout it runs <${Code}>${plan.release_command.join(" ")}<//></p>`}
       ${plan.strategy && plan.strategy !== "ROLLING" && html`<p>
             ECS moves to it with the strategy ${strategyWord(plan.strategy)}${plan.waits_minutes
-              ? `, and waits at least ${plan.waits_minutes} min` : ""}.
+              ? `, and waits at least ${minutes(plan.waits_minutes)}` : ""}.
             ${plan.image_then.deployment_id ? " A rollback needs no approval." : ""}</p>`}
       ${plan.approval && html`<p>A person must approve it before it gets
             ${" "}${plan.approval.traffic.map(percent).join(", ")} of production traffic. ECS waits

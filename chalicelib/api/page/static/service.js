@@ -3,9 +3,9 @@ import {
   can, count, exact, Failure, html, IDLE, LIVE, repositoryUrl, useList, useResource, useState,
 } from "./core.js";
 import {
-  answerWord, Await, Banner, Button, Card, ChecksLine, Code, Commit, Crumbs, Digest, Empty, Facts,
-  FailureText, isOpen, Loading, NotAllowed, paceOf, Problem, Progress, PullLink, stateOf, Status,
-  Table, Text, Time, who,
+  answerWord, Await, Banner, Button, By, Card, ChecksLine, Code, Commit, Crumbs, Digest, Empty,
+  Facts, FailureText, isOpen, Loading, NotAllowed, paceOf, Problem, Progress, PullLink, stateOf,
+  Status, Table, Text, Time, who,
 } from "./ui.js";
 import {
   BuildDialog, DeployDialog, ResumeDialog, RollbackDialog, StopAutoDeployDialog, useAction,
@@ -311,7 +311,7 @@ function DeploymentEvent({ row, build, service, onBack }) {
 }
 
 const answerText = ({ action, by }) => html`${action === "reject" ? "rejected" : "approved"}
-  ${by === "outside" ? " outside Slipway" : html` by <${Text}>${who(by)}<//>`}`;
+  ${" "}<${By} actor=${by} />`;
 
 // Settings, configuration, access.
 

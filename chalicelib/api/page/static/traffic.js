@@ -1,7 +1,7 @@
 // A rollout that shifts traffic: its stages, the traffic of both releases, and a person's answers.
 import { ask, can, get, html, notify, percent, session, useState } from "./core.js";
 import {
-  Banner, Button, Card, Code, Commit, Dialog, Facts, FailureText, Icon, isOpen, Status,
+  Banner, Button, By, Card, Code, Commit, Dialog, Facts, FailureText, Icon, isOpen, Status,
   strategyWord, Text, Time, who,
 } from "./ui.js";
 import { useAction } from "./actions.js";
@@ -95,9 +95,9 @@ function Answers({ row }) {
     const rejected = each.action === "reject";
     return html`<li key=${at}><${Status} status=${rejected ? "failed" : "success"}
         word=${rejected ? "Rejected" : each.steps === "all" ? "Approved all steps" : "Approved"} />
-      ${hasSteps(row) && ` at step ${each.number}`}${each.by === "outside" ? " outside Slipway"
-        : html` by <${Text}>${who(each.by)}<//>`} <span class="muted"><${Time} at=${each.at} />
-      </span>${each.reason && html` “<${Text}>${each.reason}<//>”`}</li>`;
+      ${hasSteps(row) && ` at step ${each.number}`} <${By} actor=${each.by} />
+      ${" "}<span class="muted"><${Time} at=${each.at} /></span>
+      ${each.reason && html` “<${Text}>${each.reason}<//>”`}</li>`;
   })}</ul>`;
 }
 

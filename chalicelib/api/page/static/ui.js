@@ -204,6 +204,10 @@ export function Card({ title, aside, children, class: name = "", level = 2 }) {
 /** A person or a token, without the word that says where the name is from. */
 export const who = (actor) => (actor ?? "").replace(/^(?:token|github):/, "");
 
+/** Who has answered ECS: a caller of Slipway, or somebody without it. */
+export const By = ({ actor }) => (actor === "outside" ? "outside Slipway"
+  : html`by <${Text}>${who(actor)}<//>`);
+
 // A table that becomes a list of cards where it is narrow.
 export function Table({ columns, rows, keyOf, label, rowClass }) {
   return html`<div class="table-frame"><table class="table">
