@@ -5,7 +5,7 @@ result as a `World`. `preflight` turns it into findings.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -15,7 +15,6 @@ from chalicelib.domain.config import Config, Overlay, why_no_size
 from chalicelib.domain.definitions import left_behind, missing_containers, why_not_in, why_too_large
 from chalicelib.domain.images import image_reference
 from chalicelib.domain.regex import regex
-from chalicelib.domain.strategies import Strategy
 from chalicelib.errors import Conflict
 
 
@@ -121,8 +120,7 @@ class Release(msgspec.Struct, frozen=True):
     `definition` is the content to register, as RegisterTaskDefinition takes it or
     DescribeTaskDefinition returns it. Without `containers` it has the image already, else the
     image in them does not matter. `registry` is the host of the image's registry. `overlay` is the
-    service's config, which the definition has; a rollback has none. `strategy` is the service's
-    setting, and `hook_minutes` are those of the hooks that Slipway has added to the ECS service.
+    service's config, which the definition has; a rollback has none.
     """
 
     repository: str
@@ -131,8 +129,6 @@ class Release(msgspec.Struct, frozen=True):
     definition: Mapping[str, Any] | Unknown
     registry: str
     overlay: Overlay | None = None
-    strategy: Strategy | None = None
-    hook_minutes: Collection[int] = ()
 
 
 class World(msgspec.Struct, frozen=True):

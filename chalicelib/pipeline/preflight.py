@@ -110,15 +110,16 @@ def check(
     look: Look,
     release: Release,
     *,
-    service: Rollout | Refusal | Unknown,
+    service: Service,
+    runs: Rollout | Refusal | Unknown,
     image: str | Unknown | None,
     arn: str | None,
 ) -> tuple[Finding, ...]:
-    """All findings about a release.
+    """All findings about a release of a service.
 
-    `service` and `image` are the results of the looks at them. `arn` is that of the definition that
-    `release` has, or is made from. With containers the image is put into what ECS runs; a rollback
-    has none.
+    `runs` and `image` are the results of the looks at the ECS service and the image. `arn` is that
+    of the definition that `release` has, or is made from. With containers the image is put into
+    what ECS runs; a rollback has none.
     """
     definition = release.definition
     newer: str | Unknown | None = None
@@ -135,19 +136,19 @@ def check(
         further = Counter(need.kind for need in wanted if need not in found)
         if release.containers:
             newer = look(partial(_newer, definition, release.containers, release.overlay))
-    runs = service if isinstance(service, Rollout) else None
+    rollout = runs if isinstance(runs, Rollout) else None
     world = World(
         image=known,
-        service=None if isinstance(service, Rollout) else service,
+        service=None if isinstance(runs, Rollout) else runs,
         found=found,
         further=further,
         newer=newer,
-        desired=runs.all_desired if runs is not None else None,
-        is_daemon=runs is not None and runs.is_daemon,
+        desired=rollout.all_desired if rollout is not None else None,
+        is_daemon=rollout is not None and rollout.is_daemon,
     )
     more = (
-        strategy_findings(runs, release.strategy, added=release.hook_minutes)
-        if runs is not None
+        strategy_findings(rollout, service.settings.strategy, added=service.hook_minutes)
+        if rollout is not None
         else ()
     )
     return preflight(release, world, more)

@@ -123,16 +123,10 @@ def check_release(
     findings = check(
         look,
         Release(
-            image.repository,
-            image.digest,
-            target.containers,
-            content,
-            image.registry,
-            overlay,
-            service.settings.strategy,
-            service.hook_minutes,
+            image.repository, image.digest, target.containers, content, image.registry, overlay
         ),
-        service=runs,
+        service=service,
+        runs=runs,
         image=status,
         arn=arn,
     )

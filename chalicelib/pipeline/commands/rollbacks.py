@@ -146,16 +146,9 @@ def _checked(service: Service, target: Target, look: Look) -> Checked:
     runs = look_at_service(look, place)
     findings = check(
         look,
-        Release(
-            image.repository,
-            image.digest,
-            (),
-            content,
-            image.registry,
-            strategy=service.settings.strategy,
-            hook_minutes=service.hook_minutes,
-        ),
-        service=runs,
+        Release(image.repository, image.digest, (), content, image.registry),
+        service=service,
+        runs=runs,
         image=target.image,
         arn=arn,
     )

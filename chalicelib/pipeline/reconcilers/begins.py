@@ -250,18 +250,16 @@ def _preflight(
     If AWS does not answer, raises Unavailable a few times before a deployment goes on without the
     answer: the look is repeated. A rollback does not wait, since it may end an incident.
     """
-    active, strategy = situation.active, situation.service.settings.strategy
-    added = situation.service.hook_minutes
+    active = situation.active
     waits = active.restores is None and active.waits < PATIENCE
     look = Look(waits=waits, is_last=True)
     repository, digest = active.image_repository, active.image_digest or ""
     containers = situation.target.containers if active.restores is None else ()
     return check(
         look,
-        Release(
-            repository, digest, containers, content, settings().registry, overlay, strategy, added
-        ),
-        service=situation.rollout,
+        Release(repository, digest, containers, content, settings().registry, overlay),
+        service=situation.service,
+        runs=situation.rollout,
         image=look_at_image(look, repository, digest),
         arn=source,
     )
