@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 # "Troubleshooting with Amazon ECS Action Logs". Inferred: the status is ROLLBACK_FAILED.
 NO_CANDIDATE = "No rollback candidate was found to run the rollback."
+# Inferred: the reason of a record that StopServiceDeployment ends without a rollback.
+STOPPED_BY_USER = "Service deployment stopped by a user."
 
 
 @dataclass(frozen=True)

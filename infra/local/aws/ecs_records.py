@@ -18,7 +18,9 @@ Json = dict[str, Any]
 # Whether answers leave out what the API reference does not surely have: `rolloutState` where the
 # strategy is not ROLLING, and the stage PRE_PRODUCTION_TRAFFIC_SHIFT. Tests set it.
 DOCUMENTED_ONLY = False
-OPEN = ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
+# The states of a service deployment that goes on, and of one that has not ended.
+FORWARD = ("PENDING", "IN_PROGRESS")
+OPEN = (*FORWARD, "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from infra.local.aws import clock
-from infra.local.aws.ecs_causes import ALARM, BREAKER, NO_CANDIDATE, USER, Cause
+from infra.local.aws.ecs_causes import ALARM, BREAKER, NO_CANDIDATE, STOPPED_BY_USER, USER, Cause
 from infra.local.aws.ecs_events import hook_change, impaired, state_change
-from infra.local.aws.ecs_records import OPEN, Deployment, Json, Record, Revision
+from infra.local.aws.ecs_records import FORWARD, OPEN, Deployment, Json, Record, Revision
 from infra.local.aws.ecs_shift import Hook, Shift
 from infra.local.aws.ecs_tasks import UNHEALTHY, Fleet, Stop, Task, now
 
@@ -243,7 +243,7 @@ class Service:
     def hear(self, alarm: str) -> None:
         """An alarm goes into the state ALARM. It fails a rollout that ECS watches it for."""
         for record in self.records[:1]:
-            if record.status in ("PENDING", "IN_PROGRESS") and alarm in record.watched:
+            if record.status in FORWARD and alarm in record.watched:
                 record.triggered.append(alarm)
                 self.fail(record, ALARM, rollback=self.alarms["rollback"])
 
@@ -253,7 +253,7 @@ class Service:
         Raises ValueError if no rollout is under way.
         """
         record = self.records[0]
-        if record.status not in ("PENDING", "IN_PROGRESS"):
+        if record.status not in FORWARD:
             raise ValueError(f"no rollout of service {self.name} is under way")
         self.fail(record, cause, rollback=True)
 
@@ -281,7 +281,7 @@ class Service:
             self.fail(record, USER, rollback=True)
         elif record.status == "STOP_REQUESTED":
             primary.desired_count = primary.running_count  # inferred: no further task starts
-            record.end("STOPPED", "Service deployment stopped by a user.")
+            record.end("STOPPED", STOPPED_BY_USER)
             self.follow()
         elif record.status not in OPEN:
             return

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from moto.ecs.exceptions import ECSException, InvalidParameterException
 
-from infra.local.aws.ecs_records import OPEN, Json, Record
+from infra.local.aws.ecs_records import FORWARD, OPEN, Json, Record
 
 PAGE_SIZE = 20
 _HOOK_ID = re.compile(r"ecs-(pause|lambda)-.+", re.ASCII)
@@ -56,7 +56,7 @@ def stop(records: Iterable[Record], request: Json) -> Json:
     record = _find(records, request)
     if record.status not in OPEN:
         raise ServiceDeploymentEnded(record.status)
-    if record.status in ("PENDING", "IN_PROGRESS"):
+    if record.status in FORWARD:
         if request.get("stopType") == "ABORT":
             record.status = "STOP_REQUESTED"
         elif record.shift:

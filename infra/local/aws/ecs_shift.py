@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from infra.local.aws import clock
 from infra.local.aws.ecs_causes import (
+    STOPPED_BY_USER,
     USER,
     Cause,
     hook_refusal,
@@ -124,7 +125,7 @@ class Shift:
     def _step(self, now_: float) -> bool:
         """Do the next thing that was due. False if nothing was."""
         if self.record.status == "STOP_REQUESTED":  # inferred: everything stays as it is
-            self.record.end("STOPPED", "Service deployment stopped by a user.")
+            self.record.end("STOPPED", STOPPED_BY_USER)
             return True
         refused = next((each for each in self._running if each.cause), None)
         if refused and refused.cause:
