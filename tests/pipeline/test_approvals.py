@@ -11,8 +11,9 @@ from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
 from infra.local.aws import ecs, ecs_records
 from tests.support.client import Answer, Api
-from tests.support.embedded import CLUSTER, MINUTE, Cloud, balance, client, put_image
+from tests.support.embedded import CLUSTER, MINUTE, Cloud, client, put_image
 from tests.support.sdk import Calls, Killed, Trouble, change_answers
+from tests.support.shifts import shift_traffic
 
 BLUE_GREEN = {"type": "BLUE_GREEN", "bake_minutes": 5}
 LINEAR = {"type": "LINEAR", "percent": 40.0, "step_minutes": 1, "bake_minutes": 0}
@@ -23,9 +24,7 @@ PAUSE: dict[str, Any] = {"targetType": "PAUSE", "lifecycleStages": [STAGE]}
 @pytest.fixture
 def guarded(cloud: Cloud) -> Cloud:
     """A service with one release, whose deployments need approval."""
-    cloud.release(1)
-    balance(cloud)
-    cloud.change_service(strategy=BLUE_GREEN, approval=True, approval_minutes=60)
+    shift_traffic(cloud, strategy=BLUE_GREEN, approval=True, approval_minutes=60)
     return cloud
 
 

@@ -12,8 +12,9 @@ from chalicelib.pipeline.glances import SHARED
 from chalicelib.pipeline.reconcilers.loop import reconcile
 from infra.local.aws import codebuild
 from tests.faults import traffic_cases
-from tests.support.embedded import MINUTE, Cloud, balance, sha
+from tests.support.embedded import MINUTE, Cloud, sha
 from tests.support.sdk import Calls
+from tests.support.shifts import shift_traffic
 
 TABLE = {
     "receive a push": "GetItem*2 BatchGetItem UpdateItem TransactWriteItems SendMessageBatch",
@@ -315,9 +316,7 @@ MOVES = {
 def test_a_rollout_that_moves_traffic_costs_two_more_reads(cloud: Cloud, calls: Calls) -> None:
     meter = Meter(calls)
     service = f"service-{cloud.service_id}"
-    cloud.release(1)
-    balance(cloud)
-    cloud.change_service(strategy={"type": "CANARY", "percent": 10, "step_minutes": 30})
+    shift_traffic(cloud, strategy={"type": "CANARY", "percent": 10, "step_minutes": 30})
     cloud.begin_release(2)
     cloud.finish_rollout(settle=False)
     cloud.advance(5)

@@ -17,11 +17,13 @@ from chalicelib.settings import settings
 from chalicelib.store.channels import find_channel
 from chalicelib.store.services import find_service
 from tests.support.builders import sqs_event
-from tests.support.embedded import MINUTE, Cloud, balance, client, keep_secret, sha
+from tests.support.embedded import MINUTE, Cloud, client, keep_secret, sha
 from tests.support.receiver import Receiver, receiving
 from tests.support.sdk import Calls, Killed, Trouble
+from tests.support.shifts import shift_traffic
 
 DAY = 24 * 60 * MINUTE
+LINEAR = {"type": "LINEAR", "percent": 50.0, "step_minutes": 1, "bake_minutes": 0}
 KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
 
@@ -98,10 +100,7 @@ def test_a_channel_is_told_of_each_approval_that_is_needed_once(
     cloud: Cloud, receiver: Receiver
 ) -> None:
     names = ["deployment.started", "deployment.awaiting_approval", "deployment.approved"]
-    cloud.release(1)
-    balance(cloud)
-    linear = {"type": "LINEAR", "percent": 50.0, "step_minutes": 1, "bake_minutes": 0}
-    cloud.change_service(approval=True, approval_minutes=60, strategy=linear)
+    shift_traffic(cloud, approval=True, approval_minutes=60, strategy=LINEAR)
     add_channel(cloud, "webhook", f"{receiver.url} {KEY}", events=names)
     cloud.begin_release(2)
     cloud.finish_rollout()
@@ -122,10 +121,7 @@ def test_a_channel_is_told_of_each_approval_that_is_needed_once(
 
 
 def test_a_chat_is_told_how_to_answer_and_of_a_rejection(cloud: Cloud, receiver: Receiver) -> None:
-    cloud.release(1)
-    balance(cloud)
-    linear = {"type": "LINEAR", "percent": 50.0, "step_minutes": 1, "bake_minutes": 0}
-    cloud.change_service(approval=True, approval_minutes=60, strategy=linear)
+    shift_traffic(cloud, approval=True, approval_minutes=60, strategy=LINEAR)
     add_channel(cloud, "slack", receiver.url)
     cloud.begin_release(2)
     cloud.finish_rollout()

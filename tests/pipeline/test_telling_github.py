@@ -11,7 +11,6 @@ from tests.support.embedded import (
     MINUTE,
     REPOSITORY,
     Cloud,
-    balance,
     client,
     keep_secret,
     put_image,
@@ -19,6 +18,7 @@ from tests.support.embedded import (
 )
 from tests.support.github.connected import TOKEN, add_github_channel, connected
 from tests.support.sdk import Killed, Trouble
+from tests.support.shifts import shift_traffic
 
 
 @pytest.fixture
@@ -82,10 +82,8 @@ def test_a_push_is_told_from_the_queue_to_the_release(cloud: Cloud, github: GitH
 
 
 def test_github_shows_that_a_deployment_awaits_approval(cloud: Cloud, github: GitHub) -> None:
-    cloud.release(1)
-    balance(cloud)
     strategy = {"type": "BLUE_GREEN", "bake_minutes": 0}
-    cloud.change_service(approval=True, strategy=strategy)
+    shift_traffic(cloud, approval=True, strategy=strategy)
     cloud.begin_release(2)
     cloud.finish_rollout()
     cloud.tick()
