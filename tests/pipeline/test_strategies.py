@@ -45,6 +45,17 @@ def pass_minutes(cloud: Cloud, minutes: int) -> None:
     cloud.settle()
 
 
+def release_second(
+    cloud: Cloud, configuration: dict[str, Any], *hooks: dict[str, Any], minutes: int
+) -> None:
+    """Release 1 runs, and the tasks of release 2 have been healthy for so many minutes."""
+    cloud.release(1)
+    configure(cloud, configuration, *hooks)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, minutes)
+
+
 def record_of_ecs() -> Any:
     """The newest service deployment."""
     return ecs.engine().service(CLUSTER, "hello").records[0]
@@ -206,11 +217,7 @@ STAGES = [
 def test_a_cancel_at_any_stage_has_ecs_take_the_rollout_back(
     cloud: Cloud, calls: Calls, stage: str, weight: int
 ) -> None:
-    cloud.release(1)
-    configure(cloud, BLUE_GREEN, pause(stage))
-    cloud.begin_release(2)
-    cloud.finish_rollout()
-    pass_minutes(cloud, 2)
+    release_second(cloud, BLUE_GREEN, pause(stage), minutes=2)
     assert traffic(cloud, 2) == ("deploying", "BLUE_GREEN", stage, weight, "hook")
     calls.clear()
     assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
@@ -229,11 +236,7 @@ def test_a_cancel_at_any_stage_has_ecs_take_the_rollout_back(
 
 
 def test_a_cancel_in_the_bake_time_flips_the_weights_back(cloud: Cloud) -> None:
-    cloud.release(1)
-    configure(cloud, BLUE_GREEN)
-    cloud.begin_release(2)
-    cloud.finish_rollout()
-    pass_minutes(cloud, 3)
+    release_second(cloud, BLUE_GREEN, minutes=3)
     assert traffic(cloud, 2)[2:4] == ("BAKE_TIME", 100)
     assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
     pass_minutes(cloud, 2)
@@ -246,11 +249,7 @@ def test_a_rollback_of_a_rollout_under_way_is_the_rollback_of_ecs(
     cloud: Cloud, calls: Calls
 ) -> None:
     """It starts no task and no second rollout."""
-    cloud.release(1)
-    configure(cloud, CANARY)
-    cloud.begin_release(2)
-    cloud.finish_rollout()
-    pass_minutes(cloud, 5)
+    release_second(cloud, CANARY, minutes=5)
     assert traffic(cloud, 2)[3] == 10
     calls.clear()
     assert cloud.roll_back(reason="wrong prices").status == 202
@@ -271,11 +270,7 @@ def test_a_rollback_of_a_rollout_under_way_is_the_rollback_of_ecs(
 
 @pytest.mark.usefixtures("answers")
 def test_a_rollback_while_ecs_rolls_back_already_needs_no_call(cloud: Cloud, calls: Calls) -> None:
-    cloud.release(1)
-    configure(cloud, CANARY)
-    cloud.begin_release(2)
-    cloud.finish_rollout()
-    pass_minutes(cloud, 5)
+    release_second(cloud, CANARY, minutes=5)
     client("ecs").stop_service_deployment(
         serviceDeploymentArn=record_of_ecs().service_deployment_arn, stopType="ROLLBACK"
     )
@@ -350,11 +345,7 @@ def test_a_deployment_that_waits_begins_after_the_cancelled_one_is_taken_back(
 
 @pytest.mark.usefixtures("answers")
 def test_a_stop_by_the_owner_fails_the_deployment_with_the_reason(cloud: Cloud) -> None:
-    cloud.release(1)
-    configure(cloud, CANARY)
-    cloud.begin_release(2)
-    cloud.finish_rollout()
-    pass_minutes(cloud, 5)
+    release_second(cloud, CANARY, minutes=5)
     client("ecs").stop_service_deployment(
         serviceDeploymentArn=record_of_ecs().service_deployment_arn, stopType="ROLLBACK"
     )
@@ -367,11 +358,7 @@ def test_a_stop_by_the_owner_fails_the_deployment_with_the_reason(cloud: Cloud) 
 
 
 def test_a_hook_of_the_owner_that_is_refused_fails_the_deployment(cloud: Cloud) -> None:
-    cloud.release(1)
-    configure(cloud, BLUE_GREEN, pause("PRE_PRODUCTION_TRAFFIC_SHIFT"))
-    cloud.begin_release(2)
-    cloud.finish_rollout()
-    pass_minutes(cloud, 2)
+    release_second(cloud, BLUE_GREEN, pause("PRE_PRODUCTION_TRAFFIC_SHIFT"), minutes=2)
     answer_hook("ROLLBACK")
     pass_minutes(cloud, 2)
     assert cloud.statuses(2) == ["failed"]
@@ -414,11 +401,7 @@ def test_a_function_that_refuses_and_an_alarm_fail_the_deployment(cloud: Cloud) 
 
 @pytest.mark.usefixtures("answers")
 def test_a_new_rollout_of_the_owner_in_the_middle_stays(cloud: Cloud, calls: Calls) -> None:
-    cloud.release(1)
-    configure(cloud, CANARY)
-    cloud.begin_release(2)
-    cloud.finish_rollout()
-    pass_minutes(cloud, 5)
+    release_second(cloud, CANARY, minutes=5)
     theirs = str(cloud.deployment(1)["task_definition"])
     client("ecs").update_service(cluster=CLUSTER, service="hello", taskDefinition=theirs)
     calls.clear()
@@ -430,11 +413,7 @@ def test_a_new_rollout_of_the_owner_in_the_middle_stays(cloud: Cloud, calls: Cal
 def test_a_lost_answer_to_a_stop_is_repeated_until_the_rollout_goes_back(
     cloud: Cloud, trouble: Trouble
 ) -> None:
-    cloud.release(1)
-    configure(cloud, CANARY)
-    cloud.begin_release(2)
-    cloud.finish_rollout()
-    pass_minutes(cloud, 5)
+    release_second(cloud, CANARY, minutes=5)
     trouble.lose_answers("ecs.StopServiceDeployment")
     assert cloud.api.post("/v1/cicd/jobs/deploy-2/cancel").status == 202
     pass_minutes(cloud, 3)
@@ -445,11 +424,7 @@ def test_a_lost_answer_to_a_stop_is_repeated_until_the_rollout_goes_back(
 def test_two_workers_take_a_rollout_back_at_once(
     cloud: Cloud, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cloud.release(1)
-    configure(cloud, CANARY)
-    cloud.begin_release(2)
-    cloud.finish_rollout()
-    pass_minutes(cloud, 2)
+    release_second(cloud, CANARY, minutes=2)
     assert cloud.roll_back().status == 202
     faults, others = Injector(monkeypatch), [1]
 
@@ -745,11 +720,7 @@ def test_a_record_that_ecs_still_names_after_it_was_replaced_fails_nothing(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Answers of ECS are eventually consistent. The owner has forced a new rollout."""
-    cloud.release(1)
-    configure(cloud, CANARY)
-    cloud.begin_release(2)
-    cloud.finish_rollout()
-    pass_minutes(cloud, 2)
+    release_second(cloud, CANARY, minutes=2)
     replaced = record_of_ecs().service_deployment_arn
     client("ecs").update_service(cluster=CLUSTER, service="hello", forceNewDeployment=True)
     with monkeypatch.context() as early:
