@@ -13,15 +13,14 @@ from chalicelib.domain.approvals import (
     rejection_of,
     with_answer,
 )
-from chalicelib.domain.statuses import DeploymentStatus, has_ended
+from chalicelib.domain.statuses import has_ended
 from chalicelib.domain.timing import rfc3339
 from chalicelib.errors import Conflict, Forbidden
-from chalicelib.pipeline.commands.jobs import leave_service
-from chalicelib.pipeline.deployment_logs import events_until_now
+from chalicelib.pipeline.commands.jobs import cancelled
 from chalicelib.pipeline.retries import retry_on_conflict
 from chalicelib.store.history import record_answer
 from chalicelib.store.idempotency import IdempotencyKey, record_key
-from chalicelib.store.jobs import finish, get_deployment
+from chalicelib.store.jobs import get_deployment
 from chalicelib.store.models import Deployment
 from chalicelib.store.services import get_service
 from chalicelib.store.writes import change, commit
@@ -122,16 +121,13 @@ def _reject(
     error = f"rejected by {actor}" + (f": {reason}" if reason else "")
     service = get_service(deployment.service_id)
     commit(
-        finish(
+        *cancelled(
+            service,
             deployment,
-            DeploymentStatus.CANCELLED,
-            at=clock.now(),
+            actor=actor,
             error=error,
-            cancelled_by=actor,
             approvals=with_answer(deployment.approvals, answer),
-            **events_until_now(deployment),
         ),
-        *leave_service(service, deployment),
         record_answer(deployment, "deployment.rejected", answer, reason=reason),
         *record_key(idempotency_key, number),
     )

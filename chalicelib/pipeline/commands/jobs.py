@@ -1,7 +1,7 @@
 """Cancelling a job: a build or a deployment."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from chalicelib import clock
 from chalicelib.aws import queue
@@ -56,26 +56,33 @@ def _cancel_deployment(number: int, *, actor: str) -> Deployment:
     _require_open(deployment)
     service = get_service(deployment.service_id)
     commit(
-        finish(
-            deployment,
-            DeploymentStatus.CANCELLED,
-            at=clock.now(),
-            error=f"cancelled by {actor}",
-            cancelled_by=actor,
-            **events_until_now(deployment),
-        ),
-        *leave_service(service, deployment),
+        *cancelled(service, deployment, actor=actor, error=f"cancelled by {actor}"),
         _audit(deployment, "deployment.cancelled", actor),
     )
     queue.wake(f"service-{service.id}")
     return deployment
 
 
-def leave_service(service: Service, deployment: Deployment) -> list[Write]:
-    """The writes that free the place of a deployment that ends without a success.
+def cancelled(
+    service: Service, deployment: Deployment, *, actor: str, error: str, **changes: Any
+) -> list[Write]:
+    """The writes that end a deployment at the wish of a caller, with further changes of its row.
 
-    Raises Stale if the service does not have it any more.
+    Raises Stale if it is not open any more.
     """
+    end = finish(
+        deployment,
+        DeploymentStatus.CANCELLED,
+        at=clock.now(),
+        error=error,
+        cancelled_by=actor,
+        **events_until_now(deployment),
+        **changes,
+    )
+    return [end, *_leave(service, deployment)]
+
+
+def _leave(service: Service, deployment: Deployment) -> list[Write]:
     number = deployment.number
     if service.waiting == number:
         return [change(service, waiting=None, last_deployment=number)]
