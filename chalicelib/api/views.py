@@ -22,13 +22,7 @@ from chalicelib.domain.progress import build_step, deploy_step, remaining_second
 from chalicelib.domain.refs import RefType
 from chalicelib.domain.rollouts import PAUSE
 from chalicelib.domain.service_settings import BuildSettings, ServiceSettings
-from chalicelib.domain.statuses import (
-    BuildStatus,
-    DeploymentStatus,
-    JobStatus,
-    job_id,
-    job_status,
-)
+from chalicelib.domain.statuses import BuildStatus, DeploymentStatus, JobStatus, job_id, job_status
 from chalicelib.domain.strategies import StrategyType
 from chalicelib.domain.tasks import Task, why_stopped
 from chalicelib.domain.timing import rfc3339
@@ -423,9 +417,9 @@ class Deployment(msgspec.Struct, kw_only=True):
     begun, and for a rolling update, which moves none. Then, and after a success, the next three are
     null: the lifecycle `stage` of ECS, and the percentages of the production and test traffic that
     its tasks get as far as ECS says them. After an end without success they say where the rollout
-    was then. `awaiting` is `approval` while a person must approve it,
-    and `approval` says until when. It is `hook` while the rollout waits for a pause hook of the ECS
-    service, which its owner answers. `approvals` are the answers of people, the oldest first.
+    was then. `awaiting` is `approval` while a person must approve it, and `approval` says until
+    when. It is `hook` while the rollout waits for a pause hook of the ECS service, which its owner
+    answers. `approvals` are the answers of people, the oldest first.
     """
 
     id: int
@@ -850,8 +844,8 @@ def _now(row: models.Job) -> dict[str, Any]:
             begun=row.started_at is not None,
             rolled_out=row.rolled_out_at is not None,
             running=row.running_tasks,
-            shift=row.shift,
             desired=row.desired_tasks,
+            shift=row.shift,
         )
         step = _step_of_approval(row) or step
     elif isinstance(row, models.Build):
