@@ -352,6 +352,7 @@ def record_of(target: EcsTarget, task_definition: str) -> ServiceDeployment | No
         finished_at=_seconds(row.get("finishedAt")),
         breaker=row.get("deploymentCircuitBreaker", {}).get("status", ""),
         alarms=row.get("alarms", {}).get("status", ""),
+        configuration=row.get("deploymentConfiguration", {}),
     )
 
 

@@ -101,7 +101,7 @@ def deploy(
         overrules=_overrules(service, active, rollout),
         expected=expected,
     )
-    unapproved = why_unapproved(active, rollout, failed=step is Step.FAIL)
+    unapproved = why_unapproved(active, target, rollout, failed=step is Step.FAIL)
     if unapproved is not None:
         return fail_unapproved(service, active, rollout, unapproved)
     try:
