@@ -819,6 +819,9 @@ def test_a_deployment_whose_hook_another_party_removes_fails_and_is_taken_back(
     failed = guarded.deployment(number)
     assert failed["status"] == "failed"
     assert "ECS does not wait for its approval: another party" in failed["error"]
+    assert failed["failure"]["next_step"] == (
+        "Look in CloudTrail who has called UpdateService, and deploy the image again."
+    )
     for _ in range(3):
         guarded.tick()
         guarded.settle()

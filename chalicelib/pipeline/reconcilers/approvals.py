@@ -47,6 +47,8 @@ _UNGUARDED = (
     "ECS does not wait for its approval: another party has changed the hooks or the strategy of "
     "the ECS service"
 )
+_AFTER_CHANGE = "Look in CloudTrail who has called UpdateService, and deploy the image again."
+_AFTER_TIME_OUT = "Deploy the image again, and approve it in time."
 
 
 def follow_approval(active: Deployment, target: EcsTarget, rollout: Rollout) -> str | None:
@@ -229,7 +231,7 @@ def fail_unapproved(service: Service, active: Deployment, rollout: Rollout, reas
     failure = Failure(
         phase=Phase.APPROVAL,
         summary=one_line(reason),
-        next_step="Deploy the image again, and approve it in time.",
+        next_step=_AFTER_CHANGE if reason == _UNGUARDED else _AFTER_TIME_OUT,
     )
     shown = change(active, events=kept_events(active, rollout.events))
     end(service, active, DeploymentStatus.FAILED, reason, shown, failure=failure)
