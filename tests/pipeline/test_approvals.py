@@ -604,6 +604,8 @@ def set_hooks(*hooks: Any, **more: Any) -> None:
     wanted = {**configuration(), "lifecycleHooks": list(hooks), **more}
     if wanted["strategy"] != "ROLLING":
         wanted.pop("deploymentCircuitBreaker", None)
+    if wanted["strategy"] != "LINEAR":
+        wanted.pop("linearConfiguration", None)
     client("ecs").update_service(cluster=CLUSTER, service="hello", deploymentConfiguration=wanted)
 
 
@@ -849,13 +851,14 @@ def test_an_approval_of_one_step_is_none_of_all_traffic(guarded: Cloud, other: A
     assert "ECS does not wait for its approval" in guarded.deployment(number)["error"]
 
 
-def test_approved_steps_count_although_the_owner_changes_the_hooks_meanwhile(
-    guarded: Cloud, other: Api
+@pytest.mark.parametrize("more", [{}, {"strategy": "ROLLING"}])
+def test_approved_steps_count_although_the_owner_changes_the_ecs_service_meanwhile(
+    guarded: Cloud, other: Api, more: dict[str, str]
 ) -> None:
-    """A tool that manages the ECS service sets its hooks. The rollout under way keeps its own."""
+    """A tool sets its hooks and its strategy. The rollout under way keeps its own."""
     guarded.change_service(strategy=LINEAR)
     number = begin(guarded)
-    set_hooks()
+    set_hooks(**more)
     for _ in range(3):
         assert guarded.deployment(number)["awaiting"] == "approval"
         assert approve(other, number).status == 202

@@ -83,7 +83,7 @@ def _continue(active: Deployment, target: EcsTarget, shift: Shift, hook: Hook) -
         ecs.continue_rollout(shift.arn, hook.id)
     except Rejected as refusal:
         logger.info("%s is not continued: %s", active.job_id, refusal.detail)
-        now = ecs.observe(target, wanted=active.task_definition).shift
+        now = ecs.observe(target, wanted=active.task_definition, moves=True).shift
         waits = now is not None and now.arn == shift.arn and still_waits(now, hook.id)
         return refusal.detail if waits else None
     return None

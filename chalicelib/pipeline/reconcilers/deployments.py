@@ -83,7 +83,7 @@ def deploy(
     wanted = active.task_definition if active.started_at is not None else None
     expected = wanted or definition_to_restore(service, current)
     try:
-        rollout = ecs.observe(target, wanted=expected)
+        rollout = ecs.observe(target, wanted=expected, moves=active.shift is not None)
     except Rejected as refusal:
         return _cannot_observe(service, active, refusal)
     if wanted is None:
