@@ -38,8 +38,11 @@ _PLACEMENT = (
 )
 
 
-def observe(target: EcsTarget, *, wanted: str | None, follows: bool = True) -> Rollout:
+def observe(
+    target: EcsTarget, *, wanted: str | None, follows: bool = True, moves: bool = False
+) -> Rollout:
     """The present state of the service. Only with `follows` it has the `shift` that is under way.
+    `moves` says that a rollout moved traffic at the last look: it keeps the strategy of its begin.
 
     If `wanted` is not PRIMARY, its end and the newest call come from the service's rollout history:
     after a circuit breaker's rollback PRIMARY is the old definition again. Raises Rejected if the
@@ -55,7 +58,7 @@ def observe(target: EcsTarget, *, wanted: str | None, follows: bool = True) -> R
         for d in row["deployments"]
         if d.get("rolloutState") == "FAILED"
     }
-    newest_rollout = _shift(row, primary) if follows else None
+    newest_rollout = _shift(row, primary, moves=moves) if follows else None
     if newest_rollout is not None and _has_failed(newest_rollout, primary):
         failed |= {newest_rollout.task_definition: newest_rollout.reason}
     shift = newest_rollout if newest_rollout and newest_rollout.status in _OPEN else None
@@ -156,20 +159,24 @@ def _moves_traffic(row: Mapping[str, Any], primary: Mapping[str, Any]) -> bool:
     return bool(connected) or any(each.get("advancedConfiguration") for each in balancers)
 
 
-def _shift(row: Mapping[str, Any], primary: Mapping[str, Any]) -> Shift | None:
+def _shift(row: Mapping[str, Any], primary: Mapping[str, Any], *, moves: bool) -> Shift | None:
     """The newest rollout, unless it is a rolling update. ECS is only asked if it may be under way.
+    If it `moves` traffic, the service may have been changed to rolling updates meanwhile.
 
     "The rolloutState of a service is only returned for services that use the rolling update (ECS)
     deployment type" (Deployment in the API reference): without it ECS is always asked.
     """
     at_rest = primary.get("rolloutState") == "COMPLETED" and len(row["deployments"]) == 1
-    if at_rest or strategy_of(row.get("deploymentConfiguration", {})) == ROLLING:
+    rolling = strategy_of(row.get("deploymentConfiguration", {})) == ROLLING
+    if at_rest or (rolling and not moves):
         return None
     arn = row.get("currentServiceDeployment") or _open_deployment(row)
     record = _service_deployment(arn) if arn else {}
     if record.get("status") == "STOPPED" and (newer := _open_deployment(row)):
         record = _service_deployment(newer)  # ECS may name the record that this one replaced
-    if not record:
+    if not record or (
+        rolling and strategy_of(record.get("deploymentConfiguration", {})) == ROLLING
+    ):
         return None
     # A new record may not have its revisions yet.
     target, sources = record.get("targetServiceRevision", {}), record.get("sourceServiceRevisions")
@@ -347,6 +354,7 @@ def record_of(target: EcsTarget, task_definition: str) -> ServiceDeployment | No
         finished_at=_seconds(row.get("finishedAt")),
         breaker=row.get("deploymentCircuitBreaker", {}).get("status", ""),
         alarms=row.get("alarms", {}).get("status", ""),
+        configuration=row.get("deploymentConfiguration", {}),
     )
 
 

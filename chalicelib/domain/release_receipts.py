@@ -18,7 +18,7 @@ class ServiceDeployment(msgspec.Struct, frozen=True):
     """ECS's own record of a rollout (ServiceDeployment in the ECS API reference).
 
     `breaker` and `alarms` are the states of ECS's two checks, empty if it reports none. Times are
-    in seconds since the epoch.
+    in seconds since the epoch. `configuration` is the deploymentConfiguration of this rollout.
     """
 
     arn: str
@@ -27,6 +27,7 @@ class ServiceDeployment(msgspec.Struct, frozen=True):
     finished_at: int | None = None
     breaker: str = ""
     alarms: str = ""
+    configuration: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 def warnings_of(

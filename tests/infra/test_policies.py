@@ -175,13 +175,13 @@ def test_every_resource_is_of_a_kind_that_its_action_takes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_role_can_only_be_passed_to_ecs_tasks(name: str) -> None:
+def test_a_role_can_only_be_passed_to_ecs_and_its_tasks(name: str) -> None:
+    """To ECS itself for Lambda hooks: UpdateService repeats them, with the roles that call them."""
     for statement in _statements(name):
         if "iam:PassRole" in _list(statement["Action"]):
             assert statement["Action"] == "iam:PassRole"
-            assert statement["Condition"] == {
-                "StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
-            }
+            services = ["ecs-tasks.amazonaws.com", "ecs.amazonaws.com"]
+            assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": services}}
 
 
 def test_only_the_key_of_the_github_app_signs_and_not_for_the_api() -> None:

@@ -9,7 +9,7 @@ import pytest
 from chalicelib.aws import ecs as control
 from chalicelib.domain.tokens import Role
 from chalicelib.store.tokens import create_token
-from infra.local.aws import ecs, ecs_records
+from infra.local.aws import ecs, ecs_records, ecs_shift
 from tests.support.client import Answer, Api
 from tests.support.embedded import CLUSTER, MINUTE, Cloud, client, put_image
 from tests.support.sdk import Calls, Killed, Trouble, change_answers
@@ -214,6 +214,22 @@ def test_a_deployment_that_nobody_approves_in_time_fails(guarded: Cloud) -> None
     assert audit(guarded, "deployment.approved") == []
 
 
+def test_the_time_out_of_a_hook_that_ecs_shows_no_more_is_no_approval(
+    guarded: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guide says of `lifecycleHookDetails` that it has active hooks."""
+    number = begin(guarded)
+    guarded.advance(60 * MINUTE)
+    with monkeypatch.context() as between:
+        between.setattr(ecs_records.Record, "lifecycle_hook_details", [])
+        between.setattr(ecs_shift.Shift, "_time_out", lambda *_: None)
+        guarded.tick()
+    pass_time(guarded, MINUTE)
+    assert audit(guarded, "deployment.approved") == []
+    failed = guarded.deployment(number)
+    assert failed["error"] == "nobody approved it within 60 minutes (approval_minutes)"
+
+
 def test_the_time_for_an_approval_ends(guarded: Cloud, other: Api) -> None:
     number = begin(guarded)
     guarded.advance(60 * MINUTE)
@@ -232,6 +248,22 @@ def test_an_approval_that_reaches_ecs_too_late_changes_nothing(guarded: Cloud, o
     assert guarded.statuses(number) == ["failed"]
     assert "the approval of token:other came too late" in guarded.deployment(number)["error"]
     assert traffic_of(guarded, 1) == 100.0
+
+
+def test_an_approval_that_ecs_refuses_until_its_time_is_over_says_why(
+    guarded: Cloud, other: Api, trouble: Trouble
+) -> None:
+    number = begin(guarded)
+    trouble.refuse("ecs.ContinueServiceDeployment", "AccessDeniedException", "denied", times=100)
+    approve(other, number)
+    guarded.settle()
+    pass_time(guarded, 61 * MINUTE)
+    pass_time(guarded, MINUTE)
+    error = guarded.deployment(number)["error"]
+    assert error == (
+        "ECS did not take the approval of token:other in time: "
+        "ECS ContinueServiceDeployment: denied"
+    )
 
 
 def test_the_token_that_asked_for_a_deployment_does_not_approve_it(
@@ -571,6 +603,8 @@ def set_hooks(*hooks: Any, **more: Any) -> None:
     wanted = {**configuration(), "lifecycleHooks": list(hooks), **more}
     if wanted["strategy"] != "ROLLING":
         wanted.pop("deploymentCircuitBreaker", None)
+    if wanted["strategy"] != "LINEAR":
+        wanted.pop("linearConfiguration", None)
     client("ecs").update_service(cluster=CLUSTER, service="hello", deploymentConfiguration=wanted)
 
 
@@ -786,6 +820,9 @@ def test_a_deployment_whose_hook_another_party_removes_fails_and_is_taken_back(
     failed = guarded.deployment(number)
     assert failed["status"] == "failed"
     assert "ECS does not wait for its approval: another party" in failed["error"]
+    assert failed["failure"]["next_step"] == (
+        "Look in CloudTrail who has called UpdateService, and deploy the image again."
+    )
     for _ in range(3):
         guarded.tick()
         guarded.settle()
@@ -811,6 +848,24 @@ def test_an_approval_of_one_step_is_none_of_all_traffic(guarded: Cloud, other: A
     pass_time(guarded, 1)
     assert guarded.statuses(number) == ["failed"]
     assert "ECS does not wait for its approval" in guarded.deployment(number)["error"]
+
+
+@pytest.mark.parametrize("more", [{}, {"strategy": "ROLLING"}])
+def test_approved_steps_count_although_the_owner_changes_the_ecs_service_meanwhile(
+    guarded: Cloud, other: Api, more: dict[str, str]
+) -> None:
+    """A tool sets its hooks and its strategy. The rollout under way keeps its own."""
+    guarded.change_service(strategy=LINEAR)
+    number = begin(guarded)
+    set_hooks(**more)
+    for _ in range(3):
+        assert guarded.deployment(number)["awaiting"] == "approval"
+        assert approve(other, number).status == 202
+        guarded.settle()
+        pass_time(guarded, 2 * MINUTE)
+    pass_time(guarded, MINUTE)
+    assert guarded.statuses(number) == ["success"]
+    assert traffic_of(guarded, number) == 100.0
 
 
 def test_another_rollout_of_the_same_revision_is_no_approval(guarded: Cloud, other: Api) -> None:

@@ -730,3 +730,21 @@ def test_a_record_that_ecs_still_names_after_it_was_replaced_fails_nothing(
     cloud.finish_rollout()
     pass_minutes(cloud, 95)
     assert cloud.statuses(2) == ["success"]
+
+
+@pytest.mark.usefixtures("answers")
+def test_a_rollout_keeps_its_strategy_although_the_owner_changes_that_of_the_ecs_service(
+    cloud: Cloud,
+) -> None:
+    """A tool that manages the ECS service sets its strategy back, and begins no rollout."""
+    cloud.release(1)
+    configure(cloud, CANARY)
+    cloud.begin_release(2)
+    cloud.finish_rollout()
+    pass_minutes(cloud, 5)
+    own = {**CONFIGURATION, "strategy": "ROLLING"}
+    client("ecs").update_service(cluster=CLUSTER, service="hello", deploymentConfiguration=own)
+    pass_minutes(cloud, 65)
+    assert traffic(cloud, 2) == ("deploying", "CANARY", "BAKE_TIME", 100, None)
+    pass_minutes(cloud, 30)
+    assert cloud.statuses(2) == ["success"]

@@ -139,8 +139,8 @@ def test_a_chat_is_told_how_to_answer_and_of_a_rejection(cloud: Cloud, receiver:
     assert first["Traffic now"] == "0 %"
     assert second["Step"] == "2"
     assert second["Traffic now"] == "50 %"
-    assert second["To approve"] == "slipway approve deploy-2"
-    assert second["To reject"] == "slipway reject deploy-2"
+    assert second["To approve"] == "slipway approve deploy-2 --step 2"
+    assert second["To reject"] == "slipway reject deploy-2 --step 2"
     assert rejected[""] == "shop/hello: deployment 2 was rejected"
     assert rejected["Cause"].endswith(": <!channel> *Orders* are missing")
     assert rejected["Traffic at its end"] == "50 %, in the stage PRE_PRODUCTION_TRAFFIC_SHIFT"

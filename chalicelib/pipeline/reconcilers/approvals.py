@@ -28,7 +28,8 @@ from chalicelib.domain.failures import Failure, Phase, one_line
 from chalicelib.domain.rollouts import Hook, Rollout, Shift
 from chalicelib.domain.statuses import DeploymentStatus
 from chalicelib.domain.strategies import strategy_of
-from chalicelib.errors import Rejected
+from chalicelib.domain.timing import SOON
+from chalicelib.errors import Rejected, Unavailable
 from chalicelib.pipeline.reconcilers.ecs_changes import own_shift
 from chalicelib.pipeline.reconcilers.ends import end
 from chalicelib.pipeline.reconcilers.evidence import kept_events
@@ -46,6 +47,8 @@ _UNGUARDED = (
     "ECS does not wait for its approval: another party has changed the hooks or the strategy of "
     "the ECS service"
 )
+_AFTER_CHANGE = "Look in CloudTrail who has called UpdateService, and deploy the image again."
+_AFTER_TIME_OUT = "Deploy the image again, and approve it in time."
 
 
 def follow_approval(active: Deployment, target: EcsTarget, rollout: Rollout) -> str | None:
@@ -80,7 +83,7 @@ def _continue(active: Deployment, target: EcsTarget, shift: Shift, hook: Hook) -
         ecs.continue_rollout(shift.arn, hook.id)
     except Rejected as refusal:
         logger.info("%s is not continued: %s", active.job_id, refusal.detail)
-        now = ecs.observe(target, wanted=active.task_definition).shift
+        now = ecs.observe(target, wanted=active.task_definition, moves=True).shift
         waits = now is not None and now.arn == shift.arn and still_waits(now, hook.id)
         return refusal.detail if waits else None
     return None
@@ -119,6 +122,10 @@ def _note_answered(active: Deployment, known: Awaiting, shift: Shift) -> None:
     is_over = known.rollout != shift.arn
     if is_over or approval_of(answers_of(active.approvals), known.hook_id) is not None:
         return commit(change(active, awaiting=None))
+    until = known.expires_at
+    if until is not None and until <= clock.now() < until + SOON:
+        # ECS may show no hook that has timed out, and begin the way back a little later.
+        return
     commit(*_approved_outside(active, known.hook_id, known.number))
 
 
@@ -133,12 +140,17 @@ def _approved_outside(active: Deployment, hook_id: str, number: int) -> list[Wri
     ]
 
 
-def why_unapproved(active: Deployment, rollout: Rollout, *, failed: bool) -> str | None:
-    """Why a deployment ends for want of an approval; None if it does not. ECS has `failed` it."""
-    return _why_not_approved(active) if failed else _why_unguarded(active, rollout)
+def why_unapproved(
+    active: Deployment, target: EcsTarget, rollout: Rollout, *, failed: bool
+) -> str | None:
+    """Why a deployment ends for want of an approval; None if it does not. ECS has `failed` it.
+
+    Raises Unavailable.
+    """
+    return _why_not_approved(active) if failed else _why_unguarded(active, target, rollout)
 
 
-def _why_unguarded(active: Deployment, rollout: Rollout) -> str | None:
+def _why_unguarded(active: Deployment, target: EcsTarget, rollout: Rollout) -> str | None:
     """Why production traffic may reach a deployment that nobody has approved; None if it cannot.
 
     Another party may have removed the hook, or have begun a rollout of the revision without it.
@@ -155,7 +167,23 @@ def _why_unguarded(active: Deployment, rollout: Rollout) -> str | None:
     answers = answers_of(active.approvals)
     # Another party may have changed the strategy, too: an approval of one step is none of all.
     strategy = active.shift.strategy if active.shift is not None else strategy_of(configuration)
-    return None if is_approved_for_good(answers, strategy) else _UNGUARDED
+    if is_approved_for_good(answers, strategy) or _was_guarded(active, target, rollout, minutes):
+        return None
+    return _UNGUARDED
+
+
+def _was_guarded(active: Deployment, target: EcsTarget, rollout: Rollout, minutes: int) -> bool:
+    """Whether a rollout that has succeeded had the hook, although the ECS service has it no more.
+
+    A rollout keeps the configuration of its begin.
+    """
+    if rollout.shift is not None or rollout.state != "COMPLETED":
+        return False
+    try:
+        record = ecs.record_of(target, active.task_definition or "")
+    except Rejected as refusal:
+        raise Unavailable(refusal.detail, code=refusal.code) from refusal
+    return record is not None and is_guarded(record.configuration, minutes)
 
 
 def prove_approval(active: Deployment) -> None:
@@ -183,6 +211,8 @@ def _why_not_approved(active: Deployment) -> str | None:
     late = approval_of(answers_of(active.approvals), known.hook_id)
     if late is None:
         return text_of_time_out(minutes)
+    if active.error is not None:
+        return f"ECS did not take the approval of {late.by} in time: {active.error}"
     return f"the approval of {late.by} came too late: {text_of_time_out(minutes)}"
 
 
@@ -191,7 +221,7 @@ def fail_unapproved(service: Service, active: Deployment, rollout: Rollout, reas
     failure = Failure(
         phase=Phase.APPROVAL,
         summary=one_line(reason),
-        next_step="Deploy the image again, and approve it in time.",
+        next_step=_AFTER_CHANGE if reason == _UNGUARDED else _AFTER_TIME_OUT,
     )
     shown = change(active, events=kept_events(active, rollout.events))
     end(service, active, DeploymentStatus.FAILED, reason, shown, failure=failure)

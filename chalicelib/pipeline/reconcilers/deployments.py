@@ -83,7 +83,7 @@ def deploy(
     wanted = active.task_definition if active.started_at is not None else None
     expected = wanted or definition_to_restore(service, current)
     try:
-        rollout = ecs.observe(target, wanted=expected)
+        rollout = ecs.observe(target, wanted=expected, moves=active.shift is not None)
     except Rejected as refusal:
         return _cannot_observe(service, active, refusal)
     if wanted is None:
@@ -101,7 +101,7 @@ def deploy(
         overrules=_overrules(service, active, rollout),
         expected=expected,
     )
-    unapproved = why_unapproved(active, rollout, failed=step is Step.FAIL)
+    unapproved = why_unapproved(active, target, rollout, failed=step is Step.FAIL)
     if unapproved is not None:
         return fail_unapproved(service, active, rollout, unapproved)
     try:

@@ -109,11 +109,14 @@ def _time_of(job: Job, event: Event) -> int:
 def _approval(job: Job, event: Event) -> dict[str, str]:
     """What a person has to know to answer, or who has answered and why."""
     if isinstance(job, Deployment) and event == Event.DEPLOYMENT_AWAITING and job.awaiting:
+        step = _step(job.awaiting, job.shift)
+        # A message stays in the chat: its command must not answer a later step.
+        only = f" --step {job.awaiting.number}" if "Step" in step else ""
         return {
-            **_step(job.awaiting, job.shift),
+            **step,
             "Approve by": str(rfc3339(job.awaiting.expires_at) or ""),
-            "To approve": f"slipway approve {job.job_id}",
-            "To reject": f"slipway reject {job.job_id}",
+            "To approve": f"slipway approve {job.job_id}{only}",
+            "To reject": f"slipway reject {job.job_id}{only}",
         }
     if isinstance(job, Deployment) and event == Event.DEPLOYMENT_APPROVED:
         answer = answers_of(job.approvals)[-1]
