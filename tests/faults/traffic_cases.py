@@ -175,6 +175,20 @@ def without_hooks(_: Cloud) -> None:
     roll_out_outside(deploymentConfiguration=OWNERS, forceNewDeployment=True)
 
 
+def without_hooks_at_the_next(_: Cloud) -> None:
+    """The owner removes the hooks of the ECS service. The rollout under way keeps its own."""
+    kept = {**OWNERS, "lifecycleHooks": []}
+    client("ecs").update_service(cluster=CLUSTER, service="hello", deploymentConfiguration=kept)
+
+
+def approve_again(cloud: Cloud) -> None:
+    """The next step is approved, and ECS is told to go on."""
+    answer = cloud.api.post("/v1/cicd/deployments/2/approve", {})
+    assert answer.status == 202, answer.text
+    deliver_messages(cloud)
+    cloud.lose_events()
+
+
 def unnamed(cloud: Cloud) -> None:
     """ECS does not say which service deployment is under way."""
     cloud.monkeypatch.setattr(ecs_rollouts.Service, "current_service_deployment", None)
@@ -444,6 +458,11 @@ TRAFFIC = (
     UseCase(
         "the owner removes the hook of a deployment that waits",
         then(waits(BLUE_GREEN), without_hooks),
+        tick,
+    ),
+    UseCase(
+        "an approved rollout ends, and the ECS service has no hook any more",
+        then(second(CANARY), without_hooks_at_the_next, approve_again, pass_time(10 * MINUTE)),
         tick,
     ),
     UseCase(
