@@ -241,12 +241,12 @@ class ServiceSettings(BuildSettings, frozen=True, kw_only=True, forbid_unknown_f
         names = BuildSettings.__struct_fields__
         return BuildSettings(**{name: getattr(self, name) for name in names})
 
-    def approval_for(self, *, restores: int | None) -> int | None:
+    def approval_for(self, *, is_rollback: bool) -> int | None:
         """The minutes in which a person must approve a deployment; None if it needs no approval.
 
-        A rollback, which `restores` an earlier release, needs none: it may end an incident.
+        A rollback needs none: it may end an incident.
         """
-        return self.approval_minutes if self.approval and restores is None else None
+        return self.approval_minutes if self.approval and not is_rollback else None
 
     @property
     def ecs_target(self) -> EcsTarget | None:

@@ -188,7 +188,7 @@ def _approval(
     service: Service, configuration: dict[str, Any], back_to: int | None
 ) -> PlannedApproval | None:
     """The approvals that it needs. In a rolling update there is nothing to approve."""
-    minutes = service.settings.approval_for(restores=back_to)
+    minutes = service.settings.approval_for(is_rollback=back_to is not None)
     if minutes is None or strategy_of(configuration) == ROLLING:
         return None
     return PlannedApproval(minutes=minutes, traffic=weights_of(configuration))

@@ -4,7 +4,7 @@ A request is checked when it is accepted, and again before its rollout begins.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -146,22 +146,17 @@ def check(
         desired=rollout.all_desired if rollout is not None else None,
         is_daemon=rollout is not None and rollout.is_daemon,
     )
-    more = (
-        strategy_findings(rollout, service.settings.strategy, added=service.hook_minutes)
-        if rollout is not None
-        else ()
-    )
+    is_rollback = not release.containers
+    more = _of_rollout(service, rollout, is_rollback=is_rollback) if rollout is not None else ()
     return preflight(release, world, more)
 
 
-def findings_of_approval(
-    service: Service, runs: Rollout | Refusal | Unknown, *, restores: int | None = None
-) -> list[Finding]:
-    """Why ECS would not wait for the approval that a deployment of a service needs."""
-    approval = service.settings.approval_for(restores=restores)
-    if approval is None or not isinstance(runs, Rollout):
-        return []
-    return approval_findings(runs, service.settings.strategy, added=service.hook_minutes)
+def _of_rollout(service: Service, rollout: Rollout, *, is_rollback: bool) -> Iterator[Finding]:
+    """How ECS would move to the release, and whether it would wait for an approval."""
+    settings, added = service.settings, service.hook_minutes
+    yield from strategy_findings(rollout, settings.strategy, added=added)
+    if settings.approval_for(is_rollback=is_rollback) is not None:
+        yield from approval_findings(rollout, settings.strategy, added=added)
 
 
 def _known_image(

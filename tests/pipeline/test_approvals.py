@@ -741,6 +741,15 @@ def test_a_rolling_update_cannot_be_approved(guarded: Cloud) -> None:
     assert guarded.statuses(number) == ["failed"]
 
 
+def test_what_refuses_an_approval_stands_before_warnings(guarded: Cloud) -> None:
+    ecs.engine().manage(CLUSTER, "hello")
+    answer = guarded.deploy(f"hello@{put_image('hello', 'x')}")
+    assert [(each["severity"], each["code"]) for each in answer.body["findings"]] == [
+        ("error", "approval_not_in_express_mode"),
+        ("warning", "express_mode"),
+    ]
+
+
 def finish(cloud: Cloud, api: Api, number: int) -> None:
     """Approve a deployment that waits, and let it end."""
     approve(api, number)

@@ -27,7 +27,6 @@ from chalicelib.pipeline.plans import Checked, plan_of_deployment
 from chalicelib.pipeline.preflight import (
     Look,
     check,
-    findings_of_approval,
     look_at_definition,
     look_at_service,
 )
@@ -130,8 +129,7 @@ def check_release(
         image=status,
         arn=arn,
     )
-    approvable = findings_of_approval(service, runs)
-    return Checked(image, target.containers, (*findings, *approvable), runs, running, overlay)
+    return Checked(image, target.containers, findings, runs, running, overlay)
 
 
 def require_target(service: Service) -> EcsTarget:

@@ -18,7 +18,7 @@ from chalicelib.domain.strategies import ROLLING, strategy_of
 from chalicelib.domain.timing import PERIOD, SILENCE
 from chalicelib.errors import Stale
 from chalicelib.pipeline.config_releases import TRIGGER, commands_that_stay, overlay_of
-from chalicelib.pipeline.preflight import Look, check, findings_of_approval, look_at_image
+from chalicelib.pipeline.preflight import Look, check, look_at_image
 from chalicelib.pipeline.reconcilers.ecs_changes import (
     MAX_CALL_DELAY,
     call_update,
@@ -61,11 +61,7 @@ def begin(situation: Situation) -> None:
     overlay = _overlay(service, target, active, current, rollout)
     content = overlay.over(content) if overlay is not None else content
     stays = _commands_that_stay(service, active, current)
-    findings = (
-        *_preflight(situation, content, source, overlay),
-        *stays,
-        *findings_of_approval(service, rollout, restores=active.restores),
-    )
+    findings = (*_preflight(situation, content, source, overlay), *stays)
     if has_errors(findings):
         shown = change(active, findings=stored_findings(findings))
         return fail(service, active, errors_as_text(findings), shown)
@@ -120,7 +116,8 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
     active, rollout = situation.active, situation.rollout
     if clock.now() - rollout.seen_at > MAX_CALL_DELAY:
         _require_unchanged(service, target, rollout)
-    now, approval = clock.now(), service.settings.approval_for(restores=active.restores)
+    goes_back = active.restores is not None
+    now, approval = clock.now(), service.settings.approval_for(is_rollback=goes_back)
     hooks = hooks_for(service, rollout, approval)
     # Two changes of one row each cost half of a transaction. If the worker dies between them, the
     # next step begins again: the service only says that a call may be in flight. A change of the
@@ -155,7 +152,7 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
         called_at=now,
         desired_count=active.desired_count,
         approval=approval,
-        goes_back=active.restores is not None,
+        goes_back=goes_back,
     )
 
 
