@@ -304,7 +304,7 @@ MOVES = {
     "DescribeServiceDeployments DescribeServiceRevisions",
     "request a rollback of moving traffic": "GetItem*3 BatchGetItem*3 DescribeImages "
     "DescribeServices*2 BatchGetImage GetRole UpdateItem TransactWriteItems SendMessageBatch",
-    "take the traffic back": "GetItem*2 BatchGetItem*4 DescribeServices "
+    "take the traffic back": "GetItem*2 BatchGetItem*3 DescribeServices "
     "DescribeServiceDeployments DescribeServiceRevisions*2 ListServiceDeployments "
     "TransactWriteItems UpdateItem StopServiceDeployment SendMessageBatch",
     "end the rollback": "GetItem BatchGetItem*2 DescribeServices ListServiceDeployments "

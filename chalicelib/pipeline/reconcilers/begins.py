@@ -156,25 +156,28 @@ def roll_out(situation: Situation, *more: Write, definition: str) -> None:
     )
 
 
-def is_restored_by_ecs(situation: Situation) -> bool:
-    """Whether ECS goes back, or has gone back, to the release that a rollback restores.
+def restored_by_ecs(situation: Situation) -> Deployment | None:
+    """The release that a rollback restores, if ECS goes back to it, or has gone back.
 
-    Then it needs no rollout of its own, which would take as long as any other one.
+    Then the rollback needs no rollout of its own, which would take as long as any other one.
     """
     active, rollout = situation.active, situation.rollout
     rolling = strategy_of(rollout.configuration) == ROLLING
     if active.restores is None or rolling or situation.origin is not Origin.SLIPWAY:
-        return False
+        return None
     goes_to = rollout.shift.source if rollout.shift else rollout.task_definition
-    return goes_to is not None and goes_to == _restored(active).task_definition
+    if goes_to is None:
+        return None
+    restored = _restored(active)
+    return restored if restored.task_definition == goes_to else None
 
 
-def restore_by_ecs(situation: Situation) -> None:
-    """Record that the rollback runs the definition of the release that it restores, and have ECS
-    take back the rollout under way.
+def restore_by_ecs(situation: Situation, restored: Deployment) -> None:
+    """Record that the rollback runs the definition of the release `restored`, and have ECS take
+    back the rollout under way.
     """
     service, target, active = situation.service, situation.target, situation.active
-    rollout, restored, now = situation.rollout, _restored(active), clock.now()
+    rollout, now = situation.rollout, clock.now()
     began = change(
         service, called_at=now, drift=None, **_way_back(situation), **due_by(service, now + PERIOD)
     )

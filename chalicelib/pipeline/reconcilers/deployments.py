@@ -43,8 +43,8 @@ from chalicelib.pipeline.reconcilers.approvals import (
 from chalicelib.pipeline.reconcilers.begins import (
     Situation,
     begin,
-    is_restored_by_ecs,
     restore_by_ecs,
+    restored_by_ecs,
 )
 from chalicelib.pipeline.reconcilers.ecs_changes import (
     definition_to_keep,
@@ -115,13 +115,14 @@ def deploy(
 def _begins(situation: Situation, step: Step, expected: str | None) -> bool:
     """Take the step of a deployment whose rollout has not begun. False if it is another one."""
     active = situation.active
-    if step in _EARLY and is_restored_by_ecs(situation):
+    restored = restored_by_ecs(situation) if step in _EARLY else None
+    if restored is not None:
         settled = settled_at(situation.service.called_at)
         if situation.rollout.shift is None and clock.now() < settled:
             # The call that began the rollout to take back may still be in flight.
             queue.wake(f"service-{situation.service.id}", delay=settled - clock.now())
             return False
-        restore_by_ecs(situation)
+        restore_by_ecs(situation, restored)
     elif step is Step.BEGIN and active.task_definition is None:
         begin(situation)
     elif step in {Step.BEGIN, Step.FAIL} and active.awaits_command:
